@@ -1,0 +1,101 @@
+//! zstd with reused contexts, a probe that skips what will not shrink, and a hard limit on what comes out.
+//!
+//! Spec: `format-spec/04-container.md`, section "Segments". The level is not part of the format.
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::format::codec::DecodeError;
+
+/// How hard to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// A zstd level, 1 to 22.
+    Level(i32),
+}
+
+impl Compression {
+    /// What `--compression default` means.
+    pub const DEFAULT: Self = Self::Level(3);
+    /// What `--compression fast` means.
+    pub const FAST: Self = Self::Level(1);
+    /// What `--compression max` means.
+    pub const MAX: Self = Self::Level(12);
+}
+
+/// Segments that shrink by less than this share (in 1/1000) are stored raw.
+const GAIN_MIN_PERMILLE: usize = 30;
+/// Bytes of each of the probe's samples.
+const PROBE_LEN_BYTES: usize = 8 << 10;
+/// zstd level of the probe.
+const PROBE_LEVEL: i32 = -5;
+
+/// Compresses segments on one thread.
+pub struct SegmentCompressor {
+    level: Option<i32>,
+    compressor: Compressor<'static>,
+    probe: Compressor<'static>,
+    scratch: Vec<u8>,
+}
+
+impl SegmentCompressor {
+    /// Makes a compressor for one thread.
+    pub fn new(compression: Compression) -> Self {
+        let make = |level| Compressor::new(level).expect("a compression context needs only memory");
+        let level = match compression {
+            Compression::None => None,
+            Compression::Level(level) => Some(level),
+        };
+        Self { level, compressor: make(level.unwrap_or(1)), probe: make(PROBE_LEVEL), scratch: Vec::new() }
+    }
+
+    /// Returns the compressed segment, or `None` if it is to be stored raw.
+    ///
+    /// The answer depends on nothing but `raw` and the level; the buffer is reused by the next call.
+    pub fn compress<'a>(&'a mut self, raw: &[u8]) -> Option<&'a [u8]> {
+        self.level?;
+        if !self.looks_compressible(raw) {
+            return None;
+        }
+        let worth = raw.len() - raw.len() * GAIN_MIN_PERMILLE / 1000;
+        self.scratch.resize(zstd::zstd_safe::compress_bound(raw.len()), 0);
+        let len = self.compressor.compress_to_buffer(raw, &mut self.scratch[..]).ok()?;
+        (len < worth).then(|| &self.scratch[..len])
+    }
+
+    /// Tries three small samples at the quickest level: only if none of them shrinks is the whole left raw.
+    fn looks_compressible(&mut self, raw: &[u8]) -> bool {
+        if raw.len() <= 8 * PROBE_LEN_BYTES {
+            return true;
+        }
+        let last = raw.len() - PROBE_LEN_BYTES;
+        self.scratch.resize(zstd::zstd_safe::compress_bound(PROBE_LEN_BYTES).max(self.scratch.len()), 0);
+        [0, last / 2, last].into_iter().any(|start| {
+            let sample = &raw[start..start + PROBE_LEN_BYTES];
+            let worth = PROBE_LEN_BYTES - PROBE_LEN_BYTES * GAIN_MIN_PERMILLE / 1000;
+            self.probe.compress_to_buffer(sample, &mut self.scratch[..]).is_ok_and(|len| len < worth)
+        })
+    }
+}
+
+/// Decompresses segments on one thread.
+pub struct SegmentDecompressor(Decompressor<'static>);
+
+impl Default for SegmentDecompressor {
+    fn default() -> Self {
+        Self(Decompressor::new().expect("a decompression context needs only memory"))
+    }
+}
+
+impl SegmentDecompressor {
+    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused.
+    pub fn decompress(&mut self, body: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        out.clear();
+        out.reserve(raw_len);
+        match self.0.decompress_to_buffer(body, out) {
+            Ok(len) if len == raw_len => Ok(()),
+            _ => Err(DecodeError::new("segment", "does not decompress to its stated length")),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Opening a container: by its header or salt, piece by piece, or walking it from the front.
+
+use crate::compress::SegmentDecompressor;
+use crate::crypto::keyring::{Keyring, commitment};
+use crate::crypto::seal::{OpenError, Part, Sealer};
+use crate::format::codec::{self, DecodeError};
+use crate::format::container::{
+    ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, TAG_LEN_BYTES,
+    TRAILER_LEN_BYTES, TRAILER_PLAIN_LEN_BYTES, Trailer,
+};
+
+/// Why a container could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerError {
+    /// A structure in it is not what it should be.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// Its bytes were changed.
+    #[error("{0} is damaged: authentication failed")]
+    Damaged(&'static str),
+    /// Its header belongs to other keys or another repository.
+    #[error("the container was sealed with another key or for another repository")]
+    ForeignKey,
+    /// It holds something else.
+    #[error("the container is of another kind than its place says")]
+    WrongKind,
+    /// It ends too early.
+    #[error("the container is cut short")]
+    Short,
+}
+
+/// Opens the parts of one container.
+pub struct Opener {
+    sealer: Sealer,
+}
+
+impl Opener {
+    /// Makes the opener of a container by its first bytes; the key's commitment is compared before anything is opened.
+    pub fn from_header(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Result<Self, ContainerError> {
+        let header = Header::decode(bytes)?;
+        if header.repository != keyring.repository() {
+            return Err(ContainerError::ForeignKey);
+        }
+        if header.kind != kind {
+            return Err(ContainerError::WrongKind);
+        }
+        let key = keyring.container_key(kind, &header.salt);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &header.commitment[..])) {
+            return Err(ContainerError::ForeignKey);
+        }
+        Ok(Self { sealer: Sealer::new(&key, &bytes[..HEADER_LEN_BYTES]) })
+    }
+
+    /// Makes the opener of a container whose salt is known from an index run, without its header.
+    pub fn from_salt(keyring: &Keyring, kind: ContainerKind, salt: &[u8; 32]) -> Self {
+        let key = keyring.container_key(kind, salt);
+        let header =
+            Header { kind, flags: 0, repository: keyring.repository(), salt: *salt, commitment: commitment(&key) }.encode();
+        Self { sealer: Sealer::new(&key, &header) }
+    }
+
+    /// Opens the trailer: the last 64 bytes of a container of `container_len` bytes.
+    pub fn trailer(&self, last: &[u8], container_len: u64) -> Result<Trailer, ContainerError> {
+        let mut sealed: [u8; TRAILER_LEN_BYTES] = last.try_into().map_err(|_| ContainerError::Short)?;
+        let plain = self.sealer.open(Part::Trailer, 0, &mut sealed).map_err(damaged("trailer"))?;
+        let plain: &[u8; TRAILER_PLAIN_LEN_BYTES] = (&*plain).try_into().expect("the seal keeps lengths");
+        Ok(Trailer::decode(plain, container_len)?)
+    }
+
+    /// Opens the table of contents and returns its bytes; its padding must be zero.
+    pub fn toc(&self, trailer: &Trailer, sealed: &[u8]) -> Result<Vec<u8>, ContainerError> {
+        let mut buffer = sealed.to_vec();
+        let plain_len = self.sealer.open(Part::Toc, 0, &mut buffer).map_err(damaged("table of contents"))?.len();
+        buffer.truncate(plain_len);
+        if buffer.len() != trailer.toc_len as usize + trailer.padding_len as usize {
+            return Err(ContainerError::Short);
+        }
+        if buffer[trailer.toc_len as usize..].iter().any(|byte| *byte != 0) {
+            return Err(DecodeError::new("container", "its padding is not zero").into());
+        }
+        buffer.truncate(trailer.toc_len as usize);
+        Ok(buffer)
+    }
+
+    /// Opens trailer and table of contents of a container that is wholly in memory.
+    pub fn whole_toc(&self, bytes: &[u8]) -> Result<(Trailer, Vec<u8>), ContainerError> {
+        let trailer_at = bytes.len().checked_sub(TRAILER_LEN_BYTES).ok_or(ContainerError::Short)?;
+        let trailer = self.trailer(&bytes[trailer_at..], bytes.len() as u64)?;
+        let toc = self.toc(&trailer, &bytes[trailer.toc_offset as usize..trailer_at])?;
+        Ok((trailer, toc))
+    }
+
+    /// Opens the frame at `offset` of the container.
+    pub fn frame(&self, offset: u64, sealed: &[u8]) -> Result<Frame, ContainerError> {
+        let mut buffer: [u8; FRAME_LEN_BYTES] =
+            sealed.get(..FRAME_LEN_BYTES).and_then(|bytes| bytes.try_into().ok()).ok_or(ContainerError::Short)?;
+        let plain = self.sealer.open(Part::Frame, offset, &mut buffer).map_err(damaged("segment frame"))?;
+        let plain: &[u8; FRAME_PLAIN_LEN_BYTES] = (&*plain).try_into().expect("the seal keeps lengths");
+        Ok(Frame::decode(plain)?)
+    }
+
+    /// Opens and decompresses the segment whose frame starts at `offset`; `stored` holds frame and body and is overwritten.
+    ///
+    /// The raw bytes replace the content of `out`.
+    pub fn segment(
+        &self,
+        offset: u64,
+        stored: &mut [u8],
+        decompressor: &mut SegmentDecompressor,
+        out: &mut Vec<u8>,
+    ) -> Result<Frame, ContainerError> {
+        let frame = self.frame(offset, stored)?;
+        let sealed = stored.get_mut(FRAME_LEN_BYTES..frame.stored_len()).ok_or(ContainerError::Short)?;
+        let body = self.sealer.open(Part::Segment, offset, sealed).map_err(damaged("segment"))?;
+        match frame.codec {
+            SegmentCodec::Raw => {
+                out.clear();
+                out.extend_from_slice(body);
+            }
+            SegmentCodec::Zstd => decompressor.decompress(body, frame.raw_len as usize, out)?,
+        }
+        Ok(frame)
+    }
+}
+
+fn damaged(part: &'static str) -> impl Fn(OpenError) -> ContainerError {
+    move |OpenError| ContainerError::Damaged(part)
+}
+
+/// A segment found by walking a container from the front.
+pub struct Walked {
+    /// Where its frame starts in the container, in bytes.
+    pub offset: u64,
+    /// Its frame.
+    pub frame: Frame,
+    /// Its raw bytes, or why they could not be had.
+    pub raw: Result<Vec<u8>, ContainerError>,
+}
+
+/// Walks a container that may be cut or damaged, and returns every segment whose frame holds, in order.
+///
+/// Walking ends at the first frame that does not hold: behind the last segment that is the table of contents.
+pub fn walk(opener: &Opener, bytes: &[u8]) -> Vec<Walked> {
+    let mut decompressor = SegmentDecompressor::default();
+    let mut found = Vec::new();
+    let mut offset = HEADER_LEN_BYTES;
+    while let Ok(frame) = opener.frame(offset as u64, &bytes[offset.min(bytes.len())..]) {
+        let mut raw = Vec::new();
+        let raw = match bytes.get(offset..offset + frame.stored_len()) {
+            Some(stored) => opener.segment(offset as u64, &mut stored.to_vec(), &mut decompressor, &mut raw).map(|_| raw),
+            None => Err(ContainerError::Short),
+        };
+        found.push(Walked { offset: offset as u64, frame, raw });
+        offset += frame.stored_len();
+    }
+    found
+}
+
+impl Opener {
+    /// Opens the table of contents of a whole pack and checks that its segments lie without gaps up to it.
+    pub fn pack_toc(&self, bytes: &[u8]) -> Result<PackToc, ContainerError> {
+        let (trailer, toc) = self.whole_toc(bytes)?;
+        let toc: PackToc = codec::decode("pack table of contents", &toc)?;
+        check_pack_toc(&trailer, &toc)?;
+        Ok(toc)
+    }
+}
+
+/// Checks that a pack's segments lie without gaps from the header to the table of contents.
+pub fn check_pack_toc(trailer: &Trailer, toc: &PackToc) -> Result<(), DecodeError> {
+    let least = (FRAME_LEN_BYTES + TAG_LEN_BYTES) as u64;
+    let lens = toc.segments.iter().map(|segment| u64::from(segment.stored_len));
+    let gapless =
+        HEADER_LEN_BYTES as u64 + lens.clone().sum::<u64>() == trailer.toc_offset && lens.clone().all(|len| len > least);
+    if !gapless || toc.segments.len() != trailer.segment_count as usize {
+        return Err(DecodeError::new("pack table of contents", "segments do not fill the pack"));
+    }
+    Ok(())
+}

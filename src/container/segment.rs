@@ -1,0 +1,107 @@
+//! Raw segments: chunks, then a table of their lengths, then the table's length.
+
+use std::ops::Range;
+
+use crate::format::codec::{self, DecodeError};
+use crate::format::container::{ChunkKind, ChunkRecord, SegmentTable};
+use crate::format::limits;
+use crate::id::ChunkId;
+
+/// Bytes of the number that ends a raw segment: the length of its table.
+const TABLE_LEN_BYTES: usize = 4;
+
+/// A raw segment in the making.
+pub struct SegmentBuilder {
+    raw: Vec<u8>,
+    chunks: Vec<ChunkRecord>,
+}
+
+impl SegmentBuilder {
+    /// Starts a segment in `buffer`, which is emptied but keeps its room.
+    pub fn new(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { raw: buffer, chunks: Vec::new() }
+    }
+
+    /// Returns the bytes of all chunks so far.
+    pub fn len_bytes(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Returns whether no chunk was added yet.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Returns whether another chunk would be one too many.
+    pub fn is_full(&self) -> bool {
+        self.chunks.len() >= limits::CHUNKS_PER_SEGMENT_MAX
+    }
+
+    /// Appends a chunk.
+    pub fn push(&mut self, kind: ChunkKind, id: ChunkId, plaintext: &[u8]) {
+        let len = u32::try_from(plaintext.len()).expect("chunks are at most 4 MiB");
+        self.raw.extend_from_slice(plaintext);
+        self.chunks.push(ChunkRecord { kind, id, len });
+    }
+
+    /// Returns the raw segment and its chunks.
+    pub fn finish(mut self) -> (Vec<u8>, Vec<ChunkRecord>) {
+        let table = SegmentTable { chunks: self.chunks.iter().map(|chunk| (chunk.kind, chunk.len)).collect() };
+        let table = codec::encode(&table);
+        self.raw.extend_from_slice(&table);
+        self.raw.extend_from_slice(&u32::try_from(table.len()).expect("tables are short").to_le_bytes());
+        (self.raw, self.chunks)
+    }
+}
+
+/// A decoded segment: its raw bytes and where its chunks lie in them.
+pub struct Segment {
+    raw: Vec<u8>,
+    chunks: Vec<(ChunkKind, Range<usize>)>,
+}
+
+impl Segment {
+    /// Parses a raw segment; its chunks must fill it exactly.
+    pub fn parse(raw: Vec<u8>) -> Result<Self, DecodeError> {
+        let refuse = |why| DecodeError::new("segment", why);
+        let (rest, table_len) = raw.split_last_chunk::<TABLE_LEN_BYTES>().ok_or(refuse("too short"))?;
+        let table_len = u32::from_le_bytes(*table_len) as usize;
+        let table_at = rest.len().checked_sub(table_len).ok_or(refuse("its table is longer than itself"))?;
+        let table: SegmentTable = codec::decode("segment table", &rest[table_at..])?;
+        if table.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
+            return Err(refuse("too many chunks"));
+        }
+        let mut at = 0usize;
+        let mut chunks = Vec::with_capacity(table.chunks.len());
+        for (kind, len) in table.chunks {
+            let end = at.checked_add(len as usize).filter(|end| *end <= table_at).ok_or(refuse("chunks overrun it"))?;
+            chunks.push((kind, at..end));
+            at = end;
+        }
+        if at != table_at {
+            return Err(refuse("chunks do not fill it"));
+        }
+        Ok(Self { raw, chunks })
+    }
+
+    /// Returns kind and bytes of the chunk at `position`, or `None` behind the last.
+    pub fn chunk(&self, position: usize) -> Option<(ChunkKind, &[u8])> {
+        self.chunks.get(position).map(|(kind, range)| (*kind, &self.raw[range.clone()]))
+    }
+
+    /// Returns all chunks in order.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = (ChunkKind, &[u8])> {
+        self.chunks.iter().map(|(kind, range)| (*kind, &self.raw[range.clone()]))
+    }
+
+    /// Returns the memory that the segment takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.raw.capacity() + self.chunks.len() * size_of::<(ChunkKind, Range<usize>)>()
+    }
+
+    /// Gives the buffer back.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.raw
+    }
+}

@@ -1,0 +1,10 @@
+//! Keys, ids, sealing and signatures: pure functions over bytes; randomness is an argument.
+//!
+//! Spec: `format-spec/03-primitives.md`.
+
+pub mod kdf;
+pub mod keyring;
+pub mod passphrase;
+pub mod phrase;
+pub mod seal;
+pub mod slot;

@@ -1,0 +1,96 @@
+//! Wrapping and unwrapping of key slots. Spec: `format-spec/10-keys.md`.
+
+use zeroize::Zeroizing;
+
+use super::kdf::{Key, derive};
+use super::keyring::{Keyring, commitment};
+use super::passphrase::derive_passphrase_key;
+use super::seal::{Part, Sealer};
+use crate::format::codec::{self, DecodeError};
+use crate::format::container::TAG_LEN_BYTES;
+use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
+use crate::id::{RepositoryId, SlotId};
+
+/// What a user gives to open a slot.
+pub enum Secret {
+    /// A passphrase, as typed.
+    Passphrase(Zeroizing<String>),
+    /// The 32 bytes of a key file or recovery kit.
+    KeyFile(Key),
+}
+
+/// Wraps `bundle` under `secret`; `salt` must be fresh randomness.
+pub fn wrap(
+    keyring: &Keyring,
+    bundle: &Bundle,
+    info: &SlotInfo,
+    secret: &Secret,
+    (kdf, salt): (SlotKdf, [u8; 32]),
+) -> Result<Slot, DecodeError> {
+    let key = wrapping_key(secret, &kdf, &salt, keyring.repository())?
+        .ok_or(DecodeError::new("key slot", "the secret is of another kind than the slot"))?;
+    let mut slot = Slot {
+        repository: keyring.repository(),
+        kdf,
+        salt,
+        commitment: commitment(&key),
+        sealed_bundle: Vec::new(),
+        sealed_info: Vec::new(),
+    };
+    let associated_data = slot.associated_data();
+    let seal = |key: &Key, part, plain: &[u8]| {
+        let mut buffer = plain.to_vec();
+        buffer.resize(plain.len() + TAG_LEN_BYTES, 0);
+        Sealer::new(key, &associated_data).seal(part, 0, &mut buffer);
+        buffer
+    };
+    slot.sealed_bundle = seal(&key, Part::Bundle, &Zeroizing::new(codec::encode(bundle)));
+    slot.sealed_info = seal(&info_key(keyring, &salt), Part::SlotInfo, &codec::encode(info));
+    Ok(slot)
+}
+
+/// Opens a slot; `Ok(None)` means that the secret is not this slot's.
+pub fn unwrap(slot: &Slot, secret: &Secret) -> Result<Option<Bundle>, DecodeError> {
+    let Some(key) = wrapping_key(secret, &slot.kdf, &slot.salt, slot.repository)? else {
+        return Ok(None);
+    };
+    // Compared before anything is opened: the cipher alone does not commit to its key.
+    if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &slot.commitment[..])) {
+        return Ok(None);
+    }
+    let mut sealed = Zeroizing::new(slot.sealed_bundle.clone());
+    let plain = Sealer::new(&key, &slot.associated_data())
+        .open(Part::Bundle, 0, &mut sealed)
+        .map_err(|_| DecodeError::new("key slot", "damaged: its seal does not hold"))?;
+    codec::decode("key bundle", plain).map(Some)
+}
+
+/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's keys.
+pub fn open_info(keyring: &Keyring, slot: &Slot) -> Result<SlotInfo, DecodeError> {
+    let mut sealed = slot.sealed_info.clone();
+    let plain = Sealer::new(&info_key(keyring, &slot.salt), &slot.associated_data())
+        .open(Part::SlotInfo, 0, &mut sealed)
+        .map_err(|_| DecodeError::new("key slot", "its information is damaged or not from this repository"))?;
+    codec::decode("slot information", plain)
+}
+
+/// Returns the name of a slot.
+pub fn slot_id(slot: &Slot) -> SlotId {
+    let name = derive("slot id", &[&slot.repository.0, &slot.salt, &slot.commitment]);
+    SlotId(name[..16].try_into().expect("16 bytes"))
+}
+
+/// A key per slot: the ordinal of slot information is always 0.
+fn info_key(keyring: &Keyring, salt: &[u8; 32]) -> Key {
+    derive("slot info key", &[&**keyring.slot_info_key(), salt])
+}
+
+fn wrapping_key(secret: &Secret, kdf: &SlotKdf, salt: &[u8; 32], repository: RepositoryId) -> Result<Option<Key>, DecodeError> {
+    match (secret, *kdf) {
+        (Secret::Passphrase(text), SlotKdf::Passphrase { memory_kib, passes, lanes }) => {
+            derive_passphrase_key(text.as_bytes(), salt, (memory_kib, passes, lanes)).map(Some)
+        }
+        (Secret::KeyFile(secret), SlotKdf::KeyFile) => Ok(Some(derive("key file", &[&**secret, salt, &repository.0]))),
+        _ => Ok(None),
+    }
+}

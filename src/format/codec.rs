@@ -1,0 +1,85 @@
+//! The one place that knows how structures become bytes: bincode 2, `standard()` configuration, one encoding per value.
+//!
+//! Spec: `format-spec/02-codec.md`. The crate is unmaintained; that chapter describes the bytes completely.
+
+use bincode::config::{Configuration, LittleEndian, Varint};
+use bincode::{Decode, Encode};
+
+/// Why stored bytes were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed {what}: {why}")]
+pub struct DecodeError {
+    /// The structure that was expected.
+    pub what: &'static str,
+    /// The rule that is broken.
+    pub why: &'static str,
+}
+
+impl DecodeError {
+    /// Builds the error for structure `what`.
+    pub const fn new(what: &'static str, why: &'static str) -> Self {
+        Self { what, why }
+    }
+}
+
+/// Upper bound in bytes of any structure, and so of the memory a hostile length can claim.
+const STRUCTURE_LEN_MAX_BYTES: usize = super::limits::STRUCTURE_LEN_MAX_BYTES;
+
+type Limited = Configuration<LittleEndian, Varint, bincode::config::Limit<STRUCTURE_LEN_MAX_BYTES>>;
+
+const CODEC: Limited = bincode::config::standard().with_limit::<STRUCTURE_LEN_MAX_BYTES>();
+
+/// Returns the only encoding of `value`.
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    bincode::encode_to_vec(value, bincode::config::standard()).expect("encoding to memory has no way to fail")
+}
+
+/// Returns the value whose only encoding is `bytes`.
+///
+/// Refuses longer-than-needed integers, trailing bytes and structures over the limit, by encoding again and comparing.
+pub fn decode<T: Encode + Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > STRUCTURE_LEN_MAX_BYTES {
+        return Err(DecodeError::new(what, "longer than the limit"));
+    }
+    let (value, used) =
+        bincode::decode_from_slice::<T, _>(bytes, CODEC).map_err(|_| DecodeError::new(what, "not a valid encoding"))?;
+    if used != bytes.len() {
+        return Err(DecodeError::new(what, "bytes after its end"));
+    }
+    let mut rest = Compare { expected: bytes, equal: true };
+    bincode::encode_into_writer(&value, &mut rest, bincode::config::standard())
+        .map_err(|_| DecodeError::new(what, "not a valid encoding"))?;
+    if !rest.equal || !rest.expected.is_empty() {
+        return Err(DecodeError::new(what, "not the shortest encoding"));
+    }
+    Ok(value)
+}
+
+/// Compares what is written with what was expected, so that the canonical check allocates nothing.
+struct Compare<'a> {
+    expected: &'a [u8],
+    equal: bool,
+}
+
+impl bincode::enc::write::Writer for Compare<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        match self.expected.split_at_checked(bytes.len()) {
+            Some((head, rest)) if head == bytes => self.expected = rest,
+            _ => self.equal = false,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_not_the_only_encoding() {
+        assert_eq!(decode::<u64>("number", &[5]).unwrap(), 5);
+        assert!(decode::<u64>("number", &[251, 5, 0]).is_err());
+        assert!(decode::<u64>("number", &[5, 0]).is_err());
+        assert!(decode::<Vec<u8>>("bytes", &[253, 0, 0, 0, 0, 0, 0, 0, 16]).is_err());
+    }
+}

@@ -1,0 +1,211 @@
+//! One directory entry: everything that a Unix file system holds about a name. Spec: `format-spec/07-trees.md`.
+
+use bincode::{Decode, Encode};
+
+use super::codec::DecodeError;
+use super::limits;
+use crate::id::ChunkId;
+
+/// Seconds and nanoseconds since 1970 (nanoseconds always 0 to 999,999,999, also before 1970).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Timestamp {
+    /// Seconds, negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds to add.
+    pub nanos: u32,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A socket (its name only).
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+}
+
+/// A piece of a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Ref {
+    /// The chunk with this id, `len` bytes long.
+    Data {
+        /// Its id.
+        id: ChunkId,
+        /// Its length in bytes.
+        len: u32,
+    },
+    /// `len` zero bytes that take no room in the source (or are restored that way).
+    Hole {
+        /// Length in bytes.
+        len: u64,
+    },
+}
+
+impl Ref {
+    /// Returns the bytes of the file that this piece covers.
+    pub fn len(&self) -> u64 {
+        match *self {
+            Self::Data { len, .. } => u64::from(len),
+            Self::Hole { len } => len,
+        }
+    }
+
+    /// Returns whether it covers nothing, which no valid entry holds.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where an entry's content is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Content {
+    /// It has none: anything but files, directories, symbolic links and first members of a hard-link group.
+    None,
+    /// The bytes themselves (files up to 512 bytes; the target of a symbolic link).
+    Inline(Vec<u8>),
+    /// The pieces of a file, in order (at most 16).
+    Refs(Vec<Ref>),
+    /// A list tree with the pieces of a file.
+    List(ChunkId),
+    /// The tree of a directory.
+    Tree(ChunkId),
+}
+
+/// An extended attribute; ACLs and capabilities are extended attributes too.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Xattr {
+    /// Full name with its namespace, raw bytes.
+    pub name: Vec<u8>,
+    /// Raw value.
+    pub value: Vec<u8>,
+}
+
+/// Bits of [`Entry::flags`].
+pub mod entry_flag {
+    /// The file-system flag "immutable" (`chattr +i`).
+    pub const IMMUTABLE: u32 = 1;
+    /// The file-system flag "append only" (`chattr +a`).
+    pub const APPEND_ONLY: u32 = 2;
+    /// The file-system flag "no dump" (`chattr +d`).
+    pub const NO_DUMP: u32 = 4;
+    /// The file changed while it was read: its content may mix two states.
+    pub const CHANGED_WHILE_READ: u32 = 8;
+    /// All bits that this version knows.
+    pub const KNOWN: u32 = 15;
+}
+
+/// An extension that a later version may define.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Extension {
+    /// What it is; from 0x8000 on a reader that does not know it must refuse.
+    pub tag: u16,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Entry {
+    /// Raw bytes of the name: not empty, no `/`, no NUL, not `.` or `..`.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits including setuid, setgid and sticky (12 bits).
+    pub mode: u16,
+    /// Owner by number.
+    pub uid: u32,
+    /// Group by number.
+    pub gid: u32,
+    /// Owner by name: 0 for unknown, else 1 + position in the node's string table.
+    pub user: u32,
+    /// Group by name, likewise.
+    pub group: u32,
+    /// Last modification of the content.
+    pub mtime: Timestamp,
+    /// Last change of the inode; only compared, never restored.
+    pub ctime: Timestamp,
+    /// Creation, where the file system tells.
+    pub btime: Option<Timestamp>,
+    /// Length of the content in bytes (files and symbolic links; else 0).
+    pub size: u64,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// Hard-link group within the snapshot; members with the same number are one inode and hold equal content.
+    pub hard_link: Option<u64>,
+    /// Where the content is.
+    pub content: Content,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<Xattr>,
+    /// Bits of [`entry_flag`].
+    pub flags: u32,
+    /// Extensions, sorted by tag.
+    pub extensions: Vec<Extension>,
+}
+
+impl Entry {
+    /// Checks everything about one entry that its types do not.
+    ///
+    /// `strings` is the number of strings in its node. A reader refuses an entry that fails: it is damaged or forged.
+    pub fn check(&self, strings: usize) -> Result<(), DecodeError> {
+        let refuse = |why| Err(DecodeError::new("directory entry", why));
+        if !is_valid_name(&self.name) {
+            return refuse("impossible name");
+        }
+        if self.mode > 0o7777 || self.user as usize > strings || self.group as usize > strings {
+            return refuse("number out of range");
+        }
+        if [Some(self.mtime), Some(self.ctime), self.btime].into_iter().flatten().any(|t| t.nanos > 999_999_999) {
+            return refuse("nanoseconds out of range");
+        }
+        if self.flags & !entry_flag::KNOWN != 0 || self.extensions.iter().any(|x| x.tag >= 0x8000) {
+            return refuse("unknown critical flag or extension");
+        }
+        let sorted = self.xattrs.is_sorted_by(|a, b| a.name < b.name) && self.extensions.is_sorted_by(|a, b| a.tag < b.tag);
+        if !sorted {
+            return refuse("attributes or extensions are not sorted");
+        }
+        self.check_content()
+    }
+
+    fn check_content(&self) -> Result<(), DecodeError> {
+        let refuse = |why| Err(DecodeError::new("directory entry", why));
+        let device = matches!(self.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
+        if device != self.device.is_some() {
+            return refuse("device numbers do not fit its kind");
+        }
+        let fits = match (&self.content, self.kind) {
+            (Content::Inline(bytes), EntryKind::File) => {
+                bytes.len() as u64 == self.size && bytes.len() <= limits::INLINE_LEN_MAX_BYTES
+            }
+            (Content::Inline(bytes), EntryKind::Symlink) => bytes.len() as u64 == self.size && !bytes.contains(&0),
+            (Content::Refs(refs), EntryKind::File) => {
+                refs.len() <= limits::INLINE_REFS_MAX && !refs.is_empty() && check_refs(refs) == Some(self.size)
+            }
+            (Content::List(_), EntryKind::File) | (Content::Tree(_), EntryKind::Dir) => true,
+            (Content::None, kind) => !matches!(kind, EntryKind::File | EntryKind::Dir | EntryKind::Symlink),
+            _ => false,
+        };
+        if fits { Ok(()) } else { refuse("content does not fit its kind or size") }
+    }
+}
+
+/// Returns the bytes that `refs` cover, or `None` if one is empty or the sum overflows.
+pub fn check_refs(refs: &[Ref]) -> Option<u64> {
+    refs.iter().try_fold(0u64, |sum, piece| if piece.is_empty() { None } else { sum.checked_add(piece.len()) })
+}
+
+/// Returns whether `name` can stand in a directory.
+pub fn is_valid_name(name: &[u8]) -> bool {
+    let special = name.is_empty() || name == b"." || name == b"..";
+    !special && name.len() <= limits::NAME_LEN_MAX_BYTES && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
+}

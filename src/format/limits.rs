@@ -1,0 +1,30 @@
+//! Sizes and counts that every reader enforces. Spec: `format-spec/11-limits.md`.
+
+/// Longest encoded structure in bytes (codec input).
+pub const STRUCTURE_LEN_MAX_BYTES: usize = 64 << 20;
+/// Longest container in bytes.
+pub const CONTAINER_LEN_MAX_BYTES: u64 = 256 << 20;
+/// Longest raw (decompressed) segment in bytes, its table included; stored lengths are 24-bit numbers.
+pub const SEGMENT_RAW_LEN_MAX_BYTES: usize = 8 << 20;
+/// Most chunks in one segment.
+pub const CHUNKS_PER_SEGMENT_MAX: usize = 65_535;
+/// Longest name of one directory entry in bytes.
+pub const NAME_LEN_MAX_BYTES: usize = 4_096;
+/// Files up to this many bytes live in their directory's node.
+pub const INLINE_LEN_MAX_BYTES: usize = 512;
+/// Most references kept in an entry itself; longer lists become a list tree.
+pub const INLINE_REFS_MAX: usize = 16;
+/// Most entries in one tree node.
+pub const NODE_ENTRIES_MAX: usize = 512;
+/// Fewest entries in a leaf that ends by its name's hash.
+pub const NODE_ENTRIES_MIN: usize = 32;
+/// Most references or children in one list node.
+pub const LIST_NODE_MAX: usize = 1_024;
+/// Fewest references or children in a list node that ends by a hash.
+pub const LIST_NODE_MIN: usize = 64;
+/// Most levels of inner nodes in one directory or list.
+pub const TREE_LEVELS_MAX: usize = 8;
+/// Most problems that a snapshot keeps in words.
+pub const SNAPSHOT_PROBLEMS_MAX: usize = 1_000;
+/// Most key slots that are tried.
+pub const SLOTS_MAX: usize = 64;

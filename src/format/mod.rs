@@ -1,0 +1,14 @@
+//! Stored structures and their bytes: values in, bytes out, and back.
+//!
+//! Nothing here opens a file, asks for the time or draws randomness. Spec: `format-spec/`.
+
+pub mod codec;
+pub mod config;
+pub mod container;
+pub mod entry;
+pub mod limits;
+pub mod node;
+pub mod padding;
+pub mod run;
+pub mod slot;
+pub mod snapshot;

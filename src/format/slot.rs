@@ -1,0 +1,103 @@
+//! A key slot: a bundle of keys wrapped under a passphrase or a key file. Spec: `format-spec/10-keys.md`.
+
+use bincode::{Decode, Encode};
+
+use super::codec::{self, DecodeError};
+use super::entry::Timestamp;
+use crate::id::RepositoryId;
+
+/// First bytes of every key slot.
+pub const SLOT_MAGIC: [u8; 8] = [0x93, b'D', b'K', b'E', b'Y', 0x0d, 0x0a, 0x1a];
+
+/// How the wrapping key is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum SlotKdf {
+    /// Argon2id over a passphrase.
+    Passphrase {
+        /// Memory in KiB.
+        memory_kib: u32,
+        /// Passes.
+        passes: u32,
+        /// Lanes.
+        lanes: u32,
+    },
+    /// A key derivation over the 32 random bytes of a key file.
+    KeyFile,
+}
+
+impl SlotKdf {
+    /// Refuses parameters that would let a hostile slot exhaust the machine.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        match *self {
+            Self::Passphrase { memory_kib, passes, lanes } => {
+                let fits = (8..=4 << 20).contains(&memory_kib) && (1..=64).contains(&passes) && (1..=16).contains(&lanes);
+                if fits { Ok(()) } else { Err(DecodeError::new("key slot", "key derivation parameters out of range")) }
+            }
+            Self::KeyFile => Ok(()),
+        }
+    }
+}
+
+/// The content of `keys/<id>` behind its magic and version.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Slot {
+    /// The repository it opens.
+    pub repository: RepositoryId,
+    /// How the wrapping key is made.
+    pub kdf: SlotKdf,
+    /// Salt of the derivation.
+    pub salt: [u8; 32],
+    /// Commits to the wrapping key; compared before anything is opened.
+    pub commitment: [u8; 32],
+    /// The sealed [`Bundle`] with its tag.
+    pub sealed_bundle: Vec<u8>,
+    /// The sealed [`SlotInfo`] with its tag, readable with any key of the repository.
+    pub sealed_info: Vec<u8>,
+}
+
+impl Slot {
+    /// Returns the slot's file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = SLOT_MAGIC.to_vec();
+        out.extend([super::container::MAJOR, super::container::MINOR]);
+        out.extend(codec::encode(self));
+        out
+    }
+
+    /// Parses a slot's file and checks its parameters.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let refuse = |why| DecodeError::new("key slot", why);
+        let rest = bytes.strip_prefix(&SLOT_MAGIC).ok_or(refuse("not a Drumlin key slot"))?;
+        let (version, rest) = rest.split_at_checked(2).ok_or(refuse("too short"))?;
+        if version != [super::container::MAJOR, super::container::MINOR] {
+            return Err(refuse("written by another version of the format"));
+        }
+        let slot: Self = codec::decode("key slot", rest)?;
+        slot.kdf.check()?;
+        Ok(slot)
+    }
+
+    /// Returns the bytes that are authenticated with both sealed parts.
+    pub fn associated_data(&self) -> Vec<u8> {
+        codec::encode(&(self.repository, self.kdf, self.salt, self.commitment))
+    }
+}
+
+/// What a slot opens. More capabilities than `Full` are reserved.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Bundle {
+    /// Everything: the master key of the repository and the signing seed.
+    Full {
+        /// 32 random bytes, never used directly.
+        master: [u8; 32],
+    },
+}
+
+/// What `key list` shows of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SlotInfo {
+    /// A name that its owner chose.
+    pub label: String,
+    /// When it was made.
+    pub created: Timestamp,
+}

@@ -1,0 +1,134 @@
+//! What a snapshot says about itself. Spec: `format-spec/08-snapshots.md`.
+
+use bincode::{Decode, Encode};
+
+use super::codec::{self, DecodeError};
+use super::entry::{Extension, Timestamp};
+use super::limits;
+use super::node::Totals;
+use crate::id::{ChunkId, RepositoryId, SnapshotId};
+
+/// How the source stood still while it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Consistency {
+    /// Not at all: files were read one after the other.
+    Live,
+    /// A file-system snapshot was read.
+    FileSystemSnapshot,
+    /// A database wrote a consistent dump.
+    Dump,
+}
+
+/// What one backup did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct SnapshotStats {
+    /// Everything in the snapshot.
+    pub totals: Totals,
+    /// Files that the parent did not have.
+    pub files_new: u64,
+    /// Files whose content or metadata differ from the parent's.
+    pub files_changed: u64,
+    /// Files taken over from the parent.
+    pub files_unchanged: u64,
+    /// Bytes of file content that were read.
+    pub bytes_read: u64,
+    /// Chunks stored for the first time.
+    pub chunks_new: u64,
+    /// Their bytes before compression.
+    pub bytes_new_raw: u64,
+    /// Bytes of packs and index runs that were written.
+    pub bytes_stored: u64,
+}
+
+/// A source file that is not, or not wholly, in the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SnapshotProblem {
+    /// Raw bytes of its absolute path.
+    pub path: Vec<u8>,
+    /// 1 unreadable, 2 vanished, 3 changed while read.
+    pub kind: u8,
+    /// The cause, for people.
+    pub message: String,
+}
+
+/// One snapshot, as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// The repository it was made for.
+    pub repository: RepositoryId,
+    /// Name of the host.
+    pub host: String,
+    /// Name of the user who ran the backup.
+    pub user: String,
+    /// App that it belongs to, empty for none.
+    pub app: String,
+    /// Counts this writer's snapshots of this host from 1.
+    pub sequence: u64,
+    /// BLAKE3 of the signed bytes of this host's previous snapshot.
+    pub previous: Option<[u8; 32]>,
+    /// The snapshot that unchanged files were taken over from.
+    pub parent: Option<SnapshotId>,
+    /// When the backup began, by the host's clock.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Program and version.
+    pub program: String,
+    /// Absolute paths that were backed up, raw bytes.
+    pub sources: Vec<Vec<u8>>,
+    /// Tags, sorted.
+    pub tags: Vec<String>,
+    /// The tree of `/`.
+    pub root: ChunkId,
+    /// How the source stood still.
+    pub consistency: Consistency,
+    /// What the backup did.
+    pub stats: SnapshotStats,
+    /// How many source files had problems.
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<SnapshotProblem>,
+    /// Extensions, sorted by tag.
+    pub extensions: Vec<Extension>,
+    /// Ed25519 key of the writer.
+    pub writer: [u8; 32],
+}
+
+/// A commit slot's content.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CommitSlot {
+    /// A snapshot and its signature (Ed25519 over `"drumlin snapshot" ‖ encoded snapshot`).
+    Snapshot {
+        /// The encoded [`Snapshot`].
+        signed: Vec<u8>,
+        /// The signature.
+        signature: [u8; 64],
+    },
+    /// The slot was burnt by a collector: this snapshot will never exist.
+    Aborted,
+}
+
+impl Snapshot {
+    /// Returns the bytes that are signed.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Parses the signed bytes; the signature is checked by the caller.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let snapshot: Self = codec::decode("snapshot", bytes)?;
+        let refuse = |why| Err(DecodeError::new("snapshot", why));
+        if snapshot.problems.len() > limits::SNAPSHOT_PROBLEMS_MAX {
+            return refuse("too many problems");
+        }
+        if snapshot.extensions.iter().any(|x| x.tag >= 0x8000) {
+            return refuse("unknown critical extension");
+        }
+        if snapshot.started.nanos > 999_999_999 || snapshot.ended.nanos > 999_999_999 {
+            return refuse("nanoseconds out of range");
+        }
+        Ok(snapshot)
+    }
+}

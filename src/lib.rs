@@ -1,0 +1,10 @@
+//! Drumlin: deduplicating, encrypted backups.
+
+pub mod chunker;
+pub mod compress;
+pub mod container;
+pub mod crypto;
+pub mod format;
+pub mod id;
+pub mod monitor;
+pub mod store;

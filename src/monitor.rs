@@ -1,0 +1,123 @@
+//! What a running operation tells its caller: counters, problems, and a wish to stop.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Something in the source (or target) that could not be handled; the operation goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Raw bytes of the path it is about.
+    pub path: Vec<u8>,
+    /// What happened.
+    pub kind: ProblemKind,
+    /// The cause, for people.
+    pub message: String,
+}
+
+/// The kinds of [`Problem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// It could not be read, so it is not (or not wholly) in the snapshot.
+    Unreadable,
+    /// It went away between listing and reading.
+    Vanished,
+    /// It changed while being read: what is stored may mix two states.
+    Changed,
+    /// Part of it (an attribute, an owner) could not be restored.
+    NotRestored,
+    /// Stored data is damaged or missing.
+    Damaged,
+    /// Left out on purpose, but worth knowing.
+    Notice,
+}
+
+impl ProblemKind {
+    /// Returns the stable name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
+            Self::Changed => "changed",
+            Self::NotRestored => "not-restored",
+            Self::Damaged => "damaged",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Counters, problems and the cancel flag of one operation; shared by its threads and its caller.
+///
+/// Nothing here prints: the shell reads it on a timer.
+#[derive(Default)]
+pub struct Monitor {
+    /// Files (of any kind but folders) finished so far.
+    pub files_done: AtomicU64,
+    /// Folders finished so far.
+    pub dirs_done: AtomicU64,
+    /// Bytes of file content finished so far.
+    pub bytes_done: AtomicU64,
+    /// Expected files, 0 while unknown.
+    pub files_total: AtomicU64,
+    /// Expected bytes, 0 while unknown.
+    pub bytes_total: AtomicU64,
+    /// Bytes sent to, or read from, the repository.
+    pub bytes_stored: AtomicU64,
+    cancelled: AtomicBool,
+    current: Mutex<Vec<u8>>,
+    problems: Mutex<Vec<Problem>>,
+    problem_count: AtomicU64,
+}
+
+/// How many problems a [`Monitor`] keeps in words; the rest are only counted.
+pub const PROBLEMS_KEPT_MAX: usize = 10_000;
+
+impl Monitor {
+    /// Asks the operation to stop at the next safe point.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the operation was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Notes the path that is being worked on; cheap, and skipped when another thread is doing so.
+    pub fn working_on(&self, path: &[u8]) {
+        if let Ok(mut current) = self.current.try_lock() {
+            current.clear();
+            current.extend_from_slice(path);
+        }
+    }
+
+    /// Returns the path that was being worked on last.
+    pub fn current_path(&self) -> Vec<u8> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records a problem; the operation's caller decides about the exit code.
+    pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
+        self.problem_count.fetch_add(1, Ordering::Relaxed);
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.len() < PROBLEMS_KEPT_MAX {
+            problems.push(Problem { path: path.to_vec(), kind, message: message.into() });
+        }
+    }
+
+    /// Returns the problems so far (at most [`PROBLEMS_KEPT_MAX`]).
+    pub fn problems(&self) -> Vec<Problem> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how many problems there were, kept in words or not.
+    pub fn problem_count(&self) -> u64 {
+        self.problem_count.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,145 @@
+//! A flat store of small immutable objects, and what every implementation of it must hold.
+//!
+//! It moves opaque bytes: nothing here knows what they mean. Spec: `format-spec/12-store.md`.
+
+use std::fmt;
+use std::ops::Range;
+
+/// The classes of objects; each is a folder of the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// `config/<n>`: numbered configurations.
+    Config,
+    /// `keys/<id>`: key slots.
+    Keys,
+    /// `data/<2 hex>/<64 hex>`: packs of file content, the only class that may be cold.
+    Data,
+    /// `meta/<2 hex>/<64 hex>`: packs of trees.
+    Meta,
+    /// `index/<level>/<64 hex>`: index runs.
+    Index,
+    /// `intents/<sid>`: what running backups rely on.
+    Intents,
+    /// `snapshots/<sid>`: commit slots and tombstones.
+    Snapshots,
+    /// `gc/<n>.*`: the collector's records.
+    Collector,
+}
+
+impl Class {
+    /// All classes.
+    pub const ALL: [Self; 8] =
+        [Self::Config, Self::Keys, Self::Data, Self::Meta, Self::Index, Self::Intents, Self::Snapshots, Self::Collector];
+
+    /// Returns the folder's name.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Keys => "keys",
+            Self::Data => "data",
+            Self::Meta => "meta",
+            Self::Index => "index",
+            Self::Intents => "intents",
+            Self::Snapshots => "snapshots",
+            Self::Collector => "gc",
+        }
+    }
+}
+
+/// The full name of an object: its class, and its path below the class's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The class.
+    pub class: Class,
+    /// Path below the class's folder, with `/` between parts: lower-case letters, digits, `.` and `-` only.
+    pub name: String,
+}
+
+impl Key {
+    /// Makes a key from its parts.
+    pub fn new(class: Class, name: impl Into<String>) -> Self {
+        Self { class, name: name.into() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.class.folder(), self.name)
+    }
+}
+
+/// One object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path below the class's folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+}
+
+/// The kinds of failure that a caller tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// There is no such object (or no such repository folder).
+    NotFound,
+    /// An object of that name exists; it was not touched.
+    Exists,
+    /// The credential or the file system forbids it.
+    NotPermitted,
+    /// There is no room left.
+    Full,
+    /// The object is shorter than the range that was asked for.
+    Short,
+    /// Anything else; the cause says what.
+    Other,
+}
+
+/// A store call that failed. The object is as it was before, unless a `create` says [`ErrorKind::Other`]: then it may exist.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {location}/{object}")]
+pub struct StoreError {
+    /// What kind of failure it is.
+    pub kind: ErrorKind,
+    /// `list`, `stat`, `read`, `create` or `remove`.
+    pub action: &'static str,
+    /// Where the store is.
+    pub location: String,
+    /// The object or class it was about.
+    pub object: String,
+    /// What the system said.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A flat store of small immutable objects.
+///
+/// Required of every implementation (checked by `tests/it/conformance.rs`):
+/// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of several that create one
+///   name at once exactly one succeeds.
+/// * An object is readable and listed as soon as its `create` has returned; it is neither before it is whole.
+/// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor listed.
+/// * Nothing is asked of clocks. Names are never reused by the caller.
+///
+/// Objects are at most 256 MiB and are held in memory, so there is no streaming, renaming, appending or overwriting.
+pub trait Store: Send + Sync {
+    /// Lists the objects of a class whose names start with `prefix` (empty for all), in no particular order.
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError>;
+
+    /// Returns an object's length in bytes.
+    fn stat(&self, key: &Key) -> Result<u64, StoreError>;
+
+    /// Appends the given bytes of an object to `out`; fails with [`ErrorKind::Short`] (and `out` unspecified) if it is shorter.
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError>;
+
+    /// Returns a whole object.
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError>;
+
+    /// Stores a new object.
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes an object.
+    fn remove(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Returns where the store is, for people.
+    fn location(&self) -> &str;
+}
