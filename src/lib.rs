@@ -7,4 +7,5 @@ pub mod crypto;
 pub mod format;
 pub mod id;
 pub mod monitor;
+pub mod os;
 pub mod store;

@@ -1,0 +1,153 @@
+//! An open directory; everything is done relative to it, so paths of any length work and nothing can be swapped under us.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx};
+
+use super::stat::Stat;
+
+/// An open directory.
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOATIME);
+
+impl Dir {
+    /// Opens the directory at `path`, following symbolic links.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        open_without_atime(CWD, path.as_os_str().as_encoded_bytes(), DIR_FLAGS)
+    }
+
+    /// Opens the directory `name` in this one; a symbolic link is refused.
+    pub fn open_dir(&self, name: &[u8]) -> io::Result<Self> {
+        open_without_atime(self.fd.as_fd(), name, DIR_FLAGS | OFlags::NOFOLLOW)
+    }
+
+    /// Takes over an open directory.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Lists all names but `.` and `..`, sorted by their bytes.
+    pub fn names(&self) -> io::Result<Names> {
+        let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
+        let mut names = Names::default();
+        let mut raw = RawDir::new(self.fd.as_fd(), &mut buffer);
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name, entry.file_type());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Describes `name` in this directory without following it.
+    pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
+    }
+
+    /// Describes this directory.
+    pub fn stat_self(&self) -> io::Result<Stat> {
+        stat_of(&self.fd)
+    }
+
+    /// Opens the file `name` for reading without following it, waiting for a writer, or touching its access time.
+    pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        match openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(rustix::io::Errno::PERM) => Ok(File::from(openat(&self.fd, name, flags, Mode::empty())?)),
+            opened => Ok(File::from(opened?)),
+        }
+    }
+
+    /// Returns the target of the symbolic link `name`.
+    pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Describes an open file or directory.
+pub fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
+    Ok(Stat::from_statx(&statx(fd, c"", AtFlags::EMPTY_PATH, STAT_MASK)?))
+}
+
+const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+
+/// `O_NOATIME` is only for owners: others get the directory opened the usual way.
+fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<Dir> {
+    match openat(at, name, flags, Mode::empty()) {
+        Err(rustix::io::Errno::PERM) => Ok(Dir { fd: openat(at, name, flags - OFlags::NOATIME, Mode::empty())? }),
+        opened => Ok(Dir { fd: opened? }),
+    }
+}
+
+/// The names of one directory in one block of memory: about 8 bytes more than the names themselves.
+#[derive(Default)]
+pub struct Names {
+    bytes: Vec<u8>,
+    starts: Vec<(u32, u16, bool)>,
+}
+
+impl Names {
+    /// Appends a name; `kind` is a hint from the listing.
+    pub fn push(&mut self, name: &[u8], kind: FileType) {
+        let start = u32::try_from(self.bytes.len()).expect("the names of one directory take less than 4 GiB");
+        let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
+        self.bytes.extend_from_slice(name);
+        self.starts.push((start, len, kind == FileType::Directory));
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        self.starts.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
+    }
+
+    /// Returns how many names there are.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Returns whether the directory is empty.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Returns the name at `position` in the order of bytes.
+    pub fn get(&self, position: usize) -> &[u8] {
+        slice(&self.bytes, &self.starts[position])
+    }
+
+    /// Returns whether the listing said that this name is a directory.
+    pub fn is_dir_hint(&self, position: usize) -> bool {
+        self.starts[position].2
+    }
+
+    /// Returns whether `name` is there.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.starts.binary_search_by(|start| slice(&self.bytes, start).cmp(name)).is_ok()
+    }
+
+    /// Returns all names in the order of bytes.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.starts.iter().map(|start| slice(&self.bytes, start))
+    }
+}
+
+fn slice<'a>(bytes: &'a [u8], (start, len, _): &(u32, u16, bool)) -> &'a [u8] {
+    &bytes[*start as usize..*start as usize + usize::from(*len)]
+}

@@ -1,0 +1,6 @@
+//! The host's file system: directories, stat, attributes and owners, always relative to open directories.
+//!
+//! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user named.
+
+pub mod dir;
+pub mod stat;
