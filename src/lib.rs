@@ -8,4 +8,5 @@ pub mod format;
 pub mod id;
 pub mod monitor;
 pub mod os;
+pub mod repo;
 pub mod store;

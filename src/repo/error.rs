@@ -1,0 +1,164 @@
+//! What can go wrong with a repository, by what the user can do about it.
+
+use std::path::PathBuf;
+
+use crate::container::ContainerError;
+use crate::format::codec::DecodeError;
+use crate::id::ChunkId;
+use crate::store::{ErrorKind, StoreError};
+
+/// A failed repository operation; the cause is in `source()`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no repository at the location.
+    #[error("there is no repository at {location}")]
+    NoRepository {
+        /// Where it was looked for.
+        location: String,
+    },
+    /// `init` found a repository.
+    #[error("there already is a repository at {location}")]
+    AlreadyExists {
+        /// Where it is.
+        location: String,
+    },
+    /// No key slot opens with the given secret.
+    #[error("wrong password or key for the repository at {location}")]
+    WrongSecret {
+        /// Where it is.
+        location: String,
+    },
+    /// The last key slot must stay.
+    #[error("this is the last key of the repository: without it nothing can be read any more")]
+    LastKey,
+    /// A name given by the user matches nothing.
+    #[error("no {what} matches '{text}'")]
+    NotFound {
+        /// `snapshot`, `key`, `path`.
+        what: &'static str,
+        /// What was given.
+        text: String,
+    },
+    /// A name given by the user matches more than one thing.
+    #[error("'{text}' matches more than one {what}")]
+    Ambiguous {
+        /// `snapshot`, `key`.
+        what: &'static str,
+        /// What was given.
+        text: String,
+    },
+    /// The store no longer holds what this machine saw there.
+    #[error("the repository at {location} went back in time: {what} is gone")]
+    RolledBack {
+        /// Where it is.
+        location: String,
+        /// What is missing.
+        what: String,
+    },
+    /// The store failed.
+    #[error("the repository cannot be reached or used")]
+    Store(#[from] StoreError),
+    /// A container does not open.
+    #[error("{object} is damaged")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        #[source]
+        source: ContainerError,
+    },
+    /// A structure inside an authentic container breaks a rule.
+    #[error("{object} cannot be understood")]
+    Malformed {
+        /// The object.
+        object: String,
+        /// The rule.
+        #[source]
+        source: DecodeError,
+    },
+    /// An object's bytes are not those that its name promises.
+    #[error("{object} is damaged: its content does not fit its name")]
+    WrongContent {
+        /// The object.
+        object: String,
+    },
+    /// The index knows no place of a chunk.
+    #[error("chunk {} is missing from the repository", id.short())]
+    MissingChunk {
+        /// The chunk.
+        id: ChunkId,
+    },
+    /// A chunk's bytes do not have its id.
+    #[error("chunk {} is damaged", id.short())]
+    WrongChunk {
+        /// The chunk.
+        id: ChunkId,
+    },
+    /// A snapshot's signature does not hold.
+    #[error("{object} was not written by a key of this repository")]
+    BadSignature {
+        /// The object.
+        object: String,
+    },
+    /// Local state could not be read or written.
+    #[error("cannot use the local cache at {path}")]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system gave no randomness.
+    #[error("the system gave no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// Threads could not be started, or one of them broke.
+    #[error("cannot run threads: {0}")]
+    Threads(String),
+    /// The operation was asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+    /// Another thread of the operation failed first; its error is the one to report.
+    #[error("stopped because another part failed")]
+    Stopped,
+}
+
+impl Error {
+    /// Returns whether the store said that an object does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
+    }
+
+    /// Returns whether stored data is damaged or missing, so that other data may still be fine.
+    pub fn is_damage(&self) -> bool {
+        self.is_not_found()
+            || matches!(self, Self::Store(error) if error.kind == ErrorKind::Short)
+            || matches!(
+                self,
+                Self::Damaged { .. }
+                    | Self::Malformed { .. }
+                    | Self::WrongContent { .. }
+                    | Self::MissingChunk { .. }
+                    | Self::WrongChunk { .. }
+                    | Self::BadSignature { .. }
+            )
+    }
+
+    pub(crate) fn damaged(object: impl ToString) -> impl FnOnce(ContainerError) -> Self {
+        move |source| Self::Damaged { object: object.to_string(), source }
+    }
+
+    pub(crate) fn malformed(object: impl ToString) -> impl FnOnce(DecodeError) -> Self {
+        move |source| Self::Malformed { object: object.to_string(), source }
+    }
+}
+
+/// The result of repository operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Returns 32 bytes of the system's randomness.
+pub(crate) fn random_32() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
+    Ok(bytes)
+}

@@ -1,0 +1,58 @@
+//! Building an index run from packs that were just stored.
+
+use crate::container::{ContainerBuilder, Sealed};
+use crate::crypto::keyring::Keyring;
+use crate::format::codec;
+use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
+use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::id::ObjectId;
+use crate::repo::error::{Result, random_32};
+
+/// A pack that is durable in the store, with what it holds.
+pub struct PlacedPack {
+    /// The pack.
+    pub pack: PackRef,
+    /// Its segments and chunks.
+    pub toc: PackToc,
+}
+
+/// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the first counts.
+pub fn build_run(keyring: &Keyring, packs: &[PlacedPack], replaces: Vec<ObjectId>) -> Result<Sealed> {
+    let mut records = records_of(packs);
+    records.sort_by(|a, b| a.id.cmp(&b.id));
+    records.dedup_by(|later, earlier| later.id == earlier.id);
+    let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
+    let mut toc = RunToc {
+        record_count: records.len() as u64,
+        replaces,
+        packs: packs.iter().map(|placed| placed.pack).collect(),
+        fences: Vec::new(),
+    };
+    let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
+    for block in records.chunks(RECORDS_PER_BLOCK) {
+        body.clear();
+        block.iter().for_each(|record| record.encode_into(&mut body));
+        builder.push(SegmentCodec::Raw, &body, body.len(), Vec::new());
+        toc.fences.push(fence_of(&block[0].id));
+    }
+    Ok(builder.finish(keyring, &random_32()?, &codec::encode(&toc)))
+}
+
+fn records_of(packs: &[PlacedPack]) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for (pack, placed) in (0u32..).zip(packs) {
+        let mut offset = HEADER_LEN_BYTES as u32;
+        for segment in &placed.toc.segments {
+            let stored_len = segment.stored_len;
+            records.extend((0u16..).zip(&segment.chunks).map(|(chunk, record)| RunRecord {
+                id: record.id,
+                pack,
+                offset,
+                stored_len,
+                chunk,
+            }));
+            offset += stored_len;
+        }
+    }
+    records
+}

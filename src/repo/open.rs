@@ -1,0 +1,202 @@
+//! Making and opening a repository.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::cache::{self, Cache};
+use super::error::{Error, Result, random_32};
+use super::{keys, names};
+use crate::container::{open_single, seal_single};
+use crate::crypto::keyring::Keyring;
+use crate::crypto::slot::Secret;
+use crate::format::config::{Config, Profile};
+use crate::format::container::ContainerKind;
+use crate::format::entry::Timestamp;
+use crate::format::slot::{Bundle, SlotInfo, SlotKdf};
+use crate::id::RepositoryId;
+use crate::store::{Class, ErrorKind, Store};
+
+/// An open repository; shared between threads.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+    bundle: Zeroizing<[u8; 32]>,
+    config: Config,
+    cache: Cache,
+    slot: String,
+}
+
+/// What `init` needs to know.
+pub struct InitOptions {
+    /// How files are cut, for the repository's whole life.
+    pub profile: Profile,
+    /// Opens the first key slot.
+    pub secret: Secret,
+    /// How that slot's key is derived.
+    pub kdf: SlotKdf,
+    /// Name of that slot.
+    pub label: String,
+    /// The time now.
+    pub now: Timestamp,
+    /// Program and version.
+    pub program: String,
+    /// Folder for local copies.
+    pub cache_dir: PathBuf,
+}
+
+/// What opening needs besides the secret.
+pub struct OpenOptions {
+    /// Folder for local copies.
+    pub cache_dir: PathBuf,
+    /// Whether keys and config may come from local copies, so that the store is not asked.
+    ///
+    /// For operations that ask the store themselves before they rely on anything (a backup).
+    pub prefer_cached: bool,
+}
+
+impl Repository {
+    /// Makes a repository in an empty store.
+    ///
+    /// The config is created last: a repository without one is none, and `init` may be run again.
+    pub fn init(store: Arc<dyn Store>, options: &InitOptions) -> Result<Arc<Self>> {
+        let location = store.location().to_owned();
+        if !list_or_nothing(&*store, Class::Config)?.is_empty() {
+            return Err(Error::AlreadyExists { location });
+        }
+        let master = Zeroizing::new(random_32()?);
+        let repository = RepositoryId(random_32()?[..16].try_into().expect("16 bytes"));
+        let keyring = Keyring::new(&master, repository);
+        let info = SlotInfo { label: options.label.clone(), created: options.now };
+        let slot = keys::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
+        let config = Config {
+            repository,
+            number: 1,
+            created: options.now,
+            program: options.program.clone(),
+            profile: options.profile,
+            read_critical: 0,
+            write_critical: 0,
+            collect_critical: 0,
+            extensions: Vec::new(),
+        };
+        let sealed = seal_single(&keyring, ContainerKind::Config, &random_32()?, &config.encode());
+        store.create(&names::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
+            ErrorKind::Exists => Error::AlreadyExists { location: location.clone() },
+            _ => error.into(),
+        })?;
+        let cache = Cache::open(&options.cache_dir, repository)?;
+        cache::remember_location(&options.cache_dir, &location, repository)?;
+        Ok(Arc::new(Self { store, keyring, bundle: master, config, cache, slot: slot.to_hex() }))
+    }
+
+    /// Opens a repository with a secret of one of its key slots.
+    pub fn open(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Result<Arc<Self>> {
+        if options.prefer_cached
+            && let Some(repository) = Self::open_cached(&store, secret, options)
+        {
+            return Ok(Arc::new(repository));
+        }
+        let location = store.location().to_owned();
+        let numbers = list_or_nothing(&*store, Class::Config)?;
+        let number = numbers.iter().filter_map(|object| object.name.parse::<u64>().ok()).max();
+        let number = number.ok_or(Error::NoRepository { location: location.clone() })?;
+        let opened = keys::open_any(&*store, secret)?.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let key = names::config_key(number);
+        let sealed = store.read(&key)?;
+        let keyring = Keyring::new(&opened.master, opened.repository);
+        let config = decode_config(&keyring, &sealed, number)?;
+        let cache = Cache::open(&options.cache_dir, opened.repository)?;
+        cache.write("open", "config", &sealed)?;
+        cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
+        cache::remember_location(&options.cache_dir, &location, opened.repository)?;
+        let slot = opened.slot_name;
+        Ok(Arc::new(Self { store, keyring, bundle: opened.master, config, cache, slot }))
+    }
+
+    /// Opens from local copies alone; `None` for any reason means that the store must be asked.
+    fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Self> {
+        let repository = cache::known_at(&options.cache_dir, store.location())?;
+        let cache = Cache::open(&options.cache_dir, repository).ok()?;
+        let sealed = cache.read("open", "config")?;
+        for slot in cache.names("open").into_iter().filter(|name| name != "config") {
+            let bytes = cache.read("open", &slot)?;
+            let Some(Bundle::Full { master }) = keys::open_slot(&bytes, secret) else {
+                continue;
+            };
+            let bundle = Zeroizing::new(master);
+            let keyring = Keyring::new(&bundle, repository);
+            let config = decode_config(&keyring, &sealed, 0).ok()?;
+            return Some(Self { store: store.clone(), keyring, bundle, config, cache, slot });
+        }
+        None
+    }
+
+    /// Makes sure that a repository opened from local copies still accepts the key that opened it.
+    ///
+    /// Called before the first thing is stored; a removed key must not go on working from a copy.
+    pub fn confirm_key(&self) -> Result<()> {
+        let key = crate::store::Key::new(Class::Keys, self.slot.clone());
+        match self.store.stat(&key) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.cache.remove("open", &self.slot);
+                Err(Error::WrongSecret { location: self.store.location().to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Returns the keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Returns the master key, for wrapping it under another secret.
+    pub(super) fn master(&self) -> &[u8; 32] {
+        &self.bundle
+    }
+
+    /// Returns the settings fixed at `init`.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns where the repository is.
+    pub fn location(&self) -> &str {
+        self.store.location()
+    }
+
+    /// Returns the name of the key slot that opened the repository.
+    pub fn slot_name(&self) -> &str {
+        &self.slot
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
+    let object = || names::config_key(number);
+    let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
+    let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
+    if config.repository != keyring.repository() || (number != 0 && config.number != number) {
+        return Err(Error::WrongContent { object: object().to_string() });
+    }
+    Ok(config)
+}
+
+/// Lists a class; a store without any folder yet is empty.
+fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<crate::store::Listed>> {
+    match store.list(class, "") {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => Ok(listed?),
+    }
+}

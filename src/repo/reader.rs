@@ -1,0 +1,184 @@
+//! From a chunk id to its verified bytes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::{Error, Result};
+use super::index::{IndexSet, Location};
+use super::lru::ByteLru;
+use super::names;
+use super::open::Repository;
+use crate::compress::SegmentDecompressor;
+use crate::container::{ContainerError, Opener, Segment, name_of};
+use crate::format::codec::DecodeError;
+use crate::format::container::ChunkKind;
+use crate::format::run::{PackClass, PackRef};
+use crate::id::{ChunkId, ObjectId};
+
+/// Memory for decoded segments in bytes.
+const SEGMENT_CACHE_BYTES: usize = 24 << 20;
+/// Openers (a few hundred bytes each) and open files of cached meta packs that are kept.
+const OPENERS_MAX: usize = 256;
+const FILES_MAX: usize = 64;
+
+/// Reads chunks of one repository; shared between threads.
+pub struct Reader {
+    repository: Arc<Repository>,
+    index: Arc<IndexSet>,
+    segments: Mutex<ByteLru<(ObjectId, u32), Arc<Segment>>>,
+    openers: Mutex<ByteLru<ObjectId, Arc<Opener>>>,
+    files: Mutex<ByteLru<ObjectId, Arc<File>>>,
+    decompressors: Mutex<Vec<SegmentDecompressor>>,
+}
+
+impl Reader {
+    /// Makes a reader whose index is what the store holds now.
+    pub fn new(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let reader = Self::offline(repository)?;
+        reader.index.sync(repository.store(), repository.cache(), repository.keyring())?;
+        Ok(reader)
+    }
+
+    /// Makes a reader whose index is what lies in the local cache; the store is not asked.
+    pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = Arc::new(IndexSet::open_cached(repository.cache(), repository.keyring())?);
+        Ok(Arc::new(Self {
+            repository: repository.clone(),
+            index,
+            segments: Mutex::new(ByteLru::new(SEGMENT_CACHE_BYTES)),
+            openers: Mutex::new(ByteLru::new(OPENERS_MAX)),
+            files: Mutex::new(ByteLru::new(FILES_MAX)),
+            decompressors: Mutex::default(),
+        }))
+    }
+
+    /// Returns the repository.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Arc<IndexSet> {
+        &self.index
+    }
+
+    /// Returns a place of the chunk, or `None` if the index names none.
+    pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
+        self.index.find(id)
+    }
+
+    /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
+    pub fn read_segment(&self, location: &Location) -> Result<Segment> {
+        let mut stored = Vec::new();
+        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
+        self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
+    }
+
+    /// Appends bytes of a pack as they are stored; meta packs come from the local copy, which is made when missing.
+    pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        let (start, end) = (u64::from(offset), u64::from(offset) + len as u64);
+        if pack.class == PackClass::Data {
+            return Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), start..end, out)?);
+        }
+        let file = self.meta_file(pack)?;
+        let at = out.len();
+        out.resize(at + len, 0);
+        let short =
+            |_| Error::Damaged { object: names::pack_key(pack.class, &pack.name).to_string(), source: ContainerError::Short };
+        file.read_exact_at(&mut out[at..], start).map_err(short)
+    }
+
+    /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
+    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<Segment> {
+        let object = || format!("{} (at byte {offset})", names::pack_key(pack.class, &pack.name));
+        let opener = self.opener(pack);
+        let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
+        let opened = opener.segment(u64::from(offset), stored, &mut decompressor, &mut buffer);
+        lock(&self.decompressors).push(decompressor);
+        opened.and_then(|_| Ok(Segment::parse(buffer)?)).map_err(Error::damaged(object()))
+    }
+
+    /// Returns a chunk's bytes, verified; segments are cached, so neighbours cost nothing.
+    pub fn read_chunk(&self, kind: ChunkKind, id: &ChunkId) -> Result<Vec<u8>> {
+        let location = self.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
+        self.with_chunk(&location, kind, id, <[u8]>::to_vec)
+    }
+
+    /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
+    pub fn with_chunk<T>(
+        &self,
+        location: &Location,
+        kind: ChunkKind,
+        id: &ChunkId,
+        use_bytes: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        let segment = self.cached_segment(location)?;
+        let bytes = self.chunk_of(&segment, location, kind, id)?;
+        Ok(use_bytes(bytes))
+    }
+
+    /// Returns one chunk of a decoded segment after verifying its id.
+    pub fn chunk_of<'a>(&self, segment: &'a Segment, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<&'a [u8]> {
+        let (stored_kind, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+        if stored_kind != kind || self.repository.keyring().chunk_id(kind, bytes) != *id {
+            return Err(Error::WrongChunk { id: *id });
+        }
+        Ok(bytes)
+    }
+
+    fn cached_segment(&self, location: &Location) -> Result<Arc<Segment>> {
+        let key = (location.pack.name, location.offset);
+        if let Some(segment) = lock(&self.segments).get(&key) {
+            return Ok(segment);
+        }
+        let segment = Arc::new(self.read_segment(location)?);
+        lock(&self.segments).insert(key, segment.clone(), segment.memory_bytes());
+        Ok(segment)
+    }
+
+    fn opener(&self, pack: &PackRef) -> Arc<Opener> {
+        if let Some(opener) = lock(&self.openers).get(&pack.name) {
+            return opener;
+        }
+        let kind = names::container_kind(pack.class);
+        let opener = Arc::new(Opener::from_salt(self.repository.keyring(), kind, &pack.salt));
+        lock(&self.openers).insert(pack.name, opener.clone(), 1);
+        opener
+    }
+
+    /// Returns the local copy of a meta pack; fetched whole, checked against its name and kept where it is missing.
+    fn meta_file(&self, pack: &PackRef) -> Result<Arc<File>> {
+        if let Some(file) = lock(&self.files).get(&pack.name) {
+            return Ok(file);
+        }
+        let cache = self.repository.cache();
+        let hex = pack.name.to_hex();
+        let copy = cache.open_file("meta", &hex).filter(|file| file.metadata().is_ok_and(|m| m.len() == u64::from(pack.len)));
+        let file = match copy {
+            Some(file) => file,
+            None => {
+                let key = names::pack_key(pack.class, &pack.name);
+                let bytes = self.repository.store().read(&key)?;
+                if name_of(&bytes) != pack.name {
+                    return Err(Error::WrongContent { object: key.to_string() });
+                }
+                cache.write("meta", &hex, &bytes)?;
+                let path = cache.path("meta", &hex);
+                File::open(&path).map_err(|source| Error::Cache { path, source })?
+            }
+        };
+        let file = Arc::new(file);
+        lock(&self.files).insert(pack.name, file.clone(), 1);
+        Ok(file)
+    }
+
+    /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.
+    pub(super) fn parsed<T>(id: &ChunkId, parsed: std::result::Result<T, DecodeError>) -> Result<T> {
+        parsed.map_err(Error::malformed(format!("chunk {}", id.short())))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,35 @@
+//! The ids of chunks that this session took and no index run names yet.
+
+use std::sync::Mutex;
+
+use super::lock;
+use crate::id::{ChunkId, ChunkSet};
+
+const SHARDS: usize = 16;
+
+/// A set of ids in shards, so that lanes rarely wait for each other.
+#[derive(Default)]
+pub struct Claims([Mutex<ChunkSet>; SHARDS]);
+
+impl Claims {
+    /// Returns whether `id` was taken.
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        lock(self.shard(id)).contains(id)
+    }
+
+    /// Takes `id`; true for the first caller only.
+    pub fn insert(&self, id: &ChunkId) -> bool {
+        lock(self.shard(id)).insert(*id)
+    }
+
+    /// Forgets ids that an index run names now.
+    pub fn forget<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
+        for id in ids {
+            lock(self.shard(id)).remove(id);
+        }
+    }
+
+    fn shard(&self, id: &ChunkId) -> &Mutex<ChunkSet> {
+        &self.0[usize::from(id.0[31]) % SHARDS]
+    }
+}

@@ -1,0 +1,255 @@
+//! The threads of a session: a pool that compresses, and writers that seal packs, create them and write index runs.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::claims::Claims;
+use super::{Counters, FirstError, SessionOptions, lock};
+use crate::compress::SegmentCompressor;
+use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
+use crate::format::container::SegmentCodec;
+use crate::format::run::{PackClass, PackRef};
+use crate::repo::error::{Error, Result, random_32};
+use crate::repo::index::{PlacedPack, build_run};
+use crate::repo::names;
+use crate::repo::reader::Reader;
+use crate::store::{ErrorKind, Key, StoreError};
+
+/// How large things grow and how many of them there are.
+struct Sizes {
+    pack_len: [usize; 2],
+    pack_buffers: [usize; 2],
+    raw_buffers: usize,
+    writers: usize,
+    chunks_per_run: usize,
+}
+
+impl Sizes {
+    fn new(options: &SessionOptions) -> Self {
+        if options.low_memory {
+            let raw_buffers = 2 * options.lanes() + 2;
+            return Self { pack_len: [8 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 };
+        }
+        // Each lane may hold two; the rest are on their way through the pool.
+        let raw_buffers = 2 * options.lanes() + (options.threads + 2).min(8);
+        Self { pack_len: [32 << 20, 8 << 20], pack_buffers: [3, 2], raw_buffers, writers: 2, chunks_per_run: 200_000 }
+    }
+}
+
+/// A run is written at the latest after this time, so that an interrupted backup finds what it stored.
+const RUN_INTERVAL: Duration = Duration::from_secs(600);
+
+type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
+
+/// The running part of a session.
+pub struct Engine {
+    reader: Arc<Reader>,
+    options: SessionOptions,
+    sizes: Sizes,
+    claims: Arc<Claims>,
+    counters: Arc<Counters>,
+    pool: rayon::ThreadPool,
+    compressors: Mutex<Vec<SegmentCompressor>>,
+    raw_buffers: Pool,
+    pack_buffers: [Pool; 2],
+    open_packs: [Mutex<Option<ContainerBuilder>>; 2],
+    to_write: Mutex<Option<Sender<(PackClass, ContainerBuilder)>>>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
+    placed: Mutex<(Vec<PlacedPack>, Instant)>,
+    failure: FirstError,
+}
+
+impl Engine {
+    /// Starts the threads.
+    pub fn start(
+        reader: Arc<Reader>,
+        options: SessionOptions,
+        claims: Arc<Claims>,
+        counters: Arc<Counters>,
+    ) -> Result<Arc<Self>> {
+        let sizes = Sizes::new(&options);
+        let named = |index| format!("compress-{index}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(named).build();
+        let (to_write, packs) = unbounded();
+        let engine = Arc::new(Self {
+            pool: pool.map_err(|error| Error::Threads(error.to_string()))?,
+            raw_buffers: filled(sizes.raw_buffers, 0),
+            pack_buffers: [0, 1].map(|class| filled(sizes.pack_buffers[class], sizes.pack_len[class] + (2 << 20))),
+            open_packs: Default::default(),
+            to_write: Mutex::new(Some(to_write)),
+            writers: Mutex::default(),
+            placed: Mutex::new((Vec::new(), Instant::now())),
+            failure: FirstError::default(),
+            compressors: Mutex::default(),
+            reader,
+            options,
+            sizes,
+            claims,
+            counters,
+        });
+        for index in 0..engine.sizes.writers {
+            let (engine_of_thread, packs) = (engine.clone(), packs.clone());
+            let run = move || engine_of_thread.write_packs(&packs);
+            let thread = std::thread::Builder::new().name(format!("write-{index}")).spawn(run);
+            lock(&engine.writers).push(thread.map_err(|error| Error::Threads(error.to_string()))?);
+        }
+        Ok(engine)
+    }
+
+    /// Returns whether any thread failed.
+    pub fn has_failed(&self) -> bool {
+        self.failure.is_set()
+    }
+
+    /// Returns an empty buffer for a segment; waits while all are in use.
+    pub fn raw_buffer(&self) -> Vec<u8> {
+        self.raw_buffers.1.recv().expect("the engine holds both ends")
+    }
+
+    /// Compresses a segment on the pool and adds it to the open pack.
+    pub fn submit(self: &Arc<Self>, class: PackClass, segment: SegmentBuilder) {
+        let engine = self.clone();
+        self.pool.spawn(move || {
+            let (raw, chunks) = segment.finish();
+            if !engine.has_failed() {
+                let made = lock(&engine.compressors).pop();
+                let mut compressor = made.unwrap_or_else(|| SegmentCompressor::new(engine.options.compression));
+                match compressor.compress(&raw) {
+                    Some(body) => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Zstd, body, raw.len(), chunks)),
+                    None => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Raw, &raw, raw.len(), chunks)),
+                }
+                lock(&engine.compressors).push(compressor);
+            }
+            engine.raw_buffers.0.send(raw).expect("the engine holds both ends");
+        });
+    }
+
+    fn add_to_pack(&self, class: PackClass, push: impl FnOnce(&mut ContainerBuilder)) {
+        let full = {
+            let mut open = lock(&self.open_packs[class as usize]);
+            let new = || {
+                let buffer = self.pack_buffers[class as usize].1.recv().expect("the engine holds both ends");
+                ContainerBuilder::new(names::container_kind(class), buffer)
+            };
+            let pack = open.get_or_insert_with(new);
+            push(pack);
+            // The next segment and the table of contents still have to fit.
+            let is_full = pack.len_bytes() + (1 << 20) >= self.sizes.pack_len[class as usize];
+            if is_full { open.take() } else { None }
+        };
+        if let Some(pack) = full {
+            self.send_pack(class, pack);
+        }
+    }
+
+    fn send_pack(&self, class: PackClass, pack: ContainerBuilder) {
+        if let Some(to_write) = &*lock(&self.to_write) {
+            to_write.send((class, pack)).expect("writers live until the sender is dropped");
+        }
+    }
+
+    /// A writer thread: seals and creates packs until the session ends.
+    fn write_packs(&self, packs: &Receiver<(PackClass, ContainerBuilder)>) {
+        for (class, pack) in packs {
+            if self.has_failed() {
+                let _ = self.pack_buffers[class as usize].0.send(Vec::new());
+                continue;
+            }
+            let written = self.write_pack(class, pack).and_then(|()| self.write_run_if_due(false));
+            if let Err(error) = written {
+                self.failure.set(error);
+            }
+        }
+    }
+
+    fn write_pack(&self, class: PackClass, pack: ContainerBuilder) -> Result<()> {
+        let repository = self.reader.repository();
+        let random = random_32();
+        let sealed = match random {
+            Ok(random) => pack.finish_pack(repository.keyring(), &random),
+            Err(error) => {
+                let _ = self.pack_buffers[class as usize].0.send(Vec::new());
+                return Err(error);
+            }
+        };
+        let Sealed { name, salt, bytes, toc } = sealed;
+        let stored = self.create(&names::pack_key(class, &name), &bytes);
+        if class == PackClass::Meta && stored.is_ok() {
+            // Only a hint: without the copy the next backup reads the pack from the store.
+            let _ = repository.cache().write("meta", &name.to_hex(), &bytes);
+        }
+        let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
+        self.pack_buffers[class as usize].0.send(bytes).expect("the engine holds both ends");
+        stored?;
+        lock(&self.placed).0.push(PlacedPack { pack: PackRef { class, name, len, salt }, toc });
+        Ok(())
+    }
+
+    /// Creates an object whose name is the hash of its bytes: one that exists is the same one.
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<()> {
+        match self.reader.repository().store().create(key, bytes) {
+            Ok(()) | Err(StoreError { kind: ErrorKind::Exists, .. }) => {
+                self.counters.bytes_stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Names the packs that are durable in an index run, and drops their ids from memory.
+    fn write_run_if_due(&self, at_end: bool) -> Result<()> {
+        let packs = {
+            let mut placed = lock(&self.placed);
+            let chunks: usize = placed.0.iter().flat_map(|pack| &pack.toc.segments).map(|segment| segment.chunks.len()).sum();
+            let due = at_end || chunks >= self.sizes.chunks_per_run || placed.1.elapsed() >= RUN_INTERVAL;
+            if !due || placed.0.is_empty() {
+                return Ok(());
+            }
+            placed.1 = Instant::now();
+            std::mem::take(&mut placed.0)
+        };
+        let repository = self.reader.repository();
+        let run = build_run(repository.keyring(), &packs, Vec::new())?;
+        self.create(&names::run_key(0, &run.name), &run.bytes)?;
+        self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
+        let chunks = packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
+        self.claims.forget(chunks.map(|chunk| &chunk.id));
+        Ok(())
+    }
+
+    /// Waits until every segment is in a pack, every pack is durable and every pack is named by a run.
+    pub fn finish(&self) -> Result<()> {
+        for _ in 0..self.sizes.raw_buffers {
+            // All buffers back means that no segment is on its way.
+            self.raw_buffer();
+        }
+        for class in [PackClass::Meta, PackClass::Data] {
+            let open = lock(&self.open_packs[class as usize]).take();
+            if let Some(pack) = open {
+                self.send_pack(class, pack);
+            }
+        }
+        lock(&self.to_write).take();
+        for writer in lock(&self.writers).drain(..) {
+            if writer.join().is_err() {
+                self.failure.set(Error::Threads("a writer panicked".to_owned()));
+            }
+        }
+        // Also after a failure: packs that are durable help the next backup.
+        let written = self.write_run_if_due(true);
+        self.failure.take().map_or(written, Err)
+    }
+}
+
+/// Returns a pool of `count` buffers with room for `capacity` bytes each (taken from the system only when touched).
+fn filled(count: usize, capacity: usize) -> Pool {
+    let (sender, receiver) = bounded(count);
+    for _ in 0..count {
+        sender.send(Vec::with_capacity(capacity)).expect("there is room for all of them");
+    }
+    (sender, receiver)
+}

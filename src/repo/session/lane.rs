@@ -1,0 +1,91 @@
+//! One thread's way into a session: its own open segments, so that neighbours in the source stay neighbours in the store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::engine::Engine;
+use super::{Counters, Session};
+use crate::container::SegmentBuilder;
+use crate::format::container::ChunkKind;
+use crate::format::run::PackClass;
+use crate::id::ChunkId;
+use crate::repo::error::{Error, Result};
+
+/// Raw bytes after which a segment is closed. Measured: see `benches/RESULTS.md`, "Segment size".
+const SEGMENT_LEN_BYTES: usize = 1 << 20;
+/// Chunks of at least this many bytes become segments by themselves.
+const OWN_SEGMENT_LEN_BYTES: usize = 512 << 10;
+
+/// A thread's open segments.
+pub struct Lane<'s> {
+    session: &'s Session,
+    engine: Option<Arc<Engine>>,
+    open: [Option<SegmentBuilder>; 2],
+}
+
+impl<'s> Lane<'s> {
+    /// Opens a lane; each thread needs its own.
+    pub fn new(session: &'s Session) -> Self {
+        Self { session, engine: None, open: [None, None] }
+    }
+
+    /// Returns the session.
+    pub fn session(&self) -> &'s Session {
+        self.session
+    }
+
+    /// Takes a chunk whose id is known, and returns whether it is new to the repository.
+    ///
+    /// Waits while the pipeline is full. Fails when the session failed anywhere: then nothing can be committed any more.
+    pub fn put(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) -> Result<bool> {
+        if self.engine.is_none() {
+            self.engine = Some(self.session.start()?);
+        }
+        let engine = self.engine.as_ref().expect("just started");
+        if engine.has_failed() {
+            return Err(Error::Stopped);
+        }
+        if !self.session.claim(id)? {
+            return Ok(false);
+        }
+        let counters: &Counters = &self.session.counters;
+        counters.chunks_new.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_new_raw.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if self.session.options.dry_run {
+            return Ok(true);
+        }
+        let class = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
+        if bytes.len() >= OWN_SEGMENT_LEN_BYTES {
+            let mut segment = SegmentBuilder::new(engine.raw_buffer());
+            segment.push(kind, *id, bytes);
+            engine.submit(class, segment);
+            return Ok(true);
+        }
+        let open = self.open[class as usize].get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
+        open.push(kind, *id, bytes);
+        if open.len_bytes() >= SEGMENT_LEN_BYTES || open.is_full() {
+            let full = self.open[class as usize].take().expect("it is open");
+            engine.submit(class, full);
+        }
+        Ok(true)
+    }
+
+    /// Hands on what is left in the open segments.
+    pub fn flush(&mut self) {
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        for class in [PackClass::Data, PackClass::Meta] {
+            if let Some(open) = self.open[class as usize].take() {
+                engine.submit(class, open);
+            }
+        }
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        // Also on the way out of an error: the buffer must go back, and what is in it may help the next backup.
+        self.flush();
+    }
+}

@@ -1,0 +1,248 @@
+//! Reading directories and chunk lists, node by node. Spec: `format-spec/07-trees.md`.
+
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::reader::Reader;
+use crate::format::codec::DecodeError;
+use crate::format::container::ChunkKind;
+use crate::format::entry::{Content, Entry, EntryKind, Ref};
+use crate::format::limits;
+use crate::format::node::{ListNode, Totals, TreeNode};
+use crate::id::ChunkId;
+
+/// Reads the trees of one repository.
+#[derive(Clone)]
+pub struct Trees {
+    reader: Arc<Reader>,
+}
+
+/// An entry with what its node knows about it.
+#[derive(Clone, Debug)]
+pub struct DirEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Name of the owner.
+    pub user: Option<String>,
+    /// Name of the group.
+    pub group: Option<String>,
+    /// Sums over everything below, for directories.
+    pub totals: Option<Totals>,
+}
+
+impl Trees {
+    /// Makes a view of the trees that `reader` can reach.
+    pub fn new(reader: Arc<Reader>) -> Self {
+        Self { reader }
+    }
+
+    /// Returns the reader.
+    pub fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// Returns one node of a directory, verified and checked.
+    pub fn node(&self, id: &ChunkId) -> Result<TreeNode> {
+        let location = self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
+        let parsed = self.reader.with_chunk(&location, ChunkKind::Tree, id, TreeNode::decode)?;
+        Reader::parsed(id, parsed)
+    }
+
+    /// Returns one node of a chunk list, verified and checked.
+    pub fn list_node(&self, id: &ChunkId) -> Result<ListNode> {
+        let location = self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
+        let parsed = self.reader.with_chunk(&location, ChunkKind::List, id, ListNode::decode)?;
+        Reader::parsed(id, parsed)
+    }
+
+    /// Returns the entries of a directory in the order of their names, reading one leaf at a time.
+    pub fn entries(&self, dir: &ChunkId) -> DirEntries {
+        DirEntries { trees: self.clone(), pending: vec![(*dir, None)], leaf: Vec::new().into_iter(), last_name: None }
+    }
+
+    /// Returns the entry `name` of a directory, reading one path of nodes.
+    pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<DirEntry>> {
+        let mut id = *dir;
+        for _ in 0..=limits::TREE_LEVELS_MAX {
+            match self.node(&id)? {
+                TreeNode::Inner { children, .. } => {
+                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
+                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
+                        return Ok(None);
+                    };
+                    id = child.id;
+                }
+                leaf => return Ok(leaf_entries(leaf).into_iter().find(|found| found.entry.name == name)),
+            }
+        }
+        Err(too_deep(dir))
+    }
+
+    /// Returns the entry at an absolute path below a snapshot's root; `None` if there is none.
+    ///
+    /// The path may have repeated or trailing slashes; the root itself has no entry, so `/` is `None` too.
+    pub fn lookup(&self, root: &ChunkId, path: &[u8]) -> Result<Option<DirEntry>> {
+        let mut dir = *root;
+        let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            let Some(found) = self.find(&dir, part)? else {
+                return Ok(None);
+            };
+            if parts.peek().is_none() {
+                return Ok(Some(found));
+            }
+            let Content::Tree(below) = found.entry.content else {
+                return Ok(None);
+            };
+            dir = below;
+        }
+        Ok(None)
+    }
+
+    /// Returns the pieces of a file in order, reading one list node at a time; nothing for inline content.
+    pub fn refs(&self, content: &Content) -> RefIter {
+        let (pending, leaf) = match content {
+            Content::Refs(refs) => (Vec::new(), refs.clone()),
+            Content::List(id) => (vec![(*id, None, None)], Vec::new()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        RefIter { trees: self.clone(), pending, leaf: leaf.into_iter() }
+    }
+}
+
+/// Returns the entries of a leaf with their names of owners and sums of directories; nothing for an inner node.
+pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
+    let TreeNode::Leaf { strings, entries, dir_totals } = node else {
+        return Vec::new();
+    };
+    let name = |at: u32| (at as usize).checked_sub(1).and_then(|at| strings.get(at).cloned());
+    let mut totals = dir_totals.into_iter();
+    let mut describe = |entry: Entry| DirEntry {
+        user: name(entry.user),
+        group: name(entry.group),
+        totals: if entry.kind == EntryKind::Dir { totals.next() } else { None },
+        entry,
+    };
+    entries.into_iter().map(&mut describe).collect()
+}
+
+fn too_deep(id: &ChunkId) -> Error {
+    Error::malformed(format!("chunk {}", id.short()))(DecodeError::new(
+        "tree",
+        "more levels than allowed, or levels out of order",
+    ))
+}
+
+/// The entries of one directory.
+pub struct DirEntries {
+    trees: Trees,
+    /// Nodes still to read, last first, with the level that each must have (unknown for the top).
+    pending: Vec<(ChunkId, Option<u8>)>,
+    leaf: std::vec::IntoIter<DirEntry>,
+    last_name: Option<Vec<u8>>,
+}
+
+impl DirEntries {
+    fn step(&mut self) -> Result<Option<DirEntry>> {
+        loop {
+            if let Some(entry) = self.leaf.next() {
+                return Ok(Some(entry));
+            }
+            let Some((id, level)) = self.pending.pop() else {
+                return Ok(None);
+            };
+            match self.trees.node(&id)? {
+                TreeNode::Inner { level: found, children } => {
+                    if level.is_some_and(|level| level != found) {
+                        return Err(too_deep(&id));
+                    }
+                    self.pending.extend(children.iter().rev().map(|child| (child.id, Some(found - 1))));
+                }
+                leaf => {
+                    if level.is_some_and(|level| level != 0) {
+                        return Err(too_deep(&id));
+                    }
+                    self.take_leaf(&id, leaf)?;
+                }
+            }
+        }
+    }
+
+    /// Names must ascend across leaves too: a forged tree must not hold one name twice.
+    fn take_leaf(&mut self, id: &ChunkId, leaf: TreeNode) -> Result<()> {
+        let entries = leaf_entries(leaf);
+        if let (Some(last), Some(first)) = (&self.last_name, entries.first())
+            && first.entry.name <= *last
+        {
+            return Err(Error::malformed(format!("chunk {}", id.short()))(DecodeError::new("tree", "names are not sorted")));
+        }
+        if let Some(last) = entries.last() {
+            self.last_name = Some(last.entry.name.clone());
+        }
+        self.leaf = entries.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for DirEntries {
+    type Item = Result<DirEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            // What follows a damaged node cannot be trusted to be complete: the error ends the directory.
+            self.pending.clear();
+        }
+        step.transpose()
+    }
+}
+
+/// The pieces of one file.
+pub struct RefIter {
+    trees: Trees,
+    pending: Vec<(ChunkId, Option<u8>, Option<u64>)>,
+    leaf: std::vec::IntoIter<Ref>,
+}
+
+impl RefIter {
+    fn step(&mut self) -> Result<Option<Ref>> {
+        loop {
+            if let Some(piece) = self.leaf.next() {
+                return Ok(Some(piece));
+            }
+            let Some((id, level, bytes)) = self.pending.pop() else {
+                return Ok(None);
+            };
+            let node = self.trees.list_node(&id)?;
+            if bytes.is_some() && bytes != node.bytes() {
+                return Err(too_deep(&id));
+            }
+            match node {
+                ListNode::Inner { level: found, children } => {
+                    if level.is_some_and(|level| level != found) {
+                        return Err(too_deep(&id));
+                    }
+                    self.pending.extend(children.iter().rev().map(|child| (child.id, Some(found - 1), Some(child.bytes))));
+                }
+                ListNode::Leaf { refs } => {
+                    if level.is_some_and(|level| level != 0) {
+                        return Err(too_deep(&id));
+                    }
+                    self.leaf = refs.into_iter();
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for RefIter {
+    type Item = Result<Ref>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            self.pending.clear();
+        }
+        step.transpose()
+    }
+}
