@@ -89,8 +89,11 @@ impl Default for SegmentDecompressor {
 }
 
 impl SegmentDecompressor {
-    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused.
+    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused, and so is a second frame.
     pub fn decompress(&mut self, body: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if zstd::zstd_safe::find_frame_compressed_size(body) != Ok(body.len()) {
+            return Err(DecodeError::new("segment", "its body is not one zstd frame"));
+        }
         out.clear();
         out.reserve(raw_len);
         match self.0.decompress_to_buffer(body, out) {

@@ -8,6 +8,7 @@ use crate::format::container::{
     ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, TAG_LEN_BYTES,
     TRAILER_LEN_BYTES, TRAILER_PLAIN_LEN_BYTES, Trailer,
 };
+use crate::format::limits;
 
 /// Why a container could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,7 @@ pub enum ContainerError {
 
 /// Opens the parts of one container.
 pub struct Opener {
+    kind: ContainerKind,
     sealer: Sealer,
 }
 
@@ -48,7 +50,7 @@ impl Opener {
         if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &header.commitment[..])) {
             return Err(ContainerError::ForeignKey);
         }
-        Ok(Self { sealer: Sealer::new(&key, &bytes[..HEADER_LEN_BYTES]) })
+        Ok(Self { kind, sealer: Sealer::new(&key, &bytes[..HEADER_LEN_BYTES]) })
     }
 
     /// Makes the opener of a container whose salt is known from an index run, without its header.
@@ -56,7 +58,7 @@ impl Opener {
         let key = keyring.container_key(kind, salt);
         let header =
             Header { kind, flags: 0, repository: keyring.repository(), salt: *salt, commitment: commitment(&key) }.encode();
-        Self { sealer: Sealer::new(&key, &header) }
+        Self { kind, sealer: Sealer::new(&key, &header) }
     }
 
     /// Opens the trailer: the last 64 bytes of a container of `container_len` bytes.
@@ -137,43 +139,60 @@ pub struct Walked {
     pub raw: Result<Vec<u8>, ContainerError>,
 }
 
-/// Walks a container that may be cut or damaged, and returns every segment whose frame holds, in order.
+/// Walks a container that may be cut or damaged: yields every segment whose frame holds, in order, one at a time.
 ///
 /// Walking ends at the first frame that does not hold: behind the last segment that is the table of contents.
-pub fn walk(opener: &Opener, bytes: &[u8]) -> Vec<Walked> {
+pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Walked> + 'a {
     let mut decompressor = SegmentDecompressor::default();
-    let mut found = Vec::new();
     let mut offset = HEADER_LEN_BYTES;
-    while let Ok(frame) = opener.frame(offset as u64, &bytes[offset.min(bytes.len())..]) {
+    std::iter::from_fn(move || {
+        let frame = opener.frame(offset as u64, bytes.get(offset..)?).ok()?;
+        let end = offset + frame.stored_len();
         let mut raw = Vec::new();
-        let raw = match bytes.get(offset..offset + frame.stored_len()) {
+        let raw = match bytes.get(offset..end) {
             Some(stored) => opener.segment(offset as u64, &mut stored.to_vec(), &mut decompressor, &mut raw).map(|_| raw),
             None => Err(ContainerError::Short),
         };
-        found.push(Walked { offset: offset as u64, frame, raw });
-        offset += frame.stored_len();
-    }
-    found
+        let walked = Walked { offset: offset as u64, frame, raw };
+        offset = end;
+        Some(walked)
+    })
 }
 
 impl Opener {
-    /// Opens the table of contents of a whole pack and checks that its segments lie without gaps up to it.
+    /// Opens the table of contents of a pack that is wholly in memory and checks it.
     pub fn pack_toc(&self, bytes: &[u8]) -> Result<PackToc, ContainerError> {
         let (trailer, toc) = self.whole_toc(bytes)?;
-        let toc: PackToc = codec::decode("pack table of contents", &toc)?;
-        check_pack_toc(&trailer, &toc)?;
+        self.parse_pack_toc(&trailer, &toc)
+    }
+
+    /// Parses a pack's opened table of contents and checks it against the trailer.
+    pub fn parse_pack_toc(&self, trailer: &Trailer, toc: &[u8]) -> Result<PackToc, ContainerError> {
+        let toc: PackToc = codec::decode("pack table of contents", toc)?;
+        check_pack_toc(self.kind, trailer, &toc)?;
         Ok(toc)
     }
 }
 
-/// Checks that a pack's segments lie without gaps from the header to the table of contents.
-pub fn check_pack_toc(trailer: &Trailer, toc: &PackToc) -> Result<(), DecodeError> {
+/// Checks that a pack's segments lie without gaps from the header to the table of contents, and that counts, lengths and
+/// kinds of chunks fit trailer and container.
+fn check_pack_toc(kind: ContainerKind, trailer: &Trailer, toc: &PackToc) -> Result<(), DecodeError> {
+    let refuse = |why| Err(DecodeError::new("pack table of contents", why));
     let least = (FRAME_LEN_BYTES + TAG_LEN_BYTES) as u64;
-    let lens = toc.segments.iter().map(|segment| u64::from(segment.stored_len));
-    let gapless =
-        HEADER_LEN_BYTES as u64 + lens.clone().sum::<u64>() == trailer.toc_offset && lens.clone().all(|len| len > least);
-    if !gapless || toc.segments.len() != trailer.segment_count as usize {
-        return Err(DecodeError::new("pack table of contents", "segments do not fill the pack"));
+    let (mut stored, mut raw) = (HEADER_LEN_BYTES as u64, 0);
+    for segment in &toc.segments {
+        let (stored_len, raw_len) = (u64::from(segment.stored_len), segment.raw_len());
+        if segment.chunks.is_empty() || segment.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
+            return refuse("a segment without chunks or with too many");
+        }
+        if raw_len > limits::SEGMENT_RAW_LEN_MAX_BYTES as u64 || stored_len <= least || stored_len > least + raw_len {
+            return refuse("impossible length of a segment");
+        }
+        segment.chunks.iter().try_for_each(|chunk| chunk.check(kind))?;
+        (stored, raw) = (stored + stored_len, raw + raw_len);
+    }
+    if stored != trailer.toc_offset || raw != trailer.raw_total || toc.segments.len() != trailer.segment_count as usize {
+        return refuse("segments do not fill the pack");
     }
     Ok(())
 }

@@ -3,12 +3,9 @@
 use std::ops::Range;
 
 use crate::format::codec::{self, DecodeError};
-use crate::format::container::{ChunkKind, ChunkRecord, SegmentTable};
+use crate::format::container::{ChunkKind, ChunkRecord, SEGMENT_TABLE_LEN_BYTES, SegmentTable};
 use crate::format::limits;
 use crate::id::ChunkId;
-
-/// Bytes of the number that ends a raw segment: the length of its table.
-const TABLE_LEN_BYTES: usize = 4;
 
 /// A raw segment in the making.
 pub struct SegmentBuilder {
@@ -65,12 +62,15 @@ impl Segment {
     /// Parses a raw segment; its chunks must fill it exactly.
     pub fn parse(raw: Vec<u8>) -> Result<Self, DecodeError> {
         let refuse = |why| DecodeError::new("segment", why);
-        let (rest, table_len) = raw.split_last_chunk::<TABLE_LEN_BYTES>().ok_or(refuse("too short"))?;
+        let (rest, table_len) = raw.split_last_chunk::<SEGMENT_TABLE_LEN_BYTES>().ok_or(refuse("too short"))?;
         let table_len = u32::from_le_bytes(*table_len) as usize;
         let table_at = rest.len().checked_sub(table_len).ok_or(refuse("its table is longer than itself"))?;
         let table: SegmentTable = codec::decode("segment table", &rest[table_at..])?;
-        if table.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
-            return Err(refuse("too many chunks"));
+        if table.chunks.is_empty() || table.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
+            return Err(refuse("no chunk or too many"));
+        }
+        if table.chunks.iter().any(|(_, len)| *len == 0) {
+            return Err(refuse("an empty chunk"));
         }
         let mut at = 0usize;
         let mut chunks = Vec::with_capacity(table.chunks.len());

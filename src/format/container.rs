@@ -16,8 +16,8 @@ pub const MAJOR: u8 = 0;
 pub const MINOR: u8 = 1;
 /// The one suite: BLAKE3, ChaCha20-Poly1305, Argon2id, Ed25519.
 pub const SUITE: u8 = 1;
-/// Flag bits that a reader must know or refuse.
-pub const CRITICAL_FLAGS: u32 = 0xffff_0000;
+/// Flag bits that this version knows; a reader refuses all others.
+pub const KNOWN_FLAGS: u32 = 0;
 
 /// Length of the clear header in bytes.
 pub const HEADER_LEN_BYTES: usize = 128;
@@ -142,8 +142,8 @@ impl Header {
             return refuse("unknown cipher suite");
         }
         let flags = u32_at(bytes, header_at::FLAGS);
-        if flags & CRITICAL_FLAGS != 0 {
-            return refuse("unknown critical flag");
+        if flags & !KNOWN_FLAGS != 0 {
+            return refuse("unknown flag");
         }
         if bytes[header_at::RESERVED..].iter().any(|byte| *byte != 0) {
             return refuse("reserved bytes are not zero");
@@ -208,11 +208,14 @@ impl Frame {
         if frame.raw_len as usize > limits::SEGMENT_RAW_LEN_MAX_BYTES || frame.body_len > frame.raw_len {
             return refuse("length over the limit");
         }
+        if frame.raw_len == 0 {
+            return refuse("an empty segment");
+        }
         if frame.chunk_count as usize > limits::CHUNKS_PER_SEGMENT_MAX {
             return refuse("too many chunks");
         }
-        if frame.codec == SegmentCodec::Raw && frame.body_len != frame.raw_len {
-            return refuse("a raw body of another length");
+        if (frame.codec == SegmentCodec::Raw) != (frame.body_len == frame.raw_len) {
+            return refuse("a body length that does not fit its codec");
         }
         Ok(frame)
     }
@@ -300,6 +303,17 @@ pub struct ChunkRecord {
     pub len: u32,
 }
 
+impl ChunkRecord {
+    /// Checks what no chunk may break, wherever it stands: it is not empty, and its kind fits the container.
+    pub fn check(&self, container: ContainerKind) -> Result<(), DecodeError> {
+        let fits = (container == ContainerKind::Data) == (self.kind == ChunkKind::Data);
+        if !fits || self.len == 0 {
+            return Err(DecodeError::new("chunk record", "empty, or of a kind that this container never holds"));
+        }
+        Ok(())
+    }
+}
+
 /// One segment in a pack's table of contents.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentRecord {
@@ -315,6 +329,26 @@ pub struct PackToc {
     /// The segments.
     pub segments: Vec<SegmentRecord>,
 }
+
+impl SegmentRecord {
+    /// Returns the length in bytes of the raw segment: its chunks, their table, and the table's length.
+    pub fn raw_len(&self) -> u64 {
+        let number = |value: u64| {
+            if value < 251 {
+                1
+            } else if value < 1 << 16 {
+                3
+            } else {
+                5
+            }
+        };
+        let chunks = self.chunks.iter().map(|chunk| u64::from(chunk.len) + 1 + number(u64::from(chunk.len)));
+        chunks.sum::<u64>() + number(self.chunks.len() as u64) + SEGMENT_TABLE_LEN_BYTES as u64
+    }
+}
+
+/// Bytes of the number that ends a raw segment: the length of its table.
+pub const SEGMENT_TABLE_LEN_BYTES: usize = 4;
 
 /// The chunk lengths that end each raw segment of a pack, so that a pack cut anywhere still yields its chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
