@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
-use super::entry::{Extension, Timestamp};
+use super::entry::{Extension, Timestamp, are_readable};
 use crate::id::RepositoryId;
 
 /// How files are cut into chunks.
@@ -62,8 +62,11 @@ impl Config {
     /// Parses a config; refuses features that this version does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let config: Self = codec::decode("config", bytes)?;
-        if config.read_critical != 0 || config.extensions.iter().any(|x| x.tag >= 0x8000) {
+        if config.read_critical != 0 || !are_readable(&config.extensions) {
             return Err(DecodeError::new("config", "needs a feature that this version does not have"));
+        }
+        if config.number == 0 || config.created.nanos > 999_999_999 {
+            return Err(DecodeError::new("config", "number or time out of range"));
         }
         Ok(config)
     }

@@ -69,7 +69,7 @@ impl Ref {
 /// Where an entry's content is.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Content {
-    /// It has none: anything but files, directories, symbolic links and first members of a hard-link group.
+    /// It has none: anything but files, directories and symbolic links.
     None,
     /// The bytes themselves (files up to 512 bytes; the target of a symbolic link).
     Inline(Vec<u8>),
@@ -107,11 +107,19 @@ pub mod entry_flag {
 /// An extension that a later version may define.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Extension {
-    /// What it is; from 0x8000 on a reader that does not know it must refuse.
+    /// What it is; from [`EXTENSION_CRITICAL_MIN`] on a reader that does not know it must refuse.
     pub tag: u16,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
+
+/// Returns whether `extensions` are sorted, each tag once, and none of them must be known to read on.
+pub fn are_readable(extensions: &[Extension]) -> bool {
+    extensions.is_sorted_by(|a, b| a.tag < b.tag) && extensions.iter().all(|extension| extension.tag < EXTENSION_CRITICAL_MIN)
+}
+
+/// Extension tags from here on are critical: a reader that does not know one must refuse.
+pub const EXTENSION_CRITICAL_MIN: u16 = 0x8000;
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -167,12 +175,12 @@ impl Entry {
         if [Some(self.mtime), Some(self.ctime), self.btime].into_iter().flatten().any(|t| t.nanos > 999_999_999) {
             return refuse("nanoseconds out of range");
         }
-        if self.flags & !entry_flag::KNOWN != 0 || self.extensions.iter().any(|x| x.tag >= 0x8000) {
-            return refuse("unknown critical flag or extension");
+        if self.flags & !entry_flag::KNOWN != 0 || !are_readable(&self.extensions) {
+            return refuse("unknown flag, or extensions critical or not sorted");
         }
-        let sorted = self.xattrs.is_sorted_by(|a, b| a.name < b.name) && self.extensions.is_sorted_by(|a, b| a.tag < b.tag);
-        if !sorted {
-            return refuse("attributes or extensions are not sorted");
+        let named = self.xattrs.iter().all(|xattr| !xattr.name.is_empty() && !xattr.name.contains(&0));
+        if !named || !self.xattrs.is_sorted_by(|a, b| a.name < b.name) {
+            return refuse("attributes not sorted or impossible names");
         }
         self.check_content()
     }
@@ -182,6 +190,13 @@ impl Entry {
         let device = matches!(self.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
         if device != self.device.is_some() {
             return refuse("device numbers do not fit its kind");
+        }
+        let sized = matches!(self.kind, EntryKind::File | EntryKind::Symlink);
+        if (!sized && self.size != 0) || self.size > i64::MAX as u64 {
+            return refuse("size does not fit its kind");
+        }
+        if self.hard_link.is_some() && self.kind == EntryKind::Dir {
+            return refuse("a hard link to a directory");
         }
         let fits = match (&self.content, self.kind) {
             (Content::Inline(bytes), EntryKind::File) => {

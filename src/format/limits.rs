@@ -28,3 +28,5 @@ pub const TREE_LEVELS_MAX: usize = 8;
 pub const SNAPSHOT_PROBLEMS_MAX: usize = 1_000;
 /// Most key slots that are tried.
 pub const SLOTS_MAX: usize = 64;
+/// Longest key slot in bytes.
+pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
 use super::entry::Timestamp;
+use super::limits;
 use crate::id::RepositoryId;
 
 /// First bytes of every key slot.
@@ -30,7 +31,8 @@ impl SlotKdf {
     pub fn check(&self) -> Result<(), DecodeError> {
         match *self {
             Self::Passphrase { memory_kib, passes, lanes } => {
-                let fits = (8..=4 << 20).contains(&memory_kib) && (1..=64).contains(&passes) && (1..=16).contains(&lanes);
+                // Argon2 itself needs 8 KiB for each lane.
+                let fits = (1..=16).contains(&lanes) && (1..=64).contains(&passes) && (8 * lanes..=4 << 20).contains(&memory_kib);
                 if fits { Ok(()) } else { Err(DecodeError::new("key slot", "key derivation parameters out of range")) }
             }
             Self::KeyFile => Ok(()),
@@ -67,6 +69,9 @@ impl Slot {
     /// Parses a slot's file and checks its parameters.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let refuse = |why| DecodeError::new("key slot", why);
+        if bytes.len() > limits::SLOT_LEN_MAX_BYTES {
+            return Err(refuse("longer than the limit"));
+        }
         let rest = bytes.strip_prefix(&SLOT_MAGIC).ok_or(refuse("not a Drumlin key slot"))?;
         let (version, rest) = rest.split_at_checked(2).ok_or(refuse("too short"))?;
         if version != [super::container::MAJOR, super::container::MINOR] {

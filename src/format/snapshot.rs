@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
-use super::entry::{Extension, Timestamp};
+use super::entry::{Extension, Timestamp, are_readable};
 use super::limits;
 use super::node::Totals;
 use crate::id::{ChunkId, RepositoryId, SnapshotId};
@@ -120,11 +120,21 @@ impl Snapshot {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let snapshot: Self = codec::decode("snapshot", bytes)?;
         let refuse = |why| Err(DecodeError::new("snapshot", why));
-        if snapshot.problems.len() > limits::SNAPSHOT_PROBLEMS_MAX {
-            return refuse("too many problems");
+        let listed = snapshot.problems.len();
+        if listed > limits::SNAPSHOT_PROBLEMS_MAX || listed as u64 > snapshot.problem_count {
+            return refuse("more problems than it may list");
         }
-        if snapshot.extensions.iter().any(|x| x.tag >= 0x8000) {
-            return refuse("unknown critical extension");
+        if snapshot.problems.iter().any(|problem| !(1..=3).contains(&problem.kind)) {
+            return refuse("a problem of unknown kind");
+        }
+        if !are_readable(&snapshot.extensions) {
+            return refuse("extensions critical or not sorted");
+        }
+        if !snapshot.tags.is_sorted_by(|a, b| a < b) {
+            return refuse("tags are not sorted");
+        }
+        if snapshot.sequence == 0 || (snapshot.sequence == 1) != snapshot.previous.is_none() {
+            return refuse("its place in the chain is impossible");
         }
         if snapshot.started.nanos > 999_999_999 || snapshot.ended.nanos > 999_999_999 {
             return refuse("nanoseconds out of range");
