@@ -2,5 +2,7 @@
 //!
 //! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user named.
 
+pub mod attributes;
 pub mod dir;
+pub mod owners;
 pub mod stat;

@@ -1,0 +1,199 @@
+//! Extended attributes (ACLs and capabilities among them) and file-system flags, read and written without following links.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{self, IFlags, XattrFlags};
+use rustix::io::Errno;
+
+use super::stat::Stat;
+use crate::format::entry::{EntryKind, Xattr, entry_flag};
+
+/// Returns the extended attributes of `name` in `dir`, sorted by name; a symbolic link's are its own.
+///
+/// Empty where the file system has none; an attribute that goes away while being read is left out. Files that may not
+/// be opened (links, sockets, devices, unreadable files) have attributes too, so this never opens them: see [`Subject`].
+pub fn read_xattrs(dir: impl AsFd, name: &[u8], _kind: EntryKind) -> io::Result<Vec<Xattr>> {
+    Subject::named(dir.as_fd(), name).read_all()
+}
+
+/// Returns the extended attributes of an open file or directory, sorted by name; empty where the file system has none.
+pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Vec<Xattr>> {
+    Subject::Open(fd.as_fd()).read_all()
+}
+
+/// Returns the [`entry_flag`] bits that a file system's own attributes stand for.
+pub fn read_flags(stat: &Stat) -> u32 {
+    const STATX_FLAGS: [(u64, u32); 3] =
+        [(0x10, entry_flag::IMMUTABLE), (0x20, entry_flag::APPEND_ONLY), (0x40, entry_flag::NO_DUMP)];
+    STATX_FLAGS.iter().filter(|(bit, _)| stat.attributes & bit != 0).fold(0, |flags, (_, flag)| flags | flag)
+}
+
+/// Gives an open file or directory the file-system flags among `flags` (bits of [`entry_flag`]), and takes the others away.
+///
+/// Does nothing, and so needs no privilege, where they are right already. Fails for ordinary users with "immutable" or
+/// "append only", and with `ENOTTY` or `EOPNOTSUPP` where the file system has no flags.
+pub fn write_flags(fd: impl AsFd, flags: u32) -> io::Result<()> {
+    const INODE_FLAGS: [(IFlags, u32); 3] = [
+        (IFlags::IMMUTABLE, entry_flag::IMMUTABLE),
+        (IFlags::APPEND, entry_flag::APPEND_ONLY),
+        (IFlags::NODUMP, entry_flag::NO_DUMP),
+    ];
+    let present = fs::ioctl_getflags(&fd)?;
+    let mut wanted = present;
+    for (bit, flag) in INODE_FLAGS {
+        wanted.set(bit, flags & flag != 0);
+    }
+    if wanted != present {
+        fs::ioctl_setflags(&fd, wanted)?;
+    }
+    Ok(())
+}
+
+/// Longest list of names and longest value in bytes: the kernel has no longer ones.
+const XATTR_LEN_MAX_BYTES: usize = 64 << 10;
+/// Room that is tried before the heap is used, in bytes.
+const SMALL_LEN_BYTES: usize = 512;
+
+/// Something that has extended attributes.
+pub enum Subject<'a> {
+    /// An open file or directory.
+    Open(BorrowedFd<'a>),
+    /// A path whose last step is not followed.
+    ///
+    /// Always `/proc/self/fd/N/NAME`: that leads to the open directory itself, wherever it is by now, and then one step
+    /// further, so nothing can be swapped in between. (The kernel knows such calls relative to a directory only since 6.13.)
+    Path(Vec<u8>),
+}
+
+impl<'a> Subject<'a> {
+    /// Names `name` in the open directory `dir` without opening it; `dir` must stay open while this is used.
+    pub fn named(dir: BorrowedFd<'a>, name: &[u8]) -> Self {
+        let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        Self::Path(path)
+    }
+
+    /// Returns all attributes, sorted by name.
+    pub fn read_all(&self) -> io::Result<Vec<Xattr>> {
+        let mut small = [0; SMALL_LEN_BYTES];
+        let mut large = Vec::new();
+        let names: &[u8] = match self.list(&mut small) {
+            Ok(len) => &small[..len],
+            Err(Errno::RANGE) => {
+                large.resize(XATTR_LEN_MAX_BYTES, 0);
+                let len = self.list(&mut large)?;
+                &large[..len]
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut xattrs = Vec::new();
+        for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            if let Some(value) = self.read(name)? {
+                xattrs.push(Xattr { name: name.to_vec(), value });
+            }
+        }
+        xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(xattrs)
+    }
+
+    /// Returns the value of one attribute, `None` if it is not there (any more).
+    pub fn read(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut small = [0; SMALL_LEN_BYTES];
+        match self.get(name, &mut small) {
+            Ok(len) => Ok(Some(small[..len].to_vec())),
+            Err(Errno::RANGE) => {
+                let mut large = vec![0; XATTR_LEN_MAX_BYTES];
+                let len = self.get(name, &mut large)?;
+                Ok(Some(large[..len].to_vec()))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sets one attribute, new or not.
+    pub fn write(&self, xattr: &Xattr) -> io::Result<()> {
+        let (name, value) = (xattr.name.as_slice(), xattr.value.as_slice());
+        Ok(match self {
+            Self::Open(fd) => fs::fsetxattr(fd, name, value, XattrFlags::empty()),
+            Self::Path(path) => fs::lsetxattr(path, name, value, XattrFlags::empty()),
+        }?)
+    }
+
+    /// Removes one attribute.
+    pub fn remove(&self, name: &[u8]) -> io::Result<()> {
+        Ok(match self {
+            Self::Open(fd) => fs::fremovexattr(fd, name),
+            Self::Path(path) => fs::lremovexattr(path, name),
+        }?)
+    }
+
+    fn list(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Open(fd) => fs::flistxattr(fd, buffer),
+            Self::Path(path) => fs::llistxattr(path, buffer),
+        }
+    }
+
+    fn get(&self, name: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Open(fd) => fs::fgetxattr(fd, name, buffer),
+            Self::Path(path) => fs::lgetxattr(path, name, buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::dir::Dir;
+
+    fn xattr(name: &[u8], value: &[u8]) -> Xattr {
+        Xattr { name: name.to_vec(), value: value.to_vec() }
+    }
+
+    #[test]
+    fn values_of_every_size_come_back_sorted() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), []);
+        let wanted = [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
+        for xattr in wanted.iter().rev() {
+            Subject::named(dir.as_fd(), b"f").write(xattr).unwrap();
+        }
+        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), wanted);
+        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap(), wanted);
+        Subject::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
+        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_link_shows_its_own_attributes() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        Subject::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
+        assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap(), []);
+        if rustix::process::geteuid().is_root() {
+            Subject::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
+            assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap(), [xattr(b"trusted.t", b"2")]);
+            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), [xattr(b"user.a", b"1")]);
+        }
+    }
+
+    #[test]
+    fn flags_are_set_and_taken_away() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        let file = dir.open_file(b"f").unwrap();
+        write_flags(&file, entry_flag::NO_DUMP).unwrap();
+        assert_eq!(read_flags(&dir.stat(b"f").unwrap()), entry_flag::NO_DUMP);
+        write_flags(&file, 0).unwrap();
+        assert_eq!(read_flags(&dir.stat(b"f").unwrap()), 0);
+    }
+}

@@ -1,0 +1,94 @@
+//! Names of users and groups, asked of the system (files, LDAP, whatever it is set up for) and kept.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// Turns numbers of users and groups into names and back; shared by threads.
+///
+/// Every answer is kept, "there is none" and failures too: a directory server that is down is asked once per owner, not
+/// once per file.
+#[derive(Default)]
+pub struct OwnerNames {
+    users: Kept<u32, Arc<str>>,
+    groups: Kept<u32, Arc<str>>,
+    uids: Kept<Box<str>, u32>,
+    gids: Kept<Box<str>, u32>,
+}
+
+impl OwnerNames {
+    /// Starts with nothing known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the name of a user.
+    pub fn user(&self, uid: u32) -> Option<Arc<str>> {
+        self.users.get_or(&uid, || User::from_uid(Uid::from_raw(uid)).ok()?.map(|user| user.name.into()))
+    }
+
+    /// Returns the name of a group.
+    pub fn group(&self, gid: u32) -> Option<Arc<str>> {
+        self.groups.get_or(&gid, || Group::from_gid(Gid::from_raw(gid)).ok()?.map(|group| group.name.into()))
+    }
+
+    /// Returns the number of a user.
+    pub fn uid(&self, name: &str) -> Option<u32> {
+        self.uids.get_or(name, || User::from_name(name).ok()?.map(|user| user.uid.as_raw()))
+    }
+
+    /// Returns the number of a group.
+    pub fn gid(&self, name: &str) -> Option<u32> {
+        self.gids.get_or(name, || Group::from_name(name).ok()?.map(|group| group.gid.as_raw()))
+    }
+}
+
+/// Most answers of one kind that are kept, so that hostile names cannot fill the memory.
+const KEPT_MAX: usize = 65_536;
+
+struct Kept<K, V>(RwLock<HashMap<K, Option<V>>>);
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Kept<K, V> {
+    fn get_or<Q>(&self, key: &Q, ask: impl FnOnce() -> Option<V>) -> Option<V>
+    where
+        Q: Eq + Hash + ToOwned + ?Sized,
+        K: std::borrow::Borrow<Q>,
+        Q::Owned: Into<K>,
+    {
+        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return kept.clone();
+        }
+        // Asked without the lock: a slow answer must not hold up those who know theirs.
+        let answer = ask();
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < KEPT_MAX {
+            all.insert(key.to_owned().into(), answer.clone());
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_has_a_name_and_nobody_else_has_this_one() {
+        let names = OwnerNames::new();
+        for _ in 0..2 {
+            assert_eq!(names.user(0).as_deref(), Some("root"));
+            assert_eq!(names.uid("root"), Some(0));
+            assert_eq!(names.gid(&names.group(0).unwrap()), Some(0));
+            assert_eq!(names.uid("no such user, ever"), None);
+            assert_eq!(names.gid("with\0nul"), None);
+        }
+    }
+}
