@@ -1,0 +1,41 @@
+# Drumlin: what can be done here. `make help` lists it.
+
+CARGO  ?= cargo
+# What `make quickstart` backs up; by default this project's own folder.
+FOLDER ?= $(CURDIR)
+# Seconds per target of `make fuzz-smoke`.
+FUZZ_SECONDS ?= 15
+
+.PHONY: help build quickstart test lint bench bench-stages fuzz-smoke clean
+
+help:           ## Lists the targets.
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+build:          ## Builds the release binary, target/release/drumlin.
+	$(CARGO) build --release --locked
+
+quickstart: build ## A real first backup, a change, a second backup, one file restored, all checked (FOLDER=...).
+	@DRUMLIN="$${CARGO_TARGET_DIR:-target}/release/drumlin" FOLDER="$(FOLDER)" sh scripts/quickstart.sh
+
+test:           ## Installs what the tests need, runs them all, ends with the runner's summary.
+	@scripts/test-deps.sh
+	$(CARGO) test --locked --doc --quiet
+	$(CARGO) nextest run --locked --no-fail-fast
+
+lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if $(CARGO) deny --version > /dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed, left out: cargo install cargo-deny --locked"; fi
+
+bench: build    ## Drumlin beside other tools and beside lower bounds, on generated data (see benches/peers/run.sh).
+	benches/peers/run.sh
+
+bench-stages:   ## Micro-benchmarks of each stage beside the bare primitive.
+	$(CARGO) bench --locked --bench stages
+
+fuzz-smoke:     ## Every fuzz target for FUZZ_SECONDS seconds.
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz-smoke.sh
+
+clean:          ## Removes what was built.
+	$(CARGO) clean

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what the tests need and is not there yet: Debian packages, the test runner, and a Python environment in target/venv.
+# Quick when nothing is missing. Works as root or with sudo.
+set -eu
+cd "$(dirname "$0")/.."
+
+# package:program that it brings
+packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:chattr strace:strace util-linux:mount coreutils:stat
+  diffutils:cmp gcc:gcc make:make python3:python3"
+missing=""
+for pair in $packages; do
+  # /usr/sbin holds setcap and is not on everybody's path.
+  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair#*:}" > /dev/null || missing="$missing ${pair%%:*}"
+done
+python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3 python3-venv"
+
+if [ -n "$missing" ]; then
+  if ! command -v apt-get > /dev/null; then
+    echo "missing, and there is no apt-get to install them:$missing" >&2
+    exit 1
+  fi
+  echo "installing:$missing"
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root="sudo"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086
+  $as_root apt-get install -y -qq --no-install-recommends $missing > /dev/null 2>&1 || {
+    $as_root apt-get update -qq
+    $as_root apt-get install -y -qq --no-install-recommends $missing > /dev/null
+  }
+fi
+
+if ! cargo nextest --version > /dev/null 2>&1; then
+  echo "installing cargo-nextest"
+  cargo install --quiet --locked cargo-nextest
+fi
+
+# format-spec/reader.py and the tests around it use these.
+modules="import argon2, blake3, cryptography, zstandard"
+if ! target/venv/bin/python -c "$modules" 2> /dev/null; then
+  echo "making target/venv"
+  mkdir -p target
+  python3 -m venv --clear target/venv
+  target/venv/bin/pip install --quiet --disable-pip-version-check blake3 cryptography zstandard argon2-cffi
+  target/venv/bin/python -c "$modules"
+fi

@@ -1,0 +1,106 @@
+//! Goal: the architecture stays what `lib.rs` says it is. Method: reads every file of `src/` as tokens (comments, literals and test code
+//! left out) and complains about imports that go up, import cycles, words that a stratum must not know, and things too big to read.
+
+mod rules;
+mod source;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rules::complaints;
+
+/// Returns every Rust file below `folder` with its path relative to `src/`.
+fn read_sources(folder: &Path, below: &str, into: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = format!("{below}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            read_sources(&entry.path(), &format!("{name}/"), into);
+        } else if name.ends_with(".rs") {
+            into.insert(name, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_source_is_tidy() {
+    let mut files = BTreeMap::new();
+    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut files);
+    assert!(files.len() > 10, "the sources were not found");
+    let complaints = complaints(&files);
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// Returns the complaints about a made-up tree of files.
+fn about(files: &[(&str, &str)]) -> Vec<String> {
+    complaints(&files.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect())
+}
+
+#[test]
+fn each_rule_notices_its_offence() {
+    let long = format!("fn f() {{\n{}}}", "    g();\n".repeat(70));
+    let offences = [
+        ("imports up", "id.rs", "use crate::format::codec;"),
+        ("imports up in a path", "id.rs", "fn f() { crate::repo::open() }"),
+        ("imports up in a group", "id.rs", "use crate::{monitor, store::Key};"),
+        ("imports up through the library's name", "id.rs", "use drumlin::repo;"),
+        ("imports up by super", "format/entry.rs", "use super::super::repo;"),
+        ("operations know stores", "backup/mod.rs", "use crate::store::Key;"),
+        ("operations hold stores", "backup/mod.rs", "fn f(s: &dyn Store) {}"),
+        ("stores know formats", "store/mod.rs", "use crate::format::codec;"),
+        ("systems know more than entries", "os/mod.rs", "use crate::format::node;"),
+        ("repositories know the system", "repo/mod.rs", "use crate::os::Dir;"),
+        ("unknown modules", "strange/mod.rs", ""),
+        ("pure code opens files", "format/entry.rs", "use std::fs::File;"),
+        ("pure code opens files in a group", "format/entry.rs", "use std::{fmt, fs};"),
+        ("pure code reads clocks", "format/entry.rs", "fn f(t: SystemTime) {}"),
+        ("pure code draws randomness", "format/entry.rs", "fn f(b: &mut [u8]) { getrandom::fill(b); }"),
+        ("operations print", "restore/mod.rs", "fn f() { println!(\"x\"); }"),
+        ("operations read the environment", "restore/mod.rs", "fn f() { std::env::var(\"X\"); }"),
+        ("everything is imported", "cli/mod.rs", "use crate::*;"),
+        ("unwraps", "cli/mod.rs", "fn f() { g().unwrap(); }"),
+        ("long functions", "cli/mod.rs", &long),
+        ("many arguments", "cli/mod.rs", "fn f(a: u8, b: u8, c: u8, d: u8, e: u8, g: u8) {}"),
+        ("long files", "cli/mod.rs", &"\n".repeat(401)),
+        ("vague names", "cli/mod.rs", "struct PackManager;"),
+    ];
+    for (what, file, text) in offences {
+        assert_eq!(about(&[(file, text)]).len(), 1, "{what}: {:?}", about(&[(file, text)]));
+    }
+}
+
+#[test]
+fn cycles_are_noticed() {
+    let siblings = [("format/mod.rs", ""), ("format/a.rs", "use super::b::B;"), ("format/b.rs", "use crate::format::a;")];
+    assert_eq!(about(&siblings).len(), 1, "{:?}", about(&siblings));
+    let facade =
+        [("format/mod.rs", "mod a; mod b; pub use a::A;"), ("format/a.rs", "use super::b::B;"), ("format/b.rs", "use super::A;")];
+    assert_eq!(about(&facade).len(), 1, "{:?}", about(&facade));
+    let parent = [("format/mod.rs", "mod a; fn f() { a::g() }"), ("format/a.rs", "use super::f;")];
+    assert_eq!(about(&parent).len(), 1, "{:?}", about(&parent));
+    let folders = [
+        ("format/x.rs", "use crate::crypto::y;"),
+        ("format/z.rs", ""),
+        ("crypto/y.rs", ""),
+        ("crypto/w.rs", "use crate::format::z;"),
+    ];
+    assert_eq!(about(&folders).len(), 1, "{:?}", about(&folders));
+}
+
+#[test]
+fn right_code_is_left_in_peace() {
+    let test = "fn f() {}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::cli;\n    fn t() { std::fs::read(\"x\").unwrap(); }\n}\n";
+    let words = "//! use crate::cli; println!\n/* std::fs /* SystemTime */ */ const A: &str = \"std::fs\"; const B: &[u8] = br#\"\"std::env\"#; const C: char = '\"';";
+    let lifetimes = "fn f<'a>(x: &'a str, y: impl Fn(u8, u8) -> u8, z: HashMap<u8, u8>, v: u8, w: u8) -> &'a str { x }";
+    let files = [
+        ("format/mod.rs", "pub mod a; mod b; pub use b::B; pub struct Shared;"),
+        ("format/a.rs", "use super::{B, Shared}; use crate::id::ChunkId; use std::fmt;"),
+        ("format/b.rs", words),
+        ("format/c.rs", test),
+        ("os/mod.rs", "use crate::format::entry::{Entry, Xattr};"),
+        ("id.rs", lifetimes),
+        ("format/entry.rs", ""),
+        ("cli/mod.rs", "use crate::{backup, format::{a, b::B}}; fn f() { println!(\"{}\", std::env::args().count()); }"),
+    ];
+    assert_eq!(about(&files), Vec::<String>::new());
+}
