@@ -1,5 +1,6 @@
 //! Drumlin: deduplicating, encrypted backups.
 
+pub mod backup;
 pub mod chunker;
 pub mod compress;
 pub mod container;

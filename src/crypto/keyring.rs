@@ -67,6 +67,13 @@ impl Keyring {
         u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 bytes"))
     }
 
+    /// Returns the hard-link group of an inode: the same in every snapshot, and meaningless without the key.
+    pub fn hard_link_group(&self, device: (u32, u32), inode: u64) -> u64 {
+        let mut hasher = blake3::Hasher::new_keyed(&self.split);
+        hasher.update(b"hard link").update(&device.0.to_le_bytes()).update(&device.1.to_le_bytes()).update(&inode.to_le_bytes());
+        u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 bytes"))
+    }
+
     /// Returns the key of the container with this salt and kind.
     pub fn container_key(&self, kind: ContainerKind, salt: &[u8; 32]) -> Key {
         derive("container key", &[&*self.pack_root, salt, &[kind as u8]])

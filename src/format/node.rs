@@ -54,7 +54,7 @@ pub enum TreeNode {
     Inner {
         /// Levels below this node (1: its children are leaves).
         level: u8,
-        /// The children, at least two.
+        /// The children, at least one (a top node at least two).
         children: Vec<TreeChild>,
     },
 }
@@ -95,7 +95,7 @@ impl TreeNode {
                 if *level == 0 || usize::from(*level) > limits::TREE_LEVELS_MAX {
                     return refuse("impossible level");
                 }
-                if children.len() < 2 || children.len() > limits::NODE_ENTRIES_MAX {
+                if children.is_empty() || children.len() > limits::NODE_ENTRIES_MAX {
                     return refuse("impossible number of children");
                 }
                 if !children.is_sorted_by(|a, b| a.first_name < b.first_name) {
@@ -128,7 +128,7 @@ pub enum ListNode {
     Inner {
         /// Levels below this node (1: its children are leaves).
         level: u8,
-        /// The children, at least two.
+        /// The children, at least one (a top node at least two).
         children: Vec<ListChild>,
     },
 }
@@ -145,14 +145,14 @@ impl ListNode {
         if node.bytes().is_none() {
             return Err(DecodeError::new("list node", "impossible lengths"));
         }
-        let (count, level, least) = match &node {
-            Self::Leaf { refs } => (refs.len(), 1, 1),
-            Self::Inner { level, children } => (children.len(), usize::from(*level), 2),
+        let (count, level) = match &node {
+            Self::Leaf { refs } => (refs.len(), 1),
+            Self::Inner { level, children } => (children.len(), usize::from(*level)),
         };
         if level == 0 || level > limits::TREE_LEVELS_MAX {
             return Err(DecodeError::new("list node", "impossible level"));
         }
-        if count < least || count > limits::LIST_NODE_MAX {
+        if count == 0 || count > limits::LIST_NODE_MAX {
             return Err(DecodeError::new("list node", "impossible number of children"));
         }
         Ok(node)

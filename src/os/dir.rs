@@ -23,6 +23,12 @@ impl Dir {
         open_without_atime(CWD, path.as_os_str().as_encoded_bytes(), DIR_FLAGS)
     }
 
+    /// Opens the directory at `path` only to reach what lies in it, which needs no right to list it.
+    pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { fd: openat(CWD, path, flags, Mode::empty())? })
+    }
+
     /// Opens the directory `name` in this one; a symbolic link is refused.
     pub fn open_dir(&self, name: &[u8]) -> io::Result<Self> {
         open_without_atime(self.fd.as_fd(), name, DIR_FLAGS | OFlags::NOFOLLOW)

@@ -36,8 +36,13 @@ impl Reader {
     /// Makes a reader whose index is what the store holds now.
     pub fn new(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let reader = Self::offline(repository)?;
-        reader.index.sync(repository.store(), repository.cache(), repository.keyring())?;
+        reader.sync()?;
         Ok(reader)
+    }
+
+    /// Makes the index what the store holds now.
+    pub fn sync(&self) -> Result<()> {
+        self.index.sync(self.repository.store(), self.repository.cache(), self.repository.keyring())
     }
 
     /// Makes a reader whose index is what lies in the local cache; the store is not asked.

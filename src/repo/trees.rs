@@ -23,9 +23,9 @@ pub struct DirEntry {
     /// The entry.
     pub entry: Entry,
     /// Name of the owner.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Name of the group.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
     /// Sums over everything below, for directories.
     pub totals: Option<Totals>,
 }
@@ -115,6 +115,7 @@ pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
     let TreeNode::Leaf { strings, entries, dir_totals } = node else {
         return Vec::new();
     };
+    let strings: Vec<Arc<str>> = strings.into_iter().map(Arc::from).collect();
     let name = |at: u32| (at as usize).checked_sub(1).and_then(|at| strings.get(at).cloned());
     let mut totals = dir_totals.into_iter();
     let mut describe = |entry: Entry| DirEntry {

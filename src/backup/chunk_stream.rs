@@ -1,0 +1,134 @@
+//! From bytes to chunks to references: reads, cuts, hashes and puts.
+
+use std::io;
+
+use rayon::prelude::*;
+
+use super::list_builder::ListBuilder;
+use crate::chunker::Cutter;
+use crate::crypto::keyring::Keyring;
+use crate::format::container::ChunkKind;
+use crate::format::entry::Ref;
+use crate::repo::{Lane, Result as RepoResult};
+
+/// Bytes read at once, at least.
+const READ_LEN_BYTES: usize = 2 << 20;
+
+/// One lane's buffer and cutter; reused for every file.
+pub struct ChunkStream {
+    cutter: Cutter,
+    buffer: Vec<u8>,
+    /// Hashes on all cores instead of this lane's alone: worth it where a single file is all there is to read.
+    parallel: bool,
+}
+
+/// Why a stream stopped early.
+pub enum StreamError {
+    /// The source could not be read.
+    Read(io::Error),
+    /// The repository failed.
+    Repository(crate::repo::Error),
+}
+
+impl From<crate::repo::Error> for StreamError {
+    fn from(error: crate::repo::Error) -> Self {
+        Self::Repository(error)
+    }
+}
+
+impl ChunkStream {
+    /// Makes a stream that cuts with `cutter`.
+    pub fn new(cutter: Cutter, parallel: bool) -> Self {
+        Self { cutter, buffer: Vec::new(), parallel }
+    }
+
+    /// Puts everything that `read` yields until it returns 0; returns the bytes read.
+    ///
+    /// Chunks are cut as if this was the whole file, so an extent between holes starts anew.
+    pub fn put_all(
+        &mut self,
+        lane: &mut Lane,
+        list: &mut ListBuilder,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<u64, StreamError> {
+        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES);
+        self.buffer.resize(room.max(self.buffer.len()), 0);
+        let (mut filled, mut total, mut at_end) = (0, 0, false);
+        while !at_end {
+            while filled < self.buffer.len() && !at_end {
+                match read(&mut self.buffer[filled..]) {
+                    Ok(0) => at_end = true,
+                    Ok(len) => {
+                        filled += len;
+                        total += len as u64;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(StreamError::Read(error)),
+                }
+            }
+            let used = self.put_chunks(lane, list, filled, at_end)?;
+            self.buffer.copy_within(used..filled, 0);
+            filled -= used;
+        }
+        Ok(total)
+    }
+
+    /// Puts bytes that are already in memory.
+    pub fn put_slice(&mut self, lane: &mut Lane, list: &mut ListBuilder, bytes: &[u8]) -> RepoResult<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(self.cutter.cut(rest));
+            put_chunk(lane, list, chunk)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Cuts the buffer's first `filled` bytes as far as cut points are certain, and returns how far that was.
+    fn put_chunks(&mut self, lane: &mut Lane, list: &mut ListBuilder, filled: usize, at_end: bool) -> RepoResult<usize> {
+        let mut used = 0;
+        let mut chunks = Vec::new();
+        while used < filled && (at_end || filled - used >= self.cutter.len_max()) {
+            let len = self.cutter.cut(&self.buffer[used..filled]);
+            chunks.push(&self.buffer[used..used + len]);
+            used += len;
+        }
+        if !self.parallel {
+            chunks.iter().try_for_each(|chunk| put_chunk(lane, list, chunk))?;
+            return Ok(used);
+        }
+        let keyring = keyring_of(lane);
+        let ids: Vec<_> =
+            chunks.par_iter().map(|chunk| (!is_zero(chunk)).then(|| keyring.chunk_id(ChunkKind::Data, chunk))).collect();
+        for (chunk, id) in chunks.iter().zip(ids) {
+            match id {
+                Some(id) => put_hashed(lane, list, chunk, id)?,
+                None => list.push(lane, Ref::Hole { len: chunk.len() as u64 })?,
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn put_chunk(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8]) -> RepoResult<()> {
+    if is_zero(chunk) {
+        return list.push(lane, Ref::Hole { len: chunk.len() as u64 });
+    }
+    let id = keyring_of(lane).chunk_id(ChunkKind::Data, chunk);
+    put_hashed(lane, list, chunk, id)
+}
+
+fn put_hashed(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8], id: crate::id::ChunkId) -> RepoResult<()> {
+    lane.put(ChunkKind::Data, &id, chunk)?;
+    let len = u32::try_from(chunk.len()).expect("chunks are at most 4 MiB");
+    list.push(lane, Ref::Data { id, len })
+}
+
+fn keyring_of<'s>(lane: &Lane<'s>) -> &'s Keyring {
+    lane.session().reader().repository().keyring()
+}
+
+/// Returns whether all bytes are zero; stops at the first block that is not.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(4096).all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
+}

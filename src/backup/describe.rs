@@ -1,0 +1,88 @@
+//! From a file's stat to its entry, and whether the parent's entry still describes it.
+
+use super::context::Context;
+use crate::format::entry::{Content, Entry, EntryKind, Timestamp, Xattr, entry_flag};
+use crate::monitor::ProblemKind;
+use crate::os::attributes::read_flags;
+use crate::os::stat::Stat;
+use crate::repo::DirEntry;
+
+/// Makes the entry of a file.
+pub fn describe(context: &Context, name: &[u8], stat: &Stat, content: Content, xattrs: Vec<Xattr>) -> DirEntry {
+    let size = match (&content, stat.kind) {
+        (Content::Inline(bytes), _) => bytes.len() as u64,
+        (_, EntryKind::File) => stat.size,
+        _ => 0,
+    };
+    let entry = Entry {
+        name: name.to_vec(),
+        kind: stat.kind,
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        user: 0,
+        group: 0,
+        mtime: stat.mtime,
+        ctime: stat.ctime,
+        btime: stat.btime,
+        size,
+        device: stat.device,
+        hard_link: hard_link_group(context, stat),
+        content,
+        xattrs,
+        flags: read_flags(stat),
+        extensions: Vec::new(),
+    };
+    let (user, group) = (context.owners.user(stat.uid), context.owners.group(stat.gid));
+    DirEntry { entry, user, group, totals: None }
+}
+
+/// Returns the hard-link group of a file with several names.
+pub fn hard_link_group(context: &Context, stat: &Stat) -> Option<u64> {
+    let several = stat.nlink > 1 && stat.kind != EntryKind::Dir;
+    several.then(|| context.session.reader().repository().keyring().hard_link_group(stat.dev, stat.inode))
+}
+
+/// Returns whether the parent's entry still says everything about a file, content included.
+///
+/// The change stamp moves with every change of content or attributes and cannot be set back by ordinary means.
+pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
+    let same_file = before.kind == stat.kind
+        && before.ctime == stat.ctime
+        && before.mtime == stat.mtime
+        && before.btime == stat.btime
+        && (stat.kind == EntryKind::Dir || before.size == stat_size(stat));
+    let same_metadata = (before.mode, before.uid, before.gid, before.device) == (stat.mode, stat.uid, stat.gid, stat.device)
+        && before.flags == read_flags(stat)
+        && before.hard_link == hard_link_group(context, stat);
+    same_file && same_metadata && is_settled(stat.ctime, context.trust_before)
+}
+
+fn stat_size(stat: &Stat) -> u64 {
+    if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
+}
+
+/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen.
+fn is_settled(ctime: Timestamp, before: Timestamp) -> bool {
+    let limit = if ctime.nanos == 0 { Timestamp { seconds: before.seconds - 2, ..before } } else { before };
+    ctime < limit
+}
+
+/// Returns whether a folder on the way to a source needs no new entry: its times do not matter, they change for reasons
+/// outside the sources.
+pub fn is_way_unchanged(before: &Entry, stat: &Stat) -> bool {
+    before.kind == stat.kind && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
+}
+
+/// Marks an entry as torn.
+pub fn mark_changed(entry: &mut DirEntry) {
+    entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
+}
+
+/// Returns the attributes that were read, or none and a recorded problem.
+pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Vec<Xattr>>) -> Vec<Xattr> {
+    read.unwrap_or_else(|error| {
+        context.monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
+        Vec::new()
+    })
+}

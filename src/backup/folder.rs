@@ -1,0 +1,455 @@
+//! One folder of the walk: its names, compared with the parent's, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::context::Counts;
+use super::describe::{describe, is_unchanged, is_way_unchanged, xattrs_or_problem};
+use super::excludes::IgnoreChain;
+use super::file::{Place, Worker, read_file, report};
+pub use super::gather::Done;
+use super::gather::Gather;
+use super::sources::{SourceNode, open_way};
+use super::walk::{Task, Walk};
+use crate::format::entry::{Content, EntryKind};
+use crate::format::node::Totals;
+use crate::id::ChunkId;
+use crate::monitor::ProblemKind;
+use crate::os::attributes::{read_xattrs, read_xattrs_of};
+use crate::os::dir::{Dir, Names};
+use crate::os::stat::Stat;
+use crate::repo::trees::DirEntries;
+use crate::repo::{DirEntry, Error, Result};
+
+/// Names that are looked at together.
+const GROUP_LEN: usize = 256;
+/// Groups of one folder that may wait for children; bounds the memory of a folder with a million subfolders.
+const OPEN_GROUPS_MAX: usize = 8;
+/// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
+const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
+
+/// Where a result goes: group and position in it.
+pub type Slot = (usize, usize);
+
+/// A folder that was seen but not entered yet.
+pub struct NewFolder {
+    /// The folder above and the slot there; `None` for the root.
+    pub above: Option<(Arc<Folder>, Slot)>,
+    /// Its name; empty for the root.
+    pub name: Vec<u8>,
+    /// The names that were asked for; `None` for all.
+    pub way: Option<BTreeMap<Vec<u8>, SourceNode>>,
+    /// The parent's entry.
+    pub before: Option<DirEntry>,
+    /// Whether names that the parent had before this one are gone.
+    pub gap: bool,
+    /// Whether the folder above lies on the way to a source, so that this one is where a source begins.
+    pub is_source: bool,
+}
+
+/// A folder that is being worked on.
+pub struct Folder {
+    above: Option<(Arc<Folder>, Slot)>,
+    path: Vec<u8>,
+    own: Mutex<Option<DirEntry>>,
+    before: Option<DirEntry>,
+    gap: bool,
+    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
+    dir: Mutex<Option<Arc<Dir>>>,
+    dir_users: AtomicUsize,
+    device: Option<(u32, u32)>,
+    chain: Option<Arc<IgnoreChain>>,
+    marker: Option<Vec<u8>>,
+    names: Names,
+    scan: Mutex<Scan>,
+    state: Mutex<(Gather, Progress)>,
+}
+
+/// How far the names were looked at; only the thread that scans locks it.
+struct Scan {
+    next: usize,
+    group: usize,
+    before: Before,
+    way: BTreeMap<Vec<u8>, SourceNode>,
+    is_way: bool,
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Scanning,
+    Parked,
+    Finished,
+}
+
+/// What looking at one name gave.
+enum Visit {
+    Done(Done),
+    Task(Task),
+}
+
+impl NewFolder {
+    /// Opens the folder and looks at its names.
+    pub fn enter(mut self, walk: &Walk, worker: &mut Worker) -> Result<()> {
+        let context = walk.context;
+        let path = self.above.as_ref().map_or(Vec::new(), |(above, _)| above.path_of(&self.name));
+        context.monitor.working_on(&path);
+        let way = self.way.take();
+        let opened = match (&way, self.above.as_ref().and_then(|(above, _)| above.dir())) {
+            (None, Some(above)) => above.open_dir(&self.name),
+            (None, None) => Dir::open(Path::new("/")),
+            (Some(_), _) => open_way(&path),
+        };
+        let opened = opened.and_then(|dir| Ok((dir.stat_self()?, dir)));
+        let (stat, dir) = match opened {
+            Ok((stat, dir)) => (stat, Some(dir)),
+            Err(error) => {
+                let _ = report(context, &path, &error);
+                match self.stat_unopened(&error) {
+                    Some(stat) => (stat, None),
+                    None => return self.skip(walk, worker),
+                }
+            }
+        };
+        let above = self.above.as_ref().map(|(above, _)| above.clone());
+        let folder = self.open_folder(walk, path, (stat, dir), way);
+        above.iter().for_each(|above| above.release_dir());
+        folder.scan(walk, worker)
+    }
+
+    /// An unreadable folder is recorded as an empty one; one that went away is not.
+    fn stat_unopened(&self, error: &std::io::Error) -> Option<Stat> {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return None;
+        }
+        let above = self.above.as_ref()?.0.dir()?;
+        above.stat(&self.name).ok().filter(|stat| stat.kind == EntryKind::Dir)
+    }
+
+    fn skip(self, walk: &Walk, worker: &mut Worker) -> Result<()> {
+        match self.above {
+            Some((above, slot)) => {
+                above.release_dir();
+                above.fill(walk, worker, slot, Done::Skipped { gap: true })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn open_folder(
+        self,
+        walk: &Walk,
+        path: Vec<u8>,
+        (stat, mut dir): (Stat, Option<Dir>),
+        way: Option<BTreeMap<Vec<u8>, SourceNode>>,
+    ) -> Arc<Folder> {
+        let context = walk.context;
+        let own = self.own_entry(walk, &path, &stat, (dir.as_ref(), way.is_some()));
+        let device_above = self.above.as_ref().filter(|_| !self.is_source).and_then(|(above, _)| above.device);
+        if let Some(reason) = dir.as_ref().and_then(|dir| context.excludes.stops_at(dir, &stat, device_above)) {
+            context.monitor.problem(ProblemKind::Notice, &path, reason);
+            dir = None;
+        }
+        let names = match (&way, &dir) {
+            (Some(way), _) => names_of(way),
+            (None, None) => Names::default(),
+            (None, Some(dir)) => dir.names().unwrap_or_else(|error| {
+                let _ = report(context, &path, &error);
+                Names::default()
+            }),
+        };
+        let rules_above = self.above.as_ref().and_then(|(above, _)| above.chain.as_ref());
+        let (mut chain, mut marker) = (None, None);
+        if let (None, Some(dir)) = (&way, &dir) {
+            chain = context.excludes.chain_for(dir, &path, &names, rules_above);
+            marker = context.excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
+        }
+        let tree = self.before.as_ref().and_then(tree_of);
+        let scan =
+            Scan { next: 0, group: 0, before: Before::new(walk, tree), is_way: way.is_some(), way: way.unwrap_or_default() };
+        Arc::new(Folder {
+            above: self.above,
+            path,
+            own: Mutex::new(Some(own)),
+            before: self.before,
+            gap: self.gap,
+            dir: Mutex::new(dir.map(Arc::new)),
+            dir_users: AtomicUsize::new(1),
+            device: (!scan.is_way).then_some(stat.dev),
+            chain,
+            marker,
+            names,
+            scan: Mutex::new(scan),
+            state: Mutex::new((Gather::new(tree), Progress::Scanning)),
+        })
+    }
+
+    /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
+    fn own_entry(&self, walk: &Walk, path: &[u8], stat: &Stat, (dir, is_way): (Option<&Dir>, bool)) -> DirEntry {
+        if let Some(before) = &self.before
+            && (is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
+        {
+            return before.clone();
+        }
+        let xattrs = match (dir, self.above.as_ref().and_then(|(above, _)| above.dir())) {
+            (Some(dir), _) if !is_way => read_xattrs_of(dir),
+            (_, Some(above)) => read_xattrs(&*above, &self.name, EntryKind::Dir),
+            _ => Ok(Vec::new()),
+        };
+        let xattrs = xattrs_or_problem(walk.context, path, xattrs);
+        describe(walk.context, &self.name, stat, Content::None, xattrs)
+    }
+}
+
+impl Folder {
+    /// Returns the absolute path of a name in this folder.
+    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        [&self.path, b"/".as_slice(), name].concat()
+    }
+
+    /// Returns the open folder; `None` if it could not be opened or is not to be entered.
+    pub fn dir(&self) -> Option<Arc<Dir>> {
+        lock(&self.dir).clone()
+    }
+
+    /// States that one user of the open folder (the scan, or a child that had to be opened) is done; the last closes it.
+    pub fn release_dir(&self) {
+        if self.dir_users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            lock(&self.dir).take();
+        }
+    }
+
+    /// Looks at names until all are done or enough children are under way.
+    pub fn scan(self: Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<()> {
+        let mut scan = lock(&self.scan);
+        while scan.next < self.names.len() {
+            if walk.is_stopped() {
+                return Err(Error::Cancelled);
+            }
+            if self.park_if_full() {
+                return Ok(());
+            }
+            let (group, first) = (scan.group, scan.next);
+            let len = GROUP_LEN.min(self.names.len() - first);
+            scan.group += 1;
+            scan.next += len;
+            lock(&self.state).0.open(group, len);
+            let mut tasks = Vec::new();
+            for position in 0..len {
+                let name = self.names.get(first + position);
+                match self.visit(walk, worker, &mut scan, (name, (group, position)))? {
+                    Visit::Done(done) => lock(&self.state).0.fill(group, position, done),
+                    Visit::Task(task) => {
+                        self.dir_users.fetch_add(1, Ordering::AcqRel);
+                        tasks.push(task);
+                    }
+                }
+            }
+            walk.push(tasks);
+            if scan.next < self.names.len() {
+                lock(&self.state).0.advance(walk.context, worker)?;
+            }
+        }
+        lock(&self.state).0.close(scan.group);
+        drop(scan);
+        self.release_dir();
+        self.settle(walk, worker)
+    }
+
+    fn park_if_full(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.0.open_groups() >= OPEN_GROUPS_MAX {
+            state.1 = Progress::Parked;
+        }
+        state.1 == Progress::Parked
+    }
+
+    /// Takes the result of a child that was a task.
+    pub fn fill(self: Arc<Self>, walk: &Walk, worker: &mut Worker, slot: Slot, done: Done) -> Result<()> {
+        lock(&self.state).0.fill(slot.0, slot.1, done);
+        self.settle(walk, worker)
+    }
+
+    /// Folds what is complete; a folder that is complete goes into the one above, and so on.
+    fn settle(self: Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<()> {
+        let mut folder = self;
+        loop {
+            let Some(done) = folder.try_finish(walk, worker)? else {
+                return Ok(());
+            };
+            let Some((above, slot)) = &folder.above else {
+                walk.finish_root(done);
+                return Ok(());
+            };
+            lock(&above.state).0.fill(slot.0, slot.1, done);
+            let above = above.clone();
+            folder = above;
+        }
+    }
+
+    fn try_finish(self: &Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<Option<Done>> {
+        let mut state = lock(&self.state);
+        let (gather, progress) = &mut *state;
+        if *progress == Progress::Finished {
+            return Ok(None);
+        }
+        if !gather.advance(walk.context, worker)? {
+            if *progress == Progress::Parked && gather.open_groups() < OPEN_GROUPS_MAX {
+                *progress = Progress::Scanning;
+                walk.push(vec![Task::Continue(self.clone())]);
+            }
+            return Ok(None);
+        }
+        *progress = Progress::Finished;
+        let gap = lock(&self.scan).before.has_more();
+        let (tree, totals) = gather.finish(walk.context, worker, gap)?;
+        drop(state);
+        Ok(Some(self.finished_entry(walk, tree, totals)))
+    }
+
+    fn finished_entry(&self, walk: &Walk, tree: ChunkId, totals: Totals) -> Done {
+        let mut entry = lock(&self.own).take().expect("a folder is finished once");
+        let own_is_before = entry.entry.content != Content::None;
+        entry.entry.content = Content::Tree(tree);
+        entry.totals = Some(totals);
+        let same = own_is_before && !self.gap && self.before.as_ref().and_then(tree_of).is_some_and(|(before, _)| before == tree);
+        walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
+        Done::Entry { entry: Box::new(entry), same }
+    }
+
+    fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
+        let (context, (name, slot)) = (walk.context, at);
+        let (before, gap) = scan.before.take(name);
+        let skipped = Done::Skipped { gap: gap || before.is_some() };
+        let node = scan.way.remove(name);
+        if let Some(SourceNode::Made(entry)) = node {
+            return Ok(Visit::Done(Done::Entry { entry, same: false }));
+        }
+        if self.marker.as_deref().is_some_and(|marker| marker != name) {
+            return Ok(Visit::Done(skipped));
+        }
+        let path = self.path_of(name);
+        if let Some(SourceNode::Way(way)) = node {
+            return Ok(self.enter_later((slot, name), (Some(way), before, false), gap));
+        }
+        let Some(dir) = self.dir() else {
+            return Ok(Visit::Done(skipped));
+        };
+        let stat = match dir.stat(name) {
+            Ok(stat) => stat,
+            Err(error) => {
+                let _ = report(context, &path, &error);
+                return Ok(Visit::Done(skipped));
+            }
+        };
+        let is_dir = stat.kind == EntryKind::Dir;
+        if !scan.is_way && context.excludes.leaves_out(&path, &stat, is_dir, self.chain.as_deref()) {
+            return Ok(Visit::Done(skipped));
+        }
+        if is_dir {
+            return Ok(self.enter_later((slot, name), (None, before, scan.is_way), gap));
+        }
+        context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
+        match before {
+            Some(before) if is_unchanged(context, &before.entry, &stat) => {
+                Counts::add(&context.counts.unchanged, 1);
+                context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
+                return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
+            }
+            Some(_) => Counts::add(&context.counts.changed, 1),
+            None => Counts::add(&context.counts.new, 1),
+        }
+        if scan.is_way && stat.kind == EntryKind::Symlink {
+            context.monitor.problem(
+                ProblemKind::Notice,
+                &path,
+                "this source is a symbolic link: the link is stored, not what it leads to",
+            );
+        }
+        let place = Place { dir: &dir, name, path: &path };
+        self.read(walk, worker, &stat, (place, slot))
+    }
+
+    fn enter_later(
+        self: &Arc<Self>,
+        (slot, name): (Slot, &[u8]),
+        (way, before, is_source): (Option<BTreeMap<Vec<u8>, SourceNode>>, Option<DirEntry>, bool),
+        gap: bool,
+    ) -> Visit {
+        let above = Some((self.clone(), slot));
+        Visit::Task(Task::Enter(NewFolder { above, name: name.to_vec(), way, before, gap, is_source }))
+    }
+
+    fn read(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, stat: &Stat, (place, slot): (Place, Slot)) -> Result<Visit> {
+        let context = walk.context;
+        let content = match stat.kind {
+            EntryKind::File if stat.size >= OWN_TASK_LEN_BYTES => {
+                return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: place.name.to_vec() }));
+            }
+            EntryKind::File => return Ok(Visit::Done(Done::of_changed(read_file(context, worker, place)?))),
+            EntryKind::Symlink => match place.dir.read_link(place.name) {
+                Ok(target) => Content::Inline(target),
+                Err(error) => return Ok(Visit::Done(Done::of_changed(report(context, place.path, &error)))),
+            },
+            _ => Content::None,
+        };
+        let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
+        Ok(Visit::Done(Done::of_changed(Some(describe(context, place.name, stat, content, xattrs)))))
+    }
+}
+
+/// The parent's entries of a folder, met name by name.
+struct Before(Option<Peekable<DirEntries>>);
+
+impl Before {
+    fn new(walk: &Walk, tree: Option<(ChunkId, Totals)>) -> Self {
+        Self(tree.map(|(tree, _)| walk.context.trees.entries(&tree).peekable()))
+    }
+
+    /// Returns the parent's entry of `name`, and whether names before it were passed over since the last call.
+    ///
+    /// A parent that cannot be read from here on counts as not having the rest: the files are read again.
+    fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
+        let mut gap = false;
+        let Some(entries) = &mut self.0 else {
+            return (None, false);
+        };
+        loop {
+            match entries.peek() {
+                Some(Ok(before)) if before.entry.name.as_slice() < name => {
+                    entries.next();
+                    gap = true;
+                }
+                Some(Ok(before)) if before.entry.name == name => return (entries.next().and_then(|entry| entry.ok()), gap),
+                Some(Err(_)) => {
+                    self.0 = None;
+                    return (None, true);
+                }
+                _ => return (None, gap),
+            }
+        }
+    }
+
+    fn has_more(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|entries| entries.peek().is_some())
+    }
+}
+
+fn tree_of(entry: &DirEntry) -> Option<(ChunkId, Totals)> {
+    match entry.entry.content {
+        Content::Tree(id) => Some((id, entry.totals.unwrap_or_default())),
+        _ => None,
+    }
+}
+
+fn names_of(way: &BTreeMap<Vec<u8>, SourceNode>) -> Names {
+    let mut names = Names::default();
+    way.keys().for_each(|name| names.push(name, rustix::fs::FileType::Unknown));
+    names
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

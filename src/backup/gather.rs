@@ -1,0 +1,140 @@
+//! The results of one folder's names, put in order as they come in, and folded into its tree.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::file::Worker;
+use super::tree_builder::TreeBuilder;
+use crate::format::node::Totals;
+use crate::id::ChunkId;
+use crate::repo::{DirEntry, Result};
+
+/// What became of one name.
+pub enum Done {
+    /// It is not in the snapshot; `gap` says whether the parent had it.
+    Skipped {
+        /// Whether the parent had an entry of this name.
+        gap: bool,
+    },
+    /// It has an entry.
+    Entry {
+        /// The entry.
+        entry: Box<DirEntry>,
+        /// Whether it is exactly the parent's, and nothing that the parent had before it is gone.
+        same: bool,
+    },
+}
+
+impl Done {
+    /// Wraps what reading a new or changed file gave.
+    pub fn of_changed(entry: Option<DirEntry>) -> Self {
+        // A skipped name counts as a gap: whether the parent had it only matters for the shortcut.
+        entry.map_or(Self::Skipped { gap: true }, |entry| Self::Entry { entry: Box::new(entry), same: false })
+    }
+}
+
+/// A run of neighbouring names.
+struct Group {
+    slots: Vec<Option<Done>>,
+    missing: usize,
+}
+
+/// Results in the order of names; groups are folded as soon as they and all before them are complete.
+pub struct Gather {
+    groups: BTreeMap<usize, Group>,
+    next: usize,
+    group_count: Option<usize>,
+    fold: Fold,
+}
+
+impl Gather {
+    /// Starts with nothing; `before` is the folder's tree in the parent.
+    pub fn new(before: Option<(ChunkId, Totals)>) -> Self {
+        let fold = Fold { before, same: before.map(|_| 0), builder: TreeBuilder::default() };
+        Self { groups: BTreeMap::new(), next: 0, group_count: None, fold }
+    }
+
+    /// Returns how many groups are not folded yet.
+    pub fn open_groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Opens a group of `len` names.
+    pub fn open(&mut self, group: usize, len: usize) {
+        self.groups.insert(group, Group { slots: (0..len).map(|_| None).collect(), missing: len });
+    }
+
+    /// Puts one result in its place.
+    pub fn fill(&mut self, group: usize, position: usize, done: Done) {
+        let group = self.groups.get_mut(&group).expect("a group is open until all its slots are filled");
+        group.slots[position] = Some(done);
+        group.missing -= 1;
+    }
+
+    /// States that there are no more groups than these.
+    pub fn close(&mut self, group_count: usize) {
+        self.group_count = Some(group_count);
+    }
+
+    /// Folds what is complete; true when everything is.
+    pub fn advance(&mut self, context: &Context, worker: &mut Worker) -> Result<bool> {
+        while self.groups.first_key_value().is_some_and(|(at, group)| *at == self.next && group.missing == 0) {
+            let (_, group) = self.groups.pop_first().expect("it was just looked at");
+            self.next += 1;
+            for done in group.slots.into_iter().flatten() {
+                self.fold.push(context, worker, done)?;
+            }
+        }
+        Ok(self.group_count == Some(self.next))
+    }
+
+    /// Returns the folder's tree and sums; `gap` says whether the parent had names behind the last one.
+    pub fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
+        self.fold.finish(context, worker, gap)
+    }
+}
+
+/// Builds a tree, or finds that it is the parent's.
+///
+/// As long as every entry is the parent's next one, only their number is kept. With the first difference the parent's
+/// entries up to there are read again and built; so an unchanged folder costs no building and no memory.
+struct Fold {
+    before: Option<(ChunkId, Totals)>,
+    same: Option<u64>,
+    builder: TreeBuilder,
+}
+
+impl Fold {
+    fn push(&mut self, context: &Context, worker: &mut Worker, done: Done) -> Result<()> {
+        match (done, &mut self.same) {
+            (Done::Entry { same: true, .. }, Some(count)) => {
+                *count += 1;
+                Ok(())
+            }
+            (Done::Entry { entry, .. }, _) => {
+                self.build_same(context, worker)?;
+                self.builder.push(&mut worker.lane, *entry)
+            }
+            (Done::Skipped { gap: true }, _) => self.build_same(context, worker),
+            (Done::Skipped { gap: false }, _) => Ok(()),
+        }
+    }
+
+    fn build_same(&mut self, context: &Context, worker: &mut Worker) -> Result<()> {
+        let (Some(count), Some((tree, _))) = (self.same.take(), self.before) else {
+            return Ok(());
+        };
+        for entry in context.trees.entries(&tree).take(usize::try_from(count).expect("entries were counted one by one")) {
+            self.builder.push(&mut worker.lane, entry?)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
+        if let (Some(_), Some(before), false) = (self.same, self.before, gap) {
+            return Ok(before);
+        }
+        self.build_same(context, worker)?;
+        std::mem::take(&mut self.builder).finish(&mut worker.lane)
+    }
+}

@@ -1,0 +1,131 @@
+//! What a backup is asked to do, and what it reports.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::compress::Compression;
+use crate::format::config::Profile;
+use crate::format::entry::Timestamp;
+use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
+use crate::id::SnapshotId;
+
+/// What to leave out.
+#[derive(Clone, Debug, Default)]
+pub struct ExcludeOptions {
+    /// Patterns with the meaning of gitignore, anchored at `/`.
+    pub patterns: Vec<String>,
+    /// Leaves out the content of folders with a valid `CACHEDIR.TAG`.
+    pub caches: bool,
+    /// Leaves out the content of folders that hold one of these names.
+    pub if_present: Vec<String>,
+    /// Leaves out files of more bytes.
+    pub larger_than: Option<u64>,
+    /// Files with gitignore rules that are honoured in the folders where they lie.
+    pub ignore_files: Vec<String>,
+    /// Does not enter other file systems than those of the sources.
+    pub one_file_system: bool,
+    /// Folders that are never entered: the repository's own, and its cache.
+    pub own_folders: Vec<PathBuf>,
+}
+
+/// Bytes that come from a program instead of a file.
+pub trait Stream: Send {
+    /// Reads the next bytes; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Says, after the end, whether the bytes are complete; an error fails the whole backup.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// A stream and the file that it becomes.
+pub struct StreamSource {
+    /// Absolute path in the snapshot, raw bytes.
+    pub path: Vec<u8>,
+    /// The bytes.
+    pub stream: Box<dyn Stream>,
+}
+
+/// One backup.
+pub struct BackupOptions {
+    /// Files and folders to back up.
+    pub paths: Vec<PathBuf>,
+    /// Streams to back up beside them.
+    pub streams: Vec<StreamSource>,
+    /// Tags of the snapshot.
+    pub tags: Vec<String>,
+    /// Name of the host.
+    pub host: String,
+    /// Name of the user.
+    pub user: String,
+    /// App that the snapshot belongs to, empty for none.
+    pub app: String,
+    /// Program and version.
+    pub program: String,
+    /// What to leave out.
+    pub excludes: ExcludeOptions,
+    /// Cuts files in another way than the repository's profile.
+    pub chunker: Option<Profile>,
+    /// How hard to compress.
+    pub compression: Compression,
+    /// How the sources stand still.
+    pub consistency: Consistency,
+    /// Counts what would be stored, and stores nothing.
+    pub dry_run: bool,
+    /// Commits a snapshot even if nothing changed.
+    pub always_snapshot: bool,
+    /// Threads for reading, and as many for compressing.
+    pub threads: usize,
+    /// Needs less than 80 MiB of memory, for some speed.
+    pub low_memory: bool,
+    /// Tells the time; asked at the beginning and at the end.
+    pub clock: fn() -> Timestamp,
+}
+
+/// What a backup did.
+#[derive(Debug)]
+pub struct BackupReport {
+    /// The new snapshot; `None` after a dry run, or when nothing changed.
+    pub snapshot: Option<Snapshot>,
+    /// The snapshot that still describes the sources exactly, when nothing changed.
+    pub unchanged_since: Option<SnapshotId>,
+    /// Counters.
+    pub stats: SnapshotStats,
+}
+
+/// Why a backup made no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] crate::repo::Error),
+    /// A source that the user named is not there or cannot be opened.
+    #[error("cannot read source {path}")]
+    Source {
+        /// The path, for people.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is nothing to back up.
+    #[error("no source is given")]
+    NoSource,
+    /// An exclude pattern is not understood.
+    #[error("bad exclude pattern '{pattern}'")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: ignore::Error,
+    },
+    /// A stream broke, or the program behind it failed.
+    #[error("the stream for {path} is not complete")]
+    Stream {
+        /// Its path in the snapshot.
+        path: String,
+        /// What the program said.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,90 @@
+//! The snapshot that this one is compared with, and the one before it in the host's chain.
+
+use super::options::{BackupOptions, Error};
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::repo::{Reader, Repository, Result, snapshots, state};
+
+/// What went before.
+pub struct Parent {
+    /// The last snapshot of the same host, app and sources.
+    pub snapshot: Option<Snapshot>,
+    /// The last snapshot that this machine made for the host, whatever its sources.
+    chain: Option<SnapshotId>,
+    host: String,
+}
+
+impl Parent {
+    /// Finds the parent by this machine's notes; without notes the store is asked.
+    pub fn find(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
+        let repository = reader.repository();
+        let chain = load_id(repository, &chain_name(&options.host));
+        let noted = load_id(repository, &series_name(options, sources));
+        let snapshot = match noted.and_then(|id| snapshots::load_cached(repository, &id)) {
+            Some(snapshot) => Some(snapshot),
+            None => newest_of_series(reader, options, sources)?,
+        };
+        Ok(Self { snapshot, chain, host: options.host.clone() })
+    }
+
+    /// Returns the newest snapshot of the host's chain, after making sure that what this machine saw is still there.
+    ///
+    /// Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on.
+    pub fn check_still_there(&self, repository: &Repository) -> std::result::Result<Option<Snapshot>, Error> {
+        let ids = snapshots::list_ids(repository)?;
+        for id in self.snapshot.iter().map(|parent| parent.id).chain(self.chain) {
+            if !ids.contains(&id) {
+                let what = format!("snapshot {}", id.short());
+                return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
+            }
+        }
+        if let Some(previous) = self.chain.and_then(|id| snapshots::load_cached(repository, &id)) {
+            return Ok(Some(previous));
+        }
+        let mut newest: Option<Snapshot> = None;
+        for id in ids {
+            // A damaged snapshot of the past must not stop the next one; `check` reports it.
+            if let Ok(Some(found)) = snapshots::load(repository, &id)
+                && found.host == self.host
+                && newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence)
+            {
+                newest = Some(found);
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// Notes a new snapshot as the next parent. Losing the note costs one listing.
+pub fn remember(repository: &Repository, options: &BackupOptions, snapshot: &Snapshot) -> Result<()> {
+    state::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
+    state::save(repository, &chain_name(&options.host), &snapshot.id.0)
+}
+
+fn newest_of_series(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Option<Snapshot>> {
+    let repository = reader.repository();
+    let all = snapshots::list_all(repository)?;
+    let fits = |snapshot: &Snapshot| snapshot.host == options.host && snapshot.app == options.app && snapshot.sources == sources;
+    let newest = all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).find(fits);
+    if newest.is_some() {
+        // Its trees are looked up in the index, so that must be as new as the snapshot.
+        reader.sync()?;
+    }
+    Ok(newest)
+}
+
+fn load_id(repository: &Repository, name: &str) -> Option<SnapshotId> {
+    Some(SnapshotId(state::load(repository, name)?.try_into().ok()?))
+}
+
+fn chain_name(host: &str) -> String {
+    format!("chain {host}")
+}
+
+fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [options.host.as_bytes(), options.app.as_bytes()].into_iter().chain(sources.iter().map(Vec::as_slice)) {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    format!("series {}", hasher.finalize().to_hex())
+}

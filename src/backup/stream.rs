@@ -1,0 +1,85 @@
+//! Streams: the output of a program, stored as a file.
+
+use super::chunk_stream::{ChunkStream, StreamError};
+use super::context::{Context, Counts};
+use super::list_builder::ListBuilder;
+use super::options::{Error, StreamSource};
+use super::sources::SourceNode;
+use crate::chunker::Cutter;
+use crate::format::config::Profile;
+use crate::format::entry::{Entry, EntryKind, Timestamp, is_valid_name};
+use crate::repo::{DirEntry, Lane};
+
+/// Stores a stream and adds its entry to the sources.
+///
+/// An error at its end (the program failed) fails the backup: half a dump must never look like a whole one.
+pub fn store(
+    context: &Context,
+    profile: Profile,
+    mut source: StreamSource,
+    now: Timestamp,
+    sources: &mut SourceNode,
+) -> Result<(), Error> {
+    let path = || String::from_utf8_lossy(&source.path).into_owned();
+    let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+    if !is_valid_name(&name) {
+        return Err(Error::Stream { path: path(), source: std::io::Error::other("its name cannot be the name of a file") });
+    }
+    context.monitor.working_on(&source.path);
+    let cutter = Cutter::new(profile, context.session.reader().repository().keyring().gear());
+    let mut lane = Lane::new(context.session);
+    let mut list = ListBuilder::default();
+    let read = |buffer: &mut [u8]| {
+        if context.monitor.is_cancelled() {
+            return Err(std::io::Error::other("interrupted"));
+        }
+        let len = source.stream.read(buffer)?;
+        context.monitor.bytes_done.fetch_add(len as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(len)
+    };
+    let put = ChunkStream::new(cutter, true).put_all(&mut lane, &mut list, read);
+    if context.monitor.is_cancelled() {
+        return Err(crate::repo::Error::Cancelled.into());
+    }
+    let size = put.map_err(|error| match error {
+        StreamError::Repository(error) => error.into(),
+        StreamError::Read(source) => Error::Stream { path: path(), source },
+    })?;
+    source.stream.finish().map_err(|error| Error::Stream { path: path(), source: error })?;
+    let content = list.finish(&mut lane).map_err(Error::from)?;
+    Counts::add(&context.counts.bytes_read, size);
+    Counts::add(&context.counts.new, 1);
+    context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let entry = made_entry(context, name, (content, size), now);
+    sources.insert(&source.path, SourceNode::Made(Box::new(entry)));
+    Ok(())
+}
+
+fn made_entry(
+    context: &Context,
+    name: Vec<u8>,
+    (content, size): (crate::format::entry::Content, u64),
+    now: Timestamp,
+) -> DirEntry {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let entry = Entry {
+        name,
+        kind: EntryKind::File,
+        mode: 0o600,
+        uid,
+        gid,
+        user: 0,
+        group: 0,
+        mtime: now,
+        ctime: now,
+        btime: None,
+        size,
+        device: None,
+        hard_link: None,
+        content,
+        xattrs: Vec::new(),
+        flags: 0,
+        extensions: Vec::new(),
+    };
+    DirEntry { entry, user: context.owners.user(uid), group: context.owners.group(gid), totals: None }
+}

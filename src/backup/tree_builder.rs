@@ -1,0 +1,171 @@
+//! Directories as search trees: entries in, nodes out, one change touches one leaf and its path.
+//!
+//! Where a node ends depends on names alone, so changing a file never moves a boundary. Spec: `format-spec/07-trees.md`,
+//! section "Splitting".
+
+use std::sync::Arc;
+
+use crate::crypto::keyring::Keyring;
+use crate::format::container::ChunkKind;
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::limits::{NODE_ENTRIES_MAX, NODE_ENTRIES_MIN};
+use crate::format::node::{Totals, TreeChild, TreeNode};
+use crate::id::ChunkId;
+use crate::repo::{DirEntry, Lane, Result};
+
+/// A node ends behind a name whose hash is below this: one in 128.
+const SPLIT_BELOW: u32 = u32::MAX / 128;
+
+/// Builds one directory, entry by entry in the order of their names.
+#[derive(Default)]
+pub struct TreeBuilder {
+    leaf: Vec<DirEntry>,
+    /// Whether the directory turned out larger than one node, so that leaves are cut as soon as they can be.
+    is_split: bool,
+    levels: Vec<Vec<TreeChild>>,
+    totals: Totals,
+}
+
+impl TreeBuilder {
+    /// Adds the next entry.
+    pub fn push(&mut self, lane: &mut Lane, entry: DirEntry) -> Result<()> {
+        self.totals.add(entry_totals(&entry));
+        self.leaf.push(entry);
+        if self.is_split {
+            return if ends_leaf(lane, &self.leaf) { self.close_leaf(lane) } else { Ok(()) };
+        }
+        if self.leaf.len() <= NODE_ENTRIES_MAX {
+            return Ok(());
+        }
+        self.is_split = true;
+        for entry in std::mem::take(&mut self.leaf) {
+            self.leaf.push(entry);
+            if ends_leaf(lane, &self.leaf) {
+                self.close_leaf(lane)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is left and returns the directory's node and sums.
+    pub fn finish(mut self, lane: &mut Lane) -> Result<(ChunkId, Totals)> {
+        if !self.is_split {
+            let node = leaf_node(std::mem::take(&mut self.leaf));
+            return Ok((put_tree(lane, &node)?, self.totals));
+        }
+        if !self.leaf.is_empty() {
+            self.close_leaf(lane)?;
+        }
+        let mut level = 0;
+        loop {
+            let children = std::mem::take(&mut self.levels[level]);
+            let is_top = level + 1 == self.levels.len();
+            if is_top && children.len() == 1 {
+                return Ok((children[0].id, self.totals));
+            }
+            if is_top && children.len() <= NODE_ENTRIES_MAX {
+                let node = TreeNode::Inner { level: node_level(level), children };
+                return Ok((put_tree(lane, &node)?, self.totals));
+            }
+            self.close_level(lane, level, children)?;
+            level += 1;
+        }
+    }
+
+    fn close_leaf(&mut self, lane: &mut Lane) -> Result<()> {
+        let entries = std::mem::take(&mut self.leaf);
+        let first_name = entries[0].entry.name.clone();
+        let mut totals = Totals::default();
+        entries.iter().for_each(|entry| totals.add(entry_totals(entry)));
+        let id = put_tree(lane, &leaf_node(entries))?;
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        self.levels[0].push(TreeChild { first_name, id, totals });
+        Ok(())
+    }
+
+    /// Cuts one level of children into nodes of the level above, by the same rule as leaves.
+    fn close_level(&mut self, lane: &mut Lane, level: usize, children: Vec<TreeChild>) -> Result<()> {
+        if self.levels.len() == level + 1 {
+            self.levels.push(Vec::new());
+        }
+        let keyring_level = [node_level(level)];
+        let mut open: Vec<TreeChild> = Vec::new();
+        let count = children.len();
+        for (at, child) in children.into_iter().enumerate() {
+            let hash = split_hash(lane, &[&keyring_level, child.first_name.as_slice()].concat());
+            open.push(child);
+            let left = count - at - 1;
+            if ends_node(open.len(), hash) || left == 0 {
+                let children = std::mem::take(&mut open);
+                let first_name = children[0].first_name.clone();
+                let mut totals = Totals::default();
+                children.iter().for_each(|child| totals.add(child.totals));
+                let id = put_tree(lane, &TreeNode::Inner { level: node_level(level), children })?;
+                self.levels[level + 1].push(TreeChild { first_name, id, totals });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn node_level(level: usize) -> u8 {
+    u8::try_from(level + 1).expect("trees have at most 8 levels")
+}
+
+fn ends_leaf(lane: &Lane, leaf: &[DirEntry]) -> bool {
+    let last = leaf.last().expect("an entry was just added");
+    // Hashing is only worth it where it can decide.
+    leaf.len() >= NODE_ENTRIES_MIN && ends_node(leaf.len(), split_hash(lane, &last.entry.name))
+}
+
+fn ends_node(count: usize, hash: u32) -> bool {
+    count >= NODE_ENTRIES_MAX || (count >= NODE_ENTRIES_MIN && hash < SPLIT_BELOW)
+}
+
+fn split_hash(lane: &Lane, bytes: &[u8]) -> u32 {
+    keyring_of(lane).split_hash(bytes)
+}
+
+fn keyring_of<'s>(lane: &Lane<'s>) -> &'s Keyring {
+    lane.session().reader().repository().keyring()
+}
+
+fn put_tree(lane: &mut Lane, node: &TreeNode) -> Result<ChunkId> {
+    let bytes = node.encode();
+    let id = keyring_of(lane).chunk_id(ChunkKind::Tree, &bytes);
+    lane.put(ChunkKind::Tree, &id, &bytes)?;
+    Ok(id)
+}
+
+/// Returns what an entry adds to the sums of its directory.
+pub fn entry_totals(entry: &DirEntry) -> Totals {
+    let mut totals = entry.totals.unwrap_or_default();
+    match entry.entry.kind {
+        EntryKind::Dir => totals.dirs += 1,
+        EntryKind::File => totals.add(Totals { files: 1, dirs: 0, bytes: entry.entry.size }),
+        _ => totals.files += 1,
+    }
+    totals
+}
+
+/// Makes a leaf with its own table of owners' names.
+fn leaf_node(mut entries: Vec<DirEntry>) -> TreeNode {
+    let names = entries.iter().flat_map(|entry| [&entry.user, &entry.group]).flatten();
+    let mut strings: Vec<Arc<str>> = names.cloned().collect();
+    strings.sort_unstable();
+    strings.dedup();
+    let position = |name: &Option<Arc<str>>| match name {
+        Some(name) => u32::try_from(1 + strings.binary_search(name).expect("it was just put there")).expect("leaves are small"),
+        None => 0,
+    };
+    for entry in &mut entries {
+        entry.entry.user = position(&entry.user);
+        entry.entry.group = position(&entry.group);
+    }
+    let dirs = entries.iter().filter(|entry| entry.entry.kind == EntryKind::Dir);
+    let dir_totals = dirs.map(|entry| entry.totals.unwrap_or_default()).collect();
+    let entries: Vec<Entry> = entries.into_iter().map(|entry| entry.entry).collect();
+    TreeNode::Leaf { strings: strings.iter().map(|name| name.to_string()).collect(), entries, dir_totals }
+}
