@@ -2,8 +2,16 @@
 //!
 //! It moves opaque bytes: nothing here knows what they mean. Spec: `format-spec/12-store.md`.
 
+pub mod count;
+pub mod fault;
+pub mod local;
+pub mod memory;
+
 use std::fmt;
 use std::ops::Range;
+
+/// Longest object in bytes.
+pub const OBJECT_LEN_MAX_BYTES: u64 = 256 << 20;
 
 /// The classes of objects; each is a folder of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +73,45 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.class.folder(), self.name)
+    }
+}
+
+/// Returns whether `part` can stand between the slashes of an object's name.
+///
+/// Nothing that starts with a dot can: no `..`, and no scratch file of a store.
+pub fn is_valid_name(part: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    part.bytes().all(allowed) && !part.is_empty() && !part.starts_with('.') && part.len() <= 200
+}
+
+/// What can be asked of a store; `read` and `read_into` are one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// [`Store::list`].
+    List,
+    /// [`Store::stat`].
+    Stat,
+    /// [`Store::read`] and [`Store::read_into`].
+    Read,
+    /// [`Store::create`].
+    Create,
+    /// [`Store::remove`].
+    Remove,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 5] = [Self::List, Self::Stat, Self::Read, Self::Create, Self::Remove];
+
+    /// Returns its name in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Stat => "stat",
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Remove => "remove",
+        }
     }
 }
 

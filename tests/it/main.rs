@@ -1,4 +1,5 @@
 //! Every integration test of the project, in one binary.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
+mod conformance;
 mod tidy;

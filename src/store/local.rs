@@ -1,0 +1,305 @@
+//! A folder of a local (or mounted) file system as a store.
+//!
+//! An object is a file below the folder of its class. Names that start with a dot are never objects: they are what a
+//! process leaves that dies while writing (see [`publish`]). Nothing here is ever opened for writing once it has its name.
+
+mod publish;
+
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use self::publish::Publisher;
+use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
+
+/// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
+const FOLDER_LEVELS_MAX: usize = 2;
+
+/// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error and not an empty store.
+pub struct LocalStore {
+    root: File,
+    location: String,
+    publisher: Publisher,
+    /// Folders whose own names this process has made durable.
+    durable: Mutex<HashSet<String>>,
+}
+
+impl LocalStore {
+    /// Opens the store in an existing folder; fails with [`ErrorKind::NotFound`] if there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let location = absolute(path).display().to_string();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(root) => {
+                Ok(Self { root: root.into(), location, publisher: Publisher::default(), durable: Mutex::new(HashSet::new()) })
+            }
+            Err(errno) => Err(failure(Action::List, &location, "its folder", errno.into())),
+        }
+    }
+
+    /// Opens the store in a folder, which is made (for its owner only) if it is missing.
+    ///
+    /// Dying before the return leaves empty folders at worst. Each folder made is durable when this returns.
+    pub fn open_or_make(path: &Path) -> Result<Self, StoreError> {
+        let path = absolute(path);
+        make_folders(&path).map_err(|error| failure(Action::Create, &path.display().to_string(), "its folder", error))?;
+        Self::open(&path)
+    }
+
+    fn fail(&self, action: Action, object: impl ToString, error: io::Error) -> StoreError {
+        failure(action, &self.location, &object.to_string(), error)
+    }
+
+    fn open_object(&self, key: &Key) -> io::Result<(File, u64)> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(rustix::fs::openat(&self.root, checked_path(key)?, flags, Mode::empty())?);
+        let stat = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok((file, stat.st_size.cast_unsigned()))
+    }
+
+    fn try_read(&self, key: &Key, range: Option<Range<u64>>, out: &mut Vec<u8>) -> io::Result<()> {
+        let (file, len) = self.open_object(key)?;
+        let range = range.unwrap_or(0..len);
+        if range.end > len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if range.end.saturating_sub(range.start) > OBJECT_LEN_MAX_BYTES {
+            return Err(io::Error::other("longer than any object may be"));
+        }
+        read_range(&file, range, out)
+    }
+
+    /// Stores an object.
+    ///
+    /// Dying before the object has its name leaves nothing (or, on file systems without unnamed files, a file that no
+    /// listing shows); dying after it leaves the whole object: its bytes are on the medium before it has its name, and
+    /// only power loss before the last step can take the name away again. `Ok` is returned after that last step.
+    fn try_create(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
+        let path = checked_path(key)?;
+        if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
+            return Err(io::Error::other("longer than any object may be"));
+        }
+        let (folder_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let folder = self.open_folder(folder_path)?;
+        match self.publisher.publish(&folder, name, bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Whoever made it may not have come to the last step yet, and the caller will rely on it.
+                sync_names(&folder)?;
+                self.sync_parents(folder_path)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        sync_names(&folder).and_then(|()| self.sync_parents(folder_path)).inspect_err(|_| {
+            // The kernel reports a failed write-back once and may have dropped the page: asking again would lie.
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        })
+    }
+
+    /// Opens a folder, which is made with its parents if it is missing. Folders are made on demand: making all 512 at
+    /// `init` saves nothing that a measurement shows, and makes every listing read 512 folders.
+    fn open_folder(&self, path: &str) -> io::Result<File> {
+        match self.open_existing_folder(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            match rustix::fs::mkdirat(&self.root, &path[..end], Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.open_existing_folder(path)
+    }
+
+    fn open_existing_folder(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.root, path, flags, Mode::empty())?.into())
+    }
+
+    /// Makes the names of a folder and its parents durable, once per process: another process may just have made them.
+    fn sync_parents(&self, folder_path: &str) -> io::Result<()> {
+        if self.durable().contains(folder_path) {
+            return Ok(());
+        }
+        for (end, _) in folder_path.match_indices('/') {
+            sync_names(&self.open_existing_folder(&folder_path[..end])?)?;
+        }
+        sync_names(&self.root)?;
+        self.durable().insert(folder_path.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_remove(&self, key: &Key) -> io::Result<()> {
+        let path = checked_path(key)?;
+        let (folder_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let folder = match self.open_existing_folder(folder_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
+            // Durable removal keeps the caller's order: an index run is gone before the packs that it names.
+            Ok(()) | Err(Errno::NOENT) => sync_names(&folder),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn list_folder(&self, path: &str, search: &mut Search<'_>) -> io::Result<()> {
+        let folder = match self.open_existing_folder(path) {
+            // A class without objects has no folder; but the store itself must be there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return rustix::fs::fstat(&self.root).map(drop).map_err(Into::into);
+            }
+            other => other?,
+        };
+        let class_len = search.class_len;
+        for found in rustix::fs::Dir::read_from(&folder)? {
+            let found = found?;
+            let Some(part) = found.file_name().to_str().ok().filter(|part| is_valid_name(part)) else {
+                continue;
+            };
+            let full = format!("{path}/{part}");
+            let name = &full[class_len..];
+            if !name.starts_with(search.prefix) && !search.prefix.starts_with(name) {
+                continue;
+            }
+            let stat = match rustix::fs::statat(&folder, found.file_name(), AtFlags::empty()) {
+                Err(Errno::NOENT) => continue,
+                other => other?,
+            };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory if search.level < FOLDER_LEVELS_MAX => {
+                    search.level += 1;
+                    self.list_folder(&full, search)?;
+                    search.level -= 1;
+                }
+                FileType::RegularFile if name.starts_with(search.prefix) => {
+                    search.found.push(Listed { name: name.to_owned(), len_bytes: stat.st_size.cast_unsigned() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A listing in the making.
+struct Search<'a> {
+    prefix: &'a str,
+    /// Bytes of `<class>/` before each name.
+    class_len: usize,
+    level: usize,
+    found: Vec<Listed>,
+}
+
+impl Store for LocalStore {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let folder = class.folder();
+        let mut search = Search { prefix, class_len: folder.len() + 1, level: 0, found: Vec::new() };
+        self.list_folder(folder, &mut search).map_err(|error| self.fail(Action::List, folder, error))?;
+        Ok(search.found)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.open_object(key).map(|(_, len)| len).map_err(|error| self.fail(Action::Stat, key, error))
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.try_read(key, Some(range), out).map_err(|error| self.fail(Action::Read, key, error))
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        let mut out = Vec::new();
+        self.try_read(key, None, &mut out).map_err(|error| self.fail(Action::Read, key, error))?;
+        Ok(out)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.try_create(key, bytes).map_err(|error| self.fail(Action::Create, key, error))
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.try_remove(key).map_err(|error| self.fail(Action::Remove, key, error))
+    }
+
+    fn location(&self) -> &str {
+        &self.location
+    }
+}
+
+/// Appends a range of a file to `out`, without zeroing the room first.
+fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut missing = usize::try_from(range.end.saturating_sub(range.start)).expect("objects fit in memory");
+    out.reserve(missing);
+    let mut at = range.start;
+    while missing > 0 {
+        let read = match rustix::io::pread(file, &mut out.spare_capacity_mut()[..missing], at) {
+            Err(Errno::INTR) => continue,
+            other => other?.0.len(),
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // SAFETY: `pread` has just filled the first `read` bytes of the spare capacity.
+        unsafe { out.set_len(out.len() + read) };
+        missing -= read;
+        at += read as u64;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable. Must not be repeated after a failure.
+fn sync_names(folder: &File) -> io::Result<()> {
+    match rustix::fs::fsync(folder) {
+        // Some network file systems cannot: there the server answers for its names.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn make_folders(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    make_folders(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_names(&fs::File::open(parent)?),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn checked_path(key: &Key) -> io::Result<String> {
+    if key.name.split('/').all(is_valid_name) { Ok(key.to_string()) } else { Err(io::Error::other("not a valid object name")) }
+}
+
+fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => ErrorKind::Exists,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        io::ErrorKind::UnexpectedEof => ErrorKind::Short,
+        _ => ErrorKind::Other,
+    };
+    StoreError { kind, action: action.name(), location: location.to_owned(), object: object.to_owned(), source: error.into() }
+}

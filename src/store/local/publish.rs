@@ -1,0 +1,176 @@
+//! Giving a file its bytes first and its name last.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// Start of the names of files that have no object's name yet.
+const SCRATCH_PREFIX: &str = ".new-";
+/// Scratch files that nobody holds are removed when they are older than this.
+const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Writes files that appear whole or not at all; remembers which way the file system offers.
+#[derive(Default)]
+pub struct Publisher {
+    /// The file system has no unnamed files, or `/proc` is not there to name them.
+    named_only: AtomicBool,
+    /// Leftovers were looked for.
+    swept: AtomicBool,
+    counter: AtomicU64,
+}
+
+impl Publisher {
+    /// Writes a new file `name` in `folder`, its bytes durable before its name is there.
+    ///
+    /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is durable only after the
+    /// caller's fsync of the folder. Dying at any moment leaves either nothing, or a scratch file (only where the file
+    /// system has no unnamed files), or the whole file.
+    pub fn publish(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if !self.named_only.load(Ordering::Relaxed) {
+            match publish_unnamed(folder, name, bytes) {
+                Err(Unnamed::Unsupported) => self.named_only.store(true, Ordering::Relaxed),
+                Err(Unnamed::Failed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+        self.publish_scratch(folder, name, bytes)
+    }
+
+    fn publish_scratch(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            // Leftovers cost room only, so failing to remove them is no failure.
+            let _ = sweep(folder);
+        }
+        let (mut file, scratch) = self.open_scratch(folder)?;
+        let result = write_durably(&mut file, bytes).and_then(|()| rename_new(folder, &scratch, name));
+        if result.is_err() {
+            let _ = rustix::fs::unlinkat(folder, &scratch, AtFlags::empty());
+        }
+        result
+    }
+
+    /// Opens a scratch file of our own, locked as long as it is open, so that others see that it is in use.
+    fn open_scratch(&self, folder: &File) -> io::Result<(File, String)> {
+        let process = std::process::id();
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let scratch = format!("{SCRATCH_PREFIX}{process}-{nanos}-{number}");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(folder, &scratch, flags, Mode::from_raw_mode(0o666))?);
+        // Where locks are not to be had, age alone protects the file from being swept.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        Ok((file, scratch))
+    }
+}
+
+/// Why a file could not be published without a scratch name.
+enum Unnamed {
+    Unsupported,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Unnamed {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The way that leaves nothing behind: a file without a name, which vanishes with its process until it is linked.
+fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unnamed> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(0o666)) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => return Err(Unnamed::Unsupported),
+        Err(errno) => return Err(Unnamed::Failed(errno.into())),
+    };
+    write_durably(&mut file, bytes)?;
+    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::linkat(CWD, &unnamed, folder, name, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(Unnamed::Failed(Errno::EXIST.into())),
+        Err(Errno::NOSPC | Errno::DQUOT) => Err(Unnamed::Failed(Errno::NOSPC.into())),
+        Err(_) => Err(Unnamed::Unsupported),
+    }
+}
+
+/// A failed fdatasync means that the bytes are not there; it is never repeated, because the kernel reports it once only.
+fn write_durably(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    Ok(rustix::fs::fdatasync(file)?)
+}
+
+/// Renames without replacing; by a second link where the file system cannot rename so.
+fn rename_new(folder: &File, scratch: &str, name: &str) -> io::Result<()> {
+    match rustix::fs::renameat_with(folder, scratch, folder, name, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        other => return Ok(other?),
+    }
+    rustix::fs::linkat(folder, scratch, folder, name, AtFlags::empty())?;
+    // Dying here leaves a second name of the object, which no listing shows and the next sweep removes.
+    let _ = rustix::fs::unlinkat(folder, scratch, AtFlags::empty());
+    Ok(())
+}
+
+/// Removes scratch files of dead processes: old ones that nobody holds a lock on.
+fn sweep(folder: &File) -> io::Result<()> {
+    for found in rustix::fs::Dir::read_from(folder)? {
+        let found = found?;
+        if found.file_name().to_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = File::from(rustix::fs::openat(folder, found.file_name(), flags, Mode::empty())?);
+            let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SCRATCH_AGE_MIN);
+            if old && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                rustix::fs::unlinkat(folder, found.file_name(), AtFlags::empty())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// The fallback (named scratch file) keeps the same promises: whole, never replacing, nothing left behind.
+    #[test]
+    fn scratch_files_become_objects_or_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = File::open(dir.path()).unwrap();
+        let publisher = Publisher { named_only: AtomicBool::new(true), ..Publisher::default() };
+        publisher.publish(&folder, "a", b"first").unwrap();
+        let error = publisher.publish(&folder, "a", b"second").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// Only scratch files that are old and not locked are removed; other names are nobody's business.
+    #[test]
+    fn sweep_spares_the_living() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = File::open(dir.path()).unwrap();
+        let day_before_yesterday = SystemTime::now() - 2 * SCRATCH_AGE_MIN;
+        let make = |name: &str, old: bool| {
+            let file = File::create(dir.path().join(name)).unwrap();
+            if old {
+                file.set_modified(day_before_yesterday).unwrap();
+            }
+            file
+        };
+        let held = make(".new-held", true);
+        rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        make(".new-young", false);
+        make(".new-dead", true);
+        make("object", true);
+        sweep(&folder).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".new-held", ".new-young", "object"]);
+    }
+}

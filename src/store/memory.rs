@@ -1,0 +1,98 @@
+//! A store in memory, for tests and simulations: the reference that every other store is compared with.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
+
+/// A store in memory; it is gone with the process.
+#[derive(Default)]
+pub struct MemoryStore {
+    objects: RwLock<BTreeMap<Key, Arc<[u8]>>>,
+}
+
+/// What a `MemoryStore` says about a refused call.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(&'static str);
+
+impl MemoryStore {
+    /// Returns an independent store with the same objects, as a copy of the disk at this moment would be.
+    pub fn image(&self) -> Self {
+        Self { objects: RwLock::new(self.objects().clone()) }
+    }
+
+    /// Returns the names of all objects, sorted.
+    pub fn keys(&self) -> Vec<Key> {
+        self.objects().keys().cloned().collect()
+    }
+
+    /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of damage.
+    pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
+        self.objects_mut().insert(key.clone(), bytes.into());
+    }
+
+    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Arc<[u8]>>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Arc<[u8]>>> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, action: Action, key: &Key) -> Result<Arc<[u8]>, StoreError> {
+        self.objects().get(key).cloned().ok_or_else(|| self.fail(action, ErrorKind::NotFound, key, "no such object"))
+    }
+
+    fn fail(&self, action: Action, kind: ErrorKind, key: &Key, why: &'static str) -> StoreError {
+        let location = self.location().to_owned();
+        StoreError { kind, action: action.name(), location, object: key.to_string(), source: Box::new(Refused(why)) }
+    }
+}
+
+impl Store for MemoryStore {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let objects = self.objects();
+        let from_here_on = objects.range(Key::new(class, prefix)..);
+        let matching = from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
+        Ok(matching.map(|(key, bytes)| Listed { name: key.name.clone(), len_bytes: bytes.len() as u64 }).collect())
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.get(Action::Stat, key).map(|bytes| bytes.len() as u64)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let bytes = self.get(Action::Read, key)?;
+        let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        match part.and_then(|(start, end)| bytes.get(start..end)) {
+            Some(part) => out.extend_from_slice(part),
+            None => return Err(self.fail(Action::Read, ErrorKind::Short, key, "the object ends before the range")),
+        }
+        Ok(())
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        self.get(Action::Read, key).map(|bytes| bytes.to_vec())
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        match self.objects_mut().entry(key.clone()) {
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(bytes.into()),
+            std::collections::btree_map::Entry::Occupied(_) => {
+                return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists"));
+            }
+        };
+        Ok(())
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.objects_mut().remove(key);
+        Ok(())
+    }
+
+    fn location(&self) -> &str {
+        "memory"
+    }
+}
