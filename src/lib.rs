@@ -1,6 +1,7 @@
 //! Drumlin: deduplicating, encrypted backups.
 
 pub mod backup;
+pub mod browse;
 pub mod chunker;
 pub mod compress;
 pub mod container;

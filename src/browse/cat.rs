@@ -1,0 +1,245 @@
+//! Streaming a file's content in bounded memory, reading ahead while the receiver is busy.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::error::Error;
+use super::place::Place;
+use crate::format::container::ChunkKind;
+use crate::format::entry::{Content, EntryKind, Ref};
+use crate::id::ChunkId;
+use crate::monitor::Monitor;
+use crate::repo::{self, Location, Reader, Trees};
+
+/// Segments that are read ahead; each is about 1 MiB and at most 8 MiB.
+const AHEAD_MAX: usize = 8;
+/// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself any number of times.
+const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
+/// Threads that read, open and decompress.
+const THREADS: usize = 4;
+/// Longest piece of zeros that is written at once, in bytes.
+const ZEROS_LEN_BYTES: usize = 1 << 20;
+
+/// Writes the content of a file (or the target of a symbolic link) to `out` and returns its length in bytes.
+///
+/// Every chunk is verified before any byte of it is written; what was written before a failure is the file's beginning.
+/// Holes are written as zeros. Takes at most about 100 MiB, mostly the reader's cache, for a file of any size.
+pub fn cat(trees: &Trees, place: &Place, out: &mut dyn Write, monitor: &Monitor) -> Result<u64, Error> {
+    let path = || String::from_utf8_lossy(&place.path).into_owned();
+    let Some(found) = &place.entry else {
+        return Err(Error::NotAFile { path: path(), kind: "directory" });
+    };
+    let mut sink = Sink { out, monitor, written: 0 };
+    let result = match &found.entry.content {
+        Content::Inline(bytes) => sink.write(bytes),
+        content @ (Content::Refs(_) | Content::List(_)) => stream(trees, content, &mut sink),
+        Content::None | Content::Tree(_) => {
+            return Err(Error::NotAFile { path: path(), kind: kind_name(found.entry.kind) });
+        }
+    };
+    match result.and_then(|()| sink.flush()) {
+        Ok(()) if sink.written == found.entry.size => Ok(sink.written),
+        Ok(()) => Err(repo::Error::WrongContent { object: path() }.into()),
+        Err(Stopped::Repository(error)) => Err(error.into()),
+        Err(Stopped::Output(source)) => Err(Error::Output { path: path(), source }),
+    }
+}
+
+/// Returns what people call a kind of entry.
+fn kind_name(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File => "file",
+        EntryKind::Dir => "directory",
+        EntryKind::Symlink => "symbolic link",
+        EntryKind::Fifo => "named pipe",
+        EntryKind::Socket => "socket",
+        EntryKind::CharDevice => "character device",
+        EntryKind::BlockDevice => "block device",
+    }
+}
+
+/// Why streaming ended early.
+enum Stopped {
+    Repository(repo::Error),
+    Output(std::io::Error),
+}
+
+impl From<repo::Error> for Stopped {
+    fn from(error: repo::Error) -> Self {
+        Self::Repository(error)
+    }
+}
+
+/// The receiver, with what it got so far.
+struct Sink<'a> {
+    out: &'a mut dyn Write,
+    monitor: &'a Monitor,
+    written: u64,
+}
+
+impl Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        if self.monitor.is_cancelled() {
+            return Err(repo::Error::Cancelled.into());
+        }
+        self.out.write_all(bytes).map_err(Stopped::Output)?;
+        self.written += bytes.len() as u64;
+        self.monitor.bytes_done.fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write_zeros(&mut self, mut len: u64) -> Result<(), Stopped> {
+        let zeros = vec![0; ZEROS_LEN_BYTES.min(usize::try_from(len).unwrap_or(ZEROS_LEN_BYTES))];
+        while len > 0 {
+            let part = len.min(zeros.len() as u64);
+            self.write(&zeros[..part as usize])?;
+            len -= part;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Stopped> {
+        self.out.flush().map_err(Stopped::Output)
+    }
+}
+
+/// The next piece of the file: neighbouring chunks of one segment, or a hole.
+enum Piece {
+    Chunks(Vec<(Location, ChunkId, u32)>),
+    Hole(u64),
+}
+
+/// What is on its way, in the order of the file.
+enum Pending {
+    Bytes(Receiver<repo::Result<Vec<u8>>>),
+    Hole(u64),
+}
+
+type Job = (Vec<(Location, ChunkId, u32)>, Sender<repo::Result<Vec<u8>>>);
+
+fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), Stopped> {
+    let mut pieces = Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
+    let Some(first) = pieces.next() else {
+        return Ok(());
+    };
+    let first = first?;
+    let second = pieces.next().transpose()?;
+    if second.is_none() {
+        // Most files are one piece, and not worth a thread.
+        return match first {
+            Piece::Chunks(chunks) => sink.write(&read(trees.reader(), &chunks)?),
+            Piece::Hole(len) => sink.write_zeros(len),
+        };
+    }
+    let rest = [Ok(first)].into_iter().chain(second.map(Ok)).chain(pieces);
+    thread::scope(|scope| {
+        let (jobs, queue) = bounded::<Job>(AHEAD_MAX);
+        for _ in 0..THREADS {
+            let queue = queue.clone();
+            scope.spawn(move || {
+                for (chunks, answer) in queue {
+                    // The other end is gone if the receiver failed: then nobody wants the bytes.
+                    let _ = answer.send(read(trees.reader(), &chunks));
+                }
+            });
+        }
+        drop(queue);
+        write_in_order(rest, &jobs, sink)
+    })
+}
+
+/// Keeps [`AHEAD_MAX`] pieces on their way and writes them in order.
+fn write_in_order(
+    pieces: impl Iterator<Item = repo::Result<Piece>>,
+    jobs: &Sender<Job>,
+    sink: &mut Sink<'_>,
+) -> Result<(), Stopped> {
+    let mut pieces = pieces.fuse();
+    let mut ahead = VecDeque::new();
+    loop {
+        while ahead.len() < AHEAD_MAX
+            && let Some(piece) = pieces.next()
+        {
+            ahead.push_back(match piece? {
+                Piece::Hole(len) => Pending::Hole(len),
+                Piece::Chunks(chunks) => {
+                    let (answer, bytes) = bounded(1);
+                    jobs.send((chunks, answer)).expect("the threads live as long as the sender");
+                    Pending::Bytes(bytes)
+                }
+            });
+        }
+        match ahead.pop_front() {
+            None => return Ok(()),
+            Some(Pending::Hole(len)) => sink.write_zeros(len)?,
+            Some(Pending::Bytes(bytes)) => {
+                let bytes = bytes.recv().map_err(|_| repo::Error::Threads("a reading thread broke".to_owned()))?;
+                sink.write(&bytes?)?;
+            }
+        }
+    }
+}
+
+/// Reads neighbouring chunks; each is verified, and has the length that its reference states.
+fn read(reader: &Reader, chunks: &[(Location, ChunkId, u32)]) -> repo::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(chunks.iter().map(|(_, _, len)| *len as usize).sum());
+    for (location, id, len) in chunks {
+        let before = bytes.len();
+        reader.with_chunk(location, ChunkKind::Data, id, |chunk| bytes.extend_from_slice(chunk))?;
+        if bytes.len() - before != *len as usize {
+            return Err(repo::Error::WrongChunk { id: *id });
+        }
+    }
+    Ok(bytes)
+}
+
+/// Groups a file's references into pieces.
+struct Pieces<'a, I: Iterator<Item = repo::Result<Ref>>> {
+    reader: &'a Reader,
+    refs: std::iter::Peekable<I>,
+    /// The chunk that did not belong to the piece before.
+    held: Option<(Location, ChunkId, u32)>,
+}
+
+impl<I: Iterator<Item = repo::Result<Ref>>> Pieces<'_, I> {
+    fn locate(&self, id: ChunkId, len: u32) -> repo::Result<(Location, ChunkId, u32)> {
+        let location = self.reader.locate(&id)?.ok_or(repo::Error::MissingChunk { id })?;
+        Ok((location, id, len))
+    }
+
+    fn step(&mut self) -> repo::Result<Option<Piece>> {
+        let first = match self.held.take() {
+            Some(held) => held,
+            None => match self.refs.next().transpose()? {
+                None => return Ok(None),
+                Some(Ref::Hole { len }) => return Ok(Some(Piece::Hole(len))),
+                Some(Ref::Data { id, len }) => self.locate(id, len)?,
+            },
+        };
+        let mut len_bytes = first.2 as usize;
+        let mut chunks = vec![first];
+        while let Some(Ok(Ref::Data { id, len })) = self.refs.peek().map(|piece| piece.as_ref().copied()) {
+            self.refs.next();
+            let next = self.locate(id, len)?;
+            len_bytes += len as usize;
+            let elsewhere = (next.0.pack.name, next.0.offset) != (first.0.pack.name, first.0.offset);
+            if elsewhere || len_bytes > PIECE_LEN_MAX_BYTES {
+                self.held = Some(next);
+                break;
+            }
+            chunks.push(next);
+        }
+        Ok(Some(Piece::Chunks(chunks)))
+    }
+}
+
+impl<I: Iterator<Item = repo::Result<Ref>>> Iterator for Pieces<'_, I> {
+    type Item = repo::Result<Piece>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
