@@ -4,11 +4,13 @@ mod build;
 mod open;
 mod segment;
 mod single;
+mod verify;
 
 pub use build::{ContainerBuilder, Sealed};
 pub use open::{ContainerError, Opener, Walked, walk};
 pub use segment::{Segment, SegmentBuilder};
 pub use single::{open_single, seal_single};
+pub use verify::{verify_pack, verify_segment};
 
 use crate::id::ObjectId;
 

@@ -185,14 +185,14 @@ fn check_pack_toc(kind: ContainerKind, trailer: &Trailer, toc: &PackToc) -> Resu
         if segment.chunks.is_empty() || segment.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
             return refuse("a segment without chunks or with too many");
         }
+        segment.chunks.iter().try_for_each(|chunk| chunk.check(kind))?;
         if raw_len > limits::SEGMENT_RAW_LEN_MAX_BYTES as u64 || stored_len <= least || stored_len > least + raw_len {
             return refuse("impossible length of a segment");
         }
-        segment.chunks.iter().try_for_each(|chunk| chunk.check(kind))?;
         (stored, raw) = (stored + stored_len, raw + raw_len);
     }
     if stored != trailer.toc_offset || raw != trailer.raw_total || toc.segments.len() != trailer.segment_count as usize {
-        return refuse("segments do not fill the pack");
+        return refuse("segments do not fill the pack, or its sums are wrong");
     }
     Ok(())
 }

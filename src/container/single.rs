@@ -23,7 +23,8 @@ pub fn open_single(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Resu
     let mut stored = bytes[HEADER_LEN_BYTES..trailer.toc_offset as usize].to_vec();
     let mut plain = Vec::new();
     let frame = opener.segment(HEADER_LEN_BYTES as u64, &mut stored, &mut SegmentDecompressor::default(), &mut plain)?;
-    if !toc.is_empty() || trailer.segment_count != 1 || frame.stored_len() != stored.len() || frame.chunk_count != 0 {
+    let counted = trailer.segment_count == 1 && trailer.raw_total == plain.len() as u64;
+    if !toc.is_empty() || !counted || frame.stored_len() != stored.len() || frame.chunk_count != 0 {
         return Err(DecodeError::new("container", "holds more than one structure").into());
     }
     Ok(plain)

@@ -1,0 +1,48 @@
+//! Checking everything in a pack at once, without trusting any part of it.
+
+use super::open::{ContainerError, Opener};
+use super::segment::Segment;
+use crate::compress::SegmentDecompressor;
+use crate::crypto::keyring::Keyring;
+use crate::format::codec::DecodeError;
+use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, SegmentRecord};
+
+/// Opens every part of a pack that is wholly in memory and checks that header, frames, segments, chunk ids, table of
+/// contents and trailer agree; returns the table of contents.
+///
+/// Spec: `format-spec/04-container.md`, section "What a checker checks".
+pub fn verify_pack(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Result<PackToc, ContainerError> {
+    let opener = Opener::from_header(keyring, kind, bytes)?;
+    let toc = opener.pack_toc(bytes)?;
+    let mut decompressor = SegmentDecompressor::default();
+    let (mut offset, mut raw) = (HEADER_LEN_BYTES, Vec::new());
+    for record in &toc.segments {
+        let end = offset + record.stored_len as usize;
+        let mut stored = bytes.get(offset..end).ok_or(ContainerError::Short)?.to_vec();
+        let frame = opener.segment(offset as u64, &mut stored, &mut decompressor, &mut raw)?;
+        raw = verify_segment(keyring, record, &frame, raw)?.into_buffer();
+        offset = end;
+    }
+    Ok(toc)
+}
+
+/// Checks a raw segment against its frame, its line in the table of contents, and the ids in it.
+pub fn verify_segment(keyring: &Keyring, record: &SegmentRecord, frame: &Frame, raw: Vec<u8>) -> Result<Segment, DecodeError> {
+    let refuse = |why| Err(DecodeError::new("segment", why));
+    if frame.stored_len() != record.stored_len as usize || frame.chunk_count as usize != record.chunks.len() {
+        return refuse("its frame and the table of contents differ");
+    }
+    let segment = Segment::parse(raw)?;
+    if segment.chunks().len() != record.chunks.len() {
+        return refuse("its table and the table of contents differ");
+    }
+    for ((kind, plaintext), chunk) in segment.chunks().zip(&record.chunks) {
+        if kind != chunk.kind || plaintext.len() != chunk.len as usize {
+            return refuse("its table and the table of contents differ");
+        }
+        if keyring.chunk_id(kind, plaintext) != chunk.id {
+            return refuse("a chunk does not have its id");
+        }
+    }
+    Ok(segment)
+}

@@ -1,0 +1,93 @@
+//! Takes a file through the real decoders, whatever it is.
+
+use drumlin::compress::SegmentDecompressor;
+use drumlin::container::{Opener, Segment, open_single, verify_pack};
+use drumlin::crypto::keyring::Keyring;
+use drumlin::crypto::phrase::secret_of_words;
+use drumlin::crypto::slot::{Secret, open_info, unwrap};
+use drumlin::format::codec;
+use drumlin::format::config::Config;
+use drumlin::format::container::{ContainerKind, HEADER_LEN_BYTES};
+use drumlin::format::node::{ListNode, TreeNode};
+use drumlin::format::run::{RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunToc};
+use drumlin::format::slot::Slot;
+use drumlin::format::snapshot::{CommitSlot, Snapshot};
+use zeroize::Zeroizing;
+
+/// The passphrase of every passphrase slot among the vectors.
+pub const PASSPHRASE: &str = "correct horse battery staple";
+
+/// Returns why `bytes` is not a sound `what`.
+pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
+    let keyring = super::keyring();
+    match what {
+        "data pack" => verify_pack(&keyring, ContainerKind::Data, bytes).map(drop).map_err(text),
+        "meta pack" => verify_pack(&keyring, ContainerKind::Meta, bytes).map(drop).map_err(text),
+        "index run" => judge_run(&keyring, bytes),
+        "snapshot" => judge_snapshot(&keyring, bytes),
+        "config" => {
+            let plain = open_single(&keyring, ContainerKind::Config, bytes).map_err(text)?;
+            Config::decode(&plain).map(drop).map_err(text)
+        }
+        "key slot" => judge_slot(&keyring, bytes),
+        "segment" => Segment::parse(bytes.to_vec()).map(drop).map_err(text),
+        "tree node" => TreeNode::decode(bytes).map(drop).map_err(text),
+        "list node" => ListNode::decode(bytes).map(drop).map_err(text),
+        "snapshot structure" => Snapshot::decode(bytes).map(drop).map_err(text),
+        "config structure" => Config::decode(bytes).map(drop).map_err(text),
+        "index run table" => RunToc::decode(bytes).map(drop).map_err(text),
+        "u64" => codec::decode::<u64>("u64", bytes).map(drop).map_err(text),
+        "bytes" => codec::decode::<Vec<u8>>("bytes", bytes).map(drop).map_err(text),
+        "string" => codec::decode::<String>("string", bytes).map(drop).map_err(text),
+        "Option<u64>" => codec::decode::<Option<u64>>("option", bytes).map(drop).map_err(text),
+        "words" => secret_of_words(std::str::from_utf8(bytes).map_err(text)?).map(drop).map_err(text),
+        _ => panic!("nothing is known about a {what}"),
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn judge_snapshot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
+    let plain = open_single(keyring, ContainerKind::Snapshot, bytes).map_err(text)?;
+    let CommitSlot::Snapshot { signed, signature } = codec::decode("commit slot", &plain).map_err(text)? else {
+        return Ok(());
+    };
+    let snapshot = Snapshot::decode(&signed).map_err(text)?;
+    if snapshot.writer != keyring.verifying_key() {
+        return Err("signed by an unknown writer".to_string());
+    }
+    if !Keyring::verify_snapshot(&snapshot.writer, &signed, &signature) {
+        return Err("the signature does not hold".to_string());
+    }
+    Ok(())
+}
+
+fn judge_slot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
+    let slot = Slot::decode(bytes).map_err(text)?;
+    let secret = match slot.kdf {
+        drumlin::format::slot::SlotKdf::KeyFile => Secret::KeyFile(Zeroizing::new(super::master())),
+        _ => Secret::Passphrase(Zeroizing::new(PASSPHRASE.to_string())),
+    };
+    let bundle = unwrap(&slot, &secret).map_err(text)?.ok_or("the secret does not open it")?;
+    let drumlin::format::slot::Bundle::Full { master } = bundle;
+    assert_eq!(master, super::master());
+    open_info(keyring, &slot).map(drop).map_err(text)
+}
+
+fn judge_run(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
+    let opener = Opener::from_header(keyring, ContainerKind::IndexRun, bytes).map_err(text)?;
+    let (trailer, toc) = opener.whole_toc(bytes).map_err(text)?;
+    let toc = RunToc::decode(&toc).map_err(text)?;
+    let (mut at, mut left) = (HEADER_LEN_BYTES, toc.record_count);
+    let mut raw = Vec::new();
+    while (at as u64) < trailer.toc_offset {
+        let mut rest = bytes[at..].to_vec();
+        let frame = opener.segment(at as u64, &mut rest, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
+        assert_eq!(raw.len(), left.min(RECORDS_PER_BLOCK as u64) as usize * RECORD_LEN_BYTES);
+        left -= (raw.len() / RECORD_LEN_BYTES) as u64;
+        at += frame.stored_len();
+    }
+    Ok(())
+}
