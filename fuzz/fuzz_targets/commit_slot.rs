@@ -1,0 +1,12 @@
+//! Commit slots: whatever is accepted has one encoding.
+#![no_main]
+
+use drumlin::format::codec;
+use drumlin::format::snapshot::CommitSlot;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = codec::decode::<CommitSlot>("fuzzed", data) {
+        assert_eq!(codec::encode(&value), data);
+    }
+});

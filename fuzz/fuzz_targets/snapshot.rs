@@ -1,0 +1,11 @@
+//! Snapshots: whatever is accepted has one encoding.
+#![no_main]
+
+use drumlin::format::snapshot::Snapshot;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(value) = Snapshot::decode(data) {
+        assert_eq!(value.encode(), data);
+    }
+});
