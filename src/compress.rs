@@ -3,6 +3,7 @@
 //! Spec: `format-spec/04-container.md`, section "Segments". The level is not part of the format.
 
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
 use crate::format::codec::DecodeError;
 
@@ -47,7 +48,11 @@ impl SegmentCompressor {
             Compression::None => None,
             Compression::Level(level) => Some(level),
         };
-        Self { level, compressor: make(level.unwrap_or(1)), probe: make(PROBE_LEVEL), scratch: Vec::new() }
+        let mut compressor = make(level.unwrap_or(1));
+        for parameter in parameters_for(level) {
+            compressor.set_parameter(*parameter).expect("the parameters are within zstd's bounds");
+        }
+        Self { level, compressor, probe: make(PROBE_LEVEL), scratch: Vec::new() }
     }
 
     /// Returns the compressed segment, or `None` if it is to be stored raw.
@@ -76,6 +81,19 @@ impl SegmentCompressor {
             let worth = PROBE_LEN_BYTES - PROBE_LEN_BYTES * GAIN_MIN_PERMILLE / 1000;
             self.probe.compress_to_buffer(sample, &mut self.scratch[..]).is_ok_and(|len| len < worth)
         })
+    }
+}
+
+/// Table sizes that suit segments better than zstd's own for the two usual levels.
+///
+/// Measured on the benchmark data with 2 MiB segments: level 3 with a larger table of long matches and a smaller one of short
+/// matches stores 0.6 % less of `sql`, 0.5 % less of `vm` and 0.3 % more of `tree` in the same time; level 1 with a larger table
+/// stores 3 % less for a sixth more time.
+fn parameters_for(level: Option<i32>) -> &'static [CParameter] {
+    match level {
+        Some(3) => &[CParameter::HashLog(18), CParameter::ChainLog(14)],
+        Some(1) => &[CParameter::HashLog(16)],
+        _ => &[],
     }
 }
 

@@ -78,7 +78,7 @@ impl Engine {
         let engine = Arc::new(Self {
             pool: pool.map_err(|error| Error::Threads(error.to_string()))?,
             raw_buffers: filled(sizes.raw_buffers, 0),
-            pack_buffers: [0, 1].map(|class| filled(sizes.pack_buffers[class], sizes.pack_len[class] + (2 << 20))),
+            pack_buffers: [0, 1].map(|class| filled(sizes.pack_buffers[class], sizes.pack_len[class] + (4 << 20))),
             open_packs: Default::default(),
             to_write: Mutex::new(Some(to_write)),
             writers: Mutex::default(),
@@ -138,7 +138,7 @@ impl Engine {
             let pack = open.get_or_insert_with(new);
             push(pack);
             // The next segment and the table of contents still have to fit.
-            let is_full = pack.len_bytes() + (1 << 20) >= self.sizes.pack_len[class as usize];
+            let is_full = pack.len_bytes() + (2 << 20) >= self.sizes.pack_len[class as usize];
             if is_full { open.take() } else { None }
         };
         if let Some(pack) = full {

@@ -11,10 +11,11 @@ use crate::format::run::PackClass;
 use crate::id::ChunkId;
 use crate::repo::error::{Error, Result};
 
-/// Raw bytes after which a segment is closed. Measured: see `benches/RESULTS.md`, "Segment size".
-const SEGMENT_LEN_BYTES: usize = 1 << 20;
-/// Chunks of at least this many bytes become segments by themselves.
-const OWN_SEGMENT_LEN_BYTES: usize = 512 << 10;
+/// Raw bytes after which a segment of data or of tree nodes is closed.
+///
+/// Measured, see `benches/RESULTS.md`, "Segment size". Nodes are read one by one, from many places, so their segments are
+/// smaller.
+const SEGMENT_LEN_BYTES: [usize; 2] = [2 << 20, 1 << 20];
 
 /// A thread's open segments.
 pub struct Lane<'s> {
@@ -55,15 +56,9 @@ impl<'s> Lane<'s> {
             return Ok(true);
         }
         let class = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
-        if bytes.len() >= OWN_SEGMENT_LEN_BYTES {
-            let mut segment = SegmentBuilder::new(engine.raw_buffer());
-            segment.push(kind, *id, bytes);
-            engine.submit(class, segment);
-            return Ok(true);
-        }
         let open = self.open[class as usize].get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
         open.push(kind, *id, bytes);
-        if open.len_bytes() >= SEGMENT_LEN_BYTES || open.is_full() {
+        if open.len_bytes() >= SEGMENT_LEN_BYTES[class as usize] || open.is_full() {
             let full = self.open[class as usize].take().expect("it is open");
             engine.submit(class, full);
         }
