@@ -1,27 +1,24 @@
 //! One folder of the walk: its names, compared with the parent's, and what becomes of them.
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::context::Counts;
-use super::describe::{describe, is_unchanged, is_way_unchanged, xattrs_or_problem};
+use super::before::Before;
+use super::context::{Context, Counts};
+use super::describe::{describe, is_unchanged, xattrs_or_problem};
 use super::excludes::IgnoreChain;
 use super::file::{Place, Worker, read_file, report};
-pub use super::gather::Done;
-use super::gather::Gather;
-use super::sources::{SourceNode, open_way};
-use super::walk::{Task, Walk};
+use super::gather::{Done, Gather};
+use super::queue::Queue;
+use super::sources::SourceNode;
 use crate::format::entry::{Content, EntryKind};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::monitor::ProblemKind;
-use crate::os::attributes::{read_xattrs, read_xattrs_of};
+use crate::os::attributes::read_xattrs;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
-use crate::repo::trees::DirEntries;
 use crate::repo::{DirEntry, Error, Result};
 
 /// Names that are looked at together.
@@ -33,6 +30,44 @@ const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
 /// Where a result goes: group and position in it.
 pub type Slot = (usize, usize);
+
+/// A piece of work.
+pub enum Task {
+    /// Open a folder and look at its names.
+    Enter(NewFolder),
+    /// Go on with a folder that had enough children under way.
+    Continue(Arc<Folder>),
+    /// Read a large file.
+    Read {
+        /// Its folder.
+        folder: Arc<Folder>,
+        /// Where its entry goes.
+        slot: Slot,
+        /// Its name.
+        name: Vec<u8>,
+    },
+}
+
+/// What all folders of one walk share.
+pub struct Walk<'a> {
+    /// What the whole backup shares.
+    pub context: &'a Context<'a>,
+    /// The work left.
+    pub queue: Queue<Task>,
+    root: Mutex<Option<Done>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Starts at `root`.
+    pub fn new(context: &'a Context<'a>, root: NewFolder) -> Self {
+        Self { context, queue: Queue::new(Task::Enter(root)), root: Mutex::default() }
+    }
+
+    /// Returns the root folder's result, once it is there.
+    pub fn take_root(&self) -> Option<Done> {
+        lock(&self.root).take()
+    }
+}
 
 /// A folder that was seen but not entered yet.
 pub struct NewFolder {
@@ -90,120 +125,57 @@ enum Visit {
     Task(Task),
 }
 
-impl NewFolder {
-    /// Opens the folder and looks at its names.
-    pub fn enter(mut self, walk: &Walk, worker: &mut Worker) -> Result<()> {
-        let context = walk.context;
-        let path = self.above.as_ref().map_or(Vec::new(), |(above, _)| above.path_of(&self.name));
-        context.monitor.working_on(&path);
-        let way = self.way.take();
-        let opened = match (&way, self.above.as_ref().and_then(|(above, _)| above.dir())) {
-            (None, Some(above)) => above.open_dir(&self.name),
-            (None, None) => Dir::open(Path::new("/")),
-            (Some(_), _) => open_way(&path),
-        };
-        let opened = opened.and_then(|dir| Ok((dir.stat_self()?, dir)));
-        let (stat, dir) = match opened {
-            Ok((stat, dir)) => (stat, Some(dir)),
-            Err(error) => {
-                let _ = report(context, &path, &error);
-                match self.stat_unopened(&error) {
-                    Some(stat) => (stat, None),
-                    None => return self.skip(walk, worker),
-                }
-            }
-        };
-        let above = self.above.as_ref().map(|(above, _)| above.clone());
-        let folder = self.open_folder(walk, path, (stat, dir), way);
-        above.iter().for_each(|above| above.release_dir());
-        folder.scan(walk, worker)
-    }
+/// What entering a folder found out about it.
+pub struct Found {
+    /// Its absolute path.
+    pub path: Vec<u8>,
+    /// Its own entry: without content, or the parent's where nothing about the folder itself changed.
+    pub own: DirEntry,
+    /// The open folder, where it may be entered.
+    pub dir: Option<Dir>,
+    /// The file system it lies on; `None` for folders on the way to a source.
+    pub device: Option<(u32, u32)>,
+    /// The ignore files that count in it.
+    pub chain: Option<Arc<IgnoreChain>>,
+    /// The one name to keep of a folder whose content is left out.
+    pub marker: Option<Vec<u8>>,
+    /// Its names.
+    pub names: Names,
+}
 
-    /// An unreadable folder is recorded as an empty one; one that went away is not.
-    fn stat_unopened(&self, error: &std::io::Error) -> Option<Stat> {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            return None;
-        }
-        let above = self.above.as_ref()?.0.dir()?;
-        above.stat(&self.name).ok().filter(|stat| stat.kind == EntryKind::Dir)
-    }
-
-    fn skip(self, walk: &Walk, worker: &mut Worker) -> Result<()> {
-        match self.above {
-            Some((above, slot)) => {
-                above.release_dir();
-                above.fill(walk, worker, slot, Done::Skipped { gap: true })
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn open_folder(
-        self,
-        walk: &Walk,
-        path: Vec<u8>,
-        (stat, mut dir): (Stat, Option<Dir>),
-        way: Option<BTreeMap<Vec<u8>, SourceNode>>,
-    ) -> Arc<Folder> {
-        let context = walk.context;
-        let own = self.own_entry(walk, &path, &stat, (dir.as_ref(), way.is_some()));
-        let device_above = self.above.as_ref().filter(|_| !self.is_source).and_then(|(above, _)| above.device);
-        if let Some(reason) = dir.as_ref().and_then(|dir| context.excludes.stops_at(dir, &stat, device_above)) {
-            context.monitor.problem(ProblemKind::Notice, &path, reason);
-            dir = None;
-        }
-        let names = match (&way, &dir) {
-            (Some(way), _) => names_of(way),
-            (None, None) => Names::default(),
-            (None, Some(dir)) => dir.names().unwrap_or_else(|error| {
-                let _ = report(context, &path, &error);
-                Names::default()
-            }),
-        };
-        let rules_above = self.above.as_ref().and_then(|(above, _)| above.chain.as_ref());
-        let (mut chain, mut marker) = (None, None);
-        if let (None, Some(dir)) = (&way, &dir) {
-            chain = context.excludes.chain_for(dir, &path, &names, rules_above);
-            marker = context.excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
-        }
-        let tree = self.before.as_ref().and_then(tree_of);
-        let scan =
-            Scan { next: 0, group: 0, before: Before::new(walk, tree), is_way: way.is_some(), way: way.unwrap_or_default() };
-        Arc::new(Folder {
-            above: self.above,
-            path,
-            own: Mutex::new(Some(own)),
-            before: self.before,
-            gap: self.gap,
-            dir: Mutex::new(dir.map(Arc::new)),
+impl Folder {
+    /// Makes a folder whose names can be looked at.
+    pub fn new(walk: &Walk, new: NewFolder, found: Found) -> Arc<Self> {
+        let tree = new.before.as_ref().and_then(tree_of);
+        let before = Before::new(&walk.context.trees, tree.map(|(tree, _)| tree));
+        let is_way = new.way.is_some();
+        Arc::new(Self {
+            above: new.above,
+            path: found.path,
+            own: Mutex::new(Some(found.own)),
+            before: new.before,
+            gap: new.gap,
+            dir: Mutex::new(found.dir.map(Arc::new)),
             dir_users: AtomicUsize::new(1),
-            device: (!scan.is_way).then_some(stat.dev),
-            chain,
-            marker,
-            names,
-            scan: Mutex::new(scan),
+            device: found.device,
+            chain: found.chain,
+            marker: found.marker,
+            names: found.names,
+            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way: new.way.unwrap_or_default() }),
             state: Mutex::new((Gather::new(tree), Progress::Scanning)),
         })
     }
 
-    /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
-    fn own_entry(&self, walk: &Walk, path: &[u8], stat: &Stat, (dir, is_way): (Option<&Dir>, bool)) -> DirEntry {
-        if let Some(before) = &self.before
-            && (is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
-        {
-            return before.clone();
-        }
-        let xattrs = match (dir, self.above.as_ref().and_then(|(above, _)| above.dir())) {
-            (Some(dir), _) if !is_way => read_xattrs_of(dir),
-            (_, Some(above)) => read_xattrs(&*above, &self.name, EntryKind::Dir),
-            _ => Ok(Vec::new()),
-        };
-        let xattrs = xattrs_or_problem(walk.context, path, xattrs);
-        describe(walk.context, &self.name, stat, Content::None, xattrs)
+    /// Returns the file system that the folder lies on; `None` on the way to a source.
+    pub fn device(&self) -> Option<(u32, u32)> {
+        self.device
     }
-}
 
-impl Folder {
+    /// Returns the ignore files that count in the folder.
+    pub fn chain(&self) -> Option<&Arc<IgnoreChain>> {
+        self.chain.as_ref()
+    }
+
     /// Returns the absolute path of a name in this folder.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
         [&self.path, b"/".as_slice(), name].concat()
@@ -225,7 +197,7 @@ impl Folder {
     pub fn scan(self: Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<()> {
         let mut scan = lock(&self.scan);
         while scan.next < self.names.len() {
-            if walk.is_stopped() {
+            if walk.queue.is_stopped() || walk.context.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             if self.park_if_full() {
@@ -247,7 +219,7 @@ impl Folder {
                     }
                 }
             }
-            walk.push(tasks);
+            walk.queue.push(tasks);
             if scan.next < self.names.len() {
                 lock(&self.state).0.advance(walk.context, worker)?;
             }
@@ -280,7 +252,7 @@ impl Folder {
                 return Ok(());
             };
             let Some((above, slot)) = &folder.above else {
-                walk.finish_root(done);
+                *lock(&walk.root) = Some(done);
                 return Ok(());
             };
             lock(&above.state).0.fill(slot.0, slot.1, done);
@@ -298,7 +270,7 @@ impl Folder {
         if !gather.advance(walk.context, worker)? {
             if *progress == Progress::Parked && gather.open_groups() < OPEN_GROUPS_MAX {
                 *progress = Progress::Scanning;
-                walk.push(vec![Task::Continue(self.clone())]);
+                walk.queue.push(vec![Task::Continue(self.clone())]);
             }
             return Ok(None);
         }
@@ -400,54 +372,11 @@ impl Folder {
     }
 }
 
-/// The parent's entries of a folder, met name by name.
-struct Before(Option<Peekable<DirEntries>>);
-
-impl Before {
-    fn new(walk: &Walk, tree: Option<(ChunkId, Totals)>) -> Self {
-        Self(tree.map(|(tree, _)| walk.context.trees.entries(&tree).peekable()))
-    }
-
-    /// Returns the parent's entry of `name`, and whether names before it were passed over since the last call.
-    ///
-    /// A parent that cannot be read from here on counts as not having the rest: the files are read again.
-    fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
-        let mut gap = false;
-        let Some(entries) = &mut self.0 else {
-            return (None, false);
-        };
-        loop {
-            match entries.peek() {
-                Some(Ok(before)) if before.entry.name.as_slice() < name => {
-                    entries.next();
-                    gap = true;
-                }
-                Some(Ok(before)) if before.entry.name == name => return (entries.next().and_then(|entry| entry.ok()), gap),
-                Some(Err(_)) => {
-                    self.0 = None;
-                    return (None, true);
-                }
-                _ => return (None, gap),
-            }
-        }
-    }
-
-    fn has_more(&mut self) -> bool {
-        self.0.as_mut().is_some_and(|entries| entries.peek().is_some())
-    }
-}
-
 fn tree_of(entry: &DirEntry) -> Option<(ChunkId, Totals)> {
     match entry.entry.content {
         Content::Tree(id) => Some((id, entry.totals.unwrap_or_default())),
         _ => None,
     }
-}
-
-fn names_of(way: &BTreeMap<Vec<u8>, SourceNode>) -> Names {
-    let mut names = Names::default();
-    way.keys().for_each(|name| names.push(name, rustix::fs::FileType::Unknown));
-    names
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

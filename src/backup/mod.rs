@@ -9,9 +9,11 @@
 //! `finish` yields the token that `commit` demands: the write order stands in the types. If the process dies anywhere
 //! before the commit there is no snapshot, nothing older is touched, and what was stored and indexed is not sent again.
 
+mod before;
 mod chunk_stream;
 mod context;
 mod describe;
+mod enter;
 mod excludes;
 mod file;
 mod folder;
@@ -19,6 +21,7 @@ mod gather;
 mod list_builder;
 mod options;
 mod parent;
+mod queue;
 mod sources;
 mod stream;
 mod tree_builder;
@@ -34,7 +37,6 @@ use self::excludes::Excludes;
 use self::folder::NewFolder;
 use self::parent::Parent;
 use self::sources::SourceNode;
-use self::walk::Walk;
 use crate::format::entry::Timestamp;
 use crate::format::limits::SNAPSHOT_PROBLEMS_MAX;
 use crate::format::node::Totals;
@@ -84,7 +86,7 @@ pub fn run(repository: &Arc<Repository>, mut options: BackupOptions, monitor: &M
         stream::store(&context, profile, source, started, &mut way)?;
     }
     let root = root_folder(&context, way, parent.snapshot.as_ref())?;
-    let walked = Walk::run(&context, root, profile, session_options.lanes());
+    let walked = walk::run(&context, root, profile, session_options.lanes());
     let counts = context.counts;
     let (root, totals, same) = match walked {
         Ok((entry, same)) => (tree_id(&entry), entry.totals.unwrap_or_default(), same),

@@ -1,16 +1,13 @@
 //! Key slots in the store: list, add, remove, open. Spec: `format-spec/10-keys.md`.
 
-use zeroize::Zeroizing;
-
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::names;
 use super::open::Repository;
-use crate::crypto::keyring::Keyring;
-use crate::crypto::slot::{Secret, open_info, slot_id, unwrap, wrap};
-use crate::format::limits;
-use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
-use crate::id::{RepositoryId, SlotId};
-use crate::store::{Class, Key, Store};
+use super::slots::create_slot;
+use crate::crypto::slot::{Secret, open_info};
+use crate::format::slot::{Slot, SlotInfo, SlotKdf};
+use crate::id::SlotId;
+use crate::store::Class;
 
 /// A key slot as people see it.
 pub struct SlotDescription {
@@ -22,14 +19,6 @@ pub struct SlotDescription {
     pub info: Result<SlotInfo>,
     /// Whether it opened this repository now.
     pub in_use: bool,
-}
-
-/// What an opened slot yields.
-pub(super) struct OpenedSlot {
-    pub repository: RepositoryId,
-    pub master: Zeroizing<[u8; 32]>,
-    pub slot_name: String,
-    pub slot_bytes: Vec<u8>,
 }
 
 /// Lists all key slots.
@@ -69,51 +58,4 @@ pub fn remove(repository: &Repository, id_prefix: &str) -> Result<SlotId> {
     repository.store().remove(&names::slot_key(&slot.id))?;
     repository.cache().remove("open", &slot.id.to_hex());
     Ok(slot.id)
-}
-
-pub(super) fn create_slot(
-    store: &dyn Store,
-    keyring: &Keyring,
-    master: &[u8; 32],
-    info: &SlotInfo,
-    (secret, kdf): (&Secret, SlotKdf),
-) -> Result<SlotId> {
-    let bundle = Bundle::Full { master: *master };
-    let slot = wrap(keyring, &bundle, info, secret, (kdf, random_32()?)).map_err(Error::malformed("key slot"))?;
-    let id = slot_id(&slot);
-    store.create(&names::slot_key(&id), &slot.encode())?;
-    Ok(id)
-}
-
-/// Tries a secret on the slots in the store, in the order of their names.
-pub(super) fn open_any(store: &dyn Store, secret: &Secret) -> Result<Option<OpenedSlot>> {
-    let mut listed = store.list(Class::Keys, "")?;
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut refused = None;
-    for object in listed.into_iter().take(limits::SLOTS_MAX) {
-        let key = Key::new(Class::Keys, object.name.clone());
-        let bytes = store.read(&key)?;
-        let slot = match Slot::decode(&bytes) {
-            Ok(slot) => slot,
-            Err(error) => {
-                refused = Some(Error::malformed(&key)(error));
-                continue;
-            }
-        };
-        match unwrap(&slot, secret) {
-            Ok(Some(Bundle::Full { master })) => {
-                let master = Zeroizing::new(master);
-                return Ok(Some(OpenedSlot { repository: slot.repository, master, slot_name: object.name, slot_bytes: bytes }));
-            }
-            Ok(None) => {}
-            Err(error) => refused = Some(Error::malformed(&key)(error)),
-        }
-    }
-    // A damaged slot is only worth telling when no other slot opened.
-    refused.map_or(Ok(None), Err)
-}
-
-/// Tries a secret on one slot's bytes.
-pub(super) fn open_slot(bytes: &[u8], secret: &Secret) -> Option<Bundle> {
-    unwrap(&Slot::decode(bytes).ok()?, secret).ok()?
 }

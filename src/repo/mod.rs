@@ -11,6 +11,7 @@ pub mod names;
 mod open;
 pub mod reader;
 pub mod session;
+mod slots;
 pub mod snapshots;
 pub mod state;
 pub mod trees;

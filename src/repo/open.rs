@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::cache::{self, Cache};
 use super::error::{Error, Result, random_32};
-use super::{keys, names};
+use super::{names, slots};
 use crate::container::{open_single, seal_single};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -69,7 +69,7 @@ impl Repository {
         let repository = RepositoryId(random_32()?[..16].try_into().expect("16 bytes"));
         let keyring = Keyring::new(&master, repository);
         let info = SlotInfo { label: options.label.clone(), created: options.now };
-        let slot = keys::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
+        let slot = slots::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
         let config = Config {
             repository,
             number: 1,
@@ -102,7 +102,7 @@ impl Repository {
         let numbers = list_or_nothing(&*store, Class::Config)?;
         let number = numbers.iter().filter_map(|object| object.name.parse::<u64>().ok()).max();
         let number = number.ok_or(Error::NoRepository { location: location.clone() })?;
-        let opened = keys::open_any(&*store, secret)?.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let opened = slots::open_any(&*store, secret)?.ok_or(Error::WrongSecret { location: location.clone() })?;
         let key = names::config_key(number);
         let sealed = store.read(&key)?;
         let keyring = Keyring::new(&opened.master, opened.repository);
@@ -122,7 +122,7 @@ impl Repository {
         let sealed = cache.read("open", "config")?;
         for slot in cache.names("open").into_iter().filter(|name| name != "config") {
             let bytes = cache.read("open", &slot)?;
-            let Some(Bundle::Full { master }) = keys::open_slot(&bytes, secret) else {
+            let Some(Bundle::Full { master }) = slots::open_slot(&bytes, secret) else {
                 continue;
             };
             let bundle = Zeroizing::new(master);

@@ -1,0 +1,46 @@
+//! The parent's entries of one folder, met in the order of names.
+
+use std::iter::Peekable;
+
+use crate::id::ChunkId;
+use crate::repo::trees::DirEntries;
+use crate::repo::{DirEntry, Trees};
+
+/// The parent's entries of a folder, met name by name.
+pub struct Before(Option<Peekable<DirEntries>>);
+
+impl Before {
+    /// Starts at the first entry of the parent's folder; a folder that the parent did not have is empty.
+    pub fn new(trees: &Trees, tree: Option<ChunkId>) -> Self {
+        Self(tree.map(|tree| trees.entries(&tree).peekable()))
+    }
+
+    /// Returns the parent's entry of `name`, and whether names before it were passed over since the last call.
+    ///
+    /// A parent that cannot be read from here on counts as not having the rest: the files are read again.
+    pub fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
+        let mut gap = false;
+        let Some(entries) = &mut self.0 else {
+            return (None, false);
+        };
+        loop {
+            match entries.peek() {
+                Some(Ok(before)) if before.entry.name.as_slice() < name => {
+                    entries.next();
+                    gap = true;
+                }
+                Some(Ok(before)) if before.entry.name == name => return (entries.next().and_then(|entry| entry.ok()), gap),
+                Some(Err(_)) => {
+                    self.0 = None;
+                    return (None, true);
+                }
+                _ => return (None, gap),
+            }
+        }
+    }
+
+    /// Returns whether the parent had names behind the last one that was met.
+    pub fn has_more(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|entries| entries.peek().is_some())
+    }
+}
