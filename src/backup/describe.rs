@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use crate::format::entry::{Content, Entry, EntryKind, Timestamp, Xattr, entry_flag};
+use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::read_flags;
 use crate::os::stat::Stat;
@@ -79,10 +80,26 @@ pub fn mark_changed(entry: &mut DirEntry) {
     entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
 }
 
-/// Returns the attributes that were read, or none and a recorded problem.
+/// Returns the attributes that were read, as far as an entry can hold them, and records what is missing as a problem.
 pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Vec<Xattr>>) -> Vec<Xattr> {
-    read.unwrap_or_else(|error| {
+    let mut xattrs = read.unwrap_or_else(|error| {
         context.monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
         Vec::new()
-    })
+    });
+    let (mut room, count) = (XATTRS_LEN_MAX_BYTES, xattrs.len());
+    xattrs.retain(|xattr| {
+        let left = room.checked_sub(xattr.name.len() + xattr.value.len());
+        room = left.unwrap_or(room);
+        left.is_some()
+    });
+    if xattrs.len() < count {
+        let what = format!("{} of its {count} extended attributes are more than an entry can hold", count - xattrs.len());
+        context.monitor.problem(ProblemKind::Unreadable, path, what);
+    }
+    xattrs
 }
+
+/// Most bytes of a file's extended attributes: the rest of an entry's bulk is its name and inline content.
+const XATTRS_LEN_MAX_BYTES: usize = ENTRY_BULK_MAX_BYTES - NAME_LEN_MAX_BYTES - SYMLINK_LEN_MAX_BYTES;
+/// Longest target of a symbolic link in bytes that Linux makes.
+const SYMLINK_LEN_MAX_BYTES: usize = 4096;

@@ -5,13 +5,10 @@
 
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};
-use crate::format::limits::{INLINE_REFS_MAX, LIST_NODE_MAX, LIST_NODE_MIN};
+use crate::format::limits::{INLINE_REFS_MAX, LIST_NODE_MAX, LIST_NODE_MIN, LIST_SPLIT_BELOW};
 use crate::format::node::{ListChild, ListNode};
 use crate::id::ChunkId;
 use crate::repo::{Lane, Result};
-
-/// A node ends behind a child whose id's first four bytes are below this: one in 256.
-const SPLIT_BELOW: u32 = u32::MAX / 256;
 
 /// Builds the content of one file, piece by piece.
 #[derive(Default)]
@@ -105,7 +102,7 @@ fn ends_inner(children: &[ListChild]) -> bool {
 }
 
 fn ends_node(count: usize, hash: u32) -> bool {
-    count >= LIST_NODE_MAX || (count >= LIST_NODE_MIN && hash < SPLIT_BELOW)
+    count >= LIST_NODE_MAX || (count >= LIST_NODE_MIN && hash < LIST_SPLIT_BELOW)
 }
 
 /// Ids are keyed hashes, so their own bytes decide.

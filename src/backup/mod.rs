@@ -38,7 +38,7 @@ use self::folder::NewFolder;
 use self::parent::Parent;
 use self::sources::SourceNode;
 use crate::format::entry::Timestamp;
-use crate::format::limits::SNAPSHOT_PROBLEMS_MAX;
+use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::Totals;
 use crate::format::snapshot::{Snapshot, SnapshotProblem, SnapshotStats};
 use crate::id::ChunkId;
@@ -168,7 +168,12 @@ fn describe_snapshot(
         _ => 1,
     };
     let problem_count = lost.len() as u64;
-    let in_words = lost.into_iter().take(SNAPSHOT_PROBLEMS_MAX);
+    let mut room = SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
+    let in_words = lost.into_iter().take(SNAPSHOT_PROBLEMS_MAX).take_while(|lost| {
+        let left = room.checked_sub(lost.path.len() + lost.message.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
     let problems = in_words.map(|lost| SnapshotProblem { path: lost.path, kind: kind(lost.kind), message: lost.message });
     Ok(Snapshot {
         id: snapshots::new_id()?,

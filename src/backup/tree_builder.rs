@@ -8,18 +8,17 @@ use std::sync::Arc;
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::limits::{NODE_ENTRIES_MAX, NODE_ENTRIES_MIN};
+use crate::format::limits::{NODE_BULK_BYTES, NODE_ENTRIES_MAX, NODE_ENTRIES_MIN, TREE_SPLIT_BELOW};
 use crate::format::node::{Totals, TreeChild, TreeNode};
 use crate::id::ChunkId;
 use crate::repo::{DirEntry, Lane, Result};
-
-/// A node ends behind a name whose hash is below this: one in 128.
-const SPLIT_BELOW: u32 = u32::MAX / 128;
 
 /// Builds one directory, entry by entry in the order of their names.
 #[derive(Default)]
 pub struct TreeBuilder {
     leaf: Vec<DirEntry>,
+    /// Bytes of the leaf's names, attributes and inline content.
+    bulk: usize,
     /// Whether the directory turned out larger than one node, so that leaves are cut as soon as they can be.
     is_split: bool,
     levels: Vec<Vec<TreeChild>>,
@@ -30,21 +29,26 @@ impl TreeBuilder {
     /// Adds the next entry.
     pub fn push(&mut self, lane: &mut Lane, entry: DirEntry) -> Result<()> {
         self.totals.add(entry_totals(&entry));
-        self.leaf.push(entry);
         if self.is_split {
-            return if ends_leaf(lane, &self.leaf) { self.close_leaf(lane) } else { Ok(()) };
+            return self.push_split(lane, entry);
         }
-        if self.leaf.len() <= NODE_ENTRIES_MAX {
+        self.bulk += entry.entry.bulk_len();
+        self.leaf.push(entry);
+        if self.leaf.len() <= NODE_ENTRIES_MAX && self.bulk < NODE_BULK_BYTES {
             return Ok(());
         }
-        self.is_split = true;
-        for entry in std::mem::take(&mut self.leaf) {
-            self.leaf.push(entry);
-            if ends_leaf(lane, &self.leaf) {
-                self.close_leaf(lane)?;
-            }
-        }
-        Ok(())
+        (self.is_split, self.bulk) = (true, 0);
+        std::mem::take(&mut self.leaf).into_iter().try_for_each(|entry| self.push_split(lane, entry))
+    }
+
+    fn push_split(&mut self, lane: &mut Lane, entry: DirEntry) -> Result<()> {
+        self.bulk += entry.entry.bulk_len();
+        self.leaf.push(entry);
+        let count = self.leaf.len();
+        // Hashing is only worth it where it can decide.
+        let name = &self.leaf[count - 1].entry.name;
+        let ends = self.bulk >= NODE_BULK_BYTES || (count >= NODE_ENTRIES_MIN && ends_node(count, split_hash(lane, name)));
+        if ends { self.close_leaf(lane) } else { Ok(()) }
     }
 
     /// Stores what is left and returns the directory's node and sums.
@@ -74,6 +78,7 @@ impl TreeBuilder {
 
     fn close_leaf(&mut self, lane: &mut Lane) -> Result<()> {
         let entries = std::mem::take(&mut self.leaf);
+        self.bulk = 0;
         let first_name = entries[0].entry.name.clone();
         let mut totals = Totals::default();
         entries.iter().for_each(|entry| totals.add(entry_totals(entry)));
@@ -114,14 +119,8 @@ fn node_level(level: usize) -> u8 {
     u8::try_from(level + 1).expect("trees have at most 8 levels")
 }
 
-fn ends_leaf(lane: &Lane, leaf: &[DirEntry]) -> bool {
-    let last = leaf.last().expect("an entry was just added");
-    // Hashing is only worth it where it can decide.
-    leaf.len() >= NODE_ENTRIES_MIN && ends_node(leaf.len(), split_hash(lane, &last.entry.name))
-}
-
 fn ends_node(count: usize, hash: u32) -> bool {
-    count >= NODE_ENTRIES_MAX || (count >= NODE_ENTRIES_MIN && hash < SPLIT_BELOW)
+    count >= NODE_ENTRIES_MAX || (count >= NODE_ENTRIES_MIN && hash < TREE_SPLIT_BELOW)
 }
 
 fn split_hash(lane: &Lane, bytes: &[u8]) -> u32 {
@@ -168,4 +167,76 @@ fn leaf_node(mut entries: Vec<DirEntry>) -> TreeNode {
     let dir_totals = dirs.map(|entry| entry.totals.unwrap_or_default()).collect();
     let entries: Vec<Entry> = entries.into_iter().map(|entry| entry.entry).collect();
     TreeNode::Leaf { strings: strings.iter().map(|name| name.to_string()).collect(), entries, dir_totals }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::Compression;
+    use crate::crypto::slot::Secret;
+    use crate::format::config::Profile;
+    use crate::format::entry::{Content, Timestamp, Xattr};
+    use crate::format::slot::SlotKdf;
+    use crate::repo::{InitOptions, Reader, Repository, Session, SessionOptions, Trees};
+    use crate::store::memory::MemoryStore;
+
+    fn repository(cache: &std::path::Path) -> Arc<Repository> {
+        let options = InitOptions {
+            profile: Profile::Standard,
+            secret: Secret::KeyFile(zeroize::Zeroizing::new([1; 32])),
+            kdf: SlotKdf::KeyFile,
+            label: String::new(),
+            now: Timestamp::default(),
+            program: String::new(),
+            cache_dir: cache.to_owned(),
+        };
+        Repository::init(Arc::new(MemoryStore::default()), &options).unwrap()
+    }
+
+    fn entry(number: u32, xattr_len: usize) -> DirEntry {
+        let entry = Entry {
+            name: format!("{number:06}").into_bytes(),
+            kind: EntryKind::File,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            user: 0,
+            group: 0,
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            btime: None,
+            size: 0,
+            device: None,
+            hard_link: None,
+            content: Content::Inline(Vec::new()),
+            xattrs: vec![Xattr { name: b"user.x".to_vec(), value: vec![7; xattr_len] }],
+            flags: 0,
+            extensions: Vec::new(),
+        };
+        DirEntry { entry, user: None, group: None, totals: None }
+    }
+
+    /// Goal: whatever a directory holds, its nodes can be read again. Method: few and many entries, small and huge ones.
+    #[test]
+    fn every_directory_has_nodes_that_fit_into_segments() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = repository(folder.path());
+        for (count, xattr_len) in [(0, 0), (512, 10), (513, 10), (20_000, 1), (400, 60_000), (20, 1_000_000)] {
+            let options = SessionOptions { compression: Compression::FAST, threads: 1, low_memory: true, dry_run: false };
+            let session = Session::new(Reader::new(&repository).unwrap(), options);
+            let mut lane = Lane::new(&session);
+            let mut builder = TreeBuilder::default();
+            for number in 0..count {
+                builder.push(&mut lane, entry(number, xattr_len)).unwrap();
+            }
+            let (tree, totals) = builder.finish(&mut lane).unwrap();
+            assert_eq!(totals.files, u64::from(count));
+            drop(lane);
+            session.finish().unwrap();
+            let trees = Trees::new(Reader::new(&repository).unwrap());
+            let names: Vec<_> = trees.entries(&tree).map(|entry| entry.unwrap().entry.name).collect();
+            let expected: Vec<_> = (0..count).map(|number| format!("{number:06}").into_bytes()).collect();
+            assert_eq!(names, expected, "{count} entries of {xattr_len} bytes");
+        }
+    }
 }

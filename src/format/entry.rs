@@ -169,6 +169,9 @@ impl Entry {
         if !is_valid_name(&self.name) {
             return refuse("impossible name");
         }
+        if self.bulk_len() > limits::ENTRY_BULK_MAX_BYTES {
+            return refuse("longer than the limit");
+        }
         if self.mode > 0o7777 || self.user as usize > strings || self.group as usize > strings {
             return refuse("number out of range");
         }
@@ -183,6 +186,14 @@ impl Entry {
             return refuse("attributes not sorted or impossible names");
         }
         self.check_content()
+    }
+
+    /// Returns the bytes of its parts that have no fixed length.
+    pub fn bulk_len(&self) -> usize {
+        let inline = if let Content::Inline(bytes) = &self.content { bytes.len() } else { 0 };
+        let xattrs = self.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len());
+        let extensions = self.extensions.iter().map(|extension| extension.bytes.len());
+        self.name.len() + inline + xattrs.chain(extensions).sum::<usize>()
     }
 
     fn check_content(&self) -> Result<(), DecodeError> {

@@ -121,7 +121,9 @@ impl Snapshot {
         let snapshot: Self = codec::decode("snapshot", bytes)?;
         let refuse = |why| Err(DecodeError::new("snapshot", why));
         let listed = snapshot.problems.len();
-        if listed > limits::SNAPSHOT_PROBLEMS_MAX || listed as u64 > snapshot.problem_count {
+        let len: usize = snapshot.problems.iter().map(|problem| problem.path.len() + problem.message.len()).sum();
+        let fits = listed <= limits::SNAPSHOT_PROBLEMS_MAX && len <= limits::SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
+        if !fits || listed as u64 > snapshot.problem_count {
             return refuse("more problems than it may list");
         }
         if snapshot.problems.iter().any(|problem| !(1..=3).contains(&problem.kind)) {

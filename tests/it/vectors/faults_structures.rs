@@ -9,6 +9,7 @@ use drumlin::id::ChunkId;
 
 use super::codec::{full_entry, full_snapshot, plain_entry, run_toc};
 use super::faults::Fault;
+use super::judge::judge;
 
 /// Returns all faults of this file.
 pub fn faults() -> Vec<Fault> {
@@ -123,7 +124,7 @@ fn nodes() -> Vec<Fault> {
         ("tree_too_many_entries", tree, leaf(many)),
         ("tree_level_zero", tree, inner(0, two())),
         ("tree_level_over_limit", tree, inner(9, two())),
-        ("tree_one_child", tree, inner(1, vec![child(b"a")])),
+        ("tree_no_children", tree, inner(1, Vec::new())),
         ("tree_children_unsorted", tree, inner(1, vec![child(b"b"), child(b"a")])),
     ]
 }
@@ -138,7 +139,7 @@ fn lists() -> Vec<Fault> {
         ("list_too_many_refs", list, leaf(vec![Ref::Hole { len: 1 }; 1025])),
         ("list_hole_empty", list, leaf(vec![Ref::Hole { len: 0 }])),
         ("list_lengths_overflow", list, leaf(vec![Ref::Hole { len: u64::MAX }; 2])),
-        ("list_one_child", list, inner(1, vec![child(1)])),
+        ("list_no_children", list, inner(1, Vec::new())),
         ("list_child_empty", list, inner(1, vec![child(1), child(0)])),
         ("list_level_zero", list, inner(0, vec![child(1), child(1)])),
         ("list_level_over_limit", list, inner(9, vec![child(1), child(1)])),
@@ -196,4 +197,15 @@ fn words() -> Vec<Fault> {
         ("words_23", "words", abandon.into_bytes()),
         ("words_unknown", "words", format!("{}drumlin", "abandon ".repeat(23)).into_bytes()),
     ]
+}
+
+/// Faults of a mebibyte, which are not worth a file each.
+#[test]
+fn what_is_too_long_is_refused() {
+    let entry = entry(|entry| entry.xattrs[0].value = vec![0; 1 << 20]);
+    assert_eq!(judge("tree node", &entry).unwrap_err(), "malformed directory entry: longer than the limit");
+    let mut snapshot = full_snapshot();
+    snapshot.problems[0].path = vec![b'p'; 1 << 20];
+    let error = judge("snapshot structure", &snapshot.encode()).unwrap_err();
+    assert_eq!(error, "malformed snapshot: more problems than it may list");
 }
