@@ -6,7 +6,7 @@ use std::path::Path;
 use super::describe::{describe, is_unchanged, is_way_unchanged, xattrs_or_problem};
 use super::file::{Worker, report};
 use super::folder::{Folder, Found, NewFolder, Walk};
-use super::gather::Done;
+use super::gather::{Done, is_equal_but_for_content};
 use super::sources::{SourceNode, open_way};
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
@@ -100,7 +100,12 @@ fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir): (&Stat, Opt
         _ => Ok(Vec::new()),
     };
     let xattrs = xattrs_or_problem(walk.context, path, xattrs);
-    describe(walk.context, &new.name, stat, Content::None, xattrs)
+    let described = describe(walk.context, &new.name, stat, Content::None, xattrs);
+    match &new.before {
+        // Looked at again only because its stamps could not be trusted.
+        Some(before) if is_equal_but_for_content(before, &described) => before.clone(),
+        _ => described,
+    }
 }
 
 fn names_of(way: &BTreeMap<Vec<u8>, SourceNode>) -> Names {

@@ -9,7 +9,7 @@ use super::context::{Context, Counts};
 use super::describe::{describe, is_unchanged, xattrs_or_problem};
 use super::excludes::IgnoreChain;
 use super::file::{Place, Worker, read_file, report};
-use super::gather::{Done, Gather};
+use super::gather::{Done, Earlier, Gather};
 use super::queue::Queue;
 use super::sources::SourceNode;
 use crate::format::entry::{Content, EntryKind};
@@ -45,6 +45,8 @@ pub enum Task {
         slot: Slot,
         /// Its name.
         name: Vec<u8>,
+        /// What the parent had under this name.
+        earlier: Earlier,
     },
 }
 
@@ -324,15 +326,14 @@ impl Folder {
             return Ok(self.enter_later((slot, name), (None, before, scan.is_way), gap));
         }
         context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
-        match before {
+        let earlier = match before {
             Some(before) if is_unchanged(context, &before.entry, &stat) => {
                 Counts::add(&context.counts.unchanged, 1);
                 context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
                 return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
             }
-            Some(_) => Counts::add(&context.counts.changed, 1),
-            None => Counts::add(&context.counts.new, 1),
-        }
+            before => Earlier { entry: before.map(Box::new), gap },
+        };
         if scan.is_way && stat.kind == EntryKind::Symlink {
             context.monitor.problem(
                 ProblemKind::Notice,
@@ -340,8 +341,11 @@ impl Folder {
                 "this source is a symbolic link: the link is stored, not what it leads to",
             );
         }
-        let place = Place { dir: &dir, name, path: &path };
-        self.read(walk, worker, &stat, (place, slot))
+        if stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
+            return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: name.to_vec(), earlier }));
+        }
+        let entry = read(walk, worker, &stat, Place { dir: &dir, name, path: &path })?;
+        Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
     }
 
     fn enter_later(
@@ -353,23 +357,21 @@ impl Folder {
         let above = Some((self.clone(), slot));
         Visit::Task(Task::Enter(NewFolder { above, name: name.to_vec(), way, before, gap, is_source }))
     }
+}
 
-    fn read(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, stat: &Stat, (place, slot): (Place, Slot)) -> Result<Visit> {
-        let context = walk.context;
-        let content = match stat.kind {
-            EntryKind::File if stat.size >= OWN_TASK_LEN_BYTES => {
-                return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: place.name.to_vec() }));
-            }
-            EntryKind::File => return Ok(Visit::Done(Done::of_changed(read_file(context, worker, place)?))),
-            EntryKind::Symlink => match place.dir.read_link(place.name) {
-                Ok(target) => Content::Inline(target),
-                Err(error) => return Ok(Visit::Done(Done::of_changed(report(context, place.path, &error)))),
-            },
-            _ => Content::None,
-        };
-        let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
-        Ok(Visit::Done(Done::of_changed(Some(describe(context, place.name, stat, content, xattrs)))))
-    }
+/// Makes the entry of anything but a folder; `None` after recording why there is none.
+fn read(walk: &Walk, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
+    let context = walk.context;
+    let content = match stat.kind {
+        EntryKind::File => return read_file(context, worker, place),
+        EntryKind::Symlink => match place.dir.read_link(place.name) {
+            Ok(target) => Content::Inline(target),
+            Err(error) => return Ok(report(context, place.path, &error)),
+        },
+        _ => Content::None,
+    };
+    let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
+    Ok(Some(describe(context, place.name, stat, content, xattrs)))
 }
 
 fn tree_of(entry: &DirEntry) -> Option<(ChunkId, Totals)> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::context::Context;
+use super::context::{Context, Counts};
 use super::file::Worker;
 use super::tree_builder::TreeBuilder;
+use crate::format::entry::Entry;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::repo::{DirEntry, Result};
@@ -25,12 +26,41 @@ pub enum Done {
     },
 }
 
+/// What the parent had under a name.
+pub struct Earlier {
+    /// The parent's entry.
+    pub entry: Option<Box<DirEntry>>,
+    /// Whether names that the parent had before this one are gone.
+    pub gap: bool,
+}
+
 impl Done {
-    /// Wraps what reading a new or changed file gave.
-    pub fn of_changed(entry: Option<DirEntry>) -> Self {
-        // A skipped name counts as a gap: whether the parent had it only matters for the shortcut.
-        entry.map_or(Self::Skipped { gap: true }, |entry| Self::Entry { entry: Box::new(entry), same: false })
+    /// Compares what reading a file gave with what the parent had, and counts it.
+    ///
+    /// A file that was read only because its stamps could not be trusted may turn out to be the same.
+    pub fn of_read(counts: &Counts, entry: Option<DirEntry>, earlier: Earlier) -> Self {
+        let Some(entry) = entry else {
+            return Self::Skipped { gap: earlier.gap || earlier.entry.is_some() };
+        };
+        let same = earlier
+            .entry
+            .as_ref()
+            .is_some_and(|earlier| earlier.entry.content == entry.entry.content && is_equal_but_for_content(earlier, &entry));
+        let counter = match (&earlier.entry, same) {
+            (None, _) => &counts.new,
+            (Some(_), false) => &counts.changed,
+            (Some(_), true) => &counts.unchanged,
+        };
+        Counts::add(counter, 1);
+        Self::Entry { entry: Box::new(entry), same: same && !earlier.gap }
     }
+}
+
+/// Compares all but content and the positions of owners' names, which depend on the neighbours.
+pub fn is_equal_but_for_content(earlier: &DirEntry, now: &DirEntry) -> bool {
+    let content = earlier.entry.content.clone();
+    let positioned = Entry { user: earlier.entry.user, group: earlier.entry.group, content, ..now.entry.clone() };
+    earlier.entry == positioned && (&earlier.user, &earlier.group) == (&now.user, &now.group)
 }
 
 /// A run of neighbouring names.

@@ -58,7 +58,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
     match task {
         Task::Enter(new) => enter(new, walk, worker),
         Task::Continue(folder) => folder.scan(walk, worker),
-        Task::Read { folder, slot, name } => {
+        Task::Read { folder, slot, name, earlier } => {
             let path = folder.path_of(&name);
             walk.context.monitor.working_on(&path);
             let entry = match folder.dir() {
@@ -66,7 +66,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
                 None => None,
             };
             folder.release_dir();
-            folder.fill(walk, worker, slot, Done::of_changed(entry))
+            folder.fill(walk, worker, slot, Done::of_read(&walk.context.counts, entry, earlier))
         }
     }
 }

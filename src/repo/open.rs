@@ -16,7 +16,7 @@ use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
 use crate::format::slot::{Bundle, SlotInfo, SlotKdf};
 use crate::id::RepositoryId;
-use crate::store::{Class, ErrorKind, Store};
+use crate::store::{Class, ErrorKind, Key, Store};
 
 /// An open repository; shared between threads.
 pub struct Repository {
@@ -86,9 +86,11 @@ impl Repository {
             ErrorKind::Exists => Error::AlreadyExists { location: location.clone() },
             _ => error.into(),
         })?;
-        let cache = Cache::open(&options.cache_dir, repository)?;
+        let (cache, slot) = (Cache::open(&options.cache_dir, repository)?, slot.to_hex());
+        cache.write("open", "config", &sealed.bytes)?;
+        cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
         cache::remember_location(&options.cache_dir, &location, repository)?;
-        Ok(Arc::new(Self { store, keyring, bundle: master, config, cache, slot: slot.to_hex() }))
+        Ok(Arc::new(Self { store, keyring, bundle: master, config, cache, slot }))
     }
 
     /// Opens a repository with a secret of one of its key slots.
@@ -137,7 +139,7 @@ impl Repository {
     ///
     /// Called before the first thing is stored; a removed key must not go on working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
-        let key = crate::store::Key::new(Class::Keys, self.slot.clone());
+        let key = Key::new(Class::Keys, self.slot.clone());
         match self.store.stat(&key) {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => {

@@ -40,6 +40,9 @@ impl<'s> Lane<'s> {
     /// Waits while the pipeline is full. Fails when the session failed anywhere: then nothing can be committed any more.
     pub fn put(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) -> Result<bool> {
         if self.engine.is_none() {
+            if self.session.is_known_offline(id)? {
+                return Ok(false);
+            }
             self.engine = Some(self.session.start()?);
         }
         let engine = self.engine.as_ref().expect("just started");

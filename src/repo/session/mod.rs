@@ -82,12 +82,24 @@ pub struct Session {
     claims: Arc<Claims>,
     counters: Arc<Counters>,
     engine: Mutex<Option<Arc<Engine>>>,
+    /// Chunks that were found in the local index before the store was asked for its own.
+    relied_on: Mutex<Vec<ChunkId>>,
 }
+
+/// How many chunks may be found in the local index alone before the store is asked.
+const RELIED_ON_MAX: usize = 10_000;
 
 impl Session {
     /// Starts a session that dedups against `reader`'s index; nothing is asked of the store until the first new chunk.
     pub fn new(reader: Arc<Reader>, options: SessionOptions) -> Self {
-        Self { reader, options, claims: Arc::default(), counters: Arc::default(), engine: Mutex::default() }
+        Self {
+            reader,
+            options,
+            claims: Arc::default(),
+            counters: Arc::default(),
+            engine: Mutex::default(),
+            relied_on: Mutex::default(),
+        }
     }
 
     /// Returns the reader whose index the session dedups against.
@@ -121,9 +133,27 @@ impl Session {
         let repository = self.reader.repository();
         repository.confirm_key()?;
         self.reader.index().sync(repository.store(), repository.cache(), repository.keyring())?;
+        for id in lock(&self.relied_on).drain(..) {
+            // Its bytes are gone by now; a second run, with the new index, stores it again.
+            self.reader.locate(&id)?.ok_or(Error::MissingChunk { id })?;
+        }
         let started = Engine::start(self.reader.clone(), self.options, self.claims.clone(), self.counters.clone())?;
         *engine = Some(started.clone());
         Ok(started)
+    }
+
+    /// Returns whether a chunk needs no storing as far as the local index knows, while the store was not asked yet.
+    ///
+    /// So a file that is read again and found unchanged costs no request.
+    pub(super) fn is_known_offline(&self, id: &ChunkId) -> Result<bool> {
+        // Held so that no id slips in behind the check that `start` makes of all of them.
+        let engine = lock(&self.engine);
+        if engine.is_some() || self.reader.locate(id)?.is_none() {
+            return Ok(false);
+        }
+        let mut relied_on = lock(&self.relied_on);
+        relied_on.push(*id);
+        Ok(relied_on.len() <= RELIED_ON_MAX)
     }
 
     /// Returns true exactly once for each chunk that is in no pack yet; whoever is told so must put it.

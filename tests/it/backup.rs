@@ -1,0 +1,244 @@
+//! Backups compared with what they should be, by the one property that ties everything together: a backup that takes over
+//! from its parent what did not change must come to the same tree as one that reads everything.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use drumlin::backup::Error;
+use drumlin::format::entry::{Content, EntryKind, Ref};
+use drumlin::format::snapshot::Snapshot;
+use drumlin::monitor::ProblemKind;
+use drumlin::repo::{DirEntry, Reader, Trees, snapshots};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::support::{TestRepo, let_time_pass, noise, options, write};
+
+fn trees(repo: &TestRepo) -> Trees {
+    Trees::new(Reader::new(&repo.repository).unwrap())
+}
+
+fn lookup(repo: &TestRepo, snapshot: &Snapshot, path: &Path) -> Option<DirEntry> {
+    trees(repo).lookup(&snapshot.root, path.as_os_str().as_encoded_bytes()).unwrap()
+}
+
+fn content(repo: &TestRepo, entry: &DirEntry) -> Vec<u8> {
+    if let Content::Inline(bytes) = &entry.entry.content {
+        return bytes.clone();
+    }
+    let trees = trees(repo);
+    let mut bytes = Vec::new();
+    for piece in trees.refs(&entry.entry.content) {
+        match piece.unwrap() {
+            Ref::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
+            Ref::Data { id, .. } => {
+                bytes.extend(trees.reader().read_chunk(drumlin::format::container::ChunkKind::Data, &id).unwrap());
+            }
+        }
+    }
+    bytes
+}
+
+/// Changes a tree at random: files and folders come, change, go and are renamed.
+fn mutate(root: &Path, random: &mut SmallRng, steps: usize) {
+    for _ in 0..steps {
+        let dir = root.join(format!("d{}", random.random_range(0..6)));
+        let file = dir.join(format!("f{}", random.random_range(0..700)));
+        match random.random_range(0..10) {
+            0 => drop(std::fs::remove_file(&file)),
+            1 => drop(std::fs::remove_dir_all(dir.join("sub"))),
+            2 => drop(std::fs::rename(&file, dir.join(format!("r{}", random.random_range(0..50))))),
+            3 => write(&dir.join(format!("sub/deep{}/x", random.random_range(0..3))), &noise(random.random(), 700)),
+            4 => write(&file, &noise(random.random(), random.random_range(0..200_000))),
+            _ => write(&file, &noise(random.random(), random.random_range(0..900))),
+        }
+    }
+}
+
+#[test]
+fn taking_over_from_the_parent_gives_the_same_tree_as_reading_everything() {
+    let seed = std::env::var("DRUMLIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
+    println!("seed {seed} (set DRUMLIN_TEST_SEED for another)");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut repo = TestRepo::new();
+    let source = repo.source();
+    mutate(&source, &mut random, 2500);
+    let_time_pass();
+    repo.backup("incremental");
+    for round in 0..12 {
+        let_time_pass();
+        let steps = [0, 1, 2, 30, 200][round % 5];
+        mutate(&source, &mut random, steps);
+        let_time_pass();
+        repo.reopen();
+        let mut always = options(&[source.clone()], "incremental");
+        always.always_snapshot = true;
+        let incremental = repo.backup_with(always).unwrap().0.snapshot.unwrap();
+        let full = repo.backup(&format!("full-{round}")).snapshot.unwrap();
+        // The folders on the way may differ: their times are only taken anew when the sources changed.
+        let tree = |snapshot: &Snapshot| lookup(&repo, snapshot, &source).unwrap().entry.content;
+        assert_eq!(tree(&incremental), tree(&full), "round {round} of seed {seed}");
+        assert_eq!(incremental.stats.totals, full.stats.totals);
+        assert!(round % 5 > 1 || incremental.stats.bytes_read < 450_000, "{:?}", incremental.stats);
+    }
+}
+
+#[test]
+fn large_files_holes_and_small_ones_come_back() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    let large = noise(1, 9 << 20);
+    write(&source.join("large"), &large);
+    write(&source.join("tiny"), b"tiny");
+    write(&source.join("empty"), b"");
+    let mut sparse = vec![0; 3 << 20];
+    sparse[1 << 20..(1 << 20) + 5000].copy_from_slice(&large[..5000]);
+    write(&source.join("sparse"), b"");
+    let file = std::fs::OpenOptions::new().write(true).open(source.join("sparse")).unwrap();
+    file.set_len(3 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &large[..5000], 1 << 20).unwrap();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    for (name, expected) in [("large", &large[..]), ("tiny", b"tiny"), ("empty", b""), ("sparse", &sparse)] {
+        let entry = lookup(&repo, &snapshot, &source.join(name)).unwrap();
+        assert!(content(&repo, &entry) == expected, "{name}");
+    }
+    assert!(matches!(lookup(&repo, &snapshot, &source.join("large")).unwrap().entry.content, Content::List(_)));
+    assert!(snapshot.stats.bytes_new_raw < (9 << 20) + 100_000, "holes are not stored: {:?}", snapshot.stats);
+}
+
+#[test]
+fn hard_links_share_a_group_and_are_read_once() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("a"), &noise(1, 100_000));
+    std::fs::hard_link(source.join("a"), source.join("b")).unwrap();
+    write(&source.join("c"), b"alone");
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let entry = |name: &str| lookup(&repo, &snapshot, &source.join(name)).unwrap().entry;
+    assert!(entry("a").hard_link.is_some() && entry("a").hard_link == entry("b").hard_link);
+    assert_eq!(entry("a").content, entry("b").content);
+    assert_eq!(entry("c").hard_link, None);
+    assert_eq!(snapshot.stats.bytes_read, 100_005);
+}
+
+#[test]
+fn excludes_mean_what_gitignore_says() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    for path in
+        ["keep.txt", "drop.o", "build/x", "sub/build", "sub/.skip", "cache/big", "rules/a.log", "rules/b.log", "rules/in/a.log"]
+    {
+        write(&source.join(path), b"x");
+    }
+    write(&source.join("cache/CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    write(&source.join("rules/.myignore"), b"*.log\n!b.log\n");
+    write(&source.join("large"), &noise(1, 5000));
+    let mut options = options(&[source.clone()], "host");
+    options.excludes.patterns = vec!["*.o".to_owned(), "build/".to_owned()];
+    options.excludes.caches = true;
+    options.excludes.if_present = vec![".skip".to_owned()];
+    options.excludes.ignore_files = vec![".myignore".to_owned()];
+    options.excludes.larger_than = Some(4000);
+    let snapshot = repo.backup_with(options).unwrap().0.snapshot.unwrap();
+    let has = |path: &str| lookup(&repo, &snapshot, &source.join(path)).is_some();
+    for path in ["keep.txt", "sub/.skip", "cache/CACHEDIR.TAG", "rules/b.log", "rules/.myignore"] {
+        assert!(has(path), "{path} is missing");
+    }
+    for path in ["drop.o", "build", "sub/build", "cache/big", "rules/a.log", "rules/in/a.log", "large"] {
+        assert!(!has(path), "{path} is there");
+    }
+}
+
+#[test]
+fn several_sources_overlap_without_harm() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("a/one"), b"1");
+    write(&source.join("b/two"), b"2");
+    write(&source.join("c/three"), b"3");
+    let paths = [source.join("a"), source.join("b/two"), source.join("a/one"), source.join("b/../b")];
+    let snapshot = repo.backup_with(options(&paths, "host")).unwrap().0.snapshot.unwrap();
+    assert!(lookup(&repo, &snapshot, &source.join("a/one")).is_some());
+    assert!(lookup(&repo, &snapshot, &source.join("b/two")).is_some());
+    assert!(lookup(&repo, &snapshot, &source.join("c")).is_none());
+    assert_eq!(snapshot.stats.totals.files, 2);
+}
+
+#[test]
+fn a_missing_source_is_an_error_and_an_unreadable_file_is_not() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    let missing = repo.backup_with(options(&[source.join("nothing")], "host"));
+    assert!(matches!(missing, Err(Error::Source { .. })));
+    write(&source.join("good"), b"good");
+    symlink("good", source.join("link")).unwrap();
+    let (report, monitor) = repo.backup_with(options(&[source.clone(), source.join("link")], "host")).unwrap();
+    let snapshot = report.snapshot.unwrap();
+    assert_eq!(lookup(&repo, &snapshot, &source.join("link")).unwrap().entry.kind, EntryKind::Symlink);
+    assert_eq!(monitor.problems().iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count(), 0);
+}
+
+#[test]
+fn a_dry_run_stores_nothing_and_says_what_it_would() {
+    let repo = TestRepo::new();
+    write(&repo.source().join("file"), &noise(1, 50_000));
+    let mut dry = options(&[repo.source()], "host");
+    dry.dry_run = true;
+    let before = repo.store.counts();
+    let report = repo.backup_with(dry).unwrap().0;
+    let spent = repo.store.counts() - before;
+    assert_eq!(spent.of_action(drumlin::store::Action::Create).calls, 0);
+    assert!(report.snapshot.is_none() && report.stats.bytes_new_raw > 50_000);
+    assert!(snapshots::list(&repo.repository).unwrap().is_empty());
+}
+
+#[test]
+fn an_interrupted_backup_leaves_no_snapshot_and_the_next_continues() {
+    let repo = TestRepo::new();
+    for index in 0..60 {
+        write(&repo.source().join(format!("f{index}")), &noise(index, 400_000));
+    }
+    let monitor = std::sync::Arc::new(drumlin::monitor::Monitor::default());
+    let watcher = monitor.clone();
+    std::thread::spawn(move || {
+        while watcher.bytes_done.load(std::sync::atomic::Ordering::Relaxed) < 8 << 20 {
+            std::thread::yield_now();
+        }
+        watcher.cancel();
+    });
+    let stopped = drumlin::backup::run(&repo.repository, options(&[repo.source()], "host"), &monitor);
+    assert!(matches!(stopped, Err(Error::Repository(drumlin::repo::Error::Cancelled))), "{stopped:?}");
+    assert!(snapshots::list(&repo.repository).unwrap().is_empty());
+    let next = repo.backup("host").snapshot.unwrap();
+    assert!(next.stats.bytes_new_raw < 60 * 400_000 - (4 << 20), "nothing was taken over: {:?}", next.stats);
+}
+
+#[test]
+fn a_store_that_lost_a_snapshot_is_noticed() {
+    let mut repo = TestRepo::new();
+    write(&repo.source().join("file"), b"1");
+    let first = repo.backup("host").snapshot.unwrap();
+    let_time_pass();
+    write(&repo.source().join("file"), b"2");
+    repo.repository.store().remove(&drumlin::repo::names::snapshot_key(&first.id)).unwrap();
+    repo.reopen();
+    let lost = repo.backup_with(options(&[repo.source()], "host"));
+    assert!(matches!(lost, Err(Error::Repository(drumlin::repo::Error::RolledBack { .. }))));
+}
+
+#[test]
+fn a_removed_key_does_not_go_on_working_from_the_cache() {
+    let mut repo = TestRepo::new();
+    write(&repo.source().join("file"), b"1");
+    repo.backup("host");
+    let info = drumlin::format::slot::SlotInfo { label: "second".to_owned(), created: crate::support::now() };
+    let second = drumlin::crypto::slot::Secret::KeyFile(zeroize::Zeroizing::new([9; 32]));
+    drumlin::repo::keys::add(&repo.repository, &info, (&second, drumlin::format::slot::SlotKdf::KeyFile)).unwrap();
+    let first = drumlin::repo::keys::list(&repo.repository).unwrap().into_iter().find(|slot| slot.in_use).unwrap();
+    repo.reopen();
+    repo.repository.store().remove(&drumlin::repo::names::slot_key(&first.id)).unwrap();
+    let_time_pass();
+    write(&repo.source().join("file"), b"2");
+    let refused = repo.backup_with(options(&[repo.source()], "host"));
+    assert!(matches!(refused, Err(Error::Repository(drumlin::repo::Error::WrongSecret { .. }))));
+}
