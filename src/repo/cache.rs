@@ -37,6 +37,13 @@ impl Cache {
         fs::read(self.path(group, name)).ok()
     }
 
+    /// Returns the BLAKE3 hash of a file, or `None` if it cannot be read.
+    pub fn hash_file(&self, group: &str, name: &str) -> Option<ObjectId> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(self.open_file(group, name)?).ok()?;
+        Some(ObjectId(*hasher.finalize().as_bytes()))
+    }
+
     /// Writes a file under a temporary name and renames it, so that readers see all of it or nothing.
     ///
     /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong.

@@ -2,6 +2,7 @@
 //!
 //! The only stratum that knows both stored bytes and the store.
 
+pub mod audit;
 mod cache;
 pub mod error;
 pub mod index;

@@ -185,7 +185,7 @@ impl Repository {
     }
 }
 
-fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
+pub(super) fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
     let object = || names::config_key(number);
     let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
     let config = Config::decode(&plain).map_err(Error::malformed(object()))?;

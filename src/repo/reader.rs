@@ -47,15 +47,19 @@ impl Reader {
 
     /// Makes a reader whose index is what lies in the local cache; the store is not asked.
     pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        let index = Arc::new(IndexSet::open_cached(repository.cache(), repository.keyring())?);
-        Ok(Arc::new(Self {
+        Ok(Self::with_index(repository, IndexSet::open_cached(repository.cache(), repository.keyring())?))
+    }
+
+    /// Makes a reader with this index.
+    pub(super) fn with_index(repository: &Arc<Repository>, index: IndexSet) -> Arc<Self> {
+        Arc::new(Self {
             repository: repository.clone(),
-            index,
+            index: Arc::new(index),
             segments: Mutex::new(ByteLru::new(SEGMENT_CACHE_BYTES)),
             openers: Mutex::new(ByteLru::new(OPENERS_MAX)),
             files: Mutex::new(ByteLru::new(FILES_MAX)),
             decompressors: Mutex::default(),
-        }))
+        })
     }
 
     /// Returns the repository.
@@ -70,11 +74,31 @@ impl Reader {
 
     /// Returns a place of the chunk, or `None` if the index names none.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        self.index.find(id)
+        match self.index.find(id) {
+            Err(error) if error.is_damage() => {
+                // Runs are verified when they are fetched, so a local copy went bad since: copies are hints.
+                self.index.drop_bad_copies(self.repository.cache());
+                self.sync()?;
+                self.index.find(id)
+            }
+            found => found,
+        }
     }
 
     /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
+        match self.try_read_segment(location) {
+            Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
+                // It may be the local copy that is bad: copies are hints, so the store is asked once more.
+                self.repository.cache().remove("meta", &location.pack.name.to_hex());
+                lock(&self.files).remove(&location.pack.name);
+                self.try_read_segment(location)
+            }
+            read => read,
+        }
+    }
+
+    fn try_read_segment(&self, location: &Location) -> Result<Segment> {
         let mut stored = Vec::new();
         self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
         self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
@@ -83,10 +107,16 @@ impl Reader {
     /// Appends bytes of a pack as they are stored; meta packs come from the local copy, which is made when missing.
     pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
         let (start, end) = (u64::from(offset), u64::from(offset) + len as u64);
+        let from_store =
+            |out| Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), start..end, out)?);
         if pack.class == PackClass::Data {
-            return Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), start..end, out)?);
+            return from_store(out);
         }
-        let file = self.meta_file(pack)?;
+        let file = match self.meta_file(pack) {
+            // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
+            Err(Error::WrongContent { .. }) => return from_store(out),
+            other => other?,
+        };
         let at = out.len();
         out.resize(at + len, 0);
         let short =

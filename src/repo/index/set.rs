@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::run::{Location, Run};
 use crate::crypto::keyring::Keyring;
-use crate::format::run::RunRecord;
+use crate::format::run::{RECORDS_PER_BLOCK, RunRecord};
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
@@ -37,6 +37,14 @@ impl IndexSet {
         Ok(set)
     }
 
+    /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
+    pub fn open_these(cache: &Cache, keyring: &Keyring, names: &[ObjectId]) -> Result<Self> {
+        let runs = names.iter().map(|name| Run::open(cache, keyring, *name).map(Arc::new)).collect::<Result<Vec<_>>>()?;
+        let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.clone()).collect();
+        let runs = runs.into_iter().filter(|run| !replaced.contains(&run.name())).collect();
+        Ok(Self { runs: RwLock::new(runs), blocks: Mutex::new(ByteLru::new(BLOCK_CACHE_BYTES)) })
+    }
+
     /// Makes this set equal to the runs in the store: fetches new ones and drops those that are gone or replaced.
     pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
         let listed = store.list(Class::Index, "")?;
@@ -63,6 +71,17 @@ impl IndexSet {
         Ok(())
     }
 
+    /// Forgets runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
+    pub fn drop_bad_copies(&self, cache: &Cache) {
+        let is_good = |run: &Arc<Run>| cache.hash_file("index", &run.name().to_hex()) == Some(run.name());
+        let bad: Vec<_> = self.runs().into_iter().filter(|run| !is_good(run)).collect();
+        for run in &bad {
+            cache.remove("index", &run.name().to_hex());
+            cache.remove("filter", &run.name().to_hex());
+        }
+        self.write_runs().retain(|run| !bad.iter().any(|bad| bad.name() == run.name()));
+    }
+
     /// Adds a run whose bytes are at hand; a copy goes to the cache.
     pub fn add(&self, cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<()> {
         cache.write("index", &name.to_hex(), bytes)?;
@@ -82,16 +101,29 @@ impl IndexSet {
 
     /// Returns a place of the chunk with this id; all 32 bytes are compared.
     pub fn find(&self, id: &ChunkId) -> Result<Option<Location>> {
+        Ok(self.find_numbered(id)?.map(|(_, location)| location))
+    }
+
+    /// Returns how many records all runs have: one more than the largest number of [`Self::find_numbered`].
+    pub fn record_count(&self) -> u64 {
+        self.runs().iter().map(|run| run.toc().record_count).sum()
+    }
+
+    /// Returns a place of the chunk with this id, and the number of its record, which is the same as long as no run comes
+    /// or goes: a set of chunks is a bit for each number.
+    pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<(u64, Location)>> {
+        let mut records_before = 0;
         for run in self.runs.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if !run.may_hold(id) {
-                continue;
-            }
-            for block in run.candidate_blocks(id) {
-                let records = self.block(run, block)?;
-                if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
-                    return Ok(Some(run.location(&records[at])));
+            if run.may_hold(id) {
+                for block in run.candidate_blocks(id) {
+                    let records = self.block(run, block)?;
+                    if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
+                        let number = records_before + (block * RECORDS_PER_BLOCK + at) as u64;
+                        return Ok(Some((number, run.location(&records[at]))));
+                    }
                 }
             }
+            records_before += run.toc().record_count;
         }
         Ok(None)
     }

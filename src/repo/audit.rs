@@ -1,0 +1,277 @@
+//! What the store itself holds, whatever the local copies say: for `check` and `stats`.
+//!
+//! An object that vanishes between listing and reading was removed on purpose by somebody else, and is no fault.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::index::IndexSet;
+use super::open::{Repository, decode_config};
+use super::reader::Reader;
+use super::{names, snapshots};
+use crate::container::name_of;
+use crate::crypto::slot::{open_info, slot_id};
+use crate::format::codec::DecodeError;
+use crate::format::run::{PackClass, PackRef};
+use crate::format::slot::Slot;
+use crate::format::snapshot::Snapshot;
+use crate::id::{ObjectId, SlotId, SnapshotId};
+use crate::store::{Class, Key, Listed};
+
+/// Bytes that are read at once of objects that need not be in memory.
+const PIECE_LEN_BYTES: u64 = 4 << 20;
+/// How often the index is listed again because a run went away under the listing.
+const LISTINGS_MAX: usize = 5;
+
+/// An object that is not what it should be.
+#[derive(Debug)]
+pub struct Fault {
+    /// The object.
+    pub object: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// What was found in one class of objects.
+#[derive(Default)]
+pub struct Findings {
+    /// Objects that were looked at.
+    pub seen: u64,
+    /// Those that are not what they should be.
+    pub faults: Vec<Fault>,
+    /// Names that belong to no object of the class.
+    pub foreign: Vec<String>,
+}
+
+impl Findings {
+    /// Notes the outcome of one object; only failures that are not damage are returned.
+    fn note<T>(&mut self, key: &Key, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.is_damage() => self.faults.push(Fault { object: key.to_string(), error }),
+            Err(error) => return Err(error),
+            Ok(value) => {
+                self.seen += 1;
+                return Ok(Some(value));
+            }
+        }
+        self.seen += 1;
+        Ok(None)
+    }
+}
+
+/// Reads and verifies every config.
+pub fn configs(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Config, "")? {
+        let key = Key::new(Class::Config, object.name);
+        match key.name.parse::<u64>().ok().filter(|number| number.to_string() == key.name) {
+            Some(number) => {
+                let bytes = repository.store().read(&key).map_err(Error::from);
+                let config = bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
+                findings.note(&key, config)?;
+            }
+            None => findings.foreign.push(key.to_string()),
+        }
+    }
+    Ok(findings)
+}
+
+/// Reads every key slot, and verifies all of it that can be verified without its secret.
+pub fn slots(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Keys, "")? {
+        let key = Key::new(Class::Keys, object.name);
+        match SlotId::from_hex(&key.name) {
+            Some(id) => {
+                let slot = check_slot(repository, &key, &id);
+                findings.note(&key, slot)?;
+            }
+            None => findings.foreign.push(key.to_string()),
+        }
+    }
+    Ok(findings)
+}
+
+fn check_slot(repository: &Repository, key: &Key, id: &SlotId) -> Result<()> {
+    let slot = Slot::decode(&repository.store().read(key)?).map_err(Error::malformed(key))?;
+    if slot_id(&slot) != *id || slot.repository != repository.keyring().repository() {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    open_info(repository.keyring(), &slot).map(drop).map_err(Error::malformed(key))
+}
+
+/// Reads and verifies every snapshot: seal, signature and chain.
+///
+/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone.
+pub fn all_snapshots(repository: &Repository) -> Result<(Vec<Snapshot>, Findings)> {
+    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
+    let seen_before = repository.cache().names("snapshots");
+    let mut findings = Findings::default();
+    let mut present = HashSet::new();
+    let mut good = Vec::new();
+    for object in repository.store().list(Class::Snapshots, "")? {
+        let key = Key::new(Class::Snapshots, object.name);
+        let Some(id) = SnapshotId::from_hex(&key.name) else {
+            findings.foreign.push(key.to_string());
+            continue;
+        };
+        present.insert(key.name.clone());
+        good.extend(findings.note(&key, snapshots::load_from_store(repository, &id))?.flatten());
+    }
+    for name in seen_before.into_iter().filter(|name| SnapshotId::from_hex(name).is_some() && !present.contains(name)) {
+        let object = Key::new(Class::Snapshots, name).to_string();
+        let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
+        findings.faults.push(Fault { object, error });
+    }
+    good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
+    check_chains(&good, &mut findings);
+    Ok((good, findings))
+}
+
+/// Every snapshot names the one before it of its host by hash. Two backups of one host at once may name the same one.
+fn check_chains(good: &[Snapshot], findings: &mut Findings) {
+    let hashes: HashMap<[u8; 32], &Snapshot> = good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
+    for snapshot in good {
+        let Some(previous) = snapshot.previous else {
+            continue;
+        };
+        let object = names::snapshot_key(&snapshot.id).to_string();
+        let why = match hashes.get(&previous) {
+            None => "the snapshot before it is missing or damaged",
+            Some(before) if before.host != snapshot.host || before.sequence >= snapshot.sequence => {
+                "the snapshot before it is of another host or later"
+            }
+            Some(_) => continue,
+        };
+        let error = Error::malformed(&object)(DecodeError::new("chain of snapshots", why));
+        findings.faults.push(Fault { object, error });
+    }
+}
+
+/// Reads and verifies every index run in the store, and returns a reader whose index is exactly the good ones.
+///
+/// The local copies that it uses are compared with the store's objects; wrong ones are replaced.
+pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
+    for _ in 0..LISTINGS_MAX {
+        let mut findings = Findings::default();
+        let mut good = Vec::new();
+        let mut vanished = false;
+        for object in repository.store().list(Class::Index, "")? {
+            let key = Key::new(Class::Index, object.name.clone());
+            let Some(name) = names::object_id(&object.name) else {
+                findings.foreign.push(key.to_string());
+                continue;
+            };
+            match check_run(repository, &key, name, object.len_bytes) {
+                Err(error) if error.is_not_found() => vanished = true,
+                outcome => good.extend(findings.note(&key, outcome)?),
+            }
+        }
+        if !vanished {
+            let set = IndexSet::open_these(repository.cache(), repository.keyring(), &good)?;
+            return Ok((Reader::with_index(repository, set), findings));
+        }
+        // A collector merges runs: what replaces the one that went away was not listed yet.
+    }
+    Err(Error::Threads("the index kept changing while it was listed".to_owned()))
+}
+
+fn check_run(repository: &Repository, key: &Key, name: ObjectId, len_bytes: u64) -> Result<ObjectId> {
+    let wrong = || Error::WrongContent { object: key.to_string() };
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = Vec::new();
+    let mut at = 0;
+    while at < len_bytes {
+        piece.clear();
+        let end = len_bytes.min(at + PIECE_LEN_BYTES);
+        repository.store().read_into(key, at..end, &mut piece)?;
+        hasher.update(&piece);
+        at = end;
+    }
+    if ObjectId(*hasher.finalize().as_bytes()) != name {
+        return Err(wrong());
+    }
+    if repository.cache().hash_file("index", &name.to_hex()) != Some(name) {
+        let bytes = repository.store().read(key)?;
+        if name_of(&bytes) != name {
+            return Err(wrong());
+        }
+        repository.cache().write("index", &name.to_hex(), &bytes)?;
+        repository.cache().remove("filter", &name.to_hex());
+    }
+    IndexSet::open_these(repository.cache(), repository.keyring(), &[name]).map(|_| name)
+}
+
+/// The packs of one class in the store.
+#[derive(Default)]
+pub struct PackListing {
+    /// Length in bytes of each.
+    pub len_bytes: HashMap<ObjectId, u64>,
+    /// Names that belong to no pack.
+    pub foreign: Vec<String>,
+}
+
+/// Lists the packs of a class.
+pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
+    let mut listing = PackListing::default();
+    for Listed { name, len_bytes } in repository.store().list(names::store_class(class), "")? {
+        match names::object_id(&name).filter(|id| names::pack_key(class, id).name == name) {
+            Some(id) => {
+                listing.len_bytes.insert(id, len_bytes);
+            }
+            None => listing.foreign.push(Key::new(names::store_class(class), name).to_string()),
+        }
+    }
+    Ok(listing)
+}
+
+/// Returns those of `packs` that a run names which is listed now; the others were removed on purpose, index first.
+pub fn still_named(reader: &Reader, packs: Vec<PackRef>) -> Result<Vec<PackRef>> {
+    if packs.is_empty() {
+        return Ok(packs);
+    }
+    let listed = reader.repository().store().list(Class::Index, "")?;
+    let listed: HashSet<ObjectId> = listed.iter().filter_map(|object| names::object_id(&object.name)).collect();
+    let runs = reader.index().runs();
+    let live = runs.iter().filter(|run| listed.contains(&run.name()));
+    let named: HashSet<ObjectId> = live.flat_map(|run| &run.toc().packs).map(|pack| pack.name).collect();
+    Ok(packs.into_iter().filter(|pack| named.contains(&pack.name)).collect())
+}
+
+/// Replaces `out` by a pack's bytes in the store, be they right or wrong.
+pub fn read_pack(repository: &Repository, class: PackClass, name: &ObjectId, len: u64, out: &mut Vec<u8>) -> Result<()> {
+    out.clear();
+    Ok(repository.store().read_into(&names::pack_key(class, name), 0..len, out)?)
+}
+
+/// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot fail by a bad copy.
+pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) -> Result<()> {
+    let name = pack.name.to_hex();
+    if repository.cache().read("meta", &name).is_some_and(|copy| copy == bytes) {
+        return Ok(());
+    }
+    repository.cache().write("meta", &name, bytes)
+}
+
+/// Objects and bytes of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The class's folder.
+    pub folder: &'static str,
+    /// Objects in it.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Lists what every class takes in the store.
+pub fn usage(repository: &Repository) -> Result<Vec<Usage>> {
+    let of_class = |class: &Class| -> Result<Usage> {
+        let listed = repository.store().list(*class, "")?;
+        let bytes = listed.iter().map(|object| object.len_bytes).sum();
+        Ok(Usage { folder: class.folder(), objects: listed.len() as u64, bytes })
+    };
+    Class::ALL.iter().map(of_class).collect()
+}
