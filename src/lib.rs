@@ -8,6 +8,7 @@ pub mod container;
 pub mod crypto;
 pub mod format;
 pub mod id;
+pub mod maintain;
 pub mod monitor;
 pub mod os;
 pub mod repo;

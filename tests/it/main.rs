@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod backup;
+mod check;
 mod conformance;
 mod cost;
+mod fixture;
 mod support;
 mod tidy;
 mod vectors;

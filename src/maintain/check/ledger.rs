@@ -1,0 +1,70 @@
+//! Which data packs were verified whole, and when: so that repeated samples cover everything in time.
+//!
+//! Local state: losing it costs reading packs again that need not have been. Only sound packs are noted.
+
+use std::collections::HashMap;
+
+use super::report::Coverage;
+use crate::format::entry::Timestamp;
+use crate::id::ObjectId;
+use crate::repo::{Repository, Result, state};
+
+const NAME: &str = "check ledger";
+const RECORD_LEN_BYTES: usize = 40;
+
+/// When each pack was last verified, in seconds since 1970.
+#[derive(Default)]
+pub struct Ledger(HashMap<ObjectId, i64>);
+
+impl Ledger {
+    /// Loads what this machine noted; nothing if there is nothing that can be trusted.
+    pub fn load(repository: &Repository) -> Self {
+        let bytes = state::load(repository, NAME).unwrap_or_default();
+        let parse = |record: &[u8]| {
+            let (id, seconds) = record.split_at(32);
+            let seconds = i64::from_le_bytes(seconds.try_into().expect("8 bytes"));
+            (ObjectId(id.try_into().expect("32 bytes")), seconds)
+        };
+        Self(bytes.chunks_exact(RECORD_LEN_BYTES).map(parse).collect())
+    }
+
+    /// Notes a pack as verified now.
+    pub fn note(&mut self, pack: ObjectId, now: Timestamp) {
+        self.0.insert(pack, now.seconds);
+    }
+
+    /// Forgets a pack, so that it is read again.
+    pub fn forget(&mut self, pack: &ObjectId) {
+        self.0.remove(pack);
+    }
+
+    /// Returns when a pack was verified.
+    pub fn verified(&self, pack: &ObjectId) -> Option<i64> {
+        self.0.get(pack).copied()
+    }
+
+    /// Saves what concerns the packs that are there.
+    pub fn save(&mut self, repository: &Repository, packs: &HashMap<ObjectId, u64>) -> Result<()> {
+        self.0.retain(|pack, _| packs.contains_key(pack));
+        let mut records: Vec<_> = self.0.iter().collect();
+        records.sort();
+        let mut bytes = Vec::with_capacity(records.len() * RECORD_LEN_BYTES);
+        for (pack, seconds) in records {
+            bytes.extend_from_slice(&pack.0);
+            bytes.extend_from_slice(&seconds.to_le_bytes());
+        }
+        state::save(repository, NAME, &bytes)
+    }
+
+    /// Returns how much of these packs was ever verified.
+    pub fn coverage(&self, packs: &HashMap<ObjectId, u64>) -> Coverage {
+        let covered = packs.iter().filter(|(pack, _)| self.0.contains_key(pack));
+        // An `Option` that is missing makes the minimum missing: one pack that was never verified.
+        let oldest = packs.keys().map(|pack| self.0.get(pack)).min().flatten();
+        Coverage {
+            bytes_ever: covered.map(|(_, len)| len).sum(),
+            bytes: packs.values().sum(),
+            oldest: oldest.map(|seconds| Timestamp { seconds: *seconds, nanos: 0 }),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One pack, byte by byte: sound or not, and if not, what is lost.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::report::in_words;
+use crate::compress::SegmentDecompressor;
+use crate::container::{ContainerError, Opener, Segment};
+use crate::crypto::keyring::Keyring;
+use crate::format::codec::DecodeError;
+use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentRecord};
+use crate::format::run::{PackRef, RunRecord};
+use crate::id::ChunkId;
+use crate::repo::names;
+
+/// Damaged segments of one pack that are told in words.
+const SEGMENTS_TOLD_MAX: usize = 16;
+
+/// What the index says of a pack, to be compared with the pack itself.
+pub struct Expected {
+    /// The pack; only class and name count if no index run names it.
+    pub pack: PackRef,
+    /// Its length in the store's listing, in bytes.
+    pub listed_len: u64,
+    /// The index records of one run that place chunks in it; `None` if no run names the pack.
+    pub records: Option<Vec<RunRecord>>,
+}
+
+/// What is wrong with a pack.
+#[derive(Default)]
+pub struct Diagnosis {
+    /// Each damaged structure, in words.
+    pub faults: Vec<String>,
+    /// Chunks that cannot be had from it.
+    pub lost: Vec<ChunkId>,
+    /// Whether that is every chunk that the index places in it.
+    pub all_lost: bool,
+}
+
+/// Verifies packs of one repository; keeps decompressors and buffers between packs.
+pub struct PackVerifier<'a> {
+    keyring: &'a Keyring,
+    scratch: Mutex<Vec<(SegmentDecompressor, Vec<u8>)>>,
+}
+
+impl<'a> PackVerifier<'a> {
+    /// Makes a verifier.
+    pub fn new(keyring: &'a Keyring) -> Self {
+        Self { keyring, scratch: Mutex::default() }
+    }
+
+    /// Opens everything in a pack whose bytes have the right hash: header, table, each segment, each chunk's id.
+    ///
+    /// Overwrites `bytes`. Returns the table; the caller compares it with the index. Uses all threads of the current pool.
+    pub fn open_all(&self, expected: &Expected, bytes: &mut [u8]) -> Result<PackToc, ContainerError> {
+        let opener = self.header_opener(expected, bytes)?;
+        let toc = opener.pack_toc(bytes)?;
+        let mut segments = Vec::with_capacity(toc.segments.len());
+        let mut offset = HEADER_LEN_BYTES as u64;
+        let mut rest = &mut bytes[HEADER_LEN_BYTES..];
+        for segment in &toc.segments {
+            let (stored, behind) = rest.split_at_mut(segment.stored_len as usize);
+            segments.push((offset, stored, segment));
+            offset += u64::from(segment.stored_len);
+            rest = behind;
+        }
+        segments.into_par_iter().try_for_each(|(offset, stored, segment)| self.open_one(&opener, offset, stored, segment))?;
+        Ok(toc)
+    }
+
+    fn header_opener(&self, expected: &Expected, bytes: &[u8]) -> Result<Opener, ContainerError> {
+        let kind = names::container_kind(expected.pack.class);
+        let opener = Opener::from_header(self.keyring, kind, bytes)?;
+        if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
+            return Err(DecodeError::new("container header", "another salt than the index says").into());
+        }
+        Ok(opener)
+    }
+
+    fn open_one(&self, opener: &Opener, offset: u64, stored: &mut [u8], expected: &SegmentRecord) -> Result<(), ContainerError> {
+        let refuse = |why| Err(DecodeError::new("segment", why).into());
+        let (mut decompressor, mut raw) = self.scratch().pop().unwrap_or_default();
+        let frame = opener.segment(offset, stored, &mut decompressor, &mut raw)?;
+        let same_shape = frame.stored_len() == stored.len() && frame.chunk_count as usize == expected.chunks.len();
+        let segment = Segment::parse(raw)?;
+        let same_chunks = segment.chunks().len() == expected.chunks.len()
+            && segment.chunks().zip(&expected.chunks).all(|((kind, bytes), wanted)| {
+                let len = bytes.len() as u64;
+                kind == wanted.kind && len == u64::from(wanted.len) && self.keyring.chunk_id(kind, bytes) == wanted.id
+            });
+        self.scratch().push((decompressor, segment.into_buffer()));
+        match (same_shape, same_chunks) {
+            (false, _) => refuse("its frame does not fit the table of contents"),
+            (_, false) => refuse("its chunks are not those of the table of contents"),
+            _ => Ok(()),
+        }
+    }
+
+    fn scratch(&self) -> std::sync::MutexGuard<'_, Vec<(SegmentDecompressor, Vec<u8>)>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be had through the index.
+    pub fn diagnose(&self, expected: &Expected, bytes: &[u8]) -> Diagnosis {
+        let mut diagnosis = Diagnosis::default();
+        let records = expected.records.as_deref().unwrap_or_default();
+        let table = self.header_opener(expected, bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
+        let kind = names::container_kind(expected.pack.class);
+        let by_salt = expected.records.is_some().then(|| Opener::from_salt(self.keyring, kind, &expected.pack.salt));
+        let Some(opener) = by_salt.or(table) else {
+            return diagnosis;
+        };
+        let toc = opener.pack_toc(bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
+        let mut damaged_segments = 0;
+        for (offset, (stored_len, records)) in segments_of(toc.as_ref(), records) {
+            let opened = bytes.get(offset as usize..offset as usize + stored_len as usize).ok_or(ContainerError::Short);
+            let opened = opened.and_then(|stored| self.open_alone(&opener, offset, stored));
+            let lost: Vec<ChunkId> = match &opened {
+                Ok(segment) => records.iter().filter(|r| !self.holds(segment, r)).map(|r| r.id).collect(),
+                Err(_) => records.iter().map(|record| record.id).collect(),
+            };
+            if let Err(error) = opened {
+                damaged_segments += 1;
+                if damaged_segments <= SEGMENTS_TOLD_MAX {
+                    let words = in_words(&error);
+                    diagnosis.faults.push(format!("segment at byte {offset}: {words}; {} chunks are lost", lost.len()));
+                }
+            } else if !lost.is_empty() {
+                diagnosis.faults.push(format!("segment at byte {offset}: it lacks {} chunks of the index", lost.len()));
+            }
+            diagnosis.lost.extend(lost);
+        }
+        if damaged_segments > SEGMENTS_TOLD_MAX {
+            diagnosis.faults.push(format!("{} more segments are damaged", damaged_segments - SEGMENTS_TOLD_MAX));
+        }
+        diagnosis.all_lost = !records.is_empty() && diagnosis.lost.len() == records.len();
+        diagnosis
+    }
+
+    fn open_alone(&self, opener: &Opener, offset: u64, stored: &[u8]) -> Result<Segment, ContainerError> {
+        let mut raw = Vec::new();
+        opener.segment(offset, &mut stored.to_vec(), &mut SegmentDecompressor::default(), &mut raw)?;
+        Ok(Segment::parse(raw)?)
+    }
+
+    fn holds(&self, segment: &Segment, record: &RunRecord) -> bool {
+        let chunk = segment.chunk(usize::from(record.chunk));
+        chunk.is_some_and(|(kind, bytes)| self.keyring.chunk_id(kind, bytes) == record.id)
+    }
+}
+
+/// Returns where a pack's segments start, how long they are, and which index records lie in each.
+///
+/// The table tells all segments; the records tell those that matter where the table is damaged.
+fn segments_of<'r>(toc: Option<&PackToc>, records: &'r [RunRecord]) -> BTreeMap<u64, (u32, Vec<&'r RunRecord>)> {
+    let mut segments = BTreeMap::new();
+    let mut offset = HEADER_LEN_BYTES as u64;
+    for segment in toc.iter().flat_map(|toc| &toc.segments) {
+        segments.insert(offset, (segment.stored_len, Vec::new()));
+        offset += u64::from(segment.stored_len);
+    }
+    for record in records {
+        let place = segments.entry(u64::from(record.offset)).or_insert((record.stored_len, Vec::new()));
+        place.1.push(record);
+    }
+    segments
+}
+
+/// Compares a pack's table with the index records that place chunks in it.
+///
+/// Returns how many records are wrong, and the chunks of the table that none of them names: these must stand elsewhere
+/// in the index (two packs may hold one chunk, and the index names one of them).
+pub fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<ChunkId>) {
+    let mut placed = BTreeMap::new();
+    for record in records {
+        placed.insert((record.offset, record.chunk), record);
+    }
+    let mut unnamed = Vec::new();
+    let mut right = 0;
+    let mut offset = HEADER_LEN_BYTES as u32;
+    for segment in &toc.segments {
+        for (at, ChunkRecord { id, .. }) in (0u16..).zip(&segment.chunks) {
+            match placed.get(&(offset, at)) {
+                Some(record) if record.id == *id && record.stored_len == segment.stored_len => right += 1,
+                _ => unnamed.push(*id),
+            }
+        }
+        offset += segment.stored_len;
+    }
+    (records.len() - right, unnamed)
+}

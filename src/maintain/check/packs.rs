@@ -1,0 +1,226 @@
+//! Reading and verifying packs: two threads read and hash, all threads open what they read.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::damage::Damage;
+use super::jobs::{Jobs, Wanted};
+use super::ledger::Ledger;
+use super::pack::{Expected, PackVerifier, compare_with_index};
+use super::report::{CheckReport, in_words};
+use crate::container::name_of;
+use crate::format::entry::Timestamp;
+use crate::format::run::PackClass;
+use crate::id::ObjectId;
+use crate::monitor::Monitor;
+use crate::repo::{Error, Reader, Repository, Result, audit, names};
+
+/// Threads that read packs and hash them.
+const LOADERS: usize = 2;
+/// Packs in memory at once, 32 MiB each: one that is being opened, and one for each loader.
+const BUFFERS: usize = LOADERS + 1;
+
+/// What verifying needs and what it finds.
+pub struct PackStage<'a> {
+    /// The reader whose index was read from the store.
+    pub reader: &'a Arc<Reader>,
+    /// Where problems go.
+    pub report: &'a mut CheckReport,
+    /// Where lost chunks go.
+    pub damage: &'a mut Damage,
+    /// Where sound packs are noted.
+    pub ledger: &'a mut Ledger,
+    /// The time now.
+    pub now: Timestamp,
+    /// Threads that open segments.
+    pub pool: &'a rayon::ThreadPool,
+    /// Progress and the wish to stop.
+    pub monitor: &'a Monitor,
+}
+
+/// What a loader did with a buffer.
+struct Loaded {
+    bytes: Vec<u8>,
+    /// The pack that was read; an error means that the index could not be.
+    job: Result<Expected>,
+    /// Whether the bytes have the hash that is the pack's name, or why they could not be read.
+    intact: Result<bool>,
+}
+
+type Source<'a> = Mutex<Box<dyn Iterator<Item = Result<Expected>> + Send + 'a>>;
+
+impl PackStage<'_> {
+    /// Verifies the wanted packs of the index and then `unindexed` packs, which no run names.
+    pub fn run(&mut self, wanted: Wanted<'_>, unindexed: Vec<Expected>) -> Result<()> {
+        let jobs = Jobs::new(self.reader.index().runs(), wanted);
+        let source: Source<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
+        let reader = self.reader.clone();
+        let repository = reader.repository();
+        let verifier = PackVerifier::new(repository.keyring());
+        let (empty, buffers) = bounded(BUFFERS);
+        (0..BUFFERS).for_each(|_| empty.send(Vec::new()).expect("there is room for all of them"));
+        thread::scope(|scope| {
+            let (done, loaded) = bounded(BUFFERS);
+            for _ in 0..LOADERS {
+                let (done, buffers, source) = (done.clone(), buffers.clone(), &source);
+                scope.spawn(move || load(repository, source, &buffers, &done));
+            }
+            drop(done);
+            // Owned here, so that leaving early closes both channels and the loaders end.
+            let (empty, loaded): (Sender<Vec<u8>>, Receiver<Loaded>) = (empty, loaded);
+            let mut seen = HashSet::new();
+            for Loaded { mut bytes, job, intact } in &loaded {
+                if self.monitor.is_cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                match job {
+                    Err(error) if error.is_damage() => self.report.problem("index", in_words(&error)),
+                    Err(error) => return Err(error),
+                    Ok(job) => {
+                        self.count(&job, seen.insert(job.pack.name));
+                        self.finish(&verifier, &job, (&mut bytes, intact))?;
+                    }
+                }
+                // The loaders are gone when there is nothing more to read.
+                let _ = empty.send(bytes);
+            }
+            Ok(())
+        })
+    }
+
+    fn count(&mut self, job: &Expected, is_first: bool) {
+        self.monitor.working_on(names::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
+        self.monitor.bytes_done.fetch_add(job.listed_len, Ordering::Relaxed);
+        if is_first {
+            self.report.counts.packs_verified += 1;
+            self.report.counts.bytes_verified += job.listed_len;
+        }
+    }
+
+    /// Verifies one pack that was read.
+    fn finish(
+        &mut self,
+        verifier: &PackVerifier<'_>,
+        job: &Expected,
+        (bytes, intact): (&mut Vec<u8>, Result<bool>),
+    ) -> Result<()> {
+        let intact = match intact {
+            // It was removed since the listing: whoever did it has removed it from the index before.
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_damage() => false,
+            other => other?,
+        };
+        if intact && job.pack.class == PackClass::Meta && job.records.is_some() {
+            audit::refresh_meta_copy(self.reader.repository(), &job.pack, bytes)?;
+        }
+        let opened = if intact { self.pool.install(|| verifier.open_all(job, bytes)).map_err(Some) } else { Err(None) };
+        match opened {
+            Ok(toc) => {
+                if self.compare(job, &toc)? && job.pack.class == PackClass::Data {
+                    self.ledger.note(job.pack.name, self.now);
+                }
+            }
+            Err(cause) => {
+                if intact {
+                    // Opening has overwritten the bytes.
+                    self.read_again(job, bytes)?;
+                }
+                let otherwise = cause.map_or("its bytes do not have the hash that is its name".to_owned(), |e| in_words(&e));
+                self.note_damage(verifier, job, bytes, otherwise);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_again(&self, job: &Expected, bytes: &mut Vec<u8>) -> Result<()> {
+        let (class, name) = (job.pack.class, &job.pack.name);
+        audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes)
+    }
+
+    fn note_damage(&mut self, verifier: &PackVerifier<'_>, job: &Expected, bytes: &[u8], otherwise: String) {
+        let object = names::pack_key(job.pack.class, &job.pack.name).to_string();
+        self.ledger.forget(&job.pack.name);
+        let diagnosis = verifier.diagnose(job, bytes);
+        if diagnosis.faults.is_empty() {
+            self.report.problem(&*object, otherwise);
+        }
+        diagnosis.faults.into_iter().for_each(|fault| self.report.problem(&*object, fault));
+        if diagnosis.all_lost {
+            self.damage.cut(job.pack.name, 0);
+        } else {
+            diagnosis.lost.into_iter().for_each(|chunk| self.damage.lose(chunk));
+        }
+    }
+
+    /// Compares a sound pack with the index; returns whether they agree.
+    fn compare(&mut self, job: &Expected, toc: &crate::format::container::PackToc) -> Result<bool> {
+        let Some(records) = &job.records else {
+            return Ok(true);
+        };
+        let object = names::pack_key(job.pack.class, &job.pack.name).to_string();
+        let (wrong, unnamed) = compare_with_index(toc, records);
+        let mut agrees = true;
+        if wrong > 0 {
+            self.report.problem(&*object, format!("the index places {wrong} chunks in it that are not there"));
+            agrees = false;
+        }
+        let mut missing = 0;
+        for id in unnamed {
+            missing += usize::from(self.reader.locate(&id)?.is_none());
+        }
+        if missing > 0 {
+            self.report.problem(&*object, format!("the index does not name {missing} of its chunks"));
+            agrees = false;
+        }
+        if !agrees {
+            let toc_ids: HashSet<_> = toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
+            records.iter().filter(|record| !toc_ids.contains(&record.id)).for_each(|record| self.damage.lose(record.id));
+        }
+        Ok(agrees)
+    }
+}
+
+/// A loader: takes jobs until there are none, or nobody wants them any more.
+fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>>, done: &Sender<Loaded>) {
+    while let Ok(mut bytes) = buffers.recv() {
+        let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some(job) = next else {
+            return;
+        };
+        let read = |job: &Expected| {
+            let (class, name) = (job.pack.class, &job.pack.name);
+            audit::read_pack(repository, class, name, job.listed_len, &mut bytes)?;
+            Ok(name_of(&bytes) == *name && is_expected_len(job))
+        };
+        let intact = job.as_ref().map_or(Ok(false), read);
+        if done.send(Loaded { bytes, job, intact }).is_err() {
+            return;
+        }
+    }
+}
+
+fn is_expected_len(job: &Expected) -> bool {
+    job.records.is_none() || job.listed_len == u64::from(job.pack.len)
+}
+
+/// Returns the names of the packs to sample: those first that were verified longest ago, or never.
+pub fn choose_sample(ledger: &Ledger, packs: impl Iterator<Item = (ObjectId, u64)>, permille: u16) -> HashSet<ObjectId> {
+    let mut packs: Vec<_> = packs.map(|(name, len)| (ledger.verified(&name), name, len)).collect();
+    packs.sort_unstable();
+    let total: u64 = packs.iter().map(|(_, _, len)| len).sum();
+    let enough = u64::try_from(u128::from(total) * u128::from(permille) / 1000).unwrap_or(total);
+    let mut sum = 0;
+    let mut chosen = HashSet::new();
+    for (_, name, len) in packs {
+        if sum >= enough && !chosen.is_empty() {
+            break;
+        }
+        sum += len;
+        chosen.insert(name);
+    }
+    chosen
+}

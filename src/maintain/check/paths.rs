@@ -1,0 +1,197 @@
+//! Naming the paths that damage affects, in every snapshot.
+//!
+//! Memory is bounded by the depth of the trees: what is clean is one bit per record of the index, and a subtree that was
+//! found clean in one snapshot is not looked at again in the next.
+
+use super::damage::Damage;
+use super::report::{AffectedPath, CheckReport};
+use crate::format::entry::{Content, Ref};
+use crate::format::node::{ListNode, TreeNode};
+use crate::format::snapshot::Snapshot;
+use crate::id::{ChunkId, SnapshotId};
+use crate::maintain::reach::Marks;
+use crate::monitor::Monitor;
+use crate::repo::{Error, Result, Trees};
+
+/// Names every file and folder of these snapshots that is not whole any more.
+pub fn name_affected(
+    trees: &Trees,
+    snapshots: &[Snapshot],
+    damage: &Damage,
+    report: &mut CheckReport,
+    monitor: &Monitor,
+) -> Result<()> {
+    let clean = Marks::new(trees.reader().index().record_count());
+    for snapshot in snapshots {
+        let mut naming =
+            Naming { trees, damage, clean: &clean, report, snapshot: snapshot.id, open: Vec::new(), path: Vec::new() };
+        naming.enter(&snapshot.root, 0)?;
+        while !naming.open.is_empty() {
+            if monitor.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            naming.step()?;
+        }
+    }
+    Ok(())
+}
+
+/// What is left to look at in a node.
+enum Item {
+    Node(ChunkId),
+    Folder(Vec<u8>, ChunkId),
+    File(Vec<u8>, Content),
+}
+
+/// A node whose items are being looked at.
+struct Open {
+    number: u64,
+    items: std::vec::IntoIter<Item>,
+    /// Bytes of the folder's path.
+    path_len: usize,
+    is_clean: bool,
+}
+
+struct Naming<'a> {
+    trees: &'a Trees,
+    damage: &'a Damage,
+    clean: &'a Marks,
+    report: &'a mut CheckReport,
+    snapshot: SnapshotId,
+    open: Vec<Open>,
+    path: Vec<u8>,
+}
+
+impl Naming<'_> {
+    fn step(&mut self) -> Result<()> {
+        let Some(top) = self.open.last_mut() else {
+            return Ok(());
+        };
+        self.path.truncate(top.path_len);
+        let path_len = top.path_len;
+        match top.items.next() {
+            None => {
+                let (number, is_clean) = (top.number, top.is_clean);
+                self.open.pop();
+                if is_clean {
+                    self.clean.set(number);
+                } else {
+                    self.taint();
+                }
+                Ok(())
+            }
+            Some(Item::Node(id)) => self.enter(&id, path_len),
+            Some(Item::Folder(name, id)) => {
+                self.push_name(&name);
+                self.enter(&id, self.path.len())
+            }
+            Some(Item::File(name, content)) => {
+                self.push_name(&name);
+                if !self.is_whole(&content)? {
+                    self.affected(false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn push_name(&mut self, name: &[u8]) {
+        self.path.push(b'/');
+        self.path.extend_from_slice(name);
+    }
+
+    /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the node is lost.
+    fn enter(&mut self, id: &ChunkId, path_len: usize) -> Result<()> {
+        let found = self.trees.reader().index().find_numbered(id)?;
+        let Some((number, _)) = found.filter(|(_, location)| !self.damage.is_lost(id, location)) else {
+            self.affected(true);
+            return Ok(());
+        };
+        if self.clean.is_set(number) {
+            return Ok(());
+        }
+        match self.trees.node(id) {
+            Ok(node) => {
+                let items = items_of(node).into_iter();
+                self.open.push(Open { number, items, path_len, is_clean: true });
+            }
+            Err(error) if error.is_damage() => self.affected(true),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Returns whether all chunks of a file can be had.
+    fn is_whole(&self, content: &Content) -> Result<bool> {
+        match content {
+            Content::Refs(refs) => self.are_whole(refs),
+            Content::List(id) => self.is_whole_list(id),
+            _ => Ok(true),
+        }
+    }
+
+    fn is_whole_list(&self, id: &ChunkId) -> Result<bool> {
+        let mut pending = vec![*id];
+        let mut sound = Vec::new();
+        while let Some(id) = pending.pop() {
+            let found = self.trees.reader().index().find_numbered(&id)?;
+            let Some((number, _)) = found.filter(|(_, location)| !self.damage.is_lost(&id, location)) else {
+                return Ok(false);
+            };
+            if self.clean.is_set(number) {
+                continue;
+            }
+            match self.trees.list_node(&id) {
+                Ok(ListNode::Inner { children, .. }) => pending.extend(children.iter().map(|child| child.id)),
+                Ok(ListNode::Leaf { refs }) if !self.are_whole(&refs)? => return Ok(false),
+                Ok(ListNode::Leaf { .. }) => {}
+                Err(error) if error.is_damage() => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            sound.push(number);
+        }
+        for number in sound {
+            self.clean.set(number);
+        }
+        Ok(true)
+    }
+
+    fn are_whole(&self, refs: &[Ref]) -> Result<bool> {
+        for piece in refs {
+            if let Ref::Data { id, .. } = piece {
+                let location = self.trees.reader().locate(id)?;
+                if location.is_none_or(|location| self.damage.is_lost(id, &location)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn affected(&mut self, is_folder: bool) {
+        let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
+        self.report.affected.push(AffectedPath { snapshot: self.snapshot, path, is_folder });
+        self.taint();
+    }
+
+    /// What holds something damaged is looked at again in the next snapshot, to name its paths there too.
+    fn taint(&mut self) {
+        if let Some(top) = self.open.last_mut() {
+            top.is_clean = false;
+        }
+    }
+}
+
+fn items_of(node: TreeNode) -> Vec<Item> {
+    match node {
+        TreeNode::Inner { children, .. } => children.into_iter().map(|child| Item::Node(child.id)).collect(),
+        TreeNode::Leaf { entries, .. } => {
+            let item = |entry: crate::format::entry::Entry| match entry.content {
+                Content::Tree(id) => Some(Item::Folder(entry.name, id)),
+                content @ (Content::Refs(_) | Content::List(_)) => Some(Item::File(entry.name, content)),
+                Content::Inline(_) | Content::None => None,
+            };
+            entries.into_iter().filter_map(item).collect()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a check found.
+
+use std::error::Error;
+
+use super::level::Level;
+use crate::format::entry::Timestamp;
+use crate::id::SnapshotId;
+
+/// Problems and affected paths that are kept in words; the rest are only counted.
+pub const KEPT_MAX: usize = 50_000;
+
+/// Something stored that is damaged or missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckProblem {
+    /// The object, or the chunk.
+    pub object: String,
+    /// Which structure it is and what is wrong with it.
+    pub message: String,
+}
+
+/// A path of a snapshot that cannot be restored, or not wholly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedPath {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Raw bytes of the path; `/` for everything.
+    pub path: Vec<u8>,
+    /// Whether it is a folder of which some entries (or all) are lost with all that is below them.
+    pub is_folder: bool,
+}
+
+/// A list that stops growing at [`KEPT_MAX`] but goes on counting.
+#[derive(Clone, Debug)]
+pub struct Kept<T> {
+    /// The first of them.
+    pub items: Vec<T>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), count: 0 }
+    }
+}
+
+impl<T> Kept<T> {
+    /// Adds one.
+    pub fn push(&mut self, item: T) {
+        self.count += 1;
+        if self.items.len() < KEPT_MAX {
+            self.items.push(item);
+        }
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckCounts {
+    /// Configs and key slots.
+    pub configs_and_keys: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Index runs.
+    pub index_runs: u64,
+    /// Chunks that the index names.
+    pub chunks_indexed: u64,
+    /// Packs that the index names.
+    pub packs: u64,
+    /// Their bytes.
+    pub pack_bytes: u64,
+    /// Packs that were read and verified whole.
+    pub packs_verified: u64,
+    /// Their bytes.
+    pub bytes_verified: u64,
+    /// Tree and list nodes that were read from the snapshots' trees.
+    pub nodes: u64,
+    /// Chunks of file content that the snapshots refer to.
+    pub chunks_referenced: u64,
+    /// Packs that no index run names: a backup is running, or one was interrupted.
+    pub packs_unindexed: u64,
+}
+
+/// What earlier checks and this one have verified of the data packs that are there now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Bytes of packs that were ever verified whole.
+    pub bytes_ever: u64,
+    /// Bytes of all packs.
+    pub bytes: u64,
+    /// When the pack was verified whose verification is oldest; `None` while any was never verified.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The outcome of a check.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// How thorough it was.
+    pub level: Level,
+    /// What was looked at.
+    pub counts: CheckCounts,
+    /// What is damaged or missing. The repository is sound (as far as was looked) if this is empty.
+    pub problems: Kept<CheckProblem>,
+    /// Paths that are lost, or not whole, because of that.
+    pub affected: Kept<AffectedPath>,
+    /// Things worth knowing that are no damage.
+    pub notices: Vec<String>,
+    /// What has been verified over time, by this machine.
+    pub coverage: Coverage,
+}
+
+impl CheckReport {
+    pub(super) fn new(level: Level) -> Self {
+        Self {
+            level,
+            counts: CheckCounts::default(),
+            problems: Kept::default(),
+            affected: Kept::default(),
+            notices: Vec::new(),
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// Returns whether nothing is damaged or missing.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.affected.is_empty()
+    }
+
+    pub(super) fn problem(&mut self, object: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(CheckProblem { object: object.into(), message: message.into() });
+    }
+}
+
+/// Returns an error with its causes in one line.
+pub(super) fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.ends_with(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}

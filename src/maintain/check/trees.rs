@@ -1,0 +1,100 @@
+//! Reading all trees of all snapshots: each node once, each reference looked up in the index.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::damage::Damage;
+use super::report::{CheckReport, in_words};
+use crate::format::container::ChunkKind;
+use crate::format::run::PackClass;
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::maintain::reach::{Visitor, visit_reachable};
+use crate::monitor::Monitor;
+use crate::repo::{Error, Location, Result, Trees};
+
+/// Missing chunks that are told one by one; the rest are only counted, and their paths are named all the same.
+const MISSING_TOLD_MAX: usize = 10_000;
+
+/// Reads everything that the snapshots reach, but no file content.
+pub fn verify(
+    trees: &Trees,
+    snapshots: &[Snapshot],
+    (report, damage): (&mut CheckReport, &mut Damage),
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
+    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let found = Found { damage, nodes: AtomicU64::new(0), chunks: AtomicU64::new(0), faults: Mutex::default() };
+    visit_reachable(trees, &roots, &found, pool, monitor)?;
+    report.counts.nodes = found.nodes.into_inner();
+    report.counts.chunks_referenced = found.chunks.into_inner();
+    let faults = found.faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (id, message) in faults.nodes {
+        report.problem(format!("chunk {}", id.short()), message);
+        damage.lose(id);
+    }
+    for (kind, id) in &faults.missing {
+        report.problem(format!("chunk {}", id.short()), format!("the index does not name this {}", name_of(*kind)));
+    }
+    if faults.missing_untold > 0 {
+        report.problem("index", format!("it does not name {} more references to chunks", faults.missing_untold));
+    }
+    Ok(())
+}
+
+fn name_of(kind: ChunkKind) -> &'static str {
+    match kind {
+        ChunkKind::Data => "piece of a file",
+        ChunkKind::Tree => "tree node",
+        ChunkKind::List => "list node",
+    }
+}
+
+#[derive(Default)]
+struct Faults {
+    nodes: Vec<(ChunkId, String)>,
+    missing: HashSet<(ChunkKind, ChunkId)>,
+    missing_untold: u64,
+}
+
+struct Found<'a> {
+    damage: &'a Damage,
+    nodes: AtomicU64,
+    chunks: AtomicU64,
+    faults: Mutex<Faults>,
+}
+
+impl Found<'_> {
+    fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visitor for Found<'_> {
+    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, location: &Location) -> bool {
+        let expected = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
+        if location.pack.class != expected {
+            self.faults().nodes.push((*id, format!("the index places this {} in a pack of the other class", name_of(kind))));
+            return false;
+        }
+        let counter = if kind == ChunkKind::Data { &self.chunks } else { &self.nodes };
+        counter.fetch_add(1, Ordering::Relaxed);
+        // What is lost is told with its pack.
+        !self.damage.is_lost(id, location)
+    }
+
+    fn missing(&self, kind: ChunkKind, id: &ChunkId) {
+        let mut faults = self.faults();
+        if faults.missing.len() < MISSING_TOLD_MAX {
+            faults.missing.insert((kind, *id));
+        } else if !faults.missing.contains(&(kind, *id)) {
+            faults.missing_untold += 1;
+        }
+    }
+
+    fn fault(&self, _kind: ChunkKind, id: &ChunkId, error: Error) {
+        self.faults().nodes.push((*id, in_words(&error)));
+    }
+}

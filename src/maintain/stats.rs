@@ -1,0 +1,152 @@
+//! How much a repository holds, and how much deduplication and compression saved.
+//!
+//! Reads the index and the trees, never file content.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::reach::{Visitor, visit_reachable};
+use crate::format::container::ChunkKind;
+use crate::format::node::Totals;
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::monitor::Monitor;
+use crate::repo::audit::{self, Usage};
+use crate::repo::{Error, Location, Reader, Repository, Result, Trees};
+
+/// What one snapshot holds.
+#[derive(Clone, Debug)]
+pub struct SnapshotFigures {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Chunks of file content that it refers to, each once.
+    pub chunks: u64,
+    /// Their bytes before compression: what is left of `snapshot.stats.totals.bytes` without repetitions and holes.
+    pub unique_bytes: u64,
+}
+
+/// What the whole repository holds.
+#[derive(Clone, Debug)]
+pub struct RepositoryFigures {
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Sums over all snapshots, as if each was a full copy.
+    pub totals: Totals,
+    /// Chunks that the index names, nodes of trees included.
+    pub chunks_indexed: u64,
+    /// Chunks of file content that snapshots refer to, each once.
+    pub chunks: u64,
+    /// Their bytes before compression.
+    pub unique_bytes: u64,
+    /// Nodes of trees and chunk lists that snapshots refer to, each once.
+    pub nodes: u64,
+    /// Objects and bytes in the store, by class.
+    pub usage: Vec<Usage>,
+}
+
+impl RepositoryFigures {
+    /// Returns the bytes of all objects.
+    pub fn stored_bytes(&self) -> u64 {
+        self.usage.iter().map(|usage| usage.bytes).sum()
+    }
+
+    /// Returns the bytes of one class of objects.
+    pub fn stored_bytes_of(&self, folder: &str) -> u64 {
+        self.usage.iter().filter(|usage| usage.folder == folder).map(|usage| usage.bytes).sum()
+    }
+
+    /// Returns how many times larger the snapshots are than what is left without repetitions; `None` without content.
+    pub fn dedup_ratio(&self) -> Option<f64> {
+        ratio(self.totals.bytes, self.unique_bytes)
+    }
+
+    /// Returns how many times larger content is than its stored form; `None` without content.
+    ///
+    /// Packs may also hold content that no snapshot refers to any more, so this is a lower bound.
+    pub fn compression_ratio(&self) -> Option<f64> {
+        ratio(self.unique_bytes, self.stored_bytes_of("data"))
+    }
+
+    /// Returns how many times larger the snapshots are than everything stored.
+    pub fn total_ratio(&self) -> Option<f64> {
+        ratio(self.totals.bytes, self.stored_bytes())
+    }
+}
+
+fn ratio(before: u64, after: u64) -> Option<f64> {
+    (after > 0).then(|| before as f64 / after as f64)
+}
+
+/// Counts what one snapshot holds.
+pub fn of_snapshot(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<SnapshotFigures> {
+    let sums = count(reader, std::slice::from_ref(snapshot), threads, monitor)?;
+    let (chunks, unique_bytes) = (sums.chunks.into_inner(), sums.bytes.into_inner());
+    Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes })
+}
+
+/// Counts what all snapshots hold together, and what the store holds.
+pub fn of_repository(
+    repository: &Arc<Repository>,
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<RepositoryFigures> {
+    let sums = count(reader, snapshots, threads, monitor)?;
+    let mut totals = Totals::default();
+    snapshots.iter().for_each(|snapshot| totals.add(snapshot.stats.totals));
+    Ok(RepositoryFigures {
+        snapshots: snapshots.len() as u64,
+        totals,
+        chunks_indexed: reader.index().record_count(),
+        chunks: sums.chunks.into_inner(),
+        unique_bytes: sums.bytes.into_inner(),
+        nodes: sums.nodes.into_inner(),
+        usage: audit::usage(repository)?,
+    })
+}
+
+#[derive(Default)]
+struct Sums {
+    chunks: AtomicU64,
+    bytes: AtomicU64,
+    nodes: AtomicU64,
+    damage: std::sync::Mutex<Option<Error>>,
+}
+
+impl Sums {
+    fn keep(&self, error: Error) {
+        self.damage.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+fn count(reader: &Arc<Reader>, snapshots: &[Snapshot], threads: usize, monitor: &Monitor) -> Result<Sums> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+    let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
+    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let mut sums = Sums::default();
+    visit_reachable(&Trees::new(reader.clone()), &roots, &sums, &pool, monitor)?;
+    // Figures of a damaged repository would be wrong without saying so.
+    let damage = sums.damage.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    damage.map_or(Ok(sums), Err)
+}
+
+impl Visitor for Sums {
+    fn reached(&self, kind: ChunkKind, _id: &ChunkId, len_bytes: Option<u32>, _location: &Location) -> bool {
+        if kind == ChunkKind::Data {
+            self.chunks.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(u64::from(len_bytes.unwrap_or(0)), Ordering::Relaxed);
+        } else {
+            self.nodes.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.keep(Error::MissingChunk { id: *id });
+    }
+
+    fn fault(&self, _kind: ChunkKind, _id: &ChunkId, error: Error) {
+        self.keep(error);
+    }
+}
