@@ -42,7 +42,7 @@ pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
         .filter(|line| !line.trim_start().starts_with('#'))
         .flat_map(str::split_whitespace)
         .map(|word| word.trim_end_matches(['.', ',']).to_lowercase())
-        .filter(|word| word.parse::<u32>().is_err())
+        .filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()))
         .collect();
     if words.len() != 24 {
         return Err(PhraseError::WordCount(words.len()));

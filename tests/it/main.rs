@@ -6,6 +6,7 @@ mod check;
 mod conformance;
 mod cost;
 mod fixture;
+mod reader_py;
 mod support;
 mod tidy;
 mod vectors;

@@ -45,3 +45,9 @@ fn words_are_frozen() {
     assert!(rows[accepted..].iter().all(|row| row.result.starts_with("refused")));
     assert_eq!(super::same_table("words.json", &rows), rows);
 }
+
+#[test]
+fn the_word_list_is_the_one_of_the_specification() {
+    let list = bip39::Language::English.word_list();
+    super::same_file("../words-english.txt", &format!("{}\n", list.join("\n")));
+}

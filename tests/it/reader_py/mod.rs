@@ -1,0 +1,192 @@
+//! Goal: a program that shares no code with this one, written from the specification, restores what was backed up.
+//!
+//! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the packs alone, and compare
+//! trees; then spoil a repository and see the reader refuse.
+
+mod trees;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use drumlin::backup::{BackupOptions, ExcludeOptions};
+use drumlin::compress::Compression;
+use drumlin::crypto::phrase::words_of;
+use drumlin::crypto::slot::Secret;
+use drumlin::format::config::Profile;
+use drumlin::format::entry::Timestamp;
+use drumlin::format::slot::SlotKdf;
+use drumlin::format::snapshot::Consistency;
+use drumlin::monitor::Monitor;
+use drumlin::repo::{InitOptions, Repository};
+use drumlin::store::local::LocalStore;
+use zeroize::Zeroizing;
+
+use self::trees::describe;
+
+const PASSPHRASE: &str = "a passphrase with ümläuts";
+
+/// A repository in a temporary folder, the secret that opens it, and something to back up.
+struct Lab {
+    folder: tempfile::TempDir,
+    repository: Arc<Repository>,
+}
+
+impl Lab {
+    fn new(profile: Profile, kdf: SlotKdf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = match kdf {
+            SlotKdf::KeyFile => Secret::KeyFile(Zeroizing::new([5; 32])),
+            _ => Secret::Passphrase(Zeroizing::new(PASSPHRASE.to_string())),
+        };
+        let options = InitOptions {
+            profile,
+            secret,
+            kdf,
+            label: "test".to_string(),
+            now: now(),
+            program: "drumlin test".to_string(),
+            cache_dir: folder.path().join("cache"),
+        };
+        let store = LocalStore::open_or_make(&folder.path().join("repository")).unwrap();
+        let repository = Repository::init(Arc::new(store), &options).unwrap();
+        std::fs::write(folder.path().join("password"), PASSPHRASE).unwrap();
+        std::fs::write(folder.path().join("words"), words_of(&Zeroizing::new([5; 32])).as_str()).unwrap();
+        std::fs::create_dir(folder.path().join("source")).unwrap();
+        Self { folder, repository }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn back_up(&self, compression: Compression) {
+        let options = BackupOptions {
+            paths: vec![self.path("source")],
+            streams: Vec::new(),
+            tags: vec!["test".to_string()],
+            host: "host".to_string(),
+            user: "user".to_string(),
+            app: String::new(),
+            program: "drumlin test".to_string(),
+            excludes: ExcludeOptions::default(),
+            chunker: None,
+            compression,
+            consistency: Consistency::Live,
+            dry_run: false,
+            always_snapshot: true,
+            threads: 2,
+            low_memory: true,
+            clock: now,
+        };
+        let monitor = Monitor::default();
+        let report = drumlin::backup::run(&self.repository, options, &monitor).unwrap();
+        assert!(report.snapshot.is_some() && monitor.problems().is_empty());
+    }
+
+    /// Runs the reader on the repository with the passphrase.
+    fn read(&self, options: &[&str], command: &[&str]) -> Output {
+        let password = self.path("password");
+        let secret = ["--password-file", password.to_str().unwrap()];
+        self.read_with(&[&secret[..], options].concat(), command)
+    }
+
+    fn read_with(&self, options: &[&str], command: &[&str]) -> Output {
+        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader.py");
+        let repository = self.path("repository");
+        Command::new(python()).arg(reader).args(options).arg(repository).args(command).output().unwrap()
+    }
+
+    /// Restores with the reader and compares with the source.
+    fn assert_restores(&self, name: &str, options: &[&str], snapshot: &str) {
+        let target = self.path(name);
+        let output = self.read(options, &["restore", snapshot, target.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let restored = target.join(self.path("source").strip_prefix("/").unwrap());
+        let (before, after) = (describe(&self.path("source")), describe(&restored));
+        for (path, line) in &before {
+            assert_eq!(after.get(path), Some(line), "{}", String::from_utf8_lossy(path));
+        }
+        assert_eq!(before.len(), after.len());
+    }
+}
+
+fn now() -> Timestamp {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp { seconds: elapsed.as_secs() as i64, nanos: elapsed.subsec_nanos() }
+}
+
+const QUICK: SlotKdf = SlotKdf::Passphrase { memory_kib: 256, passes: 1, lanes: 2 };
+
+/// Returns a Python that has the reader's modules.
+pub fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    let python = std::env::var_os("DRUMLIN_TEST_PYTHON").map_or(own, PathBuf::from);
+    let has_modules = Command::new(&python).args(["-c", "import argon2, blake3, cryptography, zstandard"]).output();
+    assert!(
+        has_modules.is_ok_and(|output| output.status.success()),
+        "{} lacks the reader's modules: run scripts/test-deps.sh, or set DRUMLIN_TEST_PYTHON",
+        python.display()
+    );
+    python
+}
+
+#[test]
+fn the_reader_restores_everything_a_file_system_holds() {
+    let lab = Lab::new(Profile::Standard, QUICK);
+    trees::all_kinds(&lab.path("source"));
+    lab.back_up(Compression::DEFAULT);
+    lab.assert_restores("by-toc", &[], "latest");
+    lab.assert_restores("by-walk", &["--walk"], "latest");
+}
+
+#[test]
+fn the_reader_restores_large_files_and_large_directories() {
+    let lab = Lab::new(Profile::Small, QUICK);
+    trees::large(&lab.path("source"));
+    lab.back_up(Compression::None);
+    trees::change_a_little(&lab.path("source"));
+    lab.back_up(Compression::FAST);
+    lab.assert_restores("by-toc", &[], "latest");
+}
+
+#[test]
+fn the_reader_opens_with_a_key_file_and_lists_and_restores_old_snapshots() {
+    let lab = Lab::new(Profile::Fixed, SlotKdf::KeyFile);
+    std::fs::write(lab.path("source/a"), "one").unwrap();
+    lab.back_up(Compression::DEFAULT);
+    std::fs::write(lab.path("source/a"), "two").unwrap();
+    lab.back_up(Compression::MAX);
+    let words = lab.path("words");
+    let secret = ["--key-file", words.to_str().unwrap()];
+    let list = lab.read_with(&secret, &["list"]);
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let first = &list[..12];
+    let target = lab.path("old");
+    assert!(lab.read_with(&secret, &["restore", first, target.to_str().unwrap()]).status.success());
+    let restored = target.join(lab.path("source/a").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(restored).unwrap(), "one");
+    assert!(!lab.read(&[], &["list"]).status.success(), "a passphrase does not open a key file's slot");
+}
+
+#[test]
+fn the_reader_refuses_what_is_damaged() {
+    let lab = Lab::new(Profile::Standard, QUICK);
+    trees::all_kinds(&lab.path("source"));
+    lab.back_up(Compression::DEFAULT);
+    for (number, class) in ["keys", "config", "snapshots", "meta", "data"].into_iter().enumerate() {
+        let file = trees::files_below(&lab.path("repository").join(class)).pop().unwrap();
+        let sound = std::fs::read(&file).unwrap();
+        for place in [0, sound.len() / 2, sound.len() - 1] {
+            let mut spoilt = sound.clone();
+            spoilt[place] ^= 0x40;
+            std::fs::write(&file, spoilt).unwrap();
+            let target = lab.path(&format!("spoilt-{number}-{place}"));
+            let output = lab.read(&[], &["restore", "latest", target.to_str().unwrap()]);
+            assert!(!output.status.success(), "{class} flipped at {place}");
+        }
+        std::fs::write(&file, sound).unwrap();
+    }
+    lab.assert_restores("sound-again", &[], "latest");
+}
