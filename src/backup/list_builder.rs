@@ -1,7 +1,7 @@
 //! Chunk lists of files: a few references in the entry itself, many in a tree of list nodes.
 //!
 //! A node ends where the last reference says so, so a change inside a large file touches one leaf and its path.
-//! Spec: `format-spec/07-trees.md`, section "List trees".
+//! Spec: `format-spec/07-trees.md`, section "Chunk lists".
 
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};

@@ -1,7 +1,7 @@
 //! Directories as search trees: entries in, nodes out, one change touches one leaf and its path.
 //!
 //! Where a node ends depends on names alone, so changing a file never moves a boundary. Spec: `format-spec/07-trees.md`,
-//! section "Splitting".
+//! section "Splitting directories".
 
 use std::sync::Arc;
 

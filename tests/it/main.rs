@@ -7,6 +7,7 @@ mod conformance;
 mod cost;
 mod fixture;
 mod reader_py;
+mod spec;
 mod support;
 mod tidy;
 mod vectors;

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Checks format-spec/vectors/ with the code of reader.py and the Python blocks of the chapters: a second opinion on both."""
+
+import json
+import pathlib
+import re
+import struct
+import sys
+
+import reader
+from reader import Refused, blake3, decode, derive, need
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE / "vectors"
+MASTER, REPOSITORY = bytes(range(32)), b"\xd1" * 16
+KEYS = reader.Keys(MASTER, REPOSITORY)
+PASSPHRASE = b"correct horse battery staple"
+
+
+def block(chapter, name):
+    """Returns the function that a Python block of a chapter defines."""
+    text = (HERE / chapter).read_text()
+    scope = {"blake3": blake3}
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(code, scope)
+    return scope[name]
+
+
+def table(name):
+    return json.loads((VECTORS / name).read_text())
+
+
+# --- tables --------------------------------------------------------------------------------------------------------------
+
+SHAPES = {
+    "u8": reader.u8, "u16": reader.u16, "u32": reader.u32, "u64": reader.u64, "i64": reader.i64,
+    "Option<u64>": reader.option(reader.u64), "Option<(u32, u32)>": reader.option(reader.pair(reader.u32, reader.u32)),
+    "bytes": reader.bytes_, "string": reader.text, "list of strings": reader.list_of(reader.text), "16 bytes": reader.raw(16),
+    "Timestamp": reader.timestamp, "Extension": reader.record(tag=reader.u16, bytes=reader.bytes_),
+    "SegmentTable": reader.segment_table, "PackToc": reader.pack_toc, "Entry": reader.entry, "TreeNode": reader.tree_node,
+    "ListNode": reader.list_node, "Snapshot": reader.snapshot, "CommitSlot": reader.commit_slot, "Config": reader.config,
+    "SlotKdf": reader.slot_kdf, "SlotInfo": reader.slot_info,
+}  # fmt: skip
+PACK_REF = reader.record(pack_class=reader.unit(2), name=reader.raw(32), len=reader.u32, salt=reader.raw(32))
+SHAPES["RunToc"] = reader.record(
+    record_count=reader.u64, replaces=reader.list_of(reader.raw(32)), packs=reader.list_of(PACK_REF), fences=reader.list_of(reader.u64)
+)  # fmt: skip
+
+
+def check_codec():
+    for row in table("codec.json"):
+        value = decode(SHAPES[row["type"]], bytes.fromhex(row["bytes"]))
+        if row["type"] in ("u8", "u16", "u32", "u64", "i64"):
+            need(str(value) == row["value"], f"{row}: decoded as {value}")
+
+
+def check_keys():
+    key = lambda purpose: derive(purpose, MASTER, REPOSITORY)
+    named = {
+        "signing public key": lambda: KEYS.writer,
+        "fingerprint": lambda writer, repository: derive("fingerprint", writer, repository),
+        "container key of a snapshot": lambda salt: derive("container key", key("pack root"), salt, b"\x04"),
+        "commitment": lambda secret: derive("commitment", secret),
+        "salt of random and digest": lambda random, digest: blake3(random + digest, key=key("salt hedge")).digest(),
+        "id of a data chunk": lambda data: KEYS.chunk_id(reader.CHUNK_DATA, data),
+        "id of a tree chunk": lambda data: KEYS.chunk_id(reader.CHUNK_TREE, data),
+        "id of a list chunk": lambda data: KEYS.chunk_id(reader.CHUNK_LIST, data),
+        "split hash": lambda name: blake3(name, key=key("tree split")).digest()[:4],
+        "Argon2id of 256 KiB, 2 passes, 2 lanes": lambda text, salt: reader.argon2.low_level.hash_secret_raw(
+            text, salt, 2, 256, 2, 32, reader.argon2.low_level.Type.ID, 19
+        ),
+        "snapshot signature": lambda text: reader.Ed25519PrivateKey.from_private_bytes(key("signing")).sign(
+            b"drumlin snapshot" + text
+        ),
+    }  # fmt: skip
+    in_text = block("03-primitives.md", "derive")
+    for row in table("keys.json"):
+        inputs, output = [bytes.fromhex(text) for text in row["inputs"]], bytes.fromhex(row["output"])
+        if row["what"].startswith("derive "):
+            found = in_text(row["what"][7:], *inputs, length=len(output))
+        else:
+            found = named[row["what"]](*inputs)
+        need(found == output, f"{row['what']} is {found.hex()}")
+
+
+def input_of(name, length):
+    if name == "xof":
+        return blake3(b"drumlin cuts").digest(length=length) if length else b""
+    if name == "xof-inserted":
+        plain = blake3(b"drumlin cuts").digest(length=1 << 20)
+        return plain[:100_000] + b"!" + plain[100_000:]
+    if name == "lines":
+        return b"".join(b"%d drumlin\n" % line for line in range(90_000))
+    return {"zeros": bytes(length), "cycle-251": bytes(at % 251 for at in range(length))}[name]
+
+
+def check_cuts():
+    cut = block("05-ids.md", "cut")
+    rows = [line.strip("|").split("|") for line in (HERE / "05-ids.md").read_text().splitlines() if re.match(r"\| \d \|", line)]
+    profiles = {row[1].strip().lower(): [int(cell.strip() or "0", 0) for cell in row[2:]] for row in rows}
+    gear = struct.unpack("<256Q", derive("chunker gear", MASTER, REPOSITORY, length=2048))
+    for row in table("cuts.json"):
+        data = memoryview(input_of(row["input"], row["len"]))
+        need(len(data) == row["len"], "an input of another length")
+        # The plain algorithm is slow in Python: the cuts of the first 600,000 bytes say enough, and all lengths must sum up.
+        need(sum(row["chunk_lens"]) == row["len"], "chunk lengths do not sum up")
+        at = 0
+        for length in row["chunk_lens"]:
+            if at + length > 600_000:
+                break
+            found = cut(data[at:], *profiles[row["profile"]], gear)
+            need(found == length, f"{row['input']} of {row['len']} bytes, {row['profile']}: cut at {found}, not {length}")
+            at += length
+
+
+def check_padding():
+    padded_len = block("04-container.md", "padded_len")
+    for length, padded in table("padding.json"):
+        need(padded_len(length) == padded, f"{length} is padded to {padded_len(length)}")
+
+
+def check_words():
+    for row in table("words.json"):
+        try:
+            found = reader.read_words(row["text"]).hex()
+        except Refused:
+            found = "refused"
+        need(found == row["result"][: len(found)], f"{row['text']}: {found}")
+
+
+# --- files ---------------------------------------------------------------------------------------------------------------
+
+
+def judge_pack(folder, data):
+    pack = reader.Container(KEYS, folder, data)
+    for offset, line in pack.listed_segments(folder):
+        plain, chunk_count, stored_len = pack.segment(offset)
+        need((chunk_count, stored_len) == (len(line["chunks"]), line["stored_len"]), "frame and table of contents differ")
+        chunks = reader.split_segment(plain)
+        need([kind for kind, _ in chunks] == [chunk["kind"] for chunk in line["chunks"]], "kinds differ")
+        for (kind, plaintext), chunk in zip(chunks, line["chunks"]):
+            need(len(plaintext) == chunk["len"] and KEYS.chunk_id(kind, plaintext) == chunk["id"], "a chunk without its id")
+
+
+def judge_run_toc(data):
+    toc = decode(SHAPES["RunToc"], data)
+    fences = toc["fences"]
+    need(len(fences) == -(-toc["record_count"] // 372) and fences == sorted(fences), "fences")
+    return toc
+
+
+def judge_run(data):
+    reader.KIND["index"] = 3
+    run = reader.Container(KEYS, "index", data)
+    toc_bytes, toc_offset, segments, raw_total = run.toc()
+    toc = judge_run_toc(toc_bytes)
+    need((segments, raw_total) == (len(toc["fences"]), 44 * toc["record_count"]), "sums")
+    offset, ids = reader.HEADER_LEN, []
+    for fence in toc["fences"]:
+        block_bytes, _, stored_len = run.segment(offset)
+        offset += stored_len
+        records = [block_bytes[at : at + 44] for at in range(0, len(block_bytes), 44)]
+        need(int.from_bytes(records[0][:8], "big") == fence, "a fence")
+        need(all(int.from_bytes(line[32:35], "little") < len(toc["packs"]) for line in records), "a pack")
+        ids += [line[:32] for line in records]
+    need(offset == toc_offset and reader.ascends(ids) and len(ids) == toc["record_count"], "records")
+
+
+def judge(what, data):
+    if what in ("data pack", "meta pack"):
+        return judge_pack(what[:4], data)
+    if what == "key slot":
+        need(reader.open_slot(data, PASSPHRASE, MASTER), "the secret does not open it")
+        return None
+    judges = {
+        "index run": judge_run,
+        "index run table": judge_run_toc,
+        "snapshot": lambda data: reader.open_snapshot(KEYS, data),
+        "config": lambda data: reader.parse_config(reader.Container(KEYS, "config", data).single()),
+        "segment": reader.split_segment,
+        "tree node": reader.parse_tree_node,
+        "list node": reader.parse_list_node,
+        "snapshot structure": reader.parse_snapshot,
+        "config structure": reader.parse_config,
+        "words": lambda data: reader.read_words(data.decode()),
+    }
+    return judges.get(what, lambda data: decode(SHAPES[what], data))(data)
+
+
+def check_files():
+    counts = {"accept": 0, "refuse": 0}
+    for path in sorted(VECTORS.glob("*/*.txt")):
+        head, _, body = path.read_text().partition("\n\n")
+        fields = dict(line.split(": ", 1) for line in head.splitlines()[1:])
+        data = bytes.fromhex(body)
+        try:
+            judge(fields["what"], data)
+            found = "accept"
+        except Refused:
+            found = "refuse"
+        need(found == fields["expect"], f"{path.name}: {found}")
+        need("blake3" not in fields or blake3(data).hexdigest() == fields["blake3"], f"{path.name}: another hash")
+        counts[found] += 1
+    return counts
+
+
+def main():
+    for check in (check_codec, check_keys, check_cuts, check_padding, check_words):
+        check()
+    counts = check_files()
+    print(f"all vectors hold: {counts['accept']} files accepted, {counts['refuse']} refused")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as refused:
+        sys.exit(f"vectors do not hold: {refused}")
