@@ -37,15 +37,14 @@ pub fn wrap(
         sealed_bundle: Vec::new(),
         sealed_info: Vec::new(),
     };
-    let associated_data = slot.associated_data();
-    let seal = |key: &Key, part, plain: &[u8]| {
+    let seal = |key: &Key, part, associated_data: &[u8], plain: &[u8]| {
         let mut buffer = plain.to_vec();
         buffer.resize(plain.len() + TAG_LEN_BYTES, 0);
-        Sealer::new(key, &associated_data).seal(part, 0, &mut buffer);
+        Sealer::new(key, associated_data).seal(part, 0, &mut buffer);
         buffer
     };
-    slot.sealed_bundle = seal(&key, Part::Bundle, &Zeroizing::new(codec::encode(bundle)));
-    slot.sealed_info = seal(&info_key(keyring, &salt), Part::SlotInfo, &codec::encode(info));
+    slot.sealed_bundle = seal(&key, Part::Bundle, &slot.associated_data(), &Zeroizing::new(codec::encode(bundle)));
+    slot.sealed_info = seal(&info_key(keyring, &salt), Part::SlotInfo, &slot.info_associated_data(), &codec::encode(info));
     Ok(slot)
 }
 
@@ -65,10 +64,11 @@ pub fn unwrap(slot: &Slot, secret: &Secret) -> Result<Option<Bundle>, DecodeErro
     codec::decode("key bundle", plain).map(Some)
 }
 
-/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's keys.
+/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's keys, or was changed
+/// anywhere since: so slots can be checked without their secrets.
 pub fn open_info(keyring: &Keyring, slot: &Slot) -> Result<SlotInfo, DecodeError> {
     let mut sealed = slot.sealed_info.clone();
-    let plain = Sealer::new(&info_key(keyring, &slot.salt), &slot.associated_data())
+    let plain = Sealer::new(&info_key(keyring, &slot.salt), &slot.info_associated_data())
         .open(Part::SlotInfo, 0, &mut sealed)
         .map_err(|_| DecodeError::new("key slot", "its information is damaged or not from this repository"))?;
     codec::decode("slot information", plain)

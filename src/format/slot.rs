@@ -82,9 +82,14 @@ impl Slot {
         Ok(slot)
     }
 
-    /// Returns the bytes that are authenticated with both sealed parts.
+    /// Returns the bytes that are authenticated with the sealed bundle.
     pub fn associated_data(&self) -> Vec<u8> {
         codec::encode(&(self.repository, self.kdf, self.salt, self.commitment))
+    }
+
+    /// Returns the bytes that are authenticated with the sealed information: those, and the sealed bundle.
+    pub fn info_associated_data(&self) -> Vec<u8> {
+        [&self.associated_data()[..], &self.sealed_bundle].concat()
     }
 }
 
