@@ -2,7 +2,9 @@
 //!
 //! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user named.
 
+pub mod apply;
 pub mod attributes;
 pub mod dir;
 pub mod owners;
+pub mod special;
 pub mod stat;

@@ -1,0 +1,307 @@
+//! Giving a file, folder, link or special file its owner, attributes, mode, times and flags, in the one order that works.
+//!
+//! * The owner comes first: changing it clears setuid and setgid bits and drops capabilities.
+//! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write permission could not set them later.
+//! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
+//!
+//! Open files and folders are reached by their descriptor, everything else without following its last step.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
+
+use super::attributes::{Subject, read_flags, write_flags};
+use super::dir::Dir;
+use super::stat::Stat;
+use crate::format::entry::{EntryKind, Timestamp, Xattr, entry_flag};
+
+/// What a file is to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Owner by number.
+    pub uid: u32,
+    /// Group by number.
+    pub gid: u32,
+    /// Permission bits (12 bits).
+    pub mode: u16,
+    /// Bits of [`entry_flag`]; only those of the file system count.
+    pub flags: u32,
+    /// Last modification.
+    pub mtime: Timestamp,
+    /// Extended attributes, sorted by name.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// What a file has, as far as it is known; whatever is right already is not set again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u16,
+    /// File-system flags, as bits of [`entry_flag`].
+    pub flags: u32,
+    /// Last modification; `None` if it is about to change or unknown.
+    pub mtime: Option<Timestamp>,
+    /// Whether it may have extended attributes that must be looked at.
+    pub has_xattrs: bool,
+}
+
+impl From<&Stat> for Present {
+    fn from(stat: &Stat) -> Self {
+        let Stat { uid, gid, mode, mtime, .. } = *stat;
+        Self { uid, gid, mode, flags: read_flags(stat), mtime: Some(mtime), has_xattrs: true }
+    }
+}
+
+/// Something that metadata is applied to.
+#[derive(Clone, Copy)]
+pub enum Object<'a> {
+    /// An open file or folder.
+    Open(BorrowedFd<'a>),
+    /// A symbolic link or special file, which is never opened.
+    Named {
+        /// The folder that it is in.
+        dir: &'a Dir,
+        /// Its name there.
+        name: &'a [u8],
+        /// What it is.
+        kind: EntryKind,
+    },
+}
+
+/// One thing that could not be set.
+#[derive(Debug)]
+pub struct Failed {
+    /// What it is, for people: `owner`, `attribute user.x`.
+    pub what: String,
+    /// Whether it is refused to ordinary users by nature, and this process is one.
+    pub privileged: bool,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// File-system flags among the [`entry_flag`] bits.
+const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | entry_flag::NO_DUMP;
+
+/// Flags under which nothing else can be changed.
+pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
+
+/// Makes an object's metadata equal to `wanted`, going on after failures, which are added to `failed`.
+///
+/// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out another user's powers.
+pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &mut Vec<Failed>) {
+    let mut present = *present;
+    if let Object::Open(fd) = object
+        && present.flags & LOCKING_FLAGS != 0
+        && !is_right(object, &present, wanted)
+    {
+        present.flags &= !LOCKING_FLAGS;
+        note(failed, "flags", write_flags(fd, present.flags));
+    }
+    // Setting the owner clears these bits.
+    let mut mode_is_known = !apply_owner(object, &mut present, wanted, failed) || present.mode & 0o6000 == 0;
+    if (present.has_xattrs || !wanted.xattrs.is_empty()) && apply_xattrs(object, wanted, failed) {
+        mode_is_known = false;
+    }
+    let mut mode = wanted.mode;
+    if present.uid != wanted.uid {
+        mode &= !0o4000;
+    }
+    if present.gid != wanted.gid {
+        mode &= !0o2000;
+    }
+    if object.has_mode() && (!mode_is_known || mode != present.mode) {
+        note(failed, "mode", object.set_mode(mode));
+    }
+    if present.mtime != Some(wanted.mtime) {
+        note(failed, "time", object.set_mtime(wanted.mtime));
+    }
+    let flags = wanted.flags & SYSTEM_FLAGS;
+    if let (Object::Open(fd), true) = (object, flags != present.flags) {
+        note(failed, "flags", write_flags(fd, flags));
+    }
+}
+
+/// Whether all but the flags is as wanted.
+fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
+    let known = (present.uid, present.gid, present.mode, present.mtime);
+    known == (wanted.uid, wanted.gid, wanted.mode, Some(wanted.mtime))
+        && object.subject().read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
+}
+
+/// Sets the owner unless it is right; returns whether anything was tried.
+fn apply_owner(object: Object<'_>, present: &mut Present, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
+    if (present.uid, present.gid) == (wanted.uid, wanted.gid) {
+        return false;
+    }
+    match object.set_owner(wanted.uid, wanted.gid) {
+        Ok(()) => (present.uid, present.gid) = (wanted.uid, wanted.gid),
+        Err(source) => failed.push(failure("owner", is_refusal(&source), source)),
+    }
+    true
+}
+
+/// Makes the extended attributes equal to those wanted; returns whether that may have changed the mode.
+fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
+    let subject = object.subject();
+    let present = match subject.read_all() {
+        Ok(present) => present,
+        Err(source) => {
+            failed.push(failure("attributes", false, source));
+            return false;
+        }
+    };
+    let mut acl_changed = false;
+    for extra in present.iter().filter(|xattr| is_ours_to_remove(&xattr.name)) {
+        if wanted.xattrs.binary_search_by(|xattr| xattr.name.cmp(&extra.name)).is_err() {
+            acl_changed |= is_acl(&extra.name);
+            note_xattr(failed, &extra.name, subject.remove(&extra.name));
+        }
+    }
+    for xattr in wanted.xattrs.iter().filter(|xattr| !present.contains(xattr)) {
+        acl_changed |= is_acl(&xattr.name);
+        note_xattr(failed, &xattr.name, subject.write(xattr));
+    }
+    acl_changed
+}
+
+/// Attributes that the system itself gives to files (labels of security modules) are not removed: they follow rules of this machine.
+fn is_ours_to_remove(name: &[u8]) -> bool {
+    [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix))
+        || name == b"security.capability"
+}
+
+/// Returns whether a list of attributes holds any that [`apply`] would remove if they were not wanted.
+pub fn needs_cleaning(xattrs: &[Xattr]) -> bool {
+    xattrs.iter().any(|xattr| is_ours_to_remove(&xattr.name))
+}
+
+fn is_acl(name: &[u8]) -> bool {
+    name.starts_with(b"system.posix_acl_")
+}
+
+impl Object<'_> {
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Open(fd) => Subject::Open(*fd),
+            Self::Named { dir, name, .. } => Subject::named(dir.as_fd(), name),
+        }
+    }
+
+    /// Symbolic links have a mode that means nothing and cannot be set.
+    fn has_mode(&self) -> bool {
+        !matches!(self, Self::Named { kind: EntryKind::Symlink, .. })
+    }
+
+    fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        // -1 means "leave it": such an owner cannot be given, and rustix refuses to build it.
+        if uid == u32::MAX || gid == u32::MAX {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        Ok(match self {
+            Self::Open(fd) => fs::fchown(fd, uid, gid),
+            Self::Named { dir, name, .. } => fs::chownat(dir, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+        }?)
+    }
+
+    /// Sets the mode of a special file by a descriptor that cannot read or write it, so that nothing is followed or triggered.
+    fn set_mode(&self, mode: u16) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(u32::from(mode));
+        match self {
+            Self::Open(fd) => fs::fchmod(fd, mode)?,
+            Self::Named { dir, name, kind } => {
+                let fd = fs::openat(dir, *name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+                if super::dir::stat_of(&fd)?.kind != *kind {
+                    return Err(io::Error::other("it was replaced meanwhile"));
+                }
+                fs::chmodat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), mode, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
+        let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let mtime = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };
+        let times = Timestamps { last_access: keep, last_modification: mtime };
+        Ok(match self {
+            Self::Open(fd) => fs::futimens(fd, &times),
+            Self::Named { dir, name, .. } => fs::utimensat(dir, *name, &times, AtFlags::SYMLINK_NOFOLLOW),
+        }?)
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root()
+}
+
+fn failure(what: impl Into<String>, privileged: bool, source: io::Error) -> Failed {
+    Failed { what: what.into(), privileged, source }
+}
+
+fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
+    if let Err(source) = result {
+        failed.push(failure(what, what == "flags" && is_refusal(&source), source));
+    }
+}
+
+fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
+    if let Err(source) = result {
+        let privileged = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
+        failed.push(failure(format!("attribute {}", String::from_utf8_lossy(name)), privileged, source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::attributes::read_xattrs;
+
+    fn wanted(mode: u16) -> Metadata {
+        let mtime = Timestamp { seconds: -5, nanos: 123_456_789 };
+        let xattrs = vec![Xattr { name: b"user.x".to_vec(), value: b"1".to_vec() }];
+        Metadata { uid: 12, gid: 34, mode, flags: entry_flag::NO_DUMP, mtime, xattrs }
+    }
+
+    #[test]
+    fn everything_is_set_and_set_again_to_no_effect() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        let file = dir.open_file(b"f").unwrap();
+        for _ in 0..2 {
+            let present = Present::from(&dir.stat(b"f").unwrap());
+            let mut failed = Vec::new();
+            apply(Object::Open(file.as_fd()), &present, &wanted(0o6751), &mut failed);
+            assert!(failed.is_empty(), "{failed:?}");
+            let stat = dir.stat(b"f").unwrap();
+            let is = (stat.uid, stat.gid, stat.mode, stat.mtime, read_flags(&stat));
+            assert_eq!(is, (12, 34, 0o6751, wanted(0).mtime, entry_flag::NO_DUMP));
+            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), wanted(0).xattrs);
+        }
+    }
+
+    #[test]
+    fn a_link_gets_times_and_its_target_does_not() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        std::fs::write(folder.path().join("f"), b"x").unwrap();
+        std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
+        let dir = Dir::open(folder.path()).unwrap();
+        let before = dir.stat(b"f").unwrap();
+        let present = Present::from(&dir.stat(b"l").unwrap());
+        let metadata = Metadata { uid: present.uid, gid: present.gid, xattrs: Vec::new(), flags: 0, ..wanted(0o777) };
+        let mut failed = Vec::new();
+        apply(Object::Named { dir: &dir, name: b"l", kind: EntryKind::Symlink }, &present, &metadata, &mut failed);
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!(dir.stat(b"l").unwrap().mtime, wanted(0).mtime);
+        assert_eq!(dir.stat(b"f").unwrap(), before);
+    }
+}

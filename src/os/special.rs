@@ -1,0 +1,97 @@
+//! Making, linking, replacing and removing names, always relative to an open folder and never through a symbolic link.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+
+use super::dir::Dir;
+use crate::format::entry::EntryKind;
+
+/// Makes the folder `name`, for its owner alone until its metadata is applied.
+pub fn make_dir(dir: &Dir, name: &[u8]) -> io::Result<()> {
+    Ok(fs::mkdirat(dir, name, Mode::RWXU)?)
+}
+
+/// Makes the file `name` with the given permission bits (less what the process's mask takes) and opens it; it must not exist.
+pub fn create_file(dir: &Dir, name: &[u8], mode: u16) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(fs::openat(dir, name, flags, Mode::from_raw_mode(u32::from(mode)))?))
+}
+
+/// Opens the existing file `name` for reading and writing; does not wait for anything that is no file.
+pub fn open_to_change(dir: &Dir, name: &[u8]) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(fs::openat(dir, name, flags, Mode::empty())?))
+}
+
+/// Makes the symbolic link `name`.
+pub fn make_symlink(dir: &Dir, name: &[u8], target: &[u8]) -> io::Result<()> {
+    Ok(fs::symlinkat(target, dir, name)?)
+}
+
+/// Makes a fifo, socket or device node, for its owner alone until its metadata is applied.
+///
+/// Devices need privileges. Fails with `InvalidInput` for kinds that are made in other ways.
+pub fn make_special(dir: &Dir, name: &[u8], kind: EntryKind, device: Option<(u32, u32)>) -> io::Result<()> {
+    let file_type = match kind {
+        EntryKind::Fifo => FileType::Fifo,
+        EntryKind::Socket => FileType::Socket,
+        EntryKind::CharDevice => FileType::CharacterDevice,
+        EntryKind::BlockDevice => FileType::BlockDevice,
+        EntryKind::File | EntryKind::Dir | EntryKind::Symlink => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let device = device.map_or(0, |(major, minor)| fs::makedev(major, minor));
+    Ok(fs::mknodat(dir, name, file_type, Mode::RUSR | Mode::WUSR, device)?)
+}
+
+/// Makes `name` in `dir` another name of the inode that `from_name` in `from` is.
+pub fn make_hard_link(from: &Dir, from_name: &[u8], dir: &Dir, name: &[u8]) -> io::Result<()> {
+    Ok(fs::linkat(from, from_name, dir, name, AtFlags::empty())?)
+}
+
+/// Gives `name` the new name `to` in the same folder; `to` must not exist.
+pub fn rename_to_free(dir: &Dir, name: &[u8], to: &[u8]) -> io::Result<()> {
+    Ok(fs::renameat_with(dir, name, dir, to, RenameFlags::NOREPLACE)?)
+}
+
+/// Removes a name that is not a folder.
+pub fn remove(dir: &Dir, name: &[u8]) -> io::Result<()> {
+    Ok(fs::unlinkat(dir, name, AtFlags::empty())?)
+}
+
+/// Removes an empty folder.
+pub fn remove_dir(dir: &Dir, name: &[u8]) -> io::Result<()> {
+    Ok(fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_made_and_none_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        std::fs::create_dir_all(folder.path().join("in")).unwrap();
+        let dir = Dir::open(&folder.path().join("in")).unwrap();
+        make_special(&dir, b"fifo", EntryKind::Fifo, None).unwrap();
+        make_special(&dir, b"socket", EntryKind::Socket, None).unwrap();
+        make_symlink(&dir, b"link", b"../outside").unwrap();
+        make_hard_link(&dir, b"link", &dir, b"again").unwrap();
+        assert_eq!(dir.stat(b"fifo").unwrap().kind, EntryKind::Fifo);
+        assert_eq!(dir.stat(b"socket").unwrap().kind, EntryKind::Socket);
+        assert_eq!(dir.read_link(b"again").unwrap(), b"../outside");
+        assert!(create_file(&dir, b"link", 0o600).is_err() && open_to_change(&dir, b"link").is_err());
+        assert!(dir.open_dir(b"link").is_err() && !outside.exists());
+        if rustix::process::geteuid().is_root() {
+            make_special(&dir, b"null", EntryKind::CharDevice, Some((1, 3))).unwrap();
+            assert_eq!(dir.stat(b"null").unwrap().device, Some((1, 3)));
+        }
+        assert!(rename_to_free(&dir, b"fifo", b"socket").is_err());
+        rename_to_free(&dir, b"fifo", b"pipe").unwrap();
+        remove(&dir, b"pipe").unwrap();
+        make_dir(&dir, b"d").unwrap();
+        remove_dir(&dir, b"d").unwrap();
+    }
+}
