@@ -64,4 +64,5 @@ pub mod maintain;
 pub mod monitor;
 pub mod os;
 pub mod repo;
+pub mod restore;
 pub mod store;

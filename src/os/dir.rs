@@ -42,6 +42,8 @@ impl Dir {
     /// Lists all names but `.` and `..`, sorted by their bytes.
     pub fn names(&self) -> io::Result<Names> {
         let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
+        // Another listing may have left the position at the end.
+        rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         let mut names = Names::default();
         let mut raw = RawDir::new(self.fd.as_fd(), &mut buffer);
         while let Some(entry) = raw.next() {

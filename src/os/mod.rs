@@ -6,5 +6,6 @@ pub mod apply;
 pub mod attributes;
 pub mod dir;
 pub mod owners;
+pub mod process;
 pub mod special;
 pub mod stat;

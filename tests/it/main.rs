@@ -8,6 +8,7 @@ mod cost;
 mod fixture;
 mod reader_py;
 mod spec;
+mod restore;
 mod support;
 mod tidy;
 mod vectors;

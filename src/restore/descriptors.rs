@@ -1,0 +1,99 @@
+//! A bounded number of open descriptors: whoever was not used for a round is closed when another one is opened.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Something that can be opened again after it was closed.
+pub trait Reopenable {
+    /// Returns the mark of a recent use.
+    fn used(&self) -> &AtomicBool;
+
+    /// Closes the descriptor, or leaves it to the thread that is using it.
+    fn close(&self);
+}
+
+/// Those that hold a descriptor now.
+pub struct Descriptors<T> {
+    limit: usize,
+    open: Mutex<VecDeque<Arc<T>>>,
+}
+
+impl<T: Reopenable> Descriptors<T> {
+    /// Allows `limit` descriptors (at least 1).
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), open: Mutex::default() }
+    }
+
+    /// Notes that `item` has just been opened; closes others where there are too many.
+    pub fn opened(&self, item: &Arc<T>) {
+        let mut closing = Vec::new();
+        {
+            let mut open = lock(&self.open);
+            open.push_back(item.clone());
+            let mut chances = open.len();
+            while open.len() > self.limit {
+                let oldest = open.pop_front().expect("there are more than the limit");
+                if chances > 0 && oldest.used().swap(false, Ordering::Relaxed) {
+                    open.push_back(oldest);
+                } else {
+                    closing.push(oldest);
+                }
+                chances = chances.saturating_sub(1);
+            }
+        }
+        // Not under the lock: closing waits for the item's own lock.
+        for item in closing {
+            item.close();
+        }
+    }
+
+    /// Closes all.
+    #[cfg(test)]
+    pub fn close_all(&self) {
+        let all = std::mem::take(&mut *lock(&self.open));
+        for item in all {
+            item.close();
+        }
+    }
+}
+
+/// Locks even if another thread broke while it held the lock: what is locked here is always whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Door {
+        used: AtomicBool,
+        closed: AtomicBool,
+    }
+
+    impl Reopenable for Door {
+        fn used(&self) -> &AtomicBool {
+            &self.used
+        }
+
+        fn close(&self) {
+            self.closed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_one_that_nobody_used_is_closed() {
+        let doors: Vec<Arc<Door>> = (0..4).map(|_| Arc::default()).collect();
+        let open = Descriptors::new(2);
+        open.opened(&doors[0]);
+        open.opened(&doors[1]);
+        doors[0].used.store(true, Ordering::Relaxed);
+        open.opened(&doors[2]);
+        let closed = |position: usize| doors[position].closed.load(Ordering::Relaxed);
+        assert_eq!([closed(0), closed(1), closed(2)], [false, true, false]);
+        open.close_all();
+        assert!(closed(0) && closed(2));
+    }
+}

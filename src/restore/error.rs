@@ -1,0 +1,58 @@
+//! Why a restore stopped.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::repo;
+
+/// A restore that could not go on; the cause is in `source()`.
+///
+/// Single files that could not be restored are problems in the monitor instead, and the restore goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repository(#[from] repo::Error),
+    /// The snapshot has nothing at the given path.
+    #[error("the snapshot has no {path}")]
+    NoSuchPath {
+        /// The path, for people.
+        path: String,
+    },
+    /// An include or exclude pattern cannot be understood.
+    #[error("cannot understand the pattern '{pattern}'")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: ignore::Error,
+    },
+    /// The target cannot be made or opened.
+    #[error("cannot use {path} as the target")]
+    Target {
+        /// The target.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing more can be written: the disk is full or read-only.
+    #[error("cannot write {path}")]
+    Write {
+        /// Path in the snapshot, for people.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Threads could not be started.
+    #[error("cannot run threads")]
+    Threads(#[source] io::Error),
+    /// The operation was asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// The result of a restore.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,279 @@
+//! One regular file on its way to the target: created late, written by several threads, opened again if it had to be closed.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::descriptors::{Descriptors, Reopenable, lock};
+use super::target::{Identity, Newborn, TargetDir};
+use crate::os::apply::{Metadata, Present, needs_cleaning};
+use crate::os::attributes::{read_flags, read_xattrs_of};
+use crate::os::dir::{Dir, stat_of};
+use crate::os::special;
+
+/// What the jobs of one restore share: descriptors, and what this process is and does.
+pub struct Host {
+    /// Open folders.
+    pub dirs: Descriptors<TargetDir>,
+    /// Open files.
+    pub files: Descriptors<FileJob>,
+    /// Permission bits that the system takes from new files.
+    pub mask: u16,
+    /// Whether owners can be given away and locks be lifted.
+    pub is_superuser: bool,
+}
+
+/// A regular file to be restored.
+pub struct FileJob {
+    /// The folder it goes into, kept pending until the file is done.
+    pub dir: Arc<TargetDir>,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it gets when its content is whole.
+    pub metadata: Metadata,
+    /// Its hard-link group, if this is the group's first member.
+    pub group: Option<Arc<LinkGroup>>,
+    /// Whether its content comes in several pieces, so that its length is set when it is made.
+    pub is_pieced: bool,
+    handle: Mutex<Handle>,
+    used: AtomicBool,
+    pending: AtomicU64,
+    placed: AtomicU64,
+    has_changed: AtomicBool,
+    has_failed: AtomicBool,
+    is_unwritable: AtomicBool,
+}
+
+enum Handle {
+    /// Nothing of this name has been touched, or what was there is removed.
+    Unmade,
+    Open(Arc<File>, Identity, Origin),
+    Closed(Identity, Origin),
+}
+
+/// Where the inode comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This restore made it.
+    Made,
+    /// It was there before and is changed in place.
+    Found,
+}
+
+/// A hard-link group whose first member is being restored, or is.
+pub struct LinkGroup {
+    /// Where the first member is.
+    pub dir: Arc<TargetDir>,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Its length in bytes, which each member counts.
+    pub size: u64,
+    /// What became of it.
+    pub state: Mutex<LinkState>,
+}
+
+/// State of a hard-link group.
+pub enum LinkState {
+    /// The first member is not done; these are waiting for it.
+    Pending(Vec<(Arc<TargetDir>, Box<[u8]>)>),
+    /// It is done and is this inode.
+    Done(Identity),
+    /// It could not be restored.
+    Failed,
+}
+
+impl FileJob {
+    /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all others.
+    pub fn new(dir: Arc<TargetDir>, name: &[u8], size: u64, metadata: Metadata) -> Self {
+        Self {
+            dir,
+            name: name.into(),
+            size,
+            metadata,
+            group: None,
+            is_pieced: false,
+            handle: Mutex::new(Handle::Unmade),
+            used: AtomicBool::new(false),
+            pending: AtomicU64::new(1),
+            placed: AtomicU64::new(0),
+            has_changed: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+            is_unwritable: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the path in the snapshot.
+    pub fn path(&self) -> Vec<u8> {
+        self.dir.path_of(&self.name)
+    }
+
+    /// Returns whether the file is made, written and finished by whoever has its only piece.
+    pub fn is_whole_at_once(&self) -> bool {
+        !self.is_pieced && matches!(*lock(&self.handle), Handle::Unmade)
+    }
+
+    /// Notes one more piece to come.
+    pub fn expect(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a piece is done, rightly or not; true for the last.
+    pub fn piece_done(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Counts bytes that are right on the disk now.
+    pub fn count_placed(&self, bytes: u64) {
+        self.placed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes that are right on the disk.
+    pub fn placed(&self) -> u64 {
+        self.placed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that an existing file was not right and is being changed.
+    pub fn note_change(&self) {
+        self.has_changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether an existing file was not right.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the file cannot become whole; true for the first caller, who reports it.
+    pub fn fail(&self) -> bool {
+        !self.has_failed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Returns whether the file cannot become whole; what can be had of it is written nevertheless.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that nothing more can be written.
+    pub fn give_up_writing(&self) {
+        self.is_unwritable.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether nothing more can be written.
+    pub fn is_unwritable(&self) -> bool {
+        self.is_unwritable.load(Ordering::Relaxed)
+    }
+
+    /// Takes an existing file to be changed in place.
+    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, identity: Identity) {
+        *lock(&self.handle) = Handle::Open(Arc::new(file), identity, Origin::Found);
+        host.files.opened(self);
+    }
+
+    /// Returns the open file; makes it the first time, and opens it again if it was closed meanwhile.
+    pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
+        self.used.store(true, Ordering::Relaxed);
+        let mut handle = lock(&self.handle);
+        if let Handle::Open(file, ..) = &*handle {
+            return Ok(file.clone());
+        }
+        let (file, ..) = self.open(host, &mut handle)?;
+        drop(handle);
+        host.files.opened(self);
+        Ok(file)
+    }
+
+    fn open(&self, host: &Host, handle: &mut Handle) -> io::Result<(Arc<File>, Identity, Origin)> {
+        let (file, identity, origin) = match handle {
+            Handle::Open(file, identity, origin) => return Ok((file.clone(), *identity, *origin)),
+            Handle::Closed(identity, origin) => {
+                let file = special::open_to_change(&*self.dir.open(&host.dirs)?, &self.name)?;
+                if Identity::from(&stat_of(&file)?) != *identity {
+                    return Err(io::Error::other("another file has taken its place"));
+                }
+                (file, *identity, *origin)
+            }
+            Handle::Unmade => {
+                let dir = self.dir.open(&host.dirs)?;
+                let file = self.create(host, &dir)?;
+                if self.is_pieced
+                    && let Err(error) = file.set_len(self.size)
+                {
+                    special::remove(&dir, &self.name)?;
+                    return Err(error);
+                }
+                let identity = Identity::from(&stat_of(&file)?);
+                (file, identity, Origin::Made)
+            }
+        };
+        let file = Arc::new(file);
+        *handle = Handle::Open(file.clone(), identity, origin);
+        Ok((file, identity, origin))
+    }
+
+    /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its handle.
+    pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
+        let file = special::create_file(dir, &self.name, self.birth_mode())?;
+        if self.dir.newborn.get().is_none() {
+            let newborn = self.learn(host, &file)?;
+            let _ = self.dir.newborn.set(newborn);
+        }
+        Ok(file)
+    }
+
+    /// Setuid and setgid bits wait for the owner; who writes in pieces or sets attributes must be able to open the file again.
+    fn birth_mode(&self) -> u16 {
+        let needs_access = self.is_pieced || !self.metadata.xattrs.is_empty();
+        self.metadata.mode & 0o777 | if needs_access { 0o600 } else { 0 }
+    }
+
+    fn learn(&self, host: &Host, file: &File) -> io::Result<Newborn> {
+        let stat = stat_of(file)?;
+        let mode_mask = (stat.mode == self.birth_mode() & !host.mask).then_some(!host.mask);
+        let has_xattrs = needs_cleaning(&read_xattrs_of(file)?);
+        Ok(Newborn { uid: stat.uid, gid: stat.gid, flags: read_flags(&stat), mode_mask, has_xattrs })
+    }
+
+    /// Returns what the finished content's file has: known without asking for a file that was made here.
+    pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
+        let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
+        let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?))) else {
+            return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
+        };
+        let Newborn { uid, gid, flags, has_xattrs, .. } = *newborn;
+        Ok(Present { uid, gid, flags, has_xattrs, mode: self.birth_mode() & mask, mtime: None })
+    }
+
+    /// Takes the file out of the job when all its pieces are done; `None` if it was never made.
+    pub fn take(&self, host: &Host) -> io::Result<Option<(Arc<File>, Identity, Origin)>> {
+        let mut handle = lock(&self.handle);
+        if matches!(*handle, Handle::Unmade) {
+            return Ok(None);
+        }
+        let taken = self.open(host, &mut handle)?;
+        *handle = Handle::Unmade;
+        Ok(Some(taken))
+    }
+}
+
+impl Reopenable for FileJob {
+    fn used(&self) -> &AtomicBool {
+        &self.used
+    }
+
+    fn close(&self) {
+        let mut handle = lock(&self.handle);
+        if let Handle::Open(_, identity, origin) = *handle {
+            *handle = Handle::Closed(identity, origin);
+        }
+    }
+}
+
+/// Returns whether a file may be changed in place by somebody who restores it for `owner`.
+///
+/// Not if it has names elsewhere, for they would change too; not if it is somebody else's, who may have kept it open
+/// to read what is not meant for him.
+pub fn may_change_in_place(nlink: u64, uid: u32, owner: u32) -> bool {
+    nlink == 1 && (uid == owner || uid == rustix::process::geteuid().as_raw())
+}

@@ -1,0 +1,281 @@
+//! The thread that walks the snapshot, enters folders, and feeds the workers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::context::Context;
+use super::delete::{Extras, remove_tree};
+use super::descriptors::lock;
+use super::dry_run::below;
+use super::error::Result;
+use super::existing;
+use super::feed::Feed;
+use super::finish::{fail_link, release_dir};
+use super::items::{Item, Other, Unfilled};
+use super::job::{FileJob, LinkGroup, LinkState};
+use super::options::Overwrite;
+use super::target::TargetDir;
+use super::walk::{Step, Walk};
+use super::workers::{Back, Unit};
+use crate::format::entry::{Content, Entry, EntryKind, Ref};
+use crate::monitor::ProblemKind;
+use crate::repo::DirEntry;
+
+/// Walks and plans; the workers are at the other end of the channels.
+pub struct Planner<'a> {
+    context: &'a Context<'a>,
+    walk: Walk,
+    /// What stands before the walk's paths in messages.
+    shown: Vec<u8>,
+    feed: Feed<'a>,
+    frames: Vec<Frame>,
+    groups: HashMap<u64, Arc<LinkGroup>>,
+    /// Absolute paths that were backed up whole: only below them may the snapshot's silence mean "remove".
+    sources: Vec<Vec<u8>>,
+}
+
+/// A folder that the walk is in.
+struct Frame {
+    dir: Place,
+    /// Names that the target has here; only for folders that are selected whole.
+    extras: Option<Extras>,
+    /// Length of the folder's path in that of the walk.
+    path_len: usize,
+}
+
+/// A folder's state in the target.
+enum Place {
+    /// Not needed so far: nothing in it was selected.
+    Waiting(Box<DirEntry>),
+    Entered(Arc<TargetDir>),
+    /// It cannot be entered, which was reported: what is below it is passed over.
+    Barred,
+}
+
+impl<'a> Planner<'a> {
+    /// Starts at `root`, the target's own folder.
+    pub fn new(context: &'a Context<'a>, walk: Walk, root: Arc<TargetDir>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
+        let shown = root.path();
+        let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
+        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups: HashMap::new(), sources: Vec::new() }
+    }
+
+    /// Removes what the snapshot does not have from folders at or below `sources`, as far as they are selected whole.
+    pub fn delete_below(&mut self, sources: Vec<Vec<u8>>) {
+        self.sources = sources;
+        if self.walk.takes_all() {
+            self.frames[0].extras = self.extras_of(&self.frames[0]);
+        }
+    }
+
+    /// Walks everything and waits until nothing can come back from the workers any more.
+    pub fn run(mut self) -> Result<()> {
+        while let Some(step) = self.walk.next() {
+            self.context.check()?;
+            self.take(step);
+            self.feed.take_what_came_back();
+        }
+        if let Some(Frame { dir: Place::Entered(root), .. }) = self.frames.pop() {
+            // A walk to a single entry has no folder's end.
+            release_dir(self.context, &root);
+        }
+        self.feed.settle()
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Enter(entry, is_taken) => {
+                self.delete_before(&entry.entry.name);
+                let path_len = self.walk.path().len();
+                self.frames.push(Frame { dir: Place::Waiting(entry), extras: None, path_len });
+                if is_taken && self.current_dir().is_none() {
+                    self.frames.pop();
+                    self.walk.skip_folder();
+                } else if is_taken && let Some(frame) = self.frames.last() {
+                    let extras = self.extras_of(frame);
+                    self.frames.last_mut().expect("it was just there").extras = extras;
+                }
+            }
+            Step::Entry(entry) => {
+                self.delete_before(&entry.entry.name);
+                if let Some(dir) = self.current_dir() {
+                    self.take_entry(dir, *entry);
+                }
+            }
+            Step::Passed(name) => self.delete_before(&name),
+            Step::Broken(error) => {
+                if let Some(frame) = self.frames.last_mut() {
+                    // What is missing here may be in the part that cannot be read.
+                    frame.extras = None;
+                }
+                let path = self.full_path();
+                self.context.report_unreadable(&path, error);
+            }
+            Step::Leave => {
+                self.delete_rest();
+                if let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.pop() {
+                    release_dir(self.context, &dir);
+                }
+            }
+        }
+    }
+
+    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None` if that is impossible.
+    fn current_dir(&mut self) -> Option<Arc<TargetDir>> {
+        let first_waiting = self.frames.iter().rposition(|frame| matches!(frame.dir, Place::Entered(_)))? + 1;
+        for position in first_waiting..self.frames.len() {
+            let Place::Entered(parent) = &self.frames[position - 1].dir else {
+                return None;
+            };
+            let parent = parent.clone();
+            let Place::Waiting(entry) = std::mem::replace(&mut self.frames[position].dir, Place::Barred) else {
+                return None;
+            };
+            let dir = self.enter(&parent, *entry)?;
+            self.frames[position].dir = Place::Entered(dir);
+        }
+        match &self.frames.last()?.dir {
+            Place::Entered(dir) => Some(dir.clone()),
+            Place::Waiting(_) | Place::Barred => None,
+        }
+    }
+
+    fn enter(&self, parent: &Arc<TargetDir>, mut entry: DirEntry) -> Option<Arc<TargetDir>> {
+        let context = self.context;
+        let metadata = context.metadata_of(&mut entry);
+        let name = &entry.entry.name;
+        match existing::enter(context, parent, name, metadata) {
+            Ok(Some(dir)) => return Some(dir),
+            Ok(None) => {
+                context.leave_alone(|| parent.path_of(name));
+                context.monitor.problem(
+                    ProblemKind::Notice,
+                    &parent.path_of(name),
+                    "what is there is no folder and is left alone",
+                );
+            }
+            Err(error) => context.report_failed(&parent.path_of(name), error),
+        }
+        None
+    }
+
+    fn take_entry(&mut self, dir: Arc<TargetDir>, mut found: DirEntry) {
+        let metadata = self.context.metadata_of(&mut found);
+        let entry = found.entry;
+        self.context.monitor.working_on(self.walk.path());
+        dir.hold();
+        let Ok(group) = self.group_of(&dir, &entry) else {
+            return;
+        };
+        let item = match (entry.kind, entry.content) {
+            (EntryKind::File, content) => {
+                let mut job = FileJob::new(dir, &entry.name, entry.size, metadata);
+                job.group = group;
+                job.is_pieced = match &content {
+                    Content::Refs(refs) => !matches!(refs[..], [Ref::Data { .. }]),
+                    content => matches!(content, Content::List(_)),
+                };
+                let job = Arc::new(job);
+                if job.dir.is_fresh && !matches!(content, Content::Inline(_)) {
+                    return self.feed.fill(Unfilled { job, content, compare: false });
+                }
+                Item::File(job, content)
+            }
+            (kind, content) => {
+                let link_target = if let Content::Inline(target) = content { target } else { Vec::new() };
+                let (name, device) = (entry.name.into(), entry.device);
+                Item::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group }))
+            }
+        };
+        self.feed.push_item(item);
+    }
+
+    /// Returns the hard-link group that this entry is the first member of; fails if it is another member, which is dealt with.
+    fn group_of(&mut self, dir: &Arc<TargetDir>, entry: &Entry) -> std::result::Result<Option<Arc<LinkGroup>>, ()> {
+        let Some(number) = entry.hard_link else {
+            return Ok(None);
+        };
+        let name = &entry.name[..];
+        if self.context.options.overwrite == Overwrite::Never && !dir.is_fresh && self.exists(dir, name) {
+            // What is left alone has another content perhaps: nothing may be linked to it.
+            self.context.leave_alone(|| dir.path_of(name));
+            release_dir(self.context, dir);
+            return Err(());
+        }
+        let Some(group) = self.groups.get(&number).cloned() else {
+            let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
+            let group = LinkGroup { dir: dir.clone(), name: name.into(), size, state: LinkState::Pending(Vec::new()).into() };
+            let group = Arc::new(group);
+            self.groups.insert(number, group.clone());
+            return Ok(Some(group));
+        };
+        let mut state = lock(&group.state);
+        match &mut *state {
+            LinkState::Pending(waiting) => waiting.push((dir.clone(), name.into())),
+            LinkState::Done(identity) => {
+                let item = Item::Link(group.clone(), *identity, dir.clone(), name.into());
+                drop(state);
+                self.feed.push_item(item);
+            }
+            LinkState::Failed => {
+                drop(state);
+                fail_link(self.context, &group, (dir, name));
+            }
+        }
+        Err(())
+    }
+
+    fn exists(&self, dir: &Arc<TargetDir>, name: &[u8]) -> bool {
+        dir.open(&self.context.host.dirs).and_then(|open| existing::stat(&open, name)).is_ok_and(|stat| stat.is_some())
+    }
+
+    fn extras_of(&self, frame: &Frame) -> Option<Extras> {
+        match &frame.dir {
+            Place::Entered(dir) => Extras::of(self.context, dir, &self.sources),
+            Place::Waiting(_) | Place::Barred => None,
+        }
+    }
+
+    fn delete_before(&mut self, name: &[u8]) {
+        if let Some(extras) = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()) {
+            let extras = extras.before(name);
+            self.delete(extras);
+        }
+    }
+
+    fn delete_rest(&mut self) {
+        if let Some(extras) = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()) {
+            let extras = extras.rest();
+            self.delete(extras);
+        }
+    }
+
+    fn delete(&self, names: Vec<Vec<u8>>) {
+        let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.last() else {
+            return;
+        };
+        for name in names {
+            if let Err(error) = self.delete_one(dir, &name) {
+                self.context.report_failed(&dir.path_of(&name), error);
+            }
+        }
+    }
+
+    fn delete_one(&self, dir: &Arc<TargetDir>, name: &[u8]) -> std::io::Result<()> {
+        let Some(stat) = existing::stat(&*dir.open(&self.context.host.dirs)?, name)? else {
+            return Ok(());
+        };
+        let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
+        let path = below(above, name);
+        if self.walk.would_select(&path, stat.kind == EntryKind::Dir) {
+            remove_tree(self.context, dir, name, &stat)?;
+        }
+        Ok(())
+    }
+
+    fn full_path(&self) -> Vec<u8> {
+        [&self.shown, &b"/"[..], self.walk.path()].concat()
+    }
+}

@@ -1,0 +1,238 @@
+//! Folders of the target: known by identity, opened step by step, never by a path.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::descriptors::{Descriptors, Reopenable, lock};
+use crate::os::apply::Metadata;
+use crate::os::dir::Dir;
+use crate::os::stat::Stat;
+
+/// What an inode is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    dev: (u32, u32),
+    inode: u64,
+}
+
+impl From<&Stat> for Identity {
+    fn from(stat: &Stat) -> Self {
+        Self { dev: stat.dev, inode: stat.inode }
+    }
+}
+
+/// How files come into being in one folder, learnt from the first: group, mask, inherited attributes differ between folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newborn {
+    /// Their owner.
+    pub uid: u32,
+    /// Their group.
+    pub gid: u32,
+    /// Their file-system flags.
+    pub flags: u32,
+    /// Permission bits that they keep of those that were asked for; `None` if that cannot be told.
+    pub mode_mask: Option<u16>,
+    /// Whether they come with attributes of their own (a default ACL).
+    pub has_xattrs: bool,
+}
+
+/// A folder of the target that this restore made or entered.
+///
+/// It is finished (gets its metadata) when nothing below it is pending any more.
+pub struct TargetDir {
+    parent: Option<Arc<TargetDir>>,
+    name: Box<[u8]>,
+    identity: Identity,
+    /// Whether this restore made it, so that nothing of another origin is in it.
+    pub is_fresh: bool,
+    /// What it gets when everything below it is done; `None` leaves it as it is.
+    pub metadata: Option<Box<Metadata>>,
+    /// How files come into being in it.
+    pub newborn: OnceLock<Newborn>,
+    pending: AtomicUsize,
+    open: Mutex<Option<Arc<Dir>>>,
+    used: AtomicBool,
+}
+
+impl TargetDir {
+    /// Takes the target's own folder; `shown` is what stands before the names below it in messages.
+    ///
+    /// It stays open for the whole restore.
+    pub fn root(dir: Dir, shown: &[u8], metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
+        let identity = Identity::from(&dir.stat_self()?);
+        Ok(Arc::new(Self::new(None, shown, (Arc::new(dir), identity), false, metadata)))
+    }
+
+    /// Takes the open folder `name` of `parent`; who wants the parent to wait for it must hold the parent.
+    pub fn below(
+        parent: &Arc<Self>,
+        name: &[u8],
+        opened: (Arc<Dir>, Identity),
+        is_fresh: bool,
+        metadata: Option<Box<Metadata>>,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(Some(parent.clone()), name, opened, is_fresh, metadata))
+    }
+
+    fn new(
+        parent: Option<Arc<Self>>,
+        name: &[u8],
+        (dir, identity): (Arc<Dir>, Identity),
+        is_fresh: bool,
+        metadata: Option<Box<Metadata>>,
+    ) -> Self {
+        Self {
+            parent,
+            name: name.into(),
+            identity,
+            is_fresh,
+            metadata,
+            newborn: OnceLock::new(),
+            pending: AtomicUsize::new(1),
+            open: Mutex::new(Some(dir)),
+            used: AtomicBool::new(true),
+        }
+    }
+
+    /// Returns the open folder; opens it again, from the nearest open one above it, if it was closed.
+    ///
+    /// Fails if another folder has taken its place (or that of one above it): nothing is ever done in a folder that was
+    /// not entered before.
+    pub fn open(self: &Arc<Self>, descriptors: &Descriptors<Self>) -> io::Result<Arc<Dir>> {
+        if let Some(dir) = self.open_now() {
+            return Ok(dir);
+        }
+        let mut closed = vec![self];
+        let mut dir = loop {
+            let lowest = closed.last().expect("it starts with one");
+            let parent = lowest.parent.as_ref().expect("the target's own folder is never closed");
+            match parent.open_now() {
+                Some(dir) => break dir,
+                None => closed.push(parent),
+            }
+        };
+        for below in closed.into_iter().rev() {
+            let opened = dir.open_dir(&below.name)?;
+            if Identity::from(&opened.stat_self()?) != below.identity {
+                return Err(io::Error::other("another folder has taken its place"));
+            }
+            dir = Arc::new(opened);
+            *lock(&below.open) = Some(dir.clone());
+            descriptors.opened(below);
+        }
+        Ok(dir)
+    }
+
+    fn open_now(&self) -> Option<Arc<Dir>> {
+        let dir = lock(&self.open).clone();
+        if dir.is_some() {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        dir
+    }
+
+    /// Notes that something below is not done yet.
+    pub fn hold(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that something below is done; returns whether that was the last, so that this folder can be finished.
+    pub fn release(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Returns the folder above, `None` for the target's own.
+    pub fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    /// Returns the path of `name` in this folder, as it stands in the snapshot.
+    pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
+        let mut steps = vec![name, &self.name];
+        let mut above = &self.parent;
+        while let Some(dir) = above {
+            steps.push(&dir.name);
+            above = &dir.parent;
+        }
+        steps.reverse();
+        steps.join(&b'/')
+    }
+
+    /// Returns this folder's own path, as it stands in the snapshot.
+    pub fn path(&self) -> Vec<u8> {
+        self.parent.as_ref().map_or_else(|| self.name.to_vec(), |parent| parent.path_of(&self.name))
+    }
+}
+
+impl Reopenable for TargetDir {
+    fn used(&self) -> &AtomicBool {
+        &self.used
+    }
+
+    fn close(&self) {
+        if self.parent.is_some() {
+            lock(&self.open).take();
+        }
+    }
+}
+
+impl Drop for TargetDir {
+    fn drop(&mut self) {
+        // One by one: a chain of a million folders must not be dropped by recursion.
+        let mut above = self.parent.take();
+        while let Some(mut dir) = above.and_then(Arc::into_inner) {
+            above = dir.parent.take();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::special;
+
+    fn make(parent: &Arc<TargetDir>, descriptors: &Descriptors<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
+        let above = parent.open(descriptors).unwrap();
+        special::make_dir(&above, name).unwrap();
+        let dir = above.open_dir(name).unwrap();
+        let identity = Identity::from(&dir.stat_self().unwrap());
+        let made = TargetDir::below(parent, name, (Arc::new(dir), identity), true, None);
+        descriptors.opened(&made);
+        made
+    }
+
+    #[test]
+    fn deep_folders_are_reached_with_few_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"/top", None).unwrap();
+        let descriptors = Descriptors::new(3);
+        let name = [b'n'; 200];
+        let mut chain = vec![root];
+        for _ in 0..60 {
+            let next = make(chain.last().unwrap(), &descriptors, &name);
+            chain.push(next);
+        }
+        for dir in [&chain[60], &chain[1], &chain[30], &chain[59]] {
+            dir.open(&descriptors).unwrap().names().unwrap();
+        }
+        assert_eq!(chain[2].path_of(b"x"), [&b"/top"[..], &name, &name, b"x"].join(&b'/'));
+        assert!(chain[60].path().len() > 4096);
+    }
+
+    #[test]
+    fn a_folder_that_took_the_place_of_another_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let descriptors = Descriptors::new(1);
+        let a = make(&root, &descriptors, b"a");
+        let b = make(&a, &descriptors, b"b");
+        descriptors.close_all();
+        std::fs::rename(folder.path().join("a"), folder.path().join("old")).unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        assert!(b.open(&descriptors).is_err());
+        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+        std::os::unix::fs::symlink("old", folder.path().join("a")).unwrap();
+        assert!(b.open(&descriptors).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! Damaged repositories: what is damaged is named and not left looking whole, and everything else comes back.
+
+use std::fs;
+use std::sync::Arc;
+
+use drumlin::monitor::{Monitor, ProblemKind};
+use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Class, Store};
+
+use super::{options, restore, target};
+use crate::support::{TestRepo, noise, write};
+
+/// A repository of two hosts: some files are in the packs of the one, some in those of the other.
+fn two_packs() -> (TestRepo, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::default());
+    let repo = TestRepo::with_store(store.clone());
+    let source = repo.source();
+    (0..50).for_each(|n| write(&source.join(format!("first/{n}")), &noise(n, 9_000)));
+    write(&source.join("first/large"), &noise(1000, 600_000));
+    repo.backup("host").snapshot.unwrap();
+    (0..50).for_each(|n| write(&source.join(format!("second/{n}")), &noise(100 + n, 9_000)));
+    // Its first chunks are in the first pack, its last ones in the second.
+    write(&source.join("first/large"), &[noise(1000, 600_000), noise(2000, 600_000)].concat());
+    (repo, store)
+}
+
+fn data_keys(store: &MemoryStore) -> Vec<drumlin::store::Key> {
+    store.keys().into_iter().filter(|key| key.class == Class::Data).collect()
+}
+
+#[test]
+fn of_a_damaged_pack_every_file_is_named_and_no_other() {
+    for (name, damage) in [("removed", 0), ("cut", 1), ("flipped", 2)] {
+        let (repo, store) = two_packs();
+        let before = data_keys(&store);
+        fs::hard_link(repo.source().join("second/7"), repo.source().join("second/7 too")).unwrap();
+        let snapshot = repo.backup("host").snapshot.unwrap();
+        let second: Vec<_> = data_keys(&store).into_iter().filter(|key| !before.contains(key)).collect();
+        for key in &second {
+            let mut bytes = store.read(key).unwrap();
+            match damage {
+                0 => store.remove(key).unwrap(),
+                1 => store.overwrite(key, &bytes[..300]),
+                _ => {
+                    bytes.iter_mut().skip(200).step_by(1000).for_each(|byte| *byte ^= 1);
+                    store.overwrite(key, &bytes);
+                }
+            }
+        }
+        let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target(&repo)));
+        let damaged: Vec<_> = monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Damaged).collect();
+        assert_eq!((report.damaged, damaged.len()), (51, 51), "{name}: {damaged:?}");
+        assert_eq!(report.failed, 1, "{name}: the link to a damaged file");
+        for n in 0..50 {
+            assert_eq!(fs::read(target(&repo).join(format!("first/{n}"))).ok(), Some(noise(n, 9_000)), "{name}: {n} {damaged:?}");
+            assert!(!target(&repo).join(format!("second/{n}")).exists());
+        }
+        assert!(!target(&repo).join("first/large").exists(), "{name}: it must not look whole");
+        let kept = fs::read(target(&repo).join("first/large.drumlin-damaged")).unwrap();
+        assert_eq!(kept.len(), 1_200_000);
+        assert_eq!(kept[..400_000], noise(1000, 400_000)[..], "{name}: what there is of it is kept");
+        assert!(damaged.iter().any(|problem| problem.path.ends_with(b"first/large")));
+    }
+}
+
+#[test]
+fn a_damaged_tree_loses_its_folder_and_no_other() {
+    let (repo, store) = two_packs();
+    let known = store.keys();
+    // A snapshot with one more folder, whose node is in a pack of its own.
+    repo.backup("host");
+    write(&repo.source().join("lost/file"), &noise(7, 5000));
+    let before = store.keys();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    assert!(before.len() > known.len());
+    let scratch = tempfile::tempdir().unwrap();
+    let fresh = drumlin::repo::OpenOptions { cache_dir: scratch.path().to_owned(), prefer_cached: false };
+    let new_packs = store.keys().into_iter().filter(|key| key.class == Class::Meta && !before.contains(key));
+    for key in new_packs {
+        store.remove(&key).unwrap();
+    }
+    // Nodes are read from local copies: only who has none notices. Then nothing of the snapshot can be reached.
+    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::support::secret(), &fresh).unwrap();
+    let monitor = Monitor::default();
+    let all = drumlin::restore::RestoreOptions { path: None, ..options(&repo, &target(&repo)) };
+    let report = drumlin::restore::run(&repository, &snapshot, &all, &monitor).unwrap();
+    assert_eq!((report.damaged, report.files), (1, 0));
+    assert_eq!(monitor.problems()[0].kind, ProblemKind::Damaged);
+    assert_eq!(restore(&repo, &snapshot, &options(&repo, &target(&repo))).0.files, 102);
+}

@@ -1,0 +1,156 @@
+//! A restore that is stopped anywhere is simply run again: nothing half written is taken for right, and what is right is used.
+
+use std::fs;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use drumlin::monitor::Monitor;
+use drumlin::repo::{OpenOptions, Repository};
+use drumlin::restore::{self, Error};
+use drumlin::store::{Class, Key, Listed, Store, StoreError};
+
+use super::{differences, options, restore_well, target};
+use crate::support::{TestRepo, noise, secret, write};
+
+/// A store that cancels the restore at the n-th read of data, as somebody with Ctrl-C would.
+struct Interrupter {
+    inner: Arc<dyn Store>,
+    left: AtomicI64,
+    monitor: Arc<Monitor>,
+}
+
+impl Store for Interrupter {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(class, prefix)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.inner.stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        if key.class == Class::Data && self.left.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            self.monitor.cancel();
+        }
+        self.inner.read_into(key, range, out)
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        self.inner.read(key)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.inner.create(key, bytes)
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.inner.remove(key)
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+}
+
+/// Opens the repository again so that the restore is cancelled after `reads` reads of data.
+fn interrupted(repo: &TestRepo, reads: i64) -> (Arc<Repository>, Arc<Monitor>) {
+    let monitor = Arc::new(Monitor::default());
+    let store = Interrupter { inner: repo.store.clone(), left: AtomicI64::new(reads), monitor: monitor.clone() };
+    let options = OpenOptions { cache_dir: repo.scratch.path().join("cache"), prefer_cached: true };
+    (Repository::open(Arc::new(store), &secret(), &options).unwrap(), monitor)
+}
+
+#[test]
+fn stopped_anywhere_it_continues_and_ends_equal() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    (0..200).for_each(|n| write(&source.join(format!("d{}/f{n}", n % 9)), &noise(n, 20_000)));
+    write(&source.join("large"), &noise(500, 16 << 20));
+    fs::hard_link(source.join("large"), source.join("linked")).unwrap();
+    fs::File::create(source.join("sparse")).unwrap().set_len(50 << 20).unwrap();
+    crate::support::let_time_pass();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let whole = snapshot.stats.totals.bytes;
+    let mut options = options(&repo, &target(&repo));
+    options.low_memory = true;
+    let mut written = 0;
+    for reads in [0, 1, 2, 3] {
+        let (repository, monitor) = interrupted(&repo, reads);
+        let stopped = restore::run(&repository, &snapshot, &options, &monitor);
+        assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+        assert_eq!(monitor.problems(), []);
+        assert!(!target(&repo).join("linked").exists(), "a link to a file that is not whole");
+        written += monitor.bytes_done.load(Ordering::Relaxed);
+    }
+    let report = restore_well(&repo, &snapshot, &options);
+    assert_eq!(differences(&source, &target(&repo)), "");
+    assert!(written > 0 && report.bytes_kept > 0, "nothing was used again: {report:?}");
+    assert!(report.bytes_written < whole, "{report:?}");
+}
+
+#[test]
+fn a_half_written_file_with_the_right_length_is_compared() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("large"), &noise(500, 20 << 20));
+    crate::support::let_time_pass();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let (repository, monitor) = interrupted(&repo, 2);
+    let options = options(&repo, &target(&repo));
+    assert!(restore::run(&repository, &snapshot, &options, &monitor).is_err());
+    let half = fs::metadata(target(&repo).join("large")).unwrap();
+    assert_eq!(half.len(), 20 << 20);
+    assert_ne!(half.modified().unwrap(), fs::metadata(source.join("large")).unwrap().modified().unwrap());
+    let report = restore_well(&repo, &snapshot, &options);
+    assert_eq!(differences(&source, &target(&repo)), "");
+    assert!(report.bytes_kept > 0 && report.bytes_kept + report.bytes_written == 20 << 20, "{report:?}");
+}
+
+#[test]
+fn after_another_boot_time_and_length_are_not_believed() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("file"), &noise(1, 300_000));
+    crate::support::let_time_pass();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    let options = options(&repo, &target);
+    restore_well(&repo, &snapshot, &options);
+    // What a power cut may leave: the right time and length, the mark of a restore under way, and no data.
+    let modified = fs::metadata(target.join("file")).unwrap().modified().unwrap();
+    fs::write(target.join("file"), vec![0; 300_000]).unwrap();
+    let file = fs::File::options().write(true).open(target.join("file")).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+    let mark = |value: &[u8]| rustix::fs::setxattr(&target, "user.drumlin.restoring", value, rustix::fs::XattrFlags::empty());
+    if mark(b"0123-another-boot new").is_err() {
+        return;
+    }
+    restore_well(&repo, &snapshot, &options);
+    assert_eq!(differences(&source, &target), "");
+}
+
+#[test]
+fn it_stops_within_a_second() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    (0..3000).for_each(|n| write(&source.join(format!("d{}/f{n}", n % 50)), &noise(n, 2000)));
+    write(&source.join("large"), &noise(1, 60 << 20));
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    for after_ms in [0, 20, 100] {
+        let monitor = Arc::new(Monitor::default());
+        let options = options(&repo, &repo.scratch.path().join(format!("target {after_ms}")));
+        let stopper = monitor.clone();
+        let cancelled = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(after_ms));
+            stopper.cancel();
+            Instant::now()
+        });
+        let result = restore::run(&repo.repository, &snapshot, &options, &monitor);
+        let ended = Instant::now();
+        let asked = cancelled.join().unwrap();
+        assert!(matches!(result, Err(Error::Cancelled) | Ok(_)));
+        assert!(ended.saturating_duration_since(asked) < Duration::from_secs(1));
+    }
+}

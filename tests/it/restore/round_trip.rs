@@ -1,0 +1,294 @@
+//! A tree with everything that a Unix file system holds comes back equal.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use drumlin::restore::RestoreOptions;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+
+use super::{differences, options, restore, restore_well, target};
+use crate::support::{TestRepo, noise, write};
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn set_mtime(path: &Path, seconds: i64, nanos: i64) {
+    let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let times = Timestamps { last_access: keep, last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos } };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs a tool that must succeed.
+fn run(tool: &str, arguments: &[&OsStr]) -> String {
+    let output = Command::new(tool).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn ordinary_things(root: &Path) {
+    write(&root.join("empty"), b"");
+    write(&root.join("short"), b"inline");
+    write(&root.join("sub/one chunk"), &noise(1, 9_000));
+    write(&root.join("sub/many chunks"), &noise(2, 3_000_000));
+    write(&root.join("sub/copy"), &noise(2, 3_000_000));
+    write(&root.join("twice").join("same"), &noise(1, 9_000));
+    fs::create_dir_all(root.join("empty folder/deeper")).unwrap();
+    for name in [&b"\xff\xfe not text"[..], b" ", b"-rf", b"new\nline", b"\x01\x7f", b"*?[x]"] {
+        write(&root.join(OsStr::from_bytes(name)), name);
+    }
+    write(&root.join("n".repeat(255)), b"long name");
+    let old = root.join("older than 1970");
+    write(&old, b"x");
+    set_mtime(&old, -1_000_000, 999_999_999);
+    symlink("no such target", root.join("dangling")).unwrap();
+    symlink(OsStr::from_bytes(b"../\xff"), root.join("odd link")).unwrap();
+    set_mtime(&root.join("dangling"), 1_000_000_000, 123_456_789);
+    fs::hard_link(root.join("sub/many chunks"), root.join("another name")).unwrap();
+    fs::hard_link(root.join("short"), root.join("sub/short again")).unwrap();
+    fs::hard_link(root.join("dangling"), root.join("dangling again")).unwrap();
+}
+
+fn holes(root: &Path) {
+    let sparse = File::create(root.join("sparse")).unwrap();
+    sparse.write_all_at(&noise(3, 200_000), 40 << 20).unwrap();
+    sparse.set_len(90 << 20).unwrap();
+    File::create(root.join("only a hole")).unwrap().set_len(1 << 30).unwrap();
+}
+
+fn modes(root: &Path) {
+    for (name, mode) in [("none", 0), ("setuid", 0o4755), ("setgid", 0o2755), ("read only", 0o444), ("all", 0o777)] {
+        write(&root.join("modes").join(name), b"content that is a bit longer");
+        set_mode(&root.join("modes").join(name), mode);
+    }
+    for (name, mode) in [("sticky", 0o1777), ("shared", 0o2775), ("closed", 0o000), ("read only", 0o555)] {
+        write(&root.join("folders").join(name).join("inside"), &noise(4, 1000));
+        set_mode(&root.join("folders").join(name), mode);
+    }
+}
+
+/// What only the superuser may make.
+fn privileged_things(root: &Path) {
+    let path = |name: &str| root.join(name);
+    for (number, name) in ["sub", "short", "dangling", "modes/setuid"].iter().enumerate() {
+        let (uid, gid) = (1000 + number as u32, 2000 + number as u32);
+        std::os::unix::fs::lchown(path(name), Some(uid), Some(gid)).unwrap();
+    }
+    set_mode(&path("modes/setuid"), 0o4755);
+    for (name, kind, device) in [("fifo", FileType::Fifo, 0), ("socket", FileType::Socket, 0)] {
+        rustix::fs::mknodat(CWD, path(name), kind, Mode::from_raw_mode(0o640), device).unwrap();
+    }
+    let device = rustix::fs::makedev(259, 1_000_000);
+    rustix::fs::mknodat(CWD, path("char device"), FileType::CharacterDevice, Mode::from_raw_mode(0o600), device).unwrap();
+    rustix::fs::mknodat(CWD, path("block device"), FileType::BlockDevice, Mode::from_raw_mode(0o660), device).unwrap();
+    fs::hard_link(path("fifo"), path("fifo again")).unwrap();
+    let set = |name: &str, attribute: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(path(name), attribute, value, rustix::fs::XattrFlags::empty()).unwrap();
+    };
+    set("sub/one chunk", "user.comment", b"with a \0 byte");
+    set("empty", "user.empty", b"");
+    set("sub", "user.of a folder", &noise(5, 2000));
+    set("dangling", "trusted.of a link", b"link");
+    set("fifo", "trusted.of a fifo", b"fifo");
+    set("char device", "trusted.of a device", b"device");
+    run("setcap", &["cap_net_bind_service=+ep".as_ref(), path("modes/all").as_os_str()]);
+    run("setfacl", &["-m".as_ref(), "u:1234:rwx,g:4321:r".as_ref(), path("short").as_os_str()]);
+    run("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:1234:rx,o::-".as_ref(), path("twice").as_os_str()]);
+}
+
+/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file, times with nanoseconds, blocks.
+fn listing(root: &Path) -> String {
+    let quoted = root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
+    let script = format!(
+        "cd '{quoted}' && find . -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort && getfattr -hdR -m- -e hex . 2>/dev/null \
+         && getfacl -nR . 2>/dev/null && getcap -r . && find . -type f -printf '%p %b\\n' | awk '$NF > 100000' && lsattr -aR . 2>/dev/null | sort"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_tree_with_everything_comes_back_equal() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    ordinary_things(&source);
+    holes(&source);
+    modes(&source);
+    if is_root() {
+        privileged_things(&source);
+    }
+    set_mtime(&source.join("sub"), 1_234_567_890, 987_654_321);
+    set_mtime(&source, 1_111_111_111, 1);
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    for (threads, low_memory) in [(1, true), (3, false)] {
+        let target = repo.scratch.path().join(format!("target {threads}"));
+        let options = RestoreOptions { threads, low_memory, verify: true, ..options(&repo, &target) };
+        let report = restore_well(&repo, &snapshot, &options);
+        assert_eq!(differences(&source, &target), "");
+        assert_eq!(listing(&source), listing(&target));
+        assert_eq!(report.verify_failed, 0);
+        assert!(report.verified > 20 && report.files == report.verified, "{report:?}");
+        let (is, was) =
+            (|name: &str| fs::metadata(target.join(name)).unwrap(), |name: &str| fs::metadata(source.join(name)).unwrap());
+        for name in ["sparse", "only a hole"] {
+            assert!(is(name).blocks() <= was(name).blocks() + 64, "{name} takes {} blocks", is(name).blocks());
+        }
+        assert_eq!(is("short").ino(), is("sub/short again").ino());
+    }
+}
+
+#[test]
+fn without_a_path_everything_appears_with_its_full_path() {
+    let repo = TestRepo::new();
+    ordinary_things(&repo.source());
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let options = RestoreOptions { path: None, ..options(&repo, &target(&repo)) };
+    restore_well(&repo, &snapshot, &options);
+    let below = target(&repo).join(repo.source().strip_prefix("/").unwrap());
+    assert_eq!(differences(&repo.source(), &below), "");
+}
+
+#[test]
+fn flags_come_last_and_go_first() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("file"), &noise(1, 100_000));
+    write(&source.join("folder/file"), b"x");
+    let flags = |flag: &str, root: &Path| {
+        for name in ["file", "folder"] {
+            let done = Command::new("chattr").arg(flag).arg(root.join(name)).output().unwrap();
+            if !done.status.success() {
+                return false;
+            }
+        }
+        true
+    };
+    if !is_root() || !flags("+i", &source) {
+        return;
+    }
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let options = options(&repo, &target(&repo));
+    restore_well(&repo, &snapshot, &options);
+    let first = listing(&target(&repo));
+    let equal = first == listing(&source);
+    restore_well(&repo, &snapshot, &options);
+    let again = listing(&target(&repo)) == first;
+    // What stands in the way is immutable too.
+    flags("-i", &source);
+    write(&source.join("file"), &noise(2, 90_000));
+    write(&source.join("folder/more"), b"y");
+    let changed = repo.backup("host").snapshot.unwrap();
+    restore_well(&repo, &changed, &options);
+    let differences = differences(&source, &target(&repo));
+    let is_cleared = fs::remove_dir_all(target(&repo)).is_ok();
+    flags("-i", &target(&repo));
+    assert!(equal && again && first.contains("-i"), "{first}");
+    assert_eq!(differences, "");
+    assert!(is_cleared);
+}
+
+/// Makes (or enters) a chain of folders whose path is far longer than the system allows, with a file at its end.
+fn deep(root: &Path, levels: usize, make: bool) -> OwnedFd {
+    let name = "d".repeat(200);
+    let mut dir: OwnedFd = File::open(root).unwrap().into();
+    for _ in 0..levels {
+        if make {
+            rustix::fs::mkdirat(&dir, &name, Mode::from_raw_mode(0o755)).unwrap();
+        }
+        dir = rustix::fs::openat(&dir, &name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn paths_longer_than_the_system_allows_come_back() {
+    let repo = TestRepo::new();
+    let levels = 600;
+    let end = deep(&repo.source(), levels, true);
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    File::from(rustix::fs::openat(&end, "file", flags, Mode::RUSR).unwrap()).write_all_at(&noise(1, 5000), 0).unwrap();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    restore_well(&repo, &snapshot, &RestoreOptions { verify: true, ..options(&repo, &target(&repo)) });
+    let end = deep(&target(&repo), levels, false);
+    let file = File::from(rustix::fs::openat(&end, "file", OFlags::RDONLY, Mode::empty()).unwrap());
+    let mut bytes = vec![0; 5000];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(bytes, noise(1, 5000));
+    for folder in [repo.source(), target(&repo)] {
+        // The test framework's own cleaning stops at the system's limit.
+        run("rm", &["-rf".as_ref(), folder.as_os_str()]);
+    }
+}
+
+#[test]
+fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
+    if !is_root() {
+        return;
+    }
+    let repo = TestRepo::new();
+    let source = repo.source();
+    ordinary_things(&source);
+    modes(&source);
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    fs::create_dir(&target).unwrap();
+    std::os::unix::fs::chown(&target, None, Some(4321)).unwrap();
+    set_mode(&target, 0o2777);
+    run("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:1234:rwx,m::rwx".as_ref(), target.as_os_str()]);
+    write(&target.join("something"), b"so that the folder is not taken for a new one");
+    restore_well(&repo, &snapshot, &options(&repo, &target));
+    let differences = differences(&source, &target);
+    // The folder itself is the user's: only what is in it must be equal.
+    let inside: Vec<_> = differences.lines().filter(|line| !line.ends_with(" ./") && !line.ends_with("something")).collect();
+    assert_eq!(inside, Vec::<&str>::new());
+}
+
+#[test]
+fn ordinary_users_get_everything_but_owners_with_one_notice() {
+    // Only the superuser can make files of others, and only others can show what they may not do.
+    if !is_root() {
+        return;
+    }
+    let repo = TestRepo::new();
+    let source = repo.source();
+    ordinary_things(&source);
+    for (number, name) in ["short", "sub", "sub/copy", "twice/same"].iter().enumerate() {
+        std::os::unix::fs::lchown(source.join(name), Some(1000 + number as u32), None).unwrap();
+    }
+    set_mode(&source.join("sub/copy"), 0o4755);
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    fs::create_dir(&target).unwrap();
+    fs::set_permissions(repo.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    run("chmod", &["-R".as_ref(), "a+rwX".as_ref(), repo.scratch.path().join("cache").as_os_str()]);
+    std::os::unix::fs::chown(&target, Some(65_534), Some(65_534)).unwrap();
+    let (report, monitor) = as_nobody(|| restore(&repo, &snapshot, &options(&repo, &target)));
+    let problems = monitor.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(report.failed, 0);
+    assert_eq!(fs::metadata(target.join("sub/copy")).unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(fs::read(target.join("sub/copy")).unwrap(), noise(2, 3_000_000));
+}
+
+/// Runs `act` on threads that are nobody's: the system keeps users per thread.
+fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    use rustix::process::{Gid, Uid};
+    std::thread::scope(|scope| {
+        let run = || {
+            rustix::thread::set_thread_groups(&[]).unwrap();
+            rustix::thread::set_thread_gid(Gid::from_raw(65_534)).unwrap();
+            rustix::thread::set_thread_uid(Uid::from_raw(65_534)).unwrap();
+            act()
+        };
+        scope.spawn(run).join().unwrap()
+    })
+}
