@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
 use super::target::{Identity, Newborn, TargetDir};
+use crate::format::entry::EntryKind;
 use crate::os::apply::{Metadata, Present, needs_cleaning};
 use crate::os::attributes::{read_flags, read_xattrs_of};
 use crate::os::dir::{Dir, stat_of};
@@ -69,6 +70,8 @@ pub struct LinkGroup {
     pub dir: Arc<TargetDir>,
     /// Its name.
     pub name: Box<[u8]>,
+    /// What it is; other members must be the same.
+    pub kind: EntryKind,
     /// Its length in bytes, which each member counts.
     pub size: u64,
     /// What became of it.

@@ -206,11 +206,17 @@ impl<'a> Planner<'a> {
         }
         let Some(group) = self.groups.get(&number).cloned() else {
             let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
-            let group = LinkGroup { dir: dir.clone(), name: name.into(), size, state: LinkState::Pending(Vec::new()).into() };
+            let state = LinkState::Pending(Vec::new()).into();
+            let group = LinkGroup { dir: dir.clone(), name: name.into(), kind: entry.kind, size, state };
             let group = Arc::new(group);
             self.groups.insert(number, group.clone());
             return Ok(Some(group));
         };
+        if (group.kind, group.size) != (entry.kind, if entry.kind == EntryKind::File { entry.size } else { 0 }) {
+            self.context.report(&dir.path_of(name), "it claims to be a hard link to something of another kind".to_owned());
+            release_dir(self.context, dir);
+            return Err(());
+        }
         let mut state = lock(&group.state);
         match &mut *state {
             LinkState::Pending(waiting) => waiting.push((dir.clone(), name.into())),
