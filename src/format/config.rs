@@ -70,4 +70,12 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// Refuses to write to a repository with features that this version does not know.
+    pub fn check_writable(&self) -> Result<(), DecodeError> {
+        if self.write_critical != 0 {
+            return Err(DecodeError::new("config", "needs a newer version of the program for writing"));
+        }
+        Ok(())
+    }
 }

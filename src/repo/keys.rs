@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result};
 use super::names;
-use super::open::Repository;
+use super::open::{Repository, check_writable};
 use super::slots::create_slot;
 use crate::crypto::slot::{Secret, open_info};
 use crate::format::slot::{Slot, SlotInfo, SlotKdf};
@@ -39,6 +39,7 @@ pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
 
 /// Adds a slot that opens the same keys with another secret.
 pub fn add(repository: &Repository, info: &SlotInfo, secret: (&Secret, SlotKdf)) -> Result<SlotId> {
+    check_writable(repository.config())?;
     create_slot(repository.store(), repository.keyring(), repository.master(), info, secret)
 }
 
@@ -52,7 +53,9 @@ pub fn remove(repository: &Repository, id_prefix: &str) -> Result<SlotId> {
     if matching.next().is_some() {
         return Err(Error::Ambiguous { what: "key", text: id_prefix.to_owned() });
     }
-    if slots.len() == 1 {
+    // What no holder of the keys made opens nothing, so it does not count.
+    let left = slots.iter().filter(|other| other.id != slot.id && other.info.is_ok());
+    if left.count() == 0 {
         return Err(Error::LastKey);
     }
     repository.store().remove(&names::slot_key(&slot.id))?;

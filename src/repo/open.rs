@@ -101,9 +101,7 @@ impl Repository {
             return Ok(Arc::new(repository));
         }
         let location = store.location().to_owned();
-        let numbers = list_or_nothing(&*store, Class::Config)?;
-        let number = numbers.iter().filter_map(|object| object.name.parse::<u64>().ok()).max();
-        let number = number.ok_or(Error::NoRepository { location: location.clone() })?;
+        let number = newest_config(&*store)?.ok_or(Error::NoRepository { location: location.clone() })?;
         let opened = slots::open_any(&*store, secret)?.ok_or(Error::WrongSecret { location: location.clone() })?;
         let key = names::config_key(number);
         let sealed = store.read(&key)?;
@@ -135,19 +133,26 @@ impl Repository {
         None
     }
 
-    /// Makes sure that a repository opened from local copies still accepts the key that opened it.
+    /// Makes sure that a repository opened from local copies still accepts the key that opened it, and needs no feature for
+    /// writing that this version does not have.
     ///
-    /// Called before the first thing is stored; a removed key must not go on working from a copy.
+    /// Called before the first thing is stored: neither a removed key nor an old config must go on working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
         let key = Key::new(Class::Keys, self.slot.clone());
         match self.store.stat(&key) {
-            Ok(_) => Ok(()),
+            Ok(_) => {}
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.cache.remove("open", &self.slot);
-                Err(Error::WrongSecret { location: self.store.location().to_owned() })
+                return Err(Error::WrongSecret { location: self.store.location().to_owned() });
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
+        let newest = newest_config(&*self.store)?.unwrap_or_default();
+        if newest <= self.config.number {
+            return check_writable(&self.config);
+        }
+        self.cache.remove("open", "config");
+        check_writable(&decode_config(&self.keyring, &self.store.read(&names::config_key(newest))?, newest)?)
     }
 
     /// Returns the store.
@@ -193,6 +198,18 @@ pub(super) fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Re
         return Err(Error::WrongContent { object: object().to_string() });
     }
     Ok(config)
+}
+
+/// Refuses to write to a repository with features that this version does not know.
+pub(super) fn check_writable(config: &Config) -> Result<()> {
+    config.check_writable().map_err(Error::malformed(names::config_key(config.number)))
+}
+
+/// Returns the number of the valid config, `None` if there is no repository.
+fn newest_config(store: &dyn Store) -> Result<Option<u64>> {
+    let listed = list_or_nothing(store, Class::Config)?;
+    let number = |name: &str| name.parse::<u64>().ok().filter(|number| names::config_key(*number).name == name);
+    Ok(listed.iter().filter_map(|object| number(&object.name)).max())
 }
 
 /// Lists a class; a store without any folder yet is empty.

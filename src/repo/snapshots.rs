@@ -2,7 +2,7 @@
 
 use super::error::{Error, Result, random_32};
 use super::names;
-use super::open::Repository;
+use super::open::{Repository, check_writable};
 use super::session::Stored;
 use crate::container::{open_single, seal_single};
 use crate::crypto::keyring::Keyring;
@@ -23,6 +23,7 @@ pub fn new_id() -> Result<SnapshotId> {
 /// If the process dies before this returns, the snapshot either exists whole or not at all.
 pub fn commit(repository: &Repository, snapshot: &Snapshot, stored: Stored) -> Result<()> {
     let _proof = stored;
+    check_writable(repository.config())?;
     let signed = snapshot.encode();
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });

@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod conformance;
 mod cost;
+mod features;
 mod fixture;
 mod hostile;
 mod reader_py;
