@@ -347,7 +347,7 @@ def open_slot(data, password, key_file):
     sealed_with = data[10 : 10 + source.at]
     master = decode(bundle, open_seal(key, PART_BUNDLE, 0, found["bundle"], sealed_with))[1]["master"]
     info_key = derive("slot info key", derive("slot info", master, found["repository"]), found["salt"])
-    decode(slot_info, open_seal(info_key, PART_INFO, 0, found["info"], sealed_with))
+    decode(slot_info, open_seal(info_key, PART_INFO, 0, found["info"], sealed_with + found["bundle"]))
     return master, found["repository"]
 
 
