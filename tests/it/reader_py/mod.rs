@@ -3,7 +3,7 @@
 //! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the packs alone, and compare
 //! trees; then spoil a repository and see the reader refuse.
 
-mod trees;
+pub mod trees;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

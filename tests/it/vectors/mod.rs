@@ -12,6 +12,7 @@ mod faults_structures;
 mod forge;
 mod judge;
 mod keys;
+mod repositories;
 mod text;
 mod words;
 
