@@ -55,6 +55,7 @@
 pub mod backup;
 pub mod browse;
 pub mod chunker;
+pub mod cli;
 pub mod compress;
 pub mod container;
 pub mod crypto;
@@ -65,4 +66,6 @@ pub mod monitor;
 pub mod os;
 pub mod repo;
 pub mod restore;
+pub mod settings;
 pub mod store;
+pub mod ui;

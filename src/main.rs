@@ -1,1 +1,7 @@
-fn main() {}
+//! The `drumlin` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drumlin::cli::main()
+}

@@ -3,10 +3,12 @@
 
 mod backup;
 mod check;
+mod cli;
 mod conformance;
 mod cost;
 mod features;
 mod fixture;
+mod home;
 mod hostile;
 mod reader_py;
 mod restore;

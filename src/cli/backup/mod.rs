@@ -1,0 +1,28 @@
+//! `drumlin backup`: takes a snapshot.
+
+mod args;
+mod outcome;
+mod plan;
+
+pub use args::BackupArgs;
+pub use outcome::{BackupView, Outcome};
+pub use plan::Plan;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
+    let settings = ctx.settings()?;
+    let plan = Plan::new(&settings, args)?;
+    let place = ctx.place(&settings, plan.repository(ctx)?)?;
+    let repository = ctx.open_place(&place, true)?;
+    let outcome = plan.carry_out(ctx, &place, &repository)?;
+    if ctx.ui.json {
+        ctx.ui.print_json(&outcome.view())?;
+    } else {
+        ctx.ui.say(&outcome.lines().join("\n"))?;
+        ctx.ui.list_problems(&outcome.monitor);
+    }
+    Ok(outcome.exit())
+}

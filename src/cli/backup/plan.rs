@@ -1,0 +1,216 @@
+//! What a backup is about to do: the command line and the configuration, put together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::args::{BackupArgs, StreamArgs};
+use super::outcome::Outcome;
+use crate::backup::{self, BackupOptions, ExcludeOptions, StreamSource};
+use crate::cli::context::{self, Context, Place};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::global::PROGRAM;
+use crate::cli::streams;
+use crate::compress::Compression;
+use crate::format::config::Profile;
+use crate::format::snapshot::Consistency;
+use crate::monitor::Monitor;
+use crate::repo::Repository;
+use crate::settings::Settings;
+use crate::settings::model::{AppSettings, CommandSettings, ExcludeSettings};
+use crate::settings::values::Chunker;
+use crate::ui::text;
+
+/// What a backup is about to do: the command line and the configuration, put together.
+pub struct Plan {
+    /// App, empty for none.
+    app: String,
+    settings: AppSettings,
+    args: BackupArgs,
+}
+
+impl Plan {
+    /// Puts the command line and the configuration together; the command line wins, lists are joined.
+    pub fn new(settings: &Settings, mut args: BackupArgs) -> Result<Self, Failure> {
+        let configured = match &args.app {
+            Some(app) => settings.apps.get(app),
+            None => None,
+        };
+        let has_source = !args.paths.is_empty() || args.streams.stdin || !args.streams.commands.is_empty();
+        let mut merged = match (configured, has_source) {
+            (Some(app), _) => app.clone().with_defaults(&settings.defaults),
+            (None, true) => AppSettings::default().with_defaults(&settings.defaults),
+            (None, false) => return Err(nothing_to_back_up(settings, args.app.as_deref())),
+        };
+        if has_source {
+            merged.paths = Vec::new();
+            merged.commands = Vec::new();
+        } else if let Some(key) = merged.later.first() {
+            let why = format!("app `{}` has `{key}`, which comes in a later version", args.app.as_deref().unwrap_or_default());
+            return Err(Failure::usage(why).hint("a backup without it would not be what the configuration asks for"));
+        }
+        if args.streams.commands.len() != args.streams.names.len() {
+            return Err(Failure::usage("every --command needs its --command-name"));
+        }
+        merged.paths.append(&mut args.paths);
+        merged.tags.append(&mut args.tags);
+        let commands = args.streams.commands.drain(..).zip(args.streams.names.drain(..));
+        merged.commands.extend(commands.map(|(run, name)| CommandSettings { name, run }));
+        merged.host = args.host.take().or(merged.host);
+        merged.chunker = args.chunker.or(merged.chunker);
+        merged.compression = args.compression.or(merged.compression);
+        args.excludes.add_to(&mut merged.excludes);
+        Ok(Self { app: args.app.take().unwrap_or_default(), settings: merged, args })
+    }
+
+    /// Returns a plan for one folder without any options.
+    pub fn of_folder(settings: &Settings, folder: &Path) -> Result<Self, Failure> {
+        Self::new(settings, BackupArgs { paths: vec![folder.to_path_buf()], ..BackupArgs::default() })
+    }
+
+    /// Returns the name of the repository that the configuration names for it.
+    pub fn repository(&self, ctx: &Context) -> Result<Option<&str>, Failure> {
+        match self.settings.repositories.as_slice() {
+            [_, _, ..] if ctx.global.repo.is_none() && !self.app.is_empty() => {
+                Err(Failure::usage(format!("app `{}` has several repositories, which comes in a later version", self.app))
+                    .hint("give --repo NAME for one of them"))
+            }
+            names => Ok(names.first().map(String::as_str)),
+        }
+    }
+
+    /// Takes the snapshot.
+    pub fn carry_out(self, ctx: &Context, place: &Place, repository: &Arc<Repository>) -> Result<Outcome, Failure> {
+        let began = Instant::now();
+        let dry_run = self.args.dry_run;
+        let own_folders = vec![place.path.clone(), ctx.cache_dir(place)?];
+        let patterns = all_patterns(&self.settings.excludes)?;
+        let (report, monitor) = ctx.run("backing up", |monitor| {
+            let options = self.options(ctx, repository, monitor, (patterns, own_folders))?;
+            Ok::<_, Failure>(backup::run(repository, options, monitor)?)
+        })?;
+        Ok(Outcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    fn options(
+        self,
+        ctx: &Context,
+        repository: &Repository,
+        monitor: &Arc<Monitor>,
+        (patterns, own_folders): (Vec<String>, Vec<PathBuf>),
+    ) -> Result<BackupOptions, Failure> {
+        let Self { app, settings, args } = self;
+        let streams = open_streams(&settings.commands, &args.streams, monitor)?;
+        let excludes = settings.excludes;
+        Ok(BackupOptions {
+            consistency: if settings.paths.is_empty() { Consistency::Dump } else { Consistency::Live },
+            paths: settings.paths,
+            streams,
+            tags: settings.tags,
+            host: settings.host.unwrap_or_else(context::host_name),
+            user: context::user_name(),
+            app,
+            program: PROGRAM.to_owned(),
+            excludes: ExcludeOptions {
+                patterns,
+                caches: excludes.caches,
+                if_present: excludes.if_present,
+                larger_than: excludes.larger_than,
+                ignore_files: excludes.ignore_files,
+                one_file_system: excludes.one_file_system,
+                own_folders,
+            },
+            chunker: settings.chunker.map(|chunker| profile_of(chunker, repository.config().profile)),
+            compression: settings.compression.unwrap_or(Compression::DEFAULT),
+            dry_run: args.dry_run,
+            always_snapshot: args.always_snapshot,
+            threads: ctx.global.threads(),
+            low_memory: args.low_memory,
+            clock: text::now,
+        })
+    }
+}
+
+fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> Failure {
+    let Some(app) = app else {
+        return Failure::usage("nothing to back up was named").hint("give a PATH, --stdin, --command or --app");
+    };
+    let known: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
+    let failure = Failure::usage(format!("there is no [app.{app}] in the configuration, and no PATH was given"));
+    if known.is_empty() { failure } else { failure.hint(format!("the configuration has {}", known.join(", "))) }
+}
+
+/// Returns all patterns, those in files too, without their empty lines and comments.
+fn all_patterns(excludes: &ExcludeSettings) -> Result<Vec<String>, Failure> {
+    let mut patterns = excludes.patterns.clone();
+    for file in &excludes.pattern_files {
+        let text = std::fs::read_to_string(file).map_err(|error| Failure::file("read the exclude file", file, &error))?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        patterns.extend(lines.map(str::to_owned));
+    }
+    Ok(patterns)
+}
+
+fn open_streams(commands: &[CommandSettings], args: &StreamArgs, monitor: &Arc<Monitor>) -> Result<Vec<StreamSource>, Failure> {
+    let mut sources = Vec::new();
+    if args.stdin {
+        sources.push(streams::stdin_source(&args.stdin_name, monitor));
+    }
+    for CommandSettings { name, run } in commands {
+        let fail = |error| Failure::new(Exit::Error, format!("cannot run `{run}`")).caused_by(&error);
+        sources.push(streams::command_source(name, run, monitor).map_err(fail)?);
+    }
+    Ok(sources)
+}
+
+fn profile_of(chunker: Chunker, own: Profile) -> Profile {
+    match (chunker, own) {
+        (Chunker::Fixed, _) => Profile::Fixed,
+        (Chunker::ContentDefined, Profile::Fixed) => Profile::Standard,
+        (Chunker::ContentDefined, own) => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::environment::Environment;
+
+    const CONFIG: &str = "[defaults]\nexclude = \"*.tmp\"\n[app.wiki]\npaths = \"/srv/wiki\"\ntag = \"web\"\ncompression = \"fast\"\n\
+                          [app.shop]\nmariadb = { databases = [\"shop\"] }\n";
+
+    fn plan(args: BackupArgs) -> Result<Plan, Failure> {
+        let settings = Settings::parse(CONFIG, "/etc/drumlin/drumlin.toml".into(), &Environment::default()).unwrap();
+        Plan::new(&settings, args)
+    }
+
+    #[test]
+    fn apps_bring_their_settings_and_the_command_line_wins() {
+        let app = |name: &str| BackupArgs { app: Some(name.into()), ..BackupArgs::default() };
+        let wiki = plan(app("wiki")).unwrap();
+        assert_eq!((wiki.app.as_str(), wiki.settings.tags.as_slice()), ("wiki", &["web".to_owned()][..]));
+        assert_eq!(wiki.settings.paths, [Path::new("/srv/wiki")]);
+        let own = BackupArgs { paths: vec!["/x".into()], compression: Some(Compression::None), ..app("wiki") };
+        let own = plan(own).unwrap();
+        assert_eq!(own.settings.paths, [Path::new("/x")]);
+        assert_eq!(
+            (own.settings.compression, own.settings.excludes.patterns),
+            (Some(Compression::None), vec!["*.tmp".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused() {
+        let app = |name: &str| BackupArgs { app: Some(name.into()), ..BackupArgs::default() };
+        for args in [app("shop"), app("nobody"), BackupArgs::default()] {
+            assert_eq!(plan(args).err().map(|failure| failure.exit), Some(Exit::Usage));
+        }
+    }
+
+    #[test]
+    fn chunkers_keep_the_repository_s_sizes() {
+        assert_eq!(profile_of(Chunker::ContentDefined, Profile::Large), Profile::Large);
+        assert_eq!(profile_of(Chunker::ContentDefined, Profile::Fixed), Profile::Standard);
+        assert_eq!(profile_of(Chunker::Fixed, Profile::Small), Profile::Fixed);
+    }
+}

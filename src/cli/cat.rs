@@ -1,0 +1,34 @@
+//! `drumlin cat`: a file's content on standard output.
+
+use clap::Args;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::snap::{SnapArg, SnapPath};
+use crate::browse;
+use crate::repo::{Reader, Trees};
+use crate::ui::output::Output;
+
+/// Writes the content of a file in a snapshot to standard output
+#[derive(Args)]
+pub struct CatArgs {
+    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01
+    #[arg(value_name = "SNAP:PATH")]
+    snap: SnapArg,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
+    let wanted = SnapPath::parse(&args.snap)?;
+    let Some(path) = &wanted.path else {
+        return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
+    };
+    let repository = ctx.open()?;
+    let snapshot = wanted.resolve(&repository)?;
+    let trees = Trees::new(Reader::new(&repository)?);
+    let place = browse::find(&trees, &snapshot, path)?;
+    let mut out = Output::stdout()?;
+    ctx.run("reading", |monitor| browse::cat(&trees, &place, out.writer(), monitor))?;
+    out.finish()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,184 @@
+//! `drumlin check`: is everything whole, and if not, what is lost.
+
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::views::{exact, lossy};
+use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
+use crate::ui::output::Output;
+use crate::ui::style::Role;
+use crate::ui::text;
+
+/// Checks that everything stored is whole, and names the files that are not
+#[derive(Args)]
+pub struct CheckArgs {
+    /// quick (lists), structure (reads all trees), sample=P% (and this share of the file content), full (and all of it)
+    #[arg(long, value_name = "LEVEL", default_value = "structure")]
+    level: Level,
+}
+
+#[derive(Serialize)]
+struct CheckView {
+    level: String,
+    sound: bool,
+    problem_count: u64,
+    problems: Vec<ProblemView>,
+    affected_count: u64,
+    affected: Vec<AffectedView>,
+    notices: Vec<String>,
+    counts: CountsView,
+    coverage: CoverageView,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct ProblemView {
+    object: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct AffectedView {
+    snapshot: String,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    is_folder: bool,
+}
+
+#[derive(Serialize)]
+struct CountsView {
+    configs_and_keys: u64,
+    snapshots: u64,
+    index_runs: u64,
+    chunks_indexed: u64,
+    packs: u64,
+    pack_bytes: u64,
+    packs_verified: u64,
+    bytes_verified: u64,
+    nodes: u64,
+    chunks_referenced: u64,
+    packs_unindexed: u64,
+}
+
+#[derive(Serialize)]
+struct CoverageView {
+    bytes_ever: u64,
+    bytes: u64,
+    oldest: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let repository = ctx.open()?;
+    let options = CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
+    let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
+    if ctx.ui.json {
+        ctx.ui.print_json(&view(&report, began.elapsed().as_secs_f64()))?;
+    } else {
+        ctx.ui.say(&summary(&report, began).join("\n"))?;
+        report.notices.iter().for_each(|notice| ctx.ui.note(notice));
+        tell_verdict(ctx, &report)?;
+    }
+    Ok(if report.is_sound() { Exit::Done } else { Exit::Damage })
+}
+
+fn view(report: &CheckReport, seconds: f64) -> CheckView {
+    let counts = report.counts;
+    let problems = report.problems.items.iter();
+    let affected = report.affected.items.iter().map(|affected| AffectedView {
+        snapshot: affected.snapshot.to_hex(),
+        path: lossy(&affected.path),
+        path_hex: exact(&affected.path),
+        is_folder: affected.is_folder,
+    });
+    CheckView {
+        level: report.level.to_string(),
+        sound: report.is_sound(),
+        problem_count: report.problems.count,
+        problems: problems
+            .map(|problem| ProblemView { object: problem.object.clone(), message: problem.message.clone() })
+            .collect(),
+        affected_count: report.affected.count,
+        affected: affected.collect(),
+        notices: report.notices.clone(),
+        counts: CountsView {
+            configs_and_keys: counts.configs_and_keys,
+            snapshots: counts.snapshots,
+            index_runs: counts.index_runs,
+            chunks_indexed: counts.chunks_indexed,
+            packs: counts.packs,
+            pack_bytes: counts.pack_bytes,
+            packs_verified: counts.packs_verified,
+            bytes_verified: counts.bytes_verified,
+            nodes: counts.nodes,
+            chunks_referenced: counts.chunks_referenced,
+            packs_unindexed: counts.packs_unindexed,
+        },
+        coverage: CoverageView {
+            bytes_ever: report.coverage.bytes_ever,
+            bytes: report.coverage.bytes,
+            oldest: report.coverage.oldest.and_then(text::rfc3339),
+        },
+        seconds,
+    }
+}
+
+fn summary(report: &CheckReport, began: Instant) -> Vec<String> {
+    let (counts, coverage) = (&report.counts, &report.coverage);
+    let mut lines = vec![
+        format!("checked at level {}", report.level),
+        format!("  snapshots  {}", text::count(counts.snapshots)),
+        format!(
+            "  index      {} naming {}",
+            text::counted(counts.index_runs, "run"),
+            text::counted(counts.chunks_indexed, "chunk")
+        ),
+        format!("  packs      {}, {}", text::count(counts.packs), text::size(counts.pack_bytes)),
+        format!("  read whole {} of them, {}", text::count(counts.packs_verified), text::size(counts.bytes_verified)),
+    ];
+    if report.level >= Level::Structure {
+        let refers = text::counted(counts.chunks_referenced, "chunk");
+        lines.push(format!("  trees      {} referring to {refers} of files", text::counted(counts.nodes, "node")));
+    }
+    if coverage.bytes > 0 {
+        let percent = 100.0 * coverage.bytes_ever as f64 / coverage.bytes as f64;
+        let oldest = coverage.oldest.map_or_else(String::new, |oldest| format!(", the oldest on {}", text::local_time(oldest)));
+        lines.push(format!("  content    {:.0} % was ever read whole by a check{oldest}", percent.floor()));
+    }
+    lines.push(format!("  time       {}", text::duration(began.elapsed())));
+    lines
+}
+
+/// Says what is wrong, even to those who asked for silence.
+fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
+    let style = ctx.ui.out_style;
+    if report.is_sound() {
+        ctx.ui.say(&style.paint(Role::Good, "no damage found"))?;
+        return Ok(());
+    }
+    let mut out = Output::stdout()?;
+    writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(report.problems.count, "problem"))))?;
+    for problem in &report.problems.items {
+        writeln!(out, "  {}: {}", problem.object, problem.message)?;
+    }
+    if report.affected.is_empty() {
+        writeln!(out, "no file of any snapshot is affected")?;
+    } else {
+        writeln!(out, "affected:")?;
+    }
+    for affected in &report.affected.items {
+        let what = if affected.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        writeln!(out, "  {}:{}{what}", affected.snapshot.short(), text::printable(&affected.path))?;
+    }
+    let hidden = report.affected.count - report.affected.items.len() as u64;
+    if hidden > 0 {
+        writeln!(out, "  and {} more", text::count(hidden))?;
+    }
+    Ok(out.finish()?)
+}

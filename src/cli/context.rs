@@ -1,0 +1,206 @@
+//! What every command begins with: options, settings, the repository, and an operation that can be stopped.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::failure::{Exit, Failure};
+use super::global::Global;
+use super::interrupt;
+use super::secret::{Origin, SecretArgs};
+use crate::monitor::Monitor;
+use crate::repo::{self, OpenOptions, Repository};
+use crate::settings::Settings;
+use crate::settings::environment::Environment;
+use crate::settings::location::Location;
+use crate::settings::model::RepositorySettings;
+use crate::store::local::LocalStore;
+use crate::store::{ErrorKind, Store};
+use crate::ui::Ui;
+
+/// The surroundings of a command.
+pub struct Context {
+    /// Global options.
+    pub global: Global,
+    /// Environment variables.
+    pub env: Environment,
+    /// How to speak to the user.
+    pub ui: Ui,
+}
+
+/// A repository that the user named, not yet opened.
+pub struct Place {
+    /// Its name in the configuration file, if it has one there.
+    pub name: Option<String>,
+    /// Its folder.
+    pub path: PathBuf,
+    /// What the configuration file says about it.
+    pub settings: Option<RepositorySettings>,
+}
+
+impl Place {
+    /// Returns where it is, for people.
+    pub fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// How often a password may be typed before the program gives up.
+const PROMPTS_MAX: usize = 3;
+
+impl Context {
+    /// Reads the configuration file.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let settings = Settings::load(self.global.config.as_deref(), &self.env)?;
+        if let Some(file) = &settings.file {
+            self.ui.detail(&format!("configuration: {}", file.display()));
+        }
+        Ok(settings)
+    }
+
+    /// Returns the repository that `--repo`, `wanted` or the configuration names.
+    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place, Failure> {
+        let text: OsString = match (&self.global.repo, wanted.or(settings.default_repository())) {
+            (Some(text), _) => text.clone(),
+            (None, Some(name)) => name.into(),
+            (None, None) => return Err(no_repository_named(settings)),
+        };
+        let here = std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
+        let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
+        let Some((name, repository)) = named else {
+            let Location::Local(path) = Location::parse(&text, &here)?;
+            return Ok(Place { name: None, path, settings: None });
+        };
+        let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
+        let url = self.env.expand_home(&repository.url);
+        let Location::Local(path) = Location::parse(url.as_os_str(), base)?;
+        Ok(Place { name: Some(name), path, settings: Some(repository) })
+    }
+
+    /// Returns the folder of local copies.
+    pub fn cache_dir(&self, place: &Place) -> Result<PathBuf, Failure> {
+        let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
+        let dir = self.global.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir());
+        dir.ok_or_else(|| Failure::usage("no folder for local copies is known").hint("set HOME, or give --cache-dir"))
+    }
+
+    /// Decides where the repository's secret comes from.
+    pub fn secret_origin(&self, place: &Place) -> Result<Origin, Failure> {
+        let settings = place.settings.as_ref().and_then(|settings| settings.secret.as_ref());
+        Origin::choose(&self.secret_args(), &self.env, settings)
+    }
+
+    /// Returns what the command line says about the secret.
+    pub fn secret_args(&self) -> SecretArgs {
+        SecretArgs {
+            password_file: self.global.password_file.clone(),
+            password_command: self.global.password_command.clone(),
+            key_file: self.global.key_file.clone(),
+        }
+    }
+
+    /// Opens the store of a repository that must exist.
+    pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
+        match LocalStore::open(&place.path) {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(repo::Error::NoRepository { location: place.shown() }.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the repository that the options name.
+    pub fn open(&self) -> Result<Arc<Repository>, Failure> {
+        let settings = self.settings()?;
+        let place = self.place(&settings, None)?;
+        self.open_place(&place, false)
+    }
+
+    /// Opens a repository; `prefer_cached` is for operations that confirm the key before they store anything.
+    pub fn open_place(&self, place: &Place, prefer_cached: bool) -> Result<Arc<Repository>, Failure> {
+        let store = self.store(place)?;
+        let origin = self.secret_origin(place)?;
+        let options = OpenOptions { cache_dir: self.cache_dir(place)?, prefer_cached };
+        if origin == Origin::Prompt {
+            // Nobody should have to type a password only to learn that nothing is there.
+            self.refuse_missing(&*store)?;
+        }
+        let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
+        let mut attempt = 1;
+        loop {
+            let secret = origin.read(&self.ui, &self.env, store.location())?;
+            match Repository::open(Arc::clone(&store), &secret, &options) {
+                Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
+                Err(error @ repo::Error::WrongSecret { .. }) => {
+                    let hint = super::failure::hint_of(&error).unwrap_or_default();
+                    return Err(Failure::of(Exit::WrongSecret, &error).hint(format!("{}; {hint}", origin.describe())));
+                }
+                result => {
+                    let repository = result?;
+                    self.ui.detail(&format!("repository: {}", repository.location()));
+                    return Ok(repository);
+                }
+            }
+            attempt += 1;
+        }
+    }
+
+    fn refuse_missing(&self, store: &dyn Store) -> Result<(), Failure> {
+        if has_repository(store)? {
+            Ok(())
+        } else {
+            Err(repo::Error::NoRepository { location: store.location().to_owned() }.into())
+        }
+    }
+
+    /// Runs an operation that shows progress and that a signal stops.
+    pub fn run<T, E>(
+        &self,
+        verb: &'static str,
+        operation: impl FnOnce(&Arc<Monitor>) -> Result<T, E>,
+    ) -> Result<(T, Arc<Monitor>), Failure>
+    where
+        Failure: From<E>,
+    {
+        let monitor = Arc::new(Monitor::default());
+        let guard = interrupt::while_running(&monitor);
+        let progress = self.ui.progress(verb, &monitor);
+        let result = operation(&monitor);
+        drop(progress);
+        drop(guard);
+        match result {
+            Ok(value) => Ok((value, monitor)),
+            Err(_) if monitor.is_cancelled() => Err(Failure::interrupted()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Returns whether a store holds a repository's configuration.
+pub fn has_repository(store: &dyn Store) -> Result<bool, Failure> {
+    match store.list(crate::store::Class::Config, "") {
+        Ok(listed) => Ok(!listed.is_empty()),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_repository_named(settings: &Settings) -> Failure {
+    let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
+    let failure = Failure::usage("no repository is named");
+    if names.is_empty() {
+        return failure.hint("give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up");
+    }
+    failure.hint(format!("give --repo NAME (the configuration has {}), or set `repository` in [defaults]", names.join(", ")))
+}
+
+/// Returns the name of this machine.
+pub fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+/// Returns the name of the user who runs the program, else its number.
+pub fn user_name() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    crate::os::owners::OwnerNames::new().user(uid).map_or_else(|| uid.to_string(), |name| name.to_string())
+}

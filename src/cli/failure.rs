@@ -1,0 +1,289 @@
+//! How a command ends: its exit code, and what it says when it failed.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::repo;
+use crate::settings::SettingsError;
+use crate::settings::location::LocationError;
+use crate::store::{ErrorKind, StoreError};
+use crate::ui::Ui;
+use crate::ui::output::{OutputError, write_stderr};
+use crate::ui::style::Role;
+use crate::{backup, browse};
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Error = 1,
+    /// The command line or configuration is wrong.
+    Usage = 2,
+    /// Done, but some source files could not be read.
+    Unreadable = 3,
+    /// A check found damage.
+    Damage = 4,
+    /// The repository is older than it was.
+    RolledBack = 5,
+    /// There is no repository.
+    NoRepository = 10,
+    /// Wrong password or key.
+    WrongSecret = 12,
+    /// The key or the store's credential forbids it.
+    NotPermitted = 13,
+    /// Stopped by the user.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command failed: a chain of causes, an exit code, and one hint.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    chain: Vec<String>,
+    hint: Option<String>,
+    silent: bool,
+}
+
+impl Failure {
+    /// Makes a failure of an exit code and a message.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, chain: vec![message.into()], hint: None, silent: false }
+    }
+
+    /// Makes a failure that the command line or configuration is to blame for.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Makes a failure of a file operation: `cannot read`, and the file.
+    pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(Exit::Error, format!("cannot {action} {}", path.display())).caused_by(error)
+    }
+
+    /// Makes a failure of an error and all its causes.
+    pub fn of(exit: Exit, error: &(dyn StdError + 'static)) -> Self {
+        Self { exit, chain: vec![error.to_string()], hint: None, silent: false }.with_sources(error)
+    }
+
+    /// Makes the failure of a command that the user stopped.
+    pub fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted")
+    }
+
+    /// Adds an error and all its causes.
+    pub fn caused_by(mut self, error: &(dyn StdError + 'static)) -> Self {
+        self.chain.push(error.to_string());
+        self.with_sources(error)
+    }
+
+    fn with_sources(mut self, error: &(dyn StdError + 'static)) -> Self {
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // A transparent wrapper says the same twice.
+            if self.chain.last() != Some(&text) {
+                self.chain.push(text);
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    /// Sets the hint, unless there is one.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert(hint.into());
+        self
+    }
+
+    /// Returns the whole chain in one line.
+    pub fn text(&self) -> String {
+        self.chain.join(": ")
+    }
+
+    /// Prints the failure on standard error and returns the exit code.
+    pub fn report(&self, ui: &Ui) -> Exit {
+        if self.silent {
+            return self.exit;
+        }
+        if ui.json_lines {
+            let (message, causes) = self.chain.split_first().expect("a failure has a message");
+            let line = serde_json::json!({
+                "event": "error", "message": message, "causes": causes, "hint": self.hint, "exit_code": self.exit as u8,
+            });
+            write_stderr(&format!("{line}\n"));
+            return self.exit;
+        }
+        let mut text = String::new();
+        for (at, message) in self.chain.iter().enumerate() {
+            let (label, role) = if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
+            text += &format!("{} {message}\n", ui.err_style.paint(role, label));
+        }
+        if let Some(hint) = &self.hint {
+            text += &format!("  {} {hint}\n", ui.err_style.paint(Role::Good, "hint:"));
+        }
+        write_stderr(&text);
+        self.exit
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        if error.reader_is_gone() {
+            // Whoever reads has seen enough: nothing failed.
+            return Self { exit: Exit::Done, chain: vec![error.to_string()], hint: None, silent: true };
+        }
+        Self::of(Exit::Error, &error)
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        let failure = Self::of(Exit::Usage, &error);
+        match error {
+            SettingsError::Invalid { hint: Some(hint), .. } => failure.hint(hint),
+            _ => failure,
+        }
+    }
+}
+
+impl From<LocationError> for Failure {
+    fn from(error: LocationError) -> Self {
+        Self::usage(error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = if error.kind == ErrorKind::NotPermitted { Exit::NotPermitted } else { Exit::Error };
+        let failure = Self::of(exit, &error);
+        match store_hint(&error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<repo::Error> for Failure {
+    fn from(error: repo::Error) -> Self {
+        let failure = Self::of(exit_of(&error), &error);
+        match hint_of(&error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<backup::Error> for Failure {
+    fn from(error: backup::Error) -> Self {
+        let exit = match &error {
+            backup::Error::NoSource | backup::Error::Pattern { .. } => Exit::Usage,
+            _ => Exit::Error,
+        };
+        match error {
+            backup::Error::Repository(error) => error.into(),
+            error => Self::of(exit, &error),
+        }
+    }
+}
+
+impl From<browse::Error> for Failure {
+    fn from(error: browse::Error) -> Self {
+        match error {
+            browse::Error::Repository(error) => error.into(),
+            browse::Error::Output { source, .. } => OutputError::from(source).into(),
+            browse::Error::NoSuchPath { .. } => {
+                Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
+            }
+            browse::Error::NotAFile { .. } => Self::of(Exit::Error, &error),
+        }
+    }
+}
+
+/// Returns the exit code of a repository's error.
+pub fn exit_of(error: &repo::Error) -> Exit {
+    match error {
+        repo::Error::NoRepository { .. } => Exit::NoRepository,
+        repo::Error::WrongSecret { .. } => Exit::WrongSecret,
+        repo::Error::RolledBack { .. } => Exit::RolledBack,
+        repo::Error::Cancelled => Exit::Interrupted,
+        repo::Error::Store(error) if error.kind == ErrorKind::NotPermitted => Exit::NotPermitted,
+        _ => Exit::Error,
+    }
+}
+
+/// Returns what the user can do about a repository's error.
+pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
+    match error {
+        repo::Error::NoRepository { .. } => Some("`drumlin init` makes one there; `--repo` names another place"),
+        repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
+        repo::Error::WrongSecret { .. } => {
+            Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
+        }
+        repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
+        repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
+        repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
+        repo::Error::NotFound { what: "path", .. } => Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
+        repo::Error::Ambiguous { .. } => Some("give more of its digits"),
+        repo::Error::RolledBack { .. } => Some(
+            "an older copy of the repository was put in its place; if you did that yourself, delete the local cache to accept it",
+        ),
+        repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
+        repo::Error::Store(error) => store_hint(error),
+        error if error.is_damage() => Some("`drumlin check --level full` says what is damaged and which files it concerns"),
+        _ => None,
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<&'static str> {
+    match error.kind {
+        ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
+        ErrorKind::NotPermitted => Some("the user who runs this must be allowed to use the repository's folder"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_told_once_each() {
+        let store = StoreError {
+            kind: ErrorKind::NotPermitted,
+            action: "read",
+            location: "/r".into(),
+            object: "config/1".into(),
+            source: "permission denied".into(),
+        };
+        let failure = Failure::from(repo::Error::from(store));
+        assert_eq!(failure.exit, Exit::NotPermitted);
+        assert_eq!(failure.chain.len(), 3, "{:?}", failure.chain);
+        assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn every_kind_has_its_exit_code() {
+        let location = || "/r".to_owned();
+        for (error, exit) in [
+            (repo::Error::NoRepository { location: location() }, Exit::NoRepository),
+            (repo::Error::WrongSecret { location: location() }, Exit::WrongSecret),
+            (repo::Error::RolledBack { location: location(), what: "x".into() }, Exit::RolledBack),
+            (repo::Error::Cancelled, Exit::Interrupted),
+            (repo::Error::LastKey, Exit::Error),
+        ] {
+            assert_eq!(Failure::from(error).exit, exit);
+        }
+    }
+}

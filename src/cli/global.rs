@@ -1,0 +1,83 @@
+//! Options that every command takes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::ui::UiOptions;
+
+/// Global options.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Repository: a folder, file:///folder, or the NAME of a [repository.NAME] in the configuration
+    #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME", env = "DRUMLIN_REPOSITORY", hide_env_values = true)]
+    pub repo: Option<OsString>,
+
+    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin]
+    #[arg(long, global = true, value_name = "FILE", env = "DRUMLIN_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// File that holds the repository's password [env: DRUMLIN_PASSWORD_FILE; DRUMLIN_PASSWORD holds the password itself]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["password_command", "key_file"])]
+    pub password_file: Option<PathBuf>,
+
+    /// Command that prints the repository's password [env: DRUMLIN_PASSWORD_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "key_file")]
+    pub password_command: Option<String>,
+
+    /// Key file or recovery kit that opens the repository [env: DRUMLIN_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Folder for local copies of indexes; it may be deleted at any time [default: $XDG_CACHE_HOME/drumlin]
+    #[arg(long, global = true, value_name = "DIR", env = "DRUMLIN_CACHE_DIR", hide_env_values = true)]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Print progress, warnings and errors as JSON lines on standard error
+    #[arg(long, global = true)]
+    pub json_progress: bool,
+
+    /// Print nothing but errors and what was asked for
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+
+    /// Say more
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+
+    /// Threads that work at once [default: one per processor]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl Global {
+    /// Returns the options that concern output.
+    pub fn ui_options(&self) -> UiOptions {
+        UiOptions {
+            json: self.json,
+            json_progress: self.json_progress,
+            quiet: self.quiet,
+            no_progress: self.no_progress,
+            verbose: self.verbose,
+        }
+    }
+
+    /// Returns how many threads to use.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(all, usize::from)
+    }
+}
+
+/// Program and version, as stored in what it writes.
+pub const PROGRAM: &str = concat!("drumlin ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,227 @@
+//! `drumlin init`: makes a repository.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::context::{self, Context, Place, has_repository};
+use super::failure::{Exit, Failure};
+use super::global::PROGRAM;
+use super::keyfile::{self, About, KIT_LABEL};
+use super::secret::{self, Origin};
+use crate::chunker::chunk_lens;
+use crate::crypto::slot::Secret;
+use crate::format::config::Profile;
+use crate::format::slot::{SlotInfo, SlotKdf};
+use crate::repo::{self, InitOptions, Repository, keys};
+use crate::settings::values::parse_profile;
+use crate::store::Class;
+use crate::store::local::LocalStore;
+use crate::ui::text;
+
+/// Makes a repository
+///
+/// The password is asked for at the terminal unless --password-file, --password-command or DRUMLIN_PASSWORD gives it. With --key-file,
+/// the repository opens with that key file instead; a file that does not exist is made.
+#[derive(Args)]
+pub struct InitArgs {
+    /// How files are cut into chunks, for the repository's whole life: small, standard, large or fixed
+    #[arg(long, value_name = "PROFILE", default_value = "standard", value_parser = parse_profile)]
+    profile: Profile,
+
+    /// Also write a recovery kit: 24 words that open the repository, with instructions for your heirs
+    #[arg(long, value_name = "FILE")]
+    kit: Option<PathBuf>,
+
+    /// Work that every guess of the password costs: standard (64 MiB of memory) or strong (1 GiB)
+    #[arg(long, value_name = "KDF", value_enum, default_value = "standard", hide_possible_values = true)]
+    kdf: Kdf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kdf {
+    Standard,
+    Strong,
+}
+
+/// The repository as JSON shows it.
+#[derive(Serialize)]
+pub struct RepositoryView {
+    location: String,
+    id: String,
+    fingerprint: String,
+    profile: &'static str,
+    created: Option<String>,
+}
+
+impl RepositoryView {
+    /// Makes the view of an open repository.
+    pub fn new(repository: &Repository) -> Self {
+        let config = repository.config();
+        Self {
+            location: repository.location().to_owned(),
+            id: config.repository.to_hex(),
+            fingerprint: crate::id::encode_hex(&repository.keyring().fingerprint()),
+            profile: config.profile.name(),
+            created: text::rfc3339(config.created),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct InitView {
+    repository: RepositoryView,
+    key_file: Option<PathBuf>,
+    kit: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
+    let settings = ctx.settings()?;
+    let place = ctx.place(&settings, None)?;
+    refuse_used(&place)?;
+    if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
+        return Err(
+            Failure::usage(format!("{} exists", kit.display())).hint("existing files are never overwritten: choose another name")
+        );
+    }
+    let origin = ctx.secret_origin(&place)?;
+    if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
+        return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed").hint("leave --kdf out"));
+    }
+    let key = NewKey::for_repository(ctx, &place, &origin, args.kdf == Kdf::Strong)?;
+    let made_key_file = key.made.clone();
+    let repository = make(ctx, &place, args.profile, key)?;
+    if let Some(kit) = &args.kit {
+        add_kit(&repository, kit)?;
+    }
+    if ctx.ui.json {
+        let view = InitView { repository: RepositoryView::new(&repository), key_file: made_key_file, kit: args.kit };
+        ctx.ui.print_json(&view)?;
+        return Ok(Exit::Done);
+    }
+    let mut lines = vec![format!("made a repository at {}", repository.location())];
+    lines.extend(describe(&repository));
+    lines.push(String::new());
+    lines.extend(what_to_keep_safe(&origin, args.kit.as_deref()));
+    lines.push(String::new());
+    lines.push(format!("next: drumlin --repo {} backup FOLDER", text::shell_word(repository.location())));
+    ctx.ui.say(&lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Refuses a folder that holds a repository, or anything else that is not what a half-finished `init` leaves.
+pub fn refuse_used(place: &Place) -> Result<(), Failure> {
+    let entries = match std::fs::read_dir(&place.path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::file("read the folder", &place.path, &error)),
+    };
+    if has_repository(&LocalStore::open(&place.path)?)? {
+        return Err(repo::Error::AlreadyExists { location: place.shown() }.into());
+    }
+    let folders = Class::ALL.map(Class::folder);
+    let foreign = entries.filter_map(Result::ok).find(|entry| !folders.iter().any(|folder| entry.file_name() == *folder));
+    match foreign {
+        Some(entry) => Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown())).hint(format!(
+            "it holds {}; a repository wants a folder of its own",
+            text::printable(entry.file_name().as_encoded_bytes())
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What opens a repository that is about to be made.
+pub struct NewKey {
+    secret: Secret,
+    kdf: SlotKdf,
+    label: &'static str,
+    /// The key file that was made for it.
+    pub made: Option<PathBuf>,
+}
+
+impl NewKey {
+    /// Reads the password, or reads or makes the key file.
+    pub fn for_repository(ctx: &Context, place: &Place, origin: &Origin, strong: bool) -> Result<Self, Failure> {
+        let Origin::KeyFile(path) = origin else {
+            let password = origin.read_new_password(&ctx.ui, &ctx.env)?;
+            let secret = Secret::Passphrase(password);
+            return Ok(Self { secret, kdf: secret::passphrase_kdf(strong), label: "password", made: None });
+        };
+        let (secret, made) = match path.symlink_metadata() {
+            Ok(_) => (secret::read_key_file(&ctx.ui, path)?, None),
+            Err(_) => {
+                let secret = keyfile::new_secret()?;
+                keyfile::write_key_file(path, &secret, &place.shown(), text::now())?;
+                (secret, Some(path.clone()))
+            }
+        };
+        Ok(Self { secret: Secret::KeyFile(secret), kdf: SlotKdf::KeyFile, label: "key file", made })
+    }
+}
+
+/// Makes the repository.
+pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Result<Arc<Repository>, Failure> {
+    let options = InitOptions {
+        profile,
+        secret: key.secret,
+        kdf: key.kdf,
+        label: key.label.to_owned(),
+        now: text::now(),
+        program: PROGRAM.to_owned(),
+        cache_dir: ctx.cache_dir(place)?,
+    };
+    let store = Arc::new(LocalStore::open_or_make(&place.path)?);
+    Ok(Repository::init(store, &options)?)
+}
+
+/// Adds a key slot for a recovery kit and writes the kit.
+///
+/// The slot comes first: a kit that opens nothing would be worse than a slot that nobody can use.
+pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
+    let secret = keyfile::new_secret()?;
+    let made = text::now();
+    let slot = Secret::KeyFile(secret.clone());
+    let id = keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: made }, (&slot, SlotKdf::KeyFile))?;
+    let repository_id = repository.config().repository.to_hex();
+    let about = About { location: repository.location(), repository_id: &repository_id, host: &context::host_name(), made };
+    keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
+        // Best effort: a slot whose words nobody has is harmless.
+        let _ = keys::remove(repository, &id.to_hex());
+    })
+}
+
+/// Returns lines that describe the repository.
+pub fn describe(repository: &Repository) -> Vec<String> {
+    let profile = repository.config().profile;
+    let (least, average, most) = chunk_lens(profile);
+    let chunks = match profile {
+        Profile::Fixed => format!("blocks of {}", text::size(average as u64)),
+        _ => format!("chunks of {} to {}", text::size(least as u64), text::size(most as u64)),
+    };
+    vec![format!("  profile      {} ({chunks})", profile.name()), format!("  fingerprint  {}", fingerprint(repository))]
+}
+
+/// Returns the start of a repository's fingerprint in groups that can be read aloud.
+pub fn fingerprint(repository: &Repository) -> String {
+    let bytes = repository.keyring().fingerprint();
+    bytes[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
+}
+
+fn what_to_keep_safe(origin: &Origin, kit: Option<&Path>) -> Vec<String> {
+    let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
+    match origin {
+        Origin::KeyFile(path) => lines.push(format!("  the key file {}: whoever has it can read the backups", path.display())),
+        _ => lines.push("  the password: nobody can tell it to you again".to_owned()),
+    }
+    match kit {
+        Some(kit) => lines.push(format!("  the recovery kit {}: print it, then keep it where you keep your will", kit.display())),
+        None => lines.push(
+            "  without it nothing can be read any more (`drumlin init --kit FILE` writes a recovery kit as a second way in)"
+                .to_owned(),
+        ),
+    }
+    lines
+}

@@ -1,0 +1,52 @@
+//! Ctrl-C and its kin: the first signal asks the running operation to stop, the second ends the program at once.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::failure::Exit;
+use crate::monitor::Monitor;
+use crate::ui::output::write_stderr;
+use crate::ui::prompt;
+
+/// The operation that a signal stops.
+static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
+
+/// Begins to listen for signals.
+pub fn listen() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match running {
+                Some(monitor) if !monitor.is_cancelled() => monitor.cancel(),
+                // Nothing stored can be half: ending at any moment is safe, and this user has asked twice.
+                _ => end_now(),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn end_now() -> ! {
+    prompt::restore_terminal();
+    write_stderr("\n");
+    signal_hook::low_level::exit(Exit::Interrupted as i32)
+}
+
+/// Makes an operation the one that signals stop, until the guard is dropped.
+pub fn while_running(monitor: &Arc<Monitor>) -> Guard {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(monitor));
+    Guard
+}
+
+/// Ends what [`while_running`] began.
+pub struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

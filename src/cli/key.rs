@@ -1,0 +1,208 @@
+//! `drumlin key`: who can open the repository.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::keyfile;
+use super::secret::{Origin, SecretArgs, passphrase_kdf};
+use crate::crypto::slot::Secret;
+use crate::format::slot::{SlotInfo, SlotKdf};
+use crate::id::SlotId;
+use crate::repo::keys::{self, SlotDescription};
+use crate::repo::{self, Repository};
+use crate::ui::table::{Align, Table};
+use crate::ui::text;
+
+/// Shows and changes the keys that open the repository
+#[derive(Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Lists the keys
+    List,
+    /// Adds a password, or writes a new key file with --output
+    Add(AddArgs),
+    /// Removes a key
+    ///
+    /// Whoever used it and copied the repository's inner key can still read everything: only a new repository helps against that.
+    Remove(RemoveArgs),
+    /// Replaces the password that opens the repository by a new one
+    ChangePassword(PasswordArgs),
+}
+
+/// Where a new password comes from.
+#[derive(Args)]
+struct PasswordArgs {
+    /// File that holds the new password
+    #[arg(long, value_name = "FILE", conflicts_with = "new_password_command")]
+    new_password_file: Option<PathBuf>,
+
+    /// Command that prints the new password
+    #[arg(long, value_name = "COMMAND")]
+    new_password_command: Option<String>,
+
+    /// Make every guess of the new password cost 1 GiB of memory instead of 64 MiB
+    #[arg(long)]
+    strong: bool,
+}
+
+#[derive(Args)]
+struct AddArgs {
+    /// Write a new key file instead of adding a password
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_password_file", "new_password_command", "strong"])]
+    output: Option<PathBuf>,
+
+    /// A name for the key, shown by `key list`
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+#[derive(Args)]
+struct RemoveArgs {
+    /// The key's id, or the start of it
+    id: String,
+}
+
+#[derive(Serialize)]
+struct KeyView {
+    id: String,
+    kind: &'static str,
+    label: Option<String>,
+    created: Option<String>,
+    in_use: bool,
+    error: Option<String>,
+}
+
+impl KeyView {
+    fn new(slot: &SlotDescription) -> Self {
+        let info = slot.info.as_ref();
+        Self {
+            id: slot.id.to_hex(),
+            kind: kind_name(&slot.kdf),
+            label: info.ok().map(|info| info.label.clone()),
+            created: info.ok().and_then(|info| text::rfc3339(info.created)),
+            in_use: slot.in_use,
+            error: info.err().map(ToString::to_string),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
+    let repository = ctx.open()?;
+    match args.command {
+        KeyCommand::List => list(ctx, &repository),
+        KeyCommand::Add(args) => add(ctx, &repository, args),
+        KeyCommand::Remove(args) => {
+            let id = keys::remove(&repository, &args.id)?;
+            done(ctx, "removed", id, None)
+        }
+        KeyCommand::ChangePassword(args) => change_password(ctx, &repository, &args),
+    }
+}
+
+fn list(ctx: &Context, repository: &Repository) -> Result<Exit, Failure> {
+    let slots = keys::list(repository)?;
+    let views: Vec<KeyView> = slots.iter().map(KeyView::new).collect();
+    if ctx.ui.json {
+        ctx.ui.print_json(&serde_json::json!({ "keys": views }))?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&[
+        ("id", Align::Left),
+        ("kind", Align::Left),
+        ("label", Align::Left),
+        ("made", Align::Left),
+        ("", Align::Left),
+    ]);
+    for (slot, view) in slots.iter().zip(views) {
+        let made = slot.info.as_ref().map_or(String::new(), |info| text::local_time(info.created));
+        let label = view.label.map_or_else(String::new, |label| text::printable(label.as_bytes()));
+        let remark = match (view.error, slot.in_use) {
+            (Some(error), _) => format!("not made by a holder of this repository's keys: {error}"),
+            (None, true) => "in use now".to_owned(),
+            (None, false) => String::new(),
+        };
+        table.row(vec![slot.id.short(), view.kind.to_owned(), label, made, remark]);
+    }
+    ctx.ui.print(&table.lines().join("\n"))?;
+    Ok(Exit::Done)
+}
+
+fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Failure> {
+    let now = text::now();
+    let label = |default: &str| args.label.clone().unwrap_or_else(|| default.to_owned());
+    if let Some(path) = &args.output {
+        // The file first: a key that is in no file must not be what somebody relies on.
+        let secret = keyfile::new_secret()?;
+        keyfile::write_key_file(path, &secret, repository.location(), now)?;
+        let info = SlotInfo { label: label("key file"), created: now };
+        let added = keys::add(repository, &info, (&Secret::KeyFile(secret), SlotKdf::KeyFile));
+        let id = added.inspect_err(|_| {
+            let _ = std::fs::remove_file(path);
+        })?;
+        return done(ctx, "added", id, Some(path.clone()));
+    }
+    let password = new_password_origin(&args.password).read_new_password(&ctx.ui, &ctx.env)?;
+    let info = SlotInfo { label: label("password"), created: now };
+    let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)))?;
+    done(ctx, "added", id, None)
+}
+
+fn change_password(ctx: &Context, repository: &Repository, args: &PasswordArgs) -> Result<Exit, Failure> {
+    let slots = keys::list(repository)?;
+    let old = slots.iter().find(|slot| slot.in_use).ok_or(repo::Error::NotFound { what: "key", text: "in use".to_owned() })?;
+    if old.kdf == SlotKdf::KeyFile {
+        let why = "the repository was opened with a key file, which has no password";
+        return Err(Failure::usage(why).hint("open it with the password to change; `drumlin key add` adds a password"));
+    }
+    let password = new_password_origin(args).read_new_password(&ctx.ui, &ctx.env)?;
+    let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
+    let info = SlotInfo { label, created: text::now() };
+    let strong = args.strong || old.kdf == passphrase_kdf(true);
+    // The new slot first: dying between the two leaves one key too many, never one too few.
+    let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(strong)))?;
+    keys::remove(repository, &old.id.to_hex())?;
+    done(ctx, "changed", id, None)
+}
+
+fn new_password_origin(args: &PasswordArgs) -> Origin {
+    let named = SecretArgs {
+        password_file: args.new_password_file.clone(),
+        password_command: args.new_password_command.clone(),
+        key_file: None,
+    };
+    named.origin().unwrap_or(Origin::Prompt)
+}
+
+fn done(ctx: &Context, what: &str, id: SlotId, file: Option<PathBuf>) -> Result<Exit, Failure> {
+    if ctx.ui.json {
+        ctx.ui.print_json(&serde_json::json!({ "key": { "id": id.to_hex(), "action": what, "file": file } }))?;
+        return Ok(Exit::Done);
+    }
+    let text = match (what, file) {
+        ("changed", _) => format!("the password is changed; its key is now {}", id.short()),
+        (_, Some(file)) => format!("{what} key {}, written to {}", id.short(), file.display()),
+        _ => format!("{what} key {}", id.short()),
+    };
+    ctx.ui.say(&text)?;
+    Ok(Exit::Done)
+}
+
+fn kind_name(kdf: &SlotKdf) -> &'static str {
+    match kdf {
+        SlotKdf::Passphrase { .. } => "password",
+        SlotKdf::KeyFile => "key-file",
+    }
+}

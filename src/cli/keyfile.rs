@@ -1,0 +1,189 @@
+//! Key files and recovery kits: 24 words in a file that only its owner may read.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::failure::{Exit, Failure};
+use crate::crypto::kdf::Key;
+use crate::crypto::phrase::{WORDS_BEGIN, WORDS_END, words_of};
+use crate::format::entry::Timestamp;
+use crate::ui::text;
+
+/// The label of a recovery kit's key slot.
+pub const KIT_LABEL: &str = "recovery kit";
+
+/// What a key file or kit says about the repository that it opens.
+pub struct About<'a> {
+    /// Where the repository is.
+    pub location: &'a str,
+    /// Its name in hex.
+    pub repository_id: &'a str,
+    /// The host on which the file was made.
+    pub host: &'a str,
+    /// When it was made.
+    pub made: Timestamp,
+}
+
+/// Returns a fresh secret.
+pub fn new_secret() -> Result<Key, Failure> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *secret)
+        .map_err(|error| Failure::new(Exit::Error, format!("the system gave no random bytes: {error}")))?;
+    Ok(secret)
+}
+
+/// Writes a key file; an existing file is never touched.
+pub fn write_key_file(path: &Path, secret: &Key, location: &str, made: Timestamp) -> Result<(), Failure> {
+    let words = words_of(secret);
+    let text = Zeroizing::new(format!(
+        "# Drumlin key file. Whoever has it can read the repository that it opens, and without it\n\
+         # (or another key of that repository) nothing can be read. Keep a copy on another medium.\n\
+         # Repository: {location}\n\
+         # Made: {made}\n\
+         {words}\n",
+        made = text::local_time(made),
+        words = *words,
+    ));
+    write_new(path, &text)
+}
+
+/// Writes a recovery kit; an existing file is never touched.
+pub fn write_kit(path: &Path, secret: &Key, about: &About<'_>) -> Result<(), Failure> {
+    write_new(path, &kit_text(secret, about))
+}
+
+/// Writes a whole new file for its owner only, durably; nobody ever sees half of it, and no other file is replaced.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    try_write_new(path, text).map_err(|error| {
+        let failure = Failure::file("create", path, &error);
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            failure.hint("existing files are never overwritten: choose another name")
+        } else {
+            failure
+        }
+    })
+}
+
+fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A temporary file is made with O_EXCL and mode 0600.
+    let mut file = tempfile::Builder::new().prefix(".drumlin-key-").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Returns the text of a recovery kit, written for somebody who has never heard of Drumlin.
+pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
+    let location = text::shell_word(about.location);
+    Zeroizing::new(format!(
+        "DRUMLIN RECOVERY KIT\n\
+         ====================\n\
+         \n\
+         With this page, all files in the backup named below can be read and copied back.\n\
+         Nothing else is needed: no password, no account, not the computer that made it.\n\
+         Keep it like the key of a house: whoever has it can read everything.\n\
+         \n\
+         Backup is at   {location_text}\n\
+         On computer    {host}\n\
+         Repository     {id}\n\
+         Made           {made}, by {program}\n\
+         \n\
+         {WORDS_BEGIN}\n\
+         {words}\
+         {WORDS_END}\n\
+         \n\
+         HOW TO GET THE FILES BACK\n\
+         \n\
+         A relative or friend who has used Linux before can do this in an hour.\n\
+         \n\
+         1. Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
+            plugged in, plug it into the computer you use now; its folder may then have\n   \
+            another name, which takes the place of {location} below.\n\
+         2. Get the program Drumlin for that computer (Linux). It may lie beside the backup.\n\
+         3. If this page is on paper, type the 24 words into a text file named kit.txt.\n   \
+            Their order matters; numbers, line breaks and capital letters do not.\n   \
+            If you have this page as a file, use that file as it is.\n\
+         4. Open a terminal in the folder of kit.txt. To see which backups there are:\n\
+         \n      \
+               drumlin --repo {location} --key-file kit.txt snapshots\n\
+         \n\
+         5. To copy everything of the newest one into a new folder named \"restored\":\n\
+         \n      \
+               drumlin --repo {location} --key-file kit.txt restore latest --target restored\n\
+         \n   \
+            This changes nothing in the backup, and it can be interrupted and repeated.\n\
+         6. To be sure that the backup is whole:\n\
+         \n      \
+               drumlin --repo {location} --key-file kit.txt check --level full\n\
+         \n\
+         If the program cannot be found any more: the file format is described in full in the\n\
+         folder \"format-spec\" of its source code, with a reader of a few hundred lines of\n\
+         Python (reader.py) that restores a backup from these words alone.\n",
+        location_text = about.location,
+        host = about.host,
+        id = about.repository_id,
+        made = text::local_time(about.made),
+        program = super::global::PROGRAM,
+        words = *numbered_words(secret),
+    ))
+}
+
+/// Returns the words in six lines of four, numbered.
+fn numbered_words(secret: &Key) -> Zeroizing<String> {
+    let words = words_of(secret);
+    let mut out = Zeroizing::new(String::with_capacity(512));
+    for (at, word) in words.split_whitespace().enumerate() {
+        let end = if at % 4 == 3 { "\n" } else { "  " };
+        let padding = " ".repeat(if at % 4 == 3 { 0 } else { 10 - word.len().min(10) });
+        out.extend([&format!("{:>4}. ", at + 1), word, &padding, end]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::crypto::phrase::secret_of_words;
+
+    const ABOUT: About<'_> =
+        About { location: "/mnt/usb disk/r", repository_id: "00ff", host: "thinkpad", made: Timestamp { seconds: 0, nanos: 0 } };
+
+    #[test]
+    fn key_files_and_kits_open_what_they_were_made_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secret = new_secret().unwrap();
+        let (key, kit) = (scratch.path().join("a.key"), scratch.path().join("kit.txt"));
+        write_key_file(&key, &secret, "/r", ABOUT.made).unwrap();
+        write_kit(&kit, &secret, &ABOUT).unwrap();
+        for path in [&key, &kit] {
+            assert_eq!(secret_of_words(&std::fs::read_to_string(path).unwrap()).unwrap(), secret);
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        }
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn existing_files_are_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a.key");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(write_key_file(&path, &new_secret().unwrap(), "/r", ABOUT.made).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_kit_shows_commands_that_a_shell_understands() {
+        let kit = kit_text(&new_secret().unwrap(), &ABOUT);
+        assert!(kit.contains("drumlin --repo '/mnt/usb disk/r' --key-file kit.txt restore latest --target restored\n"));
+        assert!(kit.contains("\n   1. ") && kit.contains(" 24. "));
+        assert!(kit.lines().all(|line| line.len() <= 110));
+    }
+}

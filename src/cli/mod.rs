@@ -1,0 +1,120 @@
+//! The command line: one file per command; here they are put together.
+
+mod backup;
+mod cat;
+mod check;
+mod completions;
+mod context;
+mod failure;
+mod global;
+mod init;
+mod interrupt;
+mod key;
+mod keyfile;
+mod ls;
+mod man;
+mod quickstart;
+mod secret;
+mod snap;
+mod snapshots;
+mod stats;
+mod streams;
+mod views;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::settings::environment::Environment;
+use crate::ui::Ui;
+use context::Context;
+use failure::{Exit, Failure};
+use global::Global;
+
+/// Deduplicating, encrypted backups
+///
+/// Drumlin takes snapshots of folders, stores what is new in them once, compressed and encrypted, and gives back any file of any
+/// snapshot. `drumlin quickstart` makes a first backup with nothing configured.
+#[derive(Parser)]
+#[command(name = "drumlin", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    error
+  2    wrong usage or configuration
+  3    done, but some source files could not be read (a snapshot exists)
+  4    damage was found
+  5    the repository went back in time
+  10   there is no repository
+  12   wrong password or key
+  13   not permitted
+  130  interrupted";
+
+#[derive(Subcommand)]
+enum Command {
+    Quickstart(quickstart::QuickstartArgs),
+    Init(init::InitArgs),
+    Backup(Box<backup::BackupArgs>),
+    #[command(visible_alias = "list")]
+    Snapshots(snapshots::SnapshotsArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Check(check::CheckArgs),
+    Stats(stats::StatsArgs),
+    Key(key::KeyArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing can only fail where nobody reads.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+        }
+    };
+    let env = Environment::of_process();
+    let ui = Ui::new(cli.global.ui_options(), &env);
+    if let Err(error) = interrupt::listen() {
+        return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
+    }
+    let ctx = Context { global: cli.global, env, ui };
+    run(&ctx, cli.command).unwrap_or_else(|failure| failure.report(&ui)).into()
+}
+
+fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Quickstart(args) => quickstart::run(ctx, &args),
+        Command::Init(args) => init::run(ctx, args),
+        Command::Backup(args) => backup::run(ctx, *args),
+        Command::Snapshots(args) => snapshots::run(ctx, &args),
+        Command::Ls(args) => ls::run(ctx, &args),
+        Command::Cat(args) => cat::run(ctx, &args),
+        Command::Check(args) => check::run(ctx, &args),
+        Command::Stats(args) => stats::run(ctx, &args),
+        Command::Key(args) => key::run(ctx, args),
+        Command::Completions(args) => completions::run(ctx, &args, Cli::command()),
+        Command::Man(args) => man::run(ctx, &args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,271 @@
+//! `drumlin quickstart`: a first backup with nothing configured and nothing asked.
+//!
+//! Every step looks first whether it has been done: it can be repeated, and it can die anywhere.
+
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::backup::{BackupView, Outcome, Plan};
+use super::context::{self, Context, Place, has_repository};
+use super::failure::{Exit, Failure};
+use super::init::{self, NewKey, RepositoryView};
+use super::keyfile::{self, About, KIT_LABEL};
+use super::secret::{self, Origin};
+use crate::crypto::slot::Secret;
+use crate::format::config::Profile;
+use crate::format::slot::{SlotInfo, SlotKdf};
+use crate::repo::{Repository, keys};
+use crate::settings::model::{RepositorySettings, SecretSettings};
+use crate::settings::{FILE_NAME, Settings};
+use crate::store::local::LocalStore;
+use crate::ui::text;
+
+/// Makes a first backup with nothing configured
+///
+/// Makes a repository in your data folder (or where --repo says), a key file, a recovery kit and a configuration file, takes a snapshot of
+/// FOLDER, and says how to get files back. Asks nothing. Run again, it keeps all that and takes another snapshot.
+#[derive(Args)]
+pub struct QuickstartArgs {
+    /// What to back up [default: the current folder]
+    folder: Option<PathBuf>,
+}
+
+/// The name of the repository in the configuration file that is written.
+const FIRST_NAME: &str = "main";
+
+/// What is there when all is done, and what of it was made now.
+#[derive(Default)]
+struct Made {
+    key_file: Option<PathBuf>,
+    kit: Option<PathBuf>,
+    config: Option<PathBuf>,
+    now: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct QuickstartView {
+    repository: RepositoryView,
+    key_file: Option<PathBuf>,
+    kit: Option<PathBuf>,
+    config: Option<PathBuf>,
+    made: Vec<&'static str>,
+    backup: BackupView,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
+    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from("."));
+    let folder = folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
+    let settings = ctx.settings()?;
+    let config_dir = ctx
+        .env
+        .config_dir()
+        .ok_or_else(|| Failure::usage("no folder for the key and configuration is known").hint("set HOME"))?;
+    let place = choose_place(ctx, &settings, &config_dir)?;
+    let mut made = Made { config: settings.file.clone(), ..Made::default() };
+    let repository = open_or_make(ctx, &place, &config_dir, &mut made)?;
+    ensure_kit(ctx, &repository, &config_dir.join(format!("{}-recovery-kit.txt", name_of(&place))), &mut made)?;
+    if settings.file.is_none() {
+        let file = config_dir.join(FILE_NAME);
+        write_config(&file, &place, made.key_file.as_deref())?;
+        made.config = Some(file);
+        made.now.push("configuration");
+    }
+    let outcome = Plan::of_folder(&settings, &folder)?.carry_out(ctx, &place, &repository)?;
+    if ctx.ui.json {
+        ctx.ui.print_json(&QuickstartView {
+            repository: RepositoryView::new(&repository),
+            key_file: made.key_file,
+            kit: made.kit,
+            config: made.config,
+            made: made.now,
+            backup: outcome.view(),
+        })?;
+        return Ok(outcome.exit());
+    }
+    let options = options_from_now_on(ctx, &settings, &place, &made);
+    ctx.ui.say(&tell(&place, &made, &outcome, (&folder, &options)))?;
+    outcome.list_problems(ctx);
+    Ok(outcome.exit())
+}
+
+/// Decides where the repository is: `--repo`, else the configuration's, else the user's data folder.
+fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result<Place, Failure> {
+    let mut place = if ctx.global.repo.is_some() || settings.default_repository().is_some() {
+        ctx.place(settings, None)?
+    } else {
+        let data = ctx
+            .env
+            .data_dir()
+            .ok_or_else(|| Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo"))?;
+        Place { name: None, path: data.join("repository"), settings: None }
+    };
+    if place.settings.is_none() {
+        // A name that depends on nothing but the place, so that running it again finds what was made.
+        let name = if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.path) };
+        let key_file = config_dir.join(format!("{name}.key"));
+        let url = place.path.to_string_lossy().into_owned();
+        place.settings = Some(RepositorySettings { url, secret: Some(SecretSettings::KeyFile(key_file)), cache_dir: None });
+        place.name = Some(name);
+    }
+    Ok(place)
+}
+
+fn name_of(place: &Place) -> &str {
+    place.name.as_deref().unwrap_or(FIRST_NAME)
+}
+
+/// Returns a name for a repository that the configuration does not know: its folder's name and a few digits.
+fn name_for(path: &Path) -> String {
+    let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem: String = stem.chars().filter(|c| c.is_alphanumeric() || *c == '-').take(40).collect();
+    let digits = &blake3::hash(path.as_os_str().as_bytes()).to_hex()[..4];
+    format!("{}-{digits}", if stem.is_empty() { "repository" } else { stem.trim_start_matches('-') })
+}
+
+fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made) -> Result<Arc<Repository>, Failure> {
+    let origin = ctx.secret_origin(place)?;
+    if let Origin::KeyFile(path) = &origin {
+        made.key_file = Some(path.clone());
+    }
+    let exists = place.path.is_dir() && has_repository(&LocalStore::open(&place.path)?)?;
+    if exists {
+        if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
+            return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), path.display()))
+                .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
+        }
+        return ctx.open_place(place, true);
+    }
+    init::refuse_used(place)?;
+    let fail = |error| Failure::file("make the folder", config_dir, &error);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(config_dir).map_err(fail)?;
+    let key = NewKey::for_repository(ctx, place, &origin, false)?;
+    if key.made.is_some() {
+        made.now.push("key file");
+    }
+    let repository = init::make(ctx, place, Profile::Standard, key)?;
+    made.now.push("repository");
+    Ok(repository)
+}
+
+/// Makes a recovery kit, unless the repository has one.
+///
+/// The kit may have been printed and deleted, so its key slot tells. The file comes first here: a run that died
+/// between the two is completed by the next one, from the words in the file.
+fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Made) -> Result<(), Failure> {
+    let has_kit = keys::list(repository)?.iter().any(|slot| slot.info.as_ref().is_ok_and(|info| info.label == KIT_LABEL));
+    made.kit = path.exists().then(|| path.to_path_buf());
+    if has_kit {
+        return Ok(());
+    }
+    let now = text::now();
+    let secret = match made.kit {
+        Some(_) => secret::read_key_file(&ctx.ui, path)?,
+        None => {
+            let secret = keyfile::new_secret()?;
+            let repository_id = repository.config().repository.to_hex();
+            let about =
+                About { location: repository.location(), repository_id: &repository_id, host: &context::host_name(), made: now };
+            keyfile::write_kit(path, &secret, &about)?;
+            made.kit = Some(path.to_path_buf());
+            secret
+        }
+    };
+    keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: now }, (&Secret::KeyFile(secret), SlotKdf::KeyFile))?;
+    made.now.push("recovery kit");
+    Ok(())
+}
+
+/// Writes the configuration file; an existing one is never touched.
+fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(), Failure> {
+    let quote = |path: &Path| match path.to_str() {
+        Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
+        None => Err(Failure::usage(format!("{} is not UTF-8 and cannot stand in a configuration file", path.display()))),
+    };
+    let mut text = format!(
+        "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
+        name_of(place),
+        quote(&place.path)?
+    );
+    if let Some(key_file) = key_file {
+        text += &format!("key-file = {}\n", quote(key_file)?);
+    }
+    let fail = |error| Failure::file("create", file, &error);
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut new = tempfile::Builder::new().prefix(".drumlin-").tempfile_in(folder).map_err(fail)?;
+    new.write_all(text.as_bytes()).and_then(|()| new.as_file().sync_all()).map_err(fail)?;
+    new.persist_noclobber(file).map_err(|error| fail(error.error))?;
+    Ok(())
+}
+
+/// Returns the options that later commands need, so that what is printed can be typed.
+fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: &Made) -> String {
+    let is_explicit = ctx.global.config.is_some() && ctx.env.get("DRUMLIN_CONFIG").is_none();
+    let config = match (&ctx.global.config, is_explicit) {
+        (Some(file), true) => format!(" --config {}", word(file)),
+        _ => String::new(),
+    };
+    let name = name_of(place);
+    let is_default = settings.file.is_none() || settings.default_repository() == Some(name);
+    match &made.key_file {
+        _ if is_default => config,
+        _ if settings.repositories.contains_key(name) => format!("{config} --repo {name}"),
+        Some(key) => format!("{config} --repo {} --key-file {}", word(&place.path), word(key)),
+        None => format!("{config} --repo {}", word(&place.path)),
+    }
+}
+
+fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path, &str)) -> String {
+    let mut lines = Vec::new();
+    let mut item = |name: &'static str, path: &Path| {
+        let verb = if made.now.contains(&name) { "made" } else { "kept" };
+        lines.push(format!("{verb}  {name:<14} {}", path.display()));
+    };
+    item("repository", &place.path);
+    [("key file", &made.key_file), ("recovery kit", &made.kit), ("configuration", &made.config)]
+        .into_iter()
+        .for_each(|(name, path)| path.iter().for_each(|path| item(name, path)));
+    lines.push(String::new());
+    lines.extend(outcome.lines());
+    let source = word(folder);
+    // A snapshot that was not made now need not be the latest one.
+    let snapshot = outcome.report.unchanged_since.map_or_else(|| "latest".to_owned(), |id| id.short());
+    let inside = text::shell_word(&format!("{snapshot}:{}", folder.display()));
+    lines.extend([
+        String::new(),
+        "To see what is there, and to get it back:".to_owned(),
+        format!("  drumlin{options} snapshots"),
+        format!("  drumlin{options} ls {inside}"),
+        format!("  drumlin{options} restore {inside} --target restored"),
+        "For the next backup:".to_owned(),
+        format!("  drumlin{options} backup {source}"),
+        String::new(),
+    ]);
+    if let Some(key) = &made.key_file {
+        lines.push(format!("The key is in {}. Without it, or the recovery kit,", key.display()));
+        lines.push("nothing can be read any more, by anybody.".to_owned());
+    }
+    if let Some(kit) = &made.kit {
+        lines.push(format!("Print {} and keep it away from this machine.", kit.display()));
+    }
+    if on_one_disk(folder, &place.path) {
+        lines.push("The repository is on the same disk as what it protects. To have one on another disk:".to_owned());
+        lines.push(format!("  drumlin quickstart --repo /mnt/DISK/drumlin {source}"));
+    }
+    lines.join("\n")
+}
+
+fn on_one_disk(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
+    device(one).is_some() && device(one) == device(other)
+}
+
+fn word(path: &Path) -> String {
+    text::shell_word(&path.to_string_lossy())
+}

@@ -1,0 +1,263 @@
+//! Passwords and keys: where they come from, and how they are read. Never from the command line itself.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use zeroize::Zeroizing;
+
+use super::failure::{Exit, Failure};
+use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
+use crate::crypto::phrase;
+use crate::crypto::slot::Secret;
+use crate::format::slot::SlotKdf;
+use crate::settings::environment::Environment;
+use crate::settings::model::SecretSettings;
+use crate::ui::{Ui, prompt};
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file that holds the password.
+    PasswordFile(PathBuf),
+    /// A command that prints the password.
+    PasswordCommand(String),
+    /// `DRUMLIN_PASSWORD`.
+    Environment,
+    /// A key file or recovery kit.
+    KeyFile(PathBuf),
+    /// The terminal.
+    Prompt,
+}
+
+/// Longest password or key file that is read, in bytes.
+const SECRET_LEN_MAX_BYTES: u64 = 64 << 10;
+
+/// What `--password-file`, `--password-command` and `--key-file` said; at most one of them did.
+#[derive(Clone, Debug, Default)]
+pub struct SecretArgs {
+    /// `--password-file`.
+    pub password_file: Option<PathBuf>,
+    /// `--password-command`.
+    pub password_command: Option<String>,
+    /// `--key-file`.
+    pub key_file: Option<PathBuf>,
+}
+
+impl SecretArgs {
+    /// Returns the origin that they name.
+    pub fn origin(&self) -> Option<Origin> {
+        let file = self.password_file.clone().map(Origin::PasswordFile);
+        file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
+            .or_else(|| self.key_file.clone().map(Origin::KeyFile))
+    }
+}
+
+impl Origin {
+    /// Decides: the command line, else the environment, else the configuration, else the terminal.
+    ///
+    /// Fails if the environment names more than one.
+    pub fn choose(args: &SecretArgs, env: &Environment, settings: Option<&SecretSettings>) -> Result<Self, Failure> {
+        if let Some(origin) = args.origin() {
+            return Ok(origin);
+        }
+        let command =
+            env.get("DRUMLIN_PASSWORD_COMMAND").map(|text| Origin::PasswordCommand(text.to_string_lossy().into_owned()));
+        let named = [
+            ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| Origin::Environment)),
+            ("DRUMLIN_PASSWORD_FILE", env.path("DRUMLIN_PASSWORD_FILE").map(Origin::PasswordFile)),
+            ("DRUMLIN_PASSWORD_COMMAND", command),
+            ("DRUMLIN_KEY_FILE", env.path("DRUMLIN_KEY_FILE").map(Origin::KeyFile)),
+        ];
+        let mut set = named.into_iter().filter_map(|(name, origin)| Some((name, origin?)));
+        match (set.next(), set.next()) {
+            (Some((one, _)), Some((other, _))) => {
+                Err(Failure::usage(format!("{one} and {other} are both set")).hint("unset all but one"))
+            }
+            (Some((_, origin)), None) => Ok(origin),
+            _ => Ok(match settings {
+                Some(SecretSettings::PasswordFile(path)) => Origin::PasswordFile(path.clone()),
+                Some(SecretSettings::PasswordCommand(command)) => Origin::PasswordCommand(command.clone()),
+                Some(SecretSettings::KeyFile(path)) => Origin::KeyFile(path.clone()),
+                None => Origin::Prompt,
+            }),
+        }
+    }
+
+    /// Says where the secret came from, for the hint that follows a wrong one.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::PasswordFile(path) => format!("the password was read from {}", path.display()),
+            Self::PasswordCommand(_) => "the password came from the password command".to_owned(),
+            Self::Environment => "the password was in DRUMLIN_PASSWORD".to_owned(),
+            Self::KeyFile(path) => format!("the key was read from {}", path.display()),
+            Self::Prompt => "the password was typed".to_owned(),
+        }
+    }
+
+    /// Reads the secret of an existing repository.
+    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<Secret, Failure> {
+        match self {
+            Self::KeyFile(path) => read_key_file(ui, path).map(Secret::KeyFile),
+            Self::Prompt => ask(&format!("password for {location}")).map(Secret::Passphrase),
+            other => other.read_password(ui, env).map(Secret::Passphrase),
+        }
+    }
+
+    /// Reads a password that is about to be set: at the terminal it is asked for twice.
+    pub fn read_new_password(&self, ui: &Ui, env: &Environment) -> Result<Zeroizing<String>, Failure> {
+        match self {
+            Self::Prompt => {
+                let password = ask("new password")?;
+                if *ask("the same again")? == *password {
+                    return Ok(password);
+                }
+                Err(Failure::new(Exit::Error, "the two passwords differ").hint("nothing was changed; try again"))
+            }
+            other => other.read_password(ui, env),
+        }
+    }
+
+    fn read_password(&self, ui: &Ui, env: &Environment) -> Result<Zeroizing<String>, Failure> {
+        match self {
+            Self::PasswordFile(path) => {
+                let fail = |error| Failure::file("read the password file", path, &error);
+                let file = File::open(path).map_err(fail)?;
+                warn_if_readable_by_others(ui, path, &file);
+                check_password(read_all(file).map_err(fail)?, &format!("the password file {}", path.display()))
+            }
+            Self::PasswordCommand(command) => check_password(run_password_command(command)?, "the password command's output"),
+            Self::Environment => {
+                let text = env.get("DRUMLIN_PASSWORD").unwrap_or(OsStr::new(""));
+                check_password(Zeroizing::new(text.as_bytes().to_vec()), "DRUMLIN_PASSWORD")
+            }
+            Self::KeyFile(_) | Self::Prompt => Err(Failure::usage("this needs a password, not a key file")),
+        }
+    }
+}
+
+/// Returns the parameters of a password's slot.
+pub fn passphrase_kdf(strong: bool) -> SlotKdf {
+    let (memory_kib, passes, lanes) = if strong { KDF_STRONG } else { KDF_STANDARD };
+    SlotKdf::Passphrase { memory_kib, passes, lanes }
+}
+
+/// Reads a key file or recovery kit.
+pub fn read_key_file(ui: &Ui, path: &Path) -> Result<crate::crypto::kdf::Key, Failure> {
+    let fail = |error| Failure::file("read the key file", path, &error);
+    let file = File::open(path).map_err(fail)?;
+    warn_if_readable_by_others(ui, path, &file);
+    let bytes = read_all(file).map_err(fail)?;
+    let text = String::from_utf8_lossy(&bytes);
+    phrase::secret_of_words(&text).map_err(|error| {
+        Failure::new(Exit::WrongSecret, format!("{} is not a key file", path.display()))
+            .caused_by(&error)
+            .hint("a key file or recovery kit holds 24 words; check each against what was printed")
+    })
+}
+
+fn warn_if_readable_by_others(ui: &Ui, path: &Path, file: &File) {
+    let Ok(metadata) = file.metadata() else {
+        return;
+    };
+    let mode = metadata.permissions().mode();
+    if metadata.is_file() && mode & 0o077 != 0 {
+        ui.warn(&format!("{} can be read by others (mode {:04o}): chmod 600 keeps it to you", path.display(), mode & 0o7777));
+    }
+}
+
+fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Room for all of it, so that no half-read copy is left behind by a growing vector.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX_BYTES as usize + 1));
+    reader.take(SECRET_LEN_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SECRET_LEN_MAX_BYTES {
+        return Err(io::Error::other("it is longer than any password or key"));
+    }
+    Ok(bytes)
+}
+
+/// Returns the one line that a password is.
+fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>, Failure> {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line).map_err(|_| Failure::usage(format!("{origin} is not UTF-8 text")))?;
+    if text.is_empty() {
+        return Err(Failure::usage(format!("{origin} is empty")).hint("an empty password would protect nothing"));
+    }
+    if text.contains(['\n', '\r']) {
+        return Err(Failure::usage(format!("{origin} has more than one line")).hint("a password is one line"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let fail = |error: &io::Error| Failure::new(Exit::Error, "cannot run the password command").caused_by(error);
+    let mut child =
+        Command::new("/bin/sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
+    let output = child.stdout.take().expect("standard output is piped");
+    let bytes = read_all(output);
+    let status = child.wait().map_err(|error| fail(&error))?;
+    if !status.success() {
+        return Err(Failure::new(Exit::Error, format!("the password command failed ({status})")));
+    }
+    bytes.map_err(|error| fail(&error))
+}
+
+fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
+    let answer = prompt::ask_password(question).map_err(|error| {
+        Failure::usage("no password was given, and there is no terminal to ask for it")
+            .caused_by(&error)
+            .hint("use --password-file, --password-command, --key-file, or DRUMLIN_PASSWORD")
+    })?;
+    check_password(Zeroizing::new(answer.as_bytes().to_vec()), "the password")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::UiOptions;
+
+    fn quiet() -> Ui {
+        Ui::new(UiOptions { quiet: true, ..UiOptions::default() }, &Environment::default())
+    }
+
+    #[test]
+    fn the_nearest_origin_wins() {
+        let args = SecretArgs { password_command: Some("x".into()), ..SecretArgs::default() };
+        let env = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p")]);
+        let settings = SecretSettings::KeyFile("/k".into());
+        let choose = |args: &SecretArgs, env: &Environment, settings| Origin::choose(args, env, settings).unwrap();
+        let (nothing, nowhere) = (SecretArgs::default(), Environment::default());
+        assert_eq!(choose(&args, &env, Some(&settings)), Origin::PasswordCommand("x".into()));
+        assert_eq!(choose(&nothing, &env, Some(&settings)), Origin::PasswordFile("/p".into()));
+        assert_eq!(choose(&nothing, &nowhere, Some(&settings)), Origin::KeyFile("/k".into()));
+        assert_eq!(choose(&nothing, &nowhere, None), Origin::Prompt);
+        let both = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p"), ("DRUMLIN_PASSWORD", "x")]);
+        assert_eq!(Origin::choose(&nothing, &both, None).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_password_is_one_line_of_text() {
+        let check = |bytes: &[u8]| check_password(Zeroizing::new(bytes.to_vec()), "it").map(|text| text.to_string()).ok();
+        assert_eq!(check(b"correct horse\n"), Some("correct horse".into()));
+        assert_eq!(check(b" spaces stay \r\n"), Some(" spaces stay ".into()));
+        for refused in [&b""[..], b"\n", b"a\nb\n", b"\xff"] {
+            assert_eq!(check(refused), None);
+        }
+    }
+
+    #[test]
+    fn commands_and_the_environment_give_passwords() {
+        let env = Environment::of([("DRUMLIN_PASSWORD", "from env")]);
+        let read = |origin: Origin| origin.read_password(&quiet(), &env).map(|text| text.to_string());
+        assert_eq!(read(Origin::PasswordCommand("echo secret".into())).unwrap(), "secret");
+        assert_eq!(read(Origin::Environment).unwrap(), "from env");
+        assert_eq!(read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().exit, Exit::Error);
+        assert_eq!(read(Origin::PasswordCommand("true".into())).unwrap_err().exit, Exit::Usage);
+        assert_eq!(read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().exit, Exit::Error);
+    }
+}

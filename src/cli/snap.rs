@@ -1,0 +1,154 @@
+//! `SNAP[:PATH]`: which snapshot, and what in it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+use super::failure::{Exit, Failure};
+use crate::format::entry::Timestamp;
+use crate::format::snapshot::Snapshot;
+use crate::repo::{Error, Repository, snapshots};
+
+/// A parsed `SNAP[:PATH]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapPath {
+    /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
+    pub snapshot: String,
+    /// The path behind the colon, absolute and without trailing slash (`/` itself excepted).
+    pub path: Option<Vec<u8>>,
+}
+
+impl SnapPath {
+    /// Parses what the user typed.
+    ///
+    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first colon.
+    pub fn parse(text: &OsStr) -> Result<Self, Failure> {
+        let bytes = text.as_bytes();
+        let is_time = |rest: &[u8]| std::str::from_utf8(rest).is_ok_and(|rest| parse_time(rest).is_some());
+        let colon = bytes.windows(2).position(|pair| pair == b":/").or_else(|| {
+            let at = bytes.iter().position(|byte| *byte == b'@');
+            if at.is_some_and(|at| is_time(&bytes[at + 1..])) { None } else { bytes.iter().position(|byte| *byte == b':') }
+        });
+        let (name, path) = match colon {
+            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes[colon + 1..])?)),
+            None => (bytes, None),
+        };
+        let snapshot = String::from_utf8_lossy(name).into_owned();
+        if snapshot.is_empty() {
+            return Err(Failure::usage("no snapshot is named").hint("write latest:/path, or an id of `drumlin snapshots`"));
+        }
+        Ok(Self { snapshot, path })
+    }
+
+    /// Finds the snapshot in the repository.
+    pub fn resolve(&self, repository: &Repository) -> Result<Snapshot, Failure> {
+        resolve(repository, &self.snapshot)
+    }
+}
+
+/// Finds the snapshot that a text names.
+pub fn resolve(repository: &Repository, text: &str) -> Result<Snapshot, Failure> {
+    let listed = snapshots::list_all(repository)?;
+    // A damaged snapshot does not hide the others, unless it may be the one that is meant.
+    let damaged = listed.iter().find(|(id, snapshot)| snapshot.is_err() && id.to_hex().starts_with(text)).map(|(id, _)| *id);
+    let mut good = Vec::with_capacity(listed.len());
+    for (id, snapshot) in listed {
+        match snapshot {
+            Ok(snapshot) => good.push(snapshot),
+            Err(error) if Some(id) == damaged => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    if good.is_empty() {
+        return Err(
+            Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
+        );
+    }
+    let found = match text.split_once('@') {
+        Some((app, time)) => {
+            let time = parse_time(time).ok_or_else(|| {
+                Failure::usage(format!("`{time}` is not a date or time")).hint("write 2026-03-01 or 2026-03-01T12:30")
+            })?;
+            snapshots::resolve_app_at(&good, app, time).map_err(|error| match error {
+                Error::NotFound { what, .. } => Error::NotFound { what, text: text.to_owned() },
+                other => other,
+            })
+        }
+        None => snapshots::resolve(&good, text),
+    };
+    Ok(found?.clone())
+}
+
+/// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(of_jiff(time));
+    }
+    let local = |time: civil::DateTime| Some(of_jiff(time.to_zoned(TimeZone::system()).ok()?.timestamp()));
+    if text.contains([':']) {
+        return local(text.parse().ok()?);
+    }
+    let date: civil::Date = text.parse().ok()?;
+    local(date.to_datetime(civil::time(23, 59, 59, 999_999_999)))
+}
+
+fn of_jiff(time: jiff::Timestamp) -> Timestamp {
+    let nanos = time.as_nanosecond();
+    let seconds = nanos.div_euclid(1_000_000_000);
+    let nanos = nanos.rem_euclid(1_000_000_000);
+    Timestamp { seconds: seconds.try_into().expect("jiff's range fits"), nanos: nanos.try_into().expect("less than 10^9") }
+}
+
+/// Makes a path absolute and takes out empty and `.` parts.
+fn normal_path(path: &[u8]) -> Result<Vec<u8>, Failure> {
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    if parts.contains(&&b".."[..]) {
+        return Err(Failure::usage("a path in a snapshot cannot hold `..`"));
+    }
+    Ok([b"/", parts.join(&b'/').as_slice()].concat())
+}
+
+/// An argument of the form `SNAP[:PATH]`.
+pub type SnapArg = OsString;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (String, Option<String>) {
+        let parsed = SnapPath::parse(OsStr::new(text)).unwrap();
+        (parsed.snapshot, parsed.path.map(|path| String::from_utf8(path).unwrap()))
+    }
+
+    #[test]
+    fn snapshots_and_paths() {
+        for (text, snapshot, path) in [
+            ("latest", "latest", None),
+            ("latest~2:/etc/", "latest~2", Some("/etc")),
+            ("3f9a:etc//./passwd", "3f9a", Some("/etc/passwd")),
+            ("latest:/", "latest", Some("/")),
+            ("latest:", "latest", Some("/")),
+            ("latest:/a:b:/c", "latest", Some("/a:b:/c")),
+            ("wiki@2026-03-01", "wiki@2026-03-01", None),
+            ("wiki@2026-03-01T12:30", "wiki@2026-03-01T12:30", None),
+            ("wiki@2026-03-01T12:30:/srv", "wiki@2026-03-01T12:30", Some("/srv")),
+            ("wiki@2026-03-01:srv", "wiki@2026-03-01", Some("/srv")),
+        ] {
+            assert_eq!(parse(text), (snapshot.into(), path.map(str::to_owned)), "{text}");
+        }
+        assert!(SnapPath::parse(OsStr::new(":/etc")).is_err());
+        assert!(SnapPath::parse(OsStr::new("latest:/a/../b")).is_err());
+    }
+
+    #[test]
+    fn times_are_dates_moments_or_instants() {
+        assert_eq!(parse_time("2026-03-01T12:30:00Z"), Some(Timestamp { seconds: 1_772_368_200, nanos: 0 }));
+        let (morning, day) = (parse_time("2026-03-01T08:00").unwrap(), parse_time("2026-03-01").unwrap());
+        assert_eq!(day.seconds - morning.seconds, 16 * 3600 - 1);
+        for text in ["", "yesterday", "2026-13-01", "12:30"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

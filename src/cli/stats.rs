@@ -1,0 +1,137 @@
+//! `drumlin stats`: how much is stored, and how much was saved.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::snap;
+use super::views::SnapshotView;
+use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
+use crate::repo::{Reader, snapshots};
+use crate::ui::text;
+
+/// Shows sizes, and what deduplication and compression saved
+#[derive(Args)]
+pub struct StatsArgs {
+    /// Only this snapshot
+    #[arg(value_name = "SNAP")]
+    snap: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RepositoryStatsView {
+    snapshots: u64,
+    files: u64,
+    dirs: u64,
+    bytes: u64,
+    chunks_indexed: u64,
+    chunks: u64,
+    unique_bytes: u64,
+    nodes: u64,
+    stored_bytes: u64,
+    dedup_ratio: Option<f64>,
+    compression_ratio: Option<f64>,
+    total_ratio: Option<f64>,
+    usage: Vec<UsageView>,
+}
+
+#[derive(Serialize)]
+struct UsageView {
+    class: &'static str,
+    objects: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct SnapshotStatsView {
+    snapshot: SnapshotView,
+    chunks: u64,
+    unique_bytes: u64,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
+    let repository = ctx.open()?;
+    let threads = ctx.global.threads();
+    if let Some(text) = &args.snap {
+        let snapshot = snap::resolve(&repository, text)?;
+        let reader = Reader::new(&repository)?;
+        let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
+        return tell_snapshot(ctx, &figures);
+    }
+    let all = snapshots::list(&repository)?;
+    let reader = Reader::new(&repository)?;
+    let (figures, _) = ctx.run("counting", |monitor| stats::of_repository(&repository, &reader, &all, threads, monitor))?;
+    tell_repository(ctx, &figures)
+}
+
+fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failure> {
+    let SnapshotFigures { snapshot, chunks, unique_bytes } = figures;
+    if ctx.ui.json {
+        let view = SnapshotStatsView { snapshot: SnapshotView::new(snapshot), chunks: *chunks, unique_bytes: *unique_bytes };
+        ctx.ui.print_json(&view)?;
+        return Ok(Exit::Done);
+    }
+    let totals = snapshot.stats.totals;
+    ctx.ui.print(&format!(
+        "snapshot {}\n  files    {} in {}, {}\n  content  {} in {} without repetitions",
+        snapshot.id.short(),
+        text::count(totals.files),
+        text::counted(totals.dirs, "folder"),
+        text::size(totals.bytes),
+        text::size(*unique_bytes),
+        text::counted(*chunks, "chunk"),
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, Failure> {
+    if ctx.ui.json {
+        ctx.ui.print_json(&view(figures))?;
+        return Ok(Exit::Done);
+    }
+    let times = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("  ({ratio:.2} times smaller)"));
+    let bytes = figures.totals.bytes;
+    let mut lines = vec![
+        format!("{} of {}", text::counted(figures.snapshots, "snapshot"), text::counted(figures.totals.files, "file")),
+        format!("  as full copies       {:>10}", text::size(bytes)),
+        format!("  without repetitions  {:>10}{}", text::size(figures.unique_bytes), times(figures.dedup_ratio())),
+        format!(
+            "  stored content       {:>10}{}",
+            text::size(figures.stored_bytes_of("data")),
+            times(figures.compression_ratio())
+        ),
+        format!("  stored altogether    {:>10}{}", text::size(figures.stored_bytes()), times(figures.total_ratio())),
+        String::new(),
+        format!("  {} of content, {} of trees", text::counted(figures.chunks, "chunk"), text::counted(figures.nodes, "node")),
+    ];
+    let used = figures.usage.iter().filter(|usage| usage.objects > 0);
+    lines.extend(used.map(|usage| {
+        format!("  {:<10} {:>8}  {:>10}", usage.folder, text::counted(usage.objects, "object"), text::size(usage.bytes))
+    }));
+    ctx.ui.print(&lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
+    RepositoryStatsView {
+        snapshots: figures.snapshots,
+        files: figures.totals.files,
+        dirs: figures.totals.dirs,
+        bytes: figures.totals.bytes,
+        chunks_indexed: figures.chunks_indexed,
+        chunks: figures.chunks,
+        unique_bytes: figures.unique_bytes,
+        nodes: figures.nodes,
+        stored_bytes: figures.stored_bytes(),
+        dedup_ratio: figures.dedup_ratio(),
+        compression_ratio: figures.compression_ratio(),
+        total_ratio: figures.total_ratio(),
+        usage: figures
+            .usage
+            .iter()
+            .map(|usage| UsageView { class: usage.folder, objects: usage.objects, bytes: usage.bytes })
+            .collect(),
+    }
+}

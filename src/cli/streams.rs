@@ -1,0 +1,149 @@
+//! Standard input and commands as sources of a backup. Both can be stopped while they wait.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::backup::{Stream, StreamSource};
+use crate::monitor::Monitor;
+
+/// How often a waiting stream looks whether the user wants to stop.
+const WAIT: Duration = Duration::from_millis(100);
+/// How long a command may take to end when it is asked to.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// Returns standard input as the file `name`.
+pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
+    let stream = StdinStream { monitor: Arc::clone(monitor) };
+    StreamSource { path: path_of(name), stream: Box::new(stream) }
+}
+
+/// Starts a command and returns its output as the file `name`.
+pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
+    let mut shell = Command::new("/bin/sh");
+    // A process group of its own, so that all that it starts can be stopped with it.
+    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut child = shell.spawn()?;
+    let output = child.stdout.take().expect("standard output is piped");
+    let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
+    Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })
+}
+
+/// Streams lie at the root of the snapshot.
+fn path_of(name: &str) -> Vec<u8> {
+    format!("/{name}").into_bytes()
+}
+
+struct StdinStream {
+    monitor: Arc<Monitor>,
+}
+
+impl Stream for StdinStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        wait_readable(&stdin, &self.monitor)?;
+        // Not through the standard library's buffer: `poll` does not know what lies in it.
+        Ok(rustix::io::read(&stdin, buffer)?)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct CommandStream {
+    command: String,
+    child: Child,
+    output: ChildStdout,
+    monitor: Arc<Monitor>,
+}
+
+impl Stream for CommandStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        wait_readable(&self.output, &self.monitor)?;
+        self.output.read(buffer)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            stop_if_cancelled(&self.monitor)?;
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("`{}` failed: {status}", self.command))) }
+    }
+}
+
+impl Drop for CommandStream {
+    /// Stops the command and all that it started: whoever did not wait for its end does not want it any more.
+    fn drop(&mut self) {
+        let group = Pid::from_child(&self.child);
+        let asked = Instant::now();
+        let mut signal = Signal::TERM;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process_group(group, signal);
+            std::thread::sleep(Duration::from_millis(5));
+            if asked.elapsed() > GRACE {
+                signal = Signal::KILL;
+            }
+        }
+    }
+}
+
+fn wait_readable(file: &impl AsFd, monitor: &Monitor) -> io::Result<()> {
+    let timeout = Timespec::try_from(WAIT).expect("a tenth of a second fits");
+    loop {
+        stop_if_cancelled(monitor)?;
+        let mut files = [PollFd::new(file, PollFlags::IN)];
+        match poll(&mut files, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn stop_if_cancelled(monitor: &Monitor) -> io::Result<()> {
+    if monitor.is_cancelled() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(source: &mut StreamSource) -> io::Result<Vec<u8>> {
+        let (mut all, mut buffer) = (Vec::new(), [0; 100]);
+        loop {
+            match source.stream.read(&mut buffer)? {
+                0 => return source.stream.finish().map(|()| all),
+                len => all.extend_from_slice(&buffer[..len]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_is_complete_only_if_it_succeeds() {
+        let monitor = Arc::new(Monitor::default());
+        let run = |command: &str| read_all(&mut command_source("x", command, &monitor).unwrap());
+        assert_eq!(run("echo a; echo b").unwrap(), b"a\nb\n");
+        let error = run("echo a; exit 3").unwrap_err().to_string();
+        assert!(error.contains("exit 3") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn a_waiting_command_can_be_stopped() {
+        let monitor = Arc::new(Monitor::default());
+        let mut source = command_source("b", "echo x; sleep 1000", &monitor).unwrap();
+        assert_eq!(source.path, b"/b");
+        monitor.cancel();
+        assert!(read_all(&mut source).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! What the shell takes from its environment: `DRUMLIN_*` variables and the user's folders.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// Environment variables, read once; tests make their own.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Reads the process's environment.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// Makes an environment of the given variables.
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// Returns a variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a variable as a path.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+
+    /// Returns the user's home folder.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME")
+    }
+
+    /// Returns the folder of Drumlin's own configuration, key files and recovery kits.
+    pub fn config_dir(&self) -> Option<PathBuf> {
+        self.user_dir("XDG_CONFIG_HOME", ".config")
+    }
+
+    /// Returns the folder of repositories that nobody placed elsewhere.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        self.user_dir("XDG_DATA_HOME", ".local/share")
+    }
+
+    /// Returns the folder of local copies that may be deleted at any time.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        self.user_dir("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// The base directory rules say that a relative path in these variables is to be ignored.
+    fn user_dir(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        let base = self.path(variable).filter(|path| path.is_absolute());
+        base.or_else(|| Some(self.home()?.join(below_home))).map(|base| base.join("drumlin"))
+    }
+
+    /// Replaces a leading `~/` by the home folder.
+    pub fn expand_home(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), self.home()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => Path::new(path).to_path_buf(),
+        }
+    }
+
+    /// Replaces every `${NAME}` by the variable's value; `$${` stands for a literal `${`.
+    ///
+    /// Fails if a variable is not set (an empty one is fine), is not UTF-8, or a brace is missing.
+    pub fn expand(&self, text: &str) -> Result<String, String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let (before, from) = rest.split_at(at);
+            if let Some(before) = before.strip_suffix('$') {
+                out.push_str(before);
+                out.push_str("${");
+                rest = &from[2..];
+                continue;
+            }
+            out.push_str(before);
+            let (name, behind) = from[2..].split_once('}').ok_or("`${` without a closing brace")?;
+            let value = self.0.get(OsStr::new(name)).ok_or_else(|| format!("environment variable {name} is not set"))?;
+            out.push_str(value.to_str().ok_or_else(|| format!("environment variable {name} is not UTF-8"))?);
+            rest = behind;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_expanded() {
+        let env = Environment::of([("BOX", "u1"), ("EMPTY", "")]);
+        assert_eq!(env.expand("sftp://${BOX}@${BOX}.example${EMPTY}").unwrap(), "sftp://u1@u1.example");
+        assert_eq!(env.expand("echo $HOME $${BOX} $").unwrap(), "echo $HOME ${BOX} $");
+        assert!(env.expand("${MISSING}").unwrap_err().contains("MISSING"));
+        assert!(env.expand("${BOX").is_err());
+    }
+
+    #[test]
+    fn folders_follow_the_base_directory_rules() {
+        let env = Environment::of([("HOME", "/home/ada"), ("XDG_DATA_HOME", "/data"), ("XDG_CACHE_HOME", "relative")]);
+        assert_eq!(env.config_dir().unwrap(), Path::new("/home/ada/.config/drumlin"));
+        assert_eq!(env.data_dir().unwrap(), Path::new("/data/drumlin"));
+        assert_eq!(env.cache_dir().unwrap(), Path::new("/home/ada/.cache/drumlin"));
+        assert_eq!(Environment::default().config_dir(), None);
+        assert_eq!(env.expand_home("~/x"), Path::new("/home/ada/x"));
+    }
+}

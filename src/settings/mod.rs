@@ -1,0 +1,118 @@
+//! The configuration file `drumlin.toml`: found, read, checked. Environment variables and locations stand beside it.
+
+pub mod environment;
+pub mod error;
+pub mod location;
+pub mod model;
+pub mod section;
+pub mod values;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use environment::Environment;
+pub use error::SettingsError;
+use model::{AppSettings, RepositorySettings};
+use section::{Section, Source};
+
+/// The file's name in every place that is searched.
+pub const FILE_NAME: &str = "drumlin.toml";
+/// Where the file is searched last.
+const SYSTEM_DIR: &str = "/etc/drumlin";
+
+/// Everything that a configuration file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// `[repository.NAME]` by name.
+    pub repositories: BTreeMap<String, RepositorySettings>,
+    /// `[app.NAME]` by name.
+    pub apps: BTreeMap<String, AppSettings>,
+    /// `[defaults]`.
+    pub defaults: AppSettings,
+}
+
+impl Settings {
+    /// Finds and reads the file: `explicit`, else the user's, else the system's; no file at all means empty settings.
+    ///
+    /// Fails if `explicit` is missing, or if any file that is found cannot be read or is not valid.
+    pub fn load(explicit: Option<&Path>, env: &Environment) -> Result<Self, SettingsError> {
+        if let Some(file) = explicit {
+            return Self::read(file, env);
+        }
+        let user = env.config_dir().map(|dir| dir.join(FILE_NAME));
+        for file in user.into_iter().chain([Path::new(SYSTEM_DIR).join(FILE_NAME)]) {
+            match Self::read(&file, env) {
+                Err(SettingsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                result => return result,
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn read(file: &Path, env: &Environment) -> Result<Self, SettingsError> {
+        let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
+        let file = std::path::absolute(file).map_err(fail)?;
+        let text = std::fs::read_to_string(&file).map_err(fail)?;
+        Self::parse(&text, file, env)
+    }
+
+    /// Parses the text of `file`, which must be absolute.
+    pub fn parse(text: &str, file: PathBuf, env: &Environment) -> Result<Self, SettingsError> {
+        let source = Source { file: file.clone(), text, env };
+        let document = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            source.error(at, error.message().trim_end_matches('.'))
+        })?;
+        let mut whole = Section::new(&source, String::new(), document.get_ref());
+        let mut settings = Self { file: Some(file), ..Self::default() };
+        for (name, section) in whole.named_sections("repository")? {
+            settings.repositories.insert(name, model::read_repository(section)?);
+        }
+        for (name, section) in whole.named_sections("app")? {
+            settings.apps.insert(name, model::read_app(section, false)?);
+        }
+        if let Some(section) = whole.section("defaults")? {
+            settings.defaults = model::read_app(section, true)?;
+        }
+        if let Some(section) = whole.section("notify")? {
+            model::read_notify(section)?;
+        }
+        if let Some(section) = whole.section("metrics")? {
+            model::read_metrics(section)?;
+        }
+        whole.finish()?;
+        settings.check_names(&source)?;
+        Ok(settings)
+    }
+
+    /// Refuses references to repositories that the file does not define.
+    fn check_names(&self, source: &Source<'_>) -> Result<(), SettingsError> {
+        let named = |place: String, app: &'_ AppSettings| {
+            let unknown = app.repositories.iter().find(|name| !self.repositories.contains_key(*name));
+            unknown.map(|name| format!("{place} names the repository `{name}`, but there is no [repository.{name}]"))
+        };
+        let places = std::iter::once(("[defaults]".to_owned(), &self.defaults))
+            .chain(self.apps.iter().map(|(name, app)| (format!("[app.{name}]"), app)));
+        match places.into_iter().find_map(|(place, app)| named(place, app)) {
+            Some(why) => Err(source.error(0, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the repository that is meant when none is named: the first of `[defaults]`, else the only one.
+    pub fn default_repository(&self) -> Option<&str> {
+        match (self.defaults.repositories.first(), self.repositories.len()) {
+            (Some(name), _) => Some(name),
+            (None, 1) => self.repositories.keys().next().map(String::as_str),
+            (None, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! What the configuration file can say, table by table.
+
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::error::SettingsError;
+use super::section::Section;
+use super::values::{Chunker, check_schedule, is_span, parse_chunker, parse_compression, parse_size};
+use crate::compress::Compression;
+
+/// `[repository.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepositorySettings {
+    /// Where it is; a relative path is taken from the file's folder by whoever parses it.
+    pub url: String,
+    /// What opens it, if the file says so.
+    pub secret: Option<SecretSettings>,
+    /// Where its local copies live, if not in the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// What opens a repository, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSettings {
+    /// A file that holds the password.
+    PasswordFile(PathBuf),
+    /// A command that prints the password.
+    PasswordCommand(String),
+    /// A key file or recovery kit.
+    KeyFile(PathBuf),
+}
+
+/// One output of a command that is backed up as a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandSettings {
+    /// The file's name in the snapshot.
+    pub name: String,
+    /// What the shell runs.
+    pub run: String,
+}
+
+/// What to leave out of a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExcludeSettings {
+    /// Patterns with gitignore meaning.
+    pub patterns: Vec<String>,
+    /// Files with such patterns.
+    pub pattern_files: Vec<PathBuf>,
+    /// Whether folders marked with CACHEDIR.TAG are left out.
+    pub caches: bool,
+    /// Folders that hold one of these names are left out.
+    pub if_present: Vec<String>,
+    /// Files larger than this many bytes are left out.
+    pub larger_than: Option<u64>,
+    /// Names of files with rules for their own folder, such as `.gitignore`.
+    pub ignore_files: Vec<String>,
+    /// Whether other file systems are left out.
+    pub one_file_system: bool,
+}
+
+/// `[app.NAME]` and `[defaults]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppSettings {
+    /// Names of repositories.
+    pub repositories: Vec<String>,
+    /// What to back up, absolute.
+    pub paths: Vec<PathBuf>,
+    /// Commands whose output is backed up.
+    pub commands: Vec<CommandSettings>,
+    /// Tags of its snapshots.
+    pub tags: Vec<String>,
+    /// The host's name in its snapshots.
+    pub host: Option<String>,
+    /// What to leave out.
+    pub excludes: ExcludeSettings,
+    /// How files are cut.
+    pub chunker: Option<Chunker>,
+    /// How hard to compress.
+    pub compression: Option<Compression>,
+    /// Keys that are valid but act only in a later version, without which a backup would not be what was asked for.
+    pub later: Vec<&'static str>,
+}
+
+impl AppSettings {
+    /// Returns these settings with `defaults` wherever they are silent; lists of tags and excludes are joined.
+    pub fn with_defaults(mut self, defaults: &AppSettings) -> AppSettings {
+        let fill = |own: &mut Vec<String>, other: &[String]| {
+            if own.is_empty() {
+                own.extend_from_slice(other);
+            }
+        };
+        fill(&mut self.repositories, &defaults.repositories);
+        self.tags.extend_from_slice(&defaults.tags);
+        self.host = self.host.or_else(|| defaults.host.clone());
+        self.chunker = self.chunker.or(defaults.chunker);
+        self.compression = self.compression.or(defaults.compression);
+        let (own, other) = (&mut self.excludes, &defaults.excludes);
+        own.patterns.extend_from_slice(&other.patterns);
+        own.pattern_files.extend_from_slice(&other.pattern_files);
+        own.if_present.extend_from_slice(&other.if_present);
+        own.ignore_files.extend_from_slice(&other.ignore_files);
+        own.caches |= other.caches;
+        own.one_file_system |= other.one_file_system;
+        own.larger_than = own.larger_than.or(other.larger_than);
+        self.later.extend_from_slice(&defaults.later);
+        self
+    }
+}
+
+pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySettings, SettingsError> {
+    let url = section.string("url")?;
+    let password_file = section.path("password-file")?.map(SecretSettings::PasswordFile);
+    let password_command = section.string("password-command")?.map(SecretSettings::PasswordCommand);
+    let key_file = section.path("key-file")?.map(SecretSettings::KeyFile);
+    let mut secrets: Vec<SecretSettings> = [password_file, password_command, key_file].into_iter().flatten().collect();
+    if secrets.len() > 1 {
+        return Err(section.refuse_table("has more than one of password-file, password-command and key-file"));
+    }
+    let cache_dir = section.path("cache-dir")?;
+    // Known, and without effect until the stores and the throttle that they are for exist.
+    for key in ["endpoint", "region", "storage-class", "key-id", "secret-file", "identity-file"] {
+        section.string(key)?;
+    }
+    section.boolean("path-style")?;
+    for key in ["limit-upload", "limit-download"] {
+        section.parsed(key, parse_size)?;
+    }
+    let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
+    section.finish()?;
+    Ok(RepositorySettings { url, secret: secrets.pop(), cache_dir })
+}
+
+pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<AppSettings, SettingsError> {
+    let mut app = AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
+    section.parsed("schedule", check_schedule)?;
+    read_keep(&mut section)?;
+    app.tags = section.strings("tag")?;
+    app.host = section.string("host")?;
+    app.chunker = section.parsed("chunker", parse_chunker)?;
+    app.compression = section.parsed("compression", parse_compression)?;
+    app.excludes = ExcludeSettings {
+        patterns: section.strings("exclude")?,
+        pattern_files: section.paths("exclude-file")?,
+        caches: section.boolean("exclude-caches")?.unwrap_or(false),
+        if_present: section.strings("exclude-if-present")?,
+        larger_than: section.parsed("exclude-larger-than", parse_size)?,
+        ignore_files: section.strings("ignore-file")?,
+        one_file_system: section.boolean("one-file-system")?.unwrap_or(false),
+    };
+    for hook in ["before", "after", "failed"] {
+        if !section.strings(hook)?.is_empty() {
+            app.later.push(hook);
+        }
+    }
+    if !is_defaults {
+        app.paths = section.paths("paths")?;
+        read_sources(&mut section, &mut app)?;
+        if app.paths.is_empty() && app.commands.is_empty() && app.later.is_empty() {
+            return Err(section.refuse_table("names nothing to back up"));
+        }
+    }
+    section.finish()?;
+    Ok(app)
+}
+
+fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), SettingsError> {
+    for mut command in section.section_list("command")? {
+        let name = command.parsed("name", check_stream_name)?;
+        let run = command.string("run")?;
+        let (Some(name), Some(run)) = (name, run) else {
+            return Err(command.refuse_table("needs `name` and `run`"));
+        };
+        command.finish()?;
+        app.commands.push(CommandSettings { name, run });
+    }
+    for database in ["mariadb", "mysql", "postgres"] {
+        if let Some(mut table) = section.section(database)? {
+            table.strings("databases")?;
+            table.parsed("method", |text| match text {
+                "dump" | "backup" => Ok(()),
+                _ => Err(format!("`{text}` is not one of dump or backup")),
+            })?;
+            for key in ["host", "user", "password-file", "socket", "defaults-file"] {
+                table.string(key)?;
+            }
+            table.parsed("port", |text| text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number")))?;
+            table.finish()?;
+            app.later.push(database);
+        }
+    }
+    for key in ["subversion", "subversion-parent"] {
+        if !section.paths(key)?.is_empty() {
+            app.later.push(key);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the name of a stream if it can be a file's name: it will lie at `/` of the snapshot.
+pub fn check_stream_name(text: &str) -> Result<String, String> {
+    let good = crate::format::entry::is_valid_name(text.as_bytes());
+    if good { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a file")) }
+}
+
+fn read_keep(section: &mut Section<'_>) -> Result<(), SettingsError> {
+    let Some(value) = section.value("keep") else {
+        return Ok(());
+    };
+    if let DeValue::String(text) = value.get_ref() {
+        let decays = text.strip_prefix("decay ").is_some_and(|span| is_span(span, "hdwmy"));
+        return if decays { Ok(()) } else { Err(section.refuse("keep", value, "must be a table of counts, or \"decay 2y\"")) };
+    }
+    let mut keep = section.section("keep")?.expect("the key is there");
+    for key in ["last", "hourly", "daily", "weekly", "monthly", "yearly"] {
+        if let Some(value) = keep.value(key) {
+            check_count(&keep, key, value)?;
+        }
+    }
+    keep.parsed("within", |text| if is_span(text, "hdwmy") { Ok(()) } else { Err("must be a span such as 14d".to_owned()) })?;
+    keep.strings("tag")?;
+    keep.finish()
+}
+
+fn check_count(section: &Section<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
+    let count = value.get_ref().as_integer().and_then(|number| number.as_str().parse::<u32>().ok());
+    count.map(|_| ()).ok_or_else(|| section.refuse(key, value, "must be a whole number"))
+}
+
+pub(super) fn read_notify(mut section: Section<'_>) -> Result<(), SettingsError> {
+    for key in ["email", "from", "smtp", "smtp-user", "smtp-password-file", "webhook", "ping"] {
+        section.strings(key)?;
+    }
+    section.parsed("when", |text| match text {
+        "failed" | "always" | "changed" => Ok(()),
+        _ => Err(format!("`{text}` is not one of failed, changed or always")),
+    })?;
+    section.finish()
+}
+
+pub(super) fn read_metrics(mut section: Section<'_>) -> Result<(), SettingsError> {
+    section.parsed("listen", |text| match text.parse::<std::net::SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("`{text}` is not an address such as 127.0.0.1:9840")),
+    })?;
+    section.path("textfile")?;
+    section.string("push")?;
+    section.finish()
+}

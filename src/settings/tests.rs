@@ -1,0 +1,157 @@
+//! The documented file, and the ways to get it wrong.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::model::{CommandSettings, SecretSettings};
+use super::values::Chunker;
+use super::{Settings, SettingsError};
+use crate::compress::Compression;
+
+fn parse(text: &str) -> Result<Settings, SettingsError> {
+    Settings::parse(text, "/etc/drumlin/drumlin.toml".into(), &Environment::of([("HOME", "/root"), ("BOX", "u1")]))
+}
+
+/// Returns line, message and hint of the error that `text` must give.
+fn refused(text: &str) -> (usize, String, String) {
+    match parse(text) {
+        Err(SettingsError::Invalid { line, message, hint, .. }) => (line, message, hint.unwrap_or_default()),
+        other => panic!("expected a refusal of {text:?}, got {other:?}"),
+    }
+}
+
+const EVERYTHING: &str = r#"
+[repository.box]
+url = "sftp://${BOX}@${BOX}.your-storagebox.de:23/./drumlin"
+password-file = "/etc/drumlin/password"
+limit-upload = "2MiB"
+
+[repository.usb]
+url = "/mnt/usb/drumlin"
+key-file = "~/usb.key"
+cache-dir = "cache"
+
+[repository.cold]
+url = "s3://bucket/prefix"
+endpoint = "https://s3.example.com"
+region = "eu-1"
+path-style = true
+storage-class = "GLACIER_IR"
+password-command = "pass show drumlin"
+
+[defaults]
+repository = "box"
+exclude = ["*.tmp"]
+exclude-caches = true
+compression = "fast"
+keep = "decay 2y"
+
+[app.wiki]
+paths    = ["/srv/wiki"]
+schedule = "daily 03:10"
+keep     = { daily = 14, weekly = 8, monthly = 12, within = "3d", tag = ["gold"] }
+repository = ["box", "usb"]
+exclude = "/srv/wiki/cache"
+exclude-larger-than = "2GiB"
+compression = 19
+chunker = "fixed"
+tag = ["web"]
+
+[[app.wiki.command]]
+name = "facts.txt"
+run = "uname -a; echo $${HOME}"
+
+[app.shop]
+mariadb = { databases = ["shop"], method = "dump" }
+subversion = ["/srv/svn/x"]
+subversion-parent = ["/srv/svn"]
+before = "systemctl stop shop"
+schedule = "10 3 * * *"
+
+[notify]
+email = "ops@example.com"
+webhook = "https://example.com/hook"
+ping = "https://hc-ping.example/uuid"
+
+[metrics]
+listen = "127.0.0.1:9840"
+textfile = "/var/lib/node_exporter/drumlin.prom"
+push = "http://push.example:9091"
+"#;
+
+#[test]
+fn the_documented_file_is_read() {
+    let settings = parse(EVERYTHING).unwrap();
+    assert_eq!(settings.repositories["box"].url, "sftp://u1@u1.your-storagebox.de:23/./drumlin");
+    assert_eq!(settings.repositories["usb"].secret, Some(SecretSettings::KeyFile("/root/usb.key".into())));
+    assert_eq!(settings.repositories["usb"].cache_dir, Some(PathBuf::from("/etc/drumlin/cache")));
+    assert_eq!(settings.default_repository(), Some("box"));
+    let wiki = settings.apps["wiki"].clone().with_defaults(&settings.defaults);
+    assert_eq!(wiki.paths, [Path::new("/srv/wiki")]);
+    assert_eq!(wiki.repositories, ["box", "usb"]);
+    assert_eq!(wiki.excludes.patterns, ["/srv/wiki/cache", "*.tmp"]);
+    assert!(wiki.excludes.caches);
+    assert_eq!(wiki.excludes.larger_than, Some(2 << 30));
+    assert_eq!(wiki.compression, Some(Compression::Level(19)));
+    assert_eq!(wiki.chunker, Some(Chunker::Fixed));
+    assert_eq!(wiki.commands, [CommandSettings { name: "facts.txt".into(), run: "uname -a; echo ${HOME}".into() }]);
+    assert!(wiki.later.is_empty());
+    let shop = settings.apps["shop"].clone().with_defaults(&settings.defaults);
+    assert_eq!(shop.repositories, ["box"]);
+    assert_eq!(shop.compression, Some(Compression::FAST));
+    assert_eq!(shop.later, ["before", "mariadb", "subversion", "subversion-parent"]);
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    let (line, message, hint) = refused("[repository.box]\nurl = \"/x\"\npasword-file = \"/p\"\n");
+    assert_eq!((line, message.as_str()), (3, "unknown key `pasword-file` in [repository.box]"));
+    assert_eq!(hint, "the nearest known key is `password-file`");
+    assert_eq!(refused("[repositry.box]\nurl = \"/x\"").2, "the nearest known key is `repository`");
+    assert_eq!(refused("[app.a]\npaths = \"/x\"\nscedule = \"hourly\"").2, "the nearest known key is `schedule`");
+    assert_eq!(refused("[app.a]\npaths = \"/x\"\nkeep = { dayly = 3 }").2, "the nearest known key is `daily`");
+    assert_eq!(refused("[defaults]\npaths = \"/x\"").1, "unknown key `paths` in [defaults]");
+}
+
+#[test]
+fn wrong_values_say_what_is_expected() {
+    for (text, line, part) in [
+        ("[repository.a]\nurl = 3", 2, "`url` in [repository.a]: must be a string, not an integer"),
+        ("[repository.a]\nkey-file = \"/k\"", 2, "[repository.a] has no `url`"),
+        ("[repository.a]\nurl = \"/x\"\nkey-file = \"k\"\npassword-file = \"p\"", 2, "more than one of"),
+        ("[repository.a]\nurl = \"${NOPE}\"", 2, "environment variable NOPE is not set"),
+        ("[repository.a]\nurl = \"\"", 2, "is empty"),
+        ("[repository.\"a b\"]\nurl = \"/x\"", 1, "names are letters"),
+        ("[app.a]\npaths = [\"/x\", 4]", 2, "must be a string or a list of strings"),
+        ("[app.a]\nschedule = \"hourly\"", 2, "names nothing to back up"),
+        ("[app.a]\npaths = \"/x\"\nschedule = \"often\"", 3, "is not a schedule"),
+        ("[app.a]\npaths = \"/x\"\nkeep = \"decay\"", 3, "must be a table of counts"),
+        ("[app.a]\npaths = \"/x\"\nkeep = { daily = -1 }", 3, "must be a whole number"),
+        ("[app.a]\npaths = \"/x\"\nrepository = \"b\"", 1, "there is no [repository.b]"),
+        ("[app.a]\npaths = \"/x\"\ncompression = 40", 3, "level from 1 to 22"),
+        ("[[app.a.command]]\nname = \"../x\"\nrun = \"true\"", 2, "cannot be the name of a file"),
+        ("[metrics]\nlisten = \"everywhere\"", 2, "is not an address"),
+        ("[app.a\n", 1, ""),
+        ("a = 1\na = 2\n", 2, "duplicate key"),
+    ] {
+        let (found_line, message, _) = refused(text);
+        assert_eq!(found_line, line, "{text:?}: {message}");
+        assert!(message.contains(part), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn the_file_is_searched_in_order() {
+    let scratch = tempfile::tempdir().unwrap();
+    let home = scratch.path().to_str().unwrap();
+    let env = Environment::of([("XDG_CONFIG_HOME", home)]);
+    let explicit = scratch.path().join("other.toml");
+    assert!(matches!(Settings::load(Some(&explicit), &env), Err(SettingsError::Read { .. })));
+    std::fs::create_dir(scratch.path().join("drumlin")).unwrap();
+    std::fs::write(scratch.path().join("drumlin/drumlin.toml"), "[repository.mine]\nurl = \"/mine\"").unwrap();
+    assert_eq!(Settings::load(None, &env).unwrap().default_repository(), Some("mine"));
+    std::fs::write(&explicit, "[repository.other]\nurl = \"/other\"").unwrap();
+    let settings = Settings::load(Some(&explicit), &env).unwrap();
+    assert_eq!(settings.default_repository(), Some("other"));
+    assert_eq!(settings.file, Some(explicit));
+}

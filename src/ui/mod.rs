@@ -1,0 +1,150 @@
+//! What people and scripts see: text, tables, colours, progress, prompts, JSON.
+
+pub mod output;
+pub mod progress;
+pub mod prompt;
+pub mod style;
+pub mod table;
+pub mod text;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::monitor::{Monitor, ProblemKind};
+use crate::settings::environment::Environment;
+use output::{Output, OutputError, write_stderr};
+use progress::{Progress, ProgressKind};
+use style::{Role, Style};
+
+/// How the user wants to be spoken to.
+#[derive(Clone, Copy, Debug)]
+pub struct Ui {
+    /// Standard output carries one JSON document.
+    pub json: bool,
+    /// Standard error carries JSON lines and nothing else.
+    pub json_lines: bool,
+    /// Nothing is said but errors and what was asked for.
+    pub quiet: bool,
+    /// How many times more was asked for.
+    pub verbose: u8,
+    /// How progress is shown.
+    pub progress: ProgressKind,
+    /// Colours of standard output.
+    pub out_style: Style,
+    /// Colours of standard error.
+    pub err_style: Style,
+}
+
+/// The global options that concern output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UiOptions {
+    /// `--json`.
+    pub json: bool,
+    /// `--json-progress`.
+    pub json_progress: bool,
+    /// `--quiet`.
+    pub quiet: bool,
+    /// `--no-progress`.
+    pub no_progress: bool,
+    /// `-v`, counted.
+    pub verbose: u8,
+}
+
+/// Problems that are shown one by one before the rest is only counted, unless `-v` is given.
+const PROBLEMS_SHOWN: usize = 20;
+
+impl Ui {
+    /// Decides about colours and progress.
+    pub fn new(options: UiOptions, env: &Environment) -> Self {
+        let dumb = env.get("NO_COLOR").is_some() || env.get("TERM").is_some_and(|term| term == "dumb");
+        let on_terminal = io::stderr().is_terminal();
+        let progress = match options {
+            UiOptions { json_progress: true, .. } => ProgressKind::Json,
+            UiOptions { no_progress: true, .. } | UiOptions { quiet: true, .. } => ProgressKind::None,
+            _ if on_terminal && env.get("TERM").is_none_or(|term| term != "dumb") => ProgressKind::Terminal,
+            _ => ProgressKind::None,
+        };
+        Self {
+            json: options.json,
+            json_lines: options.json_progress,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            progress,
+            out_style: Style { coloured: !dumb && !options.json && io::stdout().is_terminal() },
+            err_style: Style { coloured: !dumb && on_terminal },
+        }
+    }
+
+    /// Begins to show the progress of an operation.
+    pub fn progress(&self, verb: &'static str, monitor: &Arc<Monitor>) -> Progress {
+        Progress::start(self.progress, verb, Arc::clone(monitor))
+    }
+
+    /// Prints what was done, unless the user wants silence or JSON.
+    pub fn say(&self, text: &str) -> Result<(), OutputError> {
+        if self.quiet || self.json { Ok(()) } else { self.print(text) }
+    }
+
+    /// Prints what was asked for.
+    pub fn print(&self, text: &str) -> Result<(), OutputError> {
+        let mut out = Output::stdout()?;
+        writeln!(out, "{text}")?;
+        out.finish()
+    }
+
+    /// Prints the one JSON document of this run.
+    pub fn print_json(&self, document: &impl Serialize) -> Result<(), OutputError> {
+        let mut out = Output::stdout()?;
+        out.write_json(document)?;
+        out.finish()
+    }
+
+    /// Says something extra that only `-v` wants to know, on standard error.
+    pub fn detail(&self, text: &str) {
+        if self.verbose > 0 {
+            self.note(text);
+        }
+    }
+
+    /// Says something worth knowing on standard error.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.message("note", Role::Dim, text);
+        }
+    }
+
+    /// Warns on standard error.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.message("warning", Role::Warning, text);
+        }
+    }
+
+    fn message(&self, kind: &'static str, role: Role, text: &str) {
+        if self.json_lines {
+            write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": text })));
+        } else {
+            write_stderr(&format!("{} {text}\n", self.err_style.paint(role, &format!("{kind}:"))));
+        }
+    }
+
+    /// Lists what an operation could not handle.
+    pub fn list_problems(&self, monitor: &Monitor) {
+        let problems = monitor.problems();
+        let shown = if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
+        for problem in problems.iter().take(shown) {
+            let line = format!("{}: {}", text::printable(&problem.path), problem.message);
+            match problem.kind {
+                ProblemKind::Notice => self.note(&line),
+                kind => self.warn(&format!("{line} ({kind})")),
+            }
+        }
+        let hidden = monitor.problem_count().saturating_sub(shown.min(problems.len()) as u64);
+        if hidden > 0 {
+            let more = if self.verbose > 0 { "" } else { "; -v shows them" };
+            self.warn(&format!("and {} more{more}", text::count(hidden)));
+        }
+    }
+}

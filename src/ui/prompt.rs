@@ -1,0 +1,29 @@
+//! Questions at the terminal: passwords, and nothing else.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+/// The terminal's settings from before a prompt, for whoever has to end the program while one is open.
+static SETTINGS_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Asks for a password without showing it.
+///
+/// Fails with [`io::ErrorKind::NotFound`] or the like if there is no terminal to ask.
+pub fn ask_password(question: &str) -> io::Result<Zeroizing<String>> {
+    let terminal = std::fs::File::options().read(true).write(true).open("/dev/tty")?;
+    *SETTINGS_BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = tcgetattr(&terminal).ok();
+    let answer = rpassword::prompt_password(format!("{question}: "));
+    *SETTINGS_BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    answer.map(Zeroizing::new)
+}
+
+/// Gives the terminal its settings back if a prompt is open; called before the program ends on a signal.
+pub fn restore_terminal() {
+    let settings = SETTINGS_BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(settings), Ok(terminal)) = (settings, std::fs::File::options().write(true).open("/dev/tty")) {
+        let _ = tcsetattr(terminal, OptionalActions::Now, &settings);
+    }
+}

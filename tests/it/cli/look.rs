@@ -1,0 +1,128 @@
+//! `snapshots`, `ls`, `cat`, and the ways to name a snapshot.
+
+use serde_json::json;
+
+use crate::home::{Home, fields};
+
+/// Makes three snapshots of one file.
+fn three_snapshots() -> Home {
+    let home = Home::with_repository();
+    for (number, extra) in [("1", ["--app", "wiki"]), ("2", ["--tag", "gold"]), ("3", ["--host", "other"])] {
+        home.write("src/number", number);
+        home.run(["backup", "src"].iter().chain(&extra)).ok();
+    }
+    home
+}
+
+#[test]
+fn snapshots_are_listed_and_filtered() {
+    let home = three_snapshots();
+    let count = |args: &[&str]| home.json(["snapshots"].iter().chain(args))["snapshots"].as_array().unwrap().len();
+    assert_eq!(count(&[]), 3);
+    assert_eq!(count(&["--app", "wiki"]), 1);
+    assert_eq!(count(&["--host", "other"]), 1);
+    assert_eq!(count(&["--tag", "gold"]), 1);
+    assert_eq!(count(&["--tag", "gold", "--tag", "silver"]), 0);
+    assert_eq!(count(&["--latest", "2"]), 2);
+    let document = home.json(["list", "--latest", "1"]);
+    assert_eq!(fields(&document), "damaged snapshots");
+    assert_eq!(document["snapshots"][0]["host"], "other");
+    let text = home.run(["snapshots"]).ok().out;
+    let heading: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heading, ["id", "time", "host", "app", "tags", "files", "size", "added", "paths"]);
+    assert_eq!(text.lines().count(), 4);
+    assert_eq!(home.run(["snapshots", "--app", "none"]).ok().out, "no snapshots\n");
+    assert_eq!(home.run(["snapshots", "--app", "none", "--quiet"]).ok().out, "");
+}
+
+#[test]
+fn every_way_to_name_a_snapshot() {
+    let home = three_snapshots();
+    let list = home.json(["snapshots"]);
+    let id = |at: usize| list["snapshots"][at]["id"].as_str().unwrap().to_owned();
+    let number = |snap: &str| home.run(["cat", &format!("{snap}:{}", home.text("src/number"))]).ok().out;
+    assert_eq!(number("latest"), "3");
+    assert_eq!(number("latest~2"), "1");
+    assert_eq!(number(&id(1)), "2");
+    assert_eq!(number(&id(1)[..12]), "2");
+    assert_eq!(number("wiki@2999-12-31"), "1");
+    assert_eq!(number("@2999-12-31T12:30"), "3");
+    let fails = |snap: &str, code, message: &str, hint: &str| {
+        home.run(["ls", snap]).fails(code, message, hint);
+    };
+    fails("latest~3", 1, "no snapshot matches 'latest~3'", "`drumlin snapshots`");
+    fails("zzzz", 1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
+    fails("wiki@2001-01-01", 1, "no snapshot matches 'wiki@2001-01-01'", "`drumlin snapshots`");
+    fails("wiki@yesterday", 2, "`yesterday` is not a date or time", "write 2026-03-01");
+    fails(":/etc", 2, "no snapshot is named", "latest:/path");
+    fails("latest:/a/../b", 2, "cannot hold `..`", "");
+    Home::with_repository().run(["ls", "latest"]).fails(1, "the repository holds no snapshot", "`drumlin backup PATH`");
+}
+
+#[test]
+fn ls_shows_names_or_everything() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let src = home.text("src");
+    let place = format!("latest:{src}");
+    let names = format!("{src}/a.txt\n{src}/link\n{src}/sub/\n");
+    assert_eq!(home.run(["ls", &place]).ok().out, names);
+    assert_eq!(home.run(["ls", &format!("{place}/")]).ok().out, names);
+    assert_eq!(home.run(["ls", &format!("{place}/a.txt")]).ok().out, format!("{src}/a.txt\n"));
+    assert_eq!(home.run(["ls", "-R", &place]).ok().out.lines().count(), 5);
+    let long = home.run(["ls", "-l", &place]).ok().out;
+    assert!(long.contains("-rw-r--r--") && long.contains(&format!("{src}/link -> a.txt")), "{long}");
+    home.run(["ls", "latest:/missing"]).fails(1, "there is no '/missing' in snapshot", "paths are stored absolute");
+}
+
+#[test]
+fn ls_documents_have_every_field() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.write("src/hard", "linked");
+    std::fs::hard_link(home.path("src/hard"), home.path("src/hard2")).unwrap();
+    std::fs::write(home.path("src").join(std::ffi::OsString::from("caf\u{e9}")), "").unwrap();
+    let raw = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"bad\xff");
+    std::fs::write(home.path("src").join(raw), "").unwrap();
+    home.run(["backup", "src"]).ok();
+    let document = home.json(["ls", "-R", &format!("latest:{}", home.text("src"))]);
+    assert_eq!(fields(&document), "entries snapshot");
+    let entry = |name: &str| {
+        let path = home.text(&format!("src/{name}"));
+        document["entries"].as_array().unwrap().iter().find(|entry| entry["path"] == path).unwrap().clone()
+    };
+    let common = "btime flags gid group kind mode mtime path size uid user xattrs";
+    assert_eq!(fields(&entry("a.txt")), common);
+    assert_eq!(
+        (&entry("a.txt")["kind"], &entry("a.txt")["mode"], &entry("a.txt")["size"]),
+        (&json!("file"), &json!("0644"), &json!(6))
+    );
+    let sorted = |more: &str| {
+        let mut names: Vec<&str> = common.split(' ').chain(more.split(' ')).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(fields(&entry("link")), sorted("target"));
+    assert_eq!(entry("link")["target"], "a.txt");
+    assert_eq!(fields(&entry("sub")), sorted("totals"));
+    assert_eq!(entry("sub")["totals"], json!({ "files": 2, "dirs": 0, "bytes": 5006 }));
+    assert_eq!(fields(&entry("hard")), sorted("hard_link"));
+    assert_eq!(entry("hard")["hard_link"], entry("hard2")["hard_link"]);
+    assert_eq!(entry("caf\u{e9}")["kind"], "file");
+    let bad = entry("bad\u{fffd}");
+    assert!(bad["path_hex"].as_str().unwrap().ends_with("626164ff"));
+}
+
+#[test]
+fn cat_gives_bytes_and_only_of_files() {
+    let home = Home::with_repository();
+    home.make_source();
+    let big: Vec<u8> = (0..3_000_000u32).flat_map(|number| number.to_le_bytes()).collect();
+    home.write("src/big", &big);
+    home.run(["backup", "src"]).ok();
+    let mut command = home.command(["cat", &format!("latest:{}", home.text("src/big"))]);
+    assert!(command.output().unwrap().stdout == big, "the content differs");
+    home.run(["cat", &format!("latest:{}", home.text("src"))]).fails(1, "is a directory, not a file", "");
+    home.run(["cat", "latest"]).fails(2, "no file is named", "write SNAP:PATH");
+}

@@ -1,0 +1,124 @@
+//! What is printed where: help, quiet, JSON, progress, broken pipes, completions and manual pages.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use crate::home::{Home, Ran, fields};
+
+const COMMANDS: [&str; 12] =
+    ["quickstart", "init", "backup", "snapshots", "ls", "cat", "restore", "check", "stats", "key", "completions", "man"];
+
+#[test]
+fn help_names_every_command_and_option() {
+    let home = Home::new();
+    let help = home.run(["--help"]).ok().out;
+    for command in COMMANDS {
+        assert!(help.contains(&format!("  {command} ")), "{command} is missing in:\n{help}");
+        let own = home.run([command, "--help"]).ok().out;
+        for option in
+            ["--repo", "--config", "--password-file", "--password-command", "--key-file", "--cache-dir", "--json", "--quiet"]
+        {
+            assert!(own.contains(option), "{command} --help does not name {option}");
+        }
+        for option in ["--verbose", "--no-progress", "--threads", "--json-progress"] {
+            assert!(own.contains(option), "{command} --help does not name {option}");
+        }
+    }
+    assert!(help.contains("130  interrupted"));
+    assert_eq!(home.run(["--version"]).ok().out, concat!("drumlin ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn wrong_usage_is_2_and_goes_to_standard_error() {
+    let home = Home::new();
+    for args in [&["frobnicate"][..], &["backup", "--nope"], &[], &["ls"], &["restore", "latest"], &["completions", "tcl"]] {
+        let ran = home.run(args).code(2);
+        assert!(ran.out.is_empty() && !ran.err.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn quiet_prints_nothing_but_what_was_asked_for() {
+    let home = Home::with_repository();
+    home.make_source();
+    let ran = home.run(["backup", "src", "-q"]).ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    assert_eq!(home.run(["snapshots", "-q"]).ok().out.lines().count(), 2);
+    let ran = home.run(["backup", "missing", "-q"]).code(1);
+    assert!(ran.err.starts_with("error: "));
+}
+
+#[test]
+fn no_colours_and_no_progress_without_a_terminal() {
+    let home = Home::with_repository();
+    home.make_source();
+    let ran = home.run(["backup", "src"]).ok();
+    assert!(!ran.out.contains('\x1b') && ran.err.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn more_is_said_on_request() {
+    let home = Home::with_repository();
+    let ran = home.run(["snapshots", "-v"]).ok();
+    assert!(ran.err.contains(&format!("note: repository: {}", home.text("repo"))), "{}", ran.err);
+}
+
+#[test]
+fn progress_and_errors_as_json_lines() {
+    let home = Home::with_repository();
+    let mut child = home.spawn(["backup", "--stdin", "--json-progress", "--json"], Stdio::piped());
+    // Progress comes after a second; until then the input stays open.
+    let input = child.stdin.take();
+    let mut first = String::new();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    errors.read_line(&mut first).unwrap();
+    drop(input);
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    let ran = Ran::of(&child.wait_with_output().unwrap()).ok();
+    let ran = Ran { err: first + &rest, ..ran };
+    let lines: Vec<serde_json::Value> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() >= 2, "{}", ran.err);
+    let progress = "bytes_done bytes_per_second bytes_stored bytes_total current dirs_done event files_done files_total problems seconds_elapsed seconds_left";
+    assert!(lines.iter().all(|line| fields(line) == progress && line["event"] == "progress"), "{}", ran.err);
+    let ran = home.run(["ls", "zzzz", "--json-progress"]).code(1);
+    let line: serde_json::Value = serde_json::from_str(ran.err.trim()).unwrap();
+    assert_eq!(fields(&line), "causes event exit_code hint message");
+    assert_eq!((&line["event"], &line["exit_code"]), (&"error".into(), &1.into()));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = Home::with_repository();
+    for number in 0..2000 {
+        home.write(&format!("src/{number:04}-{}", "x".repeat(100)), "");
+    }
+    home.run(["backup", "src"]).ok();
+    let mut child = home.spawn(["ls", "-lR", "latest"], Stdio::null());
+    let mut some = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    let ran = Ran::of(&child.wait_with_output().unwrap()).ok();
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    let home = Home::with_repository();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = home.command(["key", "list"]).stdout(full).output().unwrap();
+    Ran::of(&output).fails(1, "cannot write to standard output", "");
+}
+
+#[test]
+fn completions_and_manual_pages() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = home.run(["completions", shell]).ok().out;
+        assert!(script.contains("exclude-larger-than"), "{shell}");
+    }
+    let pages = home.json(["man", "pages"]);
+    assert!(pages["pages"].as_array().unwrap().len() >= 16, "{pages}");
+    assert!(home.read("pages/drumlin.1").contains("quickstart"));
+    assert!(home.read("pages/drumlin-backup.1").contains("one\\-file\\-system"));
+    assert!(home.path("pages/drumlin-key-add.1").exists());
+}
