@@ -204,8 +204,92 @@ def check_files():
     return counts
 
 
+# --- whole repositories --------------------------------------------------------------------------------------------------
+
+
+def grouped(items, ends):
+    """Cuts a list behind each item where `ends` says so of the group so far."""
+    groups, group = [], []
+    for item in items:
+        group.append(item)
+        if ends(group):
+            groups.append(group)
+            group = []
+    return groups + [group] * bool(group)
+
+
+def bulk(found):
+    number, held = found["content"]
+    xattrs = sum(len(xattr["name"]) + len(xattr["value"]) for xattr in found["xattrs"])
+    extensions = sum(len(extension["bytes"]) for extension in found["extensions"])
+    return len(found["name"]) + xattrs + extensions + (len(held) if number == reader.INLINE else 0)
+
+
+def split_directory(entries, split):
+    """Chapter 07, section 2: returns the names that begin the nodes of each level, leaves first."""
+    ends = lambda hashed, count: count == 512 or (count >= 32 and int.from_bytes(split(hashed)[:4], "little") < 33_554_432)
+    whole = len(entries) <= 512 and sum(map(bulk, entries)) < 2 << 20
+    ends_leaf = lambda leaf: not whole and (sum(map(bulk, leaf)) >= 2 << 20 or ends(leaf[-1]["name"], len(leaf)))
+    levels = [[leaf[0]["name"] for leaf in grouped(entries, ends_leaf)]]
+    while len(levels[-1]) > 512:
+        level = bytes([len(levels)])
+        levels.append([node[0] for node in grouped(levels[-1], lambda node: ends(level + node[-1], len(node)))])
+    return levels + [levels[-1][:1]] * (len(levels[-1]) > 1)
+
+
+def split_list(refs, ids):
+    """Chapter 07, section 5: returns the number of nodes of each level, leaves first; `ids` are those of the nodes below."""
+    small = lambda chunk_id: int.from_bytes(chunk_id[:4], "little") < 16_777_216
+    ends = lambda node, last: len(node) == 1024 or (len(node) >= 64 and last is not None and small(last))
+    counts = [len(grouped(refs, lambda leaf: ends(leaf, leaf[-1][1].get("id"))))]
+    while counts[-1] > 1:
+        need(len(ids[len(counts) - 1]) == counts[-1], "a list is split otherwise")
+        counts.append(len(grouped(ids[len(counts) - 1], lambda node: ends(node, node[-1]))))
+    return counts
+
+
+def nodes_of(repository, parse, kind, chunk_id, name_of, levels):
+    """Collects what `name_of` says of each node of a tree or list, by level."""
+    number, node = parse(repository.chunk(kind, chunk_id))
+    level = node["level"] if number == reader.INNER else 0
+    while len(levels) <= level:
+        levels.append([])
+    levels[level].append(name_of(chunk_id, node))
+    for child in node.get("children", []):
+        nodes_of(repository, parse, kind, child["id"], name_of, levels)
+    return levels
+
+
+def check_tree(repository, split, chunk_id):
+    entries = [found for found, _ in repository.entries(chunk_id)]
+    first_name = lambda _, node: (node["entries"] or [{"name": b""}])[0]["name"] if "entries" in node else node["children"][0]["first_name"]
+    levels = nodes_of(repository, reader.parse_tree_node, reader.CHUNK_TREE, chunk_id, first_name, [])
+    need(not entries or levels == split_directory(entries, split), "a directory is split otherwise")
+    for found in entries:
+        number, held = found["content"]
+        if number == reader.TREE:
+            check_tree(repository, split, held)
+        elif number == reader.LIST:
+            parse = lambda data: reader.parse_list_node(data)[0]
+            ids = nodes_of(repository, parse, reader.CHUNK_LIST, held, lambda chunk_id, _: chunk_id, [])
+            need(split_list(list(repository.list_refs(held)), ids) == [len(level) for level in ids], "a list is split otherwise")
+
+
+def check_repositories():
+    for folder in sorted((VECTORS / "repositories").iterdir()):
+        words = folder / "words.txt"
+        key_file = reader.read_words(words.read_text()) if words.exists() else None
+        password = None if key_file else PASSPHRASE
+        repository = reader.Repository(folder / "repository", password, key_file)
+        slot = repository.objects("keys")[0].read_bytes()
+        split_key = derive("tree split", *reader.open_slot(slot, password, key_file))
+        repository.scan(walk=True)
+        for shot in repository.snapshots():
+            check_tree(repository, lambda data: blake3(data, key=split_key).digest(), shot["root"])
+
+
 def main():
-    for check in (check_codec, check_keys, check_cuts, check_padding, check_words):
+    for check in (check_codec, check_keys, check_cuts, check_padding, check_words, check_repositories):
         check()
     counts = check_files()
     print(f"all vectors hold: {counts['accept']} files accepted, {counts['refuse']} refused")

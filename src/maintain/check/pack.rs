@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::report::in_words;
 use crate::compress::SegmentDecompressor;
-use crate::container::{ContainerError, Opener, Segment};
+use crate::container::{ContainerError, Opener, Segment, verify_segment};
 use crate::crypto::keyring::Keyring;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentRecord};
@@ -80,22 +80,11 @@ impl<'a> PackVerifier<'a> {
     }
 
     fn open_one(&self, opener: &Opener, offset: u64, stored: &mut [u8], expected: &SegmentRecord) -> Result<(), ContainerError> {
-        let refuse = |why| Err(DecodeError::new("segment", why).into());
         let (mut decompressor, mut raw) = self.scratch().pop().unwrap_or_default();
         let frame = opener.segment(offset, stored, &mut decompressor, &mut raw)?;
-        let same_shape = frame.stored_len() == stored.len() && frame.chunk_count as usize == expected.chunks.len();
-        let segment = Segment::parse(raw)?;
-        let same_chunks = segment.chunks().len() == expected.chunks.len()
-            && segment.chunks().zip(&expected.chunks).all(|((kind, bytes), wanted)| {
-                let len = bytes.len() as u64;
-                kind == wanted.kind && len == u64::from(wanted.len) && self.keyring.chunk_id(kind, bytes) == wanted.id
-            });
+        let segment = verify_segment(self.keyring, expected, &frame, raw)?;
         self.scratch().push((decompressor, segment.into_buffer()));
-        match (same_shape, same_chunks) {
-            (false, _) => refuse("its frame does not fit the table of contents"),
-            (_, false) => refuse("its chunks are not those of the table of contents"),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn scratch(&self) -> std::sync::MutexGuard<'_, Vec<(SegmentDecompressor, Vec<u8>)>> {

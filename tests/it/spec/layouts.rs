@@ -8,8 +8,10 @@ use drumlin::format::slot::SLOT_MAGIC;
 
 use super::{chapters, marked, table, tables};
 
-/// The layouts as the program knows them: name, length, and the offset of each field.
-fn known() -> Vec<(&'static str, usize, Vec<(&'static str, usize)>)> {
+/// A layout as the program knows it: name, length, and the offset of each field.
+type Layout = (&'static str, usize, Vec<(&'static str, usize)>);
+
+fn known() -> Vec<Layout> {
     macro_rules! fields {
         ($module:ident: $($field:ident),*) => { vec![$((stringify!($field), $module::$field)),*] };
     }
