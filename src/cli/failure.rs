@@ -12,7 +12,7 @@ use crate::store::{ErrorKind, StoreError};
 use crate::ui::Ui;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
-use crate::{backup, browse};
+use crate::{backup, browse, restore};
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +207,21 @@ impl From<browse::Error> for Failure {
                 Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
             }
             browse::Error::NotAFile { .. } => Self::of(Exit::Error, &error),
+        }
+    }
+}
+
+impl From<restore::Error> for Failure {
+    fn from(error: restore::Error) -> Self {
+        use restore::Error;
+        match error {
+            Error::Repository(error) => error.into(),
+            Error::Cancelled => Self::interrupted(),
+            Error::NoSuchPath { .. } => {
+                Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
+            }
+            Error::Pattern { .. } => Self::of(Exit::Usage, &error),
+            Error::Target { .. } | Error::Write { .. } | Error::Threads(_) => Self::of(Exit::Error, &error),
         }
     }
 }

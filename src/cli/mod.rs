@@ -14,6 +14,7 @@ mod keyfile;
 mod ls;
 mod man;
 mod quickstart;
+mod restore;
 mod secret;
 mod snap;
 mod snapshots;
@@ -67,6 +68,7 @@ enum Command {
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Restore(restore::RestoreArgs),
     Check(check::CheckArgs),
     Stats(stats::StatsArgs),
     Key(key::KeyArgs),
@@ -101,6 +103,7 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Snapshots(args) => snapshots::run(ctx, &args),
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),
+        Command::Restore(args) => restore::run(ctx, args),
         Command::Check(args) => check::run(ctx, &args),
         Command::Stats(args) => stats::run(ctx, &args),
         Command::Key(args) => key::run(ctx, args),

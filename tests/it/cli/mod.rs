@@ -8,4 +8,5 @@ mod key;
 mod look;
 mod output;
 mod quickstart;
+mod restore;
 mod signals;

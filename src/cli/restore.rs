@@ -1,0 +1,274 @@
+//! `drumlin restore`: gives files back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::snap::{SnapArg, SnapPath};
+use super::views::{ProblemView, exact, lossy};
+use crate::format::snapshot::Snapshot;
+use crate::monitor::Monitor;
+use crate::repo::Repository;
+use crate::restore::{self, Overwrite, Planned, RestoreOptions, RestoreReport};
+use crate::ui::output::{JsonList, Output};
+use crate::ui::text;
+
+/// Restores a snapshot, or one path of it
+///
+/// With PATH, the content of that folder (or that one file) is put into DIR; without, everything, each file below DIR with its full path.
+/// What is right already is left as it is, so an interrupted restore is continued by running it again.
+#[derive(Args)]
+pub struct RestoreArgs {
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01
+    #[arg(value_name = "SNAP[:PATH]")]
+    snap: SnapArg,
+
+    /// The folder to restore into; it is made if it is missing
+    #[arg(long, short = 't', value_name = "DIR")]
+    target: PathBuf,
+
+    /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given several times
+    #[arg(long = "include", short = 'i', value_name = "PATTERN")]
+    includes: Vec<String>,
+
+    /// Leave out what matches this pattern; may be given several times
+    #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
+    excludes: Vec<String>,
+
+    /// List what would be done, and change nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Read everything again from the disk afterwards and compare it
+    #[arg(long)]
+    verify: bool,
+
+    /// Remove what lies in restored folders and is not in the snapshot
+    #[arg(long)]
+    delete: bool,
+
+    /// Files that are there already: always (compare content), if-changed (trust size and time), never (leave alone)
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "if-changed", hide_possible_values = true)]
+    overwrite: OverwriteArg,
+
+    /// Take owners by number, although their names are known here
+    #[arg(long)]
+    numeric_ids: bool,
+
+    /// Need less memory, for some speed
+    #[arg(long)]
+    low_memory: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OverwriteArg {
+    Always,
+    IfChanged,
+    Never,
+}
+
+#[derive(Serialize)]
+struct RestoreView {
+    snapshot: String,
+    target: PathBuf,
+    #[serde(flatten)]
+    report: ReportView,
+    seconds: f64,
+    problem_count: u64,
+    problems: Vec<ProblemView>,
+}
+
+#[derive(Serialize)]
+struct ReportView {
+    files: u64,
+    dirs: u64,
+    bytes: u64,
+    files_kept: u64,
+    bytes_kept: u64,
+    bytes_written: u64,
+    bytes_fetched: u64,
+    left_alone: u64,
+    deleted: u64,
+    damaged: u64,
+    failed: u64,
+    verified: u64,
+    verify_failed: u64,
+}
+
+impl From<&RestoreReport> for ReportView {
+    fn from(report: &RestoreReport) -> Self {
+        Self {
+            files: report.files,
+            dirs: report.dirs,
+            bytes: report.bytes,
+            files_kept: report.files_kept,
+            bytes_kept: report.bytes_kept,
+            bytes_written: report.bytes_written,
+            bytes_fetched: report.bytes_fetched,
+            left_alone: report.left_alone,
+            deleted: report.deleted,
+            damaged: report.damaged,
+            failed: report.failed,
+            verified: report.verified,
+            verify_failed: report.verify_failed,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PlannedView {
+    action: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    size: u64,
+    is_dir: bool,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let wanted = SnapPath::parse(&args.snap)?;
+    let repository = ctx.open()?;
+    let snapshot = wanted.resolve(&repository)?;
+    let options = RestoreOptions {
+        path: wanted.path,
+        target: args.target,
+        includes: args.includes,
+        excludes: args.excludes,
+        dry_run: args.dry_run,
+        verify: args.verify,
+        delete: args.delete,
+        overwrite: match args.overwrite {
+            OverwriteArg::Always => Overwrite::Always,
+            OverwriteArg::IfChanged => Overwrite::IfChanged,
+            OverwriteArg::Never => Overwrite::Never,
+        },
+        threads: ctx.global.threads(),
+        low_memory: args.low_memory,
+        numeric_ids: args.numeric_ids,
+    };
+    if options.dry_run {
+        return list(ctx, &repository, &snapshot, &options);
+    }
+    let (report, monitor) = ctx.run("restoring", |monitor| restore::run(&repository, &snapshot, &options, monitor))?;
+    let seconds = began.elapsed().as_secs_f64();
+    if ctx.ui.json {
+        ctx.ui.print_json(&RestoreView {
+            snapshot: snapshot.id.to_hex(),
+            target: options.target,
+            report: ReportView::from(&report),
+            seconds,
+            problem_count: monitor.problem_count(),
+            problems: ProblemView::all(&monitor),
+        })?;
+    } else {
+        ctx.ui.say(&lines(&snapshot, &options, &report, began).join("\n"))?;
+        ctx.ui.list_problems(&monitor);
+    }
+    Ok(exit_of(&report))
+}
+
+/// Damage in the repository and everything else that went wrong are told apart: one calls for `check`, the other does not.
+fn exit_of(report: &RestoreReport) -> Exit {
+    match report {
+        RestoreReport { damaged: 1.., .. } => Exit::Damage,
+        RestoreReport { failed: 1.., .. } | RestoreReport { verify_failed: 1.., .. } => Exit::Error,
+        _ => Exit::Done,
+    }
+}
+
+fn lines(snapshot: &Snapshot, options: &RestoreOptions, report: &RestoreReport, began: Instant) -> Vec<String> {
+    let mut lines = vec![format!(
+        "restored {} in {} of snapshot {} to {}",
+        text::counted(report.files, "file"),
+        text::counted(report.dirs, "folder"),
+        snapshot.id.short(),
+        options.target.display()
+    )];
+    lines.push(format!("  written  {} of {}", text::size(report.bytes_written), text::size(report.bytes)));
+    let mut some = |count: u64, line: String| {
+        if count > 0 {
+            lines.push(line);
+        }
+    };
+    let was = |count: u64| text::counted(count, "file");
+    some(report.files_kept, format!("  kept     {}, {}, right already", was(report.files_kept), text::size(report.bytes_kept)));
+    some(report.left_alone, format!("  left     {} as it was", was(report.left_alone)));
+    some(report.deleted, format!("  removed  {} that the snapshot does not have", text::count(report.deleted)));
+    some(
+        u64::from(options.verify),
+        format!("  verified {} by reading again, {} wrong", was(report.verified), report.verify_failed),
+    );
+    some(report.damaged, format!("  damaged  {} could not be restored: the repository is damaged", was(report.damaged)));
+    some(report.failed, format!("  failed   {} could not be restored", text::count(report.failed)));
+    lines.push(format!("  time     {}", text::duration(began.elapsed())));
+    lines
+}
+
+fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Exit, Failure> {
+    let mut plan = if ctx.ui.json {
+        let target = options.target.to_string_lossy().into_owned();
+        Plan::Json(JsonList::begin(&[("snapshot", snapshot.id.to_hex().into()), ("target", target.into())], "planned")?)
+    } else {
+        Plan::Text(Output::stdout()?)
+    };
+    let mut failed = Ok(());
+    let (report, _) = ctx.run("planning", |monitor: &Arc<Monitor>| {
+        restore::list(repository, snapshot, options, monitor, &mut |planned| {
+            if failed.is_ok() {
+                failed = plan.line(&planned);
+            }
+        })
+    })?;
+    failed?;
+    plan.finish(&report)?;
+    Ok(exit_of(&report))
+}
+
+/// The lines of a dry run.
+enum Plan {
+    Json(JsonList),
+    Text(Output),
+}
+
+impl Plan {
+    fn line(&mut self, planned: &Planned<'_>) -> Result<(), Failure> {
+        let Planned { action, path, size, is_dir } = *planned;
+        match self {
+            Self::Json(list) => {
+                let path_hex = exact(path);
+                list.item(&PlannedView { action: action.name(), path: lossy(path), path_hex, size, is_dir })?;
+            }
+            Self::Text(out) => {
+                let slash = if is_dir { "/" } else { "" };
+                writeln!(out, "{:<11} {:>10}  {}{slash}", action.name(), text::size(size), text::printable(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, report: &RestoreReport) -> Result<(), Failure> {
+        match self {
+            Self::Json(list) => {
+                let view = serde_json::to_value(ReportView::from(report)).expect("numbers can be written");
+                Ok(list.finish(&[("report", view)])?)
+            }
+            Self::Text(mut out) => {
+                writeln!(
+                    out,
+                    "dry run: {} in {}, {}, nothing was changed",
+                    text::counted(report.files, "file"),
+                    text::counted(report.dirs, "folder"),
+                    text::size(report.bytes)
+                )?;
+                Ok(out.finish()?)
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `restore`: what goes where, what is kept, and what it says.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::home::{Home, Ran, fields};
+
+fn with_backup() -> Home {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    home
+}
+
+/// Restores the folder `src` of the newest snapshot into `out`.
+fn restore(home: &Home, args: &[&str]) -> Ran {
+    let place = format!("latest:{}", home.text("src"));
+    home.run(["restore", &place, "--target", "out"].iter().chain(args))
+}
+
+fn restore_json(home: &Home, args: &[&str]) -> Value {
+    restore(home, &[args, &["--json"]].concat()).ok().json()
+}
+
+#[test]
+fn everything_below_the_target_or_one_path_into_it() {
+    let home = with_backup();
+    home.run(["restore", "latest", "--target", "all"]).ok();
+    assert_eq!(home.tree(&format!("all{}", home.text("src"))), home.tree("src"));
+    restore(&home, &[]).ok();
+    assert_eq!(home.tree("out"), home.tree("src"));
+    home.run(["restore", &format!("latest:{}", home.text("src/sub/b.txt")), "-t", "one"]).ok();
+    assert_eq!(home.tree("one"), [("b.txt".to_owned(), home.read("src/sub/b.txt").into_bytes())]);
+}
+
+#[test]
+fn the_document_has_every_field() {
+    let home = with_backup();
+    let document = restore_json(&home, &["--verify"]);
+    let all = "bytes bytes_fetched bytes_kept bytes_written damaged deleted dirs failed files files_kept left_alone problem_count problems \
+               seconds snapshot target verified verify_failed";
+    assert_eq!(fields(&document), all.split_whitespace().collect::<Vec<_>>().join(" "));
+    assert_eq!(
+        (&document["files"], &document["bytes_written"], &document["verify_failed"]),
+        (&json!(4), &json!(5012), &json!(0))
+    );
+    assert_eq!(document["verified"], 4);
+    let again = restore_json(&home, &[]);
+    assert_eq!((&again["bytes_written"], &again["bytes_kept"]), (&json!(0), &json!(5012)));
+    let text = restore(&home, &[]).ok().out;
+    assert!(text.starts_with("restored 4 files in ") && text.contains("right already"), "{text}");
+}
+
+#[test]
+fn a_dry_run_lists_and_changes_nothing() {
+    let home = with_backup();
+    let document = restore_json(&home, &["--dry-run"]);
+    assert_eq!(fields(&document), "planned report snapshot target");
+    assert_eq!(fields(&document["planned"][0]), "action is_dir path size");
+    let lines: Vec<(&str, &str)> = document["planned"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["action"].as_str().unwrap(), line["path"].as_str().unwrap()))
+        .collect();
+    assert_eq!(lines, ["a.txt", "link", "sub", "sub/b.txt", "sub/c.tmp"].map(|path| ("create", path)));
+    assert!(!home.path("out").exists());
+    restore(&home, &[]).ok();
+    home.write("out/a.txt", "spoiled, longer");
+    home.write("out/extra", "");
+    let text = restore(&home, &["-n", "--delete"]).ok().out;
+    for (action, path) in [("update", "a.txt"), ("keep", "link"), ("keep", "sub/"), ("delete", "extra")] {
+        assert!(
+            text.lines().any(|line| line.starts_with(action) && line.ends_with(&format!(" {path}"))),
+            "{action} {path} is missing in:\n{text}"
+        );
+    }
+    assert!(text.ends_with("nothing was changed\n"));
+    assert_eq!(home.read("out/a.txt"), "spoiled, longer");
+}
+
+#[test]
+fn patterns_choose() {
+    let home = with_backup();
+    restore(&home, &["--include", "*.txt", "--exclude", "b.txt"]).ok();
+    let names: Vec<String> = home.tree("out").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a.txt"]);
+    restore(&home, &["--include", "{a,b"]).code(2);
+}
+
+#[test]
+fn existing_files_are_treated_as_asked() {
+    let home = with_backup();
+    restore(&home, &[]).ok();
+    // The same size and time, but other content: only `always` looks.
+    let time = fs::metadata(home.path("out/a.txt")).unwrap().modified().unwrap();
+    home.write("out/a.txt", "OMEGA\n");
+    fs::File::options().write(true).open(home.path("out/a.txt")).unwrap().set_modified(time).unwrap();
+    restore(&home, &["--overwrite", "if-changed"]).ok();
+    assert_eq!(home.read("out/a.txt"), "OMEGA\n");
+    restore(&home, &["--overwrite", "always"]).ok();
+    assert_eq!(home.read("out/a.txt"), "alpha\n");
+    home.write("out/a.txt", "mine");
+    assert_eq!(restore_json(&home, &["--overwrite", "never"])["left_alone"], 4);
+    assert_eq!(home.read("out/a.txt"), "mine");
+    restore(&home, &[]).ok();
+    assert_eq!(home.read("out/a.txt"), "alpha\n");
+    restore(&home, &["--overwrite", "sometimes"]).code(2);
+}
+
+#[test]
+fn only_delete_removes() {
+    let home = with_backup();
+    restore(&home, &[]).ok();
+    home.write("out/sub/extra", "x");
+    restore(&home, &["--low-memory", "--numeric-ids", "--threads", "1"]).ok();
+    assert!(home.path("out/sub/extra").exists());
+    assert_eq!(restore_json(&home, &["--delete"])["deleted"], 1);
+    assert!(!home.path("out/sub/extra").exists());
+}
+
+#[test]
+fn damage_is_4_and_the_rest_is_restored() {
+    let home = with_backup();
+    home.write(
+        "src/noise",
+        (0..200_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
+    );
+    let first: Vec<String> = home.tree("repo/data").into_iter().map(|(name, _)| name).collect();
+    home.run(["backup", "src"]).ok();
+    for (name, _) in home.tree("repo/data").into_iter().filter(|(name, _)| !first.contains(name)) {
+        fs::remove_file(home.path("repo/data").join(name)).unwrap();
+    }
+    let ran = restore(&home, &["--json"]).code(4);
+    let document = ran.json();
+    assert_eq!(document["damaged"], 1);
+    assert_eq!(document["problems"][0]["kind"], "damaged");
+    assert_eq!(home.read("out/a.txt"), "alpha\n");
+    assert_eq!(home.tree("out/sub"), home.tree("src/sub"));
+}
+
+#[test]
+fn what_cannot_be_restored_is_said() {
+    let home = with_backup();
+    home.run(["restore", "latest:/missing", "-t", "x"]).fails(1, "/missing", "paths are stored absolute");
+    home.run(["restore", "latest"]).code(2);
+    home.write("file", "");
+    home.run(["restore", "latest", "-t", "file"]).fails(1, "cannot use", "");
+    home.run(["restore", "zzzz", "-t", "x"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
+}
