@@ -71,13 +71,15 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let mut made = Made { config: settings.file.clone(), ..Made::default() };
     let repository = open_or_make(ctx, &place, &config_dir, &mut made)?;
     ensure_kit(ctx, &repository, &config_dir.join(format!("{}-recovery-kit.txt", name_of(&place))), &mut made)?;
+    let mut defaults = settings.clone();
     if settings.file.is_none() {
         let file = config_dir.join(FILE_NAME);
         write_config(&file, &place, made.key_file.as_deref())?;
+        defaults = Settings::load(Some(&file), &ctx.env)?;
         made.config = Some(file);
         made.now.push("configuration");
     }
-    let outcome = Plan::of_folder(&settings, &folder)?.carry_out(ctx, &place, &repository)?;
+    let outcome = Plan::of_folder(&defaults, &folder)?.carry_out(ctx, &place, &repository)?;
     if ctx.ui.json {
         ctx.ui.print_json(&QuickstartView {
             repository: RepositoryView::new(&repository),
@@ -196,6 +198,9 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
     if let Some(key_file) = key_file {
         text += &format!("key-file = {}\n", quote(key_file)?);
     }
+    text += "\n[defaults]\n\
+             # Folders that programs mark as caches (with a CACHEDIR.TAG) are left out. Without this line they are backed up too.\n\
+             exclude-caches = true\n";
     let fail = |error| Failure::file("create", file, &error);
     let folder = file.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::Builder::new().prefix(".drumlin-").tempfile_in(folder).map_err(fail)?;
@@ -250,6 +255,9 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
     if let Some(key) = &made.key_file {
         lines.push(format!("The key is in {}. Without it, or the recovery kit,", key.display()));
         lines.push("nothing can be read any more, by anybody.".to_owned());
+    }
+    if made.now.contains(&"configuration") {
+        lines.push("Folders that programs mark as caches are left out; the configuration says so.".to_owned());
     }
     if let Some(kit) = &made.kit {
         lines.push(format!("Print {} and keep it away from this machine.", kit.display()));

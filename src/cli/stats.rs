@@ -91,7 +91,10 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ctx.ui.print_json(&view(figures))?;
         return Ok(Exit::Done);
     }
-    let times = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("  ({ratio:.2} times smaller)"));
+    // A repository of one snapshot has next to no repetitions, and of a few files more frame than content.
+    let times = |ratio: Option<f64>| {
+        ratio.filter(|ratio| *ratio >= 1.005).map_or_else(String::new, |ratio| format!("  ({ratio:.2} times smaller)"))
+    };
     let bytes = figures.totals.bytes;
     let mut lines = vec![
         format!("{} of {}", text::counted(figures.snapshots, "snapshot"), text::counted(figures.totals.files, "file")),
