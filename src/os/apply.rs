@@ -175,11 +175,6 @@ fn is_ours_to_remove(name: &[u8]) -> bool {
         || name == b"security.capability"
 }
 
-/// Returns whether a list of attributes holds any that [`apply`] would remove if they were not wanted.
-pub fn needs_cleaning(xattrs: &[Xattr]) -> bool {
-    xattrs.iter().any(|xattr| is_ours_to_remove(&xattr.name))
-}
-
 fn is_acl(name: &[u8]) -> bool {
     name.starts_with(b"system.posix_acl_")
 }

@@ -115,28 +115,45 @@ pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
 /// `None` if something else is there and is to be left alone.
 pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: Metadata) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let never = context.options.overwrite == Overwrite::Never;
     let found = if parent.is_fresh { None } else { stat(&above, name)? };
     let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);
     if let Some(stat) = found.filter(|_| is_fresh) {
-        if never {
+        if context.options.overwrite == Overwrite::Never {
             return Ok(None);
         }
         remove(&above, name, &stat)?;
     }
-    if is_fresh {
-        special::make_dir(&above, name)?;
-    }
-    let dir = above.open_dir(name)?;
-    let stat = dir.stat_self()?;
-    if !is_fresh && !never {
-        take_over(context, &dir, &stat, &metadata)?;
-    }
     parent.hold();
-    let metadata = (is_fresh || !never).then(|| Box::new(metadata));
-    let entered = TargetDir::below(parent, name, (Arc::new(dir), Identity::from(&stat)), is_fresh, metadata);
+    let entered = if is_fresh { make(&above, parent, name, metadata) } else { take(context, &above, parent, (name, metadata)) };
+    if entered.is_err() {
+        parent.release();
+    }
+    entered.map(Some)
+}
+
+fn make(above: &Dir, parent: &Arc<TargetDir>, name: &[u8], metadata: Metadata) -> io::Result<Arc<TargetDir>> {
+    special::make_dir(above, name)?;
+    let stat = above.stat(name)?;
+    if stat.kind != EntryKind::Dir {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    Ok(TargetDir::made(parent, name, Identity::from(&stat), Box::new(metadata)))
+}
+
+fn take(
+    context: &Context,
+    above: &Dir,
+    parent: &Arc<TargetDir>,
+    (name, metadata): (&[u8], Metadata),
+) -> io::Result<Arc<TargetDir>> {
+    let dir = above.open_dir(name)?;
+    let metadata = (context.options.overwrite != Overwrite::Never).then(|| Box::new(metadata));
+    if let Some(metadata) = &metadata {
+        take_over(context, &dir, &dir.stat_self()?, metadata)?;
+    }
+    let entered = TargetDir::found(parent, name, dir, metadata)?;
     context.host.dirs.opened(&entered);
-    Ok(Some(entered))
+    Ok(entered)
 }
 
 /// Makes an existing folder one that can be restored into, and that nobody else can meddle with who is not to have it.
@@ -161,9 +178,7 @@ pub fn look_into(context: &Context, parent: &Arc<TargetDir>, name: &[u8]) -> io:
     if stat(&above, name)?.is_none_or(|stat| stat.kind != EntryKind::Dir) {
         return Ok(None);
     }
-    let dir = above.open_dir(name)?;
-    let identity = Identity::from(&dir.stat_self()?);
-    let entered = TargetDir::below(parent, name, (Arc::new(dir), identity), false, None);
+    let entered = TargetDir::found(parent, name, above.open_dir(name)?, None)?;
     context.host.dirs.opened(&entered);
     Ok(Some(entered))
 }

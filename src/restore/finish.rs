@@ -212,7 +212,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>, metadata: &Metadata) {
     match opened {
         Ok((stat, open)) => {
             let mut failed = Vec::new();
-            apply(Object::Open(open.as_fd()), &Present::from(&stat), metadata, &mut failed);
+            let present = Present { has_xattrs: !dir.is_fresh || dir.bequeaths, ..Present::from(&stat) };
+            apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
             context.report_metadata(failed, || dir.path());
         }
         Err(error) => context.report_failed(&dir.path(), error),

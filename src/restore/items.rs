@@ -241,6 +241,7 @@ fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> 
             found = None;
         }
     }
+    let has_xattrs = found.is_some() || other.dir.bequeaths;
     let stat = match found {
         Some(stat) => stat,
         None => {
@@ -253,7 +254,7 @@ fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> 
     };
     let mut failed = Vec::new();
     let object = Object::Named { dir: &dir, name: &other.name, kind: other.kind };
-    apply(object, &Present::from(&stat), &other.metadata, &mut failed);
+    apply(object, &Present { has_xattrs, ..Present::from(&stat) }, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
     Ok(Some(Identity::from(&stat)))
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use super::descriptors::{Descriptors, Reopenable, lock};
 use super::target::{Identity, Newborn, TargetDir};
 use crate::format::entry::EntryKind;
-use crate::os::apply::{Metadata, Present, needs_cleaning};
-use crate::os::attributes::{read_flags, read_xattrs_of};
+use crate::os::apply::{Metadata, Present};
+use crate::os::attributes::read_flags;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::special;
 
@@ -234,7 +234,7 @@ impl FileJob {
     fn learn(&self, host: &Host, file: &File) -> io::Result<Newborn> {
         let stat = stat_of(file)?;
         let mode_mask = (stat.mode == self.birth_mode() & !host.mask).then_some(!host.mask);
-        let has_xattrs = needs_cleaning(&read_xattrs_of(file)?);
+        let has_xattrs = self.dir.bequeaths;
         Ok(Newborn { uid: stat.uid, gid: stat.gid, flags: read_flags(&stat), mode_mask, has_xattrs })
     }
 

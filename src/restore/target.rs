@@ -1,11 +1,13 @@
 //! Folders of the target: known by identity, opened step by step, never by a path.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
 use crate::os::apply::Metadata;
+use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 
@@ -46,6 +48,8 @@ pub struct TargetDir {
     identity: Identity,
     /// Whether this restore made it, so that nothing of another origin is in it.
     pub is_fresh: bool,
+    /// Whether what is made in it comes with an ACL of its own.
+    pub bequeaths: bool,
     /// What it gets when everything below it is done; `None` leaves it as it is.
     pub metadata: Option<Box<Metadata>>,
     /// How files come into being in it.
@@ -61,36 +65,41 @@ impl TargetDir {
     /// It stays open for the whole restore.
     pub fn root(dir: Dir, shown: &[u8], metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
         let identity = Identity::from(&dir.stat_self()?);
-        Ok(Arc::new(Self::new(None, shown, (Arc::new(dir), identity), false, metadata)))
+        let bequeaths = has_default_acl(&dir)?;
+        let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
+        (new.bequeaths, new.metadata) = (bequeaths, metadata);
+        Ok(Arc::new(new))
     }
 
-    /// Takes the open folder `name` of `parent`; who wants the parent to wait for it must hold the parent.
-    pub fn below(
-        parent: &Arc<Self>,
-        name: &[u8],
-        opened: (Arc<Dir>, Identity),
-        is_fresh: bool,
-        metadata: Option<Box<Metadata>>,
-    ) -> Arc<Self> {
-        Arc::new(Self::new(Some(parent.clone()), name, opened, is_fresh, metadata))
+    /// Takes the folder `name` of `parent`, which this restore made; it is opened when it is needed.
+    ///
+    /// Who wants the parent to wait for it must hold the parent.
+    pub fn made(parent: &Arc<Self>, name: &[u8], identity: Identity, metadata: Box<Metadata>) -> Arc<Self> {
+        let mut new = Self::new(Some(parent.clone()), name, identity, None);
+        (new.is_fresh, new.bequeaths, new.metadata) = (true, parent.bequeaths, Some(metadata));
+        Arc::new(new)
     }
 
-    fn new(
-        parent: Option<Arc<Self>>,
-        name: &[u8],
-        (dir, identity): (Arc<Dir>, Identity),
-        is_fresh: bool,
-        metadata: Option<Box<Metadata>>,
-    ) -> Self {
+    /// Takes the open folder `name` of `parent`, which was there before.
+    pub fn found(parent: &Arc<Self>, name: &[u8], dir: Dir, metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
+        let identity = Identity::from(&dir.stat_self()?);
+        let bequeaths = has_default_acl(&dir)?;
+        let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
+        (new.bequeaths, new.metadata) = (bequeaths, metadata);
+        Ok(Arc::new(new))
+    }
+
+    fn new(parent: Option<Arc<Self>>, name: &[u8], identity: Identity, dir: Option<Arc<Dir>>) -> Self {
         Self {
             parent,
             name: name.into(),
             identity,
-            is_fresh,
-            metadata,
+            is_fresh: false,
+            bequeaths: false,
+            metadata: None,
             newborn: OnceLock::new(),
             pending: AtomicUsize::new(1),
-            open: Mutex::new(Some(dir)),
+            open: Mutex::new(dir),
             used: AtomicBool::new(true),
         }
     }
@@ -165,6 +174,10 @@ impl TargetDir {
     }
 }
 
+fn has_default_acl(dir: &Dir) -> io::Result<bool> {
+    Ok(Subject::Open(dir.as_fd()).read(b"system.posix_acl_default")?.is_some())
+}
+
 impl Reopenable for TargetDir {
     fn used(&self) -> &AtomicBool {
         &self.used
@@ -195,10 +208,9 @@ mod tests {
     fn make(parent: &Arc<TargetDir>, descriptors: &Descriptors<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
-        let dir = above.open_dir(name).unwrap();
-        let identity = Identity::from(&dir.stat_self().unwrap());
-        let made = TargetDir::below(parent, name, (Arc::new(dir), identity), true, None);
-        descriptors.opened(&made);
+        let identity = Identity::from(&above.stat(name).unwrap());
+        let made = TargetDir::made(parent, name, identity, Box::default());
+        made.open(descriptors).unwrap();
         made
     }
 
