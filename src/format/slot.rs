@@ -40,6 +40,16 @@ impl SlotKdf {
     }
 }
 
+impl SlotKdf {
+    /// Returns how much work trying a secret is, in KiB of memory times passes.
+    pub fn cost(&self) -> u64 {
+        match *self {
+            Self::Passphrase { memory_kib, passes, .. } => u64::from(memory_kib) * u64::from(passes),
+            Self::KeyFile => 0,
+        }
+    }
+}
+
 /// The content of `keys/<id>` behind its magic and version.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Slot {

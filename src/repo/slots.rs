@@ -34,25 +34,28 @@ pub(super) fn create_slot(
     Ok(id)
 }
 
-/// Tries a secret on the slots in the store, in the order of their names.
+/// Tries a secret on the slots in the store, those first that cost least.
+///
+/// So a slot that somebody planted to exhaust this machine is only tried when no other opens.
 pub(super) fn open_any(store: &dyn Store, secret: &Secret) -> Result<Option<OpenedSlot>> {
     let mut listed = store.list(Class::Keys, "")?;
+    listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
     listed.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut refused = None;
+    let (mut slots, mut refused) = (Vec::new(), None);
     for object in listed.into_iter().take(limits::SLOTS_MAX) {
-        let key = Key::new(Class::Keys, object.name.clone());
+        let key = Key::new(Class::Keys, object.name);
         let bytes = store.read(&key)?;
-        let slot = match Slot::decode(&bytes) {
-            Ok(slot) => slot,
-            Err(error) => {
-                refused = Some(Error::malformed(&key)(error));
-                continue;
-            }
-        };
+        match Slot::decode(&bytes) {
+            Ok(slot) => slots.push((slot, key, bytes)),
+            Err(error) => refused = Some(Error::malformed(&key)(error)),
+        }
+    }
+    slots.sort_by_key(|(slot, ..)| slot.kdf.cost());
+    for (slot, key, slot_bytes) in slots {
         match unwrap(&slot, secret) {
             Ok(Some(Bundle::Full { master })) => {
                 let master = Zeroizing::new(master);
-                return Ok(Some(OpenedSlot { repository: slot.repository, master, slot_name: object.name, slot_bytes: bytes }));
+                return Ok(Some(OpenedSlot { repository: slot.repository, master, slot_name: key.name, slot_bytes }));
             }
             Ok(None) => {}
             Err(error) => refused = Some(Error::malformed(&key)(error)),

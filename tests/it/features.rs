@@ -7,7 +7,7 @@ use drumlin::container::seal_single;
 use drumlin::crypto::slot::Secret;
 use drumlin::format::config::Config;
 use drumlin::format::container::ContainerKind;
-use drumlin::format::slot::{SlotInfo, SlotKdf};
+use drumlin::format::slot::{Slot, SlotInfo, SlotKdf};
 use drumlin::repo::{Error, OpenOptions, Repository, keys, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 use zeroize::Zeroizing;
@@ -67,4 +67,19 @@ fn a_slot_that_nobody_made_does_not_count_as_the_last_one() {
     let second = Secret::KeyFile(Zeroizing::new([8; 32]));
     keys::add(&repo.repository, &info, (&second, SlotKdf::KeyFile)).unwrap();
     keys::remove(&repo.repository, &slot.id.to_hex()).unwrap();
+}
+
+#[test]
+fn the_slot_that_costs_least_is_tried_first() {
+    let repo = TestRepo::new();
+    let id = keys::list(&repo.repository).unwrap()[0].id.to_hex();
+    let mut planted = Slot::decode(&repo.store.read(&Key::new(Class::Keys, id)).unwrap()).unwrap();
+    // Trying any secret on this one takes minutes and 4 GiB.
+    planted.kdf = SlotKdf::Passphrase { memory_kib: 4 << 20, passes: 64, lanes: 1 };
+    repo.store.create(&Key::new(Class::Keys, "00".repeat(16)), &planted.encode()).unwrap();
+    let own = Secret::Passphrase(Zeroizing::new("own".to_owned()));
+    let info = SlotInfo { label: "own".to_owned(), created: super::support::now() };
+    keys::add(&repo.repository, &info, (&own, SlotKdf::Passphrase { memory_kib: 64, passes: 1, lanes: 1 })).unwrap();
+    let options = OpenOptions { cache_dir: repo.scratch.path().join("other"), prefer_cached: false };
+    Repository::open(repo.store.clone(), &own, &options).unwrap();
 }
