@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # package:program that it brings
-packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:chattr strace:strace util-linux:mount coreutils:stat
+packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:chattr strace:strace util-linux:mount util-linux:setpriv
+  bsdutils:script coreutils:stat
   diffutils:cmp gcc:gcc make:make python3:python3"
 missing=""
 for pair in $packages; do

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::context::Context;
+use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
 use crate::browse;
@@ -12,14 +12,15 @@ use crate::ui::output::Output;
 /// Writes the content of a file in a snapshot to standard output
 #[derive(Args)]
 pub struct CatArgs {
-    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01
+    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
+    /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP:PATH")]
     snap: SnapArg,
 }
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let Some(path) = &wanted.path else {
         return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };

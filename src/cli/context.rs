@@ -65,7 +65,7 @@ impl Context {
             (None, Some(name)) => name.into(),
             (None, None) => return Err(no_repository_named(settings)),
         };
-        let here = std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))?;
+        let here = here()?;
         let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
             let Location::Local(path) = Location::parse(&text, &here)?;
@@ -191,6 +191,11 @@ fn no_repository_named(settings: &Settings) -> Failure {
         return failure.hint("give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up");
     }
     failure.hint(format!("give --repo NAME (the configuration has {}), or set `repository` in [defaults]", names.join(", ")))
+}
+
+/// Returns the current folder.
+pub fn here() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))
 }
 
 /// Returns the name of this machine.

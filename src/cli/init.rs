@@ -105,7 +105,7 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let mut lines = vec![format!("made a repository at {}", repository.location())];
     lines.extend(describe(&repository));
     lines.push(String::new());
-    lines.extend(what_to_keep_safe(&origin, args.kit.as_deref()));
+    lines.extend(what_to_keep_safe(repository.location(), &origin, args.kit.as_deref()));
     lines.push(String::new());
     lines.push(format!("next: drumlin --repo {} backup FOLDER", text::shell_word(repository.location())));
     ctx.ui.say(&lines.join("\n"))?;
@@ -210,7 +210,7 @@ pub fn fingerprint(repository: &Repository) -> String {
     bytes[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
 }
 
-fn what_to_keep_safe(origin: &Origin, kit: Option<&Path>) -> Vec<String> {
+fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {
     let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
     match origin {
         Origin::KeyFile(path) => lines.push(format!("  the key file {}: whoever has it can read the backups", path.display())),
@@ -218,10 +218,10 @@ fn what_to_keep_safe(origin: &Origin, kit: Option<&Path>) -> Vec<String> {
     }
     match kit {
         Some(kit) => lines.push(format!("  the recovery kit {}: print it, then keep it where you keep your will", kit.display())),
-        None => lines.push(
-            "  without it nothing can be read any more (`drumlin init --kit FILE` writes a recovery kit as a second way in)"
-                .to_owned(),
-        ),
+        None => {
+            lines.push("  without it nothing can be read any more. A second way in, 24 words to print:".to_owned());
+            lines.push(format!("  drumlin --repo {} key add --output KIT.txt", text::shell_word(location)));
+        }
     }
     lines
 }

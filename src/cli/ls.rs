@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy};
@@ -18,7 +18,8 @@ use crate::ui::text;
 /// Lists what is in a snapshot, or below a path of it
 #[derive(Args)]
 pub struct LsArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
+    /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -101,7 +102,7 @@ impl EntryView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
     let snapshot = wanted.resolve(&repository)?;
     let trees = Trees::new(Reader::new(&repository)?);

@@ -25,6 +25,7 @@ mod views;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::settings::environment::Environment;
 use crate::ui::Ui;
@@ -86,6 +87,8 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
+    // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
     if let Err(error) = interrupt::listen() {

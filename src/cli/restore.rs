@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
 use super::views::{ProblemView, exact, lossy};
@@ -24,7 +24,8 @@ use crate::ui::text;
 /// What is right already is left as it is, so an interrupted restore is continued by running it again.
 #[derive(Args)]
 pub struct RestoreArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
+    /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -133,7 +134,7 @@ struct PlannedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let wanted = SnapPath::parse(&args.snap)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
     let snapshot = wanted.resolve(&repository)?;
     let options = RestoreOptions {

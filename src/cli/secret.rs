@@ -208,10 +208,11 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 }
 
 fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
-    let answer = prompt::ask_password(question).map_err(|error| {
-        Failure::usage("no password was given, and there is no terminal to ask for it")
+    let answer = prompt::ask_password(question).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::usage("no password was given, and there is no terminal to ask for it")
             .caused_by(&error)
-            .hint("use --password-file, --password-command, --key-file, or DRUMLIN_PASSWORD")
+            .hint("use --password-file, --password-command, --key-file, or DRUMLIN_PASSWORD"),
     })?;
     check_password(Zeroizing::new(answer.as_bytes().to_vec()), "the password")
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -23,8 +24,9 @@ pub struct SnapPath {
 impl SnapPath {
     /// Parses what the user typed.
     ///
-    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first colon.
-    pub fn parse(text: &OsStr) -> Result<Self, Failure> {
+    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first colon. A path that does not
+    /// begin with `/` is taken from the folder `here`.
+    pub fn parse(text: &OsStr, here: &Path) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
         let is_time = |rest: &[u8]| std::str::from_utf8(rest).is_ok_and(|rest| parse_time(rest).is_some());
         let colon = bytes.windows(2).position(|pair| pair == b":/").or_else(|| {
@@ -32,7 +34,7 @@ impl SnapPath {
             if at.is_some_and(|at| is_time(&bytes[at + 1..])) { None } else { bytes.iter().position(|byte| *byte == b':') }
         });
         let (name, path) = match colon {
-            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes[colon + 1..])?)),
+            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes[colon + 1..], here))),
             None => (bytes, None),
         };
         let snapshot = String::from_utf8_lossy(name).into_owned();
@@ -101,13 +103,18 @@ fn of_jiff(time: jiff::Timestamp) -> Timestamp {
     Timestamp { seconds: seconds.try_into().expect("jiff's range fits"), nanos: nanos.try_into().expect("less than 10^9") }
 }
 
-/// Makes a path absolute and takes out empty and `.` parts.
-fn normal_path(path: &[u8]) -> Result<Vec<u8>, Failure> {
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
-    if parts.contains(&&b".."[..]) {
-        return Err(Failure::usage("a path in a snapshot cannot hold `..`"));
+/// Makes a path absolute, and takes out empty parts, `.` and `..`; nothing at all is the root.
+fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
+    let from: &[u8] = if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
     }
-    Ok([b"/", parts.join(&b'/').as_slice()].concat())
+    [b"/", parts.join(&b'/').as_slice()].concat()
 }
 
 /// An argument of the form `SNAP[:PATH]`.
@@ -118,7 +125,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> (String, Option<String>) {
-        let parsed = SnapPath::parse(OsStr::new(text)).unwrap();
+        let parsed = SnapPath::parse(OsStr::new(text), Path::new("/home/ada")).unwrap();
         (parsed.snapshot, parsed.path.map(|path| String::from_utf8(path).unwrap()))
     }
 
@@ -127,19 +134,22 @@ mod tests {
         for (text, snapshot, path) in [
             ("latest", "latest", None),
             ("latest~2:/etc/", "latest~2", Some("/etc")),
-            ("3f9a:etc//./passwd", "3f9a", Some("/etc/passwd")),
+            ("3f9a:/etc//./passwd", "3f9a", Some("/etc/passwd")),
+            ("latest:documents/x", "latest", Some("/home/ada/documents/x")),
+            ("latest:../bob/./y", "latest", Some("/home/bob/y")),
+            ("latest:.", "latest", Some("/home/ada")),
+            ("latest:/../../x", "latest", Some("/x")),
             ("latest:/", "latest", Some("/")),
             ("latest:", "latest", Some("/")),
             ("latest:/a:b:/c", "latest", Some("/a:b:/c")),
             ("wiki@2026-03-01", "wiki@2026-03-01", None),
             ("wiki@2026-03-01T12:30", "wiki@2026-03-01T12:30", None),
             ("wiki@2026-03-01T12:30:/srv", "wiki@2026-03-01T12:30", Some("/srv")),
-            ("wiki@2026-03-01:srv", "wiki@2026-03-01", Some("/srv")),
+            ("wiki@2026-03-01:srv", "wiki@2026-03-01", Some("/home/ada/srv")),
         ] {
             assert_eq!(parse(text), (snapshot.into(), path.map(str::to_owned)), "{text}");
         }
-        assert!(SnapPath::parse(OsStr::new(":/etc")).is_err());
-        assert!(SnapPath::parse(OsStr::new("latest:/a/../b")).is_err());
+        assert!(SnapPath::parse(OsStr::new(":/etc"), Path::new("/")).is_err());
     }
 
     #[test]

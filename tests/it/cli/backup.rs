@@ -114,7 +114,7 @@ fn streams_become_files() {
     home.run_with_input(["backup", "--stdin", "--stdin-name", "dump.sql"], b"select 1;\n").ok();
     assert_eq!(home.run(["cat", "latest:/dump.sql"]).ok().out, "select 1;\n");
     home.run_with_input(["backup", "--stdin"], b"unnamed").ok();
-    assert_eq!(home.run(["cat", "latest:stdin"]).ok().out, "unnamed");
+    assert_eq!(home.run(["cat", "latest:/stdin"]).ok().out, "unnamed");
     home.make_source();
     let document =
         backup(&home, &["src", "--command", "seq 3", "--command-name", "n", "--command", "echo hi", "--command-name", "m"]);

@@ -10,3 +10,4 @@ mod output;
 mod quickstart;
 mod restore;
 mod signals;
+mod terminal;
