@@ -97,14 +97,9 @@ fn parameters_for(level: Option<i32>) -> &'static [CParameter] {
     }
 }
 
-/// Decompresses segments on one thread.
-pub struct SegmentDecompressor(Decompressor<'static>);
-
-impl Default for SegmentDecompressor {
-    fn default() -> Self {
-        Self(Decompressor::new().expect("a decompression context needs only memory"))
-    }
-}
+/// Decompresses segments on one thread; its context is made with the first segment that needs it.
+#[derive(Default)]
+pub struct SegmentDecompressor(Option<Decompressor<'static>>);
 
 impl SegmentDecompressor {
     /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused, and so is a second frame.
@@ -114,7 +109,8 @@ impl SegmentDecompressor {
         }
         out.clear();
         out.reserve(raw_len);
-        match self.0.decompress_to_buffer(body, out) {
+        let make = || Decompressor::new().expect("a decompression context needs only memory");
+        match self.0.get_or_insert_with(make).decompress_to_buffer(body, out) {
             Ok(len) if len == raw_len => Ok(()),
             _ => Err(DecodeError::new("segment", "does not decompress to its stated length")),
         }

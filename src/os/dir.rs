@@ -15,6 +15,13 @@ pub struct Dir {
     fd: OwnedFd,
 }
 
+const LISTING_LEN_BYTES: usize = 32 << 10;
+
+thread_local! {
+    /// Where the kernel puts a listing: one buffer per thread, because walks list a hundred thousand folders.
+    static LISTING: std::cell::RefCell<Vec<MaybeUninit<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOATIME);
 
 impl Dir {
@@ -41,20 +48,22 @@ impl Dir {
 
     /// Lists all names but `.` and `..`, sorted by their bytes.
     pub fn names(&self) -> io::Result<Names> {
-        let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
         // Another listing may have left the position at the end.
         rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
-        let mut names = Names::default();
-        let mut raw = RawDir::new(self.fd.as_fd(), &mut buffer);
-        while let Some(entry) = raw.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name, entry.file_type());
+        LISTING.with_borrow_mut(|buffer| {
+            buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
+            let mut names = Names::default();
+            let mut raw = RawDir::new(self.fd.as_fd(), buffer);
+            while let Some(entry) = raw.next() {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if name != b"." && name != b".." {
+                    names.push(name, entry.file_type());
+                }
             }
-        }
-        names.sort();
-        Ok(names)
+            names.sort();
+            Ok(names)
+        })
     }
 
     /// Describes `name` in this directory without following it.
