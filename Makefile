@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ test:           ## Installs what the tests need, runs them all, ends with the ru
 	@scripts/test-deps.sh
 	$(CARGO) test --locked --doc --quiet
 	$(CARGO) nextest run --locked --no-fail-fast
+
+damage-long:    ## The damage tests with 10,000 random flips instead of 1,000.
+	DRUMLIN_DAMAGE_FLIPS=10000 $(CARGO) nextest run --locked --no-capture damage::random_places
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

@@ -12,7 +12,7 @@ use drumlin::repo::snapshots;
 use drumlin::store::count::CountStore;
 use drumlin::store::{Action, Class};
 
-use crate::fixture::{Fixture, noise, run_backup, run_check};
+use crate::fixture::{Fixture, fast_folder, noise, run_backup, run_check};
 
 const LEVELS: [Level; 4] = [Level::Quick, Level::Structure, Level::Sample { permille: 300 }, Level::Full];
 
@@ -59,7 +59,7 @@ fn each_level_reads_what_it_says() {
     fixture.backup();
     for level in LEVELS {
         let counted = Arc::new(CountStore::new(fixture.store.clone()));
-        let cache = tempfile::tempdir().unwrap();
+        let cache = fast_folder();
         let report = run_check(&fixture.open_in(counted.clone(), cache.path()).unwrap(), level);
         let counts = counted.counts();
         let read = |class| counts.of(Action::Read, class).bytes;
@@ -104,7 +104,7 @@ fn no_false_alarm_beside_running_backups() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let source = tempfile::tempdir().unwrap();
-            let cache = tempfile::tempdir().unwrap();
+            let cache = fast_folder();
             let repository = fixture.open_in(fixture.store.clone(), cache.path()).unwrap();
             for number in 1..60 {
                 std::fs::write(source.path().join("b"), noise(number, 200_000)).unwrap();
@@ -134,7 +134,7 @@ fn packs_of_running_backups_are_counted_only() {
     for snapshot in fixture.store.keys().into_iter().filter(|key| key.class == Class::Snapshots) {
         drumlin::store::Store::remove(&*fixture.store, &snapshot).unwrap();
     }
-    let cache = tempfile::tempdir().unwrap();
+    let cache = fast_folder();
     let report = run_check(&fixture.open_in(fixture.store.clone(), cache.path()).unwrap(), Level::Full);
     assert!(report.is_sound(), "{report:#?}");
     assert_eq!((report.counts.packs_unindexed, report.counts.packs_verified), (2, 2));

@@ -34,11 +34,8 @@ pub struct Fixture {
 impl Fixture {
     /// Makes an empty repository with small chunks, and an empty source.
     pub fn new() -> Self {
-        let fixture = Self {
-            store: Arc::new(MemoryStore::default()),
-            source: tempfile::tempdir().unwrap(),
-            cache: tempfile::tempdir().unwrap(),
-        };
+        let fixture =
+            Self { store: Arc::new(MemoryStore::default()), source: tempfile::tempdir().unwrap(), cache: fast_folder() };
         let options = InitOptions {
             profile: Profile::Small,
             secret: secret(),
@@ -88,6 +85,11 @@ impl Fixture {
     pub fn trees(&self) -> Trees {
         Trees::new(Reader::new(&self.open()).unwrap())
     }
+}
+
+/// Returns a temporary folder in memory, where there is such a file system: for caches, which thousands of trials make.
+pub fn fast_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// What opens every fixture.

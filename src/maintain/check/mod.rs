@@ -66,6 +66,8 @@ pub fn run(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monit
     report.counts.configs_and_keys += note_findings(&mut report, audit::slots(repository)?);
     let (snapshots, findings) = audit::all_snapshots(repository)?;
     report.counts.snapshots = note_findings(&mut report, findings);
+    // What was found so far costs no path: a damaged snapshot has none to name.
+    let harmless = report.problems.count;
     let (reader, findings) = audit::index(repository)?;
     report.counts.index_runs = note_findings(&mut report, findings);
     report.counts.chunks_indexed = reader.index().record_count();
@@ -87,7 +89,7 @@ pub fn run(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monit
     if options.level >= Level::Structure {
         trees::verify(&trees, &snapshots, (&mut report, &mut damage), &pool, monitor)?;
     }
-    if !report.problems.is_empty() {
+    if report.problems.count > harmless {
         paths::name_affected(&trees, &snapshots, &damage, &mut report, monitor)?;
     }
     report.coverage = ledger.coverage(&listed.indexed_data);
