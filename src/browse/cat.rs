@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::error::Error;
 use super::place::Place;
+use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, EntryKind, Ref};
 use crate::id::ChunkId;
@@ -20,6 +21,8 @@ const AHEAD_MAX: usize = 8;
 const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
 /// Threads that read, open and decompress.
 const THREADS: usize = 4;
+/// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are used again.
+const STREAMED_LEN_MIN_BYTES: usize = 1 << 20;
 /// Longest piece of zeros that is written at once, in bytes.
 const ZEROS_LEN_BYTES: usize = 1 << 20;
 
@@ -108,17 +111,26 @@ impl Sink<'_> {
 
 /// The next piece of the file: neighbouring chunks of one segment, or a hole.
 enum Piece {
-    Chunks(Vec<(Location, ChunkId, u32)>),
+    Chunks(Chunks),
     Hole(u64),
+}
+
+/// Verified chunks of one piece, in order.
+enum Verified {
+    /// A decoded segment and the positions in it; its buffer goes back to the readers.
+    Segment(Segment, Vec<u16>),
+    /// Copied out of a segment that stays in the reader's cache, because other pieces are likely to want it.
+    Copied(Vec<u8>),
 }
 
 /// What is on its way, in the order of the file.
 enum Pending {
-    Bytes(Receiver<repo::Result<Vec<u8>>>),
+    Verified(Receiver<repo::Result<Verified>>),
     Hole(u64),
 }
 
-type Job = (Vec<(Location, ChunkId, u32)>, Sender<repo::Result<Vec<u8>>>);
+type Chunks = Vec<(Location, ChunkId, u32)>;
+type Job = (Chunks, Sender<repo::Result<Verified>>);
 
 fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), Stopped> {
     let mut pieces = Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
@@ -130,24 +142,26 @@ fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), S
     if second.is_none() {
         // Most files are one piece, and not worth a thread.
         return match first {
-            Piece::Chunks(chunks) => sink.write(&read(trees.reader(), &chunks)?),
+            Piece::Chunks(chunks) => sink.write(&copy(trees.reader(), &chunks)?),
             Piece::Hole(len) => sink.write_zeros(len),
         };
     }
     let rest = [Ok(first)].into_iter().chain(second.map(Ok)).chain(pieces);
     thread::scope(|scope| {
         let (jobs, queue) = bounded::<Job>(AHEAD_MAX);
+        let (give_back, spare) = unbounded();
         for _ in 0..THREADS {
-            let queue = queue.clone();
+            let (queue, spare) = (queue.clone(), spare.clone());
             scope.spawn(move || {
+                let mut stored = Vec::new();
                 for (chunks, answer) in queue {
                     // The other end is gone if the receiver failed: then nobody wants the bytes.
-                    let _ = answer.send(read(trees.reader(), &chunks));
+                    let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &spare));
                 }
             });
         }
         drop(queue);
-        write_in_order(rest, &jobs, sink)
+        write_in_order(rest, &jobs, &give_back, sink)
     })
 }
 
@@ -155,6 +169,7 @@ fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), S
 fn write_in_order(
     pieces: impl Iterator<Item = repo::Result<Piece>>,
     jobs: &Sender<Job>,
+    give_back: &Sender<Vec<u8>>,
     sink: &mut Sink<'_>,
 ) -> Result<(), Stopped> {
     let mut pieces = pieces.fuse();
@@ -166,25 +181,49 @@ fn write_in_order(
             ahead.push_back(match piece? {
                 Piece::Hole(len) => Pending::Hole(len),
                 Piece::Chunks(chunks) => {
-                    let (answer, bytes) = bounded(1);
+                    let (answer, verified) = bounded(1);
                     jobs.send((chunks, answer)).expect("the threads live as long as the sender");
-                    Pending::Bytes(bytes)
+                    Pending::Verified(verified)
                 }
             });
         }
         match ahead.pop_front() {
             None => return Ok(()),
             Some(Pending::Hole(len)) => sink.write_zeros(len)?,
-            Some(Pending::Bytes(bytes)) => {
-                let bytes = bytes.recv().map_err(|_| repo::Error::Threads("a reading thread broke".to_owned()))?;
-                sink.write(&bytes?)?;
+            Some(Pending::Verified(verified)) => {
+                let verified = verified.recv().map_err(|_| repo::Error::Threads("a reading thread broke".to_owned()))?;
+                match verified? {
+                    Verified::Copied(bytes) => sink.write(&bytes)?,
+                    Verified::Segment(segment, positions) => {
+                        let chunks = positions.iter().filter_map(|position| segment.chunk(usize::from(*position)));
+                        chunks.map(|(_, bytes)| bytes).try_for_each(|bytes| sink.write(bytes))?;
+                        let _ = give_back.send(segment.into_buffer());
+                    }
+                }
             }
         }
     }
 }
 
-/// Reads neighbouring chunks; each is verified, and has the length that its reference states.
-fn read(reader: &Reader, chunks: &[(Location, ChunkId, u32)]) -> repo::Result<Vec<u8>> {
+/// Reads neighbouring chunks of one segment; each is verified, and has the length that its reference states.
+fn read(reader: &Reader, chunks: &Chunks, stored: &mut Vec<u8>, spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
+    if chunks.iter().map(|(_, _, len)| *len as usize).sum::<usize>() < STREAMED_LEN_MIN_BYTES {
+        return copy(reader, chunks).map(Verified::Copied);
+    }
+    let place = chunks[0].0;
+    stored.clear();
+    reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored)?;
+    let segment = reader.open_segment(&place.pack, place.offset, stored, spare.try_recv().unwrap_or_default())?;
+    for (location, id, len) in chunks {
+        if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {
+            return Err(repo::Error::WrongChunk { id: *id });
+        }
+    }
+    Ok(Verified::Segment(segment, chunks.iter().map(|(location, _, _)| location.chunk).collect()))
+}
+
+/// Copies neighbouring chunks out of a segment that stays in the reader's cache.
+fn copy(reader: &Reader, chunks: &Chunks) -> repo::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(chunks.iter().map(|(_, _, len)| *len as usize).sum());
     for (location, id, len) in chunks {
         let before = bytes.len();
