@@ -14,6 +14,7 @@ mod home;
 mod hostile;
 mod reader_py;
 mod restore;
+mod roundtrip;
 mod spec;
 mod support;
 mod tidy;

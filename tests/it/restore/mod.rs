@@ -4,7 +4,7 @@
 mod damage;
 mod existing;
 mod interruption;
-mod round_trip;
+pub mod round_trip;
 mod selection;
 
 use std::path::{Path, PathBuf};

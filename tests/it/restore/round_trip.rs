@@ -106,7 +106,7 @@ fn privileged_things(root: &Path) {
 }
 
 /// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file, times with nanoseconds, blocks.
-fn listing(root: &Path) -> String {
+pub fn listing(root: &Path) -> String {
     let quoted = root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
     let script = format!(
         "cd '{quoted}' && find . -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort && getfattr -hdR -m- -e hex . 2>/dev/null \
