@@ -25,7 +25,7 @@ pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&repository)?;
+    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let trees = Trees::new(Reader::new(&repository)?);
     let place = browse::find(&trees, &snapshot, path)?;
     let mut out = Output::stdout()?;

@@ -104,7 +104,7 @@ impl EntryView {
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&repository)?;
+    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let trees = Trees::new(Reader::new(&repository)?);
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let mut out = Listing::begin(ctx, args, &snapshot)?;

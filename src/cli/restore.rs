@@ -136,7 +136,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&repository)?;
+    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target,

@@ -11,6 +11,7 @@ use super::failure::{Exit, Failure};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Error, Repository, snapshots};
+use crate::ui::Ui;
 
 /// A parsed `SNAP[:PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +46,13 @@ impl SnapPath {
     }
 
     /// Finds the snapshot in the repository.
-    pub fn resolve(&self, repository: &Repository) -> Result<Snapshot, Failure> {
-        resolve(repository, &self.snapshot)
+    pub fn resolve(&self, ui: &Ui, repository: &Repository) -> Result<Snapshot, Failure> {
+        resolve(ui, repository, &self.snapshot)
     }
 }
 
 /// Finds the snapshot that a text names.
-pub fn resolve(repository: &Repository, text: &str) -> Result<Snapshot, Failure> {
+pub fn resolve(ui: &Ui, repository: &Repository, text: &str) -> Result<Snapshot, Failure> {
     let listed = snapshots::list_all(repository)?;
     // A damaged snapshot does not hide the others, unless it may be the one that is meant.
     let damaged = listed.iter().find(|(id, snapshot)| snapshot.is_err() && id.to_hex().starts_with(text)).map(|(id, _)| *id);
@@ -60,7 +61,8 @@ pub fn resolve(repository: &Repository, text: &str) -> Result<Snapshot, Failure>
         match snapshot {
             Ok(snapshot) => good.push(snapshot),
             Err(error) if Some(id) == damaged => return Err(error.into()),
-            Err(_) => {}
+            // It may be the newest one: an older one must not be taken for `latest` in silence.
+            Err(error) => ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text())),
         }
     }
     if good.is_empty() {

@@ -55,7 +55,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let repository = ctx.open()?;
     let threads = ctx.global.threads();
     if let Some(text) = &args.snap {
-        let snapshot = snap::resolve(&repository, text)?;
+        let snapshot = snap::resolve(&ctx.ui, &repository, text)?;
         let reader = Reader::new(&repository)?;
         let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);

@@ -28,10 +28,14 @@ pub struct Outcome {
 impl Outcome {
     /// Returns 3 if a source file could not be read.
     pub fn exit(&self) -> Exit {
+        if self.unreadable() > 0 { Exit::Unreadable } else { Exit::Done }
+    }
+
+    /// Returns how many source files could not be read; those beyond what the monitor keeps in words count as such.
+    fn unreadable(&self) -> u64 {
         let problems = self.monitor.problems();
-        let uncounted = self.monitor.problem_count() > problems.len() as u64;
-        let unreadable = problems.iter().any(|problem| problem.kind == ProblemKind::Unreadable);
-        if unreadable || uncounted { Exit::Unreadable } else { Exit::Done }
+        let known = problems.iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count();
+        self.monitor.problem_count() - (problems.len() - known) as u64
     }
 
     /// Lists what could not be read.
@@ -67,6 +71,9 @@ impl Outcome {
             Some(_) => vec![files_line(stats)],
             None => stats_lines(stats, self.dry_run),
         });
+        if self.unreadable() > 0 {
+            lines.push(format!("  not read {}: listed below, exit code 3", text::counted(self.unreadable(), "file")));
+        }
         lines.push(format!("  time     {}", text::duration(Duration::from_secs_f64(self.seconds))));
         lines
     }

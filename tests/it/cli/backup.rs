@@ -150,6 +150,26 @@ fn unreadable_files_are_listed_and_the_snapshot_is_kept() {
     assert_eq!((&problem["path"], &problem["kind"]), (&json!(home.text("src/a.txt")), &json!("unreadable")));
     assert_eq!(document["problem_count"], 1);
     assert_eq!(document["snapshot"]["problem_count"], 1);
+    let ran = Ran::of(&home.without_capabilities(["backup", "src", "--always-snapshot"]).output().unwrap()).code(3);
+    assert!(ran.out.contains("not read 1 file: listed below, exit code 3"), "{}", ran.out);
+    assert!(
+        ran.err.contains(&format!("warning: {}: ", home.text("src/a.txt"))) && ran.err.contains("(unreadable)"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_repository_that_may_not_be_used_is_13() {
+    let home = Home::with_repository();
+    fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0)).unwrap();
+    let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
+    ran.fails(13, "", "must be allowed to use the repository's folder");
+    fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0)).unwrap();
+    let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
+    ran.fails(13, "", "must be allowed to use the repository's folder");
+    fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]

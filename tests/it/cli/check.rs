@@ -94,7 +94,8 @@ fn a_damaged_snapshot_does_not_hide_the_others() {
     assert_eq!(document["snapshots"].as_array().unwrap().len(), 1);
     assert_eq!(fields(&document["damaged"][0]), "error id");
     assert_eq!(document["damaged"][0]["id"], first);
-    home.run(["ls", "latest"]).ok();
+    let ran = home.run(["ls", "latest"]).ok();
+    assert!(ran.err.contains(&format!("warning: snapshot {} is left out: ", &first[..8])), "{}", ran.err);
     home.run(["ls", first]).fails(1, "is damaged", "`drumlin check --level full`");
 }
 
