@@ -38,6 +38,11 @@ pub fn set(dir: &Dir, is_new: bool) -> Mark {
     Mark { is_ours, is_doubtful }
 }
 
+/// Returns whether an attribute is the mark, which is no part of what is restored.
+pub fn is_mark(xattr: &Xattr) -> bool {
+    xattr.name == NAME
+}
+
 /// Removes the mark.
 pub fn clear(dir: &Dir) -> io::Result<()> {
     let subject = Subject::Open(dir.as_fd());

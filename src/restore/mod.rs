@@ -61,9 +61,11 @@ use self::mark::Mark;
 use self::pipeline::Planner;
 use self::source::Source;
 use self::target::TargetDir;
-use crate::format::entry::Timestamp;
+use crate::format::entry::{Timestamp, Xattr};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
+use crate::os::apply::Metadata;
+use crate::os::attributes::read_xattrs_of;
 use crate::os::dir::Dir;
 use crate::repo::{Reader, Repository, Trees};
 
@@ -87,7 +89,8 @@ pub fn run(
     let trusted_before = if is_doubtful { Timestamp { seconds: i64::MIN, nanos: 0 } } else { snapshot.started };
     let context = Context::new(trees, options, monitor, trusted_before);
     source.expect_totals(&context);
-    let metadata = source.folder.clone().filter(|_| is_ours).map(|mut folder| Box::new(context.metadata_of(&mut folder)));
+    let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder));
+    let metadata = metadata.filter(|wanted| is_ours || looks_like(&target, wanted)).map(Box::new);
     let root = TargetDir::root(target, &source.shown, metadata).map_err(failed)?;
     restore(&context, snapshot, &source, &root)?;
     root.open(&context.host.dirs).and_then(|dir| mark::clear(&dir)).map_err(failed)?;
@@ -130,6 +133,15 @@ fn open_target(path: &Path) -> std::io::Result<(Dir, Mark)> {
     let is_new = dir.names()?.is_empty();
     let mark = mark::set(&dir, is_new);
     Ok((dir, mark))
+}
+
+/// Returns whether the target's folder has the owner, mode and attributes of the folder that is restored into it, so that
+/// giving it the time too takes nothing from anybody. Any other folder that was there before keeps what it has.
+fn looks_like(dir: &Dir, wanted: &Metadata) -> bool {
+    let is_owner_right =
+        dir.stat_self().is_ok_and(|stat| (stat.uid, stat.gid, stat.mode) == (wanted.uid, wanted.gid, wanted.mode));
+    let without_mark = |xattrs: Vec<Xattr>| xattrs.into_iter().filter(|xattr| !mark::is_mark(xattr)).collect::<Vec<_>>();
+    is_owner_right && read_xattrs_of(dir).is_ok_and(|xattrs| without_mark(xattrs) == wanted.xattrs)
 }
 
 fn restore(context: &Context, snapshot: &Snapshot, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
