@@ -140,7 +140,7 @@ fn a_failing_command_makes_no_snapshot() {
 fn unreadable_files_are_listed_and_the_snapshot_is_kept() {
     let home = Home::with_repository();
     home.make_source();
-    fs::set_permissions(home.path("src/a.txt"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(home.path("src/a.txt"), fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything, unless it gives up its capabilities.
     let mut command = home.without_capabilities(["backup", "src", "--json"]);
     let ran = Ran::of(&command.output().unwrap()).code(3);
@@ -162,11 +162,11 @@ fn unreadable_files_are_listed_and_the_snapshot_is_kept() {
 #[test]
 fn a_repository_that_may_not_be_used_is_13() {
     let home = Home::with_repository();
-    fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0o000)).unwrap();
     let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
     ran.fails(13, "", "must be allowed to use the repository's folder");
     fs::set_permissions(home.path("repo/config"), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0o000)).unwrap();
     let ran = Ran::of(&home.without_capabilities(["snapshots"]).output().unwrap());
     ran.fails(13, "", "must be allowed to use the repository's folder");
     fs::set_permissions(home.path("repo"), fs::Permissions::from_mode(0o700)).unwrap();
