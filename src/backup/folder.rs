@@ -31,10 +31,13 @@ const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 /// Where a result goes: group and position in it.
 pub type Slot = (usize, usize);
 
+/// The names of a folder that were asked for, and what was asked for below each.
+pub type Way = BTreeMap<Vec<u8>, SourceNode>;
+
 /// A piece of work.
 pub enum Task {
     /// Open a folder and look at its names.
-    Enter(NewFolder),
+    Enter(Box<NewFolder>),
     /// Go on with a folder that had enough children under way.
     Continue(Arc<Folder>),
     /// Read a large file.
@@ -62,7 +65,7 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Starts at `root`.
     pub fn new(context: &'a Context<'a>, root: NewFolder) -> Self {
-        Self { context, queue: Queue::new(Task::Enter(root)), root: Mutex::default() }
+        Self { context, queue: Queue::new(Task::Enter(Box::new(root))), root: Mutex::default() }
     }
 
     /// Returns the root folder's result, once it is there.
@@ -78,7 +81,7 @@ pub struct NewFolder {
     /// Its name; empty for the root.
     pub name: Vec<u8>,
     /// The names that were asked for; `None` for all.
-    pub way: Option<BTreeMap<Vec<u8>, SourceNode>>,
+    pub way: Option<Way>,
     /// The parent's entry.
     pub before: Option<DirEntry>,
     /// Whether names that the parent had before this one are gone.
@@ -351,11 +354,11 @@ impl Folder {
     fn enter_later(
         self: &Arc<Self>,
         (slot, name): (Slot, &[u8]),
-        (way, before, is_source): (Option<BTreeMap<Vec<u8>, SourceNode>>, Option<DirEntry>, bool),
+        (way, before, is_source): (Option<Way>, Option<DirEntry>, bool),
         gap: bool,
     ) -> Visit {
         let above = Some((self.clone(), slot));
-        Visit::Task(Task::Enter(NewFolder { above, name: name.to_vec(), way, before, gap, is_source }))
+        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), way, before, gap, is_source })))
     }
 }
 

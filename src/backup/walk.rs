@@ -56,7 +56,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
         return Err(Error::Cancelled);
     }
     match task {
-        Task::Enter(new) => enter(new, walk, worker),
+        Task::Enter(new) => enter(*new, walk, worker),
         Task::Continue(folder) => folder.scan(walk, worker),
         Task::Read { folder, slot, name, earlier } => {
             let path = folder.path_of(&name);

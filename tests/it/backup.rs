@@ -71,7 +71,7 @@ fn taking_over_from_the_parent_gives_the_same_tree_as_reading_everything() {
         mutate(&source, &mut random, steps);
         let_time_pass();
         repo.reopen();
-        let mut always = options(&[source.clone()], "incremental");
+        let mut always = options(std::slice::from_ref(&source), "incremental");
         always.always_snapshot = true;
         let incremental = repo.backup_with(always).unwrap().0.snapshot.unwrap();
         let full = repo.backup(&format!("full-{round}")).snapshot.unwrap();
@@ -133,7 +133,7 @@ fn excludes_mean_what_gitignore_says() {
     write(&source.join("cache/CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
     write(&source.join("rules/.myignore"), b"*.log\n!b.log\n");
     write(&source.join("large"), &noise(1, 5000));
-    let mut options = options(&[source.clone()], "host");
+    let mut options = options(std::slice::from_ref(&source), "host");
     options.excludes.patterns = vec!["*.o".to_owned(), "build/".to_owned()];
     options.excludes.caches = true;
     options.excludes.if_present = vec![".skip".to_owned()];

@@ -160,7 +160,7 @@ fn bad_local_copies_are_no_damage() {
     let trees = fixture.trees();
     let place = browse::find(&trees, &snapshot, &fixture.stored_path("many")).unwrap();
     let walked = browse::Walk::new(&trees, &place.tree.unwrap(), &place.path, true);
-    assert_eq!(walked.map(|(_, entry)| entry.unwrap()).count(), 1500);
+    assert_eq!(walked.map(|(_, entry)| entry.unwrap()).collect::<Vec<_>>().len(), 1500);
     let report = fixture.check(Level::Full);
     assert!(report.is_sound(), "{report:#?}");
 }
@@ -186,11 +186,8 @@ fn figures_add_up() {
     assert!(figures.unique_bytes >= 1500 * 600 + 12_000_000 + 1_000_000);
     assert!(figures.unique_bytes <= 1500 * 600 + 12_000_000 + 1_000_000 + unique_text);
     assert!(figures.dedup_ratio().unwrap() > 2.0 && figures.total_ratio().unwrap() > 2.0, "{figures:?}");
-    assert_eq!(
-        figures.stored_bytes_of("data") + figures.stored_bytes_of("meta") + figures.stored_bytes_of("index")
-            < figures.stored_bytes(),
-        true
-    );
+    let named = figures.stored_bytes_of("data") + figures.stored_bytes_of("meta") + figures.stored_bytes_of("index");
+    assert!(named < figures.stored_bytes());
     assert_eq!(figures.chunks + figures.nodes, figures.chunks_indexed);
     let one = stats::of_snapshot(trees.reader(), &first, 2, &Monitor::default()).unwrap();
     assert_eq!(one.unique_bytes + 1_000_000, figures.unique_bytes);

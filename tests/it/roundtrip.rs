@@ -468,7 +468,8 @@ fn things_that_vanish_before_they_are_read() {
     write(&source.join("c"), b"stays");
     let gone = source.join("b");
     *store.act.lock().unwrap() = Some(Box::new(move || fs::remove_dir_all(gone).unwrap()));
-    let backup = drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(&[source.clone()], "host") };
+    let backup =
+        drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(std::slice::from_ref(&source), "host") };
     let (report, monitor) = repo.backup_with(backup).unwrap();
     let snapshot = report.snapshot.unwrap();
     for problem in monitor.problems() {

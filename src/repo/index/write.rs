@@ -19,7 +19,7 @@ pub struct PlacedPack {
 /// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the first counts.
 pub fn build_run(keyring: &Keyring, packs: &[PlacedPack], replaces: Vec<ObjectId>) -> Result<Sealed> {
     let mut records = records_of(packs);
-    records.sort_by(|a, b| a.id.cmp(&b.id));
+    records.sort_by_key(|record| record.id);
     records.dedup_by(|later, earlier| later.id == earlier.id);
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     let mut toc = RunToc {
