@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
@@ -37,6 +37,8 @@ pub struct Context<'a> {
     pub counts: Counts,
     /// Files whose time is from here on are compared by content: see the crash reasoning in `restore/mod.rs`.
     pub trusted_before: Timestamp,
+    /// Hard links that wait for the first member of their group.
+    pub links_waiting: AtomicUsize,
     owners: OwnerNames,
     said: Mutex<HashSet<String>>,
     passed_over: Mutex<HashSet<u64>>,
@@ -62,6 +64,7 @@ impl<'a> Context<'a> {
             host,
             counts: Counts::default(),
             trusted_before,
+            links_waiting: AtomicUsize::new(0),
             owners: OwnerNames::new(),
             said: Mutex::default(),
             passed_over: Mutex::default(),

@@ -1,6 +1,7 @@
 //! The planner's side of the workers: entries and pieces go in, batches are planned when they are full, answers are taken back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -25,6 +26,9 @@ const PIECES_PER_COMPARISON: usize = 64;
 const BYTES_PER_COMPARISON: u64 = 8 << 20;
 /// How often a waiting planner looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(50);
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+/// Hard links that may wait; each takes about 80 bytes.
+const LINKS_WAITING_MAX: usize = 64 << 10;
 
 /// What was collected for the workers, and what they owe.
 pub struct Feed<'a> {
@@ -61,10 +65,11 @@ impl<'a> Feed<'a> {
     pub fn settle(&mut self) -> Result<()> {
         loop {
             self.send_items();
-            self.send_batch();
             if self.outstanding == 0 {
+                self.send_batch();
                 return self.context.check();
             }
+            // What is collected waits for the last answers: one large batch reads less than many small ones.
             match self.back.recv_timeout(WAIT) {
                 Ok(back) => self.take_back(back),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -73,6 +78,21 @@ impl<'a> Feed<'a> {
             self.take_what_came_back();
             self.context.check()?;
         }
+    }
+
+    /// Waits while too many hard links wait for files that are still to be written: each takes memory.
+    pub fn wait_for_links(&mut self) -> Result<()> {
+        if self.context.links_waiting.load(Ordering::Relaxed) < LINKS_WAITING_MAX {
+            return Ok(());
+        }
+        while self.context.links_waiting.load(Ordering::Relaxed) > LINKS_WAITING_MAX / 2 {
+            self.context.check()?;
+            self.send_items();
+            self.take_what_came_back();
+            self.send_batch();
+            std::thread::sleep(SHORT_WAIT);
+        }
+        Ok(())
     }
 
     fn send_items(&mut self) {

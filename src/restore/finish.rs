@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::context::Context;
 use super::delete::clear;
 use super::descriptors::{Reopenable, lock};
-use super::job::{FileJob, LinkGroup, LinkState, Origin};
+use super::job::{FileJob, Link, LinkGroup, LinkState, Origin};
 use super::options::{Overwrite, add};
 use super::target::{Identity, TargetDir};
 use crate::monitor::ProblemKind;
@@ -127,58 +128,61 @@ pub fn entry_done(context: &Context, size: u64) {
 
 /// Makes the links that wait for the first member of a group, which is `identity` now.
 pub fn complete_group(context: &Context, group: &LinkGroup, identity: Identity) {
-    let before = std::mem::replace(&mut *lock(&group.state), LinkState::Done(identity));
-    if let LinkState::Pending(waiting) = before {
-        for (dir, name) in waiting {
-            make_link(context, group, identity, (&dir, &name));
-        }
+    for link in end_of_waiting(context, group, LinkState::Done(identity)) {
+        make_link(context, group, identity, &link);
     }
 }
 
 /// Reports the links that wait for the first member of a group, which could not be restored.
 pub fn fail_group(context: &Context, group: &LinkGroup) {
-    let before = std::mem::replace(&mut *lock(&group.state), LinkState::Failed);
-    if let LinkState::Pending(waiting) = before {
-        for (dir, name) in waiting {
-            fail_link(context, group, (&dir, &name));
+    for link in end_of_waiting(context, group, LinkState::Failed) {
+        fail_link(context, group, &link);
+    }
+}
+
+fn end_of_waiting(context: &Context, group: &LinkGroup, state: LinkState) -> Vec<Link> {
+    match std::mem::replace(&mut *lock(&group.state), state) {
+        LinkState::Pending(waiting) => {
+            context.links_waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
+            waiting
         }
+        LinkState::Done(_) | LinkState::Failed => Vec::new(),
     }
 }
 
 /// Reports a link to a file that could not be restored.
-pub fn fail_link(context: &Context, group: &LinkGroup, (dir, name): (&Arc<TargetDir>, &[u8])) {
+pub fn fail_link(context: &Context, group: &LinkGroup, link: &Link) {
     let first = group.dir.path_of(&group.name);
-    context.report(
-        &dir.path_of(name),
-        format!("it is a hard link to {}, which could not be restored", String::from_utf8_lossy(&first)),
-    );
-    release_dir(context, dir);
+    let message = format!("it is a hard link to {}, which could not be restored", String::from_utf8_lossy(&first));
+    context.report(&link.dir.path_of(&link.name), message);
+    release_dir(context, &link.dir);
 }
 
 /// Makes one link of a group whose first member is done.
-pub fn make_link(context: &Context, group: &LinkGroup, identity: Identity, (dir, name): (&Arc<TargetDir>, &[u8])) {
-    match link(context, group, identity, (dir, name)) {
-        Ok(()) => {
-            entry_done(context, group.size);
-            add(&context.monitor.bytes_done, group.size);
+pub fn make_link(context: &Context, group: &LinkGroup, identity: Identity, link: &Link) {
+    match try_link(context, group, identity, link) {
+        Ok(true) => {
+            entry_done(context, link.size);
+            add(&context.monitor.bytes_done, link.size);
         }
-        Err(error) => context.report_failed(&dir.path_of(name), error),
+        Ok(false) => context.leave_alone(|| link.dir.path_of(&link.name)),
+        Err(error) => context.report_failed(&link.dir.path_of(&link.name), error),
     }
-    release_dir(context, dir);
+    release_dir(context, &link.dir);
 }
 
-fn link(context: &Context, group: &LinkGroup, identity: Identity, (dir, name): (&Arc<TargetDir>, &[u8])) -> io::Result<()> {
+/// Makes a link unless it is there; false if something else is there and is to be left alone.
+fn try_link(context: &Context, group: &LinkGroup, identity: Identity, Link { dir, name, .. }: &Link) -> io::Result<bool> {
     let from = group.dir.open(&context.host.dirs)?;
     let to = dir.open(&context.host.dirs)?;
     if !dir.is_fresh
         && let Ok(stat) = to.stat(name)
     {
         if Identity::from(&stat) == identity {
-            return Ok(());
+            return Ok(true);
         }
         if context.options.overwrite == Overwrite::Never {
-            context.leave_alone(|| dir.path_of(name));
-            return Ok(());
+            return Ok(false);
         }
         clear(context, dir, name, &stat)?;
     }
@@ -187,7 +191,7 @@ fn link(context: &Context, group: &LinkGroup, identity: Identity, (dir, name): (
         special::remove(&to, name)?;
         return Err(io::Error::other("the file that it links to was replaced meanwhile"));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Notes that something in a folder is done; finishes it, and those above, if it was the last.

@@ -13,10 +13,10 @@ use crate::format::run::PackRef;
 use crate::id::ObjectId;
 use crate::repo::{Error, Location};
 
-/// Pieces of the first batch: few, so that the workers start soon; each batch is twice as large as the one before.
-const FIRST_BATCH_PIECES: usize = 4 << 10;
-/// Most pieces in a batch. A piece takes about 64 bytes, and a file up to 300 more: 128 Ki files are about 45 MiB.
-const BATCH_PIECES_MAX: usize = 128 << 10;
+/// Pieces of the first batch: few, so that the workers start soon; each batch is four times as large as the one before.
+const FIRST_BATCH_PIECES: usize = 8 << 10;
+/// Most pieces in a batch, of which two are in memory: a piece takes about 150 bytes while it is planned, and a file 250 more.
+const BATCH_PIECES_MAX: usize = 64 << 10;
 /// The same for little memory.
 const BATCH_PIECES_MAX_LOW: usize = 16 << 10;
 /// Longest ranged read in bytes.
@@ -55,9 +55,12 @@ impl Gathering {
     ///
     /// Files with pieces that the index does not know are reported here.
     pub fn take_batch(&mut self, context: &Context) -> Option<Batch> {
+        if self.pieces.is_empty() {
+            return None;
+        }
         let low = context.options.low_memory;
         let max = if low { BATCH_PIECES_MAX_LOW } else { BATCH_PIECES_MAX };
-        self.limit = (self.limit * 2).min(max);
+        self.limit = (self.limit * 4).min(max);
         let (files, pieces) = (std::mem::take(&mut self.files), std::mem::take(&mut self.pieces));
         let (spots, packs) = locate_all(context, &pieces)?;
         let mut placements = Vec::with_capacity(pieces.len());
@@ -93,6 +96,8 @@ fn locate_all(context: &Context, pieces: &[Piece]) -> Option<(Vec<Option<Spot>>,
             Some(spot) => spot,
             None => match context.trees.reader().locate(&piece.id) {
                 Ok(location) => location.map(|location| found.spot(&location)),
+                // A damaged block of the index hides its chunks and no others.
+                Err(error) if error.is_damage() => None,
                 Err(error) => {
                     context.stop(error.into());
                     return None;

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::delete::clear;
 use super::existing::{self, Decision, WantedFile, decide};
 use super::finish::{apply_to_file, complete_group, entry_done, fail_group, finish_open, make_link, piece_failed, release_dir};
-use super::job::{FileJob, LinkGroup, Origin};
+use super::job::{FileJob, Link, LinkGroup, Origin};
 use super::options::{Overwrite, add};
 use super::target::{Identity, TargetDir};
 use crate::format::entry::{Content, EntryKind};
@@ -25,7 +25,7 @@ pub enum Item {
     /// Anything that is neither a file nor a folder.
     Other(Box<Other>),
     /// Another name of a file that is done and is this inode now.
-    Link(Arc<LinkGroup>, Identity, Arc<TargetDir>, Box<[u8]>),
+    Link(Arc<LinkGroup>, Identity, Link),
 }
 
 /// A symbolic link, fifo, socket or device node.
@@ -63,7 +63,7 @@ pub fn handle(context: &Context, item: Item) -> Option<Unfilled> {
             let outcome = handle_file(context, &job, content);
             return outcome.unwrap_or_else(|error| give_up(context, &job, error));
         }
-        Item::Link(group, identity, dir, name) => make_link(context, &group, identity, (&dir, &name)),
+        Item::Link(group, identity, link) => make_link(context, &group, identity, &link),
         Item::Other(other) => handle_other(context, &other),
     }
     None

@@ -72,8 +72,6 @@ pub struct LinkGroup {
     pub name: Box<[u8]>,
     /// What it is; other members must be the same.
     pub kind: EntryKind,
-    /// Its length in bytes, which each member counts.
-    pub size: u64,
     /// What became of it.
     pub state: Mutex<LinkState>,
 }
@@ -81,11 +79,21 @@ pub struct LinkGroup {
 /// State of a hard-link group.
 pub enum LinkState {
     /// The first member is not done; these are waiting for it.
-    Pending(Vec<(Arc<TargetDir>, Box<[u8]>)>),
+    Pending(Vec<Link>),
     /// It is done and is this inode.
     Done(Identity),
     /// It could not be restored.
     Failed,
+}
+
+/// Another member of a group, to be linked to the first.
+pub struct Link {
+    /// The folder it goes into, kept pending until it is done.
+    pub dir: Arc<TargetDir>,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Bytes of content, which each member counts.
+    pub size: u64,
 }
 
 impl FileJob {

@@ -35,6 +35,7 @@ mod existing;
 mod feed;
 mod finish;
 mod gather;
+mod groups;
 mod items;
 mod job;
 mod mark;

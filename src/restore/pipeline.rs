@@ -1,7 +1,7 @@
 //! The thread that walks the snapshot, enters folders, and feeds the workers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -13,8 +13,9 @@ use super::error::Result;
 use super::existing;
 use super::feed::Feed;
 use super::finish::{fail_link, release_dir};
+use super::groups::Groups;
 use super::items::{Item, Other, Unfilled};
-use super::job::{FileJob, LinkGroup, LinkState};
+use super::job::{FileJob, Link, LinkGroup, LinkState};
 use super::options::Overwrite;
 use super::target::TargetDir;
 use super::walk::{Step, Walk};
@@ -31,7 +32,7 @@ pub struct Planner<'a> {
     shown: Vec<u8>,
     feed: Feed<'a>,
     frames: Vec<Frame>,
-    groups: HashMap<u64, Arc<LinkGroup>>,
+    groups: Groups,
     /// Absolute paths that were backed up whole: only below them may the snapshot's silence mean "remove".
     sources: Vec<Vec<u8>>,
 }
@@ -59,7 +60,15 @@ impl<'a> Planner<'a> {
     pub fn new(context: &'a Context<'a>, walk: Walk, root: Arc<TargetDir>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
         let shown = root.path();
         let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
-        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups: HashMap::new(), sources: Vec::new() }
+        Self {
+            context,
+            walk,
+            shown,
+            feed: Feed::new(context, units, back),
+            frames,
+            groups: Groups::default(),
+            sources: Vec::new(),
+        }
     }
 
     /// Removes what the snapshot does not have from folders at or below `sources`, as far as they are selected whole.
@@ -76,6 +85,7 @@ impl<'a> Planner<'a> {
             self.context.check()?;
             self.take(step);
             self.feed.take_what_came_back();
+            self.feed.wait_for_links()?;
         }
         if let Some(Frame { dir: Place::Entered(root), .. }) = self.frames.pop() {
             // A walk to a single entry has no folder's end.
@@ -204,30 +214,33 @@ impl<'a> Planner<'a> {
             release_dir(self.context, dir);
             return Err(());
         }
-        let Some(group) = self.groups.get(&number).cloned() else {
-            let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
+        let Some(group) = self.groups.get(number) else {
             let state = LinkState::Pending(Vec::new()).into();
-            let group = LinkGroup { dir: dir.clone(), name: name.into(), kind: entry.kind, size, state };
-            let group = Arc::new(group);
+            let group = Arc::new(LinkGroup { dir: dir.clone(), name: name.into(), kind: entry.kind, state });
             self.groups.insert(number, group.clone());
             return Ok(Some(group));
         };
-        if (group.kind, group.size) != (entry.kind, if entry.kind == EntryKind::File { entry.size } else { 0 }) {
+        if group.kind != entry.kind {
             self.context.report(&dir.path_of(name), "it claims to be a hard link to something of another kind".to_owned());
             release_dir(self.context, dir);
             return Err(());
         }
+        let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
+        let link = Link { dir: dir.clone(), name: name.into(), size };
         let mut state = lock(&group.state);
         match &mut *state {
-            LinkState::Pending(waiting) => waiting.push((dir.clone(), name.into())),
+            LinkState::Pending(waiting) => {
+                waiting.push(link);
+                self.context.links_waiting.fetch_add(1, Ordering::Relaxed);
+            }
             LinkState::Done(identity) => {
-                let item = Item::Link(group.clone(), *identity, dir.clone(), name.into());
+                let item = Item::Link(group.clone(), *identity, link);
                 drop(state);
                 self.feed.push_item(item);
             }
             LinkState::Failed => {
                 drop(state);
-                fail_link(self.context, &group, (dir, name));
+                fail_link(self.context, &group, &link);
             }
         }
         Err(())

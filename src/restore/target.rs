@@ -18,6 +18,18 @@ pub struct Identity {
     inode: u64,
 }
 
+impl Identity {
+    /// Makes an identity of its parts.
+    pub fn new(dev: (u32, u32), inode: u64) -> Self {
+        Self { dev, inode }
+    }
+
+    /// Returns the device and the inode number.
+    pub fn parts(&self) -> ((u32, u32), u64) {
+        (self.dev, self.inode)
+    }
+}
+
 impl From<&Stat> for Identity {
     fn from(stat: &Stat) -> Self {
         Self { dev: stat.dev, inode: stat.inode }
