@@ -20,6 +20,7 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::id::{ChunkId, RepositoryId};
 use drumlin::os::dir::Dir;
+use drumlin::repo::session::Identity;
 use drumlin::repo::{InitOptions, Lane, Reader, Repository, Session, SessionOptions};
 use drumlin::store::memory::MemoryStore;
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
@@ -190,6 +191,7 @@ fn look_up(c: &mut Criterion) {
     let session = Session::new(
         Reader::new(&repo).expect("an index"),
         SessionOptions { compression: Compression::None, threads: 1, low_memory: false, dry_run: false },
+        Identity { host: String::new(), parent: None, clock: Timestamp::default },
     );
     let ids: Vec<ChunkId> = (0..2 * COUNT as u64).map(|n| repo.keyring().chunk_id(ChunkKind::Data, &n.to_le_bytes())).collect();
     let (there, missing) = ids.split_at(COUNT);

@@ -39,12 +39,26 @@ SHAPES = {
     "Timestamp": reader.timestamp, "Extension": reader.record(tag=reader.u16, bytes=reader.bytes_),
     "SegmentTable": reader.segment_table, "PackToc": reader.pack_toc, "Entry": reader.entry, "TreeNode": reader.tree_node,
     "ListNode": reader.list_node, "Snapshot": reader.snapshot, "CommitSlot": reader.commit_slot, "Config": reader.config,
+    "Tombstone": reader.tombstone, "TombstoneSlot": reader.tombstone_slot,
     "SlotKdf": reader.slot_kdf, "SlotInfo": reader.slot_info,
 }  # fmt: skip
 PACK_REF = reader.record(pack_class=reader.unit(2), name=reader.raw(32), len=reader.u32, salt=reader.raw(32))
 SHAPES["RunToc"] = reader.record(
-    record_count=reader.u64, replaces=reader.list_of(reader.raw(32)), packs=reader.list_of(PACK_REF), fences=reader.list_of(reader.u64)
+    record_count=reader.u64, generation=reader.u64, session=reader.option(reader.raw(16)), replaces=reader.list_of(reader.raw(32)), packs=reader.list_of(PACK_REF), fences=reader.list_of(reader.u64)
 )  # fmt: skip
+
+SHAPES["Intent"] = reader.record(
+    session=reader.raw(16), number=reader.u64, created=reader.timestamp, host=reader.text, generation=reader.u64,
+    root=reader.option(reader.raw(32)), parent=reader.option(reader.raw(16)), packs=reader.list_of(reader.raw(32)),
+    extensions=reader.extensions,
+)  # fmt: skip
+REMOVAL = reader.record(
+    packs=reader.list_of(reader.pair(reader.unit(2), reader.raw(32))), snapshots=reader.list_of(reader.raw(16))
+)  # fmt: skip
+CONTENT = reader.variants(
+    reader.record(oldest=reader.u64, removal=REMOVAL), REMOVAL, None, reader.record(runs=reader.list_of(reader.raw(32)))
+)  # fmt: skip
+SHAPES["CollectorRecord"] = reader.record(number=reader.u64, created=reader.timestamp, content=CONTENT)
 
 
 def check_codec():
@@ -71,6 +85,12 @@ def check_keys():
         ),
         "snapshot signature": lambda text: reader.Ed25519PrivateKey.from_private_bytes(key("signing")).sign(
             b"drumlin snapshot" + text
+        ),
+        "tombstone signature": lambda text: reader.Ed25519PrivateKey.from_private_bytes(key("signing")).sign(
+            b"drumlin tombstone" + text
+        ),
+        "protection signature": lambda text: reader.Ed25519PrivateKey.from_private_bytes(key("signing")).sign(
+            b"drumlin protection" + text
         ),
     }  # fmt: skip
     in_text = block("03-primitives.md", "derive")
@@ -166,6 +186,26 @@ def judge_run(data):
     need(offset == toc_offset and reader.ascends(ids) and len(ids) == toc["record_count"], "records")
 
 
+def judge_intent(data):
+    found = decode(SHAPES["Intent"], data)
+    need(reader.ascends(found["packs"]) and len(found["packs"]) <= 200_000, "packs")
+    reader.check_times(found["created"])
+    reader.check_extensions(found)
+
+
+def judge_record(data):
+    found = decode(SHAPES["CollectorRecord"], data)
+    number, content = found["content"]
+    need(found["number"] > 0, "a generation 0")
+    reader.check_times(found["created"])
+    need(number != 0 or content["oldest"] <= found["number"], "older than itself")
+    if number < 2:
+        removal = content["removal"] if number == 0 else content
+        packs, snapshots = removal["packs"], removal["snapshots"]
+        need(reader.ascends(packs) and len(packs) <= 200_000, "packs")
+        need(reader.ascends(snapshots) and len(snapshots) <= 100_000, "snapshots")
+
+
 def judge(what, data):
     if what in ("data pack", "meta pack"):
         return judge_pack(what[:4], data)
@@ -175,11 +215,18 @@ def judge(what, data):
     judges = {
         "index run": judge_run,
         "index run table": judge_run_toc,
+        "intent": lambda data: judge_intent(reader.Container(KEYS, "intents", data).single()),
+        "intent structure": judge_intent,
+        "collector record": lambda data: judge_record(reader.Container(KEYS, "gc", data).single()),
+        "collector record structure": judge_record,
         "snapshot": lambda data: reader.open_snapshot(KEYS, data),
         "config": lambda data: reader.parse_config(reader.Container(KEYS, "config", data).single()),
         "segment": reader.split_segment,
         "tree node": reader.parse_tree_node,
         "list node": reader.parse_list_node,
+        "tombstone": lambda data: reader.open_tombstone(KEYS, data),
+        "protection": lambda data: reader.open_tombstone(KEYS, data, "protection"),
+        "tombstone structure": reader.parse_tombstone,
         "snapshot structure": reader.parse_snapshot,
         "config structure": reader.parse_config,
         "words": lambda data: reader.read_words(data.decode()),

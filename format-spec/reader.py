@@ -4,13 +4,14 @@
 It finds every chunk by scanning the packs themselves (their tables of contents, or with --walk their segments from the
 front), checks names, commitments, ids and signatures, and restores a snapshot.
 
-    reader.py [--password-file F | --key-file F] [--walk] REPOSITORY list
-    reader.py [--password-file F | --key-file F] [--walk] REPOSITORY restore SNAPSHOT TARGET
+    reader.py [--password-file F | --key-file F] [--walk] [--forgotten] REPOSITORY list
+    reader.py [--password-file F | --key-file F] [--walk] [--forgotten] REPOSITORY restore SNAPSHOT TARGET
 
 Needs Python 3.9 and: pip install blake3 cryptography zstandard argon2-cffi
 """
 
 import argparse
+import fcntl
 import getpass
 import hashlib
 import hmac
@@ -30,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 HEADER_LEN, FRAME_LEN, TRAILER_LEN, TAG_LEN = 128, 48, 64, 16
 SEGMENT_MAX = 8 << 20
-KIND = {"data": 1, "meta": 2, "snapshots": 4, "config": 7}
+KIND = {"data": 1, "meta": 2, "snapshots": 4, "intents": 5, "gc": 6, "config": 7, "tombstones": 8, "protections": 9}
 PART_FRAME, PART_SEGMENT, PART_TOC, PART_TRAILER, PART_BUNDLE, PART_INFO = 1, 2, 3, 4, 6, 7
 CHUNK_DATA, CHUNK_TREE, CHUNK_LIST = 0, 1, 2
 FILE, DIR, SYMLINK, FIFO, SOCKET, CHAR_DEVICE, BLOCK_DEVICE = range(7)
@@ -171,6 +172,11 @@ snapshot = record(
     problem_count=u64, problems=list_of(record(path=bytes_, kind=u8, message=text)), extensions=extensions,
     writer=raw(32),
 )  # fmt: skip
+tombstone_slot = record(signed=bytes_, signature=raw(64))
+tombstone = record(
+    snapshot=raw(16), repository=raw(16), hash=option(raw(32)), host=text, user=text, program=text, forgotten=timestamp,
+    reason=text, extensions=extensions, writer=raw(32),
+)  # fmt: skip
 config = record(
     repository=raw(16), number=u64, created=timestamp, program=text, profile=unit(4), read_critical=u64,
     write_critical=u64, collect_critical=u64, extensions=extensions,
@@ -221,7 +227,7 @@ class Container:
         self.data, self.header, kind = data, data[:HEADER_LEN], KIND[folder]
         need(len(self.header) == HEADER_LEN, "a container shorter than its header")
         need(self.header[:8] == b"\x93DRML\r\n\x1a", "not a container")
-        need(self.header[8:10] == b"\x00\x01", "another version of the format")
+        need(self.header[8:10] == b"\x00\x02", "another version of the format")
         need(self.header[10:16] == bytes([kind, 1, 0, 0, 0, 0]), "unknown or misplaced kind, suite or flags")
         need(self.header[16:32] == keys.repository, "a container of another repository")
         need(self.header[96:] == bytes(32), "reserved bytes are not zero")
@@ -326,7 +332,7 @@ def read_words(text_of_file):
 def open_slot(data, password, key_file):
     """Returns master key and repository id, or None if the secret is not this slot's."""
     need(len(data) <= 64 << 10, "a key slot longer than the limit")
-    need(data[:10] == b"\x93DKEY\r\n\x1a\x00\x01", "not a key slot of this version")
+    need(data[:10] == b"\x93DKEY\r\n\x1a\x00\x02", "not a key slot of this version")
     found = decode(slot, data[10:])
     number, cost = found["kdf"]
     if number == 0 and password is not None:
@@ -371,14 +377,25 @@ class Repository:
         found = (file for file in (self.path / folder).glob("**/*") if file.is_file() and not file.name.startswith("."))
         return sorted(found)
 
-    def snapshots(self):
+    def snapshots(self, forgotten=False):
+        """Returns the snapshots, oldest first: those that are not forgotten, or those that are."""
         found = []
         for file in self.objects("snapshots"):
+            if file.suffix or self.is_forgotten(file) != forgotten:
+                continue
             shot = open_snapshot(self.keys, file.read_bytes())
             if shot:
                 need(shot["id"].hex() == file.name, "a snapshot in another's place")
                 found.append(shot)
         return sorted(found, key=lambda shot: (shot["started"]["seconds"], shot["started"]["nanos"], shot["sequence"]))
+
+    def is_forgotten(self, file):
+        mark = file.with_name(file.name + ".forgotten")
+        try:
+            return mark.exists() and open_tombstone(self.keys, mark.read_bytes())["snapshot"].hex() == file.name
+        except Refused as refused:
+            print(f"{mark.name} does not count: {refused}", file=sys.stderr)
+            return False
 
     def scan(self, walk):
         """Learns where every chunk is, from the packs alone."""
@@ -567,16 +584,47 @@ def open_snapshot(keys, data):
     return shot
 
 
+def parse_tombstone(data):
+    need(len(data) <= 64 << 10, "a tombstone longer than the limit")
+    mark = decode(tombstone, data)
+    check_times(mark["forgotten"])
+    check_extensions(mark)
+    return mark
+
+
+def open_tombstone(keys, data, kind="tombstone"):
+    """Returns what a tombstone or protection says."""
+    opened = decode(tombstone_slot, Container(keys, kind + "s", data).single())
+    mark = parse_tombstone(opened["signed"])
+    need(mark["writer"] == keys.writer and mark["repository"] == keys.repository, f"a {kind} of an unknown writer")
+    try:
+        Ed25519PublicKey.from_public_bytes(mark["writer"]).verify(opened["signature"], f"drumlin {kind}".encode() + opened["signed"])
+    except InvalidSignature:
+        raise Refused("the signature does not hold") from None
+    return mark
+
+
 # --- restoring ---------------------------------------------------------------------------------------------------------
+
+
+# Linux's calls for the flags of an inode, as most machines number them, and the bits of spec chapter 07 in them.
+GET_FLAGS, SET_FLAGS = (way << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | call for way, call in ((2, 1), (1, 2)))
+INODE_FLAGS = {1: 0x10, 2: 0x20, 4: 0x40}
 
 
 class Restore:
     def __init__(self, repository):
-        self.repository, self.links, self.complaints = repository, {}, 0
+        self.repository, self.links, self.flagged, self.complaints = repository, {}, [], 0
 
     def complain(self, path, error):
         self.complaints += 1
         print(f"{os.fsdecode(path)}: {error}", file=sys.stderr)
+
+    def attempt(self, path, act, *arguments, **options):
+        try:
+            act(*arguments, **options)
+        except OSError as error:
+            self.complain(path, f"{act.__name__}: {error}")
 
     def directory(self, chunk_id, target):
         names = []
@@ -625,20 +673,33 @@ class Restore:
         """Owner first, because changing it drops setuid bits and capabilities; times last."""
         if not os.path.lexists(path):
             return
-        try:
-            if os.geteuid() == 0:
-                os.chown(path, found["uid"], found["gid"], follow_symlinks=False)
-            if found["kind"] != SYMLINK:
-                os.chmod(path, found["mode"])
-        except OSError as error:
-            self.complain(path, error)
+        if os.geteuid() == 0:
+            self.attempt(path, os.chown, path, found["uid"], found["gid"], follow_symlinks=False)
         for xattr in found["xattrs"]:
-            try:
-                os.setxattr(path, xattr["name"], xattr["value"], follow_symlinks=False)
-            except OSError as error:
-                self.complain(path, f"{os.fsdecode(xattr['name'])}: {error}")
+            self.attempt(path, os.setxattr, path, xattr["name"], xattr["value"], follow_symlinks=False)
+        if found["kind"] != SYMLINK:
+            self.attempt(path, os.chmod, path, found["mode"])
         mtime = found["mtime"]["seconds"] * 10**9 + found["mtime"]["nanos"]
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
+        if found["kind"] in (FILE, DIR) and found["flags"] & 7:
+            self.flagged.append((path, found["flags"]))
+
+    def set_flags(self):
+        """Comes when all else is done: an immutable file takes no other name, an immutable directory no other file.
+
+        Ordinary users may not set all flags, and not every file system has them: that is said, but it is no failure.
+        """
+        for path, flags in reversed(self.flagged):
+            try:
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    (present,) = struct.unpack("i", fcntl.ioctl(handle, GET_FLAGS, struct.pack("i", 0)))
+                    wanted = sum(inode_flag for flag, inode_flag in INODE_FLAGS.items() if flags & flag)
+                    fcntl.ioctl(handle, SET_FLAGS, struct.pack("i", present | wanted))
+                finally:
+                    os.close(handle)
+            except OSError as error:
+                print(f"{os.fsdecode(path)}: flags left out: {error}", file=sys.stderr)
 
 
 def main():
@@ -646,6 +707,7 @@ def main():
     parser.add_argument("--password-file", type=pathlib.Path, help="its first line is the passphrase")
     parser.add_argument("--key-file", type=pathlib.Path, help="24 words")
     parser.add_argument("--walk", action="store_true", help="do not use the packs' tables of contents")
+    parser.add_argument("--forgotten", action="store_true", help="only snapshots in the trash, which are hidden otherwise")
     parser.add_argument("repository", type=pathlib.Path)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list")
@@ -661,7 +723,7 @@ def main():
     else:
         password = getpass.getpass("passphrase: ").encode()
     repository = Repository(options.repository, password, key_file)
-    snapshots = repository.snapshots()
+    snapshots = repository.snapshots(options.forgotten)
     if options.command == "list":
         for shot in snapshots:
             sources = " ".join(os.fsdecode(source) for source in shot["sources"])
@@ -677,6 +739,7 @@ def main():
         sys.exit(f"{options.target} is not empty")
     restored = Restore(repository)
     restored.directory(chosen[0]["root"], os.fsencode(options.target))
+    restored.set_flags()
     return 3 if restored.complaints else 0
 
 

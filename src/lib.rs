@@ -23,7 +23,7 @@
 //! | stratum | modules | knows |
 //! |---|---|---|
 //! | 0 words | [`id`], [`monitor`] | nothing else |
-//! | 1 pure | [`format`], [`crypto`], [`chunker`], [`compress`], [`container`] | bytes and values |
+//! | 1 pure | [`format`], [`crypto`], [`chunker`], [`compress`], [`container`], [`retention`] | bytes and values |
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
 //! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`] | repository and host, never the store |
@@ -48,7 +48,9 @@
 //! of the index · **tree**, **node** a directory as a search tree · **snapshot** the root of a tree, signed · **commit slot**
 //! the object that makes a snapshot exist · **repository** everything under one master key · **store** where its objects
 //! lie · **key slot** the master key wrapped under a password or key file · **keyring** the keys derived from the master ·
-//! **lane** one thread's way into a write session · **parent** the snapshot that a backup is compared with.
+//! **lane** one thread's way into a write session · **parent** the snapshot that a backup is compared with ·
+//! **tombstone** the mark of a forgotten snapshot · **trash** the forgotten snapshots that can still be brought back · **series** snapshots of one
+//! host, app and paths · **policy** the rules that say which of a series stay.
 //!
 //! The stored bytes are specified in `format-spec/`, independently of this code.
 
@@ -66,6 +68,7 @@ pub mod monitor;
 pub mod os;
 pub mod repo;
 pub mod restore;
+pub mod retention;
 pub mod settings;
 pub mod store;
 pub mod ui;

@@ -84,6 +84,14 @@ impl Monitor {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Forgets what was counted and found, because the operation begins again.
+    pub fn begin_again(&self) {
+        for counter in [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored, &self.problem_count] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Returns whether the operation was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)

@@ -5,7 +5,7 @@
   lifecycle.py --show FILE [--markdown]
 
 DATADIR is what mkdata.sh made. Tools that are not on PATH are left out and named. Every step is run for all tools before the next step, so
-what is compared is measured close together. One line of JSON per step: wall, user, sys (seconds, of the command and its children), maxrss (KiB,
+what is compared is measured close together; every repetition begins with another tool. One line of JSON per step: wall, user, sys (seconds, of the command and its children), maxrss (KiB,
 largest process), others (CPU seconds that anything else used meanwhile: the smaller, the more `wall` is worth), repo (bytes after), files
 (objects after), rc, verify.
 
@@ -103,6 +103,16 @@ def wait_until_quiet(seconds):
             return
 
 
+def touch_memory(mib):
+    """Makes that much free memory really there: a virtual machine gives idle memory back, and whoever uses it first pays for it."""
+    if mib:
+        path = "/dev/shm/lifecycle-touch"
+        with open(path, "wb") as file:
+            for _ in range(mib):
+                file.write(bytes(1 << 20))
+        os.remove(path)
+
+
 def measure(command, env, log, timeout):
     """Runs a shell command and returns its own accounting by the kernel."""
     log.write(f"\n$ {command}\n".encode())
@@ -176,6 +186,7 @@ def take_step(args, tool, its, step, where, log):
         subprocess.run(commands["setup"].format(**words), shell=True, env=env, check=True)
     subprocess.run(["sync"], check=True)
     wait_until_quiet(args.quiet)
+    touch_memory(args.touch)
     row = measure(commands[key].format(**words), env, log, args.timeout)
     row["repo"], row["files"] = size_of(words["repo"])
     row.update(tool=tool, data=where["name"], step=step, load=round(os.getloadavg()[0], 1))
@@ -211,7 +222,8 @@ def run(args, tools):
                         lay_out(args, name, 1)
                     if step in ("backup", "incr"):  # warm the page cache
                         subprocess.run(f"find {source} -type f -print0 | xargs -0 cat > /dev/null", shell=True, check=True)
-                    for tool in tools:
+                    turn = rep % len(tools)
+                    for tool in tools[turn:] + tools[:turn]:
                         key = "backup" if step in ("noop", "incr") else step
                         if state[tool]["dead"] or key not in TOOLS[tool]:
                             continue
@@ -291,6 +303,7 @@ def main():
     parser.add_argument("--rep", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=900)
     parser.add_argument("--quiet", type=float, default=0, help="seconds to wait, at most, before each step for the machine to be quiet")
+    parser.add_argument("--touch", type=int, default=0, metavar="MIB", help="memory to write to and free right before each step")
     parser.add_argument("--out", default="results.jsonl")
     parser.add_argument("--log", default="commands.log")
     parser.add_argument("--restored", help="folder to restore into; tmpfs, so that a disk busy with deleted files is not what is measured")

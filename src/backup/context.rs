@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::excludes::Excludes;
+use super::known::KnownFolders;
 use crate::format::entry::{Content, Timestamp};
 use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
@@ -26,6 +27,10 @@ pub struct Context<'a> {
     pub monitor: &'a Monitor,
     /// Files are compared with the parent only if they changed before this time.
     pub trust_before: Timestamp,
+    /// When the backup began.
+    pub started: Timestamp,
+    /// Folders by their fingerprints.
+    pub known: KnownFolders,
     /// What was found.
     pub counts: Counts,
 }
@@ -50,6 +55,9 @@ impl Counts {
     }
 }
 
+/// Groups of names whose content is kept until all of them were seen (about 150 bytes each).
+const LINK_GROUPS_MAX: usize = 100_000;
+
 /// The content of each inode with several names that was read, until all its names were seen.
 #[derive(Default)]
 pub struct HardLinks(Mutex<HashMap<u64, (Content, u64, u64)>>);
@@ -68,21 +76,14 @@ impl HardLinks {
     }
 
     /// Keeps the content of a group with `names` names; if another thread was quicker, its content is returned and counts.
+    ///
+    /// With [`LINK_GROUPS_MAX`] groups waiting, another is not kept: its next name is read again and found to be stored.
     pub fn keep(&self, group: u64, names: u64, content: Content, size: u64) -> (Content, u64) {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.len() >= LINK_GROUPS_MAX && !groups.contains_key(&group) {
+            return (content, size);
+        }
         let (content, size, _) = groups.entry(group).or_insert((content, size, names.saturating_sub(1).max(1)));
         (content.clone(), *size)
-    }
-}
-
-/// Returns the time before which a file's change stamp proves that the parent saw its last change.
-///
-/// Stamps come from a coarse clock: a file that changed right when the parent began may have changed again within one
-/// tick, so those are read once more.
-pub fn trust_before(parent_started: Timestamp) -> Timestamp {
-    const TICK_NANOS: u32 = 100_000_000;
-    match parent_started.nanos.checked_sub(TICK_NANOS) {
-        Some(nanos) => Timestamp { nanos, ..parent_started },
-        None => Timestamp { seconds: parent_started.seconds - 1, nanos: parent_started.nanos + 1_000_000_000 - TICK_NANOS },
     }
 }

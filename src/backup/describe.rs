@@ -1,7 +1,8 @@
 //! From a file's stat to its entry, and whether the parent's entry still describes it.
 
 use super::context::Context;
-use crate::format::entry::{Content, Entry, EntryKind, Timestamp, Xattr, entry_flag};
+use super::stamps::is_settled;
+use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::read_flags;
@@ -59,14 +60,9 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
     same_file && same_metadata && is_settled(stat.ctime, context.trust_before)
 }
 
-fn stat_size(stat: &Stat) -> u64 {
+/// Returns the length of the content in bytes that an entry states.
+pub fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
-}
-
-/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen.
-fn is_settled(ctime: Timestamp, before: Timestamp) -> bool {
-    let limit = if ctime.nanos == 0 { Timestamp { seconds: before.seconds - 2, ..before } } else { before };
-    ctime < limit
 }
 
 /// Returns whether a folder on the way to a source needs no new entry: its times do not matter, they change for reasons

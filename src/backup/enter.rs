@@ -1,17 +1,21 @@
 //! Entering a folder: opening it, describing it, listing its names.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use super::describe::{describe, is_unchanged, is_way_unchanged, xattrs_or_problem};
+use super::context::{Context, Counts};
+use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
 use super::file::{Worker, report};
-use super::folder::{Folder, Found, NewFolder, Walk};
+use super::folder::{Folder, KNOWN_NAMES_MAX, NewFolder, Walk, finished};
+use super::found::{Covered, CoveredChild, Found, Was, Way};
 use super::gather::{Done, is_equal_but_for_content};
 use super::sources::{SourceNode, open_way};
+use super::stamps::trust_before;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
 use crate::os::dir::{Dir, Names};
+use crate::os::process::own_ids;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
@@ -24,12 +28,19 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
         (None, None) => Dir::open(Path::new("/")),
         (Some(_), _) => open_way(&path),
     };
-    let opened = opened.and_then(|dir| Ok((dir.stat_self()?, Some(dir))));
+    let stat = |dir: &Dir| match &new.was {
+        Was::Covered(_, stat) => Ok(*stat),
+        _ => dir.stat_self(),
+    };
+    let opened = opened.and_then(|dir| Ok((stat(&dir)?, Some(dir))));
     let (stat, dir) = match opened {
         Ok(found) => found,
         Err(error) => {
-            let _ = report(walk.context, &path, &error);
-            match stat_unopened(&new, &error) {
+            let (files, streams) = new.way.as_ref().map_or((true, false), sources_below);
+            if files {
+                let _ = report(walk.context, &path, &error);
+            }
+            match stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context))) {
                 Some(stat) => (stat, None),
                 None => return skip(new, walk, worker),
             }
@@ -37,9 +48,68 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     };
     let above = new.above.as_ref().map(|(above, _)| above.clone());
     let found = look_at(&new, walk, path, (stat, dir));
-    let folder = Folder::new(walk, new, found);
+    let covered = cover(&new, walk, worker, &found);
     above.iter().for_each(|above| above.release_dir());
-    folder.scan(walk, worker)
+    if let (Some(covered), Some((above, slot))) = (&covered, &new.above)
+        && covered.subfolders.is_empty()
+    {
+        let (known, is_before) = (covered.known, !new.gap);
+        walk.context.known.add(&known, false);
+        walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
+        return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
+    }
+    let folder = Folder::new(walk, new, found, covered.as_ref());
+    match covered {
+        Some(covered) => folder.scan_covered(walk, worker, covered),
+        None => folder.scan(walk, worker),
+    }
+}
+
+/// Finds out whether all names of a folder, and all that `stat` says about them, are as remembered.
+fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Option<Covered> {
+    let (context, dir) = (walk.context, found.dir.as_ref()?);
+    if new.way.is_some() || found.marker.is_some() || found.names.len() > KNOWN_NAMES_MAX {
+        return None;
+    }
+    let known = match &new.was {
+        Was::Covered(known, _) => *known,
+        Was::Entry(_) => context.known.find(&found.path)?,
+        Was::Unknown => return None,
+    };
+    if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) {
+        return None;
+    }
+    let printer = worker.printer.get_or_insert_with(|| context.known.printer(trust_before(context.started)));
+    printer.reset();
+    let (mut subfolders, mut files, mut bytes) = (Vec::new(), 0, 0);
+    let has_rules = context.excludes.has_rules(found.chain.as_deref());
+    for name in found.names.iter() {
+        let stat = dir.stat(name).ok()?;
+        let is_dir = stat.kind == EntryKind::Dir;
+        if is_dir || has_rules {
+            let path = [&found.path, b"/".as_slice(), name].concat();
+            if has_rules && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref()) {
+                continue;
+            }
+            if is_dir {
+                let position = u32::try_from(printer.count()).expect("a known folder is small");
+                let known = context.known.find(&path)?;
+                subfolders.push(CoveredChild { position, name: name.to_vec(), known, stat });
+            }
+        }
+        if !is_dir {
+            files += 1;
+            bytes += stat_size(&stat);
+        }
+        printer.add(name, &stat);
+    }
+    if Some(printer.finish()) != known.print {
+        return None;
+    }
+    Counts::add(&context.counts.unchanged, files);
+    Counts::add(&context.monitor.files_done, files);
+    Counts::add(&context.monitor.bytes_done, bytes);
+    Some(Covered { known, subfolders })
 }
 
 /// An unreadable folder is recorded as an empty one; one that went away is not.
@@ -61,10 +131,12 @@ fn skip(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
 
 fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, Option<Dir>)) -> Found {
     let excludes = &walk.context.excludes;
-    let own = own_entry(new, walk, &path, (&stat, dir.as_ref()));
+    let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
+    let own = (!vouched_for).then(|| own_entry(new, walk, &path, (&stat, dir.as_ref())));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.is_source).and_then(|above| above.device());
-    if let Some(reason) = dir.as_ref().and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
+    let entered = dir.as_ref().filter(|_| new.way.is_none());
+    if let Some(reason) = entered.and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
         walk.context.monitor.problem(ProblemKind::Notice, &path, reason);
         dir = None;
     }
@@ -89,26 +161,62 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
 /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
 fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir): (&Stat, Option<&Dir>)) -> DirEntry {
     let is_way = new.way.is_some();
-    if let Some(before) = &new.before
+    if let Some(before) = new.was.entry()
         && (is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();
     }
     let xattrs = match (dir, new.above.as_ref().and_then(|(above, _)| above.dir())) {
         (Some(dir), _) if !is_way => read_xattrs_of(dir),
-        (_, Some(above)) => read_xattrs(&*above, &new.name, EntryKind::Dir),
+        (Some(_), Some(above)) => read_xattrs(&*above, &new.name, EntryKind::Dir),
         _ => Ok(Vec::new()),
     };
     let xattrs = xattrs_or_problem(walk.context, path, xattrs);
     let described = describe(walk.context, &new.name, stat, Content::None, xattrs);
-    match &new.before {
+    match new.was.entry() {
         // Looked at again only because its stamps could not be trusted.
         Some(before) if is_equal_but_for_content(before, &described) => before.clone(),
         _ => described,
     }
 }
 
-fn names_of(way: &BTreeMap<Vec<u8>, SourceNode>) -> Names {
+/// Returns whether files of this host, and whether streams, lie somewhere below.
+fn sources_below(way: &Way) -> (bool, bool) {
+    way.values().fold((false, false), |(files, streams), node| match node {
+        SourceNode::Whole => (true, streams),
+        SourceNode::Made(_) => (files, true),
+        SourceNode::Way(below) => {
+            let found = sources_below(below);
+            (files || found.0, streams || found.1)
+        }
+    })
+}
+
+/// Describes a folder on the way to a stream that this host does not have, or may not open: private, and of now.
+fn made_folder(context: &Context) -> Stat {
+    let (uid, gid) = own_ids();
+    let (kind, now) = (EntryKind::Dir, context.started);
+    let none = (0, 0);
+    Stat {
+        kind,
+        mode: 0o700,
+        uid,
+        gid,
+        size: 0,
+        mtime: now,
+        ctime: now,
+        btime: None,
+        device: None,
+        nlink: 1,
+        inode: 0,
+        dev: none,
+        mount_id: 0,
+        blocks: 0,
+        attributes: 0,
+    }
+}
+
+fn names_of(way: &Way) -> Names {
     let mut names = Names::default();
     way.keys().for_each(|name| names.push(name, rustix::fs::FileType::Unknown));
     names

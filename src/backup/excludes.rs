@@ -66,6 +66,11 @@ impl Excludes {
         Ok(Self { patterns: built, own, options })
     }
 
+    /// Returns whether there is any rule by which [`Self::leaves_out`] could leave something out.
+    pub fn has_rules(&self, chain: Option<&IgnoreChain>) -> bool {
+        !self.patterns.is_empty() || self.options.larger_than.is_some() || chain.is_some()
+    }
+
     /// Returns whether the file or folder at the absolute `path` is left out.
     pub fn leaves_out(&self, path: &[u8], stat: &Stat, is_dir: bool, chain: Option<&IgnoreChain>) -> bool {
         let path = Path::new(OsStr::from_bytes(path));

@@ -9,11 +9,12 @@ use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 use super::chunk_stream::{ChunkStream, StreamError};
 use super::context::{Context, Counts};
 use super::describe::{describe, hard_link_group, mark_changed, xattrs_or_problem};
+use super::known::Printer;
 use super::list_builder::ListBuilder;
 use crate::format::entry::{Content, EntryKind, Ref};
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
 use crate::monitor::ProblemKind;
-use crate::os::attributes::read_xattrs_of;
+use crate::os::attributes::{read_xattrs, read_xattrs_of};
 use crate::os::dir::{Dir, stat_of};
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Lane, Result};
@@ -31,6 +32,10 @@ pub struct Worker<'s> {
     pub stream: ChunkStream,
     /// Holds small files.
     pub buffer: Vec<u8>,
+    /// The thread's number.
+    pub index: usize,
+    /// Takes fingerprints of folders, once the first is needed.
+    pub printer: Option<Printer>,
 }
 
 /// Where a file is.
@@ -42,6 +47,20 @@ pub struct Place<'a> {
     pub name: &'a [u8],
     /// Its absolute path, for reports.
     pub path: &'a [u8],
+}
+
+/// Makes the entry of anything but a folder; `None` after recording why there is none.
+pub fn read(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
+    let content = match stat.kind {
+        EntryKind::File => return read_file(context, worker, place),
+        EntryKind::Symlink => match place.dir.read_link(place.name) {
+            Ok(target) => Content::Inline(target),
+            Err(error) => return Ok(report(context, place.path, &error)),
+        },
+        _ => Content::None,
+    };
+    let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
+    Ok(Some(describe(context, place.name, stat, content, xattrs)))
 }
 
 /// Reads a regular file and returns its entry, or `None` after recording why it is not in the snapshot.
@@ -124,7 +143,7 @@ fn read_small(
     mut file: &File,
     stat: &Stat,
 ) -> std::result::Result<(Content, u64), StreamError> {
-    let Worker { lane, stream, buffer } = worker;
+    let Worker { lane, stream, buffer, .. } = worker;
     let wanted = stat.size as usize;
     // One byte more than expected: a full answer that is shorter than asked for is the end of the file.
     buffer.resize(buffer.len().max(wanted + 1), 0);

@@ -1,38 +1,38 @@
 //! One folder of the walk: its names, compared with the parent's, and what becomes of them.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::before::Before;
 use super::context::{Context, Counts};
-use super::describe::{describe, is_unchanged, xattrs_or_problem};
+use super::describe::is_unchanged;
 use super::excludes::IgnoreChain;
-use super::file::{Place, Worker, read_file, report};
+use super::file::{Place, Worker, read, report};
+use super::found::{Covered, CoveredChild, Found, Was, Way};
 use super::gather::{Done, Earlier, Gather};
+use super::known::{KnownFolder, Print, Printer};
 use super::queue::Queue;
 use super::sources::SourceNode;
+use super::stamps::trust_before;
+
 use crate::format::entry::{Content, EntryKind};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::monitor::ProblemKind;
-use crate::os::attributes::read_xattrs;
 use crate::os::dir::{Dir, Names};
-use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Error, Result};
 
 /// Names that are looked at together.
 const GROUP_LEN: usize = 256;
 /// Groups of one folder that may wait for children; bounds the memory of a folder with a million subfolders.
 const OPEN_GROUPS_MAX: usize = 8;
+/// Names of a folder that is remembered by its fingerprint; larger ones are always compared with the parent's tree.
+pub const KNOWN_NAMES_MAX: usize = 4096;
 /// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
 /// Where a result goes: group and position in it.
 pub type Slot = (usize, usize);
-
-/// The names of a folder that were asked for, and what was asked for below each.
-pub type Way = BTreeMap<Vec<u8>, SourceNode>;
 
 /// A piece of work.
 pub enum Task {
@@ -63,9 +63,9 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Starts at `root`.
-    pub fn new(context: &'a Context<'a>, root: NewFolder) -> Self {
-        Self { context, queue: Queue::new(Task::Enter(Box::new(root))), root: Mutex::default() }
+    /// Starts at `root` with this many threads.
+    pub fn new(context: &'a Context<'a>, root: NewFolder, threads: usize) -> Self {
+        Self { context, queue: Queue::new(Task::Enter(Box::new(root)), threads), root: Mutex::default() }
     }
 
     /// Returns the root folder's result, once it is there.
@@ -82,8 +82,8 @@ pub struct NewFolder {
     pub name: Vec<u8>,
     /// The names that were asked for; `None` for all.
     pub way: Option<Way>,
-    /// The parent's entry.
-    pub before: Option<DirEntry>,
+    /// What is known of it.
+    pub was: Was,
     /// Whether names that the parent had before this one are gone.
     pub gap: bool,
     /// Whether the folder above lies on the way to a source, so that this one is where a source begins.
@@ -95,7 +95,7 @@ pub struct Folder {
     above: Option<(Arc<Folder>, Slot)>,
     path: Vec<u8>,
     own: Mutex<Option<DirEntry>>,
-    before: Option<DirEntry>,
+    was: Was,
     gap: bool,
     /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
     dir: Mutex<Option<Arc<Dir>>>,
@@ -104,6 +104,7 @@ pub struct Folder {
     chain: Option<Arc<IgnoreChain>>,
     marker: Option<Vec<u8>>,
     names: Names,
+    is_below_source: bool,
     scan: Mutex<Scan>,
     state: Mutex<(Gather, Progress)>,
 }
@@ -113,8 +114,12 @@ struct Scan {
     next: usize,
     group: usize,
     before: Before,
-    way: BTreeMap<Vec<u8>, SourceNode>,
+    way: Way,
     is_way: bool,
+    /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
+    printer: Option<Printer>,
+    /// The fingerprint that was found to be the parent's.
+    print: Option<Print>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -130,35 +135,30 @@ enum Visit {
     Task(Task),
 }
 
-/// What entering a folder found out about it.
-pub struct Found {
-    /// Its absolute path.
-    pub path: Vec<u8>,
-    /// Its own entry: without content, or the parent's where nothing about the folder itself changed.
-    pub own: DirEntry,
-    /// The open folder, where it may be entered.
-    pub dir: Option<Dir>,
-    /// The file system it lies on; `None` for folders on the way to a source.
-    pub device: Option<(u32, u32)>,
-    /// The ignore files that count in it.
-    pub chain: Option<Arc<IgnoreChain>>,
-    /// The one name to keep of a folder whose content is left out.
-    pub marker: Option<Vec<u8>>,
-    /// Its names.
-    pub names: Names,
-}
-
 impl Folder {
     /// Makes a folder whose names can be looked at.
-    pub fn new(walk: &Walk, new: NewFolder, found: Found) -> Arc<Self> {
-        let tree = new.before.as_ref().and_then(tree_of);
-        let before = Before::new(&walk.context.trees, tree.map(|(tree, _)| tree));
+    pub fn new(walk: &Walk, new: NewFolder, found: Found, covered: Option<&Covered>) -> Arc<Self> {
+        let tree = new.was.tree();
         let is_way = new.way.is_some();
+        let (before, printer, gather) = match covered {
+            Some(covered) => {
+                let positions = covered.subfolders.iter().map(|child| child.position).collect();
+                (Before::new(&walk.context.trees, None), None, Gather::covered(covered.known, positions))
+            }
+            None => {
+                let can_be_known =
+                    !is_way && found.dir.is_some() && found.marker.is_none() && found.names.len() <= KNOWN_NAMES_MAX;
+                let printer = can_be_known.then(|| walk.context.known.printer(trust_before(walk.context.started)));
+                (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
+            }
+        };
+        let print = covered.and_then(|covered| covered.known.print);
+        let way = new.way.unwrap_or_default();
         Arc::new(Self {
             above: new.above,
             path: found.path,
-            own: Mutex::new(Some(found.own)),
-            before: new.before,
+            own: Mutex::new(found.own),
+            was: new.was,
             gap: new.gap,
             dir: Mutex::new(found.dir.map(Arc::new)),
             dir_users: AtomicUsize::new(1),
@@ -166,9 +166,22 @@ impl Folder {
             chain: found.chain,
             marker: found.marker,
             names: found.names,
-            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way: new.way.unwrap_or_default() }),
-            state: Mutex::new((Gather::new(tree), Progress::Scanning)),
+            is_below_source: !is_way,
+            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way, printer, print }),
+            state: Mutex::new((gather, Progress::Scanning)),
         })
+    }
+
+    /// Enters the subfolders of a folder whose own names are known to be the parent's.
+    pub fn scan_covered(self: Arc<Self>, walk: &Walk, worker: &mut Worker, covered: Covered) -> Result<()> {
+        let enter = |(index, child): (usize, CoveredChild)| {
+            self.dir_users.fetch_add(1, Ordering::AcqRel);
+            let (above, was) = (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
+            Task::Enter(Box::new(NewFolder { above, name: child.name, way: None, was, gap: false, is_source: false }))
+        };
+        walk.queue.push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
+        self.release_dir();
+        self.settle(walk, worker)
     }
 
     /// Returns the file system that the folder lies on; `None` on the way to a source.
@@ -224,7 +237,7 @@ impl Folder {
                     }
                 }
             }
-            walk.queue.push(tasks);
+            walk.queue.push(worker.index, tasks);
             if scan.next < self.names.len() {
                 lock(&self.state).0.advance(walk.context, worker)?;
             }
@@ -275,25 +288,27 @@ impl Folder {
         if !gather.advance(walk.context, worker)? {
             if *progress == Progress::Parked && gather.open_groups() < OPEN_GROUPS_MAX {
                 *progress = Progress::Scanning;
-                walk.queue.push(vec![Task::Continue(self.clone())]);
+                walk.queue.push(worker.index, vec![Task::Continue(self.clone())]);
             }
             return Ok(None);
         }
         *progress = Progress::Finished;
-        let gap = lock(&self.scan).before.has_more();
+        let (gap, print) = {
+            let mut scan = lock(&self.scan);
+            let is_whole = |printer: &&mut Printer| printer.count() == gather.kept();
+            let fresh = scan.printer.as_mut().filter(is_whole).and_then(Printer::finish_settled);
+            (scan.before.has_more(), fresh.or(scan.print))
+        };
         let (tree, totals) = gather.finish(walk.context, worker, gap)?;
         drop(state);
-        Ok(Some(self.finished_entry(walk, tree, totals)))
-    }
-
-    fn finished_entry(&self, walk: &Walk, tree: ChunkId, totals: Totals) -> Done {
-        let mut entry = lock(&self.own).take().expect("a folder is finished once");
-        let own_is_before = entry.entry.content != Content::None;
-        entry.entry.content = Content::Tree(tree);
-        entry.totals = Some(totals);
-        let same = own_is_before && !self.gap && self.before.as_ref().and_then(tree_of).is_some_and(|(before, _)| before == tree);
+        if self.is_below_source {
+            let place = walk.context.known.place_of(&self.path);
+            let is_news = print.is_some() && lock(&self.scan).print.is_none();
+            walk.context.known.add(&KnownFolder { place, print, tree, totals }, is_news);
+        }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
-        Done::Entry { entry: Box::new(entry), same }
+        let is_before = !self.gap && self.was.tree().is_some_and(|(before, _)| before == tree);
+        Ok(Some(finished(lock(&self.own).take(), is_before, (tree, totals))))
     }
 
     fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
@@ -307,10 +322,10 @@ impl Folder {
         if self.marker.as_deref().is_some_and(|marker| marker != name) {
             return Ok(Visit::Done(skipped));
         }
-        let path = self.path_of(name);
         if let Some(SourceNode::Way(way)) = node {
             return Ok(self.enter_later((slot, name), (Some(way), before, false), gap));
         }
+        let path = self.path_of(name);
         let Some(dir) = self.dir() else {
             return Ok(Visit::Done(skipped));
         };
@@ -324,6 +339,9 @@ impl Folder {
         let is_dir = stat.kind == EntryKind::Dir;
         if !scan.is_way && context.excludes.leaves_out(&path, &stat, is_dir, self.chain.as_deref()) {
             return Ok(Visit::Done(skipped));
+        }
+        if let Some(printer) = &mut scan.printer {
+            printer.add(name, &stat);
         }
         if is_dir {
             return Ok(self.enter_later((slot, name), (None, before, scan.is_way), gap));
@@ -347,7 +365,7 @@ impl Folder {
         if stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
             return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: name.to_vec(), earlier }));
         }
-        let entry = read(walk, worker, &stat, Place { dir: &dir, name, path: &path })?;
+        let entry = read(context, worker, &stat, Place { dir: &dir, name, path: &path })?;
         Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
     }
 
@@ -358,30 +376,20 @@ impl Folder {
         gap: bool,
     ) -> Visit {
         let above = Some((self.clone(), slot));
-        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), way, before, gap, is_source })))
+        let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
+        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), way, was, gap, is_source })))
     }
 }
 
-/// Makes the entry of anything but a folder; `None` after recording why there is none.
-fn read(walk: &Walk, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
-    let context = walk.context;
-    let content = match stat.kind {
-        EntryKind::File => return read_file(context, worker, place),
-        EntryKind::Symlink => match place.dir.read_link(place.name) {
-            Ok(target) => Content::Inline(target),
-            Err(error) => return Ok(report(context, place.path, &error)),
-        },
-        _ => Content::None,
+/// Makes the result of a folder whose tree is done; `is_before` says that this is the parent's tree, and no gap lies before it.
+pub fn finished(own: Option<DirEntry>, is_before: bool, (tree, totals): (ChunkId, Totals)) -> Done {
+    let Some(mut entry) = own else {
+        return if is_before { Done::Same } else { Done::Below { tree, totals } };
     };
-    let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
-    Ok(Some(describe(context, place.name, stat, content, xattrs)))
-}
-
-fn tree_of(entry: &DirEntry) -> Option<(ChunkId, Totals)> {
-    match entry.entry.content {
-        Content::Tree(id) => Some((id, entry.totals.unwrap_or_default())),
-        _ => None,
-    }
+    let own_is_before = entry.entry.content != Content::None;
+    entry.entry.content = Content::Tree(tree);
+    entry.totals = Some(totals);
+    Done::Entry { entry: Box::new(entry), same: own_is_before && is_before }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::context::{Context, Counts};
 use super::file::Worker;
+use super::known::KnownFolder;
 use super::tree_builder::TreeBuilder;
-use crate::format::entry::Entry;
+use crate::format::entry::{Content, Entry};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::repo::{DirEntry, Result};
@@ -23,6 +24,15 @@ pub enum Done {
         entry: Box<DirEntry>,
         /// Whether it is exactly the parent's, and nothing that the parent had before it is gone.
         same: bool,
+    },
+    /// It is the parent's entry, below a folder that vouches for its own entries.
+    Same,
+    /// Likewise, but for what lies in it.
+    Below {
+        /// Its tree now.
+        tree: ChunkId,
+        /// Sums over everything in it.
+        totals: Totals,
     },
 }
 
@@ -80,8 +90,26 @@ pub struct Gather {
 impl Gather {
     /// Starts with nothing; `before` is the folder's tree in the parent.
     pub fn new(before: Option<(ChunkId, Totals)>) -> Self {
-        let fold = Fold { before, same: before.map(|_| 0), builder: TreeBuilder::default() };
-        Self { groups: BTreeMap::new(), next: 0, group_count: None, fold }
+        let fold = Compared { before, same: before.map(|_| 0), kept: 0, builder: TreeBuilder::default() };
+        Self { groups: BTreeMap::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
+    }
+
+    /// Starts with the parent's entries, of which only the subfolders at these positions can differ.
+    pub fn covered(known: KnownFolder, positions: Vec<u32>) -> Self {
+        let mut gather = Self::new(None);
+        gather.open(0, positions.len());
+        gather.close(1);
+        gather.fold =
+            Fold::Covered(CoveredFold { before: (known.tree, known.totals), positions, folded: 0, changed: BTreeMap::new() });
+        gather
+    }
+
+    /// Returns how many entries were folded.
+    pub fn kept(&self) -> u64 {
+        match &self.fold {
+            Fold::Compared(fold) => fold.kept,
+            Fold::Covered(_) => 0,
+        }
     }
 
     /// Returns how many groups are not folded yet.
@@ -124,27 +152,56 @@ impl Gather {
     }
 }
 
-/// Builds a tree, or finds that it is the parent's.
-///
-/// As long as every entry is the parent's next one, only their number is kept. With the first difference the parent's
-/// entries up to there are read again and built; so an unchanged folder costs no building and no memory.
-struct Fold {
-    before: Option<(ChunkId, Totals)>,
-    same: Option<u64>,
-    builder: TreeBuilder,
+/// How results become a tree.
+enum Fold {
+    Compared(Compared),
+    Covered(CoveredFold),
 }
 
 impl Fold {
     fn push(&mut self, context: &Context, worker: &mut Worker, done: Done) -> Result<()> {
+        match self {
+            Self::Compared(fold) => fold.push(context, worker, done),
+            Self::Covered(fold) => {
+                fold.push(done);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
+        match self {
+            Self::Compared(fold) => fold.finish(context, worker, gap),
+            Self::Covered(fold) => fold.finish(context, worker),
+        }
+    }
+}
+
+/// Builds a tree, or finds that it is the parent's.
+///
+/// As long as every entry is the parent's next one, only their number is kept. With the first difference the parent's
+/// entries up to there are read again and built; so an unchanged folder costs no building and no memory.
+struct Compared {
+    before: Option<(ChunkId, Totals)>,
+    same: Option<u64>,
+    kept: u64,
+    builder: TreeBuilder,
+}
+
+impl Compared {
+    fn push(&mut self, context: &Context, worker: &mut Worker, done: Done) -> Result<()> {
         match (done, &mut self.same) {
             (Done::Entry { same: true, .. }, Some(count)) => {
                 *count += 1;
+                self.kept += 1;
                 Ok(())
             }
             (Done::Entry { entry, .. }, _) => {
                 self.build_same(context, worker)?;
+                self.kept += 1;
                 self.builder.push(&mut worker.lane, *entry)
             }
+            (Done::Same | Done::Below { .. }, _) => unreachable!("only a folder that vouches for its entries has such children"),
             (Done::Skipped { gap: true }, _) => self.build_same(context, worker),
             (Done::Skipped { gap: false }, _) => Ok(()),
         }
@@ -166,5 +223,43 @@ impl Fold {
         }
         self.build_same(context, worker)?;
         std::mem::take(&mut self.builder).finish(&mut worker.lane)
+    }
+}
+
+/// The parent's tree, but for subfolders in which something changed.
+struct CoveredFold {
+    before: (ChunkId, Totals),
+    positions: Vec<u32>,
+    folded: usize,
+    changed: BTreeMap<u32, Done>,
+}
+
+impl CoveredFold {
+    fn push(&mut self, done: Done) {
+        if !matches!(done, Done::Same) {
+            self.changed.insert(self.positions[self.folded], done);
+        }
+        self.folded += 1;
+    }
+
+    fn finish(&mut self, context: &Context, worker: &mut Worker) -> Result<(ChunkId, Totals)> {
+        if self.changed.is_empty() {
+            return Ok(self.before);
+        }
+        let mut builder = TreeBuilder::default();
+        for (position, entry) in (0u32..).zip(context.trees.entries(&self.before.0)) {
+            let mut entry = entry?;
+            match self.changed.remove(&position) {
+                None | Some(Done::Same) => {}
+                Some(Done::Skipped { .. }) => continue,
+                Some(Done::Entry { entry: now, .. }) => entry = *now,
+                Some(Done::Below { tree, totals }) => {
+                    entry.entry.content = Content::Tree(tree);
+                    entry.totals = Some(totals);
+                }
+            }
+            builder.push(&mut worker.lane, entry)?;
+        }
+        builder.finish(&mut worker.lane)
     }
 }

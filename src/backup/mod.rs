@@ -17,12 +17,15 @@ mod enter;
 mod excludes;
 mod file;
 mod folder;
+mod found;
 mod gather;
+mod known;
 mod list_builder;
 mod options;
 mod parent;
 mod queue;
 mod sources;
+mod stamps;
 mod stream;
 mod tree_builder;
 mod walk;
@@ -32,11 +35,14 @@ use std::sync::atomic::Ordering;
 
 pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions, Stream, StreamSource};
 
-use self::context::{Context, Counts, HardLinks, trust_before};
+use self::context::{Context, Counts, HardLinks};
 use self::excludes::Excludes;
 use self::folder::NewFolder;
+use self::found::Was;
+use self::known::KnownFolders;
 use self::parent::Parent;
 use self::sources::SourceNode;
+use self::stamps::trust_before;
 use crate::format::entry::Timestamp;
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::Totals;
@@ -44,50 +50,78 @@ use crate::format::snapshot::{Snapshot, SnapshotProblem, SnapshotStats};
 use crate::id::ChunkId;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::os::owners::OwnerNames;
-use crate::repo::{Reader, Repository, Session, SessionOptions, Trees, snapshots};
+use crate::repo::commit::{self, NewTree, Secured};
+use crate::repo::session::Identity;
+use crate::repo::snapshots::{self, Commit};
+use crate::repo::{Reader, Repository, Session, SessionOptions, Stored, Trees};
+
+/// How often a backup begins because a collector removed what it relied on. More than twice is rare: what is young is left alone.
+const ATTEMPTS_MAX: usize = 8;
 
 /// Takes a snapshot.
 ///
 /// Files that could not be read are recorded as problems in `monitor` and in the snapshot, and do not stop it. Fails without a
 /// snapshot if the repository fails, a stream is incomplete, a named source does not exist, or `monitor` is cancelled.
+///
+/// If a collector removed what the backup relied on, it begins again without a parent; fails if streams make that impossible.
 pub fn run(repository: &Arc<Repository>, mut options: BackupOptions, monitor: &Monitor) -> Result<BackupReport, Error> {
+    let streams = std::mem::take(&mut options.streams);
+    let can_repeat = streams.is_empty();
+    let mut outcome = attempt(repository, &options, (streams, true), monitor);
+    for _ in 1..ATTEMPTS_MAX {
+        match outcome {
+            Err(Error::Repository(error)) if can_repeat && error.is_damage() => {
+                monitor.begin_again();
+                outcome = attempt(repository, &options, (Vec::new(), false), monitor);
+            }
+            other => return other,
+        }
+    }
+    outcome
+}
+
+fn attempt(
+    repository: &Arc<Repository>,
+    options: &BackupOptions,
+    (streams, use_parent): (Vec<StreamSource>, bool),
+    monitor: &Monitor,
+) -> Result<BackupReport, Error> {
     let started = (options.clock)();
     let paths = sources::absolute_paths(&options.paths)?;
-    if paths.is_empty() && options.streams.is_empty() {
+    if paths.is_empty() && streams.is_empty() {
         return Err(Error::NoSource);
     }
-    let streams = std::mem::take(&mut options.streams);
-    let mut named = paths.clone();
-    named.extend(streams.iter().map(|stream| stream.path.clone()));
-    named.sort();
+    let named = names_of(&paths, &streams);
     let reader = Reader::offline(repository)?;
-    let parent = Parent::find(&reader, &options, &named)?;
-    let session_options = SessionOptions {
-        compression: options.compression,
-        threads: options.threads,
-        low_memory: options.low_memory,
-        dry_run: options.dry_run,
-    };
-    let session = Session::new(reader.clone(), session_options);
+    let parent =
+        if use_parent && !options.read_all { Parent::find(&reader, options, &named)? } else { Parent::none(&reader, options)? };
+    let series = parent::series_name(options, &named);
+    let session_options = session_options(options);
+    let parent_id = parent.snapshot.as_ref().map(|parent| parent.id);
+    let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock };
+    let session = Session::new(reader.clone(), session_options, identity);
     let context = Context {
         session: &session,
         trees: Trees::new(reader),
-        excludes: Excludes::new(std::mem::take(&mut options.excludes))?,
+        excludes: Excludes::new(options.excludes.clone())?,
         owners: OwnerNames::new(),
         links: HardLinks::default(),
         monitor,
+        started,
+        known: KnownFolders::load(repository, &series, parent_id, options),
         trust_before: parent.snapshot.as_ref().map_or(Timestamp::default(), |parent| trust_before(parent.started)),
         counts: Counts::default(),
     };
     let profile = options.chunker.unwrap_or(repository.config().profile);
     let mut way = SourceNode::empty();
     paths.iter().for_each(|path| way.insert(path, SourceNode::Whole));
+    stream::check_places(&streams, &way)?;
     for source in streams {
-        stream::store(&context, profile, source, started, &mut way)?;
+        stream::store(&context, profile, source, &mut way)?;
     }
     let root = root_folder(&context, way, parent.snapshot.as_ref())?;
     let walked = walk::run(&context, root, profile, session_options.lanes());
-    let counts = context.counts;
+    let (counts, known) = (context.counts, context.known);
     let (root, totals, same) = match walked {
         Ok((entry, same)) => (tree_id(&entry), entry.totals.unwrap_or_default(), same),
         Err(error) => {
@@ -96,20 +130,68 @@ pub fn run(repository: &Arc<Repository>, mut options: BackupOptions, monitor: &M
             return Err(error.into());
         }
     };
-    let stats = |session: crate::repo::session::SessionStats| stats_of(&counts, totals, session);
+    let stats = |session| stats_of(&counts, totals, session);
     if options.dry_run {
         return Ok(BackupReport { snapshot: None, unchanged_since: None, stats: stats(session.stats()) });
     }
     if let (true, false, Some(parent)) = (same, options.always_snapshot, &parent.snapshot) {
-        let stats = stats(session.stats());
-        return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats });
+        note(monitor, known.save(repository, &series, parent.id, true));
+        return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats: stats(session.stats()) });
     }
     let stored = session.finish()?;
     let stats = stats(stored.stats());
-    let snapshot = describe_snapshot(repository, &options, (started, named, root), monitor, (&parent, stats))?;
-    snapshots::commit(repository, &snapshot, stored)?;
-    parent::remember(repository, &options, &snapshot)?;
+    let tree = NewTree { root, totals, parent: parent_id };
+    let describe = |secured: &Secured| {
+        let described = (started, named.clone(), root);
+        describe_snapshot((repository, secured), options, described, monitor, (&parent, stats))
+    };
+    let snapshot = commit_tree(repository, (stored, tree), describe, monitor)?;
+    note(monitor, known.save(repository, &series, snapshot.id, false));
+    note(monitor, parent::remember(repository, options, &snapshot));
     Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
+}
+
+/// Notes for the next backup are hints: that one could not be written must not make a good snapshot look like a failure.
+fn note(monitor: &Monitor, noted: crate::repo::Result<()>) {
+    if let Err(error) = noted {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let what = format!("the next backup will be slower, its notes could not be written: {error}{cause}");
+        monitor.problem(ProblemKind::Notice, b"", what);
+    }
+}
+
+/// Commits a tree, under a new id each time that a collector took the session for dead.
+fn commit_tree(
+    repository: &Repository,
+    (mut stored, mut tree): (Stored, NewTree),
+    describe: impl Fn(&Secured) -> Result<Snapshot, Error>,
+    monitor: &Monitor,
+) -> Result<Snapshot, Error> {
+    loop {
+        let secured = commit::secure(stored, tree, monitor)?;
+        let snapshot = describe(&secured)?;
+        match snapshots::commit(repository, &snapshot, secured)? {
+            Commit::Done => return Ok(snapshot),
+            Commit::Aborted(again, same) => (stored, tree) = (again, same),
+        }
+    }
+}
+
+/// Returns the paths of all sources, sorted.
+fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
+    let mut named = paths.to_vec();
+    named.extend(streams.iter().map(|stream| stream.path.clone()));
+    named.sort();
+    named
+}
+
+fn session_options(options: &BackupOptions) -> SessionOptions {
+    SessionOptions {
+        compression: options.compression,
+        threads: options.threads,
+        low_memory: options.low_memory,
+        dry_run: options.dry_run,
+    }
 }
 
 fn tree_id(entry: &crate::repo::DirEntry) -> ChunkId {
@@ -123,17 +205,17 @@ fn tree_id(entry: &crate::repo::DirEntry) -> ChunkId {
 fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) -> Result<NewFolder, Error> {
     let failed = |source| Error::Source { path: "/".to_owned(), source };
     let stat = sources::open_way(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
-    let before = parent.map(|parent| {
+    let was = parent.map_or(Was::Unknown, |parent| {
         let content = crate::format::entry::Content::Tree(parent.root);
         let mut entry = describe::describe(context, b"", &stat, content, Vec::new());
         entry.totals = Some(parent.stats.totals);
-        entry
+        Was::Entry(Box::new(entry))
     });
     let way = match way {
         SourceNode::Way(children) => Some(children),
         _ => None,
     };
-    Ok(NewFolder { above: None, name: Vec::new(), way, before, gap: false, is_source: true })
+    Ok(NewFolder { above: None, name: Vec::new(), way, was, gap: false, is_source: true })
 }
 
 fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::SessionStats) -> SnapshotStats {
@@ -151,13 +233,13 @@ fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::Sess
 }
 
 fn describe_snapshot(
-    repository: &Repository,
+    (repository, secured): (&Repository, &Secured),
     options: &BackupOptions,
     (started, sources, root): (Timestamp, Vec<Vec<u8>>, ChunkId),
     monitor: &Monitor,
     (parent, stats): (&Parent, SnapshotStats),
 ) -> Result<Snapshot, Error> {
-    let previous = parent.check_still_there(repository)?;
+    let previous = parent.check_still_there(repository, secured.slots())?;
     let mut tags = options.tags.clone();
     tags.sort();
     tags.dedup();
@@ -176,7 +258,7 @@ fn describe_snapshot(
     });
     let problems = in_words.map(|lost| SnapshotProblem { path: lost.path, kind: kind(lost.kind), message: lost.message });
     Ok(Snapshot {
-        id: snapshots::new_id()?,
+        id: secured.session(),
         repository: repository.config().repository,
         host: options.host.clone(),
         user: options.user.clone(),

@@ -73,6 +73,8 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Commits a snapshot even if nothing changed.
     pub always_snapshot: bool,
+    /// Reads every file, whatever earlier snapshots say of it, and takes over nothing from them.
+    pub read_all: bool,
     /// Threads for reading, and as many for compressing.
     pub threads: usize,
     /// Needs less than 80 MiB of memory, for some speed.

@@ -3,7 +3,7 @@
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::repo::{Reader, Repository, Result, snapshots, state};
+use crate::repo::{Reader, Repository, Result, generations, incomplete, snapshots, state, trash};
 
 /// What went before.
 pub struct Parent {
@@ -20,20 +20,32 @@ impl Parent {
         let repository = reader.repository();
         let chain = load_id(repository, &chain_name(&options.host));
         let noted = load_id(repository, &series_name(options, sources));
+        // A forgotten parent would let a backup say "unchanged" about what is in the trash.
+        let noted = noted.filter(|id| trash::load_cached(repository, id).is_none());
+        // Nor may one that lacks something: what it lacks is to be stored again.
+        let incomplete = incomplete::noted(repository);
+        let noted = noted.filter(|id| !incomplete.contains(id));
         let snapshot = match noted.and_then(|id| snapshots::load_cached(repository, &id)) {
             Some(snapshot) => Some(snapshot),
-            None => newest_of_series(reader, options, sources)?,
+            None => newest_of_series(reader, options, sources)?.filter(|parent| !incomplete.contains(&parent.id)),
         };
         Ok(Self { snapshot, chain, host: options.host.clone() })
     }
 
+    /// Takes no parent, only the chain, for a backup that reads everything again.
+    pub fn none(reader: &Reader, options: &BackupOptions) -> Result<Self> {
+        // What is condemned must be known before anything is found, or the same chunk would be relied on again.
+        generations::sync(reader)?;
+        let chain = load_id(reader.repository(), &chain_name(&options.host));
+        Ok(Self { snapshot: None, chain, host: options.host.clone() })
+    }
+
     /// Returns the newest snapshot of the host's chain, after making sure that what this machine saw is still there.
     ///
-    /// Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on.
-    pub fn check_still_there(&self, repository: &Repository) -> std::result::Result<Option<Snapshot>, Error> {
-        let ids = snapshots::list_ids(repository)?;
+    /// `ids` are those of the commit slots. Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on, and that nobody forgot.
+    pub fn check_still_there(&self, repository: &Repository, ids: &[SnapshotId]) -> std::result::Result<Option<Snapshot>, Error> {
         for id in self.snapshot.iter().map(|parent| parent.id).chain(self.chain) {
-            if !ids.contains(&id) {
+            if !ids.contains(&id) && !trash::was_forgotten(repository, &id)? {
                 let what = format!("snapshot {}", id.short());
                 return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
             }
@@ -44,7 +56,7 @@ impl Parent {
         let mut newest: Option<Snapshot> = None;
         for id in ids {
             // A damaged snapshot of the past must not stop the next one; `check` reports it.
-            if let Ok(Some(found)) = snapshots::load(repository, &id)
+            if let Ok(Some(found)) = snapshots::load(repository, id)
                 && found.host == self.host
                 && newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence)
             {
@@ -81,7 +93,8 @@ fn chain_name(host: &str) -> String {
     format!("chain {host}")
 }
 
-fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
+/// Returns the name that this machine's notes about a series of snapshots have: same host, app and sources.
+pub fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [options.host.as_bytes(), options.app.as_bytes()].into_iter().chain(sources.iter().map(Vec::as_slice)) {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);

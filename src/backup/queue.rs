@@ -1,9 +1,11 @@
-//! A stack of tasks for several threads, which ends when nothing is left and nobody can add more.
+//! A stack of tasks for each of several threads, which ends when nothing is left and nobody can add more.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The stack; the task added last is done first, so a tree is worked off deepest first and the stack stays short.
+/// The stacks. A thread does first what it added last, so a tree is worked off deepest first and the stacks stay short; one
+/// that has nothing left takes what another added first: the task that is likely to keep it busy for longest.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     more: Condvar,
@@ -11,52 +13,63 @@ pub struct Queue<T> {
 }
 
 struct State<T> {
-    tasks: Vec<T>,
+    stacks: Vec<VecDeque<T>>,
     active: usize,
+    waiting: usize,
+}
+
+impl<T> State<T> {
+    fn take(&mut self, thread: usize) -> Option<T> {
+        let own = self.stacks[thread].pop_back();
+        own.or_else(|| self.stacks.iter_mut().max_by_key(|stack| stack.len())?.pop_front())
+    }
 }
 
 impl<T> Queue<T> {
-    /// Starts with one task.
-    pub fn new(first: T) -> Self {
-        let state = Mutex::new(State { tasks: vec![first], active: 0 });
+    /// Starts with one task for `threads` threads, which are numbered from 0.
+    pub fn new(first: T, threads: usize) -> Self {
+        let mut stacks: Vec<_> = (0..threads).map(|_| VecDeque::new()).collect();
+        stacks[0].push_back(first);
+        let state = Mutex::new(State { stacks, active: 0, waiting: 0 });
         Self { state, more: Condvar::new(), stopped: AtomicBool::new(false) }
     }
 
-    /// Adds tasks; the first of them is done first.
-    pub fn push(&self, tasks: Vec<T>) {
+    /// Adds tasks for a thread; the first of them is done first.
+    pub fn push(&self, thread: usize, tasks: Vec<T>) {
         if tasks.is_empty() {
             return;
         }
-        self.lock().tasks.extend(tasks.into_iter().rev());
-        self.more.notify_all();
+        let mut state = self.lock();
+        state.stacks[thread].extend(tasks.into_iter().rev());
+        let is_awaited = state.waiting > 0;
+        drop(state);
+        if is_awaited {
+            self.more.notify_all();
+        }
     }
 
-    /// Returns the next task, or `None` when there will never be one; each task must be followed by [`Self::done`].
-    pub fn next(&self) -> Option<T> {
+    /// Returns the next task for a thread, or `None` when there will never be one.
+    ///
+    /// `has_finished` says that it has finished the task that it took before, and that all that this led to is added.
+    pub fn next(&self, thread: usize, has_finished: bool) -> Option<T> {
         let mut state = self.lock();
+        state.active -= usize::from(has_finished);
         loop {
             if self.is_stopped() {
-                state.tasks.clear();
+                state.stacks.iter_mut().for_each(VecDeque::clear);
             }
-            if let Some(task) = state.tasks.pop() {
+            if let Some(task) = state.take(thread) {
                 state.active += 1;
                 return Some(task);
             }
             if state.active == 0 {
+                drop(state);
+                self.more.notify_all();
                 return None;
             }
+            state.waiting += 1;
             state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// States that a task is done, and all tasks that it leads to are added.
-    pub fn done(&self) {
-        let mut state = self.lock();
-        state.active -= 1;
-        let is_over = state.active == 0;
-        drop(state);
-        if is_over {
-            self.more.notify_all();
+            state.waiting -= 1;
         }
     }
 

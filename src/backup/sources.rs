@@ -40,6 +40,16 @@ impl SourceNode {
     }
 }
 
+impl SourceNode {
+    /// Returns whether a file at this path would lie in a source, in the place of one, or above one.
+    pub fn is_taken(&self, parts: &[&[u8]]) -> bool {
+        match (self, parts) {
+            (Self::Whole | Self::Made(_), _) | (Self::Way(_), []) => true,
+            (Self::Way(children), [first, rest @ ..]) => children.get(*first).is_some_and(|child| child.is_taken(rest)),
+        }
+    }
+}
+
 /// Returns the absolute paths of the sources, sorted, without `.` and `..`; every one of them must exist.
 pub fn absolute_paths(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Error> {
     let mut found = Vec::new();

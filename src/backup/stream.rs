@@ -1,5 +1,7 @@
 //! Streams: the output of a program, stored as a file.
 
+use std::collections::BTreeSet;
+
 use super::chunk_stream::{ChunkStream, StreamError};
 use super::context::{Context, Counts};
 use super::list_builder::ListBuilder;
@@ -7,24 +9,15 @@ use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
-use crate::format::entry::{Entry, EntryKind, Timestamp, is_valid_name};
+use crate::format::entry::{Entry, EntryKind, is_valid_name};
 use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.
 ///
 /// An error at its end (the program failed) fails the backup: half a dump must never look like a whole one.
-pub fn store(
-    context: &Context,
-    profile: Profile,
-    mut source: StreamSource,
-    now: Timestamp,
-    sources: &mut SourceNode,
-) -> Result<(), Error> {
+pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sources: &mut SourceNode) -> Result<(), Error> {
     let path = || String::from_utf8_lossy(&source.path).into_owned();
     let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
-    if !is_valid_name(&name) {
-        return Err(Error::Stream { path: path(), source: std::io::Error::other("its name cannot be the name of a file") });
-    }
     context.monitor.working_on(&source.path);
     let cutter = Cutter::new(profile, context.session.reader().repository().keyring().gear());
     let mut lane = Lane::new(context.session);
@@ -50,18 +43,40 @@ pub fn store(
     Counts::add(&context.counts.bytes_read, size);
     Counts::add(&context.counts.new, 1);
     context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let entry = made_entry(context, name, (content, size), now);
+    let entry = made_entry(context, name, (content, size));
     sources.insert(&source.path, SourceNode::Made(Box::new(entry)));
     Ok(())
 }
 
-fn made_entry(
-    context: &Context,
-    name: Vec<u8>,
-    (content, size): (crate::format::entry::Content, u64),
-    now: Timestamp,
-) -> DirEntry {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+/// Checks, before any of them is read, that every stream can have its place beside the other sources.
+pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
+    let refuse = |stream: &StreamSource, why| {
+        let path = String::from_utf8_lossy(&stream.path).into_owned();
+        Err(Error::Stream { path, source: std::io::Error::other(why) })
+    };
+    let mut taken = BTreeSet::new();
+    for stream in streams {
+        let parts: Vec<&[u8]> = stream.path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() || !parts.iter().all(|part| is_valid_name(part)) {
+            return refuse(stream, "its name cannot be the name of a file");
+        }
+        if sources.is_taken(&parts) || !taken.insert(parts) {
+            return refuse(stream, "another source has this place in the snapshot: give it another name");
+        }
+    }
+    for (above, below) in taken.iter().zip(taken.iter().skip(1)) {
+        if below.starts_with(above) {
+            let path = String::from_utf8_lossy(&above.join(&b'/')).into_owned();
+            let why = "the folder of another stream has this place in the snapshot: give it another name";
+            return Err(Error::Stream { path, source: std::io::Error::other(why) });
+        }
+    }
+    Ok(())
+}
+
+fn made_entry(context: &Context, name: Vec<u8>, (content, size): (crate::format::entry::Content, u64)) -> DirEntry {
+    let (uid, gid) = crate::os::process::own_ids();
+    let now = context.started;
     let entry = Entry {
         name,
         kind: EntryKind::File,

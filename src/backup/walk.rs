@@ -17,16 +17,17 @@ use crate::repo::{DirEntry, Error, Lane, Result};
 
 /// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the parent's.
 pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -> Result<(DirEntry, bool)> {
-    let walk = Walk::new(context, root);
+    let walk = Walk::new(context, root, lanes);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for index in 1..lanes {
-            let work = || work(&walk, &failure, profile, lanes);
+            let (walk, failure) = (&walk, &failure);
+            let work = move || work(walk, failure, profile, (index, lanes));
             if std::thread::Builder::new().name(format!("read-{index}")).spawn_scoped(scope, work).is_err() {
                 break;
             }
         }
-        work(&walk, &failure, profile, lanes);
+        work(&walk, &failure, profile, (0, lanes));
     });
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
@@ -38,16 +39,23 @@ pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -
 }
 
 /// One thread's work, until there is none left.
-fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, lanes: usize) {
+fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, (index, lanes): (usize, usize)) {
     let session = walk.context.session;
     let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
-    let mut worker = Worker { lane: Lane::new(session), stream: ChunkStream::new(cutter, lanes > 2), buffer: Vec::new() };
-    while let Some(task) = walk.queue.next() {
+    let mut worker = Worker {
+        lane: Lane::new(session),
+        stream: ChunkStream::new(cutter, lanes > 2),
+        buffer: Vec::new(),
+        printer: None,
+        index,
+    };
+    let mut has_finished = false;
+    while let Some(task) = walk.queue.next(index, has_finished) {
         if let Err(error) = perform(walk, &mut worker, task) {
             fail(failure, error);
             walk.queue.stop();
         }
-        walk.queue.done();
+        has_finished = true;
     }
 }
 

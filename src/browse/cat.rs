@@ -212,7 +212,11 @@ fn read(reader: &Reader, chunks: &Chunks, stored: &mut Vec<u8>, spare: &Receiver
     }
     let place = chunks[0].0;
     stored.clear();
-    reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored)?;
+    match reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored) {
+        // A collector may have moved the chunks, each to another place.
+        Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),
+        read => read?,
+    }
     let segment = reader.open_segment(&place.pack, place.offset, stored, spare.try_recv().unwrap_or_default())?;
     for (location, id, len) in chunks {
         if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {

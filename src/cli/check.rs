@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::views::{exact, lossy};
-use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
+use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::ui::output::Output;
 use crate::ui::style::Role;
 use crate::ui::text;
@@ -35,14 +35,16 @@ struct CheckView {
     seconds: f64,
 }
 
+/// Something stored that is damaged or missing.
 #[derive(Serialize)]
-struct ProblemView {
+pub struct ProblemView {
     object: String,
     message: String,
 }
 
+/// A path that cannot be restored, or not wholly.
 #[derive(Serialize)]
-struct AffectedView {
+pub struct AffectedView {
     snapshot: String,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +55,9 @@ struct AffectedView {
 #[derive(Serialize)]
 struct CountsView {
     configs_and_keys: u64,
+    intents_and_records: u64,
     snapshots: u64,
+    forgotten: u64,
     index_runs: u64,
     chunks_indexed: u64,
     packs: u64,
@@ -70,6 +74,25 @@ struct CoverageView {
     bytes_ever: u64,
     bytes: u64,
     oldest: Option<String>,
+}
+
+impl ProblemView {
+    /// Makes the view of a problem.
+    pub fn new(problem: &CheckProblem) -> Self {
+        Self { object: problem.object.clone(), message: problem.message.clone() }
+    }
+}
+
+impl AffectedView {
+    /// Makes the view of a path.
+    pub fn new(affected: &AffectedPath) -> Self {
+        Self {
+            snapshot: affected.snapshot.to_hex(),
+            path: lossy(&affected.path),
+            path_hex: exact(&affected.path),
+            is_folder: affected.is_folder,
+        }
+    }
 }
 
 /// Runs the command.
@@ -91,25 +114,20 @@ pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
 fn view(report: &CheckReport, seconds: f64) -> CheckView {
     let counts = report.counts;
     let problems = report.problems.items.iter();
-    let affected = report.affected.items.iter().map(|affected| AffectedView {
-        snapshot: affected.snapshot.to_hex(),
-        path: lossy(&affected.path),
-        path_hex: exact(&affected.path),
-        is_folder: affected.is_folder,
-    });
+    let affected = report.affected.items.iter().map(AffectedView::new);
     CheckView {
         level: report.level.to_string(),
         sound: report.is_sound(),
         problem_count: report.problems.count,
-        problems: problems
-            .map(|problem| ProblemView { object: problem.object.clone(), message: problem.message.clone() })
-            .collect(),
+        problems: problems.map(ProblemView::new).collect(),
         affected_count: report.affected.count,
         affected: affected.collect(),
         notices: report.notices.clone(),
         counts: CountsView {
             configs_and_keys: counts.configs_and_keys,
+            intents_and_records: counts.intents_and_records,
             snapshots: counts.snapshots,
+            forgotten: counts.forgotten,
             index_runs: counts.index_runs,
             chunks_indexed: counts.chunks_indexed,
             packs: counts.packs,
@@ -131,9 +149,13 @@ fn view(report: &CheckReport, seconds: f64) -> CheckView {
 
 fn summary(report: &CheckReport, began: Instant) -> Vec<String> {
     let (counts, coverage) = (&report.counts, &report.coverage);
+    let in_trash = match counts.forgotten {
+        0 => String::new(),
+        forgotten => format!(", {} of them in the trash", text::count(forgotten)),
+    };
     let mut lines = vec![
         format!("checked at level {}", report.level),
-        format!("  snapshots  {}", text::count(counts.snapshots)),
+        format!("  snapshots  {}{in_trash}", text::count(counts.snapshots)),
         format!(
             "  index      {} naming {}",
             text::counted(counts.index_runs, "run"),

@@ -107,6 +107,11 @@ impl Failure {
         self
     }
 
+    /// Puts a better hint in place of the one that there is.
+    pub fn instead(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
     /// Returns the whole chain in one line.
     pub fn text(&self) -> String {
         self.chain.join(": ")
@@ -221,6 +226,9 @@ impl From<restore::Error> for Failure {
                 Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
             }
             Error::Pattern { .. } => Self::of(Exit::Usage, &error),
+            Error::OwnTarget { .. } => Self::of(Exit::Usage, &error).hint("restore to a folder outside of it"),
+            Error::Sync { .. } => Self::of(Exit::Error, &error)
+                .hint("the disk may be failing: restore to another one, or run it again with `--verify` to see what is there"),
             Error::Target { .. } | Error::Write { .. } | Error::Threads(_) => Self::of(Exit::Error, &error),
         }
     }
@@ -246,6 +254,10 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::WrongSecret { .. } => {
             Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
         }
+        repo::Error::NotForgotten { .. } => Some("`drumlin snapshots --forgotten` lists what is in the trash"),
+        repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
+        repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),
+        repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),
         repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
         repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
         repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
@@ -256,7 +268,9 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         ),
         repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
         repo::Error::Store(error) => store_hint(error),
-        error if error.is_damage() => Some("`drumlin check --level full` says what is damaged and which files it concerns"),
+        error if error.is_damage() => Some(
+            "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
+        ),
         _ => None,
     }
 }

@@ -17,6 +17,10 @@ use crate::repo::{self, Repository};
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
 
+/// What to do about keys that cannot be used.
+const DAMAGED_HINT: &str =
+    "`drumlin key remove ID` removes a damaged or foreign key; whoever used it can get a new one by `drumlin key add`";
+
 /// Shows and changes the keys that open the repository
 #[derive(Args)]
 pub struct KeyArgs {
@@ -77,7 +81,7 @@ struct RemoveArgs {
 #[derive(Serialize)]
 struct KeyView {
     id: String,
-    kind: &'static str,
+    kind: Option<&'static str>,
     label: Option<String>,
     created: Option<String>,
     in_use: bool,
@@ -88,12 +92,12 @@ impl KeyView {
     fn new(slot: &SlotDescription) -> Self {
         let info = slot.info.as_ref();
         Self {
-            id: slot.id.to_hex(),
-            kind: kind_name(&slot.kdf),
+            id: slot.name.clone(),
+            kind: slot.kdf.as_ref().map(kind_name),
             label: info.ok().map(|info| info.label.clone()),
             created: info.ok().and_then(|info| text::rfc3339(info.created)),
             in_use: slot.in_use,
-            error: info.err().map(ToString::to_string),
+            error: info.err().map(|error| Failure::of(Exit::Error, error).text()),
         }
     }
 }
@@ -105,8 +109,8 @@ pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),
         KeyCommand::Remove(args) => {
-            let id = keys::remove(&repository, &args.id)?;
-            done(ctx, "removed", id, None)
+            let name = keys::remove(&repository, &args.id)?;
+            done(ctx, "removed", &name, None)
         }
         KeyCommand::ChangePassword(args) => change_password(ctx, &repository, &args),
     }
@@ -130,13 +134,17 @@ fn list(ctx: &Context, repository: &Repository) -> Result<Exit, Failure> {
         let made = slot.info.as_ref().map_or(String::new(), |info| text::local_time(info.created));
         let label = view.label.map_or_else(String::new, |label| text::printable(label.as_bytes()));
         let remark = match (view.error, slot.in_use) {
-            (Some(error), _) => format!("not made by a holder of this repository's keys: {error}"),
+            (Some(error), _) => format!("damaged or foreign: {error}"),
             (None, true) => "in use now".to_owned(),
             (None, false) => String::new(),
         };
-        table.row(vec![slot.id.short(), view.kind.to_owned(), label, made, remark]);
+        let kind = view.kind.unwrap_or("?").to_owned();
+        table.row(vec![short(&slot.name).to_owned(), kind, label, made, remark]);
     }
     ctx.ui.print(&table.lines().join("\n"))?;
+    if slots.iter().any(|slot| slot.info.is_err()) {
+        ctx.ui.warn(DAMAGED_HINT);
+    }
     Ok(Exit::Done)
 }
 
@@ -152,29 +160,29 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
         let id = added.inspect_err(|_| {
             let _ = std::fs::remove_file(path);
         })?;
-        return done(ctx, "added", id, Some(path.clone()));
+        return done(ctx, "added", &id.to_hex(), Some(path.clone()));
     }
     let password = new_password_origin(&args.password).read_new_password(&ctx.ui, &ctx.env)?;
     let info = SlotInfo { label: label("password"), created: now };
     let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)))?;
-    done(ctx, "added", id, None)
+    done(ctx, "added", &id.to_hex(), None)
 }
 
 fn change_password(ctx: &Context, repository: &Repository, args: &PasswordArgs) -> Result<Exit, Failure> {
     let slots = keys::list(repository)?;
     let old = slots.iter().find(|slot| slot.in_use).ok_or(repo::Error::NotFound { what: "key", text: "in use".to_owned() })?;
-    if old.kdf == SlotKdf::KeyFile {
+    if old.kdf == Some(SlotKdf::KeyFile) {
         let why = "the repository was opened with a key file, which has no password";
         return Err(Failure::usage(why).hint("open it with the password to change; `drumlin key add` adds a password"));
     }
     let password = new_password_origin(args).read_new_password(&ctx.ui, &ctx.env)?;
     let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
     let info = SlotInfo { label, created: text::now() };
-    let strong = args.strong || old.kdf == passphrase_kdf(true);
+    let strong = args.strong || old.kdf == Some(passphrase_kdf(true));
     // The new slot first: dying between the two leaves one key too many, never one too few.
     let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(strong)))?;
-    keys::remove(repository, &old.id.to_hex())?;
-    done(ctx, "changed", id, None)
+    keys::remove(repository, &old.name)?;
+    done(ctx, "changed", &id.to_hex(), None)
 }
 
 fn new_password_origin(args: &PasswordArgs) -> Origin {
@@ -186,15 +194,15 @@ fn new_password_origin(args: &PasswordArgs) -> Origin {
     named.origin().unwrap_or(Origin::Prompt)
 }
 
-fn done(ctx: &Context, what: &str, id: SlotId, file: Option<PathBuf>) -> Result<Exit, Failure> {
+fn done(ctx: &Context, what: &str, name: &str, file: Option<PathBuf>) -> Result<Exit, Failure> {
     if ctx.ui.json {
-        ctx.ui.print_json(&serde_json::json!({ "key": { "id": id.to_hex(), "action": what, "file": file } }))?;
+        ctx.ui.print_json(&serde_json::json!({ "key": { "id": name, "action": what, "file": file } }))?;
         return Ok(Exit::Done);
     }
     let text = match (what, file) {
-        ("changed", _) => format!("the password is changed; its key is now {}", id.short()),
-        (_, Some(file)) => format!("{what} key {}, written to {}", id.short(), file.display()),
-        _ => format!("{what} key {}", id.short()),
+        ("changed", _) => format!("the password is changed; its key is now {}", short(name)),
+        (_, Some(file)) => format!("{what} key {}, written to {}", short(name), file.display()),
+        _ => format!("{what} key {}", short(name)),
     };
     ctx.ui.say(&text)?;
     Ok(Exit::Done)
@@ -205,4 +213,9 @@ fn kind_name(kdf: &SlotKdf) -> &'static str {
         SlotKdf::Passphrase { .. } => "password",
         SlotKdf::KeyFile => "key-file",
     }
+}
+
+/// Returns an id as people see it; a name that is no id is shown whole, since its start says nothing.
+fn short(name: &str) -> &str {
+    if SlotId::from_hex(name).is_some() { &name[..8] } else { name }
 }

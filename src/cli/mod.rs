@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod context;
 mod failure;
+mod forget;
 mod global;
 mod init;
 mod interrupt;
@@ -13,13 +14,16 @@ mod key;
 mod keyfile;
 mod ls;
 mod man;
+mod prune;
 mod quickstart;
+mod repair;
 mod restore;
 mod secret;
 mod snap;
 mod snapshots;
 mod stats;
 mod streams;
+mod undelete;
 mod views;
 
 use std::process::ExitCode;
@@ -70,7 +74,11 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Restore(restore::RestoreArgs),
+    Forget(Box<forget::ForgetArgs>),
+    Undelete(undelete::UndeleteArgs),
     Check(check::CheckArgs),
+    Prune(prune::PruneArgs),
+    Repair(repair::RepairArgs),
     Stats(stats::StatsArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -107,7 +115,11 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),
         Command::Restore(args) => restore::run(ctx, args),
+        Command::Forget(args) => forget::run(ctx, &args),
+        Command::Undelete(args) => undelete::run(ctx, &args),
         Command::Check(args) => check::run(ctx, &args),
+        Command::Prune(args) => prune::run(ctx, &args),
+        Command::Repair(args) => repair::run(ctx, &args),
         Command::Stats(args) => stats::run(ctx, &args),
         Command::Key(args) => key::run(ctx, args),
         Command::Completions(args) => completions::run(ctx, &args, Cli::command()),

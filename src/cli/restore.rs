@@ -22,6 +22,7 @@ use crate::ui::text;
 ///
 /// With PATH, the content of that folder (or that one file) is put into DIR; without, everything, each file below DIR with its full path.
 /// What is right already is left as it is, so an interrupted restore is continued by running it again.
+/// At its end the disk is waited for: what is reported to be restored survives the loss of power.
 #[derive(Args)]
 pub struct RestoreArgs {
     /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
@@ -135,11 +136,14 @@ struct PlannedView {
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
-    let repository = ctx.open()?;
+    let settings = ctx.settings()?;
+    let place = ctx.place(&settings, None)?;
+    let repository = ctx.open_place(&place, false)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target,
+        own_folders: vec![place.path.clone(), ctx.cache_dir(&place)?],
         includes: args.includes,
         excludes: args.excludes,
         dry_run: args.dry_run,
@@ -220,7 +224,7 @@ fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, option
         Plan::Text(Output::stdout()?)
     };
     let mut failed = Ok(());
-    let (report, _) = ctx.run("planning", |monitor: &Arc<Monitor>| {
+    let (report, monitor) = ctx.run("planning", |monitor: &Arc<Monitor>| {
         restore::list(repository, snapshot, options, monitor, &mut |planned| {
             if failed.is_ok() {
                 failed = plan.line(&planned);
@@ -229,6 +233,9 @@ fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, option
     })?;
     failed?;
     plan.finish(&report)?;
+    if !ctx.ui.json {
+        ctx.ui.list_problems(&monitor);
+    }
     Ok(exit_of(&report))
 }
 

@@ -70,17 +70,38 @@ pub fn resolve(ui: &Ui, repository: &Repository, text: &str) -> Result<Snapshot,
             Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
         );
     }
+    match resolve_among(&good, text) {
+        Err(failure) if is_in_trash(repository, text)? => {
+            Err(failure
+                .instead("it is in the trash: `drumlin snapshots --forgotten` tells more, `drumlin undelete` brings it back"))
+        }
+        resolved => resolved,
+    }
+}
+
+/// Returns whether a text is the start of the id of a forgotten snapshot.
+fn is_in_trash(repository: &Repository, text: &str) -> Result<bool, Failure> {
+    let is_id = text.len() >= ID_LEN_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let forgotten = if is_id { snapshots::listing(repository)?.forgotten } else { Vec::new() };
+    Ok(forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(text)))
+}
+
+/// How many digits make a text look like an id, when it is looked up in the trash.
+const ID_LEN_MIN: usize = 4;
+
+/// Finds the snapshot that a text names among these, which are sorted, oldest first.
+pub fn resolve_among(good: &[Snapshot], text: &str) -> Result<Snapshot, Failure> {
     let found = match text.split_once('@') {
         Some((app, time)) => {
             let time = parse_time(time).ok_or_else(|| {
                 Failure::usage(format!("`{time}` is not a date or time")).hint("write 2026-03-01 or 2026-03-01T12:30")
             })?;
-            snapshots::resolve_app_at(&good, app, time).map_err(|error| match error {
+            snapshots::resolve_app_at(good, app, time).map_err(|error| match error {
                 Error::NotFound { what, .. } => Error::NotFound { what, text: text.to_owned() },
                 other => other,
             })
         }
-        None => snapshots::resolve(&good, text),
+        None => snapshots::resolve(good, text),
     };
     Ok(found?.clone())
 }

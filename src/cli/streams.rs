@@ -35,9 +35,9 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })
 }
 
-/// Streams lie at the root of the snapshot.
+/// Names of streams are paths from the root of the snapshot, with or without the first slash.
 fn path_of(name: &str) -> Vec<u8> {
-    format!("/{name}").into_bytes()
+    format!("/{}", name.trim_start_matches('/')).into_bytes()
 }
 
 struct StdinStream {

@@ -22,6 +22,10 @@ pub struct Keyring {
 
 /// Text before the bytes that a snapshot's signature covers.
 const SNAPSHOT_SIGNATURE_PREFIX: &[u8] = b"drumlin snapshot";
+/// Text before the bytes that a tombstone's signature covers.
+const TOMBSTONE_SIGNATURE_PREFIX: &[u8] = b"drumlin tombstone";
+/// Text before the bytes that a protection's signature covers.
+const PROTECTION_SIGNATURE_PREFIX: &[u8] = b"drumlin protection";
 
 impl Keyring {
     /// Derives every key of repository `repository` from `master`.
@@ -114,11 +118,33 @@ impl Keyring {
 
     /// Returns whether `signature` is `writer`'s over an encoded snapshot.
     pub fn verify_snapshot(writer: &[u8; 32], encoded: &[u8], signature: &[u8; 64]) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(writer) else {
-            return false;
-        };
-        key.verify_strict(&[SNAPSHOT_SIGNATURE_PREFIX, encoded].concat(), &Signature::from_bytes(signature)).is_ok()
+        is_signed(writer, &[SNAPSHOT_SIGNATURE_PREFIX, encoded].concat(), signature)
     }
+
+    /// Signs an encoded tombstone. Spec: `format-spec/08-snapshots.md`, section 5.
+    pub fn sign_tombstone(&self, encoded: &[u8]) -> [u8; 64] {
+        self.signing.sign(&[TOMBSTONE_SIGNATURE_PREFIX, encoded].concat()).to_bytes()
+    }
+
+    /// Returns whether `signature` is `writer`'s over an encoded tombstone.
+    pub fn verify_tombstone(writer: &[u8; 32], encoded: &[u8], signature: &[u8; 64]) -> bool {
+        is_signed(writer, &[TOMBSTONE_SIGNATURE_PREFIX, encoded].concat(), signature)
+    }
+
+    /// Signs an encoded protection. Spec: `format-spec/08-snapshots.md`, section 6.
+    pub fn sign_protection(&self, encoded: &[u8]) -> [u8; 64] {
+        self.signing.sign(&[PROTECTION_SIGNATURE_PREFIX, encoded].concat()).to_bytes()
+    }
+
+    /// Returns whether `signature` is `writer`'s over an encoded protection.
+    pub fn verify_protection(writer: &[u8; 32], encoded: &[u8], signature: &[u8; 64]) -> bool {
+        is_signed(writer, &[PROTECTION_SIGNATURE_PREFIX, encoded].concat(), signature)
+    }
+}
+
+fn is_signed(writer: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    let key = VerifyingKey::from_bytes(writer);
+    key.is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Returns the public commitment to a container's or slot's key.

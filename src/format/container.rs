@@ -13,7 +13,7 @@ pub const MAGIC: [u8; 8] = [0x93, b'D', b'R', b'M', b'L', 0x0d, 0x0a, 0x1a];
 /// The format's major number; a reader refuses any other.
 pub const MAJOR: u8 = 0;
 /// The format's minor number: counts development formats before 1.0, all refused but this one.
-pub const MINOR: u8 = 1;
+pub const MINOR: u8 = 2;
 /// The one suite: BLAKE3, ChaCha20-Poly1305, Argon2id, Ed25519.
 pub const SUITE: u8 = 1;
 /// Flag bits that this version knows; a reader refuses all others.
@@ -81,14 +81,33 @@ pub enum ContainerKind {
     IndexRun = 3,
     /// One snapshot.
     Snapshot = 4,
+    /// What a running backup relies on.
+    Intent = 5,
+    /// A record of a collector.
+    CollectorRecord = 6,
     /// The repository's configuration.
     Config = 7,
+    /// The mark of a forgotten snapshot.
+    Tombstone = 8,
+    /// The mark of a protected snapshot.
+    Protection = 9,
 }
 
 impl ContainerKind {
     /// Returns the kind with number `byte`, if this version knows it.
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Data, Self::Meta, Self::IndexRun, Self::Snapshot, Self::Config].into_iter().find(|kind| *kind as u8 == byte)
+        let known = [
+            Self::Data,
+            Self::Meta,
+            Self::IndexRun,
+            Self::Snapshot,
+            Self::Intent,
+            Self::CollectorRecord,
+            Self::Config,
+            Self::Tombstone,
+            Self::Protection,
+        ];
+        known.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

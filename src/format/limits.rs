@@ -37,7 +37,13 @@ pub const TREE_LEVELS_MAX: usize = 8;
 pub const SNAPSHOT_PROBLEMS_MAX: usize = 1_000;
 /// Most bytes of the paths and messages of those problems, so that any snapshot fits into a segment.
 pub const SNAPSHOT_PROBLEMS_LEN_MAX_BYTES: usize = 1 << 20;
+/// Longest tombstone before its signature in bytes.
+pub const TOMBSTONE_LEN_MAX_BYTES: usize = 64 << 10;
 /// Most key slots that are tried.
 pub const SLOTS_MAX: usize = 64;
 /// Longest key slot in bytes.
 pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;
+/// Most packs that one intent or one record of a collector names.
+pub const RECORD_PACKS_MAX: usize = 200_000;
+/// Most snapshots that one record of a collector names.
+pub const RECORD_SNAPSHOTS_MAX: usize = 100_000;

@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
-use crate::id::{ChunkId, ObjectId};
+use crate::id::{ChunkId, ObjectId, SnapshotId};
 
 /// Length of one record in bytes.
 pub const RECORD_LEN_BYTES: usize = 44;
@@ -85,6 +85,10 @@ pub struct PackRef {
 pub struct RunToc {
     /// Records in all blocks.
     pub record_count: u64,
+    /// The highest generation that its writer had listed before it stored the first of these packs.
+    pub generation: u64,
+    /// The session that stored the packs; `None` in runs of collectors.
+    pub session: Option<SnapshotId>,
     /// Names of the runs that this one replaces.
     pub replaces: Vec<ObjectId>,
     /// The packs, in the order that records refer to.

@@ -1,5 +1,7 @@
 //! Looking after a repository: is it whole, and what does it hold.
 
 pub mod check;
-mod reach;
+pub mod forget;
+pub mod prune;
+pub mod repair;
 pub mod stats;

@@ -5,14 +5,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::reach::{Visitor, visit_reachable};
 use crate::format::container::ChunkKind;
 use crate::format::node::Totals;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::audit::{self, Usage};
-use crate::repo::{Error, Location, Reader, Repository, Result, Trees};
+use crate::repo::index::Place;
+use crate::repo::reach::{Visitor, visit_reachable};
+use crate::repo::{Error, Reader, Repository, Result, Trees};
 
 /// What one snapshot holds.
 #[derive(Clone, Debug)]
@@ -132,7 +133,7 @@ fn count(reader: &Arc<Reader>, snapshots: &[Snapshot], threads: usize, monitor: 
 }
 
 impl Visitor for Sums {
-    fn reached(&self, kind: ChunkKind, _id: &ChunkId, len_bytes: Option<u32>, _location: &Location) -> bool {
+    fn reached(&self, kind: ChunkKind, _id: &ChunkId, len_bytes: Option<u32>, _place: &Place) -> bool {
         if kind == ChunkKind::Data {
             self.chunks.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(u64::from(len_bytes.unwrap_or(0)), Ordering::Relaxed);

@@ -78,8 +78,11 @@ pub enum Object<'a> {
 pub struct Failed {
     /// What it is, for people: `owner`, `attribute user.x`.
     pub what: String,
-    /// Whether it is refused to ordinary users by nature, and this process is one.
-    pub privileged: bool,
+    /// Whether it is not permitted at all, here or to this user: then the same is to be expected of all other files.
+    ///
+    /// Ordinary users may not give files away; and even to the superuser some file systems (of other systems, or on servers
+    /// that trust nobody) and some containers refuse this.
+    pub is_refused: bool,
     /// What the system said.
     pub source: io::Error,
 }
@@ -115,7 +118,10 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
         mode &= !0o2000;
     }
     if object.has_mode() && (!mode_is_known || mode != present.mode) {
-        note(failed, "mode", object.set_mode(mode));
+        let result = object.set_mode(mode);
+        // Nobody is refused this for his own files, unless the file system has no modes.
+        let is_own = [0, present.uid].contains(&rustix::process::geteuid().as_raw());
+        failed.extend(result.err().map(|source| failure("mode", is_own && is_refusal(&source), source)));
     }
     if present.mtime != Some(wanted.mtime) {
         note(failed, "time", object.set_mtime(wanted.mtime));
@@ -140,7 +146,11 @@ fn apply_owner(object: Object<'_>, present: &mut Present, wanted: &Metadata, fai
     }
     match object.set_owner(wanted.uid, wanted.gid) {
         Ok(()) => (present.uid, present.gid) = (wanted.uid, wanted.gid),
-        Err(source) => failed.push(failure("owner", is_refusal(&source), source)),
+        Err(source) => {
+            // In a container of its own numbers, there may be no such user.
+            let is_unknown = source.kind() == io::ErrorKind::InvalidInput && wanted.uid.max(wanted.gid) != u32::MAX;
+            failed.push(failure("owner", is_unknown || is_refusal(&source), source));
+        }
     }
     true
 }
@@ -232,11 +242,11 @@ impl Object<'_> {
 }
 
 fn is_refusal(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root()
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
-fn failure(what: impl Into<String>, privileged: bool, source: io::Error) -> Failed {
-    Failed { what: what.into(), privileged, source }
+fn failure(what: impl Into<String>, is_refused: bool, source: io::Error) -> Failed {
+    Failed { what: what.into(), is_refused, source }
 }
 
 fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
@@ -247,8 +257,8 @@ fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
 
 fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
     if let Err(source) = result {
-        let privileged = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
-        failed.push(failure(format!("attribute {}", String::from_utf8_lossy(name)), privileged, source));
+        let is_refused = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
+        failed.push(failure(format!("attribute {}", String::from_utf8_lossy(name)), is_refused, source));
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx};
 
@@ -13,6 +14,8 @@ use super::stat::Stat;
 /// An open directory.
 pub struct Dir {
     fd: OwnedFd,
+    /// Whether it was listed, so that its position may be at the end.
+    is_listed: AtomicBool,
 }
 
 const LISTING_LEN_BYTES: usize = 32 << 10;
@@ -33,7 +36,7 @@ impl Dir {
     /// Opens the directory at `path` only to reach what lies in it, which needs no right to list it.
     pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { fd: openat(CWD, path, flags, Mode::empty())? })
+        Ok(Self::from_fd(openat(CWD, path, flags, Mode::empty())?))
     }
 
     /// Opens the directory `name` in this one; a symbolic link is refused.
@@ -43,13 +46,14 @@ impl Dir {
 
     /// Takes over an open directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd }
+        Self { fd, is_listed: AtomicBool::new(false) }
     }
 
     /// Lists all names but `.` and `..`, sorted by their bytes.
     pub fn names(&self) -> io::Result<Names> {
-        // Another listing may have left the position at the end.
-        rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
+        if self.is_listed.swap(true, Ordering::Relaxed) {
+            rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
+        }
         LISTING.with_borrow_mut(|buffer| {
             buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
             let mut names = Names::default();
@@ -108,8 +112,8 @@ const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).u
 /// `O_NOATIME` is only for owners: others get the directory opened the usual way.
 fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<Dir> {
     match openat(at, name, flags, Mode::empty()) {
-        Err(rustix::io::Errno::PERM) => Ok(Dir { fd: openat(at, name, flags - OFlags::NOATIME, Mode::empty())? }),
-        opened => Ok(Dir { fd: opened? }),
+        Err(rustix::io::Errno::PERM) => Ok(Dir::from_fd(openat(at, name, flags - OFlags::NOATIME, Mode::empty())?)),
+        opened => Ok(Dir::from_fd(opened?)),
     }
 }
 

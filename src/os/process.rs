@@ -26,6 +26,11 @@ pub fn creation_mask() -> u16 {
     mask.and_then(|text| u16::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
 }
 
+/// Returns the user and group that this process acts as.
+pub fn own_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,12 +9,12 @@ use super::error::{Error, Result};
 use super::index::IndexSet;
 use super::open::{Repository, decode_config};
 use super::reader::Reader;
-use super::{names, snapshots};
+use super::slots::read_slot;
+use super::{generations, intents, keys, names, protect, snapshots, trash};
 use crate::container::name_of;
-use crate::crypto::slot::{open_info, slot_id};
 use crate::format::codec::DecodeError;
+use crate::format::generation::RecordContent;
 use crate::format::run::{PackClass, PackRef};
-use crate::format::slot::Slot;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SlotId, SnapshotId};
 use crate::store::{Class, Key, Listed};
@@ -82,11 +82,25 @@ pub fn configs(repository: &Repository) -> Result<Findings> {
 pub fn slots(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     for object in repository.store().list(Class::Keys, "")? {
-        let key = Key::new(Class::Keys, object.name);
-        match SlotId::from_hex(&key.name) {
-            Some(id) => {
-                let slot = check_slot(repository, &key, &id);
-                findings.note(&key, slot)?;
+        let key = Key::new(Class::Keys, object.name.clone());
+        if SlotId::from_hex(&key.name).is_none() {
+            findings.foreign.push(key.to_string());
+            continue;
+        }
+        let slot = read_slot(repository.store(), &object);
+        findings.note(&key, slot.and_then(|slot| keys::verify(repository, &key.name, &slot)))?;
+    }
+    Ok(findings)
+}
+
+/// Reads and verifies every intent.
+pub fn intents(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Intents, "")? {
+        let key = Key::new(Class::Intents, object.name);
+        match names::intent_of(&key.name) {
+            Some((session, number)) => {
+                findings.note(&key, intents::read(repository, &session, number))?;
             }
             None => findings.foreign.push(key.to_string()),
         }
@@ -94,51 +108,105 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-fn check_slot(repository: &Repository, key: &Key, id: &SlotId) -> Result<()> {
-    let slot = Slot::decode(&repository.store().read(key)?).map_err(Error::malformed(key))?;
-    if slot_id(&slot) != *id || slot.repository != repository.keyring().repository() {
-        return Err(Error::WrongContent { object: key.to_string() });
-    }
-    open_info(repository.keyring(), &slot).map(drop).map_err(Error::malformed(key))
-}
-
-/// Reads and verifies every snapshot: seal, signature and chain.
-///
-/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone.
-pub fn all_snapshots(repository: &Repository) -> Result<(Vec<Snapshot>, Findings)> {
-    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
-    let seen_before = repository.cache().names("snapshots");
+/// Reads and verifies every record of collectors; none that should be there may be missing.
+pub fn generations(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
-    let mut present = HashSet::new();
-    let mut good = Vec::new();
-    for object in repository.store().list(Class::Snapshots, "")? {
-        let key = Key::new(Class::Snapshots, object.name);
-        let Some(id) = SnapshotId::from_hex(&key.name) else {
+    let mut found = HashSet::new();
+    let (mut highest, mut oldest) = (0, 0);
+    for object in repository.store().list(Class::Collector, "")? {
+        let key = Key::new(Class::Collector, object.name);
+        let Some((number, word)) = names::generation_of(&key.name) else {
             findings.foreign.push(key.to_string());
             continue;
         };
-        present.insert(key.name.clone());
-        good.extend(findings.note(&key, snapshots::load_from_store(repository, &id))?.flatten());
+        found.insert((number, word));
+        let record = findings.note(&key, generations::read_from_store(repository, number, word))?;
+        if number >= highest {
+            highest = number;
+            if let Some(RecordContent::Condemned(condemned)) = record.map(|record| record.content) {
+                oldest = condemned.oldest;
+            }
+        }
     }
-    for name in seen_before.into_iter().filter(|name| SnapshotId::from_hex(name).is_some() && !present.contains(name)) {
-        let object = Key::new(Class::Snapshots, name).to_string();
+    for number in oldest.max(1)..=highest {
+        let has = |word| found.contains(&(number, word));
+        // Generations before the last are closed.
+        let is_whole = has("condemned") && (has("verdict") || number == highest && !has("done"));
+        if !is_whole {
+            let what = format!("a record of generation {number}");
+            let error = Error::RolledBack { location: repository.location().to_owned(), what };
+            findings.faults.push(Fault { object: format!("gc/{number}"), error });
+        }
+    }
+    Ok(findings)
+}
+
+/// Every snapshot and tombstone in the store.
+#[derive(Default)]
+pub struct AllSnapshots {
+    /// The good snapshots, oldest first, those in the trash among them: they can be brought back.
+    pub good: Vec<Snapshot>,
+    /// Ids of those in the trash.
+    pub forgotten: HashSet<SnapshotId>,
+    /// Hashes of the snapshots that tombstones are about, there or not any more.
+    explained: HashSet<[u8; 32]>,
+}
+
+/// Reads and verifies every snapshot and tombstone: seal, signature and chain.
+///
+/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone, unless a tombstone
+/// tells that it was forgotten.
+pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
+    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
+    let seen_before = repository.cache().names("snapshots");
+    let mut findings = Findings::default();
+    let mut all = AllSnapshots::default();
+    let mut present = HashSet::new();
+    for object in repository.store().list(Class::Snapshots, "")? {
+        let key = Key::new(Class::Snapshots, object.name);
+        if let Some(id) = SnapshotId::from_hex(&key.name) {
+            present.insert(id);
+            let found = findings.note(&key, snapshots::load_from_store(repository, &id))?;
+            // A burnt slot is no snapshot.
+            findings.seen -= u64::from(matches!(found, Some(None)));
+            all.good.extend(found.flatten());
+        } else if let Some(id) = names::tombstone_of(&key.name) {
+            let found = findings.note(&key, trash::load(repository, &id))?;
+            // Counted apart: it is no snapshot.
+            findings.seen -= u64::from(found.is_some());
+            all.forgotten.extend(found.as_ref().map(|_| id));
+            all.explained.extend(found.and_then(|tombstone| tombstone.hash));
+        } else if let Some(id) = names::protection_of(&key.name) {
+            let found = findings.note(&key, protect::load(repository, &id))?;
+            findings.seen -= u64::from(found.is_some());
+        } else {
+            findings.foreign.push(key.to_string());
+        }
+    }
+    for id in seen_before.iter().filter_map(|name| SnapshotId::from_hex(name)).filter(|id| !present.contains(id)) {
+        if all.forgotten.contains(&id) || trash::load_cached(repository, &id).is_some() {
+            continue;
+        }
+        let object = names::snapshot_key(&id).to_string();
         let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
         findings.faults.push(Fault { object, error });
     }
-    good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
-    check_chains(&good, &mut findings);
-    Ok((good, findings))
+    all.forgotten.retain(|id| present.contains(id));
+    all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
+    check_chains(&all, &mut findings);
+    Ok((all, findings))
 }
 
 /// Every snapshot names the one before it of its host by hash. Two backups of one host at once may name the same one.
-fn check_chains(good: &[Snapshot], findings: &mut Findings) {
-    let hashes: HashMap<[u8; 32], &Snapshot> = good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
-    for snapshot in good {
+fn check_chains(all: &AllSnapshots, findings: &mut Findings) {
+    let hashes: HashMap<[u8; 32], &Snapshot> = all.good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
+    for snapshot in &all.good {
         let Some(previous) = snapshot.previous else {
             continue;
         };
         let object = names::snapshot_key(&snapshot.id).to_string();
         let why = match hashes.get(&previous) {
+            None if all.explained.contains(&previous) => continue,
             None => "the snapshot before it is missing or damaged",
             Some(before) if before.host != snapshot.host || before.sequence >= snapshot.sequence => {
                 "the snapshot before it is of another host or later"
@@ -171,6 +239,10 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
         }
         if !vanished {
             let set = IndexSet::open_these(repository.cache(), repository.keyring(), &good)?;
+            let replaced: HashSet<ObjectId> = set.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
+            // A damaged run that was replaced has been repaired.
+            let is_needed = |fault: &Fault| !replaced.iter().any(|name| fault.object.ends_with(&name.to_hex()));
+            findings.faults.retain(is_needed);
             return Ok((Reader::with_index(repository, set), findings));
         }
         // A collector merges runs: what replaces the one that went away was not listed yet.
@@ -216,7 +288,7 @@ pub struct PackListing {
 /// Lists the packs of a class.
 pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
     let mut listing = PackListing::default();
-    for Listed { name, len_bytes } in repository.store().list(names::store_class(class), "")? {
+    for Listed { name, len_bytes, .. } in repository.store().list(names::store_class(class), "")? {
         match names::object_id(&name).filter(|id| names::pack_key(class, id).name == name) {
             Some(id) => {
                 listing.len_bytes.insert(id, len_bytes);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::container::ContainerError;
 use crate::format::codec::DecodeError;
-use crate::id::ChunkId;
+use crate::id::{ChunkId, SnapshotId};
 use crate::store::{ErrorKind, StoreError};
 
 /// A failed repository operation; the cause is in `source()`.
@@ -88,6 +88,18 @@ pub enum Error {
         /// The chunk.
         id: ChunkId,
     },
+    /// A collector removed a chunk that a backup relied on: it must be stored again from the source.
+    #[error("chunk {} was removed by a prune while the backup relied on it", id.short())]
+    Swept {
+        /// The chunk.
+        id: ChunkId,
+    },
+    /// Collectors kept removing what a backup relied on.
+    #[error("prunes kept removing what the backup relied on, {rounds} times in a row")]
+    Contended {
+        /// How often it was tried.
+        rounds: usize,
+    },
     /// A chunk's bytes do not have its id.
     #[error("chunk {} is damaged", id.short())]
     WrongChunk {
@@ -99,6 +111,30 @@ pub enum Error {
     BadSignature {
         /// The object.
         object: String,
+    },
+    /// The snapshot is not in the trash.
+    #[error("snapshot {} is not forgotten", id.short())]
+    NotForgotten {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// The snapshot is protected from being forgotten.
+    #[error("snapshot {} is protected", id.short())]
+    Protected {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// The snapshot is in the trash.
+    #[error("snapshot {} is in the trash", id.short())]
+    InTrash {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// A forgotten snapshot can not be brought back any more.
+    #[error("snapshot {} was forgotten too long ago to be brought back", id.short())]
+    Collected {
+        /// The snapshot.
+        id: SnapshotId,
     },
     /// Local state could not be read or written.
     #[error("cannot use the local cache at {path}")]
@@ -139,6 +175,7 @@ impl Error {
                     | Self::Malformed { .. }
                     | Self::WrongContent { .. }
                     | Self::MissingChunk { .. }
+                    | Self::Swept { .. }
                     | Self::WrongChunk { .. }
                     | Self::BadSignature { .. }
             )

@@ -1,40 +1,48 @@
 //! Key slots in the store: list, add, remove, open. Spec: `format-spec/10-keys.md`.
 
 use super::error::{Error, Result};
-use super::names;
 use super::open::{Repository, check_writable};
-use super::slots::create_slot;
-use crate::crypto::slot::{Secret, open_info};
+use super::slots::{create_slot, read_slot};
+use crate::crypto::slot::{Secret, open_info, slot_id};
 use crate::format::slot::{Slot, SlotInfo, SlotKdf};
 use crate::id::SlotId;
-use crate::store::Class;
+use crate::store::{Class, Key};
 
 /// A key slot as people see it.
 pub struct SlotDescription {
-    /// Its name in the store.
-    pub id: SlotId,
-    /// What opens it.
-    pub kdf: SlotKdf,
-    /// Name and date; an error means that no holder of the repository's keys made it.
+    /// Its name in the store: an id in hex, unless somebody else put it there.
+    pub name: String,
+    /// What opens it; `None` if it cannot be understood at all.
+    pub kdf: Option<SlotKdf>,
+    /// Name and date; an error means that it is damaged, or that no holder of the repository's keys made it.
     pub info: Result<SlotInfo>,
     /// Whether it opened this repository now.
     pub in_use: bool,
 }
 
-/// Lists all key slots.
+/// Lists all key slots, those that are damaged or foreign too: one of them hides none of the others.
 pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
     let mut slots = Vec::new();
     for object in repository.store().list(Class::Keys, "")? {
-        let Some(id) = SlotId::from_hex(&object.name) else {
-            continue;
+        let slot = match read_slot(repository.store(), &object) {
+            Err(error) if error.is_not_found() => continue,
+            slot => slot,
         };
-        let key = names::slot_key(&id);
-        let slot = Slot::decode(&repository.store().read(&key)?).map_err(Error::malformed(&key))?;
-        let info = open_info(repository.keyring(), &slot).map_err(Error::malformed(&key));
-        slots.push(SlotDescription { id, kdf: slot.kdf, info, in_use: repository.slot_name() == object.name });
+        let kdf = slot.as_ref().ok().map(|slot| slot.kdf);
+        let info = slot.and_then(|slot| verify(repository, &object.name, &slot));
+        slots.push(SlotDescription { in_use: repository.slot_name() == object.name, name: object.name, kdf, info });
     }
-    slots.sort_by_key(|slot| (slot.info.as_ref().map(|info| info.created).unwrap_or_default(), slot.id));
+    slots.sort_by_cached_key(|slot| (slot.info.as_ref().map(|info| info.created).unwrap_or_default(), slot.name.clone()));
     Ok(slots)
+}
+
+/// Verifies all of a slot that can be verified without its secret, and returns what it says about itself.
+pub(super) fn verify(repository: &Repository, name: &str, slot: &Slot) -> Result<SlotInfo> {
+    let key = Key::new(Class::Keys, name);
+    if slot_id(slot).to_hex() != name || slot.repository != repository.keyring().repository() {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    open_info(repository.keyring(), slot).map_err(Error::malformed(&key))
 }
 
 /// Adds a slot that opens the same keys with another secret.
@@ -43,22 +51,27 @@ pub fn add(repository: &Repository, info: &SlotInfo, secret: (&Secret, SlotKdf))
     create_slot(repository.store(), repository.keyring(), repository.master(), info, secret)
 }
 
-/// Removes a slot by its name or the start of it; the last one stays.
+/// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens stays.
 ///
 /// Whoever used it and kept the master key can still read everything: only a new repository helps against that.
-pub fn remove(repository: &Repository, id_prefix: &str) -> Result<SlotId> {
+/// Returns its name.
+pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
     let slots = list(repository)?;
-    let mut matching = slots.iter().filter(|slot| slot.id.to_hex().starts_with(id_prefix));
-    let slot = matching.next().ok_or(Error::NotFound { what: "key", text: id_prefix.to_owned() })?;
-    if matching.next().is_some() {
-        return Err(Error::Ambiguous { what: "key", text: id_prefix.to_owned() });
+    let mut matching: Vec<_> = slots.iter().filter(|slot| slot.name.starts_with(prefix)).collect();
+    if matching.iter().any(|slot| slot.name == prefix) {
+        matching.retain(|slot| slot.name == prefix);
     }
-    // What no holder of the keys made opens nothing, so it does not count.
-    let left = slots.iter().filter(|other| other.id != slot.id && other.info.is_ok());
-    if left.count() == 0 {
+    let name = match matching[..] {
+        [slot] => &slot.name,
+        [] => return Err(Error::NotFound { what: "key", text: prefix.to_owned() }),
+        _ => return Err(Error::Ambiguous { what: "key", text: prefix.to_owned() }),
+    };
+    // What no holder of the keys made opens nothing, so it does not count; but what opens does, whatever it says.
+    let is_left = |other: &SlotDescription| other.name != *name && (other.info.is_ok() || other.in_use);
+    if !slots.iter().any(is_left) {
         return Err(Error::LastKey);
     }
-    repository.store().remove(&names::slot_key(&slot.id))?;
-    repository.cache().remove("open", &slot.id.to_hex());
-    Ok(slot.id)
+    repository.store().remove(&Key::new(Class::Keys, name.clone()))?;
+    repository.cache().remove("open", name);
+    Ok(name.clone())
 }

@@ -4,17 +4,28 @@
 
 pub mod audit;
 mod cache;
+pub mod collect;
+pub mod commit;
 pub mod error;
+pub mod generations;
+pub mod incomplete;
 pub mod index;
+pub mod intents;
 pub mod keys;
 mod lru;
+mod mark;
 pub mod names;
 mod open;
+pub mod protect;
+mod put;
+pub mod reach;
 pub mod reader;
+pub mod rebuild;
 pub mod session;
 mod slots;
 pub mod snapshots;
 pub mod state;
+pub mod trash;
 pub mod trees;
 
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! Where each kind of object lies in the store. Spec: `format-spec/01-layout.md`.
 
+use super::error::{Result, random_32};
 use crate::format::container::ContainerKind;
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SlotId, SnapshotId};
@@ -35,6 +36,65 @@ pub fn run_key(level: u32, name: &ObjectId) -> Key {
 /// Returns the key of a snapshot's commit slot.
 pub fn snapshot_key(id: &SnapshotId) -> Key {
     Key::new(Class::Snapshots, id.to_hex())
+}
+
+/// Ends the name of a tombstone, behind the snapshot's id.
+const TOMBSTONE_SUFFIX: &str = ".forgotten";
+
+/// Returns the key of a snapshot's tombstone.
+pub fn tombstone_key(id: &SnapshotId) -> Key {
+    Key::new(Class::Snapshots, format!("{id}{TOMBSTONE_SUFFIX}"))
+}
+
+/// Ends the name of a protection, behind the snapshot's id.
+const PROTECTION_SUFFIX: &str = ".protected";
+
+/// Returns the key of a snapshot's protection.
+pub fn protection_key(id: &SnapshotId) -> Key {
+    Key::new(Class::Snapshots, format!("{id}{PROTECTION_SUFFIX}"))
+}
+
+/// Returns the snapshot whose protection a listed name is.
+pub fn protection_of(listed_name: &str) -> Option<SnapshotId> {
+    SnapshotId::from_hex(listed_name.strip_suffix(PROTECTION_SUFFIX)?)
+}
+
+/// Returns the snapshot whose tombstone a listed name is.
+pub fn tombstone_of(listed_name: &str) -> Option<SnapshotId> {
+    SnapshotId::from_hex(listed_name.strip_suffix(TOMBSTONE_SUFFIX)?)
+}
+
+/// Returns a new random name of a session, which is the id of its snapshot.
+pub fn new_session() -> Result<SnapshotId> {
+    Ok(SnapshotId(random_32()?[..16].try_into().expect("16 bytes")))
+}
+
+/// Returns the key of a session's intent.
+pub fn intent_key(session: &SnapshotId, number: u64) -> Key {
+    Key::new(Class::Intents, format!("{session}.{number}"))
+}
+
+/// Returns the session and the number of the intent that a listed name is.
+pub fn intent_of(listed_name: &str) -> Option<(SnapshotId, u64)> {
+    let (session, number) = listed_name.split_once('.')?;
+    Some((SnapshotId::from_hex(session)?, decimal(number)?))
+}
+
+/// Returns the key of a collector's record.
+pub fn generation_key(number: u64, word: &str) -> Key {
+    Key::new(Class::Collector, format!("{number}.{word}"))
+}
+
+/// Returns the generation and the word of the record that a listed name is.
+pub fn generation_of(listed_name: &str) -> Option<(u64, &'static str)> {
+    let (number, word) = listed_name.split_once('.')?;
+    let word = ["condemned", "verdict", "done"].into_iter().find(|known| *known == word)?;
+    Some((decimal(number)?, word))
+}
+
+/// Parses a number in the one way in which it is written.
+fn decimal(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
 /// Returns the key of a numbered config.

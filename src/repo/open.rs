@@ -102,11 +102,12 @@ impl Repository {
         }
         let location = store.location().to_owned();
         let number = newest_config(&*store)?.ok_or(Error::NoRepository { location: location.clone() })?;
-        let opened = slots::open_any(&*store, secret)?.ok_or(Error::WrongSecret { location: location.clone() })?;
-        let key = names::config_key(number);
-        let sealed = store.read(&key)?;
-        let keyring = Keyring::new(&opened.master, opened.repository);
-        let config = decode_config(&keyring, &sealed, number)?;
+        let sealed = store.read(&names::config_key(number))?;
+        let opened = slots::open_any(&*store, secret, |opened| {
+            let keyring = Keyring::new(&opened.master, opened.repository);
+            decode_config(&keyring, &sealed, number).map(|config| (keyring, config))
+        })?;
+        let (opened, (keyring, config)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
         let cache = Cache::open(&options.cache_dir, opened.repository)?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;

@@ -85,6 +85,14 @@ impl Reader {
         }
     }
 
+    /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.
+    pub fn locate_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
+        match self.index.find_trusted(id) {
+            Err(error) if error.is_damage() => self.locate(id).and_then(|_| self.index.find_trusted(id)),
+            found => found,
+        }
+    }
+
     /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
         match self.try_read_segment(location) {
@@ -140,7 +148,20 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
+    /// Returns another place of a chunk, because its pack is not there: a collector may have moved what is in it.
+    ///
+    /// `None` if there is none: then the chunk is missing.
+    fn look_again(&self, gone: &ObjectId, id: &ChunkId) -> Result<Option<Location>> {
+        if !self.index.avoids(gone) {
+            self.sync()?;
+            self.index.avoid_pack(*gone);
+        }
+        self.locate_trusted(id)
+    }
+
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
+    ///
+    /// If its pack is not there (any more), the chunk is looked for elsewhere.
     pub fn with_chunk<T>(
         &self,
         location: &Location,
@@ -148,8 +169,17 @@ impl Reader {
         id: &ChunkId,
         use_bytes: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        let segment = self.cached_segment(location)?;
-        let bytes = self.chunk_of(&segment, location, kind, id)?;
+        let mut location = *location;
+        let segment = loop {
+            match self.cached_segment(&location) {
+                Err(error) if error.is_not_found() => match self.look_again(&location.pack.name, id)? {
+                    Some(other) => location = other,
+                    None => return Err(error),
+                },
+                read => break read?,
+            }
+        };
+        let bytes = self.chunk_of(&segment, &location, kind, id)?;
         Ok(use_bytes(bytes))
     }
 

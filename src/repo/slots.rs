@@ -6,10 +6,11 @@ use super::error::{Error, Result, random_32};
 use super::names;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::{Secret, slot_id, unwrap, wrap};
+use crate::format::codec::DecodeError;
 use crate::format::limits;
 use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
 use crate::id::{RepositoryId, SlotId};
-use crate::store::{Class, Key, Store};
+use crate::store::{Class, Key, Listed, Store};
 
 /// What an opened slot yields.
 pub(super) struct OpenedSlot {
@@ -34,35 +35,52 @@ pub(super) fn create_slot(
     Ok(id)
 }
 
-/// Tries a secret on the slots in the store, those first that cost least.
+/// Tries a secret on the slots in the store, those first that cost least, until one opens and `accept` agrees with it.
 ///
-/// So a slot that somebody planted to exhaust this machine is only tried when no other opens.
-pub(super) fn open_any(store: &dyn Store, secret: &Secret) -> Result<Option<OpenedSlot>> {
+/// So a slot that somebody planted to exhaust this machine is only tried when no other opens; and neither a damaged slot,
+/// nor one that came from another repository of the same owner, stands in the way of a good one.
+pub(super) fn open_any<T>(
+    store: &dyn Store,
+    secret: &Secret,
+    accept: impl Fn(&OpenedSlot) -> Result<T>,
+) -> Result<Option<(OpenedSlot, T)>> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut slots, mut refused) = (Vec::new(), None);
     for object in listed.into_iter().take(limits::SLOTS_MAX) {
-        let key = Key::new(Class::Keys, object.name);
-        let bytes = store.read(&key)?;
-        match Slot::decode(&bytes) {
-            Ok(slot) => slots.push((slot, key, bytes)),
-            Err(error) => refused = Some(Error::malformed(&key)(error)),
+        match read_slot(store, &object) {
+            Ok(slot) => slots.push((slot, Key::new(Class::Keys, object.name))),
+            Err(error) => refused = Some(error),
         }
     }
-    slots.sort_by_key(|(slot, ..)| slot.kdf.cost());
-    for (slot, key, slot_bytes) in slots {
-        match unwrap(&slot, secret) {
-            Ok(Some(Bundle::Full { master })) => {
-                let master = Zeroizing::new(master);
-                return Ok(Some(OpenedSlot { repository: slot.repository, master, slot_name: key.name, slot_bytes }));
+    slots.sort_by_key(|(slot, _)| slot.kdf.cost());
+    for (slot, key) in slots {
+        let master = match unwrap(&slot, secret) {
+            Ok(Some(Bundle::Full { master })) => Zeroizing::new(master),
+            Ok(None) => continue,
+            Err(error) => {
+                refused.get_or_insert(Error::malformed(&key)(error));
+                continue;
             }
-            Ok(None) => {}
-            Err(error) => refused = Some(Error::malformed(&key)(error)),
+        };
+        let opened = OpenedSlot { repository: slot.repository, master, slot_name: key.name, slot_bytes: slot.encode() };
+        match accept(&opened) {
+            Ok(accepted) => return Ok(Some((opened, accepted))),
+            Err(error) => refused = Some(error),
         }
     }
-    // A damaged slot is only worth telling when no other slot opened.
+    // What is wrong with a slot is only worth telling when no other slot opened.
     refused.map_or(Ok(None), Err)
+}
+
+/// Reads one slot, whose length the listing tells: what is too long to be one is not read.
+pub(super) fn read_slot(store: &dyn Store, object: &Listed) -> Result<Slot> {
+    let key = Key::new(Class::Keys, object.name.clone());
+    if object.len_bytes > limits::SLOT_LEN_MAX_BYTES as u64 {
+        return Err(Error::malformed(&key)(DecodeError::new("key slot", "longer than the limit")));
+    }
+    Slot::decode(&store.read(&key)?).map_err(Error::malformed(&key))
 }
 
 /// Tries a secret on one slot's bytes.

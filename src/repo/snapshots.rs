@@ -1,35 +1,62 @@
 //! Committing, listing and naming snapshots. Spec: `format-spec/08-snapshots.md`.
 
+use std::collections::{HashMap, HashSet};
+
+use super::commit::{NewTree, Secured};
 use super::error::{Error, Result, random_32};
 use super::names;
 use super::open::{Repository, check_writable};
+use super::put::{Put, put};
 use super::session::Stored;
+use super::trash::{self, Forgotten, TrashClock};
 use crate::container::{open_single, seal_single};
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::{CommitSlot, Snapshot};
+use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
 use crate::store::{Class, Key};
 
 /// Returns a new random snapshot id.
 pub fn new_id() -> Result<SnapshotId> {
-    Ok(SnapshotId(random_32()?[..16].try_into().expect("16 bytes")))
+    names::new_session()
 }
 
-/// Commits a snapshot: the one step after which it exists. The token proves that all it needs is durable.
+/// How a commit ended.
+pub enum Commit {
+    /// The snapshot exists.
+    Done,
+    /// A collector took the session for dead; all that was stored can be secured and committed under a new id.
+    Aborted(Stored, NewTree),
+}
+
+/// Commits a snapshot: the one step after which it exists. The token proves that all it needs is durable and stays.
 ///
 /// If the process dies before this returns, the snapshot either exists whole or not at all.
-pub fn commit(repository: &Repository, snapshot: &Snapshot, stored: Stored) -> Result<()> {
-    let _proof = stored;
+pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) -> Result<Commit> {
     check_writable(repository.config())?;
     let signed = snapshot.encode();
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
     let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &random_32()?, &slot);
-    repository.store().create(&names::snapshot_key(&snapshot.id), &sealed.bytes)?;
-    repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes)
+    let key = names::snapshot_key(&snapshot.id);
+    if snapshot.id != secured.session() {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    match put(repository.store(), &key, &sealed.bytes)? {
+        Put::Made => {
+            // It exists now, whatever becomes of the local copy.
+            let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
+            Ok(Commit::Done)
+        }
+        Put::Exists(bytes) if parse(repository, &snapshot.id, &key, &bytes)?.is_none() => {
+            let (stored, tree) = secured.renamed()?;
+            Ok(Commit::Aborted(stored, tree))
+        }
+        Put::Exists(_) => Err(Error::WrongContent { object: key.to_string() }),
+    }
 }
 
 /// Returns the hash that the next snapshot of the same writer and host keeps of this one.
@@ -37,29 +64,116 @@ pub fn chain_hash(snapshot: &Snapshot) -> [u8; 32] {
     *blake3::hash(&snapshot.encode()).as_bytes()
 }
 
-/// Lists the ids of all commit slots in the store.
+/// Lists the ids of all commit slots in the store, those of forgotten snapshots among them.
 pub fn list_ids(repository: &Repository) -> Result<Vec<SnapshotId>> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
 }
 
-/// Lists all snapshots, oldest first; slots that a collector burnt are left out.
+/// Everything that `snapshots/` holds, by what it is.
+#[derive(Default)]
+pub struct Listing {
+    /// The snapshots, oldest first, without those in the trash; slots that a collector burnt are left out.
+    ///
+    /// One that is damaged or not signed by this repository's key is its error, beside the good ones.
+    pub snapshots: Vec<(SnapshotId, Result<Snapshot>)>,
+    /// Snapshots in the trash, the longest forgotten first.
+    pub forgotten: Vec<Forgotten>,
+    /// Tombstones that do not hold: their snapshots are not forgotten.
+    pub faults: Vec<(SnapshotId, Error)>,
+    /// Tombstones without a slot: what they are about was removed on purpose.
+    pub removed: Vec<SnapshotId>,
+    /// Snapshots beside whose slot a protection stands, whether it holds or not.
+    pub protected: HashSet<SnapshotId>,
+    /// When each slot was made, by the store's clock, in seconds since 1970, if the store says.
+    pub stored_s: HashMap<SnapshotId, i64>,
+    /// The newest time that the store stated, in seconds since 1970.
+    pub store_s: Option<i64>,
+}
+
+impl Listing {
+    /// Returns what time it is for the trash window, when the host's clock says `now`.
+    pub fn clock(&self, now: Timestamp) -> TrashClock {
+        TrashClock { now, store_s: self.store_s }
+    }
+}
+
+/// Lists all snapshots, those in the trash apart.
+///
+/// Tombstones are read from the store each time, so that nobody counts a window by an old copy.
+pub fn listing(repository: &Repository) -> Result<Listing> {
+    list_with(repository, trash::load_listed)
+}
+
+/// Lists the same, where no window is counted: from local copies of the tombstones that are still there.
+pub fn overview(repository: &Repository) -> Result<Listing> {
+    list_with(repository, |repository, id, len_bytes| match trash::load_copy_of(repository, id, len_bytes) {
+        Some(tombstone) => Ok(tombstone),
+        None => trash::load_listed(repository, id, len_bytes),
+    })
+}
+
+/// Reads the tombstone of a snapshot, whose object has a known length.
+type LoadTombstone = fn(&Repository, &SnapshotId, u64) -> Result<Tombstone>;
+
+fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<Listing> {
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let mut listing = Listing { store_s: trash::newest_s(&listed), ..Listing::default() };
+    let slots: HashSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    let protected = listed.iter().filter_map(|object| names::protection_of(&object.name));
+    listing.protected = protected.filter(|id| slots.contains(id)).collect();
+    let times = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name).zip(object.modified_s));
+    listing.stored_s = times.collect();
+    let mut marked = HashSet::new();
+    for object in &listed {
+        let Some(id) = names::tombstone_of(&object.name) else {
+            continue;
+        };
+        if !slots.contains(&id) {
+            listing.removed.push(id);
+            continue;
+        }
+        match load_tombstone(repository, &id, object.len_bytes) {
+            Ok(tombstone) => {
+                marked.insert(id);
+                let snapshot = match load(repository, &id) {
+                    // A burnt slot was never a snapshot.
+                    Ok(None) => continue,
+                    Ok(Some(snapshot)) => Ok(snapshot),
+                    Err(error) if error.is_not_found() => continue,
+                    Err(error) => Err(error),
+                };
+                listing.forgotten.push(Forgotten { tombstone, stored_s: object.modified_s, snapshot });
+            }
+            // Brought back since the listing.
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_damage() => listing.faults.push((id, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    for id in slots.iter().filter(|id| !marked.contains(id)) {
+        match load(repository, id) {
+            Ok(Some(snapshot)) => listing.snapshots.push((*id, Ok(snapshot))),
+            Ok(None) => {}
+            // A collector removed it since the listing.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => listing.snapshots.push((*id, Err(error))),
+        }
+    }
+    trash::drop_copies(repository, |id| slots.contains(id) && !marked.contains(id));
+    listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.as_ref().map(order_of).unwrap_or_default(), *id));
+    listing.forgotten.sort_by_key(|one| (one.tombstone.forgotten, one.tombstone.snapshot));
+    Ok(listing)
+}
+
+/// Lists all snapshots that are not forgotten, oldest first; slots that a collector burnt are left out.
 ///
 /// A snapshot that is damaged or not signed by this repository's key is returned as its error, beside the good ones.
 pub fn list_all(repository: &Repository) -> Result<Vec<(SnapshotId, Result<Snapshot>)>> {
-    let mut found = Vec::new();
-    for id in list_ids(repository)? {
-        match load(repository, &id) {
-            Ok(Some(snapshot)) => found.push((id, Ok(snapshot))),
-            Ok(None) => {}
-            Err(error) => found.push((id, Err(error))),
-        }
-    }
-    found.sort_by_key(|(id, snapshot)| (snapshot.as_ref().map(order_of).unwrap_or_default(), *id));
-    Ok(found)
+    Ok(overview(repository)?.snapshots)
 }
 
-/// Lists all snapshots, oldest first; fails if one of them is damaged.
+/// Lists all snapshots that are not forgotten, oldest first; fails if one of them is damaged.
 pub fn list(repository: &Repository) -> Result<Vec<Snapshot>> {
     list_all(repository)?.into_iter().map(|(_, snapshot)| snapshot).collect()
 }

@@ -14,6 +14,11 @@ pub fn save(repository: &Repository, name: &str, bytes: &[u8]) -> Result<()> {
     repository.cache().write("state", &file_name(name), &stored)
 }
 
+/// Forgets a note.
+pub fn remove(repository: &Repository, name: &str) {
+    repository.cache().remove("state", &file_name(name));
+}
+
 /// Returns what was kept under `name`; `None` if nothing was, or if it was changed by anybody else.
 pub fn load(repository: &Repository, name: &str) -> Option<Vec<u8>> {
     let mut stored = repository.cache().read("state", &file_name(name))?;

@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::io::Errno;
 
 use super::descriptors::{Descriptors, lock};
+use super::disks::Disks;
 use super::error::{Error, Result};
 use super::job::Host;
 use super::options::{Counts, RestoreOptions, add};
+use super::own::{self, OwnFolders};
 use crate::format::entry::Timestamp;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::os::apply::{Failed, Metadata};
 use crate::os::owners::OwnerNames;
 use crate::os::process;
+use crate::os::stat::Stat;
 use crate::repo::{self, DirEntry, Trees};
 
 /// Descriptors of folders and files that are kept open, where the process may have enough of them.
@@ -33,6 +36,10 @@ pub struct Context<'a> {
     pub monitor: &'a Monitor,
     /// Descriptors and abilities.
     pub host: Host,
+    /// What is never touched.
+    pub own: OwnFolders,
+    /// What is written to.
+    pub disks: Disks,
     /// What was done so far.
     pub counts: Counts,
     /// Files whose time is from here on are compared by content: see the crash reasoning in `restore/mod.rs`.
@@ -62,6 +69,8 @@ impl<'a> Context<'a> {
             options,
             monitor,
             host,
+            own: OwnFolders::new(&options.own_folders),
+            disks: Disks::default(),
             counts: Counts::default(),
             trusted_before,
             links_waiting: AtomicUsize::new(0),
@@ -112,6 +121,21 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Tells that something is in the place of a folder that is restored, and stays: nothing is restored below it.
+    pub fn bar(&self, path: &[u8], why: &str) {
+        self.leave_alone(|| path.to_vec());
+        self.monitor.problem(ProblemKind::Notice, path, why);
+    }
+
+    /// Tells that a folder of the program itself stays as it is, if this is one.
+    pub fn spares(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let is_own = self.own.contains(stat);
+        if is_own {
+            self.bar(&path(), own::LEFT_ALONE);
+        }
+        is_own
+    }
+
     /// Keeps in mind that reading this again would tell nothing new.
     fn pass_over(&self, path: &[u8]) {
         if self.options.verify {
@@ -155,15 +179,18 @@ impl<'a> Context<'a> {
 
     /// Reports metadata that could not be set.
     ///
-    /// What an ordinary user cannot do is said once, and so is what this file system cannot do at all.
+    /// What this user cannot do is said once, and so is what this file system cannot do at all.
     pub fn report_metadata(&self, failed: Vec<Failed>, path: impl FnOnce() -> Vec<u8>) {
         if failed.is_empty() {
             return;
         }
         let path = path();
-        for Failed { what, privileged, source } in failed {
+        for Failed { what, is_refused, source } in failed {
             let is_lacking = matches!(Errno::from_io_error(&source), Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY));
-            if privileged {
+            if is_refused && self.host.is_superuser {
+                let message = format!("not even the superuser may set the {what} here ({source}): left out here and elsewhere");
+                self.say_once(&what, &path, &message);
+            } else if is_refused {
                 self.say_once(
                     "privileged",
                     &path,

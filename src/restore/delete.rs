@@ -138,6 +138,9 @@ fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -
     if existing::is_mount_point(&above, stat)? {
         return Err(io::Error::other("another file system is mounted on it"));
     }
+    if context.own.contains(stat) {
+        return Err(io::Error::other("the repository itself or its cache is in it"));
+    }
     existing::unlock(&above, name, stat)?;
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let dir = existing::look_into(context, parent, name)?.ok_or_else(gone)?;

@@ -87,6 +87,9 @@ impl Lister<'_> {
             add(&self.context.counts.left_alone, 1);
             return self.walk.skip_folder();
         }
+        if found.is_some_and(|stat| self.context.spares(&stat, || [b"/", self.walk.path()].concat())) {
+            return self.walk.skip_folder();
+        }
         let dir = above.filter(|_| is_dir).and_then(|above| existing::look_into(self.context, &above, name).ok().flatten());
         let action = match (&dir, found) {
             (Some(_), _) => Action::Keep,
@@ -183,7 +186,7 @@ impl Lister<'_> {
             let Some(stat) = self.stat(&dir, &name) else { continue };
             let path = below(&self.walk.path()[..path_len], &name);
             let is_dir = stat.kind == EntryKind::Dir;
-            if self.walk.would_select(&path, is_dir) {
+            if self.walk.would_select(&path, is_dir) && !self.context.spares(&stat, || dir.path_of(&name)) {
                 add(&self.context.counts.deleted, 1);
                 (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir });
             }

@@ -37,11 +37,26 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The target is, or lies in, a folder of the program itself.
+    #[error("{path} is in the repository itself or in its cache")]
+    OwnTarget {
+        /// The target.
+        path: PathBuf,
+    },
     /// Nothing more can be written: the disk is full or read-only.
     #[error("cannot write {path}")]
     Write {
         /// Path in the snapshot, for people.
         path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What was written did not all reach the disk.
+    #[error("not everything that was restored to {path} reached the disk")]
+    Sync {
+        /// The target.
+        path: PathBuf,
         /// What the system said.
         #[source]
         source: io::Error,

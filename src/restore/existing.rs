@@ -112,13 +112,17 @@ pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
 
 /// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else of that name.
 ///
-/// `None` if something else is there and is to be left alone.
+/// `None` if what is there is to be left alone, which is told.
 pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: Metadata) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
     let found = if parent.is_fresh { None } else { stat(&above, name)? };
+    if found.is_some_and(|stat| context.spares(&stat, || parent.path_of(name))) {
+        return Ok(None);
+    }
     let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);
     if let Some(stat) = found.filter(|_| is_fresh) {
         if context.options.overwrite == Overwrite::Never {
+            context.bar(&parent.path_of(name), "what is there is no folder and is left alone");
             return Ok(None);
         }
         remove(&above, name, &stat)?;
@@ -148,8 +152,10 @@ fn take(
 ) -> io::Result<Arc<TargetDir>> {
     let dir = above.open_dir(name)?;
     let metadata = (context.options.overwrite != Overwrite::Never).then(|| Box::new(metadata));
+    let stat = dir.stat_self()?;
+    context.disks.note(&dir, &stat)?;
     if let Some(metadata) = &metadata {
-        take_over(context, &dir, &dir.stat_self()?, metadata)?;
+        take_over(context, &dir, &stat, metadata)?;
     }
     let entered = TargetDir::found(parent, name, dir, metadata)?;
     context.host.dirs.opened(&entered);
@@ -172,10 +178,10 @@ fn take_over(context: &Context, dir: &Dir, stat: &Stat, wanted: &Metadata) -> io
     Ok(())
 }
 
-/// Looks at the folder `name` of `parent` without changing anything; `None` if there is no such folder.
+/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that may be entered.
 pub fn look_into(context: &Context, parent: &Arc<TargetDir>, name: &[u8]) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    if stat(&above, name)?.is_none_or(|stat| stat.kind != EntryKind::Dir) {
+    if stat(&above, name)?.is_none_or(|stat| stat.kind != EntryKind::Dir || context.own.contains(&stat)) {
         return Ok(None);
     }
     let entered = TargetDir::found(parent, name, above.open_dir(name)?, None)?;

@@ -9,11 +9,14 @@ use std::sync::atomic::Ordering;
 use super::context::Context;
 use super::delete::clear;
 use super::descriptors::{Reopenable, lock};
+use super::existing::unlock;
 use super::job::{FileJob, Link, LinkGroup, LinkState, Origin};
 use super::options::{Overwrite, add};
 use super::target::{Identity, TargetDir};
 use crate::monitor::ProblemKind;
 use crate::os::apply::{Metadata, Object, Present, apply};
+use crate::os::attributes::{read_flags, write_flags};
+use crate::os::dir::Dir;
 use crate::os::special;
 use crate::repo;
 
@@ -186,12 +189,29 @@ fn try_link(context: &Context, group: &LinkGroup, identity: Identity, Link { dir
         }
         clear(context, dir, name, &stat)?;
     }
-    special::make_hard_link(&from, &group.name, &to, name)?;
+    link_to(group, &from, &to, name)?;
     if Identity::from(&to.stat(name)?) != identity {
         special::remove(&to, name)?;
         return Err(io::Error::other("the file that it links to was replaced meanwhile"));
     }
     Ok(true)
+}
+
+/// Gives the first member of a group another name, even if it is immutable: such a file takes none.
+fn link_to(group: &LinkGroup, from: &Dir, to: &Dir, name: &[u8]) -> io::Result<()> {
+    let link = || special::make_hard_link(from, &group.name, to, name);
+    match link() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    // One at a time, so that no other member finds the flags set again between these steps.
+    let _alone = lock(&group.state);
+    let stat = from.stat(&group.name)?;
+    if !unlock(from, &group.name, &stat)? {
+        return link();
+    }
+    let linked = link();
+    write_flags(from.open_file(&group.name)?, read_flags(&stat)).and(linked)
 }
 
 /// Notes that something in a folder is done; finishes it, and those above, if it was the last.

@@ -38,6 +38,15 @@ pub fn set(dir: &Dir, is_new: bool) -> Mark {
     Mark { is_ours, is_doubtful }
 }
 
+/// Makes the next run compare everything, because what was written may not be what is on the disk.
+pub fn distrust(dir: &Dir) {
+    let subject = Subject::Open(dir.as_fd());
+    let before = subject.read(NAME).ok().flatten().unwrap_or_default();
+    let state: &[u8] = if before.ends_with(b" new") { b"no-boot new" } else { b"no-boot old" };
+    // Best effort: who is told that the disk failed does not rely on this alone.
+    let _ = subject.write(&Xattr { name: NAME.to_vec(), value: state.to_vec() });
+}
+
 /// Returns whether an attribute is the mark, which is no part of what is restored.
 pub fn is_mark(xattr: &Xattr) -> bool {
     xattr.name == NAME
@@ -62,6 +71,9 @@ mod tests {
         let again = set(&dir, false);
         assert!(again.is_ours && !again.is_doubtful);
         Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value: b"another-boot old".to_vec() }).unwrap();
+        let later = set(&dir, false);
+        assert!(!later.is_ours && later.is_doubtful);
+        distrust(&dir);
         let later = set(&dir, false);
         assert!(!later.is_ours && later.is_doubtful);
         clear(&dir).unwrap();

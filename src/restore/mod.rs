@@ -20,8 +20,8 @@
 //! 3. Hard links to a file are made after it is whole; folders get their metadata after everything in them.
 //!
 //! This holds whenever the process dies. If the machine goes down during a restore, the mark on the target (see `mark`) makes
-//! the next run compare everything. What it writes back after the end is not waited for, as with `cp`: `verify` waits for
-//! the disk and reads everything from it.
+//! the next run compare everything. At the end the disks are waited for (see `disks`) before the mark goes away and success is
+//! reported: what a restore has said to be there is there after power was lost. `verify` reads it from the disks again.
 //!
 //! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and one read per worker.
 
@@ -29,6 +29,7 @@ mod compare;
 mod context;
 mod delete;
 mod descriptors;
+mod disks;
 mod dry_run;
 mod error;
 mod existing;
@@ -40,6 +41,7 @@ mod items;
 mod job;
 mod mark;
 mod options;
+mod own;
 mod pipeline;
 mod place;
 mod plan;
@@ -59,6 +61,7 @@ pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreRepor
 
 use self::context::Context;
 use self::mark::Mark;
+use self::own::OwnFolders;
 use self::pipeline::Planner;
 use self::source::Source;
 use self::target::TargetDir;
@@ -83,6 +86,7 @@ pub fn run(
     if options.dry_run {
         return list(repository, snapshot, options, monitor, &mut |_| {});
     }
+    refuse_own(options)?;
     let trees = Trees::new(Reader::new(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
@@ -92,9 +96,15 @@ pub fn run(
     source.expect_totals(&context);
     let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder));
     let metadata = metadata.filter(|wanted| is_ours || looks_like(&target, wanted)).map(Box::new);
+    target.stat_self().and_then(|stat| context.disks.note(&target, &stat)).map_err(failed)?;
     let root = TargetDir::root(target, &source.shown, metadata).map_err(failed)?;
     restore(&context, snapshot, &source, &root)?;
-    root.open(&context.host.dirs).and_then(|dir| mark::clear(&dir)).map_err(failed)?;
+    let target = root.open(&context.host.dirs).map_err(failed)?;
+    context.disks.sync().map_err(|source| {
+        mark::distrust(&target);
+        Error::Sync { path: options.target.clone(), source }
+    })?;
+    mark::clear(&target).map_err(failed)?;
     if options.verify {
         verify::verify(&context, source.walk(&context)?, &root)?;
     }
@@ -109,6 +119,7 @@ pub fn list(
     monitor: &Monitor,
     each: &mut dyn FnMut(Planned<'_>),
 ) -> Result<RestoreReport> {
+    refuse_own(options)?;
     let trees = Trees::new(Reader::new(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
     let context = Context::new(trees, options, monitor, snapshot.started);
@@ -120,6 +131,16 @@ pub fn list(
     };
     dry_run::list(&context, source.walk(&context)?, target, &snapshot.sources, each)?;
     Ok(context.counts.report())
+}
+
+/// Refuses a target in which the repository would be overwritten.
+fn refuse_own(options: &RestoreOptions) -> Result<()> {
+    let path = || options.target.clone();
+    match OwnFolders::new(&options.own_folders).hold(&options.target) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::OwnTarget { path: path() }),
+        Err(source) => Err(Error::Target { path: path(), source }),
+    }
 }
 
 /// Opens the target's folder, which is made if it is missing, and marks it.

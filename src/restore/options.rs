@@ -24,6 +24,8 @@ pub struct RestoreOptions {
     pub path: Option<Vec<u8>>,
     /// The folder to restore into; made if it is missing.
     pub target: PathBuf,
+    /// Folders that are neither entered nor changed nor removed: the repository's own, and its cache.
+    pub own_folders: Vec<PathBuf>,
     /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches is restored, with all below it.
     pub includes: Vec<String>,
     /// Patterns likewise: what matches is left out; it is left alone in the target too.

@@ -21,7 +21,6 @@ use super::target::TargetDir;
 use super::walk::{Step, Walk};
 use super::workers::{Back, Unit};
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
-use crate::monitor::ProblemKind;
 use crate::repo::DirEntry;
 
 /// Walks and plans; the workers are at the other end of the channels.
@@ -157,18 +156,12 @@ impl<'a> Planner<'a> {
         let metadata = context.metadata_of(&mut entry);
         let name = &entry.entry.name;
         match existing::enter(context, parent, name, metadata) {
-            Ok(Some(dir)) => return Some(dir),
-            Ok(None) => {
-                context.leave_alone(|| parent.path_of(name));
-                context.monitor.problem(
-                    ProblemKind::Notice,
-                    &parent.path_of(name),
-                    "what is there is no folder and is left alone",
-                );
+            Ok(entered) => entered,
+            Err(error) => {
+                context.report_failed(&parent.path_of(name), error);
+                None
             }
-            Err(error) => context.report_failed(&parent.path_of(name), error),
         }
-        None
     }
 
     fn take_entry(&mut self, dir: Arc<TargetDir>, mut found: DirEntry) {
@@ -288,7 +281,7 @@ impl<'a> Planner<'a> {
         };
         let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
         let path = below(above, name);
-        if self.walk.would_select(&path, stat.kind == EntryKind::Dir) {
+        if self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !self.context.spares(&stat, || dir.path_of(name)) {
             remove_tree(self.context, dir, name, &stat)?;
         }
         Ok(())

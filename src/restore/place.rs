@@ -55,7 +55,27 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
                 place(context, batch, &alone, buffers);
             }
         }
+        Err(error) if error.is_not_found() => place_elsewhere(context, batch, segments),
         Err(error) => fail_segments(context, batch, segments, error),
+    }
+}
+
+/// Places chunks whose pack is not there: a collector may have moved each to another place.
+fn place_elsewhere(context: &Context, batch: &Batch, segments: &[PlannedSegment]) {
+    let reader = context.trees.reader();
+    for placement in segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()]) {
+        if context.is_stopped() {
+            return;
+        }
+        let Placement { spot, piece } = placement;
+        let pack = batch.packs[spot.pack as usize];
+        let location = Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
+        match reader.with_chunk(&location, ChunkKind::Data, &piece.id, <[u8]>::to_vec) {
+            Ok(bytes) if bytes.len() == piece.len as usize => write(context, batch, placement, &bytes),
+            Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
+            Err(error) if error.is_damage() => fail_piece(context, batch, placement, &error),
+            Err(error) => return context.stop(error.into()),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{Chunker, check_schedule, is_span, parse_chunker, parse_compression, parse_size};
+use super::values::{Chunker, check_schedule, parse_chunker, parse_compression, parse_size};
 use crate::compress::Compression;
+use crate::retention::{Period, Policy, parse_span};
 
 /// `[repository.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct AppSettings {
     pub chunker: Option<Chunker>,
     /// How hard to compress.
     pub compression: Option<Compression>,
+    /// Which of its snapshots stay.
+    pub keep: Option<Policy>,
     /// Keys that are valid but act only in a later version, without which a backup would not be what was asked for.
     pub later: Vec<&'static str>,
 }
@@ -96,6 +98,7 @@ impl AppSettings {
         self.host = self.host.or_else(|| defaults.host.clone());
         self.chunker = self.chunker.or(defaults.chunker);
         self.compression = self.compression.or(defaults.compression);
+        self.keep = self.keep.or_else(|| defaults.keep.clone());
         let (own, other) = (&mut self.excludes, &defaults.excludes);
         own.patterns.extend_from_slice(&other.patterns);
         own.pattern_files.extend_from_slice(&other.pattern_files);
@@ -135,7 +138,7 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
 pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<AppSettings, SettingsError> {
     let mut app = AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
     section.parsed("schedule", check_schedule)?;
-    read_keep(&mut section)?;
+    app.keep = read_keep(&mut section)?;
     app.tags = section.strings("tag")?;
     app.host = section.string("host")?;
     app.chunker = section.parsed("chunker", parse_chunker)?;
@@ -200,32 +203,43 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
 
 /// Returns the name of a stream if it can be a file's name: it will lie at `/` of the snapshot.
 pub fn check_stream_name(text: &str) -> Result<String, String> {
-    let good = crate::format::entry::is_valid_name(text.as_bytes());
+    let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
+    let good = parts.all(|part| crate::format::entry::is_valid_name(part.as_bytes()));
     if good { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a file")) }
 }
 
-fn read_keep(section: &mut Section<'_>) -> Result<(), SettingsError> {
+fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError> {
     let Some(value) = section.value("keep") else {
-        return Ok(());
+        return Ok(None);
     };
+    let mut policy = Policy::default();
     if let DeValue::String(text) = value.get_ref() {
-        let decays = text.strip_prefix("decay ").is_some_and(|span| is_span(span, "hdwmy"));
-        return if decays { Ok(()) } else { Err(section.refuse("keep", value, "must be a table of counts, or \"decay 2y\"")) };
+        let refuse = |why| section.refuse("keep", value, format!("must be a table of counts, or \"decay 2y\": {why}"));
+        policy.add(text).map_err(refuse)?;
+        return Ok(Some(policy));
     }
     let mut keep = section.section("keep")?.expect("the key is there");
-    for key in ["last", "hourly", "daily", "weekly", "monthly", "yearly"] {
-        if let Some(value) = keep.value(key) {
-            check_count(&keep, key, value)?;
-        }
+    policy.last = read_count(&mut keep, "last")?;
+    for (period, count) in Period::ALL.into_iter().zip(&mut policy.periods) {
+        *count = read_count(&mut keep, period.rule())?;
     }
-    keep.parsed("within", |text| if is_span(text, "hdwmy") { Ok(()) } else { Err("must be a span such as 14d".to_owned()) })?;
-    keep.strings("tag")?;
-    keep.finish()
+    policy.within_s = keep.parsed("within", parse_span)?;
+    policy.tags = keep.strings("tag")?;
+    if let Some(text) = keep.string("decay")? {
+        policy.add(&format!("decay {text}")).map_err(|why| section.refuse("keep", value, why))?;
+    }
+    keep.finish()?;
+    Ok(Some(policy))
 }
 
-fn check_count(section: &Section<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Result<(), SettingsError> {
+/// Reads a count; 0 is as if it was not there.
+fn read_count(section: &mut Section<'_>, key: &'static str) -> Result<Option<u32>, SettingsError> {
+    let Some(value) = section.value(key) else {
+        return Ok(None);
+    };
     let count = value.get_ref().as_integer().and_then(|number| number.as_str().parse::<u32>().ok());
-    count.map(|_| ()).ok_or_else(|| section.refuse(key, value, "must be a whole number"))
+    let count = count.ok_or_else(|| section.refuse(key, value, "must be a whole number"))?;
+    Ok(Some(count).filter(|count| *count > 0))
 }
 
 pub(super) fn read_notify(mut section: Section<'_>) -> Result<(), SettingsError> {

@@ -44,13 +44,19 @@ impl LocalStore {
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing.
+    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a folder for each class.
+    ///
+    /// Were these made on demand, the time of the store's folder would change under the first backups: whoever backs up a
+    /// folder that the store lies in would see a change where there is none.
     ///
     /// Dying before the return leaves empty folders at worst. Each folder made is durable when this returns.
     pub fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path);
         make_folders(&path).map_err(|error| failure(Action::Create, &path.display().to_string(), "its folder", error))?;
-        Self::open(&path)
+        let store = Self::open(&path)?;
+        let made = Class::ALL.iter().try_for_each(|class| store.make_folder(class.folder()));
+        made.and_then(|()| sync_names(&store.root)).map_err(|error| store.fail(Action::Create, "its folders", error))?;
+        Ok(store)
     }
 
     fn fail(&self, action: Action, object: impl ToString, error: io::Error) -> StoreError {
@@ -107,20 +113,25 @@ impl LocalStore {
         })
     }
 
-    /// Opens a folder, which is made with its parents if it is missing. Folders are made on demand: making all 512 at
-    /// `init` saves nothing that a measurement shows, and makes every listing read 512 folders.
+    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the classes are made on
+    /// demand: making all 512 at `init` saves nothing that a measurement shows, and makes every listing read 512 folders.
     fn open_folder(&self, path: &str) -> io::Result<File> {
         match self.open_existing_folder(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
         for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
-            match rustix::fs::mkdirat(&self.root, &path[..end], Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+            self.make_folder(&path[..end])?;
         }
         self.open_existing_folder(path)
+    }
+
+    /// Makes one folder unless it is there; its name is not durable yet.
+    fn make_folder(&self, path: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn open_existing_folder(&self, path: &str) -> io::Result<File> {
@@ -189,7 +200,8 @@ impl LocalStore {
                     search.level -= 1;
                 }
                 FileType::RegularFile if name.starts_with(search.prefix) => {
-                    search.found.push(Listed { name: name.to_owned(), len_bytes: stat.st_size.cast_unsigned() });
+                    let len_bytes = stat.st_size.cast_unsigned();
+                    search.found.push(Listed { name: name.to_owned(), len_bytes, modified_s: Some(stat.st_mtime) });
                 }
                 _ => {}
             }

@@ -9,7 +9,14 @@ use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 /// A store in memory; it is gone with the process.
 #[derive(Default)]
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<Key, Arc<[u8]>>>,
+    objects: RwLock<BTreeMap<Key, Object>>,
+    clock_s: RwLock<Option<i64>>,
+}
+
+#[derive(Clone)]
+struct Object {
+    bytes: Arc<[u8]>,
+    modified_s: Option<i64>,
 }
 
 /// What a `MemoryStore` says about a refused call.
@@ -20,7 +27,16 @@ struct Refused(&'static str);
 impl MemoryStore {
     /// Returns an independent store with the same objects, as a copy of the disk at this moment would be.
     pub fn image(&self) -> Self {
-        Self { objects: RwLock::new(self.objects().clone()) }
+        Self { objects: RwLock::new(self.objects().clone()), clock_s: RwLock::new(self.clock_s()) }
+    }
+
+    /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At first there is no clock.
+    pub fn set_clock(&self, now_s: i64) {
+        *self.clock_s.write().unwrap_or_else(PoisonError::into_inner) = Some(now_s);
+    }
+
+    fn clock_s(&self) -> Option<i64> {
+        *self.clock_s.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the names of all objects, sorted.
@@ -30,19 +46,21 @@ impl MemoryStore {
 
     /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of damage.
     pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
-        self.objects_mut().insert(key.clone(), bytes.into());
+        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
+        self.objects_mut().insert(key.clone(), object);
     }
 
-    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Arc<[u8]>>> {
+    fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Object>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Arc<[u8]>>> {
+    fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Object>> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, action: Action, key: &Key) -> Result<Arc<[u8]>, StoreError> {
-        self.objects().get(key).cloned().ok_or_else(|| self.fail(action, ErrorKind::NotFound, key, "no such object"))
+        let found = self.objects().get(key).map(|object| object.bytes.clone());
+        found.ok_or_else(|| self.fail(action, ErrorKind::NotFound, key, "no such object"))
     }
 
     fn fail(&self, action: Action, kind: ErrorKind, key: &Key, why: &'static str) -> StoreError {
@@ -56,7 +74,12 @@ impl Store for MemoryStore {
         let objects = self.objects();
         let from_here_on = objects.range(Key::new(class, prefix)..);
         let matching = from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
-        Ok(matching.map(|(key, bytes)| Listed { name: key.name.clone(), len_bytes: bytes.len() as u64 }).collect())
+        let listed = |(key, object): (&Key, &Object)| Listed {
+            name: key.name.clone(),
+            len_bytes: object.bytes.len() as u64,
+            modified_s: object.modified_s,
+        };
+        Ok(matching.map(listed).collect())
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
@@ -78,8 +101,9 @@ impl Store for MemoryStore {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
         match self.objects_mut().entry(key.clone()) {
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(bytes.into()),
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(object),
             std::collections::btree_map::Entry::Occupied(_) => {
                 return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists"));
             }

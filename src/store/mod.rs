@@ -122,6 +122,10 @@ pub struct Listed {
     pub name: String,
     /// Its length in bytes.
     pub len_bytes: u64,
+    /// When it was made, by the store's own clock, in seconds since 1970; `None` if the store does not say.
+    ///
+    /// Only to be compared with other times of the same store, and only to decide how long something waits.
+    pub modified_s: Option<i64>,
 }
 
 /// The kinds of failure that a caller tells apart.

@@ -4,7 +4,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use drumlin::backup::Error;
+use drumlin::backup::{Error, Stream, StreamSource};
 use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::ProblemKind;
@@ -12,7 +12,7 @@ use drumlin::repo::{DirEntry, Reader, Trees, snapshots};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{TestRepo, let_time_pass, noise, options, write};
+use crate::fixture::{TestRepo, let_time_pass, noise, options, write};
 
 fn trees(repo: &TestRepo) -> Trees {
     Trees::new(Reader::new(&repo.repository).unwrap())
@@ -44,7 +44,16 @@ fn mutate(root: &Path, random: &mut SmallRng, steps: usize) {
     for _ in 0..steps {
         let dir = root.join(format!("d{}", random.random_range(0..6)));
         let file = dir.join(format!("f{}", random.random_range(0..700)));
-        match random.random_range(0..10) {
+        match random.random_range(0..13) {
+            10 => drop(std::fs::set_permissions(
+                &file,
+                std::os::unix::fs::PermissionsExt::from_mode(random.random_range(0o600..0o640)),
+            )),
+            11 => drop(std::fs::set_permissions(
+                &dir,
+                std::os::unix::fs::PermissionsExt::from_mode(random.random_range(0o700..0o740)),
+            )),
+            12 => drop(symlink(random.random_range(0..9).to_string(), dir.join(format!("sub/l{}", random.random_range(0..9))))),
             0 => drop(std::fs::remove_file(&file)),
             1 => drop(std::fs::remove_dir_all(dir.join("sub"))),
             2 => drop(std::fs::rename(&file, dir.join(format!("r{}", random.random_range(0..50))))),
@@ -164,6 +173,78 @@ fn several_sources_overlap_without_harm() {
     assert_eq!(snapshot.stats.totals.files, 2);
 }
 
+/// A stream of bytes that are at hand.
+struct Bytes(&'static [u8]);
+
+impl Stream for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        std::io::Read::read(&mut self.0, buffer)
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stream(path: &str, bytes: &'static [u8]) -> StreamSource {
+    StreamSource { path: path.as_bytes().to_vec(), stream: Box::new(Bytes(bytes)) }
+}
+
+#[test]
+fn a_stream_may_lie_in_a_folder_that_the_host_does_not_have() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("file"), b"file");
+    let beside = format!("{}/no/such/dump.sql", source.parent().unwrap().display());
+    for paths in [vec![], vec![source.clone()]] {
+        let mut options = options(&paths, "host");
+        options.streams = vec![stream("/no-such-folder/db/dump.sql", b"select 1;"), stream(&beside, b"select 2;")];
+        let (report, monitor) = repo.backup_with(options).unwrap();
+        assert_eq!(monitor.problem_count(), 0, "{:?}", monitor.problems());
+        let snapshot = report.snapshot.unwrap();
+        for (path, bytes) in [("/no-such-folder/db/dump.sql", b"select 1;"), (beside.as_str(), b"select 2;")] {
+            let entry = lookup(&repo, &snapshot, Path::new(path)).unwrap();
+            assert_eq!(content(&repo, &entry), bytes);
+        }
+        assert_eq!(lookup(&repo, &snapshot, Path::new("/no-such-folder/db")).unwrap().entry.mode, 0o700);
+        assert_eq!(snapshot.stats.totals.files, 2 + paths.len() as u64);
+    }
+}
+
+#[test]
+fn a_stream_that_would_push_another_source_out_is_refused() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("sub/file"), b"file");
+    let inside = format!("{}/dump.sql", source.display());
+    let above = source.parent().unwrap().display().to_string();
+    for streams in [
+        vec![stream(&inside, b"x")],
+        vec![stream(&above, b"x")],
+        vec![stream("/same", b"x"), stream("/same", b"y")],
+        vec![stream("/dump/a", b"x"), stream("/dump", b"y")],
+        vec![stream("/dump/../a", b"x")],
+    ] {
+        let mut options = options(std::slice::from_ref(&source), "host");
+        options.streams = streams;
+        assert!(matches!(repo.backup_with(options), Err(Error::Stream { .. })));
+    }
+    assert!(snapshots::list(&repo.repository).unwrap().is_empty());
+}
+
+#[test]
+fn a_folder_with_a_cache_tag_on_the_way_to_a_source_hides_nothing() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    write(&source.join("wanted/file"), b"file");
+    let mut options = options(&[source.join("wanted")], "host");
+    options.excludes.caches = true;
+    options.excludes.own_folders = vec![source.clone()];
+    let snapshot = repo.backup_with(options).unwrap().0.snapshot.unwrap();
+    assert!(lookup(&repo, &snapshot, &source.join("wanted/file")).is_some());
+}
+
 #[test]
 fn a_missing_source_is_an_error_and_an_unreadable_file_is_not() {
     let repo = TestRepo::new();
@@ -231,12 +312,12 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
     let mut repo = TestRepo::new();
     write(&repo.source().join("file"), b"1");
     repo.backup("host");
-    let info = drumlin::format::slot::SlotInfo { label: "second".to_owned(), created: crate::support::now() };
+    let info = drumlin::format::slot::SlotInfo { label: "second".to_owned(), created: crate::fixture::now() };
     let second = drumlin::crypto::slot::Secret::KeyFile(zeroize::Zeroizing::new([9; 32]));
     drumlin::repo::keys::add(&repo.repository, &info, (&second, drumlin::format::slot::SlotKdf::KeyFile)).unwrap();
     let first = drumlin::repo::keys::list(&repo.repository).unwrap().into_iter().find(|slot| slot.in_use).unwrap();
     repo.reopen();
-    repo.repository.store().remove(&drumlin::repo::names::slot_key(&first.id)).unwrap();
+    repo.repository.store().remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name)).unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
     let refused = repo.backup_with(options(&[repo.source()], "host"));

@@ -238,7 +238,7 @@ fn a_missing_folder_is_not_an_empty_store() {
     assert_eq!(LocalStore::open(&folder.path().join("none")).err().unwrap().kind, ErrorKind::NotFound);
     let path = folder.path().join("gone");
     let store = LocalStore::open_or_make(&path).unwrap();
-    std::fs::remove_dir(&path).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
     assert_eq!(kind_of(store.create(&pack(1), b"x")), ErrorKind::NotFound);
     assert!(!path.exists());
 }
@@ -333,4 +333,22 @@ fn faults_happen_as_planned() {
 
     let store = faulty(Action::Read, 0, Effect::Short, false);
     assert_eq!(kind_of(store.read_into(&pack(1), 0..1, &mut Vec::new())), ErrorKind::Short);
+}
+
+/// The folders of all classes are there from the start, and none of them is needed: who copies a repository may lose empty ones.
+#[test]
+fn class_folders_are_made_at_once_and_again_if_one_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open_or_make(folder.path()).unwrap();
+    let here: BTreeSet<_> =
+        folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(here, set(&Class::ALL.map(Class::folder)));
+    for class in Class::ALL {
+        std::fs::remove_dir(folder.path().join(class.folder())).unwrap();
+        assert_eq!(names(&store, class, ""), set(&[]));
+        let key = Key::new(class, "0123");
+        store.remove(&key).unwrap();
+        store.create(&key, b"x").unwrap();
+        assert_eq!(names(&store, class, ""), set(&["0123"]));
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Method: a counting store around a memory store; each command runs as a process of its own would, with a warm cache.
 
-use drumlin::store::{Action, Class};
+use drumlin::store::{Action, Class, Key, Store};
 
-use crate::support::{TestRepo, let_time_pass, noise, write};
+use crate::fixture::{TestRepo, let_time_pass, noise, write};
 
 fn repo_with_a_tree() -> TestRepo {
     let repo = TestRepo::new();
@@ -60,6 +60,28 @@ fn a_minimal_change_takes_few_requests() {
     assert_eq!(spent.of_action(Action::Remove).calls, 0, "a writer never removes");
     assert_eq!(spent.of(Action::Create, Class::Data).calls, 0, "a small file lives in its folder's node");
     assert_eq!(spent.of(Action::Create, Class::Snapshots).calls, 1);
+}
+
+#[test]
+fn known_folders_are_neither_read_nor_compared() {
+    let mut repo = repo_with_a_tree();
+    let_time_pass();
+    repo.backup("host");
+    let old: Vec<_> = repo.memory.list(Class::Meta, "").unwrap();
+    write(&repo.source().join("new"), b"new");
+    let_time_pass();
+    repo.reopen();
+    let second = repo.backup("host").snapshot.unwrap();
+    // The trees of all folders in the source are gone now, those of the folders on the way to it are not.
+    for object in old {
+        let name = object.name.rsplit('/').next().unwrap().to_owned();
+        repo.memory.remove(&Key::new(Class::Meta, object.name)).unwrap();
+        let copies = std::fs::read_dir(repo.cache()).unwrap().map(|folder| folder.unwrap().path().join("meta").join(&name));
+        copies.filter(|copy| copy.exists()).for_each(|copy| std::fs::remove_file(copy).unwrap());
+    }
+    repo.reopen();
+    let report = repo.backup("host");
+    assert_eq!((report.unchanged_since, report.stats.files_unchanged), (Some(second.id), 41));
 }
 
 #[test]

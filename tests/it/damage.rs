@@ -20,21 +20,22 @@ use drumlin::format::slot::{SlotInfo, SlotKdf};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::monitor::Monitor;
-use drumlin::repo::{Reader, Repository, Trees, audit, keys, snapshots};
+use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::{Reader, Repository, Trees, audit, keys, protect, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 
-use crate::fixture::{Fixture, NOW, fast_folder, noise, run_check};
+use crate::fixture::{TestRepo, fast_folder, noise, now, run_check};
 
 /// What every path of a snapshot reads as: a hash of its content, or of its description if it has none.
-type Contents = BTreeMap<Vec<u8>, [u8; 32]>;
+pub type Contents = BTreeMap<Vec<u8>, [u8; 32]>;
 
 /// A sound repository and what is in it.
-struct Sound {
-    fixture: Fixture,
-    snapshots: Vec<Snapshot>,
-    contents: Vec<Contents>,
+pub struct Sound {
+    pub repo: TestRepo,
+    pub snapshots: Vec<Snapshot>,
+    pub contents: Vec<Contents>,
 }
 
 /// What a damaged repository is like.
@@ -46,28 +47,34 @@ struct Outcome {
 impl Sound {
     /// Makes a repository with packs of both classes, directories of one and of many nodes, files of every form, and two
     /// snapshots that share most of it.
-    fn new() -> Self {
-        let fixture = Fixture::new();
+    pub fn new() -> Self {
+        let repo = TestRepo::new();
         let other = drumlin::crypto::slot::Secret::KeyFile([8; 32].into());
-        let info = SlotInfo { label: "other".to_owned(), created: NOW };
-        keys::add(&fixture.open(), &info, (&other, SlotKdf::KeyFile)).unwrap();
+        let info = SlotInfo { label: "other".to_owned(), created: now() };
+        keys::add(&repo.open(), &info, (&other, SlotKdf::KeyFile)).unwrap();
         for number in 0..600u64 {
-            fixture.write(&format!("many/{number}"), &noise(number, 40));
+            repo.write(&format!("many/{number}"), &noise(number, 40));
         }
-        fixture.write("a/b/c/deep", &noise(1, 20_000));
-        fixture.write("large", &noise(2, 1_400_000));
-        fixture.write("other", &noise(3, 150_000));
-        fixture.write("text", "all work and no play\n".repeat(9_000).as_bytes());
-        fixture.write("empty", b"");
-        std::os::unix::fs::symlink("nowhere", fixture.source.path().join("link")).unwrap();
-        let first = fixture.backup();
-        fixture.write("a/b/new", &noise(4, 90_000));
-        fixture.write("many/7", &noise(5, 700));
-        std::fs::remove_file(fixture.source.path().join("other")).unwrap();
-        let second = fixture.backup();
-        let trees = fixture.trees();
+        repo.write("a/b/c/deep", &noise(1, 20_000));
+        repo.write("large", &noise(2, 1_400_000));
+        repo.write("other", &noise(3, 150_000));
+        repo.write("text", "all work and no play\n".repeat(9_000).as_bytes());
+        repo.write("empty", b"");
+        std::os::unix::fs::symlink("nowhere", repo.source().join("link")).unwrap();
+        let first = repo.snapshot();
+        repo.write("a/b/new", &noise(4, 90_000));
+        repo.write("many/7", &noise(5, 700));
+        std::fs::remove_file(repo.source().join("other")).unwrap();
+        let second = repo.snapshot();
+        // One of them is protected, the other lies in the trash.
+        let word = str::to_owned;
+        let note =
+            ForgetNote { host: word("host"), user: word("user"), program: word("test"), now: now(), reason: word("named") };
+        protect::protect(&repo.open(), &first.id, snapshots::chain_hash(&first), &note).unwrap();
+        trash::forget(&repo.open(), &second.id, Some(snapshots::chain_hash(&second)), &note).unwrap();
+        let trees = repo.trees();
         let contents = [&first, &second].map(|snapshot| read_all(&trees, snapshot)).into();
-        Self { fixture, snapshots: vec![first, second], contents }
+        Self { repo, snapshots: vec![first, second], contents }
     }
 
     /// Damages a copy of the repository and asks both questions; panics with `what` where the answers are wrong.
@@ -76,10 +83,10 @@ impl Sound {
     }
 
     fn damage_at(&self, level: Level, what: &str, damage: impl FnOnce(&MemoryStore)) -> Outcome {
-        let store = Arc::new(self.fixture.store.image());
+        let store = Arc::new(self.repo.memory.image());
         damage(&store);
         // With the cache of the machine that made the backups: its good copies must not hide anything.
-        let Ok(repository) = self.fixture.open_in(store.clone(), self.fixture.cache.path()) else {
+        let Ok(repository) = self.repo.open_in(store.clone(), &self.repo.cache()) else {
             return Outcome { report: None };
         };
         let report = run_check(&repository, level);
@@ -87,7 +94,7 @@ impl Sound {
         assert!(!report.problems.is_empty(), "{what}: paths are named without a cause");
         let cache = fast_folder();
         if level == Level::Full
-            && let Ok(repository) = self.fixture.open_in(store, cache.path())
+            && let Ok(repository) = self.repo.open_in(store, cache.path())
         {
             self.compare(what, &repository, &report);
         }
@@ -136,7 +143,7 @@ fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
 }
 
 /// Reads every path of a snapshot as far as that is possible.
-fn read_all(trees: &Trees, snapshot: &Snapshot) -> Contents {
+pub fn read_all(trees: &Trees, snapshot: &Snapshot) -> Contents {
     let mut contents = Contents::new();
     for (path, entry) in browse::Walk::new(trees, &snapshot.root, b"", true) {
         let Ok(entry) = entry else {
@@ -234,7 +241,11 @@ fn layout(repository: &Repository, key: &Key, bytes: &[u8]) -> (Vec<(usize, usiz
         Class::Data => ContainerKind::Data,
         Class::Meta => ContainerKind::Meta,
         Class::Index => ContainerKind::IndexRun,
+        Class::Snapshots if key.name.ends_with(".forgotten") => ContainerKind::Tombstone,
+        Class::Snapshots if key.name.ends_with(".protected") => ContainerKind::Protection,
         Class::Snapshots => ContainerKind::Snapshot,
+        Class::Intents => ContainerKind::Intent,
+        Class::Collector => ContainerKind::CollectorRecord,
         _ => ContainerKind::Config,
     };
     let opener = Opener::from_header(repository.keyring(), kind, bytes).unwrap();
@@ -253,10 +264,10 @@ fn layout(repository: &Repository, key: &Key, bytes: &[u8]) -> (Vec<(usize, usiz
 #[test]
 fn every_field_of_every_structure() {
     let sound = Sound::new();
-    let repository = sound.fixture.open();
+    let repository = sound.repo.open();
     let mut places = 0;
-    for key in sound.fixture.store.keys() {
-        let bytes = sound.fixture.store.read(&key).unwrap();
+    for key in sound.repo.memory.keys() {
+        let bytes = sound.repo.memory.read(&key).unwrap();
         let places_here: Vec<(String, usize)> = if key.class == Class::Keys {
             (0..bytes.len()).map(|at| (format!("byte {at}"), at * 8 + at % 8)).collect()
         } else {
@@ -279,9 +290,9 @@ fn every_field_of_every_structure() {
 #[test]
 fn every_object_cut() {
     let sound = Sound::new();
-    let repository = sound.fixture.open();
-    for key in sound.fixture.store.keys() {
-        let bytes = sound.fixture.store.read(&key).unwrap();
+    let repository = sound.repo.open();
+    for key in sound.repo.memory.keys() {
+        let bytes = sound.repo.memory.read(&key).unwrap();
         let mut lens: BTreeSet<usize> = [0, 1, bytes.len() / 2, bytes.len() - 1].into();
         if key.class != Class::Keys {
             let (segments, toc_at) = layout(&repository, &key, &bytes);
@@ -300,13 +311,17 @@ fn every_object_cut() {
     }
 }
 
-/// Every object is gone. A key slot may be removed on purpose, so its absence shows only where it was the last one.
+/// Every object is gone. A key slot may be removed on purpose, so its absence shows only where it was the last one; and an
+/// intent is removed when its backup is over.
 #[test]
 fn every_object_deleted() {
     let sound = Sound::new();
-    let slots = sound.fixture.store.keys().into_iter().filter(|key| key.class == Class::Keys);
-    let others = sound.fixture.store.keys().into_iter().filter(|key| key.class != Class::Keys);
-    for key in others {
+    let slots = sound.repo.memory.keys().into_iter().filter(|key| key.class == Class::Keys);
+    let others = sound.repo.memory.keys().into_iter().filter(|key| !matches!(key.class, Class::Keys | Class::Intents));
+    // Nor is it damage that a mark is gone, or a snapshot of which a tombstone says that it was forgotten.
+    let forgotten = sound.snapshots[1].id.to_hex();
+    let is_mark = |key: &Key| key.name.ends_with(".forgotten") || key.name.ends_with(".protected");
+    for key in others.filter(|key| !is_mark(key) && key.name != forgotten) {
         let outcome = sound.damage(&format!("{key} deleted"), |store| store.remove(&key).unwrap());
         match outcome.report {
             None => assert_eq!(key.class, Class::Config),
@@ -325,11 +340,11 @@ fn every_object_deleted() {
 #[test]
 fn objects_in_each_others_places() {
     let sound = Sound::new();
-    let keys = sound.fixture.store.keys();
+    let keys = sound.repo.memory.keys();
     for (one, other) in keys.iter().flat_map(|one| keys.iter().map(move |other| (one, other))) {
         let packs = |key: &Key| matches!(key.class, Class::Data | Class::Meta);
         if one != other && (one.class == other.class || packs(one) && packs(other)) {
-            let bytes = sound.fixture.store.read(other).unwrap();
+            let bytes = sound.repo.memory.read(other).unwrap();
             sound.damage(&format!("{other} in the place of {one}"), |store| store.overwrite(one, &bytes));
         }
     }
@@ -343,8 +358,8 @@ fn random_places() {
     let seed = number("DRUMLIN_DAMAGE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("DRUMLIN_DAMAGE_SEED={seed}");
     let sound = Sound::new();
-    let keys = sound.fixture.store.keys();
-    let lens: Vec<usize> = keys.iter().map(|key| sound.fixture.store.stat(key).unwrap() as usize).collect();
+    let keys = sound.repo.memory.keys();
+    let lens: Vec<usize> = keys.iter().map(|key| sound.repo.memory.stat(key).unwrap() as usize).collect();
     let total: usize = lens.iter().sum();
     for number in 0..count {
         let random = noise(seed ^ number << 20, 24);
@@ -372,17 +387,17 @@ fn random_places() {
 #[test]
 fn restores_are_right_or_say_so() {
     let sound = Sound::new();
-    let source = sound.fixture.source.path();
+    let source = &sound.repo.source();
     let mut damaged = 0;
     for number in 0..60u64 {
-        let store = Arc::new(sound.fixture.store.image());
+        let store = Arc::new(sound.repo.memory.image());
         let packs: Vec<Key> = store.keys().into_iter().filter(|key| matches!(key.class, Class::Data | Class::Meta)).collect();
         let random = noise(number, 16);
         let word = |at: usize| u64::from_le_bytes(random[at..at + 8].try_into().unwrap()) as usize;
         let key = &packs[number as usize % packs.len()];
         flip(&store, key, word(8) % (store.stat(key).unwrap() as usize * 8));
         let (cache, target) = (fast_folder(), fast_folder());
-        let repository = sound.fixture.open_in(store, cache.path()).unwrap();
+        let repository = sound.repo.open_in(store, cache.path()).unwrap();
         let path = Some(source.as_os_str().as_encoded_bytes().to_vec());
         let options = RestoreOptions { path, target: target.path().to_owned(), threads: 2, ..RestoreOptions::default() };
         let monitor = Monitor::default();
@@ -419,9 +434,9 @@ fn what_goes_bad_on_the_way_is_refused() {
                 effect: Effect::Flip { bit: 5000 },
                 then_dead: false,
             };
-            let store = Arc::new(FaultStore::new(sound.fixture.store.clone(), vec![fault]));
+            let store = Arc::new(FaultStore::new(sound.repo.memory.clone(), vec![fault]));
             let cache = fast_folder();
-            let repository = sound.fixture.open_in(store, cache.path()).unwrap();
+            let repository = sound.repo.open_in(store, cache.path()).unwrap();
             let Ok(reader) = Reader::new(&repository) else {
                 continue;
             };
@@ -439,11 +454,11 @@ fn what_goes_bad_on_the_way_is_refused() {
 #[test]
 fn a_missing_link_of_the_chain() {
     let sound = Sound::new();
-    let store = Arc::new(sound.fixture.store.image());
+    let store = Arc::new(sound.repo.memory.image());
     store.remove(&Key::new(Class::Snapshots, sound.snapshots[0].id.to_hex())).unwrap();
     let cache = fast_folder();
-    let repository = sound.fixture.open_in(store, cache.path()).unwrap();
+    let repository = sound.repo.open_in(store, cache.path()).unwrap();
     let report = run_check(&repository, Level::Quick);
     assert_eq!(report.problems.count, 1, "{report:#?}");
-    assert_eq!(audit::all_snapshots(&repository).unwrap().0.len(), 1);
+    assert_eq!(audit::all_snapshots(&repository).unwrap().0.good.len(), 1);
 }

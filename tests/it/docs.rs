@@ -144,6 +144,13 @@ fn rename_host(text: &str, host: &str) -> String {
         if let Some(before) = line.strip_suffix(host).filter(|before| before.starts_with("On computer ")) {
             return format!("{before}{SHOWN_HOST}");
         }
+        // What `forget` calls a series.
+        for (before, after) in [("", ", /"), ("the newest snapshot of ", ", /"), ("snapshots of ", ", /")] {
+            let (own, shown) = (format!("{before}{host}{after}"), format!("{before}{SHOWN_HOST}{after}"));
+            if line.contains(&own) && (line.starts_with(&own) || !before.is_empty()) {
+                return line.replacen(&own, &shown, 1);
+            }
+        }
         if line.starts_with("id  ") {
             column = line.find(" host ").map(|at| at + 1);
         }
@@ -171,6 +178,7 @@ fn normal_word(word: &str) -> String {
         "B" | "KiB" | "MiB" | "GiB" | "s" | "min" => "U".to_owned(),
         bare if bare.contains('/') => match bare.split_once(':') {
             Some((snapshot, path)) if is_hex(snapshot) => format!("#:{path}"),
+            _ if ["data/", "meta/", "index/"].iter().any(|class| bare.starts_with(class)) => "#".to_owned(),
             _ => return word.to_owned(),
         },
         bare if is_hex(bare) || bare.bytes().any(|byte| byte.is_ascii_digit()) => "#".to_owned(),
@@ -189,10 +197,18 @@ fn every_json_field_is_described() {
         "init --repo other --key-file other.key",
         "backup documents",
         "snapshots",
+        "forget --keep-last 1 --dry-run",
+        "forget --keep-daily 7 --simulate 30d",
+        "forget --protect latest",
+        "forget --unprotect latest",
+        "forget latest --force",
+        "snapshots --forgotten",
+        "undelete --all",
         "ls -R latest",
         "restore latest -t out --dry-run",
         "restore latest -t out",
         "check",
+        "repair",
         "stats",
         "stats latest",
         "key list",

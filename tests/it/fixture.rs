@@ -1,8 +1,10 @@
-//! A repository in memory with a source folder beside it, for tests of whole operations.
+//! A repository in memory that counts requests, a folder to back up beside it, and the operations with the options that matter.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use drumlin::backup::{self, BackupOptions, BackupReport, ExcludeOptions};
 use drumlin::compress::Compression;
@@ -14,56 +16,61 @@ use drumlin::format::snapshot::{Consistency, Snapshot};
 use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
-use drumlin::store::Store;
+use drumlin::store::count::CountStore;
 use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Action, Class, Key, Listed, Store, StoreError};
 use tempfile::TempDir;
 
-/// The time at which everything in a test happens, unless it says otherwise.
-pub const NOW: Timestamp = Timestamp { seconds: 1_800_000_000, nanos: 0 };
-
-/// A repository, its local cache and a source folder; all gone when dropped.
-pub struct Fixture {
-    /// Where the repository is.
-    pub store: Arc<MemoryStore>,
-    /// What is backed up.
-    pub source: TempDir,
-    /// Local copies.
-    pub cache: TempDir,
+/// A repository with its own scratch folder; everything goes when it is dropped.
+pub struct TestRepo {
+    /// Holds the source, the cache of the repository, and what a test puts there.
+    pub scratch: TempDir,
+    /// Where everything is in the end: to look at, to copy and to damage.
+    pub memory: Arc<MemoryStore>,
+    /// What the repository uses.
+    pub store: Arc<CountStore>,
+    /// The repository, open.
+    pub repository: Arc<Repository>,
 }
 
-impl Fixture {
-    /// Makes an empty repository with small chunks, and an empty source.
+impl TestRepo {
+    /// Makes an empty repository with small chunks.
     pub fn new() -> Self {
-        let fixture =
-            Self { store: Arc::new(MemoryStore::default()), source: tempfile::tempdir().unwrap(), cache: fast_folder() };
+        let memory = Arc::new(MemoryStore::default());
+        Self::with_store(memory.clone(), memory)
+    }
+
+    /// Makes a repository in a store of the test's own, which keeps everything in `memory`.
+    pub fn with_store(memory: Arc<MemoryStore>, store: Arc<dyn Store>) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Arc::new(CountStore::new(store));
         let options = InitOptions {
             profile: Profile::Small,
             secret: secret(),
             kdf: SlotKdf::KeyFile,
             label: "test".to_owned(),
-            now: NOW,
+            now: now(),
             program: "test".to_owned(),
-            cache_dir: fixture.cache.path().to_owned(),
+            cache_dir: scratch.path().join("cache"),
         };
-        Repository::init(fixture.store.clone(), &options).unwrap();
-        fixture
+        let repository = Repository::init(store.clone(), &options).unwrap();
+        Self { scratch, memory, store, repository }
     }
 
-    /// Writes a file in the source.
-    pub fn write(&self, path: &str, bytes: &[u8]) {
-        let path = self.source.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+    /// Returns where the local copies are.
+    pub fn cache(&self) -> PathBuf {
+        self.scratch.path().join("cache")
     }
 
-    /// Returns a source path as it stands in snapshots.
-    pub fn stored_path(&self, path: &str) -> Vec<u8> {
-        self.source.path().join(path).into_os_string().into_encoded_bytes()
+    /// Opens the repository again, as the next backup would.
+    pub fn reopen(&mut self) {
+        let options = OpenOptions { cache_dir: self.cache(), prefer_cached: true };
+        self.repository = Repository::open(self.store.clone(), &secret(), &options).unwrap();
     }
 
-    /// Opens the repository in its store.
+    /// Opens the repository once more, as another process would.
     pub fn open(&self) -> Arc<Repository> {
-        self.open_in(self.store.clone(), self.cache.path()).unwrap()
+        self.open_in(self.memory.clone(), &self.cache()).unwrap()
     }
 
     /// Opens the repository in another store (a damaged copy, a decorated one), with another cache.
@@ -71,9 +78,37 @@ impl Fixture {
         Repository::open(store, &secret(), &OpenOptions { cache_dir: cache.to_owned(), prefer_cached: false })
     }
 
-    /// Takes a snapshot of the source.
-    pub fn backup(&self) -> Snapshot {
-        run_backup(&self.open(), self.source.path()).snapshot.unwrap()
+    /// Returns (and makes) the folder that the tests back up.
+    pub fn source(&self) -> PathBuf {
+        let path = self.scratch.path().join("source");
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Writes a file in the source.
+    pub fn write(&self, path: &str, bytes: &[u8]) {
+        write(&self.source().join(path), bytes);
+    }
+
+    /// Returns a source path as it stands in snapshots.
+    pub fn stored_path(&self, path: &str) -> Vec<u8> {
+        self.source().join(path).into_os_string().into_encoded_bytes()
+    }
+
+    /// Backs up the source; host names select the series of snapshots.
+    pub fn backup(&self, host: &str) -> BackupReport {
+        self.backup_with(options(&[self.source()], host)).unwrap().0
+    }
+
+    /// Backs up with options of the test's own.
+    pub fn backup_with(&self, options: BackupOptions) -> Result<(BackupReport, Monitor), backup::Error> {
+        let monitor = Monitor::default();
+        backup::run(&self.repository, options, &monitor).map(|report| (report, monitor))
+    }
+
+    /// Takes a snapshot of the source, as another process would.
+    pub fn snapshot(&self) -> Snapshot {
+        run_backup(&self.open(), &self.source()).snapshot.unwrap()
     }
 
     /// Checks the repository, with the cache that its backups used.
@@ -87,30 +122,25 @@ impl Fixture {
     }
 }
 
-/// Returns a temporary folder in memory, where there is such a file system: for caches, which thousands of trials make.
-pub fn fast_folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
-
-/// What opens every fixture.
+/// What opens every repository of the tests.
 pub fn secret() -> Secret {
     Secret::KeyFile([7; 32].into())
 }
 
-/// Backs up one folder with small packs.
-pub fn run_backup(repository: &Arc<Repository>, source: &Path) -> BackupReport {
-    let options = backup_options(vec![source.to_owned()]);
-    backup::run(repository, options, &Monitor::default()).unwrap()
+/// Returns the time.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() }
 }
 
-/// Returns the options of a plain backup with small packs.
-pub fn backup_options(paths: Vec<PathBuf>) -> BackupOptions {
+/// Returns options for a backup of `paths`.
+pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
     BackupOptions {
-        paths,
+        paths: paths.to_vec(),
         streams: Vec::new(),
         tags: Vec::new(),
-        host: "host".to_owned(),
-        user: "user".to_owned(),
+        host: host.to_owned(),
+        user: "tester".to_owned(),
         app: String::new(),
         program: "test".to_owned(),
         excludes: ExcludeOptions::default(),
@@ -118,21 +148,106 @@ pub fn backup_options(paths: Vec<PathBuf>) -> BackupOptions {
         compression: Compression::DEFAULT,
         consistency: Consistency::Live,
         dry_run: false,
-        always_snapshot: true,
+        always_snapshot: false,
+        read_all: false,
         threads: 2,
-        low_memory: true,
-        clock: || NOW,
+        low_memory: false,
+        clock: now,
     }
+}
+
+/// Backs up one folder with small packs, into a snapshot in any case.
+pub fn run_backup(repository: &Arc<Repository>, source: &Path) -> BackupReport {
+    let options = BackupOptions { always_snapshot: true, low_memory: true, ..options(&[source.to_owned()], "host") };
+    backup::run(repository, options, &Monitor::default()).unwrap()
 }
 
 /// Checks a repository.
 pub fn run_check(repository: &Arc<Repository>, level: Level) -> CheckReport {
-    check::run(repository, &CheckOptions { level, threads: 2, now: NOW }, &Monitor::default()).unwrap()
+    check::run(repository, &CheckOptions { level, threads: 2, now: now() }, &Monitor::default()).unwrap()
 }
 
-/// Returns bytes that do not compress, always the same for one seed.
+/// Returns a temporary folder in memory, where there is such a file system: for caches, which thousands of trials make.
+pub fn fast_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Waits until files that were written before are old enough to be trusted by the next backup.
+pub fn let_time_pass() {
+    std::thread::sleep(Duration::from_millis(150));
+}
+
+/// Returns bytes that do not compress, the same for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// Writes a file and the folders on its way.
+pub fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// A store in which something happens once, at the first call of a kind, before the call.
+pub struct Meanwhile {
+    inner: Arc<dyn Store>,
+    at: (Action, Class),
+    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Meanwhile {
+    /// Wraps a store; nothing is planned yet.
+    pub fn new(inner: Arc<dyn Store>, at: (Action, Class)) -> Self {
+        Self { inner, at, act: Mutex::default() }
+    }
+
+    /// Says what happens.
+    pub fn plan(&self, act: impl FnOnce() + Send + 'static) {
+        *self.act.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// Returns whether it has happened.
+    pub fn is_done(&self) -> bool {
+        self.act.lock().unwrap().is_none()
+    }
+
+    fn at(&self, action: Action, class: Class) -> &dyn Store {
+        if (action, class) == self.at {
+            let act = self.act.lock().unwrap().take();
+            act.into_iter().for_each(|act| act());
+        }
+        &*self.inner
+    }
+}
+
+impl Store for Meanwhile {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.at(Action::List, class).list(class, prefix)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.at(Action::Stat, key.class).stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.at(Action::Read, key.class).read_into(key, range, out)
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        self.at(Action::Read, key.class).read(key)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.at(Action::Create, key.class).create(key, bytes)
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.at(Action::Remove, key.class).remove(key)
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
 }

@@ -89,12 +89,24 @@ impl Home {
 
     /// Returns a command that runs the program without root's power to read everything.
     pub fn without_capabilities<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.wrapped(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"], args)
+    }
+
+    /// Returns a command that runs the program by another program.
+    pub fn wrapped<S: AsRef<OsStr>>(&self, wrapper: &[&str], args: impl IntoIterator<Item = S>) -> Command {
         let program = self.command(args);
-        let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(program.get_program()).args(program.get_args());
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(program.get_program()).args(program.get_args());
         command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
+    }
+
+    /// Runs a script of the shell in which `$drumlin` is the program, by another program if `wrapper` is not empty.
+    pub fn script(&self, wrapper: &[&str], script: &str) -> Ran {
+        let shell = [wrapper, &["sh", "-eu", "-c", script]].concat();
+        let mut command = self.wrapped(&shell, [""; 0]);
+        Ran::of(&command.env("drumlin", env!("CARGO_BIN_EXE_drumlin")).output().unwrap())
     }
 
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {

@@ -16,10 +16,12 @@ use drumlin::format::node::{ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
+use drumlin::repo::commit::{self, NewTree};
+use drumlin::repo::session::Identity;
 use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 
-use crate::support::{TestRepo, noise, now, write};
+use crate::fixture::{TestRepo, noise, now, write};
 
 /// Seals what it is given, whatever that is.
 struct Forger<'a> {
@@ -30,7 +32,8 @@ struct Forger<'a> {
 impl<'a> Forger<'a> {
     fn new(repo: &'a TestRepo) -> Self {
         let options = SessionOptions { compression: Compression::DEFAULT, threads: 1, low_memory: true, dry_run: false };
-        Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options) }
+        let identity = Identity { host: "attacker".to_owned(), parent: None, clock: now };
+        Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity) }
     }
 
     fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
@@ -50,8 +53,10 @@ impl<'a> Forger<'a> {
 
     fn finish(self, root: ChunkId) -> Snapshot {
         let repository = &self.repo.repository;
+        let tree = NewTree { root, totals: Totals::default(), parent: None };
+        let secured = commit::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
-            id: snapshots::new_id().unwrap(),
+            id: secured.session(),
             repository: repository.config().repository,
             host: "attacker".to_owned(),
             user: String::new(),
@@ -72,8 +77,7 @@ impl<'a> Forger<'a> {
             extensions: Vec::new(),
             writer: repository.keyring().verifying_key(),
         };
-        let stored = self.session.finish().unwrap();
-        snapshots::commit(repository, &snapshot, stored).unwrap();
+        snapshots::commit(repository, &snapshot, secured).unwrap();
         snapshot
     }
 }

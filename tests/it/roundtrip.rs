@@ -10,27 +10,26 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
-use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use drumlin::format::entry::entry_flag;
 use drumlin::monitor::ProblemKind;
 use drumlin::repo::{Reader, Trees};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, Key, Listed, Store, StoreError};
+use drumlin::store::{Action, Class};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
+use crate::fixture::{Meanwhile, TestRepo, noise, options, write};
 use crate::home::Home;
 use crate::restore::differences;
 use crate::restore::round_trip::listing;
-use crate::support::{TestRepo, noise, options, write};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -325,45 +324,6 @@ fn random_trees() {
     home.run(["check", "--level", "full"]).ok();
 }
 
-/// Does something once, while the first data pack is being stored: then the reader is in the middle of a large file.
-struct Meanwhile {
-    inner: MemoryStore,
-    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl Store for Meanwhile {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
-    }
-
-    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.inner.read_into(key, range, out)
-    }
-
-    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(key)
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        if let (Class::Data, Some(act)) = (key.class, self.act.lock().unwrap().take()) {
-            act();
-        }
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-}
-
 /// Longer than everything that is in memory at once in a small backup.
 const LARGE_LEN_BYTES: usize = 90_000_000;
 
@@ -372,18 +332,19 @@ const LARGE_LEN_BYTES: usize = 90_000_000;
 /// The small files must be right, the large one must be marked and named as changed, and the next backup must get it right.
 #[track_caller]
 fn changed_while_read(act: impl FnOnce(&Path) + Send + 'static) -> Vec<u8> {
-    let store = Arc::new(Meanwhile { inner: MemoryStore::default(), act: Mutex::default() });
-    let repo = TestRepo::with_store(store.clone());
+    let memory = Arc::new(MemoryStore::default());
+    let store = Arc::new(Meanwhile::new(memory.clone(), (Action::Create, Class::Data)));
+    let repo = TestRepo::with_store(memory, store.clone());
     let source = repo.source();
     let large = source.join("large");
     write(&large, &noise(1, LARGE_LEN_BYTES));
     write(&source.join("before"), &noise(2, 5_000));
     write(&source.join("too"), &noise(3, 5_000));
     let acting_on = large.clone();
-    *store.act.lock().unwrap() = Some(Box::new(move || act(&acting_on)));
+    store.plan(move || act(&acting_on));
     let small = || drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(&[repo.source()], "host") };
     let (report, monitor) = repo.backup_with(small()).unwrap();
-    assert!(store.act.lock().unwrap().is_none(), "nothing was stored");
+    assert!(store.is_done(), "nothing was stored");
     let snapshot = report.snapshot.unwrap();
     let problems = monitor.problems();
     let kinds: Vec<_> = problems.iter().map(|problem| (problem.kind, PathBuf::from(OsStr::from_bytes(&problem.path)))).collect();
@@ -458,8 +419,9 @@ fn a_file_that_vanishes_while_it_is_read() {
 /// Files and folders that go away before they are read are named or absent, never a reason to fail.
 #[test]
 fn things_that_vanish_before_they_are_read() {
-    let store = Arc::new(Meanwhile { inner: MemoryStore::default(), act: Mutex::default() });
-    let repo = TestRepo::with_store(store.clone());
+    let memory = Arc::new(MemoryStore::default());
+    let store = Arc::new(Meanwhile::new(memory.clone(), (Action::Create, Class::Data)));
+    let repo = TestRepo::with_store(memory, store.clone());
     let source = repo.source();
     write(&source.join("a/large"), &noise(1, LARGE_LEN_BYTES));
     for number in 0..300 {
@@ -467,7 +429,7 @@ fn things_that_vanish_before_they_are_read() {
     }
     write(&source.join("c"), b"stays");
     let gone = source.join("b");
-    *store.act.lock().unwrap() = Some(Box::new(move || fs::remove_dir_all(gone).unwrap()));
+    store.plan(move || fs::remove_dir_all(gone).unwrap());
     let backup =
         drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(std::slice::from_ref(&source), "host") };
     let (report, monitor) = repo.backup_with(backup).unwrap();

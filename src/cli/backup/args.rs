@@ -51,6 +51,10 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "How")]
     pub always_snapshot: bool,
 
+    /// Read every file, whatever earlier snapshots say of it: stores again what `repair` found lost
+    #[arg(long, help_heading = "How")]
+    pub read_all: bool,
+
     /// Need less than 80 MiB of memory, for some speed
     #[arg(long, help_heading = "How")]
     pub low_memory: bool,

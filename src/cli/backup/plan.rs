@@ -124,6 +124,7 @@ impl Plan {
             compression: settings.compression.unwrap_or(Compression::DEFAULT),
             dry_run: args.dry_run,
             always_snapshot: args.always_snapshot,
+            read_all: args.read_all,
             threads: ctx.global.threads(),
             low_memory: args.low_memory,
             clock: text::now,

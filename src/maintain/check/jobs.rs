@@ -73,17 +73,22 @@ fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     }
     let mut counts = vec![0u64; packs];
     for_each_record(run, |record| counts[record.pack as usize] += 1)?;
+    Ok(cut(&counts, RECORDS_MAX))
+}
+
+/// Cuts positions into ranges whose counts sum up to at most `sum_max`; a larger count stands alone.
+fn cut(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);
-    for (pack, count) in counts.into_iter().enumerate() {
-        if sum + count > RECORDS_MAX && pack > start {
-            ranges.push(start..pack);
-            (start, sum) = (pack, 0);
+    for (at, count) in counts.iter().enumerate() {
+        if sum + count > sum_max && at > start {
+            ranges.push(start..at);
+            (start, sum) = (at, 0);
         }
         sum += count;
     }
-    ranges.push(start..packs);
-    Ok(ranges)
+    ranges.push(start..counts.len());
+    ranges
 }
 
 fn collect(run: &Run, range: Range<usize>, wanted: Wanted<'_>) -> Result<Vec<Expected>> {
@@ -116,4 +121,18 @@ fn for_each_record(run: &Run, mut act: impl FnMut(RunRecord)) -> Result<()> {
         records.iter().for_each(|record| act(*record));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything_and_keep_to_the_limit() {
+        let cut = |counts: &[u64]| cut(counts, 7).into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>();
+        assert_eq!(cut(&[3, 3, 3, 3]), [(0, 2), (2, 4)]);
+        assert_eq!(cut(&[9, 1, 9, 0, 0]), [(0, 1), (1, 2), (2, 3), (3, 5)]);
+        assert_eq!(cut(&[0, 0, 7]), [(0, 3)]);
+        assert_eq!(cut(&[8]), [(0, 1)]);
+    }
 }

@@ -16,6 +16,7 @@
 //! Every object is read from the store. Local copies that trees are read from are first compared with it.
 
 mod damage;
+mod examine;
 mod jobs;
 mod ledger;
 mod level;
@@ -33,7 +34,7 @@ pub use self::level::{Level, NoLevel};
 pub use self::report::{AffectedPath, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX, Kept};
 
 use self::damage::Damage;
-use self::ledger::Ledger;
+pub(super) use self::examine::{Examined, examine};
 use self::pack::Expected;
 use self::packs::{PackStage, choose_sample};
 use self::report::in_words;
@@ -42,7 +43,12 @@ use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::monitor::Monitor;
 use crate::repo::audit::{self, Findings};
-use crate::repo::{Error, Reader, Repository, Result, Trees, names};
+use crate::repo::generations::{self, Generations};
+use crate::repo::index::Avoided;
+use crate::repo::{Reader, Repository, Result, names};
+
+/// How often a check looks again before it believes that what it found is damage.
+const LOOKS_MAX: usize = 3;
 
 /// What to check.
 #[derive(Clone, Copy, Debug)]
@@ -58,45 +64,27 @@ pub struct CheckOptions {
 /// Checks a repository. Needs at most 200 MiB, whatever its size.
 ///
 /// Damage is in the report, never an error: an error means that the check could not be finished.
+///
+/// What a collector did meanwhile may look like damage: then it is looked at again before anybody is told.
 pub fn run(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<CheckReport> {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(|at| format!("check-{at}"));
-    let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
-    let mut report = CheckReport::new(options.level);
-    report.counts.configs_and_keys = note_findings(&mut report, audit::configs(repository)?);
-    report.counts.configs_and_keys += note_findings(&mut report, audit::slots(repository)?);
-    let (snapshots, findings) = audit::all_snapshots(repository)?;
-    report.counts.snapshots = note_findings(&mut report, findings);
-    // What was found so far costs no path: a damaged snapshot has none to name.
-    let harmless = report.problems.count;
-    let (reader, findings) = audit::index(repository)?;
-    report.counts.index_runs = note_findings(&mut report, findings);
-    report.counts.chunks_indexed = reader.index().record_count();
+    for _ in 1..LOOKS_MAX {
+        let before = Generations::list(repository)?;
+        let report = look(repository, options, monitor)?;
+        if report.is_sound() {
+            return Ok(report);
+        }
+        let after = Generations::list(repository)?;
+        // Records that cannot be read are among the problems, and no reason to look again.
+        if before == after && !after.is_at_work(repository).unwrap_or(false) {
+            return Ok(report);
+        }
+        monitor.begin_again();
+    }
+    look(repository, options, monitor)
+}
 
-    let mut damage = Damage::default();
-    let mut listed = list_packs(&reader, &mut report, &mut damage)?;
-    let mut ledger = Ledger::load(repository);
-    let mut stage = PackStage {
-        reader: &reader,
-        report: &mut report,
-        damage: &mut damage,
-        ledger: &mut ledger,
-        now: options.now,
-        pool: &pool,
-        monitor,
-    };
-    verify_packs(&mut stage, &mut listed, options.level)?;
-    let trees = Trees::new(reader);
-    if options.level >= Level::Structure {
-        trees::verify(&trees, &snapshots, (&mut report, &mut damage), &pool, monitor)?;
-    }
-    if report.problems.count > harmless {
-        paths::name_affected(&trees, &snapshots, &damage, &mut report, monitor)?;
-    }
-    report.coverage = ledger.coverage(&listed.indexed_data);
-    if let Err(error) = ledger.save(repository, &listed.indexed_data) {
-        report.notices.push(format!("what was verified could not be noted: {}", in_words(&error)));
-    }
-    Ok(report)
+fn look(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<CheckReport> {
+    Ok(examine(repository, options, monitor)?.report)
 }
 
 fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
@@ -148,10 +136,7 @@ fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut Damag
             }
         }
     }
-    for pack in audit::still_named(reader, missing)? {
-        report.problem(names::pack_key(pack.class, &pack.name).to_string(), "it is missing");
-        damage.cut(pack.name, 0);
-    }
+    note_missing(reader, missing, report, damage)?;
     for class in [PackClass::Data, PackClass::Meta] {
         let left = std::mem::take(&mut lens[class as usize]).into_iter().filter(|(name, _)| !seen.contains(name));
         listed.unindexed.extend(left.map(|(name, listed_len)| {
@@ -161,6 +146,31 @@ fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut Damag
     }
     report.counts.packs_unindexed = listed.unindexed.len() as u64;
     Ok(listed)
+}
+
+/// Notes packs that the index names and that are not there: by damage, or because a collector removed them.
+///
+/// What was removed is no damage, unless a snapshot needs a chunk of it that is nowhere else.
+fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for pack in &missing {
+        reader.index().avoid_pack(pack.name);
+        damage.cut(pack.name, 0);
+    }
+    let removed = match generations::removed(reader) {
+        // It is among the problems already.
+        Err(error) if error.is_damage() => Avoided::default(),
+        other => other?,
+    };
+    let sound_runs = reader.index().runs().into_iter().filter(|run| !removed.stale_runs.contains(&run.name()));
+    let named: HashSet<ObjectId> = sound_runs.flat_map(|run| run.toc().packs.clone()).map(|pack| pack.name).collect();
+    let is_lost = |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
+    for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
+        report.problem(names::pack_key(pack.class, &pack.name).to_string(), "it is missing");
+    }
+    Ok(())
 }
 
 /// Reads the packs that the level asks for: none, those with trees, some or all of the rest.

@@ -144,6 +144,11 @@ impl PackStage<'_> {
     fn note_damage(&mut self, verifier: &PackVerifier<'_>, job: &Expected, bytes: &[u8], otherwise: String) {
         let object = names::pack_key(job.pack.class, &job.pack.name).to_string();
         self.ledger.forget(&job.pack.name);
+        if job.records.is_none() {
+            // Nobody relies on it: a backup was interrupted, or what was sound in it was stored again.
+            self.report.notices.push(format!("{object} is damaged, but the index does not name it"));
+            return;
+        }
         let diagnosis = verifier.diagnose(job, bytes);
         if diagnosis.faults.is_empty() {
             self.report.problem(&*object, otherwise);
@@ -152,7 +157,7 @@ impl PackStage<'_> {
         if diagnosis.all_lost {
             self.damage.cut(job.pack.name, 0);
         } else {
-            diagnosis.lost.into_iter().for_each(|chunk| self.damage.lose(chunk));
+            self.damage.spoil(job.pack.name, diagnosis.lost);
         }
     }
 
@@ -178,7 +183,8 @@ impl PackStage<'_> {
         }
         if !agrees {
             let toc_ids: HashSet<_> = toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
-            records.iter().filter(|record| !toc_ids.contains(&record.id)).for_each(|record| self.damage.lose(record.id));
+            let lost = records.iter().map(|record| record.id).filter(|id| !toc_ids.contains(id));
+            self.damage.spoil(job.pack.name, lost);
         }
         Ok(agrees)
     }

@@ -9,8 +9,8 @@ use crate::format::entry::{Content, Ref};
 use crate::format::node::{ListNode, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
-use crate::maintain::reach::Marks;
 use crate::monitor::Monitor;
+use crate::repo::reach::Marks;
 use crate::repo::{Error, Result, Trees};
 
 /// Names every file and folder of these snapshots that is not whole any more.
@@ -103,7 +103,7 @@ impl Naming<'_> {
     /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the node is lost.
     fn enter(&mut self, id: &ChunkId, path_len: usize) -> Result<()> {
         let found = self.trees.reader().index().find_numbered(id)?;
-        let Some((number, _)) = found.filter(|(_, location)| !self.damage.is_lost(id, location)) else {
+        let Some(number) = found.filter(|found| !self.damage.is_lost(id, &found.location)).map(|found| found.number) else {
             self.affected(true);
             return Ok(());
         };
@@ -135,7 +135,7 @@ impl Naming<'_> {
         let mut sound = Vec::new();
         while let Some(id) = pending.pop() {
             let found = self.trees.reader().index().find_numbered(&id)?;
-            let Some((number, _)) = found.filter(|(_, location)| !self.damage.is_lost(&id, location)) else {
+            let Some(number) = found.filter(|found| !self.damage.is_lost(&id, &found.location)).map(|found| found.number) else {
                 return Ok(false);
             };
             if self.clean.is_set(number) {

@@ -64,8 +64,12 @@ impl<T> Kept<T> {
 pub struct CheckCounts {
     /// Configs and key slots.
     pub configs_and_keys: u64,
+    /// Intents of backups and records of collectors.
+    pub intents_and_records: u64,
     /// Snapshots.
     pub snapshots: u64,
+    /// Those of them that are in the trash.
+    pub forgotten: u64,
     /// Index runs.
     pub index_runs: u64,
     /// Chunks that the index names.
@@ -115,7 +119,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    pub(super) fn new(level: Level) -> Self {
+    pub(in crate::maintain) fn new(level: Level) -> Self {
         Self {
             level,
             counts: CheckCounts::default(),

@@ -10,9 +10,10 @@ use crate::format::container::ChunkKind;
 use crate::format::run::PackClass;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
-use crate::maintain::reach::{Visitor, visit_reachable};
 use crate::monitor::Monitor;
-use crate::repo::{Error, Location, Result, Trees};
+use crate::repo::index::Place;
+use crate::repo::reach::{Visitor, visit_reachable};
+use crate::repo::{Error, Result, Trees};
 
 /// Missing chunks that are told one by one; the rest are only counted, and their paths are named all the same.
 const MISSING_TOLD_MAX: usize = 10_000;
@@ -73,7 +74,8 @@ impl Found<'_> {
 }
 
 impl Visitor for Found<'_> {
-    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, location: &Location) -> bool {
+    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        let location = &place.location;
         let expected = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
         if location.pack.class != expected {
             self.faults().nodes.push((*id, format!("the index places this {} in a pack of the other class", name_of(kind))));

@@ -3,10 +3,12 @@
 //! Spec: `format-spec/06-index.md`.
 
 mod filter;
+mod merge;
 mod run;
 mod set;
 mod write;
 
+pub use merge::{MERGED_RECORDS_MAX, merge_runs};
 pub use run::{Location, Run};
-pub use set::IndexSet;
-pub use write::{PlacedPack, build_run};
+pub use set::{Avoided, IndexSet, Place};
+pub use write::{Origin, PlacedPack, build_replacing_run, build_run, seal_run};

@@ -1,7 +1,7 @@
 //! All live runs together: find a chunk, learn of new runs.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::run::{Location, Run};
 use crate::crypto::keyring::Keyring;
@@ -11,26 +11,73 @@ use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
 use crate::repo::lru::ByteLru;
 use crate::repo::names;
-use crate::store::{Class, Store};
+use crate::store::{Class, Key, Store};
 
 /// Memory for opened blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
+/// How often the index is listed again because a run went away under the listing.
+const LISTINGS_MAX: usize = 8;
 
-type BlockCache = Mutex<ByteLru<(ObjectId, usize), Arc<[RunRecord]>>>;
+type Blocks = ByteLru<(ObjectId, usize), Arc<[RunRecord]>>;
+
+struct BlockCache(Mutex<Blocks>);
+
+impl Default for BlockCache {
+    fn default() -> Self {
+        Self(Mutex::new(ByteLru::new(BLOCK_CACHE_BYTES)))
+    }
+}
 
 /// The union of all index runs that are known here.
+#[derive(Default)]
 pub struct IndexSet {
-    runs: RwLock<Vec<Arc<Run>>>,
+    known: RwLock<Known>,
     blocks: BlockCache,
+}
+
+#[derive(Default)]
+struct Known {
+    runs: Vec<Arc<Run>>,
+    avoided: Avoided,
+}
+
+/// Places that must not be relied on: collectors removed them, or may be doing so. Spec: `format-spec/13-commit.md`.
+#[derive(Default, Debug)]
+pub struct Avoided {
+    /// Packs that are condemned or gone.
+    pub packs: HashSet<ObjectId>,
+    /// Runs of which it is not known any more which of their packs were removed.
+    pub stale_runs: HashSet<ObjectId>,
+}
+
+impl Avoided {
+    fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.stale_runs.is_empty()
+    }
+
+    fn trusts(&self, run: &Run, pack: &ObjectId) -> bool {
+        self.is_empty() || !(self.packs.contains(pack) || self.stale_runs.contains(&run.name()))
+    }
+}
+
+/// A place of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The number of its record, which is the same as long as no run goes: a set of chunks is a bit for each number.
+    pub number: u64,
+    /// The place.
+    pub location: Location,
+    /// Whether it may be relied on; if not, the pack may be gone already, or soon.
+    pub is_trusted: bool,
 }
 
 impl IndexSet {
     /// Opens the runs whose local copies are there, without asking the store; damaged copies are dropped.
     pub fn open_cached(cache: &Cache, keyring: &Keyring) -> Result<Self> {
-        let set = Self { runs: RwLock::default(), blocks: Mutex::new(ByteLru::new(BLOCK_CACHE_BYTES)) };
+        let set = Self::default();
         for name in cache.names("index") {
             match ObjectId::from_hex(&name).map(|id| Run::open(cache, keyring, id)) {
-                Some(Ok(run)) => set.write_runs().push(Arc::new(run)),
+                Some(Ok(run)) => set.write().runs.push(Arc::new(run)),
                 _ => cache.remove("index", &name),
             }
         }
@@ -41,101 +88,179 @@ impl IndexSet {
     pub fn open_these(cache: &Cache, keyring: &Keyring, names: &[ObjectId]) -> Result<Self> {
         let runs = names.iter().map(|name| Run::open(cache, keyring, *name).map(Arc::new)).collect::<Result<Vec<_>>>()?;
         let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.clone()).collect();
-        let runs = runs.into_iter().filter(|run| !replaced.contains(&run.name())).collect();
-        Ok(Self { runs: RwLock::new(runs), blocks: Mutex::new(ByteLru::new(BLOCK_CACHE_BYTES)) })
+        let set = Self::default();
+        let runs = runs.into_iter().filter(|run| !replaced.contains(&run.name()));
+        set.write().runs.extend(runs);
+        Ok(set)
     }
 
     /// Makes this set equal to the runs in the store: fetches new ones and drops those that are gone or replaced.
     pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+        let listed = self.fetch_new(store, cache, keyring)?;
+        let runs = self.runs();
+        let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+        let is_stale = |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
+        self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
+        Ok(())
+    }
+
+    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of all that are listed.
+    pub fn fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
+        for _ in 1..LISTINGS_MAX {
+            match self.try_fetch_new(store, cache, keyring) {
+                // A collector replaced a run since the listing: what replaces it is in the next one.
+                Err(error) if error.is_not_found() => {}
+                other => return other,
+            }
+        }
+        self.try_fetch_new(store, cache, keyring)
+    }
+
+    fn try_fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
         let listed = store.list(Class::Index, "")?;
-        let wanted: HashSet<ObjectId> = listed.iter().filter_map(|object| names::object_id(&object.name)).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
-        for object in &listed {
-            let Some(id) = names::object_id(&object.name).filter(|id| !known.contains(id)) else {
+        let mut names = HashSet::new();
+        let mut damaged = Vec::new();
+        for object in listed {
+            let Some(id) = names::object_id(&object.name) else {
                 continue;
             };
-            let key = crate::store::Key::new(Class::Index, object.name.clone());
+            names.insert(id);
+            if known.contains(&id) || self.is_replaced(&id) {
+                continue;
+            }
+            let key = Key::new(Class::Index, object.name);
             let bytes = store.read(&key)?;
             if crate::container::name_of(&bytes) != id {
-                return Err(Error::WrongContent { object: key.to_string() });
+                damaged.push((id, Error::WrongContent { object: key.to_string() }));
+                continue;
             }
             self.add(cache, keyring, id, &bytes)?;
         }
-        let replaced: HashSet<ObjectId> = self.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
-        let stale = |run: &Arc<Run>| !wanted.contains(&run.name()) || replaced.contains(&run.name());
-        for run in self.runs().into_iter().filter(stale) {
-            cache.remove("index", &run.name().to_hex());
-            cache.remove("filter", &run.name().to_hex());
+        // A damaged run that another replaces is not needed any more: it was repaired.
+        if let Some((_, error)) = damaged.into_iter().find(|(id, _)| !self.is_replaced(id)) {
+            return Err(error);
         }
-        self.write_runs().retain(|run| !stale(run));
-        Ok(())
+        Ok(names)
+    }
+
+    fn is_replaced(&self, id: &ObjectId) -> bool {
+        self.read().runs.iter().any(|run| run.toc().replaces.contains(id))
     }
 
     /// Forgets runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
     pub fn drop_bad_copies(&self, cache: &Cache) {
         let is_good = |run: &Arc<Run>| cache.hash_file("index", &run.name().to_hex()) == Some(run.name());
-        let bad: Vec<_> = self.runs().into_iter().filter(|run| !is_good(run)).collect();
-        for run in &bad {
-            cache.remove("index", &run.name().to_hex());
-            cache.remove("filter", &run.name().to_hex());
+        self.drop_runs(cache, self.runs().iter().filter(|run| !is_good(run)));
+    }
+
+    fn drop_runs<'a>(&self, cache: &Cache, runs: impl Iterator<Item = &'a Arc<Run>>) {
+        self.drop_named(cache, &runs.map(|run| run.name()).collect());
+    }
+
+    /// Forgets runs and their local copies.
+    pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
+        for name in names {
+            cache.remove("index", &name.to_hex());
+            cache.remove("filter", &name.to_hex());
         }
-        self.write_runs().retain(|run| !bad.iter().any(|bad| bad.name() == run.name()));
+        self.write().runs.retain(|run| !names.contains(&run.name()));
     }
 
     /// Adds a run whose bytes are at hand; a copy goes to the cache.
     pub fn add(&self, cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<()> {
         cache.write("index", &name.to_hex(), bytes)?;
-        let run = Run::open(cache, keyring, name)?;
-        self.write_runs().push(Arc::new(run));
+        let run = Arc::new(Run::open(cache, keyring, name)?);
+        let mut known = self.write();
+        if known.runs.iter().all(|run| run.name() != name) {
+            known.runs.push(run);
+        }
         Ok(())
     }
 
     /// Returns the runs.
     pub fn runs(&self) -> Vec<Arc<Run>> {
-        self.runs.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read().runs.clone()
     }
 
-    fn write_runs(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Arc<Run>>> {
-        self.runs.write().unwrap_or_else(PoisonError::into_inner)
+    /// Says from now on which places must not be relied on.
+    pub fn avoid(&self, avoided: Avoided) {
+        self.write().avoided = avoided;
     }
 
-    /// Returns a place of the chunk with this id; all 32 bytes are compared.
+    /// Returns whether a pack must not be relied on.
+    pub fn avoids(&self, pack: &ObjectId) -> bool {
+        self.read().avoided.packs.contains(pack)
+    }
+
+    /// Relies on a pack again, because it is spared.
+    pub fn trust_pack(&self, pack: &ObjectId) {
+        self.write().avoided.packs.remove(pack);
+    }
+
+    /// Stops relying on one more pack, because it was found missing.
+    pub fn avoid_pack(&self, pack: ObjectId) {
+        self.write().avoided.packs.insert(pack);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the best place of the chunk with this id; all 32 bytes are compared.
     pub fn find(&self, id: &ChunkId) -> Result<Option<Location>> {
-        Ok(self.find_numbered(id)?.map(|(_, location)| location))
+        Ok(self.find_numbered(id)?.map(|found| found.location))
+    }
+
+    /// Returns a place of the chunk that may be relied on, as far as this set knows.
+    pub fn find_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
+        Ok(self.find_numbered(id)?.filter(|found| found.is_trusted).map(|found| found.location))
     }
 
     /// Returns how many records all runs have: one more than the largest number of [`Self::find_numbered`].
     pub fn record_count(&self) -> u64 {
-        self.runs().iter().map(|run| run.toc().record_count).sum()
+        self.read().runs.iter().map(|run| run.toc().record_count).sum()
     }
 
-    /// Returns a place of the chunk with this id, and the number of its record, which is the same as long as no run comes
-    /// or goes: a set of chunks is a bit for each number.
-    pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<(u64, Location)>> {
+    /// Returns the first place of the chunk with this id that may be relied on, or else the first that there is.
+    pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<Place>> {
+        let known = self.read();
         let mut records_before = 0;
-        for run in self.runs.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        let mut second_best = None;
+        for run in &known.runs {
             if run.may_hold(id) {
                 for block in run.candidate_blocks(id) {
                     let records = self.block(run, block)?;
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
                         let number = records_before + (block * RECORDS_PER_BLOCK + at) as u64;
-                        return Ok(Some((number, run.location(&records[at]))));
+                        let location = run.location(&records[at]);
+                        let found = Place { number, location, is_trusted: known.avoided.trusts(run, &location.pack.name) };
+                        if found.is_trusted {
+                            return Ok(Some(found));
+                        }
+                        second_best.get_or_insert(found);
+                        break;
                     }
                 }
             }
             records_before += run.toc().record_count;
         }
-        Ok(None)
+        Ok(second_best)
     }
 
     fn block(&self, run: &Run, block: usize) -> Result<Arc<[RunRecord]>> {
         let key = (run.name(), block);
-        if let Some(records) = self.blocks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let blocks = || self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(records) = blocks().get(&key) {
             return Ok(records);
         }
         let records = run.read_block(block)?;
         let len = size_of_val(&*records);
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).insert(key, records.clone(), len);
+        blocks().insert(key, records.clone(), len);
         Ok(records)
     }
 }

@@ -5,7 +5,7 @@ use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
 use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
-use crate::id::ObjectId;
+use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::{Result, random_32};
 
 /// A pack that is durable in the store, with what it holds.
@@ -16,18 +16,37 @@ pub struct PlacedPack {
     pub toc: PackToc,
 }
 
+/// Where a run comes from. Spec: `format-spec/13-commit.md`, section 2.3.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin {
+    /// The highest generation that was listed before the first pack was stored.
+    pub generation: u64,
+    /// The session that stored the packs.
+    pub session: Option<SnapshotId>,
+}
+
 /// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the first counts.
-pub fn build_run(keyring: &Keyring, packs: &[PlacedPack], replaces: Vec<ObjectId>) -> Result<Sealed> {
+pub fn build_run(keyring: &Keyring, packs: &[PlacedPack], origin: Origin) -> Result<Sealed> {
+    let toc = RunToc { generation: origin.generation, session: origin.session, ..RunToc::default() };
+    build(keyring, packs, toc)
+}
+
+/// Builds a run of no session that names the chunks of `packs` and replaces other runs.
+pub fn build_replacing_run(keyring: &Keyring, packs: &[PlacedPack], generation: u64, replaces: Vec<ObjectId>) -> Result<Sealed> {
+    build(keyring, packs, RunToc { generation, replaces, ..RunToc::default() })
+}
+
+fn build(keyring: &Keyring, packs: &[PlacedPack], toc: RunToc) -> Result<Sealed> {
     let mut records = records_of(packs);
     records.sort_by_key(|record| record.id);
     records.dedup_by(|later, earlier| later.id == earlier.id);
+    seal_run(keyring, RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc }, &records)
+}
+
+/// Seals a run of these records, which must be sorted by id, each once; counts and fences of `toc` follow from them.
+pub fn seal_run(keyring: &Keyring, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
-    let mut toc = RunToc {
-        record_count: records.len() as u64,
-        replaces,
-        packs: packs.iter().map(|placed| placed.pack).collect(),
-        fences: Vec::new(),
-    };
+    let mut toc = RunToc { record_count: records.len() as u64, fences: Vec::new(), ..toc };
     let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
     for block in records.chunks(RECORDS_PER_BLOCK) {
         body.clear();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::claims::Claims;
+use super::journal::Journal;
 use super::{Counters, FirstError, SessionOptions, lock};
 use crate::compress::SegmentCompressor;
 use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
@@ -36,12 +37,48 @@ impl Sizes {
         }
         // Each lane may hold two; the rest are on their way through the pool.
         let raw_buffers = 2 * options.lanes() + (options.threads + 2).min(8);
-        Self { pack_len: [32 << 20, 8 << 20], pack_buffers: [3, 2], raw_buffers, writers: 2, chunks_per_run: 200_000 }
+        Self { pack_len: [28 << 20, 8 << 20], pack_buffers: [3, 2], raw_buffers, writers: 2, chunks_per_run: 100_000 }
     }
 }
 
-/// A run is written at the latest after this time, so that an interrupted backup finds what it stored.
-const RUN_INTERVAL: Duration = Duration::from_secs(600);
+/// A run and an intent are written at the latest after this time, so that an interrupted backup finds what it stored.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
+/// The same, in bytes of packs.
+const CHECKPOINT_BYTES: u64 = 16 << 30;
+
+/// Packs that are durable and not named by a run yet.
+struct Placed {
+    packs: Vec<PlacedPack>,
+    /// Chunks in them.
+    chunks: usize,
+    checkpoint: Instant,
+    /// Bytes of packs since the last checkpoint.
+    bytes: u64,
+}
+
+impl Placed {
+    fn new() -> Self {
+        Self { packs: Vec::new(), chunks: 0, checkpoint: Instant::now(), bytes: 0 }
+    }
+
+    fn push(&mut self, placed: PlacedPack) {
+        self.chunks += placed.toc.segments.iter().map(|segment| segment.chunks.len()).sum::<usize>();
+        self.bytes += u64::from(placed.pack.len);
+        self.packs.push(placed);
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        self.checkpoint.elapsed() >= CHECKPOINT_INTERVAL || self.bytes >= CHECKPOINT_BYTES
+    }
+
+    fn take(&mut self, is_checkpoint: bool) -> Vec<PlacedPack> {
+        self.chunks = 0;
+        if is_checkpoint {
+            (self.checkpoint, self.bytes) = (Instant::now(), 0);
+        }
+        std::mem::take(&mut self.packs)
+    }
+}
 
 type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
@@ -59,7 +96,8 @@ pub struct Engine {
     open_packs: [Mutex<Option<ContainerBuilder>>; 2],
     to_write: Mutex<Option<Sender<(PackClass, ContainerBuilder)>>>,
     writers: Mutex<Vec<JoinHandle<()>>>,
-    placed: Mutex<(Vec<PlacedPack>, Instant)>,
+    placed: Mutex<Placed>,
+    journal: Arc<Journal>,
     failure: FirstError,
 }
 
@@ -68,8 +106,7 @@ impl Engine {
     pub fn start(
         reader: Arc<Reader>,
         options: SessionOptions,
-        claims: Arc<Claims>,
-        counters: Arc<Counters>,
+        (claims, counters, journal): (Arc<Claims>, Arc<Counters>, Arc<Journal>),
     ) -> Result<Arc<Self>> {
         let sizes = Sizes::new(&options);
         let named = |index| format!("compress-{index}");
@@ -82,7 +119,8 @@ impl Engine {
             open_packs: Default::default(),
             to_write: Mutex::new(Some(to_write)),
             writers: Mutex::default(),
-            placed: Mutex::new((Vec::new(), Instant::now())),
+            placed: Mutex::new(Placed::new()),
+            journal,
             failure: FirstError::default(),
             compressors: Mutex::default(),
             reader,
@@ -185,7 +223,8 @@ impl Engine {
         let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
         self.pack_buffers[class as usize].0.send(bytes).expect("the engine holds both ends");
         stored?;
-        lock(&self.placed).0.push(PlacedPack { pack: PackRef { class, name, len, salt }, toc });
+        self.journal.rely(name);
+        lock(&self.placed).push(PlacedPack { pack: PackRef { class, name, len, salt }, toc });
         Ok(())
     }
 
@@ -202,23 +241,23 @@ impl Engine {
 
     /// Names the packs that are durable in an index run, and drops their ids from memory.
     fn write_run_if_due(&self, at_end: bool) -> Result<()> {
-        let packs = {
+        let (packs, is_checkpoint) = {
             let mut placed = lock(&self.placed);
-            let chunks: usize = placed.0.iter().flat_map(|pack| &pack.toc.segments).map(|segment| segment.chunks.len()).sum();
-            let due = at_end || chunks >= self.sizes.chunks_per_run || placed.1.elapsed() >= RUN_INTERVAL;
-            if !due || placed.0.is_empty() {
+            let is_checkpoint = !at_end && placed.is_checkpoint_due();
+            if placed.packs.is_empty() || !(at_end || is_checkpoint || placed.chunks >= self.sizes.chunks_per_run) {
                 return Ok(());
             }
-            placed.1 = Instant::now();
-            std::mem::take(&mut placed.0)
+            (placed.take(is_checkpoint), is_checkpoint)
         };
         let repository = self.reader.repository();
-        let run = build_run(repository.keyring(), &packs, Vec::new())?;
+        let run = build_run(repository.keyring(), &packs, self.journal.origin())?;
         self.create(&names::run_key(0, &run.name), &run.bytes)?;
         self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
         let chunks = packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
         self.claims.forget(chunks.map(|chunk| &chunk.id));
-        Ok(())
+        // What the intent names must be durable, and so must the run; packs that come meanwhile are named too early, which is
+        // no harm: the session cannot commit without them.
+        if is_checkpoint { self.journal.checkpoint(repository) } else { Ok(()) }
     }
 
     /// Waits until every segment is in a pack, every pack is durable and every pack is named by a run.

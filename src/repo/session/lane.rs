@@ -8,7 +8,7 @@ use super::{Counters, Session};
 use crate::container::SegmentBuilder;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackClass;
-use crate::id::ChunkId;
+use crate::id::{ChunkId, ObjectId};
 use crate::repo::error::{Error, Result};
 
 /// Raw bytes after which a segment of data or of tree nodes is closed.
@@ -22,12 +22,13 @@ pub struct Lane<'s> {
     session: &'s Session,
     engine: Option<Arc<Engine>>,
     open: [Option<SegmentBuilder>; 2],
+    last_pack: Option<ObjectId>,
 }
 
 impl<'s> Lane<'s> {
     /// Opens a lane; each thread needs its own.
     pub fn new(session: &'s Session) -> Self {
-        Self { session, engine: None, open: [None, None] }
+        Self { session, engine: None, open: [None, None], last_pack: None }
     }
 
     /// Returns the session.
@@ -49,7 +50,7 @@ impl<'s> Lane<'s> {
         if engine.has_failed() {
             return Err(Error::Stopped);
         }
-        if !self.session.claim(id)? {
+        if !self.session.claim(id, &mut self.last_pack)? {
             return Ok(false);
         }
         let counters: &Counters = &self.session.counters;

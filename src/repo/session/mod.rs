@@ -6,23 +6,27 @@
 //!
 //! Memory is bounded by the number of buffers: a full pipeline makes `put` wait. If the process dies at any point, the
 //! packs and runs that were created stay valid and are found by the next backup; packs that no run names yet are garbage
-//! for a collector. Spec: `format-spec/13-commit.md`.
+//! for a collector. What the session relies on stands in its journal. Spec: `format-spec/13-commit.md`.
 
 mod claims;
 mod engine;
+mod journal;
 mod lane;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use journal::{Identity, Journal};
 pub use lane::Lane;
 
 use self::claims::Claims;
 use self::engine::Engine;
 use super::error::{Error, Result};
+use super::generations::{self, Horizon};
+use super::names;
 use super::reader::Reader;
 use crate::compress::Compression;
-use crate::id::ChunkId;
+use crate::id::{ChunkId, ObjectId, SnapshotId};
 
 /// How a session works.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +70,9 @@ pub struct SessionStats {
 /// Proof that everything a session took is durable: without it no snapshot can be committed.
 pub struct Stored {
     stats: SessionStats,
+    pub(super) reader: Arc<Reader>,
+    pub(super) options: SessionOptions,
+    pub(super) journal: Arc<Journal>,
 }
 
 impl Stored {
@@ -75,28 +82,63 @@ impl Stored {
     }
 }
 
+/// Who makes a session, and so how it begins.
+enum Origin {
+    /// A backup, that asks the store when it must.
+    Backup(Identity),
+    /// A backup that goes on under the same name, with the number of its next intent.
+    Resumed(Identity, SnapshotId, u64),
+    /// A collector, that has asked already.
+    Collector(Horizon),
+}
+
 /// A write session.
 pub struct Session {
     reader: Arc<Reader>,
     options: SessionOptions,
     claims: Arc<Claims>,
     counters: Arc<Counters>,
+    origin: Origin,
+    journal: Mutex<Option<Arc<Journal>>>,
+    /// Whether the index is only what this machine knew before.
+    is_behind: AtomicBool,
     engine: Mutex<Option<Arc<Engine>>>,
     /// Chunks that were found in the local index before the store was asked for its own.
     relied_on: Mutex<Vec<ChunkId>>,
 }
 
+/// Bytes of new chunks from which on it is worth two requests to know what others stored.
+const CATCH_UP_BYTES: u64 = 8 << 20;
 /// How many chunks may be found in the local index alone before the store is asked.
 const RELIED_ON_MAX: usize = 10_000;
 
 impl Session {
     /// Starts a session that dedups against `reader`'s index; nothing is asked of the store until the first new chunk.
-    pub fn new(reader: Arc<Reader>, options: SessionOptions) -> Self {
+    pub fn new(reader: Arc<Reader>, options: SessionOptions, identity: Identity) -> Self {
+        Self::begin(reader, options, Origin::Backup(identity))
+    }
+
+    /// Starts a session that stores more for one that finished, under the same name.
+    pub(super) fn resume(stored: Stored) -> Option<Self> {
+        let Stored { reader, options, journal, .. } = stored;
+        let origin = Origin::Resumed(journal.identity()?.clone(), journal.session()?, journal.next_number());
+        Some(Self::begin(reader, options, origin))
+    }
+
+    /// Starts a collector's session, which relies on nothing and stores what `reader`'s index does not trust.
+    pub fn of_collector(reader: Arc<Reader>, options: SessionOptions, horizon: Horizon) -> Self {
+        Self::begin(reader, options, Origin::Collector(horizon))
+    }
+
+    fn begin(reader: Arc<Reader>, options: SessionOptions, origin: Origin) -> Self {
         Self {
             reader,
             options,
             claims: Arc::default(),
             counters: Arc::default(),
+            origin,
+            journal: Mutex::default(),
+            is_behind: AtomicBool::default(),
             engine: Mutex::default(),
             relied_on: Mutex::default(),
         }
@@ -122,7 +164,46 @@ impl Session {
         lock(&self.engine).is_some()
     }
 
-    /// Brings the index up to date with the store and starts the threads, once.
+    /// Brings the index up to date with the store, if that was put off and is worth it by now.
+    ///
+    /// The horizon stays what it was: what was relied on before is judged by it.
+    fn catch_up(&self) -> Result<()> {
+        if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES && self.is_behind.swap(false, Ordering::Relaxed)
+        {
+            generations::sync(&self.reader)?;
+        }
+        Ok(())
+    }
+
+    /// Confirms the key and learns what to avoid, once, and returns the journal.
+    pub(super) fn prepare(&self) -> Result<Arc<Journal>> {
+        let mut journal = lock(&self.journal);
+        if let Some(journal) = &*journal {
+            return Ok(journal.clone());
+        }
+        let repository = self.reader.repository();
+        let begin = |identity: &Identity, session, number| {
+            repository.confirm_key()?;
+            // A session that stores little does with what this machine knows already; the look before the commit decides.
+            let noted = if number == 0 { generations::noted(&self.reader) } else { None };
+            self.is_behind.store(noted.is_some(), Ordering::Relaxed);
+            let horizon = noted.map_or_else(|| generations::sync(&self.reader), Ok)?;
+            Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
+        };
+        let made = Arc::new(match &self.origin {
+            Origin::Backup(identity) => begin(identity, names::new_session()?, 0)?,
+            Origin::Resumed(identity, session, number) => begin(identity, *session, *number)?,
+            Origin::Collector(horizon) => Journal::of_collector(horizon.clone()),
+        });
+        for id in lock(&self.relied_on).drain(..) {
+            // Its bytes are gone by now; the backup begins again and stores it from the source.
+            made.rely(self.reader.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
+        }
+        *journal = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Starts the threads, once.
     ///
     /// Called with the first chunk: a backup that finds nothing changed never gets here and sends no request.
     pub(super) fn start(&self) -> Result<Arc<Engine>> {
@@ -130,14 +211,9 @@ impl Session {
         if let Some(engine) = &*engine {
             return Ok(engine.clone());
         }
-        let repository = self.reader.repository();
-        repository.confirm_key()?;
-        self.reader.index().sync(repository.store(), repository.cache(), repository.keyring())?;
-        for id in lock(&self.relied_on).drain(..) {
-            // Its bytes are gone by now; a second run, with the new index, stores it again.
-            self.reader.locate(&id)?.ok_or(Error::MissingChunk { id })?;
-        }
-        let started = Engine::start(self.reader.clone(), self.options, self.claims.clone(), self.counters.clone())?;
+        let journal = self.prepare()?;
+        let shared = (self.claims.clone(), self.counters.clone(), journal);
+        let started = Engine::start(self.reader.clone(), self.options, shared)?;
         *engine = Some(started.clone());
         Ok(started)
     }
@@ -148,7 +224,7 @@ impl Session {
     pub(super) fn is_known_offline(&self, id: &ChunkId) -> Result<bool> {
         // Held so that no id slips in behind the check that `start` makes of all of them.
         let engine = lock(&self.engine);
-        if engine.is_some() || self.reader.locate(id)?.is_none() {
+        if engine.is_some() || lock(&self.journal).is_some() || self.reader.locate_trusted(id)?.is_none() {
             return Ok(false);
         }
         let mut relied_on = lock(&self.relied_on);
@@ -157,8 +233,19 @@ impl Session {
     }
 
     /// Returns true exactly once for each chunk that is in no pack yet; whoever is told so must put it.
-    pub(super) fn claim(&self, id: &ChunkId) -> Result<bool> {
-        if self.claims.contains(id) || self.reader.locate(id)?.is_some() {
+    ///
+    /// `last` is the pack that the caller was led to before: neighbours mostly lie together.
+    pub(super) fn claim(&self, id: &ChunkId, last: &mut Option<ObjectId>) -> Result<bool> {
+        if self.claims.contains(id) {
+            return Ok(false);
+        }
+        if self.is_behind.load(Ordering::Relaxed) {
+            self.catch_up()?;
+        }
+        if let Some(location) = self.reader.locate_trusted(id)? {
+            if last.replace(location.pack.name) != Some(location.pack.name) {
+                self.prepare()?.rely(location.pack.name);
+            }
             return Ok(false);
         }
         Ok(self.claims.insert(id))
@@ -168,13 +255,18 @@ impl Session {
     ///
     /// Fails with the first error of any thread; what was stored until then is indexed and helps the next backup.
     pub fn finish(self) -> Result<Stored> {
+        let journal = self.prepare()?;
         self.settle()?;
-        Ok(Stored { stats: self.stats() })
+        let stats = self.stats();
+        Ok(Stored { stats, reader: self.reader.clone(), options: self.options, journal })
     }
 
     /// Makes what was taken so far durable without allowing a commit, for a backup that was interrupted.
     pub fn abandon(self) -> Result<SessionStats> {
         self.settle()?;
+        if let Some(journal) = lock(&self.journal).as_ref().filter(|_| !self.options.dry_run) {
+            journal.checkpoint(self.reader.repository())?;
+        }
         Ok(self.stats())
     }
 

@@ -124,7 +124,9 @@ fn streams_become_files() {
     assert_eq!(home.run(["cat", &format!("latest:{}", home.text("src/a.txt"))]).ok().out, "alpha\n");
     home.run(["backup", "--command", "true"]).code(2);
     home.run(["backup", "--command-name", "x", "src"]).code(2);
-    home.run(["backup", "--stdin", "--stdin-name", "a/b"]).code(2);
+    home.run_with_input(["backup", "--stdin", "--stdin-name", "db/dump.sql"], b"select 2;\n").ok();
+    assert_eq!(home.run(["cat", "latest:/db/dump.sql"]).ok().out, "select 2;\n");
+    home.run(["backup", "--stdin", "--stdin-name", "a/../b"]).code(2);
 }
 
 #[test]
@@ -218,4 +220,22 @@ fn the_repository_is_never_backed_up_into_itself() {
     // The second backup still sees that the first one made folders in the repository; from then on nothing moves.
     backup(&home, &["."]);
     assert!(backup(&home, &["."])["snapshot"].is_null(), "a backup must not see its own traces");
+}
+
+/// The repository and the local copies change with every backup; the folder that they lie in does not.
+#[test]
+fn a_folder_that_holds_the_repository_is_unchanged_the_second_time() {
+    let home = Home::with_repository();
+    home.make_source();
+    let first = home.json(["backup", "."])["snapshot"]["id"].clone();
+    let second = home.json(["backup", "."]);
+    assert!(second["snapshot"].is_null(), "a second snapshot was made: {second:#}");
+    let latest = home.json(["snapshots"])["snapshots"][0]["id"].clone();
+    assert_eq!(latest, first);
+    for folder in ["data", "intents", "gc"] {
+        let _ = std::fs::remove_dir(home.path(&format!("repo/{folder}")));
+    }
+    home.write("src/new", "new");
+    home.run(["backup", "."]).ok();
+    home.run(["check", "--level", "full"]).ok();
 }

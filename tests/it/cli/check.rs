@@ -32,7 +32,7 @@ fn every_level_of_a_sound_repository() {
             fields(&document),
             "affected affected_count counts coverage level notices problem_count problems seconds sound"
         );
-        let counts = "bytes_verified chunks_indexed chunks_referenced configs_and_keys index_runs nodes pack_bytes packs packs_unindexed packs_verified snapshots";
+        let counts = "bytes_verified chunks_indexed chunks_referenced configs_and_keys forgotten index_runs intents_and_records nodes pack_bytes packs packs_unindexed packs_verified snapshots";
         assert_eq!(fields(&document["counts"]), counts);
         assert_eq!(fields(&document["coverage"]), "bytes bytes_ever oldest");
         assert_eq!((&document["sound"], &document["level"]), (&json!(true), &json!(level)));

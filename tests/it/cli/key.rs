@@ -53,3 +53,27 @@ fn a_changed_password_replaces_the_old_one() {
     let ran = home.run(["key", "change-password", "--new-password-command", "echo x", "--key-file", "a.key"]);
     ran.fails(2, "which has no password", "`drumlin key add`");
 }
+
+#[test]
+fn damaged_keys_are_shown_and_can_be_removed() {
+    let home = Home::with_repository();
+    let damaged = "00".repeat(16);
+    home.write(&format!("repo/keys/{damaged}"), "no key");
+    home.write("repo/keys/notes.txt", "not ours");
+    let list = home.json(["key", "list"]);
+    let keys = list["keys"].as_array().unwrap();
+    let shown = keys.iter().find(|key| key["id"] == damaged.as_str()).unwrap();
+    assert_eq!(fields(shown), "created error id in_use kind label");
+    assert!(shown["kind"].is_null() && shown["label"].is_null() && shown["created"].is_null());
+    assert_eq!(shown["error"], format!("keys/{damaged} cannot be understood: malformed key slot: not a Drumlin key slot"));
+    let ran = home.run(["key", "list"]).ok();
+    assert_eq!(ran.out.lines().count(), 4, "{}", ran.out);
+    assert!(ran.out.contains("00000000   ?  ") && ran.out.contains("notes.txt  ?  "), "{}", ran.out);
+    assert!(ran.err.contains("`drumlin key remove ID`"), "{}", ran.err);
+    home.run(["key", "add", "--output", "spare.key"]).ok();
+    home.run(["key", "remove", "0000"]).ok();
+    home.run(["key", "remove", "notes.txt"]).ok();
+    let ran = home.run(["key", "list"]).ok();
+    assert!(ran.err.is_empty() && !ran.out.contains('?'), "{ran:?}");
+    home.run(["check"]).ok();
+}

@@ -3,11 +3,15 @@
 mod backup;
 mod check;
 mod config;
+mod forget;
 mod init;
 mod key;
 mod look;
+mod mounts;
 mod output;
+mod prune;
 mod quickstart;
+mod repair;
 mod restore;
 mod signals;
 mod terminal;

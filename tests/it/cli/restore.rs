@@ -52,6 +52,59 @@ fn the_document_has_every_field() {
     assert!(text.starts_with("restored 4 files in ") && text.contains("right already"), "{text}");
 }
 
+/// What is reported to be restored survives the loss of power: the file system is asked to write everything before the mark of
+/// an unfinished restore goes away, and before anything is said.
+#[test]
+fn the_disk_is_waited_for_before_success_is_reported() {
+    let home = with_backup();
+    let tracer = ["strace", "-f", "-e", "trace=syncfs,fremovexattr,write", "-o", "calls", "--"];
+    let traced = home.wrapped(&tracer, ["restore", "latest", "--target", "out"]).output();
+    let ran = Ran::of(&traced.expect("strace is there: scripts/test-deps.sh installs it"));
+    if ran.err.contains("PTRACE") || ran.err.contains("ptrace") {
+        eprintln!("not permitted to trace a process: not tested");
+        return;
+    }
+    let ran = ran.ok();
+    let calls = home.read("calls");
+    let place = |what: &str| calls.lines().position(|line| line.contains(what));
+    let synced = place("syncfs(").unwrap_or_else(|| panic!("nothing was synced:\n{calls}"));
+    assert!(place("restored 4 files") > Some(synced), "{ran:?}\n{calls}");
+    assert!(place("fremovexattr(").is_none_or(|cleared| cleared > synced), "{calls}");
+    assert_eq!(calls.matches("syncfs(").count(), 1);
+}
+
+/// As root where owners cannot be given: one notice, not one problem for each file. So it is on file systems of other systems, on
+/// servers that trust no client's root, and in containers. Without a right, and in a user namespace with one user, it is the same.
+#[test]
+fn a_superuser_who_may_not_give_files_away_is_told_once() {
+    let home = Home::with_repository();
+    let is_root = rustix::process::geteuid().is_root();
+    for number in 0..5 {
+        let path = home.write(&format!("src/{number}"), "x");
+        if is_root {
+            std::os::unix::fs::chown(path, Some(54_321), Some(54_321)).unwrap();
+        }
+    }
+    home.run(["backup", "src"]).ok();
+    let restore = |target: &str, wrapper: &[&str]| {
+        let mut command = home.wrapped(wrapper, ["restore", "latest", "--numeric-ids", "--target", target, "--json"]);
+        let document = Ran::of(&command.output().unwrap()).ok().json();
+        assert_eq!((&document["failed"], &document["problem_count"]), (&json!(0), &json!(1)), "{document:#}");
+        let problem = &document["problems"][0];
+        assert_eq!(problem["kind"], "notice");
+        assert!(problem["message"].as_str().unwrap().contains("not even the superuser may set the owner"), "{problem}");
+        assert_eq!(home.read(&format!("{target}{}/4", home.text("src"))), "x");
+    };
+    if is_root {
+        restore("no right", &["setpriv", "--bounding-set=-chown", "--inh-caps=-chown", "--"]);
+    }
+    let has_namespaces = std::process::Command::new("unshare").args(["-r", "true"]).output().unwrap().status.success();
+    if has_namespaces {
+        restore("one user", &["unshare", "-r", "--"]);
+    }
+    assert!(is_root || has_namespaces, "this needs root, or user namespaces (`unshare -r`)");
+}
+
 #[test]
 fn a_dry_run_lists_and_changes_nothing() {
     let home = with_backup();
@@ -148,4 +201,46 @@ fn what_cannot_be_restored_is_said() {
     home.write("file", "");
     home.run(["restore", "latest", "-t", "file"]).fails(1, "cannot use", "");
     home.run(["restore", "zzzz", "-t", "x"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
+}
+
+/// A snapshot has the repository's folder without its content, because a backup does not enter it; `--delete` would remove all of it.
+#[test]
+fn the_repository_itself_is_never_touched() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "."]).ok();
+    home.write("src/extra", "goes");
+    let place = format!("latest:{}", home.text(""));
+    let restore = |target: &str, more: &[&str]| home.run([&["restore", &place, "--target", target], more].concat());
+    let planned = restore(".", &["--delete", "--dry-run"]).ok();
+    let deleted: Vec<_> = planned.out.lines().filter(|line| line.starts_with("delete")).collect();
+    assert!(deleted.len() == 1 && deleted[0].contains("extra"), "{planned:?}");
+    let ran = restore(".", &["--delete", "--overwrite", "always", "--verify"]).ok();
+    assert!(ran.err.contains(&format!("{}: left alone: it is the repository itself", home.text("repo"))), "{}", ran.err);
+    assert!(!home.path("src/extra").exists());
+    home.run(["check", "--level", "full"]).ok();
+    // Where the snapshot does not know of it, it is spared as well.
+    home.run(["backup", "src"]).ok();
+    fs::rename(home.path("repo"), home.path("src/repo")).unwrap();
+    let place = format!("latest:{}", home.text("src"));
+    let restore = |repo: &str| home.run(["--repo", repo, "restore", &place, "--target", "src", "--delete"]);
+    assert!(restore("src/repo").ok().err.contains("left alone: it is the repository itself"));
+    fs::create_dir(home.path("src/deeper")).unwrap();
+    fs::rename(home.path("src/repo"), home.path("src/deeper/repo")).unwrap();
+    let ran = restore("src/deeper/repo").code(1);
+    assert!(ran.err.contains("the repository itself or its cache is in it"), "{}", ran.err);
+    home.run(["--repo", "src/deeper/repo", "check", "--level", "full"]).ok();
+}
+
+#[test]
+fn nothing_is_restored_into_the_repository() {
+    let home = with_backup();
+    for target in ["repo", "repo/data/new", ".cache/drumlin"] {
+        for more in ["--verify", "--dry-run"] {
+            let ran = home.run(["restore", "latest", "--target", target, more]);
+            ran.fails(2, "is in the repository itself or in its cache", "restore to a folder outside of it");
+        }
+    }
+    assert!(!home.path("repo/data/new").exists());
+    home.run(["check", "--level", "full"]).ok();
 }

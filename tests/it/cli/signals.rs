@@ -72,7 +72,7 @@ fn an_interrupted_backup_continues_from_what_is_stored() {
     }
     let child = home.spawn(["backup", "src", "--threads", "1"], Stdio::null());
     let began = Instant::now();
-    while !home.path("repo/data").exists() && began.elapsed() < Duration::from_secs(30) {
+    while home.tree("repo/data").iter().all(|(name, _)| name.len() < 64) && began.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(5));
     }
     signal(&child, Signal::INT);

@@ -18,7 +18,8 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::Consistency;
 use drumlin::monitor::Monitor;
-use drumlin::repo::{InitOptions, Repository};
+use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::{InitOptions, Repository, snapshots};
 use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
@@ -75,6 +76,7 @@ impl Lab {
             consistency: Consistency::Live,
             dry_run: false,
             always_snapshot: true,
+            read_all: false,
             threads: 2,
             low_memory: true,
             clock: now,
@@ -140,6 +142,55 @@ fn the_reader_restores_everything_a_file_system_holds() {
     lab.assert_restores("by-walk", &["--walk"], "latest");
 }
 
+/// Takes all flags from everything below a folder, so that it can be removed.
+struct Unlock(PathBuf);
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").args(["-R", "-i", "-a"]).arg(&self.0).output();
+    }
+}
+
+/// Any owner may set "no dump", on file systems that have it; the others are the superuser's, and not in every container.
+#[test]
+fn the_reader_restores_flags_or_says_that_it_may_not() {
+    let lab = Lab::new(Profile::Small, QUICK);
+    for name in ["a/immutable", "a/appended", "b/undumped", "b/plain"] {
+        let path = lab.path("source").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "x").unwrap();
+    }
+    std::fs::hard_link(lab.path("source/a/immutable"), lab.path("source/b/other name")).unwrap();
+    let _unlock = Unlock(lab.folder.path().to_owned());
+    let flag = |flag: &str, name: &str| {
+        Command::new("chattr").arg(flag).arg(lab.path("source").join(name)).output().unwrap().status.success()
+    };
+    let has_flags = flag("+d", "b/undumped");
+    let may_lock = has_flags && flag("+i", "a/immutable") && flag("+a", "a/appended") && flag("+i", "a");
+    lab.back_up(Compression::DEFAULT);
+    lab.assert_restores("restored", &[], "latest");
+    if !may_lock {
+        eprintln!("immutable files were left out: the file system has flags: {has_flags}");
+        return;
+    }
+    let target = lab.path("by an ordinary user");
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader.py");
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-linux_immutable", "--inh-caps=-linux_immutable", "--"])
+        .arg(python())
+        .arg(reader)
+        .arg("--password-file")
+        .args([lab.path("password"), lab.path("repository")])
+        .args(["restore".as_ref(), "latest".as_ref(), target.as_os_str()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("flags left out")).count(), 4, "{said}");
+    let source = target.join(lab.path("source").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read(source.join("b/other name")).unwrap(), b"x");
+}
+
 #[test]
 fn the_reader_restores_large_files_and_large_directories() {
     let lab = Lab::new(Profile::Small, QUICK);
@@ -189,4 +240,36 @@ fn the_reader_refuses_what_is_damaged() {
         std::fs::write(&file, sound).unwrap();
     }
     lab.assert_restores("sound-again", &[], "latest");
+}
+
+#[test]
+fn the_reader_hides_what_is_forgotten_and_restores_it_when_told_to() {
+    let lab = Lab::new(Profile::Small, QUICK);
+    std::fs::write(lab.path("source/a"), "one").unwrap();
+    lab.back_up(Compression::DEFAULT);
+    std::fs::write(lab.path("source/a"), "two").unwrap();
+    lab.back_up(Compression::DEFAULT);
+    let [first, _] = &snapshots::list(&lab.repository).unwrap()[..] else { panic!("two snapshots") };
+    let word = str::to_owned;
+    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("r") };
+    trash::forget(&lab.repository, &first.id, None, &note).unwrap();
+    let list = |flags: &[&str]| {
+        let listed = String::from_utf8(lab.read(flags, &["list"]).stdout).unwrap();
+        listed.lines().map(|line| line[..32].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&["--forgotten"]), [first.id.to_hex()]);
+    assert_eq!(list(&[]).len(), 1);
+    let (id, target) = (first.id.to_hex(), lab.path("old"));
+    let restore = ["restore", &id, target.to_str().unwrap()];
+    assert!(!lab.read(&[], &restore).status.success());
+    assert!(lab.read(&["--forgotten"], &restore).status.success());
+    let restored = target.join(lab.path("source/a").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(restored).unwrap(), "one");
+    // A tombstone that does not hold hides nothing.
+    let mark = lab.path("repository/snapshots").join(format!("{id}.forgotten"));
+    let mut spoilt = std::fs::read(&mark).unwrap();
+    spoilt[200] ^= 1;
+    std::fs::write(&mark, spoilt).unwrap();
+    assert_eq!(list(&[]).len(), 2);
+    assert!(String::from_utf8(lab.read(&[], &["list"]).stderr).unwrap().contains("does not count"));
 }

@@ -117,13 +117,20 @@ fn describe_below(root: &Path, path: &Path, lines: &mut Lines, inodes: &mut Hash
     let owner = (stat.uid(), stat.gid(), stat.rdev());
     let time = (stat.mtime(), stat.mtime_nsec());
     let xattrs = if kind.is_symlink() { Vec::new() } else { xattrs(path) };
-    let line = format!("{:o} {owner:?} {time:?} {size} {is_sparse} {content} {link} {xattrs:?}", stat.mode());
+    let flags = flags(path);
+    let line = format!("{:o} {owner:?} {time:?} {size} {is_sparse} {content} {link} {xattrs:?} {flags:x}", stat.mode());
     lines.insert(name, line);
     if kind.is_dir() {
         let mut names: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.sort();
         names.iter().for_each(|path| describe_below(root, path, lines, inodes));
     }
+}
+
+/// Returns those of the flags of an inode that a snapshot holds, as `statx` numbers them.
+fn flags(path: &Path) -> u64 {
+    let stat = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, rustix::fs::StatxFlags::empty()).unwrap();
+    stat.stx_attributes.bits() & 0x70
 }
 
 fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {

@@ -1,19 +1,17 @@
 //! Damaged repositories: what is damaged is named and not left looking whole, and everything else comes back.
 
 use std::fs;
-use std::sync::Arc;
 
 use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Store};
 
 use super::{options, restore, target};
-use crate::support::{TestRepo, noise, write};
+use crate::fixture::{TestRepo, noise, write};
 
 /// A repository of two hosts: some files are in the packs of the one, some in those of the other.
-fn two_packs() -> (TestRepo, Arc<MemoryStore>) {
-    let store = Arc::new(MemoryStore::default());
-    let repo = TestRepo::with_store(store.clone());
+fn two_packs() -> TestRepo {
+    let repo = TestRepo::new();
     let source = repo.source();
     (0..50).for_each(|n| write(&source.join(format!("first/{n}")), &noise(n, 9_000)));
     write(&source.join("first/large"), &noise(1000, 600_000));
@@ -21,7 +19,7 @@ fn two_packs() -> (TestRepo, Arc<MemoryStore>) {
     (0..50).for_each(|n| write(&source.join(format!("second/{n}")), &noise(100 + n, 9_000)));
     // Its first chunks are in the first pack, its last ones in the second.
     write(&source.join("first/large"), &[noise(1000, 600_000), noise(2000, 600_000)].concat());
-    (repo, store)
+    repo
 }
 
 fn data_keys(store: &MemoryStore) -> Vec<drumlin::store::Key> {
@@ -31,7 +29,8 @@ fn data_keys(store: &MemoryStore) -> Vec<drumlin::store::Key> {
 #[test]
 fn of_a_damaged_pack_every_file_is_named_and_no_other() {
     for (name, damage) in [("removed", 0), ("cut", 1), ("flipped", 2)] {
-        let (repo, store) = two_packs();
+        let repo = two_packs();
+        let store = repo.memory.clone();
         let before = data_keys(&store);
         fs::hard_link(repo.source().join("second/7"), repo.source().join("second/7 too")).unwrap();
         let snapshot = repo.backup("host").snapshot.unwrap();
@@ -65,7 +64,8 @@ fn of_a_damaged_pack_every_file_is_named_and_no_other() {
 
 #[test]
 fn a_damaged_tree_loses_its_folder_and_no_other() {
-    let (repo, store) = two_packs();
+    let repo = two_packs();
+    let store = repo.memory.clone();
     let known = store.keys();
     // A snapshot with one more folder, whose node is in a pack of its own.
     repo.backup("host");
@@ -80,7 +80,7 @@ fn a_damaged_tree_loses_its_folder_and_no_other() {
         store.remove(&key).unwrap();
     }
     // Nodes are read from local copies: only who has none notices. Then nothing of the snapshot can be reached.
-    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::support::secret(), &fresh).unwrap();
+    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::fixture::secret(), &fresh).unwrap();
     let monitor = Monitor::default();
     let all = drumlin::restore::RestoreOptions { path: None, ..options(&repo, &target(&repo)) };
     let report = drumlin::restore::run(&repository, &snapshot, &all, &monitor).unwrap();

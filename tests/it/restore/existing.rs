@@ -8,7 +8,7 @@ use drumlin::restore::{Overwrite, RestoreOptions};
 use drumlin::store::{Action, Class};
 
 use super::{differences, options, restore, restore_well, target};
-use crate::support::{TestRepo, noise, write};
+use crate::fixture::{TestRepo, noise, write};
 
 const MIB: usize = 1 << 20;
 
@@ -62,7 +62,7 @@ fn same_size_and_time_are_believed_unless_everything_is_to_be_compared() {
     let source = repo.source();
     write(&source.join("file"), &noise(1, 200_000));
     write(&source.join("short"), b"right");
-    crate::support::let_time_pass();
+    crate::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     let if_changed = options(&repo, &target);

@@ -12,7 +12,7 @@ use drumlin::restore::RestoreOptions;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 
 use super::{differences, options, restore, restore_well, target};
-use crate::support::{TestRepo, noise, write};
+use crate::fixture::{TestRepo, noise, write};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -163,6 +163,9 @@ fn flags_come_last_and_go_first() {
     let source = repo.source();
     write(&source.join("file"), &noise(1, 100_000));
     write(&source.join("folder/file"), b"x");
+    fs::hard_link(source.join("file"), source.join("folder/linked")).unwrap();
+    fs::create_dir(source.join("links")).unwrap();
+    (0..40).for_each(|number| fs::hard_link(source.join("file"), source.join(format!("links/{number}"))).unwrap());
     let flags = |flag: &str, root: &Path| {
         for name in ["file", "folder"] {
             let done = Command::new("chattr").arg(flag).arg(root.join(name)).output().unwrap();

@@ -47,8 +47,11 @@ fn limits_are_the_programs() {
         TREE_LEVELS_MAX,
         SNAPSHOT_PROBLEMS_MAX,
         SNAPSHOT_PROBLEMS_LEN_MAX_BYTES,
+        TOMBSTONE_LEN_MAX_BYTES,
         SLOTS_MAX,
-        SLOT_LEN_MAX_BYTES
+        SLOT_LEN_MAX_BYTES,
+        RECORD_PACKS_MAX,
+        RECORD_SNAPSHOTS_MAX
     );
     assert_eq!(values.iter().map(|value| value.0).collect::<BTreeSet<_>>(), names, "all limits of the program are listed here");
     let table = table("limits");

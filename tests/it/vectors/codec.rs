@@ -7,10 +7,13 @@ use drumlin::format::codec;
 use drumlin::format::config::{Config, Profile};
 use drumlin::format::container::{ChunkKind, ChunkRecord, PackToc, SegmentRecord, SegmentTable};
 use drumlin::format::entry::{Content, Entry, EntryKind, Extension, Ref, Timestamp, Xattr};
+use drumlin::format::generation::{CollectorRecord, Condemned, Done, RecordContent, Removal, Victim};
+use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListChild, ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::run::{PackClass, PackRef, RunToc};
 use drumlin::format::slot::{SlotInfo, SlotKdf};
 use drumlin::format::snapshot::{CommitSlot, Consistency, Snapshot, SnapshotProblem, SnapshotStats};
+use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 use drumlin::id::{ChunkId, ObjectId, SnapshotId, encode_hex};
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +151,22 @@ pub fn full_snapshot() -> Snapshot {
     }
 }
 
+/// A tombstone with every field in use.
+pub fn full_tombstone() -> Tombstone {
+    Tombstone {
+        snapshot: SnapshotId([0x5a; 16]),
+        repository: super::REPOSITORY,
+        hash: Some([0x23; 32]),
+        host: "vault".to_string(),
+        user: "root".to_string(),
+        program: "drumlin 0.1.0".to_string(),
+        forgotten: Timestamp { seconds: 1_772_409_600, nanos: 7 },
+        reason: "--keep-daily 7".to_string(),
+        extensions: vec![Extension { tag: 3, bytes: vec![1] }],
+        writer: super::keyring().verifying_key(),
+    }
+}
+
 /// The configuration of all vectors.
 pub fn config() -> Config {
     Config {
@@ -183,10 +202,38 @@ pub fn run_toc() -> RunToc {
     let pack = |class, byte| PackRef { class, name: ObjectId([byte; 32]), len: 4_096, salt: [byte ^ 0xff; 32] };
     RunToc {
         record_count: 2,
+        generation: 7,
+        session: Some(SnapshotId([0x69; 16])),
         replaces: vec![ObjectId([0x66; 32])],
         packs: vec![pack(PackClass::Data, 0x67), pack(PackClass::Meta, 0x68)],
         fences: vec![0x1111_1111_1111_1111],
     }
+}
+
+/// An intent with every field in use.
+pub fn intent() -> Intent {
+    Intent {
+        session: SnapshotId([0x5a; 16]),
+        number: 1,
+        created: Timestamp { seconds: 1_772_323_230, nanos: 0 },
+        host: "vault".to_string(),
+        generation: 7,
+        root: Some(ChunkId([0x33; 32])),
+        parent: Some(SnapshotId([0x5b; 16])),
+        packs: vec![ObjectId([0x67; 32]), ObjectId([0x68; 32])],
+        extensions: Vec::new(),
+    }
+}
+
+/// What a generation of the vectors removes.
+pub fn removal() -> Removal {
+    let victim = |class, byte| Victim { class, name: ObjectId([byte; 32]) };
+    Removal { packs: vec![victim(PackClass::Data, 0x67), victim(PackClass::Meta, 0x66)], snapshots: vec![SnapshotId([0x5b; 16])] }
+}
+
+/// A record of generation 8.
+pub fn record(content: RecordContent) -> CollectorRecord {
+    CollectorRecord { number: 8, created: Timestamp { seconds: 1_772_323_240, nanos: 0 }, content }
 }
 
 fn structures() -> Vec<Case> {
@@ -209,6 +256,13 @@ fn structures() -> Vec<Case> {
         case("Snapshot", full_snapshot()),
         case("CommitSlot", CommitSlot::Aborted),
         case("CommitSlot", CommitSlot::Snapshot { signed: vec![1, 2], signature: [0x77; 64] }),
+        case("Tombstone", full_tombstone()),
+        case("TombstoneSlot", TombstoneSlot { signed: vec![1, 2], signature: [0x78; 64] }),
+        case("Intent", intent()),
+        case("CollectorRecord", record(RecordContent::Condemned(Condemned { oldest: 3, removal: removal() }))),
+        case("CollectorRecord", record(RecordContent::Go(removal()))),
+        case("CollectorRecord", record(RecordContent::Cancel)),
+        case("CollectorRecord", record(RecordContent::Done(Done { runs: vec![ObjectId([0x66; 32])] }))),
         case("Config", config()),
         case("SlotKdf", SlotKdf::Passphrase { memory_kib: 65_536, passes: 3, lanes: 4 }),
         case("SlotInfo", SlotInfo { label: "laptop".to_string(), created: Timestamp::default() }),

@@ -6,14 +6,16 @@ use drumlin::crypto::slot::{Secret, slot_id, wrap};
 use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind, HEADER_LEN_BYTES, SegmentCodec};
 use drumlin::format::entry::{Content, EntryKind, Ref, Timestamp};
+use drumlin::format::generation::RecordContent;
 use drumlin::format::node::{ListNode, Totals, TreeNode};
 use drumlin::format::run::{PackClass, PackRef, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use drumlin::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
 use drumlin::format::snapshot::CommitSlot;
+use drumlin::format::tombstone::TombstoneSlot;
 use drumlin::id::{ChunkId, ObjectId, encode_hex};
 use zeroize::Zeroizing;
 
-use super::codec::{config, full_snapshot, plain_entry};
+use super::codec::{config, full_snapshot, full_tombstone, intent, plain_entry, record, removal};
 use super::forge::zstd_of_repeats;
 use super::judge::{PASSPHRASE, judge};
 use super::text::Vector;
@@ -93,6 +95,16 @@ fn snapshot() -> Sealed {
     seal_single(&super::keyring(), ContainerKind::Snapshot, &RANDOM, &slot)
 }
 
+fn mark(kind: ContainerKind) -> Sealed {
+    let signed = full_tombstone().encode();
+    let signature = match kind {
+        ContainerKind::Protection => super::keyring().sign_protection(&signed),
+        _ => super::keyring().sign_tombstone(&signed),
+    };
+    let slot = codec::encode(&TombstoneSlot { signed, signature });
+    seal_single(&super::keyring(), kind, &RANDOM, &slot)
+}
+
 fn vector(what: &str, bytes: Vec<u8>) -> Vector {
     let name = name_of(&bytes).to_hex();
     Vector::new(bytes)
@@ -132,6 +144,13 @@ fn containers_are_frozen() {
     let aborted = codec::encode(&CommitSlot::Aborted);
     let aborted = seal_single(&super::keyring(), ContainerKind::Snapshot, &RANDOM, &aborted);
     check("containers", "snapshot_aborted", &vector("snapshot", aborted.bytes));
+    check("containers", "tombstone", &vector("tombstone", mark(ContainerKind::Tombstone).bytes));
+    check("containers", "protection", &vector("protection", mark(ContainerKind::Protection).bytes));
+    let intent = seal_single(&super::keyring(), ContainerKind::Intent, &RANDOM, &intent().encode());
+    check("containers", "intent", &vector("intent", intent.bytes));
+    let go = record(RecordContent::Go(removal())).encode();
+    let go = seal_single(&super::keyring(), ContainerKind::CollectorRecord, &RANDOM, &go);
+    check("containers", "verdict", &vector("collector record", go.bytes));
     let config = seal_single(&super::keyring(), ContainerKind::Config, &RANDOM, &config().encode());
     check("containers", "config", &vector("config", config.bytes));
 }

@@ -5,8 +5,9 @@ use drumlin::format::container::{ChunkKind, ContainerKind, SegmentCodec};
 use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
+use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 
-use super::codec::{config, full_snapshot};
+use super::codec::{config, full_snapshot, full_tombstone};
 use super::containers::slots;
 use super::forge::{Forge, raw_segment, zstd_of_repeats};
 use super::judge::judge;
@@ -34,8 +35,8 @@ fn headers() -> Vec<Fault> {
     vec![
         ("header_magic_unknown", "config", with(0, 0x92)),
         ("header_major_unknown", "config", with(8, 9)),
-        ("header_minor_unknown", "config", with(9, 2)),
-        ("header_kind_unknown", "config", with(10, 9)),
+        ("header_minor_unknown", "config", with(9, 0xff)),
+        ("header_kind_unknown", "config", with(10, 10)),
         ("header_kind_of_another_place", "snapshot", config_with(|_| {})),
         ("header_suite_unknown", "config", with(11, 2)),
         ("header_flag_unknown", "config", with(12, 1)),
@@ -145,8 +146,25 @@ fn snapshot_with(spoil: impl FnOnce(&mut Snapshot, &mut [u8; 64])) -> Vec<u8> {
     Forge::single(ContainerKind::Snapshot, &slot).seal()
 }
 
+fn tombstone_with(spoil: impl FnOnce(&mut Tombstone, &mut [u8; 64])) -> Vec<u8> {
+    let mut tombstone = full_tombstone();
+    let mut signature = super::keyring().sign_tombstone(&tombstone.encode());
+    spoil(&mut tombstone, &mut signature);
+    let slot = codec::encode(&TombstoneSlot { signed: tombstone.encode(), signature });
+    Forge::single(ContainerKind::Tombstone, &slot).seal()
+}
+
 fn signatures() -> Vec<Fault> {
     vec![
+        ("tombstone_signature_flipped", "tombstone", tombstone_with(|_, signature| signature[0] ^= 1)),
+        ("tombstone_changed_after_signing", "tombstone", tombstone_with(|tombstone, _| tombstone.snapshot.0[0] ^= 1)),
+        ("tombstone_of_another_writer", "tombstone", tombstone_with(|tombstone, _| tombstone.writer = [9; 32])),
+        ("tombstone_as_a_protection", "protection", tombstone_with(|_, _| {})),
+        (
+            "tombstone_signed_as_a_snapshot",
+            "tombstone",
+            tombstone_with(|tombstone, signature| *signature = super::keyring().sign_snapshot(&tombstone.encode())),
+        ),
         ("snapshot_signature_flipped", "snapshot", snapshot_with(|_, signature| signature[0] ^= 1)),
         ("snapshot_changed_after_signing", "snapshot", snapshot_with(|snapshot, _| snapshot.host.push('x'))),
         ("snapshot_of_another_writer", "snapshot", snapshot_with(|snapshot, _| snapshot.writer = [9; 32])),

@@ -2,18 +2,22 @@
 
 use drumlin::format::codec;
 use drumlin::format::entry::{Content, Entry, EntryKind, Extension, Ref, Timestamp, Xattr};
+use drumlin::format::generation::{CollectorRecord, Condemned, RecordContent, Removal};
+use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListChild, ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::run::RunToc;
 use drumlin::format::snapshot::{Snapshot, SnapshotProblem};
-use drumlin::id::ChunkId;
+use drumlin::format::tombstone::Tombstone;
+use drumlin::id::{ChunkId, SnapshotId};
 
-use super::codec::{full_entry, full_snapshot, plain_entry, run_toc};
+use super::codec::{full_entry, full_snapshot, full_tombstone, intent, plain_entry, record, removal, run_toc};
 use super::faults::Fault;
 use super::judge::judge;
 
 /// Returns all faults of this file.
 pub fn faults() -> Vec<Fault> {
-    [codecs(), entries(), contents(), nodes(), lists(), snapshots(), runs(), words()].concat()
+    let structures = [nodes(), lists(), snapshots(), tombstones(), runs(), intents(), generations()];
+    [codecs(), entries(), contents(), structures.concat(), words()].concat()
 }
 
 fn codecs() -> Vec<Fault> {
@@ -146,6 +150,24 @@ fn lists() -> Vec<Fault> {
     ]
 }
 
+fn tombstones() -> Vec<Fault> {
+    let spoilt = |spoil: fn(&mut Tombstone)| {
+        let mut tombstone = full_tombstone();
+        spoil(&mut tombstone);
+        tombstone.encode()
+    };
+    let what = "tombstone structure";
+    let extension = |tag| Extension { tag, bytes: Vec::new() };
+    let twice = Tombstone { extensions: vec![extension(3), extension(3)], ..full_tombstone() }.encode();
+    let critical = Tombstone { extensions: vec![extension(0x8000)], ..full_tombstone() }.encode();
+    vec![
+        ("tombstone_too_long", what, spoilt(|tombstone| tombstone.reason = "x".repeat(64 << 10))),
+        ("tombstone_nanoseconds_out_of_range", what, spoilt(|tombstone| tombstone.forgotten.nanos = 1_000_000_000)),
+        ("tombstone_extension_twice", what, twice),
+        ("tombstone_extension_critical", what, critical),
+    ]
+}
+
 fn snapshots() -> Vec<Fault> {
     let with = |spoil: fn(&mut Snapshot)| {
         let mut snapshot = full_snapshot();
@@ -187,6 +209,41 @@ fn runs() -> Vec<Fault> {
                 toc.fences = vec![2, 1];
             }),
         ),
+    ]
+}
+
+fn intents() -> Vec<Fault> {
+    let with = |spoil: fn(&mut Intent)| {
+        let mut intent = intent();
+        spoil(&mut intent);
+        intent.encode()
+    };
+    let what = "intent structure";
+    let critical = |intent: &mut Intent| intent.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }];
+    vec![
+        ("intent_packs_unsorted", what, with(|intent| intent.packs.swap(0, 1))),
+        ("intent_pack_twice", what, with(|intent| intent.packs[1] = intent.packs[0])),
+        ("intent_nanoseconds_out_of_range", what, with(|intent| intent.created.nanos = 1_000_000_000)),
+        ("intent_extension_critical", what, with(critical)),
+    ]
+}
+
+fn generations() -> Vec<Fault> {
+    let with = |spoil: fn(&mut Removal)| {
+        let mut removal = removal();
+        removal.snapshots.push(SnapshotId([0x5c; 16]));
+        spoil(&mut removal);
+        record(RecordContent::Go(removal)).encode()
+    };
+    let condemned = |oldest| record(RecordContent::Condemned(Condemned { oldest, removal: removal() })).encode();
+    let zero = CollectorRecord { number: 0, ..record(RecordContent::Cancel) };
+    let what = "collector record structure";
+    vec![
+        ("generation_packs_unsorted", what, with(|removal| removal.packs.swap(0, 1))),
+        ("generation_pack_twice", what, with(|removal| removal.packs[1] = removal.packs[0])),
+        ("generation_snapshots_unsorted", what, with(|removal| removal.snapshots.swap(0, 1))),
+        ("generation_trims_itself", what, condemned(9)),
+        ("generation_zero", what, zero.encode()),
     ]
 }
 

@@ -8,10 +8,13 @@ use drumlin::crypto::slot::{Secret, open_info, unwrap};
 use drumlin::format::codec;
 use drumlin::format::config::Config;
 use drumlin::format::container::{ContainerKind, HEADER_LEN_BYTES};
+use drumlin::format::generation::CollectorRecord;
+use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListNode, TreeNode};
 use drumlin::format::run::{RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunToc};
 use drumlin::format::slot::Slot;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
+use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 use zeroize::Zeroizing;
 
 /// The passphrase of every passphrase slot among the vectors.
@@ -25,10 +28,23 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
         "meta pack" => verify_pack(&keyring, ContainerKind::Meta, bytes).map(drop).map_err(text),
         "index run" => judge_run(&keyring, bytes),
         "snapshot" => judge_snapshot(&keyring, bytes),
+        "tombstone" => judge_mark(&keyring, (ContainerKind::Tombstone, Keyring::verify_tombstone), bytes),
+        "protection" => judge_mark(&keyring, (ContainerKind::Protection, Keyring::verify_protection), bytes),
+        "tombstone structure" => Tombstone::decode(bytes).map(drop).map_err(text),
         "config" => {
             let plain = open_single(&keyring, ContainerKind::Config, bytes).map_err(text)?;
             Config::decode(&plain).map(drop).map_err(text)
         }
+        "intent" => {
+            let plain = open_single(&keyring, ContainerKind::Intent, bytes).map_err(text)?;
+            Intent::decode(&plain).map(drop).map_err(text)
+        }
+        "collector record" => {
+            let plain = open_single(&keyring, ContainerKind::CollectorRecord, bytes).map_err(text)?;
+            CollectorRecord::decode(&plain).map(drop).map_err(text)
+        }
+        "intent structure" => Intent::decode(bytes).map(drop).map_err(text),
+        "collector record structure" => CollectorRecord::decode(bytes).map(drop).map_err(text),
         "key slot" => judge_slot(&keyring, bytes),
         "segment" => Segment::parse(bytes.to_vec()).map(drop).map_err(text),
         "tree node" => TreeNode::decode(bytes).map(drop).map_err(text),
@@ -59,6 +75,22 @@ fn judge_snapshot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
         return Err("signed by an unknown writer".to_string());
     }
     if !Keyring::verify_snapshot(&snapshot.writer, &signed, &signature) {
+        return Err("the signature does not hold".to_string());
+    }
+    Ok(())
+}
+
+/// Says whether a signature is a key's over some bytes.
+type Verify = fn(&[u8; 32], &[u8], &[u8; 64]) -> bool;
+
+fn judge_mark(keyring: &Keyring, (kind, verify): (ContainerKind, Verify), bytes: &[u8]) -> Result<(), String> {
+    let plain = open_single(keyring, kind, bytes).map_err(text)?;
+    let slot: TombstoneSlot = codec::decode("tombstone", &plain).map_err(text)?;
+    let tombstone = Tombstone::decode(&slot.signed).map_err(text)?;
+    if tombstone.writer != keyring.verifying_key() {
+        return Err("signed by an unknown writer".to_string());
+    }
+    if !verify(&tombstone.writer, &slot.signed, &slot.signature) {
         return Err("the signature does not hold".to_string());
     }
     Ok(())

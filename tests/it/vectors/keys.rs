@@ -46,6 +46,8 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
     let argon = derive_passphrase_key("correct horse".as_bytes(), &salt, (256, 2, 2)).unwrap();
     rows.push(row("Argon2id of 256 KiB, 2 passes, 2 lanes", &["correct horse".as_bytes(), &salt], &*argon));
     rows.push(row("snapshot signature", &[b"encoded snapshot"], &keyring.sign_snapshot(b"encoded snapshot")));
+    rows.push(row("tombstone signature", &[b"encoded tombstone"], &keyring.sign_tombstone(b"encoded tombstone")));
+    rows.push(row("protection signature", &[b"encoded tombstone"], &keyring.sign_protection(b"encoded tombstone")));
     rows
 }
 
@@ -59,4 +61,7 @@ fn derivations_are_frozen() {
     assert!(Keyring::verify_snapshot(&keyring.verifying_key(), b"encoded snapshot", &signature));
     assert!(!Keyring::verify_snapshot(&keyring.verifying_key(), b"Encoded snapshot", &signature));
     assert!(!Keyring::verify_snapshot(&[0; 32], b"encoded snapshot", &signature));
+    assert!(!Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded snapshot", &signature), "one prefix for each kind");
+    let signature = keyring.sign_tombstone(b"encoded tombstone");
+    assert!(Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded tombstone", &signature));
 }

@@ -25,8 +25,8 @@ use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 
 use super::judge::PASSPHRASE;
+use crate::fixture::{now, options};
 use crate::reader_py::trees::set_mtime;
-use crate::support::{now, options};
 
 /// Path in the snapshot, and what stands there.
 type Listing = BTreeMap<Vec<u8>, String>;

@@ -1,0 +1,89 @@
+//! What is found out about a folder, and what the last snapshot knows of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::excludes::IgnoreChain;
+use super::known::KnownFolder;
+use super::sources::SourceNode;
+use crate::format::entry::Content;
+use crate::format::node::Totals;
+use crate::id::ChunkId;
+use crate::os::dir::{Dir, Names};
+use crate::os::stat::Stat;
+use crate::repo::DirEntry;
+
+/// The names of a folder that were asked for, and what was asked for below each.
+pub type Way = BTreeMap<Vec<u8>, SourceNode>;
+
+/// What the last snapshot knows of a folder.
+#[expect(clippy::large_enum_variant, reason = "its owner is boxed, and most are the large variant")]
+pub enum Was {
+    /// Nothing.
+    Unknown,
+    /// Its entry there.
+    Entry(Box<DirEntry>),
+    /// Its tree there; its own entry is still the same, the folder above vouches for that and looked at it just now.
+    Covered(KnownFolder, Stat),
+}
+
+/// A folder whose names and stats are exactly the parent's.
+pub struct Covered {
+    /// What is remembered of it.
+    pub known: KnownFolder,
+    /// Its subfolders.
+    pub subfolders: Vec<CoveredChild>,
+}
+
+/// A subfolder of such a folder.
+pub struct CoveredChild {
+    /// Its position among the entries.
+    pub position: u32,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What is remembered of it.
+    pub known: KnownFolder,
+    /// What it is now.
+    pub stat: Stat,
+}
+
+impl Was {
+    /// Returns the entry.
+    pub fn entry(&self) -> Option<&DirEntry> {
+        match self {
+            Self::Entry(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Returns the folder's tree and sums there.
+    pub fn tree(&self) -> Option<(ChunkId, Totals)> {
+        match self {
+            Self::Entry(entry) => match entry.entry.content {
+                Content::Tree(id) => Some((id, entry.totals.unwrap_or_default())),
+                _ => None,
+            },
+            Self::Covered(known, _) => Some((known.tree, known.totals)),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// What entering a folder found out about it.
+pub struct Found {
+    /// Its absolute path.
+    pub path: Vec<u8>,
+    /// Its own entry: without content, or the parent's where nothing about the folder itself changed; `None` if the folder
+    /// above vouches for it.
+    pub own: Option<DirEntry>,
+    /// The open folder, where it may be entered.
+    pub dir: Option<Dir>,
+    /// The file system it lies on; `None` for folders on the way to a source.
+    pub device: Option<(u32, u32)>,
+    /// The ignore files that count in it.
+    pub chain: Option<Arc<IgnoreChain>>,
+    /// The one name to keep of a folder whose content is left out.
+    pub marker: Option<Vec<u8>>,
+    /// Its names.
+    pub names: Names,
+}

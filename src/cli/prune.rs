@@ -1,0 +1,227 @@
+//! `drumlin prune`: removes what no snapshot needs any more.
+
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use crate::maintain::prune::{self, PruneOptions, PruneReport};
+use crate::settings::values::parse_size;
+use crate::ui::text;
+
+/// Reclaims space from what no snapshot needs; safe beside running backups and other prunes
+#[derive(Args)]
+pub struct PruneArgs {
+    /// Shows what would be done, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// How long forgotten snapshots stay, for this run: 7d, 12h, 0d
+    #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = parse_window)]
+    trash: i64,
+
+    /// How much that nothing needs may stay in packs that are needed, in percent of what is used
+    #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = parse_percent)]
+    max_unused: u32,
+
+    /// How much is rewritten at most, to reclaim what lies between things that are needed
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_repack: Option<u64>,
+
+    /// Needs less memory, for some speed
+    #[arg(long)]
+    low_memory: bool,
+}
+
+#[derive(Serialize)]
+struct PruneView {
+    dry_run: bool,
+    removed_packs: u64,
+    removed_bytes: u64,
+    stored_bytes: u64,
+    freed_bytes: u64,
+    dropped: Vec<String>,
+    waiting: Vec<WaitingView>,
+    spared_packs: u64,
+    running_sessions: u64,
+    index_runs: u64,
+    outrun: bool,
+    plan: PlanView,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct WaitingView {
+    snapshot: String,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PlanView {
+    dropped: Vec<String>,
+    dead_packs: u64,
+    dead_bytes: u64,
+    repack_packs: u64,
+    repack_bytes: u64,
+    repack_unused_bytes: u64,
+    merged_runs: u64,
+    left_unused_bytes: u64,
+    young_bytes: u64,
+}
+
+/// Parses a span of days, hours, minutes or seconds, and returns seconds.
+fn parse_window(text: &str) -> Result<i64, String> {
+    let refuse = || format!("`{text}` is not a span such as 7d, 12h or 0d");
+    let (at, unit) = text.char_indices().next_back().ok_or_else(refuse)?;
+    let seconds: i64 = match unit {
+        'w' => 7 * 24 * 3600,
+        'd' => 24 * 3600,
+        'h' => 3600,
+        'm' => 60,
+        's' => 1,
+        _ => return Err(refuse()),
+    };
+    let number: u32 = text[..at].parse().map_err(|_| refuse())?;
+    Ok(i64::from(number) * seconds)
+}
+
+/// Parses a share in percent, and returns it in 1/1000.
+fn parse_percent(text: &str) -> Result<u32, String> {
+    let refuse = || format!("`{text}` is not a percentage such as 5 or 2.5%");
+    let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| refuse())?;
+    if (0.0..=100.0).contains(&percent) { Ok((percent * 10.0).round() as u32) } else { Err(refuse()) }
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let repository = ctx.open()?;
+    let options = PruneOptions {
+        trash_window_s: args.trash,
+        max_unused_permille: args.max_unused,
+        max_repack_bytes: args.max_repack.unwrap_or(u64::MAX),
+        dry_run: args.dry_run,
+        threads: ctx.global.threads(),
+        low_memory: args.low_memory,
+        ..PruneOptions::new(text::now())
+    };
+    let (report, _) = ctx.run("pruning", |monitor| prune::run(&repository, &options, monitor))?;
+    if ctx.ui.json {
+        ctx.ui.print_json(&view(&report, args.dry_run, began.elapsed().as_secs_f64()))?;
+    } else if args.dry_run {
+        ctx.ui.print(&planned(&report).join("\n"))?;
+    } else {
+        ctx.ui.say(&done(&report, began).join("\n"))?;
+        if report.outrun {
+            ctx.ui.note("other prunes were quicker each time: what is left is theirs");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn view(report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
+    let ids = |ids: &[crate::id::SnapshotId]| ids.iter().map(|id| id.to_hex()).collect();
+    let waiting = report.waiting.iter();
+    let plan = &report.plan;
+    PruneView {
+        dry_run,
+        removed_packs: report.removed_packs,
+        removed_bytes: report.removed_bytes,
+        stored_bytes: report.stored_bytes,
+        freed_bytes: report.removed_bytes.saturating_sub(report.stored_bytes),
+        dropped: ids(&report.dropped),
+        waiting: waiting.map(|(id, until)| WaitingView { snapshot: id.to_hex(), until: text::rfc3339(*until) }).collect(),
+        spared_packs: report.spared_packs,
+        running_sessions: report.running_sessions,
+        index_runs: report.index_runs,
+        outrun: report.outrun,
+        plan: PlanView {
+            dropped: ids(&plan.dropped),
+            dead_packs: plan.dead.len() as u64,
+            dead_bytes: plan.dead_bytes,
+            repack_packs: plan.repack.len() as u64,
+            repack_bytes: plan.repack_bytes,
+            repack_unused_bytes: plan.repack_unused_bytes,
+            merged_runs: plan.merges as u64,
+            left_unused_bytes: plan.left_unused_bytes,
+            young_bytes: plan.young_bytes,
+        },
+        seconds,
+    }
+}
+
+/// Says what a dry run would do.
+fn planned(report: &PruneReport) -> Vec<String> {
+    let plan = &report.plan;
+    let mut lines = vec![
+        "would remove".to_owned(),
+        format!("  snapshots  {}, forgotten long enough ago", text::count(plan.dropped.len() as u64)),
+        format!("  unneeded   {}, {}", text::counted(plan.dead.len() as u64, "pack"), text::size(plan.dead_bytes)),
+        format!(
+            "  rewritten  {}, {} with about {} that nothing needs",
+            text::counted(plan.repack.len() as u64, "pack"),
+            text::size(plan.repack_bytes),
+            text::size(plan.repack_unused_bytes)
+        ),
+    ];
+    lines.extend(later(report));
+    lines
+}
+
+/// Says what was done.
+fn done(report: &PruneReport, began: Instant) -> Vec<String> {
+    let freed = report.removed_bytes.saturating_sub(report.stored_bytes);
+    let mut lines = vec![
+        if report.removed_packs == 0 { "nothing to free".to_owned() } else { format!("freed {}", text::size(freed)) },
+        format!(
+            "  removed    {}, {}; rewritten {}",
+            text::counted(report.removed_packs, "pack"),
+            text::size(report.removed_bytes),
+            text::size(report.stored_bytes)
+        ),
+        format!("  snapshots  {} dropped for good", text::count(report.dropped.len() as u64)),
+    ];
+    lines.extend(later(report));
+    lines.push(format!("  time       {}", text::duration(began.elapsed())));
+    lines
+}
+
+/// Says what stays for now, and until when.
+fn later(report: &PruneReport) -> Vec<String> {
+    let plan = &report.plan;
+    let mut lines = Vec::new();
+    if let Some(until) = report.waiting.iter().map(|(_, until)| *until).min() {
+        let count = text::counted(report.waiting.len() as u64, "snapshot");
+        lines.push(format!("  trash      {count} can be brought back; the first goes after {}", text::local_time(until)));
+    }
+    if plan.left_unused_bytes > 0 {
+        lines.push(format!("  left       about {} between things that are needed", text::size(plan.left_unused_bytes)));
+    }
+    if plan.young_bytes > 0 {
+        let bytes = text::size(plan.young_bytes);
+        lines.push(format!("  young      {bytes} that a running backup may need, for a day"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_shares() {
+        assert_eq!(parse_window("0d"), Ok(0));
+        assert_eq!(parse_window("7d"), Ok(604_800));
+        assert_eq!(parse_window("12h"), Ok(43_200));
+        assert_eq!(parse_percent("2.5%"), Ok(25));
+        assert_eq!(parse_percent("5"), Ok(50));
+        for text in ["", "7", "d", "-1d", "1y", "1.5d", "ä"] {
+            assert!(parse_window(text).is_err(), "{text}");
+        }
+        for text in ["", "-1", "101", "x", "nan"] {
+            assert!(parse_percent(text).is_err(), "{text}");
+        }
+    }
+}

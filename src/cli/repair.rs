@@ -1,0 +1,210 @@
+//! `drumlin repair`: heals what can be healed, and says what cannot.
+
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::check::{AffectedView, ProblemView};
+use super::context::{Context, host_name};
+use super::failure::{Exit, Failure};
+use crate::maintain::check::{AffectedPath, CheckProblem, Kept, Level};
+use crate::maintain::repair::{self, NewRun, Plan, RepairOptions};
+use crate::repo::names;
+use crate::ui::output::Output;
+use crate::ui::style::Role;
+use crate::ui::text;
+
+/// Plans how to heal what is damaged; with --apply, heals what can be healed
+///
+/// The index is made again from what the packs hold; what can still be read of a damaged pack is stored again; and what is lost is taken out of
+/// the index, so that the next backup stores it again if the source still has it. Nothing is removed, and backups may run meanwhile.
+#[derive(Args)]
+pub struct RepairArgs {
+    /// What to heal [default: index]
+    part: Option<Part>,
+
+    /// How thoroughly to look for damage first: structure, or full (reads all file content too)
+    #[arg(long, value_name = "LEVEL", default_value = "structure")]
+    level: Level,
+
+    /// Do it; without this option the plan is only shown
+    #[arg(long)]
+    apply: bool,
+
+    /// Only show the plan (as without --apply)
+    #[arg(long, short = 'n', conflicts_with = "apply")]
+    dry_run: bool,
+}
+
+/// What can be repaired.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The index, and packs that are damaged
+    Index,
+}
+
+#[derive(Serialize)]
+struct RepairView {
+    level: String,
+    applied: bool,
+    sound: bool,
+    problem_count: u64,
+    problems: Vec<ProblemView>,
+    beyond_repair: Vec<String>,
+    new_packs: Vec<PackView>,
+    new_runs: Vec<RunView>,
+    lost_count: u64,
+    lost: Vec<AffectedView>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct PackView {
+    object: String,
+    instead_of: String,
+    chunks: u64,
+}
+
+#[derive(Serialize)]
+struct RunView {
+    object: String,
+    replaces: Vec<String>,
+    packs: u64,
+    chunks: u64,
+    left_out: u64,
+}
+
+/// What there is to show, before or after.
+struct Shown {
+    problems: Kept<CheckProblem>,
+    beyond: Vec<String>,
+    packs: Vec<PackView>,
+    runs: Vec<RunView>,
+    lost: Kept<AffectedPath>,
+    sound: bool,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let repository = ctx.open()?;
+    let options =
+        RepairOptions { level: args.level, threads: ctx.global.threads(), now: text::now(), host: host_name(), clock: text::now };
+    let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(&repository, &options, monitor))?;
+    let level = plan.found.level;
+    let mut shown = show(&plan);
+    if args.apply {
+        let (outcome, _) = ctx.run("repairing", |monitor| plan.apply(monitor))?;
+        shown.sound = outcome.after.is_sound();
+        shown.lost = outcome.after.affected;
+    }
+    let exit = if shown.sound { Exit::Done } else { Exit::Damage };
+    if ctx.ui.json {
+        ctx.ui.print_json(&view(shown, (args.apply, level), began.elapsed().as_secs_f64()))?;
+    } else {
+        tell(ctx, &shown, args.apply)?;
+    }
+    Ok(exit)
+}
+
+fn show(plan: &Plan) -> Shown {
+    let object = |pack: &crate::format::run::PackRef| names::pack_key(pack.class, &pack.name).to_string();
+    let pack = |pack: &repair::NewPack| PackView {
+        object: object(&pack.pack),
+        instead_of: object(&pack.instead_of),
+        chunks: pack.chunks,
+    };
+    let run = |run: &NewRun| RunView {
+        object: names::run_key(0, &run.name).to_string(),
+        replaces: run.replaces.iter().map(|name| name.to_hex()).collect(),
+        packs: run.packs,
+        chunks: run.chunks,
+        left_out: run.left_out,
+    };
+    Shown {
+        problems: plan.found.problems.clone(),
+        beyond: plan.beyond.clone(),
+        packs: plan.packs.iter().map(pack).collect(),
+        runs: plan.added.iter().chain(&plan.rewritten).map(run).collect(),
+        lost: plan.outlook.affected.clone(),
+        sound: plan.found.is_sound(),
+    }
+}
+
+fn view(shown: Shown, (applied, level): (bool, Level), seconds: f64) -> RepairView {
+    RepairView {
+        level: level.to_string(),
+        applied,
+        sound: shown.sound,
+        problem_count: shown.problems.count,
+        problems: shown.problems.items.iter().map(ProblemView::new).collect(),
+        beyond_repair: shown.beyond,
+        new_packs: shown.packs,
+        new_runs: shown.runs,
+        lost_count: shown.lost.count,
+        lost: shown.lost.items.iter().map(AffectedView::new).collect(),
+        seconds,
+    }
+}
+
+fn tell(ctx: &Context, shown: &Shown, applied: bool) -> Result<(), Failure> {
+    let style = ctx.ui.out_style;
+    if shown.problems.is_empty() {
+        ctx.ui.say(&style.paint(Role::Good, "no damage found: there is nothing to repair"))?;
+        return Ok(());
+    }
+    let mut out = Output::stdout()?;
+    writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(shown.problems.count, "problem"))))?;
+    for problem in &shown.problems.items {
+        writeln!(out, "  {}: {}", problem.object, problem.message)?;
+    }
+    if !shown.packs.is_empty() || !shown.runs.is_empty() {
+        writeln!(out, "{}", if applied { "done:" } else { "can be done:" })?;
+    }
+    for pack in &shown.packs {
+        let chunks = text::counted(pack.chunks, "chunk");
+        writeln!(out, "  store again what can be read of {}: {chunks}", pack.instead_of)?;
+    }
+    for run in &shown.runs {
+        let (packs, chunks) = (text::counted(run.packs, "pack"), text::counted(run.chunks, "chunk"));
+        let instead = match run.replaces.len() {
+            0 => String::new(),
+            count => format!(", instead of {}", text::counted(count as u64, "run")),
+        };
+        let left_out = match run.left_out {
+            0 => String::new(),
+            count => format!(", without {} that are stored elsewhere or lost", text::counted(count, "chunk")),
+        };
+        writeln!(out, "  an index run that names {packs} with {chunks}{instead}{left_out}")?;
+    }
+    if !shown.beyond.is_empty() {
+        writeln!(out, "cannot be healed:")?;
+        shown.beyond.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    tell_lost(&mut out, shown, applied)?;
+    Ok(out.finish()?)
+}
+
+fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+    if shown.lost.is_empty() {
+        writeln!(out, "no file of any snapshot {} lost", if applied { "is" } else { "will be" })?;
+    } else {
+        writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
+    }
+    for lost in &shown.lost.items {
+        let what = if lost.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        writeln!(out, "  {}:{}{what}", lost.snapshot.short(), text::printable(&lost.path))?;
+    }
+    let hidden = shown.lost.count - shown.lost.items.len() as u64;
+    if hidden > 0 {
+        writeln!(out, "  and {} more", text::count(hidden))?;
+    }
+    let is_planned = !shown.packs.is_empty() || !shown.runs.is_empty();
+    if !applied && is_planned {
+        writeln!(out, "nothing was changed: `drumlin repair --apply` does it")?;
+    } else if !shown.lost.is_empty() {
+        writeln!(out, "back up the same sources again: what they still hold is stored again, and is back in every snapshot")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `drumlin undelete`: brings forgotten snapshots back.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use crate::id::SnapshotId;
+use crate::repo::trash::{self, TRASH_WINDOW_S};
+use crate::repo::{Error, snapshots};
+use crate::ui::text;
+
+/// Brings forgotten snapshots back, within 7 days
+///
+/// `drumlin snapshots --forgotten` lists them.
+#[derive(Args)]
+pub struct UndeleteArgs {
+    /// Snapshots: ids or the starts of them
+    #[arg(value_name = "SNAP", required_unless_present = "all")]
+    snaps: Vec<String>,
+
+    /// All that can be brought back
+    #[arg(long, conflicts_with = "snaps")]
+    all: bool,
+}
+
+#[derive(Serialize)]
+struct UndeleteView {
+    undeleted: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
+    let repository = ctx.open()?;
+    let listing = snapshots::listing(&repository)?;
+    let now = text::now();
+    let mut ids: Vec<SnapshotId> = listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
+    // A tombstone that does not hold is cleared away the same way.
+    ids.extend(listing.faults.iter().map(|(id, _)| *id));
+    let chosen = match args.all {
+        true => {
+            let clock = listing.clock(now);
+            let can = |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock);
+            listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot).collect()
+        }
+        false => args.snaps.iter().map(|text| choose(&ids, &listing, text)).collect::<Result<Vec<_>, Failure>>()?,
+    };
+    if !chosen.is_empty() {
+        repository.confirm_key()?;
+    }
+    let mut undeleted = Vec::new();
+    for id in &chosen {
+        trash::undelete(&repository, id, TRASH_WINDOW_S, now)?;
+        undeleted.push(id.to_hex());
+        ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
+    }
+    if ctx.ui.json {
+        ctx.ui.print_json(&UndeleteView { undeleted })?;
+    } else if chosen.is_empty() {
+        ctx.ui.say("nothing is in the trash")?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Finds the one snapshot in the trash whose id begins so.
+fn choose(ids: &[SnapshotId], listing: &snapshots::Listing, text: &str) -> Result<SnapshotId, Failure> {
+    let begins = |id: &&SnapshotId| !text.is_empty() && id.to_hex().starts_with(text);
+    let mut fitting = ids.iter().filter(begins);
+    match (fitting.next(), fitting.next()) {
+        (Some(id), None) => Ok(*id),
+        (Some(_), Some(_)) => Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into()),
+        _ => {
+            if let Some((id, _)) = listing.snapshots.iter().find(|(id, _)| begins(&id)) {
+                return Err(Error::NotForgotten { id: *id }.into());
+            }
+            if let Some(id) = listing.removed.iter().find(begins) {
+                return Err(Error::Collected { id: *id }.into());
+            }
+            let failure = Failure::from(Error::NotFound { what: "snapshot", text: text.to_owned() });
+            Err(failure.instead("`drumlin snapshots --forgotten` lists what is in the trash"))
+        }
+    }
+}

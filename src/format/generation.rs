@@ -1,0 +1,114 @@
+//! Records of collectors. Spec: `format-spec/13-commit.md`, section 2.2.
+
+use bincode::{Decode, Encode};
+
+use super::codec::{self, DecodeError};
+use super::entry::Timestamp;
+use super::limits;
+use super::run::PackClass;
+use crate::id::{ObjectId, SnapshotId};
+
+/// A pack to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Victim {
+    /// Its class.
+    pub class: PackClass,
+    /// Its name.
+    pub name: ObjectId,
+}
+
+/// What a generation removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Removal {
+    /// Packs, ascending.
+    pub packs: Vec<Victim>,
+    /// Forgotten snapshots that cease to be roots, ascending.
+    pub snapshots: Vec<SnapshotId>,
+}
+
+impl Removal {
+    /// Returns whether nothing is removed.
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.snapshots.is_empty()
+    }
+}
+
+/// What a collector wants to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Condemned {
+    /// Records of generations below this may be gone.
+    pub oldest: u64,
+    /// What is to be removed.
+    pub removal: Removal,
+}
+
+/// What is left when a generation is finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Done {
+    /// Runs that name no pack which this generation or an earlier one removed.
+    pub runs: Vec<ObjectId>,
+}
+
+/// The content of a collector's record; the object's name says which it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RecordContent {
+    /// A generation is opened.
+    Condemned(Condemned),
+    /// This will be removed, and nothing else.
+    Go(Removal),
+    /// Nothing will be removed.
+    Cancel,
+    /// Everything is removed.
+    Done(Done),
+}
+
+impl RecordContent {
+    /// Returns the word behind the number in the name of such a record.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Condemned(_) => "condemned",
+            Self::Go(_) | Self::Cancel => "verdict",
+            Self::Done(_) => "done",
+        }
+    }
+}
+
+/// A record of a collector.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CollectorRecord {
+    /// The generation.
+    pub number: u64,
+    /// When it was made, by the collector's clock.
+    pub created: Timestamp,
+    /// What it records.
+    pub content: RecordContent,
+}
+
+impl CollectorRecord {
+    /// Returns the record's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Parses a record and checks its lists.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let refuse = |why| Err(DecodeError::new("collector's record", why));
+        let record: Self = codec::decode("collector's record", bytes)?;
+        if record.number == 0 || record.created.nanos > 999_999_999 {
+            return refuse("number 0, or nanoseconds out of range");
+        }
+        let removal = match &record.content {
+            RecordContent::Condemned(condemned) if condemned.oldest > record.number => return refuse("older than itself"),
+            RecordContent::Condemned(condemned) => &condemned.removal,
+            RecordContent::Go(removal) => removal,
+            RecordContent::Cancel | RecordContent::Done(_) => return Ok(record),
+        };
+        if removal.packs.len() > limits::RECORD_PACKS_MAX || removal.snapshots.len() > limits::RECORD_SNAPSHOTS_MAX {
+            return refuse("too many packs or snapshots");
+        }
+        if !removal.packs.is_sorted_by(|a, b| a < b) || !removal.snapshots.is_sorted_by(|a, b| a < b) {
+            return refuse("packs or snapshots are not sorted");
+        }
+        Ok(record)
+    }
+}

@@ -1,0 +1,101 @@
+//! One look at everything in a repository.
+
+use std::sync::Arc;
+
+use super::damage::Damage;
+use super::ledger::Ledger;
+use super::packs::PackStage;
+use super::report::{CheckReport, in_words};
+use super::{CheckOptions, Level, list_packs, note_findings, paths, trees, verify_packs};
+use crate::format::snapshot::Snapshot;
+use crate::id::ObjectId;
+use crate::monitor::Monitor;
+use crate::repo::rebuild::ListedPack;
+use crate::repo::{Error, Reader, Repository, Result, Trees, audit, names};
+
+/// What a look found, and what is needed to look again with another index.
+pub struct Examined {
+    /// What a check reports.
+    pub report: CheckReport,
+    /// The reader whose index is exactly the good runs of the store.
+    pub reader: Arc<Reader>,
+    /// Which chunks and packs are damaged or missing.
+    pub damage: Damage,
+    /// Index runs that cannot be read.
+    pub damaged_runs: Vec<ObjectId>,
+    /// Packs that no run names.
+    pub unindexed: Vec<ListedPack>,
+    /// The snapshots that can be read.
+    pub snapshots: Vec<Snapshot>,
+    pool: rayon::ThreadPool,
+}
+
+/// Looks at everything once, as thoroughly as the level says.
+pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<Examined> {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(|at| format!("check-{at}"));
+    let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
+    let mut report = CheckReport::new(options.level);
+    report.counts.configs_and_keys = note_findings(&mut report, audit::configs(repository)?);
+    report.counts.configs_and_keys += note_findings(&mut report, audit::slots(repository)?);
+    report.counts.intents_and_records = note_findings(&mut report, audit::intents(repository)?);
+    report.counts.intents_and_records += note_findings(&mut report, audit::generations(repository)?);
+    let (all, findings) = audit::all_snapshots(repository)?;
+    report.counts.snapshots = note_findings(&mut report, findings);
+    report.counts.forgotten = all.forgotten.len() as u64;
+    let snapshots = all.good;
+    // What was found so far costs no path: a damaged snapshot has none to name.
+    let harmless = report.problems.count;
+    let (reader, findings) = audit::index(repository)?;
+    let damaged_runs =
+        findings.faults.iter().filter_map(|fault| names::object_id(fault.object.strip_prefix("index/")?)).collect();
+    report.counts.index_runs = note_findings(&mut report, findings);
+    report.counts.chunks_indexed = reader.index().record_count();
+
+    let mut damage = Damage::default();
+    let mut listed = list_packs(&reader, &mut report, &mut damage)?;
+    let unindexed = listed.unindexed.iter().map(|expected| ListedPack {
+        class: expected.pack.class,
+        name: expected.pack.name,
+        len_bytes: expected.listed_len,
+    });
+    let unindexed = unindexed.collect();
+    let mut ledger = Ledger::load(repository);
+    let mut stage = PackStage {
+        reader: &reader,
+        report: &mut report,
+        damage: &mut damage,
+        ledger: &mut ledger,
+        now: options.now,
+        pool: &pool,
+        monitor,
+    };
+    verify_packs(&mut stage, &mut listed, options.level)?;
+    let trees = Trees::new(reader.clone());
+    if options.level >= Level::Structure {
+        trees::verify(&trees, &snapshots, (&mut report, &mut damage), &pool, monitor)?;
+    }
+    if report.problems.count > harmless {
+        paths::name_affected(&trees, &snapshots, &damage, &mut report, monitor)?;
+    }
+    report.coverage = ledger.coverage(&listed.indexed_data);
+    if let Err(error) = ledger.save(repository, &listed.indexed_data) {
+        report.notices.push(format!("what was verified could not be noted: {}", in_words(&error)));
+    }
+    Ok(Examined { report, reader, damage, damaged_runs, unindexed, snapshots, pool })
+}
+
+impl Examined {
+    /// Returns what a check would say of trees and files if `reader`'s index were that of the repository.
+    ///
+    /// Every pack that this index names must be sound.
+    pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<CheckReport> {
+        let mut report = CheckReport::new(self.report.level);
+        let mut damage = Damage::default();
+        let trees = Trees::new(reader.clone());
+        trees::verify(&trees, &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)?;
+        if !report.problems.is_empty() {
+            paths::name_affected(&trees, &self.snapshots, &damage, &mut report, monitor)?;
+        }
+        Ok(report)
+    }
+}

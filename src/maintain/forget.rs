@@ -1,0 +1,250 @@
+//! Forgetting: which snapshots go, why, whether that is too many at once, and then doing it.
+//!
+//! The plan is a value: it is shown, refused, or applied. Nothing is removed here; a forgotten snapshot lies in the trash.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::monitor::Monitor;
+use crate::repo::snapshots::{self, Listing};
+use crate::repo::trash::{self, ForgetNote};
+use crate::repo::{Error, Repository, Result};
+use crate::retention::trust::{Claim, judge};
+use crate::retention::{Decision, Item, Policy, plan};
+
+/// Which snapshots a policy looks at; the others are not touched and not counted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those of this app.
+    pub app: Option<String>,
+    /// Only those of this host.
+    pub host: Option<String>,
+    /// Only those with all of these tags.
+    pub tags: Vec<String>,
+}
+
+impl Filter {
+    /// Returns whether the policy looks at a snapshot.
+    pub fn fits(&self, snapshot: &Snapshot) -> bool {
+        self.app.as_ref().is_none_or(|app| snapshot.app == *app)
+            && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
+            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
+    }
+}
+
+/// What snapshots of one series have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupBy {
+    /// The host.
+    pub host: bool,
+    /// The app.
+    pub app: bool,
+    /// The paths.
+    pub paths: bool,
+    /// The tags.
+    pub tags: bool,
+}
+
+impl GroupBy {
+    /// Host, app and paths.
+    pub const DEFAULT: Self = Self { host: true, app: true, paths: true, tags: false };
+}
+
+/// What the snapshots of a group have in common; `None` where they may differ.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupKey {
+    /// The host.
+    pub host: Option<String>,
+    /// The app, empty for none.
+    pub app: Option<String>,
+    /// The paths.
+    pub paths: Option<Vec<Vec<u8>>>,
+    /// The tags.
+    pub tags: Option<Vec<String>>,
+}
+
+impl GroupKey {
+    fn of(snapshot: &Snapshot, by: GroupBy) -> Self {
+        Self {
+            host: by.host.then(|| snapshot.host.clone()),
+            app: by.app.then(|| snapshot.app.clone()),
+            paths: by.paths.then(|| snapshot.sources.clone()),
+            tags: by.tags.then(|| snapshot.tags.clone()),
+        }
+    }
+}
+
+/// A series of snapshots and what becomes of them.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What they have in common.
+    pub key: GroupKey,
+    /// The policy that decides; `None` where snapshots were named.
+    pub policy: Option<Policy>,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// What the policy knows of them, in the same order.
+    pub items: Vec<Item>,
+    /// What becomes of them, in the same order.
+    pub decisions: Vec<Decision>,
+}
+
+impl Group {
+    /// Returns the snapshots that go, oldest first.
+    pub fn going(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.iter().zip(&self.decisions).filter(|(_, decision)| !decision.is_kept()).map(|(snapshot, _)| snapshot)
+    }
+}
+
+/// Why a plan is not carried out without being forced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// More than half of a group would go.
+    MoreThanHalf {
+        /// Which group of the plan.
+        group: usize,
+        /// How many would go.
+        going: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The newest of a group would go, or its only one.
+    Newest {
+        /// Which group of the plan.
+        group: usize,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Default)]
+pub struct ForgetPlan {
+    /// All groups that were looked at.
+    pub groups: Vec<Group>,
+}
+
+impl ForgetPlan {
+    /// Returns how many snapshots stay and go.
+    pub fn counts(&self) -> (usize, usize) {
+        let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
+        let going = self.groups.iter().flat_map(Group::going).count();
+        (all - going, going)
+    }
+
+    /// Returns what speaks against carrying it out, one thing for each group.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        (0..).zip(&self.groups).filter_map(|(at, group)| refusal_of(at, group)).collect()
+    }
+}
+
+fn refusal_of(at: usize, group: &Group) -> Option<Refusal> {
+    let (going, of) = (group.going().count(), group.snapshots.len());
+    if going * 2 > of {
+        return Some(Refusal::MoreThanHalf { group: at, going, of });
+    }
+    // Snapshots with dates in doubt do not make up for the newest that is sure.
+    let sure = group.items.iter().zip(&group.decisions).filter(|(item, _)| item.doubt.is_none());
+    let (_, newest) = sure.max_by_key(|(item, _)| (item.time_s, item.sequence))?;
+    (!newest.is_kept()).then_some(Refusal::Newest { group: at })
+}
+
+/// Plans what a policy does to the snapshots that a filter lets through.
+pub fn plan_policy(
+    listing: &Listing,
+    (filter, policy, by): (&Filter, &Policy, GroupBy),
+    zone: &TimeZone,
+    now_s: i64,
+) -> ForgetPlan {
+    let mut groups = group_all(listing, |snapshot| filter.fits(snapshot), by, now_s);
+    for group in &mut groups {
+        group.decisions = plan(&group.items, policy, zone);
+        group.policy = Some(policy.clone());
+    }
+    ForgetPlan { groups }
+}
+
+/// Plans to forget named snapshots; only the groups that they belong to are in the plan.
+///
+/// Fails with `Protected` if one of them is protected.
+pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> Result<ForgetPlan> {
+    if let Some(id) = named.iter().find(|id| listing.protected.contains(id)) {
+        return Err(Error::Protected { id: *id });
+    }
+    let mut groups = group_all(listing, |_| true, by, now_s);
+    groups.retain(|group| group.snapshots.iter().any(|snapshot| named.contains(&snapshot.id)));
+    for group in &mut groups {
+        let decide = |snapshot: &Snapshot| match named.contains(&snapshot.id) {
+            true => Decision::default(),
+            false => Decision::unasked(),
+        };
+        group.decisions = group.snapshots.iter().map(decide).collect();
+    }
+    Ok(ForgetPlan { groups })
+}
+
+fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, now_s: i64) -> Vec<Group> {
+    // Dates are judged among all snapshots, so that no filter hides a witness.
+    let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
+    let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
+    let claims: Vec<Claim> = good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
+    let doubts = judge(&claims, now_s);
+    let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
+    for (snapshot, doubt) in good.into_iter().zip(doubts).filter(|(snapshot, _)| fits(snapshot)) {
+        let key = GroupKey::of(snapshot, by);
+        let group = groups.entry(key.clone()).or_insert_with(|| Group {
+            key,
+            policy: None,
+            snapshots: Vec::new(),
+            items: Vec::new(),
+            decisions: Vec::new(),
+        });
+        group.items.push(Item {
+            time_s: snapshot.started.seconds,
+            sequence: snapshot.sequence,
+            tags: snapshot.tags.clone(),
+            is_protected: listing.protected.contains(&snapshot.id),
+            doubt,
+        });
+        group.snapshots.push(snapshot.clone());
+    }
+    groups.into_values().collect()
+}
+
+fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupKey, usize>) -> Claim {
+    let next = series.len();
+    Claim {
+        series: *series.entry(GroupKey::of(snapshot, GroupBy::DEFAULT)).or_insert(next),
+        time_s: snapshot.started.seconds,
+        stored_s: listing.stored_s.get(&snapshot.id).copied(),
+        sequence: snapshot.sequence,
+        hash: snapshots::chain_hash(snapshot),
+        previous: snapshot.previous,
+    }
+}
+
+/// Carries a plan out: puts all that goes into the trash, the oldest of each group first, and returns their ids.
+///
+/// A snapshot that somebody else forgot meanwhile is left as it is. Whatever was done before a failure stays done.
+pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, monitor: &Monitor) -> Result<Vec<SnapshotId>> {
+    let mut forgotten = Vec::new();
+    let (_, going) = plan.counts();
+    if going == 0 {
+        return Ok(forgotten);
+    }
+    repository.confirm_key()?;
+    for group in &plan.groups {
+        let reason = group.policy.as_ref().map_or_else(|| "named".to_owned(), Policy::to_string);
+        let note = ForgetNote { reason, ..note.clone() };
+        for snapshot in group.going() {
+            if monitor.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            if trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note)? {
+                forgotten.push(snapshot.id);
+            }
+        }
+    }
+    Ok(forgotten)
+}

@@ -1,0 +1,67 @@
+//! Marking what roots reach, and which packs must therefore stay.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::roots::lost;
+use crate::format::container::ChunkKind;
+use crate::format::snapshot::Snapshot;
+use crate::id::{ChunkId, ObjectId};
+use crate::monitor::Monitor;
+use crate::repo::index::Place;
+use crate::repo::reach::{Marks, Visitor, visit_unmarked};
+use crate::repo::{Error, Reader, Result, Trees};
+
+/// Marks every record by which a chunk of these snapshots is found.
+///
+/// `condemned` packs are left out where there is another place; those that are needed are removed from the set. Fails if a
+/// chunk is nowhere: then the repository is damaged, and nothing may be removed.
+pub fn mark(
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    (marks, condemned): (&Marks, &mut HashSet<ObjectId>),
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
+    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let marker = Marker { reader, condemned: Mutex::new(std::mem::take(condemned)), failure: Mutex::default() };
+    visit_unmarked(&Trees::new(reader.clone()), &roots, (&marker, marks), pool, monitor)?;
+    *condemned = marker.condemned.into_inner().unwrap_or_else(PoisonError::into_inner);
+    marker.failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+struct Marker<'a> {
+    reader: &'a Reader,
+    condemned: Mutex<HashSet<ObjectId>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Marker<'_> {
+    fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+impl Visitor for Marker<'_> {
+    fn reached(&self, _kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        if place.is_trusted {
+            return true;
+        }
+        // Here and nowhere else: the pack is spared, if it is there at all.
+        let pack = place.location.pack.name;
+        if self.condemned.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack) {
+            self.reader.index().trust_pack(&pack);
+        } else if self.reader.index().avoids(&pack) {
+            self.fail(lost(*id));
+        }
+        true
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.fail(lost(*id));
+    }
+
+    fn fault(&self, _kind: ChunkKind, _id: &ChunkId, error: Error) {
+        self.fail(error);
+    }
+}

@@ -1,0 +1,270 @@
+//! Removing what no snapshot needs, beside running backups and other collectors, without locks.
+//!
+//! ```text
+//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ condemn ─ look again ─ verdict ─ remove
+//! ```
+//!
+//! Every step can be the last one of this process: whoever comes next takes part in what is open and finishes what was
+//! decided. Spec and the argument for each step: `format-spec/13-commit.md`.
+
+mod mark;
+mod options;
+mod plan;
+mod repack;
+mod roots;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+pub use self::options::PruneOptions;
+pub use self::plan::Plan;
+
+use self::mark::mark;
+use self::roots::{Drop, Roots, look};
+use crate::format::entry::Timestamp;
+use crate::format::generation::{Condemned, Removal, Victim};
+use crate::id::{ObjectId, SnapshotId};
+use crate::monitor::Monitor;
+use crate::repo::collect::{self, PackList};
+use crate::repo::generations::{self, Generations, Horizon, State};
+use crate::repo::reach::Marks;
+use crate::repo::trash;
+use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
+
+/// How often a collector begins again because another one was first, or because there is more to remove.
+const ROUNDS_MAX: usize = 16;
+/// Generations whose records are kept at least, and for how many seconds.
+const KEPT_GENERATIONS: u64 = 16;
+const KEPT_S: i64 = 90 * 24 * 3600;
+
+/// What a collector did.
+#[derive(Clone, Debug, Default)]
+pub struct PruneReport {
+    /// Generations that it opened or took part in and that are finished now.
+    pub generations: Vec<u64>,
+    /// Packs that were removed, and their bytes.
+    pub removed_packs: u64,
+    /// Bytes of them.
+    pub removed_bytes: u64,
+    /// Bytes of packs and runs that were stored for it.
+    pub stored_bytes: u64,
+    /// Snapshots that were dropped for good.
+    pub dropped: Vec<SnapshotId>,
+    /// Condemned packs that turned out to be needed.
+    pub spared_packs: u64,
+    /// Snapshots in the trash, and when they are dropped at the earliest.
+    pub waiting: Vec<(SnapshotId, Timestamp)>,
+    /// Index runs that are left, if the index was looked at.
+    pub index_runs: u64,
+    /// Sessions that seem to be running.
+    pub running_sessions: u64,
+    /// The last plan: what a dry run would do, or what is left.
+    pub plan: Plan,
+    /// Whether another collector was quicker each time, so that this one stopped.
+    pub outrun: bool,
+}
+
+/// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
+///
+/// Reads no file content but that of packs that are rewritten. Fails, having removed nothing, if the repository is damaged.
+pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monitor) -> Result<PruneReport> {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(|at| format!("mark-{at}"));
+    let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
+    if !options.dry_run {
+        repository.confirm_key()?;
+    }
+    let mut prune = Prune { repository, options, monitor, pool, report: PruneReport::default() };
+    for _ in 0..ROUNDS_MAX {
+        if monitor.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let before = Generations::list(repository)?;
+        match prune.round(&before) {
+            Ok(true) => return Ok(prune.report),
+            Ok(false) => {}
+            // What another collector removes meanwhile is no damage.
+            Err(error) if error.is_damage() && Generations::list(repository)? != before => {}
+            Err(error) => return Err(error),
+        }
+    }
+    prune.report.outrun = true;
+    Ok(prune.report)
+}
+
+struct Prune<'a> {
+    repository: &'a Arc<Repository>,
+    options: &'a PruneOptions,
+    monitor: &'a Monitor,
+    pool: rayon::ThreadPool,
+    report: PruneReport,
+}
+
+/// What is known of the repository after marking.
+struct Marked {
+    reader: Arc<Reader>,
+    horizon: Horizon,
+    listed: PackList,
+    marks: Marks,
+    roots: Roots,
+}
+
+impl Prune<'_> {
+    /// Makes one attempt; returns whether there is nothing left to do.
+    fn round(&mut self, generations: &Generations) -> Result<bool> {
+        let number = generations.highest();
+        if number > 0 && !self.options.dry_run {
+            match generations.state(self.repository, number)? {
+                State::Open(removal) => {
+                    let judged = self.judge(removal, None)?;
+                    self.decide_and_finish(number, judged)?;
+                    return Ok(false);
+                }
+                State::Unfinished(removal) => {
+                    self.finish(number, &removal, None)?;
+                    return Ok(false);
+                }
+                State::Cancelled | State::Done => {}
+            }
+        }
+        let mut marked = self.mark_all()?;
+        let mut plan = self.plan(&marked)?;
+        self.report.plan = plan.clone();
+        self.report.waiting.clone_from(&marked.roots.waiting);
+        self.report.running_sessions = marked.roots.running as u64;
+        self.report.index_runs = marked.reader.index().runs().len() as u64;
+        if self.options.dry_run || plan.is_empty() {
+            return Ok(true);
+        }
+        self.store_again(&marked, &mut plan)?;
+        let removal = Removal { packs: plan.victims(), snapshots: plan.dropped.clone() };
+        let oldest = self.oldest_kept(generations)?;
+        let condemned = Condemned { oldest, removal: removal.clone() };
+        if !generations::condemn(self.repository, number + 1, self.options.now, condemned)? {
+            return Ok(false);
+        }
+        marked.roots.snapshots.clear();
+        let judged = self.judge(removal, Some(marked))?;
+        self.decide_and_finish(number + 1, judged)?;
+        for old in generations.numbers().filter(|old| *old < oldest) {
+            generations::trim(self.repository, old)?;
+        }
+        self.report.plan = Plan { left_unused_bytes: plan.left_unused_bytes, young_bytes: plan.young_bytes, ..Plan::default() };
+        Ok(!plan.is_capped)
+    }
+
+    /// Looks at everything and marks what is needed (steps C2 and C3).
+    fn mark_all(&self) -> Result<Marked> {
+        let roots = look(self.repository, self.options, &Drop::Due)?;
+        // Whoever hides snapshots must not make this remove what they need.
+        trash::refuse_hidden(self.repository, &roots.over)?;
+        let reader = Reader::offline(self.repository)?;
+        let (horizon, listed) = collect::survey(&reader)?;
+        let marks = Marks::new(reader.index().record_count());
+        mark(&reader, &roots.snapshots, (&marks, &mut HashSet::new()), &self.pool, self.monitor)?;
+        Ok(Marked { reader, horizon, listed, marks, roots })
+    }
+
+    fn plan(&self, marked: &Marked) -> Result<Plan> {
+        let Marked { reader, listed, marks, roots, .. } = marked;
+        let packs = plan::measure(reader.index(), marks, listed, roots)?;
+        let mut plan = plan::plan(&packs, listed, roots, self.options);
+        plan.merges = collect::worth_merging(&reader.index().runs(), &|run| plan::is_settled(run, &roots.over)).len();
+        Ok(plan)
+    }
+
+    /// Stores the live chunks of the packs that are rewritten again.
+    fn store_again(&mut self, marked: &Marked, plan: &mut Plan) -> Result<()> {
+        plan.victims().iter().for_each(|victim| marked.reader.index().avoid_pack(victim.name));
+        if plan.repack.is_empty() {
+            return Ok(());
+        }
+        let options = SessionOptions {
+            compression: self.options.compression,
+            threads: self.options.threads,
+            low_memory: self.options.low_memory,
+            dry_run: false,
+        };
+        let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
+        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), self.monitor)?;
+        self.report.stored_bytes += stats.bytes_stored;
+        Ok(())
+    }
+
+    /// Looks once more, after the generation was opened, and spares what turns out to be needed (step C5).
+    ///
+    /// `planned` is what the one who planned the generation knows; anybody else marks everything again.
+    fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
+        let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
+        let (reader, mut listed, marks) = match planned {
+            Some(Marked { reader, listed, marks, .. }) => (reader, listed, marks),
+            None => {
+                let reader = Reader::offline(self.repository)?;
+                let (_, listed) = collect::survey(&reader)?;
+                let marks = Marks::new(reader.index().record_count());
+                (reader, listed, marks)
+            }
+        };
+        collect::learn(&reader, &mut listed)?;
+        let mut condemned: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
+        condemned.iter().for_each(|pack| reader.index().avoid_pack(*pack));
+        for pack in &roots.relied {
+            if condemned.remove(pack) && listed.packs.contains_key(pack) {
+                reader.index().trust_pack(pack);
+            }
+        }
+        mark(&reader, &roots.snapshots, (&marks, &mut condemned), &self.pool, self.monitor)?;
+        let packs: Vec<Victim> = removal.packs.iter().filter(|victim| condemned.contains(&victim.name)).copied().collect();
+        self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
+        let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
+        let bytes = packs.iter().map(len).sum();
+        Ok(Judged { removal: Removal { packs, snapshots: roots.dropped.clone() }, bytes, roots })
+    }
+
+    /// Creates the verdict and carries it out, or another one's that was created first (steps C6 and C7).
+    fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<()> {
+        let Judged { removal, bytes, roots } = judged;
+        if let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(removal))? {
+            self.report.removed_bytes += bytes;
+            self.finish(number, &removal, Some(&roots))?;
+        }
+        Ok(())
+    }
+
+    /// Carries a verdict out. May be repeated, and done by several at once.
+    fn finish(&mut self, number: u64, removal: &Removal, roots: Option<&Roots>) -> Result<()> {
+        collect::remove_snapshots(self.repository, &removal.snapshots)?;
+        let reader = Reader::offline(self.repository)?;
+        let none = HashSet::new();
+        let over = roots.map_or(&none, |roots| &roots.over);
+        let rewritten = collect::rewrite_index(&reader, number, removal, &|run| plan::is_settled(run, over))?;
+        collect::remove_packs(self.repository, &removal.packs)?;
+        self.report.index_runs = rewritten.runs as u64;
+        generations::finish(self.repository, number, self.options.now, rewritten.clean)?;
+        self.report.removed_packs += removal.packs.len() as u64;
+        self.report.dropped.extend(&removal.snapshots);
+        self.report.generations.push(number);
+        Ok(())
+    }
+
+    /// Returns the generation below which records are trimmed.
+    fn oldest_kept(&self, generations: &Generations) -> Result<u64> {
+        let first = generations.oldest(self.repository)?.max(1);
+        let mut oldest = first;
+        let highest = generations.highest();
+        for number in generations.numbers().skip_while(|number| *number < first) {
+            let age_s = self.options.now.seconds.saturating_sub(generations::opened(self.repository, number)?.seconds);
+            if number + KEPT_GENERATIONS > highest || age_s < KEPT_S {
+                break;
+            }
+            oldest = number + 1;
+        }
+        Ok(oldest)
+    }
+}
+
+/// What is left of a removal after looking again.
+struct Judged {
+    removal: Removal,
+    bytes: u64,
+    roots: Roots,
+}

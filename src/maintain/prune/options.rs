@@ -1,0 +1,48 @@
+//! What a collector may do, and its usual limits.
+
+use crate::compress::Compression;
+use crate::format::entry::Timestamp;
+use crate::repo::trash::TRASH_WINDOW_S;
+
+/// What a collector may do.
+#[derive(Clone, Copy, Debug)]
+pub struct PruneOptions {
+    /// How long forgotten snapshots can be brought back, in seconds.
+    pub trash_window_s: i64,
+    /// Unused bytes that may stay in packs that are needed, in 1/1000 of the bytes that are used.
+    pub max_unused_permille: u32,
+    /// Most bytes of packs that are rewritten.
+    pub max_repack_bytes: u64,
+    /// Packs that no finished session names are left alone while they are younger, in seconds.
+    pub grace_s: i64,
+    /// Sessions whose newest intent is older are taken for dead, in seconds.
+    pub intent_max_age_s: i64,
+    /// Plans, and changes nothing.
+    pub dry_run: bool,
+    /// Threads that mark and compress (at least 1).
+    pub threads: usize,
+    /// Smaller packs and fewer buffers when rewriting.
+    pub low_memory: bool,
+    /// How hard rewritten chunks are compressed.
+    pub compression: Compression,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+impl PruneOptions {
+    /// Returns the usual options.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            trash_window_s: TRASH_WINDOW_S,
+            max_unused_permille: 50,
+            max_repack_bytes: u64::MAX,
+            grace_s: 24 * 3600,
+            intent_max_age_s: 14 * 24 * 3600,
+            dry_run: false,
+            threads: 1,
+            low_memory: false,
+            compression: Compression::DEFAULT,
+            now,
+        }
+    }
+}

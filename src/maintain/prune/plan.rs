@@ -1,0 +1,208 @@
+//! What is removed and what is stored again: a value that is printed, tested or carried out.
+
+use std::collections::{HashMap, HashSet};
+
+use super::options::PruneOptions;
+use crate::format::generation::Victim;
+use crate::format::limits::RECORD_PACKS_MAX;
+use crate::format::run::{PackClass, RunRecord};
+use crate::id::{ObjectId, SnapshotId};
+use crate::repo::Result;
+use crate::repo::collect::PackList;
+use crate::repo::index::{IndexSet, Run};
+use crate::repo::reach::Marks;
+
+use super::roots::Roots;
+
+/// Packs below this are small: a mebibyte of file content, a quarter of trees.
+const SMALL_BYTES: [u64; 2] = [4 << 20, 1 << 20];
+/// So many small packs are worth being stored again as large ones.
+const SMALL_MIN: usize = 12;
+
+/// A pack, and how much of it is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct PackUse {
+    /// Its class.
+    pub class: PackClass,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+    /// Records that name it.
+    named: u64,
+    /// Those of them that are marked.
+    live: u64,
+    /// Whether a session that is over, or a collector, names it.
+    is_settled: bool,
+    /// An estimate of the bytes that nothing needs.
+    pub unused_bytes: u64,
+}
+
+/// What a collector is going to do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Packs that nothing needs.
+    pub dead: Vec<Victim>,
+    /// Their bytes.
+    pub dead_bytes: u64,
+    /// Packs whose live chunks are stored again.
+    pub repack: Vec<Victim>,
+    /// Their bytes.
+    pub repack_bytes: u64,
+    /// An estimate of those of them that nothing needs.
+    pub repack_unused_bytes: u64,
+    /// Snapshots that are dropped.
+    pub dropped: Vec<SnapshotId>,
+    /// An estimate of the bytes that nothing needs and that stay, because removing them is not worth it.
+    pub left_unused_bytes: u64,
+    /// Bytes of packs that nothing needs, and that a running backup may be about to use.
+    pub young_bytes: u64,
+    /// Bytes of all packs.
+    pub total_bytes: u64,
+    /// Index runs that are merged for their number alone.
+    pub merges: usize,
+    /// Whether there is more to remove than one generation can name.
+    pub is_capped: bool,
+}
+
+impl Plan {
+    /// Returns whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.dead.is_empty() && self.repack.is_empty() && self.dropped.is_empty() && self.merges == 0
+    }
+
+    /// Returns all packs that go, ascending.
+    pub fn victims(&self) -> Vec<Victim> {
+        let mut victims = [&self.dead[..], &self.repack].concat();
+        victims.sort_unstable();
+        victims
+    }
+}
+
+/// Returns whether the packs of a run belong to a session that is over.
+pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
+    run.toc().session.is_none_or(|session| over.contains(&session))
+}
+
+/// Counts what is marked in every pack.
+pub fn measure(index: &IndexSet, marks: &Marks, listed: &PackList, roots: &Roots) -> Result<HashMap<ObjectId, PackUse>> {
+    let new = |(name, pack): (&ObjectId, &crate::repo::collect::ListedPack)| {
+        let (class, len_bytes) = (pack.class, pack.len_bytes);
+        (*name, PackUse { class, len_bytes, named: 0, live: 0, is_settled: false, unused_bytes: 0 })
+    };
+    let mut packs: HashMap<ObjectId, PackUse> = listed.packs.iter().map(new).collect();
+    for_each_record(index, |run, number, record| {
+        let is_live = marks.is_set(number);
+        if let Some(pack) = packs.get_mut(&run.toc().packs[record.pack as usize].name)
+            && (is_live || !is_said_twice(index, run, number, record)?)
+        {
+            pack.named += 1;
+            pack.live += u64::from(is_live);
+        }
+        Ok(())
+    })?;
+    for run in index.runs().iter().filter(|run| is_settled(run, &roots.over)) {
+        for named in &run.toc().packs {
+            packs.entry(named.name).and_modify(|pack| pack.is_settled = true);
+        }
+    }
+    // Segments only of packs that are neither wholly live nor wholly dead, so that memory stays small.
+    let mut segments: HashMap<(ObjectId, u32), (u32, u32, u32)> = HashMap::new();
+    for_each_record(index, |run, number, record| {
+        let name = run.toc().packs[record.pack as usize].name;
+        let is_mixed = packs.get(&name).is_some_and(|pack| pack.live > 0 && pack.live < pack.named);
+        if is_mixed && (marks.is_set(number) || !is_said_twice(index, run, number, record)?) {
+            let segment = segments.entry((name, record.offset)).or_insert((record.stored_len, 0, 0));
+            segment.1 += 1;
+            segment.2 += u32::from(!marks.is_set(number));
+        }
+        Ok(())
+    })?;
+    for ((name, _), (stored_len, chunks, dead)) in segments {
+        if let Some(pack) = packs.get_mut(&name) {
+            pack.unused_bytes += u64::from(stored_len) * u64::from(dead) / u64::from(chunks);
+        }
+    }
+    packs.values_mut().filter(|pack| pack.live == 0).for_each(|pack| pack.unused_bytes = pack.len_bytes);
+    Ok(packs)
+}
+
+/// Returns whether another run says the same of a chunk: two collectors may have replaced the same runs.
+fn is_said_twice(index: &IndexSet, run: &Run, number: u64, record: &RunRecord) -> Result<bool> {
+    let found = index.find_numbered(&record.id)?;
+    Ok(found.is_some_and(|found| found.number != number && found.location == run.location(record)))
+}
+
+fn for_each_record(index: &IndexSet, mut act: impl FnMut(&Run, u64, &RunRecord) -> Result<()>) -> Result<()> {
+    let mut number = 0;
+    for run in index.runs() {
+        for block in 0..run.block_count() {
+            for record in run.read_block(block)?.iter() {
+                act(&run, number, record)?;
+                number += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Decides what goes.
+pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots, options: &PruneOptions) -> Plan {
+    let mut plan = Plan { dropped: roots.dropped.clone(), ..Plan::default() };
+    let mut kept: Vec<(Victim, &PackUse)> = Vec::new();
+    for (name, pack) in packs {
+        plan.total_bytes += pack.len_bytes;
+        let victim = Victim { class: pack.class, name: *name };
+        if roots.relied.contains(name) {
+            continue;
+        }
+        if pack.live > 0 {
+            kept.push((victim, pack));
+        } else if !pack.is_settled && is_young(listed, name, options) {
+            plan.young_bytes += pack.len_bytes;
+        } else {
+            plan.dead.push(victim);
+            plan.dead_bytes += pack.len_bytes;
+        }
+    }
+    // In a fixed order, so that two collectors that see the same plan the same.
+    plan.dead.sort_unstable();
+    if plan.dead.len() > RECORD_PACKS_MAX {
+        plan.dead.truncate(RECORD_PACKS_MAX);
+        plan.is_capped = true;
+    }
+    choose_repack(&mut plan, kept, options);
+    plan
+}
+
+fn is_young(listed: &PackList, name: &ObjectId, options: &PruneOptions) -> bool {
+    let made = listed.packs.get(name).and_then(|pack| pack.modified_s);
+    let Some((made, newest)) = made.zip(listed.newest_s) else {
+        return false;
+    };
+    // By the store's clock where that goes on; the host's where nothing was stored since.
+    newest.max(options.now.seconds).saturating_sub(made) < options.grace_s
+}
+
+fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, options: &PruneOptions) {
+    let small = |pack: &PackUse| pack.len_bytes < SMALL_BYTES[pack.class as usize];
+    let many_small = [PackClass::Data, PackClass::Meta]
+        .map(|class| kept.iter().filter(|(_, pack)| pack.class == class && small(pack)).count() >= SMALL_MIN);
+    let is_wanted = |pack: &PackUse| small(pack) && many_small[pack.class as usize];
+    let mut unused: u64 = kept.iter().map(|(_, pack)| pack.unused_bytes).sum();
+    let used: u64 = kept.iter().map(|(_, pack)| pack.len_bytes - pack.unused_bytes.min(pack.len_bytes)).sum();
+    let allowed = u64::try_from(u128::from(used) * u128::from(options.max_unused_permille) / 1000).unwrap_or(u64::MAX);
+    // Small ones first, then those of which most is unused.
+    let share = |pack: &PackUse| u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1));
+    kept.sort_by_key(|(victim, pack)| (!is_wanted(pack), std::cmp::Reverse(share(pack)), *victim));
+    for (victim, pack) in kept {
+        let is_worth_it = is_wanted(pack) || (unused > allowed && pack.unused_bytes > 0);
+        let fits = plan.repack_bytes + pack.len_bytes <= options.max_repack_bytes
+            && plan.dead.len() + plan.repack.len() < RECORD_PACKS_MAX;
+        if is_worth_it && fits {
+            plan.repack.push(victim);
+            plan.repack_bytes += pack.len_bytes;
+            plan.repack_unused_bytes += pack.unused_bytes;
+            unused -= pack.unused_bytes;
+        }
+    }
+    plan.left_unused_bytes = unused;
+}

@@ -1,0 +1,65 @@
+//! Doing what a plan says.
+
+use std::collections::HashSet;
+
+use super::Plan;
+use crate::format::intent::Intent;
+use crate::id::ObjectId;
+use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
+use crate::monitor::Monitor;
+use crate::repo::generations::{Generations, Horizon, Reliance};
+use crate::repo::{Error, Reader, Result, incomplete, intents, names, rebuild};
+
+/// What a repair did.
+pub struct Outcome {
+    /// What a check found afterwards.
+    pub after: CheckReport,
+}
+
+impl Plan {
+    /// Stores what is planned, notes which snapshots are incomplete, and checks again.
+    ///
+    /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored; nothing is worse then, and the
+    /// repair can be repeated. A backup of this machine will not take an incomplete snapshot as its parent, and so reads all of
+    /// its sources.
+    pub fn apply(self, monitor: &Monitor) -> Result<Outcome> {
+        let repository = &self.repository;
+        let horizon = Horizon::at(Generations::list(repository)?.highest());
+        for pack in &self.packs {
+            rebuild::store_pack(repository, &pack.pack)?;
+        }
+        for run in &self.added {
+            rebuild::store_run(repository, &run.name)?;
+        }
+        let packs: HashSet<ObjectId> = self.packs.iter().map(|pack| pack.pack.name).collect();
+        if !packs.is_empty() {
+            intents::write(repository, self.intent()?, &packs)?;
+            let reliance = Reliance { packs: &packs, parent: None };
+            if horizon.has_conflict(repository, &reliance)? {
+                return Err(Error::Contended { rounds: 1 });
+            }
+        }
+        for run in &self.rewritten {
+            rebuild::store_run(repository, &run.name)?;
+        }
+        incomplete::note(repository, &self.incomplete())?;
+        // So that the next backup does not look chunks up in runs that are replaced.
+        Reader::new(repository)?;
+        let options = CheckOptions { level: Level::Structure, threads: self.options.threads, now: self.options.now };
+        Ok(Outcome { after: check::run(repository, &options, monitor)? })
+    }
+
+    fn intent(&self) -> Result<Intent> {
+        Ok(Intent {
+            session: names::new_session()?,
+            number: 0,
+            created: (self.options.clock)(),
+            host: self.options.host.clone(),
+            generation: 0,
+            root: None,
+            parent: None,
+            packs: Vec::new(),
+            extensions: Vec::new(),
+        })
+    }
+}

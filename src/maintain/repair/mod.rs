@@ -1,0 +1,111 @@
+//! Heals what can be healed, and says what cannot.
+//!
+//! # How
+//!
+//! The index is a shortcut: all of it follows from the packs. So what a damaged or missing run named is read from the packs
+//! again; what can still be read of a damaged pack (from the store, or from this machine's local copy) is stored again in a new
+//! one; and a run that names what is lost is replaced by one that does not. From then on nothing lost is taken for stored: the
+//! next backup that meets it stores it again, under the same id, and every snapshot that lacked it is whole.
+//!
+//! # Never worse
+//!
+//! Repair only adds objects: new packs, then runs that name them, then an intent that protects them, and only then the runs that
+//! replace others. Whatever dies in between leaves the repository as it was, with copies of a part of it. It needs no quiet:
+//! backups and collectors may run meanwhile.
+
+mod apply;
+mod index;
+mod plan;
+
+use std::sync::Arc;
+
+use crate::format::entry::Timestamp;
+use crate::format::run::PackRef;
+use crate::id::{ObjectId, SnapshotId};
+use crate::maintain::check::{CheckReport, Level};
+use crate::repo::{Repository, rebuild};
+
+pub use self::apply::Outcome;
+pub use self::plan::plan;
+
+/// What to repair, and how thoroughly to look first.
+#[derive(Clone, Debug)]
+pub struct RepairOptions {
+    /// How thoroughly; at least [`Level::Structure`] is looked at. Damage to file content is found by [`Level::Full`] only.
+    pub level: Level,
+    /// Threads that open and verify (at least 1).
+    pub threads: usize,
+    /// The time now.
+    pub now: Timestamp,
+    /// Name of this host, for the intent that protects new packs.
+    pub host: String,
+    /// Tells the time.
+    pub clock: fn() -> Timestamp,
+}
+
+/// A run that is to be stored.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its name.
+    pub name: ObjectId,
+    /// The runs that it replaces.
+    pub replaces: Vec<ObjectId>,
+    /// Packs that it names.
+    pub packs: u64,
+    /// Chunks that it names.
+    pub chunks: u64,
+    /// Records of the replaced run that it leaves out: they are in other runs now, or lost.
+    pub left_out: u64,
+}
+
+/// A pack that is to be stored, with what can be read of a damaged one.
+#[derive(Clone, Debug)]
+pub struct NewPack {
+    /// The new pack.
+    pub pack: PackRef,
+    /// The damaged one.
+    pub instead_of: PackRef,
+    /// Chunks in it.
+    pub chunks: u64,
+}
+
+/// What was found and what can be done about it. Nothing is stored before it is applied.
+pub struct Plan {
+    repository: Arc<Repository>,
+    options: RepairOptions,
+    /// What a check finds now.
+    pub found: CheckReport,
+    /// Packs to be stored.
+    pub packs: Vec<NewPack>,
+    /// Runs to be stored that name packs again.
+    pub added: Vec<NewRun>,
+    /// Runs to be stored that leave out what is lost or stored again.
+    pub rewritten: Vec<NewRun>,
+    /// What a check of trees and files will find afterwards: what is lost.
+    pub outlook: CheckReport,
+    /// Problems that no repair can heal, as `found` words them.
+    pub beyond: Vec<String>,
+}
+
+impl Plan {
+    /// Returns whether there is nothing to be stored.
+    pub fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.added.is_empty() && self.rewritten.is_empty()
+    }
+
+    /// Returns the snapshots that lack something even afterwards.
+    pub fn incomplete(&self) -> Vec<SnapshotId> {
+        let mut ids: Vec<SnapshotId> = self.outlook.affected.items.iter().map(|affected| affected.snapshot).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
+        let runs: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        rebuild::forget(&self.repository, &packs, &runs);
+    }
+}

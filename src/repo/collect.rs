@@ -1,0 +1,191 @@
+//! What collectors do with objects: list them with their ages, and remove them. Spec: `format-spec/13-commit.md`, section 4.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::error::Result;
+use super::generations;
+use super::index::{Run, merge_runs};
+use super::open::Repository;
+use super::reader::Reader;
+use super::{intents, names};
+use crate::format::generation::{Removal, Victim};
+use crate::format::run::PackClass;
+use crate::id::{ObjectId, SnapshotId};
+use crate::store::{Class, Key};
+
+/// A pack in a listing.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedPack {
+    /// Its class.
+    pub class: PackClass,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+    /// When it was made, by the store's clock, in seconds since 1970, if the store says.
+    pub modified_s: Option<i64>,
+}
+
+/// All packs in the store.
+#[derive(Default)]
+pub struct PackList {
+    /// By name.
+    pub packs: HashMap<ObjectId, ListedPack>,
+    /// The newest time that the store stated of any of them.
+    pub newest_s: Option<i64>,
+}
+
+/// Lists the packs of both classes.
+pub fn list_packs(repository: &Repository) -> Result<PackList> {
+    let mut list = PackList::default();
+    for class in [PackClass::Data, PackClass::Meta] {
+        for object in repository.store().list(names::store_class(class), "")? {
+            let name = names::object_id(&object.name);
+            if let Some(name) = name.filter(|name| names::pack_key(class, name).name == object.name) {
+                list.newest_s = list.newest_s.max(object.modified_s);
+                let listed = ListedPack { class, len_bytes: object.len_bytes, modified_s: object.modified_s };
+                list.packs.insert(name, listed);
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// Lists the runs, and the packs that they name and that are not there.
+fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
+    let runs = reader.index().runs();
+    let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
+    named.filter(|name| !listed.packs.contains_key(name)).collect()
+}
+
+/// Makes the index that of the store, and returns the packs with those that the index names and that are gone.
+///
+/// The index avoids the latter, and trusts all others, because they were seen.
+pub fn survey(reader: &Reader) -> Result<(generations::Horizon, PackList)> {
+    let horizon = generations::sync(reader)?;
+    let listed = list_packs(reader.repository())?;
+    reader.index().avoid(super::index::Avoided { packs: missing_packs(reader, &listed), stale_runs: HashSet::new() });
+    Ok((horizon, listed))
+}
+
+/// Learns of runs that were written since [`survey`], dropping none, and avoids those of their packs that are gone.
+pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
+    let repository = reader.repository();
+    let before = reader.index().runs().len();
+    reader.index().fetch_new(repository.store(), repository.cache(), repository.keyring())?;
+    if reader.index().runs().len() == before {
+        return Ok(());
+    }
+    let again = list_packs(repository)?;
+    listed.packs.extend(again.packs);
+    missing_packs(reader, listed).into_iter().for_each(|pack| reader.index().avoid_pack(pack));
+    Ok(())
+}
+
+/// Removes the intents and the slots of dropped snapshots; their tombstones stay and explain where they went.
+pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    for object in repository.store().list(Class::Intents, "")? {
+        if let Some((session, number)) = names::intent_of(&object.name)
+            && dropped.binary_search(&session).is_ok()
+        {
+            intents::remove(repository, &session, &[number])?;
+        }
+    }
+    for id in dropped {
+        repository.store().remove(&names::snapshot_key(id))?;
+        repository.store().remove(&names::protection_key(id))?;
+        repository.cache().remove("snapshots", &id.to_hex());
+    }
+    Ok(())
+}
+
+/// Removes packs. No run may name them any more.
+pub fn remove_packs(repository: &Repository, packs: &[Victim]) -> Result<()> {
+    for victim in packs {
+        repository.store().remove(&names::pack_key(victim.class, &victim.name))?;
+        repository.cache().remove("meta", &victim.name.to_hex());
+    }
+    Ok(())
+}
+
+/// What became of the index.
+pub struct Rewritten {
+    /// The runs that name nothing that was removed.
+    pub clean: Vec<ObjectId>,
+    /// How many runs there are now.
+    pub runs: usize,
+}
+
+/// Replaces the runs that name what `removal` removes, and those that are worth merging; removes the replaced ones.
+///
+/// `may_merge` says whether a run is of a session that is over.
+pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_merge: &dyn Fn(&Run) -> bool) -> Result<Rewritten> {
+    let repository = reader.repository();
+    generations::sync(reader)?;
+    let removed = generations::removed(reader)?;
+    let listed = list_packs(repository)?;
+    let missing = missing_packs(reader, &listed);
+    let mut dead: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
+    let runs = reader.index().runs();
+    for run in &runs {
+        let is_stale = removed.stale_runs.contains(&run.name());
+        let gone = run.toc().packs.iter().map(|pack| pack.name).filter(|name| missing.contains(name));
+        // What is missing for any other reason stays named, so that a check finds it.
+        dead.extend(gone.filter(|name| is_stale || removed.packs.contains(name)));
+    }
+    let names_dead = |run: &Run| run.toc().packs.iter().any(|pack| dead.contains(&pack.name));
+    let mut rewrite: Vec<Arc<Run>> = runs.iter().filter(|run| names_dead(run)).cloned().collect();
+    rewrite.extend(worth_merging(&runs, may_merge).into_iter().filter(|run| !names_dead(run)));
+    let mut clean: Vec<ObjectId> = runs.iter().map(|run| run.name()).collect();
+    if !rewrite.is_empty() {
+        let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
+        clean.retain(|name| !names.contains(name));
+        merge_runs(repository.keyring(), &rewrite, &dead, generation, &mut |sealed| {
+            super::put::put(repository.store(), &names::run_key(1, &sealed.name), &sealed.bytes)?;
+            clean.push(sealed.name);
+            reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)
+        })?;
+    }
+    remove_replaced(reader, &rewrite)?;
+    Ok(Rewritten { runs: clean.len(), clean })
+}
+
+/// Removes the runs that were rewritten, and those that a collector which died had replaced and not removed.
+fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<()> {
+    let repository = reader.repository();
+    let mut gone: HashSet<ObjectId> = rewritten.iter().map(|run| run.name()).collect();
+    gone.extend(reader.index().runs().iter().flat_map(|run| run.toc().replaces.clone()));
+    for object in repository.store().list(Class::Index, "")? {
+        if names::object_id(&object.name).is_some_and(|name| gone.contains(&name)) {
+            repository.store().remove(&Key::new(Class::Index, object.name))?;
+        }
+    }
+    reader.index().drop_named(repository.cache(), &gone);
+    Ok(())
+}
+
+/// How many runs of about one size are merged, so that their number grows with the logarithm of the index.
+const MERGE_AT: usize = 8;
+
+/// Returns the runs that are worth merging: eight or more of about the same size.
+pub fn worth_merging(runs: &[Arc<Run>], may_merge: &dyn Fn(&Run) -> bool) -> Vec<Arc<Run>> {
+    let mut tiers: HashMap<u32, Vec<Arc<Run>>> = HashMap::new();
+    for run in runs.iter().filter(|run| run.toc().record_count < super::index::MERGED_RECORDS_MAX / 2 && may_merge(run)) {
+        tiers.entry(run.toc().record_count.max(1).ilog2() / 3).or_default().push(run.clone());
+    }
+    let mut worth: Vec<Arc<Run>> = tiers.into_values().filter(|tier| tier.len() >= MERGE_AT).flatten().collect();
+    // Two collectors that replaced the same run at the same time said the same twice.
+    let mut replaced_by: HashMap<ObjectId, Arc<Run>> = HashMap::new();
+    for run in runs {
+        for name in &run.toc().replaces {
+            if let Some(other) = replaced_by.insert(*name, run.clone()) {
+                worth.extend([other, run.clone()]);
+            }
+        }
+    }
+    worth.sort_by_key(|run| run.name());
+    worth.dedup_by_key(|run| run.name());
+    worth
+}

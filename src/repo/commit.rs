@@ -1,0 +1,155 @@
+//! From durable packs to a snapshot: intent, look again, rescue, commit.
+//!
+//! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::error::{Error, Result};
+use super::index::Place;
+use super::reach::{Visitor, visit_reachable};
+use super::session::{Journal, Lane, Session, Stored};
+use super::trees::Trees;
+use super::{Reader, Repository, intents, names};
+use crate::format::container::ChunkKind;
+use crate::format::node::Totals;
+use crate::id::{ChunkId, SnapshotId};
+use crate::monitor::Monitor;
+use crate::store::Class;
+
+/// How often a session looks again after a conflict before it gives up.
+const ROUNDS_MAX: usize = 8;
+
+/// The tree that is to be committed.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTree {
+    /// Its root.
+    pub root: ChunkId,
+    /// Sums over everything in it.
+    pub totals: Totals,
+    /// The snapshot from which subtrees were taken over unread; `None` if there is none.
+    pub parent: Option<SnapshotId>,
+}
+
+/// Proof that no collector removes what a session relies on, before it commits or is told that it cannot.
+pub struct Secured {
+    stored: Stored,
+    tree: NewTree,
+    slots: Vec<SnapshotId>,
+}
+
+impl Secured {
+    /// Returns the id under which the snapshot must be committed.
+    pub fn session(&self) -> SnapshotId {
+        self.journal().session().expect("only backups are secured")
+    }
+
+    /// Returns the ids of all commit slots, as they were listed after the intent was stored.
+    pub fn slots(&self) -> &[SnapshotId] {
+        &self.slots
+    }
+
+    /// Returns what the last session stored.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// Goes on under a new id, because the slot was burnt.
+    pub(super) fn renamed(self) -> Result<(Stored, NewTree)> {
+        self.journal().rename(names::new_session()?);
+        Ok((self.stored, self.tree))
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.stored.journal
+    }
+}
+
+/// Tells collectors what the session relies on, and makes sure that it is there: what is not is stored again.
+///
+/// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup must begin again, without a
+/// parent. Fails with [`Error::Contended`] if that goes on and on. In no case is anything lost but the attempt.
+pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Result<Secured> {
+    for _ in 0..ROUNDS_MAX {
+        let repository = stored.reader.repository().clone();
+        stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
+        if !stored.journal.has_conflict(&repository, tree.parent)? {
+            let slots = list_slots(&repository)?;
+            // Rule P: ids are never used again, so a parent that is there now was a root all the time.
+            if tree.parent.is_none_or(|parent| slots.contains(&parent)) {
+                return Ok(Secured { stored, tree, slots });
+            }
+        }
+        let session = stored.journal.session();
+        stored = resolve(stored, &tree, monitor).inspect_err(|error| {
+            // This session will never commit: collectors need not respect it for two weeks. If this fails, they do.
+            if let (Error::Swept { .. }, Some(session)) = (error, session) {
+                let _ = intents::burn_slot(&repository, &session);
+            }
+        })?;
+        tree.parent = None;
+    }
+    Err(Error::Contended { rounds: ROUNDS_MAX })
+}
+
+fn list_slots(repository: &Repository) -> Result<Vec<SnapshotId>> {
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
+}
+
+/// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.
+fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
+    let threads = stored.options.threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
+    let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
+    let session = Session::resume(stored).expect("only backups are secured");
+    store_missing(&session, tree, &pool, monitor)?;
+    session.finish()
+}
+
+fn store_missing(session: &Session, tree: &NewTree, pool: &rayon::ThreadPool, monitor: &Monitor) -> Result<()> {
+    let journal = session.prepare()?;
+    let rescue =
+        Rescue { reader: session.reader(), journal: &journal, lane: Mutex::new(Lane::new(session)), failure: Mutex::new(None) };
+    let trees = Trees::new(session.reader().clone());
+    visit_reachable(&trees, &[(tree.root, tree.totals)], &rescue, pool, monitor)?;
+    rescue.failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+struct Rescue<'a> {
+    reader: &'a Reader,
+    journal: &'a Journal,
+    lane: Mutex<Lane<'a>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Rescue<'_> {
+    fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &Place) -> Result<()> {
+        let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
+        let bytes = read.map_err(|error| if error.is_damage() { Error::Swept { id: *id } } else { error })?;
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner).put(kind, id, &bytes).map(drop)
+    }
+
+    fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+impl Visitor for Rescue<'_> {
+    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        if place.is_trusted {
+            self.journal.rely(place.location.pack.name);
+        } else if let Err(error) = self.store_again(kind, id, place) {
+            self.fail(error);
+            return false;
+        }
+        true
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.fail(Error::Swept { id: *id });
+    }
+
+    fn fault(&self, _kind: ChunkKind, id: &ChunkId, error: Error) {
+        self.fail(if error.is_damage() { Error::Swept { id: *id } } else { error });
+    }
+}

@@ -1,0 +1,160 @@
+//! Writing the records of several runs into new ones. Spec: `format-spec/13-commit.md`, section 4.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::run::Run;
+use crate::container::{ContainerBuilder, Sealed};
+use crate::crypto::keyring::Keyring;
+use crate::format::codec;
+use crate::format::container::{ContainerKind, SegmentCodec};
+use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::id::{ChunkId, ObjectId};
+use crate::repo::error::{Result, random_32};
+
+/// Most records of a run that a collector writes: 22 MB.
+pub const MERGED_RECORDS_MAX: u64 = 500_000;
+
+/// A run in the making, record by record.
+struct RunBuilder {
+    builder: ContainerBuilder,
+    body: Vec<u8>,
+    toc: RunToc,
+    packs: HashMap<ObjectId, u32>,
+}
+
+impl RunBuilder {
+    fn new(generation: u64) -> Self {
+        let toc = RunToc { generation, ..RunToc::default() };
+        let builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
+        Self { builder, body: Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES), toc, packs: HashMap::new() }
+    }
+
+    fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
+        if self.body.is_empty() {
+            self.toc.fences.push(fence_of(&record.id));
+        }
+        record.pack = *self.packs.entry(pack.name).or_insert_with(|| {
+            self.toc.packs.push(*pack);
+            u32::try_from(self.toc.packs.len() - 1).expect("a run has fewer packs than records")
+        });
+        record.encode_into(&mut self.body);
+        self.toc.record_count += 1;
+        if self.body.len() == RECORDS_PER_BLOCK * RECORD_LEN_BYTES {
+            self.close_block();
+        }
+    }
+
+    fn close_block(&mut self) {
+        if !self.body.is_empty() {
+            self.builder.push(SegmentCodec::Raw, &self.body, self.body.len(), Vec::new());
+            self.body.clear();
+        }
+    }
+
+    fn finish(mut self, keyring: &Keyring, replaces: Vec<ObjectId>) -> Result<Sealed> {
+        self.close_block();
+        self.toc.replaces = replaces;
+        Ok(self.builder.finish(keyring, &random_32()?, &codec::encode(&self.toc)))
+    }
+}
+
+/// The records of one run in order, a block in memory.
+struct Records {
+    run: Arc<Run>,
+    next_block: usize,
+    block: Arc<[RunRecord]>,
+    at: usize,
+}
+
+impl Records {
+    fn next(&mut self) -> Result<Option<RunRecord>> {
+        while self.at == self.block.len() {
+            if self.next_block == self.run.block_count() {
+                return Ok(None);
+            }
+            self.block = self.run.read_block(self.next_block)?;
+            (self.next_block, self.at) = (self.next_block + 1, 0);
+        }
+        self.at += 1;
+        Ok(Some(self.block[self.at - 1]))
+    }
+}
+
+/// Writes the records of `runs` into new runs, but for those in `dead` packs, and hands each to `create`.
+///
+/// A chunk's second place goes into another run than its first, because somebody may rely on just that pack. The run that is
+/// created last, and no other, says that it replaces all of `runs`; if nothing is left there is none.
+pub fn merge_runs(
+    keyring: &Keyring,
+    runs: &[Arc<Run>],
+    dead: &HashSet<ObjectId>,
+    generation: u64,
+    create: &mut dyn FnMut(Sealed) -> Result<()>,
+) -> Result<()> {
+    let mut inputs: Vec<Records> =
+        runs.iter().map(|run| Records { run: run.clone(), next_block: 0, block: Arc::new([]), at: 0 }).collect();
+    let mut heap = BinaryHeap::new();
+    for (at, input) in inputs.iter_mut().enumerate() {
+        heap.extend(input.next()?.map(|record| Reverse(Head { id: record.id, at, record })));
+    }
+    let mut sinks: Vec<RunBuilder> = Vec::new();
+    // The places of the current chunk.
+    let mut places: Vec<(ObjectId, u32, u16)> = Vec::new();
+    let mut current = None;
+    while let Some(Reverse(Head { id, at, record })) = heap.pop() {
+        if current != Some(id) {
+            current = Some(id);
+            places.clear();
+        }
+        let pack = inputs[at].run.toc().packs[record.pack as usize];
+        let place = (pack.name, record.offset, record.chunk);
+        if !dead.contains(&pack.name) && !places.contains(&place) {
+            places.push(place);
+            if sinks.len() < places.len() {
+                sinks.push(RunBuilder::new(generation));
+            }
+            let sink = &mut sinks[places.len() - 1];
+            if sink.toc.record_count >= MERGED_RECORDS_MAX {
+                create(std::mem::replace(sink, RunBuilder::new(generation)).finish(keyring, Vec::new())?)?;
+            }
+            sink.push(record, &pack);
+        }
+        heap.extend(inputs[at].next()?.map(|record| Reverse(Head { id: record.id, at, record })));
+    }
+    let mut left = sinks.into_iter().peekable();
+    while let Some(sink) = left.next() {
+        let is_last = left.peek().is_none();
+        let replaces = if is_last { runs.iter().map(|run| run.name()).collect() } else { Vec::new() };
+        create(sink.finish(keyring, replaces)?)?;
+    }
+    Ok(())
+}
+
+/// The next record of one of the runs; ordered by chunk, then by run.
+struct Head {
+    id: ChunkId,
+    at: usize,
+    record: RunRecord,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.id, self.at).cmp(&(other.id, other.at))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head {}

@@ -1,0 +1,105 @@
+//! What running backups rely on. Spec: `format-spec/13-commit.md`, section 2.1.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::error::{Error, Result, random_32};
+use super::names;
+use super::open::{Repository, check_writable};
+use super::put::{Put, put};
+use crate::container::{open_single, seal_single};
+use crate::format::codec::{self, DecodeError};
+use crate::format::container::ContainerKind;
+use crate::format::entry::Timestamp;
+use crate::format::intent::Intent;
+use crate::format::limits::RECORD_PACKS_MAX;
+use crate::format::snapshot::CommitSlot;
+use crate::id::{ObjectId, SnapshotId};
+use crate::store::Class;
+
+/// Stores an intent, in parts if it names very many packs; returns the number of the next one.
+pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>) -> Result<u64> {
+    check_writable(repository.config())?;
+    let mut packs: Vec<ObjectId> = packs.iter().copied().collect();
+    packs.sort_unstable();
+    let mut parts: Vec<&[ObjectId]> = packs.chunks(RECORD_PACKS_MAX).collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
+    let mut number = intent.number;
+    for part in parts {
+        let part = Intent { number, packs: part.to_vec(), ..intent.clone() };
+        let key = names::intent_key(&part.session, number);
+        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &random_32()?, &part.encode());
+        if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
+            return Err(Error::WrongContent { object: key.to_string() });
+        }
+        number += 1;
+    }
+    Ok(number)
+}
+
+/// Everything that one session relies on.
+#[derive(Default)]
+pub struct SessionIntents {
+    /// Its intents' numbers.
+    pub numbers: Vec<u64>,
+    /// When the newest was made, by the writer's clock.
+    pub newest: Timestamp,
+    /// Name of the host.
+    pub host: String,
+    /// Parents that it names.
+    pub parents: Vec<SnapshotId>,
+    /// Packs that it names.
+    pub packs: Vec<ObjectId>,
+}
+
+/// Lists and reads all intents.
+///
+/// One that vanishes meanwhile was removed because its slot is filled: whoever lists `snapshots/` afterwards sees that.
+pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionIntents>> {
+    let mut sessions: BTreeMap<SnapshotId, SessionIntents> = BTreeMap::new();
+    for object in repository.store().list(Class::Intents, "")? {
+        let Some((session, number)) = names::intent_of(&object.name) else {
+            continue;
+        };
+        let intent = match read(repository, &session, number) {
+            Err(error) if error.is_not_found() => continue,
+            read => read?,
+        };
+        let known = sessions.entry(session).or_default();
+        known.numbers.push(number);
+        known.newest = known.newest.max(intent.created);
+        known.host = intent.host;
+        known.parents.extend(intent.parent);
+        known.packs.extend(intent.packs);
+    }
+    Ok(sessions)
+}
+
+/// Reads one intent and verifies that it is what its name says.
+pub(super) fn read(repository: &Repository, session: &SnapshotId, number: u64) -> Result<Intent> {
+    let key = names::intent_key(session, number);
+    let bytes = repository.store().read(&key)?;
+    let plain = open_single(repository.keyring(), ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
+    let intent = Intent::decode(&plain).map_err(Error::malformed(&key))?;
+    if intent.session != *session || intent.number != number {
+        return Err(Error::malformed(&key)(DecodeError::new("intent", "in another's place")));
+    }
+    Ok(intent)
+}
+
+/// Makes sure that a session never commits, unless it has done so already.
+pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
+    check_writable(repository.config())?;
+    let slot = codec::encode(&CommitSlot::Aborted);
+    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &random_32()?, &slot);
+    put(repository.store(), &names::snapshot_key(session), &sealed.bytes).map(drop)
+}
+
+/// Removes intents of a session whose slot is filled.
+pub fn remove(repository: &Repository, session: &SnapshotId, numbers: &[u64]) -> Result<()> {
+    for number in numbers {
+        repository.store().remove(&names::intent_key(session, *number))?;
+    }
+    Ok(())
+}

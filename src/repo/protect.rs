@@ -1,0 +1,36 @@
+//! Protected snapshots: no policy forgets them, and naming them does not either. Spec: `format-spec/08-snapshots.md`, section 6.
+
+use super::error::{Error, Result};
+use super::mark::{self, ForgetNote, MarkKind};
+use super::names;
+use super::open::{Repository, check_writable};
+use crate::format::tombstone::Tombstone;
+use crate::id::SnapshotId;
+use crate::store::ErrorKind;
+
+/// Protects a snapshot. Returns false if it was protected already.
+///
+/// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails if somebody forgets the
+/// snapshot at the same time: then it is in the trash, protected.
+pub fn protect(repository: &Repository, id: &SnapshotId, hash: [u8; 32], note: &ForgetNote) -> Result<bool> {
+    let is_new = mark::create(repository, MarkKind::Protection, id, Some(hash), note)?.is_some();
+    match repository.store().stat(&names::tombstone_key(id)) {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(is_new),
+        stat => stat.map_err(Error::from).and_then(|_| Err(Error::InTrash { id: *id })),
+    }
+}
+
+/// Takes a snapshot's protection away, whatever it is. Returns false if it had none.
+pub fn unprotect(repository: &Repository, id: &SnapshotId) -> Result<bool> {
+    check_writable(repository.config())?;
+    let key = names::protection_key(id);
+    match repository.store().stat(&key) {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+        stat => Ok(stat.and_then(|_| repository.store().remove(&key)).map(|()| true)?),
+    }
+}
+
+/// Reads a protection and verifies it.
+pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
+    mark::load(repository, MarkKind::Protection, id).map(|(mark, _)| mark)
+}

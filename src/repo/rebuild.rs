@@ -1,0 +1,283 @@
+//! What packs still hold, and new index runs and packs made of it: the means of `repair`.
+//!
+//! Nothing here removes anything. Spec: `format-spec/06-index.md`, sections 4 and 5.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::error::{Error, Result, random_32};
+use super::generations::Generations;
+use super::index::{IndexSet, Location, PlacedPack, Run, seal_run};
+use super::names;
+use super::open::Repository;
+use super::reader::Reader;
+use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
+use crate::container::{ContainerBuilder, ContainerError, Opener, Sealed, Segment, name_of, walk};
+use crate::crypto::keyring::Keyring;
+use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord, TRAILER_LEN_BYTES};
+use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
+use crate::id::ObjectId;
+use crate::store::{ErrorKind, StoreError};
+
+/// The local folder of packs that are made but not stored yet.
+const NEW_PACKS: &str = "repair";
+
+/// A pack as the store lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListedPack {
+    /// Its class.
+    pub class: PackClass,
+    /// Its name.
+    pub name: ObjectId,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+}
+
+/// Where segments of a pack are: offset and length in bytes.
+pub type SegmentPlaces = BTreeMap<u32, u32>;
+
+/// Returns the generation that runs of packs listed from now on may carry: none up to it can still remove one of them.
+///
+/// Spec: `format-spec/13-commit.md`, section 2.3.
+pub fn stamp(repository: &Repository) -> Result<u64> {
+    let generations = Generations::list(repository)?;
+    match generations.is_at_work(repository) {
+        Ok(false) => Ok(generations.highest()),
+        Ok(true) => Ok(generations.highest() - 1),
+        // Its records cannot be read: such a run is trusted least.
+        Err(error) if error.is_damage() => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was read of a pack.
+pub struct Salvaged {
+    /// What it holds; a segment that cannot be read has no chunks.
+    pub placed: PlacedPack,
+    /// Whether some byte of it is known to be wrong or missing.
+    pub is_damaged: bool,
+}
+
+/// Reads what a pack holds: its table of contents, or, where that is damaged or `whole` is wanted, each segment.
+///
+/// Returns `None` if nothing of the pack can be read.
+pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Result<Option<Salvaged>> {
+    if !whole {
+        match read_table(repository, pack) {
+            Err(error) if error.is_damage() => {}
+            read => return Ok(Some(Salvaged { placed: read?, is_damaged: false })),
+        }
+    }
+    let key = names::pack_key(pack.class, &pack.name);
+    let bytes = match repository.store().read(&key) {
+        Err(StoreError { kind: ErrorKind::NotFound, .. }) => return Ok(None),
+        read => read?,
+    };
+    let keyring = repository.keyring();
+    let Ok(opener) = Opener::from_header(keyring, names::container_kind(pack.class), &bytes) else {
+        return Ok(None);
+    };
+    let Ok(header) = Header::decode(&bytes) else {
+        return Ok(None);
+    };
+    let mut toc = PackToc::default();
+    for walked in walk(&opener, &bytes) {
+        let segment = walked.raw.ok().and_then(|raw| Segment::parse(raw).ok());
+        let chunks = segment.map(|segment| chunks_of(keyring, &segment)).unwrap_or_default();
+        toc.segments.push(SegmentRecord { stored_len: walked.frame.stored_len() as u32, chunks });
+    }
+    let is_empty = toc.segments.iter().all(|segment| segment.chunks.is_empty());
+    let is_damaged = name_of(&bytes) != pack.name;
+    Ok((!is_empty).then(|| Salvaged { placed: PlacedPack { pack: pack_ref(pack, header.salt), toc }, is_damaged }))
+}
+
+/// Returns where the segments of a salvaged pack are that can be read.
+pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
+    let mut places = SegmentPlaces::new();
+    let mut offset = HEADER_LEN_BYTES as u32;
+    for segment in &placed.toc.segments {
+        if !segment.chunks.is_empty() {
+            places.insert(offset, segment.stored_len);
+        }
+        offset += segment.stored_len;
+    }
+    places
+}
+
+fn read_table(repository: &Repository, pack: &ListedPack) -> Result<PlacedPack> {
+    let key = names::pack_key(pack.class, &pack.name);
+    let read = |from: u64, to: u64| {
+        let mut bytes = Vec::new();
+        repository.store().read_into(&key, from..to, &mut bytes).map(|()| bytes)
+    };
+    let damaged = Error::damaged(&key);
+    let Some(trailer_at) = pack.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).filter(|at| *at >= HEADER_LEN_BYTES as u64)
+    else {
+        return Err(damaged(ContainerError::Short));
+    };
+    let header = read(0, HEADER_LEN_BYTES as u64)?;
+    let trailer = read(trailer_at, pack.len_bytes)?;
+    let opener =
+        Opener::from_header(repository.keyring(), names::container_kind(pack.class), &header).map_err(Error::damaged(&key))?;
+    let trailer = opener.trailer(&trailer, pack.len_bytes).map_err(Error::damaged(&key))?;
+    let toc = read(trailer.toc_offset, trailer_at)?;
+    let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc)).map_err(damaged)?;
+    let salt = Header::decode(&header).map_err(Error::malformed(&key))?.salt;
+    Ok(PlacedPack { pack: pack_ref(pack, salt), toc })
+}
+
+fn pack_ref(pack: &ListedPack, salt: [u8; 32]) -> PackRef {
+    PackRef { class: pack.class, name: pack.name, len: u32::try_from(pack.len_bytes).unwrap_or(u32::MAX), salt }
+}
+
+/// Returns the chunks of a segment under the ids that their bytes have.
+fn chunks_of(keyring: &Keyring, segment: &Segment) -> Vec<ChunkRecord> {
+    let record = |(kind, bytes): (_, &[u8])| ChunkRecord { kind, id: keyring.chunk_id(kind, bytes), len: bytes.len() as u32 };
+    segment.chunks().map(record).collect()
+}
+
+/// Returns where the records of `run` have segments in packs that `wanted` names, added to what is there.
+pub fn places_in(run: &Run, wanted: &mut HashMap<ObjectId, (PackRef, SegmentPlaces)>) -> Result<()> {
+    for_each_record(run, |record, location| {
+        if let Some((pack, places)) = wanted.get_mut(&location.pack.name) {
+            *pack = location.pack;
+            places.insert(record.offset, record.stored_len);
+        }
+    })
+}
+
+/// Calls `act` with every record of a run and the place that it states.
+pub fn for_each_record(run: &Run, mut act: impl FnMut(&RunRecord, &Location)) -> Result<()> {
+    for block in 0..run.block_count() {
+        run.read_block(block)?.iter().for_each(|record| act(record, &run.location(record)));
+    }
+    Ok(())
+}
+
+/// Makes a new pack of the segments of a damaged one that can still be read, from the store or from the local copy.
+///
+/// The new pack lies in the local cache until [`store_pack`]. Returns `None` if no segment can be read.
+pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Option<PlacedPack>> {
+    let bytes = best_bytes(repository, pack)?;
+    let (keyring, kind) = (repository.keyring(), names::container_kind(pack.class));
+    let opener = Opener::from_salt(keyring, kind, &pack.salt);
+    let mut builder = ContainerBuilder::new(kind, Vec::new());
+    let mut compressor = SegmentCompressor::new(Compression::DEFAULT);
+    let mut decompressor = SegmentDecompressor::default();
+    for (offset, stored_len) in places {
+        let range = *offset as usize..(*offset as usize).saturating_add(*stored_len as usize);
+        let Some(stored) = bytes.get(range) else { continue };
+        let mut raw = Vec::new();
+        if opener.segment(u64::from(*offset), &mut stored.to_vec(), &mut decompressor, &mut raw).is_err() {
+            continue;
+        }
+        let Ok(segment) = Segment::parse(raw) else { continue };
+        let chunks = chunks_of(keyring, &segment);
+        if chunks.iter().any(|chunk| chunk.check(kind).is_err()) {
+            continue;
+        }
+        let raw = segment.into_buffer();
+        match compressor.compress(&raw) {
+            Some(body) => builder.push(SegmentCodec::Zstd, body, raw.len(), chunks),
+            None => builder.push(SegmentCodec::Raw, &raw, raw.len(), chunks),
+        }
+    }
+    if builder.is_empty() {
+        return Ok(None);
+    }
+    let Sealed { name, salt, bytes, toc } = builder.finish_pack(keyring, &random_32()?);
+    repository.cache().write(NEW_PACKS, &name.to_hex(), &bytes)?;
+    if pack.class == PackClass::Meta {
+        // So that trees can be read before the pack is in the store.
+        repository.cache().write("meta", &name.to_hex(), &bytes)?;
+    }
+    let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
+    Ok(Some(PlacedPack { pack: PackRef { class: pack.class, name, len, salt }, toc }))
+}
+
+/// Returns a pack's bytes: the local copy if it is whole, or else what the store has of it.
+fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
+    let copy = repository.cache().read("meta", &pack.name.to_hex()).filter(|bytes| name_of(bytes) == pack.name);
+    match copy {
+        Some(bytes) => Ok(bytes),
+        None => match repository.store().read(&names::pack_key(pack.class, &pack.name)) {
+            Err(StoreError { kind: ErrorKind::NotFound, .. }) => Ok(Vec::new()),
+            read => Ok(read?),
+        },
+    }
+}
+
+/// Makes a run of these packs that replaces others; it lies in the local cache until [`store_run`].
+pub fn run_of_packs(repository: &Repository, packs: &[PlacedPack], generation: u64, replaces: Vec<ObjectId>) -> Result<ObjectId> {
+    let sealed = super::index::build_replacing_run(repository.keyring(), packs, generation, replaces)?;
+    keep(repository, &sealed)
+}
+
+/// Makes a run with the records of `run` whose packs pass `is_kept`, and which replaces it.
+///
+/// It says of itself what `run` did: it names some of the same packs. Returns its name and how many records it leaves out.
+pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef) -> bool) -> Result<(ObjectId, u64)> {
+    let mut packs = Vec::new();
+    let mut places: HashMap<ObjectId, u32> = HashMap::new();
+    let mut records = Vec::new();
+    for_each_record(run, |record, location| {
+        if is_kept(&location.pack) {
+            let pack = *places.entry(location.pack.name).or_insert_with(|| {
+                packs.push(location.pack);
+                packs.len() as u32 - 1
+            });
+            records.push(RunRecord { pack, ..*record });
+        }
+    })?;
+    let left_out = run.toc().record_count - records.len() as u64;
+    let toc = RunToc {
+        generation: run.toc().generation,
+        session: run.toc().session,
+        replaces: vec![run.name()],
+        packs,
+        ..RunToc::default()
+    };
+    Ok((keep(repository, &seal_run(repository.keyring(), toc, &records)?)?, left_out))
+}
+
+fn keep(repository: &Repository, sealed: &Sealed) -> Result<ObjectId> {
+    repository.cache().write("index", &sealed.name.to_hex(), &sealed.bytes)?;
+    Ok(sealed.name)
+}
+
+/// Returns a reader whose index is exactly these runs, which lie in the local cache.
+pub fn reader_of(repository: &Arc<Repository>, runs: &[ObjectId]) -> Result<Arc<Reader>> {
+    Ok(Reader::with_index(repository, IndexSet::open_these(repository.cache(), repository.keyring(), runs)?))
+}
+
+/// Stores a pack that [`reseal`] made.
+pub fn store_pack(repository: &Repository, pack: &PackRef) -> Result<()> {
+    let key = names::pack_key(pack.class, &pack.name);
+    let path = repository.cache().path(NEW_PACKS, &pack.name.to_hex());
+    create(repository, &key, std::fs::read(&path).map_err(|source| Error::Cache { path, source })?)
+}
+
+/// Stores a run that [`run_of_packs`] or [`run_without`] made.
+pub fn store_run(repository: &Repository, name: &ObjectId) -> Result<()> {
+    let path = repository.cache().path("index", &name.to_hex());
+    create(repository, &names::run_key(0, name), std::fs::read(&path).map_err(|source| Error::Cache { path, source })?)
+}
+
+fn create(repository: &Repository, key: &crate::store::Key, bytes: Vec<u8>) -> Result<()> {
+    super::open::check_writable(repository.config())?;
+    match repository.store().create(key, &bytes) {
+        Ok(()) | Err(StoreError { kind: ErrorKind::Exists, .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what was made and not stored from the local cache.
+pub fn forget(repository: &Repository, packs: &[PackRef], runs: &[ObjectId]) {
+    for pack in packs {
+        repository.cache().remove(NEW_PACKS, &pack.name.to_hex());
+    }
+    for run in runs {
+        repository.cache().remove("index", &run.to_hex());
+        repository.cache().remove("filter", &run.to_hex());
+    }
+}

@@ -1,0 +1,186 @@
+//! Forgotten snapshots: their tombstones, how long they can be brought back, and bringing them back.
+//!
+//! A forgotten snapshot is hidden from listings, and stays a root for collectors until its window is over.
+//! Spec: `format-spec/08-snapshots.md`, section 5.
+
+use std::collections::HashSet;
+
+use super::error::{Error, Result};
+pub use super::mark::ForgetNote;
+use super::mark::{self, MarkKind};
+use super::open::{Repository, check_writable};
+use super::put::put;
+use super::{generations, names};
+use crate::format::entry::Timestamp;
+use crate::format::snapshot::Snapshot;
+use crate::format::tombstone::Tombstone;
+use crate::id::SnapshotId;
+use crate::store::{Class, ErrorKind, Key, Listed};
+
+/// How long a forgotten snapshot can be brought back, in seconds: 7 days.
+pub const TRASH_WINDOW_S: i64 = 7 * 24 * 3600;
+/// The group of local copies of tombstones.
+const CACHE_GROUP: &str = "tombstones";
+
+/// A snapshot in the trash.
+#[derive(Debug)]
+pub struct Forgotten {
+    /// Who forgot it, when and why.
+    pub tombstone: Tombstone,
+    /// When the tombstone was made by the store's clock, in seconds since 1970, if the store says.
+    pub stored_s: Option<i64>,
+    /// The snapshot, or why it cannot be read.
+    pub snapshot: Result<Snapshot>,
+}
+
+/// What time it is, as far as it decides about the trash window.
+#[derive(Clone, Copy, Debug)]
+pub struct TrashClock {
+    /// This host's time.
+    pub now: Timestamp,
+    /// The newest time that the store stated of any object, in seconds since 1970.
+    pub store_s: Option<i64>,
+}
+
+impl Forgotten {
+    /// Returns whether the window is over: by this host's clock, and by the store's where it states times.
+    ///
+    /// One wrong clock makes the window longer, never shorter. A window of 0 seconds is always over.
+    pub fn is_over(&self, window_s: i64, clock: TrashClock) -> bool {
+        let passed = |since: i64, now: i64| now.saturating_sub(since) >= window_s;
+        let by_store = self.stored_s.is_none_or(|stored| clock.store_s.is_some_and(|now| passed(stored, now)));
+        window_s <= 0 || by_store && passed(self.tombstone.forgotten.seconds, clock.now.seconds)
+    }
+
+    /// Returns when the window is over at the earliest, if all clocks are right.
+    pub fn ends(&self, window_s: i64) -> Timestamp {
+        let began = self.tombstone.forgotten.seconds.max(self.stored_s.unwrap_or(i64::MIN));
+        Timestamp { seconds: began.saturating_add(window_s), nanos: 0 }
+    }
+}
+
+/// Puts a snapshot into the trash: signs and creates its tombstone. Returns false if it was there already.
+///
+/// `hash` is the snapshot's `chain_hash`, `None` if it cannot be read. [`Repository::confirm_key`] must have been called.
+/// If the process dies before this returns, the snapshot is forgotten or not, and nothing else.
+pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, note: &ForgetNote) -> Result<bool> {
+    match mark::create(repository, MarkKind::Tombstone, id, hash, note)? {
+        Some(bytes) => {
+            repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes)?;
+            Ok(true)
+        }
+        // The first one counts, if it does: whoever is told that the snapshot is forgotten must be able to rely on it.
+        None => load(repository, id).map(|_| false),
+    }
+}
+
+/// Brings a forgotten snapshot back, by removing its tombstone.
+///
+/// Fails if it is not forgotten, if its window is over, or if its slot is gone: then it is too late. A tombstone that does not
+/// hold is removed too.
+pub fn undelete(repository: &Repository, id: &SnapshotId, window_s: i64, now: Timestamp) -> Result<()> {
+    check_writable(repository.config())?;
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let slot = names::snapshot_key(id);
+    let tombstone = names::tombstone_key(id);
+    let find = |key: &Key| listed.iter().find(|object| object.name == key.name);
+    let found = find(&tombstone).ok_or(Error::NotForgotten { id: *id })?;
+    find(&slot).ok_or(Error::Collected { id: *id })?;
+    match load(repository, id) {
+        Ok(tombstone) => {
+            let snapshot = Err(Error::NotForgotten { id: *id });
+            let forgotten = Forgotten { tombstone, stored_s: found.modified_s, snapshot };
+            if forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) }) {
+                return Err(Error::Collected { id: *id });
+            }
+        }
+        Err(error) if error.is_damage() => {}
+        Err(error) => return Err(error),
+    }
+    let bytes = repository.store().read(&tombstone)?;
+    repository.store().remove(&tombstone)?;
+    repository.cache().remove(CACHE_GROUP, &id.to_hex());
+    // A collector that condemned it before may not have seen that the tombstone is gone: its verdict decides.
+    if !generations::keep_snapshot(repository, id, now)? {
+        // It goes on explaining where the snapshot went.
+        put(repository.store(), &tombstone, &bytes)?;
+        return Err(Error::Collected { id: *id });
+    }
+    // A collector that came between removed the slot; nobody must believe that the snapshot is back.
+    match repository.store().stat(&slot) {
+        Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
+        stat => Ok(stat.map(drop)?),
+    }
+}
+
+/// Returns the newest time that a listing states.
+pub fn newest_s(listed: &[Listed]) -> Option<i64> {
+    listed.iter().filter_map(|object| object.modified_s).max()
+}
+
+/// Reads a tombstone from the store and verifies seal, name, repository and signature.
+pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
+    keep_copy(repository, id, mark::load(repository, MarkKind::Tombstone, id)?)
+}
+
+/// Likewise, of an object whose length is known from a listing.
+pub(super) fn load_listed(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Result<Tombstone> {
+    keep_copy(repository, id, mark::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?)
+}
+
+fn keep_copy(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombstone, Vec<u8>)) -> Result<Tombstone> {
+    repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes)?;
+    Ok(tombstone)
+}
+
+/// Returns the local copy of a tombstone whose object has this length now.
+pub(super) fn load_copy_of(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Option<Tombstone> {
+    let bytes = repository.cache().read(CACHE_GROUP, &id.to_hex()).filter(|bytes| bytes.len() as u64 == len_bytes)?;
+    mark::parse(repository, MarkKind::Tombstone, id, &bytes).ok()
+}
+
+/// Returns the local copy of a tombstone. It may have been removed since.
+pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Tombstone> {
+    mark::parse(repository, MarkKind::Tombstone, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?).ok()
+}
+
+/// Drops the local copies of tombstones whose snapshots `is_back` says are listed again.
+pub(super) fn drop_copies(repository: &Repository, is_back: impl Fn(&SnapshotId) -> bool) {
+    for name in repository.cache().names(CACHE_GROUP) {
+        if SnapshotId::from_hex(&name).is_none_or(|id| is_back(&id)) {
+            repository.cache().remove(CACHE_GROUP, &name);
+        }
+    }
+}
+
+/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose.
+pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
+    if load_cached(repository, id).is_some() {
+        return Ok(true);
+    }
+    match load(repository, id) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_damage() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Fails with `RolledBack` if a snapshot that this machine has seen is not among `slots`, and nobody forgot it.
+pub fn refuse_hidden(repository: &Repository, slots: &HashSet<SnapshotId>) -> Result<()> {
+    for id in repository.cache().names("snapshots").iter().filter_map(|name| SnapshotId::from_hex(name)) {
+        // It may have been committed since the slots were listed.
+        if slots.contains(&id) || was_forgotten(repository, &id)? || is_there(repository, &id)? {
+            continue;
+        }
+        let what = format!("snapshot {}", id.short());
+        return Err(Error::RolledBack { location: repository.location().to_owned(), what });
+    }
+    Ok(())
+}
+
+fn is_there(repository: &Repository, id: &SnapshotId) -> Result<bool> {
+    match repository.store().stat(&names::snapshot_key(id)) {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+        stat => Ok(stat.map(|_| true)?),
+    }
+}

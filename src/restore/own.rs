@@ -1,0 +1,57 @@
+//! The program's own folders, which no restore may touch: the repository that is read, and its cache.
+
+use std::io;
+use std::path::Path;
+
+use super::target::Identity;
+use crate::os::dir::Dir;
+use crate::os::stat::Stat;
+
+/// What is said of such a folder when something of the snapshot would go into it.
+pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
+
+/// The folders, known by what they are, so that no link or other mount leads around this.
+#[derive(Default)]
+pub struct OwnFolders(Vec<Identity>);
+
+impl OwnFolders {
+    /// Takes the folders at these paths; those that do not exist need no protection.
+    pub fn new(paths: &[impl AsRef<Path>]) -> Self {
+        let identity = |path: &Path| Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat));
+        Self(paths.iter().filter_map(|path| identity(path.as_ref())).collect())
+    }
+
+    /// Returns whether this is one of them.
+    pub fn contains(&self, stat: &Stat) -> bool {
+        self.0.contains(&Identity::from(stat))
+    }
+
+    /// Returns whether a path, of which the last steps need not exist, is one of them or lies in one.
+    pub fn hold(&self, path: &Path) -> io::Result<bool> {
+        let whole = std::path::absolute(path)?;
+        let existing = whole.ancestors().find_map(|path| path.canonicalize().ok());
+        let above = existing.iter().flat_map(|path| path.ancestors());
+        Ok(above.filter_map(|path| Dir::open(path).ok()).any(|dir| dir.stat_self().is_ok_and(|stat| self.contains(&stat))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_them_is_held_whatever_leads_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir_all(at("repo/data")).unwrap();
+        std::fs::create_dir(at("other")).unwrap();
+        std::os::unix::fs::symlink(at("repo/data"), at("other/link")).unwrap();
+        let own = OwnFolders::new(&[at("repo"), at("missing")]);
+        for inside in ["repo", "repo/data", "repo/data/new/deeper", "other/link", "other/link/new", "other/../repo"] {
+            assert!(own.hold(&at(inside)).unwrap(), "{inside}");
+        }
+        for outside in ["", "other", "other/new/repo", "repository", "repo/.."] {
+            assert!(!own.hold(&at(outside)).unwrap(), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Rules that count hours, days, weeks, months and years of the local calendar.
+//!
+//! The newest snapshot of a period is kept, for the last so many periods that have any: periods without snapshots are not
+//! counted. This is what restic and borg do, and what users know. Each rule counts by itself.
+
+use jiff::tz::TimeZone;
+
+use super::rules::{Decision, Item, Keep, Miss, Period};
+
+/// Returns a number that all moments of the same period share, and no others.
+fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {
+    let Ok(time) = jiff::Timestamp::from_second(time_s) else {
+        // No calendar has this moment: it is a period of its own, as far away as it says.
+        return (time_s.signum() * i64::MAX, time_s);
+    };
+    let local = time.to_zoned(zone.clone());
+    let (year, date) = (i64::from(local.year()), local.date());
+    match period {
+        // The hour that a clock shows twice is two hours.
+        Period::Hour => (year, time_s.saturating_add(i64::from(local.offset().seconds())).div_euclid(3600) * 2 + fold(&local)),
+        Period::Day => (year, i64::from(date.day_of_year())),
+        Period::Week => {
+            let week = date.iso_week_date();
+            (i64::from(week.year()), i64::from(week.week()))
+        }
+        Period::Month => (year, i64::from(date.month())),
+        Period::Year => (year, 0),
+    }
+}
+
+/// Returns 1 in the second of two hours that a clock shows alike.
+fn fold(local: &jiff::Zoned) -> i64 {
+    let first = local.time_zone().to_ambiguous_timestamp(local.datetime()).compatible();
+    i64::from(first.is_ok_and(|first| first < local.timestamp()))
+}
+
+/// Keeps the newest of each of the last `count` periods; `counted` is sorted, newest first.
+pub(super) fn keep_periods(
+    items: &[Item],
+    counted: &[usize],
+    (period, count, zone): (Period, u32, &TimeZone),
+    decisions: &mut [Decision],
+) {
+    let mut current = None;
+    let mut rank = 0;
+    for at in counted {
+        let number = number_of(period, items[*at].time_s, zone);
+        let is_first = current.replace(number) != Some(number);
+        rank += u32::from(is_first);
+        let decision = &mut decisions[*at];
+        match (rank <= count, is_first) {
+            (true, true) => decision.keeps.push(Keep::Period(period, rank)),
+            (true, false) => decision.misses.push(Miss::SamePeriod(period)),
+            (false, _) => decision.misses.push(Miss::Period(period, count)),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a policy leaves over time, if snapshots go on as they came so far.
+
+use jiff::tz::TimeZone;
+
+use super::plan::plan;
+use super::policy::Policy;
+use super::rules::Item;
+
+/// Seconds of a day: how often the policy is applied.
+const DAY_S: i64 = 86_400;
+/// The most snapshots that are made up: more would only take long. Sparser ones are made up instead.
+const STEPS_MAX: i64 = 200_000;
+/// Moments further away than this from 1970, in seconds, are left out: about 30,000 years.
+const MOMENT_MAX_S: i64 = 1 << 40;
+/// How many of the newest snapshots tell the rhythm.
+const RHYTHM_ITEMS: usize = 50;
+
+/// How many snapshots there are at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Seconds from the newest snapshot of today.
+    pub after_s: i64,
+    /// Snapshots that are kept then.
+    pub kept: usize,
+    /// How much older than the newest the oldest of them is, in seconds.
+    pub oldest_s: i64,
+}
+
+/// What a simulation found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Simulation {
+    /// Seconds between two snapshots.
+    pub rhythm_s: i64,
+    /// Whether the rhythm was taken from the series; it is a day where that has fewer than two snapshots.
+    pub is_own_rhythm: bool,
+    /// How many there are, today first, then after each application.
+    pub counts: Vec<Count>,
+    /// Ages in seconds of what is left at the end, youngest first.
+    pub left_s: Vec<i64>,
+}
+
+/// Returns the usual time between two snapshots in seconds: the median of the newest; `None` with fewer than two.
+pub fn rhythm_of(items: &[Item]) -> Option<i64> {
+    let mut times: Vec<i64> = items.iter().filter(|item| is_dated(item)).map(|item| item.time_s).collect();
+    times.sort_unstable();
+    let newest = &times[times.len().saturating_sub(RHYTHM_ITEMS)..];
+    let mut gaps: Vec<i64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort_unstable();
+    gaps.get(gaps.len() / 2).map(|gap| (*gap).max(1))
+}
+
+fn is_dated(item: &Item) -> bool {
+    item.doubt.is_none() && item.time_s.unsigned_abs() < MOMENT_MAX_S.unsigned_abs()
+}
+
+/// Applies the policy every day for `span_s` seconds to a series that goes on in its rhythm.
+pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -> Simulation {
+    let own = rhythm_of(items);
+    let rhythm_s = own.unwrap_or(DAY_S).max(span_s / STEPS_MAX);
+    let span_s = span_s.clamp(0, MOMENT_MAX_S);
+    let mut kept: Vec<Item> = items.iter().filter(|item| item.doubt.is_some() || is_dated(item)).cloned().collect();
+    let newest = kept.iter().filter(|item| is_dated(item)).max_by_key(|item| (item.time_s, item.sequence));
+    let (start_s, mut sequence) = newest.map_or((0, 0), |item| (item.time_s, item.sequence));
+    let mut simulation = Simulation { rhythm_s, is_own_rhythm: own.is_some(), ..Simulation::default() };
+    let mut newest_s = start_s;
+    simulation.counts.push(count(&kept, 0, newest_s));
+    let end_s = start_s + span_s;
+    loop {
+        let day_ends_s = (newest_s + rhythm_s.max(DAY_S)).min(end_s);
+        while newest_s + rhythm_s <= day_ends_s {
+            newest_s += rhythm_s;
+            sequence += 1;
+            kept.push(Item { time_s: newest_s, sequence, ..Item::default() });
+        }
+        let decisions = plan(&kept, policy, zone);
+        let mut verdicts = decisions.iter().map(|decision| decision.is_kept());
+        kept.retain(|_| verdicts.next().unwrap_or(true));
+        simulation.counts.push(count(&kept, newest_s - start_s, newest_s));
+        if newest_s + rhythm_s > end_s {
+            break;
+        }
+    }
+    // What is kept for another reason than its age says nothing about the policy.
+    let dated = kept.iter().filter(|item| is_dated(item));
+    simulation.left_s = dated.map(|item| newest_s - item.time_s).collect();
+    simulation.left_s.sort_unstable();
+    simulation
+}
+
+fn count(kept: &[Item], after_s: i64, newest_s: i64) -> Count {
+    let dated = kept.iter().filter(|item| is_dated(item));
+    let oldest_s = dated.map(|item| newest_s - item.time_s).max().unwrap_or(0);
+    Count { after_s, kept: kept.len(), oldest_s }
+}

@@ -1,0 +1,61 @@
+//! `prune`: options, document, and what it says.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::home::{Home, fields};
+
+const FIELDS: &str = "dropped dry_run freed_bytes index_runs outrun plan removed_bytes removed_packs running_sessions seconds spared_packs \
+                      stored_bytes waiting";
+const PLAN: &str =
+    "dead_bytes dead_packs dropped left_unused_bytes merged_runs repack_bytes repack_packs repack_unused_bytes young_bytes";
+
+/// A repository with a snapshot, and what another would need whose slot is gone.
+fn with_garbage() -> Home {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    home.write(
+        "src/noise",
+        (0..200_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
+    );
+    let id = home.json(["backup", "src"])["snapshot"]["id"].as_str().unwrap().to_owned();
+    // As if another machine had forgotten it long ago, and its tombstone was trimmed.
+    fs::remove_file(home.path(&format!("repo/snapshots/{id}"))).unwrap();
+    fs::remove_dir_all(home.path("repo/intents")).unwrap();
+    home
+}
+
+#[test]
+fn a_plan_changes_nothing_and_a_prune_frees() {
+    let home = with_garbage();
+    let cache = home.text("empty-cache");
+    let prune = |args: &[&str]| home.json([&["--cache-dir", &cache, "prune"], args].concat());
+    let before = home.tree("repo");
+    let plan = prune(&["--dry-run"]);
+    assert_eq!((fields(&plan), fields(&plan["plan"])), (FIELDS.to_owned(), PLAN.to_owned()));
+    assert!(home.tree("repo") == before, "a dry run changed the repository");
+    assert!(plan["plan"]["young_bytes"].as_u64() > Some(500_000), "a backup may be running that has not said so: {plan}");
+    let text = home.run(["--cache-dir", &cache, "prune", "--dry-run"]).ok().out;
+    assert!(text.starts_with("would remove\n") && text.contains("young"), "{text}");
+    let report = prune(&[]);
+    assert_eq!((&report["removed_packs"], &report["outrun"]), (&json!(0), &json!(false)));
+    home.run(["--cache-dir", &cache, "check", "--level", "full"]).ok();
+    assert_eq!(home.run(["--cache-dir", &cache, "prune", "--quiet"]).ok().out, "");
+}
+
+/// Whoever takes a snapshot away must not make a prune remove what it needs.
+#[test]
+fn a_machine_that_knows_better_refuses() {
+    let home = with_garbage();
+    home.run(["prune"]).fails(5, "went back in time", "an older copy");
+}
+
+#[test]
+fn wrong_options_are_2() {
+    let home = Home::with_repository();
+    for args in [["--trash", "soon"], ["--max-unused", "101"], ["--max-repack", "much"]] {
+        home.run([&["prune"], &args[..]].concat()).code(2);
+    }
+}

@@ -1,0 +1,119 @@
+//! `repair`: what it says before and after, exit codes, documents.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::home::{Home, fields};
+
+fn with_backup() -> Home {
+    let home = Home::with_repository();
+    home.make_source();
+    let noise: Vec<u8> = (0..300_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    home.write("src/noise", noise);
+    home.run(["backup", "src"]).ok();
+    home
+}
+
+/// Returns the files of one class of the repository.
+fn objects(home: &Home, class: &str) -> Vec<PathBuf> {
+    home.tree(&format!("repo/{class}")).into_iter().map(|(name, _)| home.path(&format!("repo/{class}/{name}"))).collect()
+}
+
+fn flip_in_largest_pack(home: &Home) {
+    let pack = objects(home, "data").into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+}
+
+const FIELDS: &str = "applied beyond_repair level lost lost_count new_packs new_runs problem_count problems seconds sound";
+
+#[test]
+fn a_sound_repository_needs_no_repair() {
+    let home = with_backup();
+    let before = home.tree("repo");
+    let document = home.json(["repair"]);
+    assert_eq!(fields(&document), FIELDS);
+    assert_eq!(
+        (&document["sound"], &document["applied"], &document["level"]),
+        (&json!(true), &json!(false), &json!("structure"))
+    );
+    let text = home.run(["repair", "index", "--level", "full", "--apply"]).ok().out;
+    assert_eq!(text, "no damage found: there is nothing to repair\n");
+    assert_eq!(home.tree("repo"), before);
+    home.run(["repair", "--apply", "--dry-run"]).code(2);
+    home.run(["repair", "everything"]).code(2);
+}
+
+#[test]
+fn a_lost_index_is_shown_and_then_healed() {
+    let home = with_backup();
+    objects(&home, "index").iter().for_each(|run| fs::remove_file(run).unwrap());
+    fs::remove_dir_all(home.path(".cache")).unwrap();
+    let before = home.tree("repo");
+    let shown = home.run(["repair"]).code(4).out;
+    assert!(shown.contains("can be done:\n  an index run that names "), "{shown}");
+    assert!(
+        shown.ends_with("no file of any snapshot will be lost\nnothing was changed: `drumlin repair --apply` does it\n"),
+        "{shown}"
+    );
+    assert_eq!(home.tree("repo"), before);
+    let document = home.run(["repair", "--apply", "--json"]).ok().json();
+    assert_eq!((&document["sound"], &document["applied"], &document["lost_count"]), (&json!(true), &json!(true), &json!(0)));
+    assert_eq!(fields(&document["new_runs"][0]), "chunks left_out object packs replaces");
+    home.run(["check", "--level", "full"]).ok();
+    assert!(home.run(["repair"]).ok().out.contains("nothing to repair"));
+    home.run(["restore", &format!("latest:{}", home.text("src")), "--target", "out"]).ok();
+    assert_eq!(fs::read(home.path("out/noise")).unwrap(), fs::read(home.path("src/noise")).unwrap());
+}
+
+#[test]
+fn lost_content_is_named_and_comes_back_with_the_next_backup() {
+    let home = with_backup();
+    flip_in_largest_pack(&home);
+    assert!(home.run(["repair"]).ok().out.contains("nothing to repair"), "content is not read at this level");
+    let ran = home.run(["repair", "--level", "full", "--json"]).code(4).json();
+    // Where the pack has one segment only, nothing else of it is left.
+    let packs = ran["new_packs"].as_array().unwrap();
+    assert!(packs.iter().all(|pack| fields(pack) == "chunks instead_of object"), "{ran}");
+    let lost = ran["lost"].as_array().unwrap();
+    assert!(lost.iter().any(|lost| lost["path"] == home.text("src/noise")), "{ran}");
+    let ran = home.run(["repair", "--level", "full", "--apply"]).code(4);
+    assert!(ran.out.contains("\nlost:\n") && ran.out.contains(&home.text("src/noise")), "{}", ran.out);
+    assert!(ran.out.contains("back up the same sources again"), "{}", ran.out);
+    home.run(["check"]).code(4);
+    let document = home.json(["backup", "src"]);
+    assert_eq!(document["stats"]["files_unchanged"], 0, "all files are read again: {document}");
+    home.run(["check", "--level", "full"]).ok();
+    let first = home.json(["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    home.run(["restore", &format!("{first}:{}", home.text("src")), "--target", "out"]).ok();
+    assert_eq!(fs::read(home.path("out/noise")).unwrap(), fs::read(home.path("src/noise")).unwrap());
+}
+
+#[test]
+fn another_machine_reads_all_when_it_is_told_to() {
+    let home = with_backup();
+    flip_in_largest_pack(&home);
+    home.run(["repair", "--level", "full", "--apply", "--cache-dir", &home.text("cache-of-another-machine")]).code(4);
+    let document = home.json(["backup", "src", "--read-all"]);
+    assert_eq!(document["stats"]["files_unchanged"], 0, "{document}");
+    home.run(["check", "--level", "full"]).ok();
+}
+
+#[test]
+fn what_cannot_be_healed_is_said() {
+    let home = with_backup();
+    home.write("src/a.txt", "changed");
+    home.run(["backup", "src"]).ok();
+    let snapshot = objects(&home, "snapshots").remove(0);
+    let mut bytes = fs::read(&snapshot).unwrap();
+    bytes[200] ^= 1;
+    fs::remove_file(&snapshot).unwrap();
+    fs::write(&snapshot, bytes).unwrap();
+    let ran = home.run(["repair", "--apply"]).code(4);
+    assert!(ran.out.contains("cannot be healed:\n  snapshots/"), "{}", ran.out);
+}

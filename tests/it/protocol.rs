@@ -1,0 +1,164 @@
+//! Goal: whatever a collector does while a backup runs, the snapshot that the backup commits is whole; or it says why there is none.
+//! Method: a scripted collector acts at chosen calls of the backup's store; the result is read by a machine that knows nothing.
+
+use std::sync::Arc;
+
+use drumlin::format::generation::{Condemned, Removal, Victim};
+use drumlin::format::run::PackClass;
+use drumlin::id::ObjectId;
+use drumlin::maintain::check::{CheckReport, Level};
+use drumlin::repo::{Repository, generations, intents, names};
+use drumlin::store::{Action, Class, Store};
+
+use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check};
+
+/// Checks everything, on a machine that has seen nothing.
+fn check(repo: &TestRepo) -> CheckReport {
+    let cache = fast_folder();
+    run_check(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), Level::Full)
+}
+
+/// Returns the packs in the store.
+fn packs(repo: &TestRepo) -> Vec<Victim> {
+    let keys = repo.memory.keys();
+    let of = |class, pack_class| {
+        let keys = keys.iter().filter(move |key| key.class == class);
+        keys.map(move |key| Victim { class: pack_class, name: names::object_id(&key.name).unwrap() })
+    };
+    let mut found: Vec<Victim> = of(Class::Data, PackClass::Data).chain(of(Class::Meta, PackClass::Meta)).collect();
+    found.sort();
+    found
+}
+
+/// Opens a generation that condemns these packs.
+fn condemn(repository: &Repository, number: u64, packs: Vec<Victim>) -> Removal {
+    let removal = Removal { packs, snapshots: Vec::new() };
+    let condemned = Condemned { oldest: 1, removal: removal.clone() };
+    assert!(generations::condemn(repository, number, now(), condemned).unwrap());
+    removal
+}
+
+/// Removes all runs and packs that were there, as a collector that found nothing worth keeping.
+fn remove_all(repo: &TestRepo, removal: &Removal, runs: &[ObjectId]) {
+    for key in repo.memory.keys() {
+        let name = names::object_id(&key.name);
+        let is_run = key.class == Class::Index && name.is_some_and(|name| runs.contains(&name));
+        if is_run || name.is_some_and(|name| removal.packs.iter().any(|victim| victim.name == name)) {
+            repo.memory.remove(&key).unwrap();
+        }
+    }
+}
+
+fn runs(repo: &TestRepo) -> Vec<ObjectId> {
+    repo.memory.keys().iter().filter(|key| key.class == Class::Index).filter_map(|key| names::object_id(&key.name)).collect()
+}
+
+/// A repository whose only snapshot was removed by hand: its chunks are garbage that a backup of the same source finds.
+fn garbage() -> TestRepo {
+    let repo = TestRepo::new();
+    repo.write("a", &noise(0, 400_000));
+    repo.write("b", &noise(1, 300_000));
+    let snapshot = repo.snapshot();
+    repo.memory.remove(&names::snapshot_key(&snapshot.id)).unwrap();
+    repo
+}
+
+#[test]
+fn what_is_condemned_after_it_was_relied_on_is_stored_again() {
+    for removed_at_once in [false, true] {
+        let repo = Arc::new(garbage());
+        repo.write("c", &noise(2, 1000));
+        let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Intents)));
+        let cache = fast_folder();
+        let backup = repo.open_in(store.clone(), cache.path()).unwrap();
+        let (old_packs, old_runs) = (packs(&repo), runs(&repo));
+        let script = (repo.clone(), repo.open(), old_packs.clone(), old_runs.clone());
+        store.plan(move || {
+            let (repo, collector, packs, runs) = script;
+            let removal = condemn(&collector, 1, packs);
+            assert!(generations::decide(&collector, 1, now(), Some(removal.clone())).unwrap().is_some());
+            if removed_at_once {
+                remove_all(&repo, &removal, &runs);
+            }
+        });
+        let report = run_backup(&backup, &repo.source());
+        assert!(store.is_done() && report.snapshot.is_some());
+        remove_all(&repo, &Removal { packs: old_packs, snapshots: Vec::new() }, &old_runs);
+        generations::finish(&repo.open(), 1, now(), runs(&repo)).unwrap();
+        let report = check(&repo);
+        assert!(report.is_sound() && report.counts.chunks_referenced > 4, "{report:#?}");
+    }
+}
+
+#[test]
+fn what_is_condemned_before_a_backup_begins_is_not_relied_on() {
+    for verdict in [false, true] {
+        let repo = garbage();
+        let (old_packs, old_runs) = (packs(&repo), runs(&repo));
+        let collector = repo.open();
+        let removal = condemn(&collector, 1, old_packs);
+        if verdict {
+            generations::decide(&collector, 1, now(), Some(removal.clone())).unwrap();
+        }
+        let cache = fast_folder();
+        run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), &repo.source());
+        generations::decide(&collector, 1, now(), Some(removal.clone())).unwrap();
+        remove_all(&repo, &removal, &old_runs);
+        let report = check(&repo);
+        assert!(report.is_sound() && report.counts.snapshots == 1, "{report:#?}");
+    }
+}
+
+#[test]
+fn a_cancelled_generation_changes_nothing() {
+    let repo = garbage();
+    let before = packs(&repo);
+    condemn(&repo.open(), 1, before.clone());
+    assert!(generations::decide(&repo.open(), 1, now(), None).unwrap().is_none());
+    let cache = fast_folder();
+    run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), &repo.source());
+    assert!(
+        packs(&repo).iter().filter(|pack| pack.class == PackClass::Data).eq(before.iter().filter(|p| p.class == PackClass::Data))
+    );
+}
+
+/// A collector that takes a running backup for dead costs it a new name, and nothing else.
+#[test]
+fn a_burnt_slot_makes_the_backup_take_another_name() {
+    let repo = TestRepo::new();
+    repo.write("a", &noise(0, 40_000));
+    let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Snapshots)));
+    let cache = fast_folder();
+    let backup = repo.open_in(store.clone(), cache.path()).unwrap();
+    let collector = repo.open();
+    store.plan(move || {
+        for (session, found) in intents::read_all(&collector).unwrap() {
+            intents::burn_slot(&collector, &session).unwrap();
+            intents::remove(&collector, &session, &found.numbers).unwrap();
+        }
+    });
+    let snapshot = run_backup(&backup, &repo.source()).snapshot.unwrap();
+    assert!(store.is_done());
+    let sessions = intents::read_all(&repo.open()).unwrap();
+    assert!(sessions.keys().eq([&snapshot.id]), "the new name has an intent of its own");
+    assert!(!sessions[&snapshot.id].packs.is_empty());
+    let report = check(&repo);
+    assert!(report.is_sound() && report.counts.snapshots == 1, "{report:#?}");
+}
+
+/// The answer to the commit may be lost although it was done: then it was done.
+#[test]
+fn a_lost_answer_is_asked_for_again() {
+    use drumlin::store::ErrorKind;
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    for class in [Class::Intents, Class::Snapshots] {
+        let repo = TestRepo::new();
+        repo.write("a", &noise(0, 40_000));
+        let effect = Effect::After(ErrorKind::Other);
+        let fault = Fault { action: Some(Action::Create), class: Some(class), call: 0, effect, then_dead: false };
+        let cache = fast_folder();
+        let store = Arc::new(FaultStore::new(repo.memory.clone(), vec![fault]));
+        assert!(run_backup(&repo.open_in(store, cache.path()).unwrap(), &repo.source()).snapshot.is_some());
+        assert!(check(&repo).is_sound());
+    }
+}

@@ -1,0 +1,368 @@
+//! Goal: what can be healed is healed, what cannot is named, and nothing ever gets worse.
+//!
+//! Method: a repository with every kind of object is damaged at each kind in turn and repaired. Afterwards everything is read by a
+//! machine without local copies: what could be read before must still be, what the plan calls lost must be all that cannot, and
+//! after the next backup of the unchanged source all file content must be back, in every snapshot.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use drumlin::format::container::HEADER_LEN_BYTES;
+use drumlin::maintain::check::{CheckReport, Level};
+use drumlin::maintain::repair::{self, Plan, RepairOptions};
+use drumlin::monitor::Monitor;
+use drumlin::repo::{self, Reader, Repository, Trees};
+use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Action, Class, ErrorKind, Key, Store};
+use tempfile::TempDir;
+
+use crate::damage::{Contents, Sound, read_all};
+use crate::fixture::{fast_folder, now, run_backup, run_check};
+
+/// A damaged copy of a repository, and the machine that repairs it.
+struct Patient<'a> {
+    sound: &'a Sound,
+    store: Arc<MemoryStore>,
+    cache: TempDir,
+}
+
+impl<'a> Patient<'a> {
+    /// Damages a copy; the machine has the local copies of the one that made the backups.
+    fn new(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Self {
+        let store = Arc::new(sound.repo.memory.image());
+        damage(&store);
+        let cache = fast_folder();
+        copy_folder(&sound.repo.cache(), cache.path());
+        Self { sound, store, cache }
+    }
+
+    /// Takes the local copies away.
+    fn without_copies(self) -> Self {
+        Self { cache: fast_folder(), ..self }
+    }
+
+    fn open(&self) -> Arc<Repository> {
+        self.sound.repo.open_in(self.store.clone(), self.cache.path()).unwrap()
+    }
+
+    fn plan(&self, level: Level) -> Plan {
+        plan(&self.open(), level)
+    }
+
+    fn repair(&self, level: Level) -> CheckReport {
+        self.plan(level).apply(&Monitor::default()).unwrap().after
+    }
+
+    /// Reads everything as a machine without local copies; `None` if the index cannot be read.
+    fn contents(&self) -> Option<Vec<Contents>> {
+        let cache = fast_folder();
+        let repository = self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap();
+        let trees = Trees::new(Reader::new(&repository).ok()?);
+        Some(self.sound.snapshots.iter().map(|snapshot| read_all(&trees, snapshot)).collect())
+    }
+
+    fn check(&self, level: Level) -> CheckReport {
+        let cache = fast_folder();
+        run_check(&self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap(), level)
+    }
+
+    fn is_as_ever(&self) -> bool {
+        self.contents().is_some_and(|contents| contents == self.sound.contents)
+    }
+}
+
+fn plan(repository: &Arc<Repository>, level: Level) -> Plan {
+    let options = RepairOptions { level, threads: 2, now: now(), host: "host".to_owned(), clock: now };
+    repair::plan(repository, &options, &Monitor::default()).unwrap()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
+    store.keys().into_iter().filter(|key| key.class == class).collect()
+}
+
+fn flip(store: &MemoryStore, key: &Key, at: usize) {
+    let mut bytes = store.read(key).unwrap();
+    bytes[at] ^= 1;
+    store.overwrite(key, &bytes);
+}
+
+/// Asserts that after a repair exactly what the report names cannot be read, and that the next snapshot is whole.
+fn assert_honest_and_healed(what: &str, patient: &Patient, after: &CheckReport) {
+    let contents = patient.contents().unwrap_or_else(|| panic!("{what}: the index cannot be read after the repair"));
+    for ((snapshot, sound), left) in patient.sound.snapshots.iter().zip(&patient.sound.contents).zip(&contents) {
+        let named = after.affected.items.iter().filter(|affected| affected.snapshot == snapshot.id);
+        let named: BTreeSet<(&[u8], bool)> = named.map(|affected| (&affected.path[..], affected.is_folder)).collect();
+        for (path, hash) in sound {
+            let shown = String::from_utf8_lossy(path);
+            match left.get(path) {
+                Some(found) => assert_eq!(found, hash, "{what}: {shown} is given back wrong"),
+                None => assert!(is_named(path, &named), "{what}: {shown} is lost and not named"),
+            }
+            assert!(!named.contains(&(path, false)) || !left.contains_key(path), "{what}: {shown} is named and can be read");
+        }
+    }
+    let new = run_backup(&patient.open(), &patient.sound.repo.source()).snapshot.unwrap();
+    let checked = patient.check(Level::Full);
+    assert!(checked.affected.items.iter().all(|affected| affected.snapshot != new.id), "{what}: the next snapshot is not whole");
+}
+
+/// Asserts that the backup that followed brought back, in every snapshot, what the source still holds.
+fn assert_content_came_back(what: &str, patient: &Patient) {
+    let is_at_source = |(path, hash): (&Vec<u8>, &[u8; 32])| patient.sound.contents[1].get(path) == Some(hash);
+    for (sound, left) in patient.sound.contents.iter().zip(patient.contents().unwrap()) {
+        for (path, hash) in sound.iter().filter(|file| is_at_source(*file)) {
+            assert_eq!(left.get(path), Some(hash), "{what}: {} did not come back", String::from_utf8_lossy(path));
+        }
+    }
+}
+
+fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
+    let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at.max(1)]);
+    named.contains(&(path, false)) || named.contains(&(path, true)) || above.into_iter().any(|dir| named.contains(&(dir, true)))
+}
+
+#[test]
+fn a_sound_repository_needs_nothing() {
+    let sound = Sound::new();
+    let patient = Patient::new(&sound, |_| {});
+    let before = patient.store.keys();
+    let plan = patient.plan(Level::Full);
+    assert!(plan.is_empty() && plan.outlook.is_sound() && plan.beyond.is_empty());
+    plan.apply(&Monitor::default()).unwrap();
+    assert_eq!(patient.store.keys(), before);
+}
+
+#[test]
+fn any_or_all_runs_are_made_again_from_the_packs() {
+    let sound = Sound::new();
+    let runs = keys_of(&sound.repo.memory, Class::Index);
+    assert!(runs.len() >= 2);
+    let mut cases: Vec<(String, Vec<Key>)> = runs.iter().map(|run| (run.to_string(), vec![run.clone()])).collect();
+    cases.push(("all".to_owned(), runs.clone()));
+    for (name, keys) in cases {
+        for way in ["removed", "flipped", "cut", "emptied"] {
+            let what = format!("{name} {way}");
+            let patient = Patient::new(&sound, |store| {
+                for key in &keys {
+                    let bytes = store.read(key).unwrap();
+                    match way {
+                        "removed" => store.remove(key).unwrap(),
+                        "flipped" => flip(store, key, bytes.len() / 2),
+                        "cut" => store.overwrite(key, &bytes[..bytes.len() / 3]),
+                        _ => store.overwrite(key, b""),
+                    }
+                }
+            })
+            .without_copies();
+            let after = patient.repair(Level::Structure);
+            assert!(after.is_sound(), "{what}: {:?}", after.problems.items);
+            assert!(patient.is_as_ever(), "{what}");
+            let full = patient.check(Level::Full);
+            assert!(full.is_sound(), "{what}: {:?}", full.problems.items);
+            // It is at rest: nothing is left to be done, and the next backup works.
+            assert!(patient.plan(Level::Full).is_empty(), "{what}");
+            run_backup(&patient.open(), &sound.repo.source());
+        }
+    }
+}
+
+#[test]
+fn missing_cut_and_flipped_packs_lose_no_more_than_they_must() {
+    let sound = Sound::new();
+    for class in [Class::Data, Class::Meta] {
+        for key in keys_of(&sound.repo.memory, class) {
+            for way in ["removed", "flipped", "cut", "header", "end", "emptied"] {
+                let what = format!("{key} {way}");
+                let damage = |store: &MemoryStore| {
+                    let bytes = store.read(&key).unwrap();
+                    match way {
+                        "removed" => store.remove(&key).unwrap(),
+                        "flipped" => flip(store, &key, HEADER_LEN_BYTES + 60),
+                        "cut" => store.overwrite(&key, &bytes[..bytes.len() / 2]),
+                        "header" => flip(store, &key, 40),
+                        "end" => flip(store, &key, bytes.len() - 20),
+                        _ => store.overwrite(&key, b""),
+                    }
+                };
+                let patient = Patient::new(&sound, damage).without_copies();
+                let before = patient.contents().unwrap();
+                let promised = patient.plan(Level::Full);
+                let after = patient.repair(Level::Full);
+                let paths = |report: &CheckReport| {
+                    report.affected.items.iter().map(|a| (a.snapshot, a.path.clone(), a.is_folder)).collect::<BTreeSet<_>>()
+                };
+                assert_eq!(paths(&promised.outlook), paths(&after), "{what}: the plan promised something else");
+                for (before, after) in before.iter().zip(patient.contents().unwrap()) {
+                    assert!(before.iter().all(|(path, hash)| after.get(path) == Some(hash)), "{what}: it got worse");
+                }
+                assert_honest_and_healed(&what, &patient, &after);
+                // A node of an older tree is only made again if nothing on its way has changed.
+                if class == Class::Data {
+                    assert_content_came_back(&what, &patient);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn where_runs_and_a_part_of_each_pack_are_lost_no_run_names_a_damaged_pack_again() {
+    let sound = Sound::new();
+    for way in ["flipped", "cut", "end"] {
+        let patient = Patient::new(&sound, |store| {
+            for key in keys_of(store, Class::Data) {
+                let bytes = store.read(&key).unwrap();
+                match way {
+                    "flipped" => flip(store, &key, HEADER_LEN_BYTES + 60),
+                    "cut" => store.overwrite(&key, &bytes[..bytes.len() / 2]),
+                    _ => flip(store, &key, bytes.len() - 20),
+                }
+            }
+            keys_of(store, Class::Index).iter().for_each(|key| store.remove(key).unwrap());
+        });
+        let after = patient.repair(Level::Full);
+        assert_honest_and_healed(way, &patient, &after);
+        let of_packs: Vec<String> = patient.check(Level::Full).problems.items.into_iter().map(|p| p.object).collect();
+        assert!(!of_packs.iter().any(|object| object.starts_with("data/")), "{way}: {of_packs:?}");
+    }
+}
+
+#[test]
+fn trees_come_back_from_local_copies() {
+    let sound = Sound::new();
+    for key in keys_of(&sound.repo.memory, Class::Meta) {
+        for way in ["removed", "flipped"] {
+            let patient = Patient::new(&sound, |store| match way {
+                "removed" => store.remove(&key).unwrap(),
+                _ => flip(store, &key, HEADER_LEN_BYTES + 60),
+            });
+            let after = patient.repair(Level::Structure);
+            assert!(after.is_sound() && patient.is_as_ever(), "{key} {way}: {:?}", after.problems.items);
+            let full = patient.check(Level::Full);
+            assert!(full.is_sound(), "{key} {way}: {:?}", full.problems.items);
+        }
+    }
+}
+
+#[test]
+fn after_a_lost_pack_and_a_backup_a_full_check_is_content() {
+    let sound = Sound::new();
+    for key in keys_of(&sound.repo.memory, Class::Data) {
+        for way in ["removed", "flipped"] {
+            let patient = Patient::new(&sound, |store| match way {
+                "removed" => store.remove(&key).unwrap(),
+                _ => flip(store, &key, HEADER_LEN_BYTES + 60),
+            });
+            patient.repair(Level::Full);
+            run_backup(&patient.open(), &sound.repo.source());
+            let full = patient.check(Level::Full);
+            let only_in_the_first = |path: &[u8]| sound.contents[1].get(path) != sound.contents[0].get(path);
+            let unexplained = full.affected.items.iter().filter(|affected| !only_in_the_first(&affected.path)).count();
+            assert_eq!(unexplained, 0, "{key} {way}: {:?}", full.affected.items);
+        }
+    }
+}
+
+#[test]
+fn what_no_repair_can_heal_is_said() {
+    let sound = Sound::new();
+    for class in [Class::Keys, Class::Snapshots] {
+        let key = keys_of(&sound.repo.memory, class).pop().unwrap();
+        let len = sound.repo.memory.read(&key).unwrap().len();
+        let patient = Patient::new(&sound, |store| flip(store, &key, len / 2));
+        let Ok(repository) = sound.repo.open_in(patient.store.clone(), patient.cache.path()) else {
+            continue;
+        };
+        let plan = plan(&repository, Level::Structure);
+        assert!(plan.is_empty(), "{key}");
+        assert!(plan.beyond.iter().any(|line| line.starts_with(&key.to_string())), "{key}: {:?}", plan.beyond);
+    }
+}
+
+#[test]
+fn a_plan_that_is_not_applied_leaves_nothing_behind() {
+    let sound = Sound::new();
+    let key = keys_of(&sound.repo.memory, Class::Data).pop().unwrap();
+    let patient = Patient::new(&sound, |store| flip(store, &key, HEADER_LEN_BYTES + 60));
+    let before = (patient.store.keys(), names_below(patient.cache.path()));
+    let plan = patient.plan(Level::Full);
+    assert!(!plan.is_empty());
+    drop(plan);
+    let after = (patient.store.keys(), names_below(patient.cache.path()));
+    assert_eq!(before.0, after.0);
+    let news: Vec<_> = after.1.difference(&before.1).filter(|path| !path.contains("/state/")).collect();
+    assert!(news.is_empty(), "{news:?}");
+}
+
+fn names_below(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            names.extend(names_below(&entry.path()));
+        } else {
+            names.insert(entry.path().to_string_lossy().into_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn a_repair_that_dies_anywhere_makes_nothing_worse_and_can_be_repeated() {
+    let sound = Sound::new();
+    let runs = keys_of(&sound.repo.memory, Class::Index);
+    let mut most = 0;
+    for run in &runs {
+        most = most.max(die_at_every_object(&sound, |store| {
+            keys_of(store, Class::Data).iter().for_each(|key| flip(store, key, store.read(key).unwrap().len() - 20));
+            store.remove(run).unwrap();
+        }));
+    }
+    assert!(most >= 3, "{most} objects are made");
+}
+
+/// Stops the repair of a damaged repository before each object that it makes; returns how many these are.
+fn die_at_every_object(sound: &Sound, damage: impl Fn(&MemoryStore)) -> usize {
+    let damage = &damage;
+    let creates = {
+        let patient = Patient::new(sound, damage);
+        let before = patient.store.keys().len();
+        patient.repair(Level::Full);
+        patient.store.keys().len() - before
+    };
+    let healed = {
+        let patient = Patient::new(sound, damage);
+        patient.repair(Level::Full);
+        patient.contents().unwrap()
+    };
+    for survives in 0..creates {
+        let patient = Patient::new(sound, damage);
+        let before = patient.contents().unwrap();
+        let effect = Effect::Before(ErrorKind::Other);
+        let fault = Fault { action: Some(Action::Create), class: None, call: survives as u64, effect, then_dead: true };
+        let dying = Arc::new(FaultStore::new(patient.store.clone(), vec![fault]));
+        let repository = sound.repo.open_in(dying, patient.cache.path()).unwrap();
+        let outcome: repo::Result<_> = plan(&repository, Level::Full).apply(&Monitor::default());
+        assert!(outcome.is_err(), "{survives}");
+        let between = patient.contents().unwrap();
+        for (before, between) in before.iter().zip(&between) {
+            assert!(before.iter().all(|(path, hash)| between.get(path) == Some(hash)), "dead after {survives} objects: worse");
+        }
+        patient.repair(Level::Full);
+        assert_eq!(patient.contents().unwrap(), healed, "repeated after {survives} objects");
+    }
+    creates
+}

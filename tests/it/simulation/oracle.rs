@@ -1,0 +1,233 @@
+//! An observer that sees every object of the store and knows nothing of the program's own index, caches or marks.
+//!
+//! It reads containers by themselves and holds the invariants of `format-spec/13-commit.md` against what it sees, after every
+//! change of the store.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use drumlin::container::{Opener, Segment, open_single, walk};
+use drumlin::format::codec;
+use drumlin::format::container::{ChunkKind, ContainerKind};
+use drumlin::format::entry::{Content, Ref};
+use drumlin::format::generation::{CollectorRecord, RecordContent};
+use drumlin::format::node::{ListNode, TreeNode};
+use drumlin::format::run::{PackClass, RECORD_LEN_BYTES, RunRecord, RunToc};
+use drumlin::format::snapshot::{CommitSlot, Snapshot};
+use drumlin::id::{ChunkId, ObjectId, SnapshotId};
+use drumlin::repo::{Repository, names};
+use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Class, Key, Store};
+
+/// What a run says: for each chunk the packs in which it lies.
+type Places = HashMap<ChunkId, Vec<ObjectId>>;
+
+/// The observer.
+pub struct Oracle {
+    store: Arc<MemoryStore>,
+    /// For its keys.
+    repository: Arc<Repository>,
+    seen: BTreeSet<Key>,
+    /// Every chunk that was ever stored.
+    chunks: HashMap<ChunkId, (ChunkKind, Vec<u8>)>,
+    /// The chunks of every pack that there is.
+    packs: HashMap<ObjectId, HashSet<ChunkId>>,
+    runs: HashMap<ObjectId, Places>,
+    /// All that each snapshot reaches, for every slot that there is; `None` for burnt ones.
+    slots: BTreeMap<SnapshotId, Option<HashSet<ChunkId>>>,
+    forgotten: BTreeSet<SnapshotId>,
+    /// What some `Go` names.
+    doomed_packs: HashSet<ObjectId>,
+    doomed_snapshots: HashSet<SnapshotId>,
+    /// Slots that were filled once.
+    filled: HashSet<SnapshotId>,
+}
+
+impl Oracle {
+    pub fn new(store: Arc<MemoryStore>, repository: Arc<Repository>) -> Self {
+        Self {
+            store,
+            repository,
+            seen: BTreeSet::new(),
+            chunks: HashMap::new(),
+            packs: HashMap::new(),
+            runs: HashMap::new(),
+            slots: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            doomed_packs: HashSet::new(),
+            doomed_snapshots: HashSet::new(),
+            filled: HashSet::new(),
+        }
+    }
+
+    /// Returns the snapshots that there are, and that are not forgotten.
+    pub fn live(&self) -> Vec<SnapshotId> {
+        let is_live = |(id, chunks): &(&SnapshotId, &Option<_>)| chunks.is_some() && !self.forgotten.contains(id);
+        self.slots.iter().filter(is_live).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns whether a snapshot was committed, even if it was dropped since.
+    pub fn was_committed(&self, id: &SnapshotId) -> bool {
+        self.filled.contains(id)
+    }
+
+    /// Takes in what changed, and returns what must not be.
+    pub fn observe(&mut self) -> Result<(), String> {
+        let now: BTreeSet<Key> = self.store.keys().into_iter().collect();
+        let (came, went): (Vec<Key>, Vec<Key>) =
+            (now.difference(&self.seen).cloned().collect(), self.seen.difference(&now).cloned().collect());
+        if came.is_empty() && went.is_empty() {
+            return Ok(());
+        }
+        self.seen = now;
+        came.iter().try_for_each(|key| self.came(key))?;
+        went.iter().try_for_each(|key| self.went(key))?;
+        self.closure()
+    }
+
+    fn came(&mut self, key: &Key) -> Result<(), String> {
+        let bytes = self.store.read(key).unwrap();
+        match key.class {
+            Class::Data => self.pack_came(PackClass::Data, key, &bytes),
+            Class::Meta => self.pack_came(PackClass::Meta, key, &bytes),
+            Class::Index => self.run_came(key, &bytes),
+            Class::Snapshots => match names::tombstone_of(&key.name) {
+                Some(id) => drop(self.forgotten.insert(id)),
+                None => return self.slot_came(key, &bytes),
+            },
+            Class::Collector => {
+                let plain = open_single(self.repository.keyring(), ContainerKind::CollectorRecord, &bytes).unwrap();
+                if let RecordContent::Go(removal) = CollectorRecord::decode(&plain).unwrap().content {
+                    self.doomed_packs.extend(removal.packs.iter().map(|victim| victim.name));
+                    self.doomed_snapshots.extend(&removal.snapshots);
+                }
+            }
+            Class::Intents | Class::Config | Class::Keys => {}
+        }
+        Ok(())
+    }
+
+    fn pack_came(&mut self, class: PackClass, key: &Key, bytes: &[u8]) {
+        let opener = Opener::from_header(self.repository.keyring(), names::container_kind(class), bytes).unwrap();
+        let toc = opener.pack_toc(bytes).unwrap();
+        let mut ids = HashSet::new();
+        for (walked, record) in walk(&opener, bytes).zip(&toc.segments) {
+            let segment = Segment::parse(walked.raw.unwrap()).unwrap();
+            for ((kind, plain), chunk) in segment.chunks().zip(&record.chunks) {
+                ids.insert(chunk.id);
+                self.chunks.entry(chunk.id).or_insert_with(|| (kind, plain.to_vec()));
+            }
+        }
+        self.packs.insert(names::object_id(&key.name).unwrap(), ids);
+    }
+
+    fn run_came(&mut self, key: &Key, bytes: &[u8]) {
+        let opener = Opener::from_header(self.repository.keyring(), ContainerKind::IndexRun, bytes).unwrap();
+        let (trailer, toc) = opener.whole_toc(bytes).unwrap();
+        let toc = RunToc::decode(&toc).unwrap();
+        let mut places = Places::new();
+        for walked in walk(&opener, bytes).take(trailer.segment_count as usize) {
+            for record in walked.raw.unwrap().chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode) {
+                places.entry(record.id).or_default().push(toc.packs[record.pack as usize].name);
+            }
+        }
+        self.runs.insert(names::object_id(&key.name).unwrap(), places);
+    }
+
+    fn slot_came(&mut self, key: &Key, bytes: &[u8]) -> Result<(), String> {
+        let id = SnapshotId::from_hex(&key.name).unwrap();
+        if !self.filled.insert(id) {
+            return Err(format!("I10: the slot {key} was filled twice"));
+        }
+        let plain = open_single(self.repository.keyring(), ContainerKind::Snapshot, bytes).unwrap();
+        let reached = match codec::decode::<CommitSlot>("commit slot", &plain).unwrap() {
+            CommitSlot::Aborted => None,
+            CommitSlot::Snapshot { signed, .. } => Some(self.reach(&Snapshot::decode(&signed).unwrap().root)?),
+        };
+        self.slots.insert(id, reached);
+        Ok(())
+    }
+
+    /// Returns all chunks that a tree reaches.
+    fn reach(&self, root: &ChunkId) -> Result<HashSet<ChunkId>, String> {
+        let (mut reached, mut open) = (HashSet::new(), vec![*root]);
+        while let Some(id) = open.pop() {
+            if !reached.insert(id) {
+                continue;
+            }
+            let (kind, bytes) = self.chunks.get(&id).ok_or(format!("I1: chunk {} was never stored", id.short()))?;
+            match kind {
+                ChunkKind::Data => {}
+                ChunkKind::List => match ListNode::decode(bytes).unwrap() {
+                    ListNode::Leaf { refs } => open.extend(refs.iter().filter_map(data_of)),
+                    ListNode::Inner { children, .. } => open.extend(children.iter().map(|child| child.id)),
+                },
+                ChunkKind::Tree => match TreeNode::decode(bytes).unwrap() {
+                    TreeNode::Inner { children, .. } => open.extend(children.iter().map(|child| child.id)),
+                    TreeNode::Leaf { entries, .. } => entries.iter().for_each(|entry| match &entry.content {
+                        Content::Tree(id) | Content::List(id) => open.push(*id),
+                        Content::Refs(refs) => open.extend(refs.iter().filter_map(data_of)),
+                        Content::None | Content::Inline(_) => {}
+                    }),
+                },
+            }
+        }
+        Ok(reached)
+    }
+
+    fn went(&mut self, key: &Key) -> Result<(), String> {
+        match key.class {
+            Class::Data | Class::Meta => {
+                let name = names::object_id(&key.name).unwrap();
+                self.packs.remove(&name);
+                if !self.doomed_packs.contains(&name) {
+                    return Err(format!("I4: {key} was removed without a verdict"));
+                }
+            }
+            Class::Index => drop(self.runs.remove(&names::object_id(&key.name).unwrap())),
+            Class::Snapshots => match names::tombstone_of(&key.name) {
+                Some(id) => drop(self.forgotten.remove(&id)),
+                None => {
+                    let id = SnapshotId::from_hex(&key.name).unwrap();
+                    if self.slots.remove(&id).flatten().is_none() {
+                        return Err(format!("I10: the burnt slot {key} was removed"));
+                    }
+                    if !self.doomed_snapshots.contains(&id) {
+                        return Err(format!("I4: {key} was removed without a verdict"));
+                    }
+                }
+            },
+            Class::Intents => {
+                let (session, _) = names::intent_of(&key.name).unwrap();
+                if !self.filled.contains(&session) {
+                    return Err(format!("I7: {key} was removed before its slot was filled"));
+                }
+            }
+            Class::Collector | Class::Config | Class::Keys => {}
+        }
+        Ok(())
+    }
+
+    /// I1: every chunk of a root is in a pack that exists, at a place that a run names.
+    fn closure(&self) -> Result<(), String> {
+        for (id, chunks) in &self.slots {
+            if self.doomed_snapshots.contains(id) {
+                continue;
+            }
+            for chunk in chunks.iter().flatten() {
+                let holds = |pack: &ObjectId| self.packs.get(pack).is_some_and(|chunks| chunks.contains(chunk));
+                if !self.runs.values().any(|places| places.get(chunk).is_some_and(|packs| packs.iter().any(holds))) {
+                    return Err(format!("I1: chunk {} of snapshot {} is nowhere", chunk.short(), id.short()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn data_of(piece: &Ref) -> Option<ChunkId> {
+    match piece {
+        Ref::Data { id, .. } => Some(*id),
+        Ref::Hole { .. } => None,
+    }
+}
