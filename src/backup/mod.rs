@@ -34,6 +34,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions, Stream, StreamSource};
+pub use parent::remember_chain;
+pub use tree_builder::TreeBuilder;
 
 use self::context::{Context, Counts, HardLinks};
 use self::excludes::Excludes;

@@ -70,7 +70,12 @@ impl Parent {
 /// Notes a new snapshot as the next parent. Losing the note costs one listing.
 pub fn remember(repository: &Repository, options: &BackupOptions, snapshot: &Snapshot) -> Result<()> {
     state::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
-    state::save(repository, &chain_name(&options.host), &snapshot.id.0)
+    remember_chain(repository, &options.host, snapshot.id)
+}
+
+/// Notes the last snapshot of a host's chain that this machine made. Losing the note costs one listing.
+pub fn remember_chain(repository: &Repository, host: &str, snapshot: SnapshotId) -> Result<()> {
+    state::save(repository, &chain_name(host), &snapshot.0)
 }
 
 fn newest_of_series(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Option<Snapshot>> {

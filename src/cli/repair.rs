@@ -1,15 +1,18 @@
 //! `drumlin repair`: heals what can be healed, and says what cannot.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::check::{AffectedView, ProblemView};
-use super::context::{Context, host_name};
+use super::context::{Context, host_name, user_name};
 use super::failure::{Exit, Failure};
-use crate::maintain::check::{AffectedPath, CheckProblem, Kept, Level};
-use crate::maintain::repair::{self, NewRun, Plan, RepairOptions};
+use super::global::PROGRAM;
+use crate::id::SnapshotId;
+use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
+use crate::maintain::repair::{self, Broken, NewRun, Plan, RepairOptions, Replaced};
 use crate::repo::names;
 use crate::ui::output::Output;
 use crate::ui::style::Role;
@@ -19,6 +22,7 @@ use crate::ui::text;
 ///
 /// The index is made again from what the packs hold; what can still be read of a damaged pack is stored again; and what is lost is taken out of
 /// the index, so that the next backup stores it again if the source still has it. Nothing is removed, and backups may run meanwhile.
+/// What stays lost stays in the snapshots that lack it, until --snapshots makes new ones without it.
 #[derive(Args)]
 pub struct RepairArgs {
     /// What to heal [default: index]
@@ -27,6 +31,10 @@ pub struct RepairArgs {
     /// How thoroughly to look for damage first: structure, or full (reads all file content too)
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     level: Level,
+
+    /// Also replace snapshots that would go on lacking something by new ones without it; the old ones go to the trash
+    #[arg(long)]
+    snapshots: bool,
 
     /// Do it; without this option the plan is only shown
     #[arg(long)]
@@ -54,6 +62,7 @@ struct RepairView {
     beyond_repair: Vec<String>,
     new_packs: Vec<PackView>,
     new_runs: Vec<RunView>,
+    replaced: Vec<ReplacedView>,
     lost_count: u64,
     lost: Vec<AffectedView>,
     seconds: f64,
@@ -75,13 +84,22 @@ struct RunView {
     left_out: u64,
 }
 
+#[derive(Serialize)]
+struct ReplacedView {
+    snapshot: String,
+    by: Option<String>,
+    left_out: u64,
+}
+
 /// What there is to show, before or after.
 struct Shown {
     problems: Kept<CheckProblem>,
     beyond: Vec<String>,
     packs: Vec<PackView>,
     runs: Vec<RunView>,
+    replaced: Vec<ReplacedView>,
     lost: Kept<AffectedPath>,
+    is_any_broken: bool,
     sound: bool,
 }
 
@@ -89,8 +107,16 @@ struct Shown {
 pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.open()?;
-    let options =
-        RepairOptions { level: args.level, threads: ctx.global.threads(), now: text::now(), host: host_name(), clock: text::now };
+    let options = RepairOptions {
+        level: args.level,
+        threads: ctx.global.threads(),
+        now: text::now(),
+        host: host_name(),
+        user: user_name(),
+        program: PROGRAM.to_owned(),
+        clock: text::now,
+        snapshots: args.snapshots,
+    };
     let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(&repository, &options, monitor))?;
     let level = plan.found.level;
     let mut shown = show(&plan);
@@ -98,12 +124,17 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
         let (outcome, _) = ctx.run("repairing", |monitor| plan.apply(monitor))?;
         shown.sound = outcome.after.is_sound();
         shown.lost = outcome.after.affected;
+        // What they lack was shown with them, and is lacking in the trash only.
+        let old: HashSet<SnapshotId> = outcome.replaced.iter().map(|replaced| replaced.old).collect();
+        shown.lost.take_out(|lost| old.contains(&lost.snapshot));
+        shown.is_any_broken &= !args.snapshots;
+        shown.replaced = outcome.replaced.iter().map(ReplacedView::done).collect();
     }
     let exit = if shown.sound { Exit::Done } else { Exit::Damage };
     if ctx.ui.json {
         ctx.ui.print_json(&view(shown, (args.apply, level), began.elapsed().as_secs_f64()))?;
     } else {
-        tell(ctx, &shown, args.apply)?;
+        tell(ctx, &shown, args)?;
     }
     Ok(exit)
 }
@@ -127,8 +158,22 @@ fn show(plan: &Plan) -> Shown {
         beyond: plan.beyond.clone(),
         packs: plan.packs.iter().map(pack).collect(),
         runs: plan.added.iter().chain(&plan.rewritten).map(run).collect(),
+        replaced: plan.broken.iter().map(|broken| ReplacedView::planned(broken, &plan.outlook)).collect(),
         lost: plan.outlook.affected.clone(),
+        is_any_broken: plan.is_any_broken,
         sound: plan.found.is_sound(),
+    }
+}
+
+impl ReplacedView {
+    fn planned(broken: &Broken, outlook: &CheckReport) -> Self {
+        let of_it = outlook.affected.items.iter().filter(|lost| lost.snapshot == broken.snapshot.id);
+        Self { snapshot: broken.snapshot.id.to_hex(), by: None, left_out: of_it.count() as u64 }
+    }
+
+    fn done(replaced: &Replaced) -> Self {
+        let by = replaced.new.map(|new| new.to_hex());
+        Self { snapshot: replaced.old.to_hex(), by, left_out: replaced.left_out }
     }
 }
 
@@ -142,13 +187,15 @@ fn view(shown: Shown, (applied, level): (bool, Level), seconds: f64) -> RepairVi
         beyond_repair: shown.beyond,
         new_packs: shown.packs,
         new_runs: shown.runs,
+        replaced: shown.replaced,
         lost_count: shown.lost.count,
         lost: shown.lost.items.iter().map(AffectedView::new).collect(),
         seconds,
     }
 }
 
-fn tell(ctx: &Context, shown: &Shown, applied: bool) -> Result<(), Failure> {
+fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+    let applied = args.apply;
     let style = ctx.ui.out_style;
     if shown.problems.is_empty() {
         ctx.ui.say(&style.paint(Role::Good, "no damage found: there is nothing to repair"))?;
@@ -183,12 +230,65 @@ fn tell(ctx: &Context, shown: &Shown, applied: bool) -> Result<(), Failure> {
         shown.beyond.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
     tell_lost(&mut out, shown, applied)?;
+    tell_replaced(&mut out, shown, applied)?;
+    tell_next(&mut out, shown, args)?;
     Ok(out.finish()?)
+}
+
+fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
+    if shown.replaced.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", if applied { "replaced:" } else { "snapshots to be replaced by new ones without what is lost:" })?;
+    for replaced in &shown.replaced {
+        let old = &replaced.snapshot[..8];
+        let left_out = match replaced.left_out {
+            0 => String::new(),
+            count => format!(", without {}", text::counted(count, "path")),
+        };
+        match (&replaced.by, applied) {
+            (Some(new), _) => writeln!(out, "  {old} by {}{left_out}", &new[..8])?,
+            (None, true) => writeln!(out, "  {old} by none: nothing of it could be read")?,
+            (None, false) => writeln!(out, "  {old}{left_out}")?,
+        }
+    }
+    Ok(())
+}
+
+fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
+    let is_planned = !shown.packs.is_empty() || !shown.runs.is_empty() || !shown.replaced.is_empty();
+    if !args.apply && is_planned {
+        let option = if args.snapshots { " --snapshots" } else { "" };
+        writeln!(out, "nothing was changed: `drumlin repair{option} --apply` does it")?;
+    }
+    if !shown.replaced.is_empty() {
+        let tense = if args.apply { "are" } else { "will be" };
+        writeln!(
+            out,
+            "the old ones {tense} in the trash for 7 days: `drumlin undelete` brings them back, `drumlin prune` removes them after that"
+        )?;
+    }
+    if shown.lost.is_empty() || !args.apply && is_planned {
+        return Ok(());
+    }
+    if shown.is_any_broken {
+        writeln!(out, "back up the same sources again: what they still hold is stored again, and is back in every snapshot")?;
+        let rest =
+            "what stays lost even then: `drumlin repair --snapshots` replaces the snapshots that lack it by new ones without it";
+        writeln!(out, "{rest}")?;
+    } else {
+        writeln!(
+            out,
+            "only snapshots in the trash lack something: `drumlin prune` removes them when they have been there for 7 days"
+        )?;
+    }
+    Ok(())
 }
 
 fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
     if shown.lost.is_empty() {
-        writeln!(out, "no file of any snapshot {} lost", if applied { "is" } else { "will be" })?;
+        let which = if applied && !shown.replaced.is_empty() { "any other" } else { "any" };
+        writeln!(out, "no file of {which} snapshot {} lost", if applied { "is" } else { "will be" })?;
     } else {
         writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
     }
@@ -199,12 +299,6 @@ fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failu
     let hidden = shown.lost.count - shown.lost.items.len() as u64;
     if hidden > 0 {
         writeln!(out, "  and {} more", text::count(hidden))?;
-    }
-    let is_planned = !shown.packs.is_empty() || !shown.runs.is_empty();
-    if !applied && is_planned {
-        writeln!(out, "nothing was changed: `drumlin repair --apply` does it")?;
-    } else if !shown.lost.is_empty() {
-        writeln!(out, "back up the same sources again: what they still hold is stored again, and is back in every snapshot")?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub struct SnapshotView {
     ended: Option<String>,
     sequence: u64,
     parent: Option<String>,
+    instead_of: Option<String>,
     program: String,
     consistency: &'static str,
     root: String,
@@ -41,6 +42,7 @@ impl SnapshotView {
             ended: text::rfc3339(snapshot.ended),
             sequence: snapshot.sequence,
             parent: snapshot.parent.map(|id| id.to_hex()),
+            instead_of: snapshot.instead_of().map(|id| id.to_hex()),
             program: snapshot.program.clone(),
             consistency: match snapshot.consistency {
                 Consistency::Live => "live",

@@ -110,7 +110,18 @@ pub enum CommitSlot {
     Aborted,
 }
 
+/// Tag of the extension that names the snapshot instead of which this one was made: the 16 bytes of its id.
+pub const EXTENSION_INSTEAD_OF: u16 = 1;
+
 impl Snapshot {
+    /// Returns the damaged snapshot instead of which this one was made, if it was.
+    ///
+    /// Spec: `format-spec/08-snapshots.md`, section 7.
+    pub fn instead_of(&self) -> Option<SnapshotId> {
+        let extension = self.extensions.iter().find(|extension| extension.tag == EXTENSION_INSTEAD_OF)?;
+        Some(SnapshotId(extension.bytes.as_slice().try_into().ok()?))
+    }
+
     /// Returns the bytes that are signed.
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)

@@ -13,7 +13,7 @@ use crate::repo::snapshots::{self, Listing};
 use crate::repo::trash::{self, ForgetNote};
 use crate::repo::{Error, Repository, Result};
 use crate::retention::trust::{Claim, judge};
-use crate::retention::{Decision, Item, Policy, plan};
+use crate::retention::{Decision, Doubt, Item, Policy, plan};
 
 /// Which snapshots a policy looks at; the others are not touched and not counted.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +116,11 @@ pub enum Refusal {
         /// Which group of the plan.
         group: usize,
     },
+    /// A snapshot would go of which nobody can see what it is.
+    Unreadable {
+        /// The snapshot.
+        id: SnapshotId,
+    },
 }
 
 /// What is to be done.
@@ -123,6 +128,8 @@ pub enum Refusal {
 pub struct ForgetPlan {
     /// All groups that were looked at.
     pub groups: Vec<Group>,
+    /// Snapshots that were named and cannot be read; they go.
+    pub unreadable: Vec<SnapshotId>,
 }
 
 impl ForgetPlan {
@@ -130,12 +137,13 @@ impl ForgetPlan {
     pub fn counts(&self) -> (usize, usize) {
         let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
         let going = self.groups.iter().flat_map(Group::going).count();
-        (all - going, going)
+        (all - going, going + self.unreadable.len())
     }
 
     /// Returns what speaks against carrying it out, one thing for each group.
     pub fn refusals(&self) -> Vec<Refusal> {
-        (0..).zip(&self.groups).filter_map(|(at, group)| refusal_of(at, group)).collect()
+        let unreadable = self.unreadable.iter().map(|id| Refusal::Unreadable { id: *id });
+        unreadable.chain((0..).zip(&self.groups).filter_map(|(at, group)| refusal_of(at, group))).collect()
     }
 }
 
@@ -162,10 +170,10 @@ pub fn plan_policy(
         group.decisions = plan(&group.items, policy, zone);
         group.policy = Some(policy.clone());
     }
-    ForgetPlan { groups }
+    ForgetPlan { groups, unreadable: Vec::new() }
 }
 
-/// Plans to forget named snapshots; only the groups that they belong to are in the plan.
+/// Plans to forget named snapshots; only the groups that they belong to are in the plan. Those that are damaged belong to none.
 ///
 /// Fails with `Protected` if one of them is protected.
 pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> Result<ForgetPlan> {
@@ -181,7 +189,9 @@ pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i
         };
         group.decisions = group.snapshots.iter().map(decide).collect();
     }
-    Ok(ForgetPlan { groups })
+    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
+    let unreadable = damaged.map(|(id, _)| *id).filter(|id| named.contains(id)).collect();
+    Ok(ForgetPlan { groups, unreadable })
 }
 
 fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, now_s: i64) -> Vec<Group> {
@@ -189,9 +199,9 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
     let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
     let claims: Vec<Claim> = good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
-    let doubts = judge(&claims, now_s);
+    let doubts = good.iter().zip(judge(&claims, now_s)).map(|(snapshot, doubt)| doubt_of(snapshot, doubt));
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-    for (snapshot, doubt) in good.into_iter().zip(doubts).filter(|(snapshot, _)| fits(snapshot)) {
+    for (snapshot, doubt) in good.iter().copied().zip(doubts).filter(|(snapshot, _)| fits(snapshot)) {
         let key = GroupKey::of(snapshot, by);
         let group = groups.entry(key.clone()).or_insert_with(|| Group {
             key,
@@ -210,6 +220,11 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
         group.snapshots.push(snapshot.clone());
     }
     groups.into_values().collect()
+}
+
+/// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec: `format-spec/08-snapshots.md`, section 7.
+fn doubt_of(snapshot: &Snapshot, doubt: Option<Doubt>) -> Option<Doubt> {
+    doubt.filter(|doubt| *doubt != Doubt::Behind || snapshot.instead_of().is_none())
 }
 
 fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupKey, usize>) -> Claim {
@@ -234,6 +249,12 @@ pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, moni
         return Ok(forgotten);
     }
     repository.confirm_key()?;
+    let unread = ForgetNote { reason: "named, because it could not be read".to_owned(), ..note.clone() };
+    for id in &plan.unreadable {
+        if trash::forget(repository, id, None, &unread)? {
+            forgotten.push(*id);
+        }
+    }
     for group in &plan.groups {
         let reason = group.policy.as_ref().map_or_else(|| "named".to_owned(), Policy::to_string);
         let note = ForgetNote { reason, ..note.clone() };

@@ -148,8 +148,12 @@ pub struct AllSnapshots {
     pub good: Vec<Snapshot>,
     /// Ids of those in the trash.
     pub forgotten: HashSet<SnapshotId>,
+    /// Slots that are damaged and were forgotten as such: nobody expects anything of them any more.
+    pub written_off: Vec<SnapshotId>,
     /// Hashes of the snapshots that tombstones are about, there or not any more.
     explained: HashSet<[u8; 32]>,
+    /// What tombstones without a hash are about.
+    unread: HashSet<SnapshotId>,
 }
 
 /// Reads and verifies every snapshot and tombstone: seal, signature and chain.
@@ -175,7 +179,11 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
             // Counted apart: it is no snapshot.
             findings.seen -= u64::from(found.is_some());
             all.forgotten.extend(found.as_ref().map(|_| id));
-            all.explained.extend(found.and_then(|tombstone| tombstone.hash));
+            match found.map(|tombstone| tombstone.hash) {
+                Some(Some(hash)) => drop(all.explained.insert(hash)),
+                Some(None) => drop(all.unread.insert(id)),
+                None => {}
+            }
         } else if let Some(id) = names::protection_of(&key.name) {
             let found = findings.note(&key, protect::load(repository, &id))?;
             findings.seen -= u64::from(found.is_some());
@@ -193,20 +201,42 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     }
     all.forgotten.retain(|id| present.contains(id));
     all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
+    write_off(&mut all, &mut findings);
     check_chains(&all, &mut findings);
     Ok((all, findings))
 }
 
+/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read.
+fn write_off(all: &mut AllSnapshots, findings: &mut Findings) {
+    for snapshot in &all.good {
+        all.unread.remove(&snapshot.id);
+    }
+    for id in &all.unread {
+        let object = names::snapshot_key(id).to_string();
+        let faults = findings.faults.len();
+        findings.faults.retain(|fault| fault.object != object);
+        if findings.faults.len() < faults {
+            all.written_off.push(*id);
+        }
+    }
+    all.written_off.sort_unstable();
+}
+
 /// Every snapshot names the one before it of its host by hash. Two backups of one host at once may name the same one.
+///
+/// Each tombstone of a snapshot that nobody could read explains one that is missing. Spec: `format-spec/08-snapshots.md`, section 5.
 fn check_chains(all: &AllSnapshots, findings: &mut Findings) {
     let hashes: HashMap<[u8; 32], &Snapshot> = all.good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
+    let is_unknown = |hash: &[u8; 32]| !hashes.contains_key(hash) && !all.explained.contains(hash);
+    let missing: HashSet<[u8; 32]> = all.good.iter().filter_map(|one| one.previous).filter(is_unknown).collect();
+    let is_explained = missing.len() <= all.unread.len();
     for snapshot in &all.good {
         let Some(previous) = snapshot.previous else {
             continue;
         };
         let object = names::snapshot_key(&snapshot.id).to_string();
         let why = match hashes.get(&previous) {
-            None if all.explained.contains(&previous) => continue,
+            None if is_explained || all.explained.contains(&previous) => continue,
             None => "the snapshot before it is missing or damaged",
             Some(before) if before.host != snapshot.host || before.sequence >= snapshot.sequence => {
                 "the snapshot before it is of another host or later"

@@ -23,10 +23,18 @@ pub fn protect(repository: &Repository, id: &SnapshotId, hash: [u8; 32], note: &
 /// Takes a snapshot's protection away, whatever it is. Returns false if it had none.
 pub fn unprotect(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     check_writable(repository.config())?;
-    let key = names::protection_key(id);
-    match repository.store().stat(&key) {
+    let was_protected = is_protected(repository, id)?;
+    if was_protected {
+        repository.store().remove(&names::protection_key(id))?;
+    }
+    Ok(was_protected)
+}
+
+/// Returns whether a protection stands beside a snapshot's slot, whether it holds or not.
+pub fn is_protected(repository: &Repository, id: &SnapshotId) -> Result<bool> {
+    match repository.store().stat(&names::protection_key(id)) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-        stat => Ok(stat.and_then(|_| repository.store().remove(&key)).map(|()| true)?),
+        stat => Ok(stat.map(|_| true)?),
     }
 }
 

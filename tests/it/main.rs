@@ -19,6 +19,7 @@ mod protocol;
 mod prune;
 mod reader_py;
 mod repair;
+mod replace;
 mod restore;
 mod roundtrip;
 mod simulation;

@@ -22,15 +22,15 @@ use crate::damage::{Contents, Sound, read_all};
 use crate::fixture::{fast_folder, now, run_backup, run_check};
 
 /// A damaged copy of a repository, and the machine that repairs it.
-struct Patient<'a> {
-    sound: &'a Sound,
-    store: Arc<MemoryStore>,
-    cache: TempDir,
+pub struct Patient<'a> {
+    pub sound: &'a Sound,
+    pub store: Arc<MemoryStore>,
+    pub cache: TempDir,
 }
 
 impl<'a> Patient<'a> {
     /// Damages a copy; the machine has the local copies of the one that made the backups.
-    fn new(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Self {
+    pub fn new(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Self {
         let store = Arc::new(sound.repo.memory.image());
         damage(&store);
         let cache = fast_folder();
@@ -39,11 +39,11 @@ impl<'a> Patient<'a> {
     }
 
     /// Takes the local copies away.
-    fn without_copies(self) -> Self {
+    pub fn without_copies(self) -> Self {
         Self { cache: fast_folder(), ..self }
     }
 
-    fn open(&self) -> Arc<Repository> {
+    pub fn open(&self) -> Arc<Repository> {
         self.sound.repo.open_in(self.store.clone(), self.cache.path()).unwrap()
     }
 
@@ -56,14 +56,14 @@ impl<'a> Patient<'a> {
     }
 
     /// Reads everything as a machine without local copies; `None` if the index cannot be read.
-    fn contents(&self) -> Option<Vec<Contents>> {
+    pub fn contents(&self) -> Option<Vec<Contents>> {
         let cache = fast_folder();
         let repository = self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap();
         let trees = Trees::new(Reader::new(&repository).ok()?);
         Some(self.sound.snapshots.iter().map(|snapshot| read_all(&trees, snapshot)).collect())
     }
 
-    fn check(&self, level: Level) -> CheckReport {
+    pub fn check(&self, level: Level) -> CheckReport {
         let cache = fast_folder();
         run_check(&self.sound.repo.open_in(self.store.clone(), cache.path()).unwrap(), level)
     }
@@ -74,8 +74,14 @@ impl<'a> Patient<'a> {
 }
 
 fn plan(repository: &Arc<Repository>, level: Level) -> Plan {
-    let options = RepairOptions { level, threads: 2, now: now(), host: "host".to_owned(), clock: now };
-    repair::plan(repository, &options, &Monitor::default()).unwrap()
+    repair::plan(repository, &options(level), &Monitor::default()).unwrap()
+}
+
+/// Returns options for a repair that leaves snapshots as they are.
+pub fn options(level: Level) -> RepairOptions {
+    let word = str::to_owned;
+    let (host, user, program) = (word("host"), word("user"), word("test"));
+    RepairOptions { level, threads: 2, now: now(), host, user, program, clock: now, snapshots: false }
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -90,11 +96,11 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
+pub fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
     store.keys().into_iter().filter(|key| key.class == class).collect()
 }
 
-fn flip(store: &MemoryStore, key: &Key, at: usize) {
+pub fn flip(store: &MemoryStore, key: &Key, at: usize) {
     let mut bytes = store.read(key).unwrap();
     bytes[at] ^= 1;
     store.overwrite(key, &bytes);
@@ -130,7 +136,7 @@ fn assert_content_came_back(what: &str, patient: &Patient) {
     }
 }
 
-fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
+pub fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
     let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at.max(1)]);
     named.contains(&(path, false)) || named.contains(&(path, true)) || above.into_iter().any(|dir| named.contains(&(dir, true)))
 }

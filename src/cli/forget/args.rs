@@ -31,7 +31,7 @@ pub struct ForgetArgs {
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with = "snaps", help_heading = "How")]
     pub simulate: Option<i64>,
 
-    /// Forget even more than half of a series, or the newest of one
+    /// Forget even more than half of a series, or the newest of one, or a snapshot that is damaged
     #[arg(long, help_heading = "How")]
     pub force: bool,
 

@@ -18,10 +18,11 @@ use super::global::PROGRAM;
 use super::snap;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
 use crate::maintain::forget::{self, ForgetPlan, Refusal};
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::trash::{ForgetNote, TRASH_WINDOW_S};
-use crate::repo::{Repository, protect};
+use crate::repo::{Error, Repository, protect};
 use crate::retention::Policy;
 use crate::settings::Settings;
 use crate::ui::style::Role;
@@ -37,16 +38,21 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let jobs = if args.snaps.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
     let repository = ctx.open_place(&ctx.place(&settings, None)?, false)?;
     let listing = snapshots::listing(&repository)?;
-    warn_of_faults(ctx, &listing);
+    let (named, unreadable) = resolve_all(ctx, &listing, &args.snaps)?;
+    warn_of_faults(ctx, &listing, &unreadable);
     let now = text::now();
     let note = note(&listing, now);
     if args.protect || args.unprotect {
-        return protect_named(ctx, args, (&repository, &listing), &note);
+        if let Some(id) = unreadable.first().filter(|_| args.protect) {
+            return Err(Failure::new(Exit::Error, format!("snapshot {} cannot be read, so it is not protected", id.short())));
+        }
+        let ids = named.iter().map(|snapshot| snapshot.id).chain(unreadable);
+        return protect_named(ctx, args, (&repository, ids.collect(), &named), &note);
     }
     let plan = match args.snaps.is_empty() {
         true => plan_jobs(&listing, args, &jobs, now.seconds),
         false => {
-            let named: Vec<_> = resolve_all(ctx, &listing, &args.snaps)?.iter().map(|snapshot| snapshot.id).collect();
+            let named: Vec<_> = named.iter().map(|snapshot| snapshot.id).chain(unreadable).collect();
             forget::plan_named(&listing, &named, args.which.group_by, now.seconds)?
         }
     };
@@ -98,8 +104,9 @@ fn plan_jobs(listing: &Listing, args: &ForgetArgs, jobs: &[Job], now_s: i64) -> 
     plan
 }
 
-fn warn_of_faults(ctx: &Context, listing: &Listing) {
-    for (id, error) in listing.snapshots.iter().filter_map(|(id, snapshot)| Some((id, snapshot.as_ref().err()?))) {
+fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
+    let damaged = listing.snapshots.iter().filter_map(|(id, snapshot)| Some((id, snapshot.as_ref().err()?)));
+    for (id, error) in damaged.filter(|(id, _)| !named.contains(id)) {
         ctx.ui.warn(&format!("snapshot {} stays, because it cannot be read: {}", id.short(), in_words(error)));
     }
     for (id, error) in &listing.faults {
@@ -116,11 +123,22 @@ pub fn in_words(error: &crate::repo::Error) -> String {
     Failure::of(Exit::Error, error).text()
 }
 
-/// Finds the snapshots that the user named, each once.
-fn resolve_all(ctx: &Context, listing: &Listing, names: &[String]) -> Result<Vec<Snapshot>, Failure> {
+/// Finds the snapshots that the user named, each once: those that can be read, and the damaged ones.
+fn resolve_all(ctx: &Context, listing: &Listing, names: &[String]) -> Result<(Vec<Snapshot>, Vec<SnapshotId>), Failure> {
     let good: Vec<Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
-    let mut found: Vec<Snapshot> = Vec::new();
+    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
+    let damaged: Vec<SnapshotId> = damaged.map(|(id, _)| *id).collect();
+    let (mut found, mut unreadable): (Vec<Snapshot>, Vec<SnapshotId>) = (Vec::new(), Vec::new());
     for name in names {
+        let begins = |id: &SnapshotId| !name.is_empty() && id.to_hex().starts_with(name.as_str());
+        let mut fitting = damaged.iter().copied().filter(begins);
+        if let Some(id) = fitting.next() {
+            if fitting.next().is_some() || good.iter().any(|snapshot| begins(&snapshot.id)) {
+                return Err(Error::Ambiguous { what: "snapshot", text: name.clone() }.into());
+            }
+            unreadable.extend(Some(id).filter(|id| !unreadable.contains(id)));
+            continue;
+        }
         let is_forgotten = |name: &str| {
             let full = |one: &crate::repo::trash::Forgotten| one.tombstone.snapshot.to_hex();
             name.len() >= 8 && listing.forgotten.iter().any(|one| full(one).starts_with(name))
@@ -132,7 +150,7 @@ fn resolve_all(ctx: &Context, listing: &Listing, names: &[String]) -> Result<Vec
             Err(failure) => return Err(failure),
         }
     }
-    Ok(found)
+    Ok((found, unreadable))
 }
 
 fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
@@ -153,6 +171,7 @@ fn refusal_text(plan: &ForgetPlan, first: &Refusal, count: usize) -> String {
             format!("this would forget {going} of the {of} snapshots of {}", name_of(&plan.groups[*group].key))
         }
         Refusal::Newest { group } => format!("this would forget the newest snapshot of {}", name_of(&plan.groups[*group].key)),
+        Refusal::Unreadable { id } => format!("snapshot {} cannot be read: this would forget nobody knows what", id.short()),
     };
     if count > 1 {
         why += &format!(", and {} more like that", text::count(count as u64 - 1));
@@ -178,6 +197,9 @@ fn carry_out(
     for group in plan.groups.iter().filter(|group| dry_run || group.going().next().is_some()) {
         ctx.ui.say(&table_of(group, dry_run, ctx.ui.out_style).join("\n"))?;
     }
+    for id in &plan.unreadable {
+        ctx.ui.say(&format!("{}  cannot be read", id.short()))?;
+    }
     let (stay, go) = plan.counts();
     let (stay, go) = (text::counted(stay as u64, "snapshot"), go as u64);
     let style = ctx.ui.out_style;
@@ -201,23 +223,21 @@ struct ProtectView {
 fn protect_named(
     ctx: &Context,
     args: &ForgetArgs,
-    (repository, listing): (&Repository, &Listing),
+    (repository, ids, named): (&Repository, Vec<SnapshotId>, &[Snapshot]),
     note: &ForgetNote,
 ) -> Result<Exit, Failure> {
-    let named = resolve_all(ctx, listing, &args.snaps)?;
     repository.confirm_key()?;
     let note = ForgetNote { reason: "named".to_owned(), ..note.clone() };
-    for snapshot in &named {
-        if args.protect {
-            protect::protect(repository, &snapshot.id, snapshots::chain_hash(snapshot), &note)?;
-        } else {
-            protect::unprotect(repository, &snapshot.id)?;
+    for id in &ids {
+        match named.iter().find(|snapshot| snapshot.id == *id).filter(|_| args.protect) {
+            Some(snapshot) => drop(protect::protect(repository, id, snapshots::chain_hash(snapshot), &note)?),
+            None => drop(protect::unprotect(repository, id)?),
         }
         let what = if args.protect { "protected" } else { "no longer protected" };
-        ctx.ui.say(&format!("snapshot {} is {what}", snapshot.id.short()))?;
+        ctx.ui.say(&format!("snapshot {} is {what}", id.short()))?;
     }
     if ctx.ui.json {
-        let ids: Vec<String> = named.iter().map(|snapshot| snapshot.id.to_hex()).collect();
+        let ids: Vec<String> = ids.iter().map(SnapshotId::to_hex).collect();
         let (protected, unprotected) = if args.protect { (ids, Vec::new()) } else { (Vec::new(), ids) };
         ctx.ui.print_json(&ProtectView { protected, unprotected })?;
     }

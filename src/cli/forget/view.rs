@@ -39,6 +39,7 @@ impl KeyView {
 pub struct ForgetView {
     dry_run: bool,
     groups: Vec<GroupView>,
+    unreadable: Vec<String>,
     forgotten: Vec<String>,
     until: Option<String>,
 }
@@ -73,6 +74,7 @@ impl ForgetView {
         Self {
             dry_run,
             groups: plan.groups.iter().map(view_of).collect(),
+            unreadable: plan.unreadable.iter().map(SnapshotId::to_hex).collect(),
             forgotten: forgotten.iter().map(SnapshotId::to_hex).collect(),
             until: text::rfc3339(until).filter(|_| !dry_run),
         }

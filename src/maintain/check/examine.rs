@@ -1,5 +1,6 @@
 //! One look at everything in a repository.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::damage::Damage;
@@ -8,8 +9,9 @@ use super::packs::PackStage;
 use super::report::{CheckReport, in_words};
 use super::{CheckOptions, Level, list_packs, note_findings, paths, trees, verify_packs};
 use crate::format::snapshot::Snapshot;
-use crate::id::ObjectId;
+use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::Monitor;
+use crate::repo::audit::{AllSnapshots, Findings};
 use crate::repo::rebuild::ListedPack;
 use crate::repo::{Error, Reader, Repository, Result, Trees, audit, names};
 
@@ -27,6 +29,10 @@ pub struct Examined {
     pub unindexed: Vec<ListedPack>,
     /// The snapshots that can be read.
     pub snapshots: Vec<Snapshot>,
+    /// Those of them that are in the trash.
+    pub forgotten: HashSet<SnapshotId>,
+    /// Snapshots whose slots are damaged, or gone although this machine has seen them; without those in the trash.
+    pub lost_slots: Vec<SnapshotId>,
     pool: rayon::ThreadPool,
 }
 
@@ -40,9 +46,12 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     report.counts.intents_and_records = note_findings(&mut report, audit::intents(repository)?);
     report.counts.intents_and_records += note_findings(&mut report, audit::generations(repository)?);
     let (all, findings) = audit::all_snapshots(repository)?;
+    let lost_slots = lost_slots(&all, &findings);
     report.counts.snapshots = note_findings(&mut report, findings);
     report.counts.forgotten = all.forgotten.len() as u64;
-    let snapshots = all.good;
+    let written_off = all.written_off.iter().map(names::snapshot_key);
+    report.notices.extend(written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")));
+    let (snapshots, forgotten) = (all.good, all.forgotten);
     // What was found so far costs no path: a damaged snapshot has none to name.
     let harmless = report.problems.count;
     let (reader, findings) = audit::index(repository)?;
@@ -81,14 +90,21 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     if let Err(error) = ledger.save(repository, &listed.indexed_data) {
         report.notices.push(format!("what was verified could not be noted: {}", in_words(&error)));
     }
-    Ok(Examined { report, reader, damage, damaged_runs, unindexed, snapshots, pool })
+    Ok(Examined { report, reader, damage, damaged_runs, unindexed, snapshots, forgotten, lost_slots, pool })
+}
+
+fn lost_slots(all: &AllSnapshots, findings: &Findings) -> Vec<SnapshotId> {
+    let good: HashSet<SnapshotId> = all.good.iter().map(|snapshot| snapshot.id).collect();
+    let slots = findings.faults.iter().filter_map(|fault| SnapshotId::from_hex(fault.object.strip_prefix("snapshots/")?));
+    // A good one stands among the faults too, if its place in the chain is wrong.
+    slots.filter(|id| !good.contains(id) && !all.forgotten.contains(id)).collect()
 }
 
 impl Examined {
-    /// Returns what a check would say of trees and files if `reader`'s index were that of the repository.
+    /// Returns what a check would say of trees and files if `reader`'s index were that of the repository, and what is lost then.
     ///
     /// Every pack that this index names must be sound.
-    pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<CheckReport> {
+    pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
         let mut report = CheckReport::new(self.report.level);
         let mut damage = Damage::default();
         let trees = Trees::new(reader.clone());
@@ -96,6 +112,6 @@ impl Examined {
         if !report.problems.is_empty() {
             paths::name_affected(&trees, &self.snapshots, &damage, &mut report, monitor)?;
         }
-        Ok(report)
+        Ok((report, damage))
     }
 }

@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
 pub use self::level::{Level, NoLevel};
 pub use self::report::{AffectedPath, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX, Kept};
 
-use self::damage::Damage;
+pub(super) use self::damage::Damage;
 pub(super) use self::examine::{Examined, examine};
 use self::pack::Expected;
 use self::packs::{PackStage, choose_sample};

@@ -170,6 +170,7 @@ impl Naming<'_> {
 
     fn affected(&mut self, is_folder: bool) {
         let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
+        self.report.incomplete.insert(self.snapshot);
         self.report.affected.push(AffectedPath { snapshot: self.snapshot, path, is_folder });
         self.taint();
     }

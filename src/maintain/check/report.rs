@@ -1,5 +1,6 @@
 //! What a check found.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use super::level::Level;
@@ -51,6 +52,13 @@ impl<T> Kept<T> {
         if self.items.len() < KEPT_MAX {
             self.items.push(item);
         }
+    }
+
+    /// Takes those out that `is_out` says, of the ones that are kept.
+    pub fn take_out(&mut self, is_out: impl Fn(&T) -> bool) {
+        let before = self.items.len();
+        self.items.retain(|item| !is_out(item));
+        self.count -= (before - self.items.len()) as u64;
     }
 
     /// Returns whether there is none.
@@ -112,6 +120,8 @@ pub struct CheckReport {
     pub problems: Kept<CheckProblem>,
     /// Paths that are lost, or not whole, because of that.
     pub affected: Kept<AffectedPath>,
+    /// All snapshots that have such paths, also those whose paths are only counted.
+    pub incomplete: BTreeSet<SnapshotId>,
     /// Things worth knowing that are no damage.
     pub notices: Vec<String>,
     /// What has been verified over time, by this machine.
@@ -125,6 +135,7 @@ impl CheckReport {
             counts: CheckCounts::default(),
             problems: Kept::default(),
             affected: Kept::default(),
+            incomplete: BTreeSet::new(),
             notices: Vec::new(),
             coverage: Coverage::default(),
         }

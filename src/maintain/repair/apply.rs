@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Plan;
+use super::replace::replace_all;
+use super::{Plan, Replaced};
 use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
@@ -12,12 +13,14 @@ use crate::repo::{Error, Reader, Result, incomplete, intents, names, rebuild};
 
 /// What a repair did.
 pub struct Outcome {
+    /// What became of the snapshots that were to be replaced; those that were whole again are left out.
+    pub replaced: Vec<Replaced>,
     /// What a check found afterwards.
     pub after: CheckReport,
 }
 
 impl Plan {
-    /// Stores what is planned, notes which snapshots are incomplete, and checks again.
+    /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is wanted, and checks again.
     ///
     /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored; nothing is worse then, and the
     /// repair can be repeated. A backup of this machine will not take an incomplete snapshot as its parent, and so reads all of
@@ -45,8 +48,9 @@ impl Plan {
         incomplete::note(repository, &self.incomplete())?;
         // So that the next backup does not look chunks up in runs that are replaced.
         Reader::new(repository)?;
+        let replaced = replace_all(repository, &self.broken, (&self.options, &self.lost), monitor)?;
         let options = CheckOptions { level: Level::Structure, threads: self.options.threads, now: self.options.now };
-        Ok(Outcome { after: check::run(repository, &options, monitor)? })
+        Ok(Outcome { replaced, after: check::run(repository, &options, monitor)? })
     }
 
     fn intent(&self) -> Result<Intent> {

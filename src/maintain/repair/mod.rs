@@ -9,20 +9,23 @@
 //!
 //! # Never worse
 //!
-//! Repair only adds objects: new packs, then runs that name them, then an intent that protects them, and only then the runs that
+//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought back): new packs, then runs that name them, then an intent that protects them, and only then the runs that
 //! replace others. Whatever dies in between leaves the repository as it was, with copies of a part of it. It needs no quiet:
 //! backups and collectors may run meanwhile.
 
 mod apply;
 mod index;
+mod leave_out;
 mod plan;
+mod replace;
 
 use std::sync::Arc;
 
 use crate::format::entry::Timestamp;
 use crate::format::run::PackRef;
+use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
-use crate::maintain::check::{CheckReport, Level};
+use crate::maintain::check::{CheckReport, Damage, Level};
 use crate::repo::{Repository, rebuild};
 
 pub use self::apply::Outcome;
@@ -39,8 +42,34 @@ pub struct RepairOptions {
     pub now: Timestamp,
     /// Name of this host, for the intent that protects new packs.
     pub host: String,
+    /// Name of the user, for tombstones.
+    pub user: String,
+    /// Program and version, for new snapshots and tombstones.
+    pub program: String,
     /// Tells the time.
     pub clock: fn() -> Timestamp,
+    /// Whether snapshots that lack something are replaced by new ones without it.
+    pub snapshots: bool,
+}
+
+/// A snapshot that is to be replaced.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// What it says; from the local copy, if the store has it no more.
+    pub snapshot: Snapshot,
+    /// Whether its slot is damaged or gone, so that the new one may lack nothing.
+    pub is_slot_lost: bool,
+}
+
+/// A snapshot that was put into the trash, and the one that stands for it now.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaced {
+    /// The one in the trash.
+    pub old: SnapshotId,
+    /// The new one; `None` if nothing of the old one could be read.
+    pub new: Option<SnapshotId>,
+    /// How many files are left out, and folders of which entries are.
+    pub left_out: u64,
 }
 
 /// A run that is to be stored.
@@ -85,20 +114,23 @@ pub struct Plan {
     pub outlook: CheckReport,
     /// Problems that no repair can heal, as `found` words them.
     pub beyond: Vec<String>,
+    /// Snapshots that are replaced by new ones, oldest first; none unless that is wanted.
+    pub broken: Vec<Broken>,
+    /// Whether there are snapshots that could be replaced, wanted or not: that lack something and are not in the trash.
+    pub is_any_broken: bool,
+    /// Which nodes are known to be wrong although the index names them.
+    lost: Damage,
 }
 
 impl Plan {
     /// Returns whether there is nothing to be stored.
     pub fn is_empty(&self) -> bool {
-        self.packs.is_empty() && self.added.is_empty() && self.rewritten.is_empty()
+        self.packs.is_empty() && self.added.is_empty() && self.rewritten.is_empty() && self.broken.is_empty()
     }
 
     /// Returns the snapshots that lack something even afterwards.
     pub fn incomplete(&self) -> Vec<SnapshotId> {
-        let mut ids: Vec<SnapshotId> = self.outlook.affected.items.iter().map(|affected| affected.snapshot).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        self.outlook.incomplete.iter().copied().collect()
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is to be done.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::index::Drafts;
-use super::{Plan, RepairOptions};
-use crate::maintain::check::{CheckOptions, CheckReport, Examined, Level, examine};
+use super::{Broken, Plan, RepairOptions};
+use crate::format::snapshot::Snapshot;
+use crate::id::{ObjectId, SnapshotId};
+use crate::maintain::check::{CheckOptions, CheckReport, Damage, Examined, Level, examine};
 use crate::monitor::Monitor;
 use crate::repo::generations::{self, Generations};
-use crate::repo::{Repository, Result, rebuild};
+use crate::repo::{Repository, Result, names, rebuild, snapshots};
 
 /// How often damage is looked at before it is believed although collectors are at work.
 const LOOKS_MAX: usize = 3;
@@ -17,7 +20,9 @@ const LOOKS_MAX: usize = 3;
 /// Damage is in the plan, never an error: an error means that the look could not be finished.
 pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
     let check = CheckOptions { level: options.level.max(Level::Structure), threads: options.threads, now: options.now };
-    let (generation, examined) = look(repository, &check, monitor)?;
+    let (generation, mut examined) = look(repository, &check, monitor)?;
+    let copies = if options.snapshots { copies_of_lost_slots(repository, &examined) } else { Vec::new() };
+    examined.snapshots.extend(copies.iter().cloned());
     let mut drafts = Drafts::new(repository, &examined, generation, removed_packs(&examined)?);
     let outlook = draft(&mut drafts, &examined, monitor);
     let (packs, added, rewritten) = drafts.into_parts();
@@ -26,14 +31,37 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
         repository: repository.clone(),
         options: options.clone(),
         outlook: CheckReport::new(check.level),
-        beyond: beyond_repair(&examined.report),
+        lost: Damage::default(),
+        broken: Vec::new(),
+        is_any_broken: false,
+        beyond: beyond_repair(&examined, &copies),
         found: examined.report,
         packs,
         added,
         rewritten,
     };
-    plan.outlook = outlook?;
+    (plan.outlook, plan.lost) = outlook?;
+    let broken = broken(&plan.outlook, (&examined.snapshots, &copies), &examined.forgotten);
+    plan.is_any_broken = !broken.is_empty();
+    if options.snapshots {
+        plan.broken = broken;
+    }
     Ok(plan)
+}
+
+/// Returns this machine's copies of snapshots whose slots are damaged or gone.
+fn copies_of_lost_slots(repository: &Repository, examined: &Examined) -> Vec<Snapshot> {
+    examined.lost_slots.iter().filter_map(|id| snapshots::load_cached(repository, id)).collect()
+}
+
+/// Returns the snapshots that are to be replaced, oldest first.
+fn broken(outlook: &CheckReport, (readable, copies): (&[Snapshot], &[Snapshot]), forgotten: &HashSet<SnapshotId>) -> Vec<Broken> {
+    let is_slot_lost = |id: &SnapshotId| copies.iter().any(|copy| copy.id == *id);
+    let is_broken = |id: &SnapshotId| !forgotten.contains(id) && (outlook.incomplete.contains(id) || is_slot_lost(id));
+    let of = |snapshot: &Snapshot| Broken { snapshot: snapshot.clone(), is_slot_lost: is_slot_lost(&snapshot.id) };
+    let mut broken: Vec<Broken> = readable.iter().filter(|snapshot| is_broken(&snapshot.id)).map(of).collect();
+    broken.sort_by_key(|broken| (broken.snapshot.started, broken.snapshot.sequence));
+    broken
 }
 
 /// Looks until nothing is wrong or no collector was at work meanwhile, whose work may look like damage; but not for ever.
@@ -56,7 +84,7 @@ fn look(repository: &Arc<Repository>, check: &CheckOptions, monitor: &Monitor) -
     }
 }
 
-fn removed_packs(examined: &Examined) -> Result<std::collections::HashSet<crate::id::ObjectId>> {
+fn removed_packs(examined: &Examined) -> Result<HashSet<ObjectId>> {
     match generations::removed(&examined.reader) {
         // A record of a collector is damaged: it is among the problems.
         Err(error) if error.is_damage() => Ok(Default::default()),
@@ -64,14 +92,14 @@ fn removed_packs(examined: &Examined) -> Result<std::collections::HashSet<crate:
     }
 }
 
-fn draft(drafts: &mut Drafts<'_>, examined: &Examined, monitor: &Monitor) -> Result<CheckReport> {
+fn draft(drafts: &mut Drafts<'_>, examined: &Examined, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
     if !drafts.is_needed() {
         return examined.outlook(&examined.reader, monitor);
     }
     drafts.reseal_damaged_packs()?;
     drafts.name_packs_again(false)?;
     let outlook = examined.outlook(&drafts.reader()?, monitor)?;
-    if outlook.is_sound() {
+    if outlook.0.is_sound() {
         return Ok(outlook);
     }
     // A second copy of a chunk may lie in a pack that is named for other chunks.
@@ -79,10 +107,16 @@ fn draft(drafts: &mut Drafts<'_>, examined: &Examined, monitor: &Monitor) -> Res
     examined.outlook(&drafts.reader()?, monitor)
 }
 
-/// Returns the problems with objects that follow from nothing else.
-fn beyond_repair(found: &CheckReport) -> Vec<String> {
+/// Returns the problems with objects that follow from nothing else, but for the slots of which there are `copies`.
+fn beyond_repair(examined: &Examined, copies: &[Snapshot]) -> Vec<String> {
+    let hashes: HashSet<[u8; 32]> = copies.iter().map(snapshots::chain_hash).collect();
+    // In their chains the copies are followed by snapshots about which the check complains for that reason.
+    let follows = |snapshot: &&Snapshot| snapshot.previous.is_some_and(|previous| hashes.contains(&previous));
+    let healed = copies.iter().chain(examined.snapshots.iter().filter(follows));
+    let healed: HashSet<String> = healed.map(|snapshot| names::snapshot_key(&snapshot.id).to_string()).collect();
     let is_beyond =
         |object: &str| ["config/", "keys/", "snapshots/", "intents/", "gc/"].iter().any(|class| object.starts_with(class));
-    let beyond = found.problems.items.iter().filter(|problem| is_beyond(&problem.object));
+    let is_lost = |object: &String| is_beyond(object) && !healed.contains(object);
+    let beyond = examined.report.problems.items.iter().filter(|problem| is_lost(&problem.object));
     beyond.map(|problem| format!("{}: {}", problem.object, problem.message)).collect()
 }

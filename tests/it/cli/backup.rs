@@ -27,7 +27,7 @@ fn the_document_has_every_field() {
     let snapshot = &document["snapshot"];
     assert_eq!(
         fields(snapshot),
-        "app consistency ended host id parent problem_count program root sequence sources started stats tags user"
+        "app consistency ended host id instead_of parent problem_count program root sequence sources started stats tags user"
     );
     let stats = "bytes bytes_new_raw bytes_read bytes_stored chunks_new dirs files files_changed files_new files_unchanged";
     assert_eq!(fields(&snapshot["stats"]), stats);

@@ -125,7 +125,7 @@ fn too_much_at_once_is_refused() {
 fn every_decision_is_explained() {
     let home = daily(40);
     let document = home.json(["forget", "--keep-daily", "3", "--keep-weekly", "4", "--keep", "decay 1y", "--dry-run"]);
-    assert_eq!(fields(&document), "dry_run forgotten groups until");
+    assert_eq!(fields(&document), "dry_run forgotten groups unreadable until");
     assert_eq!((&document["forgotten"], &document["until"]), (&Value::Array(Vec::new()), &Value::Null));
     let group = &document["groups"][0];
     assert_eq!(fields(group), "app decisions going host kept paths policy tags");
@@ -311,4 +311,42 @@ fn wrong_uses_are_told() {
     ] {
         home.run(args).code(2);
     }
+}
+
+#[test]
+fn a_damaged_snapshot_is_forgotten_only_by_force() {
+    let home = quick(3);
+    let before = ids(&home.json(["snapshots"]));
+    let slot = home.path(&format!("repo/snapshots/{}", before[1]));
+    let mut bytes = std::fs::read(&slot).unwrap();
+    bytes[200] ^= 1;
+    std::fs::remove_file(&slot).unwrap();
+    std::fs::write(&slot, bytes).unwrap();
+    // Without its local copy nobody can read it.
+    std::fs::remove_dir_all(home.path(".cache")).unwrap();
+    home.run(["check"]).code(4);
+    let short = &before[1][..8];
+    home.run(["forget", short]).fails(1, "cannot be read: this would forget nobody knows what", "--force");
+    home.run(["forget", "--protect", short]).fails(1, "cannot be read, so it is not protected", "");
+    let shown = home.run(["forget", short, "--force", "--dry-run"]).ok();
+    assert!(
+        shown.out.contains(&format!("{short}  cannot be read\nwould forget 1 snapshot; 0 snapshots would stay")),
+        "{}",
+        shown.out
+    );
+    let document = home.json(["forget", short, "--force"]);
+    assert_eq!(
+        (&document["unreadable"], &document["forgotten"]),
+        (&serde_json::json!([before[1]]), &serde_json::json!([before[1]]))
+    );
+    assert_eq!(ids(&home.json(["snapshots"])), [before[0].clone(), before[2].clone()]);
+    let checked = home.run(["check", "--level", "full"]).ok();
+    assert!(
+        format!("{}{}", checked.out, checked.err).contains("is damaged and forgotten: `prune` removes it"),
+        "{}",
+        checked.out
+    );
+    home.run(["prune", "--trash", "0d"]).ok();
+    home.run(["check", "--level", "full"]).ok();
+    assert!(!slot.exists());
 }

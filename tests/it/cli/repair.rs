@@ -30,7 +30,8 @@ fn flip_in_largest_pack(home: &Home) {
     fs::write(&pack, bytes).unwrap();
 }
 
-const FIELDS: &str = "applied beyond_repair level lost lost_count new_packs new_runs problem_count problems seconds sound";
+const FIELDS: &str =
+    "applied beyond_repair level lost lost_count new_packs new_runs problem_count problems replaced seconds sound";
 
 #[test]
 fn a_sound_repository_needs_no_repair() {
@@ -116,4 +117,38 @@ fn what_cannot_be_healed_is_said() {
     fs::write(&snapshot, bytes).unwrap();
     let ran = home.run(["repair", "--apply"]).code(4);
     assert!(ran.out.contains("cannot be healed:\n  snapshots/"), "{}", ran.out);
+}
+
+#[test]
+fn snapshots_are_replaced_by_ones_without_what_is_lost() {
+    let home = with_backup();
+    let old = home.json(["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    flip_in_largest_pack(&home);
+    let before = home.tree("repo");
+    let shown = home.run(["repair", "--snapshots", "--level", "full"]).code(4).out;
+    assert!(shown.contains("snapshots to be replaced by new ones without what is lost:\n"), "{shown}");
+    assert!(shown.contains("nothing was changed: `drumlin repair --snapshots --apply` does it"), "{shown}");
+    let planned = home.run(["repair", "--snapshots", "--level", "full", "--json"]).code(4).json();
+    assert_eq!(fields(&planned["replaced"][0]), "by left_out snapshot");
+    assert_eq!((&planned["replaced"][0]["snapshot"], &planned["replaced"][0]["by"]), (&json!(old), &json!(null)));
+    assert_eq!(home.tree("repo"), before);
+
+    let done = home.run(["repair", "--snapshots", "--level", "full", "--apply", "--json"]).code(4).json();
+    assert_eq!((&done["lost_count"], &done["replaced"][0]["left_out"]), (&json!(0), &planned["replaced"][0]["left_out"]));
+    let new = home.json(["snapshots"])["snapshots"][0].clone();
+    assert_eq!((&new["id"], &new["instead_of"]), (&done["replaced"][0]["by"], &json!(old)));
+    assert_eq!(new["problem_count"], done["replaced"][0]["left_out"]);
+    home.run(["restore", &format!("latest:{}", home.text("src")), "--target", "out"]).ok();
+    assert!(!home.path("out/noise").exists() && home.path("out/a.txt").exists());
+    home.run(["undelete", &old[..8]]).ok();
+    let text = home.run(["repair", "--snapshots", "--level", "full", "--apply"]).code(4).out;
+    let short = |id: &serde_json::Value| id.as_str().unwrap()[..8].to_owned();
+    assert!(text.contains(&format!("replaced:\n  {} by {}, without ", &old[..8], short(&new["id"]))), "{text}");
+    assert!(text.contains("`drumlin undelete` brings them back"), "{text}");
+    home.run(["check"]).code(4);
+    let again = home.run(["repair", "--level", "full"]).code(4).out;
+    assert!(again.contains("only snapshots in the trash lack something") && !again.contains("back up"), "{again}");
+    home.run(["prune", "--trash", "0d"]).ok();
+    home.run(["check", "--level", "full"]).ok();
+    assert!(home.run(["repair", "--snapshots"]).ok().out.contains("nothing to repair"));
 }

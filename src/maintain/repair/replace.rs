@@ -1,0 +1,228 @@
+//! New snapshots instead of those that lack something.
+//!
+//! The new one is committed like that of a backup, with the old one as its parent; only then is the old one put into the trash. So
+//! whatever dies in between leaves both, and a repeated repair finds the new one and goes on. Spec: `format-spec/08-snapshots.md`,
+//! section 7.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
+use super::{Broken, RepairOptions, Replaced};
+use crate::backup;
+use crate::compress::Compression;
+use crate::format::entry::{Extension, Timestamp};
+use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
+use crate::id::{ChunkSet, SnapshotId};
+use crate::maintain::check::Damage;
+use crate::monitor::Monitor;
+use crate::repo::commit::{self, NewTree, Secured};
+use crate::repo::generations::Generations;
+use crate::repo::session::{Identity, SessionStats};
+use crate::repo::snapshots::{self, Commit};
+use crate::repo::trash::{self, ForgetNote};
+use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees, intents, protect};
+
+/// How often a tree is walked again because a collector was at work meanwhile.
+const LOOKS_MAX: usize = 3;
+
+/// Replaces snapshots that lack something.
+pub struct Replacing<'a> {
+    repository: &'a Arc<Repository>,
+    options: &'a RepairOptions,
+    damage: &'a Damage,
+    monitor: &'a Monitor,
+    /// Folders that lack nothing.
+    whole: ChunkSet,
+    /// Snapshots that an earlier repair made instead of others.
+    made: Vec<Snapshot>,
+    note: ForgetNote,
+}
+
+/// What is left of one snapshot, and the session that stored it.
+struct Walked {
+    left: Left,
+    stored: Option<Stored>,
+}
+
+/// Replaces these snapshots, oldest first.
+///
+/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was done before a failure stays done.
+pub fn replace_all(
+    repository: &Arc<Repository>,
+    broken: &[Broken],
+    (options, damage): (&RepairOptions, &Damage),
+    monitor: &Monitor,
+) -> Result<Vec<Replaced>> {
+    if broken.is_empty() {
+        return Ok(Vec::new());
+    }
+    repository.confirm_key()?;
+    let known: HashSet<SnapshotId> =
+        snapshots::list_ids(repository)?.into_iter().chain(broken.iter().map(|broken| broken.snapshot.id)).collect();
+    trash::refuse_hidden(repository, &known)?;
+    let listing = snapshots::listing(repository)?;
+    let now = (options.clock)();
+    // A clock that is behind must not date a tombstone back.
+    let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
+    let good = listing.snapshots.into_iter().filter_map(|(_, snapshot)| snapshot.ok());
+    let mut replacing = Replacing {
+        repository,
+        options,
+        damage,
+        monitor,
+        whole: ChunkSet::default(),
+        made: good.filter(|snapshot| snapshot.instead_of().is_some()).collect(),
+        note: ForgetNote {
+            host: options.host.clone(),
+            user: options.user.clone(),
+            program: options.program.clone(),
+            now: now.max(store),
+            reason: String::new(),
+        },
+    };
+    let mut replaced = Vec::new();
+    for broken in broken {
+        replaced.extend(replacing.replace(broken)?);
+    }
+    Ok(replaced)
+}
+
+impl Replacing<'_> {
+    fn replace(&mut self, broken: &Broken) -> Result<Option<Replaced>> {
+        let old = &broken.snapshot;
+        let Walked { left, stored } = self.walk(old)?;
+        let new_root = match left {
+            Left::Whole if !broken.is_slot_lost => return Ok(None),
+            Left::Whole => NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() },
+            Left::Nothing => {
+                self.forget(old, "a repair: nothing of it could be read")?;
+                return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
+            }
+            Left::Without(new_root) => new_root,
+        };
+        let left_out = new_root.lost.count;
+        let twin = self.made.iter().find(|made| made.instead_of() == Some(old.id) && made.root == new_root.root);
+        let new = match (twin, stored) {
+            (Some(twin), _) => twin.clone(),
+            (None, Some(stored)) => self.commit(old, new_root, stored)?,
+            (None, None) => return Err(Error::Stopped),
+        };
+        if protect::is_protected(self.repository, &old.id)? {
+            let note = ForgetNote { reason: format!("a repair: instead of {}", old.id), ..self.note.clone() };
+            protect::protect(self.repository, &new.id, snapshots::chain_hash(&new), &note)?;
+        }
+        self.forget(old, &format!("a repair: replaced by {}", new.id.short()))?;
+        Ok(Some(Replaced { old: old.id, new: Some(new.id), left_out }))
+    }
+
+    fn forget(&self, old: &Snapshot, reason: &str) -> Result<()> {
+        // A repair that died before its commit would keep the old one from being collected for as long as its intent is respected.
+        for (session, told) in intents::read_all(self.repository)? {
+            if told.parents.contains(&old.id) {
+                intents::burn_slot(self.repository, &session)?;
+            }
+        }
+        let note = ForgetNote { reason: reason.to_owned(), ..self.note.clone() };
+        trash::forget(self.repository, &old.id, Some(snapshots::chain_hash(old)), &note).map(drop)
+    }
+
+    /// Walks a snapshot's tree until no collector began or ended meanwhile, whose work may look like damage.
+    fn walk(&mut self, old: &Snapshot) -> Result<Walked> {
+        for _ in 0..LOOKS_MAX {
+            let before = Generations::list(self.repository)?;
+            let reader = Reader::new(self.repository)?;
+            let identity = Identity { host: self.options.host.clone(), parent: Some(old.id), clock: self.options.clock };
+            let session = Session::new(reader.clone(), self.session_options(), identity);
+            let trees = Trees::new(reader);
+            let sight = Sight { trees: &trees, damage: self.damage };
+            let left = {
+                let mut lane = Lane::new(&session);
+                LeaveOut::new(&sight, &mut self.whole, &mut lane, self.monitor).run(&old.root)?
+            };
+            if Generations::list(self.repository)? == before {
+                let stored = match left {
+                    Left::Nothing => None,
+                    Left::Whole | Left::Without(_) => Some(session.finish()?),
+                };
+                return Ok(Walked { left, stored });
+            }
+        }
+        Err(Error::Contended { rounds: LOOKS_MAX })
+    }
+
+    fn session_options(&self) -> SessionOptions {
+        SessionOptions { compression: Compression::DEFAULT, threads: self.options.threads, low_memory: true, dry_run: false }
+    }
+
+    /// Commits what is left, under a new id each time that a collector took the session for dead.
+    fn commit(&self, old: &Snapshot, new_root: NewRoot, mut stored: Stored) -> Result<Snapshot> {
+        let mut tree = NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
+        let mut lost = new_root.lost;
+        lost.add_all(old.problem_count, &old.problems);
+        loop {
+            let stats = stored.stats();
+            let secured = commit::secure(stored, tree, self.monitor)?;
+            let snapshot = self.describe(old, &secured, tree, (&lost, stats))?;
+            match snapshots::commit(self.repository, &snapshot, secured)? {
+                Commit::Done => {
+                    // A note that is not written costs the next backup a listing.
+                    let _ = backup::remember_chain(self.repository, &snapshot.host, snapshot.id);
+                    return Ok(snapshot);
+                }
+                Commit::Aborted(again, same) => (stored, tree) = (again, same),
+            }
+        }
+    }
+
+    /// Says of the new snapshot what the old one said, and how it came about.
+    fn describe(
+        &self,
+        old: &Snapshot,
+        secured: &Secured,
+        tree: NewTree,
+        (lost, stats): (&Lost, SessionStats),
+    ) -> Result<Snapshot> {
+        let previous = self.newest_of(&old.host, secured.slots())?;
+        let mut extensions = old.extensions.clone();
+        extensions.retain(|extension| extension.tag != EXTENSION_INSTEAD_OF);
+        extensions.push(Extension { tag: EXTENSION_INSTEAD_OF, bytes: old.id.0.to_vec() });
+        extensions.sort_by_key(|extension| extension.tag);
+        Ok(Snapshot {
+            id: secured.session(),
+            sequence: previous.as_ref().map_or(1, |previous| previous.sequence + 1),
+            previous: previous.as_ref().map(snapshots::chain_hash),
+            parent: Some(old.id),
+            program: self.options.program.clone(),
+            root: tree.root,
+            stats: SnapshotStats {
+                totals: tree.totals,
+                files_unchanged: tree.totals.files,
+                chunks_new: stats.chunks_new,
+                bytes_new_raw: stats.bytes_new_raw,
+                bytes_stored: stats.bytes_stored,
+                ..SnapshotStats::default()
+            },
+            problem_count: lost.count,
+            problems: lost.problems.clone(),
+            extensions,
+            writer: self.repository.keyring().verifying_key(),
+            ..old.clone()
+        })
+    }
+
+    fn newest_of(&self, host: &str, slots: &[SnapshotId]) -> Result<Option<Snapshot>> {
+        let mut newest: Option<Snapshot> = None;
+        for id in slots {
+            let found = match snapshots::load(self.repository, id) {
+                Ok(found) => found,
+                // A damaged one must not stop this: it may be what is being replaced.
+                Err(error) if error.is_damage() => None,
+                Err(error) => return Err(error),
+            };
+            let newer = |found: &Snapshot| newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence);
+            newest = found.filter(|found| found.host == host && newer(found)).or(newest);
+        }
+        Ok(newest)
+    }
+}
