@@ -255,6 +255,11 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
             Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
         }
         repo::Error::NotForgotten { .. } => Some("`drumlin snapshots --forgotten` lists what is in the trash"),
+        repo::Error::Undecided { .. } => Some("it stays in the trash; try again when the prune has ended"),
+        repo::Error::SecondCollector { .. } => {
+            Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
+        }
+        repo::Error::UnusableStore { .. } => Some("nothing was written there but what found this out; use another place"),
         repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
         repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),
         repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),

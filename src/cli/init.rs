@@ -15,7 +15,7 @@ use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{self, InitOptions, Repository, keys};
+use crate::repo::{self, InitOptions, Repository, keys, probe};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
 use crate::store::local::LocalStore;
@@ -162,7 +162,7 @@ impl NewKey {
     }
 }
 
-/// Makes the repository.
+/// Makes the repository, and finds out what its store can do.
 pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Result<Arc<Repository>, Failure> {
     let options = InitOptions {
         profile,
@@ -174,7 +174,15 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
         cache_dir: ctx.cache_dir(place)?,
     };
     let store = Arc::new(LocalStore::open_or_make(&place.path)?);
-    Ok(Repository::init(store, &options)?)
+    let is_exclusive = probe::probe(&*store)?;
+    let repository = Repository::init(store, &options)?;
+    if !is_exclusive {
+        probe::remember(&repository)?;
+        ctx.ui.note(
+            "this store replaces objects: backups are safe there, but only one prune may run at a time, and has to be told so",
+        );
+    }
+    Ok(repository)
 }
 
 /// Adds a key slot for a recovery kit and writes the kit.

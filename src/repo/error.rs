@@ -136,6 +136,26 @@ pub enum Error {
         /// The snapshot.
         id: SnapshotId,
     },
+    /// A collector is deciding about a forgotten snapshot, and the store is none on which it could be stopped.
+    #[error("a prune is deciding about snapshot {}", id.short())]
+    Undecided {
+        /// The snapshot.
+        id: SnapshotId,
+    },
+    /// A collector found records of another one, on a store on which there must be one.
+    #[error("another prune is at work: generation {generation} is not what this one wrote")]
+    SecondCollector {
+        /// The generation.
+        generation: u64,
+    },
+    /// A store does not do what every store must.
+    #[error("the store at {location} cannot be used: {what}")]
+    UnusableStore {
+        /// Where it is.
+        location: String,
+        /// What it does not do.
+        what: &'static str,
+    },
     /// Local state could not be read or written.
     #[error("cannot use the local cache at {path}")]
     Cache {

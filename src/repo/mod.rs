@@ -16,6 +16,7 @@ mod lru;
 mod mark;
 pub mod names;
 mod open;
+pub mod probe;
 pub mod protect;
 mod put;
 pub mod reach;

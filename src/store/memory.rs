@@ -1,7 +1,9 @@
 //! A store in memory, for tests and simulations: the reference that every other store is compared with.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
@@ -11,6 +13,10 @@ use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 pub struct MemoryStore {
     objects: RwLock<BTreeMap<Key, Object>>,
     clock_s: RwLock<Option<i64>>,
+    /// Whether `create` replaces objects.
+    replaces: AtomicBool,
+    /// What it replaced.
+    replaced: RwLock<Vec<Key>>,
 }
 
 #[derive(Clone)]
@@ -27,7 +33,22 @@ struct Refused(&'static str);
 impl MemoryStore {
     /// Returns an independent store with the same objects, as a copy of the disk at this moment would be.
     pub fn image(&self) -> Self {
-        Self { objects: RwLock::new(self.objects().clone()), clock_s: RwLock::new(self.clock_s()) }
+        Self {
+            objects: RwLock::new(self.objects().clone()),
+            clock_s: RwLock::new(self.clock_s()),
+            replaces: AtomicBool::new(self.replaces.load(Ordering::Relaxed)),
+            replaced: RwLock::default(),
+        }
+    }
+
+    /// Lets `create` replace objects from now on, as some servers do. For tests.
+    pub fn replace_objects(&self) {
+        self.replaces.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the objects that a `create` replaced by other bytes since this store was made.
+    pub fn replaced(&self) -> Vec<Key> {
+        self.replaced.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At first there is no clock.
@@ -103,11 +124,14 @@ impl Store for MemoryStore {
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
         match self.objects_mut().entry(key.clone()) {
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(object),
-            std::collections::btree_map::Entry::Occupied(_) => {
-                return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists"));
+            Entry::Vacant(place) => drop(place.insert(object)),
+            Entry::Occupied(mut place) if self.replaces.load(Ordering::Relaxed) => {
+                if *place.insert(object).bytes != *bytes {
+                    self.replaced.write().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+                }
             }
-        };
+            Entry::Occupied(_) => return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists")),
+        }
         Ok(())
     }
 

@@ -32,12 +32,23 @@ pub enum Class {
     Snapshots,
     /// `gc/<n>.*`: the collector's records.
     Collector,
+    /// `probe/<id>.<n>`: what finding out about the store left behind.
+    Probe,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 8] =
-        [Self::Config, Self::Keys, Self::Data, Self::Meta, Self::Index, Self::Intents, Self::Snapshots, Self::Collector];
+    pub const ALL: [Self; 9] = [
+        Self::Config,
+        Self::Keys,
+        Self::Data,
+        Self::Meta,
+        Self::Index,
+        Self::Intents,
+        Self::Snapshots,
+        Self::Collector,
+        Self::Probe,
+    ];
 
     /// Returns the folder's name.
     pub fn folder(self) -> &'static str {
@@ -50,6 +61,7 @@ impl Class {
             Self::Intents => "intents",
             Self::Snapshots => "snapshots",
             Self::Collector => "gc",
+            Self::Probe => "probe",
         }
     }
 }
@@ -166,7 +178,8 @@ pub struct StoreError {
 ///
 /// Required of every implementation (checked by `tests/it/conformance.rs`):
 /// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of several that create one
-///   name at once exactly one succeeds.
+///   name at once exactly one succeeds. Servers that cannot hold the second half are found by a probe (chapter 12, section 4).
+/// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with [`ErrorKind::Other`].
 /// * An object is readable and listed as soon as its `create` has returned; it is neither before it is whole.
 /// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor listed.
 /// * Nothing is asked of clocks. Names are never reused by the caller.

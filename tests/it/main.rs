@@ -15,6 +15,7 @@ mod home;
 mod hostile;
 mod kill;
 mod model;
+mod probe;
 mod protocol;
 mod prune;
 mod reader_py;

@@ -73,6 +73,9 @@ impl Oracle {
 
     /// Takes in what changed, and returns what must not be.
     pub fn observe(&mut self) -> Result<(), String> {
+        if let Some(key) = self.store.replaced().iter().find(|key| names::tombstone_of(&key.name).is_none()) {
+            return Err(format!("{key} was created twice, with different content"));
+        }
         let now: BTreeSet<Key> = self.store.keys().into_iter().collect();
         let (came, went): (Vec<Key>, Vec<Key>) =
             (now.difference(&self.seen).cloned().collect(), self.seen.difference(&now).cloned().collect());
@@ -102,7 +105,7 @@ impl Oracle {
                     self.doomed_snapshots.extend(&removal.snapshots);
                 }
             }
-            Class::Intents | Class::Config | Class::Keys => {}
+            Class::Intents | Class::Config | Class::Keys | Class::Probe => {}
         }
         Ok(())
     }
@@ -203,7 +206,7 @@ impl Oracle {
                     return Err(format!("I7: {key} was removed before its slot was filled"));
                 }
             }
-            Class::Collector | Class::Config | Class::Keys => {}
+            Class::Collector | Class::Config | Class::Keys | Class::Probe => {}
         }
         Ok(())
     }

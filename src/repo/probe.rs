@@ -1,0 +1,127 @@
+//! Finding out whether a store creates exclusively, and whether it does at all what every store must.
+//!
+//! Spec: `format-spec/12-store.md`, section 4; what follows from it: `format-spec/13-commit.md`, section 9.
+
+use std::sync::Barrier;
+use std::thread;
+
+use super::error::{Error, Result, random_32};
+use super::open::Repository;
+use super::state;
+use crate::id::encode_hex;
+use crate::store::{Class, ErrorKind, Key, Store, StoreError};
+
+/// Threads that create one name at once, and how often.
+const CREATORS: u8 = 8;
+const RACES: usize = 2;
+/// The local note of a store that was found not to be exclusive.
+const NOTE: &str = "replaces objects";
+/// How much older objects of others must be, by the store's clock, to be taken for left behind, in seconds.
+const LEFT_BEHIND_S: i64 = 24 * 3600;
+
+/// Returns whether a repository's store creates exclusively: it does now, and this machine never saw otherwise.
+///
+/// Makes and removes three small objects. Fails with [`Error::UnusableStore`] if the store does not read, list or remove what it
+/// took; what it refuses is its own error.
+pub fn is_exclusive(repository: &Repository) -> Result<bool> {
+    if !probe(repository.store())? {
+        remember(repository)?;
+        return Ok(false);
+    }
+    // Races are lost by chance: one that was won proves less than one that was lost.
+    Ok(state::load(repository, NOTE).is_none())
+}
+
+/// Remembers on this machine that a repository's store is not exclusive.
+pub fn remember(repository: &Repository) -> Result<()> {
+    state::save(repository, NOTE, &[])
+}
+
+/// Asks a store, in which there need not be a repository; returns whether it creates exclusively.
+pub fn probe(store: &dyn Store) -> Result<bool> {
+    let id = encode_hex(&random_32()?[..16]);
+    let keys: Vec<Key> = (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
+    let probed = ask(store, &id, &keys);
+    let removed = keys.iter().try_for_each(|key| store.remove(key));
+    let is_exclusive = probed?;
+    removed?;
+    for key in &keys {
+        demand(store, is_missing(store.read(key))?, "what was removed can still be read")?;
+    }
+    demand(store, store.list(Class::Probe, &id)?.is_empty(), "what was removed is still listed")?;
+    Ok(is_exclusive)
+}
+
+fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
+    let first = random_32()?;
+    store.create(&keys[0], &first)?;
+    demand(store, store.read(&keys[0])? == first, "it does not return what it took")?;
+    let mut part = Vec::new();
+    store.read_into(&keys[0], 5..9, &mut part)?;
+    store.read_into(&keys[0], 31..32, &mut part)?;
+    demand(store, part[..4] == first[5..9] && part[4..] == first[31..], "a range is not that of the object")?;
+    let listed = store.list(Class::Probe, id)?;
+    let shows = |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
+    demand(store, listed.len() == 1 && shows(&listed[0]), "a listing does not show what was just created")?;
+    remove_left_behind(store, listed[0].modified_s)?;
+    let again = was_made(store.create(&keys[0], &random_32()?[..24]))?;
+    if again || store.read(&keys[0])? != first {
+        return Ok(false);
+    }
+    for key in &keys[1..] {
+        if !has_one_winner(store, key)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Lets several threads create an object at once, and returns whether exactly one was told that it did, and did.
+fn has_one_winner(store: &dyn Store, key: &Key) -> Result<bool> {
+    let barrier = Barrier::new(usize::from(CREATORS));
+    let race = |number: u8| {
+        barrier.wait();
+        was_made(store.create(key, &[number; 32]))
+    };
+    let told: Vec<Result<bool>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..CREATORS).map(|number| scope.spawn(move || race(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Stopped))).collect()
+    });
+    let told = told.into_iter().collect::<Result<Vec<bool>>>()?;
+    let winners: Vec<usize> = (0..told.len()).filter(|number| told[*number]).collect();
+    demand(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
+    Ok(winners.len() == 1 && store.read(key)? == [winners[0] as u8; 32])
+}
+
+/// Returns whether a `create` made the object; false if there was one.
+fn was_made(created: std::result::Result<(), StoreError>) -> Result<bool> {
+    match created {
+        Err(error) if error.kind == ErrorKind::Exists => Ok(false),
+        created => Ok(created.map(|()| true)?),
+    }
+}
+
+fn is_missing(read: std::result::Result<Vec<u8>, StoreError>) -> Result<bool> {
+    match read {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+        read => Ok(read.map(|_| false)?),
+    }
+}
+
+/// Removes what probes left that died, a day before the store's time now.
+fn remove_left_behind(store: &dyn Store, now_s: Option<i64>) -> Result<()> {
+    let Some(now_s) = now_s else {
+        return Ok(());
+    };
+    for object in store.list(Class::Probe, "")? {
+        if object.modified_s.is_some_and(|made_s| now_s.saturating_sub(made_s) > LEFT_BEHIND_S) {
+            store.remove(&Key::new(Class::Probe, object.name))?;
+        }
+    }
+    Ok(())
+}
+
+fn demand(store: &dyn Store, is_met: bool, what: &'static str) -> Result<()> {
+    let location = || store.location().to_owned();
+    if is_met { Ok(()) } else { Err(Error::UnusableStore { location: location(), what }) }
+}
