@@ -162,18 +162,27 @@ fn note(monitor: &Monitor, noted: crate::repo::Result<()>) {
     }
 }
 
-/// Commits a tree, under a new id each time that a collector took the session for dead.
+/// How often a snapshot whose commit was not confirmed is committed under a new id.
+const LOST_MAX: usize = 4;
+
+/// Commits a tree, under a new id each time that a collector took the session for dead, or that the answer was lost.
 fn commit_tree(
     repository: &Repository,
     (mut stored, mut tree): (Stored, NewTree),
     describe: impl Fn(&Secured) -> Result<Snapshot, Error>,
     monitor: &Monitor,
 ) -> Result<Snapshot, Error> {
+    let mut lost = 0;
     loop {
         let secured = commit::secure(stored, tree, monitor)?;
         let snapshot = describe(&secured)?;
         match snapshots::commit(repository, &snapshot, secured)? {
             Commit::Done => return Ok(snapshot),
+            Commit::Lost(_, _, error) if lost == LOST_MAX => return Err(error.into()),
+            Commit::Lost(again, same, _) => {
+                (stored, tree) = (again, same);
+                lost += 1;
+            }
             Commit::Aborted(again, same) => (stored, tree) = (again, same),
         }
     }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use crate::maintain::prune::{self, PruneOptions, PruneReport};
+use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
+use crate::repo::probe;
 use crate::settings::values::parse_size;
 use crate::ui::text;
 
@@ -29,6 +30,10 @@ pub struct PruneArgs {
     /// How much is rewritten at most, to reclaim what lies between things that are needed
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack: Option<u64>,
+
+    /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects instead of refusing to
+    #[arg(long)]
+    only_collector: bool,
 
     /// Needs less memory, for some speed
     #[arg(long)]
@@ -98,7 +103,16 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.open()?;
+    // A dry run creates nothing, so it does not probe either.
+    let exclusion = match args.dry_run {
+        true => Exclusion::Store,
+        false => exclusion_by(probe::is_exclusive(&repository)?, args.only_collector)?,
+    };
+    if exclusion == Exclusion::User {
+        ctx.ui.note("this store replaces objects: what backups that died have stored stays, in case they go on");
+    }
     let options = PruneOptions {
+        exclusion,
         trash_window_s: args.trash,
         max_unused_permille: args.max_unused,
         max_repack_bytes: args.max_repack.unwrap_or(u64::MAX),
@@ -119,6 +133,18 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Returns who makes sure that prunes do not contradict each other; on a store that cannot, the user has to say so.
+fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, Failure> {
+    match (is_exclusive, only_collector) {
+        (true, _) => Ok(Exclusion::Store),
+        (false, true) => Ok(Exclusion::User),
+        (false, false) => {
+            let failure = Failure::new(Exit::Error, "this store replaces objects, so two prunes would not notice each other");
+            Err(failure.hint("see that no other prune runs, nor was killed just now, then repeat this with --only-collector"))
+        }
+    }
 }
 
 fn view(report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
@@ -209,6 +235,15 @@ fn later(report: &PruneReport) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_store_cannot_exclude_others_the_user_must() {
+        assert_eq!(exclusion_by(true, false).ok(), Some(Exclusion::Store));
+        assert_eq!(exclusion_by(true, true).ok(), Some(Exclusion::Store));
+        assert_eq!(exclusion_by(false, true).ok(), Some(Exclusion::User));
+        let refused = exclusion_by(false, false).err().unwrap();
+        assert!(refused.exit == Exit::Error && refused.text().contains("replaces objects"), "{refused:?}");
+    }
 
     #[test]
     fn spans_and_shares() {

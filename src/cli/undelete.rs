@@ -7,7 +7,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use crate::id::SnapshotId;
 use crate::repo::trash::{self, TRASH_WINDOW_S};
-use crate::repo::{Error, snapshots};
+use crate::repo::{Error, probe, snapshots};
 use crate::ui::text;
 
 /// Brings forgotten snapshots back, within 7 days
@@ -50,7 +50,7 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     }
     let mut undeleted = Vec::new();
     for id in &chosen {
-        trash::undelete(&repository, id, TRASH_WINDOW_S, now)?;
+        trash::undelete(&repository, id, TRASH_WINDOW_S, now, &|| probe::is_exclusive(&repository))?;
         undeleted.push(id.to_hex());
         ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
     }

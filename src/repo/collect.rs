@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::error::Result;
-use super::generations;
+use super::error::{Error, Result};
+use super::generations::{self, Generations};
 use super::index::{Run, merge_runs};
 use super::open::Repository;
 use super::reader::Reader;
 use super::{intents, names};
-use crate::format::generation::{Removal, Victim};
+use crate::format::generation::{RecordContent, Removal, Victim};
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
 use crate::store::{Class, Key};
@@ -32,6 +32,8 @@ pub struct PackList {
     pub packs: HashMap<ObjectId, ListedPack>,
     /// The newest time that the store stated of any of them.
     pub newest_s: Option<i64>,
+    /// Packs that verdicts on record remove: listed or not, they are no place of a chunk.
+    over: HashSet<ObjectId>,
 }
 
 /// Lists the packs of both classes.
@@ -50,19 +52,21 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
     Ok(list)
 }
 
-/// Lists the runs, and the packs that they name and that are not there.
+/// Returns the packs that runs name and that are not there, or should not be.
 fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
     let runs = reader.index().runs();
     let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
-    named.filter(|name| !listed.packs.contains_key(name)).collect()
+    named.filter(|name| !listed.packs.contains_key(name) || listed.over.contains(name)).collect()
 }
 
 /// Makes the index that of the store, and returns the packs with those that the index names and that are gone.
 ///
 /// The index avoids the latter, and trusts all others, because they were seen.
 pub fn survey(reader: &Reader) -> Result<(generations::Horizon, PackList)> {
+    let repository = reader.repository();
     let horizon = generations::sync(reader)?;
-    let listed = list_packs(reader.repository())?;
+    let over = Generations::list(repository)?.removed_packs(repository)?;
+    let listed = PackList { over, ..list_packs(repository)? };
     reader.index().avoid(super::index::Avoided { packs: missing_packs(reader, &listed), stale_runs: HashSet::new() });
     Ok((horizon, listed))
 }
@@ -79,6 +83,19 @@ pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
     listed.packs.extend(again.packs);
     missing_packs(reader, listed).into_iter().for_each(|pack| reader.index().avoid_pack(pack));
     Ok(())
+}
+
+/// Makes sure that the records of a generation in the store are what this collector wrote or found, where the store does not.
+///
+/// Fails with [`Error::SecondCollector`] if another one replaced them. `condemned` is `None` if only the verdict was read.
+pub fn confirm(repository: &Repository, number: u64, condemned: Option<&Removal>, verdict: &Removal) -> Result<()> {
+    let is_ours = |word| -> Result<bool> {
+        Ok(match generations::read_from_store(repository, number, word)?.content {
+            RecordContent::Condemned(there) => condemned.is_none_or(|removal| *removal == there.removal),
+            content => content == RecordContent::Go(verdict.clone()),
+        })
+    };
+    if is_ours("condemned")? && is_ours("verdict")? { Ok(()) } else { Err(Error::SecondCollector { generation: number }) }
 }
 
 /// Removes the intents and the slots of dropped snapshots; their tombstones stay and explain where they went.
@@ -125,8 +142,8 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     let repository = reader.repository();
     generations::sync(reader)?;
     let removed = generations::removed(reader)?;
-    let listed = list_packs(repository)?;
-    let missing = missing_packs(reader, &listed);
+    let over = Generations::list(repository)?.removed_packs(repository)?;
+    let missing = missing_packs(reader, &list_packs(repository)?);
     let mut dead: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
     let runs = reader.index().runs();
     for run in &runs {
@@ -134,6 +151,7 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
         let gone = run.toc().packs.iter().map(|pack| pack.name).filter(|name| missing.contains(name));
         // What is missing for any other reason stays named, so that a check finds it.
         dead.extend(gone.filter(|name| is_stale || removed.packs.contains(name)));
+        dead.extend(run.toc().packs.iter().map(|pack| pack.name).filter(|name| over.contains(name)));
     }
     let names_dead = |run: &Run| run.toc().packs.iter().any(|pack| dead.contains(&pack.name));
     let mut rewrite: Vec<Arc<Run>> = runs.iter().filter(|run| names_dead(run)).cloned().collect();

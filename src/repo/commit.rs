@@ -53,7 +53,7 @@ impl Secured {
         &self.stored
     }
 
-    /// Goes on under a new id, because the slot was burnt.
+    /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a second time.
     pub(super) fn renamed(self) -> Result<(Stored, NewTree)> {
         self.journal().rename(names::new_session()?);
         Ok((self.stored, self.tree))
@@ -74,6 +74,11 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
         if !stored.journal.has_conflict(&repository, tree.parent)? {
             let slots = list_slots(&repository)?;
+            if stored.journal.session().is_some_and(|session| slots.contains(&session)) {
+                // Burnt: the commit would find out too, but not on a store that replaces objects.
+                stored.journal.rename(names::new_session()?);
+                continue;
+            }
             // Rule P: ids are never used again, so a parent that is there now was a root all the time.
             if tree.parent.is_none_or(|parent| slots.contains(&parent)) {
                 return Ok(Secured { stored, tree, slots });

@@ -119,6 +119,15 @@ impl Generations {
         }
     }
 
+    /// Returns the packs that verdicts on record remove. Their names are over: one that is there was created again, too late.
+    pub fn removed_packs(&self, repository: &Repository) -> Result<HashSet<ObjectId>> {
+        let mut packs = HashSet::new();
+        for (number, _) in self.0.iter().filter(|(_, words)| words.verdict) {
+            packs.extend(self.removal(repository, *number)?.packs.iter().map(|victim| victim.name));
+        }
+        Ok(packs)
+    }
+
     /// Returns the newest finished generation and its clean runs.
     fn newest_done(&self, repository: &Repository) -> Result<(u64, HashSet<ObjectId>)> {
         let Some(number) = self.0.iter().rev().find(|(_, words)| words.done).map(|(number, _)| *number) else {
@@ -315,22 +324,6 @@ pub fn decide(repository: &Repository, number: u64, now: Timestamp, removal: Opt
 /// Notes that a generation is finished, and which runs are clean.
 pub fn finish(repository: &Repository, number: u64, now: Timestamp, runs: Vec<ObjectId>) -> Result<()> {
     write(repository, number, now, RecordContent::Done(Done { runs })).map(drop)
-}
-
-/// Makes sure that no generation drops a snapshot whose tombstone was just removed; returns false if it is too late.
-pub fn keep_snapshot(repository: &Repository, id: &SnapshotId, now: Timestamp) -> Result<bool> {
-    let generations = Generations::list(repository)?;
-    for number in generations.numbers() {
-        let removal = match generations.state(repository, number)? {
-            State::Open(removal) if removal.snapshots.binary_search(id).is_ok() => decide(repository, number, now, None)?,
-            State::Unfinished(removal) => Some(removal),
-            State::Open(_) | State::Cancelled | State::Done => None,
-        };
-        if removal.is_some_and(|removal| removal.snapshots.binary_search(id).is_ok()) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Removes the records of one generation, the one that counts last.

@@ -17,7 +17,7 @@ use crate::format::entry::Timestamp;
 use crate::format::snapshot::{CommitSlot, Snapshot};
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
-use crate::store::{Class, Key};
+use crate::store::{Class, ErrorKind, Key};
 
 /// Returns a new random snapshot id.
 pub fn new_id() -> Result<SnapshotId> {
@@ -30,6 +30,8 @@ pub enum Commit {
     Done,
     /// A collector took the session for dead; all that was stored can be secured and committed under a new id.
     Aborted(Stored, NewTree),
+    /// It is not known whether the snapshot was made, and it is not there; all can be secured and committed under a new id.
+    Lost(Stored, NewTree, Error),
 }
 
 /// Commits a snapshot: the one step after which it exists. The token proves that all it needs is durable and stays.
@@ -45,7 +47,15 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     if snapshot.id != secured.session() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    match put(repository.store(), &key, &sealed.bytes)? {
+    let put = match put(repository.store(), &key, &sealed.bytes) {
+        // It may have been made, forgotten and dropped since: made again under this id, it would be there without its chunks.
+        Err(error) if is_unknown(&error) && is_missing(repository, &key) => {
+            let (stored, tree) = secured.renamed()?;
+            return Ok(Commit::Lost(stored, tree, error));
+        }
+        put => put?,
+    };
+    match put {
         Put::Made => {
             // It exists now, whatever becomes of the local copy.
             let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
@@ -57,6 +67,14 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
         }
         Put::Exists(_) => Err(Error::WrongContent { object: key.to_string() }),
     }
+}
+
+fn is_unknown(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if error.kind == ErrorKind::Other)
+}
+
+fn is_missing(repository: &Repository, key: &Key) -> bool {
+    repository.store().stat(key).is_err_and(|error| error.kind == ErrorKind::NotFound)
 }
 
 /// Returns the hash that the next snapshot of the same writer and host keeps of this one.

@@ -6,12 +6,14 @@
 use std::collections::HashSet;
 
 use super::error::{Error, Result};
+use super::generations::{self, Generations, State};
 pub use super::mark::ForgetNote;
 use super::mark::{self, MarkKind};
+use super::names;
 use super::open::{Repository, check_writable};
 use super::put::put;
-use super::{generations, names};
 use crate::format::entry::Timestamp;
+use crate::format::generation::Removal;
 use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
@@ -77,8 +79,15 @@ pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, 
 /// Brings a forgotten snapshot back, by removing its tombstone.
 ///
 /// Fails if it is not forgotten, if its window is over, or if its slot is gone: then it is too late. A tombstone that does not
-/// hold is removed too.
-pub fn undelete(repository: &Repository, id: &SnapshotId, window_s: i64, now: Timestamp) -> Result<()> {
+/// hold is removed too. `is_exclusive` is asked for [`super::probe::is_exclusive`] if a collector has to be stopped; if the
+/// store is not, that fails with [`Error::Undecided`].
+pub fn undelete(
+    repository: &Repository,
+    id: &SnapshotId,
+    window_s: i64,
+    now: Timestamp,
+    is_exclusive: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
     check_writable(repository.config())?;
     let listed = repository.store().list(Class::Snapshots, "")?;
     let slot = names::snapshot_key(id);
@@ -101,16 +110,36 @@ pub fn undelete(repository: &Repository, id: &SnapshotId, window_s: i64, now: Ti
     repository.store().remove(&tombstone)?;
     repository.cache().remove(CACHE_GROUP, &id.to_hex());
     // A collector that condemned it before may not have seen that the tombstone is gone: its verdict decides.
-    if !generations::keep_snapshot(repository, id, now)? {
+    let kept = keep(repository, id, now, is_exclusive);
+    if matches!(kept, Err(Error::Collected { .. } | Error::Undecided { .. })) {
         // It goes on explaining where the snapshot went.
         put(repository.store(), &tombstone, &bytes)?;
-        return Err(Error::Collected { id: *id });
     }
+    kept?;
     // A collector that came between removed the slot; nobody must believe that the snapshot is back.
     match repository.store().stat(&slot) {
         Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
         stat => Ok(stat.map(drop)?),
     }
+}
+
+/// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with `Collected` if it is too late.
+fn keep(repository: &Repository, id: &SnapshotId, now: Timestamp, is_exclusive: &dyn Fn() -> Result<bool>) -> Result<()> {
+    let names_it = |removal: &Removal| removal.snapshots.binary_search(id).is_ok();
+    let generations = Generations::list(repository)?;
+    for number in generations.numbers() {
+        let removal = match generations.state(repository, number)? {
+            // The collector would not be told that there is a verdict: both would be carried out.
+            State::Open(removal) if names_it(&removal) && !is_exclusive()? => return Err(Error::Undecided { id: *id }),
+            State::Open(removal) if names_it(&removal) => generations::decide(repository, number, now, None)?,
+            State::Unfinished(removal) => Some(removal),
+            State::Open(_) | State::Cancelled | State::Done => None,
+        };
+        if removal.is_some_and(|removal| names_it(&removal)) {
+            return Err(Error::Collected { id: *id });
+        }
+    }
+    Ok(())
 }
 
 /// Returns the newest time that a listing states.

@@ -98,12 +98,12 @@ fn an_undelete_that_is_stopped_anywhere_is_finished_by_the_next() {
     let first = shots[0].id;
     stop_anywhere(
         &repo,
-        |repository| trash::undelete(repository, &first, TRASH_WINDOW_S, now()),
+        |repository| trash::undelete(repository, &first, TRASH_WINDOW_S, now(), &|| Ok(true)),
         |repository| {
             let listing = snapshots::listing(repository).unwrap();
             assert_eq!((listing.snapshots.len() + listing.forgotten.len(), listing.faults.len()), (3, 0));
             if !listing.forgotten.is_empty() {
-                trash::undelete(repository, &first, TRASH_WINDOW_S, now()).unwrap();
+                trash::undelete(repository, &first, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
             }
             assert_eq!(visible(repository).len(), 3);
         },
@@ -147,7 +147,7 @@ fn a_backup_whose_parent_is_forgotten_meanwhile_is_whole() {
         assert!(visible(&repository).contains(&taken.id) && !visible(&repository).contains(&parent));
         let report = run_check(&repository, Level::Full);
         assert!(report.is_sound(), "{class:?}: {report:#?}");
-        trash::undelete(&repository, &parent, TRASH_WINDOW_S, now()).unwrap();
+        trash::undelete(&repository, &parent, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
         repo.write(&format!("more for {class:?}"), b"something else");
     }
 }

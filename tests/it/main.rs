@@ -15,6 +15,7 @@ mod home;
 mod hostile;
 mod kill;
 mod model;
+mod overwriting;
 mod probe;
 mod protocol;
 mod prune;

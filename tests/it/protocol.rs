@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
+use drumlin::backup::{self, BackupOptions};
 use drumlin::format::generation::{Condemned, Removal, Victim};
 use drumlin::format::run::PackClass;
 use drumlin::id::ObjectId;
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::repo::{Repository, generations, intents, names};
+use drumlin::maintain::prune::{self, PruneOptions};
+use drumlin::monitor::Monitor;
+use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::{Repository, generations, intents, names, snapshots};
 use drumlin::store::{Action, Class, Store};
 
-use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
 
 /// Checks everything, on a machine that has seen nothing.
 fn check(repo: &TestRepo) -> CheckReport {
@@ -144,6 +148,59 @@ fn a_burnt_slot_makes_the_backup_take_another_name() {
     assert!(!sessions[&snapshot.id].packs.is_empty());
     let report = check(&repo);
     assert!(report.is_sound() && report.counts.snapshots == 1, "{report:#?}");
+}
+
+/// A commit that failed, and of which nothing is there, is made under another id: it is as if that session had never been.
+#[test]
+fn a_commit_that_may_come_yet_is_made_under_another_id() {
+    use drumlin::store::ErrorKind;
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    let (action, class) = (Some(Action::Create), Some(Class::Snapshots));
+    let fault = |call| Fault { action, class, call, effect: Effect::Before(ErrorKind::Other), then_dead: false };
+    let repo = TestRepo::new();
+    repo.write("a", &noise(0, 40_000));
+    let cache = fast_folder();
+    let store = Arc::new(FaultStore::new(repo.memory.clone(), vec![fault(0)]));
+    let snapshot = run_backup(&repo.open_in(store, cache.path()).unwrap(), &repo.source()).snapshot.unwrap();
+    let sessions = intents::read_all(&repo.open()).unwrap();
+    assert!(sessions.len() == 2 && sessions.values().all(|found| !found.packs.is_empty()), "both names are protected");
+    assert!(sessions.contains_key(&snapshot.id) && check(&repo).is_sound());
+    // A store that never takes it makes the backup fail in the end.
+    repo.write("a", &noise(1, 40_000));
+    let store = Arc::new(FaultStore::new(repo.memory.clone(), (0..9).map(fault).collect()));
+    let options = BackupOptions { always_snapshot: true, ..options(&[repo.source()], "host") };
+    let refused = backup::run(&repo.open_in(store, cache.path()).unwrap(), options, &Monitor::default());
+    assert!(matches!(refused, Err(backup::Error::Repository(drumlin::repo::Error::Store(_)))));
+    assert_eq!(check(&repo).counts.snapshots, 1);
+}
+
+/// The commit was done, its answer lost; before the writer looks, the snapshot is forgotten, and a collector removes it and all that
+/// it needs. Made again under the same id, it would be a snapshot without chunks.
+#[test]
+fn a_commit_that_was_made_and_undone_is_not_made_again() {
+    use drumlin::store::ErrorKind;
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    let repo = Arc::new(TestRepo::new());
+    repo.write("a", &noise(0, 400_000));
+    let (action, class, effect) = (Some(Action::Create), Some(Class::Snapshots), Effect::After(ErrorKind::Other));
+    let lost = FaultStore::new(repo.memory.clone(), vec![Fault { action, class, call: 0, effect, then_dead: false }]);
+    let store = Arc::new(Meanwhile::new(Arc::new(lost), (Action::Read, Class::Snapshots)));
+    let script = repo.clone();
+    store.plan(move || {
+        let collector = script.open();
+        let first = snapshots::list(&collector).unwrap().remove(0);
+        let word = str::to_owned;
+        let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
+        trash::forget(&collector, &first.id, Some(snapshots::chain_hash(&first)), &note).unwrap();
+        let options = PruneOptions { trash_window_s: 0, grace_s: 0, ..PruneOptions::new(now()) };
+        let report = prune::run(&collector, &options, &Monitor::default()).unwrap();
+        assert!(report.dropped == [first.id] && report.removed_packs > 0 && packs(&script).is_empty(), "{report:#?}");
+    });
+    let cache = fast_folder();
+    let snapshot = run_backup(&repo.open_in(store.clone(), cache.path()).unwrap(), &repo.source()).snapshot;
+    assert!(store.is_done() && snapshot.is_some());
+    let report = check(&repo);
+    assert!(report.is_sound() && report.counts.snapshots == 1 && report.counts.chunks_referenced > 2, "{report:#?}");
 }
 
 /// The answer to the commit may be lost although it was done: then it was done.

@@ -266,7 +266,8 @@ fn bringing_back_races_with_dropping() {
         let (user, id) = (repo.open(), shots[0].id);
         let outcome = Arc::new(std::sync::Mutex::new(None));
         let told = outcome.clone();
-        store.plan(move || *told.lock().unwrap() = Some(trash::undelete(&user, &id, TRASH_WINDOW_S, now()).is_ok()));
+        store
+            .plan(move || *told.lock().unwrap() = Some(trash::undelete(&user, &id, TRASH_WINDOW_S, now(), &|| Ok(true)).is_ok()));
         prune(&collector, at_once()).unwrap();
         let is_back = outcome.lock().unwrap().take().unwrap();
         let there: Vec<SnapshotId> = snapshots::list(&repo.open()).unwrap().iter().map(|shot| shot.id).collect();

@@ -221,7 +221,7 @@ fn the_old_ones_come_back_until_their_window_is_over() {
     assert!(!replaced.is_empty());
     let between = patient.contents().unwrap();
     for found in &replaced {
-        trash::undelete(&patient.open(), &found.old, TRASH_WINDOW_S, now()).unwrap();
+        trash::undelete(&patient.open(), &found.old, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     }
     let seen = look(&patient);
     assert_eq!(seen.live.len(), sound.snapshots.len() + replaced.len());
@@ -231,6 +231,21 @@ fn the_old_ones_come_back_until_their_window_is_over() {
     let again = replace(&patient.open());
     let pairs = |replaced: &[Replaced]| replaced.iter().map(|one| (one.old, one.new)).collect::<Vec<_>>();
     assert_eq!(pairs(&again), pairs(&replaced));
+}
+
+/// The new snapshot's own intent names the old one; where the store replaces objects, filling its slot would undo the commit.
+#[test]
+fn on_a_store_that_replaces_objects_no_slot_is_filled_twice() {
+    let sound = Sound::new();
+    let keys = keys_of(&sound.repo.memory, Class::Data);
+    let patient = patient(&sound, |store| {
+        store.replace_objects();
+        keys.iter().for_each(|key| spoil(store, key, "flipped"));
+    });
+    let replaced = replace(&patient.open());
+    assert_eq!((replaced.len(), patient.store.replaced()), (2, Vec::new()));
+    let seen = look(&patient);
+    assert!(replaced.iter().all(|found| seen.live.iter().any(|snapshot| Some(snapshot.id) == found.new)));
 }
 
 #[test]

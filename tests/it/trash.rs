@@ -94,9 +94,12 @@ fn a_forgotten_snapshot_is_hidden_and_comes_back() {
     assert_eq!((report.counts.snapshots, report.counts.forgotten), (3, 1));
     assert!(report.notices.is_empty(), "{:?}", report.notices);
 
-    trash::undelete(&repository, &second.id, TRASH_WINDOW_S, after(6)).unwrap();
+    trash::undelete(&repository, &second.id, TRASH_WINDOW_S, after(6), &|| Ok(true)).unwrap();
     assert_eq!(ids(&repository), [first.id, second.id, third.id]);
-    assert!(matches!(trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW), Err(Error::NotForgotten { .. })));
+    assert!(matches!(
+        trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW, &|| Ok(true)),
+        Err(Error::NotForgotten { .. })
+    ));
     // The name of its tombstone is used again.
     assert!(forget(&repository, &second));
     assert_eq!(ids(&repository), [first.id, third.id]);
@@ -110,7 +113,7 @@ fn another_machine_sees_it_too_and_drops_its_copy_when_it_is_back() {
     let other = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
     assert_eq!(ids(&other).len(), 2);
     assert!(trash::load_cached(&other, &first.id).is_some());
-    trash::undelete(&repository, &first.id, TRASH_WINDOW_S, NOW).unwrap();
+    trash::undelete(&repository, &first.id, TRASH_WINDOW_S, NOW, &|| Ok(true)).unwrap();
     assert_eq!(ids(&other).len(), 3);
     assert!(trash::load_cached(&other, &first.id).is_none());
 }
@@ -141,7 +144,7 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
     }
     // It stands in the way of forgetting, which says so; bringing back clears it away.
     assert!(trash::forget(&repository, &first.id, None, &note(NOW)).unwrap_err().is_damage());
-    trash::undelete(&repository, &first.id, TRASH_WINDOW_S, NOW).unwrap();
+    trash::undelete(&repository, &first.id, TRASH_WINDOW_S, NOW, &|| Ok(true)).unwrap();
     assert!(forget(&repository, &first));
     assert_eq!(ids(&repository), [second.id, third.id]);
 }
@@ -191,7 +194,7 @@ fn what_a_collector_removed_is_no_fault() {
     // This machine saw them, and the third names the second as the one before it.
     let report = repo.check(Level::Structure);
     assert!(report.is_sound(), "{report:#?}");
-    assert!(matches!(trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW), Err(Error::Collected { .. })));
+    assert!(matches!(trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW, &|| Ok(true)), Err(Error::Collected { .. })));
     // The next backup continues the chain, here and where nothing is known.
     let fourth = repo.snapshot();
     assert_eq!((fourth.sequence, fourth.previous), (4, Some(snapshots::chain_hash(&third))));
@@ -200,7 +203,7 @@ fn what_a_collector_removed_is_no_fault() {
     assert!(run_check(&other, Level::Quick).is_sound());
     // Without its tombstone a snapshot that was seen is missed.
     forget(&repository, &third);
-    trash::undelete(&repository, &third.id, TRASH_WINDOW_S, NOW).unwrap();
+    trash::undelete(&repository, &third.id, TRASH_WINDOW_S, NOW, &|| Ok(true)).unwrap();
     remove(names::snapshot_key(&third.id));
     assert_eq!(repo.check(Level::Quick).problems.count, 2, "gone, and missed in the chain");
 }
@@ -231,12 +234,12 @@ fn the_window_ends_by_both_clocks() {
     assert!(!forgotten.is_over(window, TrashClock { now: after(99), store_s: None }), "no time is no proof");
     assert!(forgotten.is_over(0, clock(-5, -5)), "an empty window is over");
     // The clock of this host is ten days ahead; the store, where nothing happened since, knows of no such time.
-    assert!(matches!(trash::undelete(&repository, &first.id, window, after(10)), Ok(())));
+    assert!(matches!(trash::undelete(&repository, &first.id, window, after(10), &|| Ok(true)), Ok(())));
     forget(&repository, &first);
     repo.memory.set_clock(after(8).seconds);
     repo.snapshot();
-    assert!(matches!(trash::undelete(&repository, &first.id, window, after(8)), Err(Error::Collected { .. })));
-    assert!(trash::undelete(&repository, &first.id, window, after(6)).is_ok());
+    assert!(matches!(trash::undelete(&repository, &first.id, window, after(8), &|| Ok(true)), Err(Error::Collected { .. })));
+    assert!(trash::undelete(&repository, &first.id, window, after(6), &|| Ok(true)).is_ok());
 }
 
 proptest! {

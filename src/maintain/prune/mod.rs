@@ -16,7 +16,7 @@ mod roots;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub use self::options::PruneOptions;
+pub use self::options::{Exclusion, PruneOptions};
 pub use self::plan::Plan;
 
 use self::mark::mark;
@@ -120,6 +120,9 @@ impl Prune<'_> {
                     return Ok(false);
                 }
                 State::Unfinished(removal) => {
+                    if self.options.exclusion == Exclusion::User {
+                        collect::confirm(self.repository, number, None, &removal)?;
+                    }
                     self.finish(number, &removal, None)?;
                     return Ok(false);
                 }
@@ -144,7 +147,9 @@ impl Prune<'_> {
         }
         marked.roots.snapshots.clear();
         let judged = self.judge(removal, Some(marked))?;
-        self.decide_and_finish(number + 1, judged)?;
+        if !self.decide_and_finish(number + 1, judged)? {
+            return Ok(false);
+        }
         for old in generations.numbers().filter(|old| *old < oldest) {
             generations::trim(self.repository, old)?;
         }
@@ -217,17 +222,26 @@ impl Prune<'_> {
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         let bytes = packs.iter().map(len).sum();
-        Ok(Judged { removal: Removal { packs, snapshots: roots.dropped.clone() }, bytes, roots })
+        Ok(Judged { removal: Removal { packs, snapshots: roots.dropped.clone() }, condemned: removal, bytes, roots })
     }
 
     /// Creates the verdict and carries it out, or another one's that was created first (steps C6 and C7).
-    fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<()> {
-        let Judged { removal, bytes, roots } = judged;
-        if let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(removal))? {
-            self.report.removed_bytes += bytes;
-            self.finish(number, &removal, Some(&roots))?;
+    ///
+    /// Returns false if the generation was over long ago.
+    fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
+        let Judged { removal, condemned, bytes, roots } = judged;
+        let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(removal))? else {
+            return Ok(true);
+        };
+        if Generations::list(self.repository)?.highest() > number {
+            return Ok(false);
         }
-        Ok(())
+        if self.options.exclusion == Exclusion::User {
+            collect::confirm(self.repository, number, Some(&condemned), &removal)?;
+        }
+        self.report.removed_bytes += bytes;
+        self.finish(number, &removal, Some(&roots))?;
+        Ok(true)
     }
 
     /// Carries a verdict out. May be repeated, and done by several at once.
@@ -265,6 +279,7 @@ impl Prune<'_> {
 /// What is left of a removal after looking again.
 struct Judged {
     removal: Removal,
+    condemned: Removal,
     bytes: u64,
     roots: Roots,
 }

@@ -4,9 +4,20 @@ use crate::compress::Compression;
 use crate::format::entry::Timestamp;
 use crate::repo::trash::TRASH_WINDOW_S;
 
+/// Who makes sure that no two collectors contradict each other, and that no session commits which was taken for dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// The store: it creates exclusively, as [`crate::repo::probe::is_exclusive`] found.
+    Store,
+    /// The user, who says that no other collector runs: no session expires, and records are read back before anything is removed.
+    User,
+}
+
 /// What a collector may do.
 #[derive(Clone, Copy, Debug)]
 pub struct PruneOptions {
+    /// Why this collector cannot meet another one unawares.
+    pub exclusion: Exclusion,
     /// How long forgotten snapshots can be brought back, in seconds.
     pub trash_window_s: i64,
     /// Unused bytes that may stay in packs that are needed, in 1/1000 of the bytes that are used.
@@ -30,9 +41,10 @@ pub struct PruneOptions {
 }
 
 impl PruneOptions {
-    /// Returns the usual options.
+    /// Returns the usual options, for a store that creates exclusively.
     pub fn new(now: Timestamp) -> Self {
         Self {
+            exclusion: Exclusion::Store,
             trash_window_s: TRASH_WINDOW_S,
             max_unused_permille: 50,
             max_repack_bytes: u64::MAX,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::options::PruneOptions;
+use super::options::{Exclusion, PruneOptions};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
@@ -37,7 +37,7 @@ pub enum Drop<'a> {
 /// Fails if a snapshot cannot be read: what it needs would be taken for garbage.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
-    if !options.dry_run {
+    if !options.dry_run && options.exclusion == Exclusion::Store {
         let is_dead = |newest: Timestamp| options.now.seconds.saturating_sub(newest.seconds) > options.intent_max_age_s;
         for (session, _) in sessions.iter().filter(|(_, found)| is_dead(found.newest)) {
             intents::burn_slot(repository, session)?;

@@ -21,7 +21,7 @@ use crate::repo::generations::Generations;
 use crate::repo::session::{Identity, SessionStats};
 use crate::repo::snapshots::{self, Commit};
 use crate::repo::trash::{self, ForgetNote};
-use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees, intents, protect};
+use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees, intents, probe, protect};
 
 /// How often a tree is walked again because a collector was at work meanwhile.
 const LOOKS_MAX: usize = 3;
@@ -118,10 +118,13 @@ impl Replacing<'_> {
 
     fn forget(&self, old: &Snapshot, reason: &str) -> Result<()> {
         // A repair that died before its commit would keep the old one from being collected for as long as its intent is respected.
-        for (session, told) in intents::read_all(self.repository)? {
-            if told.parents.contains(&old.id) {
-                intents::burn_slot(self.repository, &session)?;
-            }
+        let mut naming = intents::read_all(self.repository)?;
+        naming.retain(|_, told| told.parents.contains(&old.id));
+        let slots = snapshots::list_ids(self.repository)?;
+        naming.retain(|session, _| !slots.contains(session));
+        // Where the store replaces objects that would undo a commit: there the intent stays, and the old one with it.
+        if !naming.is_empty() && probe::is_exclusive(self.repository)? {
+            naming.keys().try_for_each(|session| intents::burn_slot(self.repository, session))?;
         }
         let note = ForgetNote { reason: reason.to_owned(), ..self.note.clone() };
         trash::forget(self.repository, &old.id, Some(snapshots::chain_hash(old)), &note).map(drop)
@@ -170,6 +173,8 @@ impl Replacing<'_> {
                     let _ = backup::remember_chain(self.repository, &snapshot.host, snapshot.id);
                     return Ok(snapshot);
                 }
+                // Nothing is worse than before, and a repeated repair begins with what was stored.
+                Commit::Lost(_, _, error) => return Err(error),
                 Commit::Aborted(again, same) => (stored, tree) = (again, same),
             }
         }

@@ -29,7 +29,8 @@ fn quick(count: usize) -> Home {
     home
 }
 
-fn open(home: &Home) -> Arc<Repository> {
+/// Opens the repository of a home as the program would with `--cache-dir cache`.
+pub fn open(home: &Home) -> Arc<Repository> {
     let secret = Secret::KeyFile(secret_of_words(&home.read("test.key")).unwrap());
     let store = LocalStore::open(&home.path("repo")).unwrap();
     Repository::open(Arc::new(store), &secret, &OpenOptions { cache_dir: home.path("cache"), prefer_cached: false }).unwrap()

@@ -52,6 +52,21 @@ fn a_machine_that_knows_better_refuses() {
     home.run(["prune"]).fails(5, "went back in time", "an older copy");
 }
 
+/// A store that this machine once saw replacing objects: the user has to answer for what it cannot do.
+#[test]
+fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
+    let home = Home::with_repository();
+    drumlin::repo::probe::remember(&super::forget::open(&home)).unwrap();
+    let cache = home.text("cache");
+    let prune = |options: &[&str]| home.run([&["--cache-dir", &cache, "prune"], options].concat());
+    prune(&[]).fails(1, "this store replaces objects", "--only-collector");
+    let told = prune(&["--only-collector"]).ok();
+    assert!(told.err.contains("this store replaces objects: what backups that died have stored stays"), "{}", told.err);
+    prune(&["--dry-run"]).ok();
+    let elsewhere = home.run(["prune"]).ok();
+    assert!(!elsewhere.err.contains("replaces"), "another machine finds that a folder excludes: {}", elsewhere.err);
+}
+
 #[test]
 fn wrong_options_are_2() {
     let home = Home::with_repository();

@@ -1,6 +1,6 @@
 //! Snapshots are forgotten, time passes, and one of them is brought back.
 
-use super::protocol::{Scenario, Stage};
+use super::protocol::{Breach, Scenario, Stage};
 use super::world::{Set, Slot, Tombstone, Verdict, World};
 
 /// How far bringing a snapshot back has come.
@@ -15,6 +15,8 @@ pub enum Admin {
     Restored(u8),
     /// It was said to be too late.
     TooLate,
+    /// A collector is deciding about this one, and cannot be stopped.
+    Undecided(u8),
 }
 
 /// Tells what can happen to snapshots now.
@@ -43,16 +45,25 @@ pub fn steps(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
         }
     }
     if let Admin::Unmarked(id) = world.admin {
-        look(world, id, stage);
+        look(scenario, world, id, stage);
+    }
+    if let Admin::Undecided(id) = world.admin {
+        let mut after = *world;
+        after.admin = Admin::Idle;
+        if world.slots[id as usize].snapshot {
+            after.slots[id as usize].tombstone = Tombstone::Due;
+        }
+        stage.step("puts the tombstone back", Set::of(id as usize), after);
     }
 }
 
 /// Asks the log whether a collector is about to drop the snapshot, and stops it if there is time.
-fn look(world: &World, id: u8, stage: &mut Stage<'_>) {
+fn look(scenario: &Scenario, world: &World, id: u8, stage: &mut Stage<'_>) {
     let mut after = *world;
     let doomed = Set::of(id as usize);
     let naming = world.last_generation().filter(|last| last.drops.meets(doomed));
     after.admin = match naming.map(|last| last.verdict) {
+        Some(Verdict::Open) if !scenario.exclusive && !scenario.breaks(Breach::CancelWithoutExclusion) => Admin::Undecided(id),
         Some(Verdict::Open) => {
             after.log[world.log_len as usize - 1].verdict = Verdict::Cancel;
             Admin::Restored(id)

@@ -233,7 +233,7 @@ fn sync_index(scenario: &Scenario, world: &World, number: usize, next: Next, sta
 fn plan(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_>) {
     let collector = world.collectors[number];
     let is_listed = !scenario.breaks(Breach::UnlistedCopiesCount);
-    let copies = if is_listed { collector.index & world.packs } else { collector.index };
+    let copies = if is_listed { collector.index & places(scenario, world) } else { collector.index };
     let mut after = *world;
     let me = &mut after.collectors[number];
     *me = Collector { marked: collector.snapshots, next: Next::Condemn, ..collector.without_listings() };
@@ -258,6 +258,11 @@ fn plan(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_>
         after.collectors[number].next = Next::CopySurvivors;
         stage.step("C3 plans to copy the chunk and to remove", victims, after);
     }
+}
+
+/// Returns the packs that are listed and that no verdict removes, be they there again or still.
+pub fn places(scenario: &Scenario, world: &World) -> Set {
+    if scenario.breaks(Breach::ReturnedPacksCount) { world.packs } else { world.packs - world.over() }
 }
 
 fn propose(scenario: &Scenario, number: usize, after: &World, stage: &mut Stage<'_>) {
@@ -371,7 +376,7 @@ fn spare(scenario: &Scenario, world: &World, collector: &Collector) -> (Set, Set
         return (collector.victims, collector.drops);
     }
     let mut victims = collector.victims - collector.relied;
-    let copies = collector.index & world.packs;
+    let copies = collector.index & places(scenario, world);
     let is_copied = scenario.breaks(Breach::SurvivorsUnpublished) && collector.has_copied;
     let needing = collector.snapshots - collector.marked;
     if needing.is_empty() || !(copies - victims).is_empty() || is_copied {

@@ -14,7 +14,10 @@ pub fn steps(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
             stage.step("fills the slot of a session with Aborted", Set::of(id), after);
         }
         let mut after = *world;
-        if scenario.expiry && intent.is_there && (slot.is_filled() || scenario.breaks(Breach::IntentUnburnt)) {
+        if (scenario.expiry || scenario.repeats)
+            && intent.is_there
+            && (slot.is_filled() || scenario.breaks(Breach::IntentUnburnt))
+        {
             after.intents[id] = Intent::default();
             stage.step("removes an intent", Set::of(id), after);
         }

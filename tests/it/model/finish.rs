@@ -1,6 +1,6 @@
 //! A collector carries out a verdict (C7). Several may do so at once, and any of them may wake up when all was done long ago.
 
-use super::collector::{Collector, Next};
+use super::collector::{self, Collector, Next};
 use super::protocol::{Breach, Scenario, Stage};
 use super::world::{Intent, Run, Set, Slot, World, merged_run, survivors_pack};
 
@@ -38,7 +38,7 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             stage.step("C7 finds that a run vanished", collector.listed, after);
         }
         Next::ListPacks => {
-            compare(scenario, world, me, world.packs);
+            compare(scenario, world, me, collector::places(scenario, world));
             if scenario.breaks(Breach::SurvivorsUnpublished) {
                 me.index |= world.packs & Set::of(survivors_pack(number));
             }
@@ -82,7 +82,8 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
 fn compare(scenario: &Scenario, world: &World, me: &mut Collector, packs: Set) {
     let runs = me.listed;
     let names = |run: usize| world.run[run].names;
-    let is_replaced = |run: &usize| scenario.merge_all || names(*run).meets(me.victims);
+    let is_over = |run: usize| names(run).meets(world.over()) && !scenario.breaks(Breach::ReturnedPacksCount);
+    let is_replaced = |run: &usize| scenario.merge_all || names(*run).meets(me.victims) || is_over(*run);
     let replaced = runs.members().filter(is_replaced).fold(Set::default(), |all, run| all | Set::of(run));
     let is_clean = |run: &usize| (names(*run) - packs).is_empty() && !replaced.has(*run);
     me.clean = runs.members().filter(is_clean).fold(Set::default(), |all, run| all | Set::of(run));

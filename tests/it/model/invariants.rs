@@ -62,6 +62,8 @@ pub enum Witness {
     CommitAfterTrim = 1 << 10,
     /// A snapshot whose creation was not confirmed was dropped; its writer commits under a new id.
     UnsureNewId = 1 << 11,
+    /// A commit that was taken for lost was carried out after all, beside the one under the new id.
+    CommittedTwice = 1 << 12,
 }
 
 /// Returns the bits of the witnesses that a state is.
@@ -71,6 +73,7 @@ pub fn witnesses(scenario: &Scenario, world: &World) -> u32 {
     let survivors = (0..2).any(|collector| world.packs.members().eq([survivors_pack(collector)]));
     let first = |number| &world.slots[writers_snapshot(number, 0)];
     let again = |number: usize| world.writers[number].next == writer::Next::Done && world.writers[number].id > 0;
+    let both = |number: usize| (0..2).all(|id| world.slots[writers_snapshot(number, id)].snapshot);
     let seen = [
         (Witness::CommitBesideRemoval, committed().any(|writer| writer.beside)),
         (Witness::ResolveAndCommit, committed().any(|writer| writer.resolved)),
@@ -83,6 +86,7 @@ pub fn witnesses(scenario: &Scenario, world: &World) -> u32 {
         (Witness::Reused, committed().any(|writer| writer.reuses)),
         (Witness::ReaderRetried, world.reader.next == reader::Next::Done && world.reader.has_doubted),
         (Witness::CommitAfterTrim, world.log_trimmed > 0 && committed().count() > 0),
+        (Witness::CommittedTwice, (0..2).any(both)),
         (Witness::UnsureNewId, scenario.unknown_commit && (0..2).any(|number| again(number) && !first(number).is_filled())),
     ];
     seen.iter().filter(|(_, is_seen)| *is_seen).fold(0, |bits, (witness, _)| bits | *witness as u32)

@@ -75,6 +75,12 @@ pub enum Breach {
     ExpiryWithoutExclusion,
     /// There are two collectors on a store that does not create exclusively.
     TwoWithoutExclusion,
+    /// A snapshot is brought back by a verdict on a store that does not create exclusively.
+    CancelWithoutExclusion,
+    /// The store sends the creation of a commit slot again by itself.
+    RepeatedByStore,
+    /// A pack that was removed and created again is a place of its chunks, because it is listed.
+    ReturnedPacksCount,
 }
 
 /// Who takes part, and what can happen.
@@ -104,8 +110,10 @@ pub struct Scenario {
     pub forget: Set,
     /// A forgotten snapshot may be brought back.
     pub undelete: bool,
-    /// A commit may succeed without the writer's knowing.
+    /// A commit may succeed, at once or later, without the writer's knowing.
     pub unknown_commit: bool,
+    /// The store may send the creation of a pack again by itself; and intents of sessions that are over go.
+    pub repeats: bool,
     /// A verdict may be seen while it is written.
     pub torn: bool,
     /// Creation fails if the object exists; where it does not, no session expires and there is one collector.
@@ -140,6 +148,7 @@ impl Scenario {
         forget: Set(1 << PARENT),
         undelete: false,
         unknown_commit: false,
+        repeats: false,
         torn: false,
         exclusive: true,
         trim: false,
@@ -169,6 +178,8 @@ pub enum Who {
     Admin,
     /// Who restores.
     Reader,
+    /// The store.
+    Store,
 }
 
 /// Something that happens.
@@ -190,6 +201,7 @@ impl fmt::Debug for Step {
             Who::Expiry => f.write_str("expiry: ")?,
             Who::Admin => f.write_str("administrator: ")?,
             Who::Reader => f.write_str("reader: ")?,
+            Who::Store => f.write_str("store: ")?,
         }
         f.write_str(self.what)?;
         if self.with.is_empty() { Ok(()) } else { write!(f, " {:?}", self.with) }
@@ -223,6 +235,8 @@ impl Model for Scenario {
             run: Default::default(),
             intents: Default::default(),
             slots: Default::default(),
+            late: Set::default(),
+            repeated: Set::default(),
             log: Default::default(),
             log_len: 0,
             log_trimmed: 0,
@@ -244,6 +258,7 @@ impl Model for Scenario {
             collector::steps(self, world, number, &mut Stage { who: Who::Collector(number), visit });
         }
         expiry::steps(self, world, &mut Stage { who: Who::Expiry, visit });
+        writer::arrivals(self, world, &mut Stage { who: Who::Store, visit });
         admin::steps(self, world, &mut Stage { who: Who::Admin, visit });
         if self.reader {
             reader::steps(self, world, &mut Stage { who: Who::Reader, visit });

@@ -66,7 +66,7 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
                 generations: 2,
                 ..ORPHAN
             },
-            vec![UnsureNewId, NewId],
+            vec![UnsureNewId, NewId, CommittedTwice],
         ),
         (
             Scenario { name: "a trimmed log", trim: true, idle: true, reuse: true, generations: 3, ..BASE },
@@ -95,6 +95,41 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
         (
             Scenario { name: "no exclusive creation", exclusive: false, expiry: true, generations: 2, reuse: true, ..BASE },
             vec![CommitBesideRemoval, ResolveAndCommit, AllCollected],
+        ),
+        (
+            Scenario {
+                name: "no exclusive creation, commits that are not confirmed",
+                exclusive: false,
+                unknown_commit: true,
+                expiry: true,
+                forget: own,
+                generations: 2,
+                ..ORPHAN
+            },
+            vec![UnsureNewId, CommittedTwice],
+        ),
+        (
+            Scenario {
+                name: "no exclusive creation, brought back",
+                exclusive: false,
+                undelete: true,
+                expiry: true,
+                reuse: true,
+                generations: 2,
+                ..BASE
+            },
+            vec![Undeleted, TooLate, Reused],
+        ),
+        (
+            Scenario {
+                name: "packs that are created again",
+                repeats: true,
+                collectors: 2,
+                generations: 2,
+                old_pack: false,
+                ..ORPHAN
+            },
+            vec![ResolveAndCommit],
         ),
         (
             Scenario { name: "a restore, slow listings", reader: true, slow_listing: true, second_copy: true, ..BASE },
@@ -199,6 +234,9 @@ pub fn broken() -> Vec<Scenario> {
         (NewlyDueIgnored, own),
         (MissingTolerated, Scenario { merge_all: true, slow_listing: true, ..collectors }),
         (ExpiryWithoutExclusion, Scenario { exclusive: false, ..expiry }),
+        (CancelWithoutExclusion, Scenario { exclusive: false, undelete: true, writers: 0, ..BASE }),
+        (RepeatedByStore, own),
+        (ReturnedPacksCount, Scenario { repeats: true, collectors: 2, generations: 2, old_pack: false, ..ORPHAN }),
         (TwoWithoutExclusion, Scenario { exclusive: false, collectors: 2, generations: 2, ..ORPHAN }),
     ];
     all.into_iter().map(|(breach, scenario)| Scenario { breach: Some(breach), ..scenario }).collect()

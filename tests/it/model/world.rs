@@ -254,6 +254,10 @@ pub struct World {
     pub intents: [Intent; SNAPSHOTS],
     /// The commit slots.
     pub slots: [Slot; SNAPSHOTS],
+    /// The slots whose creation was sent and is on its way.
+    pub late: Set,
+    /// The packs whose creation was sent twice; the second one is on its way.
+    pub repeated: Set,
     /// The collectors' log.
     pub log: [Generation; GENERATIONS],
     /// How many generations it has.
@@ -279,6 +283,11 @@ impl World {
     /// Returns whether a record is unreadable.
     pub fn has_torn_record(&self) -> bool {
         self.on_record().any(|(_, generation)| generation.verdict == Verdict::Torn)
+    }
+
+    /// Returns the packs that verdicts on record remove: none of them is a place of the chunk, there or not.
+    pub fn over(&self) -> Set {
+        self.on_record().fold(Set::default(), |all, (_, generation)| all | generation.removes().0)
     }
 
     /// Returns the last generation, if there is one.

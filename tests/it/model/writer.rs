@@ -191,6 +191,9 @@ fn place(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_
     after.writers[number].next = Next::Publish;
     let pack = Set::of(writers_pack(number, writer.upload));
     after.packs |= pack;
+    if scenario.repeats {
+        after.repeated |= pack;
+    }
     stage.step("W3 uploads pack", pack, after);
 }
 
@@ -215,6 +218,24 @@ fn look_again(scenario: &Scenario, world: &World, number: usize, stage: &mut Sta
     me.next = if checks_parent { Next::CheckParent } else { Next::Commit };
     me.beside = world.last_generation().is_some_and(|last| !last.is_closed());
     stage.step("W5 finds no conflict", Set::default(), after);
+}
+
+/// Tells which creations that were on their way can be carried out now.
+pub fn arrivals(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
+    for pack in world.repeated.members().map(Set::of) {
+        let mut after = *world;
+        after.repeated -= pack;
+        after.packs |= pack;
+        stage.step("creates a pack again", pack, after);
+    }
+    for id in world.late.members() {
+        let mut after = *world;
+        after.late -= Set::of(id);
+        if !(scenario.exclusive && world.slots[id].is_filled()) {
+            after.slots[id].snapshot = true;
+        }
+        stage.step("carries out a commit that was sent before", Set::of(id), after);
+    }
 }
 
 /// W6: looks everything up again and stores again what is condemned; from then on it relies on no parent.
@@ -242,9 +263,17 @@ fn commit(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'
         stage.step("W7 finds its slot filled and takes a new id", Set::of(snapshot), after);
         return;
     }
-    after.slots[snapshot].snapshot = true;
     if scenario.unknown_commit {
         after.writers[number].next = Next::Unsure;
+        after.late |= Set::of(snapshot);
+        stage.step("W7 sends its commit, and is not told", Set::of(snapshot), after);
+        after.late = world.late;
+    }
+    after.slots[snapshot].snapshot = true;
+    if scenario.breaks(Breach::RepeatedByStore) {
+        after.late |= Set::of(snapshot);
+    }
+    if scenario.unknown_commit {
         stage.step("W7 commits without being told", Set::of(snapshot), after);
     }
     after.writers[number].next = Next::Done;

@@ -1,5 +1,6 @@
 //! Goal: the commit and collection protocol holds in the real code, whoever is slow, fails or dies: eight backups, two
-//! collectors that forget first, one who brings back, one who reads.
+//! collectors that forget first, one who brings back, one who reads. On a store that replaces objects there is one collector, and
+//! it keeps the restriction that belongs to that.
 //! Method: a seed decides whose call of the store is next and what goes wrong with it; an observer of its own holds the
 //! invariants against every state of the store. At the end everything is checked by a machine that knows nothing.
 //!
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use drumlin::backup::{self, BackupOptions};
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
-use drumlin::maintain::prune::{self, PruneOptions};
+use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::repo::{OpenOptions, Reader, Repository, snapshots};
@@ -94,6 +95,7 @@ struct Actor<'a> {
     cache: TempDir,
     random: SmallRng,
     beginning: &'a Beginning,
+    exclusion: Exclusion,
     told: &'a Mutex<Told>,
 }
 
@@ -102,7 +104,8 @@ impl Actor<'_> {
         for _ in 0..self.random.random_range(1..3) {
             let done = match self.number {
                 0..WRITERS => self.back_up(),
-                number if number < WRITERS + COLLECTORS => self.collect(),
+                WRITERS => self.collect(),
+                number if number < WRITERS + COLLECTORS && self.exclusion == Exclusion::Store => self.collect(),
                 number if number == WRITERS + COLLECTORS => self.bring_back(),
                 _ => self.read(),
             };
@@ -137,6 +140,7 @@ impl Actor<'_> {
             self.told.lock().unwrap().forgets(chosen.id);
         }
         let options = PruneOptions {
+            exclusion: self.exclusion,
             trash_window_s: 0,
             max_unused_permille: self.random.random_range(0..100),
             grace_s: 0,
@@ -156,7 +160,8 @@ impl Actor<'_> {
         let id = forgotten[self.random.random_range(0..forgotten.len())].tombstone.snapshot;
         let before = self.told.lock().unwrap().forgets.get(&id).copied();
         // Too late is a fair answer; success is a promise, unless somebody forgets it at the same time.
-        let is_back = trash::undelete(&repository, &id, i64::MAX, now()).is_ok();
+        let is_exclusive = || Ok(self.exclusion == Exclusion::Store);
+        let is_back = trash::undelete(&repository, &id, i64::MAX, now(), &is_exclusive).is_ok();
         let mut told = self.told.lock().unwrap();
         if is_back && told.forgets.get(&id).copied() == before {
             told.promised.insert(id);
@@ -210,9 +215,12 @@ fn said(error: impl std::error::Error) -> String {
 }
 
 /// Plays one history; returns how many turns it took, or what went wrong.
-fn play(beginning: &Beginning, seed: u64) -> Result<u64, String> {
+fn play(beginning: &Beginning, exclusion: Exclusion, seed: u64) -> Result<u64, String> {
     let mut random = SmallRng::seed_from_u64(seed);
     let memory = Arc::new(beginning.repo.memory.image());
+    if exclusion == Exclusion::User {
+        memory.replace_objects();
+    }
     let scheduler = Scheduler::new(ACTORS);
     let told = Mutex::new(Told::default());
     let observer_cache = fast_folder();
@@ -225,7 +233,7 @@ fn play(beginning: &Beginning, seed: u64) -> Result<u64, String> {
         for number in 0..ACTORS {
             let store = TurnStore::new(memory.clone(), scheduler.clone(), number);
             let random = SmallRng::seed_from_u64(seed ^ (1000 + number as u64) << 32);
-            let mut actor = Actor { number, store, cache: fast_folder(), random, beginning, told: &told };
+            let mut actor = Actor { number, store, cache: fast_folder(), random, beginning, exclusion, told: &told };
             scope.spawn(move || actor.act());
         }
         let mut outcome = Ok(());
@@ -263,15 +271,15 @@ fn play(beginning: &Beginning, seed: u64) -> Result<u64, String> {
     if let Some(id) = told.promised.iter().find(|id| !live.contains(id)) {
         return Err(format!("snapshot {id} was said to be back and is not"));
     }
-    end(beginning, memory, &mut oracle)?;
+    end(beginning, exclusion, memory, &mut oracle)?;
     Ok(turns)
 }
 
 /// Whatever was left behind, a collection and a backup work at once, and everything is whole.
-fn end(beginning: &Beginning, memory: Arc<MemoryStore>, oracle: &mut Oracle) -> Result<(), String> {
+fn end(beginning: &Beginning, exclusion: Exclusion, memory: Arc<MemoryStore>, oracle: &mut Oracle) -> Result<(), String> {
     let cache = fast_folder();
     let repository = open(memory, cache.path()).map_err(said)?;
-    let options = PruneOptions { grace_s: 0, low_memory: true, ..PruneOptions::new(now()) };
+    let options = PruneOptions { exclusion, grace_s: 0, low_memory: true, ..PruneOptions::new(now()) };
     prune::run(&repository, &options, &Monitor::default()).map_err(said)?;
     oracle.observe()?;
     backup::run(&repository, backup_options(&beginning.sources[1], "end"), &Monitor::default()).map_err(said)?;
@@ -282,15 +290,26 @@ fn end(beginning: &Beginning, memory: Arc<MemoryStore>, oracle: &mut Oracle) -> 
 
 #[test]
 fn every_history_keeps_the_invariants() {
+    play_all(Exclusion::Store, 200);
+}
+
+/// Every name has one author, so nothing is ever replaced there but tombstones.
+#[test]
+fn every_history_on_a_store_that_replaces_keeps_them_too() {
+    play_all(Exclusion::User, 100);
+}
+
+/// Plays many histories, `usual` if nothing else is asked for.
+fn play_all(exclusion: Exclusion, usual: u64) {
     let number = |variable, usual| std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
-    let (first, count): (u64, u64) = (number("DRUMLIN_TEST_SEED", 1), number("DRUMLIN_SEEDS", 200));
+    let (first, count): (u64, u64) = (number("DRUMLIN_TEST_SEED", 1), number("DRUMLIN_SEEDS", usual));
     let beginning = Beginning::new();
     let (next, turns, wrong) = (AtomicU64::new(first), AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < first + count) {
-                    match play(&beginning, seed) {
+                    match play(&beginning, exclusion, seed) {
                         Ok(taken) => drop(turns.fetch_add(taken, Ordering::Relaxed)),
                         Err(error) => wrong.lock().unwrap().push(format!("seed {seed}: {error}")),
                     }
