@@ -190,8 +190,14 @@ fn look_up(c: &mut Criterion) {
     let repo = Repository::init(Arc::new(MemoryStore::default()), &init).expect("an empty store");
     let session = Session::new(
         Reader::new(&repo).expect("an index"),
-        SessionOptions { compression: Compression::None, threads: 1, low_memory: false, dry_run: false },
-        Identity { host: String::new(), parent: None, clock: Timestamp::default },
+        SessionOptions {
+            compression: Compression::None,
+            threads: 1,
+            low_memory: false,
+            dry_run: false,
+            checkpoints: Default::default(),
+        },
+        Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) },
     );
     let ids: Vec<ChunkId> = (0..2 * COUNT as u64).map(|n| repo.keyring().chunk_id(ChunkKind::Data, &n.to_le_bytes())).collect();
     let (there, missing) = ids.split_at(COUNT);

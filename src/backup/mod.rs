@@ -100,7 +100,7 @@ fn attempt(
     let series = parent::series_name(options, &named);
     let session_options = session_options(options);
     let parent_id = parent.snapshot.as_ref().map(|parent| parent.id);
-    let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock };
+    let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock.clone() };
     let session = Session::new(reader.clone(), session_options, identity);
     let context = Context {
         session: &session,
@@ -202,6 +202,7 @@ fn session_options(options: &BackupOptions) -> SessionOptions {
         threads: options.threads,
         low_memory: options.low_memory,
         dry_run: options.dry_run,
+        checkpoints: options.checkpoints,
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::compress::Compression;
 use crate::format::config::Profile;
-use crate::format::entry::Timestamp;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::id::SnapshotId;
+use crate::repo::session::{Checkpoints, Clock};
 
 /// What to leave out.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,9 @@ pub struct BackupOptions {
     /// Needs less than 80 MiB of memory, for some speed.
     pub low_memory: bool,
     /// Tells the time; asked at the beginning and at the end.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
+    /// When what is stored so far is told to collectors and later backups.
+    pub checkpoints: Checkpoints,
 }
 
 /// What a backup did.

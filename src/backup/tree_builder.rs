@@ -177,7 +177,7 @@ mod tests {
     use crate::format::config::Profile;
     use crate::format::entry::{Content, Timestamp, Xattr};
     use crate::format::slot::SlotKdf;
-    use crate::repo::session::Identity;
+    use crate::repo::session::{Checkpoints, Identity};
     use crate::repo::{InitOptions, Reader, Repository, Session, SessionOptions, Trees};
     use crate::store::memory::MemoryStore;
 
@@ -223,8 +223,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let repository = repository(folder.path());
         for (count, xattr_len) in [(0, 0), (512, 10), (513, 10), (20_000, 1), (400, 60_000), (20, 1_000_000)] {
-            let options = SessionOptions { compression: Compression::FAST, threads: 1, low_memory: true, dry_run: false };
-            let identity = Identity { host: String::new(), parent: None, clock: Timestamp::default };
+            let (compression, checkpoints) = (Compression::FAST, Checkpoints::default());
+            let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
+            let identity = Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) };
             let session = Session::new(Reader::new(&repository).unwrap(), options, identity);
             let mut lane = Lane::new(&session);
             let mut builder = TreeBuilder::default();

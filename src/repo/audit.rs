@@ -295,7 +295,7 @@ fn check_run(repository: &Repository, key: &Key, name: ObjectId, len_bytes: u64)
     if ObjectId(*hasher.finalize().as_bytes()) != name {
         return Err(wrong());
     }
-    if repository.cache().hash_file("index", &name.to_hex()) != Some(name) {
+    if repository.cache().hash_of("index", &name.to_hex()) != Some(name) {
         let bytes = repository.store().read(key)?;
         if name_of(&bytes) != name {
             return Err(wrong());

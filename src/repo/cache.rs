@@ -2,16 +2,55 @@
 //!
 //! Copies are the stored objects themselves, still sealed; they are checked like the originals.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Result};
 use crate::id::{ObjectId, RepositoryId};
 
-/// The local folder of one repository.
-pub struct Cache {
-    folder: PathBuf,
+/// The local copies and notes of one repository.
+pub struct Cache(Place);
+
+enum Place {
+    /// A folder.
+    Folder(PathBuf),
+    /// By group and name, as long as the process lives.
+    Memory(Mutex<Groups>),
+}
+
+/// Copies by group and name.
+type Groups = BTreeMap<String, BTreeMap<String, Arc<[u8]>>>;
+
+/// A copy that is open for reading, also after it was removed.
+pub enum LocalCopy {
+    /// A file.
+    File(File),
+    /// All of its bytes.
+    Bytes(Arc<[u8]>),
+}
+
+impl LocalCopy {
+    /// Returns its length in bytes.
+    pub fn len_bytes(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.metadata().map(|metadata| metadata.len()),
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// Fills `out` with the bytes from `offset` on; fails if there are fewer.
+    pub fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        let bytes = match self {
+            Self::File(file) => return file.read_exact_at(out, offset),
+            Self::Bytes(bytes) => bytes,
+        };
+        let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+        from.ok_or(io::ErrorKind::UnexpectedEof)?.read_exact(out)
+    }
 }
 
 impl Cache {
@@ -19,28 +58,55 @@ impl Cache {
     pub fn open(cache_dir: &Path, repository: RepositoryId) -> Result<Self> {
         let folder = cache_dir.join(repository.to_hex());
         make_private_dir(&folder).map_err(|source| Error::Cache { path: folder.clone(), source })?;
-        Ok(Self { folder })
+        Ok(Self(Place::Folder(folder)))
     }
 
-    /// Returns the path of a copy or note: `group` is a folder, `name` a file in it.
-    pub fn path(&self, group: &str, name: &str) -> PathBuf {
-        self.folder.join(group).join(name)
+    /// Makes an empty one that is gone with the process.
+    pub fn in_memory() -> Self {
+        Self(Place::Memory(Mutex::default()))
     }
 
-    /// Opens a file, or `None` if it is not there.
-    pub fn open_file(&self, group: &str, name: &str) -> Option<File> {
-        File::open(self.path(group, name)).ok()
+    /// Opens a copy or note: `group` is a folder, `name` a file in it.
+    pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
+        let (path, opened) = match &self.0 {
+            Place::Folder(folder) => {
+                let path = folder.join(group).join(name);
+                let opened = File::open(&path).map(LocalCopy::File);
+                (path, opened)
+            }
+            Place::Memory(copies) => {
+                let found = lock(copies).get(group).and_then(|group| group.get(name)).cloned();
+                let opened = found.map(LocalCopy::Bytes).ok_or_else(|| io::ErrorKind::NotFound.into());
+                (Path::new(group).join(name), opened)
+            }
+        };
+        opened.map_err(|source| Error::Cache { path, source })
     }
 
-    /// Reads a whole file, or `None` if it is not there.
+    /// Reads a whole copy or note, or `None` if it is not there.
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.path(group, name)).ok()
+        match &self.0 {
+            Place::Folder(folder) => fs::read(folder.join(group).join(name)).ok(),
+            Place::Memory(copies) => Some(lock(copies).get(group)?.get(name)?.to_vec()),
+        }
     }
 
-    /// Returns the BLAKE3 hash of a file, or `None` if it cannot be read.
-    pub fn hash_file(&self, group: &str, name: &str) -> Option<ObjectId> {
+    /// Reads a whole copy or note, and says why if it cannot be read.
+    pub fn read_or_fail(&self, group: &str, name: &str) -> Result<Vec<u8>> {
+        self.open_copy(group, name)?;
+        self.read(group, name).ok_or_else(|| {
+            let path = Path::new(group).join(name);
+            Error::Cache { path, source: io::ErrorKind::Other.into() }
+        })
+    }
+
+    /// Returns the BLAKE3 hash of a copy, or `None` if it cannot be read.
+    pub fn hash_of(&self, group: &str, name: &str) -> Option<ObjectId> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(self.open_file(group, name)?).ok()?;
+        match self.open_copy(group, name).ok()? {
+            LocalCopy::File(file) => hasher.update_reader(file).ok()?,
+            LocalCopy::Bytes(bytes) => hasher.update(&bytes),
+        };
         Some(ObjectId(*hasher.finalize().as_bytes()))
     }
 
@@ -48,18 +114,35 @@ impl Cache {
     ///
     /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path(group, name);
-        write_atomically(&path, bytes).map_err(|source| Error::Cache { path, source })
+        match &self.0 {
+            Place::Folder(folder) => {
+                let path = folder.join(group).join(name);
+                write_atomically(&path, bytes).map_err(|source| Error::Cache { path, source })
+            }
+            Place::Memory(copies) => {
+                lock(copies).entry(group.to_owned()).or_default().insert(name.to_owned(), bytes.into());
+                Ok(())
+            }
+        }
     }
 
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, group: &str, name: &str) {
-        let _ = fs::remove_file(self.path(group, name));
+        match &self.0 {
+            Place::Folder(folder) => drop(fs::remove_file(folder.join(group).join(name))),
+            Place::Memory(copies) => drop(lock(copies).get_mut(group).and_then(|group| group.remove(name))),
+        }
     }
 
     /// Lists the names in a group.
     pub fn names(&self, group: &str) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.folder.join(group)) else {
+        let folder = match &self.0 {
+            Place::Folder(folder) => folder,
+            Place::Memory(copies) => {
+                return lock(copies).get(group).into_iter().flat_map(|group| group.keys().cloned()).collect();
+            }
+        };
+        let Ok(entries) = fs::read_dir(folder.join(group)) else {
             return Vec::new();
         };
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect()
@@ -85,10 +168,18 @@ fn location_path(cache_dir: &Path, location: &str) -> PathBuf {
     cache_dir.join("locations").join(ObjectId(*blake3::hash(location.as_bytes()).as_bytes()).to_hex())
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().expect("cache files have a folder");
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    let temporary = || tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder);
+    let mut file = match temporary() {
+        // The first of its group.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder).and_then(|()| temporary())?,
+        made => made?,
+    };
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())

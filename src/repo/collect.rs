@@ -160,7 +160,7 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     if !rewrite.is_empty() {
         let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
         clean.retain(|name| !names.contains(name));
-        merge_runs(repository.keyring(), &rewrite, &dead, generation, &mut |sealed| {
+        merge_runs(repository, &rewrite, &dead, generation, &mut |sealed| {
             super::put::put(repository.store(), &names::run_key(1, &sealed.name), &sealed.bytes)?;
             clean.push(sealed.name);
             reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)

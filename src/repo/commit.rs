@@ -55,7 +55,7 @@ impl Secured {
 
     /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a second time.
     pub(super) fn renamed(self) -> Result<(Stored, NewTree)> {
-        self.journal().rename(names::new_session()?);
+        self.journal().rename(names::new_session(&self.stored.reader.repository().random_32()?));
         Ok((self.stored, self.tree))
     }
 
@@ -73,14 +73,15 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         let repository = stored.reader.repository().clone();
         stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
         if !stored.journal.has_conflict(&repository, tree.parent)? {
-            let slots = list_slots(&repository)?;
+            let (slots, forgotten) = list_slots(&repository)?;
             if stored.journal.session().is_some_and(|session| slots.contains(&session)) {
                 // Burnt: the commit would find out too, but not on a store that replaces objects.
-                stored.journal.rename(names::new_session()?);
+                stored.journal.rename(names::new_session(&repository.random_32()?));
                 continue;
             }
-            // Rule P: ids are never used again, so a parent that is there now was a root all the time.
-            if tree.parent.is_none_or(|parent| slots.contains(&parent)) {
+            // Rule P: such a parent was a root all the time. One that was dropped has a tombstone for ever, whatever its slot
+            // holds by now.
+            if tree.parent.is_none_or(|parent| slots.contains(&parent) && !forgotten.contains(&parent)) {
                 return Ok(Secured { stored, tree, slots });
             }
         }
@@ -96,9 +97,11 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
     Err(Error::Contended { rounds: ROUNDS_MAX })
 }
 
-fn list_slots(repository: &Repository) -> Result<Vec<SnapshotId>> {
+/// Lists the commit slots, and the snapshots with tombstones.
+fn list_slots(repository: &Repository) -> Result<(Vec<SnapshotId>, Vec<SnapshotId>)> {
     let listed = repository.store().list(Class::Snapshots, "")?;
-    Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
+    let slots = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    Ok((slots, listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect()))
 }
 
 /// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.

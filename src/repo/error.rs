@@ -212,10 +212,3 @@ impl Error {
 
 /// The result of repository operations.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// Returns 32 bytes of the system's randomness.
-pub(crate) fn random_32() -> Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(Error::Random)?;
-    Ok(bytes)
-}

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::index::{Avoided, Run};
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
 use super::reader::Reader;
 use super::{names, state};
-use crate::container::{open_single, seal_single};
+use crate::container::seal_single;
 use crate::format::codec::DecodeError;
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
@@ -351,7 +351,7 @@ fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordCo
     check_writable(repository.config())?;
     let key = names::generation_key(number, content.word());
     let record = CollectorRecord { number, created: now, content };
-    let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &random_32()?, &record.encode());
+    let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &repository.random_32()?, &record.encode());
     match put(repository.store(), &key, &sealed.bytes)? {
         Put::Made => repository.cache().write(CACHE_GROUP, &key.name, &sealed.bytes).map(|()| None),
         Put::Exists(bytes) => Ok(Some(bytes)),
@@ -378,7 +378,7 @@ pub(super) fn read_from_store(repository: &Repository, number: u64, word: &str) 
 
 fn parse(repository: &Repository, number: u64, word: &str, bytes: &[u8]) -> Result<CollectorRecord> {
     let key: Key = names::generation_key(number, word);
-    let plain = open_single(repository.keyring(), ContainerKind::CollectorRecord, bytes).map_err(Error::damaged(&key))?;
+    let plain = repository.open_single(ContainerKind::CollectorRecord, bytes).map_err(Error::damaged(&key))?;
     let record = CollectorRecord::decode(&plain).map_err(Error::malformed(&key))?;
     if record.number != number || record.content.word() != word {
         return Err(Error::malformed(&key)(DecodeError::new("collector's record", "in another's place")));

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
-use crate::container::{open_single, seal_single};
+use crate::container::seal_single;
 use crate::format::codec::{self, DecodeError};
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
@@ -14,7 +14,7 @@ use crate::format::intent::Intent;
 use crate::format::limits::RECORD_PACKS_MAX;
 use crate::format::snapshot::CommitSlot;
 use crate::id::{ObjectId, SnapshotId};
-use crate::store::Class;
+use crate::store::{Class, ErrorKind};
 
 /// Stores an intent, in parts if it names very many packs; returns the number of the next one.
 pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>) -> Result<u64> {
@@ -29,7 +29,7 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
     for part in parts {
         let part = Intent { number, packs: part.to_vec(), ..intent.clone() };
         let key = names::intent_key(&part.session, number);
-        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &random_32()?, &part.encode());
+        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &repository.random_32()?, &part.encode());
         if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
             return Err(Error::WrongContent { object: key.to_string() });
         }
@@ -80,7 +80,7 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
 pub(super) fn read(repository: &Repository, session: &SnapshotId, number: u64) -> Result<Intent> {
     let key = names::intent_key(session, number);
     let bytes = repository.store().read(&key)?;
-    let plain = open_single(repository.keyring(), ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
+    let plain = repository.open_single(ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
     let intent = Intent::decode(&plain).map_err(Error::malformed(&key))?;
     if intent.session != *session || intent.number != number {
         return Err(Error::malformed(&key)(DecodeError::new("intent", "in another's place")));
@@ -92,8 +92,33 @@ pub(super) fn read(repository: &Repository, session: &SnapshotId, number: u64) -
 pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
     check_writable(repository.config())?;
     let slot = codec::encode(&CommitSlot::Aborted);
-    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &random_32()?, &slot);
-    put(repository.store(), &names::snapshot_key(session), &sealed.bytes).map(drop)
+    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
+    match put(repository.store(), &names::snapshot_key(session), &sealed.bytes) {
+        // It was filled, and its snapshot dropped since.
+        Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}
+
+/// Lists the commit slots, fills those of sessions that `is_dead` says are dead, and returns the ids of all that are filled.
+///
+/// A session with a tombstone and no slot was dropped by a collector since its intents were listed: its slot stays empty, or
+/// whoever has the snapshot as a parent would take it for a root.
+pub fn expire(
+    repository: &Repository,
+    sessions: &BTreeMap<SnapshotId, SessionIntents>,
+    is_dead: impl Fn(&SessionIntents) -> bool,
+) -> Result<HashSet<SnapshotId>> {
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let forgotten: HashSet<SnapshotId> = listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect();
+    let mut filled: HashSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    for (session, found) in sessions {
+        if is_dead(found) && !forgotten.contains(session) && !filled.contains(session) {
+            burn_slot(repository, session)?;
+            filled.insert(*session);
+        }
+    }
+    Ok(filled)
 }
 
 /// Removes intents of a session whose slot is filled.

@@ -1,9 +1,9 @@
 //! Signed marks beside a snapshot's slot: tombstones and protections. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::names;
 use super::open::{Repository, check_writable};
-use crate::container::{open_single, seal_single};
+use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
@@ -87,7 +87,7 @@ pub(super) fn create(
         MarkKind::Protection => keyring.sign_protection(&signed),
     };
     let slot = codec::encode(&TombstoneSlot { signed, signature });
-    let sealed = seal_single(keyring, kind.container(), &random_32()?, &slot);
+    let sealed = seal_single(keyring, kind.container(), &repository.random_32()?, &slot);
     match repository.store().create(&key, &sealed.bytes) {
         Err(error) if error.kind == ErrorKind::Exists => Ok(None),
         created => Ok(created.map(|()| Some(sealed.bytes))?),
@@ -118,14 +118,16 @@ pub(super) fn load_listed(
 /// Verifies a mark's object.
 pub(super) fn parse(repository: &Repository, kind: MarkKind, id: &SnapshotId, bytes: &[u8]) -> Result<Tombstone> {
     let key = kind.key(id);
-    let plain = open_single(repository.keyring(), kind.container(), bytes).map_err(Error::damaged(&key))?;
+    let plain = repository.open_single(kind.container(), bytes).map_err(Error::damaged(&key))?;
     let slot: TombstoneSlot = codec::decode("mark of a snapshot", &plain).map_err(Error::malformed(&key))?;
     let mark = Tombstone::decode(&slot.signed).map_err(Error::malformed(&key))?;
     let verify = match kind {
         MarkKind::Tombstone => Keyring::verify_tombstone,
         MarkKind::Protection => Keyring::verify_protection,
     };
-    if mark.writer != repository.keyring().verifying_key() || !verify(&mark.writer, &slot.signed, &slot.signature) {
+    if mark.writer != repository.keyring().verifying_key()
+        || !repository.opened().is_signed(kind.container(), (&mark.writer, &slot.signed, &slot.signature), verify)
+    {
         return Err(Error::BadSignature { object: key.to_string() });
     }
     if mark.snapshot != *id || mark.repository != repository.keyring().repository() {

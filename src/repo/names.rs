@@ -1,6 +1,5 @@
 //! Where each kind of object lies in the store. Spec: `format-spec/01-layout.md`.
 
-use super::error::{Result, random_32};
 use crate::format::container::ContainerKind;
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SlotId, SnapshotId};
@@ -64,9 +63,9 @@ pub fn tombstone_of(listed_name: &str) -> Option<SnapshotId> {
     SnapshotId::from_hex(listed_name.strip_suffix(TOMBSTONE_SUFFIX)?)
 }
 
-/// Returns a new random name of a session, which is the id of its snapshot.
-pub fn new_session() -> Result<SnapshotId> {
-    Ok(SnapshotId(random_32()?[..16].try_into().expect("16 bytes")))
+/// Returns a new name of a session, which is the id of its snapshot.
+pub fn new_session(random: &[u8; 32]) -> SnapshotId {
+    SnapshotId(random[..16].try_into().expect("16 bytes"))
 }
 
 /// Returns the key of a session's intent.

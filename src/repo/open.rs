@@ -6,9 +6,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::cache::{self, Cache};
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
+use super::opened::Opened;
+use super::random::{Randomness, system_32};
 use super::{names, slots};
-use crate::container::{open_single, seal_single};
+use crate::container::{ContainerError, open_single, seal_single};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
 use crate::format::config::{Config, Profile};
@@ -21,7 +23,9 @@ use crate::store::{Class, ErrorKind, Key, Store};
 /// An open repository; shared between threads.
 pub struct Repository {
     store: Arc<dyn Store>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
+    opened: Arc<Opened>,
+    randomness: Randomness,
     bundle: Zeroizing<[u8; 32]>,
     config: Config,
     cache: Cache,
@@ -65,8 +69,8 @@ impl Repository {
         if !list_or_nothing(&*store, Class::Config)?.is_empty() {
             return Err(Error::AlreadyExists { location });
         }
-        let master = Zeroizing::new(random_32()?);
-        let repository = RepositoryId(random_32()?[..16].try_into().expect("16 bytes"));
+        let master = Zeroizing::new(system_32()?);
+        let repository = RepositoryId(system_32()?[..16].try_into().expect("16 bytes"));
         let keyring = Keyring::new(&master, repository);
         let info = SlotInfo { label: options.label.clone(), created: options.now };
         let slot = slots::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
@@ -81,7 +85,7 @@ impl Repository {
             collect_critical: 0,
             extensions: Vec::new(),
         };
-        let sealed = seal_single(&keyring, ContainerKind::Config, &random_32()?, &config.encode());
+        let sealed = seal_single(&keyring, ContainerKind::Config, &system_32()?, &config.encode());
         store.create(&names::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
             ErrorKind::Exists => Error::AlreadyExists { location: location.clone() },
             _ => error.into(),
@@ -90,7 +94,7 @@ impl Repository {
         cache.write("open", "config", &sealed.bytes)?;
         cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
         cache::remember_location(&options.cache_dir, &location, repository)?;
-        Ok(Arc::new(Self { store, keyring, bundle: master, config, cache, slot }))
+        Ok(Arc::new(Self::assemble(store, (keyring, master), config, cache, slot)))
     }
 
     /// Opens a repository with a secret of one of its key slots.
@@ -113,7 +117,7 @@ impl Repository {
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
         cache::remember_location(&options.cache_dir, &location, opened.repository)?;
         let slot = opened.slot_name;
-        Ok(Arc::new(Self { store, keyring, bundle: opened.master, config, cache, slot }))
+        Ok(Arc::new(Self::assemble(store, (keyring, opened.master), config, cache, slot)))
     }
 
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
@@ -129,9 +133,36 @@ impl Repository {
             let bundle = Zeroizing::new(master);
             let keyring = Keyring::new(&bundle, repository);
             let config = decode_config(&keyring, &sealed, 0).ok()?;
-            return Some(Self { store: store.clone(), keyring, bundle, config, cache, slot });
+            return Some(Self::assemble(store.clone(), (keyring, bundle), config, cache, slot));
         }
         None
+    }
+
+    fn assemble(
+        store: Arc<dyn Store>,
+        (keyring, bundle): (Keyring, Zeroizing<[u8; 32]>),
+        config: Config,
+        cache: Cache,
+        slot: String,
+    ) -> Self {
+        let (keyring, opened) = (Arc::new(keyring), Arc::default());
+        Self { store, keyring, opened, randomness: Randomness::System, bundle, config, cache, slot }
+    }
+
+    /// Returns the same repository in another store, as a new machine would open it, for simulations.
+    ///
+    /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`: never for real data.
+    pub fn in_simulation(&self, store: Arc<dyn Store>, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            keyring: self.keyring.clone(),
+            opened: self.opened.clone(),
+            randomness: Randomness::seeded(seed),
+            bundle: self.bundle.clone(),
+            config: self.config.clone(),
+            cache: Cache::in_memory(),
+            slot: self.slot.clone(),
+        })
     }
 
     /// Makes sure that a repository opened from local copies still accepts the key that opened it, and needs no feature for
@@ -184,6 +215,20 @@ impl Repository {
     /// Returns the name of the key slot that opened the repository.
     pub fn slot_name(&self) -> &str {
         &self.slot
+    }
+
+    /// Returns 32 random bytes, for a name or a salt.
+    pub(super) fn random_32(&self) -> Result<[u8; 32]> {
+        self.randomness.next_32()
+    }
+
+    pub(super) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Opens a container that holds one structure.
+    pub(super) fn open_single(&self, kind: ContainerKind, sealed: &[u8]) -> std::result::Result<Arc<[u8]>, ContainerError> {
+        self.opened.content(&self.keyring, kind, sealed)
     }
 
     pub(super) fn cache(&self) -> &Cache {

@@ -5,8 +5,9 @@
 use std::sync::Barrier;
 use std::thread;
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::open::Repository;
+use super::random::system_32;
 use super::state;
 use crate::id::encode_hex;
 use crate::store::{Class, ErrorKind, Key, Store, StoreError};
@@ -39,7 +40,7 @@ pub fn remember(repository: &Repository) -> Result<()> {
 
 /// Asks a store, in which there need not be a repository; returns whether it creates exclusively.
 pub fn probe(store: &dyn Store) -> Result<bool> {
-    let id = encode_hex(&random_32()?[..16]);
+    let id = encode_hex(&system_32()?[..16]);
     let keys: Vec<Key> = (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
     let probed = ask(store, &id, &keys);
     let removed = keys.iter().try_for_each(|key| store.remove(key));
@@ -53,7 +54,7 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
 }
 
 fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
-    let first = random_32()?;
+    let first = system_32()?;
     store.create(&keys[0], &first)?;
     demand(store, store.read(&keys[0])? == first, "it does not return what it took")?;
     let mut part = Vec::new();
@@ -64,7 +65,7 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     let shows = |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
     demand(store, listed.len() == 1 && shows(&listed[0]), "a listing does not show what was just created")?;
     remove_left_behind(store, listed[0].modified_s)?;
-    let again = was_made(store.create(&keys[0], &random_32()?[..24]))?;
+    let again = was_made(store.create(&keys[0], &system_32()?[..24]))?;
     if again || store.read(&keys[0])? != first {
         return Ok(false);
     }

@@ -1,9 +1,8 @@
 //! From a chunk id to its verified bytes.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cache::LocalCopy;
 use super::error::{Error, Result};
 use super::index::{IndexSet, Location};
 use super::lru::ByteLru;
@@ -28,7 +27,7 @@ pub struct Reader {
     index: Arc<IndexSet>,
     segments: Mutex<ByteLru<(ObjectId, u32), Arc<Segment>>>,
     openers: Mutex<ByteLru<ObjectId, Arc<Opener>>>,
-    files: Mutex<ByteLru<ObjectId, Arc<File>>>,
+    files: Mutex<ByteLru<ObjectId, Arc<LocalCopy>>>,
     decompressors: Mutex<Vec<SegmentDecompressor>>,
 }
 
@@ -213,13 +212,13 @@ impl Reader {
     }
 
     /// Returns the local copy of a meta pack; fetched whole, checked against its name and kept where it is missing.
-    fn meta_file(&self, pack: &PackRef) -> Result<Arc<File>> {
+    fn meta_file(&self, pack: &PackRef) -> Result<Arc<LocalCopy>> {
         if let Some(file) = lock(&self.files).get(&pack.name) {
             return Ok(file);
         }
         let cache = self.repository.cache();
         let hex = pack.name.to_hex();
-        let copy = cache.open_file("meta", &hex).filter(|file| file.metadata().is_ok_and(|m| m.len() == u64::from(pack.len)));
+        let copy = cache.open_copy("meta", &hex).ok().filter(|copy| copy.len_bytes().is_ok_and(|len| len == u64::from(pack.len)));
         let file = match copy {
             Some(file) => file,
             None => {
@@ -229,8 +228,7 @@ impl Reader {
                     return Err(Error::WrongContent { object: key.to_string() });
                 }
                 cache.write("meta", &hex, &bytes)?;
-                let path = cache.path("meta", &hex);
-                File::open(&path).map_err(|source| Error::Cache { path, source })?
+                cache.open_copy("meta", &hex)?
             }
         };
         let file = Arc::new(file);

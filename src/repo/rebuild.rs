@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::generations::Generations;
 use super::index::{IndexSet, Location, PlacedPack, Run, seal_run};
 use super::names;
@@ -185,7 +185,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
     if builder.is_empty() {
         return Ok(None);
     }
-    let Sealed { name, salt, bytes, toc } = builder.finish_pack(keyring, &random_32()?);
+    let Sealed { name, salt, bytes, toc } = builder.finish_pack(keyring, &repository.random_32()?);
     repository.cache().write(NEW_PACKS, &name.to_hex(), &bytes)?;
     if pack.class == PackClass::Meta {
         // So that trees can be read before the pack is in the store.
@@ -209,7 +209,7 @@ fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
 
 /// Makes a run of these packs that replaces others; it lies in the local cache until [`store_run`].
 pub fn run_of_packs(repository: &Repository, packs: &[PlacedPack], generation: u64, replaces: Vec<ObjectId>) -> Result<ObjectId> {
-    let sealed = super::index::build_replacing_run(repository.keyring(), packs, generation, replaces)?;
+    let sealed = super::index::build_replacing_run(repository, packs, generation, replaces)?;
     keep(repository, &sealed)
 }
 
@@ -237,7 +237,7 @@ pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef
         packs,
         ..RunToc::default()
     };
-    Ok((keep(repository, &seal_run(repository.keyring(), toc, &records)?)?, left_out))
+    Ok((keep(repository, &seal_run(repository, toc, &records)?)?, left_out))
 }
 
 fn keep(repository: &Repository, sealed: &Sealed) -> Result<ObjectId> {
@@ -253,14 +253,12 @@ pub fn reader_of(repository: &Arc<Repository>, runs: &[ObjectId]) -> Result<Arc<
 /// Stores a pack that [`reseal`] made.
 pub fn store_pack(repository: &Repository, pack: &PackRef) -> Result<()> {
     let key = names::pack_key(pack.class, &pack.name);
-    let path = repository.cache().path(NEW_PACKS, &pack.name.to_hex());
-    create(repository, &key, std::fs::read(&path).map_err(|source| Error::Cache { path, source })?)
+    create(repository, &key, repository.cache().read_or_fail(NEW_PACKS, &pack.name.to_hex())?)
 }
 
 /// Stores a run that [`run_of_packs`] or [`run_without`] made.
 pub fn store_run(repository: &Repository, name: &ObjectId) -> Result<()> {
-    let path = repository.cache().path("index", &name.to_hex());
-    create(repository, &names::run_key(0, name), std::fs::read(&path).map_err(|source| Error::Cache { path, source })?)
+    create(repository, &names::run_key(0, name), repository.cache().read_or_fail("index", &name.to_hex())?)
 }
 
 fn create(repository: &Repository, key: &crate::store::Key, bytes: Vec<u8>) -> Result<()> {

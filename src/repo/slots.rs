@@ -2,8 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::names;
+use super::random::system_32;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::{Secret, slot_id, unwrap, wrap};
 use crate::format::codec::DecodeError;
@@ -29,7 +30,7 @@ pub(super) fn create_slot(
     (secret, kdf): (&Secret, SlotKdf),
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
-    let slot = wrap(keyring, &bundle, info, secret, (kdf, random_32()?)).map_err(Error::malformed("key slot"))?;
+    let slot = wrap(keyring, &bundle, info, secret, (kdf, system_32()?)).map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&names::slot_key(&id), &slot.encode())?;
     Ok(id)

@@ -1,15 +1,15 @@
 //! Committing, listing and naming snapshots. Spec: `format-spec/08-snapshots.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::commit::{NewTree, Secured};
-use super::error::{Error, Result, random_32};
+use super::error::{Error, Result};
 use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
 use super::session::Stored;
 use super::trash::{self, Forgotten, TrashClock};
-use crate::container::{open_single, seal_single};
+use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
@@ -20,8 +20,8 @@ use crate::id::SnapshotId;
 use crate::store::{Class, ErrorKind, Key};
 
 /// Returns a new random snapshot id.
-pub fn new_id() -> Result<SnapshotId> {
-    names::new_session()
+pub fn new_id(repository: &Repository) -> Result<SnapshotId> {
+    Ok(names::new_session(&repository.random_32()?))
 }
 
 /// How a commit ended.
@@ -42,7 +42,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     let signed = snapshot.encode();
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
-    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &random_32()?, &slot);
+    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
     let key = names::snapshot_key(&snapshot.id);
     if snapshot.id != secured.session() {
         return Err(Error::WrongContent { object: key.to_string() });
@@ -137,7 +137,7 @@ type LoadTombstone = fn(&Repository, &SnapshotId, u64) -> Result<Tombstone>;
 fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<Listing> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     let mut listing = Listing { store_s: trash::newest_s(&listed), ..Listing::default() };
-    let slots: HashSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    let slots: BTreeSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
     let protected = listed.iter().filter_map(|object| names::protection_of(&object.name));
     listing.protected = protected.filter(|id| slots.contains(id)).collect();
     let times = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name).zip(object.modified_s));
@@ -227,14 +227,15 @@ pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Snapshot>
 }
 
 fn parse(repository: &Repository, id: &SnapshotId, key: &Key, bytes: &[u8]) -> Result<Option<Snapshot>> {
-    let plain = open_single(repository.keyring(), ContainerKind::Snapshot, bytes).map_err(Error::damaged(key))?;
+    let plain = repository.open_single(ContainerKind::Snapshot, bytes).map_err(Error::damaged(key))?;
     let slot = codec::decode("commit slot", &plain).map_err(Error::malformed(key))?;
     let CommitSlot::Snapshot { signed, signature } = slot else {
         return Ok(None);
     };
     let snapshot = Snapshot::decode(&signed).map_err(Error::malformed(key))?;
+    let is_signed = |signed| repository.opened().is_signed(ContainerKind::Snapshot, signed, Keyring::verify_snapshot);
     let trusted = snapshot.writer == repository.keyring().verifying_key();
-    if !trusted || !Keyring::verify_snapshot(&snapshot.writer, &signed, &signature) {
+    if !trusted || !is_signed((&snapshot.writer, &signed, &signature)) {
         return Err(Error::BadSignature { object: key.to_string() });
     }
     if snapshot.id != *id || snapshot.repository != repository.keyring().repository() {

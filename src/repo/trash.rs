@@ -118,7 +118,11 @@ pub fn undelete(
     kept?;
     // A collector that came between removed the slot; nobody must believe that the snapshot is back.
     match repository.store().stat(&slot) {
-        Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            // Whoever knew the snapshot must find out where it went.
+            put(repository.store(), &tombstone, &bytes)?;
+            Err(Error::Collected { id: *id })
+        }
         stat => Ok(stat.map(drop)?),
     }
 }

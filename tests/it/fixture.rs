@@ -15,6 +15,7 @@ use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{Consistency, Snapshot};
 use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
+use drumlin::repo::session::Checkpoints;
 use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::count::CountStore;
 use drumlin::store::memory::MemoryStore;
@@ -152,7 +153,8 @@ pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
         read_all: false,
         threads: 2,
         low_memory: false,
-        clock: now,
+        clock: Arc::new(now),
+        checkpoints: Checkpoints::default(),
     }
 }
 

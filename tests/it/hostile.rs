@@ -17,7 +17,7 @@ use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::repo::commit::{self, NewTree};
-use drumlin::repo::session::Identity;
+use drumlin::repo::session::{Checkpoints, Identity};
 use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 
@@ -31,8 +31,9 @@ struct Forger<'a> {
 
 impl<'a> Forger<'a> {
     fn new(repo: &'a TestRepo) -> Self {
-        let options = SessionOptions { compression: Compression::DEFAULT, threads: 1, low_memory: true, dry_run: false };
-        let identity = Identity { host: "attacker".to_owned(), parent: None, clock: now };
+        let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
+        let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
+        let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
         Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity) }
     }
 

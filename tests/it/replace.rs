@@ -393,7 +393,8 @@ fn a_replaced_snapshot_is_as_old_as_the_old_one_for_policies() {
     let take = |clock: fn() -> Timestamp, name: &str, seed: u64| {
         repo.memory.set_clock(clock().seconds);
         repo.write(name, &noise(seed, 200_000));
-        let options = BackupOptions { always_snapshot: true, clock, ..options(&[repo.source()], "host") };
+        let options =
+            BackupOptions { always_snapshot: true, clock: std::sync::Arc::new(clock), ..options(&[repo.source()], "host") };
         backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap()
     };
     let first = take(|| days_ago(40), "first", 1);

@@ -16,6 +16,7 @@ use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
+use crate::repo::session::Checkpoints;
 use crate::settings::Settings;
 use crate::settings::model::{AppSettings, CommandSettings, ExcludeSettings};
 use crate::settings::values::Chunker;
@@ -127,7 +128,8 @@ impl Plan {
             read_all: args.read_all,
             threads: ctx.global.threads(),
             low_memory: args.low_memory,
-            clock: text::now,
+            clock: Arc::new(text::now),
+            checkpoints: Checkpoints::default(),
         })
     }
 }

@@ -28,6 +28,7 @@ use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
 use crate::repo::generations::{self, Generations, Horizon, State};
 use crate::repo::reach::Marks;
+use crate::repo::session::Checkpoints;
 use crate::repo::trash;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
@@ -188,6 +189,7 @@ impl Prune<'_> {
             threads: self.options.threads,
             low_memory: self.options.low_memory,
             dry_run: false,
+            checkpoints: Checkpoints::default(),
         };
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
         let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), self.monitor)?;

@@ -6,6 +6,7 @@ use super::options::{Exclusion, PruneOptions};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
+use crate::repo::intents::SessionIntents;
 use crate::repo::{Error, Repository, Result, intents, snapshots};
 
 /// The roots, as one look at `intents/` and then at `snapshots/` found them.
@@ -37,13 +38,10 @@ pub enum Drop<'a> {
 /// Fails if a snapshot cannot be read: what it needs would be taken for garbage.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
-    if !options.dry_run && options.exclusion == Exclusion::Store {
-        let is_dead = |newest: Timestamp| options.now.seconds.saturating_sub(newest.seconds) > options.intent_max_age_s;
-        for (session, _) in sessions.iter().filter(|(_, found)| is_dead(found.newest)) {
-            intents::burn_slot(repository, session)?;
-        }
-    }
-    let over: HashSet<SnapshotId> = snapshots::list_ids(repository)?.into_iter().collect();
+    let age_s = |found: &SessionIntents| options.now.seconds.saturating_sub(found.newest.seconds);
+    let may_expire = !options.dry_run && options.exclusion == Exclusion::Store;
+    let is_dead = |found: &SessionIntents| may_expire && age_s(found) > options.intent_max_age_s;
+    let over = intents::expire(repository, &sessions, is_dead)?;
     let listing = snapshots::listing(repository)?;
     let clock = listing.clock(options.now);
     let mut roots =

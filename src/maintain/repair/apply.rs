@@ -9,7 +9,7 @@ use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
 use crate::repo::generations::{Generations, Horizon, Reliance};
-use crate::repo::{Error, Reader, Result, incomplete, intents, names, rebuild};
+use crate::repo::{Error, Reader, Repository, Result, incomplete, intents, rebuild, snapshots};
 
 /// What a repair did.
 pub struct Outcome {
@@ -36,7 +36,7 @@ impl Plan {
         }
         let packs: HashSet<ObjectId> = self.packs.iter().map(|pack| pack.pack.name).collect();
         if !packs.is_empty() {
-            intents::write(repository, self.intent()?, &packs)?;
+            intents::write(repository, self.intent(repository)?, &packs)?;
             let reliance = Reliance { packs: &packs, parent: None };
             if horizon.has_conflict(repository, &reliance)? {
                 return Err(Error::Contended { rounds: 1 });
@@ -53,9 +53,9 @@ impl Plan {
         Ok(Outcome { replaced, after: check::run(repository, &options, monitor)? })
     }
 
-    fn intent(&self) -> Result<Intent> {
+    fn intent(&self, repository: &Repository) -> Result<Intent> {
         Ok(Intent {
-            session: names::new_session()?,
+            session: snapshots::new_id(repository)?,
             number: 0,
             created: (self.options.clock)(),
             host: self.options.host.clone(),

@@ -18,7 +18,7 @@ use crate::maintain::check::Damage;
 use crate::monitor::Monitor;
 use crate::repo::commit::{self, NewTree, Secured};
 use crate::repo::generations::Generations;
-use crate::repo::session::{Identity, SessionStats};
+use crate::repo::session::{Checkpoints, Identity, SessionStats};
 use crate::repo::snapshots::{self, Commit};
 use crate::repo::trash::{self, ForgetNote};
 use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees, intents, probe, protect};
@@ -135,7 +135,8 @@ impl Replacing<'_> {
         for _ in 0..LOOKS_MAX {
             let before = Generations::list(self.repository)?;
             let reader = Reader::new(self.repository)?;
-            let identity = Identity { host: self.options.host.clone(), parent: Some(old.id), clock: self.options.clock };
+            let identity =
+                Identity { host: self.options.host.clone(), parent: Some(old.id), clock: Arc::new(self.options.clock) };
             let session = Session::new(reader.clone(), self.session_options(), identity);
             let trees = Trees::new(reader);
             let sight = Sight { trees: &trees, damage: self.damage };
@@ -155,7 +156,13 @@ impl Replacing<'_> {
     }
 
     fn session_options(&self) -> SessionOptions {
-        SessionOptions { compression: Compression::DEFAULT, threads: self.options.threads, low_memory: true, dry_run: false }
+        SessionOptions {
+            compression: Compression::DEFAULT,
+            threads: self.options.threads,
+            low_memory: true,
+            dry_run: false,
+            checkpoints: Checkpoints::default(),
+        }
     }
 
     /// Commits what is left, under a new id each time that a collector took the session for dead.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::run::Run;
 use crate::container::{ContainerBuilder, Sealed};
-use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::{ContainerKind, SegmentCodec};
 use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use crate::id::{ChunkId, ObjectId};
-use crate::repo::error::{Result, random_32};
+use crate::repo::error::Result;
+use crate::repo::open::Repository;
 
 /// Most records of a run that a collector writes: 22 MB.
 pub const MERGED_RECORDS_MAX: u64 = 500_000;
@@ -53,10 +53,10 @@ impl RunBuilder {
         }
     }
 
-    fn finish(mut self, keyring: &Keyring, replaces: Vec<ObjectId>) -> Result<Sealed> {
+    fn finish(mut self, repository: &Repository, replaces: Vec<ObjectId>) -> Result<Sealed> {
         self.close_block();
         self.toc.replaces = replaces;
-        Ok(self.builder.finish(keyring, &random_32()?, &codec::encode(&self.toc)))
+        Ok(self.builder.finish(repository.keyring(), &repository.random_32()?, &codec::encode(&self.toc)))
     }
 }
 
@@ -87,7 +87,7 @@ impl Records {
 /// A chunk's second place goes into another run than its first, because somebody may rely on just that pack. The run that is
 /// created last, and no other, says that it replaces all of `runs`; if nothing is left there is none.
 pub fn merge_runs(
-    keyring: &Keyring,
+    repository: &Repository,
     runs: &[Arc<Run>],
     dead: &HashSet<ObjectId>,
     generation: u64,
@@ -117,7 +117,7 @@ pub fn merge_runs(
             }
             let sink = &mut sinks[places.len() - 1];
             if sink.toc.record_count >= MERGED_RECORDS_MAX {
-                create(std::mem::replace(sink, RunBuilder::new(generation)).finish(keyring, Vec::new())?)?;
+                create(std::mem::replace(sink, RunBuilder::new(generation)).finish(repository, Vec::new())?)?;
             }
             sink.push(record, &pack);
         }
@@ -127,7 +127,7 @@ pub fn merge_runs(
     while let Some(sink) = left.next() {
         let is_last = left.peek().is_none();
         let replaces = if is_last { runs.iter().map(|run| run.name()).collect() } else { Vec::new() };
-        create(sink.finish(keyring, replaces)?)?;
+        create(sink.finish(repository, replaces)?)?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! One index run as a local file: table in memory, blocks read and opened on demand.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::filter::RunFilter;
@@ -12,7 +11,7 @@ use crate::format::codec::DecodeError;
 use crate::format::container::{ContainerKind, FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES};
 use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use crate::id::{ChunkId, ObjectId};
-use crate::repo::cache::Cache;
+use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
 
 /// Where a chunk lies.
@@ -31,7 +30,7 @@ pub struct Location {
 /// An index run that lies in the local cache.
 pub struct Run {
     name: ObjectId,
-    file: File,
+    file: LocalCopy,
     opener: Opener,
     toc: RunToc,
     filter: Option<RunFilter>,
@@ -43,10 +42,8 @@ const BLOCK_STRIDE_BYTES: usize = FRAME_LEN_BYTES + RECORDS_PER_BLOCK * RECORD_L
 impl Run {
     /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
     pub fn open(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
-        let path = cache.path("index", &name.to_hex());
-        let failed = |source| Error::Cache { path: path.clone(), source };
-        let file = File::open(&path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
+        let file = cache.open_copy("index", &name.to_hex())?;
+        let len = file.len_bytes().map_err(|source| Error::Cache { path: Path::new("index").join(name.to_hex()), source })?;
         let read = |at: u64, len: usize| {
             let mut bytes = vec![0; len];
             file.read_exact_at(&mut bytes, at).map_err(|_| ContainerError::Short).map(|()| bytes)

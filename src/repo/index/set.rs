@@ -150,7 +150,7 @@ impl IndexSet {
 
     /// Forgets runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
     pub fn drop_bad_copies(&self, cache: &Cache) {
-        let is_good = |run: &Arc<Run>| cache.hash_file("index", &run.name().to_hex()) == Some(run.name());
+        let is_good = |run: &Arc<Run>| cache.hash_of("index", &run.name().to_hex()) == Some(run.name());
         self.drop_runs(cache, self.runs().iter().filter(|run| !is_good(run)));
     }
 

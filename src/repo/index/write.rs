@@ -1,12 +1,12 @@
 //! Building an index run from packs that were just stored.
 
 use crate::container::{ContainerBuilder, Sealed};
-use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
 use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use crate::id::{ObjectId, SnapshotId};
-use crate::repo::error::{Result, random_32};
+use crate::repo::error::Result;
+use crate::repo::open::Repository;
 
 /// A pack that is durable in the store, with what it holds.
 pub struct PlacedPack {
@@ -26,25 +26,30 @@ pub struct Origin {
 }
 
 /// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the first counts.
-pub fn build_run(keyring: &Keyring, packs: &[PlacedPack], origin: Origin) -> Result<Sealed> {
+pub fn build_run(repository: &Repository, packs: &[PlacedPack], origin: Origin) -> Result<Sealed> {
     let toc = RunToc { generation: origin.generation, session: origin.session, ..RunToc::default() };
-    build(keyring, packs, toc)
+    build(repository, packs, toc)
 }
 
 /// Builds a run of no session that names the chunks of `packs` and replaces other runs.
-pub fn build_replacing_run(keyring: &Keyring, packs: &[PlacedPack], generation: u64, replaces: Vec<ObjectId>) -> Result<Sealed> {
-    build(keyring, packs, RunToc { generation, replaces, ..RunToc::default() })
+pub fn build_replacing_run(
+    repository: &Repository,
+    packs: &[PlacedPack],
+    generation: u64,
+    replaces: Vec<ObjectId>,
+) -> Result<Sealed> {
+    build(repository, packs, RunToc { generation, replaces, ..RunToc::default() })
 }
 
-fn build(keyring: &Keyring, packs: &[PlacedPack], toc: RunToc) -> Result<Sealed> {
+fn build(repository: &Repository, packs: &[PlacedPack], toc: RunToc) -> Result<Sealed> {
     let mut records = records_of(packs);
     records.sort_by_key(|record| record.id);
     records.dedup_by(|later, earlier| later.id == earlier.id);
-    seal_run(keyring, RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc }, &records)
+    seal_run(repository, RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc }, &records)
 }
 
 /// Seals a run of these records, which must be sorted by id, each once; counts and fences of `toc` follow from them.
-pub fn seal_run(keyring: &Keyring, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
+pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     let mut toc = RunToc { record_count: records.len() as u64, fences: Vec::new(), ..toc };
     let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
@@ -54,7 +59,7 @@ pub fn seal_run(keyring: &Keyring, toc: RunToc, records: &[RunRecord]) -> Result
         builder.push(SegmentCodec::Raw, &body, body.len(), Vec::new());
         toc.fences.push(fence_of(&block[0].id));
     }
-    Ok(builder.finish(keyring, &random_32()?, &codec::encode(&toc)))
+    Ok(builder.finish(repository.keyring(), &repository.random_32()?, &codec::encode(&toc)))
 }
 
 fn records_of(packs: &[PlacedPack]) -> Vec<RunRecord> {

@@ -3,18 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::claims::Claims;
 use super::journal::Journal;
-use super::{Counters, FirstError, SessionOptions, lock};
+use super::{Checkpoints, Counters, FirstError, SessionOptions, lock};
 use crate::compress::SegmentCompressor;
 use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
 use crate::format::container::SegmentCodec;
 use crate::format::run::{PackClass, PackRef};
-use crate::repo::error::{Error, Result, random_32};
+use crate::repo::error::{Error, Result};
 use crate::repo::index::{PlacedPack, build_run};
 use crate::repo::names;
 use crate::repo::reader::Reader;
@@ -41,11 +41,6 @@ impl Sizes {
     }
 }
 
-/// A run and an intent are written at the latest after this time, so that an interrupted backup finds what it stored.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
-/// The same, in bytes of packs.
-const CHECKPOINT_BYTES: u64 = 16 << 30;
-
 /// Packs that are durable and not named by a run yet.
 struct Placed {
     packs: Vec<PlacedPack>,
@@ -67,8 +62,8 @@ impl Placed {
         self.packs.push(placed);
     }
 
-    fn is_checkpoint_due(&self) -> bool {
-        self.checkpoint.elapsed() >= CHECKPOINT_INTERVAL || self.bytes >= CHECKPOINT_BYTES
+    fn is_checkpoint_due(&self, after: Checkpoints) -> bool {
+        self.checkpoint.elapsed() >= after.interval || self.bytes >= after.bytes
     }
 
     fn take(&mut self, is_checkpoint: bool) -> Vec<PlacedPack> {
@@ -206,7 +201,7 @@ impl Engine {
 
     fn write_pack(&self, class: PackClass, pack: ContainerBuilder) -> Result<()> {
         let repository = self.reader.repository();
-        let random = random_32();
+        let random = repository.random_32();
         let sealed = match random {
             Ok(random) => pack.finish_pack(repository.keyring(), &random),
             Err(error) => {
@@ -243,14 +238,14 @@ impl Engine {
     fn write_run_if_due(&self, at_end: bool) -> Result<()> {
         let (packs, is_checkpoint) = {
             let mut placed = lock(&self.placed);
-            let is_checkpoint = !at_end && placed.is_checkpoint_due();
+            let is_checkpoint = !at_end && placed.is_checkpoint_due(self.options.checkpoints);
             if placed.packs.is_empty() || !(at_end || is_checkpoint || placed.chunks >= self.sizes.chunks_per_run) {
                 return Ok(());
             }
             (placed.take(is_checkpoint), is_checkpoint)
         };
         let repository = self.reader.repository();
-        let run = build_run(repository.keyring(), &packs, self.journal.origin())?;
+        let run = build_run(repository, &packs, self.journal.origin())?;
         self.create(&names::run_key(0, &run.name), &run.bytes)?;
         self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
         let chunks = packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);

@@ -1,7 +1,7 @@
 //! What a session relies on, and what it has told of it. Spec: `format-spec/13-commit.md`.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::lock;
 use crate::format::entry::Timestamp;
@@ -13,15 +13,18 @@ use crate::repo::index::Origin;
 use crate::repo::intents;
 use crate::repo::open::Repository;
 
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Who runs a session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Identity {
     /// Name of the host.
     pub host: String,
     /// The snapshot from which subtrees may be taken over unread.
     pub parent: Option<SnapshotId>,
     /// Tells the time.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
 }
 
 /// The packs that a session relies on, and its intents.

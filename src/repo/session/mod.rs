@@ -15,8 +15,9 @@ mod lane;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-pub use journal::{Identity, Journal};
+pub use journal::{Clock, Identity, Journal};
 pub use lane::Lane;
 
 use self::claims::Claims;
@@ -39,6 +40,23 @@ pub struct SessionOptions {
     pub low_memory: bool,
     /// Counts what would be stored, and stores nothing.
     pub dry_run: bool,
+    /// When checkpoints are made.
+    pub checkpoints: Checkpoints,
+}
+
+/// After how much a session writes a run and an intent, so that an interrupted backup finds what it stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoints {
+    /// After this time at the latest.
+    pub interval: Duration,
+    /// After so many bytes of packs.
+    pub bytes: u64,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(600), bytes: 16 << 30 }
+    }
 }
 
 impl SessionOptions {
@@ -191,7 +209,7 @@ impl Session {
             Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
         };
         let made = Arc::new(match &self.origin {
-            Origin::Backup(identity) => begin(identity, names::new_session()?, 0)?,
+            Origin::Backup(identity) => begin(identity, names::new_session(&repository.random_32()?), 0)?,
             Origin::Resumed(identity, session, number) => begin(identity, *session, *number)?,
             Origin::Collector(horizon) => Journal::of_collector(horizon.clone()),
         });

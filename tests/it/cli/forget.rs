@@ -39,7 +39,7 @@ pub fn open(home: &Home) -> Arc<Repository> {
 /// Adds a snapshot like the newest, dated `age_s` before it, and stored at another age; returns its id.
 fn add_dated(home: &Home, repository: &Arc<Repository>, (age_s, stored_age_s): (i64, i64), number: u64) -> SnapshotId {
     let first = snapshots::list(repository).unwrap().into_iter().min_by_key(|snapshot| snapshot.sequence).unwrap();
-    let mut snapshot = Snapshot { id: snapshots::new_id().unwrap(), sequence: 10 + number, ..first };
+    let mut snapshot = Snapshot { id: snapshots::new_id(repository).unwrap(), sequence: 10 + number, ..first };
     snapshot.previous = Some([number as u8; 32]);
     snapshot.started.seconds -= age_s;
     snapshot.ended.seconds -= age_s;

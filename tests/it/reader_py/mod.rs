@@ -79,7 +79,8 @@ impl Lab {
             read_all: false,
             threads: 2,
             low_memory: true,
-            clock: now,
+            clock: Arc::new(now),
+            checkpoints: Default::default(),
         };
         let monitor = Monitor::default();
         let report = drumlin::backup::run(&self.repository, options, &monitor).unwrap();

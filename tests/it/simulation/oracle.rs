@@ -11,6 +11,7 @@ use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind};
 use drumlin::format::entry::{Content, Ref};
 use drumlin::format::generation::{CollectorRecord, RecordContent};
+use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListNode, TreeNode};
 use drumlin::format::run::{PackClass, RECORD_LEN_BYTES, RunRecord, RunToc};
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
@@ -41,6 +42,9 @@ pub struct Oracle {
     doomed_snapshots: HashSet<SnapshotId>,
     /// Slots that were filled once.
     filled: HashSet<SnapshotId>,
+    /// Whether a chunk may have lost its last place, or a new root may lack one.
+    is_doubtful: bool,
+    happened: BTreeMap<&'static str, u64>,
 }
 
 impl Oracle {
@@ -57,6 +61,8 @@ impl Oracle {
             doomed_packs: HashSet::new(),
             doomed_snapshots: HashSet::new(),
             filled: HashSet::new(),
+            is_doubtful: false,
+            happened: BTreeMap::new(),
         }
     }
 
@@ -69,6 +75,22 @@ impl Oracle {
     /// Returns whether a snapshot was committed, even if it was dropped since.
     pub fn was_committed(&self, id: &SnapshotId) -> bool {
         self.filled.contains(id)
+    }
+
+    /// Takes in what became of one object, and returns what must not be: nothing else can have changed.
+    pub fn observe_one(&mut self, key: &Key) -> Result<(), String> {
+        match (self.seen.contains(key), self.store.stat(key).is_ok()) {
+            (false, true) => {
+                self.seen.insert(key.clone());
+                self.came(key)?;
+            }
+            (true, false) => {
+                self.seen.remove(key);
+                self.went(key)?;
+            }
+            _ => return Ok(()),
+        }
+        if std::mem::take(&mut self.is_doubtful) { self.closure() } else { Ok(()) }
     }
 
     /// Takes in what changed, and returns what must not be.
@@ -85,7 +107,16 @@ impl Oracle {
         self.seen = now;
         came.iter().try_for_each(|key| self.came(key))?;
         went.iter().try_for_each(|key| self.went(key))?;
-        self.closure()
+        if std::mem::take(&mut self.is_doubtful) { self.closure() } else { Ok(()) }
+    }
+
+    /// Returns how often what happened, by which it is seen what histories hold.
+    pub fn happened(&self) -> &BTreeMap<&'static str, u64> {
+        &self.happened
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
     }
 
     fn came(&mut self, key: &Key) -> Result<(), String> {
@@ -100,12 +131,25 @@ impl Oracle {
             },
             Class::Collector => {
                 let plain = open_single(self.repository.keyring(), ContainerKind::CollectorRecord, &bytes).unwrap();
-                if let RecordContent::Go(removal) = CollectorRecord::decode(&plain).unwrap().content {
-                    self.doomed_packs.extend(removal.packs.iter().map(|victim| victim.name));
-                    self.doomed_snapshots.extend(&removal.snapshots);
+                match CollectorRecord::decode(&plain).unwrap().content {
+                    RecordContent::Go(removal) => {
+                        self.count("verdict");
+                        self.doomed_packs.extend(removal.packs.iter().map(|victim| victim.name));
+                        self.doomed_snapshots.extend(&removal.snapshots);
+                    }
+                    RecordContent::Cancel => self.count("cancelled"),
+                    RecordContent::Condemned(_) | RecordContent::Done(_) => {}
                 }
             }
-            Class::Intents | Class::Config | Class::Keys | Class::Probe => {}
+            Class::Intents => {
+                let plain = open_single(self.repository.keyring(), ContainerKind::Intent, &bytes).unwrap();
+                match Intent::decode(&plain).unwrap() {
+                    Intent { root: None, .. } => self.count("checkpoint"),
+                    Intent { number: 0, .. } => {}
+                    Intent { .. } => self.count("intent after another"),
+                }
+            }
+            Class::Config | Class::Keys | Class::Probe => {}
         }
         Ok(())
     }
@@ -134,6 +178,18 @@ impl Oracle {
                 places.entry(record.id).or_default().push(toc.packs[record.pack as usize].name);
             }
         }
+        let is_elsewhere = |(id, packs): (&ChunkId, &Vec<ObjectId>)| {
+            self.runs.values().filter_map(|run| run.get(id)).flatten().any(|pack| !packs.contains(pack))
+        };
+        if !toc.replaces.is_empty() && places.iter().any(is_elsewhere) {
+            self.count("second place in a merged run");
+        }
+        if toc.replaces.len() > 1 {
+            self.count("merged runs");
+        }
+        if toc.session.is_none() && toc.replaces.is_empty() {
+            self.count("repacked");
+        }
         self.runs.insert(names::object_id(&key.name).unwrap(), places);
     }
 
@@ -144,10 +200,14 @@ impl Oracle {
         }
         let plain = open_single(self.repository.keyring(), ContainerKind::Snapshot, bytes).unwrap();
         let reached = match codec::decode::<CommitSlot>("commit slot", &plain).unwrap() {
-            CommitSlot::Aborted => None,
+            CommitSlot::Aborted => {
+                self.count("expired session");
+                None
+            }
             CommitSlot::Snapshot { signed, .. } => Some(self.reach(&Snapshot::decode(&signed).unwrap().root)?),
         };
         self.slots.insert(id, reached);
+        self.is_doubtful = true;
         Ok(())
     }
 
@@ -179,6 +239,7 @@ impl Oracle {
     }
 
     fn went(&mut self, key: &Key) -> Result<(), String> {
+        self.is_doubtful |= matches!(key.class, Class::Data | Class::Meta | Class::Index);
         match key.class {
             Class::Data | Class::Meta => {
                 let name = names::object_id(&key.name).unwrap();
@@ -206,7 +267,8 @@ impl Oracle {
                     return Err(format!("I7: {key} was removed before its slot was filled"));
                 }
             }
-            Class::Collector | Class::Config | Class::Keys | Class::Probe => {}
+            Class::Collector => self.count("trimmed record"),
+            Class::Config | Class::Keys | Class::Probe => {}
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Actors that share a store and take turns: one call of the store at a time, the next one chosen by a seed.
 //!
 //! Each actor is a thread of the real program's code. Whenever it wants something of the store it waits for its turn; the
-//! others stand still meanwhile, so that a history is a sequence of calls, and the seed decides which.
+//! others stand still meanwhile, so that a history is a sequence of calls, and the seed decides which. Whoever is the last to
+//! wait decides who goes on, and wakes nobody else.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::Thread;
 use std::time::Duration;
 
 use drumlin::store::memory::MemoryStore;
@@ -31,86 +33,106 @@ pub struct Call {
     pub actor: usize,
     pub action: Action,
     pub class: Class,
-    pub object: String,
+    /// What it is about; a listing is about none.
+    pub key: Option<Key>,
 }
 
-#[derive(Default)]
+/// Chooses one of the calls that wait, at least one, and what happens to it.
+pub type Decide = Box<dyn FnMut(&[&Call]) -> (usize, Turn) + Send>;
+
+/// A thread that waits, and what it is told.
+struct Waiting {
+    thread: Thread,
+    turn: Mutex<Option<Turn>>,
+}
+
 struct State {
-    waiting: BTreeMap<(usize, u64), (Call, Option<Turn>)>,
+    waiting: BTreeMap<(usize, u64), (Call, Arc<Waiting>)>,
     next: u64,
     /// How many threads of each actor are known to be working.
     working: Vec<usize>,
     finished: Vec<bool>,
+    decide: Decide,
 }
 
 /// Gives turns.
-#[derive(Default)]
 pub struct Scheduler {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Everybody is finished.
+    over: Condvar,
 }
 
 /// How long an actor may work without calling the store, before the next turn is given all the same.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Scheduler {
-    pub fn new(actors: usize) -> Arc<Self> {
-        let state = State { working: vec![1; actors], finished: vec![false; actors], ..State::default() };
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
+    pub fn new(actors: usize, decide: Decide) -> Arc<Self> {
+        let (working, finished) = (vec![1; actors], vec![false; actors]);
+        let state = State { waiting: BTreeMap::new(), next: 0, working, finished, decide };
+        Arc::new(Self { state: Mutex::new(state), over: Condvar::new() })
     }
 
-    /// Waits until every actor waits or is finished; returns the calls that wait, none when all are finished.
-    pub fn calls(&self) -> Vec<Call> {
+    /// Waits until every actor is finished.
+    pub fn wait(&self) {
         let mut state = self.lock();
-        loop {
-            let is_working = |(working, finished): (&usize, &bool)| *working > 0 && !finished;
-            let quiet = !state.working.iter().zip(&state.finished).any(is_working);
-            let waiting: Vec<Call> = state.waiting.values().map(|(call, _)| call.clone()).collect();
-            if quiet && (!waiting.is_empty() || state.finished.iter().all(|finished| *finished)) {
-                return waiting;
-            }
-            let (locked, timeout) = self.changed.wait_timeout(state, PATIENCE).unwrap();
+        while !state.finished.iter().all(|finished| *finished) {
+            let before = state.next;
+            let (locked, timeout) = self.over.wait_timeout(state, PATIENCE).unwrap();
             state = locked;
-            if timeout.timed_out() && !state.waiting.is_empty() {
+            if timeout.timed_out() && state.next == before {
                 // A thread of theirs went to wait for another one without a call: it will not come back by itself.
                 state.working.iter_mut().for_each(|working| *working = 0);
+                state.go_on();
             }
         }
     }
 
-    /// Gives one of the calls that [`Self::calls`] returned its turn.
-    pub fn give(&self, position: usize, turn: Turn) {
-        let mut state = self.lock();
-        let (&(actor, _), (_, given)) = state.waiting.iter_mut().nth(position).unwrap();
-        *given = Some(turn);
-        state.working[actor] += 1;
-        self.changed.notify_all();
-    }
-
     pub fn finish(&self, actor: usize) {
-        self.lock().finished[actor] = true;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.finished[actor] = true;
+        state.go_on();
+        if state.finished.iter().all(|finished| *finished) {
+            self.over.notify_all();
+        }
     }
 
     fn wait_for_turn(&self, call: Call) -> Turn {
-        let mut state = self.lock();
-        let ticket = (call.actor, state.next);
-        state.next += 1;
-        state.working[call.actor] = state.working[call.actor].saturating_sub(1);
-        state.waiting.insert(ticket, (call, None));
-        self.changed.notify_all();
+        let me = Arc::new(Waiting { thread: std::thread::current(), turn: Mutex::new(None) });
+        {
+            let mut state = self.lock();
+            let ticket = (call.actor, state.next);
+            state.next += 1;
+            state.working[call.actor] = state.working[call.actor].saturating_sub(1);
+            state.waiting.insert(ticket, (call, me.clone()));
+            state.go_on();
+        }
         loop {
-            if let Some((_, Some(turn))) = state.waiting.get(&ticket) {
-                let turn = *turn;
-                state.waiting.remove(&ticket);
+            if let Some(turn) = me.turn.lock().unwrap().take() {
                 return turn;
             }
-            state = self.changed.wait(state).unwrap();
+            std::thread::park();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    /// Lets the next call go on, if everybody waits or is finished.
+    fn go_on(&mut self) {
+        let is_working = |(working, finished): (&usize, &bool)| *working > 0 && !finished;
+        if self.waiting.is_empty() || self.working.iter().zip(&self.finished).any(is_working) {
+            return;
+        }
+        let calls: Vec<&Call> = self.waiting.values().map(|(call, _)| call).collect();
+        let (position, turn) = (self.decide)(&calls);
+        let ticket = *self.waiting.keys().nth(position).unwrap();
+        let (call, chosen) = self.waiting.remove(&ticket).unwrap();
+        self.working[call.actor] += 1;
+        *chosen.turn.lock().unwrap() = Some(turn);
+        chosen.thread.unpark();
     }
 }
 
@@ -139,51 +161,51 @@ impl TurnStore {
 
     fn call<T>(
         &self,
-        (action, class): (Action, Class),
-        object: String,
+        (action, class, key): (Action, Class, Option<&Key>),
         call: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let turn = if self.dead.load(Ordering::Relaxed) {
             Turn::Die
         } else {
-            self.scheduler.wait_for_turn(Call { actor: self.actor, action, class, object: object.clone() })
+            self.scheduler.wait_for_turn(Call { actor: self.actor, action, class, key: key.cloned() })
         };
         self.hurt.fetch_or(turn != Turn::Go, Ordering::Relaxed);
         self.dead.fetch_or(turn == Turn::Die, Ordering::Relaxed);
-        let source = Box::new(Simulated);
-        let failed =
-            StoreError { kind: ErrorKind::Other, action: action.name(), location: "simulation".to_owned(), object, source };
+        let failed = || {
+            let (source, object) = (Box::new(Simulated), key.map(Key::to_string).unwrap_or_default());
+            StoreError { kind: ErrorKind::Other, action: action.name(), location: "simulation".to_owned(), object, source }
+        };
         match turn {
             Turn::Go => call(),
-            Turn::Lose => call().and(Err(failed)),
-            Turn::Fail | Turn::Die => Err(failed),
+            Turn::Lose => call().and_then(|_| Err(failed())),
+            Turn::Fail | Turn::Die => Err(failed()),
         }
     }
 }
 
 impl Store for TurnStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.call((Action::List, class), prefix.to_owned(), || self.inner.list(class, prefix))
+        self.call((Action::List, class, None), || self.inner.list(class, prefix))
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.call((Action::Stat, key.class), key.to_string(), || self.inner.stat(key))
+        self.call((Action::Stat, key.class, Some(key)), || self.inner.stat(key))
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.call((Action::Read, key.class), key.to_string(), || self.inner.read_into(key, range, out))
+        self.call((Action::Read, key.class, Some(key)), || self.inner.read_into(key, range, out))
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.call((Action::Read, key.class), key.to_string(), || self.inner.read(key))
+        self.call((Action::Read, key.class, Some(key)), || self.inner.read(key))
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.call((Action::Create, key.class), key.to_string(), || self.inner.create(key, bytes))
+        self.call((Action::Create, key.class, Some(key)), || self.inner.create(key, bytes))
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.call((Action::Remove, key.class), key.to_string(), || self.inner.remove(key))
+        self.call((Action::Remove, key.class, Some(key)), || self.inner.remove(key))
     }
 
     fn location(&self) -> &str {
