@@ -134,6 +134,16 @@ impl Cache {
         }
     }
 
+    /// Makes an unnamed file, which is gone when it is closed.
+    pub fn scratch_file(&self) -> Result<File> {
+        match &self.0 {
+            Place::Folder(folder) => {
+                tempfile::tempfile_in(folder).map_err(|source| Error::Cache { path: folder.clone(), source })
+            }
+            Place::Memory(_) => tempfile::tempfile().map_err(|source| Error::Cache { path: std::env::temp_dir(), source }),
+        }
+    }
+
     /// Lists the names in a group.
     pub fn names(&self, group: &str) -> Vec<String> {
         let folder = match &self.0 {

@@ -231,6 +231,16 @@ impl Repository {
         self.opened.content(&self.keyring, kind, sealed)
     }
 
+    /// Makes an unnamed file in the local cache, for what does not fit into memory.
+    pub fn scratch_file(&self) -> Result<std::fs::File> {
+        self.cache.scratch_file()
+    }
+
+    /// Says that such a file can no longer be used.
+    pub fn scratch_error(&self, source: std::io::Error) -> Error {
+        Error::Cache { path: "an unnamed file".into(), source }
+    }
+
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
     }

@@ -1,132 +1,138 @@
-//! Hard-link groups by number: of those whose first member is done only what a link needs is kept, about 80 bytes each.
+//! Hard-link groups by number: those that wait in memory, those whose first member is done in a file.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use super::descriptors::lock;
+use super::group_log::{Done, GroupLog};
 use super::job::{LinkGroup, LinkState};
-use super::target::{Identity, TargetDir};
-use crate::format::entry::EntryKind;
-
-/// All groups of a restore.
-#[derive(Default)]
-pub struct Groups {
-    live: HashMap<u64, Arc<LinkGroup>>,
-    sweep_at: usize,
-    done: HashMap<u64, u32>,
-    records: Vec<Record>,
-    names: Vec<u8>,
-    dirs: Vec<Arc<TargetDir>>,
-    devices: Vec<(u32, u32)>,
-}
-
-/// A group whose first member is done.
-struct Record {
-    inode: u64,
-    name_start: u32,
-    dir: u32,
-    name_len: u16,
-    device: u16,
-    kind: EntryKind,
-}
+use super::target::TargetDir;
 
 /// Groups that come to life between two times that finished ones are put away.
 const LIVE_MAX: usize = 16 << 10;
 
+/// Makes the unnamed file for finished groups.
+pub type MakeFile = Box<dyn Fn() -> io::Result<File>>;
+
+/// All groups of a restore.
+pub struct Groups {
+    root: Arc<TargetDir>,
+    make_file: MakeFile,
+    live: HashMap<u64, Arc<LinkGroup>>,
+    sweep_at: usize,
+    log: Option<GroupLog>,
+    /// Set when the log cannot be written any more: from then on groups stay in memory.
+    is_log_full: bool,
+}
+
 impl Groups {
-    /// Returns the group with this number, `None` if there is none yet.
-    pub fn get(&self, number: u64) -> Option<Arc<LinkGroup>> {
+    /// Starts with none, below the target's own folder. The file is made when there are many.
+    pub fn new(root: Arc<TargetDir>, make_file: MakeFile) -> Self {
+        Self { root, make_file, live: HashMap::new(), sweep_at: 0, log: None, is_log_full: false }
+    }
+
+    /// Returns the group with this number, `None` if there is none yet; fails if the file cannot be read.
+    pub fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
         if let Some(group) = self.live.get(&number) {
-            return Some(group.clone());
+            return Ok(Some(group.clone()));
         }
-        let record = &self.records[*self.done.get(&number)? as usize];
-        let name = &self.names[record.name_start as usize..][..usize::from(record.name_len)];
-        let identity = Identity::new(self.devices[usize::from(record.device)], record.inode);
-        let dir = self.dirs[record.dir as usize].clone();
-        Some(Arc::new(LinkGroup { dir, name: name.into(), kind: record.kind, state: LinkState::Done(identity).into() }))
+        let Some(log) = &mut self.log else {
+            return Ok(None);
+        };
+        let group =
+            |Done { dir, name, kind, identity }| Arc::new(LinkGroup { dir, name, kind, state: LinkState::Done(identity).into() });
+        Ok(log.get(number)?.map(group))
     }
 
     /// Adds a group.
     pub fn insert(&mut self, number: u64, group: Arc<LinkGroup>) {
         self.live.insert(number, group);
         if self.live.len() > self.sweep_at.max(LIVE_MAX) {
-            self.put_done_away();
+            self.is_log_full = self.is_log_full || self.put_done_away().is_err();
             self.sweep_at = self.live.len() + LIVE_MAX;
         }
     }
 
-    fn put_done_away(&mut self) {
-        let live = std::mem::take(&mut self.live);
-        for (number, group) in live {
-            let identity = match *lock(&group.state) {
-                LinkState::Done(identity) => Some(identity),
-                LinkState::Pending(_) | LinkState::Failed => None,
-            };
-            let record = identity.and_then(|identity| self.record(&group, identity));
-            match record {
-                Some(record) => {
-                    self.done.insert(number, self.records.len() as u32);
-                    self.records.push(record);
-                }
-                None => drop(self.live.insert(number, group)),
-            }
+    fn put_done_away(&mut self) -> io::Result<()> {
+        let log = match &mut self.log {
+            Some(log) => log,
+            none => none.insert(GroupLog::new(self.root.clone(), (self.make_file)()?)),
+        };
+        let finished = self.live.iter().filter_map(|(number, group)| Some((*number, as_done(group)?)));
+        for (number, group) in finished.collect::<Vec<_>>() {
+            log.insert(number, &group)?;
+            self.live.remove(&number);
         }
+        Ok(())
     }
+}
 
-    /// Returns what is kept of a group, `None` if it would not fit.
-    fn record(&mut self, group: &LinkGroup, identity: Identity) -> Option<Record> {
-        let (device, inode) = identity.parts();
-        let device = self.devices.iter().position(|known| *known == device).unwrap_or_else(|| {
-            self.devices.push(device);
-            self.devices.len() - 1
-        });
-        if self.dirs.last().is_none_or(|last| !Arc::ptr_eq(last, &group.dir)) {
-            self.dirs.push(group.dir.clone());
-        }
-        let name_start = u32::try_from(self.names.len()).ok()?;
-        self.names.extend_from_slice(&group.name);
-        Some(Record {
-            inode,
-            name_start,
-            dir: u32::try_from(self.dirs.len() - 1).ok()?,
-            name_len: u16::try_from(group.name.len()).ok()?,
-            device: u16::try_from(device).ok()?,
-            kind: group.kind,
-        })
-    }
+fn as_done(group: &LinkGroup) -> Option<Done> {
+    let LinkState::Done(identity) = *lock(&group.state) else {
+        return None;
+    };
+    Some(Done { dir: group.dir.clone(), name: group.name.clone(), kind: group.kind, identity })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::entry::EntryKind;
     use crate::os::dir::Dir;
+    use crate::os::special;
+    use crate::restore::target::Identity;
 
     #[test]
     fn groups_are_found_whether_done_or_not() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
-        let mut groups = Groups::default();
-        let count = 3 * LIVE_MAX as u64;
-        for number in 0..count {
-            let state = match number % 5 {
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
+        let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
+        let mut groups = Groups::new(root, Box::new(tempfile::tempfile));
+        let count = 20 * LIVE_MAX as u64;
+        // Numbers in no order.
+        let numbers: Vec<u64> = (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        for (at, number) in (0..count).zip(&numbers) {
+            let state = match at % 25 {
                 0 => LinkState::Pending(Vec::new()),
                 1 => LinkState::Failed,
-                _ => LinkState::Done(Identity::new((number as u32 % 3, 7), number)),
+                _ => LinkState::Done(Identity::new((at as u32 % 3, 7), at)),
             };
-            let name = format!("n{number}").into_bytes().into();
-            groups.insert(number, Arc::new(LinkGroup { dir: dir.clone(), name, kind: EntryKind::File, state: state.into() }));
+            let (dir, name) = (dirs[at as usize % 4].clone(), format!("n{at}").into_bytes().into());
+            groups.insert(*number, Arc::new(LinkGroup { dir, name, kind: EntryKind::Fifo, state: state.into() }));
         }
-        assert!(groups.live.len() < 2 * LIVE_MAX && groups.records.len() > LIVE_MAX);
-        for number in 0..count {
-            let group = groups.get(number).unwrap();
-            assert_eq!(&*group.name, format!("n{number}").as_bytes());
+        assert!(groups.live.len() < 4 * LIVE_MAX && !groups.is_log_full);
+        for (at, number) in (0..count).zip(&numbers) {
+            let group = groups.get(*number).unwrap().unwrap();
+            assert_eq!(group.dir.path_of(&group.name), dirs[at as usize % 4].path_of(format!("n{at}").as_bytes()));
+            assert_eq!(group.kind, EntryKind::Fifo);
             let right = match &*lock(&group.state) {
-                LinkState::Pending(_) => number % 5 == 0,
-                LinkState::Failed => number % 5 == 1,
-                LinkState::Done(identity) => *identity == Identity::new((number as u32 % 3, 7), number),
+                LinkState::Pending(_) => at % 25 == 0,
+                LinkState::Failed => at % 25 == 1,
+                LinkState::Done(identity) => *identity == Identity::new((at as u32 % 3, 7), at),
             };
-            assert!(right, "{number}");
+            assert!(right, "{at}");
         }
-        assert!(groups.get(count).is_none());
+        assert!(groups.get(1).unwrap().is_none());
+    }
+
+    fn made(parent: &Arc<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
+        let above = parent.open(&crate::restore::descriptors::Descriptors::new(8)).unwrap();
+        special::make_dir(&above, name).unwrap();
+        TargetDir::made(parent, name, Identity::from(&above.stat(name).unwrap()), Box::default())
+    }
+
+    #[test]
+    fn where_no_file_can_be_made_groups_stay_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let mut groups = Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
+        for number in 0..3 * LIVE_MAX as u64 {
+            let state = LinkState::Done(Identity::new((0, 7), number)).into();
+            groups.insert(number, Arc::new(LinkGroup { dir: root.clone(), name: (*b"n").into(), kind: EntryKind::File, state }));
+        }
+        assert!((0..3 * LIVE_MAX as u64).all(|number| groups.get(number).unwrap().is_some()));
     }
 }

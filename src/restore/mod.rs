@@ -36,6 +36,7 @@ mod existing;
 mod feed;
 mod finish;
 mod gather;
+mod group_log;
 mod groups;
 mod items;
 mod job;

@@ -58,16 +58,10 @@ impl<'a> Planner<'a> {
     /// Starts at `root`, the target's own folder.
     pub fn new(context: &'a Context<'a>, walk: Walk, root: Arc<TargetDir>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
         let shown = root.path();
+        let repository = context.trees.reader().repository().clone();
+        let groups = Groups::new(root.clone(), Box::new(move || repository.scratch_file().map_err(std::io::Error::other)));
         let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
-        Self {
-            context,
-            walk,
-            shown,
-            feed: Feed::new(context, units, back),
-            frames,
-            groups: Groups::default(),
-            sources: Vec::new(),
-        }
+        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups, sources: Vec::new() }
     }
 
     /// Removes what the snapshot does not have from folders at or below `sources`, as far as they are selected whole.
@@ -207,7 +201,9 @@ impl<'a> Planner<'a> {
             release_dir(self.context, dir);
             return Err(());
         }
-        let Some(group) = self.groups.get(number) else {
+        let repository = self.context.trees.reader().repository();
+        let found = self.groups.get(number).map_err(|error| self.context.stop(repository.scratch_error(error).into()))?;
+        let Some(group) = found else {
             let state = LinkState::Pending(Vec::new()).into();
             let group = Arc::new(LinkGroup { dir: dir.clone(), name: name.into(), kind: entry.kind, state });
             self.groups.insert(number, group.clone());

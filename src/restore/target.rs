@@ -66,6 +66,8 @@ pub struct TargetDir {
     pub metadata: Option<Box<Metadata>>,
     /// How files come into being in it.
     pub newborn: OnceLock<Newborn>,
+    /// Where the log of hard-link groups describes it.
+    pub record: OnceLock<u64>,
     pending: AtomicUsize,
     open: Mutex<Option<Arc<Dir>>>,
     used: AtomicBool,
@@ -101,6 +103,11 @@ impl TargetDir {
         Ok(Arc::new(new))
     }
 
+    /// Takes a folder that this restore has entered before and may have finished: links may be made from it, nothing else.
+    pub fn known(parent: &Arc<Self>, name: &[u8], identity: Identity) -> Arc<Self> {
+        Arc::new(Self::new(Some(parent.clone()), name, identity, None))
+    }
+
     fn new(parent: Option<Arc<Self>>, name: &[u8], identity: Identity, dir: Option<Arc<Dir>>) -> Self {
         Self {
             parent,
@@ -110,6 +117,7 @@ impl TargetDir {
             bequeaths: false,
             metadata: None,
             newborn: OnceLock::new(),
+            record: OnceLock::new(),
             pending: AtomicUsize::new(1),
             open: Mutex::new(dir),
             used: AtomicBool::new(true),
@@ -161,6 +169,16 @@ impl TargetDir {
     /// Notes that something below is done; returns whether that was the last, so that this folder can be finished.
     pub fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Returns which folder it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Returns its name in the folder above.
+    pub fn name(&self) -> &[u8] {
+        &self.name
     }
 
     /// Returns the folder above, `None` for the target's own.
