@@ -55,35 +55,68 @@ impl Counts {
     }
 }
 
-/// Groups of names whose content is kept until all of them were seen (about 150 bytes each).
-const LINK_GROUPS_MAX: usize = 100_000;
+/// Memory for the content of groups whose other names were not seen yet, about 200 bytes each.
+const LINKS_MAX_BYTES: usize = 16 << 20;
+/// What a group takes beside its content: its place in the map, which is half empty at worst, and the allocator's.
+const GROUP_LEN_BYTES: usize = 2 * size_of::<(u64, KeptGroup)>() + 32;
 
 /// The content of each inode with several names that was read, until all its names were seen.
 #[derive(Default)]
-pub struct HardLinks(Mutex<HashMap<u64, (Content, u64, u64)>>);
+pub struct HardLinks(Mutex<KeptGroups>);
+
+#[derive(Default)]
+struct KeptGroups {
+    groups: HashMap<u64, KeptGroup>,
+    len_bytes: usize,
+}
+
+struct KeptGroup {
+    content: Content,
+    size: u64,
+    names_left: u64,
+}
+
+impl KeptGroup {
+    fn len_bytes(&self) -> usize {
+        GROUP_LEN_BYTES
+            + match &self.content {
+                Content::Inline(bytes) => bytes.len(),
+                Content::Refs(refs) => size_of_val(&refs[..]),
+                Content::None | Content::List(_) | Content::Tree(_) => 0,
+            }
+    }
+}
 
 impl HardLinks {
     /// Returns content and size of a group that was read before.
     pub fn get(&self, group: u64) -> Option<(Content, u64)> {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (content, size, names_left) = groups.get_mut(&group)?;
-        *names_left -= 1;
-        let found = (content.clone(), *size);
-        if *names_left == 0 {
-            groups.remove(&group);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.groups.get_mut(&group)?;
+        found.names_left -= 1;
+        if found.names_left > 0 {
+            return Some((found.content.clone(), found.size));
         }
-        Some(found)
+        let found = kept.groups.remove(&group)?;
+        kept.len_bytes -= found.len_bytes();
+        Some((found.content, found.size))
     }
 
     /// Keeps the content of a group with `names` names; if another thread was quicker, its content is returned and counts.
     ///
-    /// With [`LINK_GROUPS_MAX`] groups waiting, another is not kept: its next name is read again and found to be stored.
-    pub fn keep(&self, group: u64, names: u64, content: Content, size: u64) -> (Content, u64) {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if groups.len() >= LINK_GROUPS_MAX && !groups.contains_key(&group) {
-            return (content, size);
+    /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found to be stored.
+    pub fn keep(&self, group: u64, names: u64, mut content: Content, size: u64) -> (Content, u64) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = kept.groups.get(&group) {
+            return (first.content.clone(), first.size);
         }
-        let (content, size, _) = groups.entry(group).or_insert((content, size, names.saturating_sub(1).max(1)));
-        (content.clone(), *size)
+        if kept.len_bytes < LINKS_MAX_BYTES {
+            if let Content::Refs(refs) = &mut content {
+                refs.shrink_to_fit();
+            }
+            let new = KeptGroup { content: content.clone(), size, names_left: names.saturating_sub(1).max(1) };
+            kept.len_bytes += new.len_bytes();
+            kept.groups.insert(group, new);
+        }
+        (content, size)
     }
 }
