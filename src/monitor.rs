@@ -129,3 +129,17 @@ impl Monitor {
         self.problem_count.load(Ordering::Relaxed)
     }
 }
+
+/// Joins an error and its causes into one line; what a transparent wrapper would say twice is said once.
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.ends_with(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}

@@ -15,7 +15,7 @@ use super::job::Host;
 use super::options::{Counts, RestoreOptions, add};
 use super::own::{self, OwnFolders};
 use crate::format::entry::Timestamp;
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::{Monitor, ProblemKind, in_words};
 use crate::os::apply::{Failed, Metadata};
 use crate::os::owners::OwnerNames;
 use crate::os::process;
@@ -152,7 +152,7 @@ impl<'a> Context<'a> {
     pub fn report_damage(&self, path: &[u8], error: &repo::Error) {
         self.pass_over(path);
         add(&self.counts.damaged, 1);
-        self.monitor.problem(ProblemKind::Damaged, or_root(path), with_causes(error));
+        self.monitor.problem(ProblemKind::Damaged, or_root(path), in_words(error));
     }
 
     /// Reports a folder or file whose tree cannot be read; stops if it is the repository itself that failed.
@@ -209,17 +209,6 @@ impl<'a> Context<'a> {
             self.monitor.problem(ProblemKind::Notice, or_root(path), message);
         }
     }
-}
-
-/// Problems are kept as text: the chain of causes is joined here, once.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn or_root(path: &[u8]) -> &[u8] {

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::report::in_words;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment, verify_segment};
 use crate::crypto::keyring::Keyring;
@@ -13,6 +12,7 @@ use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentRecord};
 use crate::format::run::{PackRef, RunRecord};
 use crate::id::ChunkId;
+use crate::monitor::in_words;
 use crate::repo::names;
 
 /// Damaged segments of one pack that are told in words.

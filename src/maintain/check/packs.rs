@@ -11,12 +11,12 @@ use super::damage::Damage;
 use super::jobs::{Jobs, Wanted};
 use super::ledger::Ledger;
 use super::pack::{Expected, PackVerifier, compare_with_index};
-use super::report::{CheckReport, in_words};
+use super::report::CheckReport;
 use crate::container::name_of;
 use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, in_words};
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
 
 /// Threads that read packs and hash them.

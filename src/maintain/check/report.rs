@@ -1,7 +1,6 @@
 //! What a check found.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 
 use super::level::Level;
 use crate::format::entry::Timestamp;
@@ -149,18 +148,4 @@ impl CheckReport {
     pub(super) fn problem(&mut self, object: impl Into<String>, message: impl Into<String>) {
         self.problems.push(CheckProblem { object: object.into(), message: message.into() });
     }
-}
-
-/// Returns an error with its causes in one line.
-pub(super) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.ends_with(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
-    }
-    words
 }

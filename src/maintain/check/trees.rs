@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::damage::Damage;
-use super::report::{CheckReport, in_words};
+use super::report::CheckReport;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackClass;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, in_words};
 use crate::repo::index::Place;
 use crate::repo::reach::{Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
