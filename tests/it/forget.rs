@@ -43,7 +43,8 @@ fn plan(repository: &Repository, keep: &str) -> Result<(Listing, ForgetPlan)> {
     Ok((listing, plan))
 }
 
-fn forget(repository: &Repository, keep: &str) -> Result<Vec<SnapshotId>> {
+/// Forgets what a policy does not keep.
+pub fn forget(repository: &Repository, keep: &str) -> Result<Vec<SnapshotId>> {
     let (_, plan) = plan(repository, keep)?;
     forget::apply(repository, &plan, &note(), &Monitor::default())
 }

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod conformance;
 mod cost;
+mod crash;
 mod damage;
 mod docs;
 mod features;

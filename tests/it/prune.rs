@@ -30,7 +30,7 @@ fn forget(repository: &Repository, snapshot: &Snapshot) {
 }
 
 /// Options that drop what is forgotten at once and leave nothing unused.
-fn at_once() -> PruneOptions {
+pub fn at_once() -> PruneOptions {
     PruneOptions {
         trash_window_s: 0,
         max_unused_permille: 0,
@@ -41,7 +41,8 @@ fn at_once() -> PruneOptions {
     }
 }
 
-fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<PruneReport> {
+/// Collects.
+pub fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<PruneReport> {
     prune::run(repository, &options, &Monitor::default())
 }
 

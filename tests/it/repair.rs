@@ -19,7 +19,7 @@ use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use tempfile::TempDir;
 
 use crate::damage::{Contents, Sound, read_all};
-use crate::fixture::{fast_folder, now, run_backup, run_check};
+use crate::fixture::{copy_folder, fast_folder, now, run_backup, run_check};
 
 /// A damaged copy of a repository, and the machine that repairs it.
 pub struct Patient<'a> {
@@ -82,18 +82,6 @@ pub fn options(level: Level) -> RepairOptions {
     let word = str::to_owned;
     let (host, user, program) = (word("host"), word("user"), word("test"));
     RepairOptions { level, threads: 2, now: now(), host, user, program, clock: now, snapshots: false }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 pub fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
