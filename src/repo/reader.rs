@@ -11,7 +11,7 @@ use super::open::Repository;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment, name_of};
 use crate::format::codec::DecodeError;
-use crate::format::container::ChunkKind;
+use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::{ChunkId, ObjectId};
 
@@ -94,6 +94,11 @@ impl Reader {
 
     /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
+        Ok(self.read_opened(location)?.segment)
+    }
+
+    /// Likewise, with its compressed form, so that it can go into another pack as it is.
+    pub fn read_opened(&self, location: &Location) -> Result<OpenedSegment> {
         match self.try_read_segment(location) {
             Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
                 // It may be the local copy that is bad: copies are hints, so the store is asked once more.
@@ -105,10 +110,11 @@ impl Reader {
         }
     }
 
-    fn try_read_segment(&self, location: &Location) -> Result<Segment> {
+    fn try_read_segment(&self, location: &Location) -> Result<OpenedSegment> {
         let mut stored = Vec::new();
         self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
-        self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
+        let (frame, segment) = self.open_framed(&location.pack, location.offset, &mut stored, Vec::new())?;
+        Ok(OpenedSegment { frame, segment, stored })
     }
 
     /// Appends bytes of a pack as they are stored; meta packs come from the local copy, which is made when missing.
@@ -132,13 +138,17 @@ impl Reader {
     }
 
     /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
-    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<Segment> {
+    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], buffer: Vec<u8>) -> Result<Segment> {
+        Ok(self.open_framed(pack, offset, stored, buffer)?.1)
+    }
+
+    fn open_framed(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<(Frame, Segment)> {
         let object = || format!("{} (at byte {offset})", names::pack_key(pack.class, &pack.name));
         let opener = self.opener(pack);
         let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
         let opened = opener.segment(u64::from(offset), stored, &mut decompressor, &mut buffer);
         lock(&self.decompressors).push(decompressor);
-        opened.and_then(|_| Ok(Segment::parse(buffer)?)).map_err(Error::damaged(object()))
+        opened.and_then(|frame| Ok((frame, Segment::parse(buffer)?))).map_err(Error::damaged(object()))
     }
 
     /// Returns a chunk's bytes, verified; segments are cached, so neighbours cost nothing.
@@ -239,6 +249,23 @@ impl Reader {
     /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.
     pub(super) fn parsed<T>(id: &ChunkId, parsed: std::result::Result<T, DecodeError>) -> Result<T> {
         parsed.map_err(Error::malformed(format!("chunk {}", id.short())))
+    }
+}
+
+/// A segment that was opened, raw and as it is compressed.
+pub struct OpenedSegment {
+    /// Its chunks.
+    pub segment: Segment,
+    /// Its lengths and how it is compressed.
+    pub frame: Frame,
+    /// What was stored, opened in place.
+    stored: Vec<u8>,
+}
+
+impl OpenedSegment {
+    /// Returns the body as the frame's codec made it.
+    pub fn body(&self) -> &[u8] {
+        &self.stored[FRAME_LEN_BYTES..][..self.frame.body_len as usize]
     }
 }
 

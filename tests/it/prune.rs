@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use drumlin::compress::Compression;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
@@ -120,6 +121,26 @@ fn after_forgetting_most_it_is_as_small_as_a_fresh_one() {
     }
     let (pruned, fresh) = (bytes_of(&repo.memory, &STORED), bytes_of(&fresh.memory, &STORED));
     assert!(pruned * 100 <= fresh * 105, "{pruned} bytes instead of {fresh}");
+}
+
+/// Segments of which everything is needed go to their new pack as they are compressed; only the others are compressed again.
+#[test]
+fn whole_segments_are_moved_as_they_are() {
+    let repo = TestRepo::new();
+    let text = |seed: u64, lines: u64| (0..lines).map(|line| format!("{:x} ", line * line * seed)).collect::<String>();
+    repo.write("a-stays", text(3, 900_000).as_bytes());
+    repo.write("b-goes", text(5, 300_000).as_bytes());
+    let first = repo.snapshot();
+    std::fs::remove_file(repo.source().join("b-goes")).unwrap();
+    repo.snapshot();
+    forget(&repo.open(), &first);
+    let before = bytes_of(&repo.memory, &[Class::Data]);
+    let report = prune(&repo.open(), PruneOptions { compression: Compression::None, ..at_once() }).unwrap();
+    let after = bytes_of(&repo.memory, &[Class::Data]);
+    assert!(report.removed_packs > 0 && report.stored_bytes > before / 2, "{report:#?}");
+    // Not compressed, all of it would take more than twice as much.
+    assert!(after < before, "{after} bytes, {before} before: {report:#?}");
+    assert_sound(&repo, 1);
 }
 
 /// Returns what every snapshot in a store needs to be whole, by checking it.

@@ -192,7 +192,7 @@ impl Prune<'_> {
             checkpoints: Checkpoints::default(),
         };
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
-        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), self.monitor)?;
+        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), options.lanes(), self.monitor)?;
         self.report.stored_bytes += stats.bytes_stored;
         Ok(())
     }

@@ -12,12 +12,12 @@ use super::journal::Journal;
 use super::{Checkpoints, Counters, FirstError, SessionOptions, lock};
 use crate::compress::SegmentCompressor;
 use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
-use crate::format::container::SegmentCodec;
+use crate::format::container::{ChunkRecord, SegmentCodec};
 use crate::format::run::{PackClass, PackRef};
 use crate::repo::error::{Error, Result};
 use crate::repo::index::{PlacedPack, build_run};
 use crate::repo::names;
-use crate::repo::reader::Reader;
+use crate::repo::reader::{OpenedSegment, Reader};
 use crate::store::{ErrorKind, Key, StoreError};
 
 /// How large things grow and how many of them there are.
@@ -159,6 +159,12 @@ impl Engine {
             }
             engine.raw_buffers.0.send(raw).expect("the engine holds both ends");
         });
+    }
+
+    /// Adds a segment to the open pack that is compressed already.
+    pub fn submit_compressed(&self, class: PackClass, opened: &OpenedSegment, chunks: Vec<ChunkRecord>) {
+        let frame = &opened.frame;
+        self.add_to_pack(class, |pack| pack.push(frame.codec, opened.body(), frame.raw_len as usize, chunks));
     }
 
     fn add_to_pack(&self, class: PackClass, push: impl FnOnce(&mut ContainerBuilder)) {

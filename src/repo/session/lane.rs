@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use super::engine::Engine;
 use super::{Counters, Session};
 use crate::container::SegmentBuilder;
-use crate::format::container::ChunkKind;
+use crate::format::container::{ChunkKind, ChunkRecord};
 use crate::format::run::PackClass;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::error::{Error, Result};
+use crate::repo::reader::OpenedSegment;
 
 /// Raw bytes after which a segment of data or of tree nodes is closed.
 ///
@@ -53,20 +54,59 @@ impl<'s> Lane<'s> {
         if !self.session.claim(id, &mut self.last_pack)? {
             return Ok(false);
         }
+        self.store(kind, id, bytes);
+        Ok(true)
+    }
+
+    /// Stores the chunks of a whole segment, as they are compressed if all of them are new and it is large enough to stay alone.
+    ///
+    /// For collectors: nothing is looked up first in what this machine knows. `ids` are those of its chunks, verified.
+    pub fn put_opened(&mut self, opened: &OpenedSegment, ids: &[ChunkId]) -> Result<()> {
+        let engine = match &self.engine {
+            Some(engine) => engine.clone(),
+            None => self.engine.insert(self.session.start()?).clone(),
+        };
+        if engine.has_failed() {
+            return Err(Error::Stopped);
+        }
+        let mut new = Vec::with_capacity(ids.len());
+        for ((kind, bytes), id) in opened.segment.chunks().zip(ids) {
+            if self.session.claim(id, &mut self.last_pack)? {
+                new.push((kind, *id, bytes));
+            }
+        }
+        let class = class_of(new.first().map_or(ChunkKind::Data, |(kind, ..)| *kind));
+        let is_large = opened.frame.raw_len as usize >= SEGMENT_LEN_BYTES[class as usize] / 2;
+        if !is_large || new.len() < opened.segment.chunks().len() {
+            new.iter().for_each(|(kind, id, bytes)| self.store(*kind, id, bytes));
+            return Ok(());
+        }
+        new.iter().for_each(|(_, _, bytes)| self.count(bytes));
+        let record = |(kind, id, bytes): (ChunkKind, ChunkId, &[u8])| ChunkRecord { kind, id, len: bytes.len() as u32 };
+        engine.submit_compressed(class, opened, new.into_iter().map(record).collect());
+        Ok(())
+    }
+
+    fn count(&self, bytes: &[u8]) {
         let counters: &Counters = &self.session.counters;
         counters.chunks_new.fetch_add(1, Ordering::Relaxed);
         counters.bytes_new_raw.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Adds a chunk that this session has claimed to the open segment.
+    fn store(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) {
+        self.count(bytes);
         if self.session.options.dry_run {
-            return Ok(true);
+            return;
         }
-        let class = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
+        let engine = self.engine.as_ref().expect("who claimed has started it");
+        let class = class_of(kind);
         let open = self.open[class as usize].get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
         open.push(kind, *id, bytes);
         if open.len_bytes() >= SEGMENT_LEN_BYTES[class as usize] || open.is_full() {
             let full = self.open[class as usize].take().expect("it is open");
             engine.submit(class, full);
         }
-        Ok(true)
     }
 
     /// Hands on what is left in the open segments.
@@ -80,6 +120,10 @@ impl<'s> Lane<'s> {
             }
         }
     }
+}
+
+fn class_of(kind: ChunkKind) -> PackClass {
+    if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta }
 }
 
 impl Drop for Lane<'_> {
