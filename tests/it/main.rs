@@ -25,6 +25,7 @@ mod repair;
 mod replace;
 mod restore;
 mod roundtrip;
+mod scale;
 mod simulation;
 mod spec;
 mod tidy;
