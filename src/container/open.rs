@@ -101,6 +101,14 @@ impl Opener {
         Ok(Frame::decode(plain)?)
     }
 
+    /// Opens the segment whose frame starts at `offset`, in place; returns its body as it is compressed.
+    pub fn compressed_segment<'s>(&self, offset: u64, stored: &'s mut [u8]) -> Result<(Frame, &'s [u8]), ContainerError> {
+        let frame = self.frame(offset, stored)?;
+        let sealed = stored.get_mut(FRAME_LEN_BYTES..frame.stored_len()).ok_or(ContainerError::Short)?;
+        let body = self.sealer.open(Part::Segment, offset, sealed).map_err(damaged("segment"))?;
+        Ok((frame, body))
+    }
+
     /// Opens and decompresses the segment whose frame starts at `offset`; `stored` holds frame and body and is overwritten.
     ///
     /// The raw bytes replace the content of `out`.
@@ -111,9 +119,7 @@ impl Opener {
         decompressor: &mut SegmentDecompressor,
         out: &mut Vec<u8>,
     ) -> Result<Frame, ContainerError> {
-        let frame = self.frame(offset, stored)?;
-        let sealed = stored.get_mut(FRAME_LEN_BYTES..frame.stored_len()).ok_or(ContainerError::Short)?;
-        let body = self.sealer.open(Part::Segment, offset, sealed).map_err(damaged("segment"))?;
+        let (frame, body) = self.compressed_segment(offset, stored)?;
         match frame.codec {
             SegmentCodec::Raw => {
                 out.clear();

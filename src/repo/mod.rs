@@ -34,6 +34,6 @@ pub mod trees;
 pub use error::{Error, Result};
 pub use index::Location;
 pub use open::{InitOptions, OpenOptions, Repository};
-pub use reader::{OpenedSegment, Reader};
+pub use reader::{CompressedSegment, Reader};
 pub use session::{Lane, Session, SessionOptions, Stored};
 pub use trees::{DirEntry, Trees};

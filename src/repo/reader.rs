@@ -11,7 +11,7 @@ use super::open::Repository;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment, name_of};
 use crate::format::codec::DecodeError;
-use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame};
+use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame, PackToc, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::{ChunkId, ObjectId};
 
@@ -94,11 +94,6 @@ impl Reader {
 
     /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
-        Ok(self.read_opened(location)?.segment)
-    }
-
-    /// Likewise, with its compressed form, so that it can go into another pack as it is.
-    pub fn read_opened(&self, location: &Location) -> Result<OpenedSegment> {
         match self.try_read_segment(location) {
             Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
                 // It may be the local copy that is bad: copies are hints, so the store is asked once more.
@@ -110,11 +105,38 @@ impl Reader {
         }
     }
 
-    fn try_read_segment(&self, location: &Location) -> Result<OpenedSegment> {
+    fn try_read_segment(&self, location: &Location) -> Result<Segment> {
         let mut stored = Vec::new();
         self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
-        let (frame, segment) = self.open_framed(&location.pack, location.offset, &mut stored, Vec::new())?;
-        Ok(OpenedSegment { frame, segment, stored })
+        self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
+    }
+
+    /// Reads and opens a whole segment as it is compressed, so that it can go into another pack.
+    ///
+    /// Its seal is verified; what is in it is not looked at.
+    pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
+        let mut stored = Vec::new();
+        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
+        let object = || format!("{} (at byte {})", names::pack_key(location.pack.class, &location.pack.name), location.offset);
+        let opened = self.opener(&location.pack).compressed_segment(u64::from(location.offset), &mut stored);
+        let frame = opened.map_err(Error::damaged(object()))?.0;
+        Ok(CompressedSegment { frame, stored })
+    }
+
+    /// Reads the table of contents of a pack.
+    pub fn read_toc(&self, pack: &PackRef) -> Result<PackToc> {
+        let object = || names::pack_key(pack.class, &pack.name);
+        let opener = self.opener(pack);
+        let trailer_at =
+            pack.len.checked_sub(TRAILER_LEN_BYTES as u32).ok_or(ContainerError::Short).map_err(Error::damaged(object()))?;
+        let mut trailer = Vec::new();
+        self.read_range(pack, trailer_at, TRAILER_LEN_BYTES, &mut trailer)?;
+        let trailer = opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
+        let toc_at = u32::try_from(trailer.toc_offset).unwrap_or(trailer_at).min(trailer_at);
+        let mut toc = Vec::new();
+        self.read_range(pack, toc_at, (trailer_at - toc_at) as usize, &mut toc)?;
+        let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc));
+        toc.map_err(Error::damaged(object()))
     }
 
     /// Appends bytes of a pack as they are stored; meta packs come from the local copy, which is made when missing.
@@ -138,17 +160,13 @@ impl Reader {
     }
 
     /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
-    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], buffer: Vec<u8>) -> Result<Segment> {
-        Ok(self.open_framed(pack, offset, stored, buffer)?.1)
-    }
-
-    fn open_framed(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<(Frame, Segment)> {
+    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<Segment> {
         let object = || format!("{} (at byte {offset})", names::pack_key(pack.class, &pack.name));
         let opener = self.opener(pack);
         let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
         let opened = opener.segment(u64::from(offset), stored, &mut decompressor, &mut buffer);
         lock(&self.decompressors).push(decompressor);
-        opened.and_then(|frame| Ok((frame, Segment::parse(buffer)?))).map_err(Error::damaged(object()))
+        opened.and_then(|_| Ok(Segment::parse(buffer)?)).map_err(Error::damaged(object()))
     }
 
     /// Returns a chunk's bytes, verified; segments are cached, so neighbours cost nothing.
@@ -252,17 +270,15 @@ impl Reader {
     }
 }
 
-/// A segment that was opened, raw and as it is compressed.
-pub struct OpenedSegment {
-    /// Its chunks.
-    pub segment: Segment,
+/// A segment as it is compressed.
+pub struct CompressedSegment {
     /// Its lengths and how it is compressed.
     pub frame: Frame,
     /// What was stored, opened in place.
     stored: Vec<u8>,
 }
 
-impl OpenedSegment {
+impl CompressedSegment {
     /// Returns the body as the frame's codec made it.
     pub fn body(&self) -> &[u8] {
         &self.stored[FRAME_LEN_BYTES..][..self.frame.body_len as usize]

@@ -1,10 +1,11 @@
 //! Storing the live chunks of packs again that are going to be removed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, SegmentRecord};
 use crate::format::generation::Victim;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
@@ -14,14 +15,15 @@ use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 
 /// Chunks whose places are held at once (about 130 bytes each).
 const CHUNKS_MAX: usize = 200_000;
-/// Segments that a thread takes at once, so that neighbours stay neighbours.
-const SEGMENTS_AT_ONCE: usize = 16;
+/// Raw bytes from which on a segment is large enough to stay alone: half of what a backup makes.
+const ALONE_MIN_BYTES: [u32; 2] = [1 << 20, 1 << 19];
 
 type Place = (Location, ChunkId);
 
 /// Stores every marked chunk of `packs` again, about in the order in which they lie there.
 ///
-/// Segments of which everything is marked keep their compressed form. The index must avoid the packs already, so that the
+/// Segments of which everything is marked keep their compressed form: their seals are verified, and the ids of chunks where a
+/// segment is compressed again. The index must avoid the packs already, so that the
 /// session does not take them for places.
 pub fn repack(
     reader: &Arc<Reader>,
@@ -65,16 +67,14 @@ impl Mover<'_> {
     /// Stores these chunks again, on all threads, and forgets their places.
     fn store_all(&self, places: &mut Vec<Place>) -> Result<()> {
         places.sort_unstable_by_key(|(place, _)| (place.pack.name, place.offset, place.chunk));
-        let segments: Vec<&[Place]> =
-            places.chunk_by(|(a, _), (b, _)| (a.pack.name, a.offset) == (b.pack.name, b.offset)).collect();
-        let batches: Vec<&[&[Place]]> = segments.chunks(SEGMENTS_AT_ONCE).collect();
+        let packs: Vec<&[Place]> = places.chunk_by(|(a, _), (b, _)| a.pack.name == b.pack.name).collect();
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
         thread::scope(|scope| {
-            for _ in 0..self.lanes.min(batches.len()) {
+            for _ in 0..self.lanes.min(packs.len()) {
                 scope.spawn(|| {
-                    if let Err(error) = self.store_batches(&batches, &next) {
-                        next.store(batches.len(), Ordering::Relaxed);
+                    if let Err(error) = self.store_packs(&packs, &next) {
+                        next.store(packs.len(), Ordering::Relaxed);
                         failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     }
                 });
@@ -84,33 +84,65 @@ impl Mover<'_> {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn store_batches(&self, batches: &[&[&[Place]]], next: &AtomicUsize) -> Result<()> {
+    fn store_packs(&self, packs: &[&[Place]], next: &AtomicUsize) -> Result<()> {
         let mut lane = Lane::new(self.session);
-        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-            for segment in *batch {
+        while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut whole = self.segments_of(&pack[0].0)?;
+            for segment in pack.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
                 if self.monitor.is_cancelled() {
                     return Err(Error::Cancelled);
                 }
-                self.store_segment(&mut lane, segment)?;
+                match whole.remove(&segment[0].0.offset) {
+                    Some(chunks) if self.is_to_stay_whole(segment, &chunks)? => {
+                        let compressed = self.reader.read_compressed(&segment[0].0)?;
+                        self.monitor.bytes_done.fetch_add(u64::from(compressed.frame.raw_len), Ordering::Relaxed);
+                        lane.put_compressed(&compressed, chunks)?;
+                    }
+                    _ => self.store_chunks(&mut lane, segment)?,
+                }
             }
         }
         Ok(())
     }
 
-    /// Stores the marked chunks of one segment again; each is verified.
-    fn store_segment(&self, lane: &mut Lane, places: &[Place]) -> Result<()> {
-        let opened = self.reader.read_opened(&places[0].0)?;
-        let is_whole = places.len() == opened.segment.chunks().len();
-        let mut ids = Vec::with_capacity(places.len());
-        for (place, id) in places {
-            let (kind, _) = opened.segment.chunk(usize::from(place.chunk)).ok_or(Error::WrongChunk { id: *id })?;
-            let bytes = self.reader.chunk_of(&opened.segment, place, kind, id)?;
-            if !is_whole {
-                lane.put(kind, id, bytes)?;
+    /// Returns the chunks of each segment that is large enough to stay alone, by where it starts; none if the table is damaged.
+    fn segments_of(&self, place: &Location) -> Result<HashMap<u32, Vec<ChunkRecord>>> {
+        let toc = match self.reader.read_toc(&place.pack) {
+            Err(error) if error.is_damage() => return Ok(HashMap::new()),
+            toc => toc?,
+        };
+        let mut offset = HEADER_LEN_BYTES as u32;
+        let segments = toc.segments.into_iter().map(|segment| {
+            let at = offset;
+            offset += segment.stored_len;
+            (at, segment)
+        });
+        let is_large = |segment: &SegmentRecord| segment.raw_len() >= u64::from(ALONE_MIN_BYTES[place.pack.class as usize]);
+        Ok(segments.filter(|(_, segment)| is_large(segment)).map(|(at, segment)| (at, segment.chunks)).collect())
+    }
+
+    /// Returns whether all that a segment holds is marked, and is nowhere else.
+    fn is_to_stay_whole(&self, places: &[Place], chunks: &[ChunkRecord]) -> Result<bool> {
+        if places.len() != chunks.len() {
+            return Ok(false);
+        }
+        for ((place, id), (at, chunk)) in places.iter().zip((0..).zip(chunks)) {
+            if place.chunk != at || chunk.id != *id || self.reader.locate_trusted(id)?.is_some() {
+                return Ok(false);
             }
-            ids.push(*id);
+        }
+        Ok(true)
+    }
+
+    /// Stores the marked chunks of one segment again; each is verified.
+    fn store_chunks(&self, lane: &mut Lane, places: &[Place]) -> Result<()> {
+        let segment = self.reader.read_segment(&places[0].0)?;
+        for (place, id) in places {
+            let (kind, _) = segment.chunk(usize::from(place.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+            let bytes = self.reader.chunk_of(&segment, place, kind, id)?;
+            lane.put(kind, id, bytes)?;
             self.monitor.bytes_done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
-        if is_whole { lane.put_opened(&opened, &ids) } else { Ok(()) }
+        Ok(())
     }
 }

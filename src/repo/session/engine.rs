@@ -17,7 +17,7 @@ use crate::format::run::{PackClass, PackRef};
 use crate::repo::error::{Error, Result};
 use crate::repo::index::{PlacedPack, build_run};
 use crate::repo::names;
-use crate::repo::reader::{OpenedSegment, Reader};
+use crate::repo::reader::{CompressedSegment, Reader};
 use crate::store::{ErrorKind, Key, StoreError};
 
 /// How large things grow and how many of them there are.
@@ -30,6 +30,12 @@ struct Sizes {
 }
 
 impl Sizes {
+    /// A collector makes do with less: it competes with backups, and most of what it stores need not be compressed.
+    fn of_collector(options: &SessionOptions) -> Self {
+        let raw_buffers = 2 * options.lanes() + 2;
+        Self { pack_len: [14 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 }
+    }
+
     fn new(options: &SessionOptions) -> Self {
         if options.low_memory {
             let raw_buffers = 2 * options.lanes() + 2;
@@ -103,7 +109,8 @@ impl Engine {
         options: SessionOptions,
         (claims, counters, journal): (Arc<Claims>, Arc<Counters>, Arc<Journal>),
     ) -> Result<Arc<Self>> {
-        let sizes = Sizes::new(&options);
+        let is_collector = journal.identity().is_none();
+        let sizes = if is_collector && !options.low_memory { Sizes::of_collector(&options) } else { Sizes::new(&options) };
         let named = |index| format!("compress-{index}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(named).build();
         let (to_write, packs) = unbounded();
@@ -162,9 +169,9 @@ impl Engine {
     }
 
     /// Adds a segment to the open pack that is compressed already.
-    pub fn submit_compressed(&self, class: PackClass, opened: &OpenedSegment, chunks: Vec<ChunkRecord>) {
-        let frame = &opened.frame;
-        self.add_to_pack(class, |pack| pack.push(frame.codec, opened.body(), frame.raw_len as usize, chunks));
+    pub fn submit_compressed(&self, class: PackClass, segment: &CompressedSegment, chunks: Vec<ChunkRecord>) {
+        let frame = &segment.frame;
+        self.add_to_pack(class, |pack| pack.push(frame.codec, segment.body(), frame.raw_len as usize, chunks));
     }
 
     fn add_to_pack(&self, class: PackClass, push: impl FnOnce(&mut ContainerBuilder)) {

@@ -10,7 +10,7 @@ use crate::format::container::{ChunkKind, ChunkRecord};
 use crate::format::run::PackClass;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::error::{Error, Result};
-use crate::repo::reader::OpenedSegment;
+use crate::repo::reader::CompressedSegment;
 
 /// Raw bytes after which a segment of data or of tree nodes is closed.
 ///
@@ -54,52 +54,10 @@ impl<'s> Lane<'s> {
         if !self.session.claim(id, &mut self.last_pack)? {
             return Ok(false);
         }
-        self.store(kind, id, bytes);
-        Ok(true)
-    }
-
-    /// Stores the chunks of a whole segment, as they are compressed if all of them are new and it is large enough to stay alone.
-    ///
-    /// For collectors: nothing is looked up first in what this machine knows. `ids` are those of its chunks, verified.
-    pub fn put_opened(&mut self, opened: &OpenedSegment, ids: &[ChunkId]) -> Result<()> {
-        let engine = match &self.engine {
-            Some(engine) => engine.clone(),
-            None => self.engine.insert(self.session.start()?).clone(),
-        };
-        if engine.has_failed() {
-            return Err(Error::Stopped);
-        }
-        let mut new = Vec::with_capacity(ids.len());
-        for ((kind, bytes), id) in opened.segment.chunks().zip(ids) {
-            if self.session.claim(id, &mut self.last_pack)? {
-                new.push((kind, *id, bytes));
-            }
-        }
-        let class = class_of(new.first().map_or(ChunkKind::Data, |(kind, ..)| *kind));
-        let is_large = opened.frame.raw_len as usize >= SEGMENT_LEN_BYTES[class as usize] / 2;
-        if !is_large || new.len() < opened.segment.chunks().len() {
-            new.iter().for_each(|(kind, id, bytes)| self.store(*kind, id, bytes));
-            return Ok(());
-        }
-        new.iter().for_each(|(_, _, bytes)| self.count(bytes));
-        let record = |(kind, id, bytes): (ChunkKind, ChunkId, &[u8])| ChunkRecord { kind, id, len: bytes.len() as u32 };
-        engine.submit_compressed(class, opened, new.into_iter().map(record).collect());
-        Ok(())
-    }
-
-    fn count(&self, bytes: &[u8]) {
-        let counters: &Counters = &self.session.counters;
-        counters.chunks_new.fetch_add(1, Ordering::Relaxed);
-        counters.bytes_new_raw.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    }
-
-    /// Adds a chunk that this session has claimed to the open segment.
-    fn store(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) {
-        self.count(bytes);
+        self.count(bytes.len() as u64);
         if self.session.options.dry_run {
-            return;
+            return Ok(true);
         }
-        let engine = self.engine.as_ref().expect("who claimed has started it");
         let class = class_of(kind);
         let open = self.open[class as usize].get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
         open.push(kind, *id, bytes);
@@ -107,6 +65,30 @@ impl<'s> Lane<'s> {
             let full = self.open[class as usize].take().expect("it is open");
             engine.submit(class, full);
         }
+        Ok(true)
+    }
+
+    /// Stores a whole segment as it is compressed. For collectors, that know what is in it and that it lies nowhere else.
+    pub fn put_compressed(&mut self, segment: &CompressedSegment, chunks: Vec<ChunkRecord>) -> Result<()> {
+        let engine = match &self.engine {
+            Some(engine) => engine.clone(),
+            None => self.engine.insert(self.session.start()?).clone(),
+        };
+        if engine.has_failed() {
+            return Err(Error::Stopped);
+        }
+        for chunk in &chunks {
+            self.count(u64::from(chunk.len));
+        }
+        let class = class_of(chunks.first().map_or(ChunkKind::Data, |chunk| chunk.kind));
+        engine.submit_compressed(class, segment, chunks);
+        Ok(())
+    }
+
+    fn count(&self, len_bytes: u64) {
+        let counters: &Counters = &self.session.counters;
+        counters.chunks_new.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_new_raw.fetch_add(len_bytes, Ordering::Relaxed);
     }
 
     /// Hands on what is left in the open segments.
