@@ -140,7 +140,7 @@ impl Cache {
             Place::Folder(folder) => {
                 tempfile::tempfile_in(folder).map_err(|source| Error::Cache { path: folder.clone(), source })
             }
-            Place::Memory(_) => tempfile::tempfile().map_err(|source| Error::Cache { path: std::env::temp_dir(), source }),
+            Place::Memory(_) => tempfile::tempfile().map_err(|source| Error::Cache { path: "a temporary file".into(), source }),
         }
     }
 

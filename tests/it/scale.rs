@@ -137,7 +137,7 @@ impl Host {
         let store = Unsteady::new(repo, &mut self.random, &counts.faults);
         let backup = repo.open_in(store, self.cache.path()).is_ok_and(|repository| {
             let path = self.source.path().to_owned();
-            let options = BackupOptions { low_memory: true, threads: 1, clock, ..options(&[path], &self.name) };
+            let options = BackupOptions { low_memory: true, threads: 1, clock: Arc::new(clock), ..options(&[path], &self.name) };
             backup::run(&repository, options, &Monitor::default()).is_ok()
         });
         let count = if backup { &counts.backups } else { &counts.failed };
