@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::{Error, Result};
+use super::generations::{self, Generations};
 use super::index::IndexSet;
 use super::open::{Repository, decode_config};
 use super::reader::Reader;
 use super::slots::read_slot;
-use super::{generations, intents, keys, names, protect, snapshots, trash};
+use super::{intents, keys, names, protect, snapshots, trash};
 use crate::container::name_of;
 use crate::format::codec::DecodeError;
 use crate::format::generation::RecordContent;
@@ -152,7 +153,7 @@ pub struct AllSnapshots {
     pub written_off: Vec<SnapshotId>,
     /// Hashes of the snapshots that tombstones are about, there or not any more.
     explained: HashSet<[u8; 32]>,
-    /// What tombstones without a hash are about.
+    /// What tombstones without a hash are about, and what was dropped and has no tombstone any more.
     unread: HashSet<SnapshotId>,
 }
 
@@ -191,14 +192,17 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
             findings.foreign.push(key.to_string());
         }
     }
+    // A damaged record of a collector is reported for itself.
+    let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
     for id in seen_before.iter().filter_map(|name| SnapshotId::from_hex(name)).filter(|id| !present.contains(id)) {
-        if all.forgotten.contains(&id) || trash::load_cached(repository, &id).is_some() {
+        if all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some() {
             continue;
         }
         let object = names::snapshot_key(&id).to_string();
         let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
         findings.faults.push(Fault { object, error });
     }
+    all.unread.extend(dropped.difference(&all.forgotten));
     all.forgotten.retain(|id| present.contains(id));
     all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
     write_off(&mut all, &mut findings);
@@ -224,7 +228,7 @@ fn write_off(all: &mut AllSnapshots, findings: &mut Findings) {
 
 /// Every snapshot names the one before it of its host by hash. Two backups of one host at once may name the same one.
 ///
-/// Each tombstone of a snapshot that nobody could read explains one that is missing. Spec: `format-spec/08-snapshots.md`, section 5.
+/// Each tombstone of a snapshot that nobody could read, or verdict that dropped one without a tombstone, explains one that is missing. Spec: `format-spec/08-snapshots.md`, section 5.
 fn check_chains(all: &AllSnapshots, findings: &mut Findings) {
     let hashes: HashMap<[u8; 32], &Snapshot> = all.good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
     let is_unknown = |hash: &[u8; 32]| !hashes.contains_key(hash) && !all.explained.contains(hash);

@@ -121,11 +121,17 @@ impl Generations {
 
     /// Returns the packs that verdicts on record remove. Their names are over: one that is there was created again, too late.
     pub fn removed_packs(&self, repository: &Repository) -> Result<HashSet<ObjectId>> {
-        let mut packs = HashSet::new();
-        for (number, _) in self.0.iter().filter(|(_, words)| words.verdict) {
-            packs.extend(self.removal(repository, *number)?.packs.iter().map(|victim| victim.name));
-        }
-        Ok(packs)
+        Ok(self.verdicts(repository)?.iter().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect())
+    }
+
+    /// Returns the snapshots that verdicts on record drop.
+    pub fn dropped(&self, repository: &Repository) -> Result<HashSet<SnapshotId>> {
+        Ok(self.verdicts(repository)?.into_iter().flat_map(|removal| removal.snapshots).collect())
+    }
+
+    fn verdicts(&self, repository: &Repository) -> Result<Vec<Removal>> {
+        let decided = self.0.iter().filter(|(_, words)| words.verdict);
+        decided.map(|(number, _)| self.removal(repository, *number)).collect()
     }
 
     /// Returns the newest finished generation and its clean runs.

@@ -175,15 +175,18 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
-    /// Returns another place of a chunk, because its pack is not there: a collector may have moved what is in it.
+    /// Returns another place of a chunk, because the packs in `gone` are not there: a collector may have moved what is in them.
     ///
-    /// `None` if there is none: then the chunk is missing.
-    fn look_again(&self, gone: &ObjectId, id: &ChunkId) -> Result<Option<Location>> {
-        if !self.index.avoids(gone) {
+    /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
+    fn look_again(&self, gone: &[ObjectId], id: &ChunkId) -> Result<Option<Location>> {
+        if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
             self.sync()?;
-            self.index.avoid_pack(*gone);
+            self.index.avoid_pack(*last);
         }
-        self.locate_trusted(id)
+        let mut places = self.index.places(id)?;
+        places.retain(|place| !gone.contains(&place.location.pack.name));
+        let best = places.iter().find(|place| place.is_trusted).or(places.first());
+        Ok(best.map(|place| place.location))
     }
 
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
@@ -197,12 +200,13 @@ impl Reader {
         use_bytes: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
         let mut location = *location;
+        let mut gone = Vec::new();
         let segment = loop {
             match self.cached_segment(&location) {
-                Err(error) if error.is_not_found() => match self.look_again(&location.pack.name, id)? {
-                    Some(other) => location = other,
-                    None => return Err(error),
-                },
+                Err(error) if error.is_not_found() => {
+                    gone.push(location.pack.name);
+                    location = self.look_again(&gone, id)?.ok_or(error)?;
+                }
                 read => break read?,
             }
         };

@@ -187,13 +187,15 @@ pub(super) fn drop_copies(repository: &Repository, is_back: impl Fn(&SnapshotId)
 }
 
 /// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose.
+///
+/// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict that dropped it tells.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     if load_cached(repository, id).is_some() {
         return Ok(true);
     }
     match load(repository, id) {
         Ok(_) => Ok(true),
-        Err(error) if error.is_damage() => Ok(false),
+        Err(error) if error.is_damage() => Ok(Generations::list(repository)?.dropped(repository)?.contains(id)),
         Err(error) => Err(error),
     }
 }

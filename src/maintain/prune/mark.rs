@@ -37,6 +37,18 @@ struct Marker<'a> {
 }
 
 impl Marker<'_> {
+    /// Spares the first condemned pack that has a chunk; returns false if none has it.
+    fn spare(&self, id: &ChunkId) -> Result<bool> {
+        let mut condemned = self.condemned.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in self.reader.index().places(id)? {
+            if condemned.remove(&place.location.pack.name) {
+                self.reader.index().trust_pack(&place.location.pack.name);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn fail(&self, error: Error) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -47,12 +59,12 @@ impl Visitor for Marker<'_> {
         if place.is_trusted {
             return true;
         }
-        // Here and nowhere else: the pack is spared, if it is there at all.
-        let pack = place.location.pack.name;
-        if self.condemned.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack) {
-            self.reader.index().trust_pack(&pack);
-        } else if self.reader.index().avoids(&pack) {
-            self.fail(lost(*id));
+        // Nowhere that may be relied on: a condemned pack that has it is spared. Another place may be in a pack that is gone.
+        match self.spare(id) {
+            Err(error) => self.fail(error),
+            Ok(true) => {}
+            Ok(false) if self.reader.index().avoids(&place.location.pack.name) => self.fail(lost(*id)),
+            Ok(false) => {}
         }
         true
     }

@@ -228,9 +228,30 @@ impl IndexSet {
 
     /// Returns the first place of the chunk with this id that may be relied on, or else the first that there is.
     pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<Place>> {
+        let mut best = None;
+        self.look_up(id, |place| {
+            if place.is_trusted || best.is_none() {
+                best = Some(place);
+            }
+            !place.is_trusted
+        })?;
+        Ok(best)
+    }
+
+    /// Returns all places of the chunk with this id, also those that must not be relied on.
+    pub fn places(&self, id: &ChunkId) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        self.look_up(id, |place| {
+            places.push(place);
+            true
+        })?;
+        Ok(places)
+    }
+
+    /// Shows the places of a chunk, one run's after another's, as long as more are wanted.
+    fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(Place) -> bool) -> Result<()> {
         let known = self.read();
         let mut records_before = 0;
-        let mut second_best = None;
         for run in &known.runs {
             if run.may_hold(id) {
                 for block in run.candidate_blocks(id) {
@@ -238,18 +259,17 @@ impl IndexSet {
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
                         let number = records_before + (block * RECORDS_PER_BLOCK + at) as u64;
                         let location = run.location(&records[at]);
-                        let found = Place { number, location, is_trusted: known.avoided.trusts(run, &location.pack.name) };
-                        if found.is_trusted {
-                            return Ok(Some(found));
+                        let is_trusted = known.avoided.trusts(run, &location.pack.name);
+                        if !wants_more(Place { number, location, is_trusted }) {
+                            return Ok(());
                         }
-                        second_best.get_or_insert(found);
                         break;
                     }
                 }
             }
             records_before += run.toc().record_count;
         }
-        Ok(second_best)
+        Ok(())
     }
 
     fn block(&self, run: &Run, block: usize) -> Result<Arc<[RunRecord]>> {

@@ -51,15 +51,7 @@ pub struct Told {
     /// How often each was being, or was, forgotten.
     forgets: HashMap<SnapshotId, u32>,
     pub wrong: Vec<String>,
-    /// Whether the one who brings back was stopped in the middle.
-    ///
-    /// If that was between the removal of a tombstone and a verdict that came too late to be cancelled, the snapshot is dropped
-    /// and no tombstone explains it. That is wrong: whoever knew the snapshot takes it for hidden. Nothing else is lost.
-    pub is_unexplained: bool,
 }
-
-/// What those say who miss a tombstone.
-pub const UNEXPLAINED: [&str; 2] = ["went back in time", "the snapshot before it is missing"];
 
 impl Told {
     fn forgets(&mut self, id: SnapshotId) {
@@ -203,7 +195,6 @@ impl Actor<'_> {
         let is_exclusive = || Ok(self.setting.exclusion == Exclusion::Store);
         let is_back = trash::undelete(&self.machine, &id, i64::MAX, self.now(), &is_exclusive).is_ok();
         self.told(|told| {
-            told.is_unexplained |= self.store.is_hurt();
             if is_back && told.forgets.get(&id).copied() == before {
                 told.promised.insert(id);
             }

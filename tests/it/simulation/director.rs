@@ -27,7 +27,8 @@ pub struct Director {
     /// Before which turn each actor has none.
     pub asleep_until: [u64; ACTORS],
     pub last: usize,
-    pub is_traced: bool,
+    /// Every turn, in words.
+    pub trace: Vec<String>,
     pub turns: u64,
     /// Of all that happened.
     pub digest: blake3::Hasher,
@@ -58,9 +59,7 @@ impl Director {
         }
         let line = format!("{} {turn:?} {call:?}", self.turns);
         self.digest.update(line.as_bytes());
-        if self.is_traced {
-            println!("{line}");
-        }
+        self.trace.push(line);
         (position, turn)
     }
 
