@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long simulate-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long simulate-long scale-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -26,14 +26,17 @@ damage-long:    ## The damage tests with 10,000 random flips instead of 1,000.
 	DRUMLIN_DAMAGE_FLIPS=10000 $(CARGO) nextest run --locked --no-capture damage::random_places
 
 model-long:     ## The exhaustive model of commit and collection in its larger configurations.
-	DRUMLIN_MODEL_LONG=1 $(CARGO) nextest run --locked --no-capture model::
+	DRUMLIN_MODEL_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture model::
 
 kill-long:      ## 2,000 kills of real processes; eight backups and two collectors for ten minutes.
-	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --no-capture kill::
+	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
 
 simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=..., FIRST=...).
 	DRUMLIN_SEEDS=$${SEEDS:-1000000} DRUMLIN_TEST_SEED=$${FIRST:-1} \
 	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture every_history_keeps_the_invariants
+
+scale-long:     ## 50 hosts that back up hourly for 30 simulated days, a collector daily, with faults.
+	DRUMLIN_SCALE_DAYS=30 DRUMLIN_SCALE_HOSTS=50 $(CARGO) nextest run --locked --profile long --no-capture scale::
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

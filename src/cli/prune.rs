@@ -31,6 +31,10 @@ pub struct PruneArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack: Option<u64>,
 
+    /// File content stored less long ago is not rewritten: for storage classes that bill a least duration, such as 90d
+    #[arg(long, value_name = "SPAN", default_value = "0d", value_parser = parse_window)]
+    min_age: i64,
+
     /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects instead of refusing to
     #[arg(long)]
     only_collector: bool,
@@ -116,6 +120,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
         trash_window_s: args.trash,
         max_unused_permille: args.max_unused,
         max_repack_bytes: args.max_repack.unwrap_or(u64::MAX),
+        min_age_s: args.min_age,
         dry_run: args.dry_run,
         threads: ctx.global.threads(),
         low_memory: args.low_memory,

@@ -1,5 +1,7 @@
 //! `drumlin stats`: how much is stored, and how much was saved.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -8,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::snap;
 use super::views::SnapshotView;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
+use crate::monitor::Monitor;
 use crate::repo::{Reader, snapshots};
 use crate::ui::text;
 
@@ -22,6 +25,7 @@ pub struct StatsArgs {
 #[derive(Serialize)]
 struct RepositoryStatsView {
     snapshots: u64,
+    forgotten: u64,
     files: u64,
     dirs: u64,
     bytes: u64,
@@ -61,8 +65,10 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
         return tell_snapshot(ctx, &figures);
     }
     let all = snapshots::list(&repository)?;
+    let forgotten = snapshots::listing(&repository)?.forgotten.len() as u64;
     let reader = Reader::new(&repository)?;
-    let (figures, _) = ctx.run("counting", |monitor| stats::of_repository(&repository, &reader, &all, threads, monitor))?;
+    let count = |monitor: &Arc<Monitor>| stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor);
+    let (figures, _) = ctx.run("counting", count)?;
     tell_repository(ctx, &figures)
 }
 
@@ -109,6 +115,9 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         String::new(),
         format!("  {} of content, {} of trees", text::counted(figures.chunks, "chunk"), text::counted(figures.nodes, "node")),
     ];
+    if figures.forgotten > 0 {
+        lines.push(format!("  {} in the trash, not counted above", text::counted(figures.forgotten, "snapshot")));
+    }
     let used = figures.usage.iter().filter(|usage| usage.objects > 0);
     lines.extend(used.map(|usage| {
         format!("  {:<10} {:>8}  {:>10}", usage.folder, text::counted(usage.objects, "object"), text::size(usage.bytes))
@@ -120,6 +129,7 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
 fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
     RepositoryStatsView {
         snapshots: figures.snapshots,
+        forgotten: figures.forgotten,
         files: figures.totals.files,
         dirs: figures.totals.dirs,
         bytes: figures.totals.bytes,

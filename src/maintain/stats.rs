@@ -31,6 +31,8 @@ pub struct SnapshotFigures {
 pub struct RepositoryFigures {
     /// Snapshots.
     pub snapshots: u64,
+    /// Snapshots in the trash, which still need room.
+    pub forgotten: u64,
     /// Sums over all snapshots, as if each was a full copy.
     pub totals: Totals,
     /// Chunks that the index names, nodes of trees included.
@@ -85,11 +87,11 @@ pub fn of_snapshot(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, mo
     Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes })
 }
 
-/// Counts what all snapshots hold together, and what the store holds.
+/// Counts what all snapshots hold together, those in the trash apart, and what the store holds.
 pub fn of_repository(
     repository: &Arc<Repository>,
     reader: &Arc<Reader>,
-    snapshots: &[Snapshot],
+    (snapshots, forgotten): (&[Snapshot], u64),
     threads: usize,
     monitor: &Monitor,
 ) -> Result<RepositoryFigures> {
@@ -98,6 +100,7 @@ pub fn of_repository(
     snapshots.iter().for_each(|snapshot| totals.add(snapshot.stats.totals));
     Ok(RepositoryFigures {
         snapshots: snapshots.len() as u64,
+        forgotten,
         totals,
         chunks_indexed: reader.index().record_count(),
         chunks: sums.chunks.into_inner(),

@@ -143,6 +143,26 @@ fn whole_segments_are_moved_as_they_are() {
     assert_sound(&repo, 1);
 }
 
+/// What was stored lately stays as it is where that is asked for, but for packs that nothing needs at all, and trees.
+#[test]
+fn young_content_is_not_rewritten() {
+    let repo = TestRepo::new();
+    repo.memory.set_clock(now().seconds);
+    let shots = history(&repo, 4);
+    shots[..3].iter().for_each(|shot| forget(&repo.open(), shot));
+    let data = || repo.memory.list(Class::Data, "").unwrap().len();
+    let before = data();
+    let old_enough = PruneOptions { min_age_s: 90 * 24 * 3600, ..at_once() };
+    let report = prune(&repo.open(), old_enough).unwrap();
+    assert!(report.plan.left_unused_bytes > 100_000 && report.dropped.len() == 3, "{report:#?}");
+    assert_sound(&repo, 1);
+    let mut later = old_enough;
+    later.now.seconds += 91 * 24 * 3600;
+    let report = prune(&repo.open(), later).unwrap();
+    assert!(report.removed_bytes > 100_000 && data() < before, "{report:#?}");
+    assert_sound(&repo, 1);
+}
+
 /// Returns what every snapshot in a store needs to be whole, by checking it.
 fn assert_whole(repo: &TestRepo, store: &Arc<MemoryStore>, what: &str) {
     let report = check_in(repo, store.clone());

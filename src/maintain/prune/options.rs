@@ -24,6 +24,8 @@ pub struct PruneOptions {
     pub max_unused_permille: u32,
     /// Most bytes of packs that are rewritten.
     pub max_repack_bytes: u64,
+    /// Packs with file content that are younger are not rewritten, in seconds: some storage classes bill a least duration.
+    pub min_age_s: i64,
     /// Packs that no finished session names are left alone while they are younger, in seconds.
     pub grace_s: i64,
     /// Sessions whose newest intent is older are taken for dead, in seconds.
@@ -48,6 +50,7 @@ impl PruneOptions {
             trash_window_s: TRASH_WINDOW_S,
             max_unused_permille: 50,
             max_repack_bytes: u64::MAX,
+            min_age_s: 0,
             grace_s: 24 * 3600,
             intent_max_age_s: 14 * 24 * 3600,
             dry_run: false,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::options::PruneOptions;
+use crate::format::entry::Timestamp;
 use crate::format::generation::Victim;
 use crate::format::limits::RECORD_PACKS_MAX;
 use crate::format::run::{PackClass, RunRecord};
@@ -156,7 +157,7 @@ pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots
         }
         if pack.live > 0 {
             kept.push((victim, pack));
-        } else if !pack.is_settled && is_young(listed, name, options) {
+        } else if !pack.is_settled && is_younger(listed, name, options.now, options.grace_s) {
             plan.young_bytes += pack.len_bytes;
         } else {
             plan.dead.push(victim);
@@ -169,20 +170,21 @@ pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots
         plan.dead.truncate(RECORD_PACKS_MAX);
         plan.is_capped = true;
     }
-    choose_repack(&mut plan, kept, options);
+    choose_repack(&mut plan, kept, listed, options);
     plan
 }
 
-fn is_young(listed: &PackList, name: &ObjectId, options: &PruneOptions) -> bool {
+/// Returns whether a pack is known to be younger than this many seconds.
+fn is_younger(listed: &PackList, name: &ObjectId, now: Timestamp, age_s: i64) -> bool {
     let made = listed.packs.get(name).and_then(|pack| pack.modified_s);
     let Some((made, newest)) = made.zip(listed.newest_s) else {
         return false;
     };
     // By the store's clock where that goes on; the host's where nothing was stored since.
-    newest.max(options.now.seconds).saturating_sub(made) < options.grace_s
+    newest.max(now.seconds).saturating_sub(made) < age_s
 }
 
-fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, options: &PruneOptions) {
+fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, listed: &PackList, options: &PruneOptions) {
     let small = |pack: &PackUse| pack.len_bytes < SMALL_BYTES[pack.class as usize];
     let many_small = [PackClass::Data, PackClass::Meta]
         .map(|class| kept.iter().filter(|(_, pack)| pack.class == class && small(pack)).count() >= SMALL_MIN);
@@ -190,6 +192,9 @@ fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, options: &P
     let mut unused: u64 = kept.iter().map(|(_, pack)| pack.unused_bytes).sum();
     let used: u64 = kept.iter().map(|(_, pack)| pack.len_bytes - pack.unused_bytes.min(pack.len_bytes)).sum();
     let allowed = u64::try_from(u128::from(used) * u128::from(options.max_unused_permille) / 1000).unwrap_or(u64::MAX);
+    let is_too_young =
+        |victim: &Victim| victim.class == PackClass::Data && is_younger(listed, &victim.name, options.now, options.min_age_s);
+    kept.retain(|(victim, _)| !is_too_young(victim));
     // Small ones first, then those of which most is unused.
     let share = |pack: &PackUse| u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1));
     kept.sort_by_key(|(victim, pack)| (!is_wanted(pack), std::cmp::Reverse(share(pack)), *victim));

@@ -70,7 +70,7 @@ fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
 #[test]
 fn wrong_options_are_2() {
     let home = Home::with_repository();
-    for args in [["--trash", "soon"], ["--max-unused", "101"], ["--max-repack", "much"]] {
+    for args in [["--trash", "soon"], ["--max-unused", "101"], ["--max-repack", "much"], ["--min-age", "old"]] {
         home.run([&["prune"], &args[..]].concat()).code(2);
     }
 }

@@ -82,13 +82,7 @@ fn backup_options(beginning: &Beginning, source: usize, host: &str, clock: &Arc<
 
 /// Says an error with its causes.
 fn said(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    drumlin::monitor::in_words(&error)
 }
 
 /// What a history was.
