@@ -289,11 +289,12 @@ impl Horizon {
         if highest > self.highest && generations.oldest(repository)? > self.highest + 1 {
             return Ok(true);
         }
-        let condemns = |removal: &Removal| {
-            let parent = |id: &SnapshotId| removal.snapshots.binary_search(id).is_ok();
-            reliance.parent.as_ref().is_some_and(parent)
-                || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name))
+        let names_parent = |removal: &Removal| {
+            let drops = |id: &SnapshotId| removal.snapshots.binary_search(id).is_ok();
+            reliance.parent.as_ref().is_some_and(drops)
         };
+        let condemns =
+            |removal: &Removal| names_parent(removal) || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name));
         if self.removals.values().any(condemns) {
             return Ok(true);
         }
@@ -306,7 +307,9 @@ impl Horizon {
                 return Ok(true);
             }
         }
-        Ok(false)
+        // Also what was known: a collector that slept may have filled the slot of a dropped parent with `Aborted`.
+        let mut known = generations.numbers().filter(|number| reliance.parent.is_some() && *number <= self.highest);
+        known.try_fold(false, |found, number| Ok(found || names_parent(&generations.removal(repository, number)?)))
     }
 }
 

@@ -132,18 +132,22 @@ fn keep(repository: &Repository, id: &SnapshotId, now: Timestamp, is_exclusive: 
     let names_it = |removal: &Removal| removal.snapshots.binary_search(id).is_ok();
     let generations = Generations::list(repository)?;
     for number in generations.numbers() {
-        let removal = match generations.state(repository, number)? {
-            // The collector would not be told that there is a verdict: both would be carried out.
-            State::Open(removal) if names_it(&removal) && !is_exclusive()? => return Err(Error::Undecided { id: *id }),
-            State::Open(removal) if names_it(&removal) => generations::decide(repository, number, now, None)?,
-            State::Unfinished(removal) => Some(removal),
-            State::Open(_) | State::Cancelled | State::Done => None,
+        let State::Open(removal) = generations.state(repository, number)? else {
+            continue;
         };
-        if removal.is_some_and(|removal| names_it(&removal)) {
+        if !names_it(&removal) {
+            continue;
+        }
+        if !is_exclusive()? {
+            // The collector would not be told that there is a verdict: both would be carried out.
+            return Err(Error::Undecided { id: *id });
+        }
+        if generations::decide(repository, number, now, None)?.is_some_and(|removal| names_it(&removal)) {
             return Err(Error::Collected { id: *id });
         }
     }
-    Ok(())
+    // Whatever its slot holds by now.
+    if generations.dropped(repository)?.contains(id) { Err(Error::Collected { id: *id }) } else { Ok(()) }
 }
 
 /// Returns the newest time that a listing states.

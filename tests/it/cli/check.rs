@@ -115,7 +115,8 @@ fn stats_of_the_repository_and_of_a_snapshot() {
     home.write("src/copy/noise", fs::read(home.path("src/noise")).unwrap());
     home.run(["backup", "src"]).ok();
     let document = home.json(["stats"]);
-    let all = "bytes chunks chunks_indexed compression_ratio dedup_ratio dirs files nodes snapshots stored_bytes total_ratio unique_bytes usage";
+    let all = "bytes chunks chunks_indexed compression_ratio dedup_ratio dirs files forgotten nodes snapshots stored_bytes total_ratio \
+               unique_bytes usage";
     assert_eq!(fields(&document), all);
     assert_eq!(fields(&document["usage"][0]), "bytes class objects");
     assert_eq!(document["snapshots"], 2);
@@ -124,6 +125,10 @@ fn stats_of_the_repository_and_of_a_snapshot() {
     assert_eq!(fields(&document), "chunks snapshot unique_bytes");
     let text = home.run(["stats"]).ok().out;
     assert!(text.starts_with("2 snapshots of ") && text.contains("times smaller"), "{text}");
+    home.run(["forget", "latest~1"]).ok();
+    assert_eq!(home.json(["stats"])["forgotten"], 1);
+    assert!(home.run(["stats"]).ok().out.contains("1 snapshot in the trash"));
+    home.run(["undelete", "--all"]).ok();
     assert!(home.run(["stats", "latest~1"]).ok().out.starts_with("snapshot "));
     home.run(["stats", "zzzz"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
     assert_eq!(Home::with_repository().run(["stats"]).ok().code, 0);
