@@ -31,7 +31,7 @@ model-long:     ## The exhaustive model of commit and collection in its larger c
 kill-long:      ## 2,000 kills of real processes; eight backups and two collectors for ten minutes.
 	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
 
-simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=..., FIRST=...).
+simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=, FIRST=, DRUMLIN_HARSH=1).
 	DRUMLIN_SEEDS=$${SEEDS:-1000000} DRUMLIN_TEST_SEED=$${FIRST:-1} \
 	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture every_history_keeps_the_invariants
 
