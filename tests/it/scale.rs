@@ -1,6 +1,7 @@
 //! Goal: a fleet on one repository stays closed and small over a month, whatever fails.
-//! Method: hosts that back up hourly and a collector that forgets and prunes daily, at the same time, on a simulated clock; one call of the
-//! store in a thousand fails, before or after its effect, and one process in a hundred dies at a call. After each day everything
+//! Method: hosts that back up hourly and a collector that forgets and prunes daily, at the same time, on a simulated clock; one call of
+//! a host in a thousand fails, of a collector, which makes thousands, one in 20,000, before or after its effect; and one process in a
+//! hundred dies at a call. After each day everything
 //! is read back by a machine that knows nothing, and what nothing needs is weighed.
 //!
 //! `DRUMLIN_SCALE_DAYS` and `DRUMLIN_SCALE_HOSTS` make it long (`make scale-long`).
@@ -40,23 +41,26 @@ fn clock() -> Timestamp {
 struct Unsteady {
     inner: Arc<MemoryStore>,
     random: Mutex<SmallRng>,
+    /// One call of so many fails.
+    fault_every: u32,
     /// Calls until the process dies.
     life: AtomicI64,
     faults: Arc<AtomicU64>,
 }
 
 impl Unsteady {
-    fn new(repo: &TestRepo, random: &mut SmallRng, faults: &Arc<AtomicU64>) -> Arc<Self> {
+    fn new(repo: &TestRepo, random: &mut SmallRng, fault_every: u32, faults: &Arc<AtomicU64>) -> Arc<Self> {
         let life = if random.random_ratio(1, 100) { random.random_range(0..20) } else { i64::MAX };
         let own = Mutex::new(SmallRng::seed_from_u64(random.random()));
-        Arc::new(Self { inner: repo.memory.clone(), random: own, life: AtomicI64::new(life), faults: faults.clone() })
+        let (life, faults) = (AtomicI64::new(life), faults.clone());
+        Arc::new(Self { inner: repo.memory.clone(), random: own, fault_every, life, faults })
     }
 
     fn call<T>(&self, call: impl FnOnce(&MemoryStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let dead = self.life.fetch_sub(1, Ordering::SeqCst) <= 0;
         let (fails, is_done) = {
             let mut random = self.random.lock().unwrap();
-            (dead || random.random_ratio(1, 1000), !dead && random.random())
+            (dead || random.random_ratio(1, self.fault_every), !dead && random.random())
         };
         if !fails {
             return call(&self.inner);
@@ -134,7 +138,7 @@ impl Host {
     fn work(&mut self, repo: &TestRepo, counts: &Counts) {
         let (file, seed) = (self.random.random_range(0..6), self.random.random());
         write(&self.source.path().join(format!("own/{file}")), &noise(seed, 5_000));
-        let store = Unsteady::new(repo, &mut self.random, &counts.faults);
+        let store = Unsteady::new(repo, &mut self.random, 1000, &counts.faults);
         let backup = repo.open_in(store, self.cache.path()).is_ok_and(|repository| {
             let path = self.source.path().to_owned();
             let options = BackupOptions { low_memory: true, threads: 1, clock: Arc::new(clock), ..options(&[path], &self.name) };
@@ -155,7 +159,7 @@ fn collect(repo: &TestRepo, cache: &TempDir, random: &mut SmallRng, counts: &Cou
     policy.add("hourly 12, daily 7, weekly 4").unwrap();
     for attempt in 0.. {
         assert!(attempt < 200, "the collector does not come through");
-        let Ok(repository) = repo.open_in(Unsteady::new(repo, random, &counts.faults), cache.path()) else {
+        let Ok(repository) = repo.open_in(Unsteady::new(repo, random, 20_000, &counts.faults), cache.path()) else {
             continue;
         };
         let forgotten = snapshots::listing(&repository).and_then(|listing| {
