@@ -70,7 +70,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
 }
 
 fn is_unknown(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if error.kind == ErrorKind::Other)
+    matches!(error, Error::Store(error) if matches!(error.kind, ErrorKind::Unanswered | ErrorKind::Other))
 }
 
 fn is_missing(repository: &Repository, key: &Key) -> bool {

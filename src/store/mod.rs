@@ -6,6 +6,10 @@ pub mod count;
 pub mod fault;
 pub mod local;
 pub mod memory;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "sftp")]
+pub mod sftp;
 
 use std::fmt;
 use std::ops::Range;
@@ -153,11 +157,16 @@ pub enum ErrorKind {
     Full,
     /// The object is shorter than the range that was asked for.
     Short,
+    /// The store cannot be reached, or did not take the request: nothing has happened, and later it may work.
+    Unavailable,
+    /// The request was sent and its answer never came: it may have been carried out, now or later.
+    Unanswered,
     /// Anything else; the cause says what.
     Other,
 }
 
-/// A store call that failed. The object is as it was before, unless a `create` says [`ErrorKind::Other`]: then it may exist.
+/// A store call that failed. The object is as it was before, unless a `create` says [`ErrorKind::Unanswered`] or
+/// [`ErrorKind::Other`]: then it may exist.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {location}/{object}")]
 pub struct StoreError {
@@ -179,7 +188,7 @@ pub struct StoreError {
 /// Required of every implementation (checked by `tests/it/conformance.rs`):
 /// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of several that create one
 ///   name at once exactly one succeeds. Servers that cannot hold the second half are found by a probe (chapter 12, section 4).
-/// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with [`ErrorKind::Other`].
+/// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with [`ErrorKind::Unanswered`].
 /// * An object is readable and listed as soon as its `create` has returned; it is neither before it is whole.
 /// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor listed.
 /// * Nothing is asked of clocks. Names are never reused by the caller.

@@ -1,0 +1,44 @@
+//! What is to be known about a bucket and how to reach it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::store::Class;
+
+/// A bucket and how to reach it. Whoever makes it has read the configuration and the environment.
+#[derive(Clone)]
+pub struct S3Options {
+    /// The bucket's name.
+    pub bucket: String,
+    /// What all names in it begin with, without slashes at either end; empty for the whole bucket.
+    pub prefix: String,
+    /// The server, such as `https://fsn1.your-objectstorage.com`; `None` for AWS.
+    pub endpoint: Option<String>,
+    /// The region; `None` for what the AWS configuration says, else `us-east-1`.
+    pub region: Option<String>,
+    /// Whether the bucket's name stands in the path and not in the host's name; `None` decides by the endpoint.
+    pub path_style: Option<bool>,
+    /// Whether a server that is not on this machine may be spoken to without encryption.
+    pub allow_http: bool,
+    /// Key id and secret; `None` for AWS's chain: environment, profile, files, container and instance roles.
+    pub credentials: Option<(String, zeroize::Zeroizing<String>)>,
+    /// The profile of the AWS configuration that the chain uses; `None` for the usual one.
+    pub profile: Option<String>,
+    /// The storage class of objects, by their class here; the server's default where there is none.
+    pub storage_classes: BTreeMap<Class, String>,
+    /// For how long new objects are locked against removal, and how strictly; `None` for not at all.
+    pub lock: Option<Lock>,
+    /// Transfers at once.
+    pub connections: usize,
+    /// After how much time without progress a request has failed.
+    pub timeout: Duration,
+}
+
+/// Retention of objects that the server enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Whether nobody at all can shorten it (`COMPLIANCE`), or some can (`GOVERNANCE`).
+    pub is_compliance: bool,
+    /// Days from when an object is made or the lock extended.
+    pub days: u32,
+}
