@@ -3,7 +3,7 @@
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::repo::{Reader, Repository, Result, generations, incomplete, snapshots, state, trash};
+use crate::repo::{Reader, Repository, Result, horizon, incomplete, snapshots, state, trash};
 
 /// What went before.
 pub struct Parent {
@@ -35,7 +35,7 @@ impl Parent {
     /// Takes no parent, only the chain, for a backup that reads everything again.
     pub fn none(reader: &Reader, options: &BackupOptions) -> Result<Self> {
         // What is condemned must be known before anything is found, or the same chunk would be relied on again.
-        generations::sync(reader)?;
+        horizon::sync(reader)?;
         let chain = load_id(reader.repository(), &chain_name(&options.host));
         Ok(Self { snapshot: None, chain, host: options.host.clone() })
     }
@@ -53,17 +53,8 @@ impl Parent {
         if let Some(previous) = self.chain.and_then(|id| snapshots::load_cached(repository, &id)) {
             return Ok(Some(previous));
         }
-        let mut newest: Option<Snapshot> = None;
-        for id in ids {
-            // A damaged snapshot of the past must not stop the next one; `check` reports it.
-            if let Ok(Some(found)) = snapshots::load(repository, id)
-                && found.host == self.host
-                && newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence)
-            {
-                newest = Some(found);
-            }
-        }
-        Ok(newest)
+        // A damaged snapshot of the past must not stop the next one; `check` reports it.
+        Ok(snapshots::newest_of_host(repository, &self.host, ids)?)
     }
 }
 

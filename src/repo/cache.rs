@@ -54,9 +54,11 @@ impl LocalCopy {
 }
 
 impl Cache {
-    /// Opens (and makes, readable for the owner only) the folder of a repository below `cache_dir`.
-    pub fn open(cache_dir: &Path, repository: RepositoryId) -> Result<Self> {
-        let folder = cache_dir.join(repository.to_hex());
+    /// Opens (and makes, readable for the owner only) the folder of a repository at a location below `cache_dir`.
+    ///
+    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of its own.
+    pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
+        let folder = cache_dir.join(format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]));
         make_private_dir(&folder).map_err(|source| Error::Cache { path: folder.clone(), source })?;
         Ok(Self(Place::Folder(folder)))
     }
@@ -175,7 +177,11 @@ pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
 }
 
 fn location_path(cache_dir: &Path, location: &str) -> PathBuf {
-    cache_dir.join("locations").join(ObjectId(*blake3::hash(location.as_bytes()).as_bytes()).to_hex())
+    cache_dir.join("locations").join(hash_of_location(location))
+}
+
+fn hash_of_location(location: &str) -> String {
+    blake3::hash(location.as_bytes()).to_hex().to_string()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

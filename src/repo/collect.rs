@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::generations::{self, Generations};
+use super::horizon;
 use super::index::{Run, merge_runs};
 use super::open::Repository;
 use super::reader::Reader;
@@ -62,9 +63,9 @@ fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
 /// Makes the index that of the store, and returns the packs with those that the index names and that are gone.
 ///
 /// The index avoids the latter, and trusts all others, because they were seen.
-pub fn survey(reader: &Reader) -> Result<(generations::Horizon, PackList)> {
+pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
     let repository = reader.repository();
-    let horizon = generations::sync(reader)?;
+    let horizon = horizon::sync(reader)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
     let listed = PackList { over, ..list_packs(repository)? };
     reader.index().avoid(super::index::Avoided { packs: missing_packs(reader, &listed), stale_runs: HashSet::new() });
@@ -140,7 +141,7 @@ pub struct Rewritten {
 /// `may_merge` says whether a run is of a session that is over.
 pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_merge: &dyn Fn(&Run) -> bool) -> Result<Rewritten> {
     let repository = reader.repository();
-    generations::sync(reader)?;
+    horizon::sync(reader)?;
     let removed = generations::removed(reader)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
     let missing = missing_packs(reader, &list_packs(repository)?);

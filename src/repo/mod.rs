@@ -8,6 +8,7 @@ pub mod collect;
 pub mod commit;
 pub mod error;
 pub mod generations;
+pub mod horizon;
 pub mod incomplete;
 pub mod index;
 pub mod intents;

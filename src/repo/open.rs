@@ -90,7 +90,7 @@ impl Repository {
             ErrorKind::Exists => Error::AlreadyExists { location: location.clone() },
             _ => error.into(),
         })?;
-        let (cache, slot) = (Cache::open(&options.cache_dir, repository)?, slot.to_hex());
+        let (cache, slot) = (Cache::open(&options.cache_dir, repository, &location)?, slot.to_hex());
         cache.write("open", "config", &sealed.bytes)?;
         cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
         cache::remember_location(&options.cache_dir, &location, repository)?;
@@ -112,7 +112,7 @@ impl Repository {
             decode_config(&keyring, &sealed, number).map(|config| (keyring, config))
         })?;
         let (opened, (keyring, config)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
-        let cache = Cache::open(&options.cache_dir, opened.repository)?;
+        let cache = Cache::open(&options.cache_dir, opened.repository, &location)?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
         cache::remember_location(&options.cache_dir, &location, opened.repository)?;
@@ -123,7 +123,7 @@ impl Repository {
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
     fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Self> {
         let repository = cache::known_at(&options.cache_dir, store.location())?;
-        let cache = Cache::open(&options.cache_dir, repository).ok()?;
+        let cache = Cache::open(&options.cache_dir, repository, store.location()).ok()?;
         let sealed = cache.read("open", "config")?;
         for slot in cache.names("open").into_iter().filter(|name| name != "config") {
             let bytes = cache.read("open", &slot)?;

@@ -123,6 +123,21 @@ pub fn listing(repository: &Repository) -> Result<Listing> {
     list_with(repository, trash::load_listed)
 }
 
+/// Returns the snapshot of a host with the highest sequence number among these slots; those that are damaged are passed over.
+pub fn newest_of_host(repository: &Repository, host: &str, slots: &[SnapshotId]) -> Result<Option<Snapshot>> {
+    let mut newest: Option<Snapshot> = None;
+    for id in slots {
+        let found = match load(repository, id) {
+            Ok(found) => found,
+            Err(error) if error.is_damage() => None,
+            Err(error) => return Err(error),
+        };
+        let is_newer = |found: &Snapshot| newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence);
+        newest = found.filter(|found| found.host == host && is_newer(found)).or(newest);
+    }
+    Ok(newest)
+}
+
 /// Lists the same, where no window is counted: from local copies of the tombstones that are still there.
 pub fn overview(repository: &Repository) -> Result<Listing> {
     list_with(repository, |repository, id, len_bytes| match trash::load_copy_of(repository, id, len_bytes) {

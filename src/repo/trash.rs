@@ -110,21 +110,16 @@ pub fn undelete(
     repository.store().remove(&tombstone)?;
     repository.cache().remove(CACHE_GROUP, &id.to_hex());
     // A collector that condemned it before may not have seen that the tombstone is gone: its verdict decides.
-    let kept = keep(repository, id, now, is_exclusive);
-    if matches!(kept, Err(Error::Collected { .. } | Error::Undecided { .. })) {
-        // It goes on explaining where the snapshot went.
+    let kept = keep(repository, id, now, is_exclusive).and_then(|()| match repository.store().stat(&slot) {
+        // A collector that came between removed the slot; nobody must believe that the snapshot is back.
+        Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
+        stat => Ok(stat.map(drop)?),
+    });
+    if kept.is_err() {
+        // It goes on explaining where the snapshot went; and what failed halfway is to be as it was.
         put(repository.store(), &tombstone, &bytes)?;
     }
-    kept?;
-    // A collector that came between removed the slot; nobody must believe that the snapshot is back.
-    match repository.store().stat(&slot) {
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            // Whoever knew the snapshot must find out where it went.
-            put(repository.store(), &tombstone, &bytes)?;
-            Err(Error::Collected { id: *id })
-        }
-        stat => Ok(stat.map(drop)?),
-    }
+    kept
 }
 
 /// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with `Collected` if it is too late.

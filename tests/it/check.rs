@@ -178,7 +178,7 @@ fn bad_local_copies_are_no_damage() {
     let snapshot = repo.snapshot();
     let mut spoiled = 0;
     for folder in ["index", "meta", "snapshots"] {
-        for found in walk_files(&repo.cache().join(repo.open().config().repository.to_hex()).join(folder)) {
+        for found in walk_files(&repo.copies().join(folder)) {
             let mut bytes = std::fs::read(&found).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;

@@ -63,6 +63,13 @@ impl TestRepo {
         self.scratch.path().join("cache")
     }
 
+    /// Returns the folder of this repository in there.
+    pub fn copies(&self) -> PathBuf {
+        let id = self.repository.config().repository.to_hex();
+        let mut folders = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
+        folders.find(|folder| folder.file_name().unwrap().to_string_lossy().starts_with(&id)).unwrap()
+    }
+
     /// Opens the repository again, as the next backup would.
     pub fn reopen(&mut self) {
         let options = OpenOptions { cache_dir: self.cache(), prefer_cached: true };

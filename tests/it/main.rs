@@ -16,6 +16,7 @@ mod home;
 mod hostile;
 mod kill;
 mod model;
+mod older;
 mod overwriting;
 mod probe;
 mod protocol;

@@ -26,7 +26,8 @@ use crate::format::generation::{Condemned, Removal, Victim};
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
-use crate::repo::generations::{self, Generations, Horizon, State};
+use crate::repo::generations::{self, Generations, State};
+use crate::repo::horizon::Horizon;
 use crate::repo::reach::Marks;
 use crate::repo::session::Checkpoints;
 use crate::repo::trash;
@@ -268,7 +269,7 @@ impl Prune<'_> {
         let mut oldest = first;
         let highest = generations.highest();
         for number in generations.numbers().skip_while(|number| *number < first) {
-            let age_s = self.options.now.seconds.saturating_sub(generations::opened(self.repository, number)?.seconds);
+            let age_s = self.options.now.seconds.saturating_sub(generations.opened(self.repository, number)?.seconds);
             if number + KEPT_GENERATIONS > highest || age_s < KEPT_S {
                 break;
             }

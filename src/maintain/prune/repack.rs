@@ -1,6 +1,6 @@
 //! Storing the live chunks of packs again that are going to be removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -29,9 +29,7 @@ pub fn repack(
     lanes: usize,
     monitor: &Monitor,
 ) -> Result<SessionStats> {
-    let wanted: BTreeMap<ObjectId, PackRef> =
-        packs.iter().filter_map(|victim| Some((victim.name, named(reader, victim)?))).collect();
-    let packs: Vec<PackRef> = wanted.into_values().collect();
+    let packs = named(reader, packs);
     let mover = Mover { reader, session: &session, marks, monitor };
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
@@ -49,10 +47,14 @@ pub fn repack(
     Ok(session.finish()?.stats())
 }
 
-/// Returns what the index says of a pack.
-fn named(reader: &Reader, victim: &Victim) -> Option<PackRef> {
+/// Returns what the index says of these packs, ascending by name.
+fn named(reader: &Reader, victims: &[Victim]) -> Vec<PackRef> {
+    let wanted: HashSet<ObjectId> = victims.iter().map(|victim| victim.name).collect();
     let runs = reader.index().runs();
-    runs.iter().find_map(|run| run.toc().packs.iter().find(|pack| pack.name == victim.name).copied())
+    let all = runs.iter().flat_map(|run| &run.toc().packs);
+    let found: BTreeMap<ObjectId, PackRef> =
+        all.filter(|pack| wanted.contains(&pack.name)).map(|pack| (pack.name, *pack)).collect();
+    found.into_values().collect()
 }
 
 struct Mover<'a> {

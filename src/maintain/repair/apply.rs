@@ -8,7 +8,8 @@ use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
-use crate::repo::generations::{Generations, Horizon, Reliance};
+use crate::repo::generations::Generations;
+use crate::repo::horizon::{Horizon, Reliance};
 use crate::repo::{Error, Reader, Repository, Result, incomplete, intents, rebuild, snapshots};
 
 /// What a repair did.

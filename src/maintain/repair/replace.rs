@@ -195,7 +195,7 @@ impl Replacing<'_> {
         tree: NewTree,
         (lost, stats): (&Lost, SessionStats),
     ) -> Result<Snapshot> {
-        let previous = self.newest_of(&old.host, secured.slots())?;
+        let previous = snapshots::newest_of_host(self.repository, &old.host, secured.slots())?;
         let mut extensions = old.extensions.clone();
         extensions.retain(|extension| extension.tag != EXTENSION_INSTEAD_OF);
         extensions.push(Extension { tag: EXTENSION_INSTEAD_OF, bytes: old.id.0.to_vec() });
@@ -221,20 +221,5 @@ impl Replacing<'_> {
             writer: self.repository.keyring().verifying_key(),
             ..old.clone()
         })
-    }
-
-    fn newest_of(&self, host: &str, slots: &[SnapshotId]) -> Result<Option<Snapshot>> {
-        let mut newest: Option<Snapshot> = None;
-        for id in slots {
-            let found = match snapshots::load(self.repository, id) {
-                Ok(found) => found,
-                // A damaged one must not stop this: it may be what is being replaced.
-                Err(error) if error.is_damage() => None,
-                Err(error) => return Err(error),
-            };
-            let newer = |found: &Snapshot| newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence);
-            newest = found.filter(|found| found.host == host && newer(found)).or(newest);
-        }
-        Ok(newest)
     }
 }

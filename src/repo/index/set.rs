@@ -11,7 +11,7 @@ use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
 use crate::repo::lru::ByteLru;
 use crate::repo::names;
-use crate::store::{Class, Key, Store};
+use crate::store::{Class, Key, Listed, Store};
 
 /// Memory for opened blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
@@ -98,7 +98,8 @@ impl IndexSet {
     pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
         let listed = self.fetch_new(store, cache, keyring)?;
         let runs = self.runs();
-        let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+        let there = runs.iter().filter(|run| listed.contains(&run.name()));
+        let replaced: HashSet<ObjectId> = there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
         let is_stale = |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
         self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
         Ok(())
@@ -117,16 +118,13 @@ impl IndexSet {
     }
 
     fn try_fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
-        let listed = store.list(Class::Index, "")?;
+        let named = |object: Listed| Some((names::object_id(&object.name)?, object));
+        let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
-        let mut names = HashSet::new();
+        let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
         let mut damaged = Vec::new();
-        for object in listed {
-            let Some(id) = names::object_id(&object.name) else {
-                continue;
-            };
-            names.insert(id);
-            if known.contains(&id) || self.is_replaced(&id) {
+        for (id, object) in listed {
+            if known.contains(&id) || self.is_replaced(&id, &names) {
                 continue;
             }
             let key = Key::new(Class::Index, object.name);
@@ -138,14 +136,16 @@ impl IndexSet {
             self.add(cache, keyring, id, &bytes)?;
         }
         // A damaged run that another replaces is not needed any more: it was repaired.
-        if let Some((_, error)) = damaged.into_iter().find(|(id, _)| !self.is_replaced(id)) {
+        if let Some((_, error)) = damaged.into_iter().find(|(id, _)| !self.is_replaced(id, &names)) {
             return Err(error);
         }
         Ok(names)
     }
 
-    fn is_replaced(&self, id: &ObjectId) -> bool {
-        self.read().runs.iter().any(|run| run.toc().replaces.contains(id))
+    /// Returns whether a listed run says that it replaces this one. One that is listed no more does not count: the repository may
+    /// have been put back to a state before it.
+    fn is_replaced(&self, id: &ObjectId, listed: &HashSet<ObjectId>) -> bool {
+        self.read().runs.iter().any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
     }
 
     /// Forgets runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.

@@ -8,7 +8,7 @@ use crate::format::entry::Timestamp;
 use crate::format::intent::Intent;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::Result;
-use crate::repo::generations::{Horizon, Reliance};
+use crate::repo::horizon::{Horizon, Reliance};
 use crate::repo::index::Origin;
 use crate::repo::intents;
 use crate::repo::open::Repository;

@@ -23,7 +23,7 @@ pub use lane::Lane;
 use self::claims::Claims;
 use self::engine::Engine;
 use super::error::{Error, Result};
-use super::generations::{self, Horizon};
+use super::horizon::{self, Horizon};
 use super::names;
 use super::reader::Reader;
 use crate::compress::Compression;
@@ -188,7 +188,7 @@ impl Session {
     fn catch_up(&self) -> Result<()> {
         if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES && self.is_behind.swap(false, Ordering::Relaxed)
         {
-            generations::sync(&self.reader)?;
+            horizon::sync(&self.reader)?;
         }
         Ok(())
     }
@@ -203,9 +203,9 @@ impl Session {
         let begin = |identity: &Identity, session, number| {
             repository.confirm_key()?;
             // A session that stores little does with what this machine knows already; the look before the commit decides.
-            let noted = if number == 0 { generations::noted(&self.reader) } else { None };
+            let noted = if number == 0 { horizon::noted(&self.reader) } else { None };
             self.is_behind.store(noted.is_some(), Ordering::Relaxed);
-            let horizon = noted.map_or_else(|| generations::sync(&self.reader), Ok)?;
+            let horizon = noted.map_or_else(|| horizon::sync(&self.reader), Ok)?;
             Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
         };
         let made = Arc::new(match &self.origin {

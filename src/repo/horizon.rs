@@ -1,0 +1,167 @@
+//! How far a session or collector has looked at generations, and whether what came after concerns it.
+//!
+//! Spec: `format-spec/13-commit.md`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::generations::{Generations, LISTINGS_MAX};
+use super::index::{Avoided, Run};
+use super::open::Repository;
+use super::reader::Reader;
+use super::{names, state};
+use crate::format::generation::Removal;
+use crate::id::{ObjectId, SnapshotId};
+
+/// The local note of the last [`sync`].
+const NOTE: &str = "horizon";
+
+/// What a session or collector knows of generations since it listed them.
+#[derive(Clone, Debug, Default)]
+pub struct Horizon {
+    /// The highest generation of the listing.
+    pub highest: u64,
+    /// What the generations condemn that concern the index as it was then.
+    removals: HashMap<u64, Removal>,
+}
+
+/// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid what the former condemns.
+///
+/// These are steps W1 and W2 of the specification.
+pub fn sync(reader: &Reader) -> Result<Horizon> {
+    for _ in 1..LISTINGS_MAX {
+        match try_sync(reader) {
+            // A record was trimmed under the listing.
+            Err(error) if error.is_not_found() => {}
+            other => return other,
+        }
+    }
+    try_sync(reader)
+}
+
+fn try_sync(reader: &Reader) -> Result<Horizon> {
+    let repository = reader.repository();
+    let generations = Generations::list(repository)?;
+    reader.sync()?;
+    let highest = generations.highest();
+    let mut horizon = Horizon { highest, removals: HashMap::new() };
+    if highest == 0 {
+        reader.index().avoid(Avoided::default());
+        note(reader, highest)?;
+        return Ok(horizon);
+    }
+    let oldest = generations.oldest(repository)?;
+    let (done, clean) = generations.newest_done(repository)?;
+    let (mut stale_runs, mut least) = (HashSet::new(), highest);
+    for run in reader.index().runs() {
+        let of_done = if clean.contains(&run.name()) { done } else { 0 };
+        let effective = of_done.max(run.toc().generation);
+        if effective + 1 < oldest {
+            stale_runs.insert(run.name());
+        } else {
+            least = least.min(effective);
+        }
+    }
+    // Unfinished generations matter to the parent, whatever the index says.
+    let is_open = |number: &u64| !generations.is_done(*number);
+    for number in (oldest.max(1)..=highest).filter(|number| *number > least || (generations.has(*number) && is_open(number))) {
+        if !generations.has(number) {
+            let what = names::generation_key(number, "condemned").to_string();
+            return Err(Error::RolledBack { location: repository.location().to_owned(), what });
+        }
+        horizon.removals.insert(number, generations.removal(repository, number)?);
+    }
+    let packs: HashSet<_> = horizon.removals.values().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect();
+    if horizon.removals.is_empty() && stale_runs.is_empty() {
+        note(reader, highest)?;
+    } else {
+        state::remove(repository, NOTE);
+    }
+    reader.index().avoid(Avoided { packs, stale_runs });
+    Ok(horizon)
+}
+
+/// Notes that nothing up to generation `highest` concerns the index as it is now.
+fn note(reader: &Reader, highest: u64) -> Result<()> {
+    let mut bytes = highest.to_le_bytes().to_vec();
+    reader.index().runs().iter().for_each(|run| bytes.extend_from_slice(&run.name().0));
+    state::save(reader.repository(), NOTE, &bytes)
+}
+
+/// Returns what was noted at the last [`sync`] of this machine, if it still fits the local index; the store is not asked.
+///
+/// A session may begin with it: whatever happened since is in generations above, which are looked at before the commit.
+pub fn noted(reader: &Reader) -> Option<Horizon> {
+    let bytes = state::load(reader.repository(), NOTE)?;
+    let (highest, names) = bytes.split_first_chunk::<8>()?;
+    let highest = u64::from_le_bytes(*highest);
+    let names: HashSet<&[u8]> = names.chunks_exact(ObjectId::LEN_BYTES).collect();
+    let fits = |run: &Arc<Run>| run.toc().generation >= highest || names.contains(&run.name().0[..]);
+    reader.index().runs().iter().all(fits).then(|| Horizon { highest, removals: HashMap::new() })
+}
+
+/// What a session relies on beside its own work.
+pub struct Reliance<'a> {
+    /// Packs.
+    pub packs: &'a HashSet<ObjectId>,
+    /// The parent, if subtrees of it were taken over unread.
+    pub parent: Option<SnapshotId>,
+}
+
+impl Horizon {
+    /// Returns the horizon of whoever relies on nothing but what it will store from now on.
+    pub fn at(highest: u64) -> Self {
+        Self { highest, removals: HashMap::new() }
+    }
+
+    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done so unseen (rule T).
+    ///
+    /// The first half of step W5 of the specification.
+    pub fn has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
+        for _ in 1..LISTINGS_MAX {
+            match self.try_has_conflict(repository, reliance) {
+                Err(error) if error.is_not_found() => {}
+                other => return other,
+            }
+        }
+        self.try_has_conflict(repository, reliance)
+    }
+
+    fn try_has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
+        let generations = Generations::list(repository)?;
+        let highest = generations.highest();
+        if highest < self.highest {
+            let what = names::generation_key(self.highest, "condemned").to_string();
+            return Err(Error::RolledBack { location: repository.location().to_owned(), what });
+        }
+        if highest > self.highest {
+            // The next session had better ask at its beginning.
+            state::remove(repository, NOTE);
+        }
+        if highest > self.highest && generations.oldest(repository)? > self.highest + 1 {
+            return Ok(true);
+        }
+        let names_parent = |removal: &Removal| {
+            let drops = |id: &SnapshotId| removal.snapshots.binary_search(id).is_ok();
+            reliance.parent.as_ref().is_some_and(drops)
+        };
+        let condemns =
+            |removal: &Removal| names_parent(removal) || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name));
+        if self.removals.values().any(condemns) {
+            return Ok(true);
+        }
+        for number in self.highest + 1..=highest {
+            if !generations.has(number) {
+                let what = names::generation_key(number, "condemned").to_string();
+                return Err(Error::RolledBack { location: repository.location().to_owned(), what });
+            }
+            if condemns(&generations.removal(repository, number)?) {
+                return Ok(true);
+            }
+        }
+        // Also what was known: a collector that slept may have filled the slot of a dropped parent with `Aborted`.
+        let mut known = generations.numbers().filter(|number| reliance.parent.is_some() && *number <= self.highest);
+        known.try_fold(false, |found, number| Ok(found || names_parent(&generations.removal(repository, number)?)))
+    }
+}
