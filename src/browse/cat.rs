@@ -20,7 +20,7 @@ const AHEAD_MAX: usize = 8;
 /// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself any number of times.
 const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
 /// Threads that read, open and decompress.
-const THREADS: usize = 4;
+const THREADS_MIN: usize = 4;
 /// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are used again.
 const STREAMED_LEN_MIN_BYTES: usize = 1 << 20;
 /// Longest piece of zeros that is written at once, in bytes.
@@ -150,7 +150,7 @@ fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), S
     thread::scope(|scope| {
         let (jobs, queue) = bounded::<Job>(AHEAD_MAX);
         let (give_back, spare) = unbounded();
-        for _ in 0..THREADS {
+        for _ in 0..trees.reader().repository().readers(THREADS_MIN) {
             let (queue, spare) = (queue.clone(), spare.clone());
             scope.spawn(move || {
                 let mut stored = Vec::new();

@@ -125,7 +125,7 @@ impl Sums {
 }
 
 fn count(reader: &Arc<Reader>, snapshots: &[Snapshot], threads: usize, monitor: &Monitor) -> Result<Sums> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(reader.repository().readers(threads)).build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
     let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let mut sums = Sums::default();

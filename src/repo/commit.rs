@@ -106,10 +106,11 @@ fn list_slots(repository: &Repository) -> Result<(Vec<SnapshotId>, Vec<SnapshotI
 
 /// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.
 fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
-    let threads = stored.options.threads.max(1);
+    let threads = stored.options.threads;
+    let session = Session::resume(stored).expect("only backups are secured");
+    let threads = session.reader().repository().readers(threads);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
-    let session = Session::resume(stored).expect("only backups are secured");
     store_missing(&session, tree, &pool, monitor)?;
     session.finish()
 }

@@ -192,6 +192,11 @@ impl Repository {
         &*self.store
     }
 
+    /// Returns how many of `threads` threads, or more, should read: those that wait for a store do not work.
+    pub fn readers(&self, threads: usize) -> usize {
+        threads.max(self.store.transfers()).max(1)
+    }
+
     /// Returns the keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring

@@ -41,7 +41,8 @@ const THREADS_MAX_LOW: usize = 2;
 /// Runs `plan`, which sends units, beside the worker threads, and returns when all work is done.
 pub fn with_workers(context: &Context, plan: impl FnOnce(Sender<Unit>, Receiver<Back>) -> Result<()>) -> Result<()> {
     let low = context.options.low_memory;
-    let threads = context.options.threads.clamp(1, if low { THREADS_MAX_LOW } else { usize::MAX });
+    let readers = context.trees.reader().repository().readers(context.options.threads);
+    let threads = if low { readers.min(THREADS_MAX_LOW) } else { readers };
     let (unit_sender, units) = bounded(if low { UNITS_MAX_LOW } else { UNITS_MAX });
     let (back, back_receiver) = unbounded();
     let planned = std::thread::scope(|scope| {

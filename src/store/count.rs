@@ -121,4 +121,8 @@ impl Store for CountStore {
     fn location(&self) -> &str {
         self.inner.location()
     }
+
+    fn transfers(&self) -> usize {
+        self.inner.transfers()
+    }
 }

@@ -162,4 +162,8 @@ impl Store for FaultStore {
     fn location(&self) -> &str {
         self.inner.location()
     }
+
+    fn transfers(&self) -> usize {
+        self.inner.transfers()
+    }
 }

@@ -215,4 +215,9 @@ pub trait Store: Send + Sync {
 
     /// Returns where the store is, for people.
     fn location(&self) -> &str;
+
+    /// Returns how many calls at once serve it best: the more the longer an answer takes. More do no harm, they wait.
+    fn transfers(&self) -> usize {
+        1
+    }
 }

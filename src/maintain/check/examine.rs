@@ -38,7 +38,8 @@ pub struct Examined {
 
 /// Looks at everything once, as thoroughly as the level says.
 pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<Examined> {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(|at| format!("check-{at}"));
+    let threads =
+        rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("check-{at}"));
     let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
     let mut report = CheckReport::new(options.level);
     report.counts.configs_and_keys = note_findings(&mut report, audit::configs(repository)?);

@@ -1,4 +1,4 @@
-//! Reading and verifying packs: two threads read and hash, all threads open what they read.
+//! Reading and verifying packs: a few threads read and hash, all threads open what they read.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -19,10 +19,11 @@ use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
 
-/// Threads that read packs and hash them.
-const LOADERS: usize = 2;
-/// Packs in memory at once, 32 MiB each: one that is being opened, and one for each loader.
-const BUFFERS: usize = LOADERS + 1;
+/// Threads that read packs and hash them: few for a disk, more for a distant store.
+///
+/// Packs in memory at once, up to 32 MiB each: one that is being opened, and one for each loader.
+const LOADERS_MIN: usize = 2;
+const LOADERS_MAX: usize = 6;
 
 /// What verifying needs and what it finds.
 pub struct PackStage<'a> {
@@ -61,11 +62,12 @@ impl PackStage<'_> {
         let reader = self.reader.clone();
         let repository = reader.repository();
         let verifier = PackVerifier::new(repository.keyring());
-        let (empty, buffers) = bounded(BUFFERS);
-        (0..BUFFERS).for_each(|_| empty.send(Vec::new()).expect("there is room for all of them"));
+        let loaders = repository.readers(LOADERS_MIN).min(LOADERS_MAX);
+        let (empty, buffers) = bounded(loaders + 1);
+        (0..=loaders).for_each(|_| empty.send(Vec::new()).expect("there is room for all of them"));
         thread::scope(|scope| {
-            let (done, loaded) = bounded(BUFFERS);
-            for _ in 0..LOADERS {
+            let (done, loaded) = bounded(loaders + 1);
+            for _ in 0..loaders {
                 let (done, buffers, source) = (done.clone(), buffers.clone(), &source);
                 scope.spawn(move || load(repository, source, &buffers, &done));
             }

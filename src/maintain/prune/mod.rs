@@ -70,7 +70,8 @@ pub struct PruneReport {
 ///
 /// Reads no file content but that of packs that are rewritten. Fails, having removed nothing, if the repository is damaged.
 pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monitor) -> Result<PruneReport> {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(|at| format!("mark-{at}"));
+    let threads =
+        rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("mark-{at}"));
     let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
     if !options.dry_run {
         repository.confirm_key()?;

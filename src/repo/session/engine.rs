@@ -20,6 +20,12 @@ use crate::repo::names;
 use crate::repo::reader::{CompressedSegment, Reader};
 use crate::store::{ErrorKind, Key, StoreError};
 
+/// Packs that are on their way at once: few on a disk, as many as serve a distant store.
+const WRITERS_MIN: usize = 2;
+const WRITERS_MAX: usize = 16;
+/// What they may take together in bytes: with many writers packs are smaller.
+const ON_THEIR_WAY_BYTES: usize = 96 << 20;
+
 /// How large things grow and how many of them there are.
 struct Sizes {
     pack_len: [usize; 2],
@@ -36,14 +42,17 @@ impl Sizes {
         Self { pack_len: [14 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 }
     }
 
-    fn new(options: &SessionOptions) -> Self {
+    fn new(options: &SessionOptions, transfers: usize) -> Self {
         if options.low_memory {
             let raw_buffers = 2 * options.lanes() + 2;
             return Self { pack_len: [8 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 };
         }
         // Each lane may hold two; the rest are on their way through the pool.
         let raw_buffers = 2 * options.lanes() + (options.threads + 2).min(8);
-        Self { pack_len: [28 << 20, 8 << 20], pack_buffers: [3, 2], raw_buffers, writers: 2, chunks_per_run: 100_000 }
+        let writers = transfers.clamp(WRITERS_MIN, WRITERS_MAX);
+        let data_len = (ON_THEIR_WAY_BYTES / writers).min(28 << 20);
+        let pack_len = [data_len, data_len.min(8 << 20)];
+        Self { pack_len, pack_buffers: [writers + 1, 2], raw_buffers, writers, chunks_per_run: 100_000 }
     }
 }
 
@@ -110,7 +119,11 @@ impl Engine {
         (claims, counters, journal): (Arc<Claims>, Arc<Counters>, Arc<Journal>),
     ) -> Result<Arc<Self>> {
         let is_collector = journal.identity().is_none();
-        let sizes = if is_collector && !options.low_memory { Sizes::of_collector(&options) } else { Sizes::new(&options) };
+        let sizes = if is_collector && !options.low_memory {
+            Sizes::of_collector(&options)
+        } else {
+            Sizes::new(&options, reader.repository().store().transfers())
+        };
         let named = |index| format!("compress-{index}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(named).build();
         let (to_write, packs) = unbounded();
