@@ -71,6 +71,12 @@ TOOLS = {
         restore1="vykar restore latest {dst} --pattern '**/{file}' && cp \"$(find {dst} -type f | head -1)\" {out}",
         restore="vykar restore latest {dst}", check="vykar check --verify-data", prune="vykar prune --compact && vykar compact --threshold 1"),
 }
+# The same with what each leaves unused if nobody says otherwise.
+USUAL = {
+    "drumlin-usual": dict(DRUMLIN, prune="drumlin forget --quiet --keep-last 1 --force && drumlin prune --quiet --trash 0d"),
+    "restic-usual": dict(TOOLS["restic"], prune="restic forget -q --keep-last 1 --prune"),
+    "borg-usual": dict(TOOLS["borg"], prune="borg prune --keep-last 1 && borg compact"),
+}
 
 
 def size_of(path):
@@ -314,6 +320,7 @@ def main():
         with open(args.extra) as extra:
             TOOLS.update(json.load(extra))
     wanted = args.tools.split(",")
+    TOOLS.update(USUAL)
     tools = [tool for tool in wanted if shutil.which(TOOLS[tool]["version"].split()[0])]
     missing = sorted(set(wanted) - set(tools))
     if missing:

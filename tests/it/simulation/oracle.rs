@@ -40,8 +40,8 @@ pub struct Oracle {
     /// What some `Go` names.
     doomed_packs: HashSet<ObjectId>,
     doomed_snapshots: HashSet<SnapshotId>,
-    /// Slots that were filled once.
-    filled: HashSet<SnapshotId>,
+    /// Slots that were filled once, and whether with a snapshot.
+    filled: HashMap<SnapshotId, bool>,
     /// Whether a chunk may have lost its last place, or a new root may lack one.
     is_doubtful: bool,
     happened: BTreeMap<&'static str, u64>,
@@ -60,7 +60,7 @@ impl Oracle {
             forgotten: BTreeSet::new(),
             doomed_packs: HashSet::new(),
             doomed_snapshots: HashSet::new(),
-            filled: HashSet::new(),
+            filled: HashMap::new(),
             is_doubtful: false,
             happened: BTreeMap::new(),
         }
@@ -74,7 +74,7 @@ impl Oracle {
 
     /// Returns whether a snapshot was committed, even if it was dropped since.
     pub fn was_committed(&self, id: &SnapshotId) -> bool {
-        self.filled.contains(id)
+        self.filled.contains_key(id)
     }
 
     /// Takes in what became of one object, and returns what must not be: nothing else can have changed.
@@ -197,9 +197,11 @@ impl Oracle {
         let id = SnapshotId::from_hex(&key.name).unwrap();
         let plain = open_single(self.repository.keyring(), ContainerKind::Snapshot, bytes).unwrap();
         let slot = codec::decode::<CommitSlot>("commit slot", &plain).unwrap();
-        let is_again = !self.filled.insert(id);
+        let is_snapshot = matches!(slot, CommitSlot::Snapshot { .. });
+        let is_again = self.filled.contains_key(&id);
+        self.filled.entry(id).or_insert(is_snapshot);
         // A collector that slept did not see that the snapshot was dropped meanwhile.
-        if is_again && !(matches!(slot, CommitSlot::Aborted) && self.doomed_snapshots.contains(&id)) {
+        if is_again && (is_snapshot || !self.doomed_snapshots.contains(&id)) {
             return Err(format!("I10: the slot {key} was filled twice"));
         }
         let reached = match slot {
@@ -256,7 +258,8 @@ impl Oracle {
                 Some(id) => drop(self.forgotten.remove(&id)),
                 None => {
                     let id = SnapshotId::from_hex(&key.name).unwrap();
-                    if self.slots.remove(&id).flatten().is_none() {
+                    // A collector that slept may have burnt the slot of a snapshot after that was dropped.
+                    if self.slots.remove(&id).flatten().is_none() && self.filled.get(&id) != Some(&true) {
                         return Err(format!("I10: the burnt slot {key} was removed"));
                     }
                     if !self.doomed_snapshots.contains(&id) {
@@ -266,7 +269,7 @@ impl Oracle {
             },
             Class::Intents => {
                 let (session, _) = names::intent_of(&key.name).unwrap();
-                if !self.filled.contains(&session) {
+                if !self.filled.contains_key(&session) {
                     return Err(format!("I7: {key} was removed before its slot was filled"));
                 }
             }
