@@ -1,6 +1,6 @@
 //! A decorator that counts what a store is asked: requests are money and time, so tests fix their number.
 
-use std::ops::{Range, Sub};
+use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +33,18 @@ impl Counts {
     /// Returns the counts of everything.
     pub fn total(&self) -> Count {
         sum(self.0.iter().flatten())
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        for (count, more) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            count.calls += more.calls;
+            count.bytes += more.bytes;
+        }
+        self
     }
 }
 

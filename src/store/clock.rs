@@ -1,0 +1,99 @@
+//! Time as the decorators see it: a test has one of its own and need not wait.
+
+use std::time::{Duration, Instant};
+
+/// A clock that can be waited by.
+pub trait Clock: Send + Sync {
+    /// Returns the time since some moment that does not change.
+    fn now(&self) -> Duration;
+
+    /// Waits; returns false at once when nobody wants the result of waiting any more, because the operation was cancelled.
+    fn wait(&self, span: Duration) -> bool;
+}
+
+/// The system's monotonic clock.
+pub struct SystemClock {
+    began: Instant,
+    is_cancelled: fn() -> bool,
+}
+
+/// How long a cancelled operation may go on waiting.
+const SLICE: Duration = Duration::from_millis(50);
+
+impl SystemClock {
+    /// Makes a clock whose waits end when `is_cancelled` says so.
+    pub fn new(is_cancelled: fn() -> bool) -> Self {
+        Self { began: Instant::now(), is_cancelled }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn wait(&self, span: Duration) -> bool {
+        let end = self.now() + span;
+        loop {
+            if (self.is_cancelled)() {
+                return false;
+            }
+            let left = end.saturating_sub(self.now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// A clock that stands still but for the waits, which take no time.
+    #[derive(Default)]
+    pub struct TestClock {
+        state: Mutex<(Duration, Vec<Duration>)>,
+        pub cancelled: AtomicBool,
+    }
+
+    impl TestClock {
+        /// Returns all waits so far.
+        pub fn waits(&self) -> Vec<Duration> {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        }
+
+        /// Lets time pass.
+        pub fn advance(&self, span: Duration) {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).0 += span;
+        }
+    }
+
+    impl Clock for TestClock {
+        fn now(&self) -> Duration {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+        }
+
+        fn wait(&self, span: Duration) -> bool {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return false;
+            }
+            self.advance(span);
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).1.push(span);
+            true
+        }
+    }
+
+    #[test]
+    fn a_wait_takes_its_time_unless_nobody_wants_it() {
+        let clock = SystemClock::new(|| false);
+        let began = clock.now();
+        assert!(clock.wait(Duration::from_millis(20)));
+        assert!(clock.now() - began >= Duration::from_millis(20));
+        assert!(!SystemClock::new(|| true).wait(Duration::from_secs(3600)));
+    }
+}
