@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::views::{exact, lossy};
+use super::views::{RequestsView, exact, lossy};
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::ui::output::Output;
 use crate::ui::style::Role;
@@ -33,6 +33,7 @@ struct CheckView {
     counts: CountsView,
     coverage: CoverageView,
     seconds: f64,
+    requests: RequestsView,
 }
 
 /// Something stored that is damaged or missing.
@@ -102,7 +103,7 @@ pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let options = CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
     if ctx.ui.json {
-        ctx.ui.print_json(&view(&report, began.elapsed().as_secs_f64()))?;
+        ctx.ui.print_json(&view(ctx, &report, began.elapsed().as_secs_f64()))?;
     } else {
         ctx.ui.say(&summary(&report, began).join("\n"))?;
         report.notices.iter().for_each(|notice| ctx.ui.note(notice));
@@ -111,7 +112,7 @@ pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(if report.is_sound() { Exit::Done } else { Exit::Damage })
 }
 
-fn view(report: &CheckReport, seconds: f64) -> CheckView {
+fn view(ctx: &Context, report: &CheckReport, seconds: f64) -> CheckView {
     let counts = report.counts;
     let problems = report.problems.items.iter();
     let affected = report.affected.items.iter().map(AffectedView::new);
@@ -144,6 +145,7 @@ fn view(report: &CheckReport, seconds: f64) -> CheckView {
             oldest: report.coverage.oldest.and_then(text::rfc3339),
         },
         seconds,
+        requests: ctx.requests.view(),
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::failure::{Exit, Failure};
 use super::global::Global;
 use super::interrupt;
+use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::Monitor;
 use crate::repo::{self, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
 use crate::settings::location::Location;
-use crate::settings::model::RepositorySettings;
-use crate::store::local::LocalStore;
+use crate::settings::repository::RepositorySettings;
 use crate::store::{ErrorKind, Store};
 use crate::ui::Ui;
 
@@ -26,22 +26,43 @@ pub struct Context {
     pub env: Environment,
     /// How to speak to the user.
     pub ui: Ui,
+    /// What stores were asked in this run.
+    pub requests: Requests,
 }
 
 /// A repository that the user named, not yet opened.
 pub struct Place {
     /// Its name in the configuration file, if it has one there.
     pub name: Option<String>,
-    /// Its folder.
-    pub path: PathBuf,
+    /// Where it is.
+    pub location: Location,
     /// What the configuration file says about it.
     pub settings: Option<RepositorySettings>,
 }
 
 impl Place {
-    /// Returns where it is, for people.
+    /// Returns where it is, for people, and for `--repo`.
     pub fn shown(&self) -> String {
-        self.path.display().to_string()
+        self.location.to_string()
+    }
+
+    /// Returns the repository's folder, if it is one of this machine.
+    pub fn folder(&self) -> Option<&Path> {
+        self.location.folder()
+    }
+
+    /// Completes a location by what the configuration and the environment say of the server: a bucket's name alone says not which
+    /// it is.
+    fn new(location: Location, named: Option<(String, RepositorySettings)>, env: &Environment) -> Self {
+        let (name, settings) = named.unzip();
+        let mut place = Self { name, location, settings };
+        if let Location::S3(bucket) = &mut place.location {
+            let configured = place.settings.as_ref().and_then(|settings| settings.s3.endpoint.clone());
+            let variables = ["DRUMLIN_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+            let of_env = || variables.iter().find_map(|name| env.get(name)?.to_str().map(str::to_owned));
+            bucket.endpoint = bucket.endpoint.take().or(configured).or_else(of_env);
+        }
+        place
     }
 }
 
@@ -68,13 +89,12 @@ impl Context {
         let here = here()?;
         let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
-            let Location::Local(path) = Location::parse(&text, &here)?;
-            return Ok(Place { name: None, path, settings: None });
+            return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
         };
         let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
         let url = self.env.expand_home(&repository.url);
-        let Location::Local(path) = Location::parse(url.as_os_str(), base)?;
-        Ok(Place { name: Some(name), path, settings: Some(repository) })
+        let location = Location::parse(url.as_os_str(), base)?;
+        Ok(Place::new(location, Some((name, repository)), &self.env))
     }
 
     /// Returns the folder of local copies.
@@ -82,6 +102,11 @@ impl Context {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
         let dir = self.global.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir());
         dir.ok_or_else(|| Failure::usage("no folder for local copies is known").hint("set HOME, or give --cache-dir"))
+    }
+
+    /// Returns the folders that no backup should hold and no restore touch: the repository's own, and that of local copies.
+    pub fn own_folders(&self, place: &Place) -> Result<Vec<PathBuf>, Failure> {
+        Ok(place.folder().map(Path::to_path_buf).into_iter().chain([self.cache_dir(place)?]).collect())
     }
 
     /// Decides where the repository's secret comes from.
@@ -96,15 +121,6 @@ impl Context {
             password_file: self.global.password_file.clone(),
             password_command: self.global.password_command.clone(),
             key_file: self.global.key_file.clone(),
-        }
-    }
-
-    /// Opens the store of a repository that must exist.
-    pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
-        match LocalStore::open(&place.path) {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) if error.kind == ErrorKind::NotFound => Err(repo::Error::NoRepository { location: place.shown() }.into()),
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -283,7 +283,15 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
 fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error.kind {
         ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
-        ErrorKind::NotPermitted => Some("the user who runs this must be allowed to use the repository's folder"),
+        ErrorKind::NotPermitted => {
+            Some("whoever runs this, or its credential, must be allowed to use the repository's folder or bucket")
+        }
+        ErrorKind::Unavailable => {
+            Some("nothing was changed by this request; look at the network and the address, then run it again")
+        }
+        ErrorKind::Unanswered => {
+            Some("look at the network, then run it again: what is stored so far is used, and nothing can be half")
+        }
         _ => None,
     }
 }

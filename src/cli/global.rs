@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::settings::values::{parse_connections, parse_rate};
 use crate::ui::UiOptions;
 
 /// Global options.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Repository: a folder, file:///folder, or the NAME of a [repository.NAME] in the configuration
+    /// Repository: a folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a [repository.NAME] in the configuration
     #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME", env = "DRUMLIN_REPOSITORY", hide_env_values = true)]
     pub repo: Option<OsString>,
 
@@ -58,6 +59,18 @@ pub struct Global {
     /// Threads that work at once [default: one per processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// Send at most so much in a second: 500k, 2MiB, none [default: as configured, else no limit]
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
+    pub limit_upload: Option<u64>,
+
+    /// Receive at most so much in a second
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
+    pub limit_download: Option<u64>,
+
+    /// Transfers at once, from and to a bucket or another machine [default: as configured, else 8 or 4]
+    #[arg(long, global = true, value_name = "N", value_parser = parse_connections)]
+    pub connections: Option<usize>,
 }
 
 impl Global {

@@ -11,6 +11,7 @@ use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
 use super::secret::{self, Origin};
+use super::store::Missing;
 use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
@@ -18,7 +19,6 @@ use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::repo::{self, InitOptions, Repository, keys, probe};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
-use crate::store::local::LocalStore;
 use crate::ui::text;
 
 /// Makes a repository
@@ -81,7 +81,7 @@ struct InitView {
 pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
-    refuse_used(&place)?;
+    refuse_used(ctx, &place)?;
     if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
         return Err(
             Failure::usage(format!("{} exists", kit.display())).hint("existing files are never overwritten: choose another name")
@@ -112,18 +112,23 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Refuses a folder that holds a repository, or anything else that is not what a half-finished `init` leaves.
-pub fn refuse_used(place: &Place) -> Result<(), Failure> {
-    let entries = match std::fs::read_dir(&place.path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Failure::file("read the folder", &place.path, &error)),
+/// Refuses a place that holds a repository, and a folder with anything else that is not what a half-finished `init` leaves.
+pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
+    let entries = match place.folder().map(|folder| (folder, std::fs::read_dir(folder))) {
+        None => None,
+        Some((_, Ok(entries))) => Some(entries),
+        Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Some((folder, Err(error))) => return Err(Failure::file("read the folder", folder, &error)),
     };
-    if has_repository(&LocalStore::open(&place.path)?)? {
+    if has_repository(&*ctx.store(place)?)? {
         return Err(repo::Error::AlreadyExists { location: place.shown() }.into());
     }
     let folders = Class::ALL.map(Class::folder);
-    let foreign = entries.filter_map(Result::ok).find(|entry| !folders.iter().any(|folder| entry.file_name() == *folder));
+    let foreign = entries
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .find(|entry| !folders.iter().any(|folder| entry.file_name() == *folder));
     match foreign {
         Some(entry) => Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown())).hint(format!(
             "it holds {}; a repository wants a folder of its own",
@@ -173,7 +178,7 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
         program: PROGRAM.to_owned(),
         cache_dir: ctx.cache_dir(place)?,
     };
-    let store = Arc::new(LocalStore::open_or_make(&place.path)?);
+    let store = ctx.open_store(place, Missing::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init(store, &options)?;
     if !is_exclusive {

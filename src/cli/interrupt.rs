@@ -42,6 +42,11 @@ pub fn while_running(monitor: &Arc<Monitor>) -> Guard {
     Guard
 }
 
+/// Returns whether a signal has asked the running operation to stop.
+pub fn is_stopping() -> bool {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|monitor| monitor.is_cancelled())
+}
+
 /// Ends what [`while_running`] began.
 pub struct Guard;
 

@@ -80,12 +80,13 @@ fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
 /// Returns the text of a recovery kit, written for somebody who has never heard of Drumlin.
 pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
     let location = text::shell_word(about.location);
+    let (else_needed, first_step) = way_to(about.location, &location);
     Zeroizing::new(format!(
         "DRUMLIN RECOVERY KIT\n\
          ====================\n\
          \n\
          With this page, all files in the backup named below can be read and copied back.\n\
-         Nothing else is needed: no password, no account, not the computer that made it.\n\
+         {else_needed}\n\
          Keep it like the key of a house: whoever has it can read everything.\n\
          \n\
          Backup is at   {location_text}\n\
@@ -101,9 +102,7 @@ pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
          \n\
          A relative or friend who has used Linux before can do this in an hour.\n\
          \n\
-         1. Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
-            plugged in, plug it into the computer you use now; its folder may then have\n   \
-            another name, which takes the place of {location} below.\n\
+         1. {first_step}\n\
          2. Get the program Drumlin for that computer (Linux). It may lie beside the backup.\n\
          3. If this page is on paper, type the 24 words into a text file named kit.txt.\n   \
             Their order matters; numbers, line breaks and capital letters do not.\n   \
@@ -143,6 +142,32 @@ fn numbered_words(secret: &Key) -> Zeroizing<String> {
         out.extend([&format!("{:>4}. ", at + 1), word, &padding, end]);
     }
     out
+}
+
+/// Returns what is needed beside the words, and what to do first, which a kit for another machine has room for.
+fn way_to(location: &str, word: &str) -> (&'static str, String) {
+    const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step 1 is about:\n\
+                          no password of the backup, not the computer that made it.";
+    let step = if location.starts_with("s3://") {
+        "The backup is in a bucket of a storage provider. To read it, an access key of the\n   \
+         account there is needed, which has two parts. Write both down here, or where they are:\n\n      \
+         export AWS_ACCESS_KEY_ID=________________________\n      \
+         export AWS_SECRET_ACCESS_KEY=____________________\n\n   \
+         and type these two lines in the terminal first. The account must be paid for!"
+    } else if location.starts_with("sftp://") {
+        "The backup is on another machine. To read it, its password is needed. Write it down\n   \
+         here, or where it is, and type this line in the terminal first:\n\n      \
+         export DRUMLIN_SSH_PASSWORD=_____________________\n\n   \
+         If that machine is rented, the account must be paid for!"
+    } else {
+        let step = format!(
+            "Find the disk or computer that \"Backup is at\" names. If it was a disk that was\n   \
+             plugged in, plug it into the computer you use now; its folder may then have\n   \
+             another name, which takes the place of {word} below."
+        );
+        return ("Nothing else is needed: no password, no account, not the computer that made it.", step);
+    };
+    (ACCESS, step.to_owned())
 }
 
 #[cfg(test)]
@@ -185,5 +210,19 @@ mod tests {
         assert!(kit.contains("drumlin --repo '/mnt/usb disk/r' --key-file kit.txt restore latest --target restored\n"));
         assert!(kit.contains("\n   1. ") && kit.contains(" 24. "));
         assert!(kit.lines().all(|line| line.len() <= 110));
+        assert!(kit.contains("Nothing else is needed: no password"));
+    }
+
+    #[test]
+    fn a_kit_for_another_machine_says_how_to_get_in() {
+        for (location, variable) in [
+            ("s3://bucket/x?endpoint=https://fsn1.your-objectstorage.com", "AWS_SECRET_ACCESS_KEY"),
+            ("sftp://u1@u1.your-storagebox.de:23/./drumlin", "DRUMLIN_SSH_PASSWORD"),
+        ] {
+            let kit = kit_text(&new_secret().unwrap(), &About { location, ..ABOUT });
+            assert!(kit.contains(&format!("export {variable}=___")) && !kit.contains("Nothing else is needed"), "{}", *kit);
+            assert!(kit.contains(&format!("drumlin --repo {} --key-file kit.txt snapshots\n", text::shell_word(location))));
+            assert!(kit.lines().all(|line| line.len() <= 160));
+        }
     }
 }

@@ -17,11 +17,13 @@ mod man;
 mod prune;
 mod quickstart;
 mod repair;
+mod requests;
 mod restore;
 mod secret;
 mod snap;
 mod snapshots;
 mod stats;
+mod store;
 mod streams;
 mod undelete;
 mod views;
@@ -36,6 +38,7 @@ use crate::ui::Ui;
 use context::Context;
 use failure::{Exit, Failure};
 use global::Global;
+use requests::Requests;
 
 /// Deduplicating, encrypted backups
 ///
@@ -102,8 +105,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = interrupt::listen() {
         return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
     }
-    let ctx = Context { global: cli.global, env, ui };
-    run(&ctx, cli.command).unwrap_or_else(|failure| failure.report(&ui)).into()
+    let ctx = Context { global: cli.global, env, ui, requests: Requests::default() };
+    let result = run(&ctx, cli.command);
+    ctx.requests.tell(&ui);
+    result.unwrap_or_else(|failure| failure.report(&ui)).into()
 }
 
 fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {

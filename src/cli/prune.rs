@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::views::RequestsView;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use crate::repo::probe;
 use crate::settings::values::parse_size;
@@ -59,6 +60,7 @@ struct PruneView {
     outrun: bool,
     plan: PlanView,
     seconds: f64,
+    requests: RequestsView,
 }
 
 #[derive(Serialize)]
@@ -128,7 +130,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     };
     let (report, _) = ctx.run("pruning", |monitor| prune::run(&repository, &options, monitor))?;
     if ctx.ui.json {
-        ctx.ui.print_json(&view(&report, args.dry_run, began.elapsed().as_secs_f64()))?;
+        ctx.ui.print_json(&view(ctx, (&report, args.dry_run), began.elapsed().as_secs_f64()))?;
     } else if args.dry_run {
         ctx.ui.print(&planned(&report).join("\n"))?;
     } else {
@@ -152,7 +154,7 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
     }
 }
 
-fn view(report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
+fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) -> PruneView {
     let ids = |ids: &[crate::id::SnapshotId]| ids.iter().map(|id| id.to_hex()).collect();
     let waiting = report.waiting.iter();
     let plan = &report.plan;
@@ -180,6 +182,7 @@ fn view(report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
             young_bytes: plan.young_bytes,
         },
         seconds,
+        requests: ctx.requests.view(),
     }
 }
 

@@ -21,9 +21,9 @@ use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::repo::{Repository, keys};
-use crate::settings::model::{RepositorySettings, SecretSettings};
+use crate::settings::location::Location;
+use crate::settings::repository::{RepositorySettings, SecretSettings};
 use crate::settings::{FILE_NAME, Settings};
-use crate::store::local::LocalStore;
 use crate::ui::text;
 
 /// Makes a first backup with nothing configured
@@ -87,7 +87,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
             kit: made.kit,
             config: made.config,
             made: made.now,
-            backup: outcome.view(),
+            backup: outcome.view(ctx),
         })?;
         return Ok(outcome.exit());
     }
@@ -106,14 +106,14 @@ fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result
             .env
             .data_dir()
             .ok_or_else(|| Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo"))?;
-        Place { name: None, path: data.join("repository"), settings: None }
+        Place { name: None, location: Location::Local(data.join("repository")), settings: None }
     };
     if place.settings.is_none() {
         // A name that depends on nothing but the place, so that running it again finds what was made.
-        let name = if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.path) };
+        let name = if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.location) };
         let key_file = config_dir.join(format!("{name}.key"));
-        let url = place.path.to_string_lossy().into_owned();
-        place.settings = Some(RepositorySettings { url, secret: Some(SecretSettings::KeyFile(key_file)), cache_dir: None });
+        let secret = Some(SecretSettings::KeyFile(key_file));
+        place.settings = Some(RepositorySettings { url: place.shown(), secret, ..RepositorySettings::default() });
         place.name = Some(name);
     }
     Ok(place)
@@ -124,10 +124,18 @@ fn name_of(place: &Place) -> &str {
 }
 
 /// Returns a name for a repository that the configuration does not know: its folder's name and a few digits.
-fn name_for(path: &Path) -> String {
-    let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+fn name_for(location: &Location) -> String {
+    let (stem, whole) = match location {
+        Location::Local(path) => (path.file_name().map(|name| name.to_string_lossy().into_owned()), path.as_os_str().to_owned()),
+        Location::S3(bucket) => (
+            bucket.prefix.rsplit('/').find(|part| !part.is_empty()).or(Some(&bucket.name)).map(str::to_owned),
+            location.to_string().into(),
+        ),
+        Location::Sftp(remote) => (remote.path.rsplit('/').next().map(str::to_owned), location.to_string().into()),
+    };
+    let stem = stem.unwrap_or_default();
     let stem: String = stem.chars().filter(|c| c.is_alphanumeric() || *c == '-').take(40).collect();
-    let digits = &blake3::hash(path.as_os_str().as_bytes()).to_hex()[..4];
+    let digits = &blake3::hash(whole.as_bytes()).to_hex()[..4];
     format!("{}-{digits}", if stem.is_empty() { "repository" } else { stem.trim_start_matches('-') })
 }
 
@@ -136,7 +144,7 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
     if let Origin::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
-    let exists = place.path.is_dir() && has_repository(&LocalStore::open(&place.path)?)?;
+    let exists = place.folder().is_none_or(Path::is_dir) && has_repository(&*ctx.store(place)?)?;
     if exists {
         if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
             return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), path.display()))
@@ -144,7 +152,7 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
         }
         return ctx.open_place(place, true);
     }
-    init::refuse_used(place)?;
+    init::refuse_used(ctx, place)?;
     let fail = |error| Failure::file("make the folder", config_dir, &error);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(config_dir).map_err(fail)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;
@@ -193,7 +201,7 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
     let mut text = format!(
         "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
         name_of(place),
-        quote(&place.path)?
+        quote(place.folder().unwrap_or(Path::new(&place.shown())))?
     );
     if let Some(key_file) = key_file {
         text += &format!("key-file = {}\n", quote(key_file)?);
@@ -221,8 +229,8 @@ fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: 
     match &made.key_file {
         _ if is_default => config,
         _ if settings.repositories.contains_key(name) => format!("{config} --repo {name}"),
-        Some(key) => format!("{config} --repo {} --key-file {}", word(&place.path), word(key)),
-        None => format!("{config} --repo {}", word(&place.path)),
+        Some(key) => format!("{config} --repo {} --key-file {}", text::shell_word(&place.shown()), word(key)),
+        None => format!("{config} --repo {}", text::shell_word(&place.shown())),
     }
 }
 
@@ -232,7 +240,7 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
         let verb = if made.now.contains(&name) { "made" } else { "kept" };
         lines.push(format!("{verb}  {name:<14} {}", path.display()));
     };
-    item("repository", &place.path);
+    item("repository", Path::new(&place.shown()));
     [("key file", &made.key_file), ("recovery kit", &made.kit), ("configuration", &made.config)]
         .into_iter()
         .for_each(|(name, path)| path.iter().for_each(|path| item(name, path)));
@@ -262,7 +270,7 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
     if let Some(kit) = &made.kit {
         lines.push(format!("Print {} and keep it away from this machine.", kit.display()));
     }
-    if on_one_disk(folder, &place.path) {
+    if place.folder().is_some_and(|repository| on_one_disk(folder, repository)) {
         lines.push("The repository is on the same disk as what it protects. To have one on another disk:".to_owned());
         lines.push(format!("  drumlin quickstart --repo /mnt/DISK/drumlin {source}"));
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::views::{ProblemView, exact, lossy};
+use super::views::{ProblemView, RequestsView, exact, lossy};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
@@ -83,6 +83,7 @@ struct RestoreView {
     seconds: f64,
     problem_count: u64,
     problems: Vec<ProblemView>,
+    requests: RequestsView,
 }
 
 #[derive(Serialize)]
@@ -143,7 +144,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target,
-        own_folders: vec![place.path.clone(), ctx.cache_dir(&place)?],
+        own_folders: ctx.own_folders(&place)?,
         includes: args.includes,
         excludes: args.excludes,
         dry_run: args.dry_run,
@@ -171,6 +172,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
             seconds,
             problem_count: monitor.problem_count(),
             problems: ProblemView::all(&monitor),
+            requests: ctx.requests.view(),
         })?;
     } else {
         ctx.ui.say(&lines(&snapshot, &options, &report, began).join("\n"))?;

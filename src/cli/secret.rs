@@ -16,7 +16,7 @@ use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
 use crate::format::slot::SlotKdf;
 use crate::settings::environment::Environment;
-use crate::settings::model::SecretSettings;
+use crate::settings::repository::SecretSettings;
 use crate::ui::{Ui, prompt};
 
 /// Where a secret comes from.

@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::format::node::Totals;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::monitor::{Monitor, Problem};
+use crate::store::Action;
+use crate::store::count::Counts;
 use crate::ui::text;
 
 /// A snapshot.
@@ -86,6 +88,36 @@ impl StatsView {
             chunks_new: stats.chunks_new,
             bytes_new_raw: stats.bytes_new_raw,
             bytes_stored: stats.bytes_stored,
+        }
+    }
+}
+
+/// What stores were asked.
+#[derive(Serialize)]
+pub struct RequestsView {
+    calls: u64,
+    list: u64,
+    stat: u64,
+    read: u64,
+    create: u64,
+    remove: u64,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+impl RequestsView {
+    /// Makes the view of counts.
+    pub fn new(counts: &Counts) -> Self {
+        let calls = |action| counts.of_action(action).calls;
+        Self {
+            calls: counts.total().calls,
+            list: calls(Action::List),
+            stat: calls(Action::Stat),
+            read: calls(Action::Read),
+            create: calls(Action::Create),
+            remove: calls(Action::Remove),
+            bytes_up: counts.of_action(Action::Create).bytes,
+            bytes_down: counts.of_action(Action::Read).bytes,
         }
     }
 }

@@ -1,14 +1,45 @@
 //! Where a repository is: a path or URL, as given on the command line or in the configuration file.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// A parsed location.
+/// A parsed location. As text it can be parsed again, and holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A folder of this machine, absolute.
     Local(PathBuf),
+    /// `s3://bucket/prefix`, in the end with `?endpoint=URL&region=NAME`.
+    S3(Bucket),
+    /// `sftp://user@host:port/path`.
+    Sftp(Remote),
+}
+
+/// A part of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// The bucket's name.
+    pub name: String,
+    /// What all names in it begin with, without slashes at either end; empty for the whole bucket.
+    pub prefix: String,
+    /// The server, if the URL names it.
+    pub endpoint: Option<String>,
+    /// The region, if the URL names it.
+    pub region: Option<String>,
+}
+
+/// A folder of another machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remote {
+    /// Who logs in, if the URL says so.
+    pub user: Option<String>,
+    /// Name or address, an IPv6 address without its brackets; or a `Host` of `~/.ssh/config`.
+    pub host: String,
+    /// The port, if the URL says so.
+    pub port: Option<u16>,
+    /// The folder: absolute, or relative to where a login begins; never empty.
+    pub path: String,
 }
 
 /// Why a location was refused.
@@ -17,29 +48,49 @@ pub enum LocationError {
     /// Nothing was given.
     #[error("the repository's location is empty")]
     Empty,
-    /// A kind of location that this version does not have.
-    #[error("`{0}` locations come in a later version")]
-    Later(&'static str),
     /// A scheme that nobody knows.
     #[error("`{0}` is no kind of location that Drumlin knows")]
     UnknownScheme(String),
     /// `file://` with a host, or with a relative path.
     #[error("a file URL looks like file:///absolute/path, not `{0}`")]
     FileUrl(String),
-    /// `user@host:path`.
+    /// `user@host:path`, `s3:bucket`.
     #[error("`{0}` looks like a path on another machine")]
     LooksRemote(String),
+    /// An `s3://` URL that breaks a rule.
+    #[error("`{url}` names no place in a bucket: {why}")]
+    S3Url {
+        /// The URL.
+        url: String,
+        /// The rule.
+        why: &'static str,
+    },
+    /// An `sftp://` URL that breaks a rule. The URL is not shown: it may hold a password.
+    #[error("an sftp URL looks like sftp://user@host:port/path: {0}")]
+    SftpUrl(&'static str),
 }
+
+/// What [`LocationError::SftpUrl`] says of a URL with a password.
+const HAS_PASSWORD: &str = "it has no place for a password, which everybody could see";
 
 impl LocationError {
     /// Returns what the user can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Empty => "give a folder: --repo /mnt/usb/drumlin",
-            Self::Later(_) => "use a path or file:///path for now, for example on a mounted disk",
-            Self::UnknownScheme(_) | Self::FileUrl(_) => "use a path, or file:///path",
+            Self::Empty => "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo /mnt/usb/drumlin",
+            Self::UnknownScheme(_) => "use a path, file:///path, s3://bucket/prefix or sftp://user@host:port/path",
+            Self::FileUrl(_) => "use a path, or file:///path",
             Self::LooksRemote(_) => {
-                "other machines will be reached by sftp://user@host/path, which comes in a later version; write ./ in front if it is a local folder"
+                "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from where a login begins); write ./ in front if it is a local folder"
+            }
+            Self::S3Url { .. } => {
+                "for example s3://bucket/drumlin; the server is `endpoint` in the configuration, or DRUMLIN_S3_ENDPOINT"
+            }
+            Self::SftpUrl(HAS_PASSWORD) => {
+                "use a key, or `ssh-password-file` or `ssh-password-command` in the configuration, or DRUMLIN_SSH_PASSWORD"
+            }
+            Self::SftpUrl(_) => {
+                "for example sftp://u1@u1.your-storagebox.de:23/./drumlin (`/./`: from where a login begins); %40 stands for @ in a name"
             }
         }
     }
@@ -47,28 +98,142 @@ impl LocationError {
 
 impl Location {
     /// Parses a path or URL; a relative path is taken from `base`.
-    pub fn parse(text: &std::ffi::OsStr, base: &Path) -> Result<Self, LocationError> {
+    pub fn parse(text: &OsStr, base: &Path) -> Result<Self, LocationError> {
         let bytes = text.as_bytes();
         if bytes.is_empty() {
             return Err(LocationError::Empty);
         }
         let shown = || text.to_string_lossy().into_owned();
         if let Some(at) = bytes.windows(3).position(|three| three == b"://") {
+            let rest = &bytes[at + 3..];
             return match &bytes[..at] {
-                b"file" if bytes.get(at + 3) == Some(&b'/') => Ok(Self::Local(clean(&percent_decoded(&bytes[at + 3..])))),
+                b"file" if rest.first() == Some(&b'/') => {
+                    Ok(Self::Local(clean(Path::new(&OsString::from_vec(percent_decoded(rest))))))
+                }
                 b"file" => Err(LocationError::FileUrl(shown())),
-                b"s3" => Err(LocationError::Later("s3://")),
-                b"sftp" => Err(LocationError::Later("sftp://")),
+                b"s3" => parse_s3(rest).map(Self::S3).map_err(|why| LocationError::S3Url { url: shown(), why }),
+                b"sftp" => parse_sftp(rest).map(Self::Sftp).map_err(LocationError::SftpUrl),
                 scheme if scheme.contains(&b'/') => Ok(Self::Local(clean(&base.join(text)))),
                 scheme => Err(LocationError::UnknownScheme(format!("{}://", String::from_utf8_lossy(scheme)))),
             };
         }
         let head = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
         let host_end = head.iter().position(|byte| *byte == b':');
-        if host_end.is_some_and(|end| head[..end].contains(&b'@')) {
+        if host_end.is_some_and(|end| head[..end].contains(&b'@') || matches!(&head[..end], b"s3" | b"sftp")) {
             return Err(LocationError::LooksRemote(shown()));
         }
         Ok(Self::Local(clean(&base.join(text))))
+    }
+
+    /// Returns the folder, if it is one of this machine.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Local(path) => Some(path),
+            Self::S3(_) | Self::Sftp(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => write!(f, "{}", path.display()),
+            Self::S3(bucket) => {
+                write!(f, "s3://{}", bucket.name)?;
+                if !bucket.prefix.is_empty() {
+                    write!(f, "/{}", percent_encoded(&bucket.prefix, b"%?"))?;
+                }
+                let options = [("endpoint", &bucket.endpoint), ("region", &bucket.region)];
+                for (at, (name, value)) in options.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).enumerate() {
+                    write!(f, "{}{name}={}", if at == 0 { '?' } else { '&' }, percent_encoded(value, b"%&"))?;
+                }
+                Ok(())
+            }
+            Self::Sftp(remote) => {
+                f.write_str("sftp://")?;
+                if let Some(user) = &remote.user {
+                    write!(f, "{}@", percent_encoded(user, b"%@:/"))?;
+                }
+                let host = percent_encoded(&remote.host, b"%");
+                if host.contains(':') { write!(f, "[{host}]") } else { f.write_str(&host) }?;
+                if let Some(port) = remote.port {
+                    write!(f, ":{port}")?;
+                }
+                let path = percent_encoded(&remote.path, b"%");
+                if remote.path.starts_with('/') { write!(f, "{path}") } else { write!(f, "/./{path}") }
+            }
+        }
+    }
+}
+
+fn parse_s3(rest: &[u8]) -> Result<Bucket, &'static str> {
+    let text = std::str::from_utf8(rest).map_err(|_| "it is not UTF-8")?;
+    let (place, options) = text.split_once('?').unwrap_or((text, ""));
+    let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if !(3..=63).contains(&name.len()) || !name.bytes().all(allowed) {
+        return Err("a bucket's name is 3 to 63 letters, digits, `.`, `-` and `_`");
+    }
+    let prefix = decoded_text(prefix.trim_matches('/'))?;
+    if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("a part between two slashes is empty, `.` or `..`");
+    }
+    let mut bucket = Bucket { name: name.to_owned(), prefix, ..Bucket::default() };
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let value = Some(decoded_text(value)?).filter(|value| !value.is_empty()).ok_or("an option behind `?` has no value")?;
+        match key {
+            "endpoint" => bucket.endpoint = Some(value),
+            "region" => bucket.region = Some(value),
+            _ => return Err("the options behind `?` are endpoint=URL and region=NAME; in the prefix, %3F stands for ?"),
+        }
+    }
+    Ok(bucket)
+}
+
+fn parse_sftp(rest: &[u8]) -> Result<Remote, &'static str> {
+    let text = std::str::from_utf8(rest).map_err(|_| "this one is not UTF-8")?;
+    let (machine, path) = text.split_once('/').ok_or("the path is missing")?;
+    let (user, address) = match machine.rsplit_once('@') {
+        Some((user, _)) if user.contains(':') => return Err(HAS_PASSWORD),
+        Some(("", _)) => return Err("the user is empty"),
+        Some((user, address)) => (Some(decoded_text(user)?), address),
+        None => (None, machine),
+    };
+    let (host, port) = match address.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']').ok_or("the bracket behind the IPv6 address is missing")?;
+            (host, behind.strip_prefix(':').or(behind.is_empty().then_some("")).ok_or("something stands between `]` and `:`")?)
+        }
+        None if address.matches(':').count() > 1 => return Err("an IPv6 address stands in brackets: sftp://[::1]:22/path"),
+        None => address.split_once(':').unwrap_or((address, "")),
+    };
+    let host = decoded_text(host)?;
+    if host.is_empty()
+        || host.starts_with('-')
+        || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@' || c == '/')
+    {
+        return Err("the host is missing or cannot be one");
+    }
+    let port = match port {
+        "" => None,
+        digits => Some(digits.parse().ok().filter(|port| *port > 0).ok_or("the port is not a number from 1 to 65535")?),
+    };
+    Ok(Remote { user, host, port, path: sftp_path(&decoded_text(path)?)? })
+}
+
+/// Returns the folder of an SFTP URL from what stands behind the first slash: absolute, or relative if it begins with `./`.
+fn sftp_path(text: &str) -> Result<String, &'static str> {
+    let parts = |text: &str| text.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/");
+    if text.contains('\0') {
+        return Err("the path holds a zero byte");
+    }
+    let is_relative = text == "." || text.starts_with("./");
+    match (is_relative, parts(text)) {
+        (true, path) if path.is_empty() => Ok(".".to_owned()),
+        (true, path) => Ok(path),
+        (false, path) if path.is_empty() => Err("the path is missing"),
+        (false, path) => Ok(format!("/{path}")),
     }
 }
 
@@ -77,12 +242,17 @@ fn clean(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
+fn decoded_text(text: &str) -> Result<String, &'static str> {
+    String::from_utf8(percent_decoded(text.as_bytes())).map_err(|_| "what %xx stands for is not UTF-8")
+}
+
 /// Decodes `%xx`; a `%` that nothing fits stays as it is.
-fn percent_decoded(bytes: &[u8]) -> PathBuf {
+fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digits = bytes.get(at + 1..at + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if bytes[at] == b'%' => {
                 out.push(byte);
@@ -94,7 +264,16 @@ fn percent_decoded(bytes: &[u8]) -> PathBuf {
             }
         }
     }
-    PathBuf::from(OsString::from_vec(out))
+    out
+}
+
+/// Writes the given bytes, which are ASCII, as `%xx`.
+fn percent_encoded(text: &str, special: &[u8]) -> String {
+    let is_special = |c: char| c.is_ascii() && special.contains(&(c as u8));
+    text.chars().fold(String::with_capacity(text.len()), |out, c| match is_special(c) {
+        true => format!("{out}%{:02X}", c as u32),
+        false => out + c.encode_utf8(&mut [0; 4]),
+    })
 }
 
 #[cfg(test)]
@@ -105,15 +284,31 @@ mod tests {
         Location::parse(text.as_ref(), Path::new("/base"))
     }
 
+    fn s3(text: &str) -> Bucket {
+        match parse(text) {
+            Ok(Location::S3(bucket)) => bucket,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn sftp(text: &str) -> Remote {
+        match parse(text) {
+            Ok(Location::Sftp(remote)) => remote,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
     #[test]
     fn paths_and_file_urls() {
         for (text, path) in [
             ("/mnt/usb/", "/mnt/usb"),
             ("backup", "/base/backup"),
             ("./a:b", "/base/a:b"),
+            ("./s3:x", "/base/s3:x"),
             ("./x/../y", "/base/x/../y"),
             ("file:///mnt/my%20disk", "/mnt/my disk"),
             ("file:///100%", "/100%"),
+            ("file:///a%+1", "/a%+1"),
             ("a@b", "/base/a@b"),
             ("dir/odd://name", "/base/dir/odd:/name"),
         ] {
@@ -122,12 +317,101 @@ mod tests {
     }
 
     #[test]
+    fn places_in_buckets() {
+        let bucket = |name: &str, prefix: &str| Bucket { name: name.into(), prefix: prefix.into(), ..Bucket::default() };
+        for (text, name, prefix) in [
+            ("s3://bucket", "bucket", ""),
+            ("s3://bucket/", "bucket", ""),
+            ("s3://my.bucket-1/a/b/", "my.bucket-1", "a/b"),
+            ("s3://bucket/with%20space%3F", "bucket", "with space?"),
+        ] {
+            assert_eq!(s3(text), bucket(name, prefix), "{text}");
+        }
+        let full = s3("s3://bucket/x?endpoint=https://fsn1.your-objectstorage.com:8443&region=fsn1");
+        assert_eq!(full.endpoint.as_deref(), Some("https://fsn1.your-objectstorage.com:8443"));
+        assert_eq!((full.prefix.as_str(), full.region.as_deref()), ("x", Some("fsn1")));
+    }
+
+    #[test]
+    fn folders_of_other_machines() {
+        let remote = |user: Option<&str>, host: &str, port, path: &str| Remote {
+            user: user.map(str::to_owned),
+            host: host.into(),
+            port,
+            path: path.into(),
+        };
+        for (text, expected) in [
+            ("sftp://u1@u1.your-storagebox.de:23/./drumlin", remote(Some("u1"), "u1.your-storagebox.de", Some(23), "drumlin")),
+            ("sftp://vault/srv//backup/", remote(None, "vault", None, "/srv/backup")),
+            ("sftp://ada@vault/.", remote(Some("ada"), "vault", None, ".")),
+            ("sftp://ada@vault/./a/../b", remote(Some("ada"), "vault", None, "a/../b")),
+            ("sftp://ada%40example.com@vault/x", remote(Some("ada@example.com"), "vault", None, "/x")),
+            ("sftp://ada@example.com@vault/x", remote(Some("ada@example.com"), "vault", None, "/x")),
+            ("sftp://ada@[2001:db8::1]:2222/x%20y", remote(Some("ada"), "2001:db8::1", Some(2222), "/x y")),
+            ("sftp://[fe80::1%25eth0]/x", remote(None, "fe80::1%eth0", None, "/x")),
+        ] {
+            assert_eq!(sftp(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_parsed_again() {
+        for text in [
+            "/mnt/usb",
+            "s3://bucket",
+            "s3://bucket/a b/c",
+            "s3://bucket/a%3Fb%25?endpoint=http://127.0.0.1:9000&region=a%26b",
+            "sftp://ada%40home%3A@[::1]:22/srv/100%25",
+            "sftp://vault/./a",
+            "sftp://vault/./.",
+        ] {
+            let location = parse(text).unwrap();
+            assert_eq!((location.to_string().as_str(), parse(&location.to_string())), (text, Ok(location)));
+        }
+    }
+
+    #[test]
     fn the_rest_is_refused_by_name() {
         assert_eq!(parse(""), Err(LocationError::Empty));
-        assert_eq!(parse("s3://bucket/x"), Err(LocationError::Later("s3://")));
-        assert_eq!(parse("sftp://u@h/x"), Err(LocationError::Later("sftp://")));
         assert_eq!(parse("https://x"), Err(LocationError::UnknownScheme("https://".into())));
         assert!(matches!(parse("file://host/x"), Err(LocationError::FileUrl(_))));
-        assert!(matches!(parse("u@host:backup"), Err(LocationError::LooksRemote(_))));
+        for text in ["u@host:backup", "s3:bucket", "sftp:u@host"] {
+            assert!(matches!(parse(text), Err(LocationError::LooksRemote(_))), "{text}");
+        }
+        for text in [
+            "s3://",
+            "s3:///x",
+            "s3://ab/x",
+            "s3://bu cket",
+            "s3://bucket/a//b",
+            "s3://bucket/../b",
+            "s3://bucket/x?endpoint=",
+            "s3://bucket/x?acl=public",
+            "s3://bucket/%ff",
+        ] {
+            assert!(matches!(parse(text), Err(LocationError::S3Url { .. })), "{text}: {:?}", parse(text));
+        }
+        for (text, part) in [
+            ("sftp://host", "the path is missing"),
+            ("sftp://host/", "the path is missing"),
+            ("sftp://host//", "the path is missing"),
+            ("sftp:///x", "the host is missing"),
+            ("sftp://u@/x", "the host is missing"),
+            ("sftp://@host/x", "the user is empty"),
+            ("sftp://u:secret@host/x", "no place for a password"),
+            ("sftp://host:0/x", "the port"),
+            ("sftp://host:66666/x", "the port"),
+            ("sftp://host:ssh/x", "the port"),
+            ("sftp://::1/x", "brackets"),
+            ("sftp://[::1/x", "bracket"),
+            ("sftp://[::1]22/x", "between"),
+            ("sftp://-oProxyCommand=x/x", "the host"),
+            ("sftp://ho st/x", "the host"),
+            ("sftp://host/a%00b", "zero byte"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(part), "{text}: {error}");
+            assert!(!error.to_string().contains("secret") && !error.hint().is_empty());
+        }
     }
 }

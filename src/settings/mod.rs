@@ -4,6 +4,7 @@ pub mod environment;
 pub mod error;
 pub mod location;
 pub mod model;
+pub mod repository;
 pub mod section;
 pub mod values;
 
@@ -15,7 +16,8 @@ use toml::de::DeTable;
 
 use environment::Environment;
 pub use error::SettingsError;
-use model::{AppSettings, RepositorySettings};
+use model::AppSettings;
+use repository::RepositorySettings;
 use section::{Section, Source};
 
 /// The file's name in every place that is searched.
@@ -71,7 +73,7 @@ impl Settings {
         let mut whole = Section::new(&source, String::new(), document.get_ref());
         let mut settings = Self { file: Some(file), ..Self::default() };
         for (name, section) in whole.named_sections("repository")? {
-            settings.repositories.insert(name, model::read_repository(section)?);
+            settings.repositories.insert(name, repository::read_repository(section)?);
         }
         for (name, section) in whole.named_sections("app")? {
             settings.apps.insert(name, model::read_app(section, false)?);

@@ -10,28 +10,6 @@ use super::values::{Chunker, check_schedule, parse_chunker, parse_compression, p
 use crate::compress::Compression;
 use crate::retention::{Period, Policy, parse_span};
 
-/// `[repository.NAME]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RepositorySettings {
-    /// Where it is; a relative path is taken from the file's folder by whoever parses it.
-    pub url: String,
-    /// What opens it, if the file says so.
-    pub secret: Option<SecretSettings>,
-    /// Where its local copies live, if not in the user's cache folder.
-    pub cache_dir: Option<PathBuf>,
-}
-
-/// What opens a repository, as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSettings {
-    /// A file that holds the password.
-    PasswordFile(PathBuf),
-    /// A command that prints the password.
-    PasswordCommand(String),
-    /// A key file or recovery kit.
-    KeyFile(PathBuf),
-}
-
 /// One output of a command that is backed up as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandSettings {
@@ -110,29 +88,6 @@ impl AppSettings {
         self.later.extend_from_slice(&defaults.later);
         self
     }
-}
-
-pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySettings, SettingsError> {
-    let url = section.string("url")?;
-    let password_file = section.path("password-file")?.map(SecretSettings::PasswordFile);
-    let password_command = section.string("password-command")?.map(SecretSettings::PasswordCommand);
-    let key_file = section.path("key-file")?.map(SecretSettings::KeyFile);
-    let mut secrets: Vec<SecretSettings> = [password_file, password_command, key_file].into_iter().flatten().collect();
-    if secrets.len() > 1 {
-        return Err(section.refuse_table("has more than one of password-file, password-command and key-file"));
-    }
-    let cache_dir = section.path("cache-dir")?;
-    // Known, and without effect until the stores and the throttle that they are for exist.
-    for key in ["endpoint", "region", "storage-class", "key-id", "secret-file", "identity-file"] {
-        section.string(key)?;
-    }
-    section.boolean("path-style")?;
-    for key in ["limit-upload", "limit-download"] {
-        section.parsed(key, parse_size)?;
-    }
-    let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
-    section.finish()?;
-    Ok(RepositorySettings { url, secret: secrets.pop(), cache_dir })
 }
 
 pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<AppSettings, SettingsError> {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::model::{CommandSettings, SecretSettings};
+use super::model::CommandSettings;
+use super::repository::SecretSettings;
 use super::values::Chunker;
 use super::{Settings, SettingsError};
 use crate::compress::Compression;

@@ -1,5 +1,7 @@
 //! Values as people write them: sizes, compression, chunkers. Shared by the command line and the configuration file.
 
+use std::time::Duration;
+
 use crate::compress::Compression;
 use crate::format::config::Profile;
 
@@ -29,6 +31,48 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let value: f64 = number.parse().map_err(|_| refuse())?;
     let bytes = value * (1u64 << shift) as f64;
     if bytes.is_finite() && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(refuse()) }
+}
+
+/// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is a limit that is never met.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    if text == "none" {
+        return Ok(u64::MAX);
+    }
+    match parse_size(text.strip_suffix("/s").unwrap_or(text))? {
+        0 => Err(format!("`{text}` lets nothing through: it must be more than nothing, or `none` for no limit")),
+        rate => Ok(rate),
+    }
+}
+
+/// Parses a span of time: `90s`, `5m`, `1h`, and `0s`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let refuse = || format!("`{text}` is not a time such as 90s, 5m or 1h");
+    let (at, unit) = text.char_indices().next_back().ok_or_else(refuse)?;
+    let unit_s = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err(refuse()),
+    };
+    let number: u32 = text[..at].parse().map_err(|_| refuse())?;
+    Ok(Duration::from_secs(u64::from(number) * unit_s))
+}
+
+/// Parses a span of time that something may take: at least a second.
+pub fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("`{text}` is too short: it must be at least a second")),
+        span => Ok(span),
+    }
+}
+
+/// Parses a number of connections.
+pub fn parse_connections(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number @ 1..=256) => Ok(number),
+        _ => Err(format!("`{text}` is not a number from 1 to 256")),
+    }
 }
 
 /// Parses `none`, `fast`, `default`, `max` or a zstd level from 1 to 22.
@@ -124,6 +168,20 @@ mod tests {
         for text in ["", "k", "-1", "4x", "1..2k", "ib", "99999999999g", "1e9", "NaN"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn rates_spans_and_connections() {
+        for (text, rate) in [("500k", 512_000), ("2MiB/s", 2 << 20), (" 1 MB/s", 1 << 20), ("none", u64::MAX)] {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        assert!(["0", "0/s", "", "/s", "fast", "-1"].iter().all(|text| parse_rate(text).is_err()));
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("5m", 300), ("1h", 3600)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(["", "5", "s", "-1s", "1.5h", "5 m", "5ü"].iter().all(|text| parse_duration(text).is_err()));
+        assert!(parse_timeout("0m").is_err() && parse_timeout("1s").is_ok());
+        assert!(parse_connections("0").is_err() && parse_connections("257").is_err() && parse_connections("8") == Ok(8));
     }
 
     #[test]

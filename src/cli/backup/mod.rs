@@ -19,7 +19,7 @@ pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let repository = ctx.open_place(&place, true)?;
     let outcome = plan.carry_out(ctx, &place, &repository)?;
     if ctx.ui.json {
-        ctx.ui.print_json(&outcome.view())?;
+        ctx.ui.print_json(&outcome.view(ctx))?;
     } else {
         ctx.ui.say(&outcome.lines().join("\n"))?;
         ctx.ui.list_problems(&outcome.monitor);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::backup::BackupReport;
 use crate::cli::context::Context;
 use crate::cli::failure::Exit;
-use crate::cli::views::{ProblemView, SnapshotView, StatsView};
+use crate::cli::views::{ProblemView, RequestsView, SnapshotView, StatsView};
 use crate::format::snapshot::SnapshotStats;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::ui::text;
@@ -44,7 +44,7 @@ impl Outcome {
     }
 
     /// Returns the JSON document.
-    pub fn view(&self) -> BackupView {
+    pub fn view(&self, ctx: &Context) -> BackupView {
         BackupView {
             snapshot: self.report.snapshot.as_ref().map(SnapshotView::new),
             unchanged_since: self.report.unchanged_since.map(|id| id.to_hex()),
@@ -53,6 +53,7 @@ impl Outcome {
             seconds: self.seconds,
             problem_count: self.monitor.problem_count(),
             problems: ProblemView::all(&self.monitor),
+            requests: ctx.requests.view(),
         }
     }
 
@@ -108,4 +109,5 @@ pub struct BackupView {
     seconds: f64,
     problem_count: u64,
     problems: Vec<ProblemView>,
+    requests: RequestsView,
 }

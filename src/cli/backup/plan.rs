@@ -84,7 +84,7 @@ impl Plan {
     pub fn carry_out(self, ctx: &Context, place: &Place, repository: &Arc<Repository>) -> Result<Outcome, Failure> {
         let began = Instant::now();
         let dry_run = self.args.dry_run;
-        let own_folders = vec![place.path.clone(), ctx.cache_dir(place)?];
+        let own_folders = ctx.own_folders(place)?;
         let patterns = all_patterns(&self.settings.excludes)?;
         let (report, monitor) = ctx.run("backing up", |monitor| {
             let options = self.options(ctx, repository, monitor, (patterns, own_folders))?;

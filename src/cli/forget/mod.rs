@@ -191,7 +191,7 @@ fn carry_out(
         false => ctx.run("forgetting", |monitor| forget::apply(repository, &plan, note, monitor))?.0,
     };
     if ctx.ui.json {
-        ctx.ui.print_json(&ForgetView::new(&plan, dry_run, &forgotten, until))?;
+        ctx.ui.print_json(&ForgetView::new(&plan, dry_run, (&forgotten, until), ctx.requests.view()))?;
         return Ok(Exit::Done);
     }
     for group in plan.groups.iter().filter(|group| dry_run || group.going().next().is_some()) {

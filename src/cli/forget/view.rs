@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::words::reasons_of;
-use crate::cli::views::{exact, lossy};
+use crate::cli::views::{RequestsView, exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey};
@@ -42,6 +42,7 @@ pub struct ForgetView {
     unreadable: Vec<String>,
     forgotten: Vec<String>,
     until: Option<String>,
+    requests: RequestsView,
 }
 
 #[derive(Serialize)]
@@ -70,13 +71,14 @@ struct ReasonView {
 
 impl ForgetView {
     /// Makes the view of a plan and of what came of it.
-    pub fn new(plan: &ForgetPlan, dry_run: bool, forgotten: &[SnapshotId], until: Timestamp) -> Self {
+    pub fn new(plan: &ForgetPlan, dry_run: bool, (forgotten, until): (&[SnapshotId], Timestamp), requests: RequestsView) -> Self {
         Self {
             dry_run,
             groups: plan.groups.iter().map(view_of).collect(),
             unreadable: plan.unreadable.iter().map(SnapshotId::to_hex).collect(),
             forgotten: forgotten.iter().map(SnapshotId::to_hex).collect(),
             until: text::rfc3339(until).filter(|_| !dry_run),
+            requests,
         }
     }
 }

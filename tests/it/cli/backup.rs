@@ -23,7 +23,7 @@ fn the_document_has_every_field() {
     let home = Home::with_repository();
     home.make_source();
     let document = backup(&home, &["src", "--tag", "web", "--tag", "a", "--host", "h1", "--app", "wiki"]);
-    assert_eq!(fields(&document), "dry_run problem_count problems seconds snapshot stats unchanged_since");
+    assert_eq!(fields(&document), "dry_run problem_count problems requests seconds snapshot stats unchanged_since");
     let snapshot = &document["snapshot"];
     assert_eq!(
         fields(snapshot),

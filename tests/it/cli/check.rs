@@ -30,7 +30,7 @@ fn every_level_of_a_sound_repository() {
         let document = home.json(["check", "--level", level]);
         assert_eq!(
             fields(&document),
-            "affected affected_count counts coverage level notices problem_count problems seconds sound"
+            "affected affected_count counts coverage level notices problem_count problems requests seconds sound"
         );
         let counts = "bytes_verified chunks_indexed chunks_referenced configs_and_keys forgotten index_runs intents_and_records nodes pack_bytes packs packs_unindexed packs_verified snapshots";
         assert_eq!(fields(&document["counts"]), counts);

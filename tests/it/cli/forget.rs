@@ -126,7 +126,7 @@ fn too_much_at_once_is_refused() {
 fn every_decision_is_explained() {
     let home = daily(40);
     let document = home.json(["forget", "--keep-daily", "3", "--keep-weekly", "4", "--keep", "decay 1y", "--dry-run"]);
-    assert_eq!(fields(&document), "dry_run forgotten groups unreadable until");
+    assert_eq!(fields(&document), "dry_run forgotten groups requests unreadable until");
     assert_eq!((&document["forgotten"], &document["until"]), (&Value::Array(Vec::new()), &Value::Null));
     let group = &document["groups"][0];
     assert_eq!(fields(group), "app decisions going host kept paths policy tags");

@@ -110,8 +110,10 @@ fn strong_passwords_and_profiles() {
 fn locations_are_understood_or_refused_by_name() {
     let home = Home::with_repository();
     home.run(["--repo", &format!("file://{}", home.text("repo")), "snapshots"]).ok();
-    home.run(["--repo", "s3://bucket/x", "snapshots"]).fails(2, "`s3://` locations come in a later version", "use a path");
-    home.run(["--repo", "sftp://u@h/x", "init"]).fails(2, "`sftp://` locations come in a later version", "use a path");
+    home.run(["--repo", "s3://b/x", "snapshots"]).fails(2, "a bucket's name is 3 to 63", "s3://bucket/drumlin");
+    home.run(["--repo", "sftp://u@h", "init"]).fails(2, "the path is missing", "sftp://u1@u1.your-storagebox.de:23/./drumlin");
+    let ran = home.run(["--repo", "sftp://u:hunter2@h/x", "init"]).fails(2, "no place for a password", "ssh-password-file");
+    assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     home.run(["--repo", "ftp://x", "snapshots"]).fails(2, "`ftp://` is no kind of location", "use a path");
     home.run(["--repo", "u@h:x", "snapshots"]).fails(2, "looks like a path on another machine", "sftp://user@host/path");
     home.run(["--repo", "nowhere", "snapshots"]).fails(10, "there is no repository at", "`drumlin init`");

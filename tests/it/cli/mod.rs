@@ -6,6 +6,7 @@ mod config;
 mod forget;
 mod init;
 mod key;
+mod line;
 mod look;
 mod mounts;
 mod output;

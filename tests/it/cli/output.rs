@@ -20,7 +20,9 @@ fn help_names_every_command_and_option() {
         {
             assert!(own.contains(option), "{command} --help does not name {option}");
         }
-        for option in ["--verbose", "--no-progress", "--threads", "--json-progress"] {
+        for option in
+            ["--verbose", "--no-progress", "--threads", "--json-progress", "--limit-upload", "--limit-download", "--connections"]
+        {
             assert!(own.contains(option), "{command} --help does not name {option}");
         }
     }
@@ -61,6 +63,12 @@ fn more_is_said_on_request() {
     let home = Home::with_repository();
     let ran = home.run(["snapshots", "-v"]).ok();
     assert!(ran.err.contains(&format!("note: repository: {}", home.text("repo"))), "{}", ran.err);
+    let (_, requests) = ran.err.split_once("note: requests: ").expect("a line says what was asked for");
+    assert!(requests.contains(" list") && requests.contains("0 B up"), "{}", ran.err);
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let errors = home.run(["backup", "src", "-v"]).ok().err;
+    assert!(errors.ends_with("note: requests: none\n"), "{errors}");
 }
 
 #[test]

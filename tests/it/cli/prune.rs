@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::home::{Home, fields};
 
-const FIELDS: &str = "dropped dry_run freed_bytes index_runs outrun plan removed_bytes removed_packs running_sessions seconds spared_packs \
+const FIELDS: &str = "dropped dry_run freed_bytes index_runs outrun plan removed_bytes removed_packs requests running_sessions seconds spared_packs \
                       stored_bytes waiting";
 const PLAN: &str =
     "dead_bytes dead_packs dropped left_unused_bytes merged_runs repack_bytes repack_packs repack_unused_bytes young_bytes";

@@ -39,7 +39,7 @@ fn the_document_has_every_field() {
     let home = with_backup();
     let document = restore_json(&home, &["--verify"]);
     let all = "bytes bytes_fetched bytes_kept bytes_written damaged deleted dirs failed files files_kept left_alone problem_count problems \
-               seconds snapshot target verified verify_failed";
+               requests seconds snapshot target verified verify_failed";
     assert_eq!(fields(&document), all.split_whitespace().collect::<Vec<_>>().join(" "));
     assert_eq!(
         (&document["files"], &document["bytes_written"], &document["verify_failed"]),

@@ -1,0 +1,85 @@
+//! Opens the store of a repository, wherever it is, with all that belongs around it: limits, counters, patience.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::{Context, Place};
+use super::failure::Failure;
+use super::interrupt;
+use crate::monitor::in_words;
+use crate::repo;
+use crate::settings::location::Location;
+use crate::settings::repository::LineSettings;
+use crate::store::clock::SystemClock;
+use crate::store::count::CountStore;
+use crate::store::local::LocalStore;
+use crate::store::pace::Pace;
+use crate::store::retry::{OnTrouble, Patience, RetryStore};
+use crate::store::throttle::ThrottleStore;
+use crate::store::{ErrorKind, Store, StoreError};
+use crate::ui::{Ui, text};
+
+/// What to do about a repository's folder that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is an error: there is no repository.
+    Refuse,
+    /// It is made, for a new repository.
+    Make,
+}
+
+impl Context {
+    /// Opens the store of a repository that must exist.
+    pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
+        self.open_store(place, Missing::Refuse)
+    }
+
+    /// Opens the store of a repository. What is not on this machine is connected to with the first request.
+    pub fn open_store(&self, place: &Place, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+        let clock = Arc::new(SystemClock::new(interrupt::is_stopping));
+        let line = place.settings.as_ref().map_or_else(LineSettings::default, |settings| settings.line.clone());
+        let limit = |own: Option<u64>, configured: Option<u64>| own.or(configured).filter(|limit| *limit != u64::MAX);
+        let up = limit(self.global.limit_upload, line.limit_upload);
+        let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.global.limit_download, line.limit_download)));
+        let mut store = self.bare_store(place, missing)?;
+        if !pace.is_unlimited() {
+            store = Arc::new(ThrottleStore::new(store, pace));
+        }
+        let counted = Arc::new(CountStore::new(store));
+        self.requests.add(counted.clone());
+        let patience = line.retry.map_or_else(Patience::default, Patience::of);
+        Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(self.ui))))
+    }
+
+    fn bare_store(&self, place: &Place, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+        match &place.location {
+            Location::Local(path) => open_local(path, missing),
+            Location::S3(_) | Location::Sftp(_) => {
+                let why = format!("{} cannot be opened: s3:// and sftp:// come in a later version", place.shown());
+                Err(Failure::usage(why).hint("use a path or file:///path for now, for example on a mounted disk"))
+            }
+        }
+    }
+}
+
+fn open_local(path: &Path, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+    let opened = match missing {
+        Missing::Refuse => LocalStore::open(path),
+        Missing::Make => LocalStore::open_or_make(path),
+    };
+    match opened {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(repo::Error::NoRepository { location: path.display().to_string() }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says why it takes longer.
+fn warn_of_trouble(ui: Ui) -> OnTrouble {
+    Box::new(move |error: &StoreError, limit: Duration| {
+        ui.warn(&format!("{}; trying again for up to {}", in_words(error), text::duration(limit)));
+    })
+}
