@@ -5,6 +5,7 @@ mod cat;
 mod check;
 mod completions;
 mod context;
+mod cost;
 mod failure;
 mod forget;
 mod global;
@@ -83,6 +84,7 @@ enum Command {
     Prune(prune::PruneArgs),
     Repair(repair::RepairArgs),
     Stats(stats::StatsArgs),
+    Cost(cost::CostArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -126,6 +128,7 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Prune(args) => prune::run(ctx, &args),
         Command::Repair(args) => repair::run(ctx, &args),
         Command::Stats(args) => stats::run(ctx, &args),
+        Command::Cost(args) => cost::run(ctx, &args),
         Command::Key(args) => key::run(ctx, args),
         Command::Completions(args) => completions::run(ctx, &args, Cli::command()),
         Command::Man(args) => man::run(ctx, &args, Cli::command()),

@@ -211,6 +211,7 @@ fn every_json_field_is_described() {
         "repair",
         "stats",
         "stats latest",
+        "cost",
         "key list",
         "key add --output more.key",
         "man pages",

@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod config;
+mod cost;
 mod forget;
 mod init;
 mod key;

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use crate::home::{Home, Ran, fields};
 
-const COMMANDS: [&str; 12] =
-    ["quickstart", "init", "backup", "snapshots", "ls", "cat", "restore", "check", "stats", "key", "completions", "man"];
+const COMMANDS: [&str; 13] =
+    ["quickstart", "init", "backup", "snapshots", "ls", "cat", "restore", "check", "stats", "cost", "key", "completions", "man"];
 
 #[test]
 fn help_names_every_command_and_option() {

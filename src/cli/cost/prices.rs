@@ -1,0 +1,230 @@
+//! What providers ask for, from their public pages: list prices without tax, in the cheapest usual region.
+//!
+//! Prices change: each row says of when it is, and everything that is shown names the provider's page. To correct one, change it here.
+
+/// A provider, or a storage class of one for the packs of file content.
+pub struct Provider {
+    /// What `--provider` calls it.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// The currency of all its prices.
+    pub currency: &'static str,
+    /// Of when the prices are.
+    pub as_of: &'static str,
+    /// Where the provider tells them.
+    pub page: &'static str,
+    /// Bytes that the provider calls a gigabyte.
+    pub gigabyte: u64,
+    /// How file content is stored.
+    pub content: Tier,
+    /// How all else is stored.
+    pub rest: Tier,
+    /// How everything together is charged.
+    pub plan: Plan,
+    /// Price of a gigabyte that leaves the provider, beyond what is free.
+    pub egress: f64,
+    /// Gigabytes a month that leave for nothing.
+    pub egress_free: Free,
+    /// What a sum does not say.
+    pub note: &'static str,
+}
+
+/// What storing and asking costs.
+#[derive(Clone, Copy)]
+pub struct Tier {
+    /// A gigabyte for a month.
+    pub storage: f64,
+    /// A thousand objects that are made.
+    pub create: f64,
+    /// A thousand reads.
+    pub read: f64,
+    /// A thousand pages of listings, of a thousand names each.
+    pub list: f64,
+    /// A gigabyte that is read, beside what leaving costs.
+    pub retrieval: f64,
+    /// Bytes that every object is charged for at least.
+    pub object_min_bytes: u64,
+}
+
+/// What is paid for the whole each month.
+pub enum Plan {
+    /// Nothing but what is used.
+    Used,
+    /// A price that includes so many gigabytes; more are charged as in the tiers.
+    Base {
+        /// The price.
+        price: f64,
+        /// The gigabytes.
+        included: f64,
+    },
+    /// One of several sizes, in gigabytes, each with its price; they do not charge anything else.
+    Sizes(&'static [(f64, f64)]),
+}
+
+/// What may leave for nothing each month.
+pub enum Free {
+    /// So many gigabytes.
+    Gigabytes(f64),
+    /// So many times what is stored.
+    TimesStored(f64),
+}
+
+const FREE_TIER: Tier = Tier { storage: 0.0, create: 0.0, read: 0.0, list: 0.0, retrieval: 0.0, object_min_bytes: 0 };
+
+const AWS_STANDARD: Tier = Tier { storage: 0.023, create: 0.005, read: 0.0004, list: 0.005, ..FREE_TIER };
+
+const fn aws(name: &'static str, title: &'static str, content: Tier, note: &'static str) -> Provider {
+    Provider {
+        name,
+        title,
+        currency: "USD",
+        as_of: "2026-05",
+        page: "https://aws.amazon.com/s3/pricing/",
+        gigabyte: 1 << 30,
+        content,
+        rest: AWS_STANDARD,
+        plan: Plan::Used,
+        egress: 0.09,
+        egress_free: Free::Gigabytes(100.0),
+        note,
+    }
+}
+
+/// All that are known.
+pub const PROVIDERS: [Provider; 8] = [
+    aws("aws-standard", "AWS S3 Standard", AWS_STANDARD, "in us-east-1; other regions cost more"),
+    aws(
+        "aws-ia",
+        "AWS S3, content in Standard-IA",
+        Tier { storage: 0.0125, create: 0.01, read: 0.001, list: 0.005, retrieval: 0.01, object_min_bytes: 128 << 10 },
+        "in us-east-1; content is charged for at least 30 days",
+    ),
+    aws(
+        "aws-glacier-ir",
+        "AWS S3, content in Glacier Instant Retrieval",
+        Tier { storage: 0.004, create: 0.02, read: 0.01, list: 0.005, retrieval: 0.03, object_min_bytes: 128 << 10 },
+        "in us-east-1; content is charged for at least 90 days",
+    ),
+    aws(
+        "aws-deep-archive",
+        "AWS S3, content in Glacier Deep Archive",
+        // A read is the thawing of an object, at the standard speed, and its reading.
+        Tier { storage: 0.00099, create: 0.05, read: 0.1004, list: 0.005, retrieval: 0.02, object_min_bytes: 40 << 10 },
+        "in us-east-1; content is charged for at least 180 days, and must be thawed for hours before it can be read",
+    ),
+    Provider {
+        name: "hetzner-object-storage",
+        title: "Hetzner Object Storage",
+        currency: "EUR",
+        as_of: "2025-01",
+        page: "https://www.hetzner.com/storage/object-storage/",
+        gigabyte: 1_000_000_000,
+        content: Tier { storage: 0.00499, ..FREE_TIER },
+        rest: Tier { storage: 0.00499, ..FREE_TIER },
+        plan: Plan::Base { price: 4.99, included: 1000.0 },
+        egress: 0.001,
+        egress_free: Free::Gigabytes(1000.0),
+        note: "the base price is that of the account, whatever else is stored there",
+    },
+    Provider {
+        name: "hetzner-storage-box",
+        title: "Hetzner Storage Box",
+        currency: "EUR",
+        as_of: "2025-01",
+        page: "https://www.hetzner.com/storage/storage-box/",
+        gigabyte: 1_000_000_000,
+        content: FREE_TIER,
+        rest: FREE_TIER,
+        plan: Plan::Sizes(&[(1000.0, 3.20), (5000.0, 10.90), (10_000.0, 20.80), (20_000.0, 40.60)]),
+        egress: 0.0,
+        egress_free: Free::Gigabytes(0.0),
+        note: "the smallest box that holds it",
+    },
+    Provider {
+        name: "backblaze-b2",
+        title: "Backblaze B2",
+        currency: "USD",
+        as_of: "2026-05",
+        page: "https://www.backblaze.com/cloud-storage/pricing",
+        gigabyte: 1_000_000_000,
+        content: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
+        rest: Tier { storage: 0.006, read: 0.0004, list: 0.004, ..FREE_TIER },
+        plan: Plan::Base { price: 0.0, included: 10.0 },
+        egress: 0.01,
+        egress_free: Free::TimesStored(3.0),
+        note: "2,500 requests of each kind a day are free and not counted here",
+    },
+    Provider {
+        name: "cloudflare-r2",
+        title: "Cloudflare R2",
+        currency: "USD",
+        as_of: "2026-05",
+        page: "https://developers.cloudflare.com/r2/pricing/",
+        gigabyte: 1_000_000_000,
+        content: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
+        rest: Tier { storage: 0.015, create: 0.0045, read: 0.00036, list: 0.0045, ..FREE_TIER },
+        plan: Plan::Base { price: 0.0, included: 10.0 },
+        egress: 0.0,
+        egress_free: Free::Gigabytes(0.0),
+        note: "a million writes and ten million reads a month are free and not counted here",
+    },
+];
+
+/// Finds a provider by what `--provider` calls it.
+pub fn parse_provider(text: &str) -> Result<&'static Provider, String> {
+    let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
+    let found = PROVIDERS.iter().find(|provider| provider.name == text);
+    found.ok_or_else(|| format!("`{text}` is not one of {}", names.join(", ")))
+}
+
+/// Guesses the provider from the host that is spoken to (`None` for AWS) and the storage class of file content.
+pub fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static Provider> {
+    let aws = match storage_class {
+        Some("STANDARD_IA" | "ONEZONE_IA") => "aws-ia",
+        Some("GLACIER_IR") => "aws-glacier-ir",
+        Some("DEEP_ARCHIVE") => "aws-deep-archive",
+        _ => "aws-standard",
+    };
+    let ends = [
+        ("amazonaws.com", aws),
+        ("your-objectstorage.com", "hetzner-object-storage"),
+        ("your-storagebox.de", "hetzner-storage-box"),
+        ("backblazeb2.com", "backblaze-b2"),
+        ("r2.cloudflarestorage.com", "cloudflare-r2"),
+    ];
+    let name = match host {
+        None => aws,
+        Some(host) => {
+            ends.iter().find(|(end, _)| host.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))?.1
+        }
+    };
+    parse_provider(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unlike_and_found() {
+        for provider in &PROVIDERS {
+            assert_eq!(parse_provider(provider.name).map(|found| found.title), Ok(provider.title));
+            assert!(provider.page.starts_with("https://") && !provider.note.is_empty());
+        }
+        assert!(parse_provider("nobody").err().is_some_and(|error| error.contains("cloudflare-r2")));
+    }
+
+    #[test]
+    fn hosts_tell_the_provider() {
+        let name = |host, class| guess(host, class).map(|provider| provider.name);
+        assert_eq!(name(None, None), Some("aws-standard"));
+        assert_eq!(name(Some("s3.eu-central-1.amazonaws.com"), Some("GLACIER_IR")), Some("aws-glacier-ir"));
+        assert_eq!(name(Some("fsn1.your-objectstorage.com"), None), Some("hetzner-object-storage"));
+        assert_eq!(name(Some("u1.your-storagebox.de"), None), Some("hetzner-storage-box"));
+        assert_eq!(name(Some("s3.us-west-002.backblazeb2.com"), None), Some("backblaze-b2"));
+        assert_eq!(name(Some("x.r2.cloudflarestorage.com"), None), Some("cloudflare-r2"));
+        assert_eq!(name(Some("notamazonaws.com"), None), None);
+        assert_eq!(name(Some("127.0.0.1"), None), None);
+    }
+}
