@@ -126,7 +126,9 @@ impl Ui {
         if self.json_lines {
             write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": text })));
         } else {
-            write_stderr(&format!("{} {text}\n", self.err_style.paint(role, &format!("{kind}:"))));
+            // What is left of progress that was drawn before would stand behind a shorter message.
+            let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
+            write_stderr(&format!("{clear}{} {text}\n", self.err_style.paint(role, &format!("{kind}:"))));
         }
     }
 
