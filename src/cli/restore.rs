@@ -249,7 +249,7 @@ enum Plan {
 
 impl Plan {
     fn line(&mut self, planned: &Planned<'_>) -> Result<(), Failure> {
-        let Planned { action, path, size, is_dir } = *planned;
+        let Planned { action, path, size, is_dir, .. } = *planned;
         match self {
             Self::Json(list) => {
                 let path_hex = exact(path);

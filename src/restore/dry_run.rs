@@ -108,7 +108,7 @@ impl Lister<'_> {
         for frame in &mut self.frames {
             if let Some(action) = frame.waiting.take() {
                 add(&self.context.counts.dirs, 1);
-                (self.each)(Planned { action, path: &self.walk.path()[..frame.path_len], size: 0, is_dir: true });
+                (self.each)(Planned { action, path: &self.walk.path()[..frame.path_len], size: 0, is_dir: true, content: None });
             }
         }
     }
@@ -134,7 +134,8 @@ impl Lister<'_> {
             },
         };
         self.count(action, entry.size);
-        (self.each)(Planned { action, path: self.walk.path(), size: entry.size, is_dir: false });
+        let content = Some(&entry.content);
+        (self.each)(Planned { action, path: self.walk.path(), size: entry.size, is_dir: false, content });
     }
 
     fn count(&self, action: Action, size: u64) {
@@ -188,7 +189,7 @@ impl Lister<'_> {
             let is_dir = stat.kind == EntryKind::Dir;
             if self.walk.would_select(&path, is_dir) && !self.context.spares(&stat, || dir.path_of(&name)) {
                 add(&self.context.counts.deleted, 1);
-                (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir });
+                (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
             }
         }
     }

@@ -43,6 +43,7 @@ mod job;
 mod mark;
 mod options;
 mod own;
+mod packs;
 mod pipeline;
 mod place;
 mod plan;
@@ -59,6 +60,7 @@ use std::sync::Arc;
 
 pub use self::error::{Error, Result};
 pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreReport};
+pub use self::packs::{NeededPack, needed_packs};
 
 use self::context::Context;
 use self::mark::Mark;
@@ -120,10 +122,19 @@ pub fn list(
     monitor: &Monitor,
     each: &mut dyn FnMut(Planned<'_>),
 ) -> Result<RestoreReport> {
+    list_in(&Trees::new(Reader::new(repository)?), snapshot, options, monitor, each)
+}
+
+fn list_in(
+    trees: &Trees,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    monitor: &Monitor,
+    each: &mut dyn FnMut(Planned<'_>),
+) -> Result<RestoreReport> {
     refuse_own(options)?;
-    let trees = Trees::new(Reader::new(repository)?);
-    let source = Source::find(&trees, snapshot, options)?;
-    let context = Context::new(trees, options, monitor, snapshot.started);
+    let source = Source::find(trees, snapshot, options)?;
+    let context = Context::new(trees.clone(), options, monitor, snapshot.started);
     source.expect_totals(&context);
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let target = match Dir::open(&options.target) {

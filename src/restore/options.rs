@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::format::entry::Content;
+
 /// What happens to files that are there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overwrite {
@@ -116,6 +118,8 @@ pub struct Planned<'a> {
     pub size: u64,
     /// Whether it is a folder.
     pub is_dir: bool,
+    /// What it holds, unless it is a folder or is removed.
+    pub content: Option<&'a Content>,
 }
 
 /// The numbers of a [`RestoreReport`] while several threads count.
