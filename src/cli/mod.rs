@@ -26,6 +26,7 @@ mod snapshots;
 mod stats;
 mod store;
 mod streams;
+mod thaw;
 mod undelete;
 mod views;
 

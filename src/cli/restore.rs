@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
@@ -65,6 +66,9 @@ pub struct RestoreArgs {
     /// Need less memory, for some speed
     #[arg(long)]
     low_memory: bool,
+
+    #[command(flatten)]
+    thaw: ThawArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -159,6 +163,12 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         low_memory: args.low_memory,
         numeric_ids: args.numeric_ids,
     };
+    if args.thaw.plan {
+        return thaw::plan(ctx, &repository, (&snapshot, &options), &args.thaw);
+    }
+    if args.thaw.thaw {
+        thaw::thaw(ctx, &repository, (&snapshot, &options), &args.thaw)?;
+    }
     if options.dry_run {
         return list(ctx, &repository, &snapshot, &options);
     }

@@ -4,7 +4,7 @@ use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Action, Class, Key, Listed, Store, StoreError};
+use super::{Action, Archive, Class, Key, Listed, Store, StoreError};
 
 /// Calls and bytes of one action on one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,5 +136,9 @@ impl Store for CountStore {
 
     fn transfers(&self) -> usize {
         self.inner.transfers()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
+use super::{Action, Archive, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,5 +165,9 @@ impl Store for FaultStore {
 
     fn transfers(&self) -> usize {
         self.inner.transfers()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{Class, Key, Listed, Store, StoreError};
+use super::{Archive, Class, Key, Listed, Store, StoreError};
 
 /// Opens a store.
 pub type OpenStore = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
@@ -67,6 +67,10 @@ impl Store for LazyStore {
 
     fn transfers(&self) -> usize {
         self.transfers
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.get().ok()?.archive()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
+use super::{Action, Archive, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 /// How patient a [`RetryStore`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +218,10 @@ impl Store for RetryStore {
 
     fn transfers(&self) -> usize {
         self.inner.transfers()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 }
 

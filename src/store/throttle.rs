@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::pace::{PIECE_LEN_MAX_BYTES, Pace};
-use super::{Class, Key, Listed, Store, StoreError};
+use super::{Archive, Class, Key, Listed, Store, StoreError};
 
 /// Lets the bytes of objects through at a limited speed.
 pub struct ThrottleStore {
@@ -67,6 +67,10 @@ impl Store for ThrottleStore {
 
     fn transfers(&self) -> usize {
         self.inner.transfers()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
     }
 }
 

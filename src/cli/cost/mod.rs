@@ -2,6 +2,7 @@
 
 mod estimate;
 mod prices;
+pub mod thaw;
 
 use clap::Args;
 use serde::Serialize;

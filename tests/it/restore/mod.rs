@@ -4,6 +4,7 @@
 mod damage;
 mod existing;
 mod interruption;
+mod needed;
 pub mod round_trip;
 mod selection;
 

@@ -1,0 +1,56 @@
+//! How long thawing takes and what it costs, by archive class: the list prices of AWS without tax, in the cheapest usual region.
+
+use crate::store::ThawTier;
+
+/// Of when the prices are, and where they are told.
+pub const AS_OF: &str = "2026-05";
+/// Where the provider tells them.
+pub const PAGE: &str = "https://aws.amazon.com/s3/pricing/";
+
+/// What thawing from one class at one speed takes.
+pub struct Thaw {
+    class: &'static str,
+    tier: ThawTier,
+    /// Hours at least and at most.
+    pub hours: (f64, f64),
+    /// Price of a gigabyte of 2^30 bytes in USD.
+    gigabyte: f64,
+    /// Price of a thousand objects in USD.
+    thousand: f64,
+}
+
+const fn thaw(class: &'static str, tier: ThawTier, hours: (f64, f64), gigabyte: f64, thousand: f64) -> Thaw {
+    Thaw { class, tier, hours, gigabyte, thousand }
+}
+
+const THAWS: [Thaw; 5] = [
+    thaw("GLACIER", ThawTier::Expedited, (0.02, 0.1), 0.03, 10.0),
+    thaw("GLACIER", ThawTier::Standard, (3.0, 5.0), 0.01, 0.05),
+    thaw("GLACIER", ThawTier::Bulk, (5.0, 12.0), 0.0, 0.0),
+    thaw("DEEP_ARCHIVE", ThawTier::Standard, (9.0, 12.0), 0.02, 0.1),
+    thaw("DEEP_ARCHIVE", ThawTier::Bulk, (24.0, 48.0), 0.0025, 0.025),
+];
+
+/// Returns what thawing from `class` at this speed takes; `None` if the class does not have the speed, or is not known.
+pub fn of(class: &str, tier: ThawTier) -> Option<&'static Thaw> {
+    THAWS.iter().find(|thaw| thaw.class == class && thaw.tier == tier)
+}
+
+impl Thaw {
+    /// Returns the price in USD of thawing so many objects with so many bytes.
+    pub fn price(&self, objects: u64, bytes: u64) -> f64 {
+        self.gigabyte * bytes as f64 / f64::from(1 << 30) + self.thousand * objects as f64 / 1000.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_has_a_part_for_bytes_and_one_for_objects() {
+        let deep = of("DEEP_ARCHIVE", ThawTier::Standard).unwrap();
+        assert!((deep.price(1000, 10 << 30) - 0.3).abs() < 1e-9);
+        assert!(of("DEEP_ARCHIVE", ThawTier::Expedited).is_none());
+    }
+}

@@ -1,0 +1,241 @@
+//! `drumlin restore --plan` and `--thaw`: which packs a restore reads, which of them lie in an archive class, and ordering these.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::context::Context;
+use super::cost::thaw as prices;
+use super::failure::{Exit, Failure};
+use crate::format::snapshot::Snapshot;
+use crate::repo::{Repository, names};
+use crate::restore::{self, NeededPack, RestoreOptions};
+use crate::store::{Readiness, StoreError, ThawTier};
+use crate::ui::text;
+
+/// Options about packs that are not at hand.
+#[derive(Args)]
+pub struct ThawArgs {
+    /// Show how much would be read, what of it lies in an archive class, and what thawing it takes; change nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub plan: bool,
+
+    /// Order what lies in an archive class to be thawed; run the same command again later: when all is there, it restores
+    #[arg(long, conflicts_with_all = ["dry_run", "plan"])]
+    pub thaw: bool,
+
+    /// How quickly to thaw: expedited (minutes, dear), standard (hours), bulk (up to two days, cheap)
+    #[arg(long, value_name = "SPEED", value_enum, default_value = "standard", hide_possible_values = true)]
+    thaw_speed: Speed,
+
+    /// How many days thawed packs stay readable
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
+    thaw_days: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Speed {
+    Expedited,
+    Standard,
+    Bulk,
+}
+
+impl From<Speed> for ThawTier {
+    fn from(speed: Speed) -> Self {
+        match speed {
+            Speed::Expedited => Self::Expedited,
+            Speed::Standard => Self::Standard,
+            Speed::Bulk => Self::Bulk,
+        }
+    }
+}
+
+/// Packs of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+struct Share {
+    packs: u64,
+    /// Whole packs, because only these can be thawed.
+    bytes: u64,
+}
+
+impl Share {
+    fn add(&mut self, pack: &NeededPack) {
+        self.packs += 1;
+        self.bytes += u64::from(pack.pack.len);
+    }
+
+    fn in_words(self) -> String {
+        format!("{}, {}", text::counted(self.packs, "pack"), text::size(self.bytes))
+    }
+}
+
+/// What one archive class holds of it.
+#[derive(Debug, Serialize)]
+struct Frozen {
+    storage_class: String,
+    #[serde(flatten)]
+    share: Share,
+    /// Hours that thawing takes, at least and at most, if that is known.
+    hours: Option<(f64, f64)>,
+    /// What it costs in USD, if that is known.
+    price_usd: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: Share,
+    thawing: Share,
+    frozen: BTreeMap<String, Vec<NeededPack>>,
+}
+
+#[derive(Serialize)]
+struct PlanView {
+    snapshot: String,
+    /// Bytes of packs that are read; the rest of each is not needed.
+    bytes_read: u64,
+    ready: Share,
+    thawing: Share,
+    frozen: Vec<Frozen>,
+    prices_as_of: &'static str,
+    prices_page: &'static str,
+}
+
+/// Shows what a restore needs.
+pub fn plan(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    (snapshot, options): (&Snapshot, &RestoreOptions),
+    args: &ThawArgs,
+) -> Result<Exit, Failure> {
+    let (needed, state) = look(ctx, repository, snapshot, options)?;
+    let view = PlanView {
+        snapshot: snapshot.id.to_hex(),
+        bytes_read: needed.iter().map(|pack| pack.bytes).sum(),
+        ready: state.ready,
+        thawing: state.thawing,
+        frozen: frozen_views(&state, args.thaw_speed.into()),
+        prices_as_of: prices::AS_OF,
+        prices_page: prices::PAGE,
+    };
+    if ctx.ui.json {
+        ctx.ui.print_json(&view)?;
+    } else {
+        ctx.ui.say(&lines(&view).join("\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn lines(view: &PlanView) -> Vec<String> {
+    let mut lines = vec![format!("a restore reads {}", text::size(view.bytes_read))];
+    lines.push(format!("  ready    {}", view.ready.in_words()));
+    if view.thawing.packs > 0 {
+        lines.push(format!("  thawing  {}", view.thawing.in_words()));
+    }
+    for frozen in &view.frozen {
+        lines.push(format!("  frozen   {} in {}", frozen.share.in_words(), frozen.storage_class));
+        if let (Some((least, most)), Some(price)) = (frozen.hours, frozen.price_usd) {
+            lines
+                .push(format!("           thawing takes {least} to {most} hours and costs about {price:.2} USD, without egress"));
+        }
+    }
+    if !view.frozen.is_empty() {
+        lines.push(format!("prices of AWS as of {}: see {}", view.prices_as_of, view.prices_page));
+        lines.push("`--thaw` instead of `--plan` orders it".to_owned());
+    }
+    lines
+}
+
+fn frozen_views(state: &State, tier: ThawTier) -> Vec<Frozen> {
+    let view = |(class, packs): (&String, &Vec<NeededPack>)| {
+        let mut share = Share::default();
+        packs.iter().for_each(|pack| share.add(pack));
+        let thaw = prices::of(class, tier);
+        Frozen {
+            storage_class: class.clone(),
+            share,
+            hours: thaw.map(|thaw| thaw.hours),
+            price_usd: thaw.map(|thaw| thaw.price(share.packs, share.bytes)),
+        }
+    };
+    state.frozen.iter().map(view).collect()
+}
+
+/// Orders what is frozen; succeeds only if everything can be read now.
+pub fn thaw(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    (snapshot, options): (&Snapshot, &RestoreOptions),
+    args: &ThawArgs,
+) -> Result<(), Failure> {
+    let (_, state) = look(ctx, repository, snapshot, options)?;
+    let Some(archive) = repository.store().archive() else { return Ok(()) };
+    let frozen: Vec<NeededPack> = state.frozen.values().flatten().copied().collect();
+    let tier = args.thaw_speed.into();
+    for_each_pack(repository, &frozen, &|pack| {
+        archive.thaw(&names::pack_key(pack.pack.class, &pack.pack.name), args.thaw_days, tier)
+    })?;
+    let waiting = frozen.len() as u64 + state.thawing.packs;
+    if waiting == 0 {
+        return Ok(());
+    }
+    let hours = state.frozen.keys().filter_map(|class| prices::of(class, tier)).map(|thaw| thaw.hours.1).fold(0.0, f64::max);
+    let ordered = format!("{} ordered now, {} before", text::counted(frozen.len() as u64, "pack"), state.thawing.packs);
+    let when = if hours > 0.0 { format!("in {hours} hours at the latest") } else { "later".to_owned() };
+    Err(Failure::new(
+        Exit::Error,
+        format!("nothing is restored yet: {} are being thawed ({ordered})", text::counted(waiting, "pack")),
+    )
+    .hint(format!("run the same command again {when}: it restores as soon as all of them are there")))
+}
+
+fn look(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+) -> Result<(Vec<NeededPack>, State), Failure> {
+    let (needed, monitor) = ctx.run("planning", |monitor| restore::needed_packs(repository, snapshot, options, monitor))?;
+    ctx.ui.list_problems(&monitor);
+    let state = Mutex::new(State::default());
+    let archive = repository.store().archive();
+    for_each_pack(repository, &needed, &|pack| {
+        let readiness = match archive {
+            Some(archive) => archive.readiness(&names::pack_key(pack.pack.class, &pack.pack.name))?,
+            None => Readiness::Ready,
+        };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match readiness {
+            Readiness::Ready => state.ready.add(pack),
+            Readiness::Thawing => state.thawing.add(pack),
+            Readiness::Frozen(class) => state.frozen.entry(class).or_default().push(*pack),
+        }
+        Ok(())
+    })?;
+    Ok((needed, state.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Asks something about every pack, several at once; the first failure ends it.
+fn for_each_pack(
+    repository: &Repository,
+    packs: &[NeededPack],
+    ask: &(dyn Fn(&NeededPack) -> Result<(), StoreError> + Sync),
+) -> Result<(), Failure> {
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    thread::scope(|scope| {
+        for _ in 0..repository.readers(1).min(packs.len()) {
+            scope.spawn(|| {
+                while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = ask(pack) {
+                        next.store(packs.len(), Ordering::Relaxed);
+                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), |error| Err(error.into()))
+}
