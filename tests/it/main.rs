@@ -27,6 +27,7 @@ mod replace;
 mod restore;
 mod roundtrip;
 mod scale;
+mod servers;
 mod simulation;
 mod spec;
 mod tidy;

@@ -1,0 +1,454 @@
+//! A TCP proxy on 127.0.0.1 between a client and a real server that delays, throttles, cuts and swallows what passes through it.
+//!
+//! Each connection has four threads: in each direction one takes bytes and notes when they are due, the other passes them on then. So a delay
+//! is one of the line and not one of each piece. Whatever is set holds at once, for connections that are open already, too.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How soon a thread that waits notices that something was set.
+const NOTICE: Duration = Duration::from_millis(10);
+/// Bytes that are passed on at once at most.
+const PIECE_LEN_MAX_BYTES: usize = 16 << 10;
+/// Bytes on their way in one direction of a connection at most; fewer where bandwidth is limited, so that the sender feels it.
+const QUEUE_LEN_MAX_BYTES: u64 = 64 << 20;
+
+/// A direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toward {
+    Server,
+    Client,
+}
+
+/// A running proxy; dropping it resets all its connections.
+pub struct Proxy {
+    port: u16,
+    line: Arc<Line>,
+}
+
+/// What all connections share.
+struct Line {
+    upstream: SocketAddr,
+    delay_us: AtomicU64,
+    /// 0 stands for no limit.
+    bytes_per_second: AtomicU64,
+    is_black_hole: AtomicBool,
+    is_refusing: AtomicBool,
+    is_over: AtomicBool,
+    ways: [Way; 2],
+    connections: AtomicU64,
+    open: Mutex<Vec<std::sync::Weak<Pair>>>,
+}
+
+/// One direction of the line.
+#[derive(Default)]
+struct Way {
+    bytes: AtomicU64,
+    /// Bytes that may still pass before the connection that carries the next one is reset.
+    until_reset: Mutex<Option<u64>>,
+    /// When the line has sent what it was given so far.
+    free_at: Mutex<Option<Instant>>,
+}
+
+/// The two sockets of a connection.
+struct Pair {
+    client: TcpStream,
+    server: TcpStream,
+    is_dead: AtomicBool,
+}
+
+/// Bytes and when they are due; none for the end.
+type Piece = (Instant, Vec<u8>);
+
+impl Proxy {
+    /// Starts a proxy to a server, which changes nothing at first.
+    pub fn start(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let line = Arc::new(Line {
+            upstream,
+            delay_us: AtomicU64::new(0),
+            bytes_per_second: AtomicU64::new(0),
+            is_black_hole: AtomicBool::new(false),
+            is_refusing: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            ways: [Way::default(), Way::default()],
+            connections: AtomicU64::new(0),
+            open: Mutex::default(),
+        });
+        let shared = Arc::clone(&line);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(|client| (!shared.is_over.load(SeqCst)).then_some(client)) {
+                shared.accept(client.unwrap());
+            }
+        });
+        Self { port, line }
+    }
+
+    /// Returns the port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Delays everything in each direction, so that a round trip takes twice as long. Bandwidth stays as it is.
+    pub fn delay(&self, each_way: Duration) {
+        self.line.delay_us.store(u64::try_from(each_way.as_micros()).unwrap(), SeqCst);
+    }
+
+    /// Limits what all connections together pass in each direction; 0 for no limit.
+    pub fn bandwidth(&self, bytes_per_second: u64) {
+        self.line.bytes_per_second.store(bytes_per_second, SeqCst);
+    }
+
+    /// Passes so many bytes more in one direction, and then resets the connection that carries the next one, once.
+    pub fn reset_after(&self, toward: Toward, bytes: u64) {
+        *self.line.way(toward).until_reset.lock().unwrap() = Some(bytes);
+    }
+
+    /// Returns whether a reset that was asked for is still to come.
+    pub fn is_reset_due(&self, toward: Toward) -> bool {
+        self.line.way(toward).until_reset.lock().unwrap().is_some()
+    }
+
+    /// Holds everything back without a word, in both directions, or lets it go on.
+    pub fn black_hole(&self, on: bool) {
+        self.line.is_black_hole.store(on, SeqCst);
+    }
+
+    /// Resets new connections at once, as if nobody listened, or takes them again.
+    pub fn refuse(&self, on: bool) {
+        self.line.is_refusing.store(on, SeqCst);
+    }
+
+    /// Ends all open connections, as servers do with idle ones.
+    pub fn close_connections(&self) {
+        for pair in self.line.open_pairs() {
+            let _ = pair.client.shutdown(Shutdown::Both);
+            let _ = pair.server.shutdown(Shutdown::Both);
+            pair.is_dead.store(true, SeqCst);
+        }
+    }
+
+    /// Returns how many connections were made, those that were refused left out.
+    pub fn connections(&self) -> u64 {
+        self.line.connections.load(SeqCst)
+    }
+
+    /// Returns how many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.line.open_pairs().iter().filter(|pair| !pair.is_dead.load(SeqCst)).count()
+    }
+
+    /// Returns how many bytes were passed on in one direction.
+    pub fn bytes(&self, toward: Toward) -> u64 {
+        self.line.way(toward).bytes.load(SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.line.is_over.store(true, SeqCst);
+        self.line.open_pairs().iter().for_each(|pair| pair.reset());
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+impl Line {
+    fn way(&self, toward: Toward) -> &Way {
+        &self.ways[toward as usize]
+    }
+
+    fn open_pairs(&self) -> Vec<Arc<Pair>> {
+        let mut open = self.open.lock().unwrap();
+        open.retain(|pair| pair.strong_count() > 0);
+        open.iter().filter_map(std::sync::Weak::upgrade).collect()
+    }
+
+    fn accept(self: &Arc<Self>, client: TcpStream) {
+        let server =
+            if self.is_refusing.load(SeqCst) { Err(io::ErrorKind::Other.into()) } else { TcpStream::connect(self.upstream) };
+        let Ok(server) = server else {
+            end_with_reset(&client);
+            return;
+        };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(Some(NOTICE)).unwrap();
+            stream.set_write_timeout(Some(NOTICE)).unwrap();
+        }
+        let pair = Arc::new(Pair { client, server, is_dead: AtomicBool::new(false) });
+        self.open.lock().unwrap().push(Arc::downgrade(&pair));
+        self.connections.fetch_add(1, SeqCst);
+        for toward in [Toward::Server, Toward::Client] {
+            let (sender, receiver) = mpsc::channel();
+            let queued = Arc::new(AtomicU64::new(0));
+            let (line, ends, waiting) = (Arc::clone(self), Arc::clone(&pair), Arc::clone(&queued));
+            thread::spawn(move || line.take(&ends, toward, &sender, &waiting));
+            let (line, ends) = (Arc::clone(self), Arc::clone(&pair));
+            thread::spawn(move || line.pass_all(&ends, toward, &receiver, &queued));
+        }
+    }
+
+    /// Takes bytes from one end until it ends.
+    fn take(&self, pair: &Pair, toward: Toward, sender: &Sender<Piece>, queued: &AtomicU64) {
+        let mut from = pair.end(toward, false);
+        let mut buffer = vec![0; PIECE_LEN_MAX_BYTES];
+        while !pair.is_dead.load(SeqCst) {
+            if queued.load(SeqCst) >= self.queue_len_max_bytes() {
+                thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            let len = match from.read(&mut buffer) {
+                Err(error) if is_only_late(&error) => continue,
+                Err(_) => return pair.reset(),
+                Ok(len) => len,
+            };
+            queued.fetch_add(len as u64, SeqCst);
+            let due = Instant::now() + Duration::from_micros(self.delay_us.load(SeqCst));
+            if sender.send((due, buffer[..len].to_vec())).is_err() || len == 0 {
+                return;
+            }
+        }
+    }
+
+    fn queue_len_max_bytes(&self) -> u64 {
+        match self.bytes_per_second.load(SeqCst) {
+            0 => QUEUE_LEN_MAX_BYTES,
+            rate => (64 << 10) + rate * self.delay_us.load(SeqCst) / 1_000_000,
+        }
+    }
+
+    /// Passes bytes on to the other end when they are due.
+    fn pass_all(&self, pair: &Pair, toward: Toward, receiver: &Receiver<Piece>, queued: &AtomicU64) {
+        while !pair.is_dead.load(SeqCst) {
+            let (due, bytes) = match receiver.recv_timeout(NOTICE) {
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(piece) => piece,
+            };
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.wait_for_bandwidth(toward, bytes.len() as u64);
+            while self.is_black_hole.load(SeqCst) && !pair.is_dead.load(SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if bytes.is_empty() {
+                let _ = pair.end(toward, true).shutdown(Shutdown::Write);
+                return;
+            }
+            self.pass(pair, toward, &bytes);
+            queued.fetch_sub(bytes.len() as u64, SeqCst);
+        }
+    }
+
+    /// The line is shared: who comes later waits until those before are through.
+    fn wait_for_bandwidth(&self, toward: Toward, bytes: u64) {
+        let rate = self.bytes_per_second.load(SeqCst);
+        if rate == 0 {
+            return;
+        }
+        let until = {
+            let mut free_at = self.way(toward).free_at.lock().unwrap();
+            let now = Instant::now();
+            let start = free_at.filter(|at| *at > now).unwrap_or(now);
+            *free_at.insert(start + Duration::from_secs_f64(bytes as f64 / rate as f64))
+        };
+        thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// Passes on what may pass before a reset, if one is to come, and resets.
+    fn pass(&self, pair: &Pair, toward: Toward, bytes: &[u8]) {
+        let way = self.way(toward);
+        let allowed = {
+            let mut until_reset = way.until_reset.lock().unwrap();
+            match *until_reset {
+                Some(left) if (left as usize) < bytes.len() => {
+                    *until_reset = None;
+                    left as usize
+                }
+                Some(left) => {
+                    *until_reset = Some(left - bytes.len() as u64);
+                    bytes.len()
+                }
+                None => bytes.len(),
+            }
+        };
+        let mut rest = &bytes[..allowed];
+        while !rest.is_empty() && !pair.is_dead.load(SeqCst) {
+            match pair.end(toward, true).write(rest) {
+                Err(error) if is_only_late(&error) => {}
+                Err(_) => return pair.reset(),
+                Ok(len) => {
+                    way.bytes.fetch_add(len as u64, SeqCst);
+                    rest = &rest[len..];
+                }
+            }
+        }
+        if allowed < bytes.len() {
+            pair.reset();
+        }
+    }
+}
+
+impl Pair {
+    fn end(&self, toward: Toward, is_destination: bool) -> &TcpStream {
+        if (toward == Toward::Server) == is_destination { &self.server } else { &self.client }
+    }
+
+    /// Both ends see a reset as soon as the last thread has noticed.
+    fn reset(&self) {
+        end_with_reset(&self.client);
+        end_with_reset(&self.server);
+        self.is_dead.store(true, SeqCst);
+    }
+}
+
+fn is_only_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+/// Closing the socket will send a reset: the standard library has no stable way to ask for that.
+fn end_with_reset(stream: &TcpStream) {
+    #[repr(C)]
+    struct Linger {
+        is_on: i32,
+        seconds: i32,
+    }
+    unsafe extern "C" {
+        fn setsockopt(fd: i32, level: i32, name: i32, value: *const Linger, len: u32) -> i32;
+    }
+    const SOL_SOCKET: i32 = 1;
+    const SO_LINGER: i32 = 13;
+    let linger = Linger { is_on: 1, seconds: 0 };
+    // SAFETY: the descriptor is open, and `linger` is what SO_LINGER takes, with its own length.
+    let result = unsafe { setsockopt(stream.as_raw_fd(), SOL_SOCKET, SO_LINGER, &raw const linger, 8) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that sends back what it gets, until the test ends.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(move || {
+                    let stream = stream.unwrap();
+                    let _ = io::copy(&mut &stream, &mut &stream);
+                });
+            }
+        });
+        address
+    }
+
+    fn connect(proxy: &Proxy) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends bytes, returns what comes back until the end. A socket reports a reset once only, to whoever asks first.
+    fn exchange(stream: &TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| {
+                let result = { stream }.write_all(bytes);
+                let _ = stream.shutdown(Shutdown::Write);
+                result
+            });
+            let mut back = Vec::new();
+            let received = { stream }.read_to_end(&mut back);
+            let sent = sent.join().unwrap();
+            received.and(sent).map(|()| back)
+        })
+    }
+
+    #[test]
+    fn it_changes_nothing_by_itself() {
+        let proxy = Proxy::start(echo());
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|number| number.wrapping_mul(number).to_be_bytes()[1]).collect();
+        assert!(exchange(&connect(&proxy), &bytes).unwrap() == bytes);
+        assert_eq!((proxy.bytes(Toward::Server), proxy.bytes(Toward::Client), proxy.connections()), (1_000_000, 1_000_000, 1));
+    }
+
+    /// A hundred messages that do not wait for each other take one round trip, not a hundred of 0.2 s.
+    #[test]
+    fn a_delay_is_one_of_the_line() {
+        let proxy = Proxy::start(echo());
+        proxy.delay(Duration::from_millis(100));
+        let mut stream = connect(&proxy);
+        let start = Instant::now();
+        for _ in 0..100 {
+            stream.write_all(b"x").unwrap();
+            thread::yield_now();
+        }
+        stream.read_exact(&mut [0; 100]).unwrap();
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(15), "{took:?}");
+    }
+
+    #[test]
+    fn bandwidth_is_shared() {
+        let proxy = Proxy::start(echo());
+        proxy.bandwidth(1 << 20);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| assert_eq!(exchange(&connect(&proxy), &[7; 256 << 10]).unwrap().len(), 256 << 10));
+            }
+        });
+        assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_reset_comes_after_the_byte_that_was_said() {
+        for toward in [Toward::Server, Toward::Client] {
+            let proxy = Proxy::start(echo());
+            proxy.reset_after(toward, 100_000);
+            let stream = connect(&proxy);
+            assert_eq!(exchange(&stream, &[7; 1_000_000]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(proxy.bytes(toward), 100_000);
+            assert!(!proxy.is_reset_due(toward));
+            assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
+        }
+    }
+
+    #[test]
+    fn a_black_hole_says_nothing_until_it_ends() {
+        let proxy = Proxy::start(echo());
+        let mut stream = connect(&proxy);
+        stream.write_all(b"a").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        proxy.black_hole(true);
+        stream.write_all(b"b").unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(is_only_late(&stream.read(&mut [0]).unwrap_err()));
+        stream.set_read_timeout(None).unwrap();
+        proxy.black_hole(false);
+        stream.read_exact(&mut [0]).unwrap();
+        assert_eq!(proxy.open_connections(), 1);
+    }
+
+    #[test]
+    fn connections_are_refused_and_closed() {
+        let proxy = Proxy::start(echo());
+        let mut stream = connect(&proxy);
+        stream.write_all(b"a").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        proxy.refuse(true);
+        assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        proxy.close_connections();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        assert_eq!(proxy.connections(), 1);
+        proxy.refuse(false);
+        assert_eq!(exchange(&connect(&proxy), b"x").unwrap(), b"x");
+    }
+}
