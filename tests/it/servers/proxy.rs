@@ -279,15 +279,14 @@ impl Line {
                 None => bytes.len(),
             }
         };
+        // Before they are passed on: who has received them all finds them counted.
+        way.bytes.fetch_add(allowed as u64, SeqCst);
         let mut rest = &bytes[..allowed];
         while !rest.is_empty() && !pair.is_dead.load(SeqCst) {
             match pair.end(toward, true).write(rest) {
                 Err(error) if is_only_late(&error) => {}
                 Err(_) => return pair.reset(),
-                Ok(len) => {
-                    way.bytes.fetch_add(len as u64, SeqCst);
-                    rest = &rest[len..];
-                }
+                Ok(len) => rest = &rest[len..],
             }
         }
         if allowed < bytes.len() {
