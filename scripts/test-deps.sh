@@ -7,11 +7,17 @@ cd "$(dirname "$0")/.."
 # package:program that it brings
 packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:chattr strace:strace util-linux:mount util-linux:setpriv
   bsdutils:script coreutils:stat
-  diffutils:cmp gcc:gcc make:make python3:python3"
+  diffutils:cmp gcc:gcc make:make python3:python3 pkg-config:pkg-config
+  openssh-server:sshd openssh-client:ssh-keygen openssh-client:ssh-agent openssh-client:sftp proftpd-core:proftpd"
+# package:file that it brings
+files="proftpd-mod-crypto:/usr/lib/proftpd/mod_sftp.so libssl-dev:/usr/include/openssl/ssl.h"
 missing=""
 for pair in $packages; do
   # /usr/sbin holds setcap and is not on everybody's path.
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair#*:}" > /dev/null || missing="$missing ${pair%%:*}"
+done
+for pair in $files; do
+  [ -e "${pair#*:}" ] || missing="$missing ${pair%%:*}"
 done
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3 python3-venv"
 
@@ -24,6 +30,13 @@ if [ -n "$missing" ]; then
   as_root=""
   [ "$(id -u)" = 0 ] || as_root="sudo"
   export DEBIAN_FRONTEND=noninteractive
+  # Servers are started by the tests alone; who has a policy of their own keeps it.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" > /dev/null
+    $as_root chmod 755 "$policy"
+    trap '$as_root rm -f "$policy"' EXIT
+  fi
   # shellcheck disable=SC2086
   $as_root apt-get install -y -qq --no-install-recommends $missing > /dev/null 2>&1 || {
     $as_root apt-get update -qq

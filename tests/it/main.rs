@@ -28,6 +28,8 @@ mod restore;
 mod roundtrip;
 mod scale;
 mod servers;
+#[cfg(feature = "sftp")]
+mod sftp;
 mod simulation;
 mod spec;
 mod tidy;

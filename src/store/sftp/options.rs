@@ -30,6 +30,51 @@ pub struct SftpOptions {
     pub connections: usize,
     /// After how much time without progress a request has failed.
     pub timeout: Duration,
-    /// How often an idle connection says that it is still there.
+    /// After how much time without use a connection is asked whether it still works, before it is used again.
     pub keep_alive: Duration,
+}
+
+impl SftpOptions {
+    /// Returns what reaches a folder with neither keys nor password, by four connections that may each stand still for a minute.
+    pub fn new(host: impl Into<String>, user: impl Into<String>, path: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: 22,
+            user: user.into(),
+            path: path.into(),
+            identity_files: Vec::new(),
+            key_passphrase: None,
+            agent_socket: None,
+            password: None,
+            known_hosts: Vec::new(),
+            connections: 4,
+            timeout: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(30),
+        }
+    }
+
+    /// Returns the location as a URL, for people: a path that is relative to where a login begins follows `/./`.
+    pub fn location(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let port = if self.port == 22 { String::new() } else { format!(":{}", self.port) };
+        let path = self.path.trim_end_matches('/');
+        let path = if path.starts_with('/') || self.path == "/" { path.to_owned() } else { format!("/./{path}") };
+        format!("sftp://{}@{host}{port}{path}", self.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_urls() {
+        let location = |host: &str, path: &str, port| {
+            let options = SftpOptions { port, ..SftpOptions::new(host, "ada", path) };
+            options.location()
+        };
+        assert_eq!(location("box", "/srv/drumlin/", 22), "sftp://ada@box/srv/drumlin");
+        assert_eq!(location("box", "drumlin", 23), "sftp://ada@box:23/./drumlin");
+        assert_eq!(location("::1", "/", 22), "sftp://ada@[::1]");
+    }
 }

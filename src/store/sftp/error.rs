@@ -1,0 +1,182 @@
+//! What goes wrong between this machine and a server, and which kind of failure it is.
+
+use std::io;
+
+use crate::store::ErrorKind;
+
+/// `SSH_FX_*` codes of the protocol (version 3, and later ones that servers use all the same).
+const NO_SUCH_FILE: i32 = 2;
+const PERMISSION_DENIED: i32 = 3;
+const OP_UNSUPPORTED: i32 = 8;
+const NO_SUCH_PATH: i32 = 10;
+const FILE_ALREADY_EXISTS: i32 = 11;
+const WRITE_PROTECT: i32 = 12;
+const NO_SPACE: i32 = 14;
+const QUOTA_EXCEEDED: i32 = 15;
+
+/// Why a server could not be used. Never holds a password or passphrase.
+#[derive(Debug, thiserror::Error)]
+pub enum SftpError {
+    /// Nobody answers at the address, or there is none.
+    #[error("cannot reach {host} port {port}; check the name, the port and the network")]
+    Unreachable {
+        /// The machine.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It answers, but no connection came about: another protocol, or no more connections are taken.
+    #[error("no SSH connection to {host} port {port} came about: {message}")]
+    Handshake {
+        /// The machine.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// What the library said.
+        message: String,
+    },
+    /// No known_hosts file names the machine.
+    #[error(
+        "{host} is not known on this machine; it shows the {key_type} key {fingerprint}. \
+         Compare that with what its operator publishes, then add this line to {file}:\n{line}"
+    )]
+    HostUnknown {
+        /// The machine.
+        host: String,
+        /// The kind of its key.
+        key_type: String,
+        /// SHA-256 of its key, as OpenSSH prints it.
+        fingerprint: String,
+        /// The line that makes it known.
+        line: String,
+        /// Where that belongs.
+        file: String,
+    },
+    /// A known_hosts file has another key for the machine, or has this one as revoked.
+    #[error(
+        "{host} does not show the key that it is known by: either it was installed anew, or somebody is between it and you. \
+         It shows the {key_type} key {fingerprint}, which {file} does not have for it. \
+         Nothing was sent. Ask its operator; only if the new key is right, replace the old line (ssh-keygen -R '{name}')"
+    )]
+    HostChanged {
+        /// The machine.
+        host: String,
+        /// The kind of its key.
+        key_type: String,
+        /// SHA-256 of its key, as OpenSSH prints it.
+        fingerprint: String,
+        /// The name under which known_hosts files have it.
+        name: String,
+        /// The files that have another key for it.
+        file: String,
+    },
+    /// No key or password was accepted.
+    #[error("{host} does not let {user} in; {tried}; the server takes: {methods}")]
+    LoginRefused {
+        /// The machine.
+        host: String,
+        /// Who wanted in.
+        user: String,
+        /// What was tried, and what came of it.
+        tried: String,
+        /// What the server would take.
+        methods: String,
+    },
+    /// It lets us in, but offers no files.
+    #[error("{host} lets {user} in, but does not offer SFTP; its operator can switch it on")]
+    NoSftp {
+        /// The machine.
+        host: String,
+        /// Who logged in.
+        user: String,
+    },
+    /// The connection ended in the middle.
+    #[error("the connection broke: {0}")]
+    Lost(String),
+    /// Nothing came or went for too long.
+    #[error("the server has been silent for {0} s")]
+    Silent(u64),
+    /// A request that changes something was on its way when the connection ended.
+    #[error("the request was sent, but its answer never came")]
+    Unanswered(#[source] Box<SftpError>),
+    /// The server refused a request.
+    #[error("the server says: {text} (code {code})")]
+    Status {
+        /// `SSH_FX_*`.
+        code: i32,
+        /// What it stands for.
+        text: String,
+    },
+    /// The repository's folder is missing.
+    #[error("there is no folder {0} on the server; drumlin init makes one")]
+    NoSuchFolder(String),
+    /// The repository's path is something else.
+    #[error("{0} is not a folder on the server")]
+    NotAFolder(String),
+    /// There is an object of that name.
+    #[error("it exists already")]
+    Exists,
+    /// There is no room left.
+    #[error("the disk of the server is full or its quota is used up")]
+    Full,
+    /// The server's file system takes no changes.
+    #[error("the server's file system is read-only")]
+    ReadOnly,
+    /// The object ends before the range does.
+    #[error("the object ends before the bytes that were asked for")]
+    Short,
+    /// The request makes no sense.
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+impl SftpError {
+    /// Returns what a caller of the store is told.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            // Reading, and what only touches a scratch file, can be repeated as if nothing had happened.
+            Self::Unreachable { .. } | Self::Handshake { .. } | Self::Lost(_) | Self::Silent(_) => ErrorKind::Unavailable,
+            Self::Unanswered(_) => ErrorKind::Unanswered,
+            Self::LoginRefused { .. } | Self::ReadOnly => ErrorKind::NotPermitted,
+            Self::NoSuchFolder(_) => ErrorKind::NotFound,
+            Self::Exists => ErrorKind::Exists,
+            Self::Full => ErrorKind::Full,
+            Self::Short => ErrorKind::Short,
+            Self::Status { code: PERMISSION_DENIED | WRITE_PROTECT, .. } => ErrorKind::NotPermitted,
+            Self::Status { code: NO_SPACE | QUOTA_EXCEEDED, .. } => ErrorKind::Full,
+            Self::Status { code: FILE_ALREADY_EXISTS, .. } => ErrorKind::Exists,
+            Self::Status { .. } if self.is_missing() => ErrorKind::NotFound,
+            _ => ErrorKind::Other,
+        }
+    }
+
+    /// Makes a failure of a request that changes something one whose outcome is not known, if it is not.
+    pub fn when_sent(self) -> Self {
+        match self {
+            Self::Lost(_) | Self::Silent(_) => Self::Unanswered(Box::new(self)),
+            other => other,
+        }
+    }
+
+    /// Returns whether the server says that there is no such file or folder.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Status { code: NO_SUCH_FILE | NO_SUCH_PATH, .. })
+    }
+
+    /// Returns whether the server does not know the request.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Status { code: OP_UNSUPPORTED, .. })
+    }
+
+    /// Returns whether the server refused the request, and the connection goes on.
+    pub fn is_status(&self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
+
+    /// Returns whether trying again, or elsewhere in a pool, is out of the question.
+    pub fn is_about_the_host_key(&self) -> bool {
+        matches!(self, Self::HostUnknown { .. } | Self::HostChanged { .. })
+    }
+}

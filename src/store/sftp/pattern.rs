@@ -1,0 +1,70 @@
+//! Patterns of names as OpenSSH has them in `known_hosts` and in its configuration.
+
+/// Returns whether one of the patterns matches the name and none with a `!` in front does. Capital letters are as good as small ones.
+pub fn matches_any<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut is_matched = false;
+    for pattern in patterns {
+        let pattern = pattern.to_ascii_lowercase();
+        match pattern.strip_prefix('!') {
+            Some(refused) if matches(refused.as_bytes(), name.as_bytes()) => return false,
+            Some(_) => {}
+            None => is_matched |= matches(pattern.as_bytes(), name.as_bytes()),
+        }
+    }
+    is_matched
+}
+
+/// `*` stands for any bytes, `?` for one. Takes time in proportion to the product of both lengths at most.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut in_name) = (0, 0);
+    // Where to go on if what follows the last star does not fit.
+    let mut retry = None;
+    while in_name < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                retry = Some((at + 1, in_name));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[in_name] => {
+                at += 1;
+                in_name += 1;
+            }
+            _ => match retry {
+                Some((behind_star, taken)) => {
+                    (at, in_name) = (behind_star, taken + 1);
+                    retry = Some((behind_star, taken + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_openssh_does() {
+        for (pattern, name, is_matched) in [
+            ("box", "box", true),
+            ("box", "boxes", false),
+            ("BOX", "box", true),
+            ("*", "", true),
+            ("b?x", "box", true),
+            ("b?x", "bx", false),
+            ("*.example.com", "a.b.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("a*b*c", "aXbXbc", true),
+            ("a*b*c", "aXbXb", false),
+            ("[box]:*", "[box]:23", true),
+        ] {
+            assert_eq!(matches_any([pattern], name), is_matched, "{pattern} {name}");
+        }
+        assert!(matches_any(["a", "*", "!b"], "c"));
+        assert!(!matches_any(["a", "*", "!b"], "b"));
+        assert!(!matches_any(["!b"], "c"));
+    }
+}
