@@ -6,6 +6,8 @@ pub mod location;
 pub mod model;
 pub mod repository;
 pub mod section;
+#[cfg(feature = "sftp")]
+pub mod ssh_config;
 pub mod values;
 
 use std::collections::BTreeMap;
