@@ -11,6 +11,9 @@ packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:cha
   openssh-server:sshd openssh-client:ssh-keygen openssh-client:ssh-agent openssh-client:sftp proftpd-core:proftpd"
 # package:file that it brings
 files="proftpd-mod-crypto:/usr/lib/proftpd/mod_sftp.so libssl-dev:/usr/include/openssl/ssl.h"
+# Servers: Ceph's S3 gateway with what it needs; npm for s3rver; a false clock.
+packages="$packages radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph-common:ceph nodejs:node npm:npm faketime:faketime
+  openssl:openssl"
 missing=""
 for pair in $packages; do
   # /usr/sbin holds setcap and is not on everybody's path.
@@ -57,4 +60,17 @@ if ! target/venv/bin/python -c "$modules" 2> /dev/null; then
   python3 -m venv --clear target/venv
   target/venv/bin/pip install --quiet --disable-pip-version-check blake3 cryptography zstandard argon2-cffi
   target/venv/bin/python -c "$modules"
+fi
+
+# moto, an S3 server; installed beside the reader's modules.
+if ! target/venv/bin/python -c "import moto.server" 2> /dev/null; then
+  echo "installing moto"
+  target/venv/bin/python -m pip install --quiet --disable-pip-version-check 'moto[server,s3]==5.2.5'
+fi
+
+# s3rver, an S3 server that replaces objects.
+if [ ! -x target/node/node_modules/.bin/s3rver ]; then
+  echo "installing s3rver"
+  mkdir -p target/node
+  (cd target/node && npm install --silent --no-fund --no-audit s3rver@3.7.1)
 fi

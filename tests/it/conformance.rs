@@ -32,6 +32,10 @@ fn on_every_exclusive_store(suite: Suite) {
     suite(Arc::new(CountStore::new(Arc::new(FaultStore::new(local, Vec::new())))));
     #[cfg(feature = "sftp")]
     on_openssh(suite);
+    #[cfg(feature = "s3")]
+    for server in [crate::servers::moto::start(), crate::servers::radosgw::start()] {
+        suite(server.store());
+    }
 }
 
 /// The folder is two levels down, by a relative path, and made by the store itself.
@@ -230,7 +234,8 @@ fn objects_are_seen_whole_or_not_at_all() {
                 }
                 match store.read(&pack(1)) {
                     Ok(bytes) => assert_eq!(bytes, [9; 300_000]),
-                    Err(error) => assert_eq!(error.kind, ErrorKind::NotFound),
+                    // Servers may break off an answer when the object goes in the middle of it; that is no part of an object either.
+                    Err(error) => assert!(matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unavailable), "{error:?}"),
                 }
             }
         });

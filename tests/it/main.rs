@@ -26,6 +26,8 @@ mod repair;
 mod replace;
 mod restore;
 mod roundtrip;
+#[cfg(feature = "s3")]
+mod s3;
 mod scale;
 mod servers;
 #[cfg(feature = "sftp")]

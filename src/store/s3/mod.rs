@@ -1,3 +1,142 @@
-//! A bucket of an S3 server as a store. Spec: `format-spec/12-store.md`.
+//! A bucket of an S3 server as a store. Spec: `format-spec/12-store.md`, section 6.
+//!
+//! The SDK is asynchronous; its runtime is an island in here, and nothing of it leaves.
 
+mod archive;
+mod client;
+mod credentials;
+mod errors;
+mod operations;
 pub mod options;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use tokio::runtime::Runtime;
+
+pub use self::archive::{ThawState, ThawTier};
+use self::errors::Failure;
+use self::options::{Lock, S3Options};
+use self::transfer::Gate;
+use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
+
+/// A store in a bucket. Each request is sent once: whoever wants more patience puts it around.
+pub struct S3Store {
+    bucket: Bucket,
+    location: String,
+    gate: Gate,
+    transfers: usize,
+    /// There until the store is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// A bucket and how it is spoken to.
+struct Bucket {
+    client: Client,
+    name: String,
+    prefix: String,
+    storage_classes: BTreeMap<Class, String>,
+    lock: Option<Lock>,
+    timeout: Duration,
+    /// Whether the connection is.
+    is_encrypted: bool,
+    /// Whether an object was created: from then on what the server knows is known.
+    has_created: AtomicBool,
+    /// Whether the server refuses the condition of `create`; then objects are made without, and may be replaced.
+    knows_no_conditions: AtomicBool,
+}
+
+impl S3Store {
+    /// Opens the store; the bucket is not asked for anything yet, so whether it is there turns out with the first request.
+    ///
+    /// Loads credentials, for which other services may be asked, in at most a few seconds. Fails with [`ErrorKind::Other`] if there
+    /// are none or the options make no sense, and with [`ErrorKind::Unavailable`] if what gives out credentials does not answer.
+    pub fn open(options: S3Options) -> Result<Self, StoreError> {
+        let separator = if options.prefix.is_empty() { "" } else { "/" };
+        let location = format!("s3://{}{separator}{}", options.bucket, options.prefix);
+        let opened = client::runtime().and_then(|runtime| {
+            let client = runtime.block_on(client::client(&options));
+            client.map(|client| (runtime, client))
+        });
+        let (runtime, client) = opened.map_err(|failure| store_error("open", &location, String::new(), failure))?;
+        let is_encrypted = !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let transfers = options.connections.max(1);
+        let gate = Gate::new(transfers);
+        let S3Options { bucket: name, prefix, storage_classes, lock, timeout, .. } = options;
+        let (has_created, knows_no_conditions) = (AtomicBool::new(false), AtomicBool::new(false));
+        let bucket =
+            Bucket { client, name, prefix, storage_classes, lock, timeout, is_encrypted, has_created, knows_no_conditions };
+        Ok(Self { bucket, location, gate, transfers, runtime: Some(runtime) })
+    }
+
+    /// Waits for its turn, and then for a request.
+    fn run<T>(
+        &self,
+        action: &'static str,
+        object: &dyn ToString,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
+        let _pass = self.gate.enter();
+        let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
+        runtime.block_on(request).map_err(|failure| store_error(action, &self.location, object.to_string(), failure))
+    }
+}
+
+impl Drop for S3Store {
+    fn drop(&mut self) {
+        // Not waiting: looking up a host's name can take longer than anybody wants to wait, and cannot be stopped.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Store for S3Store {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.run(Action::List.name(), &class.folder(), self.bucket.list(class, prefix))
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.run(Action::Stat.name(), key, async { Ok(self.bucket.head(key).await?.len_bytes) })
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.run(Action::Read.name(), key, self.bucket.get(key, Some(range), out))
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        let mut out = Vec::new();
+        self.run(Action::Read.name(), key, self.bucket.get(key, None, &mut out))?;
+        Ok(out)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.run(Action::Create.name(), key, async {
+            if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
+                return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
+            }
+            self.bucket.put(key, bytes).await
+        })
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.run(Action::Remove.name(), key, self.bucket.delete(key))
+    }
+
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn transfers(&self) -> usize {
+        self.transfers
+    }
+}
+
+fn store_error(action: &'static str, location: &str, object: String, failure: Failure) -> StoreError {
+    StoreError { kind: failure.kind, action, location: location.to_owned(), object, source: Box::new(failure) }
+}

@@ -7,7 +7,17 @@
 pub mod openssh;
 #[cfg(feature = "sftp")]
 pub mod proftpd;
+#[cfg(feature = "s3")]
+pub mod moto;
+#[cfg(feature = "s3")]
+pub mod process;
 pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod radosgw;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "s3")]
+pub mod s3rver;
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

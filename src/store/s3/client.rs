@@ -1,0 +1,131 @@
+//! The SDK's client and the runtime that it runs on.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Config, IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use tokio::runtime::Runtime;
+
+use super::credentials;
+use super::errors::Failure;
+use super::options::S3Options;
+use crate::store::ErrorKind;
+
+/// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
+const WORKERS: usize = 2;
+/// After how much time an idle connection is not used again: servers close theirs after a minute or so, and a request that meets
+/// this is lost.
+const IDLE: Duration = Duration::from_secs(10);
+/// Longest time for a connection to be made, with its encryption.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Returns the runtime that the SDK needs.
+pub fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(WORKERS).thread_name("s3").enable_all().build();
+    built.map_err(|error| Failure::new(ErrorKind::Other, "its threads cannot be started").because(error))
+}
+
+/// Returns a client that sends each request once.
+///
+/// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for credentials.
+pub async fn client(options: &S3Options) -> Result<Client, Failure> {
+    check_names(options)?;
+    let endpoint = options.endpoint.as_deref().map(|text| check_endpoint(text, options.allow_http)).transpose()?;
+    let is_local = endpoint.is_some_and(|endpoint| is_loopback(host_of(endpoint)));
+    let http = http_client(options.connections.max(1), is_local);
+    let region = credentials::region(options).await;
+    let credentials = credentials::load(options, &http, region.clone()).await?;
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_MAX.min(options.timeout / 2)).build();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .region(region)
+        .force_path_style(options.path_style.unwrap_or(endpoint.is_some()))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts)
+        // Time-outs are those of `transfer`, which know how a request and its answer get on.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // Otherwise a wrong clock would fail at the first request of each process and at no other.
+        .disable_clock_skew_correction(true)
+        // Checksums of its own would make bodies that many servers do not understand; everything stored is authenticated anyway.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .identity_cache(IdentityCache::lazy().load_timeout(credentials::LOAD_MAX).build())
+        .credentials_provider(credentials);
+    let config = match endpoint {
+        Some(endpoint) => config.endpoint_url(endpoint),
+        None => config,
+    };
+    Ok(Client::from_conf(config.build()))
+}
+
+fn http_client(connections: usize, is_local: bool) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, _| {
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(settings.cloned());
+        connector.set_pool_idle_timeout(Some(Some(IDLE)));
+        connector.set_pool_max_idle_per_host(Some(connections));
+        connector.set_proxy_config(Some(if is_local { ProxyConfig::disabled() } else { ProxyConfig::from_env() }));
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+    })
+}
+
+/// Refuses names that the server or something in between would understand as others.
+fn check_names(options: &S3Options) -> Result<(), Failure> {
+    let bucket = &options.bucket;
+    let is_bucket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if bucket.is_empty() || bucket.starts_with('.') || !bucket.bytes().all(is_bucket) {
+        let says = format!("`{bucket}` is not the name of a bucket: letters, digits, dots and hyphens are allowed");
+        return Err(Failure::new(ErrorKind::Other, says));
+    }
+    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    if !options.prefix.is_empty() && !options.prefix.split('/').all(is_part) {
+        let says = format!(
+            "`{}` cannot be the prefix: no part between slashes may be empty, `.` or `..`",
+            options.prefix.escape_debug()
+        );
+        return Err(Failure::new(ErrorKind::Other, says));
+    }
+    Ok(())
+}
+
+/// Returns the endpoint without a slash at its end.
+fn check_endpoint(text: &str, allow_http: bool) -> Result<&str, Failure> {
+    let endpoint = text.trim_end_matches('/');
+    let wrong = |says: String| Err(Failure::new(ErrorKind::Other, says));
+    let is_http = endpoint.starts_with("http://");
+    let host = host_of(endpoint);
+    if !is_http && !endpoint.starts_with("https://") || host.is_empty() || endpoint.contains(['@', '?', '#', ' ']) {
+        return wrong("the endpoint must look like https://s3.example.org or https://s3.example.org:9000".to_owned());
+    }
+    if is_http && !allow_http && !is_loopback(host) {
+        let says = format!("the endpoint {endpoint} is not encrypted: use https://, or allow http if the way to it is safe");
+        return wrong(says);
+    }
+    Ok(endpoint)
+}
+
+/// Returns the host of an address, without its port.
+fn host_of(endpoint: &str) -> &str {
+    let after = endpoint.split_once("://").map_or("", |(_, after)| after);
+    let authority = after.split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,217 @@
+//! What a server's answer, or its absence, means: the kind of the failure, and what can be done about it.
+//!
+//! Spec: `format-spec/12-store.md`, section 6.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::store::ErrorKind;
+
+/// Longest text of a server that is shown, in characters.
+const TEXT_LEN_MAX: usize = 300;
+
+/// Why something could not be done.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its kind.
+    pub kind: ErrorKind,
+    says: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// Makes a failure from what it says.
+    pub fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
+        Self { kind, says: says.into(), cause: None }
+    }
+
+    /// Adds what caused it: the last of the causes, as those between only repeat that something failed.
+    pub fn because(mut self, error: impl Error) -> Self {
+        let cause = innermost(&error).to_string();
+        self.cause = (!cause.is_empty()).then(|| one_line(&cause).into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+/// A request, as far as its failures are concerned.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The permission that it needs.
+    pub permission: &'static str,
+    /// Whether it changes something, so that it matters if it was carried out.
+    pub changes: bool,
+}
+
+impl Request<'_> {
+    /// Returns what an answer that never came means.
+    pub fn unanswered(&self) -> ErrorKind {
+        if self.changes { ErrorKind::Unanswered } else { ErrorKind::Unavailable }
+    }
+
+    /// Returns what went wrong with the request.
+    ///
+    /// `was_sent` is whether some of it may have reached the server although no answer came.
+    pub fn explain<E>(&self, error: SdkError<E>, was_sent: bool) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        if let Some(response) = error.raw_response() {
+            return self.answered(&Answer::read(response, error.code(), error.message())).because_of(&error);
+        }
+        if is_credentials(&error) {
+            return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed").because(error);
+        }
+        let failure = match &error {
+            SdkError::ConstructionFailure(_) => Failure::new(ErrorKind::Other, "the request cannot be made"),
+            _ if is_connecting(&error) => Failure::new(ErrorKind::Unavailable, "the server cannot be reached"),
+            _ if was_sent => Failure::new(self.unanswered(), "the connection broke before the server answered"),
+            _ => Failure::new(ErrorKind::Unavailable, "the connection broke before anything was sent"),
+        };
+        failure.because(error)
+    }
+
+    fn answered(&self, answer: &Answer<'_>) -> Failure {
+        let said = &answer.said;
+        let new = |kind, text: String| Failure::new(kind, text);
+        match (answer.status, answer.code) {
+            (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
+            (416, _) => new(ErrorKind::Short, "the object ends before the range".to_owned()),
+            (409, "ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification") => {
+                new(ErrorKind::Unavailable, format!("others are busy with the object ({said})"))
+            }
+            (_, "NoSuchBucket") => {
+                let says = format!("there is no bucket `{}` at this endpoint: create it, or correct its name", self.bucket);
+                new(ErrorKind::NotFound, says)
+            }
+            (404, _) => new(ErrorKind::NotFound, "there is no such object".to_owned()),
+            (_, code) if is_full(answer.status, code) => {
+                new(ErrorKind::Full, format!("the bucket or the server is full ({said}): make room or raise the quota"))
+            }
+            (_, "SignatureDoesNotMatch") => new(
+                ErrorKind::Other,
+                "the secret key is wrong: the server computes another signature from the one that it knows".to_owned(),
+            ),
+            (_, "InvalidAccessKeyId") => new(
+                ErrorKind::Other,
+                "the server does not know the key id: it is mistyped, deleted, or of another server".to_owned(),
+            ),
+            (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
+                new(ErrorKind::Other, format!("the session that the credentials belong to is over ({said}): log in again"))
+            }
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(ErrorKind::Other, answer.clocks()),
+            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") | (301 | 307, _) => {
+                new(ErrorKind::Other, answer.region())
+            }
+            (_, "RequestTimeout" | "IncompleteBody") | (429, _) => {
+                new(ErrorKind::Unavailable, format!("the server did not take the request ({said})"))
+            }
+            (503, code) if !code.is_empty() => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
+            (500 | 502 | 503 | 504, _) => new(self.unanswered(), format!("the server failed ({said})")),
+            (401 | 403, _) => {
+                new(ErrorKind::NotPermitted, format!("the server forbids it ({said}): the credential needs {}", self.permission))
+            }
+            (200..=299, _) => new(self.unanswered(), "the answer broke off, or is none of an S3 server".to_owned()),
+            (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})")),
+            _ => new(ErrorKind::Other, format!("the server refuses ({said})")),
+        }
+    }
+}
+
+impl Failure {
+    /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is named.
+    fn because_of<E, R>(self, error: &SdkError<E, R>) -> Self
+    where
+        E: Error + 'static,
+        R: fmt::Debug,
+    {
+        if matches!(error, SdkError::ResponseError(_)) { self.because(error) } else { self }
+    }
+}
+
+/// What a server answered.
+struct Answer<'a> {
+    status: u16,
+    code: &'a str,
+    /// Status, code and message, for people.
+    said: String,
+    date: Option<&'a str>,
+    region: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn read(response: &'a HttpResponse, code: Option<&'a str>, message: Option<&str>) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers();
+        let code = code.unwrap_or_default();
+        let mut said = format!("{status} {code}").trim_end().to_owned();
+        if let Some(message) = message.filter(|message| !message.is_empty()) {
+            said += ": ";
+            said += &one_line(message);
+        }
+        Self { status, code, said, date: headers.get("date"), region: headers.get("x-amz-bucket-region") }
+    }
+
+    fn clocks(&self) -> String {
+        let own = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+        let server = self.date.map_or_else(|| "does not say".to_owned(), |date| format!("says {}", one_line(date)));
+        format!("this machine's clock is wrong, or the server's: it says {own}, and the server's {server}: set the clock")
+    }
+
+    fn region(&self) -> String {
+        match self.region {
+            Some(region) => format!("the bucket is in the region {0}: set `region` to {0} ({1})", one_line(region), self.said),
+            None => format!("the bucket is not in this region or at this endpoint ({}): set `region` and `endpoint`", self.said),
+        }
+    }
+}
+
+/// Quotas and full disks, as Ceph, MinIO and others call them.
+fn is_full(status: u16, code: &str) -> bool {
+    status == 507
+        || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"].iter().any(|full| code.contains(full))
+}
+
+fn is_connecting(error: &(dyn Error + 'static)) -> bool {
+    let is_connect = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
+    };
+    causes(error).any(is_connect)
+}
+
+fn is_credentials(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|error| error.is::<aws_credential_types::provider::error::CredentialsError>())
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+fn innermost(error: &dyn Error) -> &dyn Error {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error
+}
+
+/// Returns a text of somebody else's for a message of ours.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_LEN_MAX).collect::<String>().trim().to_owned()
+}

@@ -1,0 +1,252 @@
+//! The requests, each sent once. Spec: `format-spec/12-store.md`, section 6.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ObjectLockMode, StorageClass};
+
+use super::Bucket;
+use super::errors::{Failure, Request};
+use super::options::Lock;
+use super::transfer::Progress;
+use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid_name};
+
+/// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.
+const CONFLICTS_MAX: u32 = 5;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+/// Names on a page of a listing.
+const PAGE_NAMES: i32 = 1000;
+
+impl Bucket {
+    /// Stores an object.
+    pub async fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), Failure> {
+        let mut pause = CONFLICT_PAUSE;
+        for _ in 0..CONFLICTS_MAX {
+            // In both cases the server did nothing, so this is no repetition, not even in `snapshots/`.
+            match self.put_once(key, bytes).await? {
+                Put::Done => return Ok(()),
+                Put::NoConditions => self.knows_no_conditions.store(true, Ordering::Relaxed),
+                Put::Conflict => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+            }
+        }
+        let says = format!("others were busy with the object {CONFLICTS_MAX} times (409 ConditionalRequestConflict)");
+        Err(Failure::new(ErrorKind::Unavailable, says))
+    }
+
+    async fn put_once(&self, key: &Key, bytes: &[u8]) -> Result<Put, Failure> {
+        let request = self.request("s3:PutObject", true);
+        let progress = Progress::new();
+        let mut put = self.client.put_object().bucket(&self.name).key(self.path(key)?);
+        if !self.knows_no_conditions.load(Ordering::Relaxed) {
+            put = put.if_none_match("*");
+        }
+        put = put.body(ByteStream::new(progress.body(bytes)));
+        if let Some(class) = self.storage_classes.get(&key.class) {
+            put = put.storage_class(StorageClass::from(class.as_str()));
+        }
+        if let Some(lock) = self.lock.filter(|_| is_locked(key.class)) {
+            put = put.object_lock_mode(lock_mode(lock)).object_lock_retain_until_date(lock_end(lock));
+        }
+        // Encryption on the way protects the body already; without it the server compares its hash.
+        let sent =
+            async { if self.is_encrypted { put.customize().disable_payload_signing().send().await } else { put.send().await } };
+        // An empty body is not asked for.
+        let was_sent = || bytes.is_empty() || progress.has_begun();
+        match progress.watch(self.timeout, sent).await {
+            Ok(Ok(_)) => {
+                self.has_created.store(true, Ordering::Relaxed);
+                Ok(Put::Done)
+            }
+            Ok(Err(error)) => match error.code() {
+                Some("ConditionalRequestConflict") => Ok(Put::Conflict),
+                Some("NotImplemented") if !self.has_created.load(Ordering::Relaxed) => Ok(Put::NoConditions),
+                _ => Err(request.explain(error, was_sent())),
+            },
+            Err(_) if was_sent() => Err(self.stalled(request.unanswered())),
+            Err(_) => Err(self.stalled(ErrorKind::Unavailable)),
+        }
+    }
+
+    /// Appends an object, or a range of it, to `out`.
+    pub async fn get(&self, key: &Key, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let short = || Failure::new(ErrorKind::Short, "the object ends before the range");
+        let mut get = self.client.get_object().bucket(&self.name).key(self.path(key)?);
+        if let Some(range) = &range {
+            if range.is_empty() {
+                return if range.end <= self.head(key).await?.len_bytes { Ok(()) } else { Err(short()) };
+            }
+            // No object is longer than this; some servers fail at larger numbers.
+            let last = (range.end - 1).min(range.start.saturating_add(OBJECT_LEN_MAX_BYTES));
+            get = get.range(format!("bytes={}-{last}", range.start));
+        }
+        let request = self.request("s3:GetObject", false);
+        let progress = Progress::new();
+        let answer = match progress.watch(self.timeout, get.send()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(archived(error.as_service_error()).unwrap_or_else(|| request.explain(error, true))),
+            Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
+        };
+        progress.note();
+        let len = u64::try_from(answer.content_length().unwrap_or(-1))
+            .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long its answer is"))?;
+        if let Some(range) = &range {
+            let is_asked = |text: &str| text.trim_start().starts_with(&format!("bytes {}-", range.start));
+            if len > range.end - range.start || range.start > 0 && !answer.content_range().is_some_and(is_asked) {
+                return Err(Failure::new(ErrorKind::Other, "the server sends another part than the one that was asked for"));
+            }
+            if len < range.end - range.start {
+                return Err(short());
+            }
+        } else if len > OBJECT_LEN_MAX_BYTES {
+            return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
+        }
+        self.receive(answer, len, &progress, out).await
+    }
+
+    async fn receive(&self, answer: GetObjectOutput, len: u64, progress: &Progress, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let broken = |error: &str| Failure::new(ErrorKind::Unavailable, format!("the connection broke while reading{error}"));
+        let mut missing = usize::try_from(len).map_err(|_| broken(""))?;
+        out.reserve_exact(missing);
+        let mut body = answer.body;
+        while let Some(step) =
+            progress.watch(self.timeout, body.next()).await.map_err(|_| self.stalled(ErrorKind::Unavailable))?
+        {
+            let step = step.map_err(|error| broken("").because(error))?;
+            missing = missing.checked_sub(step.len()).ok_or_else(|| broken(": more bytes came than were announced"))?;
+            out.extend_from_slice(&step);
+            progress.note();
+        }
+        if missing == 0 { Ok(()) } else { Err(broken(": fewer bytes came than were announced")) }
+    }
+
+    /// Lists objects by the beginning of their names.
+    pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, Failure> {
+        let folder = self.path_of(&format!("{}/", class.folder()));
+        let request = self.request("s3:ListBucket", false);
+        let mut found = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let list = self.client.list_objects_v2().bucket(&self.name).prefix(format!("{folder}{prefix}"));
+            let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
+            let page = match Progress::new().watch(self.timeout, list.send()).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => return Err(request.explain(error, true)),
+                Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
+            };
+            found.extend(page.contents().iter().filter_map(|object| {
+                let name = object.key()?.strip_prefix(&folder)?;
+                let len_bytes = u64::try_from(object.size()?).ok()?;
+                let modified_s = object.last_modified().map(DateTime::secs);
+                name.split('/').all(is_valid_name).then(|| Listed { name: name.to_owned(), len_bytes, modified_s })
+            }));
+            if !page.is_truncated().unwrap_or(false) {
+                return Ok(found);
+            }
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() {
+                return Err(Failure::new(ErrorKind::Other, "the server says that there is more, and not where it goes on"));
+            }
+        }
+    }
+
+    /// Returns what a `HeadObject` says.
+    pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
+        let request = self.request("s3:GetObject", false);
+        let head = self.client.head_object().bucket(&self.name).key(self.path(key)?);
+        match Progress::new().watch(self.timeout, head.send()).await {
+            Ok(Ok(head)) => Ok(Head {
+                len_bytes: u64::try_from(head.content_length().unwrap_or(-1))
+                    .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long the object is"))?,
+                storage_class: head.storage_class().map(|class| class.as_str().to_owned()),
+                restore: head.restore().map(str::to_owned),
+            }),
+            Ok(Err(error)) => Err(request.explain(error, true)),
+            Err(_) => Err(self.stalled(ErrorKind::Unavailable)),
+        }
+    }
+
+    /// Removes an object.
+    pub async fn delete(&self, key: &Key) -> Result<(), Failure> {
+        let request = self.request("s3:DeleteObject", true);
+        let delete = self.client.delete_object().bucket(&self.name).key(self.path(key)?);
+        match Progress::new().watch(self.timeout, delete.send()).await {
+            Ok(Ok(_)) => Ok(()),
+            // Some servers answer so where there is nothing to remove.
+            Ok(Err(error)) if error.code() == Some("NoSuchKey") => Ok(()),
+            Ok(Err(error)) => Err(request.explain(error, true)),
+            Err(_) => Err(self.stalled(request.unanswered())),
+        }
+    }
+
+    /// Describes a request for the case that it fails.
+    pub fn request(&self, permission: &'static str, changes: bool) -> Request<'_> {
+        Request { bucket: &self.name, permission, changes }
+    }
+
+    /// Returns the failure of a request that got nowhere.
+    pub fn stalled(&self, kind: ErrorKind) -> Failure {
+        Failure::new(kind, format!("nothing was sent or received for {} s", self.timeout.as_secs_f32()))
+    }
+
+    /// Returns the name of an object in the bucket.
+    pub fn path(&self, key: &Key) -> Result<String, Failure> {
+        if key.name.split('/').all(is_valid_name) {
+            Ok(self.path_of(&key.to_string()))
+        } else {
+            Err(Failure::new(ErrorKind::Other, "not a valid object name"))
+        }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
+    }
+}
+
+/// What came of a `PutObject`.
+enum Put {
+    Done,
+    /// Somebody did something with the name at the same time.
+    Conflict,
+    /// The server does not know conditions.
+    NoConditions,
+}
+
+/// What is known of an object without reading it.
+pub struct Head {
+    /// Its length.
+    pub len_bytes: u64,
+    /// Its storage class, unless it is the server's usual one.
+    pub storage_class: Option<String>,
+    /// How far it is thawed, in the server's words.
+    pub restore: Option<String>,
+}
+
+/// Returns whether objects of a class are worth a lock: others are removed soon and mean nothing afterwards.
+pub fn is_locked(class: Class) -> bool {
+    !matches!(class, Class::Intents | Class::Collector | Class::Probe)
+}
+
+/// Returns a lock's mode in the SDK's words.
+pub fn lock_mode(lock: Lock) -> ObjectLockMode {
+    if lock.is_compliance { ObjectLockMode::Compliance } else { ObjectLockMode::Governance }
+}
+
+/// Returns when a lock that begins now ends.
+pub fn lock_end(lock: Lock) -> DateTime {
+    DateTime::from(SystemTime::now() + Duration::from_secs(u64::from(lock.days) * 24 * 3600))
+}
+
+fn archived(error: Option<&GetObjectError>) -> Option<Failure> {
+    let GetObjectError::InvalidObjectState(state) = error? else { return None };
+    let class = state.storage_class().map_or("an archive class", StorageClass::as_str);
+    let says =
+        format!("the object is in the storage class {class}, which cannot be read at once: order it to be thawed, and wait");
+    Some(Failure::new(ErrorKind::Other, says))
+}

@@ -1,0 +1,104 @@
+//! Goal: options that cannot work are refused with a reason, and credentials come from where AWS's tools take them.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use drumlin::store::s3::S3Store;
+use drumlin::store::{Class, ErrorKind, Key, Store};
+
+use super::text_of;
+use crate::servers::s3::options;
+use crate::servers::{moto, s3::S3Server};
+
+#[test]
+fn options_that_cannot_work_are_refused() {
+    let refused = |change: fn(&mut drumlin::store::s3::options::S3Options), says: &str| {
+        let mut options = options("bucket".to_owned(), 9, ("id", "very-secret"));
+        change(&mut options);
+        let error = S3Store::open(options).err().expect("it is refused");
+        let text = text_of(&error);
+        assert!(error.kind == ErrorKind::Other && text.contains(says) && !text.contains("very-secret"), "{text}");
+    };
+    refused(|options| options.endpoint = Some("http://example.org".to_owned()), "use https://");
+    refused(|options| options.endpoint = Some("http://127.0.0.1.example.org:9000".to_owned()), "use https://");
+    refused(|options| options.endpoint = Some("http://localhost@example.org".to_owned()), "must look like");
+    refused(|options| options.endpoint = Some("example.org".to_owned()), "must look like");
+    refused(|options| options.endpoint = Some("https://".to_owned()), "must look like");
+    refused(|options| options.bucket = "a/b".to_owned(), "name of a bucket");
+    refused(|options| options.bucket = String::new(), "name of a bucket");
+    refused(|options| options.prefix = "a//b".to_owned(), "cannot be the prefix");
+    refused(|options| options.prefix = "/a".to_owned(), "cannot be the prefix");
+    refused(|options| options.prefix = "..".to_owned(), "cannot be the prefix");
+    refused(|options| options.prefix = "a\nb".to_owned(), "cannot be the prefix");
+    for endpoint in ["http://localhost:9/", "http://[::1]:9", "http://127.0.0.2:9", "https://example.org"] {
+        let mut options = options("bucket".to_owned(), 9, ("id", "secret"));
+        options.endpoint = Some(endpoint.to_owned());
+        S3Store::open(options).unwrap();
+    }
+    let mut options = options("bucket".to_owned(), 9, ("id", "secret"));
+    (options.endpoint, options.allow_http) = (Some("http://example.org".to_owned()), true);
+    let store = S3Store::open(options).unwrap();
+    assert_eq!(store.location(), "s3://bucket/a/b");
+}
+
+/// Set for a test that runs again as a process with another environment; holds the server's port.
+const AGAIN: &str = "DRUMLIN_TEST_S3_PORT";
+
+/// Runs a test of this module again in a process with nothing but the given environment.
+fn again(server: Option<&S3Server>, test: &str, environment: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("s3::options::{test}"), "--exact", "--nocapture"]).env_clear();
+    command.env(AGAIN, server.map_or(9, S3Server::port).to_string()).envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{environment:?}: {said}");
+}
+
+fn port() -> Option<u16> {
+    std::env::var(AGAIN).ok().map(|port| port.parse().unwrap())
+}
+
+#[test]
+fn credentials_come_from_the_environment_and_from_profiles() {
+    if let Some(port) = port() {
+        let mut options = options("bucket-0".to_owned(), port, ("", ""));
+        (options.credentials, options.region) = (None, None);
+        options.profile = std::env::var("TEST_PROFILE").ok();
+        let store = S3Store::open(options).unwrap();
+        let key = Key::new(Class::Keys, "ab");
+        store.create(&key, b"x").unwrap();
+        store.remove(&key).unwrap();
+        return;
+    }
+    let server = moto::start();
+    server.bucket();
+    let test = "credentials_come_from_the_environment_and_from_profiles";
+    again(Some(&server), test, &[("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("credentials");
+    std::fs::write(&file, "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n").unwrap();
+    let file = file.to_str().unwrap();
+    again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("AWS_PROFILE", "other")]);
+    again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("TEST_PROFILE", "other")]);
+}
+
+/// Nothing answers at the address of the metadata service, as on every machine that is not Amazon's; nobody waits for it long.
+#[test]
+fn without_credentials_there_is_one_clear_error_soon() {
+    if port().is_some() {
+        let mut options = options("bucket".to_owned(), 9, ("", ""));
+        options.credentials = None;
+        let start = Instant::now();
+        let error = S3Store::open(options).err().expect("there are none");
+        let text = text_of(&error);
+        assert!(error.kind == ErrorKind::Other && text.contains("there are no credentials: set `key-id`"), "{text}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+        return;
+    }
+    // A port where nobody answers stands for the metadata service: what is at its real address is not the test's to know.
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metadata = format!("http://{}/", hole.local_addr().unwrap());
+    let test = "without_credentials_there_is_one_clear_error_soon";
+    again(None, test, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)]);
+    again(None, test, &[("AWS_EC2_METADATA_DISABLED", "true")]);
+}
