@@ -146,6 +146,28 @@ pub fn passphrase_kdf(strong: bool) -> SlotKdf {
     SlotKdf::Passphrase { memory_kib, passes, lanes }
 }
 
+/// Reads the password of a store: that of an SSH account, or the secret of an access key.
+#[cfg(any(feature = "s3", feature = "sftp"))]
+pub fn read_store_password(ui: &Ui, origin: &SecretSettings) -> Result<Zeroizing<String>, Failure> {
+    let origin = match origin {
+        SecretSettings::PasswordFile(path) => Origin::PasswordFile(path.clone()),
+        SecretSettings::PasswordCommand(command) => Origin::PasswordCommand(command.clone()),
+        SecretSettings::KeyFile(path) => Origin::KeyFile(path.clone()),
+    };
+    origin.read_password(ui, &Environment::default())
+}
+
+/// Asks for the passphrase that protects a file with an SSH key.
+#[cfg(feature = "sftp")]
+pub fn ask_passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    prompt::ask_password(&format!("passphrase of {}", file.display())).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", file.display()))
+            .caused_by(&error)
+            .hint("add it to an SSH agent (ssh-add), or name a key without passphrase as `identity-file`"),
+    })
+}
+
 /// Reads a key file or recovery kit.
 pub fn read_key_file(ui: &Ui, path: &Path) -> Result<crate::crypto::kdf::Key, Failure> {
     let fail = |error| Failure::file("read the key file", path, &error);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::clock::Clock;
+use super::clock::{Clock, SystemClock};
 
 /// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones would be felt on a slow line.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
@@ -33,6 +33,11 @@ impl Pace {
     pub fn new(clock: Arc<dyn Clock>, up_bytes_per_s: Option<u64>, down_bytes_per_s: Option<u64>) -> Self {
         let limit = |bytes_per_s: u64| Limit { bytes_per_s: bytes_per_s.max(1), free_at: Mutex::default() };
         Self { clock, up: up_bytes_per_s.map(limit), down: down_bytes_per_s.map(limit) }
+    }
+
+    /// Makes a pace that never waits.
+    pub fn unlimited() -> Self {
+        Self::new(Arc::new(SystemClock::new(|| false)), None, None)
     }
 
     /// Returns whether nothing is limited.
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn without_limits_nobody_waits() {
         let (clock, pace) = pace(None, None);
-        assert!(pace.is_unlimited());
+        assert!(pace.is_unlimited() && Pace::unlimited().is_unlimited());
         pace.upload(1 << 30);
         pace.download(1 << 30);
         assert!(clock.waits().iter().all(Duration::is_zero));

@@ -1,5 +1,10 @@
 //! Opens the store of a repository, wherever it is, with all that belongs around it: limits, counters, patience.
 
+#[cfg(feature = "s3")]
+mod bucket;
+#[cfg(feature = "sftp")]
+mod machine;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +14,11 @@ use super::failure::Failure;
 use super::interrupt;
 use crate::monitor::in_words;
 use crate::repo;
-use crate::settings::location::Location;
-use crate::settings::repository::LineSettings;
+use crate::settings::location::{Bucket, Location, Remote};
+use crate::settings::repository::{LineSettings, RepositorySettings};
 use crate::store::clock::SystemClock;
 use crate::store::count::CountStore;
+use crate::store::lazy::{LazyStore, OpenStore};
 use crate::store::local::LocalStore;
 use crate::store::pace::Pace;
 use crate::store::retry::{OnTrouble, Patience, RetryStore};
@@ -28,6 +34,9 @@ pub enum Missing {
     /// It is made, for a new repository.
     Make,
 }
+
+/// How many transfers run at once, and what opens the store.
+type Opener = (usize, OpenStore);
 
 impl Context {
     /// Opens the store of a repository that must exist.
@@ -53,13 +62,36 @@ impl Context {
     }
 
     fn bare_store(&self, place: &Place, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
-        match &place.location {
-            Location::Local(path) => open_local(path, missing),
-            Location::S3(_) | Location::Sftp(_) => {
-                let why = format!("{} cannot be opened: s3:// and sftp:// come in a later version", place.shown());
-                Err(Failure::usage(why).hint("use a path or file:///path for now, for example on a mounted disk"))
-            }
-        }
+        let settings = place.settings.clone().unwrap_or_default();
+        let (transfers, open) = match &place.location {
+            Location::Local(path) => return open_local(path, missing),
+            Location::S3(part) => self.bucket(part, settings)?,
+            Location::Sftp(remote) => self.machine(remote, settings, missing)?,
+        };
+        Ok(Arc::new(LazyStore::new(place.shown(), transfers, open)))
+    }
+
+    #[cfg(feature = "s3")]
+    fn bucket(&self, part: &Bucket, settings: RepositorySettings) -> Result<Opener, Failure> {
+        let options = bucket::options(self, part, settings)?;
+        Ok((options.connections, bucket::opener(options)))
+    }
+
+    #[cfg(not(feature = "s3"))]
+    fn bucket(&self, _: &Bucket, _: RepositorySettings) -> Result<Opener, Failure> {
+        Err(Failure::usage("this program was built without S3").hint("build it with the feature `s3`, which is on by default"))
+    }
+
+    #[cfg(feature = "sftp")]
+    fn machine(&self, remote: &Remote, settings: RepositorySettings, missing: Missing) -> Result<Opener, Failure> {
+        let options = machine::options(self, remote, settings)?;
+        Ok((options.connections, machine::opener(options, missing == Missing::Make)))
+    }
+
+    #[cfg(not(feature = "sftp"))]
+    fn machine(&self, _: &Remote, _: RepositorySettings, _: Missing) -> Result<Opener, Failure> {
+        Err(Failure::usage("this program was built without SFTP")
+            .hint("build it with the feature `sftp`, which is on by default"))
     }
 }
 

@@ -13,6 +13,7 @@ mod mounts;
 mod output;
 mod prune;
 mod quickstart;
+mod remote;
 mod repair;
 mod restore;
 mod signals;
