@@ -7,47 +7,24 @@ use super::errors::Failure;
 use super::operations::lock_end;
 use super::transfer::Progress;
 use super::{Bucket, S3Store};
-use crate::store::{ErrorKind, Key, StoreError};
+use crate::store::{Archive, ErrorKind, Key, Readiness, StoreError, ThawTier};
 
-/// How quickly an object is thawed; quicker is dearer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThawTier {
-    /// Within minutes; not from every class.
-    Expedited,
-    /// Within hours.
-    Standard,
-    /// Within half a day or two days, the cheapest.
-    Bulk,
-}
+impl Archive for S3Store {
+    fn readiness(&self, key: &Key) -> Result<Readiness, StoreError> {
+        self.run("look at", key, self.bucket.readiness(key))
+    }
 
-/// Whether an object can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThawState {
-    /// It can be read, now.
-    Readable,
-    /// It is in an archive class, and must be thawed first.
-    Frozen,
-    /// It is being thawed.
-    Thawing,
-}
-
-impl S3Store {
-    /// Orders an object of an archive class to be readable for some days; succeeds too if that is already being done.
-    ///
     /// Fails with [`ErrorKind::NotPermitted`] without `s3:RestoreObject`, and with [`ErrorKind::Other`] for objects of other classes.
-    pub fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError> {
+    fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError> {
         self.run("thaw", key, self.bucket.thaw(key, days, tier))
     }
 
-    /// Returns whether an object can be read.
-    pub fn thaw_state(&self, key: &Key) -> Result<ThawState, StoreError> {
-        self.run("look at", key, self.bucket.thaw_state(key))
+    fn lock_days(&self) -> Option<u32> {
+        self.bucket.lock.map(|lock| lock.days)
     }
 
-    /// Locks an object against removal for as long from now as new objects are; does nothing without a lock in the options.
-    ///
-    /// A lock never becomes shorter. Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`.
-    pub fn extend_lock(&self, key: &Key) -> Result<(), StoreError> {
+    /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`.
+    fn extend_lock(&self, key: &Key) -> Result<(), StoreError> {
         self.run("lock", key, self.bucket.extend_lock(key))
     }
 }
@@ -72,14 +49,14 @@ impl Bucket {
         }
     }
 
-    async fn thaw_state(&self, key: &Key) -> Result<ThawState, Failure> {
+    async fn readiness(&self, key: &Key) -> Result<Readiness, Failure> {
         let head = self.head(key).await?;
-        let is_archive = head.storage_class.is_some_and(|class| matches!(&*class, "GLACIER" | "DEEP_ARCHIVE"));
-        Ok(match head.restore {
-            _ if !is_archive => ThawState::Readable,
-            None => ThawState::Frozen,
-            Some(restore) if restore.contains("ongoing-request=\"true\"") => ThawState::Thawing,
-            Some(_) => ThawState::Readable,
+        let class = head.storage_class.filter(|class| matches!(&**class, "GLACIER" | "DEEP_ARCHIVE"));
+        Ok(match (class, head.restore) {
+            (None, _) => Readiness::Ready,
+            (Some(class), None) => Readiness::Frozen(class),
+            (Some(_), Some(restore)) if restore.contains("ongoing-request=\"true\"") => Readiness::Thawing,
+            (Some(_), Some(_)) => Readiness::Ready,
         })
     }
 

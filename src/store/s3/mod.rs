@@ -19,11 +19,10 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use tokio::runtime::Runtime;
 
-pub use self::archive::{ThawState, ThawTier};
 use self::errors::Failure;
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
-use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
+use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
 
 /// A store in a bucket. Each request is sent once: whoever wants more patience puts it around.
 pub struct S3Store {
@@ -130,6 +129,10 @@ impl Store for S3Store {
 
     fn location(&self) -> &str {
         &self.location
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        Some(self)
     }
 
     fn transfers(&self) -> usize {

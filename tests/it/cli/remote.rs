@@ -36,7 +36,8 @@ fn a_life(home: &Home, shown: &str) {
 fn a_life_on_another_machine() {
     let mut server = crate::servers::openssh::OpenSsh::start();
     let options = server.options("drumlin");
-    let home = Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
     // All but the folder stands where other programs have it, too.
     let (host, port, user) = (&options.host, options.port, &options.user);
     let (key, known) = (options.identity_files[0].display(), options.known_hosts[0].display());
@@ -73,7 +74,8 @@ fn an_unknown_machine_is_refused_at_once() {
 fn a_life_in_a_bucket() {
     let server = crate::servers::moto::start();
     let (bucket, endpoint) = (server.bucket(), format!("http://127.0.0.1:{}", server.port()));
-    let home = Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
     home.write("secret", "secret\n");
     home.write(
         "drumlin.toml",
@@ -88,7 +90,11 @@ fn a_life_in_a_bucket() {
     let home = home.with("AWS_ACCESS_KEY_ID", "test").with("AWS_SECRET_ACCESS_KEY", "secret").with("DRUMLIN_REPOSITORY", &shown);
     assert_eq!(home.json(["snapshots"])["snapshots"].as_array().map(Vec::len), Some(1));
     let other = home.with("DRUMLIN_REPOSITORY", &format!("s3://{bucket}/other")).with("DRUMLIN_S3_ENDPOINT", &endpoint);
-    other.run(["snapshots"]).fails(10, &format!("there is no repository at s3://{bucket}/other?endpoint={endpoint}"), "`drumlin init`");
+    other.run(["snapshots"]).fails(
+        10,
+        &format!("there is no repository at s3://{bucket}/other?endpoint={endpoint}"),
+        "`drumlin init`",
+    );
 }
 
 #[cfg(all(feature = "s3", feature = "sftp"))]

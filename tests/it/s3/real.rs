@@ -13,9 +13,9 @@ use drumlin::repo::probe::{self, probe};
 use drumlin::repo::snapshots;
 use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::store::memory::MemoryStore;
+use drumlin::store::s3::S3Store;
 use drumlin::store::s3::options::{Lock, S3Options};
-use drumlin::store::s3::{S3Store, ThawState, ThawTier};
-use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
+use drumlin::store::{Archive, Class, ErrorKind, Key, Readiness, Store, StoreError, ThawTier};
 
 use super::{kind_of, text_of};
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
@@ -269,11 +269,11 @@ fn cold_objects_are_thawed_first() {
         store.create(&key(class), b"x").unwrap();
     }
     assert_eq!(store.read(&key(Class::Meta)).unwrap(), b"x");
-    assert_eq!(store.thaw_state(&key(Class::Meta)).unwrap(), ThawState::Readable);
-    assert_eq!(store.thaw_state(&key(Class::Index)).unwrap(), ThawState::Readable);
-    assert_eq!(store.thaw_state(&key(Class::Data)).unwrap(), ThawState::Frozen);
+    assert_eq!(store.readiness(&key(Class::Meta)).unwrap(), Readiness::Ready);
+    assert_eq!(store.readiness(&key(Class::Index)).unwrap(), Readiness::Ready);
+    assert_eq!(store.readiness(&key(Class::Data)).unwrap(), Readiness::Frozen("DEEP_ARCHIVE".to_owned()));
     let error = store.read(&key(Class::Data)).unwrap_err();
     assert!(error.kind == ErrorKind::Other && text_of(&error).contains("DEEP_ARCHIVE"), "{}", text_of(&error));
     store.thaw(&key(Class::Data), 2, ThawTier::Bulk).unwrap();
-    assert_ne!(store.thaw_state(&key(Class::Data)).unwrap(), ThawState::Frozen);
+    assert_ne!(store.readiness(&key(Class::Data)).unwrap(), Readiness::Frozen("DEEP_ARCHIVE".to_owned()));
 }

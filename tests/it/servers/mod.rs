@@ -3,14 +3,14 @@
 //! A server belongs to the test that starts it: it has a folder and an address of its own, ends with the test whatever happens, and dies with
 //! the test's process. `scripts/test-deps.sh` installs it.
 
-#[cfg(feature = "sftp")]
-pub mod openssh;
-#[cfg(feature = "sftp")]
-pub mod proftpd;
 #[cfg(feature = "s3")]
 pub mod moto;
+#[cfg(feature = "sftp")]
+pub mod openssh;
 #[cfg(feature = "s3")]
 pub mod process;
+#[cfg(feature = "sftp")]
+pub mod proftpd;
 pub mod proxy;
 #[cfg(feature = "s3")]
 pub mod radosgw;
