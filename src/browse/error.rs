@@ -21,6 +21,14 @@ pub enum Error {
         /// What it is.
         kind: &'static str,
     },
+    /// A pattern is not understood.
+    #[error("the pattern '{pattern}' is not understood")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The repository failed.
     #[error(transparent)]
     Repository(#[from] repo::Error),

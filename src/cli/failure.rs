@@ -212,6 +212,7 @@ impl From<browse::Error> for Failure {
                 Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
             }
             browse::Error::NotAFile { .. } => Self::of(Exit::Error, &error),
+            browse::Error::Pattern { .. } => Self::of(Exit::Usage, &error),
         }
     }
 }

@@ -6,9 +6,15 @@ mod check;
 mod completions;
 mod context;
 mod cost;
+mod diff;
+mod du;
+mod entries;
 mod failure;
+mod filter;
+mod find;
 mod forget;
 mod global;
+mod history;
 mod init;
 mod interrupt;
 mod key;
@@ -78,6 +84,10 @@ enum Command {
     Snapshots(snapshots::SnapshotsArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Find(Box<find::FindArgs>),
+    History(history::HistoryArgs),
+    Diff(diff::DiffArgs),
+    Du(du::DuArgs),
     Restore(restore::RestoreArgs),
     Forget(Box<forget::ForgetArgs>),
     Undelete(undelete::UndeleteArgs),
@@ -122,6 +132,10 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Snapshots(args) => snapshots::run(ctx, &args),
         Command::Ls(args) => ls::run(ctx, &args),
         Command::Cat(args) => cat::run(ctx, &args),
+        Command::Find(args) => find::run(ctx, &args),
+        Command::History(args) => history::run(ctx, &args),
+        Command::Diff(args) => diff::run(ctx, &args),
+        Command::Du(args) => du::run(ctx, &args),
         Command::Restore(args) => restore::run(ctx, args),
         Command::Forget(args) => forget::run(ctx, &args),
         Command::Undelete(args) => undelete::run(ctx, &args),

@@ -127,7 +127,7 @@ fn of_jiff(time: jiff::Timestamp) -> Timestamp {
 }
 
 /// Makes a path absolute, and takes out empty parts, `.` and `..`; nothing at all is the root.
-fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
+pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
     let from: &[u8] = if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {

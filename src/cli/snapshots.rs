@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::filter::SnapshotFilter;
 use super::views::SnapshotView;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
@@ -19,33 +20,12 @@ use crate::ui::text;
 /// Lists snapshots, oldest first
 #[derive(Args)]
 pub struct SnapshotsArgs {
-    /// Only those of this app
-    #[arg(long, value_name = "NAME")]
-    app: Option<String>,
-
-    /// Only those of this host
-    #[arg(long, value_name = "NAME")]
-    host: Option<String>,
-
-    /// Only those with this tag; given several times, with all of them
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
-
-    /// Only the newest N of them
-    #[arg(long, value_name = "N")]
-    latest: Option<usize>,
+    #[command(flatten)]
+    filter: SnapshotFilter,
 
     /// Those in the trash instead, who forgot them and why, and until when `drumlin undelete` brings them back
     #[arg(long)]
     forgotten: bool,
-}
-
-impl SnapshotsArgs {
-    fn fits(&self, snapshot: &Snapshot) -> bool {
-        self.app.as_ref().is_none_or(|app| snapshot.app == *app)
-            && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
-            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
-    }
 }
 
 #[derive(Serialize)]
@@ -102,8 +82,8 @@ fn list(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Result<Exit, F
             Err(error) => damaged.push(DamagedView::new(id, error)),
         }
     }
-    good.retain(|snapshot| args.fits(snapshot));
-    good.drain(..good.len().saturating_sub(args.latest.unwrap_or(usize::MAX)));
+    good.retain(|snapshot| args.filter.fits(snapshot));
+    args.filter.keep_newest(&mut good);
     let is_protected = |snapshot: &Snapshot| listing.protected.contains(&snapshot.id);
     let view = |snapshot: &Snapshot| SavedView { snapshot: SnapshotView::new(snapshot), protected: is_protected(snapshot) };
     let exit = finish(ctx, damaged, || good.iter().map(view).collect())?;
@@ -124,8 +104,8 @@ fn list_forgotten(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Resu
             Err(error) => damaged.push(DamagedView::new(one.tombstone.snapshot, error)),
         }
     }
-    good.retain(|(snapshot, ..)| args.fits(snapshot));
-    good.drain(..good.len().saturating_sub(args.latest.unwrap_or(usize::MAX)));
+    good.retain(|(snapshot, ..)| args.filter.fits(snapshot));
+    args.filter.keep_newest(&mut good);
     let view = |(snapshot, tombstone, until): &(Snapshot, Tombstone, Timestamp)| ForgottenView {
         snapshot: SnapshotView::new(snapshot),
         forgotten: text::rfc3339(tombstone.forgotten),

@@ -158,3 +158,8 @@ pub fn lossy(path: &[u8]) -> String {
 pub fn exact(path: &[u8]) -> Option<String> {
     std::str::from_utf8(path).is_err().then(|| crate::id::encode_hex(path))
 }
+
+/// Returns a path for people; that of the root is empty elsewhere.
+pub fn shown(path: &[u8]) -> String {
+    text::printable(if path.is_empty() { b"/" } else { path })
+}

@@ -15,6 +15,7 @@ pub mod intents;
 pub mod keys;
 mod lru;
 mod mark;
+pub mod merge;
 pub mod names;
 mod open;
 mod opened;

@@ -1,6 +1,7 @@
 //! Reading directories and chunk lists, node by node. Spec: `format-spec/07-trees.md`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{Error, Result};
 use super::reader::Reader;
@@ -15,6 +16,7 @@ use crate::id::ChunkId;
 #[derive(Clone)]
 pub struct Trees {
     reader: Arc<Reader>,
+    nodes_read: Arc<AtomicU64>,
 }
 
 /// An entry with what its node knows about it.
@@ -33,7 +35,7 @@ pub struct DirEntry {
 impl Trees {
     /// Makes a view of the trees that `reader` can reach.
     pub fn new(reader: Arc<Reader>) -> Self {
-        Self { reader }
+        Self { reader, nodes_read: Arc::default() }
     }
 
     /// Returns the reader.
@@ -41,8 +43,14 @@ impl Trees {
         &self.reader
     }
 
+    /// Returns how many nodes of directories were read through this value and its clones.
+    pub fn nodes_read(&self) -> u64 {
+        self.nodes_read.load(Ordering::Relaxed)
+    }
+
     /// Returns one node of a directory, verified and checked.
     pub fn node(&self, id: &ChunkId) -> Result<TreeNode> {
+        self.nodes_read.fetch_add(1, Ordering::Relaxed);
         let location = self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
         let parsed = self.reader.with_chunk(&location, ChunkKind::Tree, id, TreeNode::decode)?;
         Reader::parsed(id, parsed)
@@ -127,7 +135,7 @@ pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
     entries.into_iter().map(&mut describe).collect()
 }
 
-fn too_deep(id: &ChunkId) -> Error {
+pub(crate) fn too_deep(id: &ChunkId) -> Error {
     Error::malformed(format!("chunk {}", id.short()))(DecodeError::new(
         "tree",
         "more levels than allowed, or levels out of order",
@@ -144,7 +152,17 @@ pub struct DirEntries {
 }
 
 impl DirEntries {
-    fn step(&mut self) -> Result<Option<DirEntry>> {
+    /// Returns the next entry like the iterator, but leaves out the nodes that `is_wanted` refuses, unread.
+    pub fn next_where(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
+        let step = self.step(is_wanted);
+        if step.is_err() {
+            // What follows a damaged node cannot be trusted to be complete: the error ends the directory.
+            self.pending.clear();
+        }
+        step.transpose()
+    }
+
+    fn step(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Result<Option<DirEntry>> {
         loop {
             if let Some(entry) = self.leaf.next() {
                 return Ok(Some(entry));
@@ -152,6 +170,9 @@ impl DirEntries {
             let Some((id, level)) = self.pending.pop() else {
                 return Ok(None);
             };
+            if !is_wanted(&id) {
+                continue;
+            }
             match self.trees.node(&id)? {
                 TreeNode::Inner { level: found, children } => {
                     if level.is_some_and(|level| level != found) {
@@ -189,12 +210,7 @@ impl Iterator for DirEntries {
     type Item = Result<DirEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
-        if step.is_err() {
-            // What follows a damaged node cannot be trusted to be complete: the error ends the directory.
-            self.pending.clear();
-        }
-        step.transpose()
+        self.next_where(&mut |_| true)
     }
 }
 

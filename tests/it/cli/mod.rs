@@ -18,3 +18,4 @@ mod repair;
 mod restore;
 mod signals;
 mod terminal;
+mod versions;

@@ -5,8 +5,25 @@ use std::process::Stdio;
 
 use crate::home::{Home, Ran, fields};
 
-const COMMANDS: [&str; 13] =
-    ["quickstart", "init", "backup", "snapshots", "ls", "cat", "restore", "check", "stats", "cost", "key", "completions", "man"];
+const COMMANDS: [&str; 17] = [
+    "quickstart",
+    "init",
+    "backup",
+    "snapshots",
+    "ls",
+    "cat",
+    "find",
+    "history",
+    "diff",
+    "du",
+    "restore",
+    "check",
+    "stats",
+    "cost",
+    "key",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_names_every_command_and_option() {
@@ -125,7 +142,7 @@ fn completions_and_manual_pages() {
         assert!(script.contains("exclude-larger-than"), "{shell}");
     }
     let pages = home.json(["man", "pages"]);
-    assert!(pages["pages"].as_array().unwrap().len() >= 16, "{pages}");
+    assert!(pages["pages"].as_array().unwrap().len() >= 20, "{pages}");
     assert!(home.read("pages/drumlin.1").contains("quickstart"));
     assert!(home.read("pages/drumlin-backup.1").contains("one\\-file\\-system"));
     assert!(home.path("pages/drumlin-key-add.1").exists());

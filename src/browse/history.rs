@@ -1,0 +1,236 @@
+//! Every version of one path over many snapshots.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::changes::tree_of;
+use super::fields::{Field, Fields};
+use crate::format::limits;
+use crate::format::node::{Totals, TreeNode};
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::monitor::Monitor;
+use crate::repo::trees::leaf_entries;
+use crate::repo::{DirEntry, Error, Result, Trees};
+
+/// The versions of a path in the snapshots of one host and app.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Name of the host.
+    pub host: String,
+    /// Name of the app, empty for none.
+    pub app: String,
+    /// The versions, oldest first; at least one of them is there.
+    pub versions: Vec<Version>,
+}
+
+/// A path as it was in snapshots that follow each other.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// How it differs from the version before.
+    pub step: VersionStep,
+    /// In what it differs, if it is there in both.
+    pub fields: Fields,
+    /// What it was; `None` if it was not there.
+    pub found: Option<Arc<DirEntry>>,
+    /// The first snapshot that holds it (or lacks the path), as a position in what was looked through.
+    pub first: usize,
+    /// The last of them.
+    pub last: usize,
+    /// How many of them there are.
+    pub snapshots: u64,
+}
+
+/// How a version differs from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionStep {
+    /// There was none.
+    Appeared,
+    /// Its content changed; of a directory, something in it.
+    Modified,
+    /// Something else about it changed.
+    Metadata,
+    /// It became something else.
+    Type,
+    /// It is not there any more.
+    Vanished,
+}
+
+/// What a path's history is, and in which snapshots it could not be told.
+#[derive(Debug, Default)]
+pub struct History {
+    /// The series in which the path was ever there, in the order of host and app.
+    pub series: Vec<Series>,
+    /// Snapshots (as positions) in which a folder on the way is damaged; they count as if they did not exist.
+    pub unread: Vec<(usize, Error)>,
+}
+
+/// Looks a path up in snapshots, which must be sorted oldest first.
+///
+/// A snapshot in which the path is not, and none of whose sources holds it, says nothing about it. Each node on the way is read
+/// once, however many snapshots share it; memory is about 100 bytes for each of these nodes. Fails if the repository cannot be
+/// read for another reason than damage, and with [`Error::Cancelled`].
+pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Monitor) -> Result<History> {
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    let mut lookup = Lookup { trees, parts, known: HashMap::new() };
+    let mut history = History::default();
+    let mut series: Vec<Series> = Vec::new();
+    for (at, snapshot) in snapshots.iter().enumerate() {
+        if monitor.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let found = match lookup.find(&snapshot.root) {
+            Ok(found) => found,
+            Err(error) if error.is_damage() => {
+                history.unread.push((at, error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if found.is_none() && !covers(snapshot, &lookup.parts) {
+            continue;
+        }
+        let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
+        match series.iter_mut().find(is_its) {
+            Some(own) => own.add(at, found),
+            None => {
+                let mut own = Series { host: snapshot.host.clone(), app: snapshot.app.clone(), versions: Vec::new() };
+                own.add(at, found);
+                series.push(own);
+            }
+        }
+    }
+    series.retain(|one| !one.versions.is_empty());
+    series.sort_by(|a, b| (&a.host, &a.app).cmp(&(&b.host, &b.app)));
+    history.series = series;
+    Ok(history)
+}
+
+/// Returns whether a source of the snapshot is the path or holds it.
+fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
+    let holds = |source: &Vec<u8>| {
+        let parts: Vec<&[u8]> = source.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+        path.starts_with(&parts)
+    };
+    snapshot.sources.iter().any(holds)
+}
+
+impl Series {
+    fn add(&mut self, at: usize, found: Option<Arc<DirEntry>>) {
+        let (step, fields) = match (self.versions.last(), &found) {
+            (None, None) => return,
+            (None | Some(Version { found: None, .. }), Some(_)) => (Some(VersionStep::Appeared), Fields::default()),
+            (Some(Version { found: Some(_), .. }), None) => (Some(VersionStep::Vanished), Fields::default()),
+            (Some(Version { found: None, .. }), None) => (None, Fields::default()),
+            (Some(Version { found: Some(before), .. }), Some(after)) => {
+                let fields = differing(before, after);
+                (step_of(fields), fields)
+            }
+        };
+        match (step, self.versions.last_mut()) {
+            (None, Some(last)) => {
+                last.last = at;
+                last.snapshots += 1;
+            }
+            (step, _) => {
+                let step = step.unwrap_or(VersionStep::Appeared);
+                self.versions.push(Version { step, fields, found, first: at, last: at, snapshots: 1 });
+            }
+        }
+    }
+}
+
+fn differing(before: &Arc<DirEntry>, after: &Arc<DirEntry>) -> Fields {
+    if Arc::ptr_eq(before, after) {
+        return Fields::default();
+    }
+    let fields = Fields::between(before, after);
+    match (tree_of(before), tree_of(after)) {
+        (Some(before), Some(after)) if before != after => fields.with(Field::Content),
+        _ => fields,
+    }
+}
+
+fn step_of(fields: Fields) -> Option<VersionStep> {
+    match fields {
+        fields if fields.is_empty() => None,
+        fields if fields.has(Field::Kind) => Some(VersionStep::Type),
+        fields if fields.has(Field::Content) => Some(VersionStep::Modified),
+        _ => Some(VersionStep::Metadata),
+    }
+}
+
+/// What a node says about the part of the path that is looked for in it.
+#[derive(Clone)]
+enum Known {
+    Nothing,
+    Dir(ChunkId),
+    Entry(Arc<DirEntry>),
+}
+
+/// Looks one path up in many trees.
+struct Lookup<'a> {
+    trees: &'a Trees,
+    parts: Vec<&'a [u8]>,
+    /// By node, and by the position of the part that is looked for in it.
+    known: HashMap<(ChunkId, usize), Known>,
+}
+
+impl Lookup<'_> {
+    fn find(&mut self, root: &ChunkId) -> Result<Option<Arc<DirEntry>>> {
+        let mut dir = *root;
+        for part in 0..self.parts.len() {
+            match self.step(dir, part)? {
+                Known::Nothing => return Ok(None),
+                Known::Dir(below) => dir = below,
+                Known::Entry(found) => return Ok(Some(found)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks one name up in a directory, from its top node to a leaf or to a node that is known.
+    fn step(&mut self, dir: ChunkId, part: usize) -> Result<Known> {
+        let name = self.parts[part];
+        let (mut id, mut way) = (dir, Vec::new());
+        let known = loop {
+            if let Some(known) = self.known.get(&(id, part)) {
+                break known.clone();
+            }
+            way.push(id);
+            if way.len() > limits::TREE_LEVELS_MAX + 1 {
+                return Err(crate::repo::trees::too_deep(&dir));
+            }
+            match self.trees.node(&id)? {
+                TreeNode::Inner { children, .. } => {
+                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
+                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
+                        break Known::Nothing;
+                    };
+                    id = child.id;
+                }
+                leaf => break self.in_leaf(leaf, part),
+            }
+        };
+        for node in way {
+            self.known.insert((node, part), known.clone());
+        }
+        Ok(known)
+    }
+
+    fn in_leaf(&self, leaf: TreeNode, part: usize) -> Known {
+        let Some(found) = leaf_entries(leaf).into_iter().find(|found| found.entry.name == self.parts[part]) else {
+            return Known::Nothing;
+        };
+        match tree_of(&found) {
+            _ if part + 1 == self.parts.len() => Known::Entry(Arc::new(found)),
+            Some(tree) => Known::Dir(tree),
+            None => Known::Nothing,
+        }
+    }
+}
+
+/// Returns the bytes of what was found: of a directory, of all files below it.
+pub fn len_bytes(found: &DirEntry) -> u64 {
+    found.totals.map_or(found.entry.size, |Totals { bytes, .. }| bytes)
+}

@@ -1,0 +1,175 @@
+//! Finding entries by name and by what they are, in any number of snapshots.
+
+use std::collections::HashSet;
+
+use globset::GlobBuilder;
+use regex::bytes::{RegexSet, RegexSetBuilder};
+
+use super::changes::tree_of;
+use super::error::Error;
+use crate::format::codec;
+use crate::format::entry::{EntryKind, Timestamp};
+use crate::id::ChunkId;
+use crate::monitor::Monitor;
+use crate::repo::trees::DirEntries;
+use crate::repo::{self, DirEntry, Trees};
+
+/// What names and paths must look like.
+pub struct Patterns {
+    names: RegexSet,
+    paths: RegexSet,
+}
+
+/// How patterns are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PatternOptions {
+    /// They are regular expressions, which may match anywhere; else globs, which match all of a name.
+    pub regex: bool,
+    /// All of them are about whole paths; else only those with a slash.
+    pub whole_path: bool,
+    /// Capital letters are the same as small ones.
+    pub ignore_case: bool,
+}
+
+impl Patterns {
+    /// Compiles patterns; an entry must fit one of them.
+    ///
+    /// A glob with a slash that does not begin with one may begin at any folder. Fails with [`Error::Pattern`].
+    pub fn new(patterns: &[String], options: PatternOptions) -> Result<Self, Error> {
+        let (mut names, mut paths) = (Vec::new(), Vec::new());
+        for pattern in patterns {
+            let is_path = options.whole_path || pattern.contains('/');
+            let refuse = |source: Box<dyn std::error::Error + Send + Sync>| Error::Pattern { pattern: pattern.clone(), source };
+            let regex = if options.regex {
+                // Alone, so that the message is about this one.
+                RegexSetBuilder::new([pattern]).build().map_err(|error| refuse(error.into()))?;
+                pattern.clone()
+            } else {
+                let anywhere = is_path && !pattern.starts_with('/') && !pattern.starts_with("**");
+                let glob = if anywhere { format!("**/{pattern}") } else { pattern.clone() };
+                let glob = GlobBuilder::new(&glob).literal_separator(true).empty_alternates(true).build();
+                glob.map_err(|error| refuse(error.into()))?.regex().to_owned()
+            };
+            if is_path { paths.push(regex) } else { names.push(regex) }
+        }
+        let compile = |patterns: Vec<String>| {
+            let set = RegexSetBuilder::new(&patterns).case_insensitive(options.ignore_case).build();
+            set.map_err(|error| Error::Pattern { pattern: patterns.join(" "), source: error.into() })
+        };
+        Ok(Self { names: compile(names)?, paths: compile(paths)? })
+    }
+
+    fn fits(&self, path: &[u8], name: &[u8]) -> bool {
+        self.names.is_match(name) || self.paths.is_match(path)
+    }
+}
+
+/// What entries must be beside their names; what is not given may be anything.
+#[derive(Clone, Debug, Default)]
+pub struct Criteria {
+    /// One of these kinds.
+    pub kinds: Option<Vec<EntryKind>>,
+    /// Files with more bytes than this.
+    pub larger_than: Option<u64>,
+    /// Files with fewer bytes than this.
+    pub smaller_than: Option<u64>,
+    /// Changed after this time.
+    pub newer_than: Option<Timestamp>,
+    /// Changed before this time.
+    pub older_than: Option<Timestamp>,
+}
+
+impl Criteria {
+    fn fits(&self, found: &DirEntry) -> bool {
+        let entry = &found.entry;
+        let is_file = entry.kind == EntryKind::File;
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&entry.kind))
+            && self.larger_than.is_none_or(|limit| is_file && entry.size > limit)
+            && self.smaller_than.is_none_or(|limit| is_file && entry.size < limit)
+            && self.newer_than.is_none_or(|limit| entry.mtime > limit)
+            && self.older_than.is_none_or(|limit| entry.mtime < limit)
+    }
+}
+
+/// Searches one snapshot after the other, and in each what the ones before did not have.
+///
+/// A node at a path is read once, however many snapshots hold it there, and a version of a file is found once: 16 bytes of memory
+/// (24 with the table's room) are kept for each of them. Versions differ in content, time of change, mode, owner or group;
+/// a folder is found once, as long as it is a folder.
+pub struct Search {
+    trees: Trees,
+    patterns: Patterns,
+    criteria: Criteria,
+    nodes: HashSet<u128>,
+    versions: HashSet<u128>,
+    open: Vec<(Vec<u8>, DirEntries)>,
+}
+
+/// An entry that was found and its path, or the path of a directory that cannot be read and why.
+pub type Step = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
+
+impl Search {
+    /// Begins a search.
+    pub fn new(trees: &Trees, patterns: Patterns, criteria: Criteria) -> Self {
+        let (nodes, versions) = (HashSet::new(), HashSet::new());
+        Self { trees: trees.clone(), patterns, criteria, nodes, versions, open: Vec::new() }
+    }
+
+    /// Goes on with what is below another tree; `path` is what paths in it begin with.
+    pub fn enter(&mut self, tree: &ChunkId, path: &[u8]) {
+        self.open = vec![(path.to_vec(), self.trees.entries(tree))];
+    }
+
+    /// Returns the next entry that fits; `None` if there is no further one in this tree.
+    ///
+    /// Cancelling `monitor` ends it with [`repo::Error::Cancelled`].
+    pub fn step(&mut self, monitor: &Monitor) -> Option<Step> {
+        loop {
+            let nodes = &mut self.nodes;
+            let (folder, entries) = self.open.last_mut()?;
+            if monitor.is_cancelled() {
+                self.open.clear();
+                return Some(Err((Vec::new(), repo::Error::Cancelled)));
+            }
+            let next = entries.next_where(&mut |id| nodes.insert(hash(&[folder, b"/", &id.0])));
+            let found = match next {
+                None => {
+                    self.open.pop();
+                    continue;
+                }
+                Some(Err(error)) => {
+                    let path = std::mem::take(folder);
+                    self.open.pop();
+                    return Some(Err((path, error)));
+                }
+                Some(Ok(found)) => found,
+            };
+            let path = [folder, &b"/"[..], &found.entry.name].concat();
+            if let Some(tree) = tree_of(&found) {
+                self.open.push((path.clone(), self.trees.entries(&tree)));
+            }
+            if self.patterns.fits(&path, &found.entry.name) && self.criteria.fits(&found) && self.is_new(&path, &found) {
+                return Some(Ok((path, found)));
+            }
+        }
+    }
+
+    fn is_new(&mut self, path: &[u8], found: &DirEntry) -> bool {
+        let entry = &found.entry;
+        let version = match entry.kind {
+            EntryKind::Dir => Vec::new(),
+            kind => codec::encode(&(kind, &entry.content, entry.mtime, (entry.mode, entry.uid, entry.gid, entry.device))),
+        };
+        self.versions.insert(hash(&[path, b"\0", &version]))
+    }
+}
+
+/// Returns 16 bytes of the hash of what is put together.
+fn hash(parts: &[&[u8]]) -> u128 {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let bytes = hash.finalize();
+    u128::from_le_bytes(*bytes.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+}

@@ -1,0 +1,233 @@
+//! Differences that are held together, so that what vanished in one place and appeared in another is seen to have moved.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::changes::{Difference, Step};
+use super::fields::Fields;
+use crate::format::codec;
+use crate::format::entry::{Content, EntryKind};
+use crate::repo::{DirEntry, Trees};
+
+/// Limits of what is held; the differences that are put in may take half of it, the rest is for what is in directories.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowLimits {
+    /// Paths.
+    pub paths: usize,
+    /// Estimate of their memory in bytes.
+    pub bytes: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self { paths: 100_000, bytes: 64 << 20 }
+    }
+}
+
+/// Memory that a path takes beside its bytes, about.
+const ITEM_LEN_BYTES: usize = 700;
+
+/// A path in the window.
+pub(super) struct Item {
+    /// Gone once it was taken.
+    pub step: Option<Step>,
+    /// What is in a directory that stands on one side only; `None` where nobody looked.
+    pub below: Option<Vec<usize>>,
+    /// The other end, if it was moved.
+    pub moved: Option<usize>,
+    parent: Option<usize>,
+    has_moved_below: bool,
+}
+
+/// Hash of what makes two entries the same thing.
+type Identity = [u8; 16];
+
+/// Differences and what is below them, as a forest.
+pub(super) struct Window {
+    pub items: Vec<Item>,
+    /// Those that are below no other, in order.
+    pub tops: Vec<usize>,
+    limits: WindowLimits,
+    bytes: usize,
+    /// A directory was too much, so no further one is looked into.
+    is_full: bool,
+    /// Where things vanished, and where they appeared.
+    seen: [HashMap<Identity, VecDeque<usize>>; 2],
+}
+
+impl Window {
+    /// Takes differences until half of the window is full, finds out what is in directories and what was moved.
+    pub fn fill(trees: &Trees, limits: WindowLimits, steps: &mut dyn Iterator<Item = Step>) -> Self {
+        let (items, tops, seen) = (Vec::new(), Vec::new(), Default::default());
+        let mut window = Self { items, tops, limits, bytes: 0, is_full: false, seen };
+        while window.has_room(2) {
+            let Some(step) = steps.next() else { break };
+            let top = window.push(step, None);
+            window.tops.push(top);
+        }
+        let mut fresh: Vec<usize> = window.tops.clone();
+        while !fresh.is_empty() {
+            let mut folders = fresh;
+            folders.retain(|at| window.difference(*at).is_some_and(|one| one.one_sided_tree().is_some()));
+            window.find_moves(&folders);
+            fresh = Vec::new();
+            for at in folders {
+                if !window.is_full && !window.is_moved_with_all(at) {
+                    fresh.extend(window.look_into(trees, at));
+                }
+            }
+        }
+        let files: Vec<usize> = (0..window.items.len()).filter(|at| window.is_whole_file(*at)).collect();
+        window.find_moves(&files);
+        window
+    }
+
+    fn has_room(&self, part: usize) -> bool {
+        self.items.len() < self.limits.paths.div_ceil(part) && self.bytes < self.limits.bytes.div_ceil(part)
+    }
+
+    fn push(&mut self, step: Step, parent: Option<usize>) -> usize {
+        self.bytes += ITEM_LEN_BYTES;
+        if let Ok(one) = &step {
+            let entries = [&one.left, &one.right].into_iter().flatten();
+            self.bytes += one.path.len() + entries.map(|found| found.entry.bulk_len()).sum::<usize>();
+        }
+        self.items.push(Item { step: Some(step), below: None, moved: None, parent, has_moved_below: false });
+        self.items.len() - 1
+    }
+
+    fn difference(&self, at: usize) -> Option<&Difference> {
+        self.items[at].step.as_ref()?.as_ref().ok()
+    }
+
+    /// Adds what is in a directory that stands on one side only, unless it is too much.
+    fn look_into(&mut self, trees: &Trees, at: usize) -> Vec<usize> {
+        let Some((path, (is_right, tree))) = self.difference(at).and_then(|one| Some((one.path.clone(), one.one_sided_tree()?)))
+        else {
+            return Vec::new();
+        };
+        let (first, bytes) = (self.items.len(), self.bytes);
+        for found in trees.entries(&tree) {
+            if !self.has_room(1) {
+                // Half a directory would be of no use: it is read when its turn comes.
+                self.items.truncate(first);
+                self.bytes = bytes;
+                self.is_full = true;
+                return Vec::new();
+            }
+            let step = found.map(|found| below(&path, found, is_right)).map_err(|error| (path.clone(), error));
+            self.push(step, Some(at));
+        }
+        let added: Vec<usize> = (first..self.items.len()).collect();
+        self.items[at].below = Some(added.clone());
+        added
+    }
+
+    /// Returns whether it, or a directory that it is in, was moved.
+    fn is_moved_with_all(&self, at: usize) -> bool {
+        let mut next = Some(at);
+        while let Some(at) = next {
+            if self.items[at].moved.is_some() {
+                return true;
+            }
+            next = self.items[at].parent;
+        }
+        false
+    }
+
+    /// Returns whether it is something other than a directory, on one side only.
+    fn is_whole_file(&self, at: usize) -> bool {
+        self.side_of(at).is_some_and(|(_, found)| found.entry.kind != EntryKind::Dir)
+    }
+
+    /// Returns what stands on one side only, and whether that is the right one.
+    fn side_of(&self, at: usize) -> Option<(bool, &DirEntry)> {
+        match self.difference(at)? {
+            Difference { left: Some(left), right: None, .. } => Some((false, left)),
+            Difference { left: None, right: Some(right), .. } => Some((true, right)),
+            _ => None,
+        }
+    }
+
+    /// Pairs these with each other, and with those that were looked at before: first by name and content, then by content.
+    fn find_moves(&mut self, fresh: &[usize]) {
+        let known: Vec<(usize, bool, [Identity; 2])> = fresh
+            .iter()
+            .filter_map(|at| {
+                let (is_right, found) = self.side_of(*at)?;
+                Some((*at, is_right, identities(found)?))
+            })
+            .collect();
+        for (at, is_right, identities) in &known {
+            for identity in identities {
+                self.seen[usize::from(*is_right)].entry(*identity).or_default().push_back(*at);
+            }
+        }
+        for round in 0..2 {
+            for (at, is_right, identities) in &known {
+                if self.can_move(*at)
+                    && let Some(other) = self.take_other(!*is_right, &identities[round])
+                {
+                    self.pair(*at, other);
+                }
+            }
+        }
+    }
+
+    fn can_move(&self, at: usize) -> bool {
+        !self.items[at].has_moved_below && !self.is_moved_with_all(at)
+    }
+
+    fn take_other(&mut self, is_right: bool, identity: &Identity) -> Option<usize> {
+        loop {
+            // Whoever cannot be moved now never can again.
+            let at = self.seen[usize::from(is_right)].get_mut(identity)?.pop_front()?;
+            if self.can_move(at) {
+                return Some(at);
+            }
+        }
+    }
+
+    fn pair(&mut self, one: usize, other: usize) {
+        for (at, to) in [(one, other), (other, one)] {
+            self.items[at].moved = Some(to);
+            let mut above = self.items[at].parent;
+            while let Some(parent) = above.filter(|parent| !self.items[*parent].has_moved_below) {
+                self.items[parent].has_moved_below = true;
+                above = self.items[parent].parent;
+            }
+        }
+    }
+
+    /// Returns whether a path is where something was moved from.
+    pub fn is_source(&self, at: usize) -> bool {
+        self.side_of(at).is_some_and(|(is_right, _)| !is_right)
+    }
+}
+
+/// Returns what a path below a directory is that stands on one side only.
+fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
+    let path = [folder, b"/", &found.entry.name].concat();
+    let (left, right) = if is_right { (None, Some(found)) } else { (Some(found), None) };
+    Difference { path, left, right, fields: Fields::default() }
+}
+
+/// Returns what tells that an entry is the same thing elsewhere, with its name and without; `None` if too many things look alike.
+///
+/// Directories are the same if their trees are, files if their content is; a small file or a link must have the same time too,
+/// because little content is often the same by chance. Empty ones and special files are never.
+fn identities(found: &DirEntry) -> Option<[Identity; 2]> {
+    let entry = &found.entry;
+    let mut hash = blake3::Hasher::new();
+    match &entry.content {
+        Content::Tree(_) if found.totals.is_some_and(|totals| totals.files > 0) => {}
+        Content::Inline(bytes) if !bytes.is_empty() => {
+            hash.update(&codec::encode(&entry.mtime));
+        }
+        Content::Refs(_) | Content::List(_) => {}
+        _ => return None,
+    }
+    hash.update(&codec::encode(&entry.kind)).update(&entry.size.to_le_bytes()).update(&codec::encode(&entry.content));
+    let short = |hash: &blake3::Hasher| hash.finalize().as_bytes().first_chunk().copied();
+    let alone = short(&hash)?;
+    Some([short(hash.update(b"name").update(&entry.name))?, alone])
+}

@@ -1,0 +1,223 @@
+//! `drumlin find`: looks for names in all snapshots.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::{Context, here};
+use super::entries::{EntryView, long_line};
+use super::failure::{Exit, Failure};
+use super::filter::SnapshotFilter;
+use super::snap::{SnapArg, SnapPath, parse_time};
+use super::views::shown;
+use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
+use crate::format::entry::{EntryKind, Timestamp};
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::monitor::Monitor;
+use crate::repo::{DirEntry, Reader, Repository, Trees};
+use crate::retention::parse_span;
+use crate::settings::values::parse_size;
+use crate::ui::output::{JsonList, Output};
+use crate::ui::text;
+
+/// Finds files and folders by name in all snapshots, each version once, in the newest snapshot that holds it
+///
+/// Patterns are globs: * and ? stand for any characters but /, [a-z] for one of these, {a,b} for a or b, ** for any folders.
+/// A pattern without / must fit a whole name; one with / fits a whole path, and begins at any folder if it does not begin with /.
+#[derive(Args)]
+pub struct FindArgs {
+    /// What to look for; several find what fits any of them
+    #[arg(value_name = "PATTERN", required = true)]
+    patterns: Vec<String>,
+
+    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path, anywhere in a path)
+    #[arg(long)]
+    regex: bool,
+
+    /// Patterns are about whole paths, with or without / in them
+    #[arg(long)]
+    path: bool,
+
+    /// Do not tell capital letters from small ones
+    #[arg(long, short = 'i')]
+    ignore_case: bool,
+
+    /// Only these kinds: f files, d folders, l symbolic links, p pipes, s sockets, c and b devices; several with commas
+    #[arg(long = "type", value_name = "KINDS", value_delimiter = ',', value_parser = parse_kind)]
+    kinds: Vec<EntryKind>,
+
+    /// Only files larger than this: 500k, 4MiB, 2G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    larger_than: Option<u64>,
+
+    /// Only files smaller than this
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    smaller_than: Option<u64>,
+
+    /// Only what was changed after this: 2026-03-01, 2026-03-01T12:30, or a span before now such as 3d or 1y6m
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    newer_than: Option<Timestamp>,
+
+    /// Only what was changed before this
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    older_than: Option<Timestamp>,
+
+    /// Look in this snapshot only, or below a path of it
+    #[arg(long, value_name = "SNAP[:PATH]", conflicts_with_all = ["app", "host", "tags", "latest"])]
+    snapshot: Option<SnapArg>,
+
+    #[command(flatten)]
+    filter: SnapshotFilter,
+
+    /// Show kind, permissions, owner, size and time
+    #[arg(long, short = 'l')]
+    long: bool,
+}
+
+fn parse_kind(letter: &str) -> Result<EntryKind, String> {
+    Ok(match letter {
+        "f" => EntryKind::File,
+        "d" => EntryKind::Dir,
+        "l" => EntryKind::Symlink,
+        "p" => EntryKind::Fifo,
+        "s" => EntryKind::Socket,
+        "c" => EntryKind::CharDevice,
+        "b" => EntryKind::BlockDevice,
+        _ => return Err(format!("`{letter}` is not one of f, d, l, p, s, c, b")),
+    })
+}
+
+/// Parses a time, or a span before now.
+fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(span_s) = parse_span(text) {
+        let now = text::now();
+        return Ok(Timestamp { seconds: now.seconds - span_s, ..now });
+    }
+    parse_time(text).ok_or_else(|| format!("`{text}` is neither a date or time such as 2026-03-01 nor a span such as 3d"))
+}
+
+#[derive(Serialize)]
+struct FoundView {
+    snapshot: String,
+    #[serde(flatten)]
+    entry: EntryView,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
+    let options = PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
+    let patterns = Patterns::new(&args.patterns, options)?;
+    let criteria = Criteria {
+        kinds: (!args.kinds.is_empty()).then(|| args.kinds.clone()),
+        larger_than: args.larger_than,
+        smaller_than: args.smaller_than,
+        newer_than: args.newer_than,
+        older_than: args.older_than,
+    };
+    let repository = ctx.open()?;
+    let trees = Trees::new(Reader::new(&repository)?);
+    let (places, exit) = places(ctx, args, (&repository, &trees))?;
+    let mut out = Listing::begin(ctx, args.long)?;
+    let searched = ctx.run("searching", |monitor| {
+        let mut search = Search::new(&trees, patterns, criteria);
+        let mut unread = Vec::new();
+        for (snapshot, tree, path) in &places {
+            search.enter(tree, path);
+            unread.extend(in_one(&mut search, snapshot, &mut out, monitor)?);
+        }
+        Ok::<_, Failure>(unread)
+    })?;
+    ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
+    let unread = searched.0;
+    if out.finish()? == 0 {
+        ctx.ui.say(if unread.is_empty() { "nothing found" } else { "nothing found, in what could be read" })?;
+    }
+    for (path, error) in &unread {
+        ctx.ui.warn(&format!("{}: {}", shown(path), error.text()));
+    }
+    Ok(if unread.is_empty() { exit } else { Exit::Damage })
+}
+
+/// A snapshot, and the tree and path in it below which is looked.
+type Start = (Snapshot, ChunkId, Vec<u8>);
+
+/// Returns where to look, the newest snapshot first.
+fn places(
+    ctx: &Context,
+    args: &FindArgs,
+    (repository, trees): (&std::sync::Arc<Repository>, &Trees),
+) -> Result<(Vec<Start>, Exit), Failure> {
+    let Some(text) = &args.snapshot else {
+        let (snapshots, exit) = args.filter.load(ctx, repository)?;
+        let newest_first = snapshots.into_iter().rev();
+        return Ok((
+            newest_first.map(|snapshot| (snapshot.root, snapshot)).map(|(root, one)| (one, root, Vec::new())).collect(),
+            exit,
+        ));
+    };
+    let wanted = SnapPath::parse(text, &here()?)?;
+    let snapshot = wanted.resolve(&ctx.ui, repository)?;
+    let place = browse::find(trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
+    let tree = place.tree.ok_or_else(|| Failure::usage("a file has nothing below it").hint("name a folder behind the colon"))?;
+    Ok((vec![(snapshot, tree, place.path)], Exit::Done))
+}
+
+/// Tells what is found in one snapshot; returns the folders that cannot be read.
+fn in_one(
+    search: &mut Search,
+    snapshot: &Snapshot,
+    out: &mut Listing,
+    monitor: &Monitor,
+) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
+    let mut unread = Vec::new();
+    while let Some(step) = search.step(monitor) {
+        match step {
+            Ok((path, found)) => out.entry(snapshot, &path, &found)?,
+            Err((path, error)) if error.is_damage() => unread.push((path, error.into())),
+            Err((_, error)) => return Err(error.into()),
+        }
+    }
+    Ok(unread)
+}
+
+/// The output, entry by entry, with the number of entries.
+enum Listing {
+    Json(JsonList),
+    Text { out: Output, long: bool, count: u64 },
+}
+
+impl Listing {
+    fn begin(ctx: &Context, long: bool) -> Result<Self, Failure> {
+        if ctx.ui.json {
+            return Ok(Self::Json(JsonList::begin(&[], "entries")?));
+        }
+        Ok(Self::Text { out: Output::stdout()?, long, count: 0 })
+    }
+
+    fn entry(&mut self, snapshot: &Snapshot, path: &[u8], found: &DirEntry) -> Result<(), Failure> {
+        match self {
+            Self::Json(list) => list.item(&FoundView { snapshot: snapshot.id.to_hex(), entry: EntryView::new(path, found) })?,
+            Self::Text { out, long, count } => {
+                *count += 1;
+                let slash = if found.entry.kind == EntryKind::Dir { "/" } else { "" };
+                let place = format!("{}:{}", snapshot.id.short(), text::printable(path));
+                if *long { writeln!(out, "{}", long_line(&place, found))? } else { writeln!(out, "{place}{slash}")? }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the output; returns how many entries were told as text.
+    fn finish(self) -> Result<u64, Failure> {
+        match self {
+            Self::Json(list) => {
+                list.finish(&[])?;
+                Ok(0)
+            }
+            Self::Text { out, count, .. } => {
+                out.finish()?;
+                Ok(count)
+            }
+        }
+    }
+}

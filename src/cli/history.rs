@@ -1,0 +1,194 @@
+//! `drumlin history`: every version of one path.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::{Context, here};
+use super::entries::kind_name;
+use super::failure::{Exit, Failure};
+use super::filter::SnapshotFilter;
+use super::snap::normal_path;
+use super::views::{exact, lossy};
+use crate::browse::{self, History, Series, Version, VersionStep};
+use crate::format::entry::EntryKind;
+use crate::format::snapshot::Snapshot;
+use crate::repo::{Reader, Trees};
+use crate::ui::table::{Align, Table};
+use crate::ui::text;
+
+/// Shows every version of one path over all snapshots: when it appeared, changed and vanished
+///
+/// Snapshots of different hosts and apps are told apart. A snapshot whose sources do not hold the path says nothing about it.
+#[derive(Args)]
+pub struct HistoryArgs {
+    /// The path, without a snapshot; if it does not begin with / it is taken from the current folder
+    #[arg(value_name = "PATH")]
+    path: OsString,
+
+    #[command(flatten)]
+    filter: SnapshotFilter,
+}
+
+#[derive(Serialize)]
+struct HistoryView {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    versions: Vec<VersionView>,
+    unread: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct VersionView {
+    host: String,
+    app: String,
+    change: &'static str,
+    differs: Vec<&'static str>,
+    kind: Option<&'static str>,
+    size: Option<u64>,
+    mtime: Option<String>,
+    mode: Option<String>,
+    snapshots: u64,
+    first: SeenView,
+    last: SeenView,
+}
+
+/// A snapshot that holds a version.
+#[derive(Serialize)]
+struct SeenView {
+    snapshot: String,
+    started: Option<String>,
+}
+
+impl SeenView {
+    fn new(snapshot: &Snapshot) -> Self {
+        Self { snapshot: snapshot.id.to_hex(), started: text::rfc3339(snapshot.started) }
+    }
+}
+
+impl VersionView {
+    fn new(series: &Series, version: &Version, snapshots: &[Snapshot]) -> Self {
+        let found = version.found.as_deref();
+        Self {
+            host: series.host.clone(),
+            app: series.app.clone(),
+            change: match version.step {
+                VersionStep::Appeared => "appeared",
+                VersionStep::Modified => "modified",
+                VersionStep::Metadata => "metadata",
+                VersionStep::Type => "type",
+                VersionStep::Vanished => "vanished",
+            },
+            differs: version.fields.names(),
+            kind: found.map(|found| kind_name(found.entry.kind)),
+            size: found.map(browse::len_bytes),
+            mtime: found.and_then(|found| text::rfc3339(found.entry.mtime)),
+            mode: found.map(|found| format!("{:04o}", found.entry.mode)),
+            snapshots: version.snapshots,
+            first: SeenView::new(&snapshots[version.first]),
+            last: SeenView::new(&snapshots[version.last]),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
+    let path = normal_path(args.path.as_bytes(), &here()?);
+    if path == b"/" {
+        return Err(Failure::usage("the root has no history of its own").hint("`drumlin diff` compares whole snapshots"));
+    }
+    let repository = ctx.open()?;
+    let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
+    let trees = Trees::new(Reader::new(&repository)?);
+    let looked = ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
+    let history = looked.0;
+    ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
+    let mut unread = Vec::new();
+    for (at, error) in history.unread {
+        let id = snapshots[at].id;
+        ctx.ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
+        unread.push(id.to_hex());
+        exit = Exit::Damage;
+    }
+    let history = History { unread: Vec::new(), ..history };
+    if history.series.is_empty() && exit == Exit::Done {
+        let shown = text::printable(&path);
+        return Err(Failure::new(Exit::Error, format!("there is no '{shown}' in any of {} snapshots", snapshots.len()))
+            .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"));
+    }
+    if ctx.ui.json {
+        let of_series = |series: &Series| -> Vec<VersionView> {
+            series.versions.iter().map(|version| VersionView::new(series, version, &snapshots)).collect()
+        };
+        let versions = history.series.iter().flat_map(of_series).collect();
+        ctx.ui.print_json(&HistoryView { path: lossy(&path), path_hex: exact(&path), versions, unread })?;
+        return Ok(exit);
+    }
+    let mut parts = Vec::new();
+    for series in &history.series {
+        let app = if series.app.is_empty() { String::new() } else { format!("{} on ", text::printable(series.app.as_bytes())) };
+        let heading = format!("{app}{}, {}", text::printable(series.host.as_bytes()), text::printable(&path));
+        parts.push([vec![heading], table(series, &snapshots).lines()].concat().join("\n"));
+    }
+    if !parts.is_empty() {
+        ctx.ui.print(&parts.join("\n\n"))?;
+    }
+    if let Some(hint) = hint(&history, &snapshots, &path) {
+        ctx.ui.say(&hint)?;
+    }
+    Ok(exit)
+}
+
+fn table(series: &Series, snapshots: &[Snapshot]) -> Table {
+    let mut table = Table::new(&[
+        ("what", Align::Left),
+        ("size", Align::Right),
+        ("changed", Align::Left),
+        ("snapshots", Align::Right),
+        ("first", Align::Left),
+        ("last", Align::Left),
+    ]);
+    let seen = |at: usize| format!("{} {}", snapshots[at].id.short(), text::local_time(snapshots[at].started));
+    for version in &series.versions {
+        let found = version.found.as_deref();
+        table.row(vec![
+            what(version),
+            found.map_or_else(String::new, |found| text::size(browse::len_bytes(found))),
+            found.map_or_else(String::new, |found| text::local_time(found.entry.mtime)),
+            text::count(version.snapshots),
+            seen(version.first),
+            seen(version.last),
+        ]);
+    }
+    table
+}
+
+fn what(version: &Version) -> String {
+    match (version.step, &version.found) {
+        (VersionStep::Metadata, _) => format!("other {}", version.fields.names().join(", ")),
+        (VersionStep::Type, Some(found)) => format!("became {}", kind_name(found.entry.kind)),
+        (VersionStep::Modified | VersionStep::Type, _) => "modified".to_owned(),
+        (VersionStep::Appeared, _) => "appeared".to_owned(),
+        (VersionStep::Vanished, _) => "vanished".to_owned(),
+    }
+}
+
+/// Says how to get back what is most likely wanted: the newest version that is not the present one.
+fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String> {
+    let [series] = &history.series[..] else {
+        return None;
+    };
+    let mut held = series.versions.iter().rev().filter(|version| version.found.is_some());
+    let newest = held.next()?;
+    let is_gone = series.versions.last().is_some_and(|version| version.found.is_none());
+    let wanted = if is_gone { newest } else { held.next().unwrap_or(newest) };
+    // A path that is not UTF-8 cannot be shown as it must be typed.
+    let path = std::str::from_utf8(path).ok().filter(|path| text::printable(path.as_bytes()) == *path)?;
+    let place = text::shell_word(&format!("{}:{path}", snapshots[wanted.last].id.short()));
+    let kind = wanted.found.as_ref()?.entry.kind;
+    let cat = if kind == EntryKind::File { format!("\n  drumlin cat {place}") } else { String::new() };
+    Some(format!("\nTo get one back, for example:\n  drumlin restore {place} --target DIR{cat}"))
+}

@@ -1,0 +1,164 @@
+//! Two directories side by side, without what stands in both. Spec: `format-spec/07-trees.md`, sections 1 and 2.
+
+use std::cmp::Ordering;
+use std::vec::IntoIter;
+
+use super::error::{Error, Result};
+use super::trees::{DirEntry, Trees, leaf_entries, too_deep};
+use crate::format::codec::DecodeError;
+use crate::format::node::{TreeChild, TreeNode};
+use crate::id::ChunkId;
+
+/// Yields the names of two directories in their order, each with its entry on the left, on the right, or on both sides.
+///
+/// Nodes that stand in both are left out unread: where a node ends depends on names alone, so reading costs about what differs,
+/// however large the directories are. Entries that share a node with a difference are yielded though they may be equal. Holds a
+/// leaf and one path of inner nodes of each side. The first error is the last item: what lies behind it cannot be told.
+pub struct Merge {
+    trees: Trees,
+    left: Side,
+    right: Side,
+    is_over: bool,
+}
+
+/// A name with its entry on the left and on the right; one of them at least is there.
+pub type Pair = (Option<DirEntry>, Option<DirEntry>);
+
+/// How far one directory was gone through.
+struct Side {
+    /// Nodes that were not opened, the next one last.
+    pending: Vec<Node>,
+    /// What is left of the leaf that was opened last.
+    leaf: IntoIter<DirEntry>,
+    last_name: Option<Vec<u8>>,
+}
+
+/// A node that was not opened.
+struct Node {
+    id: ChunkId,
+    /// The first name below it; empty for a directory's top node, where it is unknown.
+    first_name: Vec<u8>,
+    level: Option<u8>,
+}
+
+/// Ranks what a side comes to next, so that of two things with the same name the higher one is opened first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Entry,
+    Level(u8),
+    Top,
+}
+
+impl Merge {
+    /// Begins with the top nodes of two directories.
+    pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
+        Self { trees: trees.clone(), left: Side::new(left), right: Side::new(right), is_over: false }
+    }
+
+    fn step(&mut self) -> Result<Option<Pair>> {
+        loop {
+            let (left, right) = (self.left.head(), self.right.head());
+            let order = match (left, right) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((left, _)), Some((right, _))) => left.cmp(right),
+            };
+            let rank = |head: Option<(&[u8], Rank)>| head.map(|(_, rank)| rank);
+            let by_rank = rank(left).cmp(&rank(right));
+            let is_entry = |head| rank(head) == Some(Rank::Entry);
+            match order {
+                Ordering::Less if is_entry(left) => return Ok(Some((self.left.leaf.next(), None))),
+                Ordering::Greater if is_entry(right) => return Ok(Some((None, self.right.leaf.next()))),
+                Ordering::Equal if is_entry(left) && is_entry(right) => {
+                    return Ok(Some((self.left.leaf.next(), self.right.leaf.next())));
+                }
+                Ordering::Equal if by_rank == Ordering::Equal && self.left.next_id() == self.right.next_id() => {
+                    self.left.pending.pop();
+                    self.right.pending.pop();
+                }
+                Ordering::Less => self.left.open(&self.trees)?,
+                Ordering::Greater => self.right.open(&self.trees)?,
+                Ordering::Equal => {
+                    if by_rank != Ordering::Less {
+                        self.left.open(&self.trees)?;
+                    }
+                    if by_rank != Ordering::Greater {
+                        self.right.open(&self.trees)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Pair>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let step = self.step();
+        self.is_over = step.is_err();
+        step.transpose()
+    }
+}
+
+impl Side {
+    fn new(top: &ChunkId) -> Self {
+        let top = Node { id: *top, first_name: Vec::new(), level: None };
+        Self { pending: vec![top], leaf: Vec::new().into_iter(), last_name: None }
+    }
+
+    /// Returns the name of what comes next, and what that is.
+    fn head(&self) -> Option<(&[u8], Rank)> {
+        if let Some(found) = self.leaf.as_slice().first() {
+            return Some((&found.entry.name, Rank::Entry));
+        }
+        let node = self.pending.last()?;
+        Some((&node.first_name, node.level.map_or(Rank::Top, Rank::Level)))
+    }
+
+    fn next_id(&self) -> Option<ChunkId> {
+        self.pending.last().map(|node| node.id)
+    }
+
+    /// Opens the next node. Its level and first name must be what the node above it states: else equal nodes could be missed.
+    fn open(&mut self, trees: &Trees) -> Result<()> {
+        let Some(Node { id, first_name, level }) = self.pending.pop() else {
+            return Ok(());
+        };
+        let node = trees.node(&id)?;
+        let refuse = |why| Err(Error::malformed(format!("chunk {}", id.short()))(DecodeError::new("tree", why)));
+        let is_named = |name: Option<&Vec<u8>>| level.is_none() || name == Some(&first_name);
+        match node {
+            TreeNode::Inner { level: found, children } => {
+                if level.is_some_and(|level| level != found) {
+                    return Err(too_deep(&id));
+                }
+                if !is_named(children.first().map(|child| &child.first_name)) {
+                    return refuse("the first name is another one");
+                }
+                let below = |child: TreeChild| Node { id: child.id, first_name: child.first_name, level: Some(found - 1) };
+                self.pending.extend(children.into_iter().rev().map(below));
+            }
+            leaf => {
+                if level.is_some_and(|level| level != 0) {
+                    return Err(too_deep(&id));
+                }
+                let entries = leaf_entries(leaf);
+                let first = entries.first().map(|found| &found.entry.name);
+                if !is_named(first) {
+                    return refuse("the first name is another one");
+                }
+                if self.last_name.is_some() && self.last_name.as_ref() >= first {
+                    return refuse("names are not sorted");
+                }
+                self.last_name = entries.last().map(|found| found.entry.name.clone());
+                self.leaf = entries.into_iter();
+            }
+        }
+        Ok(())
+    }
+}
