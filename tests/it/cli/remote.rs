@@ -114,3 +114,39 @@ fn nobody_answers() {
     }
     assert!(!home.path("key").exists(), "no key is made for a repository that cannot be");
 }
+
+/// Content in an archive class: said by a plan, ordered once, and restored by the same command when it is there.
+#[cfg(feature = "s3")]
+#[test]
+fn frozen_content_is_ordered_and_then_restored() {
+    let server = crate::servers::moto::start();
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    home.write("secret", "secret\n");
+    home.write(
+        "drumlin.toml",
+        format!(
+            "[repository.far]\nurl = \"s3://{}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\n\
+             secret-file = \"secret\"\nstorage-class = \"DEEP_ARCHIVE\"\n",
+            server.bucket(),
+            server.port()
+        ),
+    );
+    home.write("src/large", crate::fixture::noise(1, 300_000));
+    home.run(["init"]).ok();
+    home.run(["backup", "src"]).ok();
+    let from = format!("latest:{}", home.text("src"));
+    let plan = home.json(["restore", &from, "-t", "out", "--plan"]);
+    let frozen = &plan["frozen"][0];
+    assert_eq!((frozen["storage_class"].as_str(), frozen["packs"].as_u64()), (Some("DEEP_ARCHIVE"), Some(1)), "{plan}");
+    assert_eq!((frozen["hours"].clone(), plan["ready"]["packs"].clone()), (json!([9.0, 12.0]), json!(0)), "{plan}");
+    let shown = home.run(["restore", &from, "-t", "out", "--plan"]).ok().out;
+    assert!(shown.contains("in DEEP_ARCHIVE") && shown.contains("`--thaw` instead of `--plan` orders it"), "{shown}");
+    assert!(!home.path("out").exists(), "a plan changes nothing");
+    let ran =
+        home.run(["restore", &from, "-t", "out", "--thaw"]).fails(1, "nothing is restored yet", "run the same command again");
+    assert!(ran.err.contains("1 pack ordered now, 0 before"), "{}", ran.err);
+    // This server thaws at once.
+    home.run(["restore", &from, "-t", "out", "--thaw"]).ok();
+    assert_eq!(home.tree("out"), home.tree("src"));
+}
