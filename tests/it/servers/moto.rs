@@ -7,15 +7,24 @@ use std::process::{Command, Stdio};
 use super::process::Process;
 use super::s3::S3Server;
 
-/// Tells the port that it got; ends with the process that started it.
+/// Tells the port that it got. One request is worked on at a time, once it is there as a whole: moto fails now and then when it lists what
+/// another thread changes.
 const SCRIPT: &str = "\
-import logging, time
+import io, logging, threading
 logging.getLogger('werkzeug').setLevel(logging.ERROR)
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer('127.0.0.1', 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-while True: time.sleep(1000)
+from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+moto = DomainDispatcherApplication(create_backend_app)
+lock = threading.Lock()
+def one_at_a_time(environ, start_response):
+    size = int(environ.get('CONTENT_LENGTH') or 0)
+    body = environ['wsgi.input'].read(size)
+    if len(body) < size: raise ConnectionError('half a request')
+    environ['wsgi.input'] = io.BytesIO(body)
+    with lock: return [b''.join(moto(environ, start_response))]
+server = make_server('127.0.0.1', 0, one_at_a_time, threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
 ";
 
 /// Starts one.
