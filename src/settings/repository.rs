@@ -206,7 +206,13 @@ fn read_storage_classes(section: &mut Section<'_>) -> Result<BTreeMap<Class, Str
     let mut table = section.section(key)?.expect("the key is there");
     let mut classes = BTreeMap::new();
     for class in Class::ALL {
-        classes.extend(table.string(class.folder())?.map(|name| (class, name)));
+        let name = table.parsed(class.folder(), |name| match name {
+            "GLACIER" | "DEEP_ARCHIVE" if class != Class::Data => {
+                Err(format!("`{name}` is for data alone: all else is read by every command"))
+            }
+            name => Ok(name.to_owned()),
+        })?;
+        classes.extend(name.map(|name| (class, name)));
     }
     table.finish()?;
     Ok(classes)
@@ -322,6 +328,7 @@ mod tests {
             (s3, "secret-command = \"pass\"\nprofile = \"x\"\nkey-id = \"A\"", "has both"),
             (sftp, "ssh-password-command = \"pass\"\nssh-password-file = \"x\"", "has both"),
             (s3, "storage-class = { dta = \"x\" }", "unknown key `dta`"),
+            (s3, "storage-class = { meta = \"GLACIER\" }", "is for data alone"),
             (s3, "lock = { mode = \"strict\", days = 3 }", "is not one of compliance"),
             (s3, "lock = { mode = \"compliance\", days = 0 }", "is not a number of days"),
             (s3, "lock = { mode = \"compliance\" }", "needs `mode` and `days`"),

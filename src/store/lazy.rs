@@ -69,6 +69,10 @@ impl Store for LazyStore {
         self.transfers
     }
 
+    fn is_racy(&self) -> bool {
+        self.get().is_ok_and(Store::is_racy)
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.get().ok()?.archive()
     }

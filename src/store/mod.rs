@@ -226,6 +226,11 @@ pub trait Store: Send + Sync {
         1
     }
 
+    /// Returns whether the store is known to let several creators of one name succeed now and then, whatever a probe sees.
+    fn is_racy(&self) -> bool {
+        false
+    }
+
     /// Returns what the store can say of archive classes and locks; most have neither.
     fn archive(&self) -> Option<&dyn Archive> {
         None

@@ -220,6 +220,10 @@ impl Store for RetryStore {
         self.inner.transfers()
     }
 
+    fn is_racy(&self) -> bool {
+        self.inner.is_racy()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }

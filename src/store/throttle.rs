@@ -69,6 +69,10 @@ impl Store for ThrottleStore {
         self.inner.transfers()
     }
 
+    fn is_racy(&self) -> bool {
+        self.inner.is_racy()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }

@@ -67,6 +67,11 @@ impl Connection {
         Ok(Self { sftp, session, socket, wait_max: Cell::new(options.timeout), is_broken: Cell::new(false) })
     }
 
+    /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename first and renames then.
+    pub fn is_racy(&self) -> bool {
+        self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
+    }
+
     /// Returns whether it is of no more use.
     pub fn is_broken(&self) -> bool {
         self.is_broken.get()

@@ -202,6 +202,10 @@ impl Store for SftpStore {
     fn transfers(&self) -> usize {
         self.pool.connections_max()
     }
+
+    fn is_racy(&self) -> bool {
+        self.pool.is_racy()
+    }
 }
 
 fn checked_path(key: &Key) -> Result<String, SftpError> {

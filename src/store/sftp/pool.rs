@@ -1,6 +1,7 @@
 //! A few connections to one server, opened when all others are busy.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub struct Pool {
     options: SftpOptions,
     state: Mutex<State>,
     changed: Condvar,
+    is_racy: AtomicBool,
 }
 
 #[derive(Default)]
@@ -52,12 +54,17 @@ pub struct Lease<'a> {
 impl Pool {
     /// Makes a pool without connections.
     pub fn new(options: SftpOptions) -> Self {
-        Self { options, state: Mutex::default(), changed: Condvar::new() }
+        Self { options, state: Mutex::default(), changed: Condvar::new(), is_racy: AtomicBool::new(false) }
     }
 
     /// Returns how many connections there may be at once.
     pub fn connections_max(&self) -> usize {
         self.options.connections.max(1)
+    }
+
+    /// Returns whether the server, as far as it was spoken to, lets several creators succeed now and then.
+    pub fn is_racy(&self) -> bool {
+        self.is_racy.load(Ordering::Relaxed)
     }
 
     /// Returns a connection that works, as far as one can know: an idle one, else a new one, else the first that is given back.
@@ -75,7 +82,10 @@ impl Pool {
                     drop(self.forget_one());
                 }
                 Next::Open => match Connection::open(&self.options) {
-                    Ok(connection) => return Ok(self.lend(connection)),
+                    Ok(connection) => {
+                        self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
+                        return Ok(self.lend(connection));
+                    }
                     Err(error) => {
                         let mut state = self.forget_one();
                         if error.is_about_the_host_key() {
