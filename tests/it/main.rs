@@ -16,6 +16,7 @@ mod forget;
 mod home;
 mod hostile;
 mod kill;
+mod limits;
 mod model;
 mod older;
 mod overwriting;

@@ -9,6 +9,7 @@ use crate::cli::secret;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::lazy::OpenStore;
+use crate::store::pace::Pace;
 use crate::store::s3::S3Store;
 use crate::store::s3::options::{Lock, S3Options};
 
@@ -18,7 +19,7 @@ const CONNECTIONS: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Puts together what is known; reads the secret of the access key if the configuration says where it is.
-pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings) -> Result<S3Options, Failure> {
+pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options, Failure> {
     let RepositorySettings { line, s3, .. } = settings;
     let credentials = match (s3.key_id, &s3.secret) {
         (Some(id), Some(origin)) => Some((id, secret::read_store_password(&ctx.ui, origin)?)),
@@ -37,6 +38,7 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings) -> Re
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
         connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
+        pace,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::settings::location::Remote;
 use crate::settings::repository::{RepositorySettings, SftpSettings};
 use crate::settings::ssh_config::{self, Asker, HostConfig};
 use crate::store::lazy::OpenStore;
+use crate::store::pace::Pace;
 use crate::store::sftp::SftpStore;
 use crate::store::sftp::options::SftpOptions;
 use crate::store::sftp::pattern::matches_any;
@@ -31,7 +32,7 @@ const PORT: u16 = 22;
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Puts together what is known; reads or asks for the secrets that it takes.
-pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings) -> Result<SftpOptions, Failure> {
+pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings, pace: Arc<Pace>) -> Result<SftpOptions, Failure> {
     let RepositorySettings { line, sftp, .. } = settings;
     let local_user = context::user_name();
     let host = read_ssh_config(&ctx.env, remote, &local_user)?;
@@ -55,6 +56,7 @@ pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings) -> 
         connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
         keep_alive: KEEP_ALIVE,
+        pace,
     })
 }
 

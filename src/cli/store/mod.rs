@@ -51,45 +51,51 @@ impl Context {
         let limit = |own: Option<u64>, configured: Option<u64>| own.or(configured).filter(|limit| *limit != u64::MAX);
         let up = limit(self.global.limit_upload, line.limit_upload);
         let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.global.limit_download, line.limit_download)));
-        let mut store = self.bare_store(place, missing)?;
-        if !pace.is_unlimited() {
-            store = Arc::new(ThrottleStore::new(store, pace));
-        }
+        let store = self.bare_store(place, missing, pace)?;
         let counted = Arc::new(CountStore::new(store));
         self.requests.add(counted.clone());
         let patience = line.retry.map_or_else(Patience::default, Patience::of);
         Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(self.ui))))
     }
 
-    fn bare_store(&self, place: &Place, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+    fn bare_store(&self, place: &Place, missing: Missing, pace: Arc<Pace>) -> Result<Arc<dyn Store>, Failure> {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
-            Location::Local(path) => return open_local(path, missing),
-            Location::S3(part) => self.bucket(part, settings)?,
-            Location::Sftp(remote) => self.machine(remote, settings, missing)?,
+            Location::Local(path) => {
+                let store = open_local(path, missing)?;
+                return Ok(if pace.is_unlimited() { store } else { Arc::new(ThrottleStore::new(store, pace)) });
+            }
+            Location::S3(part) => self.bucket(part, settings, pace)?,
+            Location::Sftp(remote) => self.machine(remote, settings, missing, pace)?,
         };
         Ok(Arc::new(LazyStore::new(place.shown(), transfers, open)))
     }
 
     #[cfg(feature = "s3")]
-    fn bucket(&self, part: &Bucket, settings: RepositorySettings) -> Result<Opener, Failure> {
-        let options = bucket::options(self, part, settings)?;
+    fn bucket(&self, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<Opener, Failure> {
+        let options = bucket::options(self, part, settings, pace)?;
         Ok((options.connections, bucket::opener(options)))
     }
 
     #[cfg(not(feature = "s3"))]
-    fn bucket(&self, _: &Bucket, _: RepositorySettings) -> Result<Opener, Failure> {
+    fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<Pace>) -> Result<Opener, Failure> {
         Err(Failure::usage("this program was built without S3").hint("build it with the feature `s3`, which is on by default"))
     }
 
     #[cfg(feature = "sftp")]
-    fn machine(&self, remote: &Remote, settings: RepositorySettings, missing: Missing) -> Result<Opener, Failure> {
-        let options = machine::options(self, remote, settings)?;
+    fn machine(
+        &self,
+        remote: &Remote,
+        settings: RepositorySettings,
+        missing: Missing,
+        pace: Arc<Pace>,
+    ) -> Result<Opener, Failure> {
+        let options = machine::options(self, remote, settings, pace)?;
         Ok((options.connections, machine::opener(options, missing == Missing::Make)))
     }
 
     #[cfg(not(feature = "sftp"))]
-    fn machine(&self, _: &Remote, _: RepositorySettings, _: Missing) -> Result<Opener, Failure> {
+    fn machine(&self, _: &Remote, _: RepositorySettings, _: Missing, _: Arc<Pace>) -> Result<Opener, Failure> {
         Err(Failure::usage("this program was built without SFTP")
             .hint("build it with the feature `sftp`, which is on by default"))
     }

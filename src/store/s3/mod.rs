@@ -13,6 +13,7 @@ mod transfer;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::runtime::Runtime;
 use self::errors::Failure;
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
+use super::pace::Pace;
 use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
 
 /// A store in a bucket. Each request is sent once: whoever wants more patience puts it around.
@@ -42,6 +44,7 @@ struct Bucket {
     storage_classes: BTreeMap<Class, String>,
     lock: Option<Lock>,
     timeout: Duration,
+    pace: Arc<Pace>,
     /// Whether the connection is.
     is_encrypted: bool,
     /// Whether an object was created: from then on what the server knows is known.
@@ -66,10 +69,10 @@ impl S3Store {
         let is_encrypted = !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let transfers = options.connections.max(1);
         let gate = Gate::new(transfers);
-        let S3Options { bucket: name, prefix, storage_classes, lock, timeout, .. } = options;
+        let S3Options { bucket: name, prefix, storage_classes, lock, timeout, pace, .. } = options;
         let (has_created, knows_no_conditions) = (AtomicBool::new(false), AtomicBool::new(false));
         let bucket =
-            Bucket { client, name, prefix, storage_classes, lock, timeout, is_encrypted, has_created, knows_no_conditions };
+            Bucket { client, name, prefix, storage_classes, lock, timeout, pace, is_encrypted, has_created, knows_no_conditions };
         Ok(Self { bucket, location, gate, transfers, runtime: Some(runtime) })
     }
 

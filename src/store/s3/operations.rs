@@ -13,6 +13,7 @@ use super::Bucket;
 use super::errors::{Failure, Request};
 use super::options::Lock;
 use super::transfer::Progress;
+use crate::store::pace::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
 /// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.
@@ -47,7 +48,7 @@ impl Bucket {
         if !self.knows_no_conditions.load(Ordering::Relaxed) {
             put = put.if_none_match("*");
         }
-        put = put.body(ByteStream::new(progress.body(bytes)));
+        put = put.body(ByteStream::new(progress.body(bytes, &self.pace)));
         if let Some(class) = self.storage_classes.get(&key.class) {
             put = put.storage_class(StorageClass::from(class.as_str()));
         }
@@ -121,6 +122,12 @@ impl Bucket {
             let step = step.map_err(|error| broken("").because(error))?;
             missing = missing.checked_sub(step.len()).ok_or_else(|| broken(": more bytes came than were announced"))?;
             out.extend_from_slice(&step);
+            for piece in step.chunks(PIECE_LEN_MAX_BYTES) {
+                let delay = self.pace.download_delay(piece.len());
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+            }
             progress.note();
         }
         if missing == 0 { Ok(()) } else { Err(broken(": fewer bytes came than were announced")) }

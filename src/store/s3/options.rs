@@ -1,9 +1,11 @@
 //! What is to be known about a bucket and how to reach it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Class;
+use crate::store::pace::Pace;
 
 /// A bucket and how to reach it. Whoever makes it has read the configuration and the environment.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct S3Options {
     pub connections: usize,
     /// After how much time without progress a request has failed.
     pub timeout: Duration,
+    /// How quickly bytes may go up and come down.
+    pub pace: Arc<Pace>,
 }
 
 /// Retention of objects that the server enforces.

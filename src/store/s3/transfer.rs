@@ -1,7 +1,6 @@
 //! How many requests run at once, and how one that gets nowhere ends.
 
 use std::future::Future;
-use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,7 +10,9 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+use crate::store::pace::{PIECE_LEN_MAX_BYTES, Pace};
 
 /// Bytes that are handed to the connection at once: small enough for a slow line to show progress.
 const STEP_LEN_BYTES: usize = 128 << 10;
@@ -73,6 +74,12 @@ impl Progress {
         self.0.last_ms.store(ms, Ordering::Relaxed);
     }
 
+    /// Says that nothing can be expected for so long.
+    pub fn note_until(&self, delay: Duration) {
+        let ms = u64::try_from((self.0.start.elapsed() + delay).as_millis()).unwrap_or(u64::MAX);
+        self.0.last_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
     /// Returns whether some of an uploaded body was handed to a connection.
     pub fn has_begun(&self) -> bool {
         self.0.has_begun.load(Ordering::Relaxed)
@@ -96,11 +103,13 @@ impl Progress {
     }
 
     /// Returns a body with these bytes that notes its progress.
-    pub fn body(&self, bytes: &[u8]) -> SdkBody {
-        let (bytes, progress) = (Bytes::copy_from_slice(bytes), self.clone());
+    pub fn body(&self, bytes: &[u8], pace: &Arc<Pace>) -> SdkBody {
+        let (bytes, progress, pace) = (Bytes::copy_from_slice(bytes), self.clone(), pace.clone());
         // The SDK still sees the bytes in memory, so it can sign them, or add a checksum where one is needed.
-        SdkBody::from(bytes.clone())
-            .map_preserve_contents(move |_| SdkBody::from_body_1_x(Steps { rest: bytes.clone(), progress: progress.clone() }))
+        SdkBody::from(bytes.clone()).map_preserve_contents(move |_| {
+            let (rest, progress, pace) = (bytes.clone(), progress.clone(), pace.clone());
+            SdkBody::from_body_1_x(Steps { rest, progress, pace, wait: None })
+        })
     }
 }
 
@@ -108,16 +117,36 @@ impl Progress {
 struct Steps {
     rest: Bytes,
     progress: Progress,
+    pace: Arc<Pace>,
+    /// Until when the next step waits, where there is a limit.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Steps {
+    fn next_len(&self) -> usize {
+        let len_max = if self.pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
+        self.rest.len().min(len_max)
+    }
 }
 
 impl Body for Steps {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.progress.0.has_begun.store(true, Ordering::Relaxed);
+        let len = self.next_len();
+        if self.wait.is_none() {
+            let delay = self.pace.upload_delay(len);
+            // To wait for the limit is not to stand still.
+            self.progress.note_until(delay);
+            self.wait = Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));
+        }
+        if self.wait.as_mut().is_some_and(|wait| wait.as_mut().poll(context).is_pending()) {
+            return Poll::Pending;
+        }
+        self.wait = None;
         self.progress.note();
-        let len = self.rest.deref().len().min(STEP_LEN_BYTES);
         let step = self.rest.split_to(len);
         Poll::Ready(if step.is_empty() { None } else { Some(Ok(Frame::data(step))) })
     }

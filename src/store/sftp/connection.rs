@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use libssh2_sys as raw;
@@ -18,6 +19,7 @@ use super::error::SftpError;
 use super::host_key::KnownKeys;
 use super::login::log_in;
 use super::options::SftpOptions;
+use crate::store::pace::Pace;
 
 /// Longest wait for an answer to the question whether an idle connection still works.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
@@ -33,6 +35,7 @@ pub struct Connection {
     socket: TcpStream,
     wait_max: Cell<Duration>,
     is_broken: Cell<bool>,
+    pace: Arc<Pace>,
 }
 
 impl Connection {
@@ -64,12 +67,24 @@ impl Connection {
             let _ = socket.shutdown(Shutdown::Both);
         })?;
         session.set_blocking(false);
-        Ok(Self { sftp, session, socket, wait_max: Cell::new(options.timeout), is_broken: Cell::new(false) })
+        Ok(Self {
+            sftp,
+            session,
+            socket,
+            wait_max: Cell::new(options.timeout),
+            is_broken: Cell::new(false),
+            pace: options.pace.clone(),
+        })
     }
 
     /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename first and renames then.
     pub fn is_racy(&self) -> bool {
         self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
+    }
+
+    /// Returns how quickly bytes may go.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Returns whether it is of no more use.

@@ -8,6 +8,7 @@ use ssh2::{File, FileStat};
 
 use super::connection::Connection;
 use super::error::SftpError;
+use crate::store::pace::PIECE_LEN_MAX_BYTES;
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES};
 
 /// libssh2 asks for four times the bytes of the buffer that it is given, and all that was asked for is transferred.
@@ -215,6 +216,9 @@ fn regular_len_bytes(stat: &FileStat) -> Result<u64, SftpError> {
     }
 }
 
+/// What is asked for at once where the line must not be filled.
+const LIMITED_LEN_BYTES: usize = 8 * PIECE_LEN_MAX_BYTES;
+
 fn read_range(connection: &Connection, file: &mut File, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), SftpError> {
     let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| SftpError::Short)?;
     if file.seek(SeekFrom::Start(range.start)).is_err() {
@@ -225,8 +229,11 @@ fn read_range(connection: &Connection, file: &mut File, range: Range<u64>, out: 
     let mut rest = &mut out[start..];
     while !rest.is_empty() {
         // So never more is asked for than the range, but all of it at once.
-        let buffer_len = (rest.len() / READ_AHEAD).max(1);
+        let pace = connection.pace();
+        let wanted = if pace.is_unlimited() { rest.len() } else { rest.len().min(LIMITED_LEN_BYTES) };
+        let buffer_len = (wanted / READ_AHEAD).max(1);
         let read = connection.read(file, &mut rest[..buffer_len])?;
+        pace.download(read);
         if read == 0 {
             return Err(SftpError::Short);
         }

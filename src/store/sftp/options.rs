@@ -1,9 +1,12 @@
 //! What is to be known about a machine and how to reach it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+use crate::store::pace::Pace;
 
 /// A folder of another machine and how to reach it. Whoever makes it has read the configuration, `~/.ssh/config` and the environment.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct SftpOptions {
     pub timeout: Duration,
     /// After how much time without use a connection is asked whether it still works, before it is used again.
     pub keep_alive: Duration,
+    /// How quickly bytes may go up and come down.
+    pub pace: Arc<Pace>,
 }
 
 impl SftpOptions {
@@ -50,6 +55,7 @@ impl SftpOptions {
             connections: 4,
             timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(30),
+            pace: Arc::new(Pace::unlimited()),
         }
     }
 

@@ -7,6 +7,7 @@ use ssh2::{File, OpenFlags, OpenType, RenameFlags};
 use super::connection::Connection;
 use super::error::SftpError;
 use super::folder::{Folder, explain_by};
+use crate::store::pace::PIECE_LEN_MAX_BYTES;
 
 /// The folder of files that have no object's name yet.
 pub const SCRATCH_FOLDER: &str = "tmp";
@@ -116,9 +117,16 @@ fn explain_by_any(connection: &Connection, folder: &Folder, error: SftpError) ->
 
 /// Sends all bytes with as many on their way as the window holds: each call goes on behind what was confirmed.
 fn write_all(connection: &Connection, file: &mut File, bytes: &[u8]) -> Result<(), SftpError> {
-    let mut confirmed = 0;
+    let (mut confirmed, mut end) = (0, 0);
     while confirmed < bytes.len() {
-        let end = bytes.len().min(confirmed + WINDOW_LEN_BYTES);
+        let window_end = bytes.len().min(confirmed + WINDOW_LEN_BYTES);
+        if connection.pace().is_unlimited() {
+            end = window_end;
+        } else if end < window_end {
+            let piece = PIECE_LEN_MAX_BYTES.min(window_end - end);
+            connection.pace().upload(piece);
+            end += piece;
+        }
         confirmed += connection.write(file, &bytes[confirmed..end])?;
     }
     Ok(())

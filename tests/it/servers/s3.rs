@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
+use drumlin::store::pace::Pace;
 use drumlin::store::s3::S3Store;
 use drumlin::store::s3::options::S3Options;
 use tempfile::TempDir;
@@ -118,5 +119,6 @@ pub fn options(bucket: String, port: u16, (id, secret): (&str, &str)) -> S3Optio
         lock: None,
         connections: 8,
         timeout: Duration::from_secs(60),
+        pace: Arc::new(Pace::unlimited()),
     }
 }
