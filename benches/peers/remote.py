@@ -135,8 +135,8 @@ class Moto:
 COMMANDS = {
     "drumlin": dict(init="drumlin init --quiet", backup="drumlin backup --quiet {src}", unchanged="drumlin backup --quiet {src}",
                     restore="drumlin --cache-dir {empty} restore --quiet latest:{src} --target {dst}"),
-    "restic": dict(init="restic $OPTIONS init -q", backup="restic $OPTIONS backup -q {src}", unchanged="restic $OPTIONS backup -q --skip-if-unchanged {src}",
-                   restore="restic $OPTIONS --cache-dir {empty} restore -q latest:{src} --target {dst}"),
+    "restic": dict(init="restic {options} init -q", backup="restic {options} backup -q {src}", unchanged="restic {options} backup -q --skip-if-unchanged {src}",
+                   restore="restic {options} --cache-dir {empty} restore -q latest:{src} --target {dst}"),
 }
 COMMANDS["restic-16"] = COMMANDS["restic"]
 
@@ -166,12 +166,12 @@ def run(args):
                 for step in ("init", "backup", "unchanged", "restore"):
                     for tool in args.tools.split(","):
                         home = f"{base}/home-{tool}"
-                        places = dict(src=source, dst=f"{base}/restored", empty=f"{base}/empty")
+                        places = dict(src=source, dst=f"{base}/restored", empty=f"{base}/empty", options=tools[tool].get("OPTIONS", ""))
                         for place in ("dst", "empty"):
                             shutil.rmtree(places[place], ignore_errors=True)
                         os.makedirs(home, exist_ok=True)
-                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, OPTIONS="", **{})
-                        env.update(tools[tool])
+                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD)
+                        env.update((name, value) for name, value in tools[tool].items() if name != "OPTIONS")
                         before = list(proxy.bytes), proxy.connections
                         row = measure(COMMANDS[tool][step].format(**places), env, log)
                         if step == "restore":
