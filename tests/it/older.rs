@@ -8,7 +8,6 @@ use std::sync::Arc;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::Level;
 use drumlin::repo::generations::{Generations, State};
-use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::repo::{InitOptions, OpenOptions, Repository, snapshots};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
@@ -16,13 +15,7 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
 use crate::fixture::{TestRepo, copy_folder, noise, now, run_backup, run_check, secret, write};
-use crate::prune::{at_once, prune};
-
-fn forget(repository: &Repository, snapshot: &Snapshot) {
-    let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
-    assert!(trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note).unwrap());
-}
+use crate::prune::{at_once, forget, prune};
 
 fn snapshot_of(repo: &TestRepo, round: u64) -> Snapshot {
     // More than one pack, so that one of them stays.

@@ -24,7 +24,8 @@ use drumlin::store::{Action, Class, ErrorKind, Store};
 
 use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
 
-fn forget(repository: &Repository, snapshot: &Snapshot) {
+/// Puts a snapshot into the trash.
+pub fn forget(repository: &Repository, snapshot: &Snapshot) {
     let word = str::to_owned;
     let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
     assert!(trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note).unwrap());

@@ -16,9 +16,9 @@ use crate::settings::repository::{RepositorySettings, SftpSettings};
 use crate::settings::ssh_config::{self, Asker, HostConfig};
 use crate::store::lazy::OpenStore;
 use crate::store::pace::Pace;
-use crate::store::sftp::SftpStore;
 use crate::store::sftp::options::SftpOptions;
 use crate::store::sftp::pattern::matches_any;
+use crate::store::sftp::{SftpStore, login};
 
 /// Connections at once: storage boxes allow ten, and somebody may want to look meanwhile.
 const CONNECTIONS: usize = 4;
@@ -155,15 +155,7 @@ fn ask_passphrase(identity_files: &[PathBuf]) -> Result<Option<Zeroizing<String>
 
 /// Returns whether a key file can be read and is encrypted.
 fn is_protected(file: &Path) -> bool {
-    /// How the base64 text of an OpenSSH key begins if its cipher is "none".
-    const OPEN: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
-    let Ok(text) = fs::read_to_string(file).map(Zeroizing::new) else {
-        return false;
-    };
-    match text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----") {
-        Some((_, body)) => !body.trim_start().starts_with(OPEN),
-        None => text.contains("ENCRYPTED"),
-    }
+    fs::read_to_string(file).map(Zeroizing::new).is_ok_and(|text| login::is_protected(&text))
 }
 
 #[cfg(test)]

@@ -173,7 +173,8 @@ fn read_key(file: &Path, has_passphrase: bool) -> Result<(Zeroizing<String>, boo
     Ok((text, is_protected))
 }
 
-fn is_protected(text: &str) -> bool {
+/// Returns whether the text of a private key is encrypted.
+pub fn is_protected(text: &str) -> bool {
     match text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----") {
         Some((_, body)) => !body.trim_start().starts_with(OPENSSH_UNPROTECTED),
         None => text.contains("ENCRYPTED"),

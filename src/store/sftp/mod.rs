@@ -6,7 +6,7 @@ mod connection;
 pub mod error;
 mod folder;
 mod host_key;
-mod login;
+pub mod login;
 pub mod options;
 pub mod pattern;
 mod pool;
