@@ -120,8 +120,8 @@ class Moto:
 
     def __init__(self, folder):
         self.port = free_port()
-        server = os.path.join(os.path.dirname(__file__), "../../target/venv/bin/moto_server")
-        self.process = subprocess.Popen([server, "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        python = os.path.join(os.path.dirname(__file__), "../../target/venv/bin/python")
+        self.process = subprocess.Popen([python, "-m", "moto.server", "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def tools(self, port, base):
         aws = dict(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1")
@@ -201,4 +201,5 @@ def main():
     run(args)
 
 
-main()
+if __name__ == "__main__":
+    main()
