@@ -13,7 +13,7 @@ use crate::format::container::ContainerKind;
 
 /// Memory for the content of opened containers in bytes: some thousand snapshots.
 const CONTENT_BYTES: usize = 2 << 20;
-/// How many signatures are remembered, 32 bytes each; those beyond are verified each time.
+/// How many signatures are remembered, 32 bytes each; with one more all are forgotten.
 const SIGNATURES_MAX: usize = 50_000;
 
 type Hash = [u8; 32];
@@ -58,7 +58,10 @@ impl Opened {
         }
         let is_good = verify(writer, signed, signature);
         let mut signatures = lock(&self.signatures);
-        if is_good && signatures.len() < SIGNATURES_MAX {
+        if is_good {
+            if signatures.len() >= SIGNATURES_MAX {
+                signatures.clear();
+            }
             signatures.insert(hash);
         }
         is_good
