@@ -152,6 +152,9 @@ impl Context {
                 }
                 result => {
                     let repository = result?;
+                    if let Some(bytes) = place.settings.as_ref().and_then(|settings| settings.cache_size) {
+                        repository.limit_cache(bytes);
+                    }
                     self.ui.detail(&format!("repository: {}", repository.location()));
                     return Ok(repository);
                 }

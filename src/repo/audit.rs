@@ -11,7 +11,7 @@ use super::index::IndexSet;
 use super::open::{Repository, decode_config};
 use super::reader::Reader;
 use super::slots::read_slot;
-use super::{intents, keys, names, protect, snapshots, trash};
+use super::{cache, intents, keys, names, protect, snapshots, trash};
 use crate::container::name_of;
 use crate::format::codec::DecodeError;
 use crate::format::generation::RecordContent;
@@ -355,10 +355,10 @@ pub fn read_pack(repository: &Repository, class: PackClass, name: &ObjectId, len
 /// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot fail by a bad copy.
 pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) -> Result<()> {
     let name = pack.name.to_hex();
-    if repository.cache().read("meta", &name).is_some_and(|copy| copy == bytes) {
+    if repository.cache().read(cache::TREES, &name).is_some_and(|copy| copy == bytes) {
         return Ok(());
     }
-    repository.cache().write("meta", &name, bytes)
+    repository.cache().write_trees(&name, bytes)
 }
 
 /// Objects and bytes of one class.

@@ -7,13 +7,28 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use super::error::{Error, Result};
 use crate::id::{ObjectId, RepositoryId};
 
+/// The group of copies of packs with trees.
+pub const TREES: &str = "meta";
+/// Bytes of these that are kept if nothing else is set: about what ten million files take.
+const LIMIT_BYTES: u64 = 2 << 30;
+/// How much may be written until it is looked again whether there is too much.
+const UNWATCHED_BYTES: u64 = 64 << 20;
+/// When a copy counts as used again.
+const USED_AGAIN: Duration = Duration::from_secs(3600);
+
 /// The local copies and notes of one repository.
-pub struct Cache(Place);
+pub struct Cache {
+    place: Place,
+    limit_bytes: AtomicU64,
+    unwatched_bytes: AtomicU64,
+}
 
 enum Place {
     /// A folder.
@@ -60,17 +75,26 @@ impl Cache {
     pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
         let folder = cache_dir.join(format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]));
         make_private_dir(&folder).map_err(|source| Error::Cache { path: folder.clone(), source })?;
-        Ok(Self(Place::Folder(folder)))
+        Ok(Self::at(Place::Folder(folder)))
     }
 
     /// Makes an empty one that is gone with the process.
     pub fn in_memory() -> Self {
-        Self(Place::Memory(Mutex::default()))
+        Self::at(Place::Memory(Mutex::default()))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, limit_bytes: AtomicU64::new(LIMIT_BYTES), unwatched_bytes: AtomicU64::new(UNWATCHED_BYTES) }
+    }
+
+    /// Sets how many bytes copies of packs with trees may take; those go first that were used longest ago.
+    pub fn limit(&self, bytes: u64) {
+        self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Opens a copy or note: `group` is a folder, `name` a file in it.
     pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
-        let (path, opened) = match &self.0 {
+        let (path, opened) = match &self.place {
             Place::Folder(folder) => {
                 let path = folder.join(group).join(name);
                 let opened = File::open(&path).map(LocalCopy::File);
@@ -87,7 +111,7 @@ impl Cache {
 
     /// Reads a whole copy or note, or `None` if it is not there.
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
-        match &self.0 {
+        match &self.place {
             Place::Folder(folder) => fs::read(folder.join(group).join(name)).ok(),
             Place::Memory(copies) => Some(lock(copies).get(group)?.get(name)?.to_vec()),
         }
@@ -116,7 +140,7 @@ impl Cache {
     ///
     /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
-        match &self.0 {
+        match &self.place {
             Place::Folder(folder) => {
                 let path = folder.join(group).join(name);
                 write_atomically(&path, bytes).map_err(|source| Error::Cache { path, source })
@@ -128,9 +152,57 @@ impl Cache {
         }
     }
 
+    /// Opens the copy of a pack with trees, if there is one of this length, and notes that it is in use.
+    pub fn open_trees(&self, name: &str, len_bytes: u64) -> Option<LocalCopy> {
+        let copy = self.open_copy(TREES, name).ok()?;
+        if copy.len_bytes().ok()? != len_bytes {
+            return None;
+        }
+        if let LocalCopy::File(file) = &copy {
+            note_use(file);
+        }
+        Some(copy)
+    }
+
+    /// Keeps a copy of a pack with trees, and removes others when all together take more than the limit.
+    pub fn write_trees(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write(TREES, name, bytes)?;
+        let unwatched = self.unwatched_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
+        let limit = self.limit_bytes.load(Ordering::Relaxed);
+        if unwatched >= UNWATCHED_BYTES.min(limit / 8) {
+            self.unwatched_bytes.store(0, Ordering::Relaxed);
+            self.trim_trees(limit);
+        }
+        Ok(())
+    }
+
+    /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open stays readable.
+    fn trim_trees(&self, limit: u64) {
+        let Place::Folder(folder) = &self.place else {
+            return;
+        };
+        let Ok(entries) = fs::read_dir(folder.join(TREES)) else {
+            return;
+        };
+        let described = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let metadata = entry.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        };
+        let mut copies: Vec<(SystemTime, u64, PathBuf)> = entries.filter_map(described).collect();
+        copies.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        let mut kept = 0;
+        for (_, len, path) in copies {
+            kept += len;
+            if kept > limit {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, group: &str, name: &str) {
-        match &self.0 {
+        match &self.place {
             Place::Folder(folder) => drop(fs::remove_file(folder.join(group).join(name))),
             Place::Memory(copies) => drop(lock(copies).get_mut(group).and_then(|group| group.remove(name))),
         }
@@ -138,7 +210,7 @@ impl Cache {
 
     /// Makes an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
-        match &self.0 {
+        match &self.place {
             Place::Folder(folder) => {
                 tempfile::tempfile_in(folder).map_err(|source| Error::Cache { path: folder.clone(), source })
             }
@@ -148,7 +220,7 @@ impl Cache {
 
     /// Lists the names in a group.
     pub fn names(&self, group: &str) -> Vec<String> {
-        let folder = match &self.0 {
+        let folder = match &self.place {
             Place::Folder(folder) => folder,
             Place::Memory(copies) => {
                 return lock(copies).get(group).into_iter().flat_map(|group| group.keys().cloned()).collect();
@@ -201,7 +273,45 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets the time by which it is known what was used last; if that fails, the copy only goes sooner.
+fn note_use(file: &File) {
+    let is_old = |time: SystemTime| SystemTime::now().duration_since(time).is_ok_and(|age| age > USED_AGAIN);
+    if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
 fn make_private_dir(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_were_used_longest_ago_make_room() {
+        let scratch = tempfile::tempdir().unwrap();
+        let cache = Cache::open(scratch.path(), RepositoryId([1; 16]), "here").unwrap();
+        cache.limit(1000);
+        let days_ago = |name: &str, days: u64| {
+            let LocalCopy::File(file) = cache.open_copy(TREES, name).unwrap() else { panic!("it lies in a folder") };
+            file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+        };
+        cache.write(TREES, "old", &[0; 400]).unwrap();
+        days_ago("old", 3);
+        cache.write(TREES, "older, but used", &[0; 400]).unwrap();
+        days_ago("older, but used", 4);
+        assert!(cache.open_trees("older, but used", 399).is_none());
+        let in_use = cache.open_trees("older, but used", 400).unwrap();
+        cache.write_trees("new", &[0; 400]).unwrap();
+        let mut names = cache.names(TREES);
+        names.sort();
+        assert_eq!(names, ["new", "older, but used"]);
+        cache.write_trees("newer", &[0; 400]).unwrap();
+        cache.write_trees("huge", &[0; 2000]).unwrap();
+        assert!(cache.names(TREES).iter().all(|name| name != "older, but used"));
+        in_use.read_exact_at(&mut [0; 400], 0).unwrap();
+    }
 }

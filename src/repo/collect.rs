@@ -9,7 +9,7 @@ use super::horizon;
 use super::index::{Run, merge_runs};
 use super::open::Repository;
 use super::reader::Reader;
-use super::{intents, names};
+use super::{cache, intents, names};
 use crate::format::generation::{RecordContent, Removal, Victim};
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
@@ -123,7 +123,7 @@ pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Resu
 pub fn remove_packs(repository: &Repository, packs: &[Victim]) -> Result<()> {
     for victim in packs {
         repository.store().remove(&names::pack_key(victim.class, &victim.name))?;
-        repository.cache().remove("meta", &victim.name.to_hex());
+        repository.cache().remove(cache::TREES, &victim.name.to_hex());
     }
     Ok(())
 }

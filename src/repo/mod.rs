@@ -19,6 +19,7 @@ pub mod merge;
 pub mod names;
 mod open;
 mod opened;
+mod parallel;
 pub mod probe;
 pub mod protect;
 mod put;
@@ -31,6 +32,7 @@ mod slots;
 pub mod snapshots;
 pub mod state;
 pub mod trash;
+mod tree_packs;
 pub mod trees;
 
 pub use error::{Error, Result};

@@ -9,7 +9,7 @@ use super::cache::{self, Cache};
 use super::error::{Error, Result};
 use super::opened::Opened;
 use super::random::{Randomness, system_32};
-use super::{names, slots};
+use super::{names, parallel, slots};
 use crate::container::{ContainerError, open_single, seal_single};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -105,9 +105,9 @@ impl Repository {
             return Ok(Arc::new(repository));
         }
         let location = store.location().to_owned();
-        let number = newest_config(&*store)?.ok_or(Error::NoRepository { location: location.clone() })?;
-        let sealed = store.read(&names::config_key(number))?;
-        let opened = slots::open_any(&*store, secret, |opened| {
+        let (config, slots) = parallel::both(&*store, || read_newest_config(&*store), || slots::read_all(&*store));
+        let (number, sealed) = config?.ok_or(Error::NoRepository { location: location.clone() })?;
+        let opened = slots::open_any(slots?, secret, |opened| {
             let keyring = Keyring::new(&opened.master, opened.repository);
             decode_config(&keyring, &sealed, number).map(|config| (keyring, config))
         })?;
@@ -236,6 +236,11 @@ impl Repository {
         self.opened.content(&self.keyring, kind, sealed)
     }
 
+    /// Sets how many bytes local copies of trees may take; 2 GiB if this is never called.
+    pub fn limit_cache(&self, bytes: u64) {
+        self.cache.limit(bytes);
+    }
+
     /// Makes an unnamed file in the local cache, for what does not fit into memory.
     pub fn scratch_file(&self) -> Result<std::fs::File> {
         self.cache.scratch_file()
@@ -267,6 +272,11 @@ pub(super) fn check_writable(config: &Config) -> Result<()> {
 }
 
 /// Returns the number of the valid config, `None` if there is no repository.
+fn read_newest_config(store: &dyn Store) -> Result<Option<(u64, Vec<u8>)>> {
+    let number = newest_config(store)?;
+    number.map(|number| Ok((number, store.read(&names::config_key(number))?))).transpose()
+}
+
 fn newest_config(store: &dyn Store) -> Result<Option<u64>> {
     let listed = list_or_nothing(store, Class::Config)?;
     let number = |name: &str| name.parse::<u64>().ok().filter(|number| names::config_key(*number).name == name);

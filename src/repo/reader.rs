@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cache::LocalCopy;
 use super::error::{Error, Result};
 use super::index::{IndexSet, Location};
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
+use super::tree_packs::TreePacks;
 use crate::compress::SegmentDecompressor;
-use crate::container::{ContainerError, Opener, Segment, name_of};
+use crate::container::{ContainerError, Opener, Segment};
 use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame, PackToc, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef};
@@ -17,9 +17,8 @@ use crate::id::{ChunkId, ObjectId};
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
-/// Openers (a few hundred bytes each) and open files of cached meta packs that are kept.
+/// Openers that are kept, a few hundred bytes each.
 const OPENERS_MAX: usize = 256;
-const FILES_MAX: usize = 64;
 
 /// Reads chunks of one repository; shared between threads.
 pub struct Reader {
@@ -27,7 +26,7 @@ pub struct Reader {
     index: Arc<IndexSet>,
     segments: Mutex<ByteLru<(ObjectId, u32), Arc<Segment>>>,
     openers: Mutex<ByteLru<ObjectId, Arc<Opener>>>,
-    files: Mutex<ByteLru<ObjectId, Arc<LocalCopy>>>,
+    tree_packs: TreePacks,
     decompressors: Mutex<Vec<SegmentDecompressor>>,
 }
 
@@ -56,7 +55,7 @@ impl Reader {
             index: Arc::new(index),
             segments: Mutex::new(ByteLru::new(SEGMENT_CACHE_BYTES)),
             openers: Mutex::new(ByteLru::new(OPENERS_MAX)),
-            files: Mutex::new(ByteLru::new(FILES_MAX)),
+            tree_packs: TreePacks::default(),
             decompressors: Mutex::default(),
         })
     }
@@ -97,8 +96,7 @@ impl Reader {
         match self.try_read_segment(location) {
             Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
                 // It may be the local copy that is bad: copies are hints, so the store is asked once more.
-                self.repository.cache().remove("meta", &location.pack.name.to_hex());
-                lock(&self.files).remove(&location.pack.name);
+                self.tree_packs.drop_copy(&self.repository, &location.pack.name);
                 self.try_read_segment(location)
             }
             read => read,
@@ -139,24 +137,13 @@ impl Reader {
         toc.map_err(Error::damaged(object()))
     }
 
-    /// Appends bytes of a pack as they are stored; meta packs come from the local copy, which is made when missing.
+    /// Appends bytes of a pack as they are stored; those of packs with trees may come from a local copy.
     pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
-        let (start, end) = (u64::from(offset), u64::from(offset) + len as u64);
-        let from_store =
-            |out| Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), start..end, out)?);
-        if pack.class == PackClass::Data {
-            return from_store(out);
+        let range = u64::from(offset)..u64::from(offset) + len as u64;
+        match pack.class {
+            PackClass::Data => Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), range, out)?),
+            PackClass::Meta => self.tree_packs.read_range(&self.repository, pack, range, out),
         }
-        let file = match self.meta_file(pack) {
-            // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
-            Err(Error::WrongContent { .. }) => return from_store(out),
-            other => other?,
-        };
-        let at = out.len();
-        out.resize(at + len, 0);
-        let short =
-            |_| Error::Damaged { object: names::pack_key(pack.class, &pack.name).to_string(), source: ContainerError::Short };
-        file.read_exact_at(&mut out[at..], start).map_err(short)
     }
 
     /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
@@ -241,31 +228,6 @@ impl Reader {
         let opener = Arc::new(Opener::from_salt(self.repository.keyring(), kind, &pack.salt));
         lock(&self.openers).insert(pack.name, opener.clone(), 1);
         opener
-    }
-
-    /// Returns the local copy of a meta pack; fetched whole, checked against its name and kept where it is missing.
-    fn meta_file(&self, pack: &PackRef) -> Result<Arc<LocalCopy>> {
-        if let Some(file) = lock(&self.files).get(&pack.name) {
-            return Ok(file);
-        }
-        let cache = self.repository.cache();
-        let hex = pack.name.to_hex();
-        let copy = cache.open_copy("meta", &hex).ok().filter(|copy| copy.len_bytes().is_ok_and(|len| len == u64::from(pack.len)));
-        let file = match copy {
-            Some(file) => file,
-            None => {
-                let key = names::pack_key(pack.class, &pack.name);
-                let bytes = self.repository.store().read(&key)?;
-                if name_of(&bytes) != pack.name {
-                    return Err(Error::WrongContent { object: key.to_string() });
-                }
-                cache.write("meta", &hex, &bytes)?;
-                cache.open_copy("meta", &hex)?
-            }
-        };
-        let file = Arc::new(file);
-        lock(&self.files).insert(pack.name, file.clone(), 1);
-        Ok(file)
     }
 
     /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.

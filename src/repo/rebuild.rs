@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::cache;
 use super::error::{Error, Result};
 use super::generations::Generations;
 use super::index::{IndexSet, Location, PlacedPack, Run, seal_run};
@@ -189,7 +190,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
     repository.cache().write(NEW_PACKS, &name.to_hex(), &bytes)?;
     if pack.class == PackClass::Meta {
         // So that trees can be read before the pack is in the store.
-        repository.cache().write("meta", &name.to_hex(), &bytes)?;
+        repository.cache().write_trees(&name.to_hex(), &bytes)?;
     }
     let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
     Ok(Some(PlacedPack { pack: PackRef { class: pack.class, name, len, salt }, toc }))
@@ -197,7 +198,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
 
 /// Returns a pack's bytes: the local copy if it is whole, or else what the store has of it.
 fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
-    let copy = repository.cache().read("meta", &pack.name.to_hex()).filter(|bytes| name_of(bytes) == pack.name);
+    let copy = repository.cache().read(cache::TREES, &pack.name.to_hex()).filter(|bytes| name_of(bytes) == pack.name);
     match copy {
         Some(bytes) => Ok(bytes),
         None => match repository.store().read(&names::pack_key(pack.class, &pack.name)) {

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
 use super::names;
+use super::parallel;
 use super::random::system_32;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::{Secret, slot_id, unwrap, wrap};
@@ -36,22 +37,32 @@ pub(super) fn create_slot(
     Ok(id)
 }
 
-/// Tries a secret on the slots in the store, those first that cost least, until one opens and `accept` agrees with it.
+/// The slots of a store, or why one of them cannot be read.
+pub(super) type Slots = Vec<(Key, Result<Slot>)>;
+
+/// Reads the slots, except those that are too long to be one.
+pub(super) fn read_all(store: &dyn Store) -> Result<Slots> {
+    let mut listed = store.list(Class::Keys, "")?;
+    listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    listed.truncate(limits::SLOTS_MAX);
+    let slots = parallel::for_each(store, &listed, |object| read_slot(store, object))?;
+    Ok(listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect())
+}
+
+/// Tries a secret on slots, those first that cost least, until one opens and `accept` agrees with it.
 ///
 /// So a slot that somebody planted to exhaust this machine is only tried when no other opens; and neither a damaged slot,
 /// nor one that came from another repository of the same owner, stands in the way of a good one.
 pub(super) fn open_any<T>(
-    store: &dyn Store,
+    read: Slots,
     secret: &Secret,
     accept: impl Fn(&OpenedSlot) -> Result<T>,
 ) -> Result<Option<(OpenedSlot, T)>> {
-    let mut listed = store.list(Class::Keys, "")?;
-    listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut slots, mut refused) = (Vec::new(), None);
-    for object in listed.into_iter().take(limits::SLOTS_MAX) {
-        match read_slot(store, &object) {
-            Ok(slot) => slots.push((slot, Key::new(Class::Keys, object.name))),
+    for (key, slot) in read {
+        match slot {
+            Ok(slot) => slots.push((slot, key)),
             Err(error) => refused = Some(error),
         }
     }

@@ -6,6 +6,7 @@ use super::commit::{NewTree, Secured};
 use super::error::{Error, Result};
 use super::names;
 use super::open::{Repository, check_writable};
+use super::parallel;
 use super::put::{Put, put};
 use super::session::Stored;
 use super::trash::{self, Forgotten, TrashClock};
@@ -157,26 +158,21 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     listing.protected = protected.filter(|id| slots.contains(id)).collect();
     let times = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name).zip(object.modified_s));
     listing.stored_s = times.collect();
+    let marks = listed.iter().filter_map(|object| Some((names::tombstone_of(&object.name)?, object)));
+    let (marks, removed): (Vec<_>, Vec<_>) = marks.partition(|(id, _)| slots.contains(id));
+    listing.removed.extend(removed.into_iter().map(|(id, _)| id));
+    let tombstones = parallel::for_each(repository.store(), &marks, |(id, object)| {
+        let tombstone = load_tombstone(repository, id, object.len_bytes)?;
+        Ok::<_, Error>((tombstone, load(repository, id)))
+    })?;
     let mut marked = HashSet::new();
-    for object in &listed {
-        let Some(id) = names::tombstone_of(&object.name) else {
-            continue;
-        };
-        if !slots.contains(&id) {
-            listing.removed.push(id);
-            continue;
-        }
-        match load_tombstone(repository, &id, object.len_bytes) {
-            Ok(tombstone) => {
+    for ((id, object), loaded) in marks.into_iter().zip(tombstones) {
+        match loaded {
+            Ok((tombstone, snapshot)) => {
                 marked.insert(id);
-                let snapshot = match load(repository, &id) {
-                    // A burnt slot was never a snapshot.
-                    Ok(None) => continue,
-                    Ok(Some(snapshot)) => Ok(snapshot),
-                    Err(error) if error.is_not_found() => continue,
-                    Err(error) => Err(error),
-                };
-                listing.forgotten.push(Forgotten { tombstone, stored_s: object.modified_s, snapshot });
+                if let Some(snapshot) = is_there(snapshot) {
+                    listing.forgotten.push(Forgotten { tombstone, stored_s: object.modified_s, snapshot });
+                }
             }
             // Brought back since the listing.
             Err(error) if error.is_not_found() => {}
@@ -184,19 +180,22 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
             Err(error) => return Err(error),
         }
     }
-    for id in slots.iter().filter(|id| !marked.contains(id)) {
-        match load(repository, id) {
-            Ok(Some(snapshot)) => listing.snapshots.push((*id, Ok(snapshot))),
-            Ok(None) => {}
-            // A collector removed it since the listing.
-            Err(error) if error.is_not_found() => {}
-            Err(error) => listing.snapshots.push((*id, Err(error))),
-        }
-    }
+    let unmarked: Vec<SnapshotId> = slots.iter().filter(|id| !marked.contains(id)).copied().collect();
+    let loaded = parallel::for_each(repository.store(), &unmarked, |id| load(repository, id))?;
+    let snapshots = unmarked.into_iter().zip(loaded).filter_map(|(id, loaded)| Some((id, is_there(loaded)?)));
+    listing.snapshots.extend(snapshots);
     trash::drop_copies(repository, |id| slots.contains(id) && !marked.contains(id));
     listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.as_ref().map(order_of).unwrap_or_default(), *id));
     listing.forgotten.sort_by_key(|one| (one.tombstone.forgotten, one.tombstone.snapshot));
     Ok(listing)
+}
+
+/// Returns `None` for what is no snapshot: a slot that a collector burnt, or one that went since it was listed.
+fn is_there(loaded: Result<Option<Snapshot>>) -> Option<Result<Snapshot>> {
+    match loaded {
+        Err(error) if error.is_not_found() => None,
+        loaded => loaded.transpose(),
+    }
 }
 
 /// Lists all snapshots that are not forgotten, oldest first; slots that a collector burnt are left out.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{parse_connections, parse_duration, parse_rate, parse_timeout};
+use super::values::{parse_connections, parse_duration, parse_rate, parse_size, parse_timeout};
 use crate::store::Class;
 
 /// `[repository.NAME]`.
@@ -20,6 +20,8 @@ pub struct RepositorySettings {
     pub secret: Option<SecretSettings>,
     /// Where its local copies live, if not in the user's cache folder.
     pub cache_dir: Option<PathBuf>,
+    /// Bytes that its copies of trees may take, if not the usual number.
+    pub cache_size: Option<u64>,
     /// How its store is spoken to, wherever it is.
     pub line: LineSettings,
     /// What only a bucket needs.
@@ -122,6 +124,7 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
         return Err(section.refuse_table("has more than one of password-file, password-command and key-file"));
     }
     let cache_dir = section.path("cache-dir")?;
+    let cache_size = section.parsed("cache-size", parse_size)?;
     let line = LineSettings {
         limit_upload: section.parsed("limit-upload", parse_rate)?,
         limit_download: section.parsed("limit-download", parse_rate)?,
@@ -134,7 +137,7 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
     let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
     refuse_misplaced(&mut section, &url)?;
     section.finish()?;
-    Ok(RepositorySettings { url, secret: secrets.pop(), cache_dir, line, s3, sftp })
+    Ok(RepositorySettings { url, secret: secrets.pop(), cache_dir, cache_size, line, s3, sftp })
 }
 
 /// Refuses keys that could not act: whoever wrote them expects something.

@@ -31,6 +31,7 @@ limit-upload = "2MiB"
 url = "/mnt/usb/drumlin"
 key-file = "~/usb.key"
 cache-dir = "cache"
+cache-size = "500MiB"
 
 [repository.cold]
 url = "s3://bucket/prefix"
@@ -86,6 +87,7 @@ fn the_documented_file_is_read() {
     assert_eq!(settings.repositories["box"].url, "sftp://u1@u1.your-storagebox.de:23/./drumlin");
     assert_eq!(settings.repositories["usb"].secret, Some(SecretSettings::KeyFile("/root/usb.key".into())));
     assert_eq!(settings.repositories["usb"].cache_dir, Some(PathBuf::from("/etc/drumlin/cache")));
+    assert_eq!(settings.repositories["usb"].cache_size, Some(500 << 20));
     assert_eq!(settings.default_repository(), Some("box"));
     let wiki = settings.apps["wiki"].clone().with_defaults(&settings.defaults);
     assert_eq!(wiki.paths, [Path::new("/srv/wiki")]);

@@ -11,12 +11,16 @@ use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
 use crate::repo::lru::ByteLru;
 use crate::repo::names;
+use crate::repo::parallel;
 use crate::store::{Class, Key, Listed, Store};
 
 /// Memory for opened blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
 /// How often the index is listed again because a run went away under the listing.
 const LISTINGS_MAX: usize = 8;
+
+/// Bytes of runs that are fetched at once, as they take so much memory; one may be larger.
+const FETCHED_MAX_BYTES: u64 = 32 << 20;
 
 type Blocks = ByteLru<(ObjectId, usize), Arc<[RunRecord]>>;
 
@@ -122,24 +126,43 @@ impl IndexSet {
         let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
         let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
+        let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
         let mut damaged = Vec::new();
-        for (id, object) in listed {
-            if known.contains(&id) || self.is_replaced(&id, &names) {
-                continue;
+        while !new.is_empty() {
+            let rest = new.split_off(at_once(&new));
+            for fetched in
+                parallel::for_each(store, &new, |(id, object)| self.fetch(store, (cache, keyring), id, object, &names))?
+            {
+                damaged.extend(fetched?);
             }
-            let key = Key::new(Class::Index, object.name);
-            let bytes = store.read(&key)?;
-            if crate::container::name_of(&bytes) != id {
-                damaged.push((id, Error::WrongContent { object: key.to_string() }));
-                continue;
-            }
-            self.add(cache, keyring, id, &bytes)?;
+            new = rest;
         }
         // A damaged run that another replaces is not needed any more: it was repaired.
         if let Some((_, error)) = damaged.into_iter().find(|(id, _)| !self.is_replaced(id, &names)) {
             return Err(error);
         }
         Ok(names)
+    }
+
+    /// Adds one run from the store, unless another that is known replaces it; returns what is wrong with its bytes.
+    fn fetch(
+        &self,
+        store: &dyn Store,
+        (cache, keyring): (&Cache, &Keyring),
+        id: &ObjectId,
+        object: &Listed,
+        listed: &HashSet<ObjectId>,
+    ) -> Result<Option<(ObjectId, Error)>> {
+        if self.is_replaced(id, listed) {
+            return Ok(None);
+        }
+        let key = Key::new(Class::Index, object.name.clone());
+        let bytes = store.read(&key)?;
+        if crate::container::name_of(&bytes) != *id {
+            return Ok(Some((*id, Error::WrongContent { object: key.to_string() })));
+        }
+        self.add(cache, keyring, *id, &bytes)?;
+        Ok(None)
     }
 
     /// Returns whether a listed run says that it replaces this one. One that is listed no more does not count: the repository may
@@ -283,4 +306,14 @@ impl IndexSet {
         blocks().insert(key, records.clone(), len);
         Ok(records)
     }
+}
+
+/// Returns how many of these runs are fetched at once: at least one.
+fn at_once(runs: &[(ObjectId, Listed)]) -> usize {
+    let mut len_bytes = 0;
+    let fits = runs.iter().take_while(|(_, object)| {
+        len_bytes += object.len_bytes;
+        len_bytes <= FETCHED_MAX_BYTES
+    });
+    fits.count().max(1)
 }

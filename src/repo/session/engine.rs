@@ -239,7 +239,7 @@ impl Engine {
         let stored = self.create(&names::pack_key(class, &name), &bytes);
         if class == PackClass::Meta && stored.is_ok() {
             // Only a hint: without the copy the next backup reads the pack from the store.
-            let _ = repository.cache().write("meta", &name.to_hex(), &bytes);
+            let _ = repository.cache().write_trees(&name.to_hex(), &bytes);
         }
         let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
         self.pack_buffers[class as usize].0.send(bytes).expect("the engine holds both ends");

@@ -1,0 +1,98 @@
+//! Stored bytes of packs with trees: from the store by ranges at first, from a local copy of the whole pack when more is wanted.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cache::{self, LocalCopy};
+use super::error::{Error, Result};
+use super::lru::ByteLru;
+use super::names;
+use super::open::Repository;
+use crate::container::{ContainerError, name_of};
+use crate::format::run::{PackClass, PackRef};
+use crate::id::ObjectId;
+
+/// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or two segments of a pack,
+/// who walks a tree wants most of them.
+const RANGES_MAX: u8 = 4;
+/// Open files of copies.
+const FILES_MAX: usize = 64;
+/// How many packs it is known of how often they were read.
+const COUNTED_MAX: usize = 4096;
+
+/// Reads packs with trees; shared between threads.
+pub struct TreePacks {
+    files: Mutex<ByteLru<ObjectId, Arc<LocalCopy>>>,
+    ranges_read: Mutex<ByteLru<ObjectId, u8>>,
+}
+
+impl Default for TreePacks {
+    fn default() -> Self {
+        Self { files: Mutex::new(ByteLru::new(FILES_MAX)), ranges_read: Mutex::new(ByteLru::new(COUNTED_MAX)) }
+    }
+}
+
+impl TreePacks {
+    /// Appends a range of a pack's stored bytes.
+    pub fn read_range(&self, repository: &Repository, pack: &PackRef, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+        let key = names::pack_key(PackClass::Meta, &pack.name);
+        let from_store = |out| Ok(repository.store().read_into(&key, range.clone(), out)?);
+        let file = match self.file(repository, pack) {
+            Ok(Some(file)) => file,
+            // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
+            Ok(None) | Err(Error::WrongContent { .. }) => return from_store(out),
+            Err(error) => return Err(error),
+        };
+        let at = out.len();
+        out.resize(at + (range.end - range.start) as usize, 0);
+        let short = |_| Error::Damaged { object: key.to_string(), source: ContainerError::Short };
+        file.read_exact_at(&mut out[at..], range.start).map_err(short)
+    }
+
+    /// Removes the local copy of a pack, which may be what is bad.
+    pub fn drop_copy(&self, repository: &Repository, name: &ObjectId) {
+        repository.cache().remove(cache::TREES, &name.to_hex());
+        lock(&self.files).remove(name);
+    }
+
+    /// Returns the copy of a pack, or `None` as long as none is worth making.
+    fn file(&self, repository: &Repository, pack: &PackRef) -> Result<Option<Arc<LocalCopy>>> {
+        if let Some(file) = lock(&self.files).get(&pack.name) {
+            return Ok(Some(file));
+        }
+        let copy = repository.cache().open_trees(&pack.name.to_hex(), u64::from(pack.len));
+        let file = match copy {
+            Some(file) => file,
+            None if self.count_range(&pack.name) <= RANGES_MAX => return Ok(None),
+            None => fetch(repository, pack)?,
+        };
+        let file = Arc::new(file);
+        lock(&self.files).insert(pack.name, file.clone(), 1);
+        Ok(Some(file))
+    }
+
+    /// Counts one more range that is wanted of a pack.
+    fn count_range(&self, name: &ObjectId) -> u8 {
+        let mut counts = lock(&self.ranges_read);
+        let count = counts.get(name).unwrap_or(0).saturating_add(1);
+        counts.insert(*name, count, 1);
+        count
+    }
+}
+
+/// Fetches a whole pack, checks it against its name and keeps a copy, if that is possible.
+fn fetch(repository: &Repository, pack: &PackRef) -> Result<LocalCopy> {
+    let key = names::pack_key(PackClass::Meta, &pack.name);
+    let bytes = repository.store().read(&key)?;
+    if name_of(&bytes) != pack.name {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    let hex = pack.name.to_hex();
+    repository.cache().write_trees(&hex, &bytes)?;
+    // Whoever keeps to the limit may have removed it already.
+    Ok(repository.cache().open_trees(&hex, u64::from(pack.len)).unwrap_or_else(|| LocalCopy::Bytes(bytes.into())))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
