@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long simulate-long scale-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long simulate-long scale-long mount-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ simulate-long:  ## A million simulated histories of the commit and collection pr
 
 scale-long:     ## 50 hosts that back up hourly for 30 simulated days, a collector daily, with faults.
 	DRUMLIN_SCALE_DAYS=30 DRUMLIN_SCALE_HOSTS=50 $(CARGO) nextest run --locked --profile long --no-capture scale::
+
+mount-long:     ## A mounted tree of 100,000 files, compared with its source.
+	DRUMLIN_MOUNT_FILES=100000 $(CARGO) nextest run --locked --profile long --no-capture mount::same::a_large_tree
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

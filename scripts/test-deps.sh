@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:chattr strace:strace util-linux:mount util-linux:setpriv
   bsdutils:script coreutils:stat
   diffutils:cmp gcc:gcc make:make python3:python3 pkg-config:pkg-config
-  openssh-server:sshd openssh-client:ssh-keygen openssh-client:ssh-agent openssh-client:sftp proftpd-core:proftpd"
+  openssh-server:sshd openssh-client:ssh-keygen openssh-client:ssh-agent openssh-client:sftp proftpd-core:proftpd
+  fuse3:fusermount3 git:git tar:tar"
 # package:file that it brings
 files="proftpd-mod-crypto:/usr/lib/proftpd/mod_sftp.so libssl-dev:/usr/include/openssl/ssl.h"
 # Servers: Ceph's S3 gateway with what it needs; npm for s3rver; a false clock.

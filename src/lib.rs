@@ -26,7 +26,7 @@
 //! | 1 pure | [`format`], [`crypto`], [`chunker`], [`compress`], [`container`], [`retention`] | bytes and values |
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
-//! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`] | repository and host, never the store |
+//! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`], `mount` | repository and host, never the store |
 //! | 6 shell | `settings`, `ui`, `cli` | everything |
 //!
 //! (5 is kept for automation: schedules, sources that are programs, metrics.)
@@ -65,6 +65,8 @@ pub mod format;
 pub mod id;
 pub mod maintain;
 pub mod monitor;
+#[cfg(feature = "mount")]
+pub mod mount;
 pub mod os;
 pub mod repo;
 pub mod restore;

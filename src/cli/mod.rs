@@ -21,6 +21,8 @@ mod key;
 mod keyfile;
 mod ls;
 mod man;
+#[cfg(feature = "mount")]
+mod mount;
 mod prune;
 mod quickstart;
 mod repair;
@@ -89,6 +91,8 @@ enum Command {
     Diff(diff::DiffArgs),
     Du(du::DuArgs),
     Restore(restore::RestoreArgs),
+    #[cfg(feature = "mount")]
+    Mount(mount::MountArgs),
     Forget(Box<forget::ForgetArgs>),
     Undelete(undelete::UndeleteArgs),
     Check(check::CheckArgs),
@@ -137,6 +141,8 @@ fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Diff(args) => diff::run(ctx, &args),
         Command::Du(args) => du::run(ctx, &args),
         Command::Restore(args) => restore::run(ctx, args),
+        #[cfg(feature = "mount")]
+        Command::Mount(args) => mount::run(ctx, &args),
         Command::Forget(args) => forget::run(ctx, &args),
         Command::Undelete(args) => undelete::run(ctx, &args),
         Command::Check(args) => check::run(ctx, &args),

@@ -13,7 +13,7 @@ pub mod incomplete;
 pub mod index;
 pub mod intents;
 pub mod keys;
-mod lru;
+pub mod lru;
 mod mark;
 pub mod merge;
 pub mod names;

@@ -89,6 +89,15 @@ pub fn list_ids(repository: &Repository) -> Result<Vec<SnapshotId>> {
     Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
 }
 
+/// Returns a value that is another one when a snapshot was made, forgotten, brought back or removed, by one request.
+pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
+    let mut hash = blake3::Hasher::new();
+    for object in repository.store().list(Class::Snapshots, "")? {
+        hash.update(object.name.as_bytes()).update(b"\0");
+    }
+    Ok(*hash.finalize().as_bytes())
+}
+
 /// Everything that `snapshots/` holds, by what it is.
 #[derive(Default)]
 pub struct Listing {

@@ -18,6 +18,8 @@ mod hostile;
 mod kill;
 mod limits;
 mod model;
+#[cfg(feature = "mount")]
+mod mount;
 mod older;
 mod overwriting;
 mod probe;

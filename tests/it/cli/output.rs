@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::home::{Home, Ran, fields};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "quickstart",
     "init",
     "backup",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 17] = [
     "diff",
     "du",
     "restore",
+    "mount",
     "check",
     "stats",
     "cost",

@@ -116,18 +116,23 @@ pub fn listing(root: &Path) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Fills a folder with everything that a Unix file system holds, and that this user may make.
+pub fn make_everything(root: &Path) {
+    ordinary_things(root);
+    holes(root);
+    modes(root);
+    if is_root() {
+        privileged_things(root);
+    }
+    set_mtime(&root.join("sub"), 1_234_567_890, 987_654_321);
+    set_mtime(root, 1_111_111_111, 1);
+}
+
 #[test]
 fn a_tree_with_everything_comes_back_equal() {
     let repo = TestRepo::new();
     let source = repo.source();
-    ordinary_things(&source);
-    holes(&source);
-    modes(&source);
-    if is_root() {
-        privileged_things(&source);
-    }
-    set_mtime(&source.join("sub"), 1_234_567_890, 987_654_321);
-    set_mtime(&source, 1_111_111_111, 1);
+    make_everything(&source);
     let snapshot = repo.backup("host").snapshot.unwrap();
     for (threads, low_memory) in [(1, true), (3, false)] {
         let target = repo.scratch.path().join(format!("target {threads}"));

@@ -7,6 +7,8 @@ use super::source::{NamedPath, Token, end_of_item, paths, remove_tests, tokens};
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 const ARGUMENTS_MAX: usize = 5;
+/// Functions whose arguments another crate's trait decides.
+const FOREIGN: &[(&str, &[&str])] = &[("mount/kernel.rs", &["read", "release", "lseek"])];
 
 /// A stratum: its top-level modules, what they may import beside each other, and what they must never name.
 struct Stratum {
@@ -211,7 +213,8 @@ fn check_sizes(module: &Module, found: &mut Vec<String>) {
             found.push(format!("{}:{line}: `{name}` has {lines} lines, at most {FUNCTION_LINES_MAX}", module.file));
         }
         let arguments = count_arguments(&tokens[at..=last]);
-        if arguments > ARGUMENTS_MAX {
+        let is_foreign = FOREIGN.iter().any(|(file, names)| module.file == *file && names.contains(&name));
+        if arguments > ARGUMENTS_MAX && !is_foreign {
             found.push(format!("{}:{line}: `{name}` has {arguments} arguments, at most {ARGUMENTS_MAX}", module.file));
         }
     }

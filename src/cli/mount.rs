@@ -1,0 +1,182 @@
+//! `drumlin mount`: snapshots as a file system.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::{Context, here};
+use super::failure::{Exit, Failure};
+use super::interrupt;
+use super::snap::{SnapArg, SnapPath};
+use super::views::{exact, lossy};
+use crate::format::entry::Timestamp;
+use crate::monitor::Monitor;
+use crate::mount::{self, Ended, Error, MountOptions, Mounted, Shown};
+use crate::repo::Reader;
+use crate::settings::values::parse_size;
+use crate::ui::text;
+
+/// How long those who use files of the mount are waited for when it ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Shows snapshots as a read-only file system
+///
+/// Every snapshot is a folder in DIR/by-id; DIR/by-time, DIR/by-app, DIR/by-host and DIR/latest link to them. New snapshots appear
+/// while it is mounted. With SNAP, DIR is that snapshot, or one folder of it.
+/// It is there until Ctrl-C, or until somebody unmounts DIR. It needs the package fuse3 and, in a container, the device /dev/fuse.
+#[derive(Args)]
+pub struct MountArgs {
+    /// An empty folder
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Show only this: SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
+    /// A PATH that does not begin with / is taken from the current folder
+    #[arg(value_name = "SNAP[:PATH]")]
+    snap: Option<SnapArg>,
+
+    /// Let other users look in too, as far as the permissions of the files let them
+    #[arg(long)]
+    allow_other: bool,
+
+    /// Memory for what was read and may be wanted again
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    cache_memory: u64,
+}
+
+#[derive(Serialize)]
+struct MountView {
+    mountpoint: PathBuf,
+    repository: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
+    let wanted = args.snap.as_ref().map(|snap| SnapPath::parse(snap, &here()?)).transpose()?;
+    // Nobody should have to type a password only to learn that it was in vain.
+    mount::check(&args.dir)?;
+    let repository = ctx.open()?;
+    let shown = match &wanted {
+        Some(wanted) => {
+            let snapshot = wanted.resolve(&ctx.ui, &repository)?;
+            Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec()))
+        }
+        None => Shown::All,
+    };
+    let ui = ctx.ui;
+    let options = MountOptions {
+        cache_len_bytes: usize::try_from(args.cache_memory).unwrap_or(usize::MAX),
+        owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        allow_other: args.allow_other,
+        now: text::now(),
+        name_of_time,
+        tell: Box::new(move |path, words| ui.warn(&format!("{}: {words}", text::printable(path)))),
+    };
+    let reader = Reader::new(&repository)?;
+    let monitor = Arc::new(Monitor::default());
+    let guard = interrupt::while_running(&monitor);
+    let mounted = mount::mount(&reader, &shown, &args.dir, options)?;
+    let served = tell(ctx, &mounted, &shown, repository.location()).and_then(|()| serve(ctx, &mounted, &monitor));
+    drop(guard);
+    if served.is_err() {
+        // The error that led here is the one to report.
+        let _ = mounted.unmount();
+    }
+    served.map(|()| Exit::Done)
+}
+
+/// Says where the mount is and how it ends.
+fn tell(ctx: &Context, mounted: &Mounted, shown: &Shown, location: &str) -> Result<(), Failure> {
+    let (snapshot, path) = match shown {
+        Shown::All => (None, None),
+        Shown::One(snapshot, path) => (Some(snapshot), Some(path)),
+    };
+    let dir = mounted.dir();
+    if ctx.ui.json {
+        let view = MountView {
+            mountpoint: dir.to_owned(),
+            repository: location.to_owned(),
+            snapshots: mounted.snapshot_count(),
+            snapshot: snapshot.map(|snapshot| snapshot.id.to_hex()),
+            path: path.map(|path| lossy(path)),
+            path_hex: path.and_then(|path| exact(path)),
+        };
+        return Ok(ctx.ui.print_json(&view)?);
+    }
+    let what = match (snapshot, mounted.snapshot_count()) {
+        (Some(snapshot), _) => format!("snapshot {}", snapshot.id.short()),
+        (None, count) => text::counted(count.unwrap_or(0) as u64, "snapshot"),
+    };
+    let word = text::shell_word(&dir.to_string_lossy());
+    let lines = [
+        format!("mounted {what} at {}", dir.display()),
+        format!("  end it with Ctrl-C here, or with `fusermount3 -u {word}` elsewhere"),
+    ];
+    Ok(ctx.ui.say(&lines.join("\n"))?)
+}
+
+/// Waits for the end, from whichever side.
+fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Failure> {
+    if mounted.wait(&|| monitor.is_cancelled()) {
+        return Ok(());
+    }
+    if mounted.unmount()? == Ended::StillUsed {
+        ctx.ui.warn(&format!(
+            "{} is still in use and was taken away from under its users: what they have open there fails from now on",
+            mounted.dir().display()
+        ));
+    }
+    mounted.wait_for_users(PATIENCE, &|| false);
+    Ok(())
+}
+
+/// Returns the name of a time: the local one, so that it is what `drumlin snapshots` shows.
+fn name_of_time(time: Timestamp) -> String {
+    text::local_time(time).replace(' ', "T")
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let hint = match &error {
+            Error::Repository(_) | Error::Browse(_) => None,
+            Error::NoDevice => Some(
+                "load it with `modprobe fuse`; in a container, start it with `--device /dev/fuse --cap-add SYS_ADMIN`, or use \
+                 `drumlin restore` instead",
+            ),
+            Error::ClosedDevice(_) => {
+                Some("a container must be allowed to use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`")
+            }
+            Error::NoHelper => Some("it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add fuse3`"),
+            Error::OthersNotAllowed => Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out"),
+            Error::Folder { .. } | Error::Look { .. } => Some("make an empty folder for it: `mkdir DIR`"),
+            Error::Dead { .. } => Some("take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again"),
+            Error::Mount { .. } => Some(
+                "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not root must own the folder and needs \
+                 the package fuse3",
+            ),
+            Error::Unmount { .. } => Some("`fusermount3 -u -z DIR` frees the folder even while files in it are in use"),
+            Error::NotAFolder { .. } => Some("mount the folder that it is in; `drumlin cat` writes one file"),
+            Error::Session(_) => None,
+        };
+        let failure = match error {
+            Error::Repository(error) => return error.into(),
+            Error::Browse(error) => return error.into(),
+            error => Self::of(Exit::Error, &error),
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which snapshots there are now.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::report::Report;
+use super::views::{NameOfTime, Views};
+use crate::format::snapshot::Snapshot;
+use crate::repo::{Reader, Result, snapshots};
+
+/// How old the list may be when somebody looks.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// The list of snapshots, which is made anew when somebody looks and the last one is old.
+pub struct Catalog {
+    reader: Arc<Reader>,
+    name_of_time: NameOfTime,
+    views: RwLock<Arc<Views>>,
+    /// When it was looked last, and what the store listed then.
+    looked: Mutex<(Instant, [u8; 32])>,
+}
+
+impl Catalog {
+    /// Lists the snapshots; those that are damaged are told and left out.
+    pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
+        let listed = snapshots::state_of_list(reader.repository())?;
+        let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
+        let looked = Mutex::new((Instant::now(), listed));
+        Ok(Self { reader: reader.clone(), name_of_time, views: RwLock::new(views), looked })
+    }
+
+    /// Returns the views, listing the snapshots again if it is time.
+    ///
+    /// While one thread does so, and where it fails, the last list stands.
+    pub fn views(&self, report: &Report) -> Arc<Views> {
+        if let Ok(mut looked) = self.looked.try_lock()
+            && looked.0.elapsed() >= FRESH
+        {
+            if let Err(error) = self.refresh(&mut looked.1, report) {
+                report.trouble(b"the list of snapshots", &error);
+            }
+            looked.0 = Instant::now();
+        }
+        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refresh(&self, listed: &mut [u8; 32], report: &Report) -> Result<()> {
+        let now = snapshots::state_of_list(self.reader.repository())?;
+        if now == *listed {
+            return Ok(());
+        }
+        let found = list(&self.reader, report)?;
+        // What the new ones hold must be found in the index before anybody sees them.
+        self.reader.sync()?;
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Views::new(found, self.name_of_time));
+        *listed = now;
+        Ok(())
+    }
+}
+
+fn list(reader: &Reader, report: &Report) -> Result<Vec<Arc<Snapshot>>> {
+    let mut good = Vec::new();
+    for (id, snapshot) in snapshots::list_all(reader.repository())? {
+        match snapshot {
+            Ok(snapshot) => good.push(Arc::new(snapshot)),
+            Err(error) => report.trouble(format!("snapshot {}", id.short()).as_bytes(), &error),
+        }
+    }
+    Ok(good)
+}

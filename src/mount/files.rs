@@ -1,0 +1,351 @@
+//! The answers: what stands under a name, its attributes, its bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{FileAttr, FileType};
+use rustix::io::Errno;
+
+use super::ahead::{Ahead, Reading};
+use super::attributes::{of_entry, of_view};
+use super::catalog::Catalog;
+use super::content::FileMap;
+use super::error::Error;
+use super::handles::Handles;
+use super::inodes::{EntryNode, Inodes, Node};
+use super::links::Links;
+use super::nodes::{Found, Nodes};
+use super::report::{Report, Tell};
+use super::segments::Segments;
+use super::views::{Item, NameOfTime, Views};
+use crate::browse;
+use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
+use crate::format::node::Totals;
+use crate::format::snapshot::Snapshot;
+use crate::id::ChunkId;
+use crate::repo::{self, Reader, Trees};
+
+/// How long the kernel may believe what it was told of a snapshot's files: they never change.
+pub const FOREVER: Duration = Duration::from_secs(24 * 3600);
+/// How long it may believe what it was told of the folders above the snapshots.
+pub const BRIEFLY: Duration = Duration::from_secs(1);
+/// What the reader keeps beside the caches of a mount, in bytes: decoded segments with nodes.
+const READER_LEN_BYTES: usize = 24 << 20;
+/// Least memory for nodes and segments together, in bytes.
+const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
+/// Most nodes of a chunk list that are read to find out how much of a file is holes: 2 GiB of a file without any.
+const LIST_NODES_MAX: usize = 64;
+/// Threads that read ahead, at least.
+const AHEAD_THREADS_MIN: usize = 4;
+
+/// How to mount.
+pub struct MountOptions {
+    /// Memory for what was read and decoded, in bytes.
+    pub cache_len_bytes: usize,
+    /// User and group that the folders above the snapshots belong to.
+    pub owner: (u32, u32),
+    /// Whether other users may look in too, as far as the permissions of files let them.
+    pub allow_other: bool,
+    /// The time of the folders above the snapshots.
+    pub now: Timestamp,
+    /// How times are called.
+    pub name_of_time: NameOfTime,
+    /// Is called with what cannot be read.
+    pub tell: Tell,
+}
+
+/// What to mount.
+pub enum Shown {
+    /// All snapshots, by id, time, app and host.
+    All,
+    /// One path of one snapshot.
+    One(Box<Snapshot>, Vec<u8>),
+}
+
+/// What a request for something ends in.
+pub type Answer<T> = std::result::Result<T, Errno>;
+
+/// The file system, without the kernel's words.
+pub struct Files {
+    pub(super) nodes: Nodes,
+    segments: Arc<Segments>,
+    ahead: Ahead,
+    links: Links,
+    pub(super) inodes: Inodes,
+    catalog: Option<Catalog>,
+    pub(super) report: Report,
+    owner: (u32, u32),
+    now: Timestamp,
+    open: Handles<OpenFile>,
+}
+
+/// An open file.
+struct OpenFile {
+    number: u64,
+    map: FileMap,
+    reading: Reading,
+}
+
+impl Files {
+    /// Finds what is to be shown.
+    pub fn new(reader: &Arc<Reader>, shown: &Shown, options: MountOptions) -> Result<Self, Error> {
+        let cache = options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
+        let (for_nodes, for_segments) = (cache / 4, cache - cache / 4);
+        let trees = Trees::new(reader.clone());
+        let report = Report::new(options.tell);
+        let (catalog, top) = match shown {
+            Shown::All => (Some(Catalog::open(reader, options.name_of_time, &report)?), Node::Top(String::new())),
+            Shown::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
+        };
+        let segments = Arc::new(Segments::new(reader.clone(), for_segments));
+        let threads = reader.repository().readers(AHEAD_THREADS_MIN);
+        Ok(Self {
+            nodes: Nodes::new(trees, for_nodes),
+            ahead: Ahead::start(&segments, threads, for_segments)?,
+            segments,
+            links: Links::default(),
+            inodes: Inodes::new(top),
+            catalog,
+            report,
+            owner: options.owner,
+            now: options.now,
+            open: Handles::default(),
+        })
+    }
+
+    /// Returns the folders above the snapshots as they are now; `None` if one snapshot is mounted.
+    pub(super) fn views(&self) -> Option<Arc<Views>> {
+        self.catalog.as_ref().map(|catalog| catalog.views(&self.report))
+    }
+
+    /// Returns what has a number.
+    pub(super) fn node(&self, number: u64) -> Answer<Arc<Node>> {
+        self.inodes.get(number).ok_or(Errno::STALE)
+    }
+
+    /// Returns the attributes of a name in a folder; `None` if nothing is there and nothing ever will be.
+    ///
+    /// The kernel knows what was found from now on.
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
+        let folder = self.node(parent)?;
+        if let Node::Top(path) = &*folder {
+            let item = std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
+            let node = top_node(path, name, item.ok_or(Errno::NOENT)?);
+            let number = self.inodes.enter(node.number((parent, name)), node.clone());
+            return Ok(Some((self.view(number, &node), BRIEFLY)));
+        }
+        let dir = self.tree_of(parent, &folder)?;
+        let found = self.nodes.find(&dir, name).map_err(|error| self.failed(parent, &error))?;
+        let Some(found) = found else { return Ok(None) };
+        let entry = self.entry_node((parent, &folder), dir, &found)?;
+        let number = self.enter(&entry);
+        Ok(Some((self.attributes(number, &entry.snapshot, &found), FOREVER)))
+    }
+
+    /// Tells the kernel of an entry.
+    pub(super) fn enter(&self, entry: &EntryNode) -> u64 {
+        let node = Node::Entry(entry.clone());
+        self.inodes.enter(node.number((entry.parent, &entry.name)), node)
+    }
+
+    /// Makes the node of an entry that was found in a folder.
+    pub(super) fn entry_node(&self, (parent, folder): (u64, &Node), dir: ChunkId, found: &Found) -> Answer<EntryNode> {
+        let snapshot = match folder {
+            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => snapshot.clone(),
+            Node::Top(_) | Node::Link(_) => return Err(Errno::NOTDIR),
+        };
+        Ok(EntryNode { snapshot, dir, parent, name: found.name.clone().into(), group: found.hard_link })
+    }
+
+    /// Returns the attributes of what has a number, and how long they hold.
+    pub fn attributes_of(&self, number: u64) -> Answer<(FileAttr, Duration)> {
+        match &*self.node(number)? {
+            Node::Entry(entry) => Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER)),
+            node => Ok((self.view(number, node), BRIEFLY)),
+        }
+    }
+
+    /// Returns the attributes of an entry.
+    pub(super) fn attributes(&self, number: u64, snapshot: &Snapshot, found: &Found) -> FileAttr {
+        let links = found.hard_link.map_or(1, |group| self.links.count(self.nodes.trees(), snapshot, group));
+        let data_len = match found.content {
+            // What cannot be read is told to whoever reads the file.
+            Content::List(_) => FileMap::new(found.clone()).data_len(&self.nodes, LIST_NODES_MAX).ok().flatten(),
+            Content::Refs(_) => FileMap::new(found.clone()).data_len(&self.nodes, 0).ok().flatten(),
+            _ => None,
+        };
+        of_entry(number, found, links, data_len.unwrap_or(found.size))
+    }
+
+    /// Returns the attributes of what is above the snapshots, or of a snapshot's root.
+    pub(super) fn view(&self, number: u64, node: &Node) -> FileAttr {
+        match node {
+            Node::Link(target) => of_view(number, FileType::Symlink, target.len() as u64, (self.now, self.owner)),
+            Node::Snapshot(snapshot) => of_view(number, FileType::Directory, 0, (snapshot.started, self.owner)),
+            _ => of_view(number, FileType::Directory, 0, (self.now, self.owner)),
+        }
+    }
+
+    /// Returns the entry of a node.
+    fn found(&self, number: u64, entry: &EntryNode) -> Answer<Found> {
+        let found = self.nodes.find(&entry.dir, &entry.name).map_err(|error| self.failed(number, &error))?;
+        found.ok_or(Errno::NOENT)
+    }
+
+    /// Returns the tree of a folder in a snapshot.
+    pub(super) fn tree_of(&self, number: u64, node: &Node) -> Answer<ChunkId> {
+        match node {
+            Node::Snapshot(snapshot) => Ok(snapshot.root),
+            Node::Entry(entry) => match self.found(number, entry)?.content {
+                Content::Tree(id) => Ok(id),
+                _ => Err(Errno::NOTDIR),
+            },
+            Node::Top(_) | Node::Link(_) => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// Returns the target of a symbolic link.
+    pub fn link_target(&self, number: u64) -> Answer<Vec<u8>> {
+        match &*self.node(number)? {
+            Node::Link(target) => Ok(target.clone().into_bytes()),
+            Node::Entry(entry) => match &self.found(number, entry)?.content {
+                Content::Inline(target) => Ok(target.clone()),
+                _ => Err(Errno::INVAL),
+            },
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Opens a file and returns its handle.
+    pub fn open(&self, number: u64) -> Answer<u64> {
+        let Node::Entry(entry) = &*self.node(number)? else {
+            return Err(Errno::ISDIR);
+        };
+        let found = self.found(number, entry)?;
+        if found.kind != EntryKind::File {
+            return Err(Errno::INVAL);
+        }
+        Ok(self.open.open(OpenFile { number, map: FileMap::new(found), reading: Reading::default() }))
+    }
+
+    /// Closes a file.
+    pub fn close(&self, handle: u64) {
+        if let Some(file) = self.open.close(handle) {
+            file.reading.turn();
+        }
+    }
+
+    /// Returns bytes of an open file, fewer than wanted only at its end.
+    pub fn read(&self, handle: u64, offset: u64, len: u32) -> Answer<Vec<u8>> {
+        let file = self.open.get(handle).ok_or(Errno::BADF)?;
+        let end = offset.saturating_add(len.into()).min(file.map.len());
+        if offset >= end {
+            return Ok(Vec::new());
+        }
+        if let Some(bytes) = file.map.inline() {
+            let part = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+            return Ok(part.and_then(|(from, to)| bytes.get(from..to)).ok_or(Errno::IO)?.to_vec());
+        }
+        self.ahead.on_read((&self.nodes, &self.segments), &file.map, &file.reading, offset..end);
+        let mut out = Vec::with_capacity((end - offset) as usize);
+        for span in file.map.spans(&self.nodes, offset) {
+            let span = span.map_err(|error| self.failed(file.number, &error))?;
+            if span.start >= end {
+                break;
+            }
+            let (from, to) = (offset.max(span.start) - span.start, end.min(span.end()) - span.start);
+            match span.piece {
+                Ref::Hole { .. } => out.resize(out.len() + (to - from) as usize, 0),
+                Ref::Data { id, len } => {
+                    let copied = self.segments.copy(&id, len, from as usize..to as usize, &mut out);
+                    copied.map_err(|error| self.failed(file.number, &error))?;
+                }
+            }
+        }
+        if out.len() as u64 == end - offset { Ok(out) } else { Err(Errno::IO) }
+    }
+
+    /// Returns where the next data, or the next hole, begins at or behind an offset of an open file.
+    pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
+        let file = self.open.get(handle).ok_or(Errno::BADF)?;
+        if offset >= file.map.len() {
+            return Err(Errno::NXIO);
+        }
+        if file.map.inline().is_some() {
+            return Ok(if to_data { offset } else { file.map.len() });
+        }
+        for span in file.map.spans(&self.nodes, offset) {
+            let span = span.map_err(|error| self.failed(file.number, &error))?;
+            if matches!(span.piece, Ref::Data { .. }) == to_data {
+                return Ok(span.start.max(offset));
+            }
+        }
+        // The end of the file counts as a hole.
+        if to_data { Err(Errno::NXIO) } else { Ok(file.map.len()) }
+    }
+
+    /// Calls `take` with the extended attributes of what has a number.
+    pub fn with_xattrs<T>(&self, number: u64, take: impl FnOnce(&[Xattr]) -> T) -> Answer<T> {
+        match &*self.node(number)? {
+            Node::Entry(entry) => Ok(take(&self.found(number, entry)?.xattrs)),
+            _ => Ok(take(&[])),
+        }
+    }
+
+    /// Returns the sums over a snapshot, or over all of them.
+    pub fn totals(&self, number: u64) -> Answer<Totals> {
+        let of = |snapshot: &Snapshot| snapshot.stats.totals;
+        Ok(match &*self.node(number)? {
+            Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => of(snapshot),
+            Node::Top(_) | Node::Link(_) => {
+                let mut sum = Totals::default();
+                let views = self.views();
+                views.iter().flat_map(|views| views.snapshots()).for_each(|snapshot| sum.add(of(snapshot)));
+                sum
+            }
+        })
+    }
+
+    /// Tells why something could not be read, and returns what the program that wanted it is told.
+    pub(super) fn failed(&self, number: u64, error: &repo::Error) -> Errno {
+        let path = self.inodes.path(number);
+        let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
+        if is_missing
+            && let (Some(node), Some(views)) = (self.inodes.get(number), self.views())
+            && let Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) = &*node
+            && !views.snapshots().iter().any(|one| one.id == snapshot.id)
+        {
+            self.report.say(&path, "its snapshot was forgotten, and a prune has removed what it held");
+            return Errno::STALE;
+        }
+        self.report.trouble(&path, error);
+        Errno::IO
+    }
+}
+
+/// Returns the node of an item of a folder at the top.
+pub(super) fn top_node(path: &str, name: &[u8], item: Item) -> Node {
+    match item {
+        Item::Folder(_) if path.is_empty() => Node::Top(String::from_utf8_lossy(name).into_owned()),
+        Item::Folder(_) => Node::Top(format!("{path}/{}", String::from_utf8_lossy(name))),
+        Item::Link(target) => Node::Link(target),
+        Item::Snapshot(snapshot) => Node::Snapshot(snapshot),
+    }
+}
+
+/// Returns what stands at the top if one path of a snapshot is mounted.
+fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Node, Error> {
+    let place = browse::find(trees, snapshot, path)?;
+    let shown = || String::from_utf8_lossy(&place.path).into_owned();
+    let snapshot = Arc::new(snapshot.clone());
+    let Some(found) = &place.entry else {
+        return Ok(Node::Snapshot(snapshot));
+    };
+    if place.tree.is_none() {
+        return Err(Error::NotAFolder { path: shown() });
+    }
+    let above = place.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let above = browse::find(trees, &snapshot, &place.path[..above])?;
+    let dir = above.tree.ok_or_else(|| Error::NotAFolder { path: shown() })?;
+    Ok(Node::Entry(EntryNode { snapshot, dir, parent: 0, name: found.entry.name.clone().into(), group: None }))
+}

@@ -1,0 +1,183 @@
+//! Listing folders, piece by piece.
+
+use std::sync::{Arc, OnceLock};
+
+use fuser::{FileAttr, FileType};
+use rustix::io::Errno;
+
+use super::attributes::file_type;
+use super::files::{Answer, Files, top_node};
+use super::inodes::{EntryNode, Node, ROOT, number_of_group, number_of_name};
+use super::nodes::Found;
+use super::views::BY_ID;
+use crate::format::limits;
+use crate::id::ChunkId;
+
+/// Places of `.` and `..` before those of the entries.
+const DOTS: u64 = 2;
+/// Places per leaf: the place of an entry tells its leaf and its position there, so that any place can be found at once.
+const PLACES_PER_LEAF: u64 = 1 << 16;
+const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
+/// Longest name that the kernel takes, in bytes.
+const NAME_LEN_MAX_BYTES: usize = 1_024;
+
+/// An open folder.
+pub struct OpenFolder {
+    number: u64,
+    parent: u64,
+    list: List,
+}
+
+enum List {
+    /// What is above the snapshots changes: an open folder stays as it was when it was opened.
+    Top(Vec<(String, Node)>),
+    Tree {
+        folder: Arc<Node>,
+        dir: ChunkId,
+        leaves: OnceLock<Vec<ChunkId>>,
+    },
+}
+
+/// A line of a folder.
+pub struct Line<'a> {
+    /// The number of what it names.
+    pub number: u64,
+    /// The place of the line behind it.
+    pub next: u64,
+    /// What it is.
+    pub kind: FileType,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its attributes, if they are wanted; the kernel then knows what has the number.
+    pub attributes: Option<FileAttr>,
+}
+
+/// Takes a line and returns whether it did not fit.
+pub type Sink<'a> = dyn FnMut(&Line<'_>) -> bool + 'a;
+
+impl OpenFolder {
+    /// Returns whether what it lists can never change.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.list, List::Tree { .. })
+    }
+}
+
+impl Files {
+    /// Opens a folder.
+    pub fn open_folder(&self, number: u64) -> Answer<OpenFolder> {
+        let folder = self.node(number)?;
+        let (parent, list) = match &*folder {
+            Node::Top(path) => {
+                let views = self.views().ok_or(Errno::STALE)?;
+                let items = views.folder(path).ok_or(Errno::NOENT)?;
+                let nodes = items.iter().map(|(name, item)| (name.clone(), top_node(path, name.as_bytes(), item.clone())));
+                let above = path.rsplit_once('/').map(|(above, _)| number_of_name(ROOT, above.as_bytes()));
+                (above.unwrap_or(ROOT), List::Top(nodes.collect()))
+            }
+            Node::Link(_) => return Err(Errno::NOTDIR),
+            node => {
+                let dir = self.tree_of(number, node)?;
+                let parent = match node {
+                    _ if number == ROOT => ROOT,
+                    Node::Entry(entry) => entry.parent,
+                    _ => number_of_name(ROOT, BY_ID.as_bytes()),
+                };
+                (parent, List::Tree { folder, dir, leaves: OnceLock::new() })
+            }
+        };
+        Ok(OpenFolder { number, parent, list })
+    }
+
+    /// Lists an open folder from a place on, until `sink` has enough.
+    ///
+    /// Fails if nothing can be read at this place; what comes before is listed first.
+    pub fn list(&self, open: &OpenFolder, place: u64, with_attributes: bool, sink: &mut Sink<'_>) -> Answer<()> {
+        let mut given = 0;
+        let mut sink = |line: &Line<'_>| {
+            let is_full = sink(line);
+            given += u64::from(!is_full);
+            is_full
+        };
+        for (at, number, name) in [(0, open.number, "."), (1, open.parent, "..")] {
+            if place <= at {
+                let attributes = with_attributes.then(|| self.view(number, &Node::Top(String::new())));
+                let line = Line { number, next: at + 1, kind: FileType::Directory, name: name.as_bytes(), attributes };
+                if sink(&line) {
+                    return Ok(());
+                }
+            }
+        }
+        let place = place.saturating_sub(DOTS);
+        let listed = match &open.list {
+            List::Top(nodes) => {
+                self.list_top((open.number, nodes), place, with_attributes, &mut sink);
+                Ok(())
+            }
+            List::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
+        };
+        if given > 0 { Ok(()) } else { listed }
+    }
+
+    fn list_top(&self, (parent, nodes): (u64, &[(String, Node)]), place: u64, with_attributes: bool, sink: &mut Sink<'_>) {
+        for (at, (name, node)) in (0..).zip(nodes).skip(usize::try_from(place).unwrap_or(usize::MAX)) {
+            let wanted = node.number((parent, name.as_bytes()));
+            let number = if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
+            let kind = if matches!(node, Node::Link(_)) { FileType::Symlink } else { FileType::Directory };
+            let attributes = with_attributes.then(|| self.view(number, node));
+            if sink(&Line { number, next: DOTS + at + 1, kind, name: name.as_bytes(), attributes }) {
+                if with_attributes {
+                    self.inodes.forget(number, 1);
+                }
+                return;
+            }
+        }
+    }
+
+    fn list_tree(&self, open: &OpenFolder, place: u64, with_attributes: bool, sink: &mut Sink<'_>) -> Answer<()> {
+        let List::Tree { folder, dir, leaves } = &open.list else {
+            return Err(Errno::NOTDIR);
+        };
+        let failed = |error| self.failed(open.number, &error);
+        let leaves = match leaves.get() {
+            Some(leaves) => leaves,
+            None => {
+                let found = self.nodes.leaves(dir).map_err(failed)?;
+                leaves.get_or_init(|| found)
+            }
+        };
+        let (mut at, first) = (place % PLACES_PER_LEAF, place / PLACES_PER_LEAF);
+        for (leaf, id) in (0u64..).zip(leaves).skip(usize::try_from(first).unwrap_or(usize::MAX)) {
+            let node = self.nodes.tree(id).map_err(failed)?;
+            while let Some(found) = Found::new(&node, at as usize) {
+                at += 1;
+                if found.name.len() > NAME_LEN_MAX_BYTES {
+                    self.report
+                        .say(&self.inodes.path(open.number), "a name in it is longer than the kernel takes: it is not shown");
+                    continue;
+                }
+                let entry = self.entry_node((open.number, folder), *dir, &found)?;
+                if self.list_entry(&entry, &found, (DOTS + leaf * PLACES_PER_LEAF + at, with_attributes), sink) {
+                    return Ok(());
+                }
+            }
+            at = 0;
+        }
+        Ok(())
+    }
+
+    /// Gives one entry to the sink and returns whether it did not fit.
+    fn list_entry(&self, entry: &EntryNode, found: &Found, (next, with_attributes): (u64, bool), sink: &mut Sink<'_>) -> bool {
+        let (number, attributes) = if with_attributes {
+            let number = self.enter(entry);
+            (number, Some(self.attributes(number, &entry.snapshot, found)))
+        } else {
+            let of_group = entry.group.map(|group| number_of_group(&entry.snapshot.id, group));
+            (of_group.unwrap_or_else(|| number_of_name(entry.parent, &entry.name)), None)
+        };
+        let is_full = sink(&Line { number, next, kind: file_type(found.kind), name: &found.name, attributes });
+        if is_full && with_attributes {
+            self.inodes.forget(number, 1);
+        }
+        is_full
+    }
+}

@@ -1,0 +1,40 @@
+//! Open files and folders.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Values that the kernel names by numbers while they are open.
+pub struct Handles<T> {
+    open: Mutex<HashMap<u64, Arc<T>>>,
+    next: AtomicU64,
+}
+
+impl<T> Default for Handles<T> {
+    fn default() -> Self {
+        Self { open: Mutex::default(), next: AtomicU64::new(1) }
+    }
+}
+
+impl<T> Handles<T> {
+    /// Opens one and returns its number.
+    pub fn open(&self, value: T) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(number, Arc::new(value));
+        number
+    }
+
+    /// Returns the one with a number.
+    pub fn get(&self, number: u64) -> Option<Arc<T>> {
+        self.lock().get(&number).cloned()
+    }
+
+    /// Closes one and returns it.
+    pub fn close(&self, number: u64) -> Option<Arc<T>> {
+        self.lock().remove(&number)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<T>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

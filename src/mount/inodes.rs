@@ -1,0 +1,206 @@
+//! Numbers of files, and what the kernel knows by them.
+//!
+//! A number is a hash, so it is the same each time that the repository is mounted: of the snapshot's id for its root, of the number of the
+//! folder and the name for everything below, and of the snapshot's id and the group for hard links, so that all their names have
+//! one number. Two things that the kernel knows at the same time never share a number: where hashes meet, the later one takes the
+//! next free number. Numbers of different snapshots differ, because programs take files with one number for one file.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::format::snapshot::Snapshot;
+use crate::id::{ChunkId, SnapshotId};
+
+/// The number of the top.
+pub const ROOT: u64 = 1;
+/// Smaller numbers are nobody's but the top's.
+const FIRST: u64 = 16;
+
+/// A file, folder or link that the kernel may ask for.
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// A folder above the snapshots: its path, parts separated by slashes.
+    Top(String),
+    /// A link above the snapshots, and its target.
+    Link(String),
+    /// The root of a snapshot.
+    Snapshot(Arc<Snapshot>),
+    /// What stands in a directory of a snapshot.
+    Entry(EntryNode),
+}
+
+/// Where an entry stands.
+#[derive(Clone, Debug)]
+pub struct EntryNode {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// The tree of its directory.
+    pub dir: ChunkId,
+    /// The number of its directory.
+    pub parent: u64,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// The group of names that are one file.
+    pub group: Option<u64>,
+}
+
+impl Node {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Top(one), Self::Top(other)) => one == other,
+            (Self::Snapshot(one), Self::Snapshot(other)) => one.id == other.id,
+            (Self::Entry(one), Self::Entry(other)) => {
+                let is_one_name = one.group.is_none() && (one.parent, &one.name) == (other.parent, &other.name);
+                let is_linked = one.group.is_some() && one.snapshot.id == other.snapshot.id;
+                one.group == other.group && (is_one_name || is_linked)
+            }
+            // Two links are told apart by their numbers, which are hashes of their paths and targets.
+            (Self::Link(one), Self::Link(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    /// Returns the number that it would like to have; `path` is the number of the folder and the name.
+    pub fn number(&self, (parent, name): (u64, &[u8])) -> u64 {
+        match self {
+            Self::Snapshot(snapshot) => number_of_root(&snapshot.id),
+            Self::Link(target) => hashed(&[b"link", &parent.to_le_bytes(), name, b"/", target.as_bytes()]),
+            Self::Entry(EntryNode { group: Some(group), snapshot, .. }) => number_of_group(&snapshot.id, *group),
+            _ => number_of_name(parent, name),
+        }
+    }
+}
+
+/// Returns the number of a name in a folder.
+pub fn number_of_name(parent: u64, name: &[u8]) -> u64 {
+    hashed(&[b"name", &parent.to_le_bytes(), name])
+}
+
+/// Returns the number of a group of hard links.
+pub fn number_of_group(snapshot: &SnapshotId, group: u64) -> u64 {
+    hashed(&[b"group", &snapshot.0, &group.to_le_bytes()])
+}
+
+/// Returns the number of a snapshot's root.
+pub fn number_of_root(snapshot: &SnapshotId) -> u64 {
+    hashed(&[b"root", &snapshot.0])
+}
+
+fn hashed(parts: &[&[u8]]) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let number = u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes"));
+    number.max(FIRST)
+}
+
+/// What the kernel knows, by number.
+pub struct Inodes {
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+struct Known {
+    node: Arc<Node>,
+    /// How often the kernel was told of it and has not forgotten it since.
+    times: u64,
+}
+
+impl Inodes {
+    /// Begins with the top only.
+    pub fn new(top: Node) -> Self {
+        Self { known: Mutex::new(HashMap::from([(ROOT, Known { node: Arc::new(top), times: 1 })])) }
+    }
+
+    /// Returns what has a number, if the kernel was told of it.
+    pub fn get(&self, number: u64) -> Option<Arc<Node>> {
+        self.lock().get(&number).map(|known| known.node.clone())
+    }
+
+    /// Gives a node its number, because the kernel is told of it.
+    pub fn enter(&self, wanted: u64, node: Node) -> u64 {
+        let mut known = self.lock();
+        let mut number = wanted;
+        loop {
+            match known.get_mut(&number) {
+                None => {
+                    known.insert(number, Known { node: Arc::new(node), times: 1 });
+                    return number;
+                }
+                Some(same) if number != ROOT && same.node.is_same(&node) => {
+                    same.times += 1;
+                    // Of hard links the name that was seen last is the one whose directory is known for sure.
+                    if let Node::Entry(EntryNode { group: Some(_), .. }) = node {
+                        same.node = Arc::new(node);
+                    }
+                    return number;
+                }
+                Some(_) => number = number.wrapping_add(1).max(FIRST),
+            }
+        }
+    }
+
+    /// Takes back that the kernel was told of a number so many times.
+    pub fn forget(&self, number: u64, times: u64) {
+        let mut known = self.lock();
+        if number != ROOT
+            && let Some(one) = known.get_mut(&number)
+        {
+            one.times = one.times.saturating_sub(times);
+            if one.times == 0 {
+                known.remove(&number);
+            }
+        }
+    }
+
+    /// Returns the path of a number below the mount, as far as it is known.
+    pub fn path(&self, number: u64) -> Vec<u8> {
+        let known = self.lock();
+        let (mut parts, mut next) = (Vec::new(), number);
+        while let Some(Known { node, .. }) = known.get(&next) {
+            match &**node {
+                Node::Entry(entry) => {
+                    parts.push(entry.name.to_vec());
+                    next = entry.parent;
+                }
+                Node::Snapshot(snapshot) => {
+                    parts.push(format!("snapshot {}:", snapshot.id.short()).into_bytes());
+                    break;
+                }
+                Node::Top(path) | Node::Link(path) => {
+                    parts.push(path.clone().into_bytes());
+                    break;
+                }
+            }
+        }
+        parts.reverse();
+        parts.join(&b'/')
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(target: &str) -> Node {
+        Node::Link(target.to_owned())
+    }
+
+    #[test]
+    fn two_things_never_share_a_number() {
+        let inodes = Inodes::new(Node::Top(String::new()));
+        let (one, other, last) = (inodes.enter(77, link("a")), inodes.enter(77, link("b")), inodes.enter(ROOT, link("c")));
+        assert_eq!((one, other), (77, 78));
+        assert!(last >= FIRST);
+        assert_eq!(inodes.enter(77, link("b")), 78);
+        inodes.forget(78, 1);
+        assert!(inodes.get(78).is_some(), "it was told of twice");
+        inodes.forget(78, 1);
+        inodes.forget(ROOT, 9);
+        assert!(inodes.get(78).is_none() && inodes.get(77).is_some() && inodes.get(ROOT).is_some());
+    }
+}

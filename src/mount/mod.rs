@@ -1,0 +1,28 @@
+//! Snapshots as a read-only file system, by FUSE.
+//!
+//! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`, `views`), from nodes of trees (`nodes`)
+//! and from segments of file content (`segments`), which are read ahead where a file is read in order (`ahead`).
+//! Everything that is kept has a limit in bytes; what stands in a snapshot never changes, so the kernel may keep all it learns.
+
+mod ahead;
+mod attributes;
+mod catalog;
+mod content;
+mod error;
+mod files;
+mod folders;
+mod handles;
+mod inodes;
+mod kernel;
+mod links;
+mod nodes;
+mod report;
+mod segments;
+mod session;
+mod views;
+
+pub use error::Error;
+pub use files::{MountOptions, Shown};
+pub use report::Tell;
+pub use session::{Ended, Mounted, check, mount};
+pub use views::NameOfTime;

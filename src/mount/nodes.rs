@@ -1,0 +1,168 @@
+//! Decoded nodes of directories and of chunk lists, kept within a limit of memory.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::format::codec::DecodeError;
+use crate::format::entry::{Content, Entry, Ref};
+use crate::format::limits;
+use crate::format::node::{ListNode, TreeChild, TreeNode};
+use crate::id::ChunkId;
+use crate::repo::lru::ByteLru;
+use crate::repo::{Error, Result, Trees};
+
+/// Reads nodes and keeps those that were used last.
+pub struct Nodes {
+    trees: Trees,
+    kept: Mutex<ByteLru<ChunkId, Node>>,
+}
+
+#[derive(Clone)]
+enum Node {
+    Tree(Arc<TreeNode>),
+    List(Arc<ListNode>),
+}
+
+/// An entry in its leaf, which stays in memory as long as this value does.
+#[derive(Clone)]
+pub struct Found {
+    leaf: Arc<TreeNode>,
+    at: usize,
+}
+
+impl Found {
+    /// Returns the entry at a position of a leaf, if the node is one and has it.
+    pub fn new(leaf: &Arc<TreeNode>, at: usize) -> Option<Self> {
+        let found = Self { leaf: leaf.clone(), at };
+        found.entry().is_some().then_some(found)
+    }
+
+    fn entry(&self) -> Option<&Entry> {
+        match &*self.leaf {
+            TreeNode::Leaf { entries, .. } => entries.get(self.at),
+            TreeNode::Inner { .. } => None,
+        }
+    }
+}
+
+impl Deref for Found {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        self.entry().expect("looked at when it was made")
+    }
+}
+
+impl Nodes {
+    /// Keeps nodes of at most `limit_bytes` in memory, by an estimate that is rather too high.
+    pub fn new(trees: Trees, limit_bytes: usize) -> Self {
+        Self { trees, kept: Mutex::new(ByteLru::new(limit_bytes)) }
+    }
+
+    /// Returns the trees that nodes are read from.
+    pub fn trees(&self) -> &Trees {
+        &self.trees
+    }
+
+    /// Returns one node of a directory.
+    pub fn tree(&self, id: &ChunkId) -> Result<Arc<TreeNode>> {
+        if let Some(Node::Tree(node)) = self.kept(id) {
+            return Ok(node);
+        }
+        let node = Arc::new(self.trees.node(id)?);
+        self.keep(*id, Node::Tree(node.clone()), tree_len_bytes(&node));
+        Ok(node)
+    }
+
+    /// Returns one node of a chunk list.
+    pub fn list(&self, id: &ChunkId) -> Result<Arc<ListNode>> {
+        if let Some(Node::List(node)) = self.kept(id) {
+            return Ok(node);
+        }
+        let node = Arc::new(self.trees.list_node(id)?);
+        self.keep(*id, Node::List(node.clone()), list_len_bytes(&node));
+        Ok(node)
+    }
+
+    /// Returns the entry `name` of a directory, reading one path of nodes.
+    pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<Found>> {
+        let mut id = *dir;
+        for _ in 0..=limits::TREE_LEVELS_MAX {
+            let node = self.tree(&id)?;
+            match &*node {
+                TreeNode::Inner { children, .. } => {
+                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
+                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
+                        return Ok(None);
+                    };
+                    id = child.id;
+                }
+                TreeNode::Leaf { entries, .. } => {
+                    let at = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
+                    return Ok(at.ok().and_then(|at| Found::new(&node, at)));
+                }
+            }
+        }
+        Err(wrong_levels(dir))
+    }
+
+    /// Returns the leaves of a directory in order, reading its inner nodes only.
+    pub fn leaves(&self, dir: &ChunkId) -> Result<Vec<ChunkId>> {
+        let mut leaves = Vec::new();
+        let mut pending = vec![(*dir, None)];
+        while let Some((id, level)) = pending.pop() {
+            if level == Some(0) {
+                leaves.push(id);
+                continue;
+            }
+            match &*self.tree(&id)? {
+                TreeNode::Inner { level: found, children } if level.is_none_or(|level| level == *found) => {
+                    let below = |child: &TreeChild| (child.id, Some(found - 1));
+                    pending.extend(children.iter().rev().map(below));
+                }
+                TreeNode::Leaf { .. } if level.is_none() => leaves.push(id),
+                _ => return Err(wrong_levels(&id)),
+            }
+        }
+        Ok(leaves)
+    }
+
+    fn kept(&self, id: &ChunkId) -> Option<Node> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(id)
+    }
+
+    fn keep(&self, id: ChunkId, node: Node, len_bytes: usize) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id, node, len_bytes);
+    }
+}
+
+/// Returns the error of a node that does not stand where a node above it says.
+pub fn wrong_levels(id: &ChunkId) -> Error {
+    let source = DecodeError::new("tree", "levels out of order, or sums that do not fit");
+    Error::Malformed { object: format!("chunk {}", id.short()), source }
+}
+
+/// What a map of these takes for each value beside the value, about.
+const KEPT_LEN_BYTES: usize = 200;
+
+fn tree_len_bytes(node: &TreeNode) -> usize {
+    let len = match node {
+        TreeNode::Leaf { strings, entries, dir_totals } => {
+            let refs = |entry: &Entry| if let Content::Refs(refs) = &entry.content { size_of_val(&refs[..]) } else { 0 };
+            let entries = entries.iter().map(|entry| size_of::<Entry>() + 64 + entry.bulk_len() + refs(entry));
+            entries.sum::<usize>() + strings.iter().map(|text| text.len() + 40).sum::<usize>() + size_of_val(&dir_totals[..])
+        }
+        TreeNode::Inner { children, .. } => {
+            children.iter().map(|child| size_of::<TreeChild>() + 16 + child.first_name.len()).sum()
+        }
+    };
+    len + KEPT_LEN_BYTES
+}
+
+fn list_len_bytes(node: &ListNode) -> usize {
+    let len = match node {
+        ListNode::Leaf { refs } => refs.len() * size_of::<Ref>(),
+        ListNode::Inner { children, .. } => size_of_val(&children[..]),
+    };
+    len + KEPT_LEN_BYTES
+}

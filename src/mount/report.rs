@@ -1,0 +1,45 @@
+//! What is told to the user while programs only see numbers.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::monitor::in_words;
+use crate::repo::Error;
+
+/// How many things are remembered as told.
+const TOLD_MAX: usize = 10_000;
+
+/// Is called with the path of what could not be read, and why; by any thread.
+pub type Tell = Box<dyn Fn(&[u8], &str) + Send + Sync>;
+
+/// Tells each trouble once.
+pub struct Report {
+    tell: Tell,
+    told: Mutex<HashSet<[u8; 32]>>,
+}
+
+impl Report {
+    /// Makes a report that tells by `tell`.
+    pub fn new(tell: Tell) -> Self {
+        Self { tell, told: Mutex::default() }
+    }
+
+    /// Tells that something cannot be read, unless that was told before with the same words.
+    pub fn trouble(&self, path: &[u8], error: &Error) {
+        self.say(path, &in_words(error));
+    }
+
+    /// Tells something about a path, unless that was told before.
+    pub fn say(&self, path: &[u8], words: &str) {
+        let mut hash = blake3::Hasher::new();
+        hash.update(path).update(b"\0").update(words.as_bytes());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        if told.insert(*hash.finalize().as_bytes()) {
+            drop(told);
+            (self.tell)(path, words);
+        }
+    }
+}

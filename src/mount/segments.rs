@@ -1,0 +1,195 @@
+//! Decoded segments of file content, kept within a limit of memory; each is read and opened once, whoever wants it.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::container::Segment;
+use crate::format::container::ChunkKind;
+use crate::id::{ChunkId, ObjectId};
+use crate::repo::lru::ByteLru;
+use crate::repo::{Error, Location, Reader};
+
+/// How long a damaged segment is not tried again.
+const DAMAGED_REST: Duration = Duration::from_secs(10);
+/// How many damaged segments are remembered.
+const DAMAGED_MAX: usize = 1_000;
+/// Longest gap between two segments of a pack that are read in one go, in bytes: a request costs more than these.
+pub const GAP_MAX_BYTES: u32 = 64 << 10;
+
+/// Pack and offset of a segment.
+type Key = (ObjectId, u32);
+
+/// What is shared between requests that fail for the same reason.
+pub type SharedError = Arc<Error>;
+
+/// Reads segments and keeps those that were used last.
+pub struct Segments {
+    reader: Arc<Reader>,
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+struct State {
+    kept: ByteLru<Key, Arc<Kept>>,
+    /// What a thread is reading now.
+    loading: HashSet<Key>,
+    damaged: HashMap<Key, (Instant, SharedError)>,
+}
+
+/// A decoded segment, and which of its chunks were found to be what their ids promise.
+struct Kept {
+    segment: Segment,
+    verified: Mutex<HashMap<u16, ChunkId>>,
+}
+
+impl Kept {
+    fn chunk<'a>(&'a self, reader: &Reader, location: &Location, id: &ChunkId) -> Result<&'a [u8], SharedError> {
+        let is_known = lock(&self.verified).get(&location.chunk) == Some(id);
+        if is_known && let Some((ChunkKind::Data, bytes)) = self.segment.chunk(usize::from(location.chunk)) {
+            return Ok(bytes);
+        }
+        let bytes = reader.chunk_of(&self.segment, location, ChunkKind::Data, id)?;
+        lock(&self.verified).insert(location.chunk, *id);
+        Ok(bytes)
+    }
+}
+
+impl Segments {
+    /// Keeps at most `limit_bytes` of decoded segments; those that are being read or sent come on top.
+    pub fn new(reader: Arc<Reader>, limit_bytes: usize) -> Self {
+        let (kept, loading, damaged) = (ByteLru::new(limit_bytes), HashSet::new(), HashMap::new());
+        Self { reader, state: Mutex::new(State { kept, loading, damaged }), arrived: Condvar::new() }
+    }
+
+    /// Returns where a chunk lies.
+    pub fn locate(&self, id: &ChunkId) -> Result<Location, SharedError> {
+        Ok(self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?)
+    }
+
+    /// Appends a part of a chunk, verified, to `out`; `len` is how long the chunk must be, in bytes.
+    pub fn copy(&self, id: &ChunkId, len: u32, range: Range<usize>, out: &mut Vec<u8>) -> Result<(), SharedError> {
+        let mut take = |bytes: &[u8]| {
+            let part = bytes.get(range.clone()).filter(|_| bytes.len() == len as usize);
+            part.map(|part| out.extend_from_slice(part)).ok_or_else(|| SharedError::new(Error::WrongChunk { id: *id }))
+        };
+        let location = self.locate(id)?;
+        match self.segment(&location) {
+            Ok(kept) => take(kept.chunk(&self.reader, &location, id)?),
+            // A collector may have moved the chunk: the reader knows where to look.
+            Err(error) if error.is_not_found() => self.reader.with_chunk(&location, ChunkKind::Data, id, take)?,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn segment(&self, location: &Location) -> Result<Arc<Kept>, SharedError> {
+        let key = key_of(location);
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(kept) = state.kept.get(&key) {
+                return Ok(kept);
+            }
+            match state.damaged.get(&key) {
+                Some((when, error)) if when.elapsed() < DAMAGED_REST => return Err(error.clone()),
+                Some(_) => drop(state.damaged.remove(&key)),
+                None => {}
+            }
+            if state.loading.insert(key) {
+                break;
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        let _claim = Claim { segments: self, keys: vec![key] };
+        match self.reader.read_segment(location) {
+            Ok(segment) => Ok(self.keep(key, segment)),
+            Err(error) => {
+                let error = SharedError::new(error);
+                if error.is_damage() {
+                    let mut state = lock(&self.state);
+                    if state.damaged.len() >= DAMAGED_MAX {
+                        state.damaged.clear();
+                    }
+                    state.damaged.insert(key, (Instant::now(), error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn keep(&self, key: Key, segment: Segment) -> Arc<Kept> {
+        let len_bytes = segment.memory_bytes();
+        let kept = Arc::new(Kept { segment, verified: Mutex::default() });
+        let mut state = lock(&self.state);
+        state.kept.insert(key, kept.clone(), len_bytes);
+        state.loading.remove(&key);
+        drop(state);
+        self.arrived.notify_all();
+        kept
+    }
+
+    /// Returns whether a segment is in memory, or on its way there.
+    pub fn is_at_hand(&self, location: &Location) -> bool {
+        let key = key_of(location);
+        let mut state = lock(&self.state);
+        state.kept.get(&key).is_some() || state.loading.contains(&key) || state.damaged.contains_key(&key)
+    }
+
+    /// Reads segments ahead that lie in one pack in the order of their offsets, by one request.
+    ///
+    /// Those that somebody else is reading are left to him. What fails is left to whoever really wants it, and told to him.
+    pub fn fetch(&self, run: &[Location]) {
+        let mut claim = Claim { segments: self, keys: Vec::new() };
+        let mut wanted = Vec::new();
+        let mut state = lock(&self.state);
+        for location in run {
+            let key = key_of(location);
+            if state.kept.get(&key).is_none() && state.loading.insert(key) {
+                claim.keys.push(key);
+                wanted.push(*location);
+            }
+        }
+        drop(state);
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
+            return;
+        };
+        let len = (last.offset - first.offset) as usize + last.stored_len as usize;
+        let mut stored = Vec::with_capacity(len);
+        if self.reader.read_range(&first.pack, first.offset, len, &mut stored).is_err() {
+            return;
+        }
+        for location in &wanted {
+            let at = (location.offset - first.offset) as usize;
+            let Some(bytes) = stored.get_mut(at..at + location.stored_len as usize) else { return };
+            if let Ok(segment) = self.reader.open_segment(&location.pack, location.offset, bytes, Vec::new()) {
+                self.keep(key_of(location), segment);
+            }
+        }
+    }
+}
+
+/// Segments that a thread is reading; whatever happens to it, nobody waits for them in vain.
+struct Claim<'a> {
+    segments: &'a Segments,
+    keys: Vec<Key>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.segments.state);
+        for key in &self.keys {
+            state.loading.remove(key);
+        }
+        drop(state);
+        self.segments.arrived.notify_all();
+    }
+}
+
+fn key_of(location: &Location) -> Key {
+    (location.pack.name, location.offset)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,110 @@
+//! What stands at the top of a mount: every snapshot by its id, and links to it by time, app and host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::format::entry::Timestamp;
+use crate::format::snapshot::Snapshot;
+
+/// The folder of the snapshots themselves; everything else links into it.
+pub const BY_ID: &str = "by-id";
+/// Fewest digits of an id by which a snapshot may be named.
+const PREFIX_LEN_MIN: usize = 4;
+
+/// Returns the name of a time, without a slash.
+pub type NameOfTime = fn(Timestamp) -> String;
+
+/// Something at the top.
+#[derive(Clone)]
+pub enum Item {
+    /// A folder.
+    Folder(BTreeMap<String, Item>),
+    /// A symbolic link and its target.
+    Link(String),
+    /// The root of a snapshot.
+    Snapshot(Arc<Snapshot>),
+}
+
+/// The top of a mount at one moment.
+pub struct Views {
+    root: BTreeMap<String, Item>,
+    snapshots: Vec<Arc<Snapshot>>,
+}
+
+impl Views {
+    /// Makes the views of snapshots, which are sorted, oldest first.
+    pub fn new(snapshots: Vec<Arc<Snapshot>>, name_of_time: NameOfTime) -> Self {
+        let mut by_id = BTreeMap::new();
+        let (mut by_time, mut by_app, mut by_host) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for snapshot in &snapshots {
+            let id = snapshot.id.to_hex();
+            let time = name_of_time(snapshot.started);
+            let short = snapshot.id.short();
+            let target = |up: &str| Item::Link(format!("{up}{BY_ID}/{id}"));
+            by_id.insert(id.clone(), Item::Snapshot(snapshot.clone()));
+            add(&mut by_time, &time, &short, target("../"));
+            for (groups, name) in [(&mut by_app, &snapshot.app), (&mut by_host, &snapshot.host)] {
+                if !name.is_empty() {
+                    let group: &mut BTreeMap<String, Item> = groups.entry(safe_name(name)).or_default();
+                    add(group, &time, &short, target("../../"));
+                    group.insert("latest".to_owned(), target("../../"));
+                }
+            }
+        }
+        let folders = |groups: BTreeMap<String, BTreeMap<String, Item>>| {
+            Item::Folder(groups.into_iter().map(|(name, group)| (name, Item::Folder(group))).collect())
+        };
+        let mut root = BTreeMap::from([
+            (BY_ID.to_owned(), Item::Folder(by_id)),
+            ("by-time".to_owned(), Item::Folder(by_time)),
+            ("by-app".to_owned(), folders(by_app)),
+            ("by-host".to_owned(), folders(by_host)),
+        ]);
+        if let Some(newest) = snapshots.last() {
+            root.insert("latest".to_owned(), Item::Link(format!("{BY_ID}/{}", newest.id.to_hex())));
+        }
+        Self { root, snapshots }
+    }
+
+    /// Returns the snapshots, oldest first.
+    pub fn snapshots(&self) -> &[Arc<Snapshot>] {
+        &self.snapshots
+    }
+
+    /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if there is no such folder.
+    pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, Item>> {
+        let mut folder = &self.root;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let Item::Folder(below) = folder.get(part)? else { return None };
+            folder = below;
+        }
+        Some(folder)
+    }
+
+    /// Returns what is called `name` in the folder at a path. In `by-id` the start of an id, if it is the start of one only, is a
+    /// link to it, although it is not listed.
+    pub fn find(&self, path: &str, name: &str) -> Option<Item> {
+        let folder = self.folder(path)?;
+        if let Some(item) = folder.get(name) {
+            return Some(item.clone());
+        }
+        if path != BY_ID || name.len() < PREFIX_LEN_MIN {
+            return None;
+        }
+        let mut ids = folder.range(name.to_owned()..).map(|(id, _)| id).take_while(|id| id.starts_with(name));
+        let id = ids.next()?;
+        ids.next().is_none().then(|| Item::Link(id.clone()))
+    }
+}
+
+/// Adds a link under the name of its time; where that is taken, with the start of its id behind it.
+fn add(folder: &mut BTreeMap<String, Item>, time: &str, short: &str, item: Item) {
+    let name = if folder.contains_key(time) { format!("{time}-{short}") } else { time.to_owned() };
+    folder.insert(name, item);
+}
+
+/// Returns a name as it can stand in a folder.
+fn safe_name(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect();
+    if name == "." || name == ".." { name.replace('.', "_") } else { name }
+}
