@@ -154,9 +154,10 @@ impl From<Error> for Failure {
                 "load it with `modprobe fuse`; in a container, start it with `--device /dev/fuse --cap-add SYS_ADMIN`, or use \
                  `drumlin restore` instead",
             ),
-            Error::ClosedDevice(_) => {
-                Some("a container must be allowed to use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`")
-            }
+            Error::ClosedDevice(_) => Some(
+                "a container must be allowed to use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`; elsewhere everybody \
+                 usually may, `chmod 666 /dev/fuse` makes it so",
+            ),
             Error::NoHelper => Some("it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add fuse3`"),
             Error::OthersNotAllowed => Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out"),
             Error::Folder { .. } | Error::Look { .. } => Some("make an empty folder for it: `mkdir DIR`"),

@@ -10,6 +10,7 @@ use super::content::FileMap;
 use super::nodes::Nodes;
 use super::segments::{GAP_MAX_BYTES, Segments};
 use crate::format::entry::Ref;
+use crate::id::ChunkId;
 use crate::repo::{Error, Location, Result};
 
 /// First window, in bytes.
@@ -126,13 +127,15 @@ impl Ahead {
             Next::Elsewhere => return reading.turn(),
             Next::Fetch(wanted) => wanted,
         };
+        let spans = file.spans(nodes, wanted.start).map_while(Result::ok).take_while(|span| span.start < wanted.end);
+        let mut ids = spans.filter_map(|span| if let Ref::Data { id, .. } = span.piece { Some(id) } else { None });
+        self.ask(segments, &mut ids, reading);
+    }
+
+    /// Asks for the segments of chunks, which somebody will want soon and in this order.
+    pub fn ask(&self, segments: &Segments, ids: &mut dyn Iterator<Item = ChunkId>, reading: &Reading) {
         let mut run = Run::default();
-        for span in file.spans(nodes, wanted.start) {
-            let Ok(span) = span else { break };
-            if span.start >= wanted.end {
-                break;
-            }
-            let Ref::Data { id, .. } = span.piece else { continue };
+        for id in ids {
             let Ok(location) = segments.locate(&id) else { break };
             if let Some(full) = run.push(location)
                 && !self.send(segments, full, reading)

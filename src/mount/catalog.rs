@@ -10,13 +10,15 @@ use crate::repo::{Reader, Result, snapshots};
 
 /// How old the list may be when somebody looks.
 const FRESH: Duration = Duration::from_secs(3);
+/// How long the last list stands when a new one could not be made: whoever looks waits for the attempt.
+const REST: Duration = Duration::from_secs(30);
 
 /// The list of snapshots, which is made anew when somebody looks and the last one is old.
 pub struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
     views: RwLock<Arc<Views>>,
-    /// When it was looked last, and what the store listed then.
+    /// When it will be time to look again, and what the store listed last.
     looked: Mutex<(Instant, [u8; 32])>,
 }
 
@@ -25,7 +27,7 @@ impl Catalog {
     pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
-        let looked = Mutex::new((Instant::now(), listed));
+        let looked = Mutex::new((Instant::now() + FRESH, listed));
         Ok(Self { reader: reader.clone(), name_of_time, views: RwLock::new(views), looked })
     }
 
@@ -34,12 +36,13 @@ impl Catalog {
     /// While one thread does so, and where it fails, the last list stands.
     pub fn views(&self, report: &Report) -> Arc<Views> {
         if let Ok(mut looked) = self.looked.try_lock()
-            && looked.0.elapsed() >= FRESH
+            && Instant::now() >= looked.0
         {
-            if let Err(error) = self.refresh(&mut looked.1, report) {
+            let refreshed = self.refresh(&mut looked.1, report);
+            looked.0 = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
+            if let Err(error) = refreshed {
                 report.trouble(b"the list of snapshots", &error);
             }
-            looked.0 = Instant::now();
         }
         self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -17,6 +17,7 @@ use super::links::Links;
 use super::nodes::{Found, Nodes};
 use super::report::{Report, Tell};
 use super::segments::Segments;
+use super::siblings::Siblings;
 use super::views::{Item, NameOfTime, Views};
 use crate::browse;
 use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
@@ -70,6 +71,9 @@ pub struct Files {
     pub(super) nodes: Nodes,
     segments: Arc<Segments>,
     ahead: Ahead,
+    siblings: Siblings,
+    /// Nobody takes back what was fetched for files that are not open yet.
+    of_siblings: Reading,
     links: Links,
     pub(super) inodes: Inodes,
     catalog: Option<Catalog>,
@@ -103,6 +107,8 @@ impl Files {
             nodes: Nodes::new(trees, for_nodes),
             ahead: Ahead::start(&segments, threads, for_segments)?,
             segments,
+            siblings: Siblings::default(),
+            of_siblings: Reading::default(),
             links: Links::default(),
             inodes: Inodes::new(top),
             catalog,
@@ -225,6 +231,9 @@ impl Files {
         if found.kind != EntryKind::File {
             return Err(Errno::INVAL);
         }
+        let mut next = self.siblings.opened(&found);
+        self.ahead.ask(&self.segments, &mut next, &self.of_siblings);
+        drop(next);
         Ok(self.open.open(OpenFile { number, map: FileMap::new(found), reading: Reading::default() }))
     }
 

@@ -10,6 +10,8 @@ use crate::repo::Trees;
 
 /// Most entries of a snapshot whose links are counted; finding them all takes reading every folder.
 const ENTRIES_MAX: u64 = 500_000;
+/// Snapshots whose counts are kept.
+const SNAPSHOTS_MAX: usize = 8;
 /// What is said of a file that has several names, when they are not counted: programs only look whether it is more than one.
 const SEVERAL: u32 = 2;
 
@@ -28,7 +30,12 @@ impl Links {
         if totals.files.saturating_add(totals.dirs) > ENTRIES_MAX {
             return SEVERAL;
         }
-        let slot = self.counted.lock().unwrap_or_else(PoisonError::into_inner).entry(snapshot.id).or_default().clone();
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= SNAPSHOTS_MAX && !counted.contains_key(&snapshot.id) {
+            counted.clear();
+        }
+        let slot = counted.entry(snapshot.id).or_default().clone();
+        drop(counted);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = slot.get_or_insert_with(|| Arc::new(count_all(trees, snapshot)));
         counts.get(&group).copied().unwrap_or(SEVERAL)

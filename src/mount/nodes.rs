@@ -37,6 +37,19 @@ impl Found {
         found.entry().is_some().then_some(found)
     }
 
+    /// Returns its leaf's number in memory, which no other leaf has as long as this one is there, and its position in it.
+    pub fn place(&self) -> (usize, usize) {
+        (Arc::as_ptr(&self.leaf).addr(), self.at)
+    }
+
+    /// Returns the entries of its leaf.
+    pub fn neighbours(&self) -> &[Entry] {
+        match &*self.leaf {
+            TreeNode::Leaf { entries, .. } => entries,
+            TreeNode::Inner { .. } => &[],
+        }
+    }
+
     fn entry(&self) -> Option<&Entry> {
         match &*self.leaf {
             TreeNode::Leaf { entries, .. } => entries.get(self.at),

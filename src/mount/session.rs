@@ -73,8 +73,6 @@ fn check_device() -> Result<(), Error> {
     match OpenOptions::new().read(true).write(true).open(DEVICE) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoDevice),
-        // The helper may open what its user may not.
-        Err(_) if !rustix::process::geteuid().is_root() => Ok(()),
         Err(error) => Err(Error::ClosedDevice(error)),
     }
 }
@@ -97,7 +95,8 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Error::NoHelper,
         io::ErrorKind::PermissionDenied if config.acl == SessionACL::All => Error::OthersNotAllowed,
-        _ => Error::Mount { path: dir.clone(), source },
+        // The helper ends its words with an empty line.
+        kind => Error::Mount { path: dir.clone(), source: io::Error::new(kind, source.to_string().trim().to_owned()) },
     };
     let session = Session::new(Kernel::new(files.clone()), &dir, &config).map_err(refused)?;
     let device = session.as_fd().try_clone_to_owned().map_err(Error::Session)?;

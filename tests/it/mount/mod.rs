@@ -43,7 +43,9 @@ impl Mount {
         let mut command = home.wrapped(&["setpriv", "--pdeathsig", "TERM", "--"], [&["mount", "mnt"], arguments].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
+        // A document of JSON has several lines.
+        while lines.read_line(&mut said).unwrap() > 0 && said.starts_with('{') && !said.ends_with("}\n") {}
         let mut mount = Self { child: Some(child), dir, said };
         if mount.said.is_empty() {
             panic!("not mounted: {:?}", mount.wait());

@@ -14,7 +14,7 @@ use crate::restore::round_trip::make_everything;
 fn listing(root: &Path) -> String {
     sh(
         root,
-        "find . -type d -printf '%p %y %m %U %G %T@ %C@\\n' -o -printf '%p %y %m %U %G %T@ %s %n %l\\n' | sed 's/ [0-9.]*$//' | sort
+        "find . -type d -printf '%p %y %m %U %G %T@\\n' -o -printf '%p %y %m %U %G %T@ %s %n %l\\n' | sort
          find . -type b -o -type c | sort | xargs -d '\\n' -r stat -c '%n %t %T'
          find . -print0 | sort -z | xargs -0 getfattr -hd -m- -e hex 2>/dev/null
          getfacl -nR . 2>/dev/null | sort; getcap -r . | sort",
