@@ -75,3 +75,11 @@ if [ ! -x target/node/node_modules/.bin/s3rver ]; then
   mkdir -p target/node
   (cd target/node && npm install --silent --no-fund --no-audit s3rver@3.7.1)
 fi
+
+# s3s-fs, an S3 server that loses races. Built quickly: it is to be wrong, not fast.
+if [ ! -x target/s3s/bin/s3s-fs ]; then
+  echo "installing s3s-fs"
+  CARGO_TARGET_DIR="$PWD/target/s3s-build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+    cargo install --quiet --locked s3s-fs --version 0.14.1 --features binary --root target/s3s
+  rm -rf target/s3s-build
+fi

@@ -10,6 +10,8 @@ mod key;
 mod line;
 mod look;
 mod mounts;
+#[cfg(feature = "s3")]
+mod negative;
 mod output;
 mod prune;
 mod quickstart;

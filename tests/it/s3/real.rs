@@ -1,5 +1,5 @@
 //! Goal: what real servers do differently is found out, and what only they can do works.
-//! Method: Ceph's radosgw for all that needs signatures, policies, versions and locks; moto for archives; s3rver for replacing.
+//! Method: Ceph's radosgw for all that needs signatures, policies, versions and locks; moto for archives; s3rver for replacing, s3s-fs for races.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use drumlin::store::{Archive, Class, ErrorKind, Key, Readiness, Store, StoreErro
 use super::{kind_of, text_of};
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
 use crate::servers::s3::{S3Server, options};
-use crate::servers::{moto, radosgw, s3rver};
+use crate::servers::{moto, radosgw, s3rver, s3s_fs};
 
 fn key(class: Class) -> Key {
     Key::new(class, "ab")
@@ -61,6 +61,18 @@ fn servers_that_exclude_are_found_to_do_so() {
 #[test]
 fn a_server_that_replaces_is_found_out_and_serves_with_one_collector() {
     a_repository_lives_in(&s3rver::start(), false);
+}
+
+/// One probe is won by chance now and then, so many are made: all of them are won in less than one of 10^30 runs. With one connection for
+/// everything else the creators of a race still meet.
+#[test]
+fn a_server_that_loses_races_is_found_out() {
+    let server = s3s_fs::start();
+    let options = S3Options { connections: 1, ..server.options() };
+    let store = S3Store::open(options).unwrap();
+    store.create(&key(Class::Snapshots), b"first").unwrap();
+    assert_eq!(kind_of(store.create(&key(Class::Snapshots), b"second")), ErrorKind::Exists, "one after the other it refuses");
+    assert!((0..64).any(|_| !probe(&store).unwrap()));
 }
 
 /// Set for a test that runs again under a false clock; holds the server's port.

@@ -18,6 +18,8 @@ pub mod radosgw;
 pub mod s3;
 #[cfg(feature = "s3")]
 pub mod s3rver;
+#[cfg(feature = "s3")]
+pub mod s3s_fs;
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

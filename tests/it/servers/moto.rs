@@ -10,7 +10,7 @@ use super::s3::S3Server;
 /// Tells the port that it got. One request is worked on at a time, once it is there as a whole: moto fails now and then when it lists what
 /// another thread changes.
 const SCRIPT: &str = "\
-import io, logging, threading
+import io, logging, sys, threading
 logging.getLogger('werkzeug').setLevel(logging.ERROR)
 from werkzeug.serving import make_server
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -21,6 +21,7 @@ def one_at_a_time(environ, start_response):
     body = environ['wsgi.input'].read(size)
     if len(body) < size: raise ConnectionError('half a request')
     environ['wsgi.input'] = io.BytesIO(body)
+    for name in sys.argv[1:]: environ.pop(name, None)
     with lock: return [b''.join(moto(environ, start_response))]
 server = make_server('127.0.0.1', 0, one_at_a_time, threaded=True)
 print(server.server_port, flush=True)
@@ -29,8 +30,18 @@ server.serve_forever()
 
 /// Starts one.
 pub fn start() -> S3Server {
+    start_without(&[])
+}
+
+/// Starts one that ignores conditions, and so replaces objects, and is atomic all the same.
+pub fn start_without_conditions() -> S3Server {
+    start_without(&["HTTP_IF_NONE_MATCH"])
+}
+
+/// Starts one that does not see some headers.
+fn start_without(headers: &[&str]) -> S3Server {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    let mut process = Process::start_with(Command::new(&python).args(["-c", SCRIPT]), Stdio::piped());
+    let mut process = Process::start_with(Command::new(&python).args(["-c", SCRIPT]).args(headers), Stdio::piped());
     let mut line = String::new();
     BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port: u16 = line.trim().parse().unwrap_or_else(|_| panic!("{} has no moto: run scripts/test-deps.sh", python.display()));

@@ -40,6 +40,11 @@ impl S3Server {
         self.port
     }
 
+    /// Returns its owner's key id and secret.
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.credentials.0, &self.credentials.1)
+    }
+
     /// Returns its scratch folder.
     pub fn folder(&self) -> &Path {
         self.folder.as_ref().unwrap().path()
