@@ -260,6 +260,9 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::SecondCollector { .. } => {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
+        repo::Error::NoLocks { .. } => {
+            Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
+        }
         repo::Error::UnusableStore { .. } => Some("nothing was written there but what found this out; use another place"),
         repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
         repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),

@@ -8,10 +8,16 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::views::RequestsView;
+use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
+use crate::repo::locks::LockReport;
 use crate::repo::probe;
 use crate::settings::values::parse_size;
 use crate::ui::text;
+
+/// For how long locks may be extended: what is locked strictly cannot be let go by anybody.
+const DAY_S: i64 = 24 * 3600;
+const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 
 /// Reclaims space from what no snapshot needs; safe beside running backups and other prunes
 #[derive(Args)]
@@ -36,6 +42,11 @@ pub struct PruneArgs {
     #[arg(long, value_name = "SPAN", default_value = "0d", value_parser = parse_window)]
     min_age: i64,
 
+    /// Locks what is still needed against removal for so long from now on, where it is locked for less: 30d; never shortens.
+    /// Needs a bucket with object lock
+    #[arg(long, value_name = "SPAN", value_parser = parse_lock)]
+    extend_locks: Option<i64>,
+
     /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects instead of refusing to
     #[arg(long)]
     only_collector: bool,
@@ -58,9 +69,21 @@ struct PruneView {
     running_sessions: u64,
     index_runs: u64,
     outrun: bool,
+    locked_packs: u64,
+    locked_until: Option<String>,
+    locks: Option<LocksView>,
     plan: PlanView,
     seconds: f64,
     requests: RequestsView,
+}
+
+#[derive(Serialize)]
+struct LocksView {
+    until: Option<String>,
+    objects: u64,
+    bytes: u64,
+    extended: u64,
+    extended_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -98,6 +121,15 @@ fn parse_window(text: &str) -> Result<i64, String> {
     Ok(i64::from(number) * seconds)
 }
 
+/// Parses a span of 1 to 36500 days, and returns seconds.
+fn parse_lock(text: &str) -> Result<i64, String> {
+    let span_s = parse_window(text)?;
+    match span_s {
+        DAY_S..=MANY_DAYS_S => Ok(span_s),
+        _ => Err(format!("`{text}` is not a span from 1d to 36500d")),
+    }
+}
+
 /// Parses a share in percent, and returns it in 1/1000.
 fn parse_percent(text: &str) -> Result<u32, String> {
     let refuse = || format!("`{text}` is not a percentage such as 5 or 2.5%");
@@ -123,6 +155,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
         max_unused_permille: args.max_unused,
         max_repack_bytes: args.max_repack.unwrap_or(u64::MAX),
         min_age_s: args.min_age,
+        lock_span_s: args.extend_locks,
         dry_run: args.dry_run,
         threads: ctx.global.threads(),
         low_memory: args.low_memory,
@@ -170,6 +203,15 @@ fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) ->
         running_sessions: report.running_sessions,
         index_runs: report.index_runs,
         outrun: report.outrun,
+        locked_packs: report.locked_packs,
+        locked_until: report.locked_until_s.and_then(|until_s| text::rfc3339(at(until_s))),
+        locks: report.locks.map(|locks| LocksView {
+            until: text::rfc3339(at(locks.until_s)),
+            objects: locks.objects,
+            bytes: locks.bytes,
+            extended: locks.extended,
+            extended_bytes: locks.extended_bytes,
+        }),
         plan: PlanView {
             dropped: ids(&plan.dropped),
             dead_packs: plan.dead.len() as u64,
@@ -201,7 +243,24 @@ fn planned(report: &PruneReport) -> Vec<String> {
         ),
     ];
     lines.extend(later(report));
+    lines.extend(report.locks.map(|locks| locked(&locks, "to extend")));
     lines
+}
+
+/// Returns a moment in whole seconds.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanos: 0 }
+}
+
+/// Says how much is locked, and until when.
+fn locked(locks: &LockReport, what: &str) -> String {
+    format!(
+        "  locks      {} needed, {}, until {}; {} {what}",
+        text::counted(locks.objects, "object"),
+        text::size(locks.bytes),
+        text::local_time(at(locks.until_s)),
+        text::count(locks.extended)
+    )
 }
 
 /// Says what was done.
@@ -217,7 +276,15 @@ fn done(report: &PruneReport, began: Instant) -> Vec<String> {
         ),
         format!("  snapshots  {} dropped for good", text::count(report.dropped.len() as u64)),
     ];
+    if let Some(until_s) = report.locked_until_s {
+        let packs = text::counted(report.locked_packs, "pack");
+        lines.push(format!(
+            "  locked     {packs} of these; the room is free when their locks end, by {}",
+            text::local_time(at(until_s))
+        ));
+    }
     lines.extend(later(report));
+    lines.extend(report.locks.map(|locks| locked(&locks, "extended")));
     lines.push(format!("  time       {}", text::duration(began.elapsed())));
     lines
 }
@@ -262,6 +329,10 @@ mod tests {
         assert_eq!(parse_percent("5"), Ok(50));
         for text in ["", "7", "d", "-1d", "1y", "1.5d", "ä"] {
             assert!(parse_window(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_lock("30d"), Ok(2_592_000));
+        for text in ["0d", "23h", "36501d", "30"] {
+            assert!(parse_lock(text).is_err(), "{text}");
         }
         for text in ["", "-1", "101", "x", "nan"] {
             assert!(parse_percent(text).is_err(), "{text}");

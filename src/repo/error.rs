@@ -156,6 +156,12 @@ pub enum Error {
         /// What it does not do.
         what: &'static str,
     },
+    /// Locks are to be extended in a store that makes none.
+    #[error("the objects at {location} are not locked")]
+    NoLocks {
+        /// Where it is.
+        location: String,
+    },
     /// Local state could not be read or written.
     #[error("cannot use the local cache at {path}")]
     Cache {

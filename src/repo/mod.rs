@@ -13,6 +13,7 @@ pub mod incomplete;
 pub mod index;
 pub mod intents;
 pub mod keys;
+pub mod locks;
 pub mod lru;
 mod mark;
 pub mod merge;

@@ -270,6 +270,11 @@ pub trait Archive: Send + Sync {
     /// Returns for how many days new objects are locked; `None` if they are not.
     fn lock_days(&self) -> Option<u32>;
 
-    /// Locks an object against removal for as long from now on as new objects are; a lock never becomes shorter.
-    fn extend_lock(&self, key: &Key) -> Result<(), StoreError>;
+    /// Returns until when an object is locked, in seconds since 1970; `None` if it is not, or if the credential may not know.
+    fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError>;
+
+    /// Locks an object against removal until a time at least, in seconds since 1970, as strictly as new objects are.
+    ///
+    /// Returns false if it is locked for so long already: a lock never becomes shorter, nor less strict.
+    fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError>;
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::{Action, Archive, Class, ErrorKind, Key, Listed, Store, StoreError};
+use super::{Action, Archive, Class, ErrorKind, Key, Listed, Readiness, Store, StoreError, ThawTier};
 
 /// How patient a [`RetryStore`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,7 +225,37 @@ impl Store for RetryStore {
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
+        self.inner.archive().map(|_| self as &dyn Archive)
+    }
+}
+
+impl RetryStore {
+    /// Asks the archive again and again: all that it does can be done twice.
+    fn of_archive<T>(&self, key: &Key, ask: impl Fn(&dyn Archive) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let archive = self.inner.archive().expect("`archive` has asked, and what a store can do does not change");
+        self.repeat(Action::Stat, key.class, || ask(archive))
+    }
+}
+
+impl Archive for RetryStore {
+    fn readiness(&self, key: &Key) -> Result<Readiness, StoreError> {
+        self.of_archive(key, |archive| archive.readiness(key))
+    }
+
+    fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError> {
+        self.of_archive(key, |archive| archive.thaw(key, days, tier))
+    }
+
+    fn lock_days(&self) -> Option<u32> {
+        self.inner.archive()?.lock_days()
+    }
+
+    fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
+        self.of_archive(key, |archive| archive.locked_until(key))
+    }
+
+    fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError> {
+        self.of_archive(key, |archive| archive.extend_lock(key, until_s))
     }
 }
 

@@ -28,6 +28,7 @@ use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
 use crate::repo::generations::{self, Generations, State};
 use crate::repo::horizon::Horizon;
+use crate::repo::locks::{self, LockReport, Unneeded};
 use crate::repo::reach::Marks;
 use crate::repo::session::Checkpoints;
 use crate::repo::trash;
@@ -64,6 +65,12 @@ pub struct PruneReport {
     pub plan: Plan,
     /// Whether another collector was quicker each time, so that this one stopped.
     pub outrun: bool,
+    /// Removed packs whose bytes the store keeps until their locks end.
+    pub locked_packs: u64,
+    /// When the last of these locks ends, in seconds since 1970.
+    pub locked_until_s: Option<i64>,
+    /// What extending the locks of the rest came to, if that was wanted.
+    pub locks: Option<LockReport>,
 }
 
 /// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
@@ -77,21 +84,22 @@ pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monit
         repository.confirm_key()?;
     }
     let mut prune = Prune { repository, options, monitor, pool, report: PruneReport::default() };
-    for _ in 0..ROUNDS_MAX {
-        if monitor.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let before = Generations::list(repository)?;
-        match prune.round(&before) {
-            Ok(true) => return Ok(prune.report),
-            Ok(false) => {}
-            // What another collector removes meanwhile is no damage.
-            Err(error) if error.is_damage() && Generations::list(repository)? != before => {}
-            Err(error) => return Err(error),
+    let ran = prune.run();
+    if let Some(span_s) = options.lock_span_s {
+        let until_s = locks::end_of_day(options.now, span_s);
+        match &ran {
+            Ok(()) => {
+                let unneeded = prune.unneeded();
+                prune.report.locks = Some(locks::extend(repository, &unneeded, until_s, options.dry_run, monitor)?);
+            }
+            // What is needed cannot be told from the rest, so nothing is let go while that is mended. What happened counts more than this.
+            Err(error) if error.is_damage() => {
+                drop(locks::extend(repository, &Unneeded::default(), until_s, options.dry_run, monitor));
+            }
+            Err(_) => {}
         }
     }
-    prune.report.outrun = true;
-    Ok(prune.report)
+    ran.map(|()| prune.report)
 }
 
 struct Prune<'a> {
@@ -112,6 +120,36 @@ struct Marked {
 }
 
 impl Prune<'_> {
+    /// Makes attempts until nothing is left to do, or others were quicker too often.
+    fn run(&mut self) -> Result<()> {
+        for _ in 0..ROUNDS_MAX {
+            if self.monitor.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let before = Generations::list(self.repository)?;
+            match self.round(&before) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // What another collector removes meanwhile is no damage.
+                Err(error) if error.is_damage() && Generations::list(self.repository)? != before => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.report.outrun = true;
+        Ok(())
+    }
+
+    /// Returns what nothing is known to need, as far as no record says so.
+    fn unneeded(&self) -> Unneeded {
+        let plan = &self.report.plan;
+        let mut unneeded = Unneeded { packs: plan.young.iter().copied().collect(), ..Unneeded::default() };
+        if self.options.dry_run {
+            unneeded.packs.extend(plan.victims().iter().map(|victim| victim.name));
+            unneeded.snapshots.extend(&plan.dropped);
+        }
+        unneeded
+    }
+
     /// Makes one attempt; returns whether there is nothing left to do.
     fn round(&mut self, generations: &Generations) -> Result<bool> {
         let number = generations.highest();
@@ -156,8 +194,9 @@ impl Prune<'_> {
         for old in generations.numbers().filter(|old| *old < oldest) {
             generations::trim(self.repository, old)?;
         }
-        self.report.plan = Plan { left_unused_bytes: plan.left_unused_bytes, young_bytes: plan.young_bytes, ..Plan::default() };
-        Ok(!plan.is_capped)
+        let Plan { left_unused_bytes, young, young_bytes, is_capped, .. } = plan;
+        self.report.plan = Plan { left_unused_bytes, young, young_bytes, ..Plan::default() };
+        Ok(!is_capped)
     }
 
     /// Looks at everything and marks what is needed (steps C2 and C3).
@@ -255,7 +294,10 @@ impl Prune<'_> {
         let none = HashSet::new();
         let over = roots.map_or(&none, |roots| &roots.over);
         let rewritten = collect::rewrite_index(&reader, number, removal, &|run| plan::is_settled(run, over))?;
+        let (locked_packs, until_s) = locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
         collect::remove_packs(self.repository, &removal.packs)?;
+        self.report.locked_packs += locked_packs;
+        self.report.locked_until_s = self.report.locked_until_s.max(until_s);
         self.report.index_runs = rewritten.runs as u64;
         generations::finish(self.repository, number, self.options.now, rewritten.clean)?;
         self.report.removed_packs += removal.packs.len() as u64;

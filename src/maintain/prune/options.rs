@@ -30,6 +30,8 @@ pub struct PruneOptions {
     pub grace_s: i64,
     /// Sessions whose newest intent is older are taken for dead, in seconds.
     pub intent_max_age_s: i64,
+    /// For how many seconds from now on what is needed is to be locked; `None` extends no locks.
+    pub lock_span_s: Option<i64>,
     /// Plans, and changes nothing.
     pub dry_run: bool,
     /// Threads that mark and compress (at least 1).
@@ -53,6 +55,7 @@ impl PruneOptions {
             min_age_s: 0,
             grace_s: 24 * 3600,
             intent_max_age_s: 14 * 24 * 3600,
+            lock_span_s: None,
             dry_run: false,
             threads: 1,
             low_memory: false,

@@ -54,7 +54,9 @@ pub struct Plan {
     pub dropped: Vec<SnapshotId>,
     /// An estimate of the bytes that nothing needs and that stay, because removing them is not worth it.
     pub left_unused_bytes: u64,
-    /// Bytes of packs that nothing needs, and that a running backup may be about to use.
+    /// Packs that nothing needs, and that a running backup may be about to use.
+    pub young: Vec<ObjectId>,
+    /// Their bytes.
     pub young_bytes: u64,
     /// Bytes of all packs.
     pub total_bytes: u64,
@@ -158,6 +160,7 @@ pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots
         if pack.live > 0 {
             kept.push((victim, pack));
         } else if !pack.is_settled && is_younger(listed, name, options.now, options.grace_s) {
+            plan.young.push(*name);
             plan.young_bytes += pack.len_bytes;
         } else {
             plan.dead.push(victim);

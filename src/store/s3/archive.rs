@@ -1,10 +1,11 @@
 //! Objects in archive classes and under locks: what only a bucket can do.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{GlacierJobParameters, ObjectLockRetention, ObjectLockRetentionMode, RestoreRequest, Tier};
 
 use super::errors::Failure;
-use super::operations::lock_end;
+use super::operations::Held;
 use super::transfer::Progress;
 use super::{Bucket, S3Store};
 use crate::store::{Archive, ErrorKind, Key, Readiness, StoreError, ThawTier};
@@ -23,9 +24,14 @@ impl Archive for S3Store {
         self.bucket.lock.map(|lock| lock.days)
     }
 
-    /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`.
-    fn extend_lock(&self, key: &Key) -> Result<(), StoreError> {
-        self.run("lock", key, self.bucket.extend_lock(key))
+    /// Locks are not seen without `s3:GetObjectRetention`.
+    fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
+        self.run("look at", key, async { Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s)) })
+    }
+
+    /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`, and with [`ErrorKind::Other`] if no mode is configured.
+    fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError> {
+        self.run("lock", key, self.bucket.extend_lock(key, until_s))
     }
 }
 
@@ -60,16 +66,30 @@ impl Bucket {
         })
     }
 
-    async fn extend_lock(&self, key: &Key) -> Result<(), Failure> {
-        let Some(lock) = self.lock else { return Ok(()) };
-        let request = self.request("s3:PutObjectRetention", true);
-        let mode = if lock.is_compliance { ObjectLockRetentionMode::Compliance } else { ObjectLockRetentionMode::Governance };
-        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(lock_end(lock)).build();
-        let extend = self.client.put_object_retention().bucket(&self.name).key(self.path(key)?).retention(retention);
-        match Progress::new().watch(self.timeout, extend.send()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(request.explain(error, true)),
-            Err(_) => Err(self.stalled(request.unanswered())),
+    async fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, Failure> {
+        let Some(lock) = self.lock else {
+            return Err(Failure::new(ErrorKind::Other, "no mode of locks is configured"));
+        };
+        let held = self.head(key).await?.lock;
+        let is_long_enough = |held: Option<Held>| held.is_some_and(|held| held.until_s >= until_s);
+        if is_long_enough(held) {
+            return Ok(false);
         }
+        let request = self.request("s3:PutObjectRetention", true);
+        // Nobody can make a strict lock a lenient one.
+        let is_compliance = lock.is_compliance || held.is_some_and(|held| held.is_compliance);
+        let mode = if is_compliance { ObjectLockRetentionMode::Compliance } else { ObjectLockRetentionMode::Governance };
+        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(DateTime::from_secs(until_s)).build();
+        let extend = self.client.put_object_retention().bucket(&self.name).key(self.path(key)?).retention(retention);
+        let failure = match Progress::new().watch(self.timeout, extend.send()).await {
+            Ok(Ok(_)) => return Ok(true),
+            Ok(Err(error)) => request.explain(error, true),
+            Err(_) => self.stalled(request.unanswered()),
+        };
+        // The server refuses to shorten: somebody else may have extended it further meanwhile.
+        if failure.kind == ErrorKind::NotPermitted && is_long_enough(self.head(key).await?.lock) {
+            return Ok(false);
+        }
+        Err(failure)
     }
 }

@@ -8,6 +8,8 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ObjectLockMode, StorageClass};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use md5::{Digest, Md5};
 
 use super::Bucket;
 use super::errors::{Failure, Request};
@@ -54,6 +56,8 @@ impl Bucket {
         }
         if let Some(lock) = self.lock.filter(|_| is_locked(key.class)) {
             put = put.object_lock_mode(lock_mode(lock)).object_lock_retain_until_date(lock_end(lock));
+            // AWS takes nothing that is locked without a checksum, and this is the one that all servers know.
+            put = put.content_md5(BASE64_STANDARD.encode(Md5::digest(bytes)));
         }
         // Encryption on the way protects the body already; without it the server compares its hash.
         let sent =
@@ -173,6 +177,10 @@ impl Bucket {
                     .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long the object is"))?,
                 storage_class: head.storage_class().map(|class| class.as_str().to_owned()),
                 restore: head.restore().map(str::to_owned),
+                lock: head.object_lock_retain_until_date().map(|until| Held {
+                    is_compliance: head.object_lock_mode() == Some(&ObjectLockMode::Compliance),
+                    until_s: until.secs(),
+                }),
             }),
             Ok(Err(error)) => Err(request.explain(error, true)),
             Err(_) => Err(self.stalled(ErrorKind::Unavailable)),
@@ -233,6 +241,17 @@ pub struct Head {
     pub storage_class: Option<String>,
     /// How far it is thawed, in the server's words.
     pub restore: Option<String>,
+    /// How it is locked, if it is and the credential may know.
+    pub lock: Option<Held>,
+}
+
+/// An object's lock.
+#[derive(Clone, Copy)]
+pub struct Held {
+    /// Whether nobody at all can shorten it.
+    pub is_compliance: bool,
+    /// When it ends, in seconds since 1970.
+    pub until_s: i64,
 }
 
 /// Returns whether objects of a class are worth a lock: others are removed soon and mean nothing afterwards.

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::home::{Home, fields};
 
-const FIELDS: &str = "dropped dry_run freed_bytes index_runs outrun plan removed_bytes removed_packs requests running_sessions seconds spared_packs \
-                      stored_bytes waiting";
+const FIELDS: &str = "dropped dry_run freed_bytes index_runs locked_packs locked_until locks outrun plan removed_bytes removed_packs requests \
+                      running_sessions seconds spared_packs stored_bytes waiting";
 const PLAN: &str =
     "dead_bytes dead_packs dropped left_unused_bytes merged_runs repack_bytes repack_packs repack_unused_bytes young_bytes";
 
@@ -67,10 +67,55 @@ fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
     assert!(!elsewhere.err.contains("replaces"), "another machine finds that a folder excludes: {}", elsewhere.err);
 }
 
+/// What is needed stays locked, what is not is freed when its lock ends, and both are said.
+#[cfg(feature = "s3")]
+#[test]
+fn locks_are_extended() {
+    let server = crate::servers::moto::start();
+    let bucket = "locked";
+    server.as_owner(|owner| owner.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true).send());
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    home.write("secret", "secret\n");
+    home.write(
+        "drumlin.toml",
+        format!(
+            "[repository.far]\nurl = \"s3://{bucket}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\n\
+             secret-file = \"secret\"\nlock = {{ mode = \"governance\", days = 3 }}\n",
+            server.port()
+        ),
+    );
+    home.write("src/large", crate::fixture::noise(1, 300_000));
+    home.run(["init"]).ok();
+    home.run(["backup", "src"]).ok();
+    home.write("src/large", crate::fixture::noise(2, 300_000));
+    home.run(["backup", "src"]).ok();
+    home.run(["forget", "latest~1", "--force"]).ok();
+    let prune = ["prune", "--trash", "0d", "--extend-locks", "30d"];
+    let plan = home.json([&prune[..], &["--dry-run"]].concat());
+    assert_eq!(fields(&plan["locks"]), "bytes extended extended_bytes objects until");
+    assert_eq!((&plan["locks"]["extended"], &plan["locked_packs"]), (&plan["locks"]["objects"], &json!(0)), "{plan}");
+    let report = home.json(prune);
+    let (locks, removed) = (&report["locks"], &report["removed_packs"]);
+    assert!(removed.as_u64() > Some(0) && report["locked_packs"] == *removed && report["locked_until"].is_string(), "{report}");
+    assert!(locks["extended"].as_u64() > Some(4) && locks["extended"] == locks["objects"], "{report}");
+    let said = home.run(["prune", "--extend-locks", "5d"]).ok().out;
+    assert!(said.contains("; 0 extended\n") && !said.contains("locked "), "a lock never becomes shorter: {said}");
+    home.run(["check", "--level", "full", "--cache-dir", "cold"]).ok();
+}
+
+#[test]
+fn where_nothing_is_locked_no_lock_is_extended() {
+    let home = Home::with_repository();
+    home.run(["prune", "--extend-locks", "30d"]).fails(1, "are not locked", "lock = {");
+}
+
 #[test]
 fn wrong_options_are_2() {
     let home = Home::with_repository();
-    for args in [["--trash", "soon"], ["--max-unused", "101"], ["--max-repack", "much"], ["--min-age", "old"]] {
+    for args in
+        [["--trash", "soon"], ["--max-unused", "101"], ["--max-repack", "much"], ["--min-age", "old"], ["--extend-locks", "0d"]]
+    {
         home.run([&["prune"], &args[..]].concat()).code(2);
     }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod canned;
 mod faults;
+mod locks;
 mod options;
 mod real;
 

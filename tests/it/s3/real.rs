@@ -247,9 +247,15 @@ fn locks_keep_what_is_removed_and_hinder_nobody() {
         let days = locked_days(&server, &bucket, class);
         assert_eq!(days.is_some_and(|days| days > 2.9 && days < 3.1), is_locked, "{class:?}: {days:?}");
     }
-    options.lock = Some(Lock { is_compliance: true, days: 10 });
-    S3Store::open(options).unwrap().extend_lock(&key(Class::Data)).unwrap();
-    assert!(locked_days(&server, &bucket, Class::Data).unwrap() > 9.9);
+    // Neither the time nor the mode is ever less than it was.
+    options.lock = Some(Lock { is_compliance: false, days: 3 });
+    let lenient = S3Store::open(options).unwrap();
+    let until_s = now().seconds + 10 * 24 * 3600;
+    assert!(lenient.extend_lock(&key(Class::Data), until_s).unwrap());
+    assert!(!lenient.extend_lock(&key(Class::Data), until_s).unwrap());
+    assert!(!lenient.extend_lock(&key(Class::Data), until_s - 1).unwrap());
+    assert_eq!(lenient.locked_until(&key(Class::Data)).unwrap(), Some(until_s));
+    assert_eq!(store.locked_until(&key(Class::Probe)).unwrap(), None);
     // The collector is not hindered, and what it removed can be had back by whoever owns the bucket, who cannot destroy it either.
     let name = "a/b/data/ab";
     let head = server.as_owner(|owner| owner.head_object().bucket(&bucket).key(name).send());
