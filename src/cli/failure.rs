@@ -230,7 +230,11 @@ impl From<restore::Error> for Failure {
             Error::OwnTarget { .. } => Self::of(Exit::Usage, &error).hint("restore to a folder outside of it"),
             Error::Sync { .. } => Self::of(Exit::Error, &error)
                 .hint("the disk may be failing: restore to another one, or run it again with `--verify` to see what is there"),
-            Error::Target { .. } | Error::Write { .. } | Error::Threads(_) => Self::of(Exit::Error, &error),
+            Error::Torn { .. } => Self::of(Exit::Damage, &error)
+                .hint("leave it out with `--exclude`; `drumlin check --level full` says what else is damaged"),
+            Error::Target { .. } | Error::Write { .. } | Error::Archive { .. } | Error::Threads(_) => {
+                Self::of(Exit::Error, &error)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file per command; here they are put together.
 
+mod archive;
 mod backup;
 mod cat;
 mod check;
@@ -69,7 +70,7 @@ Exit codes:
   0    done
   1    error
   2    wrong usage or configuration
-  3    done, but some source files could not be read (a snapshot exists)
+  3    done, but some source files could not be read (a snapshot exists), or do not fit into an archive
   4    damage was found
   5    the repository went back in time
   10   there is no repository

@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::archive::{self, ArchiveArgs};
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
@@ -32,8 +33,8 @@ pub struct RestoreArgs {
     snap: SnapArg,
 
     /// The folder to restore into; it is made if it is missing
-    #[arg(long, short = 't', value_name = "DIR")]
-    target: PathBuf,
+    #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
+    target: Option<PathBuf>,
 
     /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given several times
     #[arg(long = "include", short = 'i', value_name = "PATTERN")]
@@ -66,6 +67,9 @@ pub struct RestoreArgs {
     /// Need less memory, for some speed
     #[arg(long)]
     low_memory: bool,
+
+    #[command(flatten)]
+    archive: ArchiveArgs,
 
     #[command(flatten)]
     thaw: ThawArgs,
@@ -140,6 +144,7 @@ struct PlannedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
+    let archive = args.archive.wanted(ctx)?;
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
@@ -147,7 +152,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let options = RestoreOptions {
         path: wanted.path,
-        target: args.target,
+        target: args.target.unwrap_or_default(),
         own_folders: ctx.own_folders(&place)?,
         includes: args.includes,
         excludes: args.excludes,
@@ -163,6 +168,9 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         low_memory: args.low_memory,
         numeric_ids: args.numeric_ids,
     };
+    if let Some(archive) = archive {
+        return archive::run(ctx, &repository, (&snapshot, &options), &archive, began);
+    }
     if args.thaw.plan {
         return thaw::plan(ctx, &repository, (&snapshot, &options), &args.thaw);
     }

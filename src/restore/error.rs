@@ -61,6 +61,22 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Nothing more can be written to an archive.
+    #[error("cannot write the archive")]
+    Archive {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A long file turned out to be damaged when its beginning was in the archive, so the archive ends there.
+    #[error("{path} is damaged, and its beginning is in the archive already")]
+    Torn {
+        /// Path in the snapshot, for people.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: repo::Error,
+    },
     /// Threads could not be started.
     #[error("cannot run threads")]
     Threads(#[source] io::Error),

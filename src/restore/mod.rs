@@ -25,6 +25,7 @@
 //!
 //! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and one read per worker.
 
+pub mod archive;
 mod compare;
 mod context;
 mod delete;
@@ -146,7 +147,7 @@ fn list_in(
 }
 
 /// Refuses a target in which the repository would be overwritten.
-fn refuse_own(options: &RestoreOptions) -> Result<()> {
+pub fn refuse_own(options: &RestoreOptions) -> Result<()> {
     let path = || options.target.clone();
     match OwnFolders::new(&options.own_folders).hold(&options.target) {
         Ok(false) => Ok(()),

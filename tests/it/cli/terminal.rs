@@ -89,3 +89,14 @@ fn progress_is_drawn_after_a_second_and_taken_away() {
     }
     assert!(!at_terminal(&home, "backup --command 'echo quick' --command-name n", &[]).ok().out.contains("\x1b[J"));
 }
+
+#[test]
+fn archives_are_not_written_to_a_terminal() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let ran = at_terminal(&home, "restore latest --to-tar -", &[]).code(2);
+    assert!(ran.out.contains("an archive is not written to a terminal"), "{}", ran.out);
+    let ran = at_terminal(&home, "restore latest --to-tar /dev/tty", &[]).code(2);
+    assert!(ran.out.contains("an archive is not written to a terminal"), "{}", ran.out);
+}

@@ -10,7 +10,7 @@ use super::{options, restore, target};
 use crate::fixture::{TestRepo, noise, write};
 
 /// A repository of two hosts: some files are in the packs of the one, some in those of the other.
-fn two_packs() -> TestRepo {
+pub fn two_packs() -> TestRepo {
     let repo = TestRepo::new();
     let source = repo.source();
     (0..50).for_each(|n| write(&source.join(format!("first/{n}")), &noise(n, 9_000)));
@@ -22,7 +22,7 @@ fn two_packs() -> TestRepo {
     repo
 }
 
-fn data_keys(store: &MemoryStore) -> Vec<drumlin::store::Key> {
+pub fn data_keys(store: &MemoryStore) -> Vec<drumlin::store::Key> {
     store.keys().into_iter().filter(|key| key.class == Class::Data).collect()
 }
 

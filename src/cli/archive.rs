@@ -1,0 +1,227 @@
+//! `drumlin restore --to-tar` and `--to-zip`: an archive instead of a folder.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::views::{ProblemView, RequestsView};
+use crate::browse;
+use crate::format::snapshot::Snapshot;
+use crate::repo::{DirEntry, Repository, Trees};
+use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport, ContentError};
+use crate::restore::{self, RestoreOptions};
+use crate::ui::output::Output;
+use crate::ui::text;
+
+/// Bytes that are handed to the system at once.
+const BUFFER_LEN_BYTES: usize = 1 << 20;
+
+/// Options about archives.
+#[derive(Args)]
+pub struct ArchiveArgs {
+    /// Write a tar archive instead of files, to a file that is not there yet, or to standard output if it is -
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to_zip", "target", "dry_run", "verify", "delete", "overwrite", "plan", "thaw"])]
+    to_tar: Option<PathBuf>,
+
+    /// Write a zip file instead of files; zip holds no links, devices, owners nor attributes, and only names that are text
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "dry_run", "verify", "delete", "overwrite", "numeric_ids", "plan", "thaw"])]
+    to_zip: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct ArchiveView<'a> {
+    snapshot: String,
+    archive: &'a Path,
+    format: &'static str,
+    files: u64,
+    dirs: u64,
+    hard_links: u64,
+    bytes: u64,
+    archive_bytes: u64,
+    damaged: u64,
+    left_out: u64,
+    partial: u64,
+    seconds: f64,
+    problem_count: u64,
+    problems: Vec<ProblemView>,
+    requests: RequestsView,
+}
+
+/// Where an archive is to go.
+pub struct Wanted {
+    format: ArchiveFormat,
+    /// `None` for standard output.
+    file: Option<PathBuf>,
+}
+
+impl ArchiveArgs {
+    /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a password.
+    pub fn wanted(&self, ctx: &Context) -> Result<Option<Wanted>, Failure> {
+        let (format, place) = match (&self.to_tar, &self.to_zip) {
+            (Some(file), _) => (ArchiveFormat::Tar, file),
+            (None, Some(file)) => (ArchiveFormat::Zip, file),
+            (None, None) => return Ok(None),
+        };
+        if place.as_os_str() != "-" {
+            if place.metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_dir()) {
+                let failure = Failure::usage(format!("{} exists", place.display()));
+                return Err(failure.hint("existing files are never overwritten: choose another name"));
+            }
+            return Ok(Some(Wanted { format, file: Some(place.clone()) }));
+        }
+        if format == ArchiveFormat::Zip {
+            return Err(Failure::usage("a zip file is not written to standard output").hint("name a file, or use --to-tar"));
+        }
+        if ctx.ui.json {
+            return Err(Failure::usage("--json and the archive cannot both go to standard output").hint("name a file"));
+        }
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage("an archive is not written to a terminal")
+                .hint("name a file, or send it on: --to-tar - | ssh ..."));
+        }
+        Ok(Some(Wanted { format, file: None }))
+    }
+}
+
+/// Runs the command.
+pub fn run(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    (snapshot, options): (&Snapshot, &RestoreOptions),
+    wanted: &Wanted,
+    began: Instant,
+) -> Result<Exit, Failure> {
+    let write = |out: &mut dyn Write| {
+        ctx.run("archiving", |monitor| {
+            let read = |trees: &Trees, path: &[u8], found: &DirEntry, out: &mut dyn Write| {
+                let place =
+                    browse::Place { path: path.to_vec(), entry: Some(found.clone()), tree: None, totals: Default::default() };
+                browse::cat(trees, &place, out, monitor).map(drop).map_err(content_error)
+            };
+            archive::write(repository, (snapshot, options), Archive { format: wanted.format, out, read: &read }, monitor)
+        })
+    };
+    let (report, monitor) = match &wanted.file {
+        Some(file) => into_file(options, file, write)?,
+        None => {
+            let mut out = Output::stdout()?;
+            let written = write(out.writer())?;
+            out.finish()?;
+            written
+        }
+    };
+    if ctx.ui.json {
+        ctx.ui.print_json(&ArchiveView {
+            snapshot: snapshot.id.to_hex(),
+            archive: wanted.file.as_deref().unwrap_or(Path::new("-")),
+            format: name_of(wanted.format),
+            files: report.files,
+            dirs: report.dirs,
+            hard_links: report.hard_links,
+            bytes: report.bytes,
+            archive_bytes: report.archive_bytes,
+            damaged: report.damaged,
+            left_out: report.left_out,
+            partial: report.partial,
+            seconds: began.elapsed().as_secs_f64(),
+            problem_count: monitor.problem_count(),
+            problems: ProblemView::all(&monitor),
+            requests: ctx.requests.view(),
+        })?;
+    } else {
+        let lines = lines(snapshot, wanted, &report, began);
+        match &wanted.file {
+            Some(_) => ctx.ui.say(&lines.join("\n"))?,
+            None => ctx.ui.note(&lines.join("\n")),
+        }
+        ctx.ui.list_problems(&monitor);
+    }
+    Ok(match report {
+        ArchiveReport { damaged: 1.., .. } => Exit::Damage,
+        ArchiveReport { left_out: 1.., .. } | ArchiveReport { partial: 1.., .. } => Exit::Unreadable,
+        _ => Exit::Done,
+    })
+}
+
+/// Makes the file, fills it, and waits for the disk; whatever fails, a file that was made goes again: it would be no archive.
+fn into_file<T>(
+    options: &RestoreOptions,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    restore::refuse_own(&RestoreOptions { target: folder.to_path_buf(), ..options.clone() })?;
+    let is_new = path.symlink_metadata().is_err();
+    let failed = |error: &std::io::Error| Failure::file("write", path, error);
+    // What is there is a device or a pipe.
+    let file = File::options().write(true).create_new(is_new).open(path).map_err(|error| failed(&error))?;
+    if file.is_terminal() {
+        return Err(Failure::usage("an archive is not written to a terminal").hint("name a file"));
+    }
+    let fill = || {
+        let mut out = BufWriter::with_capacity(BUFFER_LEN_BYTES, file);
+        let written = write(&mut out)?;
+        let file = out.into_inner().map_err(|error| failed(error.error()))?;
+        if is_new {
+            file.sync_all().and_then(|()| File::open(folder)?.sync_all()).map_err(|error| failed(&error))?;
+        }
+        Ok(written)
+    };
+    fill().inspect_err(|_| {
+        if is_new {
+            // Best effort: the failure is told, and names the file.
+            let _ = std::fs::remove_file(path);
+        }
+    })
+}
+
+fn content_error(error: browse::Error) -> ContentError {
+    match error {
+        browse::Error::Repository(error) => ContentError::Repository(error),
+        browse::Error::Output { source, .. } => ContentError::Output(source),
+        error => ContentError::Output(std::io::Error::other(error)),
+    }
+}
+
+fn name_of(format: ArchiveFormat) -> &'static str {
+    match format {
+        ArchiveFormat::Tar => "tar",
+        ArchiveFormat::Zip => "zip",
+    }
+}
+
+fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport, began: Instant) -> Vec<String> {
+    let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
+    let mut lines = vec![
+        format!(
+            "wrote {} in {} of snapshot {} to {place}",
+            text::counted(report.files, "file"),
+            text::counted(report.dirs, "folder"),
+            snapshot.id.short()
+        ),
+        format!(
+            "  size     {} of content, {} of {}",
+            text::size(report.bytes),
+            text::size(report.archive_bytes),
+            name_of(wanted.format)
+        ),
+    ];
+    let mut some = |count: u64, what: &str| {
+        if count > 0 {
+            lines.push(format!("  {what}", what = what.replace("{}", &text::count(count))));
+        }
+    };
+    some(report.hard_links, "links    {} of the files are further names of others");
+    some(report.damaged, "damaged  {} are not in the archive: the repository is damaged");
+    some(report.left_out, "left out {} that the format cannot hold");
+    some(report.partial, "partly   {} lack something that the format cannot hold");
+    lines.push(format!("  time     {}", text::duration(began.elapsed())));
+    lines
+}

@@ -1,0 +1,258 @@
+//! What goes into an archive, in the snapshot's order; short files are read ahead.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::format::{AddError, ArchiveReport, ContentError, Format, Lack, Member, ReadContent};
+use crate::format::entry::{Content, EntryKind};
+use crate::monitor::ProblemKind;
+use crate::repo::{self, DirEntry};
+use crate::restore::context::Context;
+use crate::restore::error::{Error, Result};
+use crate::restore::source::Source;
+use crate::restore::walk::{Step, Walk};
+
+/// Files up to this length are read whole before they are begun.
+const SHORT_LEN_MAX_BYTES: u64 = 1 << 20;
+/// Bytes that are read ahead, and entries that wait.
+const AHEAD_MAX_BYTES: u64 = 32 << 20;
+const AHEAD_MAX: usize = 8 << 10;
+/// Neighbours are read by one thread, because they are likely to lie in one segment.
+const BATCH_LEN_BYTES: u64 = 512 << 10;
+
+type Read = std::result::Result<Vec<u8>, ContentError>;
+type Batch = Vec<(Arc<Found>, Sender<Read>)>;
+
+/// An entry and its path.
+struct Found {
+    path: Vec<u8>,
+    entry: DirEntry,
+}
+
+/// What waits for its turn.
+enum Waiting {
+    Entry(Arc<Found>, Option<Receiver<Read>>),
+    Broken(Vec<u8>, repo::Error),
+}
+
+/// The entries of an archive.
+pub struct Feed<'a> {
+    context: &'a Context<'a>,
+    read: &'a ReadContent<'a>,
+    walk: Walk,
+    /// What stands before the walk's paths in messages, and in the snapshot.
+    shown: &'a [u8],
+    /// Folders that the walk is in and that nothing was selected in yet.
+    untold: Vec<Option<Arc<Found>>>,
+    ahead: VecDeque<Waiting>,
+    ahead_bytes: u64,
+    /// Hard-link groups that the walk has met.
+    met: HashSet<u64>,
+    /// Kinds and paths of those whose first member is in the archive.
+    groups: HashMap<u64, (EntryKind, Vec<u8>)>,
+    report: ArchiveReport,
+}
+
+impl<'a> Feed<'a> {
+    /// Starts at the beginning of what is restored.
+    pub fn new(context: &'a Context<'a>, source: &'a Source, read: &'a ReadContent<'a>) -> Result<Self> {
+        let walk = source.walk(context)?;
+        let (untold, ahead, met, groups) = (Vec::new(), VecDeque::new(), HashSet::new(), HashMap::new());
+        let report = ArchiveReport::default();
+        Ok(Self { context, read, walk, shown: &source.shown, untold, ahead, ahead_bytes: 0, met, groups, report })
+    }
+
+    /// Writes everything into an archive, and ends it.
+    pub fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
+        let (context, read, shown) = (self.context, self.read, self.shown);
+        thread::scope(|scope| {
+            let (batches, queue) = unbounded::<Batch>();
+            for _ in 0..context.trees.reader().repository().readers(context.options.threads.max(1)) {
+                let queue = queue.clone();
+                scope.spawn(move || {
+                    for (found, answer) in queue.into_iter().flatten() {
+                        let mut bytes = Vec::with_capacity(found.entry.entry.size as usize);
+                        let path = [shown, b"/", &found.path].concat();
+                        let outcome = read(&context.trees, &path, &found.entry, &mut bytes);
+                        // The other end is gone if the archive failed: then nobody wants the bytes.
+                        let _ = answer.send(outcome.map(|()| bytes));
+                    }
+                });
+            }
+            loop {
+                self.read_ahead(&batches, format.holds_links());
+                let Some(waiting) = self.ahead.pop_front() else { break };
+                context.check()?;
+                match waiting {
+                    Waiting::Broken(path, error) => context.report_unreadable(&path, error),
+                    Waiting::Entry(found, content) => self.write(format, &found, content)?,
+                }
+            }
+            context.check()?;
+            format.finish().map_err(|source| Error::Archive { source })?;
+            Ok(self.report)
+        })
+    }
+
+    /// Walks on if little waits, so that what is read ahead is read in batches.
+    fn read_ahead(&mut self, batches: &Sender<Batch>, holds_links: bool) {
+        if self.ahead.len() > AHEAD_MAX / 2 || self.ahead_bytes > AHEAD_MAX_BYTES / 2 {
+            return;
+        }
+        let (mut batch, mut batch_bytes) = (Batch::new(), 0);
+        while self.ahead.len() < AHEAD_MAX
+            && self.ahead_bytes < AHEAD_MAX_BYTES
+            && let Some(step) = self.walk.next()
+        {
+            let Some(found) = self.take(step) else { continue };
+            let mut content = None;
+            if self.is_read_ahead(&found.entry, holds_links) {
+                let (answer, bytes) = bounded(1);
+                batch.push((found.clone(), answer));
+                content = Some(bytes);
+                self.ahead_bytes += found.entry.entry.size;
+                batch_bytes += found.entry.entry.size;
+            }
+            self.ahead.push_back(Waiting::Entry(found, content));
+            if batch_bytes >= BATCH_LEN_BYTES {
+                // The readers live as long as the sender.
+                let _ = batches.send(std::mem::take(&mut batch));
+                batch_bytes = 0;
+            }
+        }
+        let _ = batches.send(batch);
+    }
+
+    fn is_read_ahead(&mut self, found: &DirEntry, holds_links: bool) -> bool {
+        let entry = &found.entry;
+        let is_link = entry.hard_link.is_some_and(|number| holds_links && !self.met.insert(number));
+        !is_link && entry.size <= SHORT_LEN_MAX_BYTES && matches!(entry.content, Content::Refs(_) | Content::List(_))
+    }
+
+    /// Puts folders and damage into the queue, and returns any other entry.
+    fn take(&mut self, step: Step) -> Option<Arc<Found>> {
+        let path = self.walk.path().to_vec();
+        match step {
+            Step::Enter(entry, is_taken) => {
+                self.untold.push(Some(Arc::new(Found { path, entry: *entry })));
+                if is_taken {
+                    self.tell_folders();
+                }
+                None
+            }
+            Step::Entry(entry) => {
+                self.tell_folders();
+                Some(Arc::new(Found { path, entry: *entry }))
+            }
+            Step::Broken(error) => {
+                self.ahead.push_back(Waiting::Broken(self.full(&path), error));
+                None
+            }
+            Step::Leave => {
+                self.untold.pop();
+                None
+            }
+            Step::Passed(_) => None,
+        }
+    }
+
+    /// Puts the folders on the way into the queue: now something in them is selected.
+    fn tell_folders(&mut self) {
+        let told = self.untold.iter_mut().filter_map(Option::take);
+        self.ahead.extend(told.map(|found| Waiting::Entry(found, None)));
+    }
+
+    fn full(&self, path: &[u8]) -> Vec<u8> {
+        [self.shown, b"/", path].concat()
+    }
+
+    /// Writes an entry, or reports why it is not there.
+    fn write(&mut self, format: &mut dyn Format, found: &Found, content: Option<Receiver<Read>>) -> Result<()> {
+        let (entry, path) = (&found.entry.entry, self.full(&found.path));
+        let monitor = self.context.monitor;
+        monitor.working_on(&path);
+        if content.is_some() {
+            self.ahead_bytes -= entry.size;
+        }
+        let lack = format.lack(&found.path, &found.entry);
+        match lack {
+            Lack::Nothing | Lack::Part(_) => {}
+            Lack::All(what) => {
+                self.report.left_out += 1;
+                monitor.problem(ProblemKind::NotRestored, &path, what);
+                return Ok(());
+            }
+            Lack::Trifle(what) => {
+                monitor.problem(ProblemKind::Notice, &path, what);
+                return Ok(());
+            }
+        }
+        let link_to = self.first_of(found).filter(|_| format.holds_links());
+        let bytes = match content.filter(|_| link_to.is_none()).map(|content| content.recv()) {
+            None => None,
+            Some(Ok(Ok(bytes))) => Some(bytes),
+            Some(Ok(Err(ContentError::Repository(error)))) => {
+                self.context.report_unreadable(&path, error);
+                return Ok(());
+            }
+            Some(Ok(Err(ContentError::Output(source)))) => return Err(Error::Archive { source }),
+            Some(Err(_)) => return Err(repo::Error::Threads("a reading thread broke".to_owned()).into()),
+        };
+        let (read, trees) = (self.read, &self.context.trees);
+        let mut write_content = |out: &mut dyn Write| match (&bytes, &entry.content) {
+            (Some(bytes), _) | (None, Content::Inline(bytes)) => Ok(out.write_all(bytes)?),
+            (None, _) => read(trees, &path, &found.entry, out),
+        };
+        let member = Member { path: &found.path, found: &found.entry, link_to: link_to.as_deref() };
+        match format.add(&member, &mut write_content) {
+            Ok(()) => {}
+            Err(AddError::Before(error)) => {
+                self.context.report_unreadable(&path, error);
+                return Ok(());
+            }
+            Err(AddError::Torn(source)) if source.is_damage() => {
+                return Err(Error::Torn { path: String::from_utf8_lossy(&path).into_owned(), source });
+            }
+            Err(AddError::Torn(error)) => return Err(error.into()),
+            Err(AddError::Output(source)) => return Err(Error::Archive { source }),
+        }
+        if let Lack::Part(what) = lack {
+            self.report.partial += 1;
+            monitor.problem(ProblemKind::NotRestored, &path, what);
+        }
+        self.count(found, link_to.is_some());
+        Ok(())
+    }
+
+    /// Returns the path of the entry in the archive that this is another name of.
+    fn first_of(&self, found: &Found) -> Option<Vec<u8>> {
+        let (kind, path) = self.groups.get(&found.entry.entry.hard_link?)?;
+        (*kind == found.entry.entry.kind).then(|| path.clone())
+    }
+
+    fn count(&mut self, found: &Found, is_link: bool) {
+        let (entry, monitor) = (&found.entry.entry, self.context.monitor);
+        if entry.kind == EntryKind::Dir {
+            self.report.dirs += 1;
+            monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.report.files += 1;
+        monitor.files_done.fetch_add(1, Ordering::Relaxed);
+        if is_link {
+            self.report.hard_links += 1;
+            return;
+        }
+        if entry.kind == EntryKind::File {
+            self.report.bytes += entry.size;
+        }
+        if let Some(number) = entry.hard_link {
+            self.groups.insert(number, (entry.kind, found.path.clone()));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Restoring into an archive instead of a folder, for machines without room for what is restored.
+//!
+//! ```text
+//! walk (one thread) ─ a queue in the snapshot's order ─→ written one after the other
+//!                     └─ short files ─→ read ahead by other threads
+//! ```
+//!
+//! A file's length stands before its content, so what is damaged has to be found before the file is begun. Short files are read whole before; in a long
+//! one damage in its middle ends the archive there, with an error: no entry ever holds other bytes than the snapshot.
+//!
+//! **Memory** is bounded by the queue and the reader's cache, but for the first path of each hard-link group (tar) and about 200 bytes for each
+//! entry (zip, whose directory stands at its end).
+
+mod feed;
+mod format;
+mod holes;
+mod tar;
+mod zip;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub use self::format::{ArchiveReport, ContentError, ReadContent};
+
+use self::feed::Feed;
+use self::format::Counted;
+use self::tar::Tar;
+use self::zip::Zip;
+use super::context::Context;
+use super::error::{Error, Result};
+use super::options::RestoreOptions;
+use super::source::Source;
+use crate::format::snapshot::Snapshot;
+use crate::monitor::Monitor;
+use crate::repo::{Reader, Repository, Trees};
+
+/// The kinds of archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// A tar archive with pax headers, which holds all that a file system does but sockets, flags and times of creation.
+    Tar,
+    /// A zip file, which holds files, folders and symbolic links with modes and times, by names that are text.
+    Zip,
+}
+
+/// Where an archive goes, and how the content of what goes there is read.
+pub struct Archive<'a> {
+    /// Its kind.
+    pub format: ArchiveFormat,
+    /// Where its bytes go.
+    pub out: &'a mut dyn Write,
+    /// Writes the content of a file, each byte verified, to where it is wanted; called by several threads.
+    pub read: &'a ReadContent<'a>,
+}
+
+/// Writes a snapshot, or a part of it, as an archive; of `options` the path, the patterns, the threads and `numeric_ids` count.
+///
+/// What is damaged before it is begun, and what the format cannot hold, are problems in the monitor and numbers in the report. Fails with [`Error::Torn`] if a
+/// long file turns out to be damaged in its middle, and with [`Error::Archive`] if nothing more can be written: then what was written is not
+/// an archive.
+pub fn write(
+    repository: &Arc<Repository>,
+    (snapshot, options): (&Snapshot, &RestoreOptions),
+    archive: Archive<'_>,
+    monitor: &Monitor,
+) -> Result<ArchiveReport> {
+    let trees = Trees::new(Reader::new(repository)?);
+    let source = Source::find(&trees, snapshot, options)?;
+    let context = Context::new(trees.clone(), options, monitor, snapshot.started);
+    source.expect_totals(&context);
+    let Archive { format, out, read } = archive;
+    let mut counted = Counted { out, written: 0 };
+    let mut report = match format {
+        ArchiveFormat::Tar => Feed::new(&context, &source, read)?.run(&mut Tar::new(&mut counted, trees, options.numeric_ids))?,
+        ArchiveFormat::Zip => Feed::new(&context, &source, read)?.run(&mut Zip::new(&mut counted))?,
+    };
+    counted.flush().map_err(|source| Error::Archive { source })?;
+    report.archive_bytes = counted.written;
+    report.damaged = context.counts.damaged.load(Ordering::Relaxed);
+    Ok(report)
+}
