@@ -28,7 +28,7 @@ damage-long:    ## The damage tests with 10,000 random flips instead of 1,000.
 model-long:     ## The exhaustive model of commit and collection in its larger configurations.
 	DRUMLIN_MODEL_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture model::
 
-kill-long:      ## 2,000 kills of real processes; eight backups and two collectors for ten minutes.
+kill-long:      ## 2,000 kills of real processes, 200 on an SFTP and on an S3 server; eight backups and two collectors for ten minutes.
 	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
 
 simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=, FIRST=, DRUMLIN_HARSH=1).

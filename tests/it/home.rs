@@ -43,6 +43,11 @@ impl Home {
         home
     }
 
+    /// Writes a configuration with one repository, `far`, about which these lines are known.
+    pub fn configure(&self, file: &str, lines: &str) {
+        self.write(file, format!("[repository.far]\n{lines}"));
+    }
+
     /// Sets an environment variable for all later runs.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));

@@ -7,6 +7,7 @@
 pub mod moto;
 #[cfg(feature = "sftp")]
 pub mod openssh;
+pub mod place;
 #[cfg(feature = "s3")]
 pub mod process;
 #[cfg(feature = "sftp")]
@@ -59,6 +60,11 @@ impl Server {
             thread::sleep(Duration::from_millis(10));
         }
         false
+    }
+
+    /// Returns whether processes that it has started live, such as those that serve its connections.
+    pub fn has_descendants(&self) -> bool {
+        !descendants(self.0.id()).is_empty()
     }
 
     /// Kills it and the processes that serve its connections. Those have ended when this returns.

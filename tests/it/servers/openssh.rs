@@ -68,24 +68,31 @@ impl OpenSsh {
         self.folder.path().join(below)
     }
 
+    /// Returns whether it serves anybody.
+    pub fn is_serving(&self) -> bool {
+        self.server.as_ref().is_some_and(Server::has_descendants)
+    }
+
     /// Returns what reaches a folder in `files`.
     pub fn options(&self, path: &str) -> SftpOptions {
-        let options = SftpOptions::new(self.address.ip().to_string(), run("id", &["-un"]).trim(), path);
-        let known_hosts = self.make_known_hosts(self.address, "known_hosts");
-        let (port, identity_files) = (self.address.port(), vec![self.path("user")]);
-        SftpOptions { port, identity_files, known_hosts: vec![known_hosts], ..options }
+        self.options_at(self.address, path)
     }
 
     /// Returns the like through a proxy.
     pub fn options_through(&self, proxy: &super::proxy::Proxy, path: &str) -> SftpOptions {
-        let address: SocketAddr = ([127, 0, 0, 1], proxy.port()).into();
-        let known_hosts = vec![self.make_known_hosts(address, "known_hosts_proxy")];
-        SftpOptions { host: "127.0.0.1".to_owned(), port: proxy.port(), known_hosts, ..self.options(path) }
+        self.options_at(([127, 0, 0, 1], proxy.port()).into(), path)
     }
 
-    fn make_known_hosts(&self, address: SocketAddr, name: &str) -> PathBuf {
+    /// Returns the like by another address.
+    pub fn options_at(&self, address: SocketAddr, path: &str) -> SftpOptions {
+        let options = SftpOptions::new(address.ip().to_string(), run("id", &["-un"]).trim(), path);
+        let (known_hosts, identity_files) = (vec![self.make_known_hosts(address)], vec![self.path("user")]);
+        SftpOptions { port: address.port(), identity_files, known_hosts, ..options }
+    }
+
+    fn make_known_hosts(&self, address: SocketAddr) -> PathBuf {
         let key = fs::read_to_string(self.path("host.pub")).unwrap();
-        let file = self.path(name);
+        let file = self.path(&format!("known_hosts_{}", address.port()));
         fs::write(&file, format!("[{}]:{} {key}", address.ip(), address.port())).unwrap();
         file
     }

@@ -89,7 +89,7 @@ impl S3Server {
 
     /// Returns the options of a store in a bucket.
     pub fn options_of(&self, bucket: String) -> S3Options {
-        options(bucket, self.port, (&self.credentials.0, &self.credentials.1))
+        options(bucket, self.port, self.credentials())
     }
 
     /// Opens a store in a new bucket.
