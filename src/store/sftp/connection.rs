@@ -17,7 +17,7 @@ use ssh2::{BlockDirections, DisconnectCode, Error, ErrorCode, File, FileStat, Se
 
 use super::error::SftpError;
 use super::host_key::KnownKeys;
-use super::login::log_in;
+use super::login::{has_ended, log_in};
 use super::options::SftpOptions;
 use crate::store::pace::Pace;
 
@@ -55,9 +55,11 @@ impl Connection {
         known.prefer(&session).map_err(failed)?;
         let ready = session.handshake().map_err(failed).and_then(|()| {
             known.check(&session, options)?;
-            log_in(&session, options)?;
+            log_in(&session, &socket, options)?;
             session.sftp().map_err(|error| match error.message() {
-                NO_SUBSYSTEM => SftpError::NoSftp { host: options.host.clone(), user: options.user.clone() },
+                NO_SUBSYSTEM if !has_ended(&socket) => {
+                    SftpError::NoSftp { host: options.host.clone(), user: options.user.clone() }
+                }
                 // Some servers count connections only after the login, and hang up then.
                 _ => failed(error),
             })

@@ -1,5 +1,7 @@
 //! Proving to a server who we are: keys of an agent, key files, a password, in this order.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::path::Path;
 
 use libssh2_sys as raw;
@@ -14,21 +16,24 @@ const OPENSSH_UNPROTECTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 
 /// Logs in. The session must have checked the server's key.
 ///
-/// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with [`SftpError::Handshake`] if the connection ended before anything
-/// was refused.
-pub fn log_in(session: &Session, options: &SftpOptions) -> Result<(), SftpError> {
-    let mut attempt = Attempt { session, options, tried: Vec::new(), is_over: false };
+/// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with [`SftpError::Handshake`] if the connection broke or went silent
+/// before anything was refused: that says nothing about keys, and is over soon maybe.
+pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> Result<(), SftpError> {
+    let mut attempt = Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
     let methods = match session.auth_methods(&options.user) {
         Ok(methods) => methods.to_owned(),
         // A server that lets everybody in says so in this way.
         Err(_) if session.authenticated() => return Ok(()),
-        Err(error) => return Err(handshake_error(options, &error)),
+        Err(error) => return Err(handshake_error(options, error.message())),
     };
     let has = |method: &str| methods.split(',').any(|offered| offered == method);
     let takes_keys = has("publickey");
     let is_in = takes_keys && (attempt.with_agent() || attempt.with_files()) || attempt.with_password(&has);
     if is_in {
         return Ok(());
+    }
+    if let Some(why) = attempt.broken.filter(|_| !attempt.is_refused) {
+        return Err(handshake_error(options, &why));
     }
     if attempt.tried.is_empty() {
         let nothing = if takes_keys { "no key and no password was given" } else { "no password was given" };
@@ -38,17 +43,20 @@ pub fn log_in(session: &Session, options: &SftpOptions) -> Result<(), SftpError>
     Err(SftpError::LoginRefused { host: options.host.clone(), user: options.user.clone(), tried, methods })
 }
 
-fn handshake_error(options: &SftpOptions, error: &Error) -> SftpError {
-    SftpError::Handshake { host: options.host.clone(), port: options.port, message: error.message().to_owned() }
+fn handshake_error(options: &SftpOptions, message: &str) -> SftpError {
+    SftpError::Handshake { host: options.host.clone(), port: options.port, message: message.to_owned() }
 }
 
 /// What was tried so far.
 struct Attempt<'a> {
     session: &'a Session,
+    socket: &'a TcpStream,
     options: &'a SftpOptions,
     tried: Vec<String>,
-    /// The server has hung up.
-    is_over: bool,
+    /// The server has refused something.
+    is_refused: bool,
+    /// Why there is no connection any more.
+    broken: Option<String>,
 }
 
 impl Attempt<'_> {
@@ -61,16 +69,26 @@ impl Attempt<'_> {
             raw::LIBSSH2_ERROR_FILE,
             raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED,
         ];
+        // A line that breaks while the answer is awaited has the code of a refusal, so the socket is asked first.
         let why = match error.code() {
-            ErrorCode::Session(code) if refused.contains(&code) => "refused".to_owned(),
+            ErrorCode::Session(raw::LIBSSH2_ERROR_TIMEOUT) => self.break_off("the server was silent during the login"),
+            _ if has_ended(self.socket) => self.break_off("the server hung up during the login"),
             ErrorCode::Session(raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV) => {
-                self.is_over = true;
-                "the server hung up".to_owned()
+                self.break_off("the server hung up during the login")
+            }
+            ErrorCode::Session(code) if refused.contains(&code) => {
+                self.is_refused = true;
+                "refused".to_owned()
             }
             _ => error.message().to_owned(),
         };
         self.tried.push(format!("{what}: {why}"));
         false
+    }
+
+    fn break_off(&mut self, why: &str) -> String {
+        self.broken = Some(why.to_owned());
+        why.to_owned()
     }
 
     fn with_agent(&mut self) -> bool {
@@ -95,7 +113,7 @@ impl Attempt<'_> {
             if self.note(format!("agent key {}", key.comment()), result) {
                 return true;
             }
-            if self.is_over {
+            if self.broken.is_some() {
                 break;
             }
         }
@@ -104,7 +122,7 @@ impl Attempt<'_> {
 
     fn with_files(&mut self) -> bool {
         for file in &self.options.identity_files {
-            if self.is_over {
+            if self.broken.is_some() {
                 break;
             }
             let what = format!("key file {}", file.display());
@@ -133,7 +151,7 @@ impl Attempt<'_> {
 
     fn with_password(&mut self, has: &dyn Fn(&str) -> bool) -> bool {
         let Some(password) = &self.options.password else { return false };
-        if self.is_over {
+        if self.broken.is_some() {
             return false;
         }
         if has("password") {
@@ -150,6 +168,11 @@ impl Attempt<'_> {
     }
 }
 
+/// Returns whether the other end of a connection has ended it, or the network has.
+pub fn has_ended(socket: &TcpStream) -> bool {
+    socket.peek(&mut [0]).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |len| len == 0)
+}
+
 /// Answers every question whose answer is not to be seen with the password.
 struct Answer<'a>(&'a str);
 
@@ -163,7 +186,7 @@ impl KeyboardInteractivePrompt for Answer<'_> {
 fn read_key(file: &Path, has_passphrase: bool) -> Result<(Zeroizing<String>, bool), String> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err("is missing".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err("is missing".to_owned()),
         Err(error) => return Err(format!("cannot be read ({error})")),
     };
     let is_protected = is_protected(&text);

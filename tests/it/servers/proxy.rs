@@ -26,6 +26,17 @@ pub enum Toward {
     Client,
 }
 
+/// What happens after a number of bytes, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The connection that carries the next byte is reset.
+    Reset,
+    /// As [`Proxy::black_hole`].
+    Silence,
+    /// All connections are reset, and then as [`Proxy::refuse`].
+    Refusal,
+}
+
 /// A running proxy; dropping it resets all its connections.
 pub struct Proxy {
     port: u16,
@@ -36,6 +47,7 @@ pub struct Proxy {
 struct Line {
     upstream: SocketAddr,
     delay_us: AtomicU64,
+    jitter_us: AtomicU64,
     /// 0 stands for no limit.
     bytes_per_second: AtomicU64,
     is_black_hole: AtomicBool,
@@ -50,8 +62,8 @@ struct Line {
 #[derive(Default)]
 struct Way {
     bytes: AtomicU64,
-    /// Bytes that may still pass before the connection that carries the next one is reset.
-    until_reset: Mutex<Option<u64>>,
+    /// Bytes that may still pass before something happens.
+    until: Mutex<Option<(u64, Then)>>,
     /// When the line has sent what it was given so far.
     free_at: Mutex<Option<Instant>>,
 }
@@ -74,6 +86,7 @@ impl Proxy {
         let line = Arc::new(Line {
             upstream,
             delay_us: AtomicU64::new(0),
+            jitter_us: AtomicU64::new(0),
             bytes_per_second: AtomicU64::new(0),
             is_black_hole: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
@@ -101,6 +114,11 @@ impl Proxy {
         self.line.delay_us.store(u64::try_from(each_way.as_micros()).unwrap(), SeqCst);
     }
 
+    /// Delays every piece by up to so much more, by chance.
+    pub fn jitter(&self, each_way_max: Duration) {
+        self.line.jitter_us.store(u64::try_from(each_way_max.as_micros()).unwrap(), SeqCst);
+    }
+
     /// Limits what all connections together pass in each direction; 0 for no limit.
     pub fn bandwidth(&self, bytes_per_second: u64) {
         self.line.bytes_per_second.store(bytes_per_second, SeqCst);
@@ -108,12 +126,31 @@ impl Proxy {
 
     /// Passes so many bytes more in one direction, and then resets the connection that carries the next one, once.
     pub fn reset_after(&self, toward: Toward, bytes: u64) {
-        *self.line.way(toward).until_reset.lock().unwrap() = Some(bytes);
+        self.after(toward, bytes, Then::Reset);
     }
 
-    /// Returns whether a reset that was asked for is still to come.
+    /// Passes so many bytes more in one direction, and then does something, once.
+    pub fn after(&self, toward: Toward, bytes: u64, then: Then) {
+        *self.line.way(toward).until.lock().unwrap() = Some((bytes, then));
+    }
+
+    /// Returns whether a reset, or something else that was asked for, is still to come.
     pub fn is_reset_due(&self, toward: Toward) -> bool {
-        self.line.way(toward).until_reset.lock().unwrap().is_some()
+        self.line.way(toward).until.lock().unwrap().is_some()
+    }
+
+    /// Returns whether nothing passes now, or nobody can connect.
+    pub fn is_harmed(&self) -> bool {
+        self.line.is_black_hole.load(SeqCst) || self.line.is_refusing.load(SeqCst)
+    }
+
+    /// Forgets what is still to come, and lets everything pass again.
+    pub fn heal(&self) {
+        for toward in [Toward::Server, Toward::Client] {
+            *self.line.way(toward).until.lock().unwrap() = None;
+        }
+        self.black_hole(false);
+        self.refuse(false);
     }
 
     /// Holds everything back without a word, in both directions, or lets it go on.
@@ -200,6 +237,7 @@ impl Line {
     fn take(&self, pair: &Pair, toward: Toward, sender: &Sender<Piece>, queued: &AtomicU64) {
         let mut from = pair.end(toward, false);
         let mut buffer = vec![0; PIECE_LEN_MAX_BYTES];
+        let mut last_due = Instant::now();
         while !pair.is_dead.load(SeqCst) {
             if queued.load(SeqCst) >= self.queue_len_max_bytes() {
                 thread::sleep(Duration::from_millis(1));
@@ -211,11 +249,20 @@ impl Line {
                 Ok(len) => len,
             };
             queued.fetch_add(len as u64, SeqCst);
-            let due = Instant::now() + Duration::from_micros(self.delay_us.load(SeqCst));
-            if sender.send((due, buffer[..len].to_vec())).is_err() || len == 0 {
+            // Nothing overtakes what was sent before.
+            last_due = last_due.max(Instant::now() + self.delay());
+            if sender.send((last_due, buffer[..len].to_vec())).is_err() || len == 0 {
                 return;
             }
         }
+    }
+
+    fn delay(&self) -> Duration {
+        let jitter_us = match self.jitter_us.load(SeqCst) {
+            0 => 0,
+            most => rand::random::<u64>() % most,
+        };
+        Duration::from_micros(self.delay_us.load(SeqCst) + jitter_us)
     }
 
     fn queue_len_max_bytes(&self) -> u64 {
@@ -235,9 +282,7 @@ impl Line {
             };
             thread::sleep(due.saturating_duration_since(Instant::now()));
             self.wait_for_bandwidth(toward, bytes.len() as u64);
-            while self.is_black_hole.load(SeqCst) && !pair.is_dead.load(SeqCst) {
-                thread::sleep(Duration::from_millis(1));
-            }
+            self.wait_for_silence_to_end(pair);
             if bytes.is_empty() {
                 let _ = pair.end(toward, true).shutdown(Shutdown::Write);
                 return;
@@ -262,35 +307,57 @@ impl Line {
         thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
-    /// Passes on what may pass before a reset, if one is to come, and resets.
+    fn wait_for_silence_to_end(&self, pair: &Pair) {
+        while self.is_black_hole.load(SeqCst) && !pair.is_dead.load(SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Passes bytes on, and does what was asked for behind one of them.
     fn pass(&self, pair: &Pair, toward: Toward, bytes: &[u8]) {
-        let way = self.way(toward);
-        let allowed = {
-            let mut until_reset = way.until_reset.lock().unwrap();
-            match *until_reset {
-                Some(left) if (left as usize) < bytes.len() => {
-                    *until_reset = None;
-                    left as usize
-                }
-                Some(left) => {
-                    *until_reset = Some(left - bytes.len() as u64);
-                    bytes.len()
-                }
-                None => bytes.len(),
+        let (allowed, then) = self.take_until(toward, bytes.len());
+        self.send(pair, toward, &bytes[..allowed]);
+        match then {
+            None => {}
+            Some(Then::Reset) => pair.reset(),
+            Some(Then::Silence) => {
+                self.is_black_hole.store(true, SeqCst);
+                self.wait_for_silence_to_end(pair);
+                self.send(pair, toward, &bytes[allowed..]);
             }
-        };
+            Some(Then::Refusal) => {
+                self.is_refusing.store(true, SeqCst);
+                self.open_pairs().iter().for_each(|pair| pair.reset());
+            }
+        }
+    }
+
+    /// Returns how many of so many bytes pass before something happens, and what that is.
+    fn take_until(&self, toward: Toward, len: usize) -> (usize, Option<Then>) {
+        let mut until = self.way(toward).until.lock().unwrap();
+        match *until {
+            Some((left, then)) if (left as usize) < len => {
+                *until = None;
+                (left as usize, Some(then))
+            }
+            Some((left, then)) => {
+                *until = Some((left - len as u64, then));
+                (len, None)
+            }
+            None => (len, None),
+        }
+    }
+
+    fn send(&self, pair: &Pair, toward: Toward, bytes: &[u8]) {
         // Before they are passed on: who has received them all finds them counted.
-        way.bytes.fetch_add(allowed as u64, SeqCst);
-        let mut rest = &bytes[..allowed];
+        self.way(toward).bytes.fetch_add(bytes.len() as u64, SeqCst);
+        let mut rest = bytes;
         while !rest.is_empty() && !pair.is_dead.load(SeqCst) {
             match pair.end(toward, true).write(rest) {
                 Err(error) if is_only_late(&error) => {}
                 Err(_) => return pair.reset(),
                 Ok(len) => rest = &rest[len..],
             }
-        }
-        if allowed < bytes.len() {
-            pair.reset();
         }
     }
 }
@@ -434,6 +501,26 @@ mod tests {
         proxy.black_hole(false);
         stream.read_exact(&mut [0]).unwrap();
         assert_eq!(proxy.open_connections(), 1);
+    }
+
+    #[test]
+    fn silence_and_refusal_come_after_the_byte_that_was_said() {
+        let proxy = Proxy::start(echo());
+        proxy.jitter(Duration::from_millis(20));
+        let mut stream = connect(&proxy);
+        proxy.after(Toward::Server, 3, Then::Silence);
+        stream.write_all(b"abcdef").unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(is_only_late(&stream.read_exact(&mut [0; 4]).unwrap_err()));
+        assert_eq!(proxy.bytes(Toward::Server), 3);
+        proxy.heal();
+        assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
+        proxy.after(Toward::Client, 2, Then::Refusal);
+        let stream = connect(&proxy);
+        assert_eq!(exchange(&stream, b"abcdef").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        proxy.heal();
+        assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use drumlin::store::{Class, ErrorKind, Key, Store};
 
 use super::{kind_of, pack};
 use crate::servers::openssh::OpenSsh;
-use crate::servers::proxy::{Proxy, Toward};
+use crate::servers::proxy::{Proxy, Then, Toward};
 
 /// A `create` whose last request or last answer is cut by one byte: nobody can say whether it happened, and that is what it says.
 #[test]
@@ -66,6 +66,40 @@ fn a_cut_line_leaves_objects_whole_or_absent() {
     }
     assert!(cuts >= 10, "{cuts}");
     assert_eq!(store.list(Class::Data, "").unwrap().len(), usize::from(number) + 1);
+}
+
+/// Wherever the way to a repository is cut, or goes silent: that is a matter of the line, and not of keys or of what the server offers.
+#[test]
+fn a_login_that_is_cut_is_no_refusal() {
+    let server = OpenSsh::start();
+    SftpStore::open_or_make(server.options("r")).unwrap();
+    let proxy = Proxy::start(server.address);
+    let options = SftpOptions { timeout: Duration::from_secs(2), ..server.options_through(&proxy, "r") };
+    for then in [Then::Reset, Then::Silence] {
+        for toward in [Toward::Server, Toward::Client] {
+            let before = proxy.bytes(toward);
+            drop(SftpStore::open(SftpOptions { timeout: Duration::from_secs(60), ..options.clone() }).unwrap());
+            let cost = proxy.bytes(toward) - before;
+            std::thread::scope(|scope| {
+                // The first half of the bytes is spent on keys of the connection. What goes silent takes its time, so all do at once.
+                for place in 0..20 {
+                    let (proxy, server) = (Proxy::start(server.address), &server);
+                    let options = SftpOptions { timeout: options.timeout, ..server.options_through(&proxy, "r") };
+                    scope.spawn(move || {
+                        proxy.after(toward, cost * (20 + place) / 40, then);
+                        if let Err(error) = SftpStore::open(options) {
+                            assert_eq!(
+                                error.kind,
+                                ErrorKind::Unavailable,
+                                "{then:?} {toward:?} {place}: {}",
+                                super::chain(&error)
+                            );
+                        }
+                    });
+                }
+            });
+        }
+    }
 }
 
 /// A read that is cut fails as one that has changed nothing, and works again by a new connection.
