@@ -49,11 +49,17 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
         return Err(Error::WrongContent { object: key.to_string() });
     }
     let put = match put(repository.store(), &key, &sealed.bytes) {
-        // It may have been made, forgotten and dropped since: made again under this id, it would be there without its chunks.
-        Err(error) if is_unknown(&error) && is_missing(repository, &key) => {
-            let (stored, tree) = secured.renamed()?;
-            return Ok(Commit::Lost(stored, tree, error));
-        }
+        Err(error) if is_unknown(&error) => match repository.store().read(&key) {
+            // The request arrived after `put` had looked whether it did.
+            Ok(bytes) if bytes == sealed.bytes => Put::Made,
+            Ok(bytes) => Put::Exists(bytes),
+            // It may have been made, forgotten and dropped since: made again under this id, it would be there without its chunks.
+            Err(absent) if absent.kind == ErrorKind::NotFound => {
+                let (stored, tree) = secured.renamed()?;
+                return Ok(Commit::Lost(stored, tree, error));
+            }
+            Err(_) => return Err(error),
+        },
         put => put?,
     };
     match put {
@@ -72,10 +78,6 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
 
 fn is_unknown(error: &Error) -> bool {
     matches!(error, Error::Store(error) if matches!(error.kind, ErrorKind::Unanswered | ErrorKind::Other))
-}
-
-fn is_missing(repository: &Repository, key: &Key) -> bool {
-    repository.store().stat(key).is_err_and(|error| error.kind == ErrorKind::NotFound)
 }
 
 /// Returns the hash that the next snapshot of the same writer and host keeps of this one.

@@ -1,7 +1,9 @@
 //! Goal: whatever a collector does while a backup runs, the snapshot that the backup commits is whole; or it says why there is none.
 //! Method: a scripted collector acts at chosen calls of the backup's store; the result is read by a machine that knows nothing.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use drumlin::backup::{self, BackupOptions};
 use drumlin::format::generation::{Condemned, Removal, Victim};
@@ -12,7 +14,8 @@ use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, generations, intents, names, snapshots};
-use drumlin::store::{Action, Class, Store};
+use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
 
@@ -153,7 +156,6 @@ fn a_burnt_slot_makes_the_backup_take_another_name() {
 /// A commit that failed, and of which nothing is there, is made under another id: it is as if that session had never been.
 #[test]
 fn a_commit_that_may_come_yet_is_made_under_another_id() {
-    use drumlin::store::ErrorKind;
     use drumlin::store::fault::{Effect, Fault, FaultStore};
     let (action, class) = (Some(Action::Create), Some(Class::Snapshots));
     let fault = |call| Fault { action, class, call, effect: Effect::Before(ErrorKind::Other), then_dead: false };
@@ -178,7 +180,6 @@ fn a_commit_that_may_come_yet_is_made_under_another_id() {
 /// it needs. Made again under the same id, it would be a snapshot without chunks.
 #[test]
 fn a_commit_that_was_made_and_undone_is_not_made_again() {
-    use drumlin::store::ErrorKind;
     use drumlin::store::fault::{Effect, Fault, FaultStore};
     let repo = Arc::new(TestRepo::new());
     repo.write("a", &noise(0, 400_000));
@@ -206,7 +207,6 @@ fn a_commit_that_was_made_and_undone_is_not_made_again() {
 /// The answer to the commit may be lost although it was done: then it was done.
 #[test]
 fn a_lost_answer_is_asked_for_again() {
-    use drumlin::store::ErrorKind;
     use drumlin::store::fault::{Effect, Fault, FaultStore};
     for class in [Class::Intents, Class::Snapshots] {
         let repo = TestRepo::new();
@@ -218,4 +218,63 @@ fn a_lost_answer_is_asked_for_again() {
         assert!(run_backup(&repo.open_in(store, cache.path()).unwrap(), &repo.source()).snapshot.is_some());
         assert!(check(&repo).is_sound());
     }
+}
+
+/// A store to which the request to commit comes late: after somebody has looked whether it came.
+struct Late {
+    inner: Arc<MemoryStore>,
+    held: Mutex<Option<(Key, Vec<u8>)>>,
+    is_over: AtomicBool,
+}
+
+impl Store for Late {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(class, prefix)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.inner.stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.inner.read_into(key, range, out)
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        let read = self.inner.read(key);
+        if let Some((key, bytes)) = self.held.lock().unwrap().take_if(|(held, _)| held == key) {
+            self.inner.create(&key, &bytes).unwrap();
+        }
+        read
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        if key.class != Class::Snapshots || self.is_over.swap(true, Ordering::Relaxed) {
+            return self.inner.create(key, bytes);
+        }
+        *self.held.lock().unwrap() = Some((key.clone(), bytes.to_vec()));
+        let (location, object) = (self.location().to_owned(), key.to_string());
+        Err(StoreError { kind: ErrorKind::Unanswered, action: "create", location, object, source: "no answer".into() })
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.inner.remove(key)
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+}
+
+/// A commit that arrives while the writer asks whether it did is one, and the only one.
+#[test]
+fn a_commit_may_arrive_late() {
+    let repo = TestRepo::new();
+    repo.write("a", &noise(0, 40_000));
+    let store = Arc::new(Late { inner: repo.memory.clone(), held: Mutex::default(), is_over: AtomicBool::new(false) });
+    let cache = fast_folder();
+    let snapshot = run_backup(&repo.open_in(store.clone(), cache.path()).unwrap(), &repo.source()).snapshot.unwrap();
+    assert!(store.is_over.load(Ordering::Relaxed) && store.held.lock().unwrap().is_none());
+    assert_eq!(snapshots::list_ids(&repo.open()).unwrap(), [snapshot.id]);
+    assert!(check(&repo).is_sound());
 }
