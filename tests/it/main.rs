@@ -10,6 +10,8 @@ mod cost;
 mod crash;
 mod damage;
 mod docs;
+#[cfg(any(feature = "s3", feature = "sftp"))]
+mod faults;
 mod features;
 mod fixture;
 mod forget;
