@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long simulate-long scale-long mount-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long fleet-long simulate-long scale-long mount-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -30,6 +30,11 @@ model-long:     ## The exhaustive model of commit and collection in its larger c
 
 kill-long:      ## 2,000 kills of real processes, 200 on an SFTP and on an S3 server; eight backups and two collectors for ten minutes.
 	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
+
+fleet-long:     ## Twenty clients and two collectors in one bucket for ten minutes, beside plain uploads (DRUMLIN_FLEET_LINE=0: no slow line).
+	DRUMLIN_FLEET_SECONDS=$${DRUMLIN_FLEET_SECONDS:-600} DRUMLIN_FLEET_CLIENTS=$${DRUMLIN_FLEET_CLIENTS:-20} \
+	DRUMLIN_FLEET_COLLECTORS=$${DRUMLIN_FLEET_COLLECTORS:-2} DRUMLIN_FLEET_LINE=$${DRUMLIN_FLEET_LINE:-10000000} \
+	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture fleet::
 
 simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=, FIRST=, DRUMLIN_HARSH=1).
 	DRUMLIN_SEEDS=$${SEEDS:-1000000} DRUMLIN_TEST_SEED=$${FIRST:-1} \

@@ -14,6 +14,8 @@ mod docs;
 mod faults;
 mod features;
 mod fixture;
+#[cfg(feature = "s3")]
+mod fleet;
 mod forget;
 mod home;
 mod hostile;

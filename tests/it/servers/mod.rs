@@ -119,6 +119,17 @@ fn is_alive(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
+/// Returns the processor time of a process, and that of those it has started and waited for.
+pub fn processor_time(pid: u32) -> (Duration, Duration) {
+    /// Ticks of the kernel in what it tells.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(4);
+    let ticks: Vec<u64> = fields.map(|field| field.parse().unwrap()).collect();
+    let time = |ticks: u64| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+    (time(ticks[0] + ticks[1]), time(ticks[2] + ticks[3]))
+}
+
 /// Returns the ids of all processes that a process has started, and those that these have started, as far as they live.
 fn descendants(ancestor: u32) -> Vec<u32> {
     let parent_of = |pid: u32| -> Option<u32> {

@@ -48,8 +48,18 @@ rgw frontends = beast endpoint=127.0.0.1:@PORT@ ssl_endpoint=127.0.0.1:@TLS@ ssl
 
 /// Starts a cluster with one user.
 pub fn start() -> S3Server {
+    start_with("")
+}
+
+/// Starts one that can take 8 GiB, and keeps packs in one piece each: what lies behind the first piece of a removed object takes room for hours.
+pub fn start_large() -> S3Server {
+    start_with("rgw max chunk size = 33554432\n[osd]\nmemstore device bytes = 8589934592\n")
+}
+
+/// Starts one with more lines at the end of its configuration, which is that of the gateway.
+fn start_with(more: &str) -> S3Server {
     for _ in 0..5 {
-        if let Some(server) = try_start() {
+        if let Some(server) = try_start(more) {
             return server;
         }
     }
@@ -57,7 +67,7 @@ pub fn start() -> S3Server {
 }
 
 /// Returns nothing if one of the ports was taken in between.
-fn try_start() -> Option<S3Server> {
+fn try_start(more: &str) -> Option<S3Server> {
     let folder = tempfile::tempdir().unwrap();
     let (mon, port, tls) = (free_port(), free_port(), free_port());
     let dir = folder.path();
@@ -73,7 +83,7 @@ fn try_start() -> Option<S3Server> {
         ("@TLS@", &tls.to_string()),
     ];
     let config = config.iter().fold(CONFIG.to_owned(), |text, (name, value)| text.replace(name, value));
-    std::fs::write(dir.join("conf"), config).unwrap();
+    std::fs::write(dir.join("conf"), config + more).unwrap();
     make_certificate(dir)?;
     let map = dir.join("monmap").to_str().unwrap().to_owned();
     let address = format!("[v1:127.0.0.1:{mon}]");

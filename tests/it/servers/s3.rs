@@ -50,6 +50,11 @@ impl S3Server {
         self.folder.as_ref().unwrap().path()
     }
 
+    /// Returns how much processor time it has used so far.
+    pub fn processor_time(&self) -> Duration {
+        self.processes.iter().map(|process| super::processor_time(process.0.id()).0).sum()
+    }
+
     /// Returns whether all its processes run.
     pub fn is_running(&mut self) -> bool {
         self.processes.iter_mut().all(Process::is_running)
