@@ -8,6 +8,7 @@ mod credentials;
 mod errors;
 mod operations;
 pub mod options;
+mod signed_hash;
 mod transfer;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ use md5::{Digest, Md5};
 use super::Bucket;
 use super::errors::{Failure, Request};
 use super::options::Lock;
+use super::signed_hash::SignedHash;
 use super::transfer::Progress;
 use crate::store::pace::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid_name};
@@ -50,7 +51,8 @@ impl Bucket {
         if !self.knows_no_conditions.load(Ordering::Relaxed) {
             put = put.if_none_match("*");
         }
-        put = put.body(ByteStream::new(progress.body(bytes, &self.pace)));
+        let (body, feeder) = progress.body(bytes.len(), &self.pace);
+        put = put.body(ByteStream::new(body));
         if let Some(class) = self.storage_classes.get(&key.class) {
             put = put.storage_class(StorageClass::from(class.as_str()));
         }
@@ -59,9 +61,10 @@ impl Bucket {
             // AWS takes nothing that is locked without a checksum, and this is the one that all servers know.
             put = put.content_md5(BASE64_STANDARD.encode(Md5::digest(bytes)));
         }
+        let put = put.customize();
         // Encryption on the way protects the body already; without it the server compares its hash.
-        let sent =
-            async { if self.is_encrypted { put.customize().disable_payload_signing().send().await } else { put.send().await } };
+        let put = if self.is_encrypted { put.disable_payload_signing() } else { put.interceptor(SignedHash::of(bytes)) };
+        let sent = feeder.feed_while(bytes, put.send());
         // An empty body is not asked for.
         let was_sent = || bytes.is_empty() || progress.has_begun();
         match progress.watch(self.timeout, sent).await {

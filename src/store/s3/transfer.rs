@@ -1,21 +1,25 @@
 //! How many requests run at once, and how one that gets nowhere ends.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use crate::store::pace::{PIECE_LEN_MAX_BYTES, Pace};
 
 /// Bytes that are handed to the connection at once: small enough for a slow line to show progress.
 const STEP_LEN_BYTES: usize = 128 << 10;
+/// Steps that wait for the connection, so that it need not wait for them.
+const STEPS_AHEAD: usize = 2;
 
 /// Lets a fixed number of threads in.
 pub struct Gate {
@@ -102,20 +106,50 @@ impl Progress {
         }
     }
 
-    /// Returns a body with these bytes that notes its progress.
-    pub fn body(&self, bytes: &[u8], pace: &Arc<Pace>) -> SdkBody {
-        let (bytes, progress, pace) = (Bytes::copy_from_slice(bytes), self.clone(), pace.clone());
-        // The SDK still sees the bytes in memory, so it can sign them, or add a checksum where one is needed.
-        SdkBody::from(bytes.clone()).map_preserve_contents(move |_| {
-            let (rest, progress, pace) = (bytes.clone(), progress.clone(), pace.clone());
-            SdkBody::from_body_1_x(Steps { rest, progress, pace, wait: None })
+    /// Returns a body of so many bytes that notes its progress, and the end into which they are to be fed.
+    pub fn body(&self, len_bytes: usize, pace: &Arc<Pace>) -> (SdkBody, Feeder) {
+        let (sender, steps) = mpsc::channel(STEPS_AHEAD);
+        let step_len = if pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
+        let (progress, pace) = (self.clone(), pace.clone());
+        let body = SdkBody::from_body_1_x(Steps { steps, next: None, rest_len: len_bytes as u64, progress, pace, wait: None });
+        (body, Feeder { steps: sender, step_len })
+    }
+}
+
+/// The end of a body that its bytes go into. They stay with whoever waits for the request, but for a few steps: packs of many transfers at
+/// once would be in memory twice.
+pub struct Feeder {
+    steps: mpsc::Sender<Bytes>,
+    step_len: usize,
+}
+
+impl Feeder {
+    /// Feeds the bytes while it waits for a request that sends them.
+    pub async fn feed_while<T>(self, bytes: &[u8], request: impl Future<Output = T>) -> T {
+        let feed = async move {
+            for step in bytes.chunks(self.step_len) {
+                if self.steps.send(Bytes::copy_from_slice(step)).await.is_err() {
+                    // The request is over, or will find that its body is.
+                    break;
+                }
+            }
+        };
+        let (mut feed, mut request, mut is_fed) = (pin!(feed), pin!(request), false);
+        poll_fn(move |context| {
+            is_fed = is_fed || feed.as_mut().poll(context).is_ready();
+            request.as_mut().poll(context)
         })
+        .await
     }
 }
 
 /// A body that is handed out step by step.
 struct Steps {
-    rest: Bytes,
+    steps: mpsc::Receiver<Bytes>,
+    /// The next step, while it waits for the limit.
+    next: Option<Bytes>,
+    /// Bytes that were not handed out.
+    rest_len: u64,
     progress: Progress,
     pace: Arc<Pace>,
     /// Until when the next step waits, where there is a limit.
@@ -123,39 +157,46 @@ struct Steps {
 }
 
 impl Steps {
-    fn next_len(&self) -> usize {
-        let len_max = if self.pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
-        self.rest.len().min(len_max)
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.next.is_none() {
+            self.next = ready!(self.steps.poll_recv(context));
+            let delay = self.next.as_ref().map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
+            // To wait for the limit is not to stand still.
+            self.progress.note_until(delay);
+            self.wait = Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));
+        }
+        if let Some(wait) = &mut self.wait {
+            ready!(wait.as_mut().poll(context));
+        }
+        self.wait = None;
+        self.progress.note();
+        Poll::Ready(self.next.take())
     }
 }
 
 impl Body for Steps {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.progress.0.has_begun.store(true, Ordering::Relaxed);
-        let len = self.next_len();
-        if self.wait.is_none() {
-            let delay = self.pace.upload_delay(len);
-            // To wait for the limit is not to stand still.
-            self.progress.note_until(delay);
-            self.wait = Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));
+        if self.rest_len == 0 {
+            return Poll::Ready(None);
         }
-        if self.wait.as_mut().is_some_and(|wait| wait.as_mut().poll(context).is_pending()) {
-            return Poll::Pending;
-        }
-        self.wait = None;
-        self.progress.note();
-        let step = self.rest.split_to(len);
-        Poll::Ready(if step.is_empty() { None } else { Some(Ok(Frame::data(step))) })
+        Poll::Ready(Some(match ready!(self.poll_step(context)) {
+            Some(step) => {
+                self.rest_len = self.rest_len.saturating_sub(step.len() as u64);
+                Ok(Frame::data(step))
+            }
+            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nobody waits for the request any more")),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.rest_len == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.rest_len)
     }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod config;
 mod cost;
+mod distance;
 mod forget;
 mod init;
 mod key;

@@ -1,0 +1,84 @@
+//! Goal: what the real program asks of a server far away, as the server sees it, and what memory many transfers take.
+//! Method: servers that log, and what the system says of a process.
+
+use std::path::Path;
+
+use crate::fixture::{let_time_pass, noise};
+use crate::home::Home;
+
+/// Returns a home with a source of 40 small files in four folders, and a repository whose settings are these lines.
+fn home_with(settings: &str) -> Home {
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    home.write("drumlin.toml", format!("[repository.far]\n{settings}\n"));
+    for index in 0..40 {
+        home.write(&format!("src/dir-{}/file-{index}", index % 4), noise(index, 3000));
+    }
+    home.run(["init"]).ok();
+    home.run(["backup", "src"]).ok();
+    let_time_pass();
+    home
+}
+
+/// Two backups that find nothing changed; the first one may read again what was written right before the backup ahead of it.
+fn back_up_unchanged(home: &Home) {
+    for _ in 0..2 {
+        home.run(["backup", "src"]).ok();
+        let_time_pass();
+    }
+}
+
+#[cfg(feature = "s3")]
+fn bucket_settings(server: &crate::servers::s3::S3Server, home: &Path) -> String {
+    std::fs::write(home.join("secret"), "secret\n").unwrap();
+    format!(
+        "url = \"s3://{}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\nsecret-file = \"{}/secret\"",
+        server.bucket(),
+        server.port(),
+        home.display()
+    )
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn a_bucket_sees_no_request_of_an_unchanged_backup_and_eight_of_a_small_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let server = crate::servers::moto::start_logging(&log);
+    let home = home_with(&bucket_settings(&server, folder.path()));
+    let requests = || std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let before = requests().len();
+    assert!(before > 8, "the log works: {before}");
+    back_up_unchanged(&home);
+    assert_eq!(requests()[before..], [""; 0]);
+    home.write("src/dir-1/file-1", "changed");
+    home.run(["backup", "src"]).ok();
+    let sent = &requests()[before..];
+    assert!(sent.len() <= 8 && sent.iter().any(|request| request.starts_with("PUT ")), "{sent:#?}");
+}
+
+/// Sixteen transfers hold one pack each, and none of them twice.
+#[cfg(feature = "s3")]
+#[test]
+fn sixteen_transfers_take_little_memory() {
+    const MEASURE: &str = "\
+import os, sys
+pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+";
+    let folder = tempfile::tempdir().unwrap();
+    let server = crate::servers::moto::start();
+    let home = home_with(&bucket_settings(&server, folder.path()));
+    for index in 0..4 {
+        home.write(&format!("src/large-{index}"), noise(100 + index, 56 << 20));
+    }
+    let python = crate::servers::moto::python();
+    let wrapper = [python.to_str().unwrap(), "-c", MEASURE];
+    let ran =
+        crate::home::Ran::of(&home.wrapped(&wrapper, ["backup", "src", "--quiet", "--connections", "16"]).output().unwrap());
+    let peak_kib: u64 = ran.ok().out.trim().parse().unwrap();
+    println!("{peak_kib} KiB");
+    assert!((20_000..220 << 10).contains(&peak_kib), "{peak_kib} KiB");
+}
