@@ -60,14 +60,11 @@ pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings, pac
     })
 }
 
-/// Returns what opens the store, and makes its folder if it is to.
+/// Returns what opens the store, and makes its folder if it is to; else that is found missing by the first request.
 pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
     Box::new(move || {
-        let opened = match is_made {
-            false => SftpStore::open(options.clone()),
-            true => SftpStore::open_or_make(options.clone()),
-        };
-        Ok(Arc::new(opened?))
+        let options = options.clone();
+        Ok(Arc::new(if is_made { SftpStore::open_or_make(options)? } else { SftpStore::take_for_granted(options) }))
     })
 }
 

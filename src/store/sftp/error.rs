@@ -5,6 +5,7 @@ use std::io;
 use crate::store::ErrorKind;
 
 /// `SSH_FX_*` codes of the protocol (version 3, and later ones that servers use all the same).
+const END_OF_FILE: i32 = 1;
 const NO_SUCH_FILE: i32 = 2;
 const PERMISSION_DENIED: i32 = 3;
 const OP_UNSUPPORTED: i32 = 8;
@@ -133,6 +134,28 @@ pub enum SftpError {
 }
 
 impl SftpError {
+    /// Returns what a server's refusal is.
+    pub fn status(code: u32) -> Self {
+        let code = i32::try_from(code).unwrap_or(i32::MAX);
+        let text = match code {
+            END_OF_FILE => "end of file",
+            NO_SUCH_FILE | NO_SUCH_PATH => "no such file or folder",
+            PERMISSION_DENIED => "permission denied",
+            OP_UNSUPPORTED => "operation unsupported",
+            FILE_ALREADY_EXISTS => "file already exists",
+            WRITE_PROTECT => "write protected",
+            NO_SPACE => "no space left",
+            QUOTA_EXCEEDED => "quota exceeded",
+            _ => "failure",
+        };
+        Self::Status { code, text: text.to_owned() }
+    }
+
+    /// Returns whether the server says that there is no more.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Status { code: END_OF_FILE, .. })
+    }
+
     /// Returns what a caller of the store is told.
     pub fn kind(&self) -> ErrorKind {
         match self {

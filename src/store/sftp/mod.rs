@@ -1,16 +1,20 @@
 //! A folder of another machine, reached by SFTP, as a store. Spec: `format-spec/12-store.md`, section 5.
 //!
-//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server has them; never a command of a shell.
+//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server has them; never a command of a shell. What does
+//! not depend on an answer is asked without waiting for it: a distant server would be waited for otherwise.
 
 mod connection;
 pub mod error;
 mod folder;
 mod host_key;
+mod line;
 pub mod login;
 pub mod options;
 pub mod pattern;
 mod pool;
 mod publish;
+mod read;
+mod wire;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,29 +44,28 @@ impl SftpStore {
     ///
     /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder, and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::unchecked(options);
+        let store = Self::take_for_granted(options);
         store.with(Action::List, "its folder", |connection| store.folder.check(connection))?;
         Ok(store)
+    }
+
+    /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is missing, requests fail like [`open`](Self::open).
+    pub fn take_for_granted(options: SftpOptions) -> Self {
+        let location = options.location();
+        Self { folder: Folder::new(&options.path), pool: Pool::new(options), location, publisher: Publisher::default() }
     }
 
     /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a folder for each class.
     ///
     /// Dying before the return leaves empty folders at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
-        let store = Self::unchecked(options);
+        let store = Self::take_for_granted(options);
         store.with(Action::Create, "its folder", |connection| {
             store.folder.make(connection)?;
-            let there = store.folder.list(connection, "")?;
-            let wanted = Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]);
-            let mut missing = wanted.filter(|name| there.iter().all(|entry| entry.name != **name));
-            missing.try_for_each(|name| store.folder.make_inner(connection, name))
+            let wanted: Vec<_> = Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
+            store.folder.make_all_inner(connection, &wanted)
         })?;
         Ok(store)
-    }
-
-    fn unchecked(options: SftpOptions) -> Self {
-        let location = options.location();
-        Self { folder: Folder::new(&options.path), pool: Pool::new(options), location, publisher: Publisher::default() }
     }
 
     /// Acts with a connection, and says what could not be done if that fails.
@@ -72,7 +75,14 @@ impl SftpStore {
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
-        self.pool.lease().and_then(|connection| act(&connection)).map_err(|error| self.fail(action, object, error))
+        let result = self.pool.lease().and_then(|connection| {
+            // What is missing may be so because all of it is.
+            act(&connection).map_err(|error| match error.is_missing().then(|| self.folder.check(&connection)) {
+                Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
+                _ => error,
+            })
+        });
+        result.map_err(|error| self.fail(action, object, error))
     }
 
     fn fail(&self, action: Action, object: impl ToString, error: SftpError) -> StoreError {
@@ -83,11 +93,14 @@ impl SftpStore {
     fn try_list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, SftpError> {
         let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
         let connection = self.pool.lease()?;
-        let entries = self.folder.list(&connection, class.folder())?;
-        if entries.is_empty() {
-            // A class without objects may have no folder; but the store itself must be there.
-            self.folder.check(&connection)?;
-        }
+        let entries = match self.folder.list(&connection, class.folder())? {
+            Some(entries) => entries,
+            None => {
+                // A class without objects may have no folder; but the store itself must be there.
+                self.folder.check(&connection)?;
+                Vec::new()
+            }
+        };
         drop(connection);
         search.take(entries, "");
         for _ in 0..FOLDER_LEVELS_MAX {
@@ -104,7 +117,8 @@ impl SftpStore {
         let work = || {
             while let Some(below) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let path = format!("{}/{below}", class.folder());
-                let entries = self.pool.lease().and_then(|connection| self.folder.list(&connection, &path));
+                let entries =
+                    self.pool.lease().and_then(|connection| self.folder.list(&connection, &path)).map(Option::unwrap_or_default);
                 let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
                 match (entries, &mut *listed) {
                     (Ok(entries), Ok(all)) => all.push((below.clone(), entries)),
@@ -172,13 +186,15 @@ impl Store for SftpStore {
                     _ => Err(SftpError::Refused("longer than any object may be")),
                 };
             }
-            self.folder.read(connection, &path, Some(range), out)
+            read::read(connection, &self.folder.path(&path), Some(range), out)
         })
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        self.with(Action::Read, key, |connection| self.folder.read(connection, &checked_path(key)?, None, &mut out))?;
+        self.with(Action::Read, key, |connection| {
+            read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
+        })?;
         Ok(out)
     }
 

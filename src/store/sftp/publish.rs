@@ -1,13 +1,14 @@
 //! Giving a file its bytes first and its name last.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use ssh2::{File, OpenFlags, OpenType, RenameFlags};
-
-use super::connection::Connection;
+use super::connection::{Connection, Spare};
 use super::error::SftpError;
-use super::folder::{Folder, explain_by};
-use crate::store::pace::PIECE_LEN_MAX_BYTES;
+use super::folder::Folder;
+use super::line::Sent;
+use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 
 /// The folder of files that have no object's name yet.
 pub const SCRATCH_FOLDER: &str = "tmp";
@@ -15,6 +16,10 @@ pub const SCRATCH_FOLDER: &str = "tmp";
 const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
 /// Bytes that are on their way at most. More are of no use: OpenSSH takes 2 MiB before it answers.
 const WINDOW_LEN_BYTES: usize = 4 << 20;
+/// Blocks that are handed to a connection at once.
+const BLOCKS_AT_ONCE: usize = 8;
+/// After an object that is no longer than this the next one's scratch file is asked for ahead: whoever makes small ones waits for answers alone.
+const SMALL_LEN_BYTES: usize = 64 << 10;
 /// Bytes of the random part of a scratch file's name.
 const SCRATCH_ID_LEN_BYTES: usize = 16;
 
@@ -25,6 +30,8 @@ pub struct Publisher {
     cannot_sync: AtomicBool,
     /// Leftovers were looked for.
     swept: AtomicBool,
+    /// Folders that were asked for.
+    folders: Mutex<HashSet<String>>,
 }
 
 impl Publisher {
@@ -35,51 +42,84 @@ impl Publisher {
     ///
     /// Spec: `format-spec/12-store.md`, section 5.
     pub fn publish(&self, connection: &Connection, folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), SftpError> {
-        let scratch = scratch_name()?;
-        self.write(connection, folder, &scratch, bytes)?;
-        if !self.swept.swap(true, Ordering::Relaxed) {
+        // First: what is sent ahead goes with what has to wait for an answer anyway.
+        let spare = connection.take_spare();
+        self.make_folder_ahead(connection, folder, name);
+        let scratch = self.write(connection, folder, spare, bytes)?;
+        if is_probe(name) && !self.swept.swap(true, Ordering::Relaxed) {
             // Leftovers cost room only, so failing to remove them is no failure.
             let _ = sweep(connection, folder, &scratch);
         }
-        let renamed = match rename(connection, folder, &scratch, name) {
+        let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
+        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) {
+            let spare = ask_for_scratch(connection, folder);
+            spare.into_iter().for_each(|spare| connection.keep_spare(spare));
+        }
+        let renamed = match connection.done(renamed).map_err(SftpError::when_sent) {
             Err(refused) if refused.is_status() => settle(connection, folder, &scratch, name),
             other => other,
         };
         if renamed.is_err() && !connection.is_broken() {
-            let _ = connection.call(|sftp| sftp.unlink(&folder.path(&scratch)));
+            let _ = connection.ask(&Request::Remove(&folder.path(&scratch)));
         }
         renamed
     }
 
-    /// Writes a scratch file, on the server's disk when this returns if the server can say so; nothing is left of it after a failure unless the
-    /// connection is broken.
-    fn write(&self, connection: &Connection, folder: &Folder, scratch: &str, bytes: &[u8]) -> Result<(), SftpError> {
-        let mut file = open_scratch(connection, folder, scratch)?;
-        let written = write_all(connection, &mut file, bytes).and_then(|()| self.sync(connection, &mut file));
-        let written = written.map_err(|error| explain_by(connection, &mut file, bytes.len() as u64, error));
-        if connection.is_broken() {
-            return written;
+    /// Asks for a name's folder to be made, if objects of its class lie in folders below the class's and it was not asked for before.
+    ///
+    /// The answer does not matter: mostly it is there.
+    fn make_folder_ahead(&self, connection: &Connection, folder: &Folder, name: &str) {
+        let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/')) else { return };
+        let mut asked_for = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked_for.insert(inner.to_owned()) {
+            connection.tell(&Request::MakeDir(&folder.path(inner), 0o755));
         }
-        let written = written.and(connection.call_file(&mut file, File::close));
-        if written.is_err() && !connection.is_broken() {
-            let _ = connection.call(|sftp| sftp.unlink(&folder.path(scratch)));
-        }
-        written
     }
 
-    /// A failed sync means that the bytes are not there; it is never repeated, because systems report it once only.
-    fn sync(&self, connection: &Connection, file: &mut File) -> Result<(), SftpError> {
-        if self.cannot_sync.load(Ordering::Relaxed) {
-            return Ok(());
+    /// Writes a scratch file, on the server's disk when this returns if the server can say so; nothing is left of it after a failure unless the
+    /// connection is broken.
+    fn write(&self, connection: &Connection, folder: &Folder, spare: Option<Opened>, bytes: &[u8]) -> Result<String, SftpError> {
+        let (scratch, handle) = open_scratch(connection, folder, spare)?;
+        let written = self.fill(connection, &handle, bytes);
+        let Err(error) = written else { return Ok(scratch) };
+        let error = folder.explain(connection, &scratch, bytes.len() as u64, error);
+        if !connection.is_broken() {
+            let _ = connection.ask(&Request::Remove(&folder.path(&scratch)));
         }
-        match connection.call_file(file, File::fsync) {
-            Err(error) if error.is_unsupported() => {
-                self.cannot_sync.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            other => other,
-        }
+        Err(error)
     }
+
+    /// Writes all bytes to an open file, syncs and closes it. A failed sync means that the bytes are not there; it is never repeated, because
+    /// systems report it once only.
+    fn fill(&self, connection: &Connection, handle: &Handle, bytes: &[u8]) -> Result<(), SftpError> {
+        let mut blocks = VecDeque::new();
+        let mut result = write_all(connection, handle, bytes, &mut blocks);
+        let sync = (!self.cannot_sync.load(Ordering::Relaxed)).then(|| connection.send(&Request::Sync(handle)));
+        let close = connection.send(&Request::Close(handle));
+        for sent in blocks {
+            result = result.and(connection.done(sent));
+        }
+        if let Some(sync) = sync {
+            result = result.and(match connection.done(sync) {
+                Err(error) if error.is_unsupported() => {
+                    self.cannot_sync.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+                other => other,
+            });
+        }
+        result.and(connection.done(close))
+    }
+}
+
+/// Returns whether only those make such an object who also remove some: who makes a repository, and collectors.
+fn is_probe(name: &str) -> bool {
+    name.starts_with("probe/")
+}
+
+/// Returns whether mostly no object is made after such a one.
+fn is_last(name: &str) -> bool {
+    name.starts_with("snapshots/") || is_probe(name)
 }
 
 fn scratch_name() -> Result<String, SftpError> {
@@ -93,49 +133,62 @@ fn is_scratch_name(name: &str) -> bool {
     name.len() == 2 * SCRATCH_ID_LEN_BYTES && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn open_scratch(connection: &Connection, folder: &Folder, scratch: &str) -> Result<File, SftpError> {
-    let path = folder.path(scratch);
-    let flags = OpenFlags::WRITE | OpenFlags::EXCLUSIVE;
-    let open = || connection.call(|sftp| sftp.open_mode(&path, flags, 0o644, OpenType::File));
-    match open() {
+/// The name of a scratch file, and how opening it went.
+type Opened = (String, Result<Handle, SftpError>);
+
+/// Asks for a scratch file.
+fn ask_for_scratch(connection: &Connection, folder: &Folder) -> Result<Spare, SftpError> {
+    let below = scratch_name()?;
+    let path = folder.path(&below);
+    let sent = connection.send(&Request::Open(&path, NEW_FILE));
+    Ok(Spare { below, path, sent })
+}
+
+/// Returns an open scratch file, and its name.
+fn open_scratch(connection: &Connection, folder: &Folder, spare: Option<Opened>) -> Result<(String, Handle), SftpError> {
+    let open = || {
+        let asked = ask_for_scratch(connection, folder)?;
+        Ok::<_, SftpError>((asked.below, connection.opened(asked.sent)?))
+    };
+    match spare.map_or_else(open, |(below, opened)| Ok((below, opened?))) {
         Err(error) if error.is_missing() => {}
         Err(error) => return Err(explain_by_any(connection, folder, error)),
-        Ok(file) => return Ok(file),
+        Ok(opened) => return Ok(opened),
     }
     folder.check(connection)?;
-    folder.make_inner(connection, SCRATCH_FOLDER).and_then(|()| open()).map_err(|error| explain_by_any(connection, folder, error))
+    let opened = folder.make_all_inner(connection, &[SCRATCH_FOLDER]).and_then(|()| open());
+    opened.map_err(|error| explain_by_any(connection, folder, error))
 }
 
 /// Explains a refusal where no file could be made, by any file that is there: every repository has a configuration.
 fn explain_by_any(connection: &Connection, folder: &Folder, error: SftpError) -> SftpError {
-    let entries = if error.is_status() { folder.list(connection, "config").unwrap_or_default() } else { Vec::new() };
+    let entries =
+        if error.is_status() { folder.list(connection, "config").ok().flatten().unwrap_or_default() } else { Vec::new() };
     match entries.iter().find(|entry| !entry.is_folder) {
         Some(entry) => folder.explain(connection, &format!("config/{}", entry.name), 0, error),
         None => error,
     }
 }
 
-/// Sends all bytes with as many on their way as the window holds: each call goes on behind what was confirmed.
-fn write_all(connection: &Connection, file: &mut File, bytes: &[u8]) -> Result<(), SftpError> {
-    let (mut confirmed, mut end) = (0, 0);
-    while confirmed < bytes.len() {
-        let window_end = bytes.len().min(confirmed + WINDOW_LEN_BYTES);
-        if connection.pace().is_unlimited() {
-            end = window_end;
-        } else if end < window_end {
-            let piece = PIECE_LEN_MAX_BYTES.min(window_end - end);
-            connection.pace().upload(piece);
-            end += piece;
+/// Sends all bytes with as many on their way as the window holds; `blocks` are those whose answers have not been taken at the end.
+fn write_all(connection: &Connection, handle: &Handle, bytes: &[u8], blocks: &mut VecDeque<Sent>) -> Result<(), SftpError> {
+    for (index, block) in bytes.chunks(BLOCK_LEN_BYTES).enumerate() {
+        if blocks.len() >= WINDOW_LEN_BYTES / BLOCK_LEN_BYTES
+            && let Some(first) = blocks.pop_front()
+        {
+            connection.done(first)?;
         }
-        confirmed += connection.write(file, &bytes[confirmed..end])?;
+        connection.pace().upload(block.len());
+        blocks.push_back(connection.send(&Request::Write(handle, (index * BLOCK_LEN_BYTES) as u64, block)));
+        if !connection.pace().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1 {
+            connection.push()?;
+        }
     }
     Ok(())
 }
 
 fn rename(connection: &Connection, folder: &Folder, from: &str, to: &str) -> Result<(), SftpError> {
-    // In version 3 of the protocol there are no flags: a target that exists makes it fail.
-    let flags = Some(RenameFlags::empty());
-    connection.call(|sftp| sftp.rename(&folder.path(from), &folder.path(to), flags)).map_err(SftpError::when_sent)
+    connection.done(connection.send(&Request::Rename(&folder.path(from), &folder.path(to)))).map_err(SftpError::when_sent)
 }
 
 /// Finds out why a rename was refused: the name is taken, or its folder is missing, which is made.
@@ -143,8 +196,8 @@ fn settle(connection: &Connection, folder: &Folder, scratch: &str, name: &str) -
     if exists(connection, folder, name)? {
         return Err(SftpError::Exists);
     }
-    let mut folders = name.match_indices('/').map(|(end, _)| &name[..end]);
-    let made = folders.try_for_each(|inner| folder.make_inner(connection, inner));
+    let folders: Vec<_> = name.match_indices('/').map(|(end, _)| &name[..end]).collect();
+    let made = folder.make_all_inner(connection, &folders);
     match made.and_then(|()| rename(connection, folder, scratch, name)) {
         Err(again) if again.is_status() => {
             if exists(connection, folder, name)? {
@@ -157,7 +210,7 @@ fn settle(connection: &Connection, folder: &Folder, scratch: &str, name: &str) -
 }
 
 fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, SftpError> {
-    match connection.call(|sftp| sftp.lstat(&folder.path(name))) {
+    match connection.ask(&Request::LStat(&folder.path(name))) {
         Ok(_) => Ok(true),
         Err(error) if error.is_status() => Ok(false),
         Err(error) => Err(error),
@@ -166,7 +219,7 @@ fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, 
 
 /// Removes scratch files of the dead: those that are much older than our own, by the server's clock.
 fn sweep(connection: &Connection, folder: &Folder, own: &str) -> Result<(), SftpError> {
-    let entries = folder.list(connection, SCRATCH_FOLDER)?;
+    let entries = folder.list(connection, SCRATCH_FOLDER)?.unwrap_or_default();
     let path = |name: &str| format!("{SCRATCH_FOLDER}/{name}");
     let Some(now_s) = entries.iter().find(|entry| path(&entry.name) == own).and_then(|entry| entry.modified_s) else {
         return Ok(());

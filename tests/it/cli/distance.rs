@@ -1,5 +1,5 @@
 //! Goal: what the real program asks of a server far away, as the server sees it, and what memory many transfers take.
-//! Method: servers that log, and what the system says of a process.
+//! Method: servers that log, a proxy with a slow line that counts round trips, and what the system says of a process.
 
 use std::path::Path;
 
@@ -55,6 +55,45 @@ fn a_bucket_sees_no_request_of_an_unchanged_backup_and_eight_of_a_small_one() {
     home.run(["backup", "src"]).ok();
     let sent = &requests()[before..];
     assert!(sent.len() <= 8 && sent.iter().any(|request| request.starts_with("PUT ")), "{sent:#?}");
+}
+
+#[cfg(feature = "sftp")]
+#[test]
+fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips_of_a_small_one() {
+    use std::time::Duration;
+
+    use drumlin::store::sftp::SftpStore;
+    use drumlin::store::{Class, Key, Store};
+    let server = crate::servers::openssh::OpenSsh::start();
+    let proxy = crate::servers::proxy::Proxy::start(server.address);
+    let options = server.options_through(&proxy, "drumlin");
+    let (user, port) = (&options.user, options.port);
+    let (key, known) = (options.identity_files[0].display(), options.known_hosts[0].display());
+    let home = home_with(&format!(
+        "url = \"sftp://{user}@127.0.0.1:{port}/./drumlin\"\nidentity-file = \"{key}\"\nknown-hosts = \"{known}\""
+    ));
+    let logged = || std::fs::read_to_string(server.path("log")).unwrap().matches("Connection from ").count();
+    let before = (proxy.connections(), logged());
+    assert!(before.0 > 1 && before.1 > 1, "{before:?}");
+    back_up_unchanged(&home);
+    assert_eq!((proxy.connections(), logged()), before);
+
+    /// More than the sixteen that it takes: how many are counted for connecting and hanging up differs by how words are cut into packets.
+    const ROUNDS_MAX: u64 = 20;
+    proxy.delay(Duration::from_millis(100));
+    let start = proxy.rounds();
+    let store = SftpStore::take_for_granted(options);
+    store.stat(&Key::new(Class::Config, "1")).unwrap();
+    drop(store);
+    // Connecting, one request, hanging up.
+    let for_one = proxy.rounds() - start;
+    home.write("src/dir-1/file-1", "changed");
+    let (start, connections) = (proxy.rounds(), proxy.connections());
+    home.run(["backup", "src"]).ok();
+    let for_all = proxy.rounds() - start - for_one + 1;
+    println!("{for_all} round trips after connecting; {for_one} to connect, ask one thing and hang up");
+    assert!(for_all > 8 && for_all <= ROUNDS_MAX, "{for_all} after {for_one} for one");
+    assert_eq!(proxy.connections() - connections, 1);
 }
 
 /// Sixteen transfers hold one pack each, and none of them twice.

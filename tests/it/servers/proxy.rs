@@ -55,6 +55,9 @@ struct Line {
     is_over: AtomicBool,
     ways: [Way; 2],
     connections: AtomicU64,
+    rounds: AtomicU64,
+    /// The round whose answer ends its connection instead of being passed on; 0 for none.
+    lost_round: AtomicU64,
     open: Mutex<Vec<std::sync::Weak<Pair>>>,
 }
 
@@ -73,6 +76,8 @@ struct Pair {
     client: TcpStream,
     server: TcpStream,
     is_dead: AtomicBool,
+    /// Something was passed on to the client since it sent something last.
+    is_answered: AtomicBool,
 }
 
 /// Bytes and when they are due; none for the end.
@@ -93,6 +98,8 @@ impl Proxy {
             is_over: AtomicBool::new(false),
             ways: [Way::default(), Way::default()],
             connections: AtomicU64::new(0),
+            rounds: AtomicU64::new(0),
+            lost_round: AtomicU64::new(0),
             open: Mutex::default(),
         });
         let shared = Arc::clone(&line);
@@ -172,6 +179,17 @@ impl Proxy {
         }
     }
 
+    /// Returns how often a client of any connection sent something after it had got something: round trips that it waited for, if the line is so
+    /// slow that what it sends at once is sent before an answer comes.
+    pub fn rounds(&self) -> u64 {
+        self.line.rounds.load(SeqCst)
+    }
+
+    /// Resets the connection instead of passing on the answer to the so-manieth thing from now on that a client waits for.
+    pub fn lose_answer(&self, rounds: u64) {
+        self.line.lost_round.store(self.rounds() + rounds, SeqCst);
+    }
+
     /// Returns how many connections were made, those that were refused left out.
     pub fn connections(&self) -> u64 {
         self.line.connections.load(SeqCst)
@@ -220,7 +238,7 @@ impl Line {
             stream.set_read_timeout(Some(NOTICE)).unwrap();
             stream.set_write_timeout(Some(NOTICE)).unwrap();
         }
-        let pair = Arc::new(Pair { client, server, is_dead: AtomicBool::new(false) });
+        let pair = Arc::new(Pair { client, server, is_dead: AtomicBool::new(false), is_answered: AtomicBool::new(true) });
         self.open.lock().unwrap().push(Arc::downgrade(&pair));
         self.connections.fetch_add(1, SeqCst);
         for toward in [Toward::Server, Toward::Client] {
@@ -248,6 +266,9 @@ impl Line {
                 Err(_) => return pair.reset(),
                 Ok(len) => len,
             };
+            if toward == Toward::Server && len > 0 && pair.is_answered.swap(false, SeqCst) {
+                self.rounds.fetch_add(1, SeqCst);
+            }
             queued.fetch_add(len as u64, SeqCst);
             // Nothing overtakes what was sent before.
             last_due = last_due.max(Instant::now() + self.delay());
@@ -315,6 +336,11 @@ impl Line {
 
     /// Passes bytes on, and does what was asked for behind one of them.
     fn pass(&self, pair: &Pair, toward: Toward, bytes: &[u8]) {
+        let lost_round = self.lost_round.load(SeqCst);
+        if toward == Toward::Client && lost_round > 0 && self.rounds.load(SeqCst) >= lost_round {
+            self.lost_round.store(0, SeqCst);
+            return pair.reset();
+        }
         let (allowed, then) = self.take_until(toward, bytes.len());
         self.send(pair, toward, &bytes[..allowed]);
         match then {
@@ -351,6 +377,9 @@ impl Line {
     fn send(&self, pair: &Pair, toward: Toward, bytes: &[u8]) {
         // Before they are passed on: who has received them all finds them counted.
         self.way(toward).bytes.fetch_add(bytes.len() as u64, SeqCst);
+        if toward == Toward::Client {
+            pair.is_answered.store(true, SeqCst);
+        }
         let mut rest = bytes;
         while !rest.is_empty() && !pair.is_dead.load(SeqCst) {
             match pair.end(toward, true).write(rest) {

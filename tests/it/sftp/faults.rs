@@ -77,7 +77,8 @@ fn a_limit_of_connections_slows_down_only() {
     }
 }
 
-/// Scratch files that are a day older than a new one are removed by the first `create`; others are nobody's business.
+/// Scratch files that are a day older than a new one are removed by whoever probes the store; others are nobody's business, and so they are for
+/// who only backs up.
 #[test]
 fn leftovers_are_removed_when_they_are_old() {
     let server = OpenSsh::start();
@@ -96,9 +97,14 @@ fn leftovers_are_removed_when_they_are_old() {
     make("notes", true);
     let store = SftpStore::open(server.options("r")).unwrap();
     store.create(&pack(1), b"x").unwrap();
+    drop(store);
+    assert_eq!(scratch(&repository), [dead, young.clone(), "notes".to_owned()]);
+    let store = SftpStore::open(server.options("r")).unwrap();
+    store.create(&Key::new(Class::Probe, "a.1"), b"x").unwrap();
     assert_eq!(scratch(&repository), [young, "notes".to_owned()]);
     fs::remove_dir_all(repository.join("tmp")).unwrap();
     store.create(&pack(2), b"y").unwrap();
+    drop(store);
     assert_eq!(scratch(&repository), [""; 0]);
 }
 

@@ -62,10 +62,13 @@ fn a_full_disk_is_told_apart() {
 #[test]
 fn a_read_only_disk_is_told_apart() {
     let check = |options: SftpOptions, disk: &SmallDisk| {
-        let store = SftpStore::open_or_make(options).unwrap();
+        let store = SftpStore::open_or_make(options.clone()).unwrap();
         store.create(&Key::new(Class::Config, "1"), b"configuration").unwrap();
         store.create(&pack(1), b"x").unwrap();
+        // It may have a file open for the next object.
+        drop(store);
         disk.make_read_only();
+        let store = SftpStore::open(options).unwrap();
         assert_eq!(kind_of(store.create(&pack(2), b"y")), ErrorKind::NotPermitted);
         assert_eq!(kind_of(store.remove(&pack(1))), ErrorKind::NotPermitted);
         assert_eq!(store.read(&pack(1)).unwrap(), b"x");

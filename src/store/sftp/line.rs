@@ -1,0 +1,142 @@
+//! What goes through a connection: requests on their way, bytes that came, and which answer belongs to which request.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+use ssh2::Channel;
+
+use super::wire::{self, Answer, Packet, Request};
+
+/// Bytes that are read from a connection at once.
+const TAKE_LEN_BYTES: usize = 64 << 10;
+
+/// A channel that carries SFTP. Nothing here waits.
+pub struct Line {
+    channel: Channel,
+    /// What is to be sent.
+    out: Vec<u8>,
+    /// What came and is no whole packet yet.
+    come: Vec<u8>,
+    last_number: u32,
+    version: Option<u32>,
+    under_way: HashMap<u32, State>,
+}
+
+/// How far a request is.
+enum State {
+    Awaited,
+    /// Nobody wants the answer.
+    Unwanted,
+    Come(Answer),
+}
+
+/// A request that was sent. Its answer must be taken or declined.
+#[derive(Debug)]
+#[must_use]
+pub struct Sent(u32);
+
+impl Line {
+    /// Takes a channel on which SFTP was started.
+    pub fn new(channel: Channel) -> Self {
+        Self { channel, out: Vec::new(), come: Vec::new(), last_number: 0, version: None, under_way: HashMap::new() }
+    }
+
+    /// Puts the greeting behind what is to be sent.
+    pub fn greet(&mut self) {
+        wire::encode_greeting(&mut self.out);
+    }
+
+    /// Returns the version that the server speaks, once it has said so.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+
+    /// Puts a request behind what is to be sent.
+    pub fn send(&mut self, request: &Request<'_>) -> Sent {
+        self.last_number = self.last_number.wrapping_add(1);
+        request.encode(self.last_number, &mut self.out);
+        self.under_way.insert(self.last_number, State::Awaited);
+        Sent(self.last_number)
+    }
+
+    /// Says that nobody wants the answer.
+    pub fn decline(&mut self, sent: &Sent) {
+        if let Some(State::Come(_)) = self.under_way.insert(sent.0, State::Unwanted) {
+            self.under_way.remove(&sent.0);
+        }
+    }
+
+    /// Returns the answer, if it has come.
+    pub fn take_answer(&mut self, sent: &Sent) -> Option<Answer> {
+        match self.under_way.remove(&sent.0)? {
+            State::Come(answer) => Some(answer),
+            other => {
+                self.under_way.insert(sent.0, other);
+                None
+            }
+        }
+    }
+
+    /// Returns whether nothing is left to be sent.
+    pub fn is_sent(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Sends what the server has room for; returns whether that was anything.
+    pub fn send_some(&mut self) -> Result<bool, String> {
+        let mut sent = 0;
+        let mut result = Ok(());
+        while sent < self.out.len() {
+            match self.channel.write(&self.out[sent..]) {
+                Ok(0) => break,
+                Ok(len) => sent += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    result = Err(error.to_string());
+                    break;
+                }
+            }
+        }
+        self.out.drain(..sent);
+        result.map(|()| sent > 0)
+    }
+
+    /// Takes what has come; returns whether anything has.
+    pub fn take_some(&mut self) -> Result<bool, String> {
+        let before = self.come.len();
+        self.come.resize(before + TAKE_LEN_BYTES, 0);
+        let read = self.channel.read(&mut self.come[before..]);
+        self.come.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) if self.channel.eof() => Err("the server has ended it".to_owned()),
+            Ok(0) => Ok(false),
+            Ok(_) => self.sort().map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Sorts packets that are whole to the requests that they answer.
+    fn sort(&mut self) -> Result<(), String> {
+        let mut taken = 0;
+        while let Some((len, rest)) = self.come[taken..].split_first_chunk() {
+            let len = u32::from_be_bytes(*len) as usize;
+            if len > wire::ANSWER_LEN_MAX_BYTES {
+                return Err("the server's answer is longer than any may be".to_owned());
+            }
+            let Some(packet) = rest.get(..len) else { break };
+            match wire::decode(packet) {
+                Some(Packet::Version(version)) if self.version.is_none() => self.version = Some(version),
+                Some(Packet::Answer(number, answer)) => match self.under_way.remove(&number) {
+                    Some(State::Awaited) => drop(self.under_way.insert(number, State::Come(answer))),
+                    Some(State::Unwanted) => {}
+                    _ => return Err("the server answers what was not asked".to_owned()),
+                },
+                _ => return Err("the server's answer makes no sense".to_owned()),
+            }
+            taken += 4 + len;
+        }
+        self.come.drain(..taken);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Reading a file with as much on its way as a fast line holds, straight into the caller's bytes.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::Path;
+
+use super::connection::Connection;
+use super::error::SftpError;
+use super::folder::regular_len_bytes;
+use super::line::Sent;
+use super::wire::{Answer, BLOCK_LEN_BYTES, Handle, READING, Request};
+
+/// Blocks that are asked for at once, and how many where the line must not be filled.
+const BLOCKS_AHEAD: usize = 128;
+const BLOCKS_AHEAD_LIMITED: usize = 8;
+
+/// Appends a range of a file, or all of it, to `out`. A range must not be longer than an object.
+///
+/// Fails with [`SftpError::Short`] if the file ends before the range does.
+pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), SftpError> {
+    let opened = connection.send(&Request::Open(path, READING));
+    let stat = range.is_none().then(|| connection.send(&Request::Stat(path)));
+    let opened = connection.opened(opened);
+    // Both answers are taken, whatever the first one is.
+    let range = match stat {
+        Some(stat) => connection.attributes(stat).and_then(|attributes| Ok(0..regular_len_bytes(&attributes)?)),
+        None => Ok(range.unwrap_or_default()),
+    };
+    let handle = opened?;
+    let result = range.and_then(|range| read_range(connection, &handle, range, out));
+    // What was read has been read.
+    connection.tell(&Request::Close(&handle));
+    result
+}
+
+/// A part of the range that was asked for: its place in the range, and its length.
+type Block = (usize, usize);
+
+fn read_range(connection: &Connection, handle: &Handle, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), SftpError> {
+    let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| SftpError::Short)?;
+    let start = out.len();
+    out.resize(start + len, 0);
+    let target = &mut out[start..];
+    let ahead = if connection.pace().is_unlimited() { BLOCKS_AHEAD } else { BLOCKS_AHEAD_LIMITED };
+    let ask = |(at, len): Block| {
+        let len_asked = u32::try_from(len).expect("a block is short");
+        (connection.send(&Request::Read(handle, range.start + at as u64, len_asked)), (at, len))
+    };
+    let mut blocks = (0..len).step_by(BLOCK_LEN_BYTES).map(|at| (at, BLOCK_LEN_BYTES.min(len - at)));
+    let mut asked: VecDeque<(Sent, Block)> = blocks.by_ref().take(ahead).map(ask).collect();
+    let result = loop {
+        let Some((sent, (at, len))) = asked.pop_front() else { break Ok(()) };
+        let bytes = match connection.answer(sent) {
+            Ok(Answer::Data(bytes)) if (1..=len).contains(&bytes.len()) => bytes,
+            Ok(_) => break Err(connection.misunderstood()),
+            Err(error) if error.is_end() => break Err(SftpError::Short),
+            Err(error) => break Err(error),
+        };
+        target[at..at + bytes.len()].copy_from_slice(&bytes);
+        connection.pace().download(bytes.len());
+        // Servers may give less than was asked for.
+        let rest = (at + bytes.len(), len - bytes.len());
+        let next = if rest.1 > 0 { Some(rest) } else { blocks.next() };
+        asked.extend(next.map(ask));
+    };
+    asked.into_iter().for_each(|(sent, _)| connection.decline(sent));
+    result
+}
