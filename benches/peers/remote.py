@@ -5,7 +5,7 @@
 
 SOURCE is the folder that is backed up. OpenSSH and moto are started on 127.0.0.1 (`scripts/test-deps.sh` installs both), with a proxy before them
 that delays each way by half of --rtt milliseconds and passes on at most --mbit megabits per second each way. A line of JSON per step: wall, user, sys
-(seconds), maxrss (KiB), up, down (bytes by the proxy), connections, rc. Restores go into WORKDIR and are compared with the source.
+(seconds), maxrss (KiB), load, up, down (bytes by the proxy), connections, rc. Restores go into WORKDIR and are compared with the source.
 """
 import argparse
 import asyncio
@@ -109,14 +109,18 @@ class OpenSsh:
         with open(f"{base}/drumlin.toml", "w") as config:
             config.write(f'[repository.far]\nurl = "sftp://{user}@127.0.0.1:{port}/./drumlin"\nidentity-file = "{key}"\n'
                          f'known-hosts = "{base}/known_hosts"\n')
+        with open(f"{base}/rustic.toml", "w") as profile:
+            profile.write(f'[repository]\nrepository = "opendal:sftp"\n[repository.options]\nendpoint = "ssh://127.0.0.1:{port}"\nuser = "{user}"\n'
+                          f'key = "{key}"\nroot = "{self.folder}/files/rustic"\nknown_hosts_strategy = "Accept"\n')
         ssh = f"ssh -p {port} -i {key} -o UserKnownHostsFile={base}/known_hosts {user}@127.0.0.1 -s sftp"
         return {"drumlin": dict(DRUMLIN_REPOSITORY="far", DRUMLIN_CONFIG=f"{base}/drumlin.toml"),
                 "restic": dict(RESTIC_REPOSITORY=f"sftp:{user}@127.0.0.1:restic", OPTIONS=f"-o sftp.command='{ssh}'"),
+                "rustic": dict(RUSTIC_USE_PROFILE=f"{base}/rustic"),
                 "restic-16": dict(RESTIC_REPOSITORY=f"sftp:{user}@127.0.0.1:restic16", OPTIONS=f"-o sftp.command='{ssh}' -o sftp.connections=16")}
 
 
 class Moto:
-    """A fast S3 server."""
+    """A fast S3 server; it closes each connection after one request, which real ones do not."""
 
     def __init__(self, folder):
         self.port = free_port()
@@ -127,8 +131,12 @@ class Moto:
         aws = dict(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_REGION="us-east-1", AWS_DEFAULT_REGION="us-east-1")
         subprocess.run(["curl", "-sf", "-X", "PUT", f"http://127.0.0.1:{self.port}/bucket"], check=True, stdout=subprocess.DEVNULL)
         restic = dict(aws, RESTIC_REPOSITORY=f"s3:http://127.0.0.1:{port}/bucket/restic")
+        with open(f"{base}/rustic.toml", "w") as profile:
+            profile.write(f'[repository]\nrepository = "opendal:s3"\n[repository.options]\nbucket = "bucket"\nroot = "/rustic"\nregion = "us-east-1"\n'
+                          f'endpoint = "http://127.0.0.1:{port}"\naccess_key_id = "key"\nsecret_access_key = "secret"\n')
         return {"drumlin": dict(aws, DRUMLIN_REPOSITORY="s3://bucket/drumlin", DRUMLIN_S3_ENDPOINT=f"http://127.0.0.1:{port}"),
                 "restic": dict(restic, OPTIONS=""),
+                "rustic": dict(aws, RUSTIC_USE_PROFILE=f"{base}/rustic"),
                 "restic-16": dict(restic, RESTIC_REPOSITORY=restic["RESTIC_REPOSITORY"] + "16", OPTIONS="-o s3.connections=16")}
 
 
@@ -138,16 +146,28 @@ COMMANDS = {
     "restic": dict(init="restic {options} init -q", backup="restic {options} backup -q {src}", unchanged="restic {options} backup -q --skip-if-unchanged {src}",
                    restore="restic {options} --cache-dir {empty} restore -q latest:{src} --target {dst}"),
 }
+COMMANDS["rustic"] = dict(init="rustic --no-progress init", backup="rustic --no-progress backup {src}",
+                          unchanged="rustic --no-progress backup --skip-if-unchanged {src}",
+                          restore="rustic --no-progress --cache-dir {empty} restore latest:{src} {dst}")
 COMMANDS["restic-16"] = COMMANDS["restic"]
 
 
+# In a process of its own: the peak that the system tells of a new process is never below its maker's, and the proxy's grows.
+MEASURE = """
+import json, os, sys, time
+start = time.monotonic()
+_, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, "sh", ["sh", "-c", sys.argv[2]]), 0)
+row = dict(wall=round(time.monotonic() - start, 2), user=round(usage.ru_utime, 2), sys=round(usage.ru_stime, 2), maxrss=usage.ru_maxrss,
+           rc=os.waitstatus_to_exitcode(status), load=os.getloadavg()[0])
+json.dump(row, open(sys.argv[1], "w"))
+"""
+
+
 def measure(command, env, log):
-    start = time.monotonic()
-    process = subprocess.Popen(["sh", "-c", command], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return dict(wall=round(time.monotonic() - start, 2), user=round(usage.ru_utime, 2), sys=round(usage.ru_stime, 2), maxrss=usage.ru_maxrss,
-                rc=os.waitstatus_to_exitcode(status))
+    row = env["HOME"] + "/measured"
+    subprocess.run([sys.executable, "-c", MEASURE, row, command], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+    with open(row) as file:
+        return json.load(file)
 
 
 def run(args):
@@ -170,7 +190,7 @@ def run(args):
                         for place in ("dst", "empty"):
                             shutil.rmtree(places[place], ignore_errors=True)
                         os.makedirs(home, exist_ok=True)
-                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD)
+                        env = dict(PATH=os.environ["PATH"], HOME=home, DRUMLIN_PASSWORD=PASSWORD, RESTIC_PASSWORD=PASSWORD, RUSTIC_PASSWORD=PASSWORD)
                         env.update((name, value) for name, value in tools[tool].items() if name != "OPTIONS")
                         before = list(proxy.bytes), proxy.connections
                         row = measure(COMMANDS[tool][step].format(**places), env, log)
@@ -181,6 +201,7 @@ def run(args):
                                    down=proxy.bytes[1] - before[0][1], connections=proxy.connections - before[1])
                         print(json.dumps(row), flush=True)
                         out.write(json.dumps(row) + "\n")
+                        out.flush()
                 server.process.kill()
                 shutil.rmtree(base, ignore_errors=True)
 
