@@ -19,8 +19,9 @@ const FIRST_BATCH_PIECES: usize = 8 << 10;
 const BATCH_PIECES_MAX: usize = 64 << 10;
 /// The same for little memory.
 const BATCH_PIECES_MAX_LOW: usize = 16 << 10;
-/// Longest ranged read in bytes.
+/// Longest ranged read in bytes, from a store that answers at once and from others: there a request costs as much as a megabyte.
 const READ_LEN_MAX_BYTES: u32 = 4 << 20;
+const READ_LEN_MAX_BYTES_DISTANT: u32 = 8 << 20;
 /// The same for little memory.
 const READ_LEN_MAX_BYTES_LOW: u32 = 1 << 20;
 
@@ -74,7 +75,12 @@ impl Gathering {
                 }
             }
         }
-        let plan = plan(placements, if low { READ_LEN_MAX_BYTES_LOW } else { READ_LEN_MAX_BYTES });
+        let read_len_max_bytes = match context.trees.reader().repository().store().transfers() {
+            _ if low => READ_LEN_MAX_BYTES_LOW,
+            0 | 1 => READ_LEN_MAX_BYTES,
+            _ => READ_LEN_MAX_BYTES_DISTANT,
+        };
+        let plan = plan(placements, read_len_max_bytes);
         (!plan.reads.is_empty()).then_some(Batch { plan, files, packs })
     }
 }
