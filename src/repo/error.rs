@@ -191,6 +191,11 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
     }
 
+    /// Returns whether the store could not be reached, or did not answer: nothing is known about what was asked.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered))
+    }
+
     /// Returns whether stored data is damaged or missing, so that other data may still be fine.
     pub fn is_damage(&self) -> bool {
         self.is_not_found()

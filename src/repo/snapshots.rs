@@ -174,7 +174,7 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     listing.removed.extend(removed.into_iter().map(|(id, _)| id));
     let tombstones = parallel::for_each(repository.store(), &marks, |(id, object)| {
         let tombstone = load_tombstone(repository, id, object.len_bytes)?;
-        Ok::<_, Error>((tombstone, load(repository, id)))
+        Ok::<_, Error>((tombstone, load_any(repository, id)?))
     })?;
     let mut marked = HashSet::new();
     for ((id, object), loaded) in marks.into_iter().zip(tombstones) {
@@ -192,13 +192,23 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
         }
     }
     let unmarked: Vec<SnapshotId> = slots.iter().filter(|id| !marked.contains(id)).copied().collect();
-    let loaded = parallel::for_each(repository.store(), &unmarked, |id| load(repository, id))?;
+    let loaded = parallel::for_each(repository.store(), &unmarked, |id| load_any(repository, id))?;
+    let loaded = loaded.into_iter().collect::<Result<Vec<_>>>()?;
     let snapshots = unmarked.into_iter().zip(loaded).filter_map(|(id, loaded)| Some((id, is_there(loaded)?)));
     listing.snapshots.extend(snapshots);
     trash::drop_copies(repository, |id| slots.contains(id) && !marked.contains(id));
     listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.as_ref().map(order_of).unwrap_or_default(), *id));
     listing.forgotten.sort_by_key(|one| (one.tombstone.forgotten, one.tombstone.snapshot));
     Ok(listing)
+}
+
+/// Reads a snapshot, which may be damaged. Fails if the store cannot be reached: that says nothing about the snapshot, and without it an older
+/// one would be the newest.
+fn load_any(repository: &Repository, id: &SnapshotId) -> Result<Result<Option<Snapshot>>> {
+    match load(repository, id) {
+        Err(error) if error.is_trouble() => Err(error),
+        loaded => Ok(loaded),
+    }
 }
 
 /// Returns `None` for what is no snapshot: a slot that a collector burnt, or one that went since it was listed.

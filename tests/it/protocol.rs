@@ -278,3 +278,22 @@ fn a_commit_may_arrive_late() {
     assert_eq!(snapshots::list_ids(&repo.open()).unwrap(), [snapshot.id]);
     assert!(check(&repo).is_sound());
 }
+
+/// A snapshot that cannot be read because the store is away is not left out of a list: an older one would be the newest.
+#[test]
+fn a_list_without_a_store_is_none() {
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    let repo = TestRepo::new();
+    repo.write("a", &noise(0, 40_000));
+    repo.snapshot();
+    repo.snapshot();
+    for call in 0..2 {
+        let effect = Effect::Before(ErrorKind::Unavailable);
+        let fault = Fault { action: Some(Action::Read), class: Some(Class::Snapshots), call, effect, then_dead: false };
+        let cache = fast_folder();
+        let store = Arc::new(FaultStore::new(repo.memory.clone(), vec![fault]));
+        let elsewhere = repo.open_in(store, cache.path()).unwrap();
+        assert!(snapshots::overview(&elsewhere).is_err());
+        assert_eq!(snapshots::overview(&elsewhere).unwrap().snapshots.len(), 2);
+    }
+}
