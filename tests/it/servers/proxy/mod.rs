@@ -3,14 +3,19 @@
 //! Each connection has four threads: in each direction one takes bytes and notes when they are due, the other passes them on then. So a delay
 //! is one of the line and not one of each piece. Whatever is set holds at once, for connections that are open already, too.
 
+mod pair;
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use self::pair::{Pair, end_with_reset};
 
 /// How soon a thread that waits notices that something was set.
 const NOTICE: Duration = Duration::from_millis(10);
@@ -69,15 +74,6 @@ struct Way {
     until: Mutex<Option<(u64, Then)>>,
     /// When the line has sent what it was given so far.
     free_at: Mutex<Option<Instant>>,
-}
-
-/// The two sockets of a connection.
-struct Pair {
-    client: TcpStream,
-    server: TcpStream,
-    is_dead: AtomicBool,
-    /// Something was passed on to the client since it sent something last.
-    is_answered: AtomicBool,
 }
 
 /// Bytes and when they are due; none for the end.
@@ -391,179 +387,6 @@ impl Line {
     }
 }
 
-impl Pair {
-    fn end(&self, toward: Toward, is_destination: bool) -> &TcpStream {
-        if (toward == Toward::Server) == is_destination { &self.server } else { &self.client }
-    }
-
-    /// Both ends see a reset as soon as the last thread has noticed.
-    fn reset(&self) {
-        end_with_reset(&self.client);
-        end_with_reset(&self.server);
-        self.is_dead.store(true, SeqCst);
-    }
-}
-
 fn is_only_late(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}
-
-/// Closing the socket will send a reset: the standard library has no stable way to ask for that.
-fn end_with_reset(stream: &TcpStream) {
-    #[repr(C)]
-    struct Linger {
-        is_on: i32,
-        seconds: i32,
-    }
-    unsafe extern "C" {
-        fn setsockopt(fd: i32, level: i32, name: i32, value: *const Linger, len: u32) -> i32;
-    }
-    const SOL_SOCKET: i32 = 1;
-    const SO_LINGER: i32 = 13;
-    let linger = Linger { is_on: 1, seconds: 0 };
-    // SAFETY: the descriptor is open, and `linger` is what SO_LINGER takes, with its own length.
-    let result = unsafe { setsockopt(stream.as_raw_fd(), SOL_SOCKET, SO_LINGER, &raw const linger, 8) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A server that sends back what it gets, until the test ends.
-    fn echo() -> SocketAddr {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                thread::spawn(move || {
-                    let stream = stream.unwrap();
-                    let _ = io::copy(&mut &stream, &mut &stream);
-                });
-            }
-        });
-        address
-    }
-
-    fn connect(proxy: &Proxy) -> TcpStream {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
-    }
-
-    /// Sends bytes, returns what comes back until the end. A socket reports a reset once only, to whoever asks first.
-    fn exchange(stream: &TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        thread::scope(|scope| {
-            let sent = scope.spawn(|| {
-                let result = { stream }.write_all(bytes);
-                let _ = stream.shutdown(Shutdown::Write);
-                result
-            });
-            let mut back = Vec::new();
-            let received = { stream }.read_to_end(&mut back);
-            let sent = sent.join().unwrap();
-            received.and(sent).map(|()| back)
-        })
-    }
-
-    #[test]
-    fn it_changes_nothing_by_itself() {
-        let proxy = Proxy::start(echo());
-        let bytes: Vec<u8> = (0..1_000_000u32).map(|number| number.wrapping_mul(number).to_be_bytes()[1]).collect();
-        assert!(exchange(&connect(&proxy), &bytes).unwrap() == bytes);
-        assert_eq!((proxy.bytes(Toward::Server), proxy.bytes(Toward::Client), proxy.connections()), (1_000_000, 1_000_000, 1));
-    }
-
-    /// A hundred messages that do not wait for each other take one round trip, not a hundred of 0.2 s.
-    #[test]
-    fn a_delay_is_one_of_the_line() {
-        let proxy = Proxy::start(echo());
-        proxy.delay(Duration::from_millis(100));
-        let mut stream = connect(&proxy);
-        let start = Instant::now();
-        for _ in 0..100 {
-            stream.write_all(b"x").unwrap();
-            thread::yield_now();
-        }
-        stream.read_exact(&mut [0; 100]).unwrap();
-        let took = start.elapsed();
-        assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(15), "{took:?}");
-    }
-
-    #[test]
-    fn bandwidth_is_shared() {
-        let proxy = Proxy::start(echo());
-        proxy.bandwidth(1 << 20);
-        let start = Instant::now();
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| assert_eq!(exchange(&connect(&proxy), &[7; 256 << 10]).unwrap().len(), 256 << 10));
-            }
-        });
-        assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
-    }
-
-    #[test]
-    fn a_reset_comes_after_the_byte_that_was_said() {
-        for toward in [Toward::Server, Toward::Client] {
-            let proxy = Proxy::start(echo());
-            proxy.reset_after(toward, 100_000);
-            let stream = connect(&proxy);
-            assert_eq!(exchange(&stream, &[7; 1_000_000]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-            assert_eq!(proxy.bytes(toward), 100_000);
-            assert!(!proxy.is_reset_due(toward));
-            assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
-        }
-    }
-
-    #[test]
-    fn a_black_hole_says_nothing_until_it_ends() {
-        let proxy = Proxy::start(echo());
-        let mut stream = connect(&proxy);
-        stream.write_all(b"a").unwrap();
-        stream.read_exact(&mut [0]).unwrap();
-        proxy.black_hole(true);
-        stream.write_all(b"b").unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        assert!(is_only_late(&stream.read(&mut [0]).unwrap_err()));
-        stream.set_read_timeout(None).unwrap();
-        proxy.black_hole(false);
-        stream.read_exact(&mut [0]).unwrap();
-        assert_eq!(proxy.open_connections(), 1);
-    }
-
-    #[test]
-    fn silence_and_refusal_come_after_the_byte_that_was_said() {
-        let proxy = Proxy::start(echo());
-        proxy.jitter(Duration::from_millis(20));
-        let mut stream = connect(&proxy);
-        proxy.after(Toward::Server, 3, Then::Silence);
-        stream.write_all(b"abcdef").unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        assert!(is_only_late(&stream.read_exact(&mut [0; 4]).unwrap_err()));
-        assert_eq!(proxy.bytes(Toward::Server), 3);
-        proxy.heal();
-        assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
-        proxy.after(Toward::Client, 2, Then::Refusal);
-        let stream = connect(&proxy);
-        assert_eq!(exchange(&stream, b"abcdef").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        proxy.heal();
-        assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
-    }
-
-    #[test]
-    fn connections_are_refused_and_closed() {
-        let proxy = Proxy::start(echo());
-        let mut stream = connect(&proxy);
-        stream.write_all(b"a").unwrap();
-        stream.read_exact(&mut [0]).unwrap();
-        proxy.refuse(true);
-        assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-        proxy.close_connections();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-        assert_eq!(proxy.connections(), 1);
-        proxy.refuse(false);
-        assert_eq!(exchange(&connect(&proxy), b"x").unwrap(), b"x");
-    }
 }
