@@ -358,7 +358,7 @@ pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) 
     if repository.cache().read(cache::TREES, &name).is_some_and(|copy| copy == bytes) {
         return Ok(());
     }
-    repository.cache().write_trees(&name, bytes)
+    repository.cache().write_trees(&name, bytes).map(drop)
 }
 
 /// Objects and bytes of one class.

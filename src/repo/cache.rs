@@ -164,16 +164,20 @@ impl Cache {
         Some(copy)
     }
 
-    /// Keeps a copy of a pack with trees, and removes others when all together take more than the limit.
-    pub fn write_trees(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Keeps a copy of a pack with trees and opens it, and removes others when all together take more than the limit.
+    ///
+    /// The copy can be read even if it is larger than the limit itself, so that nobody needs to hold the pack in memory.
+    pub fn write_trees(&self, name: &str, bytes: &[u8]) -> Result<LocalCopy> {
         self.write(TREES, name, bytes)?;
+        // Another process that keeps to the limit, or a user who tidies up, may have removed it already.
+        let copy = self.open_copy(TREES, name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
         let unwatched = self.unwatched_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
         let limit = self.limit_bytes.load(Ordering::Relaxed);
         if unwatched >= UNWATCHED_BYTES.min(limit / 8) {
             self.unwatched_bytes.store(0, Ordering::Relaxed);
             self.trim_trees(limit);
         }
-        Ok(())
+        Ok(copy)
     }
 
     /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open stays readable.
@@ -310,7 +314,11 @@ mod tests {
         names.sort();
         assert_eq!(names, ["new", "older, but used"]);
         cache.write_trees("newer", &[0; 400]).unwrap();
-        cache.write_trees("huge", &[0; 2000]).unwrap();
+        let huge = cache.write_trees("huge", &[7; 2000]).unwrap();
+        assert!(cache.names(TREES).iter().all(|name| name != "huge"));
+        let mut last = [0; 10];
+        huge.read_exact_at(&mut last, 1990).unwrap();
+        assert_eq!(last, [7; 10], "what is over the limit is read from the disk all the same");
         assert!(cache.names(TREES).iter().all(|name| name != "older, but used"));
         in_use.read_exact_at(&mut [0; 400], 0).unwrap();
     }

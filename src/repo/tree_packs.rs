@@ -80,17 +80,14 @@ impl TreePacks {
     }
 }
 
-/// Fetches a whole pack, checks it against its name and keeps a copy, if that is possible.
+/// Fetches a whole pack, checks it against its name and keeps a copy.
 fn fetch(repository: &Repository, pack: &PackRef) -> Result<LocalCopy> {
     let key = names::pack_key(PackClass::Meta, &pack.name);
     let bytes = repository.store().read(&key)?;
     if name_of(&bytes) != pack.name {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    let hex = pack.name.to_hex();
-    repository.cache().write_trees(&hex, &bytes)?;
-    // Whoever keeps to the limit may have removed it already.
-    Ok(repository.cache().open_trees(&hex, u64::from(pack.len)).unwrap_or_else(|| LocalCopy::Bytes(bytes.into())))
+    repository.cache().write_trees(&pack.name.to_hex(), &bytes)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

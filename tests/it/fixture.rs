@@ -10,7 +10,7 @@ use drumlin::backup::{self, BackupOptions, BackupReport, ExcludeOptions};
 use drumlin::compress::Compression;
 use drumlin::crypto::slot::Secret;
 use drumlin::format::config::Profile;
-use drumlin::format::entry::Timestamp;
+use drumlin::format::entry::{Content, Entry, EntryKind, Timestamp};
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{Consistency, Snapshot};
 use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
@@ -271,5 +271,28 @@ impl Store for Meanwhile {
 
     fn location(&self) -> &str {
         self.inner.location()
+    }
+}
+
+/// Returns an entry about which nothing more is known.
+pub fn bare_entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
+    Entry {
+        name: name.to_vec(),
+        kind,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        user: 0,
+        group: 0,
+        mtime: Timestamp::default(),
+        ctime: Timestamp::default(),
+        btime: None,
+        size: 0,
+        device: None,
+        hard_link: None,
+        content,
+        xattrs: Vec::new(),
+        flags: 0,
+        extensions: Vec::new(),
     }
 }

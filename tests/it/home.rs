@@ -43,6 +43,18 @@ impl Home {
         home
     }
 
+    /// Returns a home whose repository is in a bucket of a server that takes any credentials; `below` is bucket and prefix.
+    #[cfg(feature = "s3")]
+    pub fn with_bucket(port: u16, below: &str, more: &str) -> Self {
+        let home =
+            Self::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+        home.write("secret", "secret\n");
+        let server = format!("endpoint = \"http://127.0.0.1:{port}\"\nregion = \"us-east-1\"");
+        let account = "key-id = \"test\"\nsecret-file = \"secret\"";
+        home.configure("drumlin.toml", &format!("url = \"s3://{below}\"\n{server}\n{account}\n{more}\n"));
+        home
+    }
+
     /// Writes a configuration with one repository, `far`, about which these lines are known.
     pub fn configure(&self, file: &str, lines: &str) {
         self.write(file, format!("[repository.far]\n{lines}"));

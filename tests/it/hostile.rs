@@ -21,7 +21,7 @@ use drumlin::repo::session::{Checkpoints, Identity};
 use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 
-use crate::fixture::{TestRepo, noise, now, write};
+use crate::fixture::{TestRepo, bare_entry, noise, now, write};
 
 /// Seals what it is given, whatever that is.
 struct Forger<'a> {
@@ -89,25 +89,8 @@ fn entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
         Content::Refs(refs) => refs.iter().map(Ref::len).sum(),
         _ => 0,
     };
-    Entry {
-        name: name.to_vec(),
-        kind,
-        mode: 0o777,
-        uid: 0,
-        gid: 0,
-        user: 0,
-        group: 0,
-        mtime: Timestamp { seconds: 1_700_000_000, nanos: 0 },
-        ctime: Timestamp::default(),
-        btime: None,
-        size,
-        device: None,
-        hard_link: None,
-        content,
-        xattrs: Vec::new(),
-        flags: 0,
-        extensions: Vec::new(),
-    }
+    let mtime = Timestamp { seconds: 1_700_000_000, nanos: 0 };
+    Entry { mode: 0o777, mtime, size, ..bare_entry(name, kind, content) }
 }
 
 fn file(name: &[u8]) -> Entry {

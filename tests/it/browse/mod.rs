@@ -17,7 +17,7 @@ use drumlin::id::ChunkId;
 use drumlin::repo::session::{Checkpoints, Identity};
 use drumlin::repo::{Lane, Reader, Session, SessionOptions, Trees};
 
-use crate::fixture::{TestRepo, now};
+use crate::fixture::{TestRepo, bare_entry, now};
 
 /// What a test says about an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,25 +137,8 @@ impl<'a> Forest<'a> {
             }
             Thing::LostDir => (EntryKind::Dir, Content::Tree(ChunkId([9; 32])), 0o700, 0, 0, Some(Totals::default())),
         };
-        let entry = Entry {
-            name: name.to_vec(),
-            kind,
-            mode,
-            uid: 0,
-            gid: 0,
-            user: 0,
-            group: 0,
-            mtime: Timestamp { seconds: mtime, nanos: 0 },
-            ctime: Timestamp::default(),
-            btime: None,
-            size,
-            device: None,
-            hard_link: None,
-            content,
-            xattrs: Vec::new(),
-            flags: 0,
-            extensions: Vec::new(),
-        };
+        let mtime = Timestamp { seconds: mtime, nanos: 0 };
+        let entry = Entry { mode, mtime, size, ..bare_entry(name, kind, content) };
         (entry, below)
     }
 }

@@ -74,17 +74,7 @@ fn locks_are_extended() {
     let server = crate::servers::moto::start();
     let bucket = "locked";
     server.as_owner(|owner| owner.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true).send());
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
-    home.write("secret", "secret\n");
-    home.write(
-        "drumlin.toml",
-        format!(
-            "[repository.far]\nurl = \"s3://{bucket}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\n\
-             secret-file = \"secret\"\nlock = {{ mode = \"governance\", days = 3 }}\n",
-            server.port()
-        ),
-    );
+    let home = Home::with_bucket(server.port(), &format!("{bucket}/a"), "lock = { mode = \"governance\", days = 3 }");
     home.write("src/large", crate::fixture::noise(1, 300_000));
     home.run(["init"]).ok();
     home.run(["backup", "src"]).ok();

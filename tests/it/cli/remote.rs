@@ -74,16 +74,7 @@ fn an_unknown_machine_is_refused_at_once() {
 fn a_life_in_a_bucket() {
     let server = crate::servers::moto::start();
     let (bucket, endpoint) = (server.bucket(), format!("http://127.0.0.1:{}", server.port()));
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
-    home.write("secret", "secret\n");
-    home.write(
-        "drumlin.toml",
-        format!(
-            "[repository.far]\nurl = \"s3://{bucket}/a/b\"\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\n\
-             secret-file = \"secret\"\nstorage-class = \"STANDARD_IA\"\n"
-        ),
-    );
+    let home = Home::with_bucket(server.port(), &format!("{bucket}/a/b"), "storage-class = \"STANDARD_IA\"");
     let shown = format!("s3://{bucket}/a/b?endpoint={endpoint}");
     a_life(&home, &shown);
     // What was shown can be typed, and the environment has the rest.
@@ -120,18 +111,7 @@ fn nobody_answers() {
 #[test]
 fn frozen_content_is_ordered_and_then_restored() {
     let server = crate::servers::moto::start();
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
-    home.write("secret", "secret\n");
-    home.write(
-        "drumlin.toml",
-        format!(
-            "[repository.far]\nurl = \"s3://{}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\n\
-             secret-file = \"secret\"\nstorage-class = \"DEEP_ARCHIVE\"\n",
-            server.bucket(),
-            server.port()
-        ),
-    );
+    let home = Home::with_bucket(server.port(), &format!("{}/a", server.bucket()), "storage-class = \"DEEP_ARCHIVE\"");
     home.write("src/large", crate::fixture::noise(1, 300_000));
     home.run(["init"]).ok();
     home.run(["backup", "src"]).ok();
