@@ -6,7 +6,6 @@ use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
 use crate::browse;
-use crate::repo::{Reader, Trees};
 use crate::ui::output::Output;
 
 /// Writes the content of a file in a snapshot to standard output
@@ -25,8 +24,7 @@ pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
-    let trees = Trees::new(Reader::new(&repository)?);
+    let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, path)?;
     let mut out = Output::stdout()?;
     ctx.run("reading", |monitor| browse::cat(&trees, &place, out.writer(), monitor))?;

@@ -11,7 +11,6 @@ use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
 use crate::format::entry::EntryKind;
 use crate::monitor::Monitor;
-use crate::repo::{Reader, Trees};
 use crate::ui::output::JsonList;
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
@@ -71,8 +70,7 @@ impl UsageView {
 pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
-    let trees = Trees::new(Reader::new(&repository)?);
+    let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let path = if place.path.is_empty() { b"/".to_vec() } else { place.path.clone() };
     let kind = place.entry.as_ref().map_or(EntryKind::Dir, |found| found.entry.kind);

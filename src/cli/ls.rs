@@ -11,7 +11,7 @@ use crate::browse::{self, Walk};
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
-use crate::repo::{DirEntry, Reader, Trees};
+use crate::repo::DirEntry;
 use crate::ui::output::{JsonList, Output};
 use crate::ui::text;
 
@@ -36,8 +36,7 @@ pub struct LsArgs {
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let repository = ctx.open()?;
-    let snapshot = wanted.resolve(&ctx.ui, &repository)?;
-    let trees = Trees::new(Reader::new(&repository)?);
+    let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let mut out = Listing::begin(ctx, args, &snapshot)?;
     let mut exit = Exit::Done;

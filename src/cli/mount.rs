@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::interrupt;
-use super::snap::{SnapArg, SnapPath};
+use super::snap::{self, SnapArg, SnapPath};
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -67,12 +67,12 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     // Nobody should have to type a password only to learn that it was in vain.
     mount::check(&args.dir)?;
     let repository = ctx.open()?;
-    let shown = match &wanted {
+    let (shown, reader) = match &wanted {
         Some(wanted) => {
-            let snapshot = wanted.resolve(&ctx.ui, &repository)?;
-            Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec()))
+            let (snapshot, reader) = snap::open(&ctx.ui, &repository, &wanted.snapshot)?;
+            (Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec())), reader)
         }
-        None => Shown::All,
+        None => (Shown::All, Reader::new(&repository)?),
     };
     let ui = ctx.ui;
     let options = MountOptions {
@@ -83,7 +83,6 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         name_of_time,
         tell: Box::new(move |path, words| ui.warn(&format!("{}: {words}", text::printable(path)))),
     };
-    let reader = Reader::new(&repository)?;
     let monitor = Arc::new(Monitor::default());
     let guard = interrupt::while_running(&monitor);
     let mounted = mount::mount(&reader, &shown, &args.dir, options)?;

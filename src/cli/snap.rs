@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -10,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::failure::{Exit, Failure};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{Error, Repository, snapshots};
+use crate::repo::{Error, Reader, Repository, Trees, parallel, snapshots};
 use crate::ui::Ui;
 
 /// A parsed `SNAP[:PATH]`.
@@ -49,6 +50,23 @@ impl SnapPath {
     pub fn resolve(&self, ui: &Ui, repository: &Repository) -> Result<Snapshot, Failure> {
         resolve(ui, repository, &self.snapshot)
     }
+
+    /// Finds the snapshot, and what reads its trees.
+    pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
+        let (snapshot, reader) = open(ui, repository, &self.snapshot)?;
+        Ok((snapshot, Trees::new(reader)))
+    }
+}
+
+/// Finds the snapshot that a text names, and a reader that knows where its chunks are.
+pub fn open(ui: &Ui, repository: &Arc<Repository>, text: &str) -> Result<(Snapshot, Arc<Reader>), Failure> {
+    let (reader, snapshot) = parallel::both(repository.store(), || Reader::new(repository), || resolve(ui, repository, text));
+    let (snapshot, reader) = (snapshot?, reader?);
+    if reader.locate(&snapshot.root)?.is_none() {
+        // The index may have been listed before the snapshot was made.
+        reader.sync()?;
+    }
+    Ok((snapshot, reader))
 }
 
 /// Finds the snapshot that a text names.

@@ -20,7 +20,7 @@ pub mod merge;
 pub mod names;
 mod open;
 mod opened;
-mod parallel;
+pub mod parallel;
 pub mod probe;
 pub mod protect;
 mod put;
