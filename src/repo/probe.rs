@@ -2,18 +2,20 @@
 //!
 //! Spec: `format-spec/12-store.md`, section 4; what follows from it: `format-spec/13-commit.md`, section 9.
 
+use std::ops::{Range, RangeInclusive};
 use std::sync::Barrier;
 use std::thread;
 
 use super::error::{Error, Result};
 use super::open::Repository;
 use super::random::system_32;
-use super::state;
+use super::{parallel, state};
 use crate::id::encode_hex;
 use crate::store::{Class, ErrorKind, Key, Store, StoreError};
 
-/// Threads that create one name at once, and how often: a server that looks and creates then got by one race of three, when it was measured.
-const CREATORS: u8 = 8;
+/// How many threads create one name at once: as many as the store serves at once, within these bounds. More would come when it is over.
+const CREATORS: RangeInclusive<usize> = 4..=8;
+/// How often: a server that looks and creates then got by one race of three, when it was measured.
 const RACES: usize = 8;
 /// The local note of a store that was found not to be exclusive.
 const NOTE: &str = "replaces objects";
@@ -43,11 +45,11 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
     let id = encode_hex(&system_32()?[..16]);
     let keys: Vec<Key> = (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
     let probed = ask(store, &id, &keys);
-    let removed = keys.iter().try_for_each(|key| store.remove(key));
+    let removed = parallel::for_each(store, &keys, |key| store.remove(key))?;
     let is_exclusive = probed?;
-    removed?;
-    for key in &keys {
-        demand(store, is_missing(store.read(key))?, "what was removed can still be read")?;
+    removed.into_iter().collect::<std::result::Result<(), _>>()?;
+    for is_missing in parallel::for_each(store, &keys, |key| is_missing(store.read(key)))? {
+        demand(store, is_missing?, "what was removed can still be read")?;
     }
     demand(store, store.list(Class::Probe, &id)?.is_empty(), "what was removed is still listed")?;
     Ok(is_exclusive)
@@ -56,12 +58,11 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
 fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     let first = system_32()?;
     store.create(&keys[0], &first)?;
-    demand(store, store.read(&keys[0])? == first, "it does not return what it took")?;
-    let mut part = Vec::new();
-    store.read_into(&keys[0], 5..9, &mut part)?;
-    store.read_into(&keys[0], 31..32, &mut part)?;
-    demand(store, part[..4] == first[5..9] && part[4..] == first[31..], "a range is not that of the object")?;
-    let listed = store.list(Class::Probe, id)?;
+    let read = || parallel::for_each(store, &[0..32, 5..9, 31..32], |range| read(store, &keys[0], range));
+    let (read, listed) = parallel::both(store, read, || store.list(Class::Probe, id));
+    let (read, listed) = (read?.into_iter().collect::<Result<Vec<_>>>()?, listed?);
+    demand(store, read[0] == first, "it does not return what it took")?;
+    demand(store, read[1] == first[5..9] && read[2] == first[31..], "a range is not that of the object")?;
     let shows = |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
     demand(store, listed.len() == 1 && shows(&listed[0]), "a listing does not show what was just created")?;
     remove_left_behind(store, listed[0].modified_s)?;
@@ -73,29 +74,43 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
         // Races that are won prove nothing of a server that is known to lose some.
         return Ok(false);
     }
+    let mut won = Vec::with_capacity(RACES);
     for key in &keys[1..] {
-        if !has_one_winner(store, key)? {
-            return Ok(false);
+        match winner(store, key)? {
+            Some(number) => won.push((key, [number; 32])),
+            None => return Ok(false),
         }
     }
-    Ok(true)
+    let is_right = parallel::for_each(store, &won, |(key, bytes)| Ok::<_, Error>(store.read(key)? == bytes))?;
+    is_right.into_iter().try_fold(true, |all, is_right| Ok(all && is_right?))
 }
 
-/// Lets several threads create an object at once, and returns whether exactly one was told that it did, and did.
-fn has_one_winner(store: &dyn Store, key: &Key) -> Result<bool> {
-    let barrier = Barrier::new(usize::from(CREATORS));
+/// Reads a range of 32 bytes, or all of them as a whole object is read.
+fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
+    if *range == (0..32) {
+        return Ok(store.read(key)?);
+    }
+    let mut part = Vec::new();
+    store.read_into(key, range.clone(), &mut part)?;
+    Ok(part)
+}
+
+/// Lets several threads create an object at once, and returns which one was told that it did; `None` if several were.
+fn winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
+    let creators = u8::try_from(store.transfers().clamp(*CREATORS.start(), *CREATORS.end())).unwrap_or(u8::MAX);
+    let barrier = Barrier::new(usize::from(creators));
     let race = |number: u8| {
         barrier.wait();
         was_made(store.create(key, &[number; 32]))
     };
     let told: Vec<Result<bool>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..CREATORS).map(|number| scope.spawn(move || race(number))).collect();
+        let threads: Vec<_> = (0..creators).map(|number| scope.spawn(move || race(number))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Stopped))).collect()
     });
     let told = told.into_iter().collect::<Result<Vec<bool>>>()?;
-    let winners: Vec<usize> = (0..told.len()).filter(|number| told[*number]).collect();
+    let winners: Vec<u8> = (0..creators).zip(told).filter_map(|(number, is_told)| is_told.then_some(number)).collect();
     demand(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
-    Ok(winners.len() == 1 && store.read(key)? == [winners[0] as u8; 32])
+    Ok((winners.len() == 1).then(|| winners[0]))
 }
 
 /// Returns whether a `create` made the object; false if there was one.
