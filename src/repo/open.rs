@@ -171,7 +171,8 @@ impl Repository {
     /// Called before the first thing is stored: neither a removed key nor an old config must go on working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
         let key = Key::new(Class::Keys, self.slot.clone());
-        match self.store.stat(&key) {
+        let (slot, newest) = parallel::both(&*self.store, || self.store.stat(&key), || newest_config(&*self.store));
+        match slot {
             Ok(_) => {}
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.cache.remove("open", &self.slot);
@@ -179,7 +180,7 @@ impl Repository {
             }
             Err(error) => return Err(error.into()),
         }
-        let newest = newest_config(&*self.store)?.unwrap_or_default();
+        let newest = newest?.unwrap_or_default();
         if newest <= self.config.number {
             return check_writable(&self.config);
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::connection::Connection;
 use super::error::SftpError;
 use super::line::Sent;
-use super::wire::{Answer, Attributes, READING, Request};
+use super::wire::{Answer, Attributes, Handle, READING, Request};
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES};
 
 /// How often more names are asked for at once: small folders are known after the first answer, which the second says; twice as often each time.
@@ -108,27 +108,17 @@ impl Folder {
 
     /// Returns what lies in a folder in it; `None` if it is missing.
     pub fn list(&self, connection: &Connection, below: &str) -> Result<Option<Vec<Entry>>, SftpError> {
-        let path = self.path(below);
-        let found = match read_names(connection, &path) {
-            Err(error) if error.is_missing() => return Ok(None),
-            other => other?,
-        };
-        let mut entries = Vec::with_capacity(found.len());
-        for (name, mut attributes) in found {
-            let Some(name) = String::from_utf8(name).ok().filter(|name| !name.starts_with('.')) else { continue };
-            if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
-                // A link, or a server that says little.
-                attributes = match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
-                    Err(error) if error.is_status() => continue,
-                    other => other?,
-                };
-            }
-            if attributes.is_folder() || attributes.is_file() {
-                let (is_folder, len_bytes) = (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
-                entries.push(Entry { name, is_folder, len_bytes, modified_s: attributes.modified_s.map(i64::from) });
-            }
+        Ok(self.list_all(connection, &[below])?.pop().flatten())
+    }
+
+    /// Returns what lies in each of some folders in it, asking about all at once; `None` for those that are missing.
+    pub fn list_all(&self, connection: &Connection, below: &[&str]) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
+        let paths: Vec<PathBuf> = below.iter().map(|below| self.path(below)).collect();
+        let mut all = Vec::with_capacity(paths.len());
+        for (found, path) in read_names(connection, &paths)?.into_iter().zip(&paths) {
+            all.push(found.map(|found| to_entries(connection, path, found)).transpose()?);
         }
-        Ok(Some(entries))
+        Ok(all)
     }
 
     /// Removes a file in it; a missing one is no failure.
@@ -166,31 +156,83 @@ impl Folder {
     }
 }
 
-/// Returns the names in a folder.
-fn read_names(connection: &Connection, path: &Path) -> Result<Vec<(Vec<u8>, Attributes)>, SftpError> {
-    let handle = connection.opened(connection.send(&Request::OpenDir(path)))?;
-    let mut found = Vec::new();
-    let mut result = Ok(true);
-    let mut ahead = NAMES_AHEAD_MIN;
-    while let Ok(true) = result {
-        let asked: Vec<Sent> = (0..ahead).map(|_| connection.send(&Request::ReadDir(&handle))).collect();
-        // All answers are taken, those behind the end too.
-        for sent in asked {
-            let more = match connection.answer(sent) {
-                Ok(Answer::Names(names)) if !names.is_empty() => {
-                    found.extend(names);
-                    Ok(true)
-                }
-                Ok(_) => Err(connection.misunderstood()),
-                Err(error) if error.is_end() => Ok(false),
-                Err(error) => Err(error),
+/// A name in a folder, and what is said of it.
+type Named = (Vec<u8>, Attributes);
+
+/// Sorts out what can be an object or a folder of objects.
+fn to_entries(connection: &Connection, path: &Path, found: Vec<Named>) -> Result<Vec<Entry>, SftpError> {
+    let mut entries = Vec::with_capacity(found.len());
+    for (name, mut attributes) in found {
+        let Some(name) = String::from_utf8(name).ok().filter(|name| !name.starts_with('.')) else { continue };
+        if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
+            // A link, or a server that says little.
+            attributes = match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
+                Err(error) if error.is_status() => continue,
+                other => other?,
             };
-            result = result.and_then(|before| more.map(|more| before && more));
         }
+        if attributes.is_folder() || attributes.is_file() {
+            let (is_folder, len_bytes) = (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
+            entries.push(Entry { name, is_folder, len_bytes, modified_s: attributes.modified_s.map(i64::from) });
+        }
+    }
+    Ok(entries)
+}
+
+/// A folder whose names are being read.
+struct Open {
+    /// `None` if it is missing.
+    handle: Option<Handle>,
+    found: Vec<Named>,
+    is_read: bool,
+}
+
+/// Returns the names in each of some folders; `None` for those that are missing.
+///
+/// All answers are taken, whatever the first ones are.
+fn read_names(connection: &Connection, paths: &[PathBuf]) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
+    let asked: Vec<Sent> = paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
+    let mut result = Ok(());
+    let mut folders = Vec::with_capacity(paths.len());
+    for sent in asked {
+        let handle = match connection.opened(sent) {
+            Ok(handle) => Some(handle),
+            Err(error) => {
+                if !error.is_missing() {
+                    result = result.and(Err(error));
+                }
+                None
+            }
+        };
+        folders.push(Open { is_read: handle.is_none(), handle, found: Vec::new() });
+    }
+    let mut ahead = NAMES_AHEAD_MIN;
+    while result.is_ok() && folders.iter().any(|folder| !folder.is_read) {
+        result = read_more(connection, &mut folders, ahead);
         ahead = NAMES_AHEAD_MAX.min(2 * ahead);
     }
-    connection.tell(&Request::Close(&handle));
-    result.map(|_| found)
+    folders.iter().filter_map(|folder| folder.handle.as_ref()).for_each(|handle| connection.tell(&Request::Close(handle)));
+    result.map(|()| folders.into_iter().map(|folder| folder.handle.map(|_| folder.found)).collect())
+}
+
+/// Asks `ahead` times for more names of each folder that is not read to its end.
+fn read_more(connection: &Connection, folders: &mut [Open], ahead: usize) -> Result<(), SftpError> {
+    let mut asked = Vec::new();
+    for (at, folder) in folders.iter().enumerate() {
+        if let Some(handle) = folder.handle.as_ref().filter(|_| !folder.is_read) {
+            asked.extend((0..ahead).map(|_| (at, connection.send(&Request::ReadDir(handle)))));
+        }
+    }
+    let mut result = Ok(());
+    for (at, sent) in asked {
+        match connection.answer(sent) {
+            Ok(Answer::Names(names)) if !names.is_empty() => folders[at].found.extend(names),
+            Ok(_) => result = result.and(Err(connection.misunderstood())),
+            Err(error) if error.is_end() => folders[at].is_read = true,
+            Err(error) => result = result.and(Err(error)),
+        }
+    }
+    result
 }
 
 /// Returns the length of a regular file, which every object is.

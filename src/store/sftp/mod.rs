@@ -4,6 +4,7 @@
 //! not depend on an answer is asked without waiting for it: a distant server would be waited for otherwise.
 
 mod connection;
+mod dial;
 pub mod error;
 mod folder;
 mod host_key;
@@ -24,12 +25,14 @@ use std::thread;
 use self::error::SftpError;
 use self::folder::{Entry, Folder};
 use self::options::SftpOptions;
-use self::pool::{Lease, Pool};
+use self::pool::{Lease, Pool, Use};
 use self::publish::{Publisher, SCRATCH_FOLDER};
 use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const FOLDER_LEVELS_MAX: usize = 2;
+/// Folders that are listed at once over one connection: a server holds each of them open.
+const FOLDERS_AT_ONCE: usize = 16;
 
 /// A store in a folder of a server; whoever calls it at once shares its connections.
 pub struct SftpStore {
@@ -45,7 +48,7 @@ impl SftpStore {
     /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder, and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
-        store.with(Action::List, "its folder", |connection| store.folder.check(connection))?;
+        store.with((Action::List, Use::Little), "its folder", |connection| store.folder.check(connection))?;
         Ok(store)
     }
 
@@ -60,7 +63,7 @@ impl SftpStore {
     /// Dying before the return leaves empty folders at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
-        store.with(Action::Create, "its folder", |connection| {
+        store.with((Action::Create, Use::Little), "its folder", |connection| {
             store.folder.make(connection)?;
             let wanted: Vec<_> = Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
             store.folder.make_all_inner(connection, &wanted)
@@ -71,11 +74,11 @@ impl SftpStore {
     /// Acts with a connection, and says what could not be done if that fails.
     fn with<T>(
         &self,
-        action: Action,
+        (action, wanted): (Action, Use),
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
-        let result = self.pool.lease().and_then(|connection| {
+        let result = self.pool.lease(wanted).and_then(|connection| {
             // What is missing may be so because all of it is.
             act(&connection).map_err(|error| match error.is_missing().then(|| self.folder.check(&connection)) {
                 Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
@@ -92,8 +95,11 @@ impl SftpStore {
 
     fn try_list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, SftpError> {
         let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
-        let connection = self.pool.lease()?;
-        let entries = match self.folder.list(&connection, class.folder())? {
+        let guessed: Vec<String> = guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
+        let paths: Vec<&str> = [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
+        let connection = self.pool.lease(Use::Little)?;
+        let mut listed = self.folder.list_all(&connection, &paths)?.into_iter();
+        let entries = match listed.next().flatten() {
             Some(entries) => entries,
             None => {
                 // A class without objects may have no folder; but the store itself must be there.
@@ -103,6 +109,12 @@ impl SftpStore {
         };
         drop(connection);
         search.take(entries, "");
+        for (below, entries) in guesses(class).iter().zip(listed) {
+            if let Some(at) = search.folders.iter().position(|folder| folder == below) {
+                search.folders.swap_remove(at);
+                search.take(entries.unwrap_or_default(), &format!("{below}/"));
+            }
+        }
         for _ in 0..FOLDER_LEVELS_MAX {
             for (below, entries) in self.list_folders(class, std::mem::take(&mut search.folders))? {
                 search.take(entries, &format!("{below}/"));
@@ -111,17 +123,23 @@ impl SftpStore {
         Ok(search.found)
     }
 
-    /// Lists folders of a class, over as many connections as there may be.
+    /// Lists folders of a class, some at once, over as many connections as there may be.
     fn list_folders(&self, class: Class, folders: Vec<String>) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
         let (next, listed) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
+        let groups: Vec<&[String]> = folders.chunks(FOLDERS_AT_ONCE).collect();
+        let list = |group: &[String]| {
+            let paths: Vec<String> = group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            self.pool.lease(Use::Little).and_then(|connection| self.folder.list_all(&connection, &paths))
+        };
         let work = || {
-            while let Some(below) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let path = format!("{}/{below}", class.folder());
-                let entries =
-                    self.pool.lease().and_then(|connection| self.folder.list(&connection, &path)).map(Option::unwrap_or_default);
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let entries = list(group);
                 let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
                 match (entries, &mut *listed) {
-                    (Ok(entries), Ok(all)) => all.push((below.clone(), entries)),
+                    (Ok(entries), Ok(all)) => {
+                        all.extend(group.iter().cloned().zip(entries.into_iter().map(Option::unwrap_or_default)))
+                    }
                     (Err(error), Ok(_)) => *listed = Err(error),
                     (_, Err(_)) => {}
                 }
@@ -131,13 +149,18 @@ impl SftpStore {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.pool.connections_max().min(folders.len()) {
+            for _ in 1..self.pool.connections_max().min(groups.len()) {
                 scope.spawn(work);
             }
             work();
         });
         listed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns folders of a class that mostly are there, so that they are listed without waiting for the listing that shows them.
+fn guesses(class: Class) -> &'static [&'static str] {
+    if matches!(class, Class::Index) { &["0", "1"] } else { &[] }
 }
 
 /// A listing in the making.
@@ -171,13 +194,13 @@ impl Store for SftpStore {
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.with(Action::Stat, key, |connection| self.folder.len_bytes(connection, &checked_path(key)?))
+        self.with((Action::Stat, Use::Little), key, |connection| self.folder.len_bytes(connection, &checked_path(key)?))
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.with(Action::Read, key, |connection| {
+        let len = range.end.saturating_sub(range.start);
+        self.with((Action::Read, Use::of_len(len)), key, |connection| {
             let path = checked_path(key)?;
-            let len = range.end.saturating_sub(range.start);
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
                 // Reading would not find out whether there is such an object, and whether it is so long.
                 return match self.folder.len_bytes(connection, &path)? {
@@ -192,14 +215,16 @@ impl Store for SftpStore {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        self.with(Action::Read, key, |connection| {
+        self.with((Action::Read, Use::Much), key, |connection| {
             read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
         })?;
         Ok(out)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.with(Action::Create, key, |connection| {
+        // Races are held to find out what the server does with two connections.
+        let wanted = if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
+        self.with((Action::Create, wanted), key, |connection| {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(SftpError::Refused("longer than any object may be"));
             }
@@ -208,7 +233,7 @@ impl Store for SftpStore {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.with(Action::Remove, key, |connection| self.folder.remove(connection, &checked_path(key)?))
+        self.with((Action::Remove, Use::Little), key, |connection| self.folder.remove(connection, &checked_path(key)?))
     }
 
     fn location(&self) -> &str {

@@ -1,19 +1,30 @@
-//! A few connections to one server, opened when all others are busy.
+//! A few connections to one server.
+//!
+//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one is opened behind: a login takes ten round
+//! trips, and many small questions fit through one connection.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::error::SftpError;
 use super::options::SftpOptions;
 
+/// More bytes than these are worth waiting for a connection.
+const LITTLE_LEN_MAX_BYTES: u64 = 1 << 20;
+/// So many who move little have enough of one connection.
+const LITTLE_USERS_MAX: usize = 4;
 /// For how long no more connections are asked for once a server has taken no more.
 const LIMIT_TIME: Duration = Duration::from_secs(30);
 
 /// The connections to one server.
-pub struct Pool {
+pub struct Pool(Arc<Shared>);
+
+/// What threads that open connections behind know of the pool.
+struct Shared {
     options: SftpOptions,
     state: Mutex<State>,
     changed: Condvar,
@@ -22,112 +33,246 @@ pub struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Connections that nobody uses, and since when.
-    idle: Vec<(Connection, Instant)>,
-    /// Connections that there are or are about to be.
-    open: usize,
+    open: Vec<Place>,
+    /// Connections that are being opened.
+    opening: usize,
     /// How many the server took when it took no more, and when that was.
     limit: Option<(usize, Instant)>,
+    /// How many wait for a connection that nobody uses.
+    waiting: usize,
+    /// The server showed another key when a connection was opened behind.
+    wrong_key: Option<SftpError>,
+    is_closed: bool,
+}
+
+/// A connection that works, as far as one knows.
+struct Place {
+    connection: Arc<Connection>,
+    users: usize,
+    /// When the last user left.
+    since: Instant,
 }
 
 impl State {
     fn may_open(&self, connections_max: usize) -> bool {
         let limit = self.limit.filter(|(_, since)| since.elapsed() < LIMIT_TIME).map_or(usize::MAX, |(limit, _)| limit);
-        self.open < limit.min(connections_max).max(1)
+        self.count() < limit.min(connections_max).max(1)
+    }
+
+    fn count(&self) -> usize {
+        self.open.len() + self.opening
+    }
+
+    fn place(&mut self, connection: &Arc<Connection>) -> Option<&mut Place> {
+        self.open.iter_mut().find(|place| Arc::ptr_eq(&place.connection, connection))
+    }
+
+    fn forget(&mut self, connection: &Arc<Connection>) {
+        self.open.retain(|place| !Arc::ptr_eq(&place.connection, connection));
+    }
+
+    /// Takes the connection that was used last by nobody now, and since when.
+    fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
+        let idle = self.open.iter_mut().filter(|place| place.users == 0 && !place.connection.is_broken());
+        let place = idle.max_by_key(|place| place.since)?;
+        place.users = 1;
+        Some((place.connection.clone(), place.since))
+    }
+
+    /// Joins the fewest users of a connection, unless somebody waits for them to leave; returns how many they are now, too.
+    fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
+        if self.waiting > 0 {
+            return None;
+        }
+        let place = self.open.iter_mut().filter(|place| !place.connection.is_broken()).min_by_key(|place| place.users)?;
+        place.users += 1;
+        Some((place.connection.clone(), place.users))
     }
 }
 
 /// What to do for a connection.
 enum Next {
     /// Take this one, which nobody has used since then.
-    Idle(Connection, Instant),
+    Idle(Arc<Connection>, Instant),
+    /// Take this one, which others use too.
+    Joined(Arc<Connection>),
     /// Make one, which is counted already.
     Open,
 }
 
+/// Who else may use a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Nobody: what is done at once shall go through connections of its own.
+    Alone,
+    /// Others while another connection is opened behind, until there are as many as there may be: then one is waited for.
+    Much,
+    /// Others. If they are many, another connection is opened behind.
+    Little,
+}
+
+impl Use {
+    /// Returns how a connection is used to move so many bytes.
+    pub fn of_len(len_bytes: u64) -> Self {
+        if len_bytes > LITTLE_LEN_MAX_BYTES { Self::Much } else { Self::Little }
+    }
+}
+
+/// What somebody does for a connection.
+struct Attempt {
+    wanted: Use,
+    /// If the first connection of all is being made by somebody else, it waits for that: once, because that may fail.
+    is_patient: bool,
+    /// Why it could not make one. While there are others that is no failure.
+    failed: Option<SftpError>,
+}
+
 /// A connection in use; dropping it gives it back.
 pub struct Lease<'a> {
-    pool: &'a Pool,
-    connection: Option<Connection>,
+    shared: &'a Shared,
+    connection: Arc<Connection>,
 }
 
 impl Pool {
     /// Makes a pool without connections.
     pub fn new(options: SftpOptions) -> Self {
-        Self { options, state: Mutex::default(), changed: Condvar::new(), is_racy: AtomicBool::new(false) }
+        let (state, changed, is_racy) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
+        Self(Arc::new(Shared { options, state, changed, is_racy }))
     }
 
     /// Returns how many connections there may be at once.
     pub fn connections_max(&self) -> usize {
-        self.options.connections.max(1)
+        self.0.connections_max()
     }
 
     /// Returns whether the server, as far as it was spoken to, lets several creators succeed now and then.
     pub fn is_racy(&self) -> bool {
-        self.is_racy.load(Ordering::Relaxed)
+        self.0.is_racy.load(Ordering::Relaxed)
     }
 
-    /// Returns a connection that works, as far as one can know: an idle one, else a new one, else the first that is given back.
+    /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is opened behind, else a new one, else the first
+    /// that is given back.
     ///
     /// Fails if there is none and none can be made. While there is one, a server that takes no more is no failure.
-    pub fn lease(&self) -> Result<Lease<'_>, SftpError> {
-        let mut failed = None;
+    pub fn lease(&self, wanted: Use) -> Result<Lease<'_>, SftpError> {
+        let shared = &*self.0;
+        let lend = |connection| Ok(Lease { shared, connection });
+        let mut attempt = Attempt { wanted, is_patient: wanted != Use::Alone, failed: None };
         loop {
-            match self.next(&mut failed)? {
+            match self.next(&mut attempt)? {
                 Next::Idle(connection, since) => {
-                    if connection.still_works(since.elapsed(), self.options.keep_alive) {
-                        return Ok(self.lend(connection));
+                    if connection.still_works(since.elapsed(), shared.options.keep_alive) {
+                        return lend(connection);
                     }
-                    drop(connection);
-                    drop(self.forget_one());
+                    shared.state().forget(&connection);
+                    shared.changed.notify_all();
                 }
-                Next::Open => match Connection::open(&self.options) {
-                    Ok(connection) => {
-                        self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
-                        return Ok(self.lend(connection));
-                    }
-                    Err(error) => {
-                        let mut state = self.forget_one();
-                        if error.is_about_the_host_key() {
-                            return Err(error);
-                        }
-                        state.limit = Some((state.open, Instant::now()));
-                        failed = Some(error);
-                    }
+                Next::Joined(connection) => return lend(connection),
+                Next::Open => match shared.open(1) {
+                    Ok(connection) => return lend(connection),
+                    Err(error) if error.is_about_the_host_key() => return Err(error),
+                    Err(error) => attempt.failed = Some(error),
                 },
             }
         }
     }
 
-    /// Waits until there is something to do for a connection. Who has `failed` to make one does so only while there are others.
-    fn next(&self, failed: &mut Option<SftpError>) -> Result<Next, SftpError> {
-        let mut state = self.state();
+    /// Waits until there is something to do for a connection.
+    fn next(&self, attempt: &mut Attempt) -> Result<Next, SftpError> {
+        let mut state = self.0.state();
         loop {
-            if let Some((connection, since)) = state.idle.pop() {
+            if let Some(error) = state.wrong_key.take() {
+                return Err(error);
+            }
+            if let Some((connection, since)) = state.take_idle() {
                 return Ok(Next::Idle(connection, since));
             }
-            if state.open == 0
-                && let Some(error) = failed.take()
+            if state.count() == 0
+                && let Some(error) = attempt.failed.take()
             {
                 return Err(error);
             }
-            if state.may_open(self.connections_max()) {
-                state.open += 1;
+            let may_open = state.may_open(self.connections_max());
+            if attempt.is_patient && state.open.is_empty() && state.opening > 0 {
+                attempt.is_patient = false;
+                state = self.0.wait(state);
+                continue;
+            }
+            let may_join = match attempt.wanted {
+                Use::Alone => false,
+                Use::Much => may_open || state.opening > 0,
+                Use::Little => true,
+            };
+            if let Some((connection, users)) = may_join.then(|| state.join()).flatten() {
+                if may_open && (attempt.wanted == Use::Much || users > LITTLE_USERS_MAX) {
+                    self.open_behind(&mut state);
+                }
+                return Ok(Next::Joined(connection));
+            }
+            if may_open {
+                state.opening += 1;
                 return Ok(Next::Open);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let for_idle = usize::from(!may_join);
+            state.waiting += for_idle;
+            state = self.0.wait(state);
+            state.waiting -= for_idle;
         }
     }
 
-    fn lend(&self, connection: Connection) -> Lease<'_> {
-        Lease { pool: self, connection: Some(connection) }
+    /// Opens one more connection while there are others to go on with.
+    fn open_behind(&self, state: &mut State) {
+        let shared = self.0.clone();
+        let open = move || {
+            if let Err(error) = shared.open(0)
+                && error.is_about_the_host_key()
+            {
+                shared.state().wrong_key = Some(error);
+            }
+        };
+        if thread::Builder::new().name("sftp login".to_owned()).spawn(open).is_ok() {
+            state.opening += 1;
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.is_closed = true;
+        // Who opens one behind keeps the rest alive, and a connection says goodbye when it is dropped.
+        let open = std::mem::take(&mut state.open);
+        drop(state);
+        drop(open);
+    }
+}
+
+impl Shared {
+    fn connections_max(&self) -> usize {
+        self.options.connections.max(1)
     }
 
-    fn forget_one(&self) -> MutexGuard<'_, State> {
+    /// Opens a connection that is counted already, for so many users.
+    fn open(&self, users: usize) -> Result<Arc<Connection>, SftpError> {
+        let opened = Connection::open(&self.options).map(Arc::new);
         let mut state = self.state();
-        state.open -= 1;
+        state.opening -= 1;
+        match &opened {
+            Ok(connection) => {
+                self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
+                if !state.is_closed {
+                    state.open.push(Place { connection: connection.clone(), users, since: Instant::now() });
+                }
+            }
+            Err(error) if error.is_about_the_host_key() => {}
+            Err(_) => state.limit = Some((state.count(), Instant::now())),
+        }
         self.changed.notify_all();
-        state
+        opened
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,21 +284,19 @@ impl Deref for Lease<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("it is taken only when the lease is dropped")
+        &self.connection
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        match self.connection.take() {
-            Some(connection) if !connection.is_broken() => {
-                self.pool.state().idle.push((connection, Instant::now()));
-                self.pool.changed.notify_one();
-            }
-            broken => {
-                drop(broken);
-                drop(self.pool.forget_one());
-            }
+        let mut state = self.shared.state();
+        if self.connection.is_broken() {
+            state.forget(&self.connection);
+        } else if let Some(place) = state.place(&self.connection) {
+            place.users -= 1;
+            place.since = Instant::now();
         }
+        self.shared.changed.notify_all();
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::connection::{Connection, Spare};
 use super::error::SftpError;
@@ -141,7 +142,7 @@ fn ask_for_scratch(connection: &Connection, folder: &Folder) -> Result<Spare, Sf
     let below = scratch_name()?;
     let path = folder.path(&below);
     let sent = connection.send(&Request::Open(&path, NEW_FILE));
-    Ok(Spare { below, path, sent })
+    Ok(Spare { below, path, sent, since: Instant::now() })
 }
 
 /// Returns an open scratch file, and its name.

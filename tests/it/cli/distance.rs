@@ -78,22 +78,29 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
     back_up_unchanged(&home);
     assert_eq!((proxy.connections(), logged()), before);
 
-    /// More than the sixteen that it takes: how many are counted for connecting and hanging up differs by how words are cut into packets.
-    const ROUNDS_MAX: u64 = 20;
+    const ROUNDS_MAX: u64 = 16;
     proxy.delay(Duration::from_millis(100));
-    let start = proxy.rounds();
-    let store = SftpStore::take_for_granted(options);
-    store.stat(&Key::new(Class::Config, "1")).unwrap();
-    drop(store);
-    // Connecting, one request, hanging up.
-    let for_one = proxy.rounds() - start;
-    home.write("src/dir-1/file-1", "changed");
-    let (start, connections) = (proxy.rounds(), proxy.connections());
-    home.run(["backup", "src"]).ok();
-    let for_all = proxy.rounds() - start - for_one + 1;
-    println!("{for_all} round trips after connecting; {for_one} to connect, ask one thing and hang up");
-    assert!(for_all > 8 && for_all <= ROUNDS_MAX, "{for_all} after {for_one} for one");
-    assert_eq!(proxy.connections() - connections, 1);
+    // A busy machine cuts words into more packets, so that more are counted than there are, and never fewer: the least counts.
+    let (mut for_one, mut for_all) = (u64::MAX, u64::MAX);
+    for attempt in 0..5 {
+        let start = proxy.rounds();
+        let store = SftpStore::take_for_granted(options.clone());
+        store.stat(&Key::new(Class::Config, "1")).unwrap();
+        drop(store);
+        // Connecting, one request, hanging up.
+        for_one = for_one.min(proxy.rounds() - start);
+        home.write("src/dir-1/file-1", format!("changed {attempt}"));
+        let (start, connections) = (proxy.rounds(), proxy.connections());
+        home.run(["backup", "src"]).ok();
+        for_all = for_all.min(proxy.rounds() - start);
+        assert_eq!(proxy.connections() - connections, 1);
+        println!("{} round trips after connecting; {for_one} to connect, ask one thing and hang up", for_all - for_one + 1);
+        if for_all - for_one < ROUNDS_MAX {
+            break;
+        }
+    }
+    let rounds = for_all - for_one + 1;
+    assert!(rounds > 8 && rounds <= ROUNDS_MAX, "{rounds} after {for_one} for one");
 }
 
 /// Sixteen transfers hold one pack each, and none of them twice.

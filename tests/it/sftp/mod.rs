@@ -5,6 +5,7 @@ mod faults;
 mod line;
 mod login;
 mod room;
+mod shared;
 
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;

@@ -1,0 +1,72 @@
+//! Reaching a server: TCP, its key checked, logged in, a channel with SFTP.
+
+use std::io;
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+
+use libssh2_sys as raw;
+use ssh2::{Channel, Error, ErrorCode, ExtendedData, Session};
+
+use super::error::SftpError;
+use super::host_key::KnownKeys;
+use super::login::{has_ended, log_in};
+use super::options::SftpOptions;
+
+/// Bytes that a server may send before we have taken any: what a fast line holds.
+const WINDOW_LEN_BYTES: u32 = 4 << 20;
+/// Longest packet of SSH that is taken.
+const PACKET_LEN_MAX_BYTES: u32 = 32 << 10;
+
+/// Connects, checks the server's key, logs in and starts SFTP; nothing of SFTP was said yet. Each step takes at most the time-out of `options`.
+pub fn reach(options: &SftpOptions) -> Result<(Session, TcpStream, Channel), SftpError> {
+    let failed = |error: Error| refused_hand(options, error.message());
+    let socket = dial(options)?;
+    let unreachable = |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
+    let mut session = Session::new().map_err(failed)?;
+    session.set_tcp_stream(socket.try_clone().map_err(unreachable)?);
+    session.set_timeout(u32::try_from(options.timeout.as_millis()).unwrap_or(u32::MAX).max(1));
+    let known = KnownKeys::read(&session, options)?;
+    known.prefer(&session).map_err(failed)?;
+    let ready = session.handshake().map_err(failed).and_then(|()| {
+        known.check(&session, options)?;
+        log_in(&session, &socket, options)?;
+        start_sftp(&session).map_err(|error| match error.code() {
+            ErrorCode::Session(raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) if !has_ended(&socket) => {
+                SftpError::NoSftp { host: options.host.clone(), user: options.user.clone() }
+            }
+            // Some servers count connections only after the login, and hang up then.
+            _ => failed(error),
+        })
+    });
+    let channel = ready.inspect_err(|_| {
+        // Else freeing the session would wait for a server that is silent.
+        let _ = socket.shutdown(Shutdown::Both);
+    })?;
+    session.set_blocking(false);
+    Ok((session, socket, channel))
+}
+
+/// Says that a connection ended before it could be used.
+pub fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
+    SftpError::Handshake { host: options.host.clone(), port: options.port, message: message.to_owned() }
+}
+
+/// Starts SFTP in a session that is logged in.
+fn start_sftp(session: &Session) -> Result<Channel, Error> {
+    let mut channel = session.channel_open("session", WINDOW_LEN_BYTES, PACKET_LEN_MAX_BYTES, None)?;
+    channel.handle_extended_data(ExtendedData::Ignore)?;
+    channel.subsystem("sftp")?;
+    Ok(channel)
+}
+
+fn dial(options: &SftpOptions) -> Result<TcpStream, SftpError> {
+    let unreachable = |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (options.host.as_str(), options.port).to_socket_addrs().map_err(unreachable)? {
+        let socket = TcpStream::connect_timeout(&address, options.timeout);
+        match socket.and_then(|socket| socket.set_nodelay(true).map(|()| socket)) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(unreachable(last))
+}

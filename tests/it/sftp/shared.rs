@@ -1,0 +1,91 @@
+//! Goal: threads that share a connection do not get each other's answers, and fail together and no longer than that.
+//! Method: more threads than connections, through a proxy that counts connections and cuts them.
+
+use std::thread;
+
+use drumlin::store::sftp::SftpStore;
+use drumlin::store::sftp::options::SftpOptions;
+use drumlin::store::{Class, ErrorKind, Key, Store};
+
+use super::pack;
+use crate::servers::openssh::OpenSsh;
+use crate::servers::proxy::{Proxy, Toward};
+
+const THREADS: u8 = 8;
+/// Longer than what is read at once, and than what goes through a connection that others use.
+const LEN_BYTES: usize = 1_500_000;
+
+fn start() -> (OpenSsh, Proxy, SftpStore) {
+    let server = OpenSsh::start();
+    let proxy = Proxy::start(server.address);
+    let options = SftpOptions { connections: 1, ..server.options_through(&proxy, "r") };
+    let store = SftpStore::open_or_make(options).unwrap();
+    (server, proxy, store)
+}
+
+fn small(thread: u8, number: u8) -> Key {
+    Key::new(Class::Keys, format!("{thread:02x}{number:02x}"))
+}
+
+/// Each thread reads, writes, lists and removes what is its own.
+#[test]
+fn many_threads_share_one_connection() {
+    let (_server, proxy, store) = start();
+    let work = |thread: u8| {
+        store.create(&pack(thread), &vec![thread; LEN_BYTES]).unwrap();
+        for number in 0..10 {
+            store.create(&small(thread, number), &vec![number; 1 + 100 * usize::from(thread)]).unwrap();
+            let mut part = Vec::new();
+            store.read_into(&pack(thread), 5..u64::from(thread) + 70_000, &mut part).unwrap();
+            assert_eq!(part, vec![thread; 69_995 + usize::from(thread)]);
+            assert_eq!(store.stat(&small(thread, number)).unwrap(), 1 + 100 * u64::from(thread));
+            assert_eq!(store.read(&small(thread, number)).unwrap(), vec![number; 1 + 100 * usize::from(thread)]);
+            let listed = store.list(Class::Keys, &format!("{thread:02x}")).unwrap();
+            assert_eq!(listed.len(), 1);
+            assert_eq!(store.read(&small(thread, 255)).unwrap_err().kind, ErrorKind::NotFound);
+            store.remove(&small(thread, number)).unwrap();
+        }
+        assert_eq!(store.read(&pack(thread)).unwrap(), vec![thread; LEN_BYTES]);
+    };
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || work(thread));
+        }
+    });
+    assert_eq!(proxy.connections(), 1);
+    assert_eq!(store.list(Class::Data, "").unwrap().len(), usize::from(THREADS));
+    assert_eq!(store.list(Class::Keys, "").unwrap().len(), 0);
+}
+
+/// Whoever uses a connection that breaks is told so, nobody waits for an answer that cannot come, and one new connection is enough for all.
+#[test]
+fn a_connection_that_breaks_is_replaced_for_all_who_shared_it() {
+    let (_server, proxy, store) = start();
+    for thread in 0..THREADS {
+        store.create(&pack(thread), &vec![thread; LEN_BYTES]).unwrap();
+    }
+    for cut in 0..5 {
+        let connections = proxy.connections();
+        proxy.reset_after(Toward::Client, cut * 60_000);
+        let mut failed = 0;
+        thread::scope(|scope| {
+            let store = &store;
+            let read = |thread: u8| {
+                let range = 0..u64::from(thread + 1) * 50_000;
+                let mut part = Vec::new();
+                let result = store.read_into(&pack(thread), range.clone(), &mut part);
+                match &result {
+                    Ok(()) => assert_eq!(part, vec![thread; range.end as usize]),
+                    Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}"),
+                }
+                result.is_err()
+            };
+            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || read(thread))).collect();
+            failed += threads.into_iter().map(|thread| thread.join().unwrap()).filter(|failed| *failed).count();
+        });
+        assert!(!proxy.is_reset_due(Toward::Client), "it was not cut");
+        assert!(failed > 0);
+        assert_eq!(store.read(&pack(1)).unwrap(), vec![1; LEN_BYTES]);
+        assert_eq!(proxy.connections(), connections + 1);
+    }
+}
