@@ -66,6 +66,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let wanted = args.snap.as_ref().map(|snap| SnapPath::parse(snap, &here()?)).transpose()?;
     // Nobody should have to type a password only to learn that it was in vain.
     mount::check(&args.dir)?;
+    mount::give_back_what_is_long();
     let repository = ctx.open()?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {

@@ -15,6 +15,7 @@ mod handles;
 mod inodes;
 mod kernel;
 mod links;
+mod memory;
 mod nodes;
 mod report;
 mod segments;
@@ -24,6 +25,7 @@ mod views;
 
 pub use error::Error;
 pub use files::{MountOptions, Shown};
+pub use memory::give_back_what_is_long;
 pub use report::Tell;
 pub use session::{Ended, Mounted, check, mount};
 pub use views::NameOfTime;
