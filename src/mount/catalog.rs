@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
 use super::report::Report;
 use super::views::{NameOfTime, Views};
 use crate::format::snapshot::Snapshot;
@@ -20,7 +22,11 @@ pub struct Catalog {
     views: RwLock<Arc<Views>>,
     /// When it will be time to look again, and what the store listed last.
     looked: Mutex<(Instant, [u8; 32])>,
+    vanished: (Sender<Vanished>, Receiver<Vanished>),
 }
+
+/// A name that stands there no more, and the number of its folder.
+pub type Vanished = (u64, String);
 
 impl Catalog {
     /// Lists the snapshots; those that are damaged are told and left out.
@@ -28,7 +34,7 @@ impl Catalog {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
         let looked = Mutex::new((Instant::now() + FRESH, listed));
-        Ok(Self { reader: reader.clone(), name_of_time, views: RwLock::new(views), looked })
+        Ok(Self { reader: reader.clone(), name_of_time, views: RwLock::new(views), looked, vanished: unbounded() })
     }
 
     /// Returns the views, listing the snapshots again if it is time.
@@ -38,13 +44,23 @@ impl Catalog {
         if let Ok(mut looked) = self.looked.try_lock()
             && Instant::now() >= looked.0
         {
-            let refreshed = self.refresh(&mut looked.1, report);
-            looked.0 = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
-            if let Err(error) = refreshed {
-                report.trouble(b"the list of snapshots", &error);
-            }
+            self.look(&mut looked, report);
         }
         self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the views as they are now, however young the last list is; where listing fails, the last list stands.
+    pub fn views_now(&self, report: &Report) -> Arc<Views> {
+        self.look(&mut self.looked.lock().unwrap_or_else(PoisonError::into_inner), report);
+        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn look(&self, looked: &mut (Instant, [u8; 32]), report: &Report) {
+        let refreshed = self.refresh(&mut looked.1, report);
+        looked.0 = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
+        if let Err(error) = refreshed {
+            report.trouble(b"the list of snapshots", &error);
+        }
     }
 
     fn refresh(&self, listed: &mut [u8; 32], report: &Report) -> Result<()> {
@@ -55,9 +71,17 @@ impl Catalog {
         let found = list(&self.reader, report)?;
         // What the new ones hold must be found in the index before anybody sees them.
         self.reader.sync()?;
-        *self.views.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Views::new(found, self.name_of_time));
+        let views = Arc::new(Views::new(found, self.name_of_time));
+        let old = std::mem::replace(&mut *self.views.write().unwrap_or_else(PoisonError::into_inner), views.clone());
         *listed = now;
+        // It cannot fail: this value holds the other end too.
+        old.vanished(&views).into_iter().for_each(|name| drop(self.vanished.0.send(name)));
         Ok(())
+    }
+
+    /// Returns where the names come that vanish from the views, as long as this value is there.
+    pub fn vanished(&self) -> Receiver<Vanished> {
+        self.vanished.1.clone()
     }
 }
 

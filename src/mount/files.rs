@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
 use fuser::{FileAttr, FileType};
 use rustix::io::Errno;
 
 use super::ahead::{Ahead, Reading};
 use super::attributes::{of_entry, of_view};
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Vanished};
 use super::content::FileMap;
 use super::error::Error;
 use super::handles::Handles;
@@ -122,6 +123,11 @@ impl Files {
     /// Returns the folders above the snapshots as they are now; `None` if one snapshot is mounted.
     pub(super) fn views(&self) -> Option<Arc<Views>> {
         self.catalog.as_ref().map(|catalog| catalog.views(&self.report))
+    }
+
+    /// Returns where the names come that vanish from the folders above the snapshots; `None` if one snapshot is mounted.
+    pub(super) fn vanished(&self) -> Option<Receiver<Vanished>> {
+        self.catalog.as_ref().map(Catalog::vanished)
     }
 
     /// Returns what has a number.
@@ -320,9 +326,10 @@ impl Files {
         let path = self.inodes.path(number);
         let is_missing = error.is_not_found() || matches!(error, repo::Error::MissingChunk { .. });
         if is_missing
-            && let (Some(node), Some(views)) = (self.inodes.get(number), self.views())
+            && let (Some(node), Some(catalog)) = (self.inodes.get(number), &self.catalog)
             && let Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) = &*node
-            && !views.snapshots().iter().any(|one| one.id == snapshot.id)
+            // A list that is some seconds old may still have what is gone.
+            && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
             self.report.say(&path, "its snapshot was forgotten, and a prune has removed what it held");
             return Errno::STALE;

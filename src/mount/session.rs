@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, Config, INodeNo, MountOption, Notifier, Session, SessionACL};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -101,7 +101,24 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
     let session = Session::new(Kernel::new(files.clone()), &dir, &config).map_err(refused)?;
     let device = session.as_fd().try_clone_to_owned().map_err(Error::Session)?;
     let session = ManuallyDrop::new(session.spawn().map_err(Error::Session)?);
+    drop_vanished(&files, session.notifier())?;
     Ok(Mounted { dir, session, device, files })
+}
+
+/// Starts a thread that tells the kernel of names that are no longer there, as long as `files` is.
+///
+/// Otherwise it would keep all that it ever saw of forgotten snapshots, and we their numbers, until memory is short. Whoever answers the kernel must
+/// not do it, because the kernel may hold the folder of that name until it has the answer.
+fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
+    let Some(vanished) = files.vanished() else { return Ok(()) };
+    let tell = move || {
+        for (folder, name) in vanished {
+            // It fails for names that the kernel does not know.
+            let _ = notifier.inval_entry(INodeNo(folder), name.as_ref());
+        }
+    };
+    std::thread::Builder::new().name("vanished".to_owned()).spawn(tell).map_err(Error::Session)?;
+    Ok(())
 }
 
 impl Mounted {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::inodes::{ROOT, number_of_name};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 
@@ -71,6 +72,13 @@ impl Views {
         &self.snapshots
     }
 
+    /// Returns the names that are no longer there in newer views, each with the number of its folder.
+    pub fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
+        let mut names = Vec::new();
+        vanished(ROOT, &self.root, &newer.root, &mut names);
+        names
+    }
+
     /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if there is no such folder.
     pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, Item>> {
         let mut folder = &self.root;
@@ -97,6 +105,16 @@ impl Views {
     }
 }
 
+fn vanished(number: u64, old: &BTreeMap<String, Item>, new: &BTreeMap<String, Item>, names: &mut Vec<(u64, String)>) {
+    for (name, item) in old {
+        match (item, new.get(name)) {
+            (Item::Folder(old), Some(Item::Folder(new))) => vanished(number_of_name(number, name.as_bytes()), old, new, names),
+            (_, Some(_)) => {}
+            (_, None) => names.push((number, name.clone())),
+        }
+    }
+}
+
 /// Adds a link under the name of its time; where that is taken, with the start of its id behind it.
 fn add(folder: &mut BTreeMap<String, Item>, time: &str, short: &str, item: Item) {
     let name = if folder.contains_key(time) { format!("{time}-{short}") } else { time.to_owned() };
@@ -107,4 +125,29 @@ fn add(folder: &mut BTreeMap<String, Item>, time: &str, short: &str, item: Item)
 fn safe_name(name: &str) -> String {
     let name: String = name.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect();
     if name == "." || name == ".." { name.replace('.', "_") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(items: &[(&str, Item)]) -> BTreeMap<String, Item> {
+        items.iter().map(|(name, item)| ((*name).to_owned(), item.clone())).collect()
+    }
+
+    #[test]
+    fn names_that_vanish_are_found_at_any_depth() {
+        let link = |target: &str| Item::Link(target.to_owned());
+        let hosts = |times: &[(&str, Item)]| Item::Folder(folder(&[("laptop", Item::Folder(folder(times)))]));
+        let old = folder(&[
+            ("by-host", hosts(&[("monday", link("1")), ("tuesday", link("2"))])),
+            ("latest", link("2")),
+            ("x", link("3")),
+        ]);
+        let new = folder(&[("by-host", hosts(&[("tuesday", link("2")), ("friday", link("4"))])), ("latest", link("4"))]);
+        let mut names = Vec::new();
+        vanished(ROOT, &old, &new, &mut names);
+        let of_laptop = number_of_name(number_of_name(ROOT, b"by-host"), b"laptop");
+        assert_eq!(names, [(of_laptop, "monday".to_owned()), (ROOT, "x".to_owned())]);
+    }
 }
