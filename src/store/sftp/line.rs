@@ -82,15 +82,19 @@ impl Line {
         self.out.is_empty()
     }
 
-    /// Sends what the server has room for; returns whether that was anything.
+    /// Sends what the server has room for; returns whether anything has moved.
     pub fn send_some(&mut self) -> Result<bool, String> {
         let mut sent = 0;
+        let mut is_blocked = false;
         let mut result = Ok(());
         while sent < self.out.len() {
             match self.channel.write(&self.out[sent..]) {
                 Ok(0) => break,
                 Ok(len) => sent += len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_blocked = true;
+                    break;
+                }
                 Err(error) => {
                     result = Err(error.to_string());
                     break;
@@ -98,7 +102,10 @@ impl Line {
             }
         }
         self.out.drain(..sent);
-        result.map(|()| sent > 0)
+        result?;
+        // What stands in the way may be half a packet that taking has begun (that there is room here again): nothing but taking sends the rest
+        // of it. If it is half a packet of our own, taking does no harm.
+        Ok((is_blocked && self.take_some()?) || sent > 0)
     }
 
     /// Takes what has come; returns whether anything has.
