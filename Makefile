@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long fleet-long simulate-long scale-long mount-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long fleet-long simulate-long scale-long mount-long soak-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ scale-long:     ## 50 hosts that back up hourly for 30 simulated days, a collect
 
 mount-long:     ## A mounted tree of 100,000 files, compared with its source.
 	DRUMLIN_MOUNT_FILES=100000 $(CARGO) nextest run --locked --profile long --no-capture mount::same::a_large_tree
+
+soak-long:      ## An hour of reading from a mount by eight processes while backups and prunes run (DRUMLIN_SOAK_SECONDS=).
+	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

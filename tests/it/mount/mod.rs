@@ -4,9 +4,12 @@
 //! These tests need `/dev/fuse` and the package fuse3.
 
 mod damage;
+#[cfg(any(feature = "s3", feature = "sftp"))]
+mod distant;
 mod ends;
 mod reading;
 mod same;
+mod soak;
 mod views;
 
 use std::fs;

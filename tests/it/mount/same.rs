@@ -62,8 +62,13 @@ fn tools_that_copy_find_what_was_there() {
     let mount = Mount::new(&home);
     let shown = mount.latest(&home.path("src"));
     let at = shown.display();
-    sh(&home.path(""), &format!("cp -a {at} copied && tar -C {at} -cf - . | (mkdir untarred && tar -C untarred -xpf -)"));
-    for copy in ["copied", "untarred"] {
+    sh(
+        &home.path(""),
+        &format!(
+            "cp -a {at} copied && tar -C {at} -cf - . | (mkdir untarred && tar -C untarred -xpf -) && rsync -aHAXS {at}/ synced"
+        ),
+    );
+    for copy in ["copied", "untarred", "synced"] {
         assert_eq!(differences(&home.path("src"), &home.path(copy)), "", "{copy}");
         let blocks = |path: &str| fs::metadata(home.path(path)).unwrap().blocks();
         assert!(blocks(&format!("{copy}/holes")) <= blocks("src/holes") + 64 || copy == "untarred", "{copy}");
