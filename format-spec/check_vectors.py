@@ -44,7 +44,7 @@ SHAPES = {
 }  # fmt: skip
 PACK_REF = reader.record(pack_class=reader.unit(2), name=reader.raw(32), len=reader.u32, salt=reader.raw(32))
 SHAPES["RunToc"] = reader.record(
-    record_count=reader.u64, generation=reader.u64, session=reader.option(reader.raw(16)), replaces=reader.list_of(reader.raw(32)), packs=reader.list_of(PACK_REF), fences=reader.list_of(reader.u64)
+    data_records=reader.u64, meta_records=reader.u64, generation=reader.u64, session=reader.option(reader.raw(16)), replaces=reader.list_of(reader.raw(32)), packs=reader.list_of(PACK_REF), fences=reader.list_of(reader.u64)
 )  # fmt: skip
 
 SHAPES["Intent"] = reader.record(
@@ -164,8 +164,9 @@ def judge_pack(folder, data):
 
 def judge_run_toc(data):
     toc = decode(SHAPES["RunToc"], data)
-    fences = toc["fences"]
-    need(len(fences) == -(-toc["record_count"] // 372) and fences == sorted(fences), "fences")
+    fences, first = toc["fences"], -(-toc["data_records"] // 372)
+    need(len(fences) == first + -(-toc["meta_records"] // 372), "fences")
+    need(all(part == sorted(part) for part in (fences[:first], fences[first:])), "fences")
     return toc
 
 
@@ -174,16 +175,21 @@ def judge_run(data):
     run = reader.Container(KEYS, "index", data)
     toc_bytes, toc_offset, segments, raw_total = run.toc()
     toc = judge_run_toc(toc_bytes)
-    need((segments, raw_total) == (len(toc["fences"]), 44 * toc["record_count"]), "sums")
-    offset, ids = reader.HEADER_LEN, []
-    for fence in toc["fences"]:
-        block_bytes, _, stored_len = run.segment(offset)
-        offset += stored_len
-        records = [block_bytes[at : at + 44] for at in range(0, len(block_bytes), 44)]
-        need(int.from_bytes(records[0][:8], "big") == fence, "a fence")
-        need(all(int.from_bytes(line[32:35], "little") < len(toc["packs"]) for line in records), "a pack")
-        ids += [line[:32] for line in records]
-    need(offset == toc_offset and reader.ascends(ids) and len(ids) == toc["record_count"], "records")
+    need((segments, raw_total) == (len(toc["fences"]), 44 * (toc["data_records"] + toc["meta_records"])), "sums")
+    offset, fences = reader.HEADER_LEN, iter(toc["fences"])
+    for pack_class, count in enumerate((toc["data_records"], toc["meta_records"])):
+        ids = []
+        while len(ids) < count:
+            block_bytes, _, stored_len = run.segment(offset)
+            offset += stored_len
+            need(len(block_bytes) == 44 * min(372, count - len(ids)), "a block")
+            records = [block_bytes[at : at + 44] for at in range(0, len(block_bytes), 44)]
+            need(int.from_bytes(records[0][:8], "big") == next(fences), "a fence")
+            packs = [int.from_bytes(line[32:35], "little") for line in records]
+            need(all(pack < len(toc["packs"]) and toc["packs"][pack]["pack_class"] == pack_class for pack in packs), "a pack")
+            ids += [line[:32] for line in records]
+        need(reader.ascends(ids), "records")
+    need(offset == toc_offset, "blocks")
 
 
 def judge_intent(data):

@@ -227,7 +227,7 @@ class Container:
         self.data, self.header, kind = data, data[:HEADER_LEN], KIND[folder]
         need(len(self.header) == HEADER_LEN, "a container shorter than its header")
         need(self.header[:8] == b"\x93DRML\r\n\x1a", "not a container")
-        need(self.header[8:10] == b"\x00\x02", "another version of the format")
+        need(self.header[8:10] == b"\x00\x03", "another version of the format")
         need(self.header[10:16] == bytes([kind, 1, 0, 0, 0, 0]), "unknown or misplaced kind, suite or flags")
         need(self.header[16:32] == keys.repository, "a container of another repository")
         need(self.header[96:] == bytes(32), "reserved bytes are not zero")
@@ -332,7 +332,7 @@ def read_words(text_of_file):
 def open_slot(data, password, key_file):
     """Returns master key and repository id, or None if the secret is not this slot's."""
     need(len(data) <= 64 << 10, "a key slot longer than the limit")
-    need(data[:10] == b"\x93DKEY\r\n\x1a\x00\x02", "not a key slot of this version")
+    need(data[:10] == b"\x93DKEY\r\n\x1a\x00\x03", "not a key slot of this version")
     found = decode(slot, data[10:])
     number, cost = found["kdf"]
     if number == 0 and password is not None:

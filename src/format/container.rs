@@ -13,7 +13,7 @@ pub const MAGIC: [u8; 8] = [0x93, b'D', b'R', b'M', b'L', 0x0d, 0x0a, 0x1a];
 /// The format's major number; a reader refuses any other.
 pub const MAJOR: u8 = 0;
 /// The format's minor number: counts development formats before 1.0, all refused but this one.
-pub const MINOR: u8 = 2;
+pub const MINOR: u8 = 3;
 /// The one suite: BLAKE3, ChaCha20-Poly1305, Argon2id, Ed25519.
 pub const SUITE: u8 = 1;
 /// Flag bits that this version knows; a reader refuses all others.

@@ -191,8 +191,8 @@ const MERGE_AT: usize = 8;
 /// Returns the runs that are worth merging: eight or more of about the same size.
 pub fn worth_merging(runs: &[Arc<Run>], may_merge: &dyn Fn(&Run) -> bool) -> Vec<Arc<Run>> {
     let mut tiers: HashMap<u32, Vec<Arc<Run>>> = HashMap::new();
-    for run in runs.iter().filter(|run| run.toc().record_count < super::index::MERGED_RECORDS_MAX / 2 && may_merge(run)) {
-        tiers.entry(run.toc().record_count.max(1).ilog2() / 3).or_default().push(run.clone());
+    for run in runs.iter().filter(|run| run.toc().record_count() < super::index::MERGED_RECORDS_MAX / 2 && may_merge(run)) {
+        tiers.entry(run.toc().record_count().max(1).ilog2() / 3).or_default().push(run.clone());
     }
     let mut worth: Vec<Arc<Run>> = tiers.into_values().filter(|tier| tier.len() >= MERGE_AT).flatten().collect();
     // Two collectors that replaced the same run at the same time said the same twice.

@@ -230,7 +230,7 @@ pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef
             records.push(RunRecord { pack, ..*record });
         }
     })?;
-    let left_out = run.toc().record_count - records.len() as u64;
+    let left_out = run.toc().record_count() - records.len() as u64;
     let toc = RunToc {
         generation: run.toc().generation,
         session: run.toc().session,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pack::Expected;
 use crate::format::codec::DecodeError;
-use crate::format::run::{PackRef, RunRecord};
+use crate::format::run::{PackClass, PackRef, RunRecord};
 use crate::repo::index::Run;
 use crate::repo::{Error, Result};
 
@@ -68,7 +68,7 @@ impl Iterator for Jobs<'_> {
 /// Cuts a run's packs into ranges whose records fit into memory.
 fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     let packs = run.toc().packs.len();
-    if run.toc().record_count <= RECORDS_MAX {
+    if run.toc().record_count() <= RECORDS_MAX {
         return Ok(std::iter::once(0..packs).collect());
     }
     let mut counts = vec![0u64; packs];
@@ -113,6 +113,9 @@ fn for_each_record(run: &Run, mut act: impl FnMut(RunRecord)) -> Result<()> {
     let mut last = None;
     for block in 0..run.block_count() {
         let records = run.read_block(block)?;
+        if block == run.toc().blocks(PackClass::Meta).start {
+            last = None;
+        }
         if last.is_some_and(|last| records.first().is_some_and(|first| first.id <= last)) {
             let source = DecodeError::new("index run", "records are not sorted");
             return Err(Error::Malformed { object: format!("index/{}", run.name()), source });

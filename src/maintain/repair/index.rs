@@ -80,7 +80,7 @@ impl<'a> Drafts<'a> {
             let packs: Vec<&PackRef> = run.toc().packs.iter().filter(|pack| !self.damaged.contains(&pack.name)).collect();
             if packs.len() < run.toc().packs.len() {
                 let (name, left_out) = rebuild::run_without(self.repository, &run, |pack| !self.damaged.contains(&pack.name))?;
-                let chunks = run.toc().record_count - left_out;
+                let chunks = run.toc().record_count() - left_out;
                 let replaces = vec![run.name()];
                 self.rewritten.push(NewRun { name, replaces, packs: packs.len() as u64, chunks, left_out });
             }

@@ -8,8 +8,8 @@ use super::run::Run;
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, SegmentCodec};
-use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
-use crate::id::{ChunkId, ObjectId};
+use crate::format::run::{PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::id::ObjectId;
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
@@ -20,6 +20,8 @@ pub const MERGED_RECORDS_MAX: u64 = 500_000;
 struct RunBuilder {
     builder: ContainerBuilder,
     body: Vec<u8>,
+    /// The part that records are added to now.
+    class: PackClass,
     toc: RunToc,
     packs: HashMap<ObjectId, u32>,
 }
@@ -28,10 +30,16 @@ impl RunBuilder {
     fn new(generation: u64) -> Self {
         let toc = RunToc { generation, ..RunToc::default() };
         let builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
-        Self { builder, body: Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES), toc, packs: HashMap::new() }
+        let body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
+        Self { builder, body, class: PackClass::Data, toc, packs: HashMap::new() }
     }
 
+    /// Adds a record; those of one part come by id, and those of the first part before those of the second.
     fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
+        if self.class != pack.class {
+            self.close_block();
+            self.class = pack.class;
+        }
         if self.body.is_empty() {
             self.toc.fences.push(fence_of(&record.id));
         }
@@ -40,7 +48,10 @@ impl RunBuilder {
             u32::try_from(self.toc.packs.len() - 1).expect("a run has fewer packs than records")
         });
         record.encode_into(&mut self.body);
-        self.toc.record_count += 1;
+        match pack.class {
+            PackClass::Data => self.toc.data_records += 1,
+            PackClass::Meta => self.toc.meta_records += 1,
+        }
         if self.body.len() == RECORDS_PER_BLOCK * RECORD_LEN_BYTES {
             self.close_block();
         }
@@ -60,8 +71,10 @@ impl RunBuilder {
     }
 }
 
-/// The records of one run in order, a block in memory.
+/// The records of one run in order, part after part, a block in memory.
 struct Records {
+    /// Which of the inputs this is.
+    number: usize,
     run: Arc<Run>,
     next_block: usize,
     block: Arc<[RunRecord]>,
@@ -69,7 +82,7 @@ struct Records {
 }
 
 impl Records {
-    fn next(&mut self) -> Result<Option<RunRecord>> {
+    fn next(&mut self) -> Result<Option<Next>> {
         while self.at == self.block.len() {
             if self.next_block == self.run.block_count() {
                 return Ok(None);
@@ -78,7 +91,8 @@ impl Records {
             (self.next_block, self.at) = (self.next_block + 1, 0);
         }
         self.at += 1;
-        Ok(Some(self.block[self.at - 1]))
+        let record = self.block[self.at - 1];
+        Ok(Some(Next { pack: self.run.toc().packs[record.pack as usize], record, input: self.number }))
     }
 }
 
@@ -93,22 +107,22 @@ pub fn merge_runs(
     generation: u64,
     create: &mut dyn FnMut(Sealed) -> Result<()>,
 ) -> Result<()> {
-    let mut inputs: Vec<Records> =
-        runs.iter().map(|run| Records { run: run.clone(), next_block: 0, block: Arc::new([]), at: 0 }).collect();
+    let input =
+        |(number, run): (usize, &Arc<Run>)| Records { number, run: run.clone(), next_block: 0, block: Arc::new([]), at: 0 };
+    let mut inputs: Vec<Records> = runs.iter().enumerate().map(input).collect();
     let mut heap = BinaryHeap::new();
-    for (at, input) in inputs.iter_mut().enumerate() {
-        heap.extend(input.next()?.map(|record| Reverse(Head { id: record.id, at, record })));
+    for input in &mut inputs {
+        heap.extend(input.next()?.map(Reverse));
     }
     let mut sinks: Vec<RunBuilder> = Vec::new();
     // The places of the current chunk.
     let mut places: Vec<(ObjectId, u32, u16)> = Vec::new();
     let mut current = None;
-    while let Some(Reverse(Head { id, at, record })) = heap.pop() {
-        if current != Some(id) {
-            current = Some(id);
+    while let Some(Reverse(Next { pack, record, input })) = heap.pop() {
+        if current != Some(record.id) {
+            current = Some(record.id);
             places.clear();
         }
-        let pack = inputs[at].run.toc().packs[record.pack as usize];
         let place = (pack.name, record.offset, record.chunk);
         if !dead.contains(&pack.name) && !places.contains(&place) {
             places.push(place);
@@ -116,12 +130,12 @@ pub fn merge_runs(
                 sinks.push(RunBuilder::new(generation));
             }
             let sink = &mut sinks[places.len() - 1];
-            if sink.toc.record_count >= MERGED_RECORDS_MAX {
+            if sink.toc.record_count() >= MERGED_RECORDS_MAX {
                 create(std::mem::replace(sink, RunBuilder::new(generation)).finish(repository, Vec::new())?)?;
             }
             sink.push(record, &pack);
         }
-        heap.extend(inputs[at].next()?.map(|record| Reverse(Head { id: record.id, at, record })));
+        heap.extend(inputs[input].next()?.map(Reverse));
     }
     let mut left = sinks.into_iter().peekable();
     while let Some(sink) = left.next() {
@@ -132,29 +146,30 @@ pub fn merge_runs(
     Ok(())
 }
 
-/// The next record of one of the runs; ordered by chunk, then by run.
-struct Head {
-    id: ChunkId,
-    at: usize,
+/// The next record of one of the runs; ordered by part, then by chunk, then by run.
+struct Next {
+    pack: PackRef,
     record: RunRecord,
+    input: usize,
 }
 
-impl Ord for Head {
+impl Ord for Next {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.id, self.at).cmp(&(other.id, other.at))
+        let order = |next: &Self| (next.pack.class, next.record.id, next.input);
+        order(self).cmp(&order(other))
     }
 }
 
-impl PartialOrd for Head {
+impl PartialOrd for Next {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head {
+impl PartialEq for Next {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Head {}
+impl Eq for Next {}

@@ -7,9 +7,8 @@ use super::filter::RunFilter;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener};
 use crate::crypto::keyring::Keyring;
-use crate::format::codec::DecodeError;
-use crate::format::container::{ContainerKind, FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES};
-use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, TRAILER_LEN_BYTES};
+use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
@@ -36,9 +35,6 @@ pub struct Run {
     filter: Option<RunFilter>,
 }
 
-/// Bytes that a full block takes in the run's file.
-const BLOCK_STRIDE_BYTES: usize = FRAME_LEN_BYTES + RECORDS_PER_BLOCK * RECORD_LEN_BYTES + TAG_LEN_BYTES;
-
 impl Run {
     /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
     pub fn open(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
@@ -54,9 +50,7 @@ impl Run {
             let trailer = opener.trailer(&read(last, TRAILER_LEN_BYTES)?, len)?;
             let toc = opener.toc(&trailer, &read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?)?;
             let toc = RunToc::decode(&toc)?;
-            if toc.fences.len() != trailer.segment_count as usize {
-                return Err(DecodeError::new("index run table", "fences do not fit the blocks").into());
-            }
+            toc.check(&trailer)?;
             Ok((opener, toc))
         };
         let (opener, toc) = open_toc().map_err(Error::damaged(format!("index/{name}")))?;
@@ -71,7 +65,7 @@ impl Run {
         if let Some(filter) = stored.and_then(|bytes| RunFilter::decode(keyring.cache_key(), &self.name.0, &bytes)) {
             return Ok(Some(filter));
         }
-        let mut ids = Vec::with_capacity(self.toc.record_count as usize);
+        let mut ids = Vec::with_capacity(self.toc.record_count() as usize);
         for block in 0..self.block_count() {
             ids.extend(self.read_block(block)?.iter().map(|record| record.id));
         }
@@ -102,12 +96,12 @@ impl Run {
         self.filter.as_ref().is_none_or(|filter| filter.may_hold(id))
     }
 
-    /// Returns the blocks that can hold `id`: one, or neighbours whose fences are equal.
-    pub fn candidate_blocks(&self, id: &ChunkId) -> std::ops::Range<usize> {
-        let fence = fence_of(id);
-        let end = self.toc.fences.partition_point(|first| *first <= fence);
-        let start = self.toc.fences[..end].partition_point(|first| *first < fence);
-        start.saturating_sub(1)..end
+    /// Returns the blocks that can hold `id`: of each part one, or neighbours whose fences are equal.
+    ///
+    /// Those of trees come first: they are few, so they stay in memory, and who looks for trees reads no others.
+    pub fn candidate_blocks(&self, id: &ChunkId) -> impl Iterator<Item = usize> {
+        let in_part = |class| self.toc.candidate_blocks(class, id);
+        in_part(PackClass::Meta).chain(in_part(PackClass::Data))
     }
 
     /// Reads and opens one block; its records must be sorted and refer to packs of this run.
@@ -116,25 +110,12 @@ impl Run {
     }
 
     fn try_read_block(&self, block: usize) -> std::result::Result<Arc<[RunRecord]>, ContainerError> {
-        let before = (block * RECORDS_PER_BLOCK) as u64;
-        let count = (self.toc.record_count - before).min(RECORDS_PER_BLOCK as u64) as usize;
-        let offset = (HEADER_LEN_BYTES + block * BLOCK_STRIDE_BYTES) as u64;
-        let mut stored = vec![0; FRAME_LEN_BYTES + count * RECORD_LEN_BYTES + TAG_LEN_BYTES];
-        self.file.read_exact_at(&mut stored, offset).map_err(|_| ContainerError::Short)?;
+        let place = self.toc.block(block);
+        let mut stored = vec![0; place.stored_len()];
+        self.file.read_exact_at(&mut stored, place.offset).map_err(|_| ContainerError::Short)?;
         let mut raw = Vec::new();
-        self.opener.segment(offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw)?;
-        if raw.len() != count * RECORD_LEN_BYTES {
-            return Err(DecodeError::new("index block", "another number of records than stated").into());
-        }
-        let records: Arc<[RunRecord]> = raw.chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode).collect();
-        let valid = records.is_sorted_by(|a, b| a.id < b.id)
-            && records.iter().all(|record| (record.pack as usize) < self.toc.packs.len())
-            && records.first().is_some_and(|record| fence_of(&record.id) == self.toc.fences[block]);
-        if valid {
-            Ok(records)
-        } else {
-            Err(DecodeError::new("index block", "records are not sorted or refer to nothing").into())
-        }
+        self.opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw)?;
+        Ok(self.toc.parse_block(block, &raw)?)
     }
 
     /// Returns the location that one of this run's records states.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use super::run::{Location, Run};
 use crate::crypto::keyring::Keyring;
-use crate::format::run::{RECORDS_PER_BLOCK, RunRecord};
+use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
@@ -246,7 +246,7 @@ impl IndexSet {
 
     /// Returns how many records all runs have: one more than the largest number of [`Self::find_numbered`].
     pub fn record_count(&self) -> u64 {
-        self.read().runs.iter().map(|run| run.toc().record_count).sum()
+        self.read().runs.iter().map(|run| run.toc().record_count()).sum()
     }
 
     /// Returns the first place of the chunk with this id that may be relied on, or else the first that there is.
@@ -280,7 +280,7 @@ impl IndexSet {
                 for block in run.candidate_blocks(id) {
                     let records = self.block(run, block)?;
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
-                        let number = records_before + (block * RECORDS_PER_BLOCK + at) as u64;
+                        let number = records_before + run.toc().block(block).first_record + at as u64;
                         let location = run.location(&records[at]);
                         let is_trusted = known.avoided.trusts(run, &location.pack.name);
                         if !wants_more(Place { number, location, is_trusted }) {
@@ -290,7 +290,7 @@ impl IndexSet {
                     }
                 }
             }
-            records_before += run.toc().record_count;
+            records_before += run.toc().record_count();
         }
         Ok(())
     }

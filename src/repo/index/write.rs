@@ -3,7 +3,7 @@
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
-use crate::format::run::{PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::format::run::{PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
@@ -43,17 +43,20 @@ pub fn build_replacing_run(
 
 fn build(repository: &Repository, packs: &[PlacedPack], toc: RunToc) -> Result<Sealed> {
     let mut records = records_of(packs);
-    records.sort_by_key(|record| record.id);
+    records.sort_by_key(|record| (packs[record.pack as usize].pack.class, record.id));
     records.dedup_by(|later, earlier| later.id == earlier.id);
     seal_run(repository, RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc }, &records)
 }
 
-/// Seals a run of these records, which must be sorted by id, each once; counts and fences of `toc` follow from them.
+/// Seals a run of these records, which must be sorted by the class of their packs and then by id, each once; counts and fences of
+/// `toc` follow from them.
 pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
-    let mut toc = RunToc { record_count: records.len() as u64, fences: Vec::new(), ..toc };
+    let (data, meta) =
+        records.split_at(records.partition_point(|record| toc.packs[record.pack as usize].class == PackClass::Data));
+    let mut toc = RunToc { data_records: data.len() as u64, meta_records: meta.len() as u64, fences: Vec::new(), ..toc };
     let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
-    for block in records.chunks(RECORDS_PER_BLOCK) {
+    for block in data.chunks(RECORDS_PER_BLOCK).chain(meta.chunks(RECORDS_PER_BLOCK)) {
         body.clear();
         block.iter().for_each(|record| record.encode_into(&mut body));
         builder.push(SegmentCodec::Raw, &body, body.len(), Vec::new());

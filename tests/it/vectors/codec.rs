@@ -197,16 +197,17 @@ pub fn leaf() -> TreeNode {
     }
 }
 
-/// The table of contents of an index run of two records in one block.
+/// The table of contents of an index run of two records in one block, and one more in another.
 pub fn run_toc() -> RunToc {
     let pack = |class, byte| PackRef { class, name: ObjectId([byte; 32]), len: 4_096, salt: [byte ^ 0xff; 32] };
     RunToc {
-        record_count: 2,
+        data_records: 2,
+        meta_records: 1,
         generation: 7,
         session: Some(SnapshotId([0x69; 16])),
         replaces: vec![ObjectId([0x66; 32])],
         packs: vec![pack(PackClass::Data, 0x67), pack(PackClass::Meta, 0x68)],
-        fences: vec![0x1111_1111_1111_1111],
+        fences: vec![0x1111_1111_1111_1111, 0x0222_2222_2222_2222],
     }
 }
 

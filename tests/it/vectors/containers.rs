@@ -62,30 +62,39 @@ fn meta_pack() -> Sealed {
     pack(ContainerKind::Meta, &[&[(ChunkKind::Tree, &leaf), (ChunkKind::Tree, &root), (ChunkKind::List, &list)]])
 }
 
-/// A run with one record more than a block holds.
+/// A run with one record more of each part than a block holds.
 fn index_run() -> Sealed {
-    let ids = (0..=RECORDS_PER_BLOCK as u32).map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()));
-    let mut ids: Vec<ChunkId> = ids.collect();
-    ids.sort();
-    let place = |at: usize| (HEADER_LEN_BYTES + 100 * at) as u32;
-    let records = ids.iter().enumerate();
-    let records: Vec<RunRecord> = records
-        .map(|(at, id)| RunRecord { id: *id, pack: at as u32 % 2, offset: place(at), stored_len: 100, chunk: 0 })
-        .collect();
+    let (blocks, toc) = run_parts(RECORDS_PER_BLOCK as u32 + 1);
+    let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
+    blocks.iter().for_each(|body| builder.push(SegmentCodec::Raw, body, body.len(), Vec::new()));
+    builder.finish(&super::keyring(), &RANDOM, &codec::encode(&toc))
+}
+
+/// Returns the blocks of a run with so many records of each part, and its table.
+pub fn run_parts(each: u32) -> (Vec<Vec<u8>>, RunToc) {
     let pack = |class, byte| PackRef { class, name: ObjectId([byte; 32]), len: 65_536, salt: [byte ^ 0xff; 32] };
     let mut toc = RunToc {
-        record_count: records.len() as u64,
+        data_records: u64::from(each),
+        meta_records: u64::from(each),
         packs: vec![pack(PackClass::Data, 0x67), pack(PackClass::Meta, 0x68)],
         ..RunToc::default()
     };
-    let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
-    for block in records.chunks(RECORDS_PER_BLOCK) {
-        let mut body = Vec::new();
-        block.iter().for_each(|record| record.encode_into(&mut body));
-        builder.push(SegmentCodec::Raw, &body, body.len(), Vec::new());
-        toc.fences.push(fence_of(&block[0].id));
+    let mut blocks = Vec::new();
+    for pack in 0..2 {
+        let ids = (each * pack..each * (pack + 1)).map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+        let mut ids: Vec<ChunkId> = ids.collect();
+        ids.sort();
+        let offsets = (HEADER_LEN_BYTES as u32..).step_by(100);
+        let place = |(id, offset): (&ChunkId, u32)| RunRecord { id: *id, pack, offset, stored_len: 100, chunk: 0 };
+        let records: Vec<RunRecord> = ids.iter().zip(offsets).map(place).collect();
+        for block in records.chunks(RECORDS_PER_BLOCK) {
+            let mut body = Vec::new();
+            block.iter().for_each(|record| record.encode_into(&mut body));
+            toc.fences.push(fence_of(&block[0].id));
+            blocks.push(body);
+        }
     }
-    builder.finish(&super::keyring(), &RANDOM, &codec::encode(&toc))
+    (blocks, toc)
 }
 
 fn snapshot() -> Sealed {

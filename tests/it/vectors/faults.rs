@@ -3,12 +3,13 @@
 use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind, SegmentCodec};
 use drumlin::format::entry::Timestamp;
+use drumlin::format::run::{RECORD_LEN_BYTES, RunToc, record_at};
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 
 use super::codec::{config, full_snapshot, full_tombstone};
-use super::containers::slots;
+use super::containers::{run_parts, slots};
 use super::forge::{Forge, raw_segment, zstd_of_repeats};
 use super::judge::judge;
 use super::text::Vector;
@@ -138,6 +139,47 @@ fn tocs() -> Vec<Fault> {
     ]
 }
 
+/// A run of two blocks with three records each.
+fn run_with(spoil: impl FnOnce(&mut Vec<Vec<u8>>, &mut RunToc)) -> Forge {
+    let (mut blocks, mut toc) = run_parts(3);
+    spoil(&mut blocks, &mut toc);
+    let mut forge = Forge::new(ContainerKind::IndexRun);
+    blocks.iter().for_each(|body| forge.push(SegmentCodec::Raw, body, body.len(), 0));
+    forge.toc = codec::encode(&toc);
+    forge
+}
+
+fn runs() -> Vec<Fault> {
+    let block = |spoil: fn(&mut Vec<Vec<u8>>)| run_with(|blocks, _| spoil(blocks)).seal();
+    let trailer = |spoil: fn(&mut Vec<u8>)| Forge { trailer: spoil, ..run_with(|_, _| {}) }.seal();
+    let move_record = |blocks: &mut Vec<Vec<u8>>| {
+        let moved = blocks[0].split_off(2 * RECORD_LEN_BYTES);
+        blocks[1].splice(..0, moved);
+    };
+    assert_eq!(judge("index run", &run_with(|_, _| {}).seal()), Ok(()));
+    vec![
+        ("run_record_of_trees_in_the_first_part", "index run", block(|blocks| blocks[0][record_at::PACK] = 1)),
+        ("run_record_of_content_in_the_second_part", "index run", block(|blocks| blocks[1][record_at::PACK] = 0)),
+        ("run_pack_not_in_the_table", "index run", block(|blocks| blocks[0][record_at::PACK] = 2)),
+        ("run_records_unsorted", "index run", block(|blocks| blocks[1].rotate_left(RECORD_LEN_BYTES))),
+        ("run_record_twice", "index run", block(|blocks| blocks[0].copy_within(..RECORD_LEN_BYTES, RECORD_LEN_BYTES))),
+        ("run_fence_of_another_id", "index run", run_with(|_, toc| toc.fences[1] ^= 1).seal()),
+        ("run_block_missing", "index run", run_with(|blocks, _| blocks.truncate(1)).seal()),
+        ("run_blocks_cut_elsewhere", "index run", block(move_record)),
+        (
+            "run_parts_exchanged",
+            "index run",
+            run_with(|blocks, toc| {
+                blocks.swap(0, 1);
+                toc.fences.swap(0, 1);
+            })
+            .seal(),
+        ),
+        ("run_segment_count_wrong", "index run", trailer(|bytes| bytes[16] = 3)),
+        ("run_raw_total_wrong", "index run", trailer(|bytes| bytes[24] ^= 1)),
+    ]
+}
+
 fn snapshot_with(spoil: impl FnOnce(&mut Snapshot, &mut [u8; 64])) -> Vec<u8> {
     let mut snapshot = full_snapshot();
     let mut signature = super::keyring().sign_snapshot(&snapshot.encode());
@@ -224,7 +266,7 @@ fn configs() -> Vec<Fault> {
 
 #[test]
 fn every_fault_is_refused_for_its_own_reason() {
-    let mut faults: Vec<Fault> = [headers(), frames(), segments(), tocs(), signatures(), key_slots(), configs()].concat();
+    let mut faults: Vec<Fault> = [headers(), frames(), segments(), tocs(), runs(), signatures(), key_slots(), configs()].concat();
     faults.extend(super::faults_structures::faults());
     assert!(faults.len() >= 30);
     let mut written = std::collections::BTreeSet::new();

@@ -199,14 +199,31 @@ fn runs() -> Vec<Fault> {
     };
     let what = "index run table";
     vec![
-        ("run_fence_missing", what, with(|toc| toc.fences.clear())),
+        ("run_fence_missing", what, with(|toc| toc.fences.truncate(1))),
         ("run_fence_too_many", what, with(|toc| toc.fences.push(u64::MAX))),
         (
             "run_fences_unsorted",
             what,
             with(|toc| {
-                toc.record_count = 373;
-                toc.fences = vec![2, 1];
+                toc.data_records = 373;
+                toc.fences = vec![2, 1, 3];
+            }),
+        ),
+        (
+            "run_fences_of_trees_unsorted",
+            what,
+            with(|toc| {
+                toc.meta_records = 373;
+                toc.fences = vec![1, 3, 2];
+            }),
+        ),
+        // Both parts together would fit into the blocks that there are.
+        (
+            "run_parts_share_a_block",
+            what,
+            with(|toc| {
+                toc.data_records = 371;
+                toc.fences.truncate(1);
             }),
         ),
     ]

@@ -7,11 +7,11 @@ use drumlin::crypto::phrase::secret_of_words;
 use drumlin::crypto::slot::{Secret, open_info, unwrap};
 use drumlin::format::codec;
 use drumlin::format::config::Config;
-use drumlin::format::container::{ContainerKind, HEADER_LEN_BYTES};
+use drumlin::format::container::ContainerKind;
 use drumlin::format::generation::CollectorRecord;
 use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListNode, TreeNode};
-use drumlin::format::run::{RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunToc};
+use drumlin::format::run::RunToc;
 use drumlin::format::slot::Slot;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
@@ -112,14 +112,18 @@ fn judge_run(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
     let opener = Opener::from_header(keyring, ContainerKind::IndexRun, bytes).map_err(text)?;
     let (trailer, toc) = opener.whole_toc(bytes).map_err(text)?;
     let toc = RunToc::decode(&toc).map_err(text)?;
-    let (mut at, mut left) = (HEADER_LEN_BYTES, toc.record_count);
-    let mut raw = Vec::new();
-    while (at as u64) < trailer.toc_offset {
-        let mut rest = bytes[at..].to_vec();
-        let frame = opener.segment(at as u64, &mut rest, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
-        assert_eq!(raw.len(), left.min(RECORDS_PER_BLOCK as u64) as usize * RECORD_LEN_BYTES);
-        left -= (raw.len() / RECORD_LEN_BYTES) as u64;
-        at += frame.stored_len();
+    toc.check(&trailer).map_err(text)?;
+    let mut last = None;
+    for at in 0..toc.fences.len() {
+        let place = toc.block(at);
+        let mut stored = bytes[place.offset as usize..][..place.stored_len()].to_vec();
+        let mut raw = Vec::new();
+        opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
+        let records = toc.parse_block(at, &raw).map_err(text)?;
+        if last.is_some_and(|(class, id)| class == place.class && id >= records[0].id) {
+            return Err("blocks do not ascend".to_string());
+        }
+        last = records.last().map(|record| (place.class, record.id));
     }
     Ok(())
 }
