@@ -86,7 +86,7 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let here = here()?;
     let wanted = [SnapPath::parse(&args.left, &here)?, SnapPath::parse(&args.right, &here)?];
     let repository = ctx.open()?;
-    let trees = Trees::new(Reader::new(&repository)?);
+    let trees = Trees::new(Reader::sparing(&repository)?);
     let mut ids = Vec::new();
     let mut places = Vec::new();
     for one in &wanted {

@@ -102,7 +102,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     }
     let repository = ctx.open()?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
-    let trees = Trees::new(Reader::new(&repository)?);
+    let trees = Trees::new(Reader::sparing(&repository)?);
     let looked = ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
     let history = looked.0;
     ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));

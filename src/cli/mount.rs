@@ -70,10 +70,10 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let repository = ctx.open()?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
-            let (snapshot, reader) = snap::open(&ctx.ui, &repository, &wanted.snapshot)?;
+            let (snapshot, reader) = snap::open(&ctx.ui, &repository, &wanted.snapshot, Reader::sparing)?;
             (Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec())), reader)
         }
-        None => (Shown::All, Reader::new(&repository)?),
+        None => (Shown::All, Reader::sparing(&repository)?),
     };
     let ui = ctx.ui;
     let options = MountOptions {

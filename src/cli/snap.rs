@@ -53,14 +53,22 @@ impl SnapPath {
 
     /// Finds the snapshot, and what reads its trees.
     pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
-        let (snapshot, reader) = open(ui, repository, &self.snapshot)?;
+        let (snapshot, reader) = open(ui, repository, &self.snapshot, Reader::sparing)?;
         Ok((snapshot, Trees::new(reader)))
     }
 }
 
-/// Finds the snapshot that a text names, and a reader that knows where its chunks are.
-pub fn open(ui: &Ui, repository: &Arc<Repository>, text: &str) -> Result<(Snapshot, Arc<Reader>), Failure> {
-    let (reader, snapshot) = parallel::both(repository.store(), || Reader::new(repository), || resolve(ui, repository, text));
+/// How a reader is made.
+pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
+
+/// Finds the snapshot that a text names, and makes a reader that knows where its chunks are.
+pub fn open(
+    ui: &Ui,
+    repository: &Arc<Repository>,
+    text: &str,
+    new_reader: NewReader,
+) -> Result<(Snapshot, Arc<Reader>), Failure> {
+    let (reader, snapshot) = parallel::both(repository.store(), || new_reader(repository), || resolve(ui, repository, text));
     let (snapshot, reader) = (snapshot?, reader?);
     if reader.locate(&snapshot.root)?.is_none() {
         // The index may have been listed before the snapshot was made.

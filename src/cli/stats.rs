@@ -59,7 +59,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let repository = ctx.open()?;
     let threads = ctx.global.threads();
     if let Some(text) = &args.snap {
-        let (snapshot, reader) = snap::open(&ctx.ui, &repository, text)?;
+        let (snapshot, reader) = snap::open(&ctx.ui, &repository, text, Reader::new)?;
         let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
     }

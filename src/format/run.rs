@@ -200,8 +200,11 @@ impl RunToc {
             return Err(DecodeError::new("index block", "another number of records than stated"));
         }
         let records: Arc<[RunRecord]> = raw.chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode).collect();
-        if !records.is_sorted_by(|a, b| a.id < b.id) || fence_of(&records[0].id) != self.fences[at] {
+        if !records.is_sorted_by(|a, b| a.id < b.id) {
             return Err(DecodeError::new("index block", "records are not sorted"));
+        }
+        if fence_of(&records[0].id) != self.fences[at] {
+            return Err(DecodeError::new("index block", "its first record is not that of its fence"));
         }
         let is_of_part = |record: &RunRecord| self.packs.get(record.pack as usize).is_some_and(|pack| pack.class == place.class);
         if !records.iter().all(is_of_part) {

@@ -17,6 +17,8 @@ use crate::id::{ChunkId, ObjectId};
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
+/// How often the index is listed again because a run went away while a chunk was looked for.
+const LOOKS_MAX: usize = 8;
 /// Openers that are kept, a few hundred bytes each.
 const OPENERS_MAX: usize = 256;
 
@@ -34,6 +36,17 @@ impl Reader {
     /// Makes a reader whose index is what the store holds now.
     pub fn new(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let reader = Self::offline(repository)?;
+        reader.sync()?;
+        Ok(reader)
+    }
+
+    /// Makes a reader for looking at trees and at single files, whose index is what the store holds now.
+    ///
+    /// Of long index runs in a distant store only the end is fetched, where the records of trees are, and the records of file
+    /// content one block at a time. Who reads much content, or all of the index, uses [`Self::new`].
+    pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
+        let reader = Self::with_index(repository, index);
         reader.sync()?;
         Ok(reader)
     }
@@ -72,15 +85,29 @@ impl Reader {
 
     /// Returns a place of the chunk, or `None` if the index names none.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        match self.index.find(id) {
-            Err(error) if error.is_damage() => {
-                // Runs are verified when they are fetched, so a local copy went bad since: copies are hints.
-                self.index.drop_bad_copies(self.repository.cache());
-                self.sync()?;
-                self.index.find(id)
+        let (mut looks, mut is_renewed) = (1, false);
+        loop {
+            match self.index.find(id) {
+                // A collector replaced a run of which only the end is here.
+                Err(error) if error.is_not_found() && looks < LOOKS_MAX => {
+                    looks += 1;
+                    self.sync()?;
+                }
+                Err(error) if error.is_damage() && !error.is_not_found() && !is_renewed => {
+                    is_renewed = true;
+                    self.renew_copies()?;
+                }
+                found => return found,
             }
-            found => found,
         }
+    }
+
+    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and copies are hints.
+    fn renew_copies(&self) -> Result<()> {
+        let (store, cache, keyring) = (self.repository.store(), self.repository.cache(), self.repository.keyring());
+        self.index.drop_bad_copies(cache);
+        self.sync()?;
+        self.index.renew_ends(store, cache, keyring)
     }
 
     /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.

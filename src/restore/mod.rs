@@ -75,7 +75,7 @@ use crate::monitor::Monitor;
 use crate::os::apply::Metadata;
 use crate::os::attributes::read_xattrs_of;
 use crate::os::dir::Dir;
-use crate::repo::{Reader, Repository, Trees};
+use crate::repo::{Repository, Trees};
 
 /// Restores a snapshot, or a part of it, into a folder.
 ///
@@ -91,7 +91,7 @@ pub fn run(
         return list(repository, snapshot, options, monitor, &mut |_| {});
     }
     refuse_own(options)?;
-    let trees = Trees::new(Reader::new(repository)?);
+    let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let (target, Mark { is_ours, is_doubtful }) = open_target(&options.target).map_err(failed)?;
@@ -123,7 +123,7 @@ pub fn list(
     monitor: &Monitor,
     each: &mut dyn FnMut(Planned<'_>),
 ) -> Result<RestoreReport> {
-    list_in(&Trees::new(Reader::new(repository)?), snapshot, options, monitor, each)
+    list_in(&Trees::new(options.reader(repository)?), snapshot, options, monitor, each)
 }
 
 fn list_in(

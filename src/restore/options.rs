@@ -1,9 +1,11 @@
 //! What a restore is asked to do, and what it did.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::entry::Content;
+use crate::repo::{self, Reader, Repository};
 
 /// What happens to files that are there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,13 @@ pub struct RestoreOptions {
     pub low_memory: bool,
     /// Takes owners by number only, although their names are known here.
     pub numeric_ids: bool,
+}
+
+impl RestoreOptions {
+    /// Makes the reader that serves best: who restores a part of a snapshot needs little of the index.
+    pub(super) fn reader(&self, repository: &Arc<Repository>) -> repo::Result<Arc<Reader>> {
+        if self.path.is_some() { Reader::sparing(repository) } else { Reader::new(repository) }
+    }
 }
 
 /// What a restore did, or would do.

@@ -10,7 +10,7 @@ use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, ProblemKind};
-use crate::repo::{self, Reader, Repository, Trees};
+use crate::repo::{self, Repository, Trees};
 
 /// A pack of file content that a restore reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn needed_packs(
     options: &RestoreOptions,
     monitor: &Monitor,
 ) -> Result<Vec<NeededPack>> {
-    let trees = Trees::new(Reader::new(repository)?);
+    let trees = Trees::new(options.reader(repository)?);
     let mut needs = Needs { trees: &trees, segments: HashSet::new(), packs: BTreeMap::new(), monitor };
     let mut failure = None;
     super::list_in(&trees, snapshot, options, monitor, &mut |planned| {

@@ -10,6 +10,7 @@ mod cost;
 mod crash;
 mod damage;
 mod docs;
+mod ends;
 #[cfg(any(feature = "s3", feature = "sftp"))]
 mod faults;
 mod features;

@@ -2,6 +2,9 @@
 //!
 //! Spec: `format-spec/06-index.md`.
 
+mod end;
+mod far;
+mod fetch;
 mod filter;
 mod merge;
 mod run;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::end;
 use super::filter::RunFilter;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener};
@@ -12,6 +14,14 @@ use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
+use crate::store::Key;
+
+/// The group of local copies of whole runs.
+pub const WHOLE: &str = "index";
+/// The group of the ends of runs: see [`end`].
+pub const ENDS: &str = "tail";
+/// The group of filters of whole runs.
+pub const FILTERS: &str = "filter";
 
 /// Where a chunk lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,42 +36,100 @@ pub struct Location {
     pub chunk: u16,
 }
 
-/// An index run that lies in the local cache.
+/// An index run of which all, or header and end, lie in the local cache.
 pub struct Run {
     name: ObjectId,
-    file: LocalCopy,
+    held: Held,
     opener: Opener,
     toc: RunToc,
     filter: Option<RunFilter>,
 }
 
+/// What the local cache has of a run: its header, and its bytes from `from` on.
+struct Held {
+    file: LocalCopy,
+    /// Where the header stands in the file; what follows it follows there.
+    header_at: u64,
+    from: u64,
+    len_bytes: u64,
+    /// For a run of which only the end is here.
+    far: Option<Far>,
+}
+
+/// The rest of a run, which is in the store.
+pub struct Far {
+    /// The object.
+    pub key: Key,
+    blocks_read: AtomicUsize,
+}
+
+impl Far {
+    /// Counts one more block that is read from the store, and returns how many it were.
+    pub fn count_block(&self) -> usize {
+        self.blocks_read.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Held {
+    fn read(&self, at: u64, len: usize) -> std::result::Result<Vec<u8>, ContainerError> {
+        let header_len = HEADER_LEN_BYTES as u64;
+        let place = match at.checked_sub(self.from) {
+            Some(behind) => header_len + behind,
+            None if at + len as u64 <= header_len => at,
+            None => return Err(ContainerError::Short),
+        };
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, self.header_at + place).map_err(|_| ContainerError::Short).map(|()| bytes)
+    }
+}
+
 impl Run {
     /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
     pub fn open(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
-        let file = cache.open_copy("index", &name.to_hex())?;
-        let len = file.len_bytes().map_err(|source| Error::Cache { path: Path::new("index").join(name.to_hex()), source })?;
-        let read = |at: u64, len: usize| {
-            let mut bytes = vec![0; len];
-            file.read_exact_at(&mut bytes, at).map_err(|_| ContainerError::Short).map(|()| bytes)
-        };
+        let file = cache.open_copy(WHOLE, &name.to_hex())?;
+        let len_bytes = len_of(&file, WHOLE, &name)?;
+        let held = Held { file, header_at: 0, from: HEADER_LEN_BYTES as u64, len_bytes, far: None };
+        let mut run = Self::open_held(keyring, name, held)?;
+        run.filter = run.load_filter(cache, keyring)?;
+        Ok(run)
+    }
+
+    /// Opens a copy of the end of a run that is in the store under `key` and `len_bytes` long there.
+    ///
+    /// Fails if the copy is not that, and with the damage that is found; blocks are verified when they are read.
+    pub fn open_end(keyring: &Keyring, name: ObjectId, file: LocalCopy, (key, len_bytes): (&Key, u64)) -> Result<Self> {
+        let kept = len_of(&file, ENDS, &name)?.checked_sub((end::LEN_BYTES + HEADER_LEN_BYTES) as u64);
+        let mut stated = [0; end::LEN_BYTES];
+        let is_that = file.read_exact_at(&mut stated, 0).is_ok() && u64::from_le_bytes(stated) == len_bytes;
+        let from = kept.filter(|_| is_that).and_then(|kept| len_bytes.checked_sub(kept));
+        let from = from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
+        let from = from.map_err(Error::damaged(format!("index/{name}")))?;
+        let far = Far { key: key.clone(), blocks_read: AtomicUsize::new(0) };
+        let run =
+            Self::open_held(keyring, name, Held { file, header_at: end::LEN_BYTES as u64, from, len_bytes, far: Some(far) })?;
+        if run.toc.meta_offset() < from {
+            return Err(Error::damaged(format!("index/{name}"))(ContainerError::Short));
+        }
+        Ok(run)
+    }
+
+    fn open_held(keyring: &Keyring, name: ObjectId, held: Held) -> Result<Self> {
         let open_toc = || {
-            let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &read(0, HEADER_LEN_BYTES)?)?;
-            let last = len.checked_sub(TRAILER_LEN_BYTES as u64).ok_or(ContainerError::Short)?;
-            let trailer = opener.trailer(&read(last, TRAILER_LEN_BYTES)?, len)?;
-            let toc = opener.toc(&trailer, &read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?)?;
+            let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &held.read(0, HEADER_LEN_BYTES)?)?;
+            let last = held.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).ok_or(ContainerError::Short)?;
+            let trailer = opener.trailer(&held.read(last, TRAILER_LEN_BYTES)?, held.len_bytes)?;
+            let toc = opener.toc(&trailer, &held.read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?)?;
             let toc = RunToc::decode(&toc)?;
             toc.check(&trailer)?;
             Ok((opener, toc))
         };
         let (opener, toc) = open_toc().map_err(Error::damaged(format!("index/{name}")))?;
-        let mut run = Self { name, file, opener, toc, filter: None };
-        run.filter = run.load_filter(cache, keyring)?;
-        Ok(run)
+        Ok(Self { name, held, opener, toc, filter: None })
     }
 
     fn load_filter(&self, cache: &Cache, keyring: &Keyring) -> Result<Option<RunFilter>> {
         let file_name = self.name.to_hex();
-        let stored = cache.read("filter", &file_name);
+        let stored = cache.read(FILTERS, &file_name);
         if let Some(filter) = stored.and_then(|bytes| RunFilter::decode(keyring.cache_key(), &self.name.0, &bytes)) {
             return Ok(Some(filter));
         }
@@ -71,7 +139,7 @@ impl Run {
         }
         let filter = RunFilter::build(ids.into_iter());
         if let Some(filter) = &filter {
-            cache.write("filter", &file_name, &filter.encode(keyring.cache_key(), &self.name.0))?;
+            cache.write(FILTERS, &file_name, &filter.encode(keyring.cache_key(), &self.name.0))?;
         }
         Ok(filter)
     }
@@ -84,6 +152,16 @@ impl Run {
     /// Returns the run's table of contents.
     pub fn toc(&self) -> &RunToc {
         &self.toc
+    }
+
+    /// Returns the run's length in bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.held.len_bytes
+    }
+
+    /// Returns the part of the run that is only in the store; `None` if all of it is here.
+    pub fn far(&self) -> Option<&Far> {
+        self.held.far.as_ref()
     }
 
     /// Returns how many blocks of records there are.
@@ -104,18 +182,30 @@ impl Run {
         in_part(PackClass::Meta).chain(in_part(PackClass::Data))
     }
 
-    /// Reads and opens one block; its records must be sorted and refer to packs of this run.
-    pub fn read_block(&self, block: usize) -> Result<Arc<[RunRecord]>> {
-        self.try_read_block(block).map_err(Error::damaged(format!("index/{}", self.name)))
+    /// Returns whether a block is in the local cache.
+    pub fn is_here(&self, block: usize) -> bool {
+        self.toc.block(block).offset >= self.held.from
     }
 
-    fn try_read_block(&self, block: usize) -> std::result::Result<Arc<[RunRecord]>, ContainerError> {
+    /// Returns whether all blocks that are in the local cache are sound.
+    pub fn is_sound_here(&self) -> bool {
+        (0..self.block_count()).filter(|block| self.is_here(*block)).all(|block| self.read_block(block).is_ok())
+    }
+
+    /// Reads and opens one block that is in the local cache; its records must be sorted and refer to packs of this run.
+    pub fn read_block(&self, block: usize) -> Result<Arc<[RunRecord]>> {
         let place = self.toc.block(block);
-        let mut stored = vec![0; place.stored_len()];
-        self.file.read_exact_at(&mut stored, place.offset).map_err(|_| ContainerError::Short)?;
+        let stored = self.held.read(place.offset, place.stored_len()).map_err(Error::damaged(format!("index/{}", self.name)))?;
+        self.open_block(block, stored)
+    }
+
+    /// Opens one block, whose stored bytes are at hand, and checks it likewise.
+    pub fn open_block(&self, block: usize, mut stored: Vec<u8>) -> Result<Arc<[RunRecord]>> {
         let mut raw = Vec::new();
-        self.opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw)?;
-        Ok(self.toc.parse_block(block, &raw)?)
+        let opened =
+            self.opener.segment(self.toc.block(block).offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw);
+        let parsed = opened.and_then(|_| Ok(self.toc.parse_block(block, &raw)?));
+        parsed.map_err(Error::damaged(format!("index/{}", self.name)))
     }
 
     /// Returns the location that one of this run's records states.
@@ -123,4 +213,8 @@ impl Run {
         let pack = self.toc.packs[record.pack as usize];
         Location { pack, offset: record.offset, stored_len: record.stored_len, chunk: record.chunk }
     }
+}
+
+fn len_of(file: &LocalCopy, group: &str, name: &ObjectId) -> Result<u64> {
+    file.len_bytes().map_err(|source| Error::Cache { path: Path::new(group).join(name.to_hex()), source })
 }

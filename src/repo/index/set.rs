@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::run::{Location, Run};
+use super::end;
+use super::fetch::{self, FarBlock, Sparing};
+use super::run::{ENDS, FILTERS, Location, Run, WHOLE};
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
@@ -11,6 +13,7 @@ use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
 use crate::repo::lru::ByteLru;
 use crate::repo::names;
+use crate::repo::open::Repository;
 use crate::repo::parallel;
 use crate::store::{Class, Key, Listed, Store};
 
@@ -37,6 +40,8 @@ impl Default for BlockCache {
 pub struct IndexSet {
     known: RwLock<Known>,
     blocks: BlockCache,
+    /// For a set that need not have all of each run here.
+    pub(super) sparing: Option<Sparing>,
 }
 
 #[derive(Default)]
@@ -79,13 +84,19 @@ impl IndexSet {
     /// Opens the runs whose local copies are there, without asking the store; damaged copies are dropped.
     pub fn open_cached(cache: &Cache, keyring: &Keyring) -> Result<Self> {
         let set = Self::default();
-        for name in cache.names("index") {
+        for name in cache.names(WHOLE) {
             match ObjectId::from_hex(&name).map(|id| Run::open(cache, keyring, id)) {
                 Some(Ok(run)) => set.write().runs.push(Arc::new(run)),
-                _ => cache.remove("index", &name),
+                _ => cache.remove(WHOLE, &name),
             }
         }
         Ok(set)
+    }
+
+    /// Lets the set fetch only the ends of long runs in a distant store: for look-ups, not for those who read whole runs.
+    pub fn spare(mut self, repository: &Arc<Repository>) -> Self {
+        self.sparing = Some(Sparing::new(repository));
+        self
     }
 
     /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
@@ -106,6 +117,10 @@ impl IndexSet {
         let replaced: HashSet<ObjectId> = there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
         let is_stale = |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
         self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
+        // What is left of others is of no use: of runs that are gone, or are here as a whole.
+        let known: HashSet<String> =
+            self.runs().iter().filter(|run| run.far().is_some()).map(|run| run.name().to_hex()).collect();
+        cache.names(ENDS).iter().filter(|name| !known.contains(*name)).for_each(|name| cache.remove(ENDS, name));
         Ok(())
     }
 
@@ -129,7 +144,7 @@ impl IndexSet {
         let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
         let mut damaged = Vec::new();
         while !new.is_empty() {
-            let rest = new.split_off(at_once(&new));
+            let rest = new.split_off(self.at_once(store, &new));
             for fetched in
                 parallel::for_each(store, &new, |(id, object)| self.fetch(store, (cache, keyring), id, object, &names))?
             {
@@ -157,12 +172,15 @@ impl IndexSet {
             return Ok(None);
         }
         let key = Key::new(Class::Index, object.name.clone());
-        let bytes = store.read(&key)?;
-        if crate::container::name_of(&bytes) != *id {
-            return Ok(Some((*id, Error::WrongContent { object: key.to_string() })));
+        let fetched = if self.is_spared(store, object) {
+            self.fetch_end(store, (cache, keyring), *id, object)
+        } else {
+            fetch::fetch_verified(store, &key, id).and_then(|bytes| self.add(cache, keyring, *id, &bytes))
+        };
+        match fetched {
+            Err(error) if error.is_damage() && !error.is_not_found() => Ok(Some((*id, error))),
+            fetched => fetched.map(|()| None),
         }
-        self.add(cache, keyring, *id, &bytes)?;
-        Ok(None)
     }
 
     /// Returns whether a listed run says that it replaces this one. One that is listed no more does not count: the repository may
@@ -171,9 +189,9 @@ impl IndexSet {
         self.read().runs.iter().any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
     }
 
-    /// Forgets runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
+    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
     pub fn drop_bad_copies(&self, cache: &Cache) {
-        let is_good = |run: &Arc<Run>| cache.hash_of("index", &run.name().to_hex()) == Some(run.name());
+        let is_good = |run: &Arc<Run>| run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name());
         self.drop_runs(cache, self.runs().iter().filter(|run| !is_good(run)));
     }
 
@@ -184,21 +202,29 @@ impl IndexSet {
     /// Forgets runs and their local copies.
     pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
         for name in names {
-            cache.remove("index", &name.to_hex());
-            cache.remove("filter", &name.to_hex());
+            [WHOLE, ENDS, FILTERS].into_iter().for_each(|group| cache.remove(group, &name.to_hex()));
         }
         self.write().runs.retain(|run| !names.contains(&run.name()));
     }
 
     /// Adds a run whose bytes are at hand; a copy goes to the cache.
     pub fn add(&self, cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<()> {
-        cache.write("index", &name.to_hex(), bytes)?;
-        let run = Arc::new(Run::open(cache, keyring, name)?);
+        self.insert(Arc::new(fetch::keep_whole(cache, keyring, name, bytes)?));
+        Ok(())
+    }
+
+    /// Adds a run, unless it is known.
+    pub(super) fn insert(&self, run: Arc<Run>) {
         let mut known = self.write();
-        if known.runs.iter().all(|run| run.name() != name) {
+        if known.runs.iter().all(|known| known.name() != run.name()) {
             known.runs.push(run);
         }
-        Ok(())
+    }
+
+    /// Puts a run in the place of what is known of it; if that is gone, so is the run.
+    pub(super) fn exchange(&self, run: &Arc<Run>) {
+        let mut known = self.write();
+        known.runs.iter_mut().filter(|known| known.name() == run.name()).for_each(|known| *known = run.clone());
     }
 
     /// Returns the runs.
@@ -271,49 +297,76 @@ impl IndexSet {
         Ok(places)
     }
 
-    /// Shows the places of a chunk, one run's after another's, as long as more are wanted.
+    /// Shows the places of a chunk, one run's after another's, as long as more are wanted: first those that are known here, then
+    /// those that only the store knows.
     fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(Place) -> bool) -> Result<()> {
         let known = self.read();
-        let mut records_before = 0;
+        let (mut records_before, mut far) = (0, Vec::new());
         for run in &known.runs {
-            if run.may_hold(id) {
-                for block in run.candidate_blocks(id) {
-                    let records = self.block(run, block)?;
-                    if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
-                        let number = records_before + run.toc().block(block).first_record + at as u64;
-                        let location = run.location(&records[at]);
-                        let is_trusted = known.avoided.trusts(run, &location.pack.name);
-                        if !wants_more(Place { number, location, is_trusted }) {
-                            return Ok(());
-                        }
-                        break;
+            let blocks = run.may_hold(id).then(|| run.candidate_blocks(id));
+            for block in blocks.into_iter().flatten() {
+                if !run.is_here(block) {
+                    far.push(FarBlock { run: run.clone(), block, records_before });
+                    continue;
+                }
+                let records = self.block(run, block)?;
+                if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
+                    if !wants_more(known.place(run, (block, at), records_before, &records[at])) {
+                        return Ok(());
                     }
+                    break;
                 }
             }
             records_before += run.toc().record_count();
         }
-        Ok(())
+        // Nobody who learns of a run need wait until the store has answered.
+        drop(known);
+        self.look_far(id, &far, &mut wants_more)
     }
 
-    fn block(&self, run: &Run, block: usize) -> Result<Arc<[RunRecord]>> {
+    /// Describes the place that a record of a run states.
+    pub(super) fn place(&self, run: &Run, at: (usize, usize), records_before: u64, record: &RunRecord) -> Place {
+        self.read().place(run, at, records_before, record)
+    }
+
+    /// Returns a block that is in the local cache.
+    pub(super) fn block(&self, run: &Run, block: usize) -> Result<Arc<[RunRecord]>> {
+        self.cached_block(run, block, || run.read_block(block))
+    }
+
+    /// Returns a block from memory, or keeps there what `read` returns.
+    pub(super) fn cached_block(
+        &self,
+        run: &Run,
+        block: usize,
+        read: impl FnOnce() -> Result<Arc<[RunRecord]>>,
+    ) -> Result<Arc<[RunRecord]>> {
         let key = (run.name(), block);
         let blocks = || self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(records) = blocks().get(&key) {
             return Ok(records);
         }
-        let records = run.read_block(block)?;
+        let records = read()?;
         let len = size_of_val(&*records);
         blocks().insert(key, records.clone(), len);
         Ok(records)
     }
+
+    /// Returns how many of these runs are fetched at once: at least one.
+    fn at_once(&self, store: &dyn Store, runs: &[(ObjectId, Listed)]) -> usize {
+        let mut len_bytes = 0;
+        let fits = runs.iter().take_while(|(_, object)| {
+            len_bytes += if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes };
+            len_bytes <= FETCHED_MAX_BYTES
+        });
+        fits.count().max(1)
+    }
 }
 
-/// Returns how many of these runs are fetched at once: at least one.
-fn at_once(runs: &[(ObjectId, Listed)]) -> usize {
-    let mut len_bytes = 0;
-    let fits = runs.iter().take_while(|(_, object)| {
-        len_bytes += object.len_bytes;
-        len_bytes <= FETCHED_MAX_BYTES
-    });
-    fits.count().max(1)
+impl Known {
+    fn place(&self, run: &Run, (block, at): (usize, usize), records_before: u64, record: &RunRecord) -> Place {
+        let number = records_before + run.toc().block(block).first_record + at as u64;
+        let location = run.location(record);
+        Place { number, location, is_trusted: self.avoided.trusts(run, &location.pack.name) }
+    }
 }

@@ -33,7 +33,7 @@ use super::options::RestoreOptions;
 use super::source::Source;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
-use crate::repo::{Reader, Repository, Trees};
+use crate::repo::{Repository, Trees};
 
 /// The kinds of archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn write(
     archive: Archive<'_>,
     monitor: &Monitor,
 ) -> Result<ArchiveReport> {
-    let trees = Trees::new(Reader::new(repository)?);
+    let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
     let context = Context::new(trees.clone(), options, monitor, snapshot.started);
     source.expect_totals(&context);

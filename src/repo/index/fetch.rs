@@ -1,0 +1,71 @@
+//! Fetching runs, whole or by their ends.
+
+use std::sync::{Arc, Mutex};
+
+use super::end;
+use super::run::{ENDS, Run, WHOLE};
+use crate::container::name_of;
+use crate::crypto::keyring::Keyring;
+use crate::id::ObjectId;
+use crate::repo::cache::{Cache, LocalCopy};
+use crate::repo::error::{Error, Result};
+use crate::repo::open::Repository;
+use crate::store::{Key, Store};
+
+/// What a set of runs needs for those that it knows by their ends only.
+pub struct Sparing {
+    /// What has the runs.
+    pub repository: Arc<Repository>,
+    /// Held while a whole run is fetched, so that nobody else fetches it too.
+    pub fetching: Mutex<()>,
+}
+
+impl Sparing {
+    /// Lets a set fetch only the ends of long runs in a distant store.
+    pub fn new(repository: &Arc<Repository>) -> Self {
+        Self { repository: repository.clone(), fetching: Mutex::default() }
+    }
+}
+
+/// A block in the store that may hold what is looked for.
+pub struct FarBlock {
+    /// Its run.
+    pub run: Arc<Run>,
+    /// Its position in there.
+    pub block: usize,
+    /// How many records the runs before have.
+    pub records_before: u64,
+}
+
+/// Reads a whole run from the store and checks it against its name.
+pub fn fetch_verified(store: &dyn Store, key: &Key, name: &ObjectId) -> Result<Vec<u8>> {
+    let bytes = store.read(key)?;
+    if name_of(&bytes) == *name { Ok(bytes) } else { Err(Error::WrongContent { object: key.to_string() }) }
+}
+
+/// Keeps a copy of a whole run, which serves for its end too, and opens it.
+pub fn keep_whole(cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<Run> {
+    cache.write(WHOLE, &name.to_hex(), bytes)?;
+    cache.remove(ENDS, &name.to_hex());
+    Run::open(cache, keyring, name)
+}
+
+/// Fetches the end of a run, keeps it and opens it; once more if it came damaged.
+pub fn fetch_and_open(
+    store: &dyn Store,
+    (cache, keyring): (&Cache, &Keyring),
+    name: ObjectId,
+    place: (&Key, u64),
+) -> Result<Run> {
+    let fetch = || {
+        let bytes = end::fetch(store, keyring, place)?;
+        cache.write(ENDS, &name.to_hex(), &bytes)?;
+        // Another process that has the whole run, or a user who tidies up, may have removed it already.
+        let copy = cache.open_copy(ENDS, &name.to_hex()).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
+        Run::open_end(keyring, name, copy, place)
+    };
+    match fetch() {
+        Err(error) if error.is_damage() && !error.is_not_found() => fetch(),
+        fetched => fetched,
+    }
+}
