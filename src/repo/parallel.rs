@@ -5,15 +5,18 @@ use rayon::prelude::*;
 use super::error::{Error, Result};
 use crate::store::Store;
 
+/// How many wait for a slow store at once at least: what is read in this way is short, and most of the time nothing is on its way.
+const WAITING: usize = 16;
+
 /// Works on each item and returns what comes of them in their order.
 ///
 /// At a store that answers at once the items are taken one after another on this thread; at others as many at once as
-/// [`Store::transfers`] says. Fails only if threads cannot be started.
+/// [`Store::transfers`] says, or [`WAITING`]. Fails only if threads cannot be started.
 pub fn for_each<I: Sync, T: Send>(store: &dyn Store, items: &[I], work: impl Fn(&I) -> T + Sync) -> Result<Vec<T>> {
-    let threads = store.transfers().min(items.len());
-    if threads < 2 {
+    if store.transfers() < 2 || items.len() < 2 {
         return Ok(items.iter().map(&work).collect());
     }
+    let threads = store.transfers().max(WAITING).min(items.len());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("read-{at}")).build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
     Ok(pool.install(|| items.par_iter().with_max_len(1).map(&work).collect()))
