@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::ledger::Ledger;
 use self::readers::{READERS, Reader};
@@ -84,6 +84,12 @@ fn change(home: &Home, round: u64) {
 /// Changes the source and takes a snapshot of it; returns bytes that were stored.
 fn back_up(home: &Home, ledger: &Ledger, round: u64) -> u64 {
     change(home, round);
+    // Of two snapshots of one second the later one has another name as long as the first is there; a reader may meet the change.
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let last = seconds();
+    while seconds() == last {
+        thread::sleep(Duration::from_millis(10));
+    }
     let said = home.json(["backup", "src"]);
     ledger.add(said["snapshot"]["id"].as_str().unwrap().to_owned(), round);
     said["requests"]["bytes_up"].as_u64().unwrap()
