@@ -21,7 +21,7 @@ from remote import Moto, OpenSsh, Proxy
 
 SERVERS = (OpenSsh, Moto)
 COMMANDS = {"drumlin": ["drumlin", "-v", "--cache-dir", "{cache}", "--key-file", "{key}", "cat", "{path}"],
-            "restic": ["sh", "-c", "restic $OPTIONS --cache-dir {cache} dump latest {file}"]}
+            "restic": ["sh", "-c", "eval restic \"$OPTIONS\" --cache-dir {cache} dump latest {file}"]}
 
 
 def upload(repository, tool, port):
@@ -31,12 +31,8 @@ def upload(repository, tool, port):
     for folder, _, names in os.walk(repository):
         for name in names:
             path = os.path.join(folder, name)
-            key = os.path.relpath(path, repository)
-            if tool == "restic" and key.startswith("data/"):
-                # In a bucket restic leaves out the folders of two digits.
-                key = "data/" + name
             with open(path, "rb") as body:
-                bucket.put_object(Bucket="bucket", Key=f"{tool}/{key}", Body=body.read())
+                bucket.put_object(Bucket="bucket", Key=f"{tool}/{os.path.relpath(path, repository)}", Body=body.read())
 
 
 def once(args, tool, env):
@@ -78,6 +74,8 @@ def main():
             try:
                 time.sleep(3)
                 near, far = (Proxy(server.port, rtt, None) for rtt in (0, args.rtt))
+                # Makes the bucket.
+                server.tools(near.port, args.work)
                 for tool, repository in repositories.items():
                     if server_kind is Moto:
                         upload(repository, tool, server.port)
