@@ -39,7 +39,14 @@ pub struct Connection {
     timeout: Duration,
     is_broken: AtomicBool,
     pace: Arc<Pace>,
-    spare: Mutex<Option<Spare>>,
+    spare: Mutex<SpareState>,
+}
+
+#[derive(Default)]
+struct SpareState {
+    kept: Option<Spare>,
+    /// One is kept, or somebody is about to ask for one.
+    is_claimed: bool,
 }
 
 struct State {
@@ -199,7 +206,7 @@ impl Connection {
 
     /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if somebody can have taken it for a dead one's.
     pub fn take_spare(&self) -> Option<(String, Result<Handle, SftpError>)> {
-        let spare = self.spare().take()?;
+        let spare = self.take_kept()?;
         if spare.since.elapsed() > SPARE_AGE_MAX {
             self.remove_spare(spare);
             return None;
@@ -207,10 +214,21 @@ impl Connection {
         Some((spare.below, self.opened(spare.sent)))
     }
 
-    /// Keeps a scratch file that was asked for; it is removed if nobody takes it.
+    /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else does, and none is kept.
+    pub fn claim_spare(&self) -> bool {
+        !std::mem::replace(&mut self.spare().is_claimed, true)
+    }
+
+    /// Keeps a scratch file that was claimed and asked for; it is removed if nobody takes it.
     pub fn keep_spare(&self, spare: Spare) {
-        let other = self.spare().replace(spare);
-        other.into_iter().for_each(|other| self.remove_spare(other));
+        self.spare().kept = Some(spare);
+    }
+
+    fn take_kept(&self) -> Option<Spare> {
+        let mut state = self.spare();
+        let spare = state.kept.take()?;
+        state.is_claimed = false;
+        Some(spare)
     }
 
     fn remove_spare(&self, spare: Spare) {
@@ -221,7 +239,7 @@ impl Connection {
         }
     }
 
-    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
+    fn spare(&self) -> MutexGuard<'_, SpareState> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -315,7 +333,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let spare = self.spare().take();
+        let spare = self.take_kept();
         spare.into_iter().for_each(|spare| self.remove_spare(spare));
         if !self.is_broken() {
             let _ = self.session.disconnect(Some(DisconnectCode::ByApplication), "done", None);

@@ -52,7 +52,7 @@ impl Publisher {
             let _ = sweep(connection, folder, &scratch);
         }
         let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
-        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) {
+        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.claim_spare() {
             let spare = ask_for_scratch(connection, folder);
             spare.into_iter().for_each(|spare| connection.keep_spare(spare));
         }
