@@ -135,7 +135,12 @@ impl Reader<'_> {
     /// Reads what changes of a snapshot that anybody may forget meanwhile: either all of it is right, or it really was forgotten.
     fn read_unleased(&self, id: &str) -> u64 {
         let folder = self.shown(id, MOVING);
-        let script = format!("cat '{folder}/state'; cd '{folder}'; sha256sum --quiet --strict -c sums; cd /");
+        // A copy of the sums: of the file with them sha256sum does not say why it cannot be read.
+        let sums = self.scratch.join("sums");
+        let script = format!(
+            "cat '{folder}/state'; cat '{folder}/sums' > '{0}'; cd '{folder}'; sha256sum --quiet --strict -c '{0}'; cd /",
+            sums.display()
+        );
         let output = self.bash(&script);
         if output.status.success() {
             return len(&self.home.path(MOVING));
