@@ -101,8 +101,13 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
     let session = Session::new(Kernel::new(files.clone()), &dir, &config).map_err(refused)?;
     let device = session.as_fd().try_clone_to_owned().map_err(Error::Session)?;
     let session = ManuallyDrop::new(session.spawn().map_err(Error::Session)?);
-    drop_vanished(&files, session.notifier())?;
-    Ok(Mounted { dir, session, device, files })
+    let mounted = Mounted { dir, session, device, files };
+    if let Err(error) = drop_vanished(&mounted.files, mounted.session.notifier()) {
+        // Nobody else would take it away; the error that led here is the one to report.
+        let _ = mounted.unmount();
+        return Err(error);
+    }
+    Ok(mounted)
 }
 
 /// Starts a thread that tells the kernel of names that are no longer there, as long as `files` is.

@@ -1,7 +1,9 @@
 //! Goal: threads that share a connection do not get each other's answers, and fail together and no longer than that.
 //! Method: more threads than connections, through a proxy that counts connections and cuts them.
 
+use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;
@@ -55,6 +57,31 @@ fn many_threads_share_one_connection() {
     assert_eq!(proxy.connections(), 1);
     assert_eq!(store.list(Class::Data, "").unwrap().len(), usize::from(THREADS));
     assert_eq!(store.list(Class::Keys, "").unwrap().len(), 0);
+}
+
+/// Questions of several threads are under way at once: they take fewer round trips than there are of them. A busy machine may begin some so late that
+/// they do not meet, so it may try again.
+#[test]
+fn threads_that_share_a_connection_do_not_wait_for_each_other() {
+    let (_server, proxy, store) = start();
+    proxy.delay(Duration::from_millis(100));
+    let rounds = || {
+        let (before, barrier) = (proxy.rounds(), Barrier::new(usize::from(THREADS)));
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (store, barrier) = (&store, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    assert_eq!(store.stat(&small(thread, 0)).unwrap_err().kind, ErrorKind::NotFound);
+                });
+            }
+        });
+        proxy.rounds() - before
+    };
+    // What is missing costs a second question: whether the folder itself is there.
+    let least = (0..5).map(|_| rounds()).find(|rounds| *rounds < u64::from(THREADS));
+    assert!(least.is_some());
+    assert_eq!(proxy.connections(), 1);
 }
 
 /// Whoever uses a connection that breaks is told so, nobody waits for an answer that cannot come, and one new connection is enough for all.

@@ -55,12 +55,12 @@ fn make_fixed(home: &Home) {
     for file in 0..150_u64 {
         let text = format!("{file} alpha\n").repeat(file as usize * 5);
         home.write(&format!("{FIXED}/d{}/{file}", file % 7), text);
-        home.write(&format!("{FIXED}/work/d{}/{file}", file % 5), noise(1000 + file, 300));
+        home.write(&format!("{FIXED}/checkout/d{}/{file}", file % 5), noise(1000 + file, 300));
     }
     sh(
         &home.path(FIXED),
         "ln d1/1 again; ln -s d2/2 link; mkdir empty; truncate -s 3M holes; printf end >> holes; touch -d 2001-02-03T04:05:06.789 d3/3
-         cd work; git init -q .; git add -A; git -c user.name=a -c user.email=a@b commit -qm one",
+         cd checkout; git init -q .; git add -A; git -c user.name=a -c user.email=a@b commit -qm one",
     );
 }
 

@@ -231,12 +231,12 @@ fn whole(reader: &Reader, turn: u64) -> u64 {
 
 fn status(reader: &Reader, turn: u64) -> u64 {
     let lease = reader.lease(turn);
-    let work = format!("{}/work", reader.shown(&lease.id, FIXED));
-    let git = format!("git -c safe.directory='*' -C '{work}'");
+    let checkout = format!("{}/checkout", reader.shown(&lease.id, FIXED));
+    let git = format!("git -c safe.directory='*' -C '{checkout}'");
     for _ in 0..4 {
         assert_eq!(reader.sh(&format!("{git} status --porcelain; {git} log --format=%s; {git} fsck --no-progress")), "one\n");
     }
-    4 * len(&reader.home.path(FIXED).join("work"))
+    4 * len(&reader.home.path(FIXED).join("checkout"))
 }
 
 fn listings(reader: &Reader, _turn: u64) -> u64 {
