@@ -5,6 +5,7 @@ use clap::Args;
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::store::Purpose;
 use crate::browse;
 use crate::ui::output::Output;
 
@@ -23,7 +24,7 @@ pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
     let Some(path) = &wanted.path else {
         return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, path)?;
     let mut out = Output::stdout()?;

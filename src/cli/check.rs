@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::store::Purpose;
 use super::views::{RequestsView, exact, lossy};
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::ui::output::Output;
@@ -99,7 +100,7 @@ impl AffectedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     let options = CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
     if ctx.ui.json {

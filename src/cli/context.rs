@@ -9,6 +9,7 @@ use super::global::Global;
 use super::interrupt;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
+use super::store::Purpose;
 use crate::monitor::Monitor;
 use crate::repo::{self, OpenOptions, Repository};
 use crate::settings::Settings;
@@ -125,17 +126,17 @@ impl Context {
     }
 
     /// Opens the repository that the options name.
-    pub fn open(&self) -> Result<Arc<Repository>, Failure> {
+    pub fn open(&self, purpose: Purpose) -> Result<Arc<Repository>, Failure> {
         let settings = self.settings()?;
         let place = self.place(&settings, None)?;
-        self.open_place(&place, false)
+        self.open_place(&place, purpose)
     }
 
-    /// Opens a repository; `prefer_cached` is for operations that confirm the key before they store anything.
-    pub fn open_place(&self, place: &Place, prefer_cached: bool) -> Result<Arc<Repository>, Failure> {
-        let store = self.store(place)?;
+    /// Opens a repository.
+    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>, Failure> {
+        let store = self.store(place, purpose)?;
         let origin = self.secret_origin(place)?;
-        let options = OpenOptions { cache_dir: self.cache_dir(place)?, prefer_cached };
+        let options = OpenOptions { cache_dir: self.cache_dir(place)?, prefer_cached: purpose == Purpose::BackUp };
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
             self.refuse_missing(&*store)?;
@@ -144,7 +145,11 @@ impl Context {
         let mut attempt = 1;
         loop {
             let secret = origin.read(&self.ui, &self.env, store.location())?;
-            match Repository::open(Arc::clone(&store), &secret, &options) {
+            let store = match purpose {
+                Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
+                _ => Arc::clone(&store),
+            };
+            match Repository::open(store, &secret, &options) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
                     let hint = super::failure::hint_of(&error).unwrap_or_default();

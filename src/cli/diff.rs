@@ -8,6 +8,7 @@ use super::context::{Context, here};
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::store::Purpose;
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Change, ChangeKind, Diff, Field, Fields, WindowLimits};
 use crate::format::entry::EntryKind;
@@ -85,7 +86,7 @@ impl ChangeView {
 pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let here = here()?;
     let wanted = [SnapPath::parse(&args.left, &here)?, SnapPath::parse(&args.right, &here)?];
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let mut ids = Vec::new();
     let mut places = Vec::new();

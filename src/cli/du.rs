@@ -7,6 +7,7 @@ use super::context::{Context, here};
 use super::entries::{TotalsView, kind_name};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::store::Purpose;
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
 use crate::format::entry::EntryKind;
@@ -69,7 +70,7 @@ impl UsageView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let path = if place.path.is_empty() { b"/".to_vec() } else { place.path.clone() };

@@ -8,6 +8,7 @@ use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::snap::{SnapArg, SnapPath, parse_time};
+use super::store::Purpose;
 use super::views::shown;
 use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
 use crate::format::entry::{EntryKind, Timestamp};
@@ -114,7 +115,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
         newer_than: args.newer_than,
         older_than: args.older_than,
     };
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let (places, exit) = places(ctx, args, (&repository, &trees))?;
     let mut out = Listing::begin(ctx, args.long)?;

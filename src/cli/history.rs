@@ -11,6 +11,7 @@ use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::snap::normal_path;
+use super::store::Purpose;
 use super::views::{exact, lossy};
 use crate::browse::{self, History, Series, Version, VersionStep};
 use crate::format::entry::EntryKind;
@@ -100,7 +101,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     if path == b"/" {
         return Err(Failure::usage("the root has no history of its own").hint("`drumlin diff` compares whole snapshots"));
     }
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let looked = ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;

@@ -11,7 +11,7 @@ use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
 use super::secret::{self, Origin};
-use super::store::Missing;
+use super::store::Purpose;
 use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
@@ -120,7 +120,7 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
         Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Some((folder, Err(error))) => return Err(Failure::file("read the folder", folder, &error)),
     };
-    if has_repository(&*ctx.store(place)?)? {
+    if has_repository(&*ctx.store(place, Purpose::Work)?)? {
         return Err(repo::Error::AlreadyExists { location: place.shown() }.into());
     }
     let folders = Class::ALL.map(Class::folder);
@@ -178,7 +178,7 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
         program: PROGRAM.to_owned(),
         cache_dir: ctx.cache_dir(place)?,
     };
-    let store = ctx.open_store(place, Missing::Make)?;
+    let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init(store, &options)?;
     if !is_exclusive {

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::keyfile;
 use super::secret::{Origin, SecretArgs, passphrase_kdf};
+use super::store::Purpose;
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
@@ -104,7 +105,7 @@ impl KeyView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     match args.command {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),

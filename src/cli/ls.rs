@@ -6,6 +6,7 @@ use super::context::{Context, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::store::Purpose;
 use super::views::shown;
 use crate::browse::{self, Walk};
 use crate::format::entry::EntryKind;
@@ -35,7 +36,7 @@ pub struct LsArgs {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let mut out = Listing::begin(ctx, args, &snapshot)?;

@@ -11,6 +11,7 @@ use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::interrupt;
 use super::snap::{self, SnapArg, SnapPath};
+use super::store::Purpose;
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -67,7 +68,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     // Nobody should have to type a password only to learn that it was in vain.
     mount::check(&args.dir)?;
     mount::give_back_what_is_long();
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
             let (snapshot, reader) = snap::open(&ctx.ui, &repository, &wanted.snapshot, Reader::sparing)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::store::Purpose;
 use super::views::RequestsView;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
@@ -140,7 +141,7 @@ fn parse_percent(text: &str) -> Result<u32, String> {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,

@@ -17,6 +17,7 @@ use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
 use super::keyfile::{self, About, KIT_LABEL};
 use super::secret::{self, Origin};
+use super::store::Purpose;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -144,13 +145,13 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
     if let Origin::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
-    let exists = place.folder().is_none_or(Path::is_dir) && has_repository(&*ctx.store(place)?)?;
+    let exists = place.folder().is_none_or(Path::is_dir) && has_repository(&*ctx.store(place, Purpose::Work)?)?;
     if exists {
         if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
             return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), path.display()))
                 .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
         }
-        return ctx.open_place(place, true);
+        return ctx.open_place(place, Purpose::BackUp);
     }
     init::refuse_used(ctx, place)?;
     let fail = |error| Failure::file("make the folder", config_dir, &error);

@@ -10,6 +10,7 @@ use super::check::{AffectedView, ProblemView};
 use super::context::{Context, host_name, user_name};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
+use super::store::Purpose;
 use crate::id::SnapshotId;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
 use crate::maintain::repair::{self, Broken, NewRun, Plan, RepairOptions, Replaced};
@@ -106,7 +107,7 @@ struct Shown {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     let options = RepairOptions {
         level: args.level,
         threads: ctx.global.threads(),

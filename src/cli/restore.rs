@@ -11,6 +11,7 @@ use super::archive::{self, ArchiveArgs};
 use super::context::{Context, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
+use super::store::Purpose;
 use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
 use crate::format::snapshot::Snapshot;
@@ -148,7 +149,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?;
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, false)?;
+    let repository = ctx.open_place(&place, Purpose::Look)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let options = RestoreOptions {
         path: wanted.path,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
+use super::store::Purpose;
 use super::views::SnapshotView;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
@@ -65,7 +66,7 @@ impl DamagedView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     let mut listing = if args.forgotten { snapshots::listing(&repository)? } else { snapshots::overview(&repository)? };
     for (id, error) in std::mem::take(&mut listing.faults) {
         let why = Failure::from(error).text();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::snap;
+use super::store::Purpose;
 use super::views::SnapshotView;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
 use crate::monitor::Monitor;
@@ -56,7 +57,7 @@ struct SnapshotStatsView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     let threads = ctx.global.threads();
     if let Some(text) = &args.snap {
         let (snapshot, reader) = snap::open(&ctx.ui, &repository, text, Reader::new)?;

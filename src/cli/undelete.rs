@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::store::Purpose;
 use crate::id::SnapshotId;
 use crate::repo::trash::{self, TRASH_WINDOW_S};
 use crate::repo::{Error, probe, snapshots};
@@ -31,7 +32,7 @@ struct UndeleteView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
-    let repository = ctx.open()?;
+    let repository = ctx.open(Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let now = text::now();
     let mut ids: Vec<SnapshotId> = listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();

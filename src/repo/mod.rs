@@ -2,6 +2,7 @@
 //!
 //! The only stratum that knows both stored bytes and the store.
 
+mod ahead;
 pub mod audit;
 mod cache;
 pub mod collect;
@@ -36,6 +37,7 @@ pub mod trash;
 mod tree_packs;
 pub mod trees;
 
+pub use ahead::look_ahead;
 pub use error::{Error, Result};
 pub use index::Location;
 pub use open::{InitOptions, OpenOptions, Repository};

@@ -10,13 +10,14 @@ pub use plan::Plan;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use crate::cli::store::Purpose;
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
     let plan = Plan::new(&settings, args)?;
     let place = ctx.place(&settings, plan.repository(ctx)?)?;
-    let repository = ctx.open_place(&place, true)?;
+    let repository = ctx.open_place(&place, Purpose::BackUp)?;
     let outcome = plan.carry_out(ctx, &place, &repository)?;
     if ctx.ui.json {
         ctx.ui.print_json(&outcome.view(ctx))?;

@@ -4,6 +4,7 @@ mod estimate;
 mod prices;
 pub mod thaw;
 
+use crate::cli::store::Purpose;
 use clap::Args;
 use serde::Serialize;
 
@@ -95,7 +96,7 @@ struct Figures {
 pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
-    let repository = ctx.open_place(&place, false)?;
+    let repository = ctx.open_place(&place, Purpose::Work)?;
     let figures = look(&repository)?;
     let providers: Vec<&Provider> = match args.provider.or_else(|| guess_for(&place)) {
         Some(provider) => vec![provider],

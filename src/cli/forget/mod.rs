@@ -7,6 +7,7 @@ mod words;
 
 pub use args::ForgetArgs;
 
+use crate::cli::store::Purpose;
 use jiff::tz::TimeZone;
 
 use self::outlook::show_outlook;
@@ -36,7 +37,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     let settings = ctx.settings()?;
     let jobs = if args.snaps.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
-    let repository = ctx.open_place(&ctx.place(&settings, None)?, false)?;
+    let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let (named, unreadable) = resolve_all(ctx, &listing, &args.snaps)?;
     warn_of_faults(ctx, &listing, &unreadable);

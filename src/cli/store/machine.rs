@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::cli::context::{self, Context};
 use crate::cli::failure::Failure;
 use crate::cli::secret;
+use crate::cli::store::Purpose;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::repository::{RepositorySettings, SftpSettings};
@@ -32,7 +33,12 @@ const PORT: u16 = 22;
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Puts together what is known; reads or asks for the secrets that it takes.
-pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings, pace: Arc<Pace>) -> Result<SftpOptions, Failure> {
+pub fn options(
+    ctx: &Context,
+    remote: &Remote,
+    settings: RepositorySettings,
+    (purpose, pace): (Purpose, Arc<Pace>),
+) -> Result<SftpOptions, Failure> {
     let RepositorySettings { line, sftp, .. } = settings;
     let local_user = context::user_name();
     let host = read_ssh_config(&ctx.env, remote, &local_user)?;
@@ -56,6 +62,7 @@ pub fn options(ctx: &Context, remote: &Remote, settings: RepositorySettings, pac
         connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
         keep_alive: KEEP_ALIVE,
+        keeps_files: purpose == Purpose::Look,
         pace,
     })
 }

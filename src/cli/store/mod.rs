@@ -26,12 +26,16 @@ use crate::store::throttle::ThrottleStore;
 use crate::store::{ErrorKind, Store, StoreError};
 use crate::ui::{Ui, text};
 
-/// What to do about a repository's folder that does not exist.
+/// What a repository is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// It is an error: there is no repository.
-    Refuse,
-    /// It is made, for a new repository.
+pub enum Purpose {
+    /// To look at what is there, as it is when the command begins.
+    Look,
+    /// To back up: keys and settings may come from local copies, because they are confirmed before anything is stored.
+    BackUp,
+    /// Anything else.
+    Work,
+    /// To make it; its folder, too.
     Make,
 }
 
@@ -39,34 +43,31 @@ pub enum Missing {
 type Opener = (usize, OpenStore);
 
 impl Context {
-    /// Opens the store of a repository that must exist.
-    pub fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
-        self.open_store(place, Missing::Refuse)
-    }
-
     /// Opens the store of a repository. What is not on this machine is connected to with the first request.
-    pub fn open_store(&self, place: &Place, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+    ///
+    /// Fails if its folder on this machine is missing, unless it is to be made.
+    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
         let clock = Arc::new(SystemClock::new(interrupt::is_stopping));
         let line = place.settings.as_ref().map_or_else(LineSettings::default, |settings| settings.line.clone());
         let limit = |own: Option<u64>, configured: Option<u64>| own.or(configured).filter(|limit| *limit != u64::MAX);
         let up = limit(self.global.limit_upload, line.limit_upload);
         let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.global.limit_download, line.limit_download)));
-        let store = self.bare_store(place, missing, pace)?;
+        let store = self.bare_store(place, purpose, pace)?;
         let counted = Arc::new(CountStore::new(store));
         self.requests.add(counted.clone());
         let patience = line.retry.map_or_else(Patience::default, Patience::of);
         Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(self.ui))))
     }
 
-    fn bare_store(&self, place: &Place, missing: Missing, pace: Arc<Pace>) -> Result<Arc<dyn Store>, Failure> {
+    fn bare_store(&self, place: &Place, purpose: Purpose, pace: Arc<Pace>) -> Result<Arc<dyn Store>, Failure> {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
             Location::Local(path) => {
-                let store = open_local(path, missing)?;
+                let store = open_local(path, purpose)?;
                 return Ok(if pace.is_unlimited() { store } else { Arc::new(ThrottleStore::new(store, pace)) });
             }
             Location::S3(part) => self.bucket(part, settings, pace)?,
-            Location::Sftp(remote) => self.machine(remote, settings, missing, pace)?,
+            Location::Sftp(remote) => self.machine(remote, settings, purpose, pace)?,
         };
         Ok(Arc::new(LazyStore::new(place.shown(), transfers, open)))
     }
@@ -87,24 +88,24 @@ impl Context {
         &self,
         remote: &Remote,
         settings: RepositorySettings,
-        missing: Missing,
+        purpose: Purpose,
         pace: Arc<Pace>,
     ) -> Result<Opener, Failure> {
-        let options = machine::options(self, remote, settings, pace)?;
-        Ok((options.connections, machine::opener(options, missing == Missing::Make)))
+        let options = machine::options(self, remote, settings, (purpose, pace))?;
+        Ok((options.connections, machine::opener(options, purpose == Purpose::Make)))
     }
 
     #[cfg(not(feature = "sftp"))]
-    fn machine(&self, _: &Remote, _: RepositorySettings, _: Missing, _: Arc<Pace>) -> Result<Opener, Failure> {
+    fn machine(&self, _: &Remote, _: RepositorySettings, _: Purpose, _: Arc<Pace>) -> Result<Opener, Failure> {
         Err(Failure::usage("this program was built without SFTP")
             .hint("build it with the feature `sftp`, which is on by default"))
     }
 }
 
-fn open_local(path: &Path, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
-    let opened = match missing {
-        Missing::Refuse => LocalStore::open(path),
-        Missing::Make => LocalStore::open_or_make(path),
+fn open_local(path: &Path, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
+    let opened = match purpose {
+        Purpose::Make => LocalStore::open_or_make(path),
+        _ => LocalStore::open(path),
     };
     match opened {
         Ok(store) => Ok(Arc::new(store)),

@@ -5,6 +5,8 @@
 //! that follows from the header, and a chunk is verified by its id wherever it is found, so that another run of the repository in
 //! its place could only fail to name chunks.
 
+use std::ops::Range;
+
 use crate::container::{ContainerError, Opener};
 use crate::crypto::keyring::Keyring;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, TRAILER_LEN_BYTES};
@@ -25,23 +27,34 @@ pub fn guess(len_bytes: u64) -> u64 {
     (len_bytes / GUESS_DIVISOR).max(TRAILER_LEN_BYTES as u64)
 }
 
+/// Returns whether looks at a run of this length, in a distant store, fetch its end alone.
+pub fn is_long(len_bytes: u64) -> bool {
+    len_bytes > WHOLE_MAX_BYTES
+}
+
+/// Returns which parts of a long run are fetched first: its header, and as much of its end as is guessed.
+pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
+    let header_len = HEADER_LEN_BYTES as u64;
+    [0..header_len, (len_bytes - guess(len_bytes)).max(header_len)..len_bytes]
+}
+
 /// Fetches header and end of a run, `len_bytes` long in the store, at once, and what is missing of the end after that.
 ///
 /// Header, table and trailer are verified; blocks are when they are used. Returns the bytes of the local copy.
 pub fn fetch(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64)) -> Result<Vec<u8>> {
     let damaged = |error| Error::damaged(key)(error);
-    let read = |from: u64, to: u64| -> Result<Vec<u8>> {
+    let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        store.read_into(key, from..to, &mut bytes)?;
+        store.read_into(key, range, &mut bytes)?;
         Ok(bytes)
     };
-    let header_len = HEADER_LEN_BYTES as u64;
-    if len_bytes < header_len + TRAILER_LEN_BYTES as u64 {
+    if len_bytes < HEADER_LEN_BYTES as u64 + TRAILER_LEN_BYTES as u64 {
         return Err(damaged(ContainerError::Short));
     }
     let trailer_at = len_bytes - TRAILER_LEN_BYTES as u64;
-    let from = (len_bytes - guess(len_bytes)).max(header_len);
-    let (header, end) = parallel::both(store, || read(0, header_len), || read(from, len_bytes));
+    let [header, end] = first_ranges(len_bytes);
+    let from = end.start;
+    let (header, end) = parallel::both(store, || read(header), || read(end));
     let (header, end) = (header?, end?);
     let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &header).map_err(damaged)?;
     let trailer = opener.trailer(&end[(trailer_at - from) as usize..], len_bytes).map_err(damaged)?;
@@ -49,7 +62,7 @@ pub fn fetch(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64)
     let reach = |from: u64, end: Vec<u8>, to: u64| -> Result<Vec<u8>> {
         match to.checked_sub(from) {
             Some(too_much) => Ok(end[too_much as usize..].to_vec()),
-            None => Ok([read(to, from)?, end].concat()),
+            None => Ok([read(to..from)?, end].concat()),
         }
     };
     let start = from.min(trailer.toc_offset);

@@ -2,7 +2,7 @@
 //!
 //! Spec: `format-spec/06-index.md`.
 
-mod end;
+pub(super) mod end;
 mod far;
 mod fetch;
 mod filter;

@@ -17,6 +17,7 @@ use ssh2::{BlockDirections, DisconnectCode, Session};
 
 use super::dial;
 use super::error::SftpError;
+use super::kept::KeptFiles;
 use super::line::{Line, Sent};
 use super::options::SftpOptions;
 use super::wire::{self, Answer, Attributes, Handle, Request};
@@ -40,6 +41,7 @@ pub struct Connection {
     is_broken: AtomicBool,
     pace: Arc<Pace>,
     spare: Mutex<SpareState>,
+    kept: Option<KeptFiles>,
 }
 
 #[derive(Default)]
@@ -82,6 +84,7 @@ impl Connection {
             is_broken: AtomicBool::new(false),
             pace: options.pace.clone(),
             spare: Mutex::default(),
+            kept: options.keeps_files.then(KeptFiles::default),
         };
         connection.greet().map_err(|error| dial::refused_hand(options, &error.to_string()))?;
         Ok(connection)
@@ -111,6 +114,11 @@ impl Connection {
     /// Returns how quickly bytes may go.
     pub fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// Returns the files that stay open, if any may.
+    pub fn kept(&self) -> Option<&KeptFiles> {
+        self.kept.as_ref()
     }
 
     /// Returns whether it is of no more use.

@@ -20,6 +20,14 @@ const OPENSSH_UNPROTECTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 /// before anything was refused: that says nothing about keys, and is over soon maybe.
 pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> Result<(), SftpError> {
     let mut attempt = Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
+    // To ask what the server takes costs a round trip, so whoever has nothing but keys tries them first.
+    let has_tried_keys = options.password.is_none();
+    if has_tried_keys && (attempt.with_agent() || attempt.with_files()) {
+        return Ok(());
+    }
+    if let Some(why) = &attempt.broken {
+        return Err(handshake_error(options, why));
+    }
     let methods = match session.auth_methods(&options.user) {
         Ok(methods) => methods.to_owned(),
         // A server that lets everybody in says so in this way.
@@ -28,7 +36,7 @@ pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> R
     };
     let has = |method: &str| methods.split(',').any(|offered| offered == method);
     let takes_keys = has("publickey");
-    let is_in = takes_keys && (attempt.with_agent() || attempt.with_files()) || attempt.with_password(&has);
+    let is_in = takes_keys && !has_tried_keys && (attempt.with_agent() || attempt.with_files()) || attempt.with_password(&has);
     if is_in {
         return Ok(());
     }

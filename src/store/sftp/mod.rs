@@ -8,6 +8,7 @@ mod dial;
 pub mod error;
 mod folder;
 mod host_key;
+mod kept;
 mod line;
 pub mod login;
 pub mod options;
@@ -215,7 +216,11 @@ impl Store for SftpStore {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        self.with((Action::Read, Use::Much), key, |connection| {
+        let wanted = match key.class {
+            Class::Data | Class::Meta | Class::Index => Use::Much,
+            _ => Use::Little,
+        };
+        self.with((Action::Read, wanted), key, |connection| {
             read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
         })?;
         Ok(out)

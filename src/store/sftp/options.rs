@@ -35,6 +35,9 @@ pub struct SftpOptions {
     pub timeout: Duration,
     /// After how much time without use a connection is asked whether it still works, before it is used again.
     pub keep_alive: Duration,
+    /// Whether a file stays open for some seconds after a part of it was read: for those that only look. An object that somebody
+    /// removes or replaces meanwhile is read as it was.
+    pub keeps_files: bool,
     /// How quickly bytes may go up and come down.
     pub pace: Arc<Pace>,
 }
@@ -55,6 +58,7 @@ impl SftpOptions {
             connections: 4,
             timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(30),
+            keeps_files: false,
             pace: Arc::new(Pace::unlimited()),
         }
     }

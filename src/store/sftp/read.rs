@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
+use std::time::Instant;
 
 use super::connection::Connection;
 use super::error::SftpError;
 use super::folder::regular_len_bytes;
+use super::kept::OpenFile;
 use super::line::Sent;
 use super::wire::{Answer, BLOCK_LEN_BYTES, Handle, READING, Request};
 
@@ -18,6 +20,22 @@ const BLOCKS_AHEAD_LIMITED: usize = 8;
 ///
 /// Fails with [`SftpError::Short`] if the file ends before the range does.
 pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), SftpError> {
+    let start = out.len();
+    if let Some((range, file)) = range.clone().zip(connection.kept().and_then(|kept| kept.take(path))) {
+        match read_range(connection, &file.handle, range, out) {
+            // The server may have lost it.
+            Err(error) if error.is_status() || matches!(error, SftpError::Short) => {
+                connection.tell(&Request::Close(&file.handle));
+                out.truncate(start);
+            }
+            read => {
+                leave(connection, file);
+                return read;
+            }
+        }
+    }
+    let since = Instant::now();
+    let is_part = range.is_some();
     let opened = connection.send(&Request::Open(path, READING));
     let stat = range.is_none().then(|| connection.send(&Request::Stat(path)));
     let opened = connection.opened(opened);
@@ -28,9 +46,19 @@ pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out
     };
     let handle = opened?;
     let result = range.and_then(|range| read_range(connection, &handle, range, out));
-    // What was read has been read.
-    connection.tell(&Request::Close(&handle));
+    if is_part && result.is_ok() {
+        leave(connection, OpenFile { path: path.to_owned(), handle, since });
+    } else {
+        // What was read has been read.
+        connection.tell(&Request::Close(&handle));
+    }
     result
+}
+
+/// Leaves a file open for the next one who reads in it, or closes it if none may stay open.
+fn leave(connection: &Connection, file: OpenFile) {
+    let closed = connection.kept().map_or_else(|| vec![file.clone()], |kept| kept.put(file.clone()));
+    closed.iter().for_each(|file| connection.tell(&Request::Close(&file.handle)));
 }
 
 /// A part of the range that was asked for: its place in the range, and its length.

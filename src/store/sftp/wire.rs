@@ -16,7 +16,7 @@ pub const NEW_FILE: u32 = 0x02 | 0x08 | 0x20;
 pub const READING: u32 = 0x01;
 
 /// What a server calls an open file or folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handle(Vec<u8>);
 
 /// One request.

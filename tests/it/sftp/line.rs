@@ -136,6 +136,46 @@ fn ranges_cost_what_they_are_long() {
     }
 }
 
+/// Who only looks reads on in a file that stays open, which takes one round trip instead of two. What another machine removes meanwhile is
+/// read as it was for some seconds; what this one asks about is as it is.
+#[test]
+fn whoever_reads_on_need_not_open_again() {
+    let server = OpenSsh::start();
+    let proxy = Proxy::start(server.address);
+    let options = SftpOptions { connections: 1, ..server.options_through(&proxy, "r") };
+    let other = SftpStore::open_or_make(server.options("r")).unwrap();
+    (1..=20).for_each(|number| other.create(&pack(number), &[number; 2000]).unwrap());
+    for keeps_files in [false, true] {
+        let store = SftpStore::open(SftpOptions { keeps_files, ..options.clone() }).unwrap();
+        let read = |number: u8, at: u64| {
+            let mut out = Vec::new();
+            store.read_into(&pack(number), at..at + 100, &mut out).map(|()| out)
+        };
+        assert_eq!(read(1, 0).unwrap(), [1; 100]);
+        proxy.delay(Duration::from_millis(50));
+        let least = (0..6).map(|attempt| {
+            let before = proxy.rounds();
+            (0..5).for_each(|part| assert_eq!(read(1, 500 * attempt % 1500 + part).unwrap(), [1; 100]));
+            proxy.rounds() - before
+        });
+        let (least, wanted) = (least.min().unwrap(), if keeps_files { 5 } else { 10 });
+        proxy.delay(Duration::ZERO);
+        assert_eq!(least, wanted);
+        // More files than stay open.
+        (1..=20).chain(1..=20).for_each(|number| assert_eq!(read(number, 1900).unwrap(), [number; 100]));
+        assert_eq!(read(20, 1901).unwrap_err().kind, ErrorKind::Short);
+        assert_eq!(read(20, 1900).unwrap(), [20; 100]);
+        other.remove(&pack(20)).unwrap();
+        assert_eq!(
+            read(20, 0).map_err(|error| error.kind),
+            if keeps_files { Ok(vec![20; 100]) } else { Err(ErrorKind::NotFound) }
+        );
+        assert_eq!(store.stat(&pack(20)).unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(store.read(&pack(20)).unwrap_err().kind, ErrorKind::NotFound);
+        other.create(&pack(20), &[20; 2000]).unwrap();
+    }
+}
+
 /// A server that says nothing any more ends each call after the time-out, and is used again when it answers.
 #[test]
 fn a_silent_line_ends_every_call() {

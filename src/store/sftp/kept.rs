@@ -1,0 +1,84 @@
+//! Files that stay open for a moment, for those who read on in them: a distant server needs a round trip to open one.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::wire::Handle;
+
+/// Servers hold each of them open, of each connection.
+const FILES_MAX: usize = 8;
+/// For how long somebody else may have removed or replaced a file that is still read.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// An open file.
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    /// Its path on the server.
+    pub path: PathBuf,
+    /// What the server calls it.
+    pub handle: Handle,
+    /// When it was opened.
+    pub since: Instant,
+}
+
+/// The open files of a connection that nobody uses now. Two who read in one file at once open it twice.
+#[derive(Default)]
+pub struct KeptFiles(Mutex<VecDeque<OpenFile>>);
+
+impl KeptFiles {
+    /// Takes a file, unless it has been open for long; whoever takes it puts it back or closes it.
+    pub fn take(&self, path: &Path) -> Option<OpenFile> {
+        let mut files = self.files();
+        let at = files.iter().position(|file| file.path == path && file.since.elapsed() < TIME_MAX)?;
+        files.remove(at)
+    }
+
+    /// Keeps a file; returns those that must be closed for it.
+    pub fn put(&self, file: OpenFile) -> Vec<OpenFile> {
+        let mut files = self.files();
+        files.push_back(file);
+        let over = files.len().saturating_sub(FILES_MAX);
+        let mut closed: Vec<OpenFile> = files.drain(..over).collect();
+        files.retain(|file| {
+            let is_old = file.since.elapsed() >= TIME_MAX;
+            closed.extend(is_old.then(|| file.clone()));
+            !is_old
+        });
+        closed
+    }
+
+    fn files(&self) -> MutexGuard<'_, VecDeque<OpenFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(number: usize, age: Duration) -> OpenFile {
+        let since = Instant::now().checked_sub(age).unwrap();
+        OpenFile { path: number.to_string().into(), handle: Handle::default(), since }
+    }
+
+    fn names(files: &[OpenFile]) -> Vec<&str> {
+        files.iter().map(|file| file.path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn few_stay_open_and_not_for_long() {
+        let kept = KeptFiles::default();
+        for number in 0..FILES_MAX {
+            assert!(kept.put(file(number, Duration::ZERO)).is_empty());
+        }
+        assert_eq!(names(&kept.put(file(FILES_MAX, Duration::ZERO))), ["0"]);
+        assert!(kept.take(Path::new("0")).is_none());
+        let taken = kept.take(Path::new("1")).unwrap();
+        assert!(kept.take(Path::new("1")).is_none(), "somebody has it");
+        assert!(kept.put(taken).is_empty());
+        assert_eq!(names(&kept.put(file(99, TIME_MAX))), ["2", "99"]);
+        assert!(kept.take(Path::new("99")).is_none());
+    }
+}
