@@ -23,15 +23,30 @@ pub struct OpenFile {
     pub since: Instant,
 }
 
+impl OpenFile {
+    fn is(&self, path: &Path) -> bool {
+        self.path == path && !self.is_old()
+    }
+
+    fn is_old(&self) -> bool {
+        self.since.elapsed() >= TIME_MAX
+    }
+}
+
 /// The open files of a connection that nobody uses now. Two who read in one file at once open it twice.
 #[derive(Default)]
 pub struct KeptFiles(Mutex<VecDeque<OpenFile>>);
 
 impl KeptFiles {
+    /// Returns whether a file can be taken.
+    pub fn has(&self, path: &Path) -> bool {
+        self.files().iter().any(|file| file.is(path))
+    }
+
     /// Takes a file, unless it has been open for long; whoever takes it puts it back or closes it.
     pub fn take(&self, path: &Path) -> Option<OpenFile> {
         let mut files = self.files();
-        let at = files.iter().position(|file| file.path == path && file.since.elapsed() < TIME_MAX)?;
+        let at = files.iter().position(|file| file.is(path))?;
         files.remove(at)
     }
 
@@ -42,7 +57,7 @@ impl KeptFiles {
         let over = files.len().saturating_sub(FILES_MAX);
         let mut closed: Vec<OpenFile> = files.drain(..over).collect();
         files.retain(|file| {
-            let is_old = file.since.elapsed() >= TIME_MAX;
+            let is_old = file.is_old();
             closed.extend(is_old.then(|| file.clone()));
             !is_old
         });
@@ -76,8 +91,8 @@ mod tests {
         assert_eq!(names(&kept.put(file(FILES_MAX, Duration::ZERO))), ["0"]);
         assert!(kept.take(Path::new("0")).is_none());
         let taken = kept.take(Path::new("1")).unwrap();
-        assert!(kept.take(Path::new("1")).is_none(), "somebody has it");
-        assert!(kept.put(taken).is_empty());
+        assert!(!kept.has(Path::new("1")) && kept.take(Path::new("1")).is_none(), "somebody has it");
+        assert!(kept.put(taken).is_empty() && kept.has(Path::new("1")));
         assert_eq!(names(&kept.put(file(99, TIME_MAX))), ["2", "99"]);
         assert!(kept.take(Path::new("99")).is_none());
     }

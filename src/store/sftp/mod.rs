@@ -79,7 +79,17 @@ impl SftpStore {
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
-        let result = self.pool.lease(wanted).and_then(|connection| {
+        self.with_one(action, self.pool.lease(wanted), object, act)
+    }
+
+    fn with_one<T>(
+        &self,
+        action: Action,
+        leased: Result<Lease<'_>, SftpError>,
+        object: impl ToString,
+        act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
+    ) -> Result<T, StoreError> {
+        let result = leased.and_then(|connection| {
             // What is missing may be so because all of it is.
             act(&connection).map_err(|error| match error.is_missing().then(|| self.folder.check(&connection)) {
                 Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
@@ -200,8 +210,9 @@ impl Store for SftpStore {
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let len = range.end.saturating_sub(range.start);
-        self.with((Action::Read, Use::of_len(len)), key, |connection| {
-            let path = checked_path(key)?;
+        let path = checked_path(key).map_err(|error| self.fail(Action::Read, key, error))?;
+        let leased = self.pool.lease_for(&self.folder.path(&path), Use::of_len(len));
+        self.with_one(Action::Read, leased, key, |connection| {
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
                 // Reading would not find out whether there is such an object, and whether it is so long.
                 return match self.folder.len_bytes(connection, &path)? {

@@ -4,6 +4,7 @@
 //! trips, and many small questions fit through one connection.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -79,6 +80,14 @@ impl State {
         Some((place.connection.clone(), place.since))
     }
 
+    /// Joins the users of a connection that has a file open.
+    fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
+        let has_it = |connection: &Connection| !connection.is_broken() && connection.kept().is_some_and(|kept| kept.has(path));
+        let place = self.open.iter_mut().find(|place| has_it(&place.connection))?;
+        place.users += 1;
+        Some(place.connection.clone())
+    }
+
     /// Joins the fewest users of a connection, unless somebody waits for them to leave; returns how many they are now, too.
     fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
         if self.waiting > 0 {
@@ -148,6 +157,15 @@ impl Pool {
     /// Returns whether the server, as far as it was spoken to, lets several creators succeed now and then.
     pub fn is_racy(&self) -> bool {
         self.0.is_racy.load(Ordering::Relaxed)
+    }
+
+    /// Returns the connection that has a file open, to read little on in it; if there is none, or for more, one as [`lease`](Self::lease) does.
+    ///
+    /// A connection with an open file was used a moment ago.
+    pub fn lease_for(&self, path: &Path, wanted: Use) -> Result<Lease<'_>, SftpError> {
+        let shared = &*self.0;
+        let has_open = (shared.options.keeps_files && wanted == Use::Little).then(|| shared.state().join_open(path)).flatten();
+        has_open.map_or_else(|| self.lease(wanted), |connection| Ok(Lease { shared, connection }))
     }
 
     /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is opened behind, else a new one, else the first
