@@ -1,6 +1,6 @@
 //! A few connections to one server.
 //!
-//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one is opened behind: a login takes ten round
+//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one is opened behind: a login takes nine round
 //! trips, and many small questions fit through one connection.
 
 use std::ops::Deref;

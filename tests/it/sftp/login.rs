@@ -88,6 +88,9 @@ fn keys_are_taken_or_refused() {
     assert_eq!(kind, ErrorKind::NotPermitted);
     let wanted = ["stranger: refused", "none: is missing", "config: it is not a private key", "the server takes: publickey"];
     assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
+    // The server hangs up before it has seen them all.
+    let (kind, said) = refused(SftpOptions { identity_files: vec![server.path("stranger"); 9], ..options.clone() });
+    assert!(kind == ErrorKind::NotPermitted && said.contains("stranger: refused"), "{said}");
     let identity_files = [files, options.identity_files.clone()].concat();
     SftpStore::open(SftpOptions { identity_files, ..options }).unwrap();
 }
