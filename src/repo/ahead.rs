@@ -16,7 +16,7 @@ use super::parallel;
 use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
 
 /// How many bytes of a class are fetched before anybody asks, and may wait for one who never does.
-const FETCHED_MAX_BYTES: u64 = 4 << 20;
+const FETCHED_MAX_BYTES: u64 = 8 << 20;
 /// How many objects.
 const FETCHED_MAX: usize = 64;
 
@@ -142,6 +142,10 @@ impl Store for AheadStore {
 
     fn transfers(&self) -> usize {
         self.inner.transfers()
+    }
+
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
     }
 
     fn is_racy(&self) -> bool {

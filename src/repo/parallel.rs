@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use crate::store::Store;
 
 /// How many wait for a slow store at once at least: what is read in this way is short, and most of the time nothing is on its way.
-const WAITING: usize = 16;
+const WAITING: usize = 32;
 
 /// Works on each item and returns what comes of them in their order.
 ///

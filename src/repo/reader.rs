@@ -1,5 +1,6 @@
 //! From a chunk id to its verified bytes.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame, PackToc, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::{ChunkId, ObjectId};
+use crate::store::Key;
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
@@ -21,6 +23,9 @@ const SEGMENT_CACHE_BYTES: usize = 24 << 20;
 const LOOKS_MAX: usize = 8;
 /// Openers that are kept, a few hundred bytes each.
 const OPENERS_MAX: usize = 256;
+
+/// Of more packs with trees than these nobody can say which a path leads through.
+const EXPECTED_MAX: usize = 16;
 
 /// Reads chunks of one repository; shared between threads.
 pub struct Reader {
@@ -48,7 +53,19 @@ impl Reader {
         let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
         let reader = Self::with_index(repository, index);
         reader.sync()?;
+        reader.expect_trees();
         Ok(reader)
+    }
+
+    /// Tells the store in which packs the way to a file may lie, if they are few.
+    fn expect_trees(&self) {
+        let runs = self.index.runs();
+        let packs = runs.iter().flat_map(|run| &run.toc().packs).filter(|pack| pack.class == PackClass::Meta);
+        let names: BTreeSet<ObjectId> = packs.map(|pack| pack.name).collect();
+        if names.len() <= EXPECTED_MAX {
+            let keys: Vec<Key> = names.iter().map(|name| names::pack_key(PackClass::Meta, name)).collect();
+            self.repository.store().expect(&keys);
+        }
     }
 
     /// Makes the index what the store holds now.

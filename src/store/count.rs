@@ -138,6 +138,10 @@ impl Store for CountStore {
         self.inner.transfers()
     }
 
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
     fn is_racy(&self) -> bool {
         self.inner.is_racy()
     }

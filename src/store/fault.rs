@@ -167,6 +167,10 @@ impl Store for FaultStore {
         self.inner.transfers()
     }
 
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
     fn is_racy(&self) -> bool {
         self.inner.is_racy()
     }

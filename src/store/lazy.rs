@@ -69,6 +69,12 @@ impl Store for LazyStore {
         self.transfers
     }
 
+    fn expect(&self, keys: &[Key]) {
+        if let Some(store) = self.opened.get() {
+            store.expect(keys);
+        }
+    }
+
     fn is_racy(&self) -> bool {
         self.get().is_ok_and(Store::is_racy)
     }

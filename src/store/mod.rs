@@ -226,6 +226,11 @@ pub trait Store: Send + Sync {
         1
     }
 
+    /// Says that parts of these objects may be read soon, which a store may prepare for; nothing is waited for.
+    fn expect(&self, keys: &[Key]) {
+        let _ = keys;
+    }
+
     /// Returns whether the store is known to let several creators of one name succeed now and then, whatever a probe sees.
     fn is_racy(&self) -> bool {
         false

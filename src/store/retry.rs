@@ -220,6 +220,10 @@ impl Store for RetryStore {
         self.inner.transfers()
     }
 
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
     fn is_racy(&self) -> bool {
         self.inner.is_racy()
     }

@@ -69,6 +69,10 @@ impl Store for ThrottleStore {
         self.inner.transfers()
     }
 
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
     fn is_racy(&self) -> bool {
         self.inner.is_racy()
     }

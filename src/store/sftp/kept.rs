@@ -5,22 +5,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::line::Sent;
 use super::wire::Handle;
 
-/// Servers hold each of them open, of each connection.
-const FILES_MAX: usize = 8;
+/// As many as the runs of an index and the packs with trees that a path leads through, usually. Servers hold each of them open.
+const FILES_MAX: usize = 32;
 /// For how long somebody else may have removed or replaced a file that is still read.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// An open file.
-#[derive(Clone, Debug)]
+/// An open file, or one that the server was asked to open.
+#[derive(Debug)]
 pub struct OpenFile {
     /// Its path on the server.
     pub path: PathBuf,
     /// What the server calls it.
-    pub handle: Handle,
-    /// When it was opened.
+    pub handle: FileHandle,
+    /// When the server was asked to open it.
     pub since: Instant,
+}
+
+/// What a server calls a file, or will call it.
+#[derive(Debug)]
+pub enum FileHandle {
+    /// It is open.
+    Known(Handle),
+    /// The answer to this will tell.
+    Asked(Sent),
 }
 
 impl OpenFile {
@@ -56,11 +66,9 @@ impl KeptFiles {
         files.push_back(file);
         let over = files.len().saturating_sub(FILES_MAX);
         let mut closed: Vec<OpenFile> = files.drain(..over).collect();
-        files.retain(|file| {
-            let is_old = file.is_old();
-            closed.extend(is_old.then(|| file.clone()));
-            !is_old
-        });
+        let (old, young): (VecDeque<_>, VecDeque<_>) = files.drain(..).partition(OpenFile::is_old);
+        *files = young;
+        closed.extend(old);
         closed
     }
 
@@ -75,7 +83,7 @@ mod tests {
 
     fn file(number: usize, age: Duration) -> OpenFile {
         let since = Instant::now().checked_sub(age).unwrap();
-        OpenFile { path: number.to_string().into(), handle: Handle::default(), since }
+        OpenFile { path: number.to_string().into(), handle: FileHandle::Known(Handle::default()), since }
     }
 
     fn names(files: &[OpenFile]) -> Vec<&str> {

@@ -260,6 +260,17 @@ impl Store for SftpStore {
         self.pool.connections_max()
     }
 
+    fn expect(&self, keys: &[Key]) {
+        let paths: Vec<_> = keys.iter().filter_map(|key| Some(self.folder.path(&checked_path(key).ok()?))).collect();
+        if paths.is_empty() || !self.pool.keeps_files() {
+            return;
+        }
+        // Whoever reads is told what is wrong.
+        if let Ok(connection) = self.pool.lease(Use::Little) {
+            read::open_ahead(&connection, &paths);
+        }
+    }
+
     fn is_racy(&self) -> bool {
         self.pool.is_racy()
     }

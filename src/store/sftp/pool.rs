@@ -154,6 +154,11 @@ impl Pool {
         self.0.connections_max()
     }
 
+    /// Returns whether files may stay open.
+    pub fn keeps_files(&self) -> bool {
+        self.0.options.keeps_files
+    }
+
     /// Returns whether the server, as far as it was spoken to, lets several creators succeed now and then.
     pub fn is_racy(&self) -> bool {
         self.0.is_racy.load(Ordering::Relaxed)

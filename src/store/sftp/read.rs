@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::connection::Connection;
 use super::error::SftpError;
 use super::folder::regular_len_bytes;
-use super::kept::OpenFile;
+use super::kept::{FileHandle, OpenFile};
 use super::line::Sent;
 use super::wire::{Answer, BLOCK_LEN_BYTES, Handle, READING, Request};
 
@@ -20,19 +20,8 @@ const BLOCKS_AHEAD_LIMITED: usize = 8;
 ///
 /// Fails with [`SftpError::Short`] if the file ends before the range does.
 pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), SftpError> {
-    let start = out.len();
-    if let Some((range, file)) = range.clone().zip(connection.kept().and_then(|kept| kept.take(path))) {
-        match read_range(connection, &file.handle, range, out) {
-            // The server may have lost it.
-            Err(error) if error.is_status() || matches!(error, SftpError::Short) => {
-                connection.tell(&Request::Close(&file.handle));
-                out.truncate(start);
-            }
-            read => {
-                leave(connection, file);
-                return read;
-            }
-        }
+    if let Some(read) = range.clone().and_then(|range| read_kept(connection, path, range, out)) {
+        return read;
     }
     let since = Instant::now();
     let is_part = range.is_some();
@@ -47,7 +36,7 @@ pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out
     let handle = opened?;
     let result = range.and_then(|range| read_range(connection, &handle, range, out));
     if is_part && result.is_ok() {
-        leave(connection, OpenFile { path: path.to_owned(), handle, since });
+        leave(connection, OpenFile { path: path.to_owned(), handle: FileHandle::Known(handle), since });
     } else {
         // What was read has been read.
         connection.tell(&Request::Close(&handle));
@@ -55,10 +44,52 @@ pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out
     result
 }
 
+/// Reads in a file that is open already, or is being opened; `None` if there is none, or if it is of no use any more.
+fn read_kept(connection: &Connection, path: &Path, range: Range<u64>, out: &mut Vec<u8>) -> Option<Result<(), SftpError>> {
+    let (start, file) = (out.len(), connection.kept()?.take(path)?);
+    let read = handle_of(connection, file.handle).and_then(|handle| {
+        let read = read_range(connection, &handle, range, out);
+        match &read {
+            Ok(()) => leave(connection, OpenFile { handle: FileHandle::Known(handle), ..file }),
+            Err(_) => connection.tell(&Request::Close(&handle)),
+        }
+        read
+    });
+    match read {
+        // The server may have lost it, or has another one there by now.
+        Err(error) if error.is_status() || matches!(error, SftpError::Short) => {
+            out.truncate(start);
+            None
+        }
+        read => Some(read),
+    }
+}
+
+/// Asks the server to open files for those who will read in them, and does not wait for it.
+pub fn open_ahead(connection: &Connection, paths: &[PathBuf]) {
+    let Some(kept) = connection.kept() else { return };
+    for path in paths.iter().filter(|path| !kept.has(path)) {
+        let handle = FileHandle::Asked(connection.send(&Request::Open(path, READING)));
+        leave(connection, OpenFile { path: path.clone(), handle, since: Instant::now() });
+    }
+}
+
+fn handle_of(connection: &Connection, handle: FileHandle) -> Result<Handle, SftpError> {
+    match handle {
+        FileHandle::Known(handle) => Ok(handle),
+        FileHandle::Asked(sent) => connection.opened(sent),
+    }
+}
+
 /// Leaves a file open for the next one who reads in it, or closes it if none may stay open.
 fn leave(connection: &Connection, file: OpenFile) {
-    let closed = connection.kept().map_or_else(|| vec![file.clone()], |kept| kept.put(file.clone()));
-    closed.iter().for_each(|file| connection.tell(&Request::Close(&file.handle)));
+    let closed = match connection.kept() {
+        Some(kept) => kept.put(file),
+        None => vec![file],
+    };
+    for handle in closed.into_iter().filter_map(|file| handle_of(connection, file.handle).ok()) {
+        connection.tell(&Request::Close(&handle));
+    }
 }
 
 /// A part of the range that was asked for: its place in the range, and its length.

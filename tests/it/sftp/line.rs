@@ -144,7 +144,7 @@ fn whoever_reads_on_need_not_open_again() {
     let proxy = Proxy::start(server.address);
     let options = SftpOptions { connections: 1, ..server.options_through(&proxy, "r") };
     let other = SftpStore::open_or_make(server.options("r")).unwrap();
-    (1..=20).for_each(|number| other.create(&pack(number), &[number; 2000]).unwrap());
+    (1..=40).for_each(|number| other.create(&pack(number), &[number; 2000]).unwrap());
     for keeps_files in [false, true] {
         let store = SftpStore::open(SftpOptions { keeps_files, ..options.clone() }).unwrap();
         let read = |number: u8, at: u64| {
@@ -161,18 +161,23 @@ fn whoever_reads_on_need_not_open_again() {
         let (least, wanted) = (least.min().unwrap(), if keeps_files { 5 } else { 10 });
         proxy.delay(Duration::ZERO);
         assert_eq!(least, wanted);
+        let before = proxy.rounds();
+        store.expect(&[pack(2), pack(3), pack(99)]);
+        assert_eq!(proxy.rounds(), before);
+        assert_eq!([2, 3].map(|number| read(number, 0).unwrap()), [2, 3].map(|number| vec![number; 100]));
+        assert_eq!(read(99, 0).unwrap_err().kind, ErrorKind::NotFound);
         // More files than stay open.
-        (1..=20).chain(1..=20).for_each(|number| assert_eq!(read(number, 1900).unwrap(), [number; 100]));
-        assert_eq!(read(20, 1901).unwrap_err().kind, ErrorKind::Short);
-        assert_eq!(read(20, 1900).unwrap(), [20; 100]);
-        other.remove(&pack(20)).unwrap();
+        (1..=40).chain(1..=40).for_each(|number| assert_eq!(read(number, 1900).unwrap(), [number; 100]));
+        assert_eq!(read(40, 1901).unwrap_err().kind, ErrorKind::Short);
+        assert_eq!(read(40, 1900).unwrap(), [40; 100]);
+        other.remove(&pack(40)).unwrap();
         assert_eq!(
-            read(20, 0).map_err(|error| error.kind),
-            if keeps_files { Ok(vec![20; 100]) } else { Err(ErrorKind::NotFound) }
+            read(40, 0).map_err(|error| error.kind),
+            if keeps_files { Ok(vec![40; 100]) } else { Err(ErrorKind::NotFound) }
         );
-        assert_eq!(store.stat(&pack(20)).unwrap_err().kind, ErrorKind::NotFound);
-        assert_eq!(store.read(&pack(20)).unwrap_err().kind, ErrorKind::NotFound);
-        other.create(&pack(20), &[20; 2000]).unwrap();
+        assert_eq!(store.stat(&pack(40)).unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(store.read(&pack(40)).unwrap_err().kind, ErrorKind::NotFound);
+        other.create(&pack(40), &[40; 2000]).unwrap();
     }
 }
 
