@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::store::Purpose;
 use crate::browse;
 use crate::ui::output::Output;
 

@@ -9,7 +9,6 @@ use super::global::Global;
 use super::interrupt;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
-use super::store::Purpose;
 use crate::monitor::Monitor;
 use crate::repo::{self, OpenOptions, Repository};
 use crate::settings::Settings;
@@ -39,6 +38,19 @@ pub struct Place {
     pub location: Location,
     /// What the configuration file says about it.
     pub settings: Option<RepositorySettings>,
+}
+
+/// What a repository is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To look at what is there, as it is when the command begins.
+    Look,
+    /// To back up: keys and settings may come from local copies, because they are confirmed before anything is stored.
+    BackUp,
+    /// Anything else.
+    Work,
+    /// To make it; its folder, too.
+    Make,
 }
 
 impl Place {

@@ -4,11 +4,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::store::Purpose;
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Change, ChangeKind, Diff, Field, Fields, WindowLimits};
 use crate::format::entry::EntryKind;

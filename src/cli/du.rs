@@ -3,11 +3,10 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::entries::{TotalsView, kind_name};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::store::Purpose;
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
 use crate::format::entry::EntryKind;

@@ -3,12 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::snap::{SnapArg, SnapPath, parse_time};
-use super::store::Purpose;
 use super::views::shown;
 use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
 use crate::format::entry::{EntryKind, Timestamp};

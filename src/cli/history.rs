@@ -6,12 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::snap::normal_path;
-use super::store::Purpose;
 use super::views::{exact, lossy};
 use crate::browse::{self, History, Series, Version, VersionStep};
 use crate::format::entry::EntryKind;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::{self, Context, Place, has_repository};
+use super::context::{self, Context, Place, Purpose, has_repository};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
 use super::secret::{self, Origin};
-use super::store::Purpose;
 use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::keyfile;
 use super::secret::{Origin, SecretArgs, passphrase_kdf};
-use super::store::Purpose;
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;

@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::store::Purpose;
 use super::views::shown;
 use crate::browse::{self, Walk};
 use crate::format::entry::EntryKind;

@@ -7,11 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
 use super::interrupt;
 use super::snap::{self, SnapArg, SnapPath};
-use super::store::Purpose;
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;

@@ -5,9 +5,8 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
-use super::store::Purpose;
 use super::views::RequestsView;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};

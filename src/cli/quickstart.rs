@@ -12,12 +12,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::backup::{BackupView, Outcome, Plan};
-use super::context::{self, Context, Place, has_repository};
+use super::context::{self, Context, Place, Purpose, has_repository};
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
 use super::keyfile::{self, About, KIT_LABEL};
 use super::secret::{self, Origin};
-use super::store::Purpose;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};

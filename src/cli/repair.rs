@@ -7,10 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::check::{AffectedView, ProblemView};
-use super::context::{Context, host_name, user_name};
+use super::context::{Context, Purpose, host_name, user_name};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
-use super::store::Purpose;
 use crate::id::SnapshotId;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
 use crate::maintain::repair::{self, Broken, NewRun, Plan, RepairOptions, Replaced};

@@ -8,10 +8,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::archive::{self, ArchiveArgs};
-use super::context::{Context, here};
+use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapArg, SnapPath};
-use super::store::Purpose;
 use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
 use crate::format::snapshot::Snapshot;

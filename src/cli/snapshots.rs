@@ -3,10 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::store::Purpose;
 use super::views::SnapshotView;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::snap;
-use super::store::Purpose;
 use super::views::SnapshotView;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
 use crate::monitor::Monitor;

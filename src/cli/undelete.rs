@@ -3,9 +3,8 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
-use super::store::Purpose;
 use crate::id::SnapshotId;
 use crate::repo::trash::{self, TRASH_WINDOW_S};
 use crate::repo::{Error, probe, snapshots};

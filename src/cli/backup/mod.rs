@@ -8,9 +8,8 @@ pub use args::BackupArgs;
 pub use outcome::{BackupView, Outcome};
 pub use plan::Plan;
 
-use super::context::Context;
+use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
-use crate::cli::store::Purpose;
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {

@@ -4,11 +4,10 @@ mod estimate;
 mod prices;
 pub mod thaw;
 
-use crate::cli::store::Purpose;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Place};
+use super::context::{Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::views::RequestsView;
 use crate::format::snapshot::Snapshot;

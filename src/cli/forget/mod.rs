@@ -7,13 +7,12 @@ mod words;
 
 pub use args::ForgetArgs;
 
-use crate::cli::store::Purpose;
 use jiff::tz::TimeZone;
 
 use self::outlook::show_outlook;
 use self::view::ForgetView;
 use self::words::{name_of, table_of};
-use super::context::{self, Context};
+use super::context::{self, Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::snap;

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::cli::context::{self, Context};
+use crate::cli::context::{self, Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::secret;
-use crate::cli::store::Purpose;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::repository::{RepositorySettings, SftpSettings};

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Place};
+use super::context::{Context, Place, Purpose};
 use super::failure::Failure;
 use super::interrupt;
 use crate::monitor::in_words;
@@ -25,19 +25,6 @@ use crate::store::retry::{OnTrouble, Patience, RetryStore};
 use crate::store::throttle::ThrottleStore;
 use crate::store::{ErrorKind, Store, StoreError};
 use crate::ui::{Ui, text};
-
-/// What a repository is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To look at what is there, as it is when the command begins.
-    Look,
-    /// To back up: keys and settings may come from local copies, because they are confirmed before anything is stored.
-    BackUp,
-    /// Anything else.
-    Work,
-    /// To make it; its folder, too.
-    Make,
-}
 
 /// How many transfers run at once, and what opens the store.
 type Opener = (usize, OpenStore);
