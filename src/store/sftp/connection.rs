@@ -2,16 +2,18 @@
 //!
 //! libssh2 moves bytes without blocking; what is limited is each wait for the socket, so whatever moves is progress, however long it takes.
 //! Many requests may be under way: a distant server is asked what can be asked at once. Several threads may have requests under way too:
-//! one of those that wait for answers watches the socket, and wakes the others when something has come.
+//! one of those that wait for answers watches the socket, and wakes the others when something has come. Whoever takes in what came meanwhile, the
+//! answer for the one who watches perhaps, wakes that one: nothing else may come.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use ssh2::{BlockDirections, DisconnectCode, Session};
 
@@ -35,6 +37,8 @@ pub struct Connection {
     state: Mutex<State>,
     /// Something has come, nobody watches the socket any more, or all is over.
     changed: Condvar,
+    /// Something has moved, for the one who watches the socket.
+    moved: OwnedFd,
     session: Session,
     socket: TcpStream,
     timeout: Duration,
@@ -75,9 +79,12 @@ impl Connection {
     /// Connects, checks the server's key, logs in. Each step takes at most the time-out of `options`.
     pub fn open(options: &SftpOptions) -> Result<Self, SftpError> {
         let (session, socket, channel) = dial::reach(options)?;
+        let moved =
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|errno| SftpError::Lost(errno.to_string()))?;
         let connection = Self {
             state: Mutex::new(State { line: Line::new(channel), moved: Instant::now(), is_watched: false }),
             changed: Condvar::new(),
+            moved,
             session,
             socket,
             timeout: options.timeout,
@@ -130,8 +137,7 @@ impl Connection {
     pub fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
         let works = match self.socket.peek(&mut [0]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            // Answers that nobody waited for, or a question whether we are there, as some servers ask.
-            Ok(len) => len > 0 && self.state().line.take_some().is_ok(),
+            Ok(len) => len > 0 && self.take_stray().is_ok(),
         };
         if !works {
             self.break_off();
@@ -275,8 +281,7 @@ impl Connection {
             return Err(SftpError::Lost("it was given up".to_owned()));
         }
         if self.step(&mut state.line).map_err(|error| self.lost(&error))? {
-            state.moved = Instant::now();
-            self.changed.notify_all();
+            self.tell_all(&mut state);
             return Ok(state);
         }
         let left = wait_max.saturating_sub(state.moved.max(began).elapsed());
@@ -301,6 +306,25 @@ impl Connection {
         watched.map(|()| state)
     }
 
+    /// Tells all who wait, at the socket too, that something has moved.
+    fn tell_all(&self, state: &mut State) {
+        state.moved = Instant::now();
+        self.changed.notify_all();
+        if state.is_watched {
+            // It is full only if the one who watches is awake already.
+            let _ = rustix::io::write(&self.moved, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Takes what has come without being asked for: answers that nobody waited for, or a question whether we are there, as some servers ask.
+    fn take_stray(&self) -> Result<(), String> {
+        let mut state = self.state();
+        let taken = state.line.take_some();
+        // Somebody may have joined meanwhile.
+        self.tell_all(&mut state);
+        taken.map(drop)
+    }
+
     /// Moves what can be moved at once; returns whether that was anything.
     fn step(&self, line: &mut Line) -> Result<bool, String> {
         let is_sent = line.send_some()?;
@@ -313,10 +337,14 @@ impl Connection {
         matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both)
     }
 
-    /// Waits for the socket.
+    /// Waits for the socket, or until another thread has moved something.
     fn watch(&self, wanted: PollFlags, at_most: Duration) -> Result<(), SftpError> {
         let at_most = Timespec::try_from(at_most).ok();
-        match poll(&mut [PollFd::new(&self.socket, wanted)], at_most.as_ref()) {
+        let mut watched = [PollFd::new(&self.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
+        let polled = poll(&mut watched, at_most.as_ref());
+        // There is nothing in it if nobody has.
+        let _ = rustix::io::read(&self.moved, &mut [0; 8]);
+        match polled {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(self.lost(&errno.to_string())),
         }

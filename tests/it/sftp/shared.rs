@@ -3,7 +3,7 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;
@@ -82,6 +82,30 @@ fn threads_that_share_a_connection_do_not_wait_for_each_other() {
     let least = (0..5).map(|_| rounds()).find(|rounds| *rounds < u64::from(THREADS));
     assert!(least.is_some());
     assert_eq!(proxy.connections(), 1);
+}
+
+/// An answer that another thread takes in, right before one begins to watch the socket for it, is noticed all the same: nothing else may come.
+#[test]
+fn nobody_waits_for_what_another_has_taken() {
+    const TIMEOUT: Duration = Duration::from_secs(20);
+    let server = OpenSsh::start();
+    let store = SftpStore::open_or_make(SftpOptions { connections: 1, timeout: TIMEOUT, ..server.options("r") }).unwrap();
+    store.create(&small(0, 0), b"x").unwrap();
+    let barrier = Barrier::new(3);
+    let longest = thread::scope(|scope| {
+        let ask = || {
+            let ask_once = || {
+                barrier.wait();
+                let began = Instant::now();
+                assert_eq!(store.stat(&small(0, 0)).unwrap(), 1);
+                began.elapsed()
+            };
+            (0..5000).map(|_| ask_once()).max().unwrap()
+        };
+        let threads = [(); 3].map(|()| scope.spawn(ask));
+        threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+    });
+    assert!(longest < TIMEOUT / 2, "{longest:?}");
 }
 
 /// Whoever uses a connection that breaks is told so, nobody waits for an answer that cannot come, and one new connection is enough for all.
