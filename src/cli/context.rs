@@ -43,7 +43,7 @@ pub struct Place {
 /// What a repository is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To look at what is there, as it is when the command begins.
+    /// To look at what is there, as it is when the command begins (`format-spec/12-store.md`, section 2); nothing is stored or removed.
     Look,
     /// To back up: keys and settings may come from local copies, because they are confirmed before anything is stored.
     BackUp,

@@ -2,7 +2,7 @@
 //! that of index runs, and, where nothing of them is on this machine yet, the snapshots themselves and the ends of the runs.
 //!
 //! Each answer is given once, to the first who asks: whoever asks again asks about a later state. One that did not come, for whatever
-//! reason, is asked for again.
+//! reason, is asked for again. Spec: `format-spec/12-store.md`, section 2.
 
 use std::iter;
 use std::ops::Range;
