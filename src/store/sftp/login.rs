@@ -27,10 +27,10 @@ pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> R
     }
     let methods = match session.auth_methods(&options.user) {
         Ok(methods) => methods.to_owned(),
-        // It hung up because of what was tried: that is told below.
-        Err(_) if attempt.is_refused || attempt.broken.is_some() => "it did not say".to_owned(),
         // A server that lets everybody in says so in this way.
         Err(_) if session.authenticated() => return Ok(()),
+        // It hung up because of what was tried: that is told below.
+        Err(_) if attempt.is_refused || attempt.broken.is_some() => "it did not say".to_owned(),
         Err(error) => return Err(handshake_error(options, error.message())),
     };
     let has = |method: &str| methods.split(',').any(|offered| offered == method);
