@@ -29,7 +29,7 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace:
         bucket: part.name.clone(),
         prefix: part.prefix.clone(),
         endpoint: part.endpoint.clone(),
-        region: part.region.clone().or(s3.region),
+        region: part.region.clone(),
         path_style: s3.path_style,
         allow_http: s3.allow_http,
         credentials,

@@ -75,7 +75,7 @@ fn a_life_in_a_bucket() {
     let server = crate::servers::moto::start();
     let (bucket, endpoint) = (server.bucket(), format!("http://127.0.0.1:{}", server.port()));
     let home = Home::with_bucket(server.port(), &format!("{bucket}/a/b"), "storage-class = \"STANDARD_IA\"");
-    let shown = format!("s3://{bucket}/a/b?endpoint={endpoint}");
+    let shown = format!("s3://{bucket}/a/b?endpoint={endpoint}&region=us-east-1");
     a_life(&home, &shown);
     // What was shown can be typed, and the environment has the rest.
     let home = home.with("AWS_ACCESS_KEY_ID", "test").with("AWS_SECRET_ACCESS_KEY", "secret").with("DRUMLIN_REPOSITORY", &shown);
