@@ -187,7 +187,7 @@ pub fn thaw(
     let when = if hours > 0.0 { format!("in {hours} hours at the latest") } else { "later".to_owned() };
     Err(Failure::new(
         Exit::Error,
-        format!("nothing is restored yet: {} are being thawed ({ordered})", text::counted(waiting, "pack")),
+        format!("nothing is restored yet: {} being thawed ({ordered})", text::counted(waiting, "pack")),
     )
     .hint(format!("run the same command again {when}: it restores as soon as all of them are there")))
 }

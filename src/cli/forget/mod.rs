@@ -205,10 +205,10 @@ fn carry_out(
     let style = ctx.ui.out_style;
     ctx.ui.say(&match (dry_run, go) {
         (true, _) => format!("would forget {}; {stay} would stay", text::counted(go, "snapshot")),
-        (false, 0) => format!("nothing to forget; {stay} stay"),
+        (false, 0) => format!("nothing to forget; kept {stay}"),
         (false, _) => {
             let done = style.paint(Role::Good, &format!("forgot {}", text::counted(forgotten.len() as u64, "snapshot")));
-            format!("{done}; {stay} stay\nuntil {} `drumlin undelete` brings them back", text::local_time(until))
+            format!("{done}; kept {stay}\nuntil {} `drumlin undelete` brings them back", text::local_time(until))
         }
     })?;
     Ok(Exit::Done)

@@ -77,7 +77,7 @@ fn named_snapshots_go_to_the_trash_and_come_back() {
     let home = quick(4);
     let before = ids(&home.json(["snapshots"]));
     let ran = home.run(["forget", &before[1][..8], "latest~3"]).ok();
-    assert!(ran.out.contains("forgot 2 snapshots; 2 snapshots stay") && ran.out.contains("it was named"), "{}", ran.out);
+    assert!(ran.out.contains("forgot 2 snapshots; kept 2 snapshots") && ran.out.contains("it was named"), "{}", ran.out);
     assert_eq!(ids(&home.json(["snapshots"])), before[2..]);
     let trash = home.json(["snapshots", "--forgotten"]);
     assert_eq!(ids(&trash).len(), 2);
