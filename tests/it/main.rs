@@ -9,6 +9,7 @@ mod conformance;
 mod cost;
 mod crash;
 mod damage;
+#[cfg(all(feature = "mount", feature = "s3", feature = "sftp"))]
 mod docs;
 mod ends;
 #[cfg(any(feature = "s3", feature = "sftp"))]

@@ -1,0 +1,60 @@
+//! Goal: scripts can rely on docs/json.md. Method: the fields of every command's document are looked up in it.
+
+use std::fs;
+use std::path::Path;
+
+use super::stage::furnished_home;
+
+#[test]
+fn every_json_field_is_described() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md")).unwrap();
+    let home = furnished_home();
+    std::os::unix::fs::symlink("thesis.md", home.path("documents/link")).unwrap();
+    let mut documents = vec![home.json(["quickstart", "documents"])];
+    for command in [
+        "init --repo other --key-file other.key",
+        "backup documents",
+        "snapshots",
+        "forget --keep-last 1 --dry-run",
+        "forget --keep-daily 7 --simulate 30d",
+        "forget --protect latest",
+        "forget --unprotect latest",
+        "forget latest --force",
+        "snapshots --forgotten",
+        "undelete --all",
+        "ls -R latest",
+        "diff latest latest",
+        "diff latest:documents/letters latest:documents/photos",
+        "history documents/thesis.md",
+        "find *.md letters",
+        "du latest:documents --all",
+        "restore latest -t out --dry-run",
+        "restore latest -t out",
+        "check",
+        "repair",
+        "stats",
+        "stats latest",
+        "cost",
+        "key list",
+        "key add --output more.key",
+        "man pages",
+    ] {
+        documents.push(home.json(command.split(' ')));
+    }
+    let mut names = std::collections::BTreeSet::new();
+    documents.iter().for_each(|document| collect_names(document, &mut names));
+    assert!(names.len() > 80, "{names:?}");
+    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/json.md does not describe {missing:?}");
+}
+
+fn collect_names(value: &serde_json::Value, names: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            names.insert(name.clone());
+            collect_names(value, names);
+        }),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        _ => {}
+    }
+}
