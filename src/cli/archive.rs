@@ -218,10 +218,10 @@ fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport, began: In
             lines.push(format!("  {what}", what = what.replace("{}", &text::count(count))));
         }
     };
-    some(report.hard_links, "links    {} of the files are further names of others");
-    some(report.damaged, "damaged  {} are not in the archive: the repository is damaged");
+    some(report.hard_links, "links    {} of the files as further names of others");
+    some(report.damaged, "damaged  {} not in the archive: the repository is damaged");
     some(report.left_out, "left out {} that the format cannot hold");
-    some(report.partial, "partly   {} lack something that the format cannot hold");
+    some(report.partial, "partly   {} without something that the format cannot hold");
     lines.push(format!("  time     {}", text::duration(began.elapsed())));
     lines
 }

@@ -116,8 +116,11 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let history = History { unread: Vec::new(), ..history };
     if history.series.is_empty() && exit == Exit::Done {
         let shown = text::printable(&path);
-        return Err(Failure::new(Exit::Error, format!("there is no '{shown}' in any of {} snapshots", snapshots.len()))
-            .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"));
+        return Err(Failure::new(
+            Exit::Error,
+            format!("there is no '{shown}' in any of {}", text::counted(snapshots.len() as u64, "snapshot")),
+        )
+        .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"));
     }
     if ctx.ui.json {
         let of_series = |series: &Series| -> Vec<VersionView> {

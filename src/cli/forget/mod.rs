@@ -168,7 +168,8 @@ fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
 fn refusal_text(plan: &ForgetPlan, first: &Refusal, count: usize) -> String {
     let mut why = match first {
         Refusal::MoreThanHalf { group, going, of } => {
-            format!("this would forget {going} of the {of} snapshots of {}", name_of(&plan.groups[*group].key))
+            let of = text::counted(*of as u64, "snapshot");
+            format!("this would forget {going} of the {of} of {}", name_of(&plan.groups[*group].key))
         }
         Refusal::Newest { group } => format!("this would forget the newest snapshot of {}", name_of(&plan.groups[*group].key)),
         Refusal::Unreadable { id } => format!("snapshot {} cannot be read: this would forget nobody knows what", id.short()),

@@ -114,10 +114,10 @@ impl<'a> PackVerifier<'a> {
                 damaged_segments += 1;
                 if damaged_segments <= SEGMENTS_TOLD_MAX {
                     let words = in_words(&error);
-                    diagnosis.faults.push(format!("segment at byte {offset}: {words}; {} chunks are lost", lost.len()));
+                    diagnosis.faults.push(format!("segment at byte {offset}: {words}; chunks lost: {}", lost.len()));
                 }
             } else if !lost.is_empty() {
-                diagnosis.faults.push(format!("segment at byte {offset}: it lacks {} chunks of the index", lost.len()));
+                diagnosis.faults.push(format!("segment at byte {offset}: chunks of the index that it lacks: {}", lost.len()));
             }
             diagnosis.lost.extend(lost);
         }

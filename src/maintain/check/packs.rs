@@ -172,7 +172,7 @@ impl PackStage<'_> {
         let (wrong, unnamed) = compare_with_index(toc, records);
         let mut agrees = true;
         if wrong > 0 {
-            self.report.problem(&*object, format!("the index places {wrong} chunks in it that are not there"));
+            self.report.problem(&*object, format!("chunks that the index places in it and that are not there: {wrong}"));
             agrees = false;
         }
         let mut missing = 0;
