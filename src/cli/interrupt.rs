@@ -7,6 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure::Exit;
+use super::streams;
 use crate::monitor::Monitor;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
@@ -32,6 +33,7 @@ pub fn listen() -> io::Result<()> {
 
 fn end_now() -> ! {
     prompt::restore_terminal();
+    streams::kill_commands();
     write_stderr("\n");
     signal_hook::low_level::exit(Exit::Interrupted as i32)
 }

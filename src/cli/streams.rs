@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,20 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How long a command may take to end when it is asked to.
 const GRACE: Duration = Duration::from_millis(300);
 
+/// Process groups of the commands that have not ended.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills all commands that run and what they have started: there is no time to ask them.
+pub fn kill_commands() {
+    for group in groups().iter() {
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
+
+fn groups() -> MutexGuard<'static, Vec<Pid>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Returns standard input as the file `name`.
 pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
     let stream = StdinStream { monitor: Arc::clone(monitor) };
@@ -29,7 +43,10 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
     let mut shell = Command::new("/bin/sh");
     // A process group of its own, so that all that it starts can be stopped with it.
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut groups = groups();
     let mut child = shell.spawn()?;
+    groups.push(Pid::from_child(&child));
+    drop(groups);
     let output = child.stdout.take().expect("standard output is piped");
     let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })
@@ -64,6 +81,19 @@ struct CommandStream {
     monitor: Arc<Monitor>,
 }
 
+impl CommandStream {
+    /// Returns how the command ended, if it did. Its number is not its own any more from then on.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let mut groups = groups();
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            let ended = Pid::from_child(&self.child);
+            groups.retain(|group| *group != ended);
+        }
+        Ok(status)
+    }
+}
+
 impl Stream for CommandStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         wait_readable(&self.output, &self.monitor)?;
@@ -72,7 +102,7 @@ impl Stream for CommandStream {
 
     fn finish(&mut self) -> io::Result<()> {
         let status = loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.ended()? {
                 break status;
             }
             stop_if_cancelled(&self.monitor)?;
@@ -88,7 +118,7 @@ impl Drop for CommandStream {
         let group = Pid::from_child(&self.child);
         let asked = Instant::now();
         let mut signal = Signal::TERM;
-        while matches!(self.child.try_wait(), Ok(None)) {
+        while matches!(self.ended(), Ok(None)) {
             let _ = kill_process_group(group, signal);
             std::thread::sleep(Duration::from_millis(5));
             if asked.elapsed() > GRACE {

@@ -49,8 +49,9 @@ fn a_signal_ends_a_wait_for_standard_input() {
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
     let home = Home::with_repository();
-    // The command ignores that its reader is gone, and the program waits for its end.
-    let mut child = home.spawn(["backup", "--command", "touch started; sleep 20", "--command-name", "n"], Stdio::null());
+    // The command does not end when it is asked to, nor when its reader is gone, and the program waits for its end.
+    let command = "trap '' TERM; touch started; sleep 20";
+    let mut child = home.spawn(["backup", "--command", command, "--command-name", "n"], Stdio::null());
     wait_for_start(&home);
     let began = Instant::now();
     // Two that come before the program has seen the first are one.
@@ -59,7 +60,9 @@ fn a_second_signal_ends_the_program_at_once() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(began.elapsed() < Duration::from_secs(15), "it waits for the command");
+    // The output ends when nobody is left who could write to it.
     assert_eq!(Ran::of(&child.wait_with_output().unwrap()).code, 130);
+    assert!(began.elapsed() < Duration::from_secs(15), "the command is left behind");
 }
 
 #[test]
