@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the test vectors as starting points of the fuzz targets, into fuzz/corpus/TARGET/."""
+"""Writes the test vectors, and what the documentation shows, as starting points of the fuzz targets, into fuzz/corpus/TARGET/."""
 
 import json
 import pathlib
+import re
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "format-spec" / "vectors"
@@ -33,13 +34,28 @@ TARGETS = {
     "RunToc": "run_toc",
     "SlotInfo": "slot_info",
 }
+# What people type, by target.
+TYPED = {
+    "location": [
+        "s3://bucket/a/prefix?endpoint=https://fsn1.your-objectstorage.com:8443&region=fsn1",
+        "sftp://u%40v@[fe80::1%25eth0]:23/./a b",
+        "sftp://host/srv//drumlin/.",
+        "file:///mnt/a%20disk",
+        "../backup",
+    ],
+    "policy": ["decay 2y 16, daily 14, tag a", "last 3,hourly 24,weekly 8,monthly 12,yearly 5,within 1y6m2w3d4h"],
+}
+
+
+def write(target, name, content):
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
 
 
 def put(what, name, content):
     if target := TARGETS.get(what):
-        folder = HERE / "corpus" / target
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        write(target, name, content)
 
 
 for number, row in enumerate(json.loads((VECTORS / "codec.json").read_text())):
@@ -50,3 +66,9 @@ for path in VECTORS.glob("*/*.txt"):
     head, _, body = path.read_text().partition("\n\n")
     what = next(line[6:] for line in head.splitlines() if line.startswith("what: "))
     put(what, path.stem, bytes.fromhex(body))
+for target, texts in TYPED.items():
+    for number, text in enumerate(texts):
+        write(target, f"typed_{number}", text.encode())
+for page in [HERE.parent / "README.md", *(HERE.parent / "docs").glob("*.md")]:
+    for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)):
+        write("settings", f"{page.stem}_{number}", block.encode())

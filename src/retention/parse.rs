@@ -105,9 +105,15 @@ fn short_span(mut seconds: i64) -> String {
     if let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| seconds % unit == 0) {
         return format!("{}{name}", seconds / unit);
     }
-    // Every other month ends at half an hour.
-    let first = if seconds % UNITS[4].1 == 0 { 3 } else { 1 };
     let mut text = String::new();
+    // Every other month ends at half an hour: with that, the months are odd in number.
+    let first = if seconds % UNITS[4].1 == 0 { 3 } else { 2 };
+    if first == 2 {
+        let (name, unit) = UNITS[1];
+        let months = (seconds / unit - 1) | 1;
+        text += &format!("{months}{name}");
+        seconds -= months * unit;
+    }
     for (name, unit) in &UNITS[first..] {
         if seconds >= *unit {
             text += &format!("{}{name}", seconds / unit);

@@ -349,6 +349,8 @@ fn policies_and_spans_are_read_as_they_are_written() {
         "hourly 24, daily 7, weekly 4, monthly 12, yearly 10",
         "within 30d12h, tag a, tag b, decay 2y",
         "decay 1y6m 16",
+        "within 19m31d, decay 20m13h",
+        "within 1m1h",
     ] {
         let read = policy(text);
         assert_eq!(policy(&read.to_string()), read, "{text} is written as {read}");

@@ -211,7 +211,7 @@ fn parse_sftp(rest: &[u8]) -> Result<Remote, &'static str> {
     let host = decoded_text(host)?;
     if host.is_empty()
         || host.starts_with('-')
-        || host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@' || c == '/')
+        || host.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '[' | ']'))
     {
         return Err("the host is missing or cannot be one");
     }

@@ -127,6 +127,8 @@ fn the_rest_is_refused_by_name() {
         ("sftp://[::1]22/x", "between"),
         ("sftp://-oProxyCommand=x/x", "the host"),
         ("sftp://ho st/x", "the host"),
+        ("sftp://%5B0:23/x", "the host"),
+        ("sftp://[a%5D]/x", "the host"),
         ("sftp://host/a%00b", "zero byte"),
     ] {
         let error = parse(text).unwrap_err();

@@ -16,7 +16,7 @@ pub mod pattern;
 mod pool;
 mod publish;
 mod read;
-mod wire;
+pub mod wire;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
