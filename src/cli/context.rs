@@ -70,13 +70,12 @@ impl Place {
         let (name, settings) = named.unzip();
         let mut place = Self { name, location, settings };
         if let Location::S3(bucket) = &mut place.location {
-            let (endpoint, region) =
-                place.settings.as_ref().map(|settings| (settings.s3.endpoint.clone(), settings.s3.region.clone())).unzip();
+            let configured = place.settings.as_ref().map(|settings| &settings.s3);
             let of_env = |names: &[&str]| names.iter().find_map(|name| env.get(name)?.to_str().map(str::to_owned));
             let of_server = || of_env(&["DRUMLIN_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
             let of_region = || of_env(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
-            bucket.endpoint = bucket.endpoint.take().or(endpoint.flatten()).or_else(of_server);
-            bucket.region = bucket.region.take().or(region.flatten()).or_else(of_region);
+            bucket.endpoint = bucket.endpoint.take().or(configured.and_then(|s3| s3.endpoint.clone())).or_else(of_server);
+            bucket.region = bucket.region.take().or(configured.and_then(|s3| s3.region.clone())).or_else(of_region);
         }
         place
     }

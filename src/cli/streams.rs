@@ -43,10 +43,8 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
     let mut shell = Command::new("/bin/sh");
     // A process group of its own, so that all that it starts can be stopped with it.
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-    let mut groups = groups();
     let mut child = shell.spawn()?;
-    groups.push(Pid::from_child(&child));
-    drop(groups);
+    groups().push(Pid::from_child(&child));
     let output = child.stdout.take().expect("standard output is piped");
     let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })

@@ -106,15 +106,16 @@ fn short_span(mut seconds: i64) -> String {
         return format!("{}{name}", seconds / unit);
     }
     let mut text = String::new();
-    // Every other month ends at half an hour: with that, the months are odd in number.
-    let first = if seconds % UNITS[4].1 == 0 { 3 } else { 2 };
-    if first == 2 {
+    let mut units = &UNITS[3..];
+    // Every other month ends at half an hour: where one is left, the months are odd in number.
+    if seconds % UNITS[4].1 != 0 {
         let (name, unit) = UNITS[1];
         let months = (seconds / unit - 1) | 1;
         text += &format!("{months}{name}");
         seconds -= months * unit;
+        units = &UNITS[2..];
     }
-    for (name, unit) in &UNITS[first..] {
+    for (name, unit) in units {
         if seconds >= *unit {
             text += &format!("{}{name}", seconds / unit);
             seconds %= unit;

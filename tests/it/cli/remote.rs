@@ -81,9 +81,10 @@ fn a_life_in_a_bucket() {
     let home = home.with("AWS_ACCESS_KEY_ID", "test").with("AWS_SECRET_ACCESS_KEY", "secret").with("DRUMLIN_REPOSITORY", &shown);
     assert_eq!(home.json(["snapshots"])["snapshots"].as_array().map(Vec::len), Some(1));
     let other = home.with("DRUMLIN_REPOSITORY", &format!("s3://{bucket}/other")).with("DRUMLIN_S3_ENDPOINT", &endpoint);
+    let other = other.with("AWS_REGION", "eu-1");
     other.run(["snapshots"]).fails(
         10,
-        &format!("there is no repository at s3://{bucket}/other?endpoint={endpoint}"),
+        &format!("there is no repository at s3://{bucket}/other?endpoint={endpoint}&region=eu-1"),
         "`drumlin init`",
     );
 }
