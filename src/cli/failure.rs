@@ -280,6 +280,9 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
             "an older copy of the repository was put in its place; if you did that yourself, delete the local cache to accept it",
         ),
         repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
+        repo::Error::ForeignCache { .. } => {
+            Some("take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`")
+        }
         repo::Error::Store(error) => store_hint(error),
         error if error.is_damage() => Some(
             "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",

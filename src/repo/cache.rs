@@ -3,17 +3,20 @@
 //! Copies are the stored objects themselves, still sealed; they are checked like the originals.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::cache_folder::CacheFolder;
 use super::error::{Error, Result};
 use crate::id::{ObjectId, RepositoryId};
 
+/// The folder of notes of which repository is where.
+const LOCATIONS: &str = "locations";
 /// The group of copies of packs with trees.
 pub const TREES: &str = "meta";
 /// Bytes of these that are kept if nothing else is set: about what ten million files take.
@@ -32,7 +35,7 @@ pub struct Cache {
 
 enum Place {
     /// A folder.
-    Folder(PathBuf),
+    Folder(CacheFolder),
     /// By group and name, as long as the process lives.
     Memory(Mutex<Groups>),
 }
@@ -71,11 +74,11 @@ impl LocalCopy {
 impl Cache {
     /// Opens (and makes, readable for the owner only) the folder of a repository at a location below `cache_dir`.
     ///
-    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of its own.
+    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of its own. Fails with
+    /// [`Error::ForeignCache`] if others could have filled the folder.
     pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
-        let folder = cache_dir.join(format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]));
-        make_private_dir(&folder).map_err(|source| Error::Cache { path: folder.clone(), source })?;
-        Ok(Self::at(Place::Folder(folder)))
+        let name = format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]);
+        Ok(Self::at(Place::Folder(CacheFolder::open(cache_dir, &name)?)))
     }
 
     /// Makes an empty one that is gone with the process.
@@ -96,9 +99,8 @@ impl Cache {
     pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
         let (path, opened) = match &self.place {
             Place::Folder(folder) => {
-                let path = folder.join(group).join(name);
-                let opened = File::open(&path).map(LocalCopy::File);
-                (path, opened)
+                let opened = folder.open_file(group, name).map(LocalCopy::File);
+                (folder.path().join(group).join(name), opened)
             }
             Place::Memory(copies) => {
                 let found = lock(copies).get(group).and_then(|group| group.get(name)).cloned();
@@ -112,7 +114,11 @@ impl Cache {
     /// Reads a whole copy or note, or `None` if it is not there.
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
         match &self.place {
-            Place::Folder(folder) => fs::read(folder.join(group).join(name)).ok(),
+            Place::Folder(folder) => {
+                let mut bytes = Vec::new();
+                folder.open_file(group, name).ok()?.read_to_end(&mut bytes).ok()?;
+                Some(bytes)
+            }
             Place::Memory(copies) => Some(lock(copies).get(group)?.get(name)?.to_vec()),
         }
     }
@@ -142,8 +148,8 @@ impl Cache {
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
         match &self.place {
             Place::Folder(folder) => {
-                let path = folder.join(group).join(name);
-                write_atomically(&path, bytes).map_err(|source| Error::Cache { path, source })
+                let path = || folder.path().join(group).join(name);
+                folder.write(group, name, bytes).map_err(|source| Error::Cache { path: path(), source })
             }
             Place::Memory(copies) => {
                 lock(copies).entry(group.to_owned()).or_default().insert(name.to_owned(), bytes.into());
@@ -185,21 +191,15 @@ impl Cache {
         let Place::Folder(folder) = &self.place else {
             return;
         };
-        let Ok(entries) = fs::read_dir(folder.join(TREES)) else {
+        let Ok(mut copies) = folder.files(TREES) else {
             return;
         };
-        let described = |entry: io::Result<fs::DirEntry>| {
-            let entry = entry.ok()?;
-            let metadata = entry.metadata().ok()?;
-            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-        };
-        let mut copies: Vec<(SystemTime, u64, PathBuf)> = entries.filter_map(described).collect();
-        copies.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        copies.sort_unstable_by_key(|(_, stat)| std::cmp::Reverse((stat.st_mtime, stat.st_mtime_nsec)));
         let mut kept = 0;
-        for (_, len, path) in copies {
-            kept += len;
+        for (name, stat) in copies {
+            kept += stat.st_size.cast_unsigned();
             if kept > limit {
-                let _ = fs::remove_file(path);
+                let _ = folder.remove(TREES, &name);
             }
         }
     }
@@ -207,7 +207,7 @@ impl Cache {
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, group: &str, name: &str) {
         match &self.place {
-            Place::Folder(folder) => drop(fs::remove_file(folder.join(group).join(name))),
+            Place::Folder(folder) => drop(folder.remove(group, name)),
             Place::Memory(copies) => drop(lock(copies).get_mut(group).and_then(|group| group.remove(name))),
         }
     }
@@ -216,13 +216,14 @@ impl Cache {
     pub fn scratch_file(&self) -> Result<File> {
         match &self.place {
             Place::Folder(folder) => {
-                tempfile::tempfile_in(folder).map_err(|source| Error::Cache { path: folder.clone(), source })
+                let path = folder.path();
+                tempfile::tempfile_in(path).map_err(|source| Error::Cache { path: path.to_owned(), source })
             }
             Place::Memory(_) => tempfile::tempfile().map_err(|source| Error::Cache { path: "a temporary file".into(), source }),
         }
     }
 
-    /// Lists the names in a group.
+    /// Lists the names in a group that the program gave.
     pub fn names(&self, group: &str) -> Vec<String> {
         let folder = match &self.place {
             Place::Folder(folder) => folder,
@@ -230,30 +231,24 @@ impl Cache {
                 return lock(copies).get(group).into_iter().flat_map(|group| group.keys().cloned()).collect();
             }
         };
-        let Ok(entries) = fs::read_dir(folder.join(group)) else {
-            return Vec::new();
-        };
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| !name.starts_with('.')).collect()
+        folder.files(group).map_or_else(|_| Vec::new(), |files| files.into_iter().map(|(name, _)| name).collect())
     }
 }
 
 /// Remembers which repository was seen at a location, so that an unchanged backup need not ask the store.
 pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
-    let path = location_path(cache_dir, location);
-    let write = || {
-        make_private_dir(path.parent().expect("the path has a folder"))?;
-        write_atomically(&path, repository.to_hex().as_bytes())
-    };
-    write().map_err(|source| Error::Cache { path: path.clone(), source })
+    let (folder, name) = (CacheFolder::at(cache_dir)?, hash_of_location(location));
+    let written = folder.write(LOCATIONS, &name, repository.to_hex().as_bytes());
+    written.map_err(|source| Error::Cache { path: cache_dir.join(LOCATIONS).join(name), source })
 }
 
 /// Returns the repository that was last seen at a location.
 pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
-    RepositoryId::from_hex(fs::read_to_string(location_path(cache_dir, location)).ok()?.trim())
-}
-
-fn location_path(cache_dir: &Path, location: &str) -> PathBuf {
-    cache_dir.join("locations").join(hash_of_location(location))
+    if !cache_dir.is_dir() {
+        return None;
+    }
+    let file = CacheFolder::at(cache_dir).ok()?.open_file(LOCATIONS, &hash_of_location(location)).ok()?;
+    RepositoryId::from_hex(io::read_to_string(file).ok()?.trim())
 }
 
 fn hash_of_location(location: &str) -> String {
@@ -264,19 +259,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().expect("cache files have a folder");
-    let temporary = || tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder);
-    let mut file = match temporary() {
-        // The first of its group.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder).and_then(|()| temporary())?,
-        made => made?,
-    };
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
-}
-
 /// Sets the time by which it is known what was used last; if that fails, the copy only goes sooner.
 fn note_use(file: &File) {
     let is_old = |time: SystemTime| SystemTime::now().duration_since(time).is_ok_and(|age| age > USED_AGAIN);
@@ -285,41 +267,43 @@ fn note_use(file: &File) {
     }
 }
 
-fn make_private_dir(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns a name as copies have it.
+    fn name(word: &str) -> String {
+        blake3::hash(word.as_bytes()).to_hex().to_string()
+    }
 
     #[test]
     fn copies_that_were_used_longest_ago_make_room() {
         let scratch = tempfile::tempdir().unwrap();
         let cache = Cache::open(scratch.path(), RepositoryId([1; 16]), "here").unwrap();
         cache.limit(1000);
-        let days_ago = |name: &str, days: u64| {
-            let LocalCopy::File(file) = cache.open_copy(TREES, name).unwrap() else { panic!("it lies in a folder") };
+        let days_ago = |word: &str, days: u64| {
+            let LocalCopy::File(file) = cache.open_copy(TREES, &name(word)).unwrap() else { panic!("it lies in a folder") };
             file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
         };
-        cache.write(TREES, "old", &[0; 400]).unwrap();
+        cache.write(TREES, &name("old"), &[0; 400]).unwrap();
         days_ago("old", 3);
-        cache.write(TREES, "older, but used", &[0; 400]).unwrap();
+        cache.write(TREES, &name("older, but used"), &[0; 400]).unwrap();
         days_ago("older, but used", 4);
-        assert!(cache.open_trees("older, but used", 399).is_none());
-        let in_use = cache.open_trees("older, but used", 400).unwrap();
-        cache.write_trees("new", &[0; 400]).unwrap();
+        assert!(cache.open_trees(&name("older, but used"), 399).is_none());
+        let in_use = cache.open_trees(&name("older, but used"), 400).unwrap();
+        cache.write_trees(&name("new"), &[0; 400]).unwrap();
         let mut names = cache.names(TREES);
         names.sort();
-        assert_eq!(names, ["new", "older, but used"]);
-        cache.write_trees("newer", &[0; 400]).unwrap();
-        let huge = cache.write_trees("huge", &[7; 2000]).unwrap();
-        assert!(cache.names(TREES).iter().all(|name| name != "huge"));
+        let mut kept = [name("new"), name("older, but used")];
+        kept.sort();
+        assert_eq!(names, kept);
+        cache.write_trees(&name("newer"), &[0; 400]).unwrap();
+        let huge = cache.write_trees(&name("huge"), &[7; 2000]).unwrap();
+        assert!(cache.names(TREES).iter().all(|found| *found != name("huge")));
         let mut last = [0; 10];
         huge.read_exact_at(&mut last, 1990).unwrap();
         assert_eq!(last, [7; 10], "what is over the limit is read from the disk all the same");
-        assert!(cache.names(TREES).iter().all(|name| name != "older, but used"));
+        assert!(cache.names(TREES).iter().all(|found| *found != name("older, but used")));
         in_use.read_exact_at(&mut [0; 400], 0).unwrap();
     }
 }

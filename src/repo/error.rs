@@ -171,6 +171,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Others could have put anything into the folder of local state.
+    #[error("the cache folder {path} is not safe to use: {why}")]
+    ForeignCache {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The system gave no randomness.
     #[error("the system gave no random bytes: {0}")]
     Random(getrandom::Error),

@@ -5,6 +5,7 @@
 mod ahead;
 pub mod audit;
 mod cache;
+mod cache_folder;
 pub mod collect;
 pub mod commit;
 pub mod error;

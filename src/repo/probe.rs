@@ -128,17 +128,27 @@ fn is_missing(read: std::result::Result<Vec<u8>, StoreError>) -> Result<bool> {
     }
 }
 
-/// Removes what probes left that died, a day before the store's time now.
+/// Removes what probes left that died, a day before the store's time now. What is not named by a probe is somebody else's.
 fn remove_left_behind(store: &dyn Store, now_s: Option<i64>) -> Result<()> {
     let Some(now_s) = now_s else {
         return Ok(());
     };
     for object in store.list(Class::Probe, "")? {
-        if object.modified_s.is_some_and(|made_s| now_s.saturating_sub(made_s) > LEFT_BEHIND_S) {
+        let is_old = object.modified_s.is_some_and(|made_s| now_s.saturating_sub(made_s) > LEFT_BEHIND_S);
+        if is_old && is_probe(&object.name) {
             store.remove(&Key::new(Class::Probe, object.name))?;
         }
     }
     Ok(())
+}
+
+/// Returns whether a name is that of a probe's object: 32 hex digits, a dot and a number.
+fn is_probe(name: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let parts = name.split_once('.');
+    parts.is_some_and(|(id, number)| {
+        id.len() == 32 && id.bytes().all(is_hex) && number.parse::<usize>().is_ok_and(|number| number <= RACES)
+    })
 }
 
 fn demand(store: &dyn Store, is_met: bool, what: &'static str) -> Result<()> {

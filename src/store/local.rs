@@ -2,6 +2,8 @@
 //!
 //! An object is a file below the folder of its class. Names that start with a dot are never objects: they are what a
 //! process leaves that dies while writing (see [`publish`]). Nothing here is ever opened for writing once it has its name.
+//!
+//! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it stands.
 
 mod publish;
 
@@ -17,10 +19,15 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use self::publish::Publisher;
-use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
+use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, beneath, is_valid_name};
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const FOLDER_LEVELS_MAX: usize = 2;
+/// Longest name of a folder between a class's folder and an object.
+const FOLDER_NAME_LEN_MAX: usize = 2;
+/// What is said of a link in the way.
+const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what it leads to in its place, \
+                    or mount it there";
 
 /// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error and not an empty store.
 pub struct LocalStore {
@@ -64,8 +71,7 @@ impl LocalStore {
     }
 
     fn open_object(&self, key: &Key) -> io::Result<(File, u64)> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::openat(&self.root, checked_path(key)?, flags, Mode::empty())?);
+        let file = beneath::open(&self.root, &checked_path(key)?, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("not a regular file"));
@@ -128,15 +134,18 @@ impl LocalStore {
 
     /// Makes one folder unless it is there; its name is not durable yet.
     fn make_folder(&self, path: &str) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(0o777)) {
+        let made = match path.rsplit_once('/') {
+            Some((above, name)) => rustix::fs::mkdirat(self.open_existing_folder(above)?, name, Mode::from_raw_mode(0o777)),
+            None => rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(0o777)),
+        };
+        match made {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
     fn open_existing_folder(&self, path: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.root, path, flags, Mode::empty())?.into())
+        beneath::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
     /// Makes the names of a folder and its parents durable, once per process: another process may just have made them.
@@ -189,7 +198,7 @@ impl LocalStore {
             if !name.starts_with(search.prefix) && !search.prefix.starts_with(name) {
                 continue;
             }
-            let stat = match rustix::fs::statat(&folder, found.file_name(), AtFlags::empty()) {
+            let stat = match rustix::fs::statat(&folder, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
                 other => other?,
             };
@@ -203,6 +212,8 @@ impl LocalStore {
                     let len_bytes = stat.st_size.cast_unsigned();
                     search.found.push(Listed { name: name.to_owned(), len_bytes, modified_s: Some(stat.st_mtime) });
                 }
+                // What lies behind it would be missing from the listing, and nobody would know.
+                FileType::Symlink if part.len() <= FOLDER_NAME_LEN_MAX => return Err(Errno::LOOP.into()),
                 _ => {}
             }
         }
@@ -252,6 +263,10 @@ impl Store for LocalStore {
     fn location(&self) -> &str {
         &self.location
     }
+
+    fn is_racy(&self) -> bool {
+        self.publisher.replaces()
+    }
 }
 
 /// Appends a range of a file to `out`, without zeroing the room first.
@@ -279,7 +294,7 @@ fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<(
 fn sync_names(folder: &File) -> io::Result<()> {
     match rustix::fs::fsync(folder) {
         // Some network file systems cannot: there the server answers for its names.
-        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::ISDIR) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -313,5 +328,6 @@ fn failure(action: Action, location: &str, object: &str, error: io::Error) -> St
         io::ErrorKind::UnexpectedEof => ErrorKind::Short,
         _ => ErrorKind::Other,
     };
+    let error = if beneath::is_link(&error) { io::Error::other(LINK) } else { error };
     StoreError { kind, action: action.name(), location: location.to_owned(), object: object.to_owned(), source: error.into() }
 }

@@ -2,6 +2,7 @@
 //!
 //! It moves opaque bytes: nothing here knows what they mean. Spec: `format-spec/12-store.md`.
 
+pub mod beneath;
 pub mod clock;
 pub mod count;
 pub mod fault;

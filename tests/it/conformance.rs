@@ -274,6 +274,67 @@ fn a_local_store_lists_objects_only() {
     assert_eq!(kind_of(store.read(&Key::new(Class::Data, "pipe"))), ErrorKind::Other);
 }
 
+/// Whoever can write to the store's folder may put links there; nothing that they lead to is listed, read, made or removed.
+#[test]
+fn a_local_store_follows_no_link() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (root, victim) = (folder.path().join("store"), folder.path().join("victim"));
+    let store = LocalStore::open_or_make(&root).unwrap();
+    std::fs::create_dir_all(victim.join("aa")).unwrap();
+    for file in ["passwd", "aa/hosts"] {
+        std::fs::write(victim.join(file), "precious").unwrap();
+    }
+    let refused = |key: &Key| {
+        for error in [store.create(key, b"x"), store.read(key).map(drop), store.remove(key), store.stat(key).map(drop)] {
+            assert_eq!(kind_of(error), ErrorKind::Other, "{key}");
+        }
+    };
+    // The folder of each class, by a relative and by an absolute path.
+    for class in Class::ALL {
+        for target in [Path::new("../victim"), &victim] {
+            let at = root.join(class.folder());
+            std::fs::remove_dir(&at).unwrap();
+            symlink(target, &at).unwrap();
+            let error = store.list(class, "").unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("symbolic link"), "{cause}");
+            refused(&Key::new(class, "passwd"));
+            refused(&Key::new(class, "aa/hosts"));
+            refused(&Key::new(class, "new/one"));
+            std::fs::remove_file(&at).unwrap();
+            std::fs::create_dir(&at).unwrap();
+        }
+    }
+    // A folder below it, and an object.
+    symlink(victim.join("aa"), root.join("data/aa")).unwrap();
+    refused(&Key::new(Class::Data, "aa/hosts"));
+    assert_eq!(kind_of(store.list(Class::Data, "")), ErrorKind::Other, "what lies there would be missing, silently");
+    symlink(victim.join("passwd"), root.join("keys/passwd")).unwrap();
+    let key = Key::new(Class::Keys, "passwd");
+    assert_eq!(kind_of(store.read(&key)), ErrorKind::Other);
+    assert_eq!(kind_of(store.create(&key, b"x")), ErrorKind::Exists);
+    assert!(store.list(Class::Keys, "").unwrap().is_empty());
+    store.remove(&key).unwrap();
+    assert_eq!(std::fs::read(victim.join("passwd")).unwrap(), b"precious");
+    assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(victim.join("aa")).unwrap().count(), 1);
+}
+
+/// Whatever the umask: a copy of the folder need not lie in a private one.
+#[test]
+fn objects_of_a_local_store_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(folder.path()).unwrap();
+    for class in Class::ALL {
+        let key = Key::new(class, "ab");
+        store.create(&key, b"x").unwrap();
+        let mode = std::fs::metadata(folder.path().join(key.to_string())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600, "{key}");
+    }
+}
+
 #[test]
 fn a_missing_folder_is_not_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();

@@ -185,3 +185,23 @@ fn what_dead_probes_left_is_removed_a_day_later() {
     assert!(probe(&*memory).unwrap());
     assert!(memory.keys().is_empty());
 }
+
+/// What a probe did not name stays, however old: it is somebody else's.
+#[test]
+fn old_files_of_others_stay_in_the_folder_of_probes() {
+    let memory = MemoryStore::default();
+    memory.set_clock(1_000_000);
+    let id = "0123456789abcdef0123456789abcdef";
+    let own = [format!("{id}.0"), format!("{id}.8")];
+    let foreign = ["passwd", "hosts", &id[1..], id, &format!("{id}.9999"), &format!("{id}.x"), &format!("{id}.0/x"), "aa/bb.0"];
+    for name in own.iter().map(String::as_str).chain(foreign) {
+        memory.create(&Key::new(Class::Probe, name), b"precious").unwrap();
+    }
+    memory.set_clock(9_000_000);
+    assert!(probe(&memory).unwrap());
+    let mut left: Vec<String> = memory.keys().into_iter().map(|key| key.name).collect();
+    left.sort();
+    let mut expected = foreign.map(str::to_owned);
+    expected.sort();
+    assert_eq!(left, expected);
+}

@@ -11,6 +11,8 @@ use rustix::io::Errno;
 
 /// Start of the names of files that have no object's name yet.
 const SCRATCH_PREFIX: &str = ".new-";
+/// For the owner only: a copy of the repository's folder need not have a private folder around it.
+const OBJECT_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Scratch files that nobody holds are removed when they are older than this.
 const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -19,6 +21,8 @@ const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 pub struct Publisher {
     /// The file system has no unnamed files, or `/proc` is not there to name them.
     named_only: AtomicBool,
+    /// The file system can neither rename without replacing nor link: names were given by looking first.
+    replaces: AtomicBool,
     /// Leftovers were looked for.
     swept: AtomicBool,
     counter: AtomicU64,
@@ -41,17 +45,50 @@ impl Publisher {
         self.publish_scratch(folder, name, bytes)
     }
 
+    /// Returns whether a name had to be given in a way that lets several creators of it succeed.
+    pub fn replaces(&self) -> bool {
+        self.replaces.load(Ordering::Relaxed)
+    }
+
     fn publish_scratch(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.swept.swap(true, Ordering::Relaxed) {
             // Leftovers cost room only, so failing to remove them is no failure.
             let _ = sweep(folder);
         }
         let (mut file, scratch) = self.open_scratch(folder)?;
-        let result = write_durably(&mut file, bytes).and_then(|()| rename_new(folder, &scratch, name));
+        // Closed before it is renamed: some mounted stores send a file only then, and say only then that they could not.
+        let written = write_durably(&mut file, bytes).and_then(|()| Ok(nix::unistd::close(file)?));
+        let result = written.and_then(|()| self.give_name(folder, &scratch, name));
         if result.is_err() {
             let _ = rustix::fs::unlinkat(folder, &scratch, AtFlags::empty());
         }
         result
+    }
+
+    /// Renames without replacing; by a second link where the file system cannot rename so; and where it has no links
+    /// either, by looking whether the name is taken, which another creator may pass at the same moment.
+    fn give_name(&self, folder: &File, scratch: &str, name: &str) -> io::Result<()> {
+        match rustix::fs::renameat_with(folder, scratch, folder, name, RenameFlags::NOREPLACE) {
+            Err(errno) if is_lacking(errno) => {}
+            other => return Ok(other?),
+        }
+        match rustix::fs::linkat(folder, scratch, folder, name, AtFlags::empty()) {
+            Err(errno) if is_lacking(errno) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(()) => {
+                // Dying here leaves a second name of the object, which no listing shows and the next sweep removes.
+                let _ = rustix::fs::unlinkat(folder, scratch, AtFlags::empty());
+                return Ok(());
+            }
+        }
+        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Err(Errno::EXIST.into()),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        rustix::fs::renameat(folder, scratch, folder, name)?;
+        self.replaces.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Opens a scratch file of our own, locked as long as it is open, so that others see that it is in use.
@@ -61,7 +98,7 @@ impl Publisher {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let scratch = format!("{SCRATCH_PREFIX}{process}-{nanos}-{number}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(folder, &scratch, flags, Mode::from_raw_mode(0o666))?);
+        let file = File::from(rustix::fs::openat(folder, &scratch, flags, OBJECT_MODE)?);
         // Where locks are not to be had, age alone protects the file from being swept.
         let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok((file, scratch))
@@ -83,9 +120,9 @@ impl From<io::Error> for Unnamed {
 /// The way that leaves nothing behind: a file without a name, which vanishes with its process until it is linked.
 fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unnamed> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mut file = match rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(0o666)) {
+    let mut file = match rustix::fs::openat(folder, ".", flags, OBJECT_MODE) {
         Ok(fd) => File::from(fd),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => return Err(Unnamed::Unsupported),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => return Err(Unnamed::Unsupported),
         Err(errno) => return Err(Unnamed::Failed(errno.into())),
     };
     write_durably(&mut file, bytes)?;
@@ -101,35 +138,41 @@ fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unname
 /// A failed fdatasync means that the bytes are not there; it is never repeated, because the kernel reports it once only.
 fn write_durably(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
-    Ok(rustix::fs::fdatasync(file)?)
+    match rustix::fs::fdatasync(file) {
+        // Some mounted stores cannot: there the server answers for its files.
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
-/// Renames without replacing; by a second link where the file system cannot rename so.
-fn rename_new(folder: &File, scratch: &str, name: &str) -> io::Result<()> {
-    match rustix::fs::renameat_with(folder, scratch, folder, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-        other => return Ok(other?),
-    }
-    rustix::fs::linkat(folder, scratch, folder, name, AtFlags::empty())?;
-    // Dying here leaves a second name of the object, which no listing shows and the next sweep removes.
-    let _ = rustix::fs::unlinkat(folder, scratch, AtFlags::empty());
-    Ok(())
+/// Returns whether a failure may mean that the file system does not know what was asked: some say that it is not permitted.
+fn is_lacking(errno: Errno) -> bool {
+    matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::MLINK)
 }
 
 /// Removes scratch files of dead processes: old ones that nobody holds a lock on.
 fn sweep(folder: &File) -> io::Result<()> {
     for found in rustix::fs::Dir::read_from(folder)? {
         let found = found?;
-        if found.file_name().to_bytes().starts_with(SCRATCH_PREFIX.as_bytes()) {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = File::from(rustix::fs::openat(folder, found.file_name(), flags, Mode::empty())?);
-            let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SCRATCH_AGE_MIN);
-            if old && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                rustix::fs::unlinkat(folder, found.file_name(), AtFlags::empty())?;
-            }
+        if !found.file_name().to_str().is_ok_and(is_scratch) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(folder, found.file_name(), flags, Mode::empty()).map(File::from) else {
+            continue;
+        };
+        let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SCRATCH_AGE_MIN);
+        if old && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            rustix::fs::unlinkat(folder, found.file_name(), AtFlags::empty())?;
         }
     }
     Ok(())
+}
+
+/// Returns whether a name is one that [`Publisher::open_scratch`] gives.
+fn is_scratch(name: &str) -> bool {
+    let numbers = name.strip_prefix(SCRATCH_PREFIX);
+    numbers.is_some_and(|numbers| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !numbers.is_empty())
 }
 
 #[cfg(test)]
@@ -163,14 +206,15 @@ mod tests {
             }
             file
         };
-        let held = make(".new-held", true);
+        let held = make(".new-1-2-0", true);
         rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
-        make(".new-young", false);
-        make(".new-dead", true);
+        make(".new-2-3-0", false);
+        make(".new-3-4-0", true);
         make("object", true);
+        make(".new-letter.odt", true);
         sweep(&folder).unwrap();
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [".new-held", ".new-young", "object"]);
+        assert_eq!(left, [".new-1-2-0", ".new-2-3-0", ".new-letter.odt", "object"]);
     }
 }

@@ -63,7 +63,7 @@ impl Request<'_> {
             Self::Open(path, flags) => {
                 put_path(out, path);
                 put_u32(out, flags);
-                put_permissions(out, 0o644);
+                put_permissions(out, 0o600);
             }
             Self::Close(handle) | Self::ReadDir(handle) => put(out, &handle.0),
             Self::Read(handle, offset, len) => {

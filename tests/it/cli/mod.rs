@@ -10,6 +10,7 @@ mod forget;
 mod init;
 mod key;
 mod line;
+mod links;
 mod look;
 mod mounts;
 #[cfg(feature = "s3")]
