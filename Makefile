@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long fleet-long simulate-long scale-long mount-long soak-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long scale-long mount-long soak-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ model-long:     ## The exhaustive model of commit and collection in its larger c
 
 kill-long:      ## 2,000 kills of real processes, 200 on an SFTP and on an S3 server; eight backups and two collectors for ten minutes.
 	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
+
+oracle-long:    ## A million decisions of retention against a second implementation (DRUMLIN_ORACLE_CASES=).
+	DRUMLIN_ORACLE_CASES=$${DRUMLIN_ORACLE_CASES:-100000} $(CARGO) nextest run --locked --profile long --no-capture retention::a_second_implementation
 
 fleet-long:     ## Twenty clients and two collectors in one bucket for ten minutes, beside plain uploads (DRUMLIN_FLEET_LINE=0: no slow line).
 	DRUMLIN_FLEET_SECONDS=$${DRUMLIN_FLEET_SECONDS:-600} DRUMLIN_FLEET_CLIENTS=$${DRUMLIN_FLEET_CLIENTS:-20} \

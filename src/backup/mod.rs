@@ -11,6 +11,7 @@
 
 mod before;
 mod chunk_stream;
+mod clock;
 mod context;
 mod describe;
 mod enter;
@@ -148,6 +149,7 @@ fn attempt(
         describe_snapshot((repository, secured), options, described, monitor, (&parent, stats))
     };
     let snapshot = commit_tree(repository, (stored, tree), describe, monitor)?;
+    clock::look(repository, &snapshot, parent.snapshot.as_ref(), monitor);
     note(monitor, known.save(repository, &series, snapshot.id, false));
     note(monitor, parent::remember(repository, options, &snapshot));
     Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })

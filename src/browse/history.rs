@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::changes::tree_of;
+use super::changes::{Differences, tree_of};
 use super::fields::{Field, Fields};
+use super::place::Place;
 use crate::format::limits;
 use crate::format::node::{Totals, TreeNode};
 use crate::format::snapshot::Snapshot;
@@ -92,10 +93,10 @@ pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Mon
         }
         let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
         match series.iter_mut().find(is_its) {
-            Some(own) => own.add(at, found),
+            Some(own) => own.add(trees, at, found),
             None => {
                 let mut own = Series { host: snapshot.host.clone(), app: snapshot.app.clone(), versions: Vec::new() };
-                own.add(at, found);
+                own.add(trees, at, found);
                 series.push(own);
             }
         }
@@ -116,14 +117,14 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
 }
 
 impl Series {
-    fn add(&mut self, at: usize, found: Option<Arc<DirEntry>>) {
+    fn add(&mut self, trees: &Trees, at: usize, found: Option<Arc<DirEntry>>) {
         let (step, fields) = match (self.versions.last(), &found) {
             (None, None) => return,
             (None | Some(Version { found: None, .. }), Some(_)) => (Some(VersionStep::Appeared), Fields::default()),
             (Some(Version { found: Some(_), .. }), None) => (Some(VersionStep::Vanished), Fields::default()),
             (Some(Version { found: None, .. }), None) => (None, Fields::default()),
             (Some(Version { found: Some(before), .. }), Some(after)) => {
-                let fields = differing(before, after);
+                let fields = differing(trees, before, after);
                 (step_of(fields), fields)
             }
         };
@@ -140,15 +141,22 @@ impl Series {
     }
 }
 
-fn differing(before: &Arc<DirEntry>, after: &Arc<DirEntry>) -> Fields {
+/// Returns in what two versions differ; of directories their content does where [`super::Diff`] would tell of something in them.
+fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>) -> Fields {
     if Arc::ptr_eq(before, after) {
         return Fields::default();
     }
     let fields = Fields::between(before, after);
     match (tree_of(before), tree_of(after)) {
-        (Some(before), Some(after)) if before != after => fields.with(Field::Content),
+        (Some(before), Some(after)) if before != after && differs_below(trees, [before, after]) => fields.with(Field::Content),
         _ => fields,
     }
+}
+
+/// Returns whether anything in two directories differs that somebody could restore. What cannot be read counts as a difference.
+fn differs_below(trees: &Trees, [before, after]: [ChunkId; 2]) -> bool {
+    let place = |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
+    Differences::new(trees, [&place(before), &place(after)], &Monitor::default()).next().is_some()
 }
 
 fn step_of(fields: Fields) -> Option<VersionStep> {
@@ -232,5 +240,5 @@ impl Lookup<'_> {
 
 /// Returns the bytes of what was found: of a directory, of all files below it.
 pub fn len_bytes(found: &DirEntry) -> u64 {
-    found.totals.map_or(found.entry.size, |Totals { bytes, .. }| bytes)
+    found.content_totals().bytes
 }

@@ -37,6 +37,6 @@ pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Er
         Content::Tree(id) => Some(id),
         _ => None,
     };
-    let totals = found.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes: found.entry.size });
+    let totals = found.content_totals();
     Ok(Place { path, entry: Some(found), tree, totals })
 }

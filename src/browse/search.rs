@@ -8,7 +8,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use super::changes::tree_of;
 use super::error::Error;
 use crate::format::codec;
-use crate::format::entry::{EntryKind, Timestamp};
+use crate::format::entry::{EntryKind, Timestamp, entry_flag};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::trees::DirEntries;
@@ -94,8 +94,8 @@ impl Criteria {
 /// Searches one snapshot after the other, and in each what the ones before did not have.
 ///
 /// A node at a path is read once, however many snapshots hold it there, and a version of a file is found once: 16 bytes of memory
-/// (24 with the table's room) are kept for each of them. Versions differ in content, time of change, mode, owner or group;
-/// a folder is found once, as long as it is a folder.
+/// (24 with the table's room) are kept for each of them. Versions differ in content, time of change or any
+/// other attribute; of a folder only permissions, owners and other attributes count, not its time.
 pub struct Search {
     trees: Trees,
     patterns: Patterns,
@@ -155,12 +155,20 @@ impl Search {
     }
 
     fn is_new(&mut self, path: &[u8], found: &DirEntry) -> bool {
-        let entry = &found.entry;
-        let version = match entry.kind {
-            EntryKind::Dir => Vec::new(),
-            kind => codec::encode(&(kind, &entry.content, entry.mtime, (entry.mode, entry.uid, entry.gid, entry.device))),
-        };
-        self.versions.insert(hash(&[path, b"\0", &version]))
+        self.versions.insert(hash(&[path, b"\0", &version_of(found)]))
+    }
+}
+
+/// Returns what tells two versions of a path apart: all in which [`super::Fields`] sees a difference, but of a folder neither its time nor what
+/// is in it, which change with every file.
+fn version_of(found: &DirEntry) -> Vec<u8> {
+    let entry = &found.entry;
+    let owners = (entry.uid, entry.gid, found.user.as_deref().map(str::to_owned), found.group.as_deref().map(str::to_owned));
+    let flags = entry.flags & !entry_flag::CHANGED_WHILE_READ;
+    let attributes = (entry.kind, entry.mode, owners, &entry.xattrs, flags, &entry.extensions);
+    match entry.kind {
+        EntryKind::Dir => codec::encode(&attributes),
+        _ => codec::encode(&(attributes, &entry.content, entry.mtime, (entry.size, entry.device, entry.hard_link.is_some()))),
     }
 }
 

@@ -66,8 +66,7 @@ impl Iterator for Usages {
                     if let Some(tree) = tree_of(&found) {
                         self.enter(path.clone(), &tree);
                     }
-                    let own = Totals { files: 1, dirs: 0, bytes: found.entry.size };
-                    return Some(Ok(Usage { path, kind: found.entry.kind, totals: found.totals.unwrap_or(own) }));
+                    return Some(Ok(Usage { path, kind: found.entry.kind, totals: found.content_totals() }));
                 }
             }
         }

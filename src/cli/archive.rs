@@ -71,7 +71,7 @@ impl ArchiveArgs {
         };
         if place.as_os_str() != "-" {
             if place.metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_dir()) {
-                let failure = Failure::usage(format!("{} exists", place.display()));
+                let failure = Failure::usage(format!("{} exists", text::path(place)));
                 return Err(failure.hint("existing files are never overwritten: choose another name"));
             }
             return Ok(Some(Wanted { format, file: Some(place.clone()) }));
@@ -198,7 +198,7 @@ fn name_of(format: ArchiveFormat) -> &'static str {
 }
 
 fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport, began: Instant) -> Vec<String> {
-    let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
+    let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| text::path(file));
     let mut lines = vec![
         format!(
             "wrote {} in {} of snapshot {} to {place}",

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use crate::browse;
 use crate::ui::output::Output;
@@ -15,11 +16,14 @@ pub struct CatArgs {
     /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP:PATH")]
     snap: SnapArg,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let Some(path) = &wanted.path else {
         return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };

@@ -1,6 +1,6 @@
 //! What every command begins with: options, settings, the repository, and an operation that can be stopped.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::settings::environment::Environment;
 use crate::settings::location::Location;
 use crate::settings::repository::RepositorySettings;
 use crate::store::{ErrorKind, Store};
-use crate::ui::Ui;
+use crate::ui::{Ui, text};
 
 /// The surroundings of a command.
 pub struct Context {
@@ -56,7 +56,7 @@ pub enum Purpose {
 impl Place {
     /// Returns where it is, for people, and for `--repo`.
     pub fn shown(&self) -> String {
-        self.location.to_string()
+        text::harmless(&self.location.to_string())
     }
 
     /// Returns the repository's folder, if it is one of this machine.
@@ -89,7 +89,7 @@ impl Context {
     pub fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::load(self.global.config.as_deref(), &self.env)?;
         if let Some(file) = &settings.file {
-            self.ui.detail(&format!("configuration: {}", file.display()));
+            self.ui.detail(&format!("configuration: {}", text::path(file)));
         }
         Ok(settings)
     }
@@ -104,6 +104,7 @@ impl Context {
         let here = here()?;
         let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
+            refuse_unknown_name(settings, &text, &here)?;
             return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
         };
         let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
@@ -229,6 +230,18 @@ fn no_repository_named(settings: &Settings) -> Failure {
         return failure.hint("give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up");
     }
     failure.hint(format!("give --repo NAME (the configuration has {}), or set `repository` in [defaults]", names.join(", ")))
+}
+
+/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that name here is hardly what is meant.
+fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result<(), Failure> {
+    let name = text.to_string_lossy();
+    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    if !is_word || settings.repositories.is_empty() || here.join(text).exists() {
+        return Ok(());
+    }
+    let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
+    let why = format!("there is no repository `{name}` in the configuration, and no folder of that name here");
+    Err(Failure::usage(why).hint(format!("the configuration has {}; write ./{name} for a folder", names.join(", "))))
 }
 
 /// Returns the current folder.

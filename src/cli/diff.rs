@@ -7,6 +7,7 @@ use serde_json::json;
 use super::context::{Context, Purpose, here};
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Change, ChangeKind, Diff, Field, Fields, WindowLimits};
@@ -30,6 +31,9 @@ pub struct DiffArgs {
     /// The newer side, SNAP[:PATH]
     #[arg(value_name = "B")]
     right: SnapArg,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 /// A change.
@@ -84,13 +88,14 @@ impl ChangeView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let here = here()?;
-    let wanted = [SnapPath::parse(&args.left, &here)?, SnapPath::parse(&args.right, &here)?];
+    let parse = |text| Ok::<_, Failure>(SnapPath::parse(text, &here)?.among(&args.narrow));
+    let wanted = [parse(&args.left)?, parse(&args.right)?];
     let repository = ctx.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
     let mut ids = Vec::new();
     let mut places = Vec::new();
     for one in &wanted {
-        let snapshot = one.resolve(&ctx.ui, &repository)?;
+        let snapshot = one.resolve_by(&ctx.ui, &repository, &trees)?;
         places.push(browse::find(&trees, &snapshot, one.path.as_deref().unwrap_or(b"/"))?);
         ids.push(snapshot.id.to_hex());
     }
@@ -195,7 +200,7 @@ fn line(change: &Change) -> String {
     format!("{}  {path}{more}", letter_and_name(&change.kind).0)
 }
 
-/// Sums over all changes; folders count as entries, with no bytes of their own.
+/// Sums over all changes; folders and links count as entries, with no bytes of their own.
 #[derive(Default)]
 struct Summary {
     added: u64,
@@ -212,7 +217,8 @@ struct Summary {
 
 impl Summary {
     fn add(&mut self, change: &Change) {
-        let size = |found: &Option<DirEntry>| found.as_ref().map_or(0, |found| found.entry.size);
+        let is_file = |found: &&DirEntry| found.entry.kind == EntryKind::File;
+        let size = |found: &Option<DirEntry>| found.as_ref().filter(is_file).map_or(0, |found| found.entry.size);
         let (before, after) = (size(&change.before), size(&change.after));
         let add = |sum: &mut u64, bytes: u64| *sum = sum.saturating_add(bytes);
         match &change.kind {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::context::{Context, Purpose, here};
 use super::entries::{TotalsView, kind_name};
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
@@ -24,6 +25,9 @@ pub struct DuArgs {
     /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
+
+    #[command(flatten)]
+    narrow: Narrow,
 
     /// Levels of folders to show below PATH
     #[arg(long, short = 'd', value_name = "N", default_value_t = 1)]
@@ -68,7 +72,7 @@ impl UsageView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;

@@ -12,6 +12,7 @@ use crate::store::{ErrorKind, StoreError};
 use crate::ui::Ui;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
+use crate::ui::text;
 use crate::{backup, browse, restore};
 
 /// The exit codes of the contract.
@@ -69,7 +70,7 @@ impl Failure {
 
     /// Makes a failure of a file operation: `cannot read`, and the file.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
-        Self::new(Exit::Error, format!("cannot {action} {}", path.display())).caused_by(error)
+        Self::new(Exit::Error, format!("cannot {action} {}", text::path(path))).caused_by(error)
     }
 
     /// Makes a failure of an error and all its causes.
@@ -114,7 +115,7 @@ impl Failure {
 
     /// Returns the whole chain in one line.
     pub fn text(&self) -> String {
-        self.chain.join(": ")
+        text::harmless(&self.chain.join(": "))
     }
 
     /// Prints the failure on standard error and returns the exit code.
@@ -130,15 +131,16 @@ impl Failure {
             write_stderr(&format!("{line}\n"));
             return self.exit;
         }
-        let mut text = String::new();
+        let mut lines = String::new();
         for (at, message) in self.chain.iter().enumerate() {
             let (label, role) = if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
-            text += &format!("{} {message}\n", ui.err_style.paint(role, label));
+            // Names of files, hosts and servers stand in it: a terminal must not obey them.
+            lines += &format!("{} {}\n", ui.err_style.paint(role, label), text::harmless(message));
         }
         if let Some(hint) = &self.hint {
-            text += &format!("  {} {hint}\n", ui.err_style.paint(Role::Good, "hint:"));
+            lines += &format!("  {} {}\n", ui.err_style.paint(Role::Good, "hint:"), text::harmless(hint));
         }
-        write_stderr(&text);
+        write_stderr(&lines);
         self.exit
     }
 }

@@ -7,7 +7,7 @@ use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
-use super::snap::{SnapArg, SnapPath, parse_time};
+use super::snap::{SnapArg, SnapPath, parse_time, parse_time_from};
 use super::views::shown;
 use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
 use crate::format::entry::{EntryKind, Timestamp};
@@ -54,16 +54,16 @@ pub struct FindArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     smaller_than: Option<u64>,
 
-    /// Only what was changed after this: 2026-03-01, 2026-03-01T12:30, or a span before now such as 3d or 1y6m
+    /// Only what was changed after this: 2026-03-01 (after that day), 2026-03-01T12:30, or a span before now such as 3d or 1y6m
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     newer_than: Option<Timestamp>,
 
-    /// Only what was changed before this
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    /// Only what was changed before this; before a day means before it begins
+    #[arg(long, value_name = "TIME", value_parser = parse_moment_from)]
     older_than: Option<Timestamp>,
 
     /// Look in this snapshot only, or below a path of it
-    #[arg(long, value_name = "SNAP[:PATH]", conflicts_with_all = ["app", "host", "tags", "latest"])]
+    #[arg(long, value_name = "SNAP[:PATH]", conflicts_with = "latest")]
     snapshot: Option<SnapArg>,
 
     #[command(flatten)]
@@ -87,13 +87,22 @@ fn parse_kind(letter: &str) -> Result<EntryKind, String> {
     })
 }
 
-/// Parses a time, or a span before now.
+/// Parses a time (of a day its last moment), or a span before now.
 fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    moment_of(text, parse_time)
+}
+
+/// Parses a time (of a day its first moment), or a span before now.
+fn parse_moment_from(text: &str) -> Result<Timestamp, String> {
+    moment_of(text, parse_time_from)
+}
+
+fn moment_of(text: &str, parse: fn(&str) -> Option<Timestamp>) -> Result<Timestamp, String> {
     if let Ok(span_s) = parse_span(text) {
         let now = text::now();
         return Ok(Timestamp { seconds: now.seconds - span_s, ..now });
     }
-    parse_time(text).ok_or_else(|| format!("`{text}` is neither a date or time such as 2026-03-01 nor a span such as 3d"))
+    parse(text).ok_or_else(|| format!("`{text}` is neither a date or time such as 2026-03-01 nor a span such as 3d"))
 }
 
 #[derive(Serialize)]
@@ -155,8 +164,8 @@ fn places(
             exit,
         ));
     };
-    let wanted = SnapPath::parse(text, &here()?)?;
-    let snapshot = wanted.resolve(&ctx.ui, repository)?;
+    let wanted = SnapPath::parse(text, &here()?)?.among(args.filter.narrow());
+    let snapshot = wanted.resolve_by(&ctx.ui, repository, trees)?;
     let place = browse::find(trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
     let tree = place.tree.ok_or_else(|| Failure::usage("a file has nothing below it").hint("name a folder behind the colon"))?;
     Ok((vec![(snapshot, tree, place.path)], Exit::Done))

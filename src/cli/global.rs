@@ -1,10 +1,11 @@
 //! Options that every command takes.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::settings::environment::Environment;
 use crate::settings::values::{parse_connections, parse_rate};
 use crate::ui::UiOptions;
 
@@ -13,11 +14,12 @@ use crate::ui::UiOptions;
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Repository: a folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a [repository.NAME] in the configuration
-    #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME", env = "DRUMLIN_REPOSITORY", hide_env_values = true)]
+    /// [env: DRUMLIN_REPOSITORY]
+    #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME")]
     pub repo: Option<OsString>,
 
-    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin]
-    #[arg(long, global = true, value_name = "FILE", env = "DRUMLIN_CONFIG", hide_env_values = true)]
+    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin] [env: DRUMLIN_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// File that holds the repository's password [env: DRUMLIN_PASSWORD_FILE; DRUMLIN_PASSWORD holds the password itself]
@@ -33,7 +35,8 @@ pub struct Global {
     pub key_file: Option<PathBuf>,
 
     /// Folder for local copies of indexes; it may be deleted at any time [default: $XDG_CACHE_HOME/drumlin]
-    #[arg(long, global = true, value_name = "DIR", env = "DRUMLIN_CACHE_DIR", hide_env_values = true)]
+    /// [env: DRUMLIN_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
     /// Print one JSON document instead of text
@@ -74,6 +77,14 @@ pub struct Global {
 }
 
 impl Global {
+    /// Takes from the environment what the command line does not say. A variable that is empty is as if it was not set.
+    pub fn complete(mut self, env: &Environment) -> Self {
+        self.repo = self.repo.or_else(|| env.get("DRUMLIN_REPOSITORY").map(OsStr::to_owned));
+        self.config = self.config.or_else(|| env.path("DRUMLIN_CONFIG"));
+        self.cache_dir = self.cache_dir.or_else(|| env.path("DRUMLIN_CACHE_DIR"));
+        self
+    }
+
     /// Returns the options that concern output.
     pub fn ui_options(&self) -> UiOptions {
         UiOptions {

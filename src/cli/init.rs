@@ -82,9 +82,8 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     let place = ctx.place(&settings, None)?;
     refuse_used(ctx, &place)?;
     if let Some(kit) = args.kit.as_deref().filter(|kit| kit.symlink_metadata().is_ok()) {
-        return Err(
-            Failure::usage(format!("{} exists", kit.display())).hint("existing files are never overwritten: choose another name")
-        );
+        return Err(Failure::usage(format!("{} exists", text::path(kit)))
+            .hint("existing files are never overwritten: choose another name"));
     }
     let origin = ctx.secret_origin(&place)?;
     if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
@@ -225,11 +224,13 @@ pub fn fingerprint(repository: &Repository) -> String {
 fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {
     let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
     match origin {
-        Origin::KeyFile(path) => lines.push(format!("  the key file {}: whoever has it can read the backups", path.display())),
+        Origin::KeyFile(path) => lines.push(format!("  the key file {}: whoever has it can read the backups", text::path(path))),
         _ => lines.push("  the password: nobody can tell it to you again".to_owned()),
     }
     match kit {
-        Some(kit) => lines.push(format!("  the recovery kit {}: print it, then keep it where you keep your will", kit.display())),
+        Some(kit) => {
+            lines.push(format!("  the recovery kit {}: print it, then keep it where you keep your will", text::path(kit)))
+        }
         None => {
             lines.push("  without it nothing can be read any more. A second way in, 24 words to print:".to_owned());
             lines.push(format!("  drumlin --repo {} key add --output KIT.txt", text::shell_word(location)));

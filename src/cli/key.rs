@@ -109,10 +109,27 @@ pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),
         KeyCommand::Remove(args) => {
+            refuse_in_use(&repository, &args.id)?;
             let name = keys::remove(&repository, &args.id)?;
             done(ctx, "removed", &name, None)
         }
         KeyCommand::ChangePassword(args) => change_password(ctx, &repository, &args),
+    }
+}
+
+/// Refuses to remove the key that opened the repository now: whoever holds no other one would be locked out.
+fn refuse_in_use(repository: &Repository, prefix: &str) -> Result<(), Failure> {
+    let slots = keys::list(repository)?;
+    let is_meant = |slot: &&SlotDescription| !prefix.is_empty() && slot.name.starts_with(prefix);
+    let opening = |slot: &SlotDescription| slot.info.is_ok() || slot.in_use;
+    // A prefix that fits several is another mistake, and that it is the last key another reason.
+    match slots.iter().filter(is_meant).collect::<Vec<_>>()[..] {
+        [slot] if slot.in_use && slots.iter().any(|other| other.name != slot.name && opening(other)) => {
+            let why = format!("key {} is the one that opened the repository now", short(&slot.name));
+            Err(Failure::new(Exit::Error, why)
+                .hint("open it with another password or key to remove this one; `key change-password` replaces it"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -201,7 +218,7 @@ fn done(ctx: &Context, what: &str, name: &str, file: Option<PathBuf>) -> Result<
     }
     let text = match (what, file) {
         ("changed", _) => format!("the password is changed; its key is now {}", short(name)),
-        (_, Some(file)) => format!("{what} key {}, written to {}", short(name), file.display()),
+        (_, Some(file)) => format!("{what} key {}, written to {}", short(name), text::path(&file)),
         _ => format!("{what} key {}", short(name)),
     };
     ctx.ui.say(&text)?;

@@ -5,6 +5,7 @@ use clap::Args;
 use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::shown;
 use crate::browse::{self, Walk};
@@ -23,6 +24,9 @@ pub struct LsArgs {
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
+    #[command(flatten)]
+    narrow: Narrow,
+
     /// Show kind, permissions, owner, size and time
     #[arg(long, short = 'l')]
     long: bool,
@@ -34,7 +38,7 @@ pub struct LsArgs {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
-    let wanted = SnapPath::parse(&args.snap, &here()?)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;

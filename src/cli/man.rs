@@ -32,7 +32,7 @@ pub fn run(ctx: &Context, args: &ManArgs, definition: Command) -> Result<Exit, F
     if ctx.ui.json {
         ctx.ui.print_json(&serde_json::json!({ "pages": pages }))?;
     } else {
-        ctx.ui.say(&format!("wrote {} to {}", text::counted(pages.len() as u64, "page"), args.dir.display()))?;
+        ctx.ui.say(&format!("wrote {} to {}", text::counted(pages.len() as u64, "page"), text::path(&args.dir)))?;
     }
     Ok(Exit::Done)
 }

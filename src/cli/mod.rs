@@ -2,6 +2,7 @@
 
 mod archive;
 mod backup;
+mod candidates;
 mod cat;
 mod check;
 mod completions;
@@ -45,7 +46,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::settings::environment::Environment;
-use crate::ui::Ui;
+use crate::ui::output::write_stderr;
+use crate::ui::{Ui, text};
 use context::Context;
 use failure::{Exit, Failure};
 use global::Global;
@@ -110,11 +112,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Printing can only fail where nobody reads.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
-        }
+        Err(error) => return refuse(&error).into(),
     };
     // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
@@ -123,10 +121,42 @@ pub fn main() -> ExitCode {
     if let Err(error) = interrupt::listen() {
         return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
     }
-    let ctx = Context { global: cli.global, env, ui, requests: Requests::default() };
+    let ctx = Context { global: cli.global.complete(&env), env, ui, requests: Requests::default() };
     let result = run(&ctx, cli.command);
     ctx.requests.tell(&ui);
     result.unwrap_or_else(|failure| failure.report(&ui)).into()
+}
+
+/// Says what is wrong with the command line, or prints the help that was asked for.
+fn refuse(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Printing can only fail where nobody reads.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let plain = error.render().to_string();
+    // The command line was not understood, so it is looked at as it stands.
+    if std::env::args_os().any(|argument| argument == "--json-progress") {
+        write_stderr(&format!("{}\n", usage_error(&plain)));
+    } else if text::harmless_lines(&plain) == plain {
+        let _ = error.print();
+    } else {
+        write_stderr(&text::harmless_lines(&plain));
+    }
+    Exit::Usage
+}
+
+/// Returns the JSON line of a wrong command line: its first line is the message, the rest the hint.
+fn usage_error(plain: &str) -> serde_json::Value {
+    let mut lines = plain.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("wrong usage");
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    let hint = lines.collect::<Vec<_>>().join("\n");
+    let hint = Some(hint).filter(|hint| !hint.is_empty());
+    let no_causes: [&str; 0] = [];
+    serde_json::json!({
+        "event": "error", "message": message, "causes": no_causes, "hint": hint, "exit_code": Exit::Usage as u8,
+    })
 }
 
 fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {
@@ -164,5 +194,14 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_a_json_line_too() {
+        let error = Cli::try_parse_from(["drumlin", "backup", "--nope"]).err().unwrap();
+        let line = usage_error(&error.render().to_string());
+        assert_eq!((&line["event"], &line["exit_code"]), (&"error".into(), &2.into()));
+        assert!(line["message"].as_str().unwrap().contains("'--nope'"), "{line}");
+        assert!(line["hint"].as_str().unwrap().contains("--help"), "{line}");
     }
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::interrupt;
-use super::snap::{self, SnapArg, SnapPath};
+use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -38,6 +39,9 @@ pub struct MountArgs {
     #[arg(value_name = "SNAP[:PATH]")]
     snap: Option<SnapArg>,
 
+    #[command(flatten)]
+    narrow: Narrow,
+
     /// Let other users look in too, as far as the permissions of the files let them
     #[arg(long)]
     allow_other: bool,
@@ -63,14 +67,23 @@ struct MountView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
-    let wanted = args.snap.as_ref().map(|snap| SnapPath::parse(snap, &here()?)).transpose()?;
+    let wanted = match &args.snap {
+        Some(snap) => Some(SnapPath::parse(snap, &here()?)?.among(&args.narrow)),
+        None if !args.narrow.is_empty() => {
+            let why = "--host, --app and --tag choose a snapshot, and none is named";
+            return Err(
+                Failure::usage(why).hint("name one: `drumlin mount DIR latest --host NAME`; DIR/by-host and DIR/by-app have all")
+            );
+        }
+        None => None,
+    };
     // Nobody should have to type a password only to learn that it was in vain.
     mount::check(&args.dir)?;
     mount::give_back_what_is_long();
     let repository = ctx.open(Purpose::Look)?;
     let (shown, reader) = match &wanted {
         Some(wanted) => {
-            let (snapshot, reader) = snap::open(&ctx.ui, &repository, &wanted.snapshot, Reader::sparing)?;
+            let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::sparing)?;
             (Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec())), reader)
         }
         None => (Shown::All, Reader::sparing(&repository)?),
@@ -82,7 +95,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         allow_other: args.allow_other,
         now: text::now(),
         name_of_time,
-        tell: Box::new(move |path, words| ui.warn(&format!("{}: {words}", text::printable(path)))),
+        tell: Box::new(move |path, words| ui.warn(&format!("{}: {}", text::printable(path), text::harmless(words)))),
     };
     let monitor = Arc::new(Monitor::default());
     let guard = interrupt::while_running(&monitor);
@@ -120,7 +133,7 @@ fn tell(ctx: &Context, mounted: &Mounted, shown: &Shown, location: &str) -> Resu
     };
     let word = text::shell_word(&dir.to_string_lossy());
     let lines = [
-        format!("mounted {what} at {}", dir.display()),
+        format!("mounted {what} at {}", text::path(dir)),
         format!("  end it with Ctrl-C here, or with `fusermount3 -u {word}` elsewhere"),
     ];
     Ok(ctx.ui.say(&lines.join("\n"))?)
@@ -134,7 +147,7 @@ fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Fail
     if mounted.unmount()? == Ended::StillUsed {
         ctx.ui.warn(&format!(
             "{} is still in use and was taken away from under its users: what they have open there fails from now on",
-            mounted.dir().display()
+            text::path(mounted.dir())
         ));
     }
     mounted.wait_for_users(PATIENCE, &|| false);

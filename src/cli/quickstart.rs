@@ -147,7 +147,7 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
     let exists = place.folder().is_none_or(Path::is_dir) && has_repository(&*ctx.store(place, Purpose::Work)?)?;
     if exists {
         if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
-            return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), path.display()))
+            return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), text::path(path)))
                 .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
         }
         return ctx.open_place(place, Purpose::BackUp);
@@ -196,7 +196,7 @@ fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Ma
 fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(), Failure> {
     let quote = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
-        None => Err(Failure::usage(format!("{} is not UTF-8 and cannot stand in a configuration file", path.display()))),
+        None => Err(Failure::usage(format!("{} is not UTF-8 and cannot stand in a configuration file", text::path(path)))),
     };
     let mut text = format!(
         "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
@@ -238,7 +238,7 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
     let mut lines = Vec::new();
     let mut item = |name: &'static str, path: &Path| {
         let verb = if made.now.contains(&name) { "made" } else { "kept" };
-        lines.push(format!("{verb}  {name:<14} {}", path.display()));
+        lines.push(format!("{verb}  {name:<14} {}", text::path(path)));
     };
     item("repository", Path::new(&place.shown()));
     [("key file", &made.key_file), ("recovery kit", &made.kit), ("configuration", &made.config)]
@@ -261,14 +261,14 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
         String::new(),
     ]);
     if let Some(key) = &made.key_file {
-        lines.push(format!("The key is in {}. Without it, or the recovery kit,", key.display()));
+        lines.push(format!("The key is in {}. Without it, or the recovery kit,", text::path(key)));
         lines.push("nothing can be read any more, by anybody.".to_owned());
     }
     if made.now.contains(&"configuration") {
         lines.push("Folders that programs mark as caches are left out; the configuration says so.".to_owned());
     }
     if let Some(kit) = &made.kit {
-        lines.push(format!("Print {} and keep it away from this machine.", kit.display()));
+        lines.push(format!("Print {} and keep it away from this machine.", text::path(kit)));
     }
     if place.folder().is_some_and(|repository| on_one_disk(folder, repository)) {
         lines.push("The repository is on the same disk as what it protects. To have one on another disk:".to_owned());

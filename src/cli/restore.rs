@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::archive::{self, ArchiveArgs};
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
+use super::filter::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
@@ -31,6 +32,9 @@ pub struct RestoreArgs {
     /// A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
+
+    #[command(flatten)]
+    narrow: Narrow,
 
     /// The folder to restore into; it is made if it is missing
     #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
@@ -145,7 +149,7 @@ struct PlannedView {
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let archive = args.archive.wanted(ctx)?;
-    let wanted = SnapPath::parse(&args.snap, &here()?)?;
+    let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
     let repository = ctx.open_place(&place, Purpose::Look)?;
@@ -214,7 +218,7 @@ fn lines(snapshot: &Snapshot, options: &RestoreOptions, report: &RestoreReport, 
         text::counted(report.files, "file"),
         text::counted(report.dirs, "folder"),
         snapshot.id.short(),
-        options.target.display()
+        text::path(&options.target)
     )];
     lines.push(format!("  written  {} of {}", text::size(report.bytes_written), text::size(report.bytes)));
     let mut some = |count: u64, line: String| {

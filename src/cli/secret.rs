@@ -17,7 +17,7 @@ use crate::crypto::slot::Secret;
 use crate::format::slot::SlotKdf;
 use crate::settings::environment::Environment;
 use crate::settings::repository::SecretSettings;
-use crate::ui::{Ui, prompt};
+use crate::ui::{Ui, prompt, text};
 
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,10 +91,10 @@ impl Origin {
     /// Says where the secret came from, for the hint that follows a wrong one.
     pub fn describe(&self) -> String {
         match self {
-            Self::PasswordFile(path) => format!("the password was read from {}", path.display()),
+            Self::PasswordFile(path) => format!("the password was read from {}", text::path(path)),
             Self::PasswordCommand(_) => "the password came from the password command".to_owned(),
             Self::Environment => "the password was in DRUMLIN_PASSWORD".to_owned(),
-            Self::KeyFile(path) => format!("the key was read from {}", path.display()),
+            Self::KeyFile(path) => format!("the key was read from {}", text::path(path)),
             Self::Prompt => "the password was typed".to_owned(),
         }
     }
@@ -128,7 +128,7 @@ impl Origin {
                 let fail = |error| Failure::file("read the password file", path, &error);
                 let file = File::open(path).map_err(fail)?;
                 warn_if_readable_by_others(ui, path, &file);
-                check_password(read_all(file).map_err(fail)?, &format!("the password file {}", path.display()))
+                check_password(read_all(file).map_err(fail)?, &format!("the password file {}", text::path(path)))
             }
             Self::PasswordCommand(command) => check_password(run_password_command(command)?, "the password command's output"),
             Self::Environment => {
@@ -160,9 +160,9 @@ pub fn read_store_password(ui: &Ui, origin: &SecretSettings) -> Result<Zeroizing
 /// Asks for the passphrase that protects a file with an SSH key.
 #[cfg(feature = "sftp")]
 pub fn ask_passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    prompt::ask_password(&format!("passphrase of {}", file.display())).map_err(|error| match error.kind() {
+    prompt::ask_password(&format!("passphrase of {}", text::path(file))).map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", file.display()))
+        _ => Failure::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", text::path(file)))
             .caused_by(&error)
             .hint("add it to an SSH agent (ssh-add), or name a key without passphrase as `identity-file`"),
     })
@@ -174,9 +174,9 @@ pub fn read_key_file(ui: &Ui, path: &Path) -> Result<crate::crypto::kdf::Key, Fa
     let file = File::open(path).map_err(fail)?;
     warn_if_readable_by_others(ui, path, &file);
     let bytes = read_all(file).map_err(fail)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = String::from_utf8_lossy(without_mark(&bytes));
     phrase::secret_of_words(&text).map_err(|error| {
-        Failure::new(Exit::WrongSecret, format!("{} is not a key file", path.display()))
+        Failure::new(Exit::WrongSecret, format!("{} is not a key file", text::path(path)))
             .caused_by(&error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
     })
@@ -188,7 +188,7 @@ fn warn_if_readable_by_others(ui: &Ui, path: &Path, file: &File) {
     };
     let mode = metadata.permissions().mode();
     if metadata.is_file() && mode & 0o077 != 0 {
-        ui.warn(&format!("{} can be read by others (mode {:04o}): chmod 600 keeps it to you", path.display(), mode & 0o7777));
+        ui.warn(&format!("{} can be read by others (mode {:04o}): chmod 600 keeps it to you", text::path(path), mode & 0o7777));
     }
 }
 
@@ -202,9 +202,15 @@ fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+/// Returns the bytes without the byte order mark that some editors put before all text.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 /// Returns the one line that a password is.
 fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>, Failure> {
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = without_mark(&bytes);
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| Failure::usage(format!("{origin} is not UTF-8 text")))?;
     if text.is_empty() {
@@ -268,6 +274,7 @@ mod tests {
         let check = |bytes: &[u8]| check_password(Zeroizing::new(bytes.to_vec()), "it").map(|text| text.to_string()).ok();
         assert_eq!(check(b"correct horse\n"), Some("correct horse".into()));
         assert_eq!(check(b" spaces stay \r\n"), Some(" spaces stay ".into()));
+        assert_eq!(check(b"\xef\xbb\xbfnotepad\r\n"), Some("notepad".into()));
         for refused in [&b""[..], b"\n", b"a\nb\n", b"\xff"] {
             assert_eq!(check(refused), None);
         }

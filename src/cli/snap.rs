@@ -8,19 +8,22 @@ use std::sync::Arc;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use super::failure::{Exit, Failure};
+use super::candidates::Candidates;
+use super::failure::Failure;
+use super::filter::Narrow;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{Error, Reader, Repository, Trees, parallel, snapshots};
+use crate::repo::{Reader, Repository, Trees, parallel};
 use crate::ui::Ui;
 
-/// A parsed `SNAP[:PATH]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
+#[derive(Clone, Debug)]
 pub struct SnapPath {
     /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
     pub snapshot: String,
     /// The path behind the colon, absolute and without trailing slash (`/` itself excepted).
     pub path: Option<Vec<u8>>,
+    narrow: Narrow,
 }
 
 impl SnapPath {
@@ -43,106 +46,98 @@ impl SnapPath {
         if snapshot.is_empty() {
             return Err(Failure::usage("no snapshot is named").hint("write latest:/path, or an id of `drumlin snapshots`"));
         }
-        Ok(Self { snapshot, path })
+        Ok(Self { snapshot, path, narrow: Narrow::default() })
     }
 
-    /// Finds the snapshot in the repository.
-    pub fn resolve(&self, ui: &Ui, repository: &Repository) -> Result<Snapshot, Failure> {
-        resolve(ui, repository, &self.snapshot)
+    /// Chooses only among snapshots that are like this.
+    pub fn among(self, narrow: &Narrow) -> Self {
+        Self { narrow: narrow.clone(), ..self }
+    }
+
+    /// Finds the snapshot in the repository, and says which it is where that was not said by its id.
+    ///
+    /// `latest` with a path is the newest that holds the path.
+    pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
+        let candidates = Candidates::of_repository(ui, repository, self)?;
+        candidates.choose(ui, self, &|| Ok(Trees::new(Reader::sparing(repository)?)))
     }
 
     /// Finds the snapshot, and what reads its trees.
     pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
-        let (snapshot, reader) = open(ui, repository, &self.snapshot, Reader::sparing)?;
+        let (snapshot, reader) = self.open_with(ui, repository, Reader::sparing)?;
         Ok((snapshot, Trees::new(reader)))
     }
+
+    /// Finds the snapshot, and makes a reader that knows where its chunks are.
+    pub fn open_with(
+        &self,
+        ui: &Ui,
+        repository: &Arc<Repository>,
+        new_reader: NewReader,
+    ) -> Result<(Snapshot, Arc<Reader>), Failure> {
+        let list = || Candidates::of_repository(ui, repository, self);
+        let (reader, candidates) = parallel::both(repository.store(), || new_reader(repository), list);
+        let (candidates, reader) = (candidates?, reader?);
+        let snapshot = candidates.choose(ui, self, &|| Ok(Trees::new(reader.clone())))?;
+        sync_with(&reader, &snapshot)?;
+        Ok((snapshot, reader))
+    }
+
+    /// Finds the snapshot and the path in it by trees that are there already.
+    pub fn resolve_by(&self, ui: &Ui, repository: &Arc<Repository>, trees: &Trees) -> Result<Snapshot, Failure> {
+        let snapshot = Candidates::of_repository(ui, repository, self)?.choose(ui, self, &|| Ok(trees.clone()))?;
+        sync_with(trees.reader(), &snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Returns what snapshots must be to be chosen.
+    pub fn narrow(&self) -> &Narrow {
+        &self.narrow
+    }
+
+    /// Returns the path if it is not the root, which all snapshots hold.
+    pub fn path_below_root(&self) -> Option<&[u8]> {
+        self.path.as_deref().filter(|path| *path != b"/")
+    }
+}
+
+/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot was made.
+pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
+    if reader.locate(&snapshot.root)?.is_none() {
+        reader.sync()?;
+    }
+    Ok(())
 }
 
 /// How a reader is made.
 pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
-/// Finds the snapshot that a text names, and makes a reader that knows where its chunks are.
-pub fn open(
-    ui: &Ui,
-    repository: &Arc<Repository>,
-    text: &str,
-    new_reader: NewReader,
-) -> Result<(Snapshot, Arc<Reader>), Failure> {
-    let (reader, snapshot) = parallel::both(repository.store(), || new_reader(repository), || resolve(ui, repository, text));
-    let (snapshot, reader) = (snapshot?, reader?);
-    if reader.locate(&snapshot.root)?.is_none() {
-        // The index may have been listed before the snapshot was made.
-        reader.sync()?;
-    }
-    Ok((snapshot, reader))
-}
-
-/// Finds the snapshot that a text names.
-pub fn resolve(ui: &Ui, repository: &Repository, text: &str) -> Result<Snapshot, Failure> {
-    let listed = snapshots::list_all(repository)?;
-    // A damaged snapshot does not hide the others, unless it may be the one that is meant.
-    let damaged = listed.iter().find(|(id, snapshot)| snapshot.is_err() && id.to_hex().starts_with(text)).map(|(id, _)| *id);
-    let mut good = Vec::with_capacity(listed.len());
-    for (id, snapshot) in listed {
-        match snapshot {
-            Ok(snapshot) => good.push(snapshot),
-            Err(error) if Some(id) == damaged => return Err(error.into()),
-            // It may be the newest one: an older one must not be taken for `latest` in silence.
-            Err(error) => ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text())),
-        }
-    }
-    if good.is_empty() {
-        return Err(
-            Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
-        );
-    }
-    match resolve_among(&good, text) {
-        Err(failure) if is_in_trash(repository, text)? => {
-            Err(failure
-                .instead("it is in the trash: `drumlin snapshots --forgotten` tells more, `drumlin undelete` brings it back"))
-        }
-        resolved => resolved,
-    }
-}
-
-/// Returns whether a text is the start of the id of a forgotten snapshot.
-fn is_in_trash(repository: &Repository, text: &str) -> Result<bool, Failure> {
-    let is_id = text.len() >= ID_LEN_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let forgotten = if is_id { snapshots::listing(repository)?.forgotten } else { Vec::new() };
-    Ok(forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(text)))
-}
-
-/// How many digits make a text look like an id, when it is looked up in the trash.
-const ID_LEN_MIN: usize = 4;
-
-/// Finds the snapshot that a text names among these, which are sorted, oldest first.
-pub fn resolve_among(good: &[Snapshot], text: &str) -> Result<Snapshot, Failure> {
-    let found = match text.split_once('@') {
-        Some((app, time)) => {
-            let time = parse_time(time).ok_or_else(|| {
-                Failure::usage(format!("`{time}` is not a date or time")).hint("write 2026-03-01 or 2026-03-01T12:30")
-            })?;
-            snapshots::resolve_app_at(good, app, time).map_err(|error| match error {
-                Error::NotFound { what, .. } => Error::NotFound { what, text: text.to_owned() },
-                other => other,
-            })
-        }
-        None => snapshots::resolve(good, text),
-    };
-    Ok(found?.clone())
-}
-
 /// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
+    match text.parse::<civil::Date>() {
+        Ok(date) if !text.contains(':') => {
+            let next = of_jiff(date.tomorrow().ok()?.to_zoned(TimeZone::system()).ok()?.timestamp());
+            Some(Timestamp { seconds: next.seconds - 1, nanos: 999_999_999 })
+        }
+        _ => parse_moment(text),
+    }
+}
+
+/// Parses the like, but of a date its first moment: what is older than a day is older than its beginning.
+pub fn parse_time_from(text: &str) -> Option<Timestamp> {
+    match text.parse::<civil::Date>() {
+        Ok(date) if !text.contains(':') => Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp())),
+        _ => parse_moment(text),
+    }
+}
+
+/// Parses a local time, or a time with zone.
+fn parse_moment(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(of_jiff(time));
     }
-    let local = |time: civil::DateTime| Some(of_jiff(time.to_zoned(TimeZone::system()).ok()?.timestamp()));
-    if text.contains([':']) {
-        return local(text.parse().ok()?);
-    }
-    let date: civil::Date = text.parse().ok()?;
-    local(date.to_datetime(civil::time(23, 59, 59, 999_999_999)))
+    let time: civil::DateTime = text.contains(':').then(|| text.parse().ok())??;
+    Some(of_jiff(time.to_zoned(TimeZone::system()).ok()?.timestamp()))
 }
 
 fn of_jiff(time: jiff::Timestamp) -> Timestamp {

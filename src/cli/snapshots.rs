@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::candidates::warn_of_dates;
 use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
@@ -71,6 +72,7 @@ pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
         let why = Failure::from(error).text();
         ctx.ui.warn(&format!("snapshot {} is not forgotten, because its tombstone does not hold: {why}", id.short()));
     }
+    warn_of_dates(&ctx.ui, &listing);
     if args.forgotten { list_forgotten(ctx, args, listing) } else { list(ctx, args, listing) }
 }
 

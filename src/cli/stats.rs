@@ -5,9 +5,10 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose};
+use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
-use super::snap;
+use super::filter::Narrow;
+use super::snap::{SnapArg, SnapPath};
 use super::views::SnapshotView;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
 use crate::monitor::Monitor;
@@ -19,7 +20,10 @@ use crate::ui::text;
 pub struct StatsArgs {
     /// Only this snapshot
     #[arg(value_name = "SNAP")]
-    snap: Option<String>,
+    snap: Option<SnapArg>,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 #[derive(Serialize)]
@@ -32,6 +36,7 @@ struct RepositoryStatsView {
     chunks_indexed: u64,
     chunks: u64,
     unique_bytes: u64,
+    inline_bytes: u64,
     nodes: u64,
     stored_bytes: u64,
     dedup_ratio: Option<f64>,
@@ -52,14 +57,20 @@ struct SnapshotStatsView {
     snapshot: SnapshotView,
     chunks: u64,
     unique_bytes: u64,
+    inline_bytes: u64,
 }
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
+    let wanted = args.snap.as_ref().map(|text| SnapPath::parse(text, &here()?)).transpose()?;
+    if wanted.is_none() && !args.narrow.is_empty() {
+        let why = "--host, --app and --tag choose a snapshot, and none is named";
+        return Err(Failure::usage(why).hint("name one: `drumlin stats latest --host NAME`"));
+    }
     let repository = ctx.open(Purpose::Work)?;
     let threads = ctx.global.threads();
-    if let Some(text) = &args.snap {
-        let (snapshot, reader) = snap::open(&ctx.ui, &repository, text, Reader::new)?;
+    if let Some(wanted) = wanted {
+        let (snapshot, reader) = wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::new)?;
         let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
     }
@@ -72,23 +83,30 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
 }
 
 fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failure> {
-    let SnapshotFigures { snapshot, chunks, unique_bytes } = figures;
+    let SnapshotFigures { snapshot, chunks, unique_bytes, inline_bytes } = figures;
     if ctx.ui.json {
-        let view = SnapshotStatsView { snapshot: SnapshotView::new(snapshot), chunks: *chunks, unique_bytes: *unique_bytes };
+        let (chunks, unique_bytes, inline_bytes) = (*chunks, *unique_bytes, *inline_bytes);
+        let view = SnapshotStatsView { snapshot: SnapshotView::new(snapshot), chunks, unique_bytes, inline_bytes };
         ctx.ui.print_json(&view)?;
         return Ok(Exit::Done);
     }
     let totals = snapshot.stats.totals;
     ctx.ui.print(&format!(
-        "snapshot {}\n  files    {} in {}, {}\n  content  {} in {} without repetitions",
+        "snapshot {}\n  files    {} in {}, {}\n  content  {} without repetitions, in {}{}",
         snapshot.id.short(),
         text::count(totals.files),
         text::counted(totals.dirs, "folder"),
         text::size(totals.bytes),
         text::size(*unique_bytes),
         text::counted(*chunks, "chunk"),
+        in_trees(*inline_bytes),
     ))?;
     Ok(Exit::Done)
+}
+
+/// Says how much content stands in trees, if any does.
+fn in_trees(inline_bytes: u64) -> String {
+    if inline_bytes == 0 { String::new() } else { format!(" and, of small files, {} in trees", text::size(inline_bytes)) }
 }
 
 fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, Failure> {
@@ -112,7 +130,12 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ),
         format!("  stored altogether    {:>10}{}", text::size(figures.stored_bytes()), times(figures.total_ratio())),
         String::new(),
-        format!("  {} of content, {} of trees", text::counted(figures.chunks, "chunk"), text::counted(figures.nodes, "node")),
+        format!(
+            "  {} of content{}, {} of trees",
+            text::counted(figures.chunks, "chunk"),
+            in_trees(figures.inline_bytes),
+            text::counted(figures.nodes, "node")
+        ),
     ];
     if figures.forgotten > 0 {
         lines.push(format!("  {} in the trash, not counted above", text::counted(figures.forgotten, "snapshot")));
@@ -135,6 +158,7 @@ fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
         chunks_indexed: figures.chunks_indexed,
         chunks: figures.chunks,
         unique_bytes: figures.unique_bytes,
+        inline_bytes: figures.inline_bytes,
         nodes: figures.nodes,
         stored_bytes: figures.stored_bytes(),
         dedup_ratio: figures.dedup_ratio(),

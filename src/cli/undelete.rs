@@ -48,18 +48,27 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     if !chosen.is_empty() {
         repository.confirm_key()?;
     }
-    let mut undeleted = Vec::new();
+    let (mut undeleted, mut failed) = (Vec::new(), None);
     for id in &chosen {
-        trash::undelete(&repository, id, TRASH_WINDOW_S, now, &|| probe::is_exclusive(&repository))?;
-        undeleted.push(id.to_hex());
-        ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
+        match trash::undelete(&repository, id, TRASH_WINDOW_S, now, &|| probe::is_exclusive(&repository)) {
+            Ok(()) => {
+                undeleted.push(id.to_hex());
+                ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
+            }
+            // One that is too late does not keep the others in the trash.
+            Err(error @ (Error::Collected { .. } | Error::NotForgotten { .. })) => match &failed {
+                None => failed = Some(Failure::from(error)),
+                Some(_) => ctx.ui.warn(&Failure::from(error).text()),
+            },
+            Err(error) => return Err(error.into()),
+        }
     }
     if ctx.ui.json {
         ctx.ui.print_json(&UndeleteView { undeleted })?;
     } else if chosen.is_empty() {
         ctx.ui.say("nothing is in the trash")?;
     }
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), Err)
 }
 
 /// Finds the one snapshot in the trash whose id begins so.

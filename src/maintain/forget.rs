@@ -12,8 +12,9 @@ use crate::monitor::Monitor;
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::trash::{self, ForgetNote};
 use crate::repo::{Error, Repository, Result};
-use crate::retention::trust::{Claim, judge};
-use crate::retention::{Decision, Doubt, Item, Policy, plan};
+use crate::retention::guard::Excess;
+use crate::retention::trust::{Claim, Verdict, judge};
+use crate::retention::{Decision, Doubt, Item, Keep, Policy, plan};
 
 /// Which snapshots a policy looks at; the others are not touched and not counted.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +68,8 @@ pub struct GroupKey {
 }
 
 impl GroupKey {
-    fn of(snapshot: &Snapshot, by: GroupBy) -> Self {
+    /// Returns the key of a snapshot's group.
+    pub fn of(snapshot: &Snapshot, by: GroupBy) -> Self {
         Self {
             host: by.host.then(|| snapshot.host.clone()),
             app: by.app.then(|| snapshot.app.clone()),
@@ -90,37 +92,45 @@ pub struct Group {
     pub items: Vec<Item>,
     /// What becomes of them, in the same order.
     pub decisions: Vec<Decision>,
+    /// Why nothing of it is carried out.
+    pub refused: Option<Refusal>,
 }
 
 impl Group {
-    /// Returns the snapshots that go, oldest first.
+    /// Returns the snapshots that go, oldest first, whether that is refused or not.
     pub fn going(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.iter().zip(&self.decisions).filter(|(_, decision)| !decision.is_kept()).map(|(snapshot, _)| snapshot)
     }
 }
 
-/// Why a plan is not carried out without being forced.
+/// Why the plan for a group is not carried out without being forced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// More than half of a group would go.
     MoreThanHalf {
-        /// Which group of the plan.
-        group: usize,
         /// How many would go.
         going: usize,
         /// Of how many.
         of: usize,
     },
+    /// More than half of what another policy kept would go.
+    OtherPolicy {
+        /// How many would go.
+        going: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Many came at once, and more than half of what was kept so far would go for them.
+    Flood {
+        /// How many would go.
+        going: usize,
+        /// Of how many.
+        of: usize,
+        /// How many came.
+        came: usize,
+    },
     /// The newest of a group would go, or its only one.
-    Newest {
-        /// Which group of the plan.
-        group: usize,
-    },
-    /// A snapshot would go of which nobody can see what it is.
-    Unreadable {
-        /// The snapshot.
-        id: SnapshotId,
-    },
+    Newest,
 }
 
 /// What is to be done.
@@ -128,34 +138,62 @@ pub enum Refusal {
 pub struct ForgetPlan {
     /// All groups that were looked at.
     pub groups: Vec<Group>,
-    /// Snapshots that were named and cannot be read; they go.
+    /// Snapshots that were named and cannot be read; they go, unless that is refused.
     pub unreadable: Vec<SnapshotId>,
+    /// Whether nobody is to forget what nobody can read.
+    pub unreadable_refused: bool,
+    /// Snapshots that were named and are protected; they stay.
+    pub protected: Vec<SnapshotId>,
 }
 
 impl ForgetPlan {
-    /// Returns how many snapshots stay and go.
+    /// Returns how many snapshots stay and go; what is refused stays.
     pub fn counts(&self) -> (usize, usize) {
+        let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
+        let going = self.accepted().flat_map(Group::going).count();
+        let unreadable = if self.unreadable_refused { 0 } else { self.unreadable.len() };
+        (all - going, going + unreadable)
+    }
+
+    /// Returns the same, as if nothing was refused.
+    pub fn counts_with_refused(&self) -> (usize, usize) {
         let all: usize = self.groups.iter().map(|group| group.snapshots.len()).sum();
         let going = self.groups.iter().flat_map(Group::going).count();
         (all - going, going + self.unreadable.len())
     }
 
-    /// Returns what speaks against carrying it out, one thing for each group.
-    pub fn refusals(&self) -> Vec<Refusal> {
-        let unreadable = self.unreadable.iter().map(|id| Refusal::Unreadable { id: *id });
-        unreadable.chain((0..).zip(&self.groups).filter_map(|(at, group)| refusal_of(at, group))).collect()
+    /// Refuses what nobody can have meant, group by group: one that is refused does not stop the others.
+    ///
+    /// `excess` says of a group with a policy what is too much.
+    pub fn refuse(&mut self, excess: impl Fn(&Group) -> Option<Excess>) {
+        self.unreadable_refused = !self.unreadable.is_empty();
+        for group in &mut self.groups {
+            group.refused = refusal_of(group, &excess);
+        }
+    }
+
+    /// Returns the groups of which nothing is refused.
+    pub fn accepted(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.refused.is_none())
     }
 }
 
-fn refusal_of(at: usize, group: &Group) -> Option<Refusal> {
+fn refusal_of(group: &Group, excess: impl Fn(&Group) -> Option<Excess>) -> Option<Refusal> {
     let (going, of) = (group.going().count(), group.snapshots.len());
+    if group.policy.is_some() {
+        return excess(group).map(|excess| match excess {
+            Excess::Series => Refusal::MoreThanHalf { going, of },
+            Excess::OtherPolicy { going, of } => Refusal::OtherPolicy { going, of },
+            Excess::Flood { going, of, came } => Refusal::Flood { going, of, came },
+        });
+    }
     if going * 2 > of {
-        return Some(Refusal::MoreThanHalf { group: at, going, of });
+        return Some(Refusal::MoreThanHalf { going, of });
     }
     // Snapshots with dates in doubt do not make up for the newest that is sure.
     let sure = group.items.iter().zip(&group.decisions).filter(|(item, _)| item.doubt.is_none());
     let (_, newest) = sure.max_by_key(|(item, _)| (item.time_s, item.sequence))?;
-    (!newest.is_kept()).then_some(Refusal::Newest { group: at })
+    (!newest.is_kept()).then_some(Refusal::Newest)
 }
 
 /// Plans what a policy does to the snapshots that a filter lets through.
@@ -170,28 +208,27 @@ pub fn plan_policy(
         group.decisions = plan(&group.items, policy, zone);
         group.policy = Some(policy.clone());
     }
-    ForgetPlan { groups, unreadable: Vec::new() }
+    ForgetPlan { groups, ..ForgetPlan::default() }
 }
 
 /// Plans to forget named snapshots; only the groups that they belong to are in the plan. Those that are damaged belong to none.
 ///
-/// Fails with `Protected` if one of them is protected.
-pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> Result<ForgetPlan> {
-    if let Some(id) = named.iter().find(|id| listing.protected.contains(id)) {
-        return Err(Error::Protected { id: *id });
-    }
+/// Those that are protected stay, and are told apart.
+pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> ForgetPlan {
+    let (protected, named): (Vec<_>, Vec<_>) = named.iter().partition(|id| listing.protected.contains(id));
     let mut groups = group_all(listing, |_| true, by, now_s);
     groups.retain(|group| group.snapshots.iter().any(|snapshot| named.contains(&snapshot.id)));
     for group in &mut groups {
-        let decide = |snapshot: &Snapshot| match named.contains(&snapshot.id) {
-            true => Decision::default(),
-            false => Decision::unasked(),
+        let decide = |snapshot: &Snapshot| match (named.contains(&snapshot.id), listing.protected.contains(&snapshot.id)) {
+            (true, _) => Decision::default(),
+            (false, true) => Decision { keeps: vec![Keep::Protected], misses: Vec::new() },
+            (false, false) => Decision::unasked(),
         };
         group.decisions = group.snapshots.iter().map(decide).collect();
     }
     let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
     let unreadable = damaged.map(|(id, _)| *id).filter(|id| named.contains(id)).collect();
-    Ok(ForgetPlan { groups, unreadable })
+    ForgetPlan { groups, unreadable, protected, ..ForgetPlan::default() }
 }
 
 fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, now_s: i64) -> Vec<Group> {
@@ -199,9 +236,9 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
     let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
     let claims: Vec<Claim> = good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
-    let doubts = good.iter().zip(judge(&claims, now_s)).map(|(snapshot, doubt)| doubt_of(snapshot, doubt));
+    let verdicts = good.iter().zip(judge(&claims, now_s)).map(|(snapshot, verdict)| verdict_on(snapshot, verdict));
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-    for (snapshot, doubt) in good.iter().copied().zip(doubts).filter(|(snapshot, _)| fits(snapshot)) {
+    for (snapshot, verdict) in good.iter().copied().zip(verdicts).filter(|(snapshot, _)| fits(snapshot)) {
         let key = GroupKey::of(snapshot, by);
         let group = groups.entry(key.clone()).or_insert_with(|| Group {
             key,
@@ -209,13 +246,14 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
             snapshots: Vec::new(),
             items: Vec::new(),
             decisions: Vec::new(),
+            refused: None,
         });
         group.items.push(Item {
-            time_s: snapshot.started.seconds,
+            time_s: if let Verdict::Sure(time_s) = verdict { time_s } else { snapshot.started.seconds },
             sequence: snapshot.sequence,
             tags: snapshot.tags.clone(),
             is_protected: listing.protected.contains(&snapshot.id),
-            doubt,
+            doubt: verdict.doubt(),
         });
         group.snapshots.push(snapshot.clone());
     }
@@ -223,8 +261,12 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
 }
 
 /// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec: `format-spec/08-snapshots.md`, section 7.
-fn doubt_of(snapshot: &Snapshot, doubt: Option<Doubt>) -> Option<Doubt> {
-    doubt.filter(|doubt| *doubt != Doubt::Behind || snapshot.instead_of().is_none())
+fn verdict_on(snapshot: &Snapshot, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Doubtful(Doubt::Ahead) => verdict,
+        _ if snapshot.instead_of().is_some() => Verdict::Sure(snapshot.started.seconds),
+        _ => verdict,
+    }
 }
 
 fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupKey, usize>) -> Claim {
@@ -232,6 +274,7 @@ fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupK
     Claim {
         series: *series.entry(GroupKey::of(snapshot, GroupBy::DEFAULT)).or_insert(next),
         time_s: snapshot.started.seconds,
+        ended_s: snapshot.ended.seconds.max(snapshot.started.seconds),
         stored_s: listing.stored_s.get(&snapshot.id).copied(),
         sequence: snapshot.sequence,
         hash: snapshots::chain_hash(snapshot),
@@ -239,7 +282,7 @@ fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupK
     }
 }
 
-/// Carries a plan out: puts all that goes into the trash, the oldest of each group first, and returns their ids.
+/// Carries a plan out but for what is refused: puts all that goes into the trash, the oldest of each group first, and returns their ids.
 ///
 /// A snapshot that somebody else forgot meanwhile is left as it is. Whatever was done before a failure stays done.
 pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, monitor: &Monitor) -> Result<Vec<SnapshotId>> {
@@ -250,12 +293,12 @@ pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, moni
     }
     repository.confirm_key()?;
     let unread = ForgetNote { reason: "named, because it could not be read".to_owned(), ..note.clone() };
-    for id in &plan.unreadable {
+    for id in plan.unreadable.iter().filter(|_| !plan.unreadable_refused) {
         if trash::forget(repository, id, None, &unread)? {
             forgotten.push(*id);
         }
     }
-    for group in &plan.groups {
+    for group in plan.accepted() {
         let reason = group.policy.as_ref().map_or_else(|| "named".to_owned(), Policy::to_string);
         let note = ForgetNote { reason, ..note.clone() };
         for snapshot in group.going() {

@@ -1,6 +1,7 @@
 //! Looking after a repository: is it whole, and what does it hold.
 
 pub mod check;
+pub mod evidence;
 pub mod forget;
 pub mod prune;
 pub mod repair;

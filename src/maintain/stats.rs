@@ -22,8 +22,11 @@ pub struct SnapshotFigures {
     pub snapshot: Snapshot,
     /// Chunks of file content that it refers to, each once.
     pub chunks: u64,
-    /// Their bytes before compression: what is left of `snapshot.stats.totals.bytes` without repetitions and holes.
+    /// Their bytes before compression, and those of [`Self::inline_bytes`]: what is left of `snapshot.stats.totals.bytes` without
+    /// repetitions and holes.
     pub unique_bytes: u64,
+    /// Bytes of small files that stand in nodes of trees, each node once.
+    pub inline_bytes: u64,
 }
 
 /// What the whole repository holds.
@@ -39,8 +42,10 @@ pub struct RepositoryFigures {
     pub chunks_indexed: u64,
     /// Chunks of file content that snapshots refer to, each once.
     pub chunks: u64,
-    /// Their bytes before compression.
+    /// Their bytes before compression, and those of [`Self::inline_bytes`].
     pub unique_bytes: u64,
+    /// Bytes of small files that stand in nodes of trees, each node once.
+    pub inline_bytes: u64,
     /// Nodes of trees and chunk lists that snapshots refer to, each once.
     pub nodes: u64,
     /// Objects and bytes in the store, by class.
@@ -63,11 +68,11 @@ impl RepositoryFigures {
         ratio(self.totals.bytes, self.unique_bytes)
     }
 
-    /// Returns how many times larger content is than its stored form; `None` without content.
+    /// Returns how many times larger content is than its stored form, small files that stand in trees apart; `None` without content.
     ///
     /// Packs may also hold content that no snapshot refers to any more, so this is a lower bound.
     pub fn compression_ratio(&self) -> Option<f64> {
-        ratio(self.unique_bytes, self.stored_bytes_of("data"))
+        ratio(self.unique_bytes.saturating_sub(self.inline_bytes), self.stored_bytes_of("data"))
     }
 
     /// Returns how many times larger the snapshots are than everything stored.
@@ -83,8 +88,9 @@ fn ratio(before: u64, after: u64) -> Option<f64> {
 /// Counts what one snapshot holds.
 pub fn of_snapshot(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<SnapshotFigures> {
     let sums = count(reader, std::slice::from_ref(snapshot), threads, monitor)?;
-    let (chunks, unique_bytes) = (sums.chunks.into_inner(), sums.bytes.into_inner());
-    Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes })
+    let (chunks, bytes, inline_bytes) = (sums.chunks.into_inner(), sums.bytes.into_inner(), sums.inline.into_inner());
+    let unique_bytes = bytes.saturating_add(inline_bytes);
+    Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes, inline_bytes })
 }
 
 /// Counts what all snapshots hold together, those in the trash apart, and what the store holds.
@@ -96,6 +102,7 @@ pub fn of_repository(
     monitor: &Monitor,
 ) -> Result<RepositoryFigures> {
     let sums = count(reader, snapshots, threads, monitor)?;
+    let (bytes, inline_bytes) = (sums.bytes.into_inner(), sums.inline.into_inner());
     let mut totals = Totals::default();
     snapshots.iter().for_each(|snapshot| totals.add(snapshot.stats.totals));
     Ok(RepositoryFigures {
@@ -104,7 +111,8 @@ pub fn of_repository(
         totals,
         chunks_indexed: reader.index().record_count(),
         chunks: sums.chunks.into_inner(),
-        unique_bytes: sums.bytes.into_inner(),
+        unique_bytes: bytes.saturating_add(inline_bytes),
+        inline_bytes,
         nodes: sums.nodes.into_inner(),
         usage: audit::usage(repository)?,
     })
@@ -114,6 +122,7 @@ pub fn of_repository(
 struct Sums {
     chunks: AtomicU64,
     bytes: AtomicU64,
+    inline: AtomicU64,
     nodes: AtomicU64,
     damage: std::sync::Mutex<Option<Error>>,
 }
@@ -144,6 +153,10 @@ impl Visitor for Sums {
             self.nodes.fetch_add(1, Ordering::Relaxed);
         }
         true
+    }
+
+    fn inline(&self, len_bytes: u64) {
+        self.inline.fetch_add(len_bytes, Ordering::Relaxed);
     }
 
     fn missing(&self, _kind: ChunkKind, id: &ChunkId) {

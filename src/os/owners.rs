@@ -45,6 +45,12 @@ impl OwnerNames {
     }
 }
 
+/// Returns the home folder of whoever runs the program, as the system knows it; `None` if there is none.
+pub fn home_of_user() -> Option<std::path::PathBuf> {
+    let home = User::from_uid(nix::unistd::geteuid()).ok()??.dir;
+    (home.is_absolute() && home.is_dir()).then_some(home)
+}
+
 /// Most answers of one kind that are kept, so that hostile names cannot fill the memory.
 const KEPT_MAX: usize = 65_536;
 

@@ -22,6 +22,7 @@ pub mod merge;
 pub mod names;
 mod open;
 mod opened;
+mod order;
 pub mod parallel;
 pub mod probe;
 pub mod protect;

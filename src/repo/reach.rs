@@ -41,6 +41,9 @@ pub trait Visitor: Sync {
     /// A chunk is reached for the first time; a node is read only if this returns true.
     fn reached(&self, kind: ChunkKind, id: &ChunkId, len_bytes: Option<u32>, place: &Place) -> bool;
 
+    /// A node that was read holds so many bytes of file content itself.
+    fn inline(&self, _len_bytes: u64) {}
+
     /// A chunk that something refers to is not in the index. May be told more than once.
     fn missing(&self, kind: ChunkKind, id: &ChunkId);
 
@@ -202,6 +205,7 @@ impl<'a> Walk<'a> {
                 self.enter(scope, Visit { kind: ChunkKind::List, id, promise });
             }
             Content::Refs(refs) => self.read_refs(&refs)?,
+            Content::Inline(bytes) if entry.kind == EntryKind::File => self.visitor.inline(bytes.len() as u64),
             Content::Inline(_) | Content::None => {}
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::commit::{NewTree, Secured};
 use super::error::{Error, Result};
 use super::names;
 use super::open::{Repository, check_writable};
+use super::order;
 use super::parallel;
 use super::put::{Put, put};
 use super::session::Stored;
@@ -91,6 +92,13 @@ pub fn list_ids(repository: &Repository) -> Result<Vec<SnapshotId>> {
     Ok(listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect())
 }
 
+/// Returns when the store got a snapshot, in seconds since 1970, if it says; by one request.
+pub fn stored_s(repository: &Repository, id: &SnapshotId) -> Result<Option<i64>> {
+    let name = id.to_hex();
+    let listed = repository.store().list(Class::Snapshots, &name)?;
+    Ok(listed.iter().find(|object| object.name == name).and_then(|object| object.modified_s))
+}
+
 /// Returns a value that is another one when a snapshot was made, forgotten, brought back or removed, by one request.
 pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
     let mut hash = blake3::Hasher::new();
@@ -105,6 +113,7 @@ pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
 pub struct Listing {
     /// The snapshots, oldest first, without those in the trash; slots that a collector burnt are left out.
     ///
+    /// Those of a host stand in the order of its chain, whatever their dates say.
     /// One that is damaged or not signed by this repository's key is its error, beside the good ones.
     pub snapshots: Vec<(SnapshotId, Result<Snapshot>)>,
     /// Snapshots in the trash, the longest forgotten first.
@@ -119,9 +128,18 @@ pub struct Listing {
     pub stored_s: HashMap<SnapshotId, i64>,
     /// The newest time that the store stated, in seconds since 1970.
     pub store_s: Option<i64>,
+    /// When each of the snapshots was taken, as far as that is sure ([`order::moments`]).
+    pub moments: HashMap<SnapshotId, Timestamp>,
 }
 
 impl Listing {
+    /// Returns the snapshots that are dated later than the store got them, or than `now`.
+    pub fn dated_ahead(&self, now: Timestamp) -> Vec<&Snapshot> {
+        let latest_s = |id| self.stored_s.get(id).map_or(now.seconds, |stored_s| now.seconds.min(*stored_s));
+        let good = self.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
+        good.filter(|snapshot| order::is_ahead(snapshot.started, latest_s(&snapshot.id))).collect()
+    }
+
     /// Returns what time it is for the trash window, when the host's clock says `now`.
     pub fn clock(&self, now: Timestamp) -> TrashClock {
         TrashClock { now, store_s: self.store_s }
@@ -197,7 +215,11 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     let snapshots = unmarked.into_iter().zip(loaded).filter_map(|(id, loaded)| Some((id, is_there(loaded)?)));
     listing.snapshots.extend(snapshots);
     trash::drop_copies(repository, |id| slots.contains(id) && !marked.contains(id));
-    listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.as_ref().map(order_of).unwrap_or_default(), *id));
+    let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
+    listing.moments = order::moments(&good, &listing.stored_s);
+    let sequence = |snapshot: &Result<Snapshot>| snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
+    let moments = &listing.moments;
+    listing.snapshots.sort_by_key(|(id, snapshot)| (moments.get(id).copied().unwrap_or_default(), sequence(snapshot), *id));
     listing.forgotten.sort_by_key(|one| (one.tombstone.forgotten, one.tombstone.snapshot));
     Ok(listing)
 }
@@ -229,10 +251,6 @@ pub fn list_all(repository: &Repository) -> Result<Vec<(SnapshotId, Result<Snaps
 /// Lists all snapshots that are not forgotten, oldest first; fails if one of them is damaged.
 pub fn list(repository: &Repository) -> Result<Vec<Snapshot>> {
     list_all(repository)?.into_iter().map(|(_, snapshot)| snapshot).collect()
-}
-
-fn order_of(snapshot: &Snapshot) -> (Timestamp, u64) {
-    (snapshot.started, snapshot.sequence)
 }
 
 /// Loads one snapshot and verifies seal, name, repository and signature; `None` for a burnt slot.
@@ -277,29 +295,4 @@ fn parse(repository: &Repository, id: &SnapshotId, key: &Key, bytes: &[u8]) -> R
         return Err(Error::WrongContent { object: key.to_string() });
     }
     Ok(Some(snapshot))
-}
-
-/// Finds the snapshot that a user names: an id prefix, `latest`, `latest~2`.
-pub fn resolve<'a>(snapshots: &'a [Snapshot], text: &str) -> Result<&'a Snapshot> {
-    let missing = || Error::NotFound { what: "snapshot", text: text.to_owned() };
-    if let Some(rest) = text.strip_prefix("latest") {
-        let back = match rest.strip_prefix('~') {
-            None if rest.is_empty() => 0,
-            None => return Err(missing()),
-            Some(number) => number.parse::<usize>().map_err(|_| missing())?,
-        };
-        return snapshots.len().checked_sub(back + 1).map(|at| &snapshots[at]).ok_or_else(missing);
-    }
-    let mut matching = snapshots.iter().filter(|snapshot| !text.is_empty() && snapshot.id.to_hex().starts_with(text));
-    let found = matching.next().ok_or_else(missing)?;
-    if matching.next().is_some() {
-        return Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() });
-    }
-    Ok(found)
-}
-
-/// Finds the newest snapshot of an app that was not started after `time`.
-pub fn resolve_app_at<'a>(snapshots: &'a [Snapshot], app: &str, time: Timestamp) -> Result<&'a Snapshot> {
-    let fits = |snapshot: &&Snapshot| snapshot.app == app && snapshot.started <= time;
-    snapshots.iter().rev().find(fits).ok_or(Error::NotFound { what: "snapshot", text: app.to_owned() })
 }

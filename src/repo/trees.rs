@@ -32,6 +32,14 @@ pub struct DirEntry {
     pub totals: Option<Totals>,
 }
 
+impl DirEntry {
+    /// Returns what is in it: of a folder the sums over all below it, of a file itself. Only files have content that counts.
+    pub fn content_totals(&self) -> Totals {
+        let bytes = if self.entry.kind == EntryKind::File { self.entry.size } else { 0 };
+        self.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes })
+    }
+}
+
 impl Trees {
     /// Makes a view of the trees that `reader` can reach.
     pub fn new(reader: Arc<Reader>) -> Self {

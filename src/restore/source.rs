@@ -43,7 +43,7 @@ impl Source {
             let totals = found.totals.unwrap_or_default();
             return Ok(Self { shown: path, folder: Some(found), kind: Kind::Whole(tree), totals });
         }
-        let totals = Totals { files: 1, dirs: 0, bytes: found.entry.size };
+        let totals = found.content_totals();
         let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();
         Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals })
     }

@@ -12,6 +12,7 @@
 
 pub mod calendar;
 pub mod decay;
+pub mod guard;
 mod parse;
 mod plan;
 mod policy;
@@ -24,7 +25,7 @@ pub use self::parse::{parse_span, span_text};
 pub use self::plan::plan;
 pub use self::policy::Policy;
 pub use self::rules::{Decision, Item, Keep, Miss, Period};
-pub use self::trust::Doubt;
+pub use self::trust::{Doubt, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ const RHYTHM_ITEMS: usize = 50;
 /// How many snapshots there are at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// Seconds from the newest snapshot of today.
+    /// Seconds from the newest snapshot of today: whole days, and the end of the span.
     pub after_s: i64,
     /// Snapshots that are kept then.
     pub kept: usize,
@@ -33,7 +33,7 @@ pub struct Simulation {
     pub rhythm_s: i64,
     /// Whether the rhythm was taken from the series; it is a day where that has fewer than two snapshots.
     pub is_own_rhythm: bool,
-    /// How many there are, today first, then after each application.
+    /// How many there are, today first, then after each day.
     pub counts: Vec<Count>,
     /// Ages in seconds of what is left at the end, youngest first.
     pub left_s: Vec<i64>,
@@ -64,27 +64,39 @@ pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -
     let mut simulation = Simulation { rhythm_s, is_own_rhythm: own.is_some(), ..Simulation::default() };
     let mut newest_s = start_s;
     simulation.counts.push(count(&kept, 0, newest_s));
-    let end_s = start_s + span_s;
-    loop {
-        let day_ends_s = (newest_s + rhythm_s.max(DAY_S)).min(end_s);
-        while newest_s + rhythm_s <= day_ends_s {
+    let mut counted = false;
+    for day_ends_s in day_ends(span_s) {
+        let before = sequence;
+        while newest_s + rhythm_s <= start_s + day_ends_s {
             newest_s += rhythm_s;
             sequence += 1;
             kept.push(Item { time_s: newest_s, sequence, ..Item::default() });
         }
-        let decisions = plan(&kept, policy, zone);
-        let mut verdicts = decisions.iter().map(|decision| decision.is_kept());
-        kept.retain(|_| verdicts.next().unwrap_or(true));
-        simulation.counts.push(count(&kept, newest_s - start_s, newest_s));
-        if newest_s + rhythm_s > end_s {
+        let is_part = day_ends_s % DAY_S != 0;
+        if is_part && sequence == before && counted {
+            // A day that is none, and nothing came: there is nothing to tell.
             break;
         }
+        // Without new snapshots the policy changes nothing when it is applied again.
+        if sequence > before || !counted {
+            let decisions = plan(&kept, policy, zone);
+            let mut verdicts = decisions.iter().map(|decision| decision.is_kept());
+            kept.retain(|_| verdicts.next().unwrap_or(true));
+        }
+        counted = true;
+        simulation.counts.push(count(&kept, day_ends_s, newest_s));
     }
     // What is kept for another reason than its age says nothing about the policy.
     let dated = kept.iter().filter(|item| is_dated(item));
     simulation.left_s = dated.map(|item| newest_s - item.time_s).collect();
     simulation.left_s.sort_unstable();
     simulation
+}
+
+/// Returns when the policy is applied: at the end of each day, and at the end of the span.
+fn day_ends(span_s: i64) -> impl Iterator<Item = i64> {
+    let days = span_s / DAY_S;
+    (1..=days).map(|day| day * DAY_S).chain((days * DAY_S < span_s || days == 0).then_some(span_s))
 }
 
 fn count(kept: &[Item], after_s: i64, newest_s: i64) -> Count {

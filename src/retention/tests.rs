@@ -4,8 +4,9 @@
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::guard::{Applied, Excess, History, excess};
 use super::simulate::{rhythm_of, simulate};
-use super::trust::{Claim, LATE_S, TOLERANCE_S, judge};
+use super::trust::{Claim, LATE_S, TOLERANCE_S};
 use super::*;
 
 const HOUR: i64 = 3_600;
@@ -259,7 +260,12 @@ fn protected_snapshots_stay_and_still_count() {
 }
 
 fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
-    Claim { series: 0, time_s, stored_s: Some(stored_s), sequence, hash: [sequence as u8; 32], previous: None }
+    Claim { series: 0, time_s, ended_s: time_s, stored_s: Some(stored_s), sequence, hash: [sequence as u8; 32], previous: None }
+}
+
+/// What contradicts each date.
+fn judge(claims: &[Claim], now_s: i64) -> Vec<Option<Doubt>> {
+    trust::judge(claims, now_s).into_iter().map(Verdict::doubt).collect()
 }
 
 /// Daily snapshots, stored a minute later, each naming the one before.
@@ -328,6 +334,154 @@ fn one_wrong_clock_is_not_the_others_fault() {
     assert_eq!(doubts.iter().flatten().count(), 1);
     assert_eq!(doubts[20], Some(Doubt::Ahead));
     assert_eq!((TOLERANCE_S, LATE_S), (HOUR, 2 * DAY), "docs/retention.md tells both");
+}
+
+#[test]
+fn what_a_snapshot_puts_before_itself_was_there_before_it() {
+    let now = START + 100 * DAY;
+    // Three honest tries within minutes, then one by a clock that is 400 days behind; it names the one before it.
+    let mut claims: Vec<Claim> = (0..3).map(|at| claim(START + at * 300, START + at * 300 + 5, at as u64 + 1)).collect();
+    claims.push(Claim { previous: Some([3; 32]), ..claim(START + 900 - 400 * DAY, START + 905, 4) });
+    assert_eq!(judge(&claims, now), [None, None, None, Some(Doubt::Behind)]);
+    // Nor does what comes after it suffer.
+    claims.push(claim(START + 1200, START + 1205, 5));
+    assert_eq!(judge(&claims, now)[4], None);
+    // A clock that is ahead makes nobody else doubtful.
+    let mut ahead = honest(10);
+    ahead[4].time_s += 300 * DAY;
+    ahead[4].ended_s += 300 * DAY;
+    assert_eq!(judge(&ahead, now).iter().flatten().count(), 1);
+}
+
+#[test]
+fn a_backup_that_takes_days_is_not_suspected() {
+    let now = START + 100 * DAY;
+    let long = |number: u64| Claim { ended_s: START + 13 * DAY, ..claim(START + 10 * DAY, START + 13 * DAY + 60, number) };
+    // Alone in its series since the others, or beside backups that began later and were done sooner.
+    let mut claims = honest(10);
+    claims.push(long(11));
+    assert_eq!(judge(&claims, now).iter().flatten().count(), 0);
+    let mut beside = honest(13);
+    beside.push(long(14));
+    assert_eq!(judge(&beside, now).iter().flatten().count(), 0);
+    // It counts from its end then: its beginning would stand where others are.
+    assert_eq!(trust::judge(&beside, now)[13], Verdict::Sure(START + 13 * DAY));
+    // Whoever claims to have begun long ago gains nothing by it.
+    beside.push(Claim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
+    assert_eq!(trust::judge(&beside, now)[14], Verdict::Sure(START + 14 * DAY));
+}
+
+#[test]
+fn a_mirror_is_not_suspected() {
+    let now = START + 400 * DAY;
+    // Copied once, thinned out before, so that few name each other, in the order of their ids, and continued in place.
+    let mut copied: Vec<Claim> = honest(60).into_iter().step_by(3).collect();
+    for (at, claim) in copied.iter_mut().enumerate() {
+        claim.stored_s = Some(START + 60 * DAY + (at as i64 * 7) % 20 * 300);
+    }
+    copied.push(claim(START + 61 * DAY, START + 61 * DAY + 60, 61));
+    copied.push(claim(START + 62 * DAY, START + 62 * DAY + 60, 62));
+    assert_eq!(judge(&copied, now).iter().flatten().count(), 0);
+    // Copied every week, in any order: the newest of each week are nearly as old as their copies.
+    let mut weekly = honest(70);
+    for (at, claim) in weekly.iter_mut().enumerate() {
+        claim.stored_s = Some(START + (at as i64 / 7 + 1) * 7 * DAY + (at as i64 * 5) % 7 * 60);
+        claim.previous = None;
+    }
+    assert_eq!(judge(&weekly, now).iter().flatten().count(), 0);
+}
+
+/// Applies a policy at the end of each day as the program does; returns the first day on which it was refused.
+fn nightly(policy_text: &str, days: i64, of_day: &[i64]) -> Option<(i64, Excess)> {
+    let policy = policy(policy_text);
+    let (mut kept, mut forgotten_s, mut last) = (Vec::<Item>::new(), Vec::new(), None);
+    for day in 0..days {
+        for time_s in of_day {
+            let sequence = kept.last().map_or(1, |item| item.sequence + 1);
+            kept.push(Item { time_s: START + day * DAY + time_s, sequence, ..Item::default() });
+        }
+        let now_s = START + (day + 1) * DAY - 600;
+        let decisions = plan(&kept, &policy, &berlin());
+        let history = History { last, forgotten_s: forgotten_s.clone() };
+        if let Some(excess) = excess(&kept, &decisions, &history, now_s) {
+            return Some((day, excess));
+        }
+        last = Some(Applied { at_s: now_s, is_same: true });
+        let (stay, go): (Vec<_>, Vec<_>) = kept.into_iter().zip(decisions).partition(|(_, decision)| decision.is_kept());
+        kept = stay.into_iter().map(|(item, _)| item).collect();
+        forgotten_s.extend(go.into_iter().map(|(item, _)| item.time_s));
+        forgotten_s.retain(|time_s| *time_s > now_s - 8 * DAY);
+    }
+    None
+}
+
+#[test]
+fn a_steady_policy_never_needs_force() {
+    let hours: Vec<i64> = (0..23).map(|hour| hour * HOUR + 600).collect();
+    let quarters: Vec<i64> = (0..90).map(|quarter| quarter * 900 + 60).collect();
+    for policy in [
+        "daily 7",
+        "daily 1",
+        "last 1",
+        "last 3",
+        "hourly 6",
+        "hourly 24, daily 7, weekly 4, monthly 12",
+        "weekly 4",
+        "monthly 3",
+        "within 1d",
+        "decay 1y",
+        "last 2, weekly 3",
+    ] {
+        for of_day in [&hours[..], &quarters, &hours[4..6], &hours[3..4]] {
+            assert_eq!(nightly(policy, 45, of_day), None, "{policy}, {} a day", of_day.len());
+        }
+    }
+}
+
+#[test]
+fn a_new_policy_and_a_flood_are_stopped() {
+    let policy_of = policy;
+    let judged = |items: &[Item], text: &str, history: &History, now_s: i64| {
+        excess(items, &plan(items, &policy_of(text), &berlin()), history, now_s)
+    };
+    let days = series((0..30).map(|day| START + day * DAY));
+    let now_s = START + 30 * DAY;
+    let unknown = History::default();
+    for text in ["last 1", "daily 3", "monthly 1", "yearly 1", "weekly 2", "within 2d", "last 14"] {
+        assert_eq!(judged(&days, text, &unknown, now_s), Some(Excess::Series), "{text}");
+    }
+    for text in ["last 20", "daily 15", "within 20d"] {
+        assert_eq!(judged(&days, text, &unknown, now_s), None, "{text}");
+    }
+    // Tries within minutes are no schedule.
+    let tries = series((0..6).map(|minute| START + minute * 60));
+    assert_eq!(judged(&tries, "last 2", &unknown, START + DAY), Some(Excess::Series));
+    // After a policy that kept 30, one that keeps 3.
+    let other = History { last: Some(Applied { at_s: START + 29 * DAY, is_same: false }), forgotten_s: Vec::new() };
+    assert_eq!(judged(&days, "daily 3", &other, now_s), Some(Excess::OtherPolicy { going: 27, of: 30 }));
+    assert_eq!(judged(&days, "daily 25", &other, now_s), None);
+    // Twenty at once in a series of one a day.
+    let at_s = START + 30 * DAY;
+    let mut flooded = days.clone();
+    flooded.extend((0..20).map(|at| Item { time_s: at_s + 600 + at, sequence: 100, ..Item::default() }));
+    let same = History { last: Some(Applied { at_s, is_same: true }), forgotten_s: Vec::new() };
+    let flood = Excess::Flood { going: 20, of: 30, came: 20 };
+    assert_eq!(judged(&flooded, "last 30", &same, at_s + DAY), Some(flood));
+    // Rules that reach back lose nothing by it, and may clear it away.
+    assert_eq!(judged(&flooded, "daily 30", &same, at_s + DAY), None);
+}
+
+#[test]
+fn a_simulation_counts_every_day_of_a_slow_series_too() {
+    let weekly = series((0..10).map(|week| START + week * 7 * DAY));
+    let told = simulate(&weekly, &policy("weekly 8"), &berlin(), 60 * DAY + HOUR);
+    let days: Vec<i64> = told.counts.iter().map(|count| count.after_s / DAY).collect();
+    assert_eq!(days, (0..=60).collect::<Vec<_>>());
+    assert_eq!(told.counts[0].kept, 10);
+    assert!(told.counts[1..].iter().all(|count| count.kept == 8), "{told:?}");
+    let slow = series((0..3).map(|month| START + month * 40 * DAY));
+    let told = simulate(&slow, &policy("last 2"), &berlin(), 5 * DAY);
+    assert_eq!((told.counts.len(), told.counts[1].kept, told.left_s.len()), (6, 2, 2));
 }
 
 #[test]

@@ -20,8 +20,10 @@ pub enum Doubt {
 pub struct Claim {
     /// The series that it belongs to, as a number.
     pub series: usize,
-    /// When it says that it was taken, in seconds since 1970.
+    /// When it says that it was begun, in seconds since 1970.
     pub time_s: i64,
+    /// When it says that it was finished.
+    pub ended_s: i64,
     /// When the store got it, by the store's clock, if the store says.
     pub stored_s: Option<i64>,
     /// Its place in its host's chain.
@@ -32,53 +34,146 @@ pub struct Claim {
     pub previous: Option<[u8; 32]>,
 }
 
+/// What a snapshot's date is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Rules count it at this moment: its beginning, or, if only its end is borne out, its end.
+    Sure(i64),
+    /// Its date cannot be right.
+    Doubtful(Doubt),
+}
+
+impl Verdict {
+    /// Returns what contradicts the date.
+    pub fn doubt(self) -> Option<Doubt> {
+        match self {
+            Self::Sure(_) => None,
+            Self::Doubtful(doubt) => Some(doubt),
+        }
+    }
+}
+
 /// How far dates may contradict each other: clocks differ, and backups of one series may overlap.
 pub const TOLERANCE_S: i64 = 3600;
-/// How long after its date a snapshot may be stored, in a series whose earlier ones were stored sooner.
+/// How long after its end a snapshot may be stored, in a series most of whose earlier ones were stored sooner.
 ///
 /// In a repository whose files were copied without their times all are late, and none is suspected.
-pub const LATE_S: i64 = 2 * 24 * 3600;
+pub const LATE_S: i64 = 2 * DAY_S;
+/// How much earlier a late snapshot must have been stored than another one to say that it was there before: a copy stores its own in any order.
+const COPYING_S: i64 = DAY_S;
+const DAY_S: i64 = 24 * 3600;
 
-/// Returns what contradicts each date; the answer has the order of `claims`.
+/// Returns what each date is worth; the answer has the order of `claims`.
 ///
 /// `now_s` counts only for snapshots about which the store says nothing.
-pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Option<Doubt>> {
+pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
     let known_s = known_since(claims);
-    let is_after = |late: i64, early: i64| late > early.saturating_add(TOLERANCE_S);
-    let mut doubts: Vec<Option<Doubt>> = claims
-        .iter()
-        .zip(&known_s)
-        .map(|(claim, known)| is_after(claim.time_s, known.unwrap_or(now_s)).then_some(Doubt::Ahead))
-        .collect();
+    let judge_alone = |(claim, known): (&Claim, &Option<i64>)| {
+        let latest_s = known.unwrap_or(now_s).saturating_add(TOLERANCE_S);
+        match claim.time_s.max(claim.ended_s) > latest_s {
+            true => Verdict::Doubtful(Doubt::Ahead),
+            false => Verdict::Sure(claim.time_s),
+        }
+    };
+    let mut verdicts: Vec<Verdict> = claims.iter().zip(&known_s).map(judge_alone).collect();
     let mut series: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (at, claim) in claims.iter().enumerate().filter(|(at, _)| doubts[*at].is_none()) {
+    for (at, claim) in claims.iter().enumerate().filter(|(at, _)| verdicts[*at].doubt().is_none()) {
         series.entry(claim.series).or_default().push(at);
     }
     for members in series.into_values() {
-        judge_series(claims, &known_s, members, &mut doubts);
+        judge_series(claims, &known_s, &members, &mut verdicts);
     }
-    doubts
+    verdicts
 }
 
 /// Finds those of a series that are dated before snapshots that were there before them.
-fn judge_series(claims: &[Claim], known_s: &[Option<i64>], mut order: Vec<usize>, doubts: &mut [Option<Doubt>]) {
+fn judge_series(claims: &[Claim], known_s: &[Option<i64>], members: &[usize], verdicts: &mut [Verdict]) {
+    let before = before_each(claims, known_s, members);
+    for (at, before) in members.iter().zip(before) {
+        let claim = &claims[*at];
+        let is_contradicted = |time_s: i64| {
+            let is_late = before.most_in_time && before.arrived_s.is_some_and(|arrived| arrived.saturating_sub(time_s) > LATE_S);
+            is_late || before.newest_s > time_s.saturating_add(TOLERANCE_S)
+        };
+        if !is_contradicted(claim.time_s) {
+            continue;
+        }
+        // One that took long, and ended when it says so, is no forgery; but where its beginning would count, others were before it.
+        verdicts[*at] = match is_contradicted(claim.ended_s) {
+            true => Verdict::Doubtful(Doubt::Behind),
+            false => Verdict::Sure(claim.ended_s),
+        };
+    }
+}
+
+/// What was there before a snapshot.
+#[derive(Clone, Copy)]
+struct Before {
+    /// When it arrived, if the store says so of the whole series.
+    arrived_s: Option<i64>,
+    /// The newest date of what was there before it.
+    newest_s: i64,
+    /// Whether most of what arrived before it was stored in time.
+    most_in_time: bool,
+}
+
+/// Finds out what was there before each of a series.
+fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> Vec<Before> {
     // A store tells of all or of none; where it does not, the chain's numbers are the order, and they need no tolerance.
-    let by_store = order.iter().all(|at| known_s[*at].is_some());
+    let by_store = members.iter().all(|at| known_s[*at].is_some());
     let arrival = |at: usize| if by_store { known_s[at].unwrap_or_default() } else { claims[at].sequence.cast_signed() };
-    let margin = if by_store { TOLERANCE_S } else { 0 };
-    let is_late = |at: usize| by_store && arrival(at).saturating_sub(claims[at].time_s) > LATE_S;
-    order.sort_by_key(|at| (arrival(*at), claims[*at].time_s));
-    let (mut earlier, mut newest_s, mut was_in_time) = (0, i64::MIN, false);
-    for at in &order {
-        while arrival(order[earlier]).saturating_add(margin) < arrival(*at) {
-            newest_s = newest_s.max(claims[order[earlier]].time_s);
-            was_in_time |= !is_late(order[earlier]);
+    let is_late = |at: usize| by_store && arrival(at).saturating_sub(claims[at].ended_s) > LATE_S;
+    let margin = |is_late: bool| match (by_store, is_late) {
+        (false, _) => 0,
+        (true, false) => TOLERANCE_S,
+        (true, true) => COPYING_S,
+    };
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_key(|place| (arrival(members[*place]), claims[members[*place]].time_s));
+    let (late, in_time): (Vec<usize>, Vec<usize>) = order.iter().map(|place| members[*place]).partition(|at| is_late(*at));
+    let mut found = vec![Before { arrived_s: None, newest_s: i64::MIN, most_in_time: false }; members.len()];
+    for (witnesses, margin) in [(&in_time, margin(false)), (&late, margin(true))] {
+        let (mut earlier, mut newest_s) = (0, i64::MIN);
+        for place in &order {
+            let arrived = arrival(members[*place]);
+            while witnesses.get(earlier).is_some_and(|at| arrival(*at).saturating_add(margin) < arrived) {
+                newest_s = newest_s.max(claims[witnesses[earlier]].time_s);
+                earlier += 1;
+            }
+            found[*place].newest_s = found[*place].newest_s.max(newest_s);
+        }
+    }
+    if by_store {
+        let (mut earlier, mut earlier_late) = (0, 0);
+        for place in &order {
+            let arrived = arrival(members[*place]);
+            let is_before = |at: &usize| arrival(*at).saturating_add(TOLERANCE_S) < arrived;
+            earlier += in_time[earlier..].iter().take_while(|at| is_before(at)).count();
+            earlier_late += late[earlier_late..].iter().take_while(|at| is_before(at)).count();
+            found[*place].most_in_time = earlier > earlier_late;
+            found[*place].arrived_s = Some(arrived);
+        }
+        add_chain(claims, members, &in_time, &mut found);
+    }
+    found
+}
+
+/// Adds what the chain says: what a snapshot itself puts before it was there before it, however soon it came after.
+///
+/// Only dates that the store bears out count: one wrong clock must not make all that come after it doubtful.
+fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut [Before]) {
+    let mut witnesses = in_time.to_vec();
+    witnesses.sort_by_key(|at| claims[*at].sequence);
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_key(|place| claims[members[*place]].sequence);
+    let (mut earlier, mut newest_s) = (0, i64::MIN);
+    for place in order {
+        let sequence = claims[members[place]].sequence;
+        while witnesses.get(earlier).is_some_and(|at| claims[*at].sequence < sequence) {
+            newest_s = newest_s.max(claims[witnesses[earlier]].time_s);
             earlier += 1;
         }
-        let is_contradicted = newest_s > claims[*at].time_s.saturating_add(TOLERANCE_S);
-        if is_contradicted || is_late(*at) && was_in_time {
-            doubts[*at] = Some(Doubt::Behind);
-        }
+        found[place].newest_s = found[place].newest_s.max(newest_s);
     }
 }
 

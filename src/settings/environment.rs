@@ -11,7 +11,14 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 impl Environment {
     /// Reads the process's environment.
     pub fn of_process() -> Self {
-        Self(std::env::vars_os().collect())
+        let mut env = Self(std::env::vars_os().collect());
+        if env.home().is_none()
+            && let Some(home) = crate::os::owners::home_of_user()
+        {
+            // Timers and containers often run without HOME; the user has a home all the same.
+            env.0.insert("HOME".into(), home.into_os_string());
+        }
+        env
     }
 
     /// Makes an environment of the given variables.

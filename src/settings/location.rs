@@ -57,6 +57,17 @@ pub enum LocationError {
     /// `user@host:path`, `s3:bucket`.
     #[error("`{0}` looks like a path on another machine")]
     LooksRemote(String),
+    /// `rclone:remote:path`, `b2:bucket`: what other programs know.
+    #[error("`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin does not")]
+    OtherProgram {
+        /// The location.
+        location: String,
+        /// What stands before the colon.
+        scheme: &'static str,
+    },
+    /// `~/folder`, which a shell replaces only without quotes.
+    #[error("`{0}` is a folder named ~, since no shell has replaced the ~ by a home folder")]
+    Tilde(String),
     /// An `s3://` URL that breaks a rule.
     #[error("`{url}` names no place in a bucket: {why}")]
     S3Url {
@@ -69,6 +80,29 @@ pub enum LocationError {
     #[error("an sftp URL looks like sftp://user@host:port/path: {0}")]
     SftpUrl(&'static str),
 }
+
+/// What stands before a colon in the locations of other programs.
+const OTHER_PROGRAMS: [&str; 19] = [
+    "rclone",
+    "b2",
+    "rest",
+    "azure",
+    "gs",
+    "gcs",
+    "swift",
+    "opendal",
+    "opendrive",
+    "webdav",
+    "dav",
+    "davs",
+    "smb",
+    "nfs",
+    "ftp",
+    "ftps",
+    "http",
+    "https",
+    "onedrive",
+];
 
 /// What [`LocationError::SftpUrl`] says of a URL with a password.
 const HAS_PASSWORD: &str = "it has no place for a password, which everybody could see";
@@ -83,6 +117,11 @@ impl LocationError {
             Self::LooksRemote(_) => {
                 "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from where a login begins); write ./ in front if it is a local folder"
             }
+            Self::OtherProgram { .. } => {
+                "Drumlin keeps repositories in folders (mounted ones, too: `rclone mount`), in s3://bucket/prefix and at sftp://user@host/path; \
+                 write ./ in front if it is a local folder"
+            }
+            Self::Tilde(_) => "write $HOME/folder, or leave the quotes out; write ./~ for a folder of that name",
             Self::S3Url { .. } => {
                 "for example s3://bucket/drumlin; the server is `endpoint` in the configuration, or DRUMLIN_S3_ENDPOINT"
             }
@@ -118,9 +157,15 @@ impl Location {
             };
         }
         let head = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
-        let host_end = head.iter().position(|byte| *byte == b':');
-        if host_end.is_some_and(|end| head[..end].contains(&b'@') || matches!(&head[..end], b"s3" | b"sftp")) {
-            return Err(LocationError::LooksRemote(shown()));
+        if let Some(end) = head.iter().position(|byte| *byte == b':') {
+            // A folder of such a name on this disk is hardly what is meant, and would be lost with what it is to protect.
+            return Err(match OTHER_PROGRAMS.iter().find(|scheme| scheme.as_bytes() == &head[..end]) {
+                Some(scheme) => LocationError::OtherProgram { location: shown(), scheme },
+                None => LocationError::LooksRemote(shown()),
+            });
+        }
+        if head.first() == Some(&b'~') {
+            return Err(LocationError::Tilde(shown()));
         }
         Ok(Self::Local(clean(&base.join(text))))
     }

@@ -62,7 +62,8 @@ impl Settings {
         let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
         let file = std::path::absolute(file).map_err(fail)?;
         let text = std::fs::read_to_string(&file).map_err(fail)?;
-        Self::parse(&text, file, env)
+        // Some editors put a byte order mark before all text.
+        Self::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), file, env)
     }
 
     /// Parses the text of `file`, which must be absolute.

@@ -122,13 +122,15 @@ impl Ui {
         }
     }
 
-    fn message(&self, kind: &'static str, role: Role, text: &str) {
+    fn message(&self, kind: &'static str, role: Role, message: &str) {
         if self.json_lines {
-            write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": text })));
+            write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": message })));
         } else {
             // What is left of progress that was drawn before would stand behind a shorter message.
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
-            write_stderr(&format!("{clear}{} {text}\n", self.err_style.paint(role, &format!("{kind}:"))));
+            // Whatever names stand in it: a terminal must not obey them.
+            let message = text::harmless_lines(message);
+            write_stderr(&format!("{clear}{} {message}\n", self.err_style.paint(role, &format!("{kind}:"))));
         }
     }
 
@@ -137,7 +139,8 @@ impl Ui {
         let problems = monitor.problems();
         let shown = if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
         for problem in problems.iter().take(shown) {
-            let line = format!("{}: {}", text::printable(&problem.path), problem.message);
+            let place = if problem.path.is_empty() { String::new() } else { format!("{}: ", text::printable(&problem.path)) };
+            let line = format!("{place}{}", text::harmless(&problem.message));
             match problem.kind {
                 ProblemKind::Notice => self.note(&line),
                 kind => self.warn(&format!("{line} ({kind})")),

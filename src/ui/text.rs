@@ -1,6 +1,8 @@
 //! Numbers, times and names as people read them.
 
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -96,18 +98,7 @@ pub fn printable(name: &[u8]) -> String {
         for c in part.valid().chars() {
             match c {
                 '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                // Direction marks can make a terminal show a name back to front.
-                c if c.is_control()
-                    || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-                {
-                    let mut bytes = [0; 4];
-                    for byte in c.encode_utf8(&mut bytes).bytes() {
-                        let _ = write!(out, "\\x{byte:02x}");
-                    }
-                }
-                c => out.push(c),
+                c => push_harmless(&mut out, c),
             }
         }
         for byte in part.invalid() {
@@ -115,6 +106,43 @@ pub fn printable(name: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Returns a text in which names may stand, printable or not, so that a terminal shows it in one line and does nothing else.
+pub fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_harmless(&mut out, c));
+    out
+}
+
+/// Returns the like of several lines.
+pub fn harmless_lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a path of this machine for people.
+pub fn path(path: &Path) -> String {
+    printable(path.as_os_str().as_bytes())
+}
+
+fn push_harmless(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push_str("\\t"),
+        c if is_loud(c) => {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+        c => out.push(c),
+    }
+}
+
+/// Returns whether a terminal does anything about a character but showing it: direction marks can make it show a name back to front.
+fn is_loud(c: char) -> bool {
+    let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_mark || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Returns the mode column of `ls -l`: kind letter and nine permission letters.
@@ -194,6 +222,16 @@ mod tests {
         assert_eq!(printable("Füße/日本".as_bytes()), "Füße/日本");
         assert_eq!(printable(b"a\x1b[2Jb\nc\\d\xffe"), "a\\x1b[2Jb\\nc\\\\d\\xffe");
         assert_eq!(printable("\u{202e}gpj.exe\u{9b}".as_bytes()), "\\xe2\\x80\\xaegpj.exe\\xc2\\x9b");
+    }
+
+    #[test]
+    fn messages_cannot_either() {
+        assert_eq!(
+            harmless("cannot read a\\x1b: \u{1b}]0;x\u{7}\nerror: \u{2066}b"),
+            "cannot read a\\x1b: \\x1b]0;x\\x07\\nerror: \\xe2\\x81\\xa6b"
+        );
+        assert_eq!(harmless_lines("one\ntwo\r"), "one\ntwo\\x0d");
+        assert_eq!(path(Path::new("/a\u{1b}b")), "/a\\x1bb");
     }
 
     #[test]

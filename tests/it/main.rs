@@ -35,6 +35,7 @@ mod reader_py;
 mod repair;
 mod replace;
 mod restore;
+mod retention;
 mod roundtrip;
 #[cfg(feature = "s3")]
 mod s3;

@@ -370,8 +370,10 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
     let problems = |repository: &Arc<Repository>| run_check(repository, Level::Full).problems.count;
     assert_eq!(problems(&repository), 2, "the slot, and the chain of the next one");
     let listing = snapshots::listing(&repository).unwrap();
-    let named = forget::plan_named(&listing, &[shots[0].id], GroupBy::DEFAULT, now().seconds).unwrap();
-    assert_eq!(named.refusals(), [forget::Refusal::Unreadable { id: shots[0].id }]);
+    let mut named = forget::plan_named(&listing, &[shots[0].id], GroupBy::DEFAULT, now().seconds);
+    named.refuse(|_| None);
+    assert!(named.unreadable_refused && forget::apply(&repository, &named, &note(""), &Monitor::default()).unwrap().is_empty());
+    named.unreadable_refused = false;
     assert_eq!(forget::apply(&repository, &named, &note(""), &Monitor::default()).unwrap(), [shots[0].id]);
     let report = run_check(&repository, Level::Full);
     assert!(report.is_sound(), "{:?}", report.problems.items);

@@ -22,11 +22,11 @@ pub struct BackupArgs {
     pub app: Option<String>,
 
     /// Tag of the snapshot; may be given several times
-    #[arg(long = "tag", value_name = "TAG")]
+    #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::filter::name)]
     pub tags: Vec<String>,
 
     /// Name of the host [default: this machine's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::cli::filter::name)]
     pub host: Option<String>,
 
     #[command(flatten)]

@@ -1,9 +1,12 @@
 //! What `drumlin forget` can be told.
 
+use std::ffi::OsString;
+
 use clap::Args;
 
 use crate::cli::failure::Failure;
-use crate::maintain::forget::{Filter, GroupBy};
+use crate::cli::filter::Narrow;
+use crate::maintain::forget::GroupBy;
 use crate::retention::{Period, Policy, parse_span};
 
 /// Forgets snapshots: those that are named, or those that a policy does not keep
@@ -13,9 +16,9 @@ use crate::retention::{Period, Policy, parse_span};
 /// configuration's `keep` decides, for each app that has one.
 #[derive(Args)]
 pub struct ForgetArgs {
-    /// Snapshots by name: an id or the start of one, latest, latest~2, or APP@2026-03-01
+    /// Snapshots by name: an id or the start of one, latest, latest~2, latest:/PATH (the newest that holds it), or APP@2026-03-01
     #[arg(value_name = "SNAP")]
-    pub snaps: Vec<String>,
+    pub snaps: Vec<OsString>,
 
     #[command(flatten)]
     pub rules: RuleArgs,
@@ -31,7 +34,7 @@ pub struct ForgetArgs {
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with = "snaps", help_heading = "How")]
     pub simulate: Option<i64>,
 
-    /// Forget even more than half of a series, or the newest of one, or a snapshot that is damaged
+    /// Forget even what a new policy or a flood of snapshots would take of a series, or the newest of one, or one that is damaged
     #[arg(long, help_heading = "How")]
     pub force: bool,
 
@@ -85,21 +88,12 @@ pub struct RuleArgs {
     keep: Vec<String>,
 }
 
-/// Which snapshots the rules look at.
+/// Which snapshots the rules look at, and names choose from.
 #[derive(Args, Default)]
 #[command(next_help_heading = "Which snapshots")]
 pub struct WhichArgs {
-    /// Only those of this app
-    #[arg(long, value_name = "NAME", conflicts_with = "snaps")]
-    pub app: Option<String>,
-
-    /// Only those of this host
-    #[arg(long, value_name = "NAME", conflicts_with = "snaps")]
-    host: Option<String>,
-
-    /// Only those with this tag; given several times, with all of them
-    #[arg(long = "tag", value_name = "TAG", conflicts_with = "snaps")]
-    tags: Vec<String>,
+    #[command(flatten)]
+    pub narrow: Narrow,
 
     /// What makes a series: host, app, paths, tags with commas between them, or none for one series of all
     #[arg(long, value_name = "LIST", value_parser = group_by, default_value = "host,app,paths")]
@@ -122,14 +116,6 @@ impl RuleArgs {
         policy.within_s = self.keep_within.or(policy.within_s);
         policy.tags.extend(self.keep_tags.iter().cloned());
         Ok(policy)
-    }
-}
-
-impl WhichArgs {
-    /// Returns the filter, for one app of the configuration if `app` is given.
-    pub fn filter(&self, app: Option<&str>) -> Filter {
-        let app = app.map(str::to_owned).or_else(|| self.app.clone());
-        Filter { app, host: self.host.clone(), tags: self.tags.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::words::reasons_of;
+use super::words::{reasons_of, refusal_name};
 use crate::cli::views::{RequestsView, exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
@@ -40,6 +40,7 @@ pub struct ForgetView {
     dry_run: bool,
     groups: Vec<GroupView>,
     unreadable: Vec<String>,
+    protected: Vec<String>,
     forgotten: Vec<String>,
     until: Option<String>,
     requests: RequestsView,
@@ -52,6 +53,7 @@ struct GroupView {
     policy: Option<String>,
     kept: usize,
     going: usize,
+    refused: Option<&'static str>,
     decisions: Vec<DecisionView>,
 }
 
@@ -76,6 +78,7 @@ impl ForgetView {
             dry_run,
             groups: plan.groups.iter().map(view_of).collect(),
             unreadable: plan.unreadable.iter().map(SnapshotId::to_hex).collect(),
+            protected: plan.protected.iter().map(SnapshotId::to_hex).collect(),
             forgotten: forgotten.iter().map(SnapshotId::to_hex).collect(),
             until: text::rfc3339(until).filter(|_| !dry_run),
             requests,
@@ -99,6 +102,7 @@ fn view_of(group: &Group) -> GroupView {
         policy: group.policy.as_ref().map(ToString::to_string),
         kept: group.snapshots.len() - going,
         going,
+        refused: group.refused.as_ref().map(refusal_name),
         decisions: decisions.collect(),
     }
 }

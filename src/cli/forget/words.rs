@@ -1,7 +1,8 @@
 //! Series, decisions and their reasons as people read them.
 
+use crate::cli::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
-use crate::maintain::forget::{Group, GroupKey};
+use crate::maintain::forget::{ForgetPlan, Group, GroupKey, Refusal};
 use crate::retention::{Decision, Doubt, Keep, Miss, Period, Policy, span_text};
 use crate::ui::style::{Role, Style};
 use crate::ui::table::{Align, Table};
@@ -17,6 +18,52 @@ pub fn name_of(key: &GroupKey) -> String {
     let tags = key.tags.iter().filter(|tags| !tags.is_empty());
     parts.extend(tags.map(|tags| format!("tags {}", text::printable(tags.join(",").as_bytes()))));
     if parts.is_empty() { "all snapshots".to_owned() } else { parts.join(", ") }
+}
+
+/// Returns what is refused of a plan, one text for each group.
+pub fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
+    let unreadable = plan.unreadable.iter().filter(|_| plan.unreadable_refused);
+    let unreadable = unreadable.map(|id| format!("snapshot {} cannot be read: this would forget nobody knows what", id.short()));
+    unreadable.chain(plan.groups.iter().filter_map(|group| Some(refusal_text(group.refused.as_ref()?, group)))).collect()
+}
+
+fn refusal_text(refusal: &Refusal, group: &Group) -> String {
+    let name = name_of(&group.key);
+    let counted = |of: usize| text::counted(of as u64, "snapshot");
+    match refusal {
+        Refusal::MoreThanHalf { going, of } => format!("this would forget {going} of the {} of {name}", counted(*of)),
+        Refusal::OtherPolicy { going, of } => {
+            format!("this would forget {going} of the {} of {name} that another policy kept so far", counted(*of))
+        }
+        Refusal::Flood { going, of, came } => format!(
+            "this would forget {going} of the {} of {name} that were kept so far, for {} that came at once",
+            counted(*of),
+            text::count(*came as u64)
+        ),
+        Refusal::Newest => format!("this would forget the newest snapshot of {name}"),
+    }
+}
+
+/// Returns the word for scripts that says why a group is left alone.
+pub fn refusal_name(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::MoreThanHalf { .. } => "more-than-half",
+        Refusal::OtherPolicy { .. } => "other-policy",
+        Refusal::Flood { .. } => "flood",
+        Refusal::Newest => "newest",
+    }
+}
+
+/// Returns how the command ends if something was left undone: what is refused and what is protected, after the rest was done.
+pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
+    let protected: Vec<String> = plan.protected.iter().map(|id| format!("snapshot {} is protected", id.short())).collect();
+    let refused = if dry_run { Vec::new() } else { refusals_of(plan) };
+    let hint = match refused.is_empty() {
+        true => "`drumlin forget --unprotect` ends the protection",
+        false => "`--dry-run` shows what would go; `--force` does it all the same",
+    };
+    let texts = [refused, protected].concat();
+    if texts.is_empty() { None } else { Some(Failure::new(Exit::Error, texts.join("; ")).hint(hint)) }
 }
 
 /// Returns the lines about a group: all of its snapshots, or those that go.

@@ -37,7 +37,7 @@ pub fn open(home: &Home) -> Arc<Repository> {
 }
 
 /// Adds a snapshot like the newest, dated `age_s` before it, and stored at another age; returns its id.
-fn add_dated(home: &Home, repository: &Arc<Repository>, (age_s, stored_age_s): (i64, i64), number: u64) -> SnapshotId {
+pub fn add_dated(home: &Home, repository: &Arc<Repository>, (age_s, stored_age_s): (i64, i64), number: u64) -> SnapshotId {
     let first = snapshots::list(repository).unwrap().into_iter().min_by_key(|snapshot| snapshot.sequence).unwrap();
     let mut snapshot = Snapshot { id: snapshots::new_id(repository).unwrap(), sequence: 10 + number, ..first };
     snapshot.previous = Some([number as u8; 32]);
@@ -126,10 +126,10 @@ fn too_much_at_once_is_refused() {
 fn every_decision_is_explained() {
     let home = daily(40);
     let document = home.json(["forget", "--keep-daily", "3", "--keep-weekly", "4", "--keep", "decay 1y", "--dry-run"]);
-    assert_eq!(fields(&document), "dry_run forgotten groups requests unreadable until");
+    assert_eq!(fields(&document), "dry_run forgotten groups protected requests unreadable until");
     assert_eq!((&document["forgotten"], &document["until"]), (&Value::Array(Vec::new()), &Value::Null));
     let group = &document["groups"][0];
-    assert_eq!(fields(group), "app decisions going host kept paths policy tags");
+    assert_eq!(fields(group), "app decisions going host kept paths policy refused tags");
     assert_eq!(group["policy"], "daily 3, weekly 4, decay 1y");
     let decisions = group["decisions"].as_array().unwrap();
     assert_eq!(decisions.len(), 40);
@@ -304,7 +304,6 @@ fn wrong_uses_are_told() {
         &["forget", "--keep-last", "0"][..],
         &["forget", "--keep-within", "3"],
         &["forget", "--protect"],
-        &["forget", "latest", "--app", "x"],
         &["forget", "latest", "--simulate", "2y"],
         &["forget", "latest", "--protect", "--unprotect"],
         &["undelete"],
@@ -350,4 +349,79 @@ fn a_damaged_snapshot_is_forgotten_only_by_force() {
     home.run(["prune", "--trash", "0d"]).ok();
     home.run(["check", "--level", "full"]).ok();
     assert!(!slot.exists());
+}
+
+#[test]
+fn what_is_refused_of_one_series_does_not_stop_the_others() {
+    let home = daily(20);
+    for number in 0..5 {
+        home.write("src/number", format!("try {number}"));
+        home.run(["backup", "src", "--host", "new"]).ok();
+    }
+    let ran = home.run(["forget", "--keep-last", "12"]).ok();
+    assert!(ran.out.contains("forgot 8 snapshots"), "{}", ran.out);
+    let refused = home.run(["forget", "--keep-last", "2", "--host", "new"]);
+    refused.fails(1, "this would forget 3 of the 5 snapshots of new", "--force");
+    // The same policy for all: one series is new to it, the other lost most of what another one kept.
+    let document = home.run(["forget", "--keep-last", "7", "--json"]).ok().json();
+    assert_eq!(document["forgotten"].as_array().unwrap().len(), 5);
+    let ran = home.run(["forget", "--keep-last", "4", "--json"]).ok();
+    let words: Vec<Value> = ran.json()["groups"].as_array().unwrap().iter().map(|group| group["refused"].clone()).collect();
+    assert_eq!((words, count(&home, &["--host", "new"])), (vec![Value::Null, Value::Null], 4));
+    let ran = home.run(["forget", "--keep-last", "1", "--json"]).code(1);
+    let groups = ran.json()["groups"].clone();
+    assert!(groups.as_array().unwrap().iter().all(|group| group["refused"] == "other-policy"), "{groups}");
+    assert!(ran.err.contains("another policy kept so far"), "{}", ran.err);
+    assert_eq!(count(&home, &[]), 8);
+}
+
+#[test]
+fn a_steady_policy_needs_no_force_and_a_flood_is_stopped() {
+    let home = quick(1);
+    let repository = open(&home);
+    // Twelve a day for three days, the newest of now, and the nights between.
+    let night = |days: i64| format!("-{days}d");
+    for day in (0..3).rev() {
+        for hour in (0..12).rev() {
+            let age_s = day * DAY_S + hour * 5_400 + 1_200;
+            add_dated(&home, &repository, (age_s, age_s), (100 - day * 12 - hour) as u64);
+        }
+        let args = ["forget", "--keep-daily", "7"];
+        let ran = home.wrapped(&["faketime", "-f", &night(day)], args).output().unwrap();
+        let ran = crate::home::Ran::of(&ran).ok();
+        assert!(ran.out.contains("forgot "), "{}", ran.out);
+    }
+    assert!((3..=5).contains(&count(&home, &[])), "{}", count(&home, &[]));
+    let before = count(&home, &[]);
+    // A mistyped policy is stopped, and the right one goes on.
+    home.run(["forget", "--keep-daily", "1"]).fails(1, "that another policy kept so far", "--force");
+    assert_eq!(count(&home, &[]), before);
+    home.run(["forget", "--keep-daily", "7"]).ok();
+}
+
+#[test]
+fn a_protected_name_does_not_keep_the_others() {
+    let home = quick(6);
+    let before = ids(&home.json(["snapshots"]));
+    home.run(["forget", "--protect", &before[1]]).ok();
+    let ran = home.run(["forget", &before[0], &before[1], &before[2]]);
+    let ran = ran.fails(1, &format!("snapshot {} is protected", &before[1][..8]), "--unprotect");
+    assert!(ran.out.contains("forgot 2 snapshots"), "{}", ran.out);
+    assert_eq!(count(&home, &[]), 4);
+    // Of several series, too: the newest of one is refused, the old one of the other goes.
+    home.write("src/number", "other");
+    home.run(["backup", "src", "--host", "other"]).ok();
+    let ran = home.run(["forget", &before[3], "latest"]).code(1);
+    assert!(ran.err.contains("1 of the 1 snapshot") && ran.out.contains("forgot 1 snapshot"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn a_date_of_last_year_minutes_after_honest_ones_is_not_believed() {
+    let home = quick(3);
+    home.write("src/number", "by a wrong clock");
+    crate::home::Ran::of(&home.wrapped(&["faketime", "-f", "-400d"], ["backup", "src"]).output().unwrap()).ok();
+    let told = home.json(["forget", "--keep-last", "2", "--dry-run"]);
+    let rules: Vec<&Value> =
+        told["groups"][0]["decisions"].as_array().unwrap().iter().map(|decision| &decision["reasons"][0]["rule"]).collect();
+    assert_eq!(rules.iter().filter(|rule| **rule == "dated-behind").count(), 1, "{rules:?}");
 }

@@ -13,6 +13,7 @@ mod line;
 mod links;
 mod look;
 mod mounts;
+mod names;
 #[cfg(feature = "s3")]
 mod negative;
 mod output;

@@ -120,7 +120,7 @@ fn a_reader_that_goes_away_is_no_error() {
         home.write(&format!("src/{number:04}-{}", "x".repeat(100)), "");
     }
     home.run(["backup", "src"]).ok();
-    let mut child = home.spawn(["ls", "-lR", "latest"], Stdio::null());
+    let mut child = home.spawn(["ls", "-lR", "latest", "-q"], Stdio::null());
     let mut some = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     let ran = Ran::of(&child.wait_with_output().unwrap()).ok();

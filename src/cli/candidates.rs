@@ -1,0 +1,243 @@
+//! Which snapshot a name means, among those that there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::failure::{Exit, Failure};
+use super::snap::{SnapPath, parse_time, sync_with};
+use crate::browse;
+use crate::format::entry::Timestamp;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::repo::snapshots::{self, Listing};
+use crate::repo::{Error, Repository, Trees};
+use crate::ui::{Ui, text};
+
+/// The snapshots that a name may mean, oldest first.
+pub struct Candidates {
+    good: Vec<Snapshot>,
+    /// When each was taken, as far as that is sure.
+    moments: HashMap<SnapshotId, Timestamp>,
+}
+
+/// What a name says.
+enum Name<'a> {
+    /// The newest, or so many before it.
+    Latest(usize),
+    /// The newest of an app that is not newer than a time.
+    AppAt(&'a str, Timestamp),
+    /// The start of an id.
+    Id(&'a str),
+}
+
+/// What makes trees, if they are needed.
+pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
+
+impl Candidates {
+    /// Lists the snapshots that `wanted` chooses from; warns of those that are damaged, or dated in the future.
+    pub fn of_repository(ui: &Ui, repository: &Arc<Repository>, wanted: &SnapPath) -> Result<Self, Failure> {
+        let listing = snapshots::overview(repository)?;
+        if !matches!(name_of(&wanted.snapshot), Ok(Name::Id(_))) {
+            warn_of_dates(ui, &listing);
+        }
+        let text = &wanted.snapshot;
+        // A damaged snapshot does not hide the others, unless it may be the one that is meant.
+        let is_meant = |id: &SnapshotId| id.to_hex().starts_with(text.as_str());
+        let mut good = Vec::with_capacity(listing.snapshots.len());
+        for (id, snapshot) in listing.snapshots {
+            match snapshot {
+                Ok(snapshot) => good.push(snapshot),
+                Err(error) if is_meant(&id) => return Err(error.into()),
+                // It may be the newest one: an older one must not be taken for `latest` in silence.
+                Err(error) => ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text())),
+            }
+        }
+        if good.is_empty() {
+            return Err(
+                Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
+            );
+        }
+        let candidates = Self { good, moments: listing.moments };
+        match name_of(text) {
+            Ok(Name::Id(_))
+                if !candidates.good.iter().any(|snapshot| is_meant(&snapshot.id)) && is_in_trash(repository, text)? =>
+            {
+                Err(Failure::from(missing(text)).instead(IN_TRASH))
+            }
+            _ => Ok(candidates),
+        }
+    }
+
+    /// Takes the good ones of a listing, for several names.
+    pub fn of_listing(listing: &Listing) -> Self {
+        let good = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
+        Self { good, moments: listing.moments.clone() }
+    }
+
+    /// Finds the one that is meant, and says which it is unless it was named by its id.
+    pub fn choose(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
+        let narrow = wanted.narrow();
+        let text = &wanted.snapshot;
+        let among: Vec<&Snapshot> = self.good.iter().filter(|snapshot| narrow.fits(snapshot)).collect();
+        let nothing = || {
+            let failure = Failure::new(Exit::Error, format!("no snapshot{} matches '{}'", narrow.words(), shown(text)));
+            Err(failure.hint("`drumlin snapshots` lists them"))
+        };
+        match name_of(text)? {
+            Name::Id(id) => match by_id(&among, id)? {
+                Some(found) => Ok(found.clone()),
+                None => nothing(),
+            },
+            Name::AppAt(app, time) => {
+                let is_app = |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
+                let fits = |one: &&&Snapshot| is_app(one) && self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
+                match among.iter().rev().find(fits) {
+                    Some(found) => Ok(say(ui, wanted, found, 0)),
+                    None => nothing(),
+                }
+            }
+            Name::Latest(back) => match wanted.path_below_root() {
+                Some(path) if !among.is_empty() => {
+                    let (found, newer) = latest_with(ui, &among, (path, back), trees)?;
+                    Ok(say(ui, wanted, found, newer))
+                }
+                _ => match among.len().checked_sub(back.saturating_add(1)) {
+                    Some(at) => Ok(say(ui, wanted, among[at], 0)),
+                    None => nothing(),
+                },
+            },
+        }
+    }
+}
+
+/// The hint about a snapshot in the trash.
+const IN_TRASH: &str = "it is in the trash: `drumlin snapshots --forgotten` tells more, `drumlin undelete` brings it back";
+
+fn shown(text: &str) -> String {
+    text::printable(text.as_bytes())
+}
+
+fn missing(text: &str) -> Error {
+    Error::NotFound { what: "snapshot", text: text.to_owned() }
+}
+
+fn name_of(text: &str) -> Result<Name<'_>, Failure> {
+    if let Some((app, time)) = text.split_once('@') {
+        let time = parse_time(time).ok_or_else(|| {
+            Failure::usage(format!("`{time}` is not a date or time")).hint("write 2026-03-01 or 2026-03-01T12:30")
+        })?;
+        return Ok(Name::AppAt(app, time));
+    }
+    let back = match text.strip_prefix("latest") {
+        None => return Ok(Name::Id(text)),
+        Some("") => 0,
+        Some(rest) => rest.strip_prefix('~').and_then(|number| number.parse().ok()).ok_or_else(|| missing(text))?,
+    };
+    Ok(Name::Latest(back))
+}
+
+fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>, Failure> {
+    let mut fitting = among.iter().filter(|snapshot| !text.is_empty() && snapshot.id.to_hex().starts_with(text));
+    match (fitting.next(), fitting.next()) {
+        (Some(_), Some(_)) => Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into()),
+        (found, _) => Ok(found.copied()),
+    }
+}
+
+/// Finds the newest snapshot that holds a path, or so many such ones before it; returns how many newer ones do not hold it.
+fn latest_with<'a>(
+    ui: &Ui,
+    among: &[&'a Snapshot],
+    (path, back): (&[u8], usize),
+    trees: &MakeTrees<'_>,
+) -> Result<(&'a Snapshot, usize), Failure> {
+    let trees = trees()?;
+    let (mut left, mut newer, mut last) = (back, 0, None);
+    for snapshot in among.iter().rev() {
+        // Neighbours often have one tree.
+        let holds = match last {
+            Some((root, holds)) if root == snapshot.root => holds,
+            _ => {
+                sync_with(trees.reader(), snapshot)?;
+                match trees.lookup(&snapshot.root, path) {
+                    Ok(found) => found.is_some(),
+                    Err(error) if error.is_damage() => {
+                        let why = Failure::from(error).text();
+                        ui.warn(&format!("snapshot {} is left out, it cannot be told what it holds: {why}", snapshot.id.short()));
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        last = Some((snapshot.root, holds));
+        match (holds, left) {
+            (true, 0) => return Ok((snapshot, newer)),
+            (true, _) => left -= 1,
+            (false, _) => newer += 1,
+        }
+    }
+    let (all, path_text) = (text::counted(among.len() as u64, "snapshot"), text::printable(path));
+    let why = match (among, back - left) {
+        ([one], 0) => {
+            let path = String::from_utf8_lossy(path).into_owned();
+            return Err(browse::Error::NoSuchPath { path, snapshot: one.id.short() }.into());
+        }
+        (_, 0) => format!("there is no '{path_text}' in any of {all}"),
+        (_, held) => format!("only {} of {all} hold '{path_text}'", text::count(held as u64)),
+    };
+    Err(Failure::new(Exit::Error, why).hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"))
+}
+
+/// Says which snapshot was chosen.
+fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {
+    // A document names the snapshot itself.
+    if !ui.json {
+        let app = if found.app.is_empty() { String::new() } else { format!(", app {}", shown(&found.app)) };
+        let is_latest = wanted.snapshot.starts_with("latest");
+        let path = wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is in", text::printable(path)));
+        let newer = match newer {
+            0 => String::new(),
+            1 => "; 1 newer snapshot does not hold it".to_owned(),
+            count => format!("; {} newer snapshots do not hold it", text::count(count as u64)),
+        };
+        ui.note(&format!(
+            "{}{} snapshot {} of {}{app}, {}{newer}",
+            shown(&wanted.snapshot),
+            path.as_deref().unwrap_or(" is"),
+            found.id.short(),
+            shown(&found.host),
+            text::local_time(found.started)
+        ));
+    }
+    found.clone()
+}
+
+/// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
+pub fn warn_of_dates(ui: &Ui, listing: &Listing) {
+    let ahead = listing.dated_ahead(text::now());
+    let Some(newest) = ahead.iter().max_by_key(|snapshot| snapshot.started) else {
+        return;
+    };
+    let what = format!(
+        "snapshot {} of {} is dated {}, after it was stored or later than now",
+        newest.id.short(),
+        shown(&newest.host),
+        text::local_time(newest.started)
+    );
+    let more = match ahead.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {} more)", text::count(more as u64)),
+    };
+    ui.warn(&format!("{what}{more}: the clock of that host was wrong; its place in the chain counts, not the date"));
+}
+
+/// Returns whether a text is the start of the id of a forgotten snapshot.
+fn is_in_trash(repository: &Repository, text: &str) -> Result<bool, Failure> {
+    let is_id = text.len() >= ID_LEN_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let forgotten = if is_id { snapshots::listing(repository)?.forgotten } else { Vec::new() };
+    Ok(forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(text)))
+}
+
+/// How many digits make a text look like an id, when it is looked up in the trash.
+const ID_LEN_MIN: usize = 4;

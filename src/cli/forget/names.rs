@@ -1,0 +1,85 @@
+//! Which snapshots are forgotten or protected by name.
+
+use std::sync::Arc;
+
+use super::args::ForgetArgs;
+use crate::cli::candidates::Candidates;
+use crate::cli::context::{Context, here};
+use crate::cli::failure::Failure;
+use crate::cli::snap::SnapPath;
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+use crate::repo::snapshots::Listing;
+use crate::repo::{Error, Reader, Repository, Trees};
+use crate::ui::text;
+
+/// What the user named, each once.
+pub struct Named {
+    /// Snapshots that can be read.
+    pub good: Vec<Snapshot>,
+    /// Those that cannot.
+    pub unreadable: Vec<SnapshotId>,
+}
+
+impl Named {
+    /// Returns all of them.
+    pub fn ids(&self) -> Vec<SnapshotId> {
+        self.good.iter().map(|snapshot| snapshot.id).chain(self.unreadable.iter().copied()).collect()
+    }
+}
+
+/// Parses the names of the command line.
+pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
+    let here = here()?;
+    let parse = |text| {
+        let name = SnapPath::parse(text, &here)?.among(&args.which.narrow);
+        if name.path.is_some() && !name.snapshot.starts_with("latest") {
+            let why = "whole snapshots are forgotten, not paths of them";
+            return Err(Failure::usage(why).hint("leave the path out; `latest:/PATH` is the newest snapshot that holds it"));
+        }
+        Ok(name)
+    };
+    args.snaps.iter().map(|text| parse(text)).collect()
+}
+
+/// Finds the snapshots that the user named.
+pub fn resolve_all(
+    ctx: &Context,
+    (repository, listing): (&Arc<Repository>, &Listing),
+    names: &[SnapPath],
+) -> Result<Named, Failure> {
+    let mut named = Named { good: Vec::new(), unreadable: Vec::new() };
+    if names.is_empty() {
+        return Ok(named);
+    }
+    let candidates = Candidates::of_listing(listing);
+    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
+    let damaged: Vec<SnapshotId> = damaged.map(|(id, _)| *id).collect();
+    let trees = || Ok(Trees::new(Reader::sparing(repository)?));
+    for wanted in names {
+        let name = wanted.snapshot.as_str();
+        let begins = |id: &SnapshotId| !name.is_empty() && id.to_hex().starts_with(name);
+        let mut fitting = damaged.iter().copied().filter(begins);
+        if let Some(id) = fitting.next() {
+            let is_good = |(id, snapshot): &(SnapshotId, crate::repo::Result<Snapshot>)| snapshot.is_ok() && begins(id);
+            if fitting.next().is_some() || listing.snapshots.iter().any(is_good) {
+                return Err(Error::Ambiguous { what: "snapshot", text: name.to_owned() }.into());
+            }
+            named.unreadable.extend(Some(id).filter(|id| !named.unreadable.contains(id)));
+            continue;
+        }
+        match candidates.choose(&ctx.ui, wanted, &trees) {
+            Ok(snapshot) if named.good.iter().any(|other| other.id == snapshot.id) => {}
+            Ok(snapshot) => named.good.push(snapshot),
+            Err(_) if is_forgotten(listing, name) => {
+                ctx.ui.note(&format!("snapshot {} is in the trash already", text::printable(name.as_bytes())));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(named)
+}
+
+fn is_forgotten(listing: &Listing, name: &str) -> bool {
+    name.len() >= 8 && listing.forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(name))
+}
