@@ -386,8 +386,18 @@ class Repository:
             shot = open_snapshot(self.keys, file.read_bytes())
             if shot:
                 need(shot["id"].hex() == file.name, "a snapshot in another's place")
+                shot["stored"] = file.stat().st_mtime
                 found.append(shot)
-        return sorted(found, key=lambda shot: (shot["started"]["seconds"], shot["started"]["nanos"], shot["sequence"]))
+        # Within a host the chain is the order, whatever its clock said; between hosts no date counts further than the disk bears it out.
+        newest = {}
+        for shot in sorted(found, key=lambda shot: (shot["sequence"], shot["started"]["seconds"])):
+            moment = (shot["started"]["seconds"], shot["started"]["nanos"])
+            if moment[0] > shot["stored"] + 3600:
+                moment = (int(shot["stored"]), 0)
+            if all(extension["tag"] != 1 for extension in shot["extensions"]):
+                moment = newest[shot["host"]] = max(moment, newest.get(shot["host"], moment))
+            shot["moment"] = moment
+        return sorted(found, key=lambda shot: (shot["moment"], shot["sequence"]))
 
     def is_forgotten(self, file):
         mark = file.with_name(file.name + ".forgotten")

@@ -68,7 +68,7 @@ fn latest_is_narrowed_in_every_command_and_said() {
     for args in [
         &["ls", &place][..],
         &["du", &place],
-        &["diff", "latest~1", &place.replace("latest", "latest")],
+        &["diff", "latest~1", &place],
         &["restore", &place, "--target", "out"],
         &["restore", &place, "--to-tar", "out.tar"],
         &["stats", "latest"],
