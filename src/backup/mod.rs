@@ -254,6 +254,7 @@ fn describe_snapshot(
     (parent, stats): (&Parent, SnapshotStats),
 ) -> Result<Snapshot, Error> {
     let previous = parent.check_still_there(repository, secured.slots())?;
+    let (sequence, previous) = snapshots::place_after(previous.as_ref());
     let mut tags = options.tags.clone();
     tags.sort();
     tags.dedup();
@@ -277,8 +278,8 @@ fn describe_snapshot(
         host: options.host.clone(),
         user: options.user.clone(),
         app: options.app.clone(),
-        sequence: previous.as_ref().map_or(1, |previous| previous.sequence + 1),
-        previous: previous.as_ref().map(snapshots::chain_hash),
+        sequence,
+        previous,
         parent: parent.snapshot.as_ref().map(|parent| parent.id),
         started,
         ended: (options.clock)(),

@@ -50,7 +50,8 @@ impl Parent {
                 return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
             }
         }
-        if let Some(previous) = self.chain.and_then(|id| snapshots::load_cached(repository, &id)) {
+        let noted = self.chain.and_then(|id| snapshots::load_cached(repository, &id));
+        if let Some(previous) = noted.filter(snapshots::can_be_followed) {
             return Ok(Some(previous));
         }
         // A damaged snapshot of the past must not stop the next one; `check` reports it.

@@ -109,7 +109,16 @@ pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
         report.notices.iter().for_each(|notice| ctx.ui.note(notice));
         tell_verdict(ctx, &report)?;
     }
-    Ok(if report.is_sound() { Exit::Done } else { Exit::Damage })
+    Ok(exit_of(&report))
+}
+
+/// Returns the exit code of a report: going back in time is worse than damage, which repairs may mend.
+pub fn exit_of(report: &CheckReport) -> Exit {
+    match (report.is_sound(), report.went_back) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::RolledBack,
+        (false, false) => Exit::Damage,
+    }
 }
 
 fn view(ctx: &Context, report: &CheckReport, seconds: f64) -> CheckView {

@@ -10,12 +10,13 @@ use super::interrupt;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::Monitor;
-use crate::repo::{self, OpenOptions, Repository};
+use crate::repo::enter::{self, Entrance};
+use crate::repo::witness::{Accept, PLACES};
+use crate::repo::{self, Expected, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
 use crate::settings::location::Location;
 use crate::settings::repository::RepositorySettings;
-use crate::store::{ErrorKind, Store};
 use crate::ui::{Ui, text};
 
 /// The surroundings of a command.
@@ -120,9 +121,11 @@ impl Context {
         dir.ok_or_else(|| Failure::usage("no folder for local copies is known").hint("set HOME, or give --cache-dir"))
     }
 
-    /// Returns the folders that no backup should hold and no restore touch: the repository's own, and that of local copies.
+    /// Returns the folders that no backup should hold and no restore touch: the repository's own, and that of local copies, and of what is remembered.
     pub fn own_folders(&self, place: &Place) -> Result<Vec<PathBuf>, Failure> {
-        Ok(place.folder().map(Path::to_path_buf).into_iter().chain([self.cache_dir(place)?]).collect())
+        // What is remembered changes with every backup, like the local copies.
+        let remembered = self.state_dir().map(|dir| dir.join(PLACES));
+        Ok(place.folder().map(Path::to_path_buf).into_iter().chain([self.cache_dir(place)?]).chain(remembered).collect())
     }
 
     /// Decides where the repository's secret comes from.
@@ -152,19 +155,21 @@ impl Context {
         let store = self.store(place, purpose)?;
         let origin = self.secret_origin(place)?;
         let options = OpenOptions { cache_dir: self.cache_dir(place)?, prefer_cached: purpose == Purpose::BackUp };
+        let mut entrance = self.entrance(place);
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
-            self.refuse_missing(&*store)?;
+            enter::refuse_missing(&*store)?;
         }
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
-            let secret = origin.read(&self.ui, &self.env, store.location())?;
+            let (secret, fingerprint) = origin.read(&self.ui, &self.env, store.location())?;
+            entrance.expected.fingerprint_of_key = fingerprint;
             let store = match purpose {
                 Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
                 _ => Arc::clone(&store),
             };
-            match Repository::open(store, &secret, &options) {
+            match enter::enter(store, &secret, &options, &entrance) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
                     let hint = super::failure::hint_of(&error).unwrap_or_default();
@@ -176,6 +181,13 @@ impl Context {
                         repository.limit_cache(bytes);
                     }
                     self.ui.detail(&format!("repository: {}", repository.location()));
+                    self.tell_trouble(repository.witness().trouble());
+                    if let [object, more @ ..] = repository.void_configs() {
+                        let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                        self.ui.warn(&format!(
+                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged"
+                        ));
+                    }
                     return Ok(repository);
                 }
             }
@@ -183,11 +195,50 @@ impl Context {
         }
     }
 
-    fn refuse_missing(&self, store: &dyn Store) -> Result<(), Failure> {
-        if has_repository(store)? {
-            Ok(())
-        } else {
-            Err(repo::Error::NoRepository { location: store.location().to_owned() }.into())
+    /// Opens a repository that is to be repaired; one that has lost its config gets it back from the local copies, if that is wanted.
+    pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
+        let place = self.place(&self.settings()?, None)?;
+        let store = self.store(&place, Purpose::Work)?;
+        let Err(lost @ repo::Error::ConfigLost { .. }) = enter::refuse_missing(&*store) else {
+            return self.open_place(&place, Purpose::Work);
+        };
+        let options = OpenOptions { cache_dir: self.cache_dir(&place)?, prefer_cached: true };
+        let (secret, _) = self.secret_origin(&place)?.read(&self.ui, &self.env, store.location())?;
+        let copies = Repository::open_copies(&store, &secret, &options);
+        let Some(copies) = copies.filter(|_| is_applied) else {
+            return Err(lost.into());
+        };
+        if let Some(object) = copies.put_config_back()? {
+            self.ui.say(&format!("put {object} back from this machine's copy"))?;
+        }
+        self.open_place(&place, Purpose::Work)
+    }
+
+    /// Returns what is known about a repository before it is opened.
+    fn entrance(&self, place: &Place) -> Entrance {
+        let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
+        let fingerprint = self.global.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
+        let accept = Accept { rollback: self.global.accept_rollback, new_repository: self.global.accept_new_repository };
+        Entrance {
+            state_dir: self.state_dir(),
+            folder: place.folder().map(Path::to_path_buf),
+            accept,
+            expected: Expected { fingerprint, key: self.global.key.clone(), ..Expected::default() },
+        }
+    }
+
+    /// Returns the folder of what this machine remembers.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.env.state_dir(rustix::process::geteuid().is_root())
+    }
+
+    /// Says that something cannot be remembered, if that is so.
+    pub fn tell_trouble(&self, trouble: Option<(PathBuf, std::io::Error)>) {
+        if let Some((file, error)) = trouble {
+            let file = file.display();
+            self.ui.warn(&format!(
+                "cannot remember the repository in {file}, so that going back in time may not be noticed: {error}"
+            ));
         }
     }
 
@@ -211,15 +262,6 @@ impl Context {
             Err(_) if monitor.is_cancelled() => Err(Failure::interrupted()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Returns whether a store holds a repository's configuration.
-pub fn has_repository(store: &dyn Store) -> Result<bool, Failure> {
-    match store.list(crate::store::Class::Config, "") {
-        Ok(listed) => Ok(!listed.is_empty()),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

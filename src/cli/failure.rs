@@ -246,7 +246,14 @@ pub fn exit_of(error: &repo::Error) -> Exit {
     match error {
         repo::Error::NoRepository { .. } => Exit::NoRepository,
         repo::Error::WrongSecret { .. } => Exit::WrongSecret,
-        repo::Error::RolledBack { .. } => Exit::RolledBack,
+        repo::Error::RolledBack { .. } | repo::Error::Unjustified { .. } | repo::Error::AnotherRepository { .. } => {
+            Exit::RolledBack
+        }
+        repo::Error::TooManyKeys { .. } => Exit::WrongSecret,
+        // Not damaged, but made by a later version; or removed by somebody else at the same time.
+        repo::Error::Malformed { object, .. } if object.starts_with("config/") => Exit::Error,
+        repo::Error::Swept { .. } => Exit::Error,
+        error if error.is_damage() => Exit::Damage,
         repo::Error::Cancelled => Exit::Interrupted,
         repo::Error::Store(error) if error.kind == ErrorKind::NotPermitted => Exit::NotPermitted,
         _ => Exit::Error,
@@ -257,6 +264,15 @@ pub fn exit_of(error: &repo::Error) -> Exit {
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NoRepository { .. } => Some("`drumlin init` makes one there; `--repo` names another place"),
+        repo::Error::ConfigLost { .. } => Some(
+            "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
+        ),
+        repo::Error::AnotherRepository { .. } => Some(
+            "if you made a new repository there, or know why another one answers, `--accept-new-repository` remembers that one instead",
+        ),
+        repo::Error::TooManyKeys { .. } => Some(
+            "somebody may have added keys to exhaust this machine; `--key ID` tries the one that `key list` shows under that id",
+        ),
         repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
         repo::Error::WrongSecret { .. } => {
             Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
@@ -266,6 +282,11 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::SecondCollector { .. } => {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
+        repo::Error::Unjustified { .. } => Some(
+            "nothing was removed. If somebody forgot or brought back that snapshot just now, forget it again, or wait until its time in \
+             the trash is over; else the record comes from a copy of the repository, or from a key in wrong hands: look at \
+             docs/repair.md before you remove it from gc/",
+        ),
         repo::Error::NoLocks { .. } => {
             Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
         }
@@ -279,13 +300,22 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::NotFound { what: "path", .. } => Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
         repo::Error::Ambiguous { .. } => Some("give more of its digits"),
         repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository was put in its place; if you did that yourself, delete the local cache to accept it",
+            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
+             `--accept-rollback` goes on with it and remembers it",
         ),
         repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
         repo::Error::ForeignCache { .. } => {
             Some("take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`")
         }
         repo::Error::Store(error) => store_hint(error),
+        repo::Error::Damaged { object, .. } | repo::Error::Malformed { object, .. } | repo::Error::WrongContent { object }
+            if ["gc/", "intents/", "config/"].iter().any(|class| object.starts_with(class)) =>
+        {
+            Some(
+                "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; restores \
+                 do not need it",
+            )
+        }
         error if error.is_damage() => Some(
             "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
         ),
@@ -336,6 +366,10 @@ mod tests {
             (repo::Error::WrongSecret { location: location() }, Exit::WrongSecret),
             (repo::Error::RolledBack { location: location(), what: "x".into() }, Exit::RolledBack),
             (repo::Error::Cancelled, Exit::Interrupted),
+            (repo::Error::AnotherRepository { location: location(), known: "aa".into(), found: "bb".into() }, Exit::RolledBack),
+            (repo::Error::Unjustified { object: "gc/1.verdict".into(), why: "x".into() }, Exit::RolledBack),
+            (repo::Error::ConfigLost { location: location() }, Exit::Damage),
+            (repo::Error::WrongContent { object: "snapshots/x".into() }, Exit::Damage),
             (repo::Error::LastKey, Exit::Error),
         ] {
             assert_eq!(Failure::from(error).exit, exit);

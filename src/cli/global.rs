@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::settings::environment::Environment;
-use crate::settings::values::{parse_connections, parse_rate};
+use crate::settings::values::{Fingerprint, parse_connections, parse_fingerprint, parse_rate};
 use crate::ui::UiOptions;
 
 /// Global options.
@@ -38,6 +38,22 @@ pub struct Global {
     /// [env: DRUMLIN_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+
+    /// Go on with a repository that is older than this machine remembers it: a copy that was put back on purpose. The copy is remembered
+    #[arg(long, global = true)]
+    pub accept_rollback: bool,
+
+    /// Go on with another repository than the one that this machine remembers at this place, and remember it instead
+    #[arg(long, global = true)]
+    pub accept_new_repository: bool,
+
+    /// The repository must have this fingerprint, or one that begins so, with 32 hex digits at least [default: as configured]
+    #[arg(long, global = true, value_name = "HEX", value_parser = parse_fingerprint)]
+    pub fingerprint: Option<Fingerprint>,
+
+    /// Try only the key whose id, as `key list` shows it, begins so
+    #[arg(long, global = true, value_name = "ID")]
+    pub key: Option<String>,
 
     /// Print one JSON document instead of text
     #[arg(long, global = true)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::{self, Context, Place, Purpose, has_repository};
+use super::context::{self, Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
@@ -15,7 +15,7 @@ use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{self, InitOptions, Repository, keys, probe};
+use crate::repo::{self, InitOptions, NewIdentity, Repository, enter, keys, probe};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
 use crate::ui::text;
@@ -118,8 +118,10 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
         Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Some((folder, Err(error))) => return Err(Failure::file("read the folder", folder, &error)),
     };
-    if has_repository(&*ctx.store(place, Purpose::Work)?)? {
-        return Err(repo::Error::AlreadyExists { location: place.shown() }.into());
+    match enter::refuse_missing(&*ctx.store(place, Purpose::Work)?) {
+        Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
+        Err(repo::Error::NoRepository { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let folders = Class::ALL.map(Class::folder);
     let foreign = entries
@@ -138,6 +140,7 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
 
 /// What opens a repository that is about to be made.
 pub struct NewKey {
+    identity: NewIdentity,
     secret: Secret,
     kdf: SlotKdf,
     label: &'static str,
@@ -148,20 +151,21 @@ pub struct NewKey {
 impl NewKey {
     /// Reads the password, or reads or makes the key file.
     pub fn for_repository(ctx: &Context, place: &Place, origin: &Origin, strong: bool) -> Result<Self, Failure> {
+        let identity = NewIdentity::random()?;
         let Origin::KeyFile(path) = origin else {
             let password = origin.read_new_password(&ctx.ui, &ctx.env)?;
             let secret = Secret::Passphrase(password);
-            return Ok(Self { secret, kdf: secret::passphrase_kdf(strong), label: "password", made: None });
+            return Ok(Self { identity, secret, kdf: secret::passphrase_kdf(strong), label: "password", made: None });
         };
         let (secret, made) = match path.symlink_metadata() {
-            Ok(_) => (secret::read_key_file(&ctx.ui, path)?, None),
+            Ok(_) => (secret::read_key_file(&ctx.ui, path)?.secret, None),
             Err(_) => {
                 let secret = keyfile::new_secret()?;
-                keyfile::write_key_file(path, &secret, &place.shown(), text::now())?;
+                keyfile::write_key_file(path, &secret, (&place.shown(), &identity.fingerprint()), text::now())?;
                 (secret, Some(path.clone()))
             }
         };
-        Ok(Self { secret: Secret::KeyFile(secret), kdf: SlotKdf::KeyFile, label: "key file", made })
+        Ok(Self { identity, secret: Secret::KeyFile(secret), kdf: SlotKdf::KeyFile, label: "key file", made })
     }
 }
 
@@ -178,7 +182,8 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
     };
     let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
-    let repository = Repository::init(store, &options)?;
+    let repository = Repository::init_as(store, &options, key.identity)?;
+    ctx.tell_trouble(enter::remember(&repository, ctx.state_dir().as_deref()));
     if !is_exclusive {
         probe::remember(&repository)?;
         ctx.ui.note(
@@ -196,8 +201,9 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let made = text::now();
     let slot = Secret::KeyFile(secret.clone());
     let id = keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: made }, (&slot, SlotKdf::KeyFile))?;
-    let repository_id = repository.config().repository.to_hex();
-    let about = About { location: repository.location(), repository_id: &repository_id, host: &context::host_name(), made };
+    let (repository_id, fingerprint) = (repository.config().repository.to_hex(), repository.keyring().fingerprint());
+    let about =
+        About { location: repository.location(), repository_id: &repository_id, fingerprint, host: &context::host_name(), made };
     keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
         // Best effort: a slot whose words nobody has is harmless.
         let _ = keys::remove(repository, &id.to_hex());
@@ -217,8 +223,7 @@ pub fn describe(repository: &Repository) -> Vec<String> {
 
 /// Returns the start of a repository's fingerprint in groups that can be read aloud.
 pub fn fingerprint(repository: &Repository) -> String {
-    let bytes = repository.keyring().fingerprint();
-    bytes[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
+    keyfile::grouped(&repository.keyring().fingerprint())
 }
 
 fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {

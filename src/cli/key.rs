@@ -13,7 +13,7 @@ use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
 use crate::repo::keys::{self, SlotDescription};
-use crate::repo::{self, Repository};
+use crate::repo::{self, Repository, enter};
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
 
@@ -105,6 +105,8 @@ impl KeyView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
+    // Nothing here lists what is stored.
+    enter::look_back(&repository)?;
     match args.command {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),
@@ -171,7 +173,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     if let Some(path) = &args.output {
         // The file first: a key that is in no file must not be what somebody relies on.
         let secret = keyfile::new_secret()?;
-        keyfile::write_key_file(path, &secret, repository.location(), now)?;
+        keyfile::write_key_file(path, &secret, (repository.location(), &repository.keyring().fingerprint()), now)?;
         let info = SlotInfo { label: label("key file"), created: now };
         let added = keys::add(repository, &info, (&Secret::KeyFile(secret), SlotKdf::KeyFile));
         let id = added.inspect_err(|_| {

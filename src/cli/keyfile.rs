@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use crate::crypto::kdf::Key;
 use crate::crypto::phrase::{WORDS_BEGIN, WORDS_END, words_of};
 use crate::format::entry::Timestamp;
+use crate::settings::values::parse_fingerprint;
 use crate::ui::text;
 
 /// The label of a recovery kit's key slot.
@@ -21,6 +22,8 @@ pub struct About<'a> {
     pub location: &'a str,
     /// Its name in hex.
     pub repository_id: &'a str,
+    /// The fingerprint of its keys.
+    pub fingerprint: [u8; 32],
     /// The host on which the file was made.
     pub host: &'a str,
     /// When it was made.
@@ -36,18 +39,36 @@ pub fn new_secret() -> Result<Key, Failure> {
 }
 
 /// Writes a key file; an existing file is never touched.
-pub fn write_key_file(path: &Path, secret: &Key, location: &str, made: Timestamp) -> Result<(), Failure> {
+pub fn write_key_file(
+    path: &Path,
+    secret: &Key,
+    (location, fingerprint): (&str, &[u8; 32]),
+    made: Timestamp,
+) -> Result<(), Failure> {
     let words = words_of(secret);
     let text = Zeroizing::new(format!(
         "# Drumlin key file. Whoever has it can read the repository that it opens, and without it\n\
          # (or another key of that repository) nothing can be read. Keep a copy on another medium.\n\
          # Repository: {location}\n\
+         # Fingerprint: {fingerprint}\n\
          # Made: {made}\n\
          {words}\n",
+        fingerprint = grouped(fingerprint),
         made = text::local_time(made),
         words = *words,
     ));
     write_new(path, &text)
+}
+
+/// Returns the start of a fingerprint in groups that can be read aloud.
+pub fn grouped(fingerprint: &[u8; 32]) -> String {
+    fingerprint[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
+}
+
+/// Returns the fingerprint that a line of a key file or kit names.
+pub fn fingerprint_in(line: &str) -> Option<Vec<u8>> {
+    let named = line.trim_start_matches(['#', ' ']).strip_prefix("Fingerprint")?;
+    parse_fingerprint(named.trim_start_matches(':').trim()).ok().map(|fingerprint| fingerprint.0)
 }
 
 /// Writes a recovery kit; an existing file is never touched.
@@ -92,6 +113,7 @@ pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
          Backup is at   {location_text}\n\
          On computer    {host}\n\
          Repository     {id}\n\
+         Fingerprint    {fingerprint}\n\
          Made           {made}, by {program}\n\
          \n\
          {WORDS_BEGIN}\n\
@@ -126,6 +148,7 @@ pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
         location_text = about.location,
         host = about.host,
         id = about.repository_id,
+        fingerprint = grouped(&about.fingerprint),
         made = text::local_time(about.made),
         program = super::global::PROGRAM,
         words = *numbered_words(secret),
@@ -177,15 +200,20 @@ mod tests {
     use super::*;
     use crate::crypto::phrase::secret_of_words;
 
-    const ABOUT: About<'_> =
-        About { location: "/mnt/usb disk/r", repository_id: "00ff", host: "thinkpad", made: Timestamp { seconds: 0, nanos: 0 } };
+    const ABOUT: About<'_> = About {
+        location: "/mnt/usb disk/r",
+        repository_id: "00ff",
+        fingerprint: [0xab; 32],
+        host: "thinkpad",
+        made: Timestamp { seconds: 0, nanos: 0 },
+    };
 
     #[test]
     fn key_files_and_kits_open_what_they_were_made_for() {
         let scratch = tempfile::tempdir().unwrap();
         let secret = new_secret().unwrap();
         let (key, kit) = (scratch.path().join("a.key"), scratch.path().join("kit.txt"));
-        write_key_file(&key, &secret, "/r", ABOUT.made).unwrap();
+        write_key_file(&key, &secret, ("/r", &ABOUT.fingerprint), ABOUT.made).unwrap();
         write_kit(&kit, &secret, &ABOUT).unwrap();
         for path in [&key, &kit] {
             assert_eq!(secret_of_words(&std::fs::read_to_string(path).unwrap()).unwrap(), secret);
@@ -199,7 +227,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a.key");
         std::fs::write(&path, "precious").unwrap();
-        assert!(write_key_file(&path, &new_secret().unwrap(), "/r", ABOUT.made).is_err());
+        assert!(write_key_file(&path, &new_secret().unwrap(), ("/r", &ABOUT.fingerprint), ABOUT.made).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     }

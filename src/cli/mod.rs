@@ -74,7 +74,7 @@ Exit codes:
   2    wrong usage or configuration
   3    done, but some source files could not be read (a snapshot exists), or do not fit into an archive
   4    damage was found
-  5    the repository went back in time
+  5    the repository went back in time, or another one answers in its place
   10   there is no repository
   12   wrong password or key
   13   not permitted

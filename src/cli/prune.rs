@@ -65,6 +65,7 @@ struct PruneView {
     freed_bytes: u64,
     dropped: Vec<String>,
     waiting: Vec<WaitingView>,
+    protected: Vec<String>,
     spared_packs: u64,
     running_sessions: u64,
     index_runs: u64,
@@ -199,6 +200,7 @@ fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) ->
         freed_bytes: report.removed_bytes.saturating_sub(report.stored_bytes),
         dropped: ids(&report.dropped),
         waiting: waiting.map(|(id, until)| WaitingView { snapshot: id.to_hex(), until: text::rfc3339(*until) }).collect(),
+        protected: ids(&report.guarded),
         spared_packs: report.spared_packs,
         running_sessions: report.running_sessions,
         index_runs: report.index_runs,
@@ -296,6 +298,13 @@ fn later(report: &PruneReport) -> Vec<String> {
     if let Some(until) = report.waiting.iter().map(|(_, until)| *until).min() {
         let count = text::counted(report.waiting.len() as u64, "snapshot");
         lines.push(format!("  trash      {count} can be brought back; the first goes after {}", text::local_time(until)));
+    }
+    if let Some(first) = report.guarded.first() {
+        let count = text::counted(report.guarded.len() as u64, "snapshot");
+        lines.push(format!(
+            "  protected  {count} in the trash stay until they are not protected any more, such as {}",
+            first.short()
+        ));
     }
     if plan.left_unused_bytes > 0 {
         lines.push(format!("  left       about {} between things that are needed", text::size(plan.left_unused_bytes)));

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::backup::{BackupView, Outcome, Plan};
-use super::context::{self, Context, Place, Purpose, has_repository};
+use super::context::{self, Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
 use super::keyfile::{self, About, KIT_LABEL};
@@ -20,7 +20,7 @@ use super::secret::{self, Origin};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{Repository, keys};
+use crate::repo::{Error, Repository, enter, keys};
 use crate::settings::location::Location;
 use crate::settings::repository::{RepositorySettings, SecretSettings};
 use crate::settings::{FILE_NAME, Settings};
@@ -144,8 +144,12 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
     if let Origin::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
     }
-    let exists = place.folder().is_none_or(Path::is_dir) && has_repository(&*ctx.store(place, Purpose::Work)?)?;
-    if exists {
+    let found = match place.folder().is_none_or(Path::is_dir) {
+        true => enter::refuse_missing(&*ctx.store(place, Purpose::Work)?),
+        false => Err(Error::NoRepository { location: place.shown() }),
+    };
+    if !matches!(found, Err(Error::NoRepository { .. })) {
+        found?;
         if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
             return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), text::path(path)))
                 .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
@@ -176,12 +180,17 @@ fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Ma
     }
     let now = text::now();
     let secret = match made.kit {
-        Some(_) => secret::read_key_file(&ctx.ui, path)?,
+        Some(_) => secret::read_key_file(&ctx.ui, path)?.secret,
         None => {
             let secret = keyfile::new_secret()?;
-            let repository_id = repository.config().repository.to_hex();
-            let about =
-                About { location: repository.location(), repository_id: &repository_id, host: &context::host_name(), made: now };
+            let (repository_id, fingerprint) = (repository.config().repository.to_hex(), repository.keyring().fingerprint());
+            let about = About {
+                location: repository.location(),
+                repository_id: &repository_id,
+                fingerprint,
+                host: &context::host_name(),
+                made: now,
+            };
             keyfile::write_kit(path, &secret, &about)?;
             made.kit = Some(path.to_path_buf());
             secret

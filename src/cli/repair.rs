@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::check::{AffectedView, ProblemView};
-use super::context::{Context, Purpose, host_name, user_name};
+use super::context::{Context, host_name, user_name};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use crate::id::SnapshotId;
@@ -106,7 +106,7 @@ struct Shown {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let repository = ctx.open(Purpose::Work)?;
+    let repository = ctx.open_to_repair(args.apply)?;
     let options = RepairOptions {
         level: args.level,
         threads: ctx.global.threads(),
@@ -118,11 +118,12 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
         snapshots: args.snapshots,
     };
     let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(&repository, &options, monitor))?;
-    let level = plan.found.level;
+    let (level, mut went_back) = (plan.found.level, plan.found.went_back);
     let mut shown = show(&plan);
     if args.apply {
         let (outcome, _) = ctx.run("repairing", |monitor| plan.apply(monitor))?;
         shown.sound = outcome.after.is_sound();
+        went_back = outcome.after.went_back;
         shown.lost = outcome.after.affected;
         // What they lack was shown with them, and is lacking in the trash only.
         let old: HashSet<SnapshotId> = outcome.replaced.iter().map(|replaced| replaced.old).collect();
@@ -130,7 +131,11 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
         shown.is_any_broken &= !args.snapshots;
         shown.replaced = outcome.replaced.iter().map(ReplacedView::done).collect();
     }
-    let exit = if shown.sound { Exit::Done } else { Exit::Damage };
+    let exit = match (shown.sound, went_back) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::RolledBack,
+        (false, false) => Exit::Damage,
+    };
     if ctx.ui.json {
         ctx.ui.print_json(&view(shown, (args.apply, level), began.elapsed().as_secs_f64()))?;
     } else {

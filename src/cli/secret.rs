@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
+use super::keyfile;
 use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
 use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
@@ -99,13 +100,17 @@ impl Origin {
         }
     }
 
-    /// Reads the secret of an existing repository.
-    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<Secret, Failure> {
-        match self {
-            Self::KeyFile(path) => read_key_file(ui, path).map(Secret::KeyFile),
-            Self::Prompt => ask(&format!("password for {location}")).map(Secret::Passphrase),
-            other => other.read_password(ui, env).map(Secret::Passphrase),
-        }
+    /// Reads the secret of an existing repository, and the fingerprint that a key file or kit names.
+    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<(Secret, Option<Vec<u8>>), Failure> {
+        let password = match self {
+            Self::KeyFile(path) => {
+                let KeyFile { secret, fingerprint } = read_key_file(ui, path)?;
+                return Ok((Secret::KeyFile(secret), fingerprint));
+            }
+            Self::Prompt => ask(&format!("password for {location}"))?,
+            other => other.read_password(ui, env)?,
+        };
+        Ok((Secret::Passphrase(password), None))
     }
 
     /// Reads a password that is about to be set: at the terminal it is asked for twice.
@@ -168,18 +173,28 @@ pub fn ask_passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
     })
 }
 
+/// What a key file or recovery kit holds.
+pub struct KeyFile {
+    /// What opens the repository.
+    pub secret: crate::crypto::kdf::Key,
+    /// The start of the repository's fingerprint, if it is named.
+    pub fingerprint: Option<Vec<u8>>,
+}
+
 /// Reads a key file or recovery kit.
-pub fn read_key_file(ui: &Ui, path: &Path) -> Result<crate::crypto::kdf::Key, Failure> {
+pub fn read_key_file(ui: &Ui, path: &Path) -> Result<KeyFile, Failure> {
     let fail = |error| Failure::file("read the key file", path, &error);
     let file = File::open(path).map_err(fail)?;
     warn_if_readable_by_others(ui, path, &file);
     let bytes = read_all(file).map_err(fail)?;
     let text = String::from_utf8_lossy(without_mark(&bytes));
-    phrase::secret_of_words(&text).map_err(|error| {
+    let fingerprint = text.lines().find_map(keyfile::fingerprint_in);
+    let secret = phrase::secret_of_words(&text).map_err(|error| {
         Failure::new(Exit::WrongSecret, format!("{} is not a key file", text::path(path)))
             .caused_by(&error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
-    })
+    })?;
+    Ok(KeyFile { secret, fingerprint })
 }
 
 fn warn_if_readable_by_others(ui: &Ui, path: &Path, file: &File) {

@@ -40,7 +40,8 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     let chosen = match args.all {
         true => {
             let clock = listing.clock(now);
-            let can = |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock);
+            let is_guarded = |one: &trash::Forgotten| listing.protected.contains(&one.tombstone.snapshot);
+            let can = |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock) || is_guarded(one);
             listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot).collect()
         }
         false => args.snaps.iter().map(|text| choose(&ids, &listing, text)).collect::<Result<Vec<_>, Failure>>()?,
@@ -82,7 +83,7 @@ fn choose(ids: &[SnapshotId], listing: &snapshots::Listing, text: &str) -> Resul
             if let Some((id, _)) = listing.snapshots.iter().find(|(id, _)| begins(&id)) {
                 return Err(Error::NotForgotten { id: *id }.into());
             }
-            if let Some(id) = listing.removed.iter().find(begins) {
+            if let Some(id) = listing.removed.keys().find(begins) {
                 return Err(Error::Collected { id: *id }.into());
             }
             let failure = Failure::from(Error::NotFound { what: "snapshot", text: text.to_owned() });

@@ -27,6 +27,12 @@ pub struct Removal {
 }
 
 impl Removal {
+    /// Returns whether nothing else is removed than what `other` removes.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.packs.iter().all(|victim| other.packs.binary_search(victim).is_ok())
+            && self.snapshots.iter().all(|id| other.snapshots.binary_search(id).is_ok())
+    }
+
     /// Returns whether nothing is removed.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.snapshots.is_empty()

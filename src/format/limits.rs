@@ -43,6 +43,10 @@ pub const TOMBSTONE_LEN_MAX_BYTES: usize = 64 << 10;
 pub const SLOTS_MAX: usize = 64;
 /// Longest key slot in bytes.
 pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;
+/// Highest place of a snapshot in its chain; none follows it.
+pub const SEQUENCE_MAX: u64 = (1 << 63) - 1;
+/// Longest object of `config/`, `snapshots/`, `intents/` and `gc/` that is read: more than the longest structure and its container.
+pub const CONTROL_LEN_MAX_BYTES: u64 = (8 << 20) + (128 << 10);
 /// Most packs that one intent or one record of a collector names.
 pub const RECORD_PACKS_MAX: usize = 200_000;
 /// Most snapshots that one record of a collector names.

@@ -149,6 +149,9 @@ impl Snapshot {
         if snapshot.sequence == 0 || (snapshot.sequence == 1) != snapshot.previous.is_none() {
             return refuse("its place in the chain is impossible");
         }
+        if snapshot.sequence > limits::SEQUENCE_MAX {
+            return refuse("its place in the chain is higher than any can be");
+        }
         if snapshot.started.nanos > 999_999_999 || snapshot.ended.nanos > 999_999_999 {
             return refuse("nanoseconds out of range");
         }

@@ -5,17 +5,21 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::chains::{self, Break, Explained};
 use super::error::{Error, Result};
 use super::generations::{self, Generations};
 use super::index::IndexSet;
+use super::listed::read_listed;
 use super::open::{Repository, decode_config};
 use super::reader::Reader;
 use super::slots::read_slot;
 use super::{cache, intents, keys, names, protect, snapshots, trash};
 use crate::container::name_of;
+use crate::crypto::slot::slot_id;
 use crate::format::codec::DecodeError;
 use crate::format::generation::RecordContent;
 use crate::format::run::{PackClass, PackRef};
+use crate::format::slot::Slot;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SlotId, SnapshotId};
 use crate::store::{Class, Key, Listed};
@@ -43,6 +47,8 @@ pub struct Findings {
     pub faults: Vec<Fault>,
     /// Names that belong to no object of the class.
     pub foreign: Vec<String>,
+    /// What else is worth knowing.
+    pub notices: Vec<String>,
 }
 
 impl Findings {
@@ -66,10 +72,10 @@ impl Findings {
 pub fn configs(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     for object in repository.store().list(Class::Config, "")? {
-        let key = Key::new(Class::Config, object.name);
+        let key = Key::new(Class::Config, object.name.clone());
         match key.name.parse::<u64>().ok().filter(|number| number.to_string() == key.name) {
             Some(number) => {
-                let bytes = repository.store().read(&key).map_err(Error::from);
+                let bytes = read_listed(repository.store(), &key, object.len_bytes);
                 let config = bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
                 findings.note(&key, config)?;
             }
@@ -89,6 +95,13 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
             continue;
         }
         let slot = read_slot(repository.store(), &object);
+        let is_anothers =
+            |slot: &Slot| slot.repository != repository.keyring().repository() && slot_id(slot).to_hex() == key.name;
+        if slot.as_ref().is_ok_and(is_anothers) {
+            // Whoever began to make a repository here and did not end left it.
+            findings.notices.push(format!("{key} is a key of another repository"));
+            continue;
+        }
         findings.note(&key, slot.and_then(|slot| keys::verify(repository, &key.name, &slot)))?;
     }
     Ok(findings)
@@ -98,10 +111,10 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
 pub fn intents(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     for object in repository.store().list(Class::Intents, "")? {
-        let key = Key::new(Class::Intents, object.name);
+        let key = Key::new(Class::Intents, object.name.clone());
         match names::intent_of(&key.name) {
             Some((session, number)) => {
-                findings.note(&key, intents::read(repository, &session, number))?;
+                findings.note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
             }
             None => findings.foreign.push(key.to_string()),
         }
@@ -115,13 +128,13 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
     let mut found = HashSet::new();
     let (mut highest, mut oldest) = (0, 0);
     for object in repository.store().list(Class::Collector, "")? {
-        let key = Key::new(Class::Collector, object.name);
+        let key = Key::new(Class::Collector, object.name.clone());
         let Some((number, word)) = names::generation_of(&key.name) else {
             findings.foreign.push(key.to_string());
             continue;
         };
         found.insert((number, word));
-        let record = findings.note(&key, generations::read_from_store(repository, number, word))?;
+        let record = findings.note(&key, generations::read_whole(repository, (number, word), object.len_bytes))?;
         if number >= highest {
             highest = number;
             if let Some(RecordContent::Condemned(condemned)) = record.map(|record| record.content) {
@@ -151,10 +164,8 @@ pub struct AllSnapshots {
     pub forgotten: HashSet<SnapshotId>,
     /// Slots that are damaged and were forgotten as such: nobody expects anything of them any more.
     pub written_off: Vec<SnapshotId>,
-    /// Hashes of the snapshots that tombstones are about, there or not any more.
-    explained: HashSet<[u8; 32]>,
-    /// What tombstones without a hash are about, and what was dropped and has no tombstone any more.
-    unread: HashSet<SnapshotId>,
+    /// What explains that others are gone.
+    explained: Explained,
 }
 
 /// Reads and verifies every snapshot and tombstone: seal, signature and chain.
@@ -163,27 +174,27 @@ pub struct AllSnapshots {
 /// tells that it was forgotten.
 pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
     // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
-    let seen_before = repository.cache().names("snapshots");
+    let copies = repository.cache().names("snapshots");
+    let mut seen_before: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
+    seen_before.extend(repository.witness().heads());
     let mut findings = Findings::default();
     let mut all = AllSnapshots::default();
     let mut present = HashSet::new();
     for object in repository.store().list(Class::Snapshots, "")? {
-        let key = Key::new(Class::Snapshots, object.name);
+        let key = Key::new(Class::Snapshots, object.name.clone());
         if let Some(id) = SnapshotId::from_hex(&key.name) {
             present.insert(id);
-            let found = findings.note(&key, snapshots::load_from_store(repository, &id))?;
+            let found = findings.note(&key, snapshots::load_whole(repository, (&id, object.len_bytes)))?;
             // A burnt slot is no snapshot.
             findings.seen -= u64::from(matches!(found, Some(None)));
             all.good.extend(found.flatten());
         } else if let Some(id) = names::tombstone_of(&key.name) {
-            let found = findings.note(&key, trash::load(repository, &id))?;
+            let found = findings.note(&key, trash::load_listed(repository, &id, object.len_bytes))?;
             // Counted apart: it is no snapshot.
             findings.seen -= u64::from(found.is_some());
             all.forgotten.extend(found.as_ref().map(|_| id));
-            match found.map(|tombstone| tombstone.hash) {
-                Some(Some(hash)) => drop(all.explained.insert(hash)),
-                Some(None) => drop(all.unread.insert(id)),
-                None => {}
+            if let Some(tombstone) = found {
+                all.explained.learn(&id, tombstone.hash);
             }
         } else if let Some(id) = names::protection_of(&key.name) {
             let found = findings.note(&key, protect::load(repository, &id))?;
@@ -194,7 +205,7 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     }
     // A damaged record of a collector is reported for itself.
     let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
-    for id in seen_before.iter().filter_map(|name| SnapshotId::from_hex(name)).filter(|id| !present.contains(id)) {
+    for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
         if all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some() {
             continue;
         }
@@ -202,20 +213,21 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
         let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
         findings.faults.push(Fault { object, error });
     }
-    all.unread.extend(dropped.difference(&all.forgotten));
+    all.explained.unread.extend(dropped.difference(&all.forgotten));
     all.forgotten.retain(|id| present.contains(id));
     all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
     write_off(&mut all, &mut findings);
-    check_chains(&all, &mut findings);
+    check_chains(repository, &all, &mut findings);
+    repository.witness().saw_snapshots(all.good.iter(), |_| false);
     Ok((all, findings))
 }
 
 /// Takes the slots out of the faults that somebody forgot although, or because, they could not be read.
 fn write_off(all: &mut AllSnapshots, findings: &mut Findings) {
     for snapshot in &all.good {
-        all.unread.remove(&snapshot.id);
+        all.explained.unread.remove(&snapshot.id);
     }
-    for id in &all.unread {
+    for id in &all.explained.unread {
         let object = names::snapshot_key(id).to_string();
         let faults = findings.faults.len();
         findings.faults.retain(|fault| fault.object != object);
@@ -226,26 +238,17 @@ fn write_off(all: &mut AllSnapshots, findings: &mut Findings) {
     all.written_off.sort_unstable();
 }
 
-/// Every snapshot names the one before it of its host by hash. Two backups of one host at once may name the same one.
-///
-/// Each tombstone of a snapshot that nobody could read, or verdict that dropped one without a tombstone, explains one that is missing. Spec: `format-spec/08-snapshots.md`, section 5.
-fn check_chains(all: &AllSnapshots, findings: &mut Findings) {
-    let hashes: HashMap<[u8; 32], &Snapshot> = all.good.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
-    let is_unknown = |hash: &[u8; 32]| !hashes.contains_key(hash) && !all.explained.contains(hash);
-    let missing: HashSet<[u8; 32]> = all.good.iter().filter_map(|one| one.previous).filter(is_unknown).collect();
-    let is_explained = missing.len() <= all.unread.len();
-    for snapshot in &all.good {
-        let Some(previous) = snapshot.previous else {
+/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`, section 5.
+fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Findings) {
+    for (snapshot, wrong) in chains::breaks(&all.good, &all.explained) {
+        let is_accepted = |hash: &chains::ChainHash| repository.witness().accepts_missing(hash);
+        if wrong == Break::Missing && snapshot.previous.as_ref().is_some_and(is_accepted) {
             continue;
-        };
+        }
         let object = names::snapshot_key(&snapshot.id).to_string();
-        let why = match hashes.get(&previous) {
-            None if is_explained || all.explained.contains(&previous) => continue,
-            None => "the snapshot before it is missing or damaged",
-            Some(before) if before.host != snapshot.host || before.sequence >= snapshot.sequence => {
-                "the snapshot before it is of another host or later"
-            }
-            Some(_) => continue,
+        let why = match wrong {
+            Break::Missing => "the snapshot before it is missing or damaged",
+            Break::Misplaced => "the snapshot before it is of another host or later",
         };
         let error = Error::malformed(&object)(DecodeError::new("chain of snapshots", why));
         findings.faults.push(Fault { object, error });

@@ -9,7 +9,7 @@ use super::index::Place;
 use super::reach::{Visitor, visit_reachable};
 use super::session::{Journal, Lane, Session, Stored};
 use super::trees::Trees;
-use super::{Reader, Repository, intents, names};
+use super::{Reader, Repository, intents, names, trash};
 use crate::format::container::ChunkKind;
 use crate::format::node::Totals;
 use crate::id::{ChunkId, SnapshotId};
@@ -74,6 +74,8 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
         if !stored.journal.has_conflict(&repository, tree.parent)? {
             let (slots, forgotten) = list_slots(&repository)?;
+            let heads = repository.witness().heads();
+            trash::refuse_missing(&repository, heads, &slots.iter().copied().collect())?;
             if stored.journal.session().is_some_and(|session| slots.contains(&session)) {
                 // Burnt: the commit would find out too, but not on a store that replaces objects.
                 stored.journal.rename(names::new_session(&repository.random_32()?));

@@ -16,6 +16,28 @@ pub enum Error {
         /// Where it was looked for.
         location: String,
     },
+    /// The config of a repository is gone, and what is stored in it is not.
+    #[error("the repository at {location} has lost its config")]
+    ConfigLost {
+        /// Where it is.
+        location: String,
+    },
+    /// A place holds another repository than the one that is known there.
+    #[error("another repository answers at {location}: its fingerprint is {}, not {}", grouped(found), grouped(known))]
+    AnotherRepository {
+        /// Where it is.
+        location: String,
+        /// The start of the fingerprint that is known, in hex.
+        known: String,
+        /// The fingerprint that was found.
+        found: String,
+    },
+    /// So many key slots, or such dear ones, that not all of them were tried.
+    #[error("no key that was tried opens the repository, and {untried} would cost too much to try")]
+    TooManyKeys {
+        /// How many were not tried.
+        untried: usize,
+    },
     /// `init` found a repository.
     #[error("there already is a repository at {location}")]
     AlreadyExists {
@@ -148,6 +170,14 @@ pub enum Error {
         /// The generation.
         generation: u64,
     },
+    /// A record tells collectors to remove what must not be removed.
+    #[error("{object} must not be carried out: {why}")]
+    Unjustified {
+        /// The record.
+        object: String,
+        /// What it would remove.
+        why: String,
+    },
     /// A store does not do what every store must.
     #[error("the store at {location} cannot be used: {what}")]
     UnusableStore {
@@ -212,6 +242,7 @@ impl Error {
                 self,
                 Self::Damaged { .. }
                     | Self::Malformed { .. }
+                    | Self::ConfigLost { .. }
                     | Self::WrongContent { .. }
                     | Self::MissingChunk { .. }
                     | Self::Swept { .. }
@@ -227,6 +258,12 @@ impl Error {
     pub(crate) fn malformed(object: impl ToString) -> impl FnOnce(DecodeError) -> Self {
         move |source| Self::Malformed { object: object.to_string(), source }
     }
+}
+
+/// Returns the start of a fingerprint as people compare it.
+fn grouped(hex: &str) -> String {
+    let groups: Vec<&str> = (0..hex.len().min(32)).step_by(4).filter_map(|at| hex.get(at..at + 4)).collect();
+    groups.join("-")
 }
 
 /// The result of repository operations.

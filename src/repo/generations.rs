@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::error::{Error, Result};
 use super::index::{Avoided, Run};
+use super::listed::read_listed;
 use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
@@ -73,7 +74,9 @@ impl Generations {
         }
         // Trimming takes a generation's records one by one; what is left of one does not count.
         found.retain(|_, words| words.condemned.is_some());
-        Ok(Self(found))
+        let found = Self(found);
+        repository.witness().compare_generation(repository.location(), found.highest())?;
+        Ok(found)
     }
 
     /// Returns the highest generation, 0 if there was none yet.
@@ -183,15 +186,16 @@ impl Generations {
     /// that was used before.
     fn read(&self, repository: &Repository, number: u64, word: &'static str) -> Result<CollectorRecord> {
         let key = names::generation_key(number, word);
-        let copy_name = match *self.words(number).of(word) {
-            Some((len_bytes, Some(modified_s))) => format!("{}.{len_bytes}.{modified_s}", key.name),
-            _ => return read_from_store(repository, number, word),
+        let (len_bytes, copy_name) = match *self.words(number).of(word) {
+            Some((len_bytes, Some(modified_s))) => (len_bytes, format!("{}.{len_bytes}.{modified_s}", key.name)),
+            Some((len_bytes, None)) => return read_whole(repository, (number, word), len_bytes),
+            None => return read_from_store(repository, number, word),
         };
         let copy = repository.cache().read(CACHE_GROUP, &copy_name);
         if let Some(record) = copy.and_then(|bytes| parse(repository, number, word, &bytes).ok()) {
             return Ok(record);
         }
-        let bytes = repository.store().read(&key)?;
+        let bytes = read_listed(repository.store(), &key, len_bytes)?;
         let record = parse(repository, number, word, &bytes)?;
         repository.cache().write(CACHE_GROUP, &copy_name, &bytes)?;
         Ok(record)
@@ -253,9 +257,18 @@ fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordCo
     let record = CollectorRecord { number, created: now, content };
     let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &repository.random_32()?, &record.encode());
     match put(repository.store(), &key, &sealed.bytes)? {
-        Put::Made => Ok(None),
+        Put::Made => {
+            repository.witness().saw_generation(number);
+            Ok(None)
+        }
         Put::Exists(bytes) => Ok(Some(bytes)),
     }
+}
+
+/// Reads a record that is listed with this length from the store, whatever the cache holds, and verifies it.
+pub(super) fn read_whole(repository: &Repository, (number, word): (u64, &str), len_bytes: u64) -> Result<CollectorRecord> {
+    let bytes = read_listed(repository.store(), &names::generation_key(number, word), len_bytes)?;
+    parse(repository, number, word, &bytes)
 }
 
 /// Reads a record from the store, whatever the cache holds, and verifies it.
@@ -270,5 +283,6 @@ fn parse(repository: &Repository, number: u64, word: &str, bytes: &[u8]) -> Resu
     if record.number != number || record.content.word() != word {
         return Err(Error::malformed(&key)(DecodeError::new("collector's record", "in another's place")));
     }
+    repository.witness().saw_generation(number);
     Ok(record)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::error::{Error, Result};
+use super::listed::read_listed;
 use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
@@ -45,6 +46,8 @@ pub struct SessionIntents {
     pub numbers: Vec<u64>,
     /// When the newest was made, by the writer's clock.
     pub newest: Timestamp,
+    /// When the newest was made, by the store's clock, in seconds since 1970; `None` if it does not say.
+    pub stored_s: Option<i64>,
     /// Name of the host.
     pub host: String,
     /// Parents that it names.
@@ -62,13 +65,14 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
         let Some((session, number)) = names::intent_of(&object.name) else {
             continue;
         };
-        let intent = match read(repository, &session, number) {
+        let intent = match read(repository, (&session, number), object.len_bytes) {
             Err(error) if error.is_not_found() => continue,
             read => read?,
         };
         let known = sessions.entry(session).or_default();
         known.numbers.push(number);
         known.newest = known.newest.max(intent.created);
+        known.stored_s = known.stored_s.max(object.modified_s);
         known.host = intent.host;
         known.parents.extend(intent.parent);
         known.packs.extend(intent.packs);
@@ -76,10 +80,10 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
     Ok(sessions)
 }
 
-/// Reads one intent and verifies that it is what its name says.
-pub(super) fn read(repository: &Repository, session: &SnapshotId, number: u64) -> Result<Intent> {
+/// Reads one intent, of an object of this length, and verifies that it is what its name says.
+pub(super) fn read(repository: &Repository, (session, number): (&SnapshotId, u64), len_bytes: u64) -> Result<Intent> {
     let key = names::intent_key(session, number);
-    let bytes = repository.store().read(&key)?;
+    let bytes = read_listed(repository.store(), &key, len_bytes)?;
     let plain = repository.open_single(ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
     let intent = Intent::decode(&plain).map_err(Error::malformed(&key))?;
     if intent.session != *session || intent.number != number {
@@ -98,27 +102,6 @@ pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
         Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),
         outcome => outcome.map(drop),
     }
-}
-
-/// Lists the commit slots, fills those of sessions that `is_dead` says are dead, and returns the ids of all that are filled.
-///
-/// A session with a tombstone and no slot was dropped by a collector since its intents were listed: its slot stays empty, or
-/// whoever has the snapshot as a parent would take it for a root.
-pub fn expire(
-    repository: &Repository,
-    sessions: &BTreeMap<SnapshotId, SessionIntents>,
-    is_dead: impl Fn(&SessionIntents) -> bool,
-) -> Result<HashSet<SnapshotId>> {
-    let listed = repository.store().list(Class::Snapshots, "")?;
-    let forgotten: HashSet<SnapshotId> = listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect();
-    let mut filled: HashSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
-    for (session, found) in sessions {
-        if is_dead(found) && !forgotten.contains(session) && !filled.contains(session) {
-            burn_slot(repository, session)?;
-            filled.insert(*session);
-        }
-    }
-    Ok(filled)
 }
 
 /// Removes intents of a session whose slot is filled.

@@ -1,23 +1,27 @@
-//! Making and opening a repository.
+//! Opening a repository.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::cache::{self, Cache};
+use super::configs::{self, Configs, Valid};
+pub(super) use super::configs::{check_writable, decode_config};
 use super::error::{Error, Result};
+use super::listed::read_listed;
 use super::opened::Opened;
-use super::random::{Randomness, system_32};
-use super::{names, parallel, slots};
-use crate::container::{ContainerError, open_single, seal_single};
+use super::random::Randomness;
+use super::slots::{self, Wanted};
+use super::witness::{Identity, Witness};
+use super::{names, parallel};
+use crate::container::ContainerError;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
-use crate::format::config::{Config, Profile};
+use crate::format::config::Config;
 use crate::format::container::ContainerKind;
-use crate::format::entry::Timestamp;
-use crate::format::slot::{Bundle, SlotInfo, SlotKdf};
-use crate::id::RepositoryId;
+use crate::format::slot::Bundle;
+use crate::id::encode_hex;
 use crate::store::{Class, ErrorKind, Key, Store};
 
 /// An open repository; shared between threads.
@@ -30,24 +34,22 @@ pub struct Repository {
     config: Config,
     cache: Cache,
     slot: String,
+    witness: Arc<Witness>,
+    /// Objects of `config/` that count for nothing.
+    void: Vec<String>,
+    /// Whether the store was not asked yet.
+    is_offline: bool,
 }
 
-/// What `init` needs to know.
-pub struct InitOptions {
-    /// How files are cut, for the repository's whole life.
-    pub profile: Profile,
-    /// Opens the first key slot.
-    pub secret: Secret,
-    /// How that slot's key is derived.
-    pub kdf: SlotKdf,
-    /// Name of that slot.
-    pub label: String,
-    /// The time now.
-    pub now: Timestamp,
-    /// Program and version.
-    pub program: String,
-    /// Folder for local copies.
-    pub cache_dir: PathBuf,
+/// What is known of a repository, from elsewhere than its place.
+#[derive(Default)]
+pub struct Expected {
+    /// The start of its fingerprint, 16 bytes at least.
+    pub fingerprint: Option<Vec<u8>>,
+    /// The same, from the file that opens it; it counts where nothing is remembered.
+    pub fingerprint_of_key: Option<Vec<u8>>,
+    /// The start of the name of the key slot to try, and no other.
+    pub key: Option<String>,
 }
 
 /// What opening needs besides the secret.
@@ -61,67 +63,102 @@ pub struct OpenOptions {
 }
 
 impl Repository {
-    /// Makes a repository in an empty store.
-    ///
-    /// The config is created last: a repository without one is none, and `init` may be run again.
-    pub fn init(store: Arc<dyn Store>, options: &InitOptions) -> Result<Arc<Self>> {
-        let location = store.location().to_owned();
-        if !list_or_nothing(&*store, Class::Config)?.is_empty() {
-            return Err(Error::AlreadyExists { location });
-        }
-        let master = Zeroizing::new(system_32()?);
-        let repository = RepositoryId(system_32()?[..16].try_into().expect("16 bytes"));
-        let keyring = Keyring::new(&master, repository);
-        let info = SlotInfo { label: options.label.clone(), created: options.now };
-        let slot = slots::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
-        let config = Config {
-            repository,
-            number: 1,
-            created: options.now,
-            program: options.program.clone(),
-            profile: options.profile,
-            read_critical: 0,
-            write_critical: 0,
-            collect_critical: 0,
-            extensions: Vec::new(),
-        };
-        let sealed = seal_single(&keyring, ContainerKind::Config, &system_32()?, &config.encode());
-        store.create(&names::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
-            ErrorKind::Exists => Error::AlreadyExists { location: location.clone() },
-            _ => error.into(),
-        })?;
-        let (cache, slot) = (Cache::open(&options.cache_dir, repository, &location)?, slot.to_hex());
-        cache.write("open", "config", &sealed.bytes)?;
-        cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
-        cache::remember_location(&options.cache_dir, &location, repository)?;
-        Ok(Arc::new(Self::assemble(store, (keyring, master), config, cache, slot)))
+    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it is not asked.
+    pub fn open(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Result<Arc<Self>> {
+        Self::open_known(store, secret, options, (Witness::in_memory(), &Expected::default()))
     }
 
-    /// Opens a repository with a secret of one of its key slots.
-    pub fn open(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Result<Arc<Self>> {
-        if options.prefer_cached
-            && let Some(repository) = Self::open_cached(&store, secret, options)
-        {
-            return Ok(Arc::new(repository));
+    /// Opens a repository and makes sure that it is the one which this machine remembers, and which is expected.
+    pub fn open_known(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        (witness, expected): (Witness, &Expected),
+    ) -> Result<Arc<Self>> {
+        let is_new = !witness.knows();
+        let witness = Arc::new(witness);
+        let cached = options.prefer_cached.then(|| Self::open_cached(&store, secret, options, &witness)).flatten();
+        let repository = match cached {
+            Some(repository) => repository,
+            None => Self::open_here(store, secret, options, (&witness, expected))?,
+        };
+        repository.expect(expected.fingerprint.as_deref())?;
+        if is_new && !witness.accept().new_repository {
+            repository.expect(expected.fingerprint_of_key.as_deref())?;
         }
+        repository.witness.admit(&repository.identity())?;
+        Ok(Arc::new(repository))
+    }
+
+    /// Returns which repository it is.
+    pub(super) fn identity(&self) -> Identity<'_> {
+        let (repository, fingerprint) = (self.config.repository, self.keyring.fingerprint());
+        Identity { repository, fingerprint, config: self.config.number, slot: &self.slot }
+    }
+
+    fn open_here(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        (witness, expected): (&Arc<Witness>, &Expected),
+    ) -> Result<Self> {
         let location = store.location().to_owned();
-        let (config, slots) = parallel::both(&*store, || read_newest_config(&*store), || slots::read_all(&*store));
-        let (number, sealed) = config?.ok_or(Error::NoRepository { location: location.clone() })?;
-        let opened = slots::open_any(slots?, secret, |opened| {
+        let last = witness.last_slot();
+        let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
+        let (configs, slots) = parallel::both(&*store, || Configs::read(&*store), || slots::read_all(&*store, &wanted));
+        let Some(configs) = configs? else {
+            configs::refuse_remains(&*store)?;
+            return Err(Error::NoRepository { location });
+        };
+        let opened = slots::open_any(slots?, secret, &wanted, |opened| {
             let keyring = Keyring::new(&opened.master, opened.repository);
-            decode_config(&keyring, &sealed, number).map(|config| (keyring, config))
+            configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
         })?;
-        let (opened, (keyring, config)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let (opened, (keyring, valid)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let Valid { config, sealed, void } = valid;
         let cache = Cache::open(&options.cache_dir, opened.repository, &location)?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
         cache::remember_location(&options.cache_dir, &location, opened.repository)?;
-        let slot = opened.slot_name;
-        Ok(Arc::new(Self::assemble(store, (keyring, opened.master), config, cache, slot)))
+        let local = (cache, opened.slot_name);
+        let repository = Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
+        Ok(Self { void, is_offline: false, ..repository })
+    }
+
+    /// Fails if a fingerprint is expected that does not begin this repository's.
+    fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
+        let found = self.keyring.fingerprint();
+        match fingerprint {
+            Some(known) if !found.starts_with(known) => Err(Error::AnotherRepository {
+                location: self.store.location().to_owned(),
+                known: encode_hex(known),
+                found: encode_hex(&found),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens from local copies alone, whatever lies at the place.
+    ///
+    /// For whoever puts a config back that was lost, and for a machine that remembers the repository.
+    pub fn open_copies(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Arc<Self>> {
+        Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
+    }
+
+    /// Creates the config again that this machine has a copy of; returns its name, or `None` if it has none.
+    pub fn put_config_back(&self) -> Result<Option<String>> {
+        let Some(sealed) = self.cache.read("open", "config") else {
+            return Ok(None);
+        };
+        let config = decode_config(&self.keyring, &sealed, 0)?;
+        check_writable(&config)?;
+        let key = names::config_key(config.number);
+        self.store.create(&key, &sealed)?;
+        Ok(Some(key.to_string()))
     }
 
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
-    fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Self> {
+    fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions, witness: &Arc<Witness>) -> Option<Self> {
         let repository = cache::known_at(&options.cache_dir, store.location())?;
         let cache = Cache::open(&options.cache_dir, repository, store.location()).ok()?;
         let sealed = cache.read("open", "config")?;
@@ -133,36 +170,53 @@ impl Repository {
             let bundle = Zeroizing::new(master);
             let keyring = Keyring::new(&bundle, repository);
             let config = decode_config(&keyring, &sealed, 0).ok()?;
-            return Some(Self::assemble(store.clone(), (keyring, bundle), config, cache, slot));
+            let repository = Self::assemble(store.clone(), (keyring, bundle), config, (cache, slot), witness.clone());
+            return Some(Self { is_offline: true, ..repository });
         }
         None
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         store: Arc<dyn Store>,
         (keyring, bundle): (Keyring, Zeroizing<[u8; 32]>),
         config: Config,
-        cache: Cache,
-        slot: String,
+        (cache, slot): (Cache, String),
+        witness: Arc<Witness>,
     ) -> Self {
-        let (keyring, opened) = (Arc::new(keyring), Arc::default());
-        Self { store, keyring, opened, randomness: Randomness::System, bundle, config, cache, slot }
+        let (keyring, opened, randomness) = (Arc::new(keyring), Arc::default(), Randomness::System);
+        Self { store, keyring, opened, randomness, bundle, config, cache, slot, witness, void: Vec::new(), is_offline: false }
+    }
+
+    /// Returns the same repository with the local copies that belong to one of several copies of it at this place.
+    pub(super) fn as_copy(&self, number: u32, cache_dir: &Path) -> Result<Arc<Self>> {
+        let location = self.store.location();
+        let place = if number == 0 { location.to_owned() } else { format!("{location}#{number}") };
+        let cache = Cache::open(cache_dir, self.config.repository, &place)?;
+        Ok(Arc::new(Self { void: self.void.clone(), witness: self.witness.clone(), ..self.elsewhere(self.store.clone(), cache) }))
+    }
+
+    fn elsewhere(&self, store: Arc<dyn Store>, cache: Cache) -> Self {
+        Self {
+            store,
+            keyring: self.keyring.clone(),
+            opened: self.opened.clone(),
+            randomness: Randomness::System,
+            bundle: self.bundle.clone(),
+            config: self.config.clone(),
+            cache,
+            slot: self.slot.clone(),
+            witness: Arc::new(Witness::in_memory()),
+            void: Vec::new(),
+            is_offline: false,
+        }
     }
 
     /// Returns the same repository in another store, as a new machine would open it, for simulations.
     ///
     /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`: never for real data.
     pub fn in_simulation(&self, store: Arc<dyn Store>, seed: u64) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            keyring: self.keyring.clone(),
-            opened: self.opened.clone(),
-            randomness: Randomness::seeded(seed),
-            bundle: self.bundle.clone(),
-            config: self.config.clone(),
-            cache: Cache::in_memory(),
-            slot: self.slot.clone(),
-        })
+        let simulated = self.elsewhere(store, Cache::in_memory());
+        Arc::new(Self { randomness: Randomness::seeded(seed), ..simulated })
     }
 
     /// Makes sure that a repository opened from local copies still accepts the key that opened it, and needs no feature for
@@ -171,21 +225,47 @@ impl Repository {
     /// Called before the first thing is stored: neither a removed key nor an old config must go on working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
         let key = Key::new(Class::Keys, self.slot.clone());
-        let (slot, newest) = parallel::both(&*self.store, || self.store.stat(&key), || newest_config(&*self.store));
+        let (slot, listed) = parallel::both(&*self.store, || self.store.stat(&key), || configs::list(&*self.store));
+        let listed = listed?;
+        let location = || self.store.location().to_owned();
+        let Some((newest, len_bytes)) = listed.first().copied() else {
+            configs::refuse_remains(&*self.store)?;
+            return Err(Error::NoRepository { location: location() });
+        };
         match slot {
             Ok(_) => {}
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.cache.remove("open", &self.slot);
-                return Err(Error::WrongSecret { location: self.store.location().to_owned() });
+                return Err(Error::WrongSecret { location: location() });
             }
             Err(error) => return Err(error.into()),
         }
-        let newest = newest?.unwrap_or_default();
-        if newest <= self.config.number {
+        if newest < self.config.number {
+            let what = names::config_key(self.config.number).to_string();
+            return Err(Error::RolledBack { location: location(), what });
+        }
+        if newest == self.config.number {
             return check_writable(&self.config);
         }
         self.cache.remove("open", "config");
-        check_writable(&decode_config(&self.keyring, &self.store.read(&names::config_key(newest))?, newest)?)
+        // One that nobody with the keys made stops writers: it may be a real one that is damaged, and must be obeyed.
+        let sealed = read_listed(&*self.store, &names::config_key(newest), len_bytes)?;
+        check_writable(&decode_config(&self.keyring, &sealed, newest)?)
+    }
+
+    /// Returns the objects of `config/` that nobody with the repository's keys made, or that are damaged.
+    pub fn void_configs(&self) -> &[String] {
+        &self.void
+    }
+
+    /// Returns whether it was opened from local copies, so that nothing is known yet of what lies at the place.
+    pub fn is_offline(&self) -> bool {
+        self.is_offline
+    }
+
+    /// Returns what this machine remembers of the repository at this place.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// Returns the store.
@@ -254,40 +334,5 @@ impl Repository {
 
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
-    }
-}
-
-pub(super) fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
-    let object = || names::config_key(number);
-    let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
-    let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
-    if config.repository != keyring.repository() || (number != 0 && config.number != number) {
-        return Err(Error::WrongContent { object: object().to_string() });
-    }
-    Ok(config)
-}
-
-/// Refuses to write to a repository with features that this version does not know.
-pub(super) fn check_writable(config: &Config) -> Result<()> {
-    config.check_writable().map_err(Error::malformed(names::config_key(config.number)))
-}
-
-/// Returns the number of the valid config, `None` if there is no repository.
-fn read_newest_config(store: &dyn Store) -> Result<Option<(u64, Vec<u8>)>> {
-    let number = newest_config(store)?;
-    number.map(|number| Ok((number, store.read(&names::config_key(number))?))).transpose()
-}
-
-fn newest_config(store: &dyn Store) -> Result<Option<u64>> {
-    let listed = list_or_nothing(store, Class::Config)?;
-    let number = |name: &str| name.parse::<u64>().ok().filter(|number| names::config_key(*number).name == name);
-    Ok(listed.iter().filter_map(|object| number(&object.name)).max())
-}
-
-/// Lists a class; a store without any folder yet is empty.
-fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<crate::store::Listed>> {
-    match store.list(class, "") {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
-        listed => Ok(listed?),
     }
 }

@@ -40,23 +40,46 @@ pub(super) fn create_slot(
 /// The slots of a store, or why one of them cannot be read.
 pub(super) type Slots = Vec<(Key, Result<Slot>)>;
 
+/// How many objects of `keys/` are read at most: whoever has no key can add some without end.
+const READ_MAX: usize = 1024;
+/// Work that a slot may cost unless it is asked for by name, in KiB of memory times passes: five times that of `strong`.
+const WORK_MAX_KIB: u64 = 10 << 20;
+/// Work that all slots together may cost.
+const ALL_WORK_MAX_KIB: u64 = 64 << 20;
+
+/// Which slots are tried, and which of them first.
+pub(super) struct Wanted<'a> {
+    /// The one that opened the repository last.
+    pub last: Option<&'a str>,
+    /// The start of the name of the only one.
+    pub only: Option<&'a str>,
+}
+
 /// Reads the slots, except those that are too long to be one.
-pub(super) fn read_all(store: &dyn Store) -> Result<Slots> {
+///
+/// Where there are very many, the one that opened last and then the oldest are read: what somebody planted came later.
+pub(super) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Slots> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
-    listed.truncate(limits::SLOTS_MAX);
+    listed.retain(|object| wanted.only.is_none_or(|only| object.name.starts_with(only)));
+    listed.sort_by_cached_key(|object| {
+        let is_last = wanted.last == Some(&object.name);
+        (!is_last, SlotId::from_hex(&object.name).is_none(), object.modified_s, object.name.clone())
+    });
+    listed.truncate(READ_MAX);
     let slots = parallel::for_each(store, &listed, |object| read_slot(store, object))?;
     Ok(listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect())
 }
 
-/// Tries a secret on slots, those first that cost least, until one opens and `accept` agrees with it.
+/// Tries a secret on slots, the one that opened last and then those that cost least, until one opens and `accept` agrees with it.
 ///
+/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some were too dear to be tried.
 /// So a slot that somebody planted to exhaust this machine is only tried when no other opens; and neither a damaged slot,
 /// nor one that came from another repository of the same owner, stands in the way of a good one.
 pub(super) fn open_any<T>(
     read: Slots,
     secret: &Secret,
+    wanted: &Wanted,
     accept: impl Fn(&OpenedSlot) -> Result<T>,
 ) -> Result<Option<(OpenedSlot, T)>> {
     let (mut slots, mut refused) = (Vec::new(), None);
@@ -66,8 +89,17 @@ pub(super) fn open_any<T>(
             Err(error) => refused = Some(error),
         }
     }
-    slots.sort_by_key(|(slot, _)| slot.kdf.cost());
+    slots.sort_by_key(|(slot, key)| (wanted.last != Some(&key.name), slot.kdf.cost()));
+    let (mut work, mut tried, mut too_dear) = (0, 0, 0);
     for (slot, key) in slots {
+        let cost = if matches!(secret, Secret::Passphrase(_)) { slot.kdf.cost() } else { 0 };
+        let is_dear = cost > WORK_MAX_KIB || work + cost > ALL_WORK_MAX_KIB || tried == limits::SLOTS_MAX;
+        if cost > 0 && is_dear && wanted.only.is_none() {
+            too_dear += 1;
+            continue;
+        }
+        work += cost;
+        tried += usize::from(cost > 0);
         let master = match unwrap(&slot, secret) {
             Ok(Some(Bundle::Full { master })) => Zeroizing::new(master),
             Ok(None) => continue,
@@ -81,6 +113,9 @@ pub(super) fn open_any<T>(
             Ok(accepted) => return Ok(Some((opened, accepted))),
             Err(error) => refused = Some(error),
         }
+    }
+    if too_dear > 0 {
+        return Err(Error::TooManyKeys { untried: too_dear });
     }
     // What is wrong with a slot is only worth telling when no other slot opened.
     refused.map_or(Ok(None), Err)

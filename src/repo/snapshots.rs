@@ -1,9 +1,10 @@
 //! Committing, listing and naming snapshots. Spec: `format-spec/08-snapshots.md`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::commit::{NewTree, Secured};
 use super::error::{Error, Result};
+use super::listed::read_listed;
 use super::names;
 use super::open::{Repository, check_writable};
 use super::order;
@@ -16,6 +17,7 @@ use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
+use crate::format::limits;
 use crate::format::snapshot::{CommitSlot, Snapshot};
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
@@ -43,10 +45,11 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     check_writable(repository.config())?;
     let signed = snapshot.encode();
     let signature = repository.keyring().sign_snapshot(&signed);
-    let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
+    let slot = codec::encode(&CommitSlot::Snapshot { signed: signed.clone(), signature });
     let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
     let key = names::snapshot_key(&snapshot.id);
-    if snapshot.id != secured.session() {
+    // What no reader takes must not be there: the backup would have succeeded in vain.
+    if Snapshot::decode(&signed).map_err(Error::malformed(&key))? != *snapshot || snapshot.id != secured.session() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
     let put = match put(repository.store(), &key, &sealed.bytes) {
@@ -67,6 +70,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
         Put::Made => {
             // It exists now, whatever becomes of the local copy.
             let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
+            repository.witness().saw_snapshots(std::iter::once(snapshot), |_| false);
             Ok(Commit::Done)
         }
         Put::Exists(bytes) if parse(repository, &snapshot.id, &key, &bytes)?.is_none() => {
@@ -84,6 +88,19 @@ fn is_unknown(error: &Error) -> bool {
 /// Returns the hash that the next snapshot of the same writer and host keeps of this one.
 pub fn chain_hash(snapshot: &Snapshot) -> [u8; 32] {
     *blake3::hash(&snapshot.encode()).as_bytes()
+}
+
+/// Returns the place in its chain of the snapshot that follows another one: its number, and the hash of that one.
+pub fn place_after(previous: Option<&Snapshot>) -> (u64, Option<[u8; 32]>) {
+    match previous.filter(|previous| can_be_followed(previous)) {
+        Some(previous) => (previous.sequence + 1, Some(chain_hash(previous))),
+        None => (1, None),
+    }
+}
+
+/// Returns whether there is a number for one that follows. A key in wrong hands can make a snapshot for which there is none.
+pub fn can_be_followed(snapshot: &Snapshot) -> bool {
+    snapshot.sequence < limits::SEQUENCE_MAX
 }
 
 /// Lists the ids of all commit slots in the store, those of forgotten snapshots among them.
@@ -120,8 +137,12 @@ pub struct Listing {
     pub forgotten: Vec<Forgotten>,
     /// Tombstones that do not hold: their snapshots are not forgotten.
     pub faults: Vec<(SnapshotId, Error)>,
-    /// Tombstones without a slot: what they are about was removed on purpose.
-    pub removed: Vec<SnapshotId>,
+    /// Tombstones without a slot, and their length in bytes: what they are about was removed on purpose.
+    pub removed: BTreeMap<SnapshotId, u64>,
+    /// Every commit slot, whatever it holds, and its length in bytes.
+    pub slots: BTreeMap<SnapshotId, u64>,
+    /// Hashes of the snapshots that tombstones beside slots are about.
+    pub explained: HashSet<[u8; 32]>,
     /// Snapshots beside whose slot a protection stands, whether it holds or not.
     pub protected: HashSet<SnapshotId>,
     /// When each slot was made, by the store's clock, in seconds since 1970, if the store says.
@@ -148,12 +169,31 @@ impl Listing {
 
 /// Lists all snapshots, those in the trash apart.
 ///
-/// Tombstones are read from the store each time, so that nobody counts a window by an old copy.
+/// Tombstones are read from the store each time, so that nobody counts a window by an old copy. Fails with `RolledBack` if a snapshot that
+/// this machine remembers is not there, and nobody forgot it.
 pub fn listing(repository: &Repository) -> Result<Listing> {
+    let listing = listing_as_it_is(repository)?;
+    remember(repository, &listing)?;
+    Ok(listing)
+}
+
+/// Lists the same, whatever this machine remembers: for repairs, which may know what became of it.
+pub fn listing_as_it_is(repository: &Repository) -> Result<Listing> {
     list_with(repository, trash::load_listed)
 }
 
-/// Returns the snapshot of a host with the highest sequence number among these slots; those that are damaged are passed over.
+/// Compares a listing with what this machine remembers, and remembers it.
+fn remember(repository: &Repository, listing: &Listing) -> Result<()> {
+    trash::refuse_hidden(repository, &listing.slots.keys().copied().collect())?;
+    let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
+    let forgotten = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
+    repository.witness().saw_snapshots(listed.chain(forgotten), |id| listing.removed.contains_key(id));
+    Ok(())
+}
+
+/// Returns the snapshot of a host with the highest sequence number among these slots.
+///
+/// Those that are damaged are passed over, and so are those that none can follow: they must not end the host's backups.
 pub fn newest_of_host(repository: &Repository, host: &str, slots: &[SnapshotId]) -> Result<Option<Snapshot>> {
     let mut newest: Option<Snapshot> = None;
     for id in slots {
@@ -163,17 +203,19 @@ pub fn newest_of_host(repository: &Repository, host: &str, slots: &[SnapshotId])
             Err(error) => return Err(error),
         };
         let is_newer = |found: &Snapshot| newest.as_ref().is_none_or(|newest| newest.sequence < found.sequence);
-        newest = found.filter(|found| found.host == host && is_newer(found)).or(newest);
+        newest = found.filter(|found| found.host == host && can_be_followed(found) && is_newer(found)).or(newest);
     }
     Ok(newest)
 }
 
 /// Lists the same, where no window is counted: from local copies of the tombstones that are still there.
 pub fn overview(repository: &Repository) -> Result<Listing> {
-    list_with(repository, |repository, id, len_bytes| match trash::load_copy_of(repository, id, len_bytes) {
+    let listing = list_with(repository, |repository, id, len_bytes| match trash::load_copy_of(repository, id, len_bytes) {
         Some(tombstone) => Ok(tombstone),
         None => trash::load_listed(repository, id, len_bytes),
-    })
+    })?;
+    remember(repository, &listing)?;
+    Ok(listing)
 }
 
 /// Reads the tombstone of a snapshot, whose object has a known length.
@@ -182,23 +224,25 @@ type LoadTombstone = fn(&Repository, &SnapshotId, u64) -> Result<Tombstone>;
 fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<Listing> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     let mut listing = Listing { store_s: trash::newest_s(&listed), ..Listing::default() };
-    let slots: BTreeSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    let slots: BTreeMap<SnapshotId, u64> =
+        listed.iter().filter_map(|object| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes))).collect();
     let protected = listed.iter().filter_map(|object| names::protection_of(&object.name));
-    listing.protected = protected.filter(|id| slots.contains(id)).collect();
+    listing.protected = protected.filter(|id| slots.contains_key(id)).collect();
     let times = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name).zip(object.modified_s));
     listing.stored_s = times.collect();
     let marks = listed.iter().filter_map(|object| Some((names::tombstone_of(&object.name)?, object)));
-    let (marks, removed): (Vec<_>, Vec<_>) = marks.partition(|(id, _)| slots.contains(id));
-    listing.removed.extend(removed.into_iter().map(|(id, _)| id));
+    let (marks, removed): (Vec<_>, Vec<_>) = marks.partition(|(id, _)| slots.contains_key(id));
+    listing.removed.extend(removed.into_iter().map(|(id, object)| (id, object.len_bytes)));
     let tombstones = parallel::for_each(repository.store(), &marks, |(id, object)| {
         let tombstone = load_tombstone(repository, id, object.len_bytes)?;
-        Ok::<_, Error>((tombstone, load_any(repository, id)?))
+        Ok::<_, Error>((tombstone, load_any(repository, (id, slots[id]))?))
     })?;
     let mut marked = HashSet::new();
     for ((id, object), loaded) in marks.into_iter().zip(tombstones) {
         match loaded {
             Ok((tombstone, snapshot)) => {
                 marked.insert(id);
+                listing.explained.extend(tombstone.hash);
                 if let Some(snapshot) = is_there(snapshot) {
                     listing.forgotten.push(Forgotten { tombstone, stored_s: object.modified_s, snapshot });
                 }
@@ -209,12 +253,14 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
             Err(error) => return Err(error),
         }
     }
-    let unmarked: Vec<SnapshotId> = slots.iter().filter(|id| !marked.contains(id)).copied().collect();
-    let loaded = parallel::for_each(repository.store(), &unmarked, |id| load_any(repository, id))?;
+    let unmarked: Vec<(&SnapshotId, u64)> =
+        slots.iter().filter(|(id, _)| !marked.contains(*id)).map(|(id, len_bytes)| (id, *len_bytes)).collect();
+    let loaded = parallel::for_each(repository.store(), &unmarked, |slot| load_any(repository, *slot))?;
     let loaded = loaded.into_iter().collect::<Result<Vec<_>>>()?;
-    let snapshots = unmarked.into_iter().zip(loaded).filter_map(|(id, loaded)| Some((id, is_there(loaded)?)));
+    let snapshots = unmarked.into_iter().zip(loaded).filter_map(|((id, _), loaded)| Some((*id, is_there(loaded)?)));
     listing.snapshots.extend(snapshots);
-    trash::drop_copies(repository, |id| slots.contains(id) && !marked.contains(id));
+    trash::drop_copies(repository, |id| slots.contains_key(id) && !marked.contains(id));
+    listing.slots = slots;
     let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     listing.moments = order::moments(&good, &listing.stored_s);
     let sequence = |snapshot: &Result<Snapshot>| snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
@@ -226,11 +272,35 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
 
 /// Reads a snapshot, which may be damaged. Fails if the store cannot be reached: that says nothing about the snapshot, and without it an older
 /// one would be the newest.
-fn load_any(repository: &Repository, id: &SnapshotId) -> Result<Result<Option<Snapshot>>> {
-    match load(repository, id) {
-        Err(error) if error.is_trouble() => Err(error),
+fn load_any(repository: &Repository, slot: (&SnapshotId, u64)) -> Result<Result<Option<Snapshot>>> {
+    match load_listed(repository, slot) {
+        Err(error) if error.is_trouble() || matches!(error, Error::RolledBack { .. }) => Err(error),
         loaded => Ok(loaded),
     }
+}
+
+/// Loads the snapshot in a listed slot of this length; from its local copy if that has the same.
+///
+/// Fails with `RolledBack` if the slot is burnt and this machine knows the snapshot that was in it.
+fn load_listed(repository: &Repository, (id, len_bytes): (&SnapshotId, u64)) -> Result<Option<Snapshot>> {
+    let (key, hex) = (names::snapshot_key(id), id.to_hex());
+    let copy = repository.cache().read("snapshots", &hex);
+    let known = copy.and_then(|copy| Some((copy.len() as u64, parse(repository, id, &key, &copy).ok()??)));
+    if let Some((_, snapshot)) = known.as_ref().filter(|(known, _)| *known == len_bytes) {
+        return Ok(Some(snapshot.clone()));
+    }
+    let bytes = read_listed(repository.store(), &key, len_bytes)?;
+    let snapshot = parse(repository, id, &key, &bytes)?;
+    match (&snapshot, known) {
+        // A copy is a hint.
+        (Some(_), _) => drop(repository.cache().write("snapshots", &hex, &bytes)),
+        (None, Some(_)) => {
+            let what = format!("snapshot {}", id.short());
+            return Err(Error::RolledBack { location: repository.location().to_owned(), what });
+        }
+        (None, None) => {}
+    }
+    Ok(snapshot)
 }
 
 /// Returns `None` for what is no snapshot: a slot that a collector burnt, or one that went since it was listed.
@@ -265,6 +335,12 @@ pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>
         repository.cache().write("snapshots", &id.to_hex(), &bytes)?;
     }
     Ok(snapshot)
+}
+
+/// Reads the snapshot in a listed slot of this length, whatever the cache holds, and verifies it like [`load`].
+pub(super) fn load_whole(repository: &Repository, (id, len_bytes): (&SnapshotId, u64)) -> Result<Option<Snapshot>> {
+    let key = names::snapshot_key(id);
+    parse(repository, id, &key, &read_listed(repository.store(), &key, len_bytes)?)
 }
 
 /// Reads one snapshot from the store, whatever the cache holds, and verifies it like [`load`].

@@ -95,11 +95,15 @@ pub fn undelete(
     let find = |key: &Key| listed.iter().find(|object| object.name == key.name);
     let found = find(&tombstone).ok_or(Error::NotForgotten { id: *id })?;
     find(&slot).ok_or(Error::Collected { id: *id })?;
+    let mut hash = None;
     match load(repository, id) {
         Ok(tombstone) => {
+            hash = Some(hash_of(&tombstone));
             let snapshot = Err(Error::NotForgotten { id: *id });
             let forgotten = Forgotten { tombstone, stored_s: found.modified_s, snapshot };
-            if forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) }) {
+            let is_over = forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) });
+            // No collector drops what is protected.
+            if is_over && find(&names::protection_key(id)).is_none() {
                 return Err(Error::Collected { id: *id });
             }
         }
@@ -115,11 +119,19 @@ pub fn undelete(
         Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
         stat => Ok(stat.map(drop)?),
     });
-    if kept.is_err() {
+    if kept.is_ok() {
+        // A store may put it back one day.
+        hash.iter().for_each(|hash| repository.witness().took_back(hash));
+    } else {
         // It goes on explaining where the snapshot went; and what failed halfway is to be as it was.
         put(repository.store(), &tombstone, &bytes)?;
     }
     kept
+}
+
+/// Returns a hash by which a tombstone is known again.
+pub fn hash_of(tombstone: &Tombstone) -> [u8; 32] {
+    *blake3::hash(&tombstone.encode()).as_bytes()
 }
 
 /// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with `Collected` if it is too late.
@@ -199,9 +211,21 @@ pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     }
 }
 
-/// Fails with `RolledBack` if a snapshot that this machine has seen is not among `slots`, and nobody forgot it.
+/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not among `slots`, and nobody forgot it.
 pub fn refuse_hidden(repository: &Repository, slots: &HashSet<SnapshotId>) -> Result<()> {
-    for id in repository.cache().names("snapshots").iter().filter_map(|name| SnapshotId::from_hex(name)) {
+    let copies = repository.cache().names("snapshots");
+    let mut seen: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
+    seen.extend(repository.witness().heads());
+    refuse_missing(repository, seen, slots)
+}
+
+/// Likewise, of these.
+pub(super) fn refuse_missing(
+    repository: &Repository,
+    known: impl IntoIterator<Item = SnapshotId>,
+    slots: &HashSet<SnapshotId>,
+) -> Result<()> {
+    for id in known {
         // It may have been committed since the slots were listed.
         if slots.contains(&id) || was_forgotten(repository, &id)? || is_there(repository, &id)? {
             continue;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Environment variables, read once; tests make their own.
@@ -54,6 +55,21 @@ impl Environment {
     /// Returns the folder of local copies that may be deleted at any time.
     pub fn cache_dir(&self) -> Option<PathBuf> {
         self.user_dir("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// Returns the folder of what this machine remembers, which must outlast the local copies.
+    ///
+    /// systemd may name several; the first one counts.
+    pub fn state_dir(&self, is_root: bool) -> Option<PathBuf> {
+        let of_systemd = || {
+            let first = self.get("STATE_DIRECTORY")?.as_encoded_bytes().split(|byte| *byte == b':').next()?;
+            Some(PathBuf::from(OsStr::from_bytes(first)))
+        };
+        let of_user = || match is_root {
+            true => Some(PathBuf::from("/var/lib/drumlin")),
+            false => self.user_dir("XDG_STATE_HOME", ".local/state"),
+        };
+        self.path("DRUMLIN_STATE_DIR").or_else(of_systemd).or_else(of_user)
     }
 
     /// The base directory rules say that a relative path in these variables is to be ignored.
@@ -115,6 +131,15 @@ mod tests {
         assert_eq!(env.data_dir().unwrap(), Path::new("/data/drumlin"));
         assert_eq!(env.cache_dir().unwrap(), Path::new("/home/ada/.cache/drumlin"));
         assert_eq!(Environment::default().config_dir(), None);
+        let state = |variables: [(&str, &str); 3], is_root| Environment::of(variables).state_dir(is_root).unwrap();
+        let home = ("HOME", "/home/ada");
+        let systemd = ("STATE_DIRECTORY", "/var/lib/a:/var/lib/b");
+        assert_eq!(state([home, systemd, ("DRUMLIN_STATE_DIR", "/own")], true), Path::new("/own"));
+        assert_eq!(state([home, systemd, ("DRUMLIN_STATE_DIR", "")], true), Path::new("/var/lib/a"));
+        assert_eq!(state([home; 3], true), Path::new("/var/lib/drumlin"));
+        assert_eq!(state([home; 3], false), Path::new("/home/ada/.local/state/drumlin"));
+        assert_eq!(state([home, home, ("XDG_STATE_HOME", "/state")], false), Path::new("/state/drumlin"));
+        assert_eq!(Environment::default().state_dir(false), None);
         assert_eq!(env.expand_home("~/x"), Path::new("/home/ada/x"));
     }
 }

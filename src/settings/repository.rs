@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{parse_connections, parse_duration, parse_rate, parse_size, parse_timeout};
+use super::values::{Fingerprint, parse_connections, parse_duration, parse_fingerprint, parse_rate, parse_size, parse_timeout};
 use crate::store::Class;
 
 /// `[repository.NAME]`.
@@ -18,6 +18,8 @@ pub struct RepositorySettings {
     pub url: String,
     /// What opens it, if the file says so.
     pub secret: Option<SecretSettings>,
+    /// The start of its fingerprint: another repository at this place is refused.
+    pub fingerprint: Option<Fingerprint>,
     /// Where its local copies live, if not in the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     /// Bytes that its copies of trees may take, if not the usual number.
@@ -123,6 +125,7 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
     if secrets.len() > 1 {
         return Err(section.refuse_table("has more than one of password-file, password-command and key-file"));
     }
+    let fingerprint = section.parsed("fingerprint", parse_fingerprint)?;
     let cache_dir = section.path("cache-dir")?;
     let cache_size = section.parsed("cache-size", parse_size)?;
     let line = LineSettings {
@@ -137,7 +140,7 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
     let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
     refuse_misplaced(&mut section, &url)?;
     section.finish()?;
-    Ok(RepositorySettings { url, secret: secrets.pop(), cache_dir, cache_size, line, s3, sftp })
+    Ok(RepositorySettings { url, secret: secrets.pop(), fingerprint, cache_dir, cache_size, line, s3, sftp })
 }
 
 /// Refuses keys that could not act: whoever wrote them expects something.

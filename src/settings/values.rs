@@ -1,5 +1,6 @@
 //! Values as people write them: sizes, compression, chunkers. Shared by the command line and the configuration file.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::compress::Compression;
@@ -31,6 +32,24 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     let value: f64 = number.parse().map_err(|_| refuse())?;
     let bytes = value * (1u64 << shift) as f64;
     if bytes.is_finite() && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(refuse()) }
+}
+
+/// The start of a repository's fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub Vec<u8>);
+
+/// Fewest and most bytes of a fingerprint: what is shown, and all of it.
+const FINGERPRINT_LEN_BYTES: RangeInclusive<usize> = 16..=32;
+
+/// Parses a fingerprint in hex, as it is shown: in groups, with or without dashes.
+pub fn parse_fingerprint(text: &str) -> Result<Fingerprint, String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'-' | b':' | b' ')).collect();
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(|two| Some(digit(two.first()?)? << 4 | digit(two.get(1)?)?)).collect();
+    match bytes.filter(|bytes| FINGERPRINT_LEN_BYTES.contains(&bytes.len())) {
+        Some(bytes) => Ok(Fingerprint(bytes)),
+        None => Err(format!("`{text}` is not a fingerprint of 32 to 64 hex digits, as `drumlin init` shows it")),
+    }
 }
 
 /// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is a limit that is never met.

@@ -99,6 +99,8 @@ impl Home {
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drumlin"));
         command.env_clear().env("HOME", self.dir.path()).env("PATH", std::env::var_os("PATH").unwrap()).env("TZ", "UTC");
+        // Root's own is one for the whole machine.
+        command.env("DRUMLIN_STATE_DIR", self.path(".state"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
         command

@@ -47,4 +47,5 @@ mod simulation;
 mod spec;
 mod tidy;
 mod trash;
+mod trust;
 mod vectors;

@@ -44,7 +44,7 @@ use crate::monitor::{Monitor, in_words};
 use crate::repo::audit::{self, Findings};
 use crate::repo::generations::{self, Generations};
 use crate::repo::index::Avoided;
-use crate::repo::{Reader, Repository, Result, names};
+use crate::repo::{Error, Reader, Repository, Result, names};
 
 /// How often a check looks again before it believes that what it found is damage.
 const LOOKS_MAX: usize = 3;
@@ -88,9 +88,11 @@ fn look(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor)
 
 fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
+        report.went_back |= matches!(fault.error, Error::RolledBack { .. });
         report.problem(fault.object, in_words(&fault.error));
     }
     report.notices.extend(findings.foreign.into_iter().map(|object| format!("{object} is no object of a repository")));
+    report.notices.extend(findings.notices);
     findings.seen
 }
 

@@ -121,6 +121,8 @@ pub struct CheckReport {
     pub affected: Kept<AffectedPath>,
     /// All snapshots that have such paths, also those whose paths are only counted.
     pub incomplete: BTreeSet<SnapshotId>,
+    /// Whether something is gone that this machine has seen, and nobody forgot.
+    pub went_back: bool,
     /// Things worth knowing that are no damage.
     pub notices: Vec<String>,
     /// What has been verified over time, by this machine.
@@ -135,6 +137,7 @@ impl CheckReport {
             problems: Kept::default(),
             affected: Kept::default(),
             incomplete: BTreeSet::new(),
+            went_back: false,
             notices: Vec::new(),
             coverage: Coverage::default(),
         }

@@ -23,6 +23,7 @@ use self::mark::mark;
 use self::roots::{Drop, Roots, look};
 use crate::format::entry::Timestamp;
 use crate::format::generation::{Condemned, Removal, Victim};
+use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
@@ -31,8 +32,7 @@ use crate::repo::horizon::Horizon;
 use crate::repo::locks::{self, LockReport, Unneeded};
 use crate::repo::reach::Marks;
 use crate::repo::session::Checkpoints;
-use crate::repo::trash;
-use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
+use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions, names};
 
 /// How often a collector begins again because another one was first, or because there is more to remove.
 const ROUNDS_MAX: usize = 16;
@@ -57,6 +57,8 @@ pub struct PruneReport {
     pub spared_packs: u64,
     /// Snapshots in the trash, and when they are dropped at the earliest.
     pub waiting: Vec<(SnapshotId, Timestamp)>,
+    /// Snapshots that stay in the trash because they are protected.
+    pub guarded: Vec<SnapshotId>,
     /// Index runs that are left, if the index was looked at.
     pub index_runs: u64,
     /// Sessions that seem to be running.
@@ -164,7 +166,8 @@ impl Prune<'_> {
                     if self.options.exclusion == Exclusion::User {
                         collect::confirm(self.repository, number, None, &removal)?;
                     }
-                    self.finish(number, &removal, None)?;
+                    let roots = self.judge_another(number, &removal)?;
+                    self.finish(number, &removal, &roots)?;
                     return Ok(false);
                 }
                 State::Cancelled | State::Done => {}
@@ -174,6 +177,7 @@ impl Prune<'_> {
         let mut plan = self.plan(&marked)?;
         self.report.plan = plan.clone();
         self.report.waiting.clone_from(&marked.roots.waiting);
+        self.report.guarded.clone_from(&marked.roots.guarded);
         self.report.running_sessions = marked.roots.running as u64;
         self.report.index_runs = marked.reader.index().runs().len() as u64;
         if self.options.dry_run || plan.is_empty() {
@@ -202,8 +206,6 @@ impl Prune<'_> {
     /// Looks at everything and marks what is needed (steps C2 and C3).
     fn mark_all(&self) -> Result<Marked> {
         let roots = look(self.repository, self.options, &Drop::Due)?;
-        // Whoever hides snapshots must not make this remove what they need.
-        trash::refuse_hidden(self.repository, &roots.over)?;
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(&reader)?;
         let marks = Marks::new(reader.index().record_count());
@@ -272,8 +274,8 @@ impl Prune<'_> {
     ///
     /// Returns false if the generation was over long ago.
     fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
-        let Judged { removal, condemned, bytes, roots } = judged;
-        let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(removal))? else {
+        let Judged { removal: own, condemned, bytes, roots } = judged;
+        let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(own.clone()))? else {
             return Ok(true);
         };
         if Generations::list(self.repository)?.highest() > number {
@@ -282,18 +284,47 @@ impl Prune<'_> {
         if self.options.exclusion == Exclusion::User {
             collect::confirm(self.repository, number, Some(&condemned), &removal)?;
         }
+        let roots = if removal.is_within(&own) { roots } else { self.judge_another(number, &removal)? };
         self.report.removed_bytes += bytes;
-        self.finish(number, &removal, Some(&roots))?;
+        self.finish(number, &removal, &roots)?;
         Ok(true)
     }
 
+    /// Judges a verdict that this run did not make, before it is carried out.
+    ///
+    /// A record is sealed, which says that somebody with a key made it once: not who, nor that it was meant for this copy of the
+    /// repository. Fails with `Unjustified` if it names a snapshot that a collector may not drop, or a pack that is the only place of
+    /// something which is needed. Those on the way to being removed are no roots, whoever relies on them.
+    fn judge_another(&self, number: u64, removal: &Removal) -> Result<Roots> {
+        let refuse = |why| Err(Error::Unjustified { object: names::generation_key(number, "verdict").to_string(), why });
+        let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
+        let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
+        if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
+            let id = snapshot.id.short();
+            return refuse(match roots.waiting.iter().any(|(waiting, _)| *waiting == snapshot.id) {
+                true => format!("snapshot {id} can be brought back yet"),
+                false if roots.guarded.contains(&snapshot.id) => format!("snapshot {id} is protected"),
+                false => format!("snapshot {id} is not forgotten"),
+            });
+        }
+        let reader = Reader::offline(self.repository)?;
+        let (_, listed) = collect::survey(&reader)?;
+        let victims = removal.packs.iter().map(|victim| victim.name);
+        let victims: HashSet<ObjectId> = victims.filter(|name| listed.packs.contains_key(name)).collect();
+        let mut unneeded = victims.clone();
+        let marks = Marks::new(reader.index().record_count());
+        mark(&reader, &roots.snapshots, (&marks, &mut unneeded), &self.pool, self.monitor)?;
+        match victims.difference(&unneeded).next() {
+            None => Ok(roots),
+            Some(pack) => refuse(format!("pack {} is the only place of something that a snapshot needs", pack.short())),
+        }
+    }
+
     /// Carries a verdict out. May be repeated, and done by several at once.
-    fn finish(&mut self, number: u64, removal: &Removal, roots: Option<&Roots>) -> Result<()> {
+    fn finish(&mut self, number: u64, removal: &Removal, roots: &Roots) -> Result<()> {
         collect::remove_snapshots(self.repository, &removal.snapshots)?;
         let reader = Reader::offline(self.repository)?;
-        let none = HashSet::new();
-        let over = roots.map_or(&none, |roots| &roots.over);
-        let rewritten = collect::rewrite_index(&reader, number, removal, &|run| plan::is_settled(run, over))?;
+        let rewritten = collect::rewrite_index(&reader, number, removal, &|run| plan::is_settled(run, &roots.over))?;
         let (locked_packs, until_s) = locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
         collect::remove_packs(self.repository, &removal.packs)?;
         self.report.locked_packs += locked_packs;

@@ -7,9 +7,11 @@ use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::intents::SessionIntents;
-use crate::repo::{Error, Repository, Result, intents, snapshots};
+use crate::repo::snapshots::{self, Listing};
+use crate::repo::{Error, Repository, Result, chains, intents, names, trash};
 
 /// The roots, as one look at `intents/` and then at `snapshots/` found them.
+#[derive(Default)]
 pub struct Roots {
     /// Snapshots that must stay whole, those in the trash among them.
     pub snapshots: Vec<Snapshot>,
@@ -17,6 +19,8 @@ pub struct Roots {
     pub dropped: Vec<SnapshotId>,
     /// Snapshots that are in the trash and stay there, and when their windows are over.
     pub waiting: Vec<(SnapshotId, Timestamp)>,
+    /// Snapshots that are in the trash and protected: they stay until one of both ends.
+    pub guarded: Vec<SnapshotId>,
     /// Packs that intents name.
     pub relied: HashSet<ObjectId>,
     /// Sessions whose slot is filled.
@@ -25,27 +29,48 @@ pub struct Roots {
     pub running: usize,
 }
 
-/// Which forgotten snapshots are dropped.
+/// Which forgotten snapshots are dropped: never one that is protected, or whose window is not over.
 pub enum Drop<'a> {
-    /// Those whose window is over.
+    /// All, but for those that a running session has as its parent.
     Due,
-    /// Those of these that are still forgotten.
+    /// Those of these, likewise.
     These(&'a [SnapshotId]),
+    /// Those of these, whatever relies on them: a verdict names them, so whoever commits knows (step W5).
+    Decided(&'a [SnapshotId]),
 }
 
-/// Lists and reads intents, then snapshots.
+impl Drop<'_> {
+    fn concerns(&self, id: &SnapshotId) -> bool {
+        match self {
+            Self::Due => true,
+            Self::These(ids) | Self::Decided(ids) => ids.binary_search(id).is_ok(),
+        }
+    }
+}
+
+/// Lists and reads intents, then snapshots, and takes sessions for dead that are too old.
 ///
-/// Fails if a snapshot cannot be read: what it needs would be taken for garbage.
+/// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with `RolledBack`, before anything is created, if
+/// the chains or this machine know of one that is not there and that nobody forgot.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
-    let age_s = |found: &SessionIntents| options.now.seconds.saturating_sub(found.newest.seconds);
-    let may_expire = !options.dry_run && options.exclusion == Exclusion::Store;
-    let is_dead = |found: &SessionIntents| may_expire && age_s(found) > options.intent_max_age_s;
-    let over = intents::expire(repository, &sessions, is_dead)?;
-    let listing = snapshots::listing(repository)?;
+    let mut listing = list(repository)?;
+    if !options.dry_run && options.exclusion == Exclusion::Store {
+        let is_dead = |found: &SessionIntents| is_dead(found, &listing, options);
+        let is_filled = |id: &SnapshotId| listing.slots.contains_key(id) || listing.removed.contains_key(id);
+        let dead: Vec<SnapshotId> =
+            sessions.iter().filter(|(id, found)| !is_filled(id) && is_dead(found)).map(|(id, _)| *id).collect();
+        if !dead.is_empty() {
+            dead.iter().try_for_each(|session| intents::burn_slot(repository, session))?;
+            // One of them may have committed at the last moment.
+            listing = list(repository)?;
+        }
+    }
     let clock = listing.clock(options.now);
-    let mut roots =
-        Roots { snapshots: Vec::new(), dropped: Vec::new(), waiting: Vec::new(), relied: HashSet::new(), over, running: 0 };
+    let in_trash = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
+    let good = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(in_trash);
+    let replaced: HashSet<SnapshotId> = good.filter_map(Snapshot::instead_of).collect();
+    let mut roots = Roots { over: listing.slots.into_keys().collect(), ..Roots::default() };
     let mut parents = HashSet::new();
     for (session, found) in sessions {
         if !roots.over.contains(&session) {
@@ -53,28 +78,57 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
             roots.relied.extend(found.packs);
             parents.extend(found.parents);
         } else if !options.dry_run {
-            // Its slot is filled, and `listing` was made after that was seen.
+            // Its slot is filled, and that was seen by the listing that says what the roots are.
             intents::remove(repository, &session, &found.numbers)?;
         }
     }
+    let is_relied_on = |id: &SnapshotId| !matches!(drop, Drop::Decided(_)) && parents.contains(id);
     for (_, snapshot) in listing.snapshots {
         roots.snapshots.extend(present(snapshot)?);
     }
     for forgotten in listing.forgotten {
         let id = forgotten.tombstone.snapshot;
-        let is_due = match drop {
-            Drop::Due => forgotten.is_over(options.trash_window_s, clock),
-            Drop::These(ids) => ids.binary_search(&id).is_ok(),
-        };
-        if is_due && !parents.contains(&id) {
-            roots.dropped.push(id);
-        } else {
-            roots.waiting.push((id, forgotten.ends(options.trash_window_s)));
-            roots.snapshots.extend(present(forgotten.snapshot)?);
+        if repository.witness().has_taken_back(&trash::hash_of(&forgotten.tombstone)) {
+            let why = format!("it was taken back when snapshot {} was brought back", id.short());
+            return Err(Error::Unjustified { object: names::tombstone_key(&id).to_string(), why });
         }
+        let is_guarded = listing.protected.contains(&id) && !replaced.contains(&id);
+        let is_over = forgotten.is_over(options.trash_window_s, clock);
+        if drop.concerns(&id) && is_over && !is_guarded && !is_relied_on(&id) {
+            roots.dropped.push(id);
+            continue;
+        }
+        match is_guarded {
+            true => roots.guarded.push(id),
+            false => roots.waiting.push((id, forgotten.ends(options.trash_window_s))),
+        }
+        roots.snapshots.extend(present(forgotten.snapshot)?);
     }
     roots.dropped.sort_unstable();
     Ok(roots)
+}
+
+/// Lists the snapshots, and makes sure that none is hidden (step C2).
+fn list(repository: &Repository) -> Result<Listing> {
+    let mut listing = snapshots::listing(repository)?;
+    let is_damaged = |(_, snapshot): &(SnapshotId, Result<Snapshot>)| matches!(snapshot, Err(error) if !error.is_not_found());
+    if let Some(at) = listing.snapshots.iter().position(is_damaged) {
+        present(listing.snapshots.swap_remove(at).1)?;
+    }
+    chains::refuse_hidden(repository, &listing)?;
+    Ok(listing)
+}
+
+/// Returns whether a session is taken for dead: by the store's clock compared with itself where it states times, else by this host's.
+///
+/// A date in the future keeps nobody alive: one that is further away than the age itself counts as old.
+fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) -> bool {
+    let now = options.now.seconds;
+    let age_s = match found.stored_s {
+        Some(stored) => listing.store_s.map_or(now, |store| store.max(now)).saturating_sub(stored),
+        None => now.saturating_sub(found.newest.seconds),
+    };
+    age_s > options.intent_max_age_s || (found.stored_s.is_none() && age_s < options.intent_max_age_s.saturating_neg())
 }
 
 /// A slot that vanished since the listing was removed by another collector, and is no root any more.

@@ -61,7 +61,7 @@ pub fn replace_all(
     let known: HashSet<SnapshotId> =
         snapshots::list_ids(repository)?.into_iter().chain(broken.iter().map(|broken| broken.snapshot.id)).collect();
     trash::refuse_hidden(repository, &known)?;
-    let listing = snapshots::listing(repository)?;
+    let listing = snapshots::listing_as_it_is(repository)?;
     let now = (options.clock)();
     // A clock that is behind must not date a tombstone back.
     let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
@@ -96,6 +96,8 @@ impl Replacing<'_> {
             Left::Whole if !broken.is_slot_lost => return Ok(None),
             Left::Whole => NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() },
             Left::Nothing => {
+                // Collectors keep what is protected, unless it was replaced; this one would stop them for ever.
+                protect::unprotect(self.repository, &old.id)?;
                 self.forget(old, "a repair: nothing of it could be read")?;
                 return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
             }
@@ -196,14 +198,15 @@ impl Replacing<'_> {
         (lost, stats): (&Lost, SessionStats),
     ) -> Result<Snapshot> {
         let previous = snapshots::newest_of_host(self.repository, &old.host, secured.slots())?;
+        let (sequence, previous) = snapshots::place_after(previous.as_ref());
         let mut extensions = old.extensions.clone();
         extensions.retain(|extension| extension.tag != EXTENSION_INSTEAD_OF);
         extensions.push(Extension { tag: EXTENSION_INSTEAD_OF, bytes: old.id.0.to_vec() });
         extensions.sort_by_key(|extension| extension.tag);
         Ok(Snapshot {
             id: secured.session(),
-            sequence: previous.as_ref().map_or(1, |previous| previous.sequence + 1),
-            previous: previous.as_ref().map(snapshots::chain_hash),
+            sequence,
+            previous,
             parent: Some(old.id),
             program: self.options.program.clone(),
             root: tree.root,

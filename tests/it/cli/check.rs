@@ -96,7 +96,7 @@ fn a_damaged_snapshot_does_not_hide_the_others() {
     assert_eq!(document["damaged"][0]["id"], first);
     let ran = home.run(["ls", "latest"]).ok();
     assert!(ran.err.contains(&format!("warning: snapshot {} is left out: ", &first[..8])), "{}", ran.err);
-    home.run(["ls", first]).fails(1, "is damaged", "`drumlin check --level full`");
+    home.run(["ls", first]).fails(4, "is damaged", "`drumlin check --level full`");
 }
 
 #[test]

@@ -25,3 +25,4 @@ mod restore;
 mod signals;
 mod terminal;
 mod versions;
+mod witness;

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::home::{Home, fields};
 
-const FIELDS: &str = "dropped dry_run freed_bytes index_runs locked_packs locked_until locks outrun plan removed_bytes removed_packs requests \
-                      running_sessions seconds spared_packs stored_bytes waiting";
+const FIELDS: &str = "dropped dry_run freed_bytes index_runs locked_packs locked_until locks outrun plan protected removed_bytes removed_packs \
+                      requests running_sessions seconds spared_packs stored_bytes waiting";
 const PLAN: &str =
     "dead_bytes dead_packs dropped left_unused_bytes merged_runs repack_bytes repack_packs repack_unused_bytes young_bytes";
 
@@ -30,6 +30,8 @@ fn with_garbage() -> Home {
 #[test]
 fn a_plan_changes_nothing_and_a_prune_frees() {
     let home = with_garbage();
+    // As on another machine, which remembers nothing.
+    fs::remove_dir_all(home.path(".state")).unwrap();
     let cache = home.text("empty-cache");
     let prune = |args: &[&str]| home.json([&["--cache-dir", &cache, "prune"], args].concat());
     let before = home.tree("repo");

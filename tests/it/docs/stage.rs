@@ -86,7 +86,11 @@ impl Stage {
         let path = std::env::join_paths([folder, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &format!("exec 2>&1\n{}", self.here(command))]).current_dir(self.home.path("")).env_clear();
-        shell.env("HOME", self.home.path("")).env("PATH", path).env("TZ", "UTC");
+        shell
+            .env("HOME", self.home.path(""))
+            .env("PATH", path)
+            .env("TZ", "UTC")
+            .env("DRUMLIN_STATE_DIR", self.home.path(".state"));
         shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = shell.output().unwrap();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

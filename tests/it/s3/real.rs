@@ -26,6 +26,11 @@ fn key(class: Class) -> Key {
     Key::new(class, "ab")
 }
 
+fn note() -> ForgetNote {
+    let word = str::to_owned;
+    ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") }
+}
+
 /// Two backups, one forgotten and collected, all checked: as a store that creates exclusively allows, or as one that replaces does.
 fn a_repository_lives_in(server: &S3Server, is_exclusive: bool) {
     let store = server.store();
@@ -38,9 +43,7 @@ fn a_repository_lives_in(server: &S3Server, is_exclusive: bool) {
     repo.write("a", &noise(2, 400_000));
     let second = backup();
     assert_eq!(probe::is_exclusive(&repo.repository).unwrap(), is_exclusive);
-    let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
-    trash::forget(&repo.repository, &first.id, Some(snapshots::chain_hash(&first)), &note).unwrap();
+    trash::forget(&repo.repository, &first.id, Some(snapshots::chain_hash(&first)), &note()).unwrap();
     let exclusion = if is_exclusive { Exclusion::Store } else { Exclusion::User };
     let options = PruneOptions { exclusion, trash_window_s: 0, max_unused_permille: 0, grace_s: 0, ..PruneOptions::new(now()) };
     let report = prune::run(&repo.repository, &options, &Monitor::default()).unwrap();
@@ -182,31 +185,47 @@ fn a_host_that_may_only_add_can_back_up_and_not_destroy() {
     assert!(radosgw::add_user(&server, "host"));
     let bucket = server.bucket();
     let policy = include_str!("../../../docs/s3-append-only-policy.json");
-    let policy = policy.replace("ACCOUNT", "").replace("HOST", "host").replace("BUCKET", &bucket);
+    let policy = policy.replace("ACCOUNT", "").replace("HOST", "host").replace("BUCKET", &bucket).replace("PREFIX", "repository");
     server.as_owner(|owner| owner.put_bucket_policy().bucket(&bucket).policy(&policy).send());
     let (id, secret) = (radosgw::key_id("host"), radosgw::secret("host"));
-    let host = S3Store::open(options(bucket.clone(), server.port(), (&id, &secret))).unwrap();
-    for class in Class::ALL {
-        host.create(&key(class), b"first").unwrap();
-        assert_eq!(kind_of(host.create(&key(class), b"second")), ErrorKind::Exists);
-        assert_eq!(host.read(&key(class)).unwrap(), b"first");
-        assert_eq!((host.list(class, "").unwrap().len(), host.stat(&key(class)).unwrap()), (1, 5));
-        let error = host.remove(&key(class)).unwrap_err();
-        assert!(error.kind == ErrorKind::NotPermitted && text_of(&error).contains("s3:DeleteObject"), "{}", text_of(&error));
-    }
     // The owner makes the repository, the host backs up.
     let with_prefix =
         |credentials| S3Options { prefix: "repository".to_owned(), ..options(bucket.clone(), server.port(), credentials) };
     let own = Arc::new(S3Store::open(with_prefix(owner())).unwrap());
-    let repo = TestRepo::with_store(Arc::new(MemoryStore::default()), own);
+    let repo = TestRepo::with_store(Arc::new(MemoryStore::default()), own.clone());
     repo.write("a", &noise(1, 100_000));
     let host = Arc::new(S3Store::open(with_prefix((&id, &secret))).unwrap());
     let snapshot = run_backup(&repo.open_in(host.clone(), &repo.cache()).unwrap(), &repo.source()).snapshot.unwrap();
     assert_eq!(snapshots::list_ids(&repo.repository).unwrap(), [snapshot.id]);
+    // Whoever takes the host over adds what it can, and can add nothing that decides.
+    let adds = [Class::Data, Class::Meta, Class::Index, Class::Intents, Class::Snapshots];
+    for class in Class::ALL {
+        if !adds.contains(&class) {
+            assert_eq!(kind_of(host.create(&key(class), b"first")), ErrorKind::NotPermitted, "{class:?}");
+            continue;
+        }
+        host.create(&key(class), b"first").unwrap();
+        assert_eq!(kind_of(host.create(&key(class), b"second")), ErrorKind::Exists);
+        assert_eq!((host.read(&key(class)).unwrap(), host.stat(&key(class)).unwrap()), (b"first".to_vec(), 5));
+        let error = host.remove(&key(class)).unwrap_err();
+        assert!(error.kind == ErrorKind::NotPermitted && text_of(&error).contains("s3:DeleteObject"), "{}", text_of(&error));
+    }
+    let mark = |word: &str| Key::new(Class::Snapshots, format!("{}.{word}", snapshot.id));
+    let record = |word: &str| Key::new(Class::Collector, format!("1.{word}"));
+    let deciding = [Key::new(Class::Config, "99"), record("condemned"), record("verdict"), mark("forgotten"), mark("protected")];
+    for key in deciding {
+        assert_eq!(kind_of(host.create(&key, b"forged")), ErrorKind::NotPermitted, "{key}");
+    }
+    let hosts = repo.open_in(host, &repo.cache()).unwrap();
+    assert!(trash::forget(&hosts, &snapshot.id, Some(snapshots::chain_hash(&snapshot)), &note()).is_err());
+    let owners = repo.open_in(own, &repo.cache()).unwrap();
+    prune::run(&owners, &PruneOptions::new(now()), &Monitor::default()).unwrap();
+    assert_eq!(snapshots::list(&owners).unwrap(), [snapshot]);
     // Wrong, but today's: Ceph 16.2 does not know the policy's condition and lets a host replace objects that does not send `If-None-Match`.
     // So `docs/s3.md` asks for a bucket with versions there.
     let stranger = server.client(&id, &secret);
-    let replaced = server.wait(stranger.put_object().bucket(&bucket).key("a/b/keys/ab").body(b"rubbish".to_vec().into()).send());
+    let replaced =
+        server.wait(stranger.put_object().bucket(&bucket).key("repository/data/ab").body(b"rubbish".to_vec().into()).send());
     assert!(replaced.is_ok(), "this server has learnt the condition: say so in docs/s3.md");
 }
 

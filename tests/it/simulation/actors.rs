@@ -11,7 +11,7 @@ use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::session::Checkpoints;
 use drumlin::repo::trash::{self, ForgetNote};
-use drumlin::repo::{Reader, Repository, snapshots};
+use drumlin::repo::{Error, Reader, Repository, snapshots};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -181,7 +181,11 @@ impl Actor<'_> {
             low_memory: true,
             ..PruneOptions::new(self.now())
         };
-        prune::run(&self.machine, &options, &Monitor::default()).map(drop).map_err(said)
+        match prune::run(&self.machine, &options, &Monitor::default()) {
+            // Another's verdict names a snapshot that somebody is bringing back, too late, or died of it: the next one looks again.
+            Err(Error::Unjustified { .. }) => Ok(()),
+            pruned => pruned.map(drop).map_err(said),
+        }
     }
 
     fn bring_back(&mut self) -> Result<(), String> {

@@ -10,6 +10,7 @@
 //! times of the sources.
 
 mod actors;
+mod adversary;
 mod director;
 mod oracle;
 mod scheduler;
@@ -21,11 +22,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drumlin::backup::{self, BackupOptions};
+use drumlin::format::entry::Timestamp;
 use drumlin::maintain::check::{self, CheckOptions, Level};
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::Repository;
+use drumlin::repo::generations::{Generations, State};
 use drumlin::repo::session::Checkpoints;
+use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::{Error, Repository, snapshots};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -173,7 +177,14 @@ fn judge(told: &Told, oracle: &Oracle) -> Result<(), String> {
 fn end(setting: &Setting, machine: &Arc<Repository>, oracle: &mut Oracle) -> Result<(), String> {
     let now = setting.clock.now();
     let options = PruneOptions { exclusion: setting.exclusion, grace_s: 0, low_memory: true, ..PruneOptions::new(now) };
-    prune::run(machine, &options, &Monitor::default()).map_err(said)?;
+    match prune::run(machine, &options, &Monitor::default()) {
+        // Whoever was bringing that snapshot back died before it was told that it was too late. Forgetting it again mends that.
+        Err(Error::Unjustified { .. }) => {
+            forget_what_is_decided(machine, now)?;
+            prune::run(machine, &PruneOptions { trash_window_s: 0, ..options }, &Monitor::default()).map_err(said)?;
+        }
+        pruned => drop(pruned.map_err(said)?),
+    }
     oracle.observe()?;
     let options = backup_options(setting.beginning, 1, "end", &setting.clock);
     backup::run(machine, options, &Monitor::default()).map_err(said)?;
@@ -181,6 +192,20 @@ fn end(setting: &Setting, machine: &Arc<Repository>, oracle: &mut Oracle) -> Res
     let options = CheckOptions { level: Level::Full, threads: 1, now };
     let report = check::run(machine, &options, &Monitor::default()).map_err(said)?;
     if report.is_sound() { Ok(()) } else { Err(format!("{report:#?}")) }
+}
+
+/// Forgets the snapshots that the last verdict names.
+fn forget_what_is_decided(machine: &Arc<Repository>, now: Timestamp) -> Result<(), String> {
+    let generations = Generations::list(machine).map_err(said)?;
+    let State::Unfinished(removal) = generations.state(machine, generations.highest()).map_err(said)? else {
+        return Err("no verdict is unfinished".to_owned());
+    };
+    let word = str::to_owned;
+    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now, reason: word("named") };
+    for snapshot in snapshots::list(machine).map_err(said)?.iter().filter(|one| removal.snapshots.contains(&one.id)) {
+        trash::forget(machine, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note).map_err(said)?;
+    }
+    Ok(())
 }
 
 /// Calls `play_one` for each seed, on all processors. All threads of a history stay on one, where to wake another is quickest.

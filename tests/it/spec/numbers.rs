@@ -48,6 +48,8 @@ fn limits_are_the_programs() {
         SNAPSHOT_PROBLEMS_MAX,
         SNAPSHOT_PROBLEMS_LEN_MAX_BYTES,
         TOMBSTONE_LEN_MAX_BYTES,
+        SEQUENCE_MAX,
+        CONTROL_LEN_MAX_BYTES,
         SLOTS_MAX,
         SLOT_LEN_MAX_BYTES,
         RECORD_PACKS_MAX,

@@ -1,0 +1,131 @@
+//! What the chains of snapshots prove: each snapshot names the one before it of its host by hash, so one that is hidden is missed.
+//!
+//! Spec: `format-spec/08-snapshots.md`, section 5.
+
+use std::collections::{HashMap, HashSet};
+
+use super::error::{Error, Result};
+use super::generations::Generations;
+use super::open::Repository;
+use super::snapshots::{self, Listing};
+use super::{parallel, trash};
+use crate::format::snapshot::Snapshot;
+use crate::id::SnapshotId;
+
+/// The hash of a snapshot that another one names.
+pub type ChainHash = [u8; 32];
+
+/// What explains that snapshots are not there any more.
+#[derive(Default)]
+pub struct Explained {
+    /// Hashes of the snapshots that tombstones are about, there or not any more.
+    pub hashes: HashSet<ChainHash>,
+    /// What tombstones without a hash are about, and what a verdict dropped and has no tombstone any more. Each explains one.
+    pub unread: HashSet<SnapshotId>,
+}
+
+impl Explained {
+    /// Takes in what a tombstone says: the hash of what it is about, if that could be read.
+    pub fn learn(&mut self, id: &SnapshotId, hash: Option<ChainHash>) {
+        match hash {
+            Some(hash) => drop(self.hashes.insert(hash)),
+            None => drop(self.unread.insert(*id)),
+        }
+    }
+}
+
+/// What is wrong with a snapshot's place in its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// The one before it is not there, and nothing explains where it went.
+    Missing,
+    /// The one before it is of another host, or later than itself.
+    Misplaced,
+}
+
+/// Returns the snapshots whose place in their chain is wrong. Two backups of one host at once may name the same one.
+pub fn breaks<'a>(all: &'a [Snapshot], explained: &Explained) -> Vec<(&'a Snapshot, Break)> {
+    let known: HashMap<ChainHash, &Snapshot> = all.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
+    let missing = missing(all.iter(), &known, explained);
+    let is_explained = missing.len() <= explained.unread.len();
+    let judge = |snapshot: &Snapshot| match known.get(&snapshot.previous?) {
+        None => (!is_explained && missing.contains(&snapshot.previous?)).then_some(Break::Missing),
+        Some(before) => {
+            let fits = before.host == snapshot.host && before.sequence < snapshot.sequence;
+            (!fits).then_some(Break::Misplaced)
+        }
+    };
+    all.iter().filter_map(|snapshot| Some((snapshot, judge(snapshot)?))).collect()
+}
+
+/// Returns the hashes that snapshots name and that nothing explains.
+fn missing<'a>(
+    all: impl Iterator<Item = &'a Snapshot>,
+    known: &HashMap<ChainHash, &Snapshot>,
+    explained: &Explained,
+) -> HashSet<ChainHash> {
+    let is_missing = |hash: &ChainHash| !known.contains_key(hash) && !explained.hashes.contains(hash);
+    all.filter_map(|one| one.previous).filter(is_missing).collect()
+}
+
+/// Fails with `RolledBack` if a snapshot of this listing names one that is not there, and nothing explains where it went.
+///
+/// For whoever is about to remove something: what is hidden would be taken for garbage. Tombstones of what was removed are read only
+/// as far as they are needed, local copies first. What is damaged in the listing proves nothing.
+pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
+    let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
+    let good: Vec<&Snapshot> = listed.chain(listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok())).collect();
+    let known: HashMap<ChainHash, &Snapshot> = good.iter().map(|one| (snapshots::chain_hash(one), *one)).collect();
+    let in_trash = listing.forgotten.iter().filter(|one| one.tombstone.hash.is_none() && one.snapshot.is_err());
+    let unread = in_trash.map(|one| one.tombstone.snapshot).collect();
+    let mut explained = Explained { hashes: listing.explained.clone(), unread };
+    let open = missing(good.iter().copied(), &known, &explained);
+    if open.is_empty() {
+        return Ok(());
+    }
+    explain(repository, listing, &open, &mut explained)?;
+    let mut open = missing(good.iter().copied(), &known, &explained);
+    open.retain(|hash| !repository.witness().accepts_missing(hash));
+    if open.len() <= explained.unread.len() {
+        return Ok(());
+    }
+    let names_it = |one: &&&Snapshot| one.previous.is_some_and(|previous| open.contains(&previous));
+    match good.iter().find(names_it) {
+        None => Ok(()),
+        Some(after) => Err(Error::RolledBack {
+            location: repository.location().to_owned(),
+            what: format!("the snapshot of {} before {}", after.host, after.id.short()),
+        }),
+    }
+}
+
+/// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are explained or nothing is left.
+fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>, explained: &mut Explained) -> Result<()> {
+    let mut unknown = Vec::new();
+    for (id, len_bytes) in &listing.removed {
+        match trash::load_copy_of(repository, id, *len_bytes) {
+            Some(tombstone) => explained.learn(id, tombstone.hash),
+            None => unknown.push((*id, *len_bytes)),
+        }
+    }
+    if open.is_subset(&explained.hashes) {
+        return Ok(());
+    }
+    let load = |(id, len_bytes): &(SnapshotId, u64)| trash::load_listed(repository, id, *len_bytes);
+    for ((id, _), read) in unknown.iter().zip(parallel::for_each(repository.store(), &unknown, load)?) {
+        match read {
+            // It explains nothing; and one that was taken away since belongs to a snapshot that is back.
+            Err(error) if error.is_damage() => {}
+            read => explained.learn(id, read?.hash),
+        }
+    }
+    if !open.is_subset(&explained.hashes) {
+        let dropped = Generations::list(repository)?.dropped(repository)?;
+        let is_there = |id: &SnapshotId| listing.snapshots.iter().any(|(there, _)| there == id);
+        let has_tombstone = |id: &SnapshotId| {
+            listing.removed.contains_key(id) || listing.forgotten.iter().any(|one| one.tombstone.snapshot == *id)
+        };
+        explained.unread.extend(dropped.into_iter().filter(|id| !is_there(id) && !has_tombstone(id)));
+    }
+    Ok(())
+}

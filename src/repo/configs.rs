@@ -1,0 +1,117 @@
+//! The numbered configurations of a repository. Spec: `format-spec/09-config.md`.
+
+use super::error::{Error, Result};
+use super::listed::read_listed;
+use super::names;
+use crate::container::open_single;
+use crate::crypto::keyring::Keyring;
+use crate::format::config::Config;
+use crate::format::container::ContainerKind;
+use crate::store::{Class, ErrorKind, Listed, Store};
+
+/// How many are tried, the highest numbers first, before the first one: whoever has no key can add objects without end.
+const TRIED_MAX: usize = 256;
+
+/// What `config/` holds.
+pub struct Configs {
+    /// Numbers and lengths in bytes, the highest number first.
+    listed: Vec<(u64, u64)>,
+    /// The highest, or why it cannot be read.
+    newest: Result<Vec<u8>>,
+}
+
+/// The config that counts.
+pub struct Valid {
+    /// The config.
+    pub config: Config,
+    /// Its object.
+    pub sealed: Vec<u8>,
+    /// Objects with higher numbers, which nobody with the repository's keys made, or which are damaged.
+    pub void: Vec<String>,
+}
+
+impl Configs {
+    /// Lists `config/` and reads the highest; `None` if there is none.
+    pub fn read(store: &dyn Store) -> Result<Option<Self>> {
+        let listed = list(store)?;
+        let Some((number, len_bytes)) = listed.first().copied() else {
+            return Ok(None);
+        };
+        let newest = read_listed(store, &names::config_key(number), len_bytes);
+        match newest {
+            Err(error) if !error.is_damage() => Err(error),
+            newest => Ok(Some(Self { listed, newest })),
+        }
+    }
+
+    /// Returns the highest config that opens with these keys, so that what anybody can add locks nobody out.
+    pub fn valid(&self, store: &dyn Store, keyring: &Keyring) -> Result<Valid> {
+        let (mut void, mut first_error) = (Vec::new(), None);
+        let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
+        for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate() {
+            let read = match (&self.newest, at) {
+                (Ok(sealed), 0) => Ok(sealed.clone()),
+                (Err(_), 0) => Err(Error::WrongContent { object: names::config_key(*number).to_string() }),
+                _ => read_listed(store, &names::config_key(*number), *len_bytes),
+            };
+            let error = match read {
+                Err(error) if error.is_damage() => error,
+                read => {
+                    let sealed = read?;
+                    match decode_config(keyring, &sealed, *number) {
+                        // Somebody with the keys made it: what it needs must not be passed over.
+                        Err(error @ Error::Malformed { .. }) => return Err(error),
+                        Err(error) => error,
+                        Ok(config) => return Ok(Valid { config, sealed, void }),
+                    }
+                }
+            };
+            void.push(names::config_key(*number).to_string());
+            first_error.get_or_insert(error);
+        }
+        Err(first_error.expect("there is at least one"))
+    }
+}
+
+/// Returns the numbers and lengths of all configs, the highest number first.
+pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
+    let number = |name: &str| name.parse::<u64>().ok().filter(|number| names::config_key(*number).name == name);
+    let objects = list_or_nothing(store, Class::Config)?;
+    let mut listed: Vec<(u64, u64)> = objects.iter().filter_map(|one| Some((number(&one.name)?, one.len_bytes))).collect();
+    listed.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Ok(listed)
+}
+
+/// Fails if a repository without any config was one: what is stored there cannot be there without it.
+pub fn refuse_remains(store: &dyn Store) -> Result<()> {
+    for class in [Class::Snapshots, Class::Index, Class::Meta, Class::Data] {
+        if !list_or_nothing(store, class)?.is_empty() {
+            return Err(Error::ConfigLost { location: store.location().to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Opens and parses a config; `number` is that of its name, 0 for whatever it says.
+pub fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
+    let object = || names::config_key(number);
+    let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
+    let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
+    if config.repository != keyring.repository() || (number != 0 && config.number != number) {
+        return Err(Error::WrongContent { object: object().to_string() });
+    }
+    Ok(config)
+}
+
+/// Refuses to write to a repository with features that this version does not know.
+pub fn check_writable(config: &Config) -> Result<()> {
+    config.check_writable().map_err(Error::malformed(names::config_key(config.number)))
+}
+
+/// Lists a class; a store without any folder yet is empty.
+pub fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<Listed>> {
+    match store.list(class, "") {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => Ok(listed?),
+    }
+}

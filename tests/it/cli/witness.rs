@@ -1,0 +1,280 @@
+//! What this machine remembers of a place: an older state, another repository, a lost config, and what anybody may add.
+//! Method: folders are moved about behind the program's back, as a store or a person would.
+
+use std::fs;
+
+use drumlin::crypto::slot::slot_id;
+use drumlin::format::slot::{Slot, SlotKdf};
+
+use crate::fixture::copy_folder;
+use crate::home::{Home, Ran};
+
+/// A home with a repository of one snapshot, and `old`, a copy of it from before the second.
+fn with_old_copy() -> Home {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    copy_folder(&home.path("repo"), &home.path("old"));
+    home.write("src/f", "two, longer");
+    home.run(["backup", "src"]).ok();
+    home
+}
+
+fn swap(home: &Home, one: &str, other: &str) {
+    fs::rename(home.path(one), home.path("away")).unwrap();
+    fs::rename(home.path(other), home.path(one)).unwrap();
+    fs::rename(home.path("away"), home.path(other)).unwrap();
+}
+
+/// Commands that read, change or store.
+fn all_commands(home: &Home) -> Vec<Vec<String>> {
+    let file = format!("latest:{}", home.text("src/f"));
+    let commands = [
+        "snapshots",
+        "snapshots --forgotten",
+        "restore latest --target out",
+        "restore latest --target out --dry-run",
+        "ls latest",
+        "cat FILE",
+        "find f",
+        "history src/f",
+        "du latest",
+        "stats",
+        "forget --keep-last 1",
+        "forget --keep-last 1 --dry-run",
+        "undelete --all",
+        "check",
+        "prune",
+        "prune --dry-run",
+        "repair",
+        "key list",
+        "backup src",
+    ];
+    let words = |command: &str| command.split(' ').map(|word| word.replace("FILE", &file)).collect();
+    commands.iter().map(|command| words(command)).collect()
+}
+
+/// Every command notices that the repository went back, also if the local copies are gone; what was put back on purpose is accepted once.
+#[test]
+fn going_back_in_time_is_noticed_by_every_command() {
+    let home = with_old_copy();
+    swap(&home, "repo", "old");
+    let before = home.tree("repo");
+    for command in all_commands(&home) {
+        for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+            let ran = home.run(command.iter().map(String::as_str).chain([cache])).code(5);
+            assert!(
+                ran.err.contains("went back in time") || ran.out.contains("went back in time"),
+                "{command:?} {cache}: {ran:?}"
+            );
+            let _ = fs::remove_dir_all(home.path("empty"));
+        }
+    }
+    assert!(home.tree("repo") == before && !home.path("out").exists(), "something was changed");
+    home.write("src/g", "three");
+    home.run(["backup", "src"]).fails(5, "went back in time", "--accept-rollback");
+    let only = home.json(["snapshots", "--accept-rollback"]);
+    assert_eq!(only["snapshots"].as_array().unwrap().len(), 1);
+    for command in all_commands(&home) {
+        home.run(&command).ok();
+    }
+}
+
+/// Two copies that are used in turn at one place are both known, each as it was left, and neither may go back.
+#[test]
+fn copies_are_used_in_turn() {
+    let home = with_old_copy();
+    let count =
+        |more: &[&str]| home.run([&["snapshots", "--json"], more].concat()).ok().json()["snapshots"].as_array().unwrap().len();
+    swap(&home, "repo", "old");
+    assert_eq!(count(&["--accept-rollback"]), 1);
+    for round in 0..3 {
+        for (is_old, had) in [(true, 1), (false, 2)] {
+            home.write(
+                "src/f",
+                format!("{round} {is_old}, and of a length of its own{}", "x".repeat(2 * round + usize::from(is_old))),
+            );
+            home.run(["backup", "src"]).ok();
+            assert_eq!(count(&[]), had + round + 1);
+            home.run(["prune"]).ok();
+            home.run(["check"]).ok();
+            swap(&home, "repo", "old");
+        }
+    }
+    fs::rename(home.path("old"), home.path("older")).unwrap();
+    copy_folder(&home.path("repo"), &home.path("old"));
+    home.write("src/f", "changed once more");
+    home.run(["backup", "src"]).ok();
+    swap(&home, "repo", "old");
+    home.run(["snapshots"]).fails(5, "went back in time", "--accept-rollback");
+    swap(&home, "repo", "older");
+    assert_eq!(count(&[]), 5);
+}
+
+/// Another repository at a known place is refused, whoever opens both, until the user says that it is right.
+#[test]
+fn another_repository_is_noticed_by_every_command() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    home.run(["init", "--repo", "other"]).ok();
+    home.run(["backup", "src", "--repo", "other"]).ok();
+    swap(&home, "repo", "other");
+    for command in all_commands(&home) {
+        home.run(&command).fails(5, "another repository answers", "--accept-new-repository");
+        home.run(command.iter().map(String::as_str).chain(["--cache-dir=empty"])).code(5);
+    }
+    home.run(["snapshots", "--accept-rollback"]).code(5);
+    home.run(["snapshots", "--accept-new-repository"]).ok();
+    for command in all_commands(&home) {
+        home.run(&command).ok();
+    }
+}
+
+/// The fingerprint is pinned by the command line, the configuration, and the file that opens a repository on a new machine.
+#[test]
+fn fingerprints_are_pinned() {
+    let home = Home::with_repository();
+    let other = home.json(["init", "--repo", "other"])["repository"]["fingerprint"].as_str().unwrap().to_owned();
+    let fingerprint = home.json(["stats"])["repository"]["fingerprint"].as_str().map(str::to_owned);
+    let said = home.read("test.key");
+    let line = said.lines().find_map(|line| line.strip_prefix("# Fingerprint: ")).unwrap().to_owned();
+    assert!(fingerprint.is_none_or(|whole| whole.starts_with(&line.replace('-', ""))));
+    home.run(["snapshots", "--fingerprint", &line]).ok();
+    home.run(["snapshots", "--fingerprint", &other]).fails(5, "another repository answers", "--accept-new-repository");
+    home.run(["snapshots", "--fingerprint", "abc"]).code(2);
+    home.configure("drumlin.toml", &format!("url = \"repo\"\nfingerprint = \"{line}\"\n"));
+    home.run(["--config", "drumlin.toml", "--repo", "far", "snapshots"]).ok();
+    home.configure("drumlin.toml", &format!("url = \"repo\"\nfingerprint = \"{other}\"\n"));
+    home.run(["--config", "drumlin.toml", "--repo", "far", "snapshots"]).fails(
+        5,
+        "another repository answers",
+        "--accept-new-repository",
+    );
+    // The key file was made for `repo`; on a machine that knows neither, that is known.
+    let new = |args: &[&str]| {
+        let _ = fs::remove_dir_all(home.path(".state"));
+        home.run(args)
+    };
+    new(&["snapshots"]).ok();
+    new(&["snapshots", "--repo", "other"]).fails(5, "another repository answers", "--accept-new-repository");
+    new(&["snapshots", "--repo", "other", "--accept-new-repository"]).ok();
+    home.run(["snapshots", "--repo", "other"]).ok();
+}
+
+/// A config that is lost is damage; no new repository is made among what is left, and a copy of this machine's is put back.
+#[test]
+fn a_lost_config_is_damage_and_put_back() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    let config = fs::read(home.path("repo/config/1")).unwrap();
+    fs::remove_file(home.path("repo/config/1")).unwrap();
+    for command in all_commands(&home) {
+        home.run(&command).fails(4, "has lost its config", "drumlin repair --apply");
+    }
+    home.write("src/g", "two");
+    home.run(["backup", "src"]).fails(4, "has lost its config", "drumlin repair --apply");
+    home.run(["init"]).fails(4, "has lost its config", "make no new one");
+    let stranger = ["repair", "--apply", "--cache-dir=empty"];
+    home.run(stranger).fails(4, "has lost its config", "drumlin repair --apply");
+    home.run(["repair", "--apply"]).ok();
+    assert_eq!(fs::read(home.path("repo/config/1")).unwrap(), config);
+    home.run(["backup", "src"]).ok();
+    home.run(["check"]).ok();
+}
+
+/// An empty folder, as where a disk is not mounted, is no repository, also for a backup that would find nothing changed.
+#[test]
+fn an_empty_folder_is_no_repository() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    home.run(["backup", "src"]).ok();
+    fs::rename(home.path("repo"), home.path("gone")).unwrap();
+    fs::create_dir(home.path("repo")).unwrap();
+    for command in all_commands(&home) {
+        home.run(&command).fails(10, "there is no repository", "drumlin init");
+    }
+    home.write("src/f", "two, longer");
+    home.run(["backup", "src"]).fails(10, "there is no repository", "drumlin init");
+    assert_eq!(fs::read_dir(home.path("repo")).unwrap().count(), 0);
+}
+
+/// An init that died, or lost a race, left a key: that hinders neither the next one nor a check.
+#[test]
+fn what_an_interrupted_init_left_is_no_damage() {
+    let home = Home::with_repository();
+    home.run(["init", "--repo", "begun"]).ok();
+    fs::remove_file(home.path("begun/config/1")).unwrap();
+    home.run(["snapshots", "--repo", "begun"]).fails(10, "there is no repository", "drumlin init");
+    home.run(["init", "--repo", "begun"]).ok();
+    home.run(["backup", "--repo", "begun", "test.key"]).ok();
+    let check = home.run(["check", "--repo", "begun", "--level", "full"]).ok();
+    assert!(format!("{}{}", check.out, check.err).contains("is a key of another repository"), "{check:?}");
+}
+
+/// Who may only add objects, and has no key, keeps nobody from reading.
+#[test]
+fn garbage_locks_nobody_out() {
+    let home = Home::with_password();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    for number in 0..300 {
+        home.write(&format!("repo/config/{}", u64::MAX - number), "x");
+        home.write(&format!("repo/keys/{number:032x}"), "x");
+    }
+    home.write("repo/gc/7.condemned", "x");
+    home.write("repo/gc/7.verdict", "x");
+    home.write(&format!("repo/intents/{:032x}.0", 7), "x");
+    home.write(&format!("repo/snapshots/{:032x}.forgotten", 7), "x");
+    let huge = fs::File::create(home.path(&format!("repo/snapshots/{:032x}", 8))).unwrap();
+    huge.set_len(200 << 20).unwrap();
+    for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+        let ran = home.run(["restore", "latest", "--target", "out", cache]).ok();
+        assert!(ran.err.contains(&format!("config/{}", u64::MAX)), "{}", ran.err);
+        let restored = home.path("out").join(home.text("src/f").trim_start_matches('/'));
+        assert_eq!(fs::read_to_string(restored).unwrap(), "one");
+        fs::remove_dir_all(home.path("out")).unwrap();
+        for command in ["snapshots", "ls latest", "key list"] {
+            let words = command.split(' ').chain([cache]);
+            assert!([0, 4].contains(&home.run(words).code), "{command}");
+        }
+    }
+    // Whoever stores or removes stops, and says what it is about.
+    home.write("src/f", "two, longer");
+    let named = home.run(["backup", "src"]).code(4);
+    assert!(named.err.contains("config/") && named.err.contains("remove this object from the store"), "{}", named.err);
+    (0..300).for_each(|number| fs::remove_file(home.path(&format!("repo/config/{}", u64::MAX - number))).unwrap());
+    for (object, also) in [("gc/7.", "gc/7.condemned"), ("intents/", "")] {
+        let named = home.run(["prune"]).code(4);
+        assert!(named.err.contains(object) && named.err.contains("remove this object from the store"), "{}", named.err);
+        if !also.is_empty() {
+            fs::remove_file(home.path("repo/gc/7.condemned")).unwrap();
+            fs::remove_file(home.path("repo/gc/7.verdict")).unwrap();
+        }
+    }
+    let found = home.run(["check"]).code(4);
+    for object in ["keys/", "intents/", "snapshots/00000000000000000000000000000008"] {
+        assert!(found.out.contains(object), "{object}: {}", found.out);
+    }
+}
+
+/// Keys that were planted to cost this machine much are not tried before the right one, nor at all if they are absurd; `--key` names one.
+#[test]
+fn dear_keys_are_tried_last_or_not_at_all() {
+    let home = Home::with_password();
+    let id = home.json(["key", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    let good = Slot::decode(&fs::read(home.path(&format!("repo/keys/{id}"))).unwrap()).unwrap();
+    for number in 0..70 {
+        let kdf = SlotKdf::Passphrase { memory_kib: 4 << 20, passes: 64, lanes: 1 };
+        let planted = Slot { kdf, salt: [number; 32], ..good.clone() };
+        home.write(&format!("repo/keys/{}", slot_id(&planted)), planted.encode());
+    }
+    home.run(["snapshots", "--cache-dir=empty"]).ok();
+    home.run(["snapshots", "--key", &id[..8]]).ok();
+    home.run(["snapshots", "--key", "no such key"]).fails(12, "wrong password or key", "check which password");
+    home.write("wrong", "not this one");
+    let wrong = home.command(["snapshots", "--password-file", "wrong"]).env_remove("DRUMLIN_PASSWORD").output().unwrap();
+    Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");
+}
