@@ -197,7 +197,7 @@ impl Generations {
         }
         let bytes = read_listed(repository.store(), &key, len_bytes)?;
         let record = parse(repository, number, word, &bytes)?;
-        repository.cache().write(CACHE_GROUP, &copy_name, &bytes)?;
+        let _ = repository.cache().write(CACHE_GROUP, &copy_name, &bytes);
         Ok(record)
     }
 }

@@ -332,7 +332,7 @@ pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>
     let bytes = repository.store().read(&key)?;
     let snapshot = parse(repository, id, &key, &bytes)?;
     if snapshot.is_some() {
-        repository.cache().write("snapshots", &id.to_hex(), &bytes)?;
+        let _ = repository.cache().write("snapshots", &id.to_hex(), &bytes);
     }
     Ok(snapshot)
 }

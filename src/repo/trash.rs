@@ -68,7 +68,8 @@ impl Forgotten {
 pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, note: &ForgetNote) -> Result<bool> {
     match mark::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
-            repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes)?;
+            // It is forgotten now, whatever becomes of the local copy.
+            let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
             Ok(true)
         }
         // The first one counts, if it does: whoever is told that the snapshot is forgotten must be able to rely on it.
@@ -173,7 +174,7 @@ pub(super) fn load_listed(repository: &Repository, id: &SnapshotId, len_bytes: u
 }
 
 fn keep_copy(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombstone, Vec<u8>)) -> Result<Tombstone> {
-    repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes)?;
+    let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
     Ok(tombstone)
 }
 

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -321,6 +322,7 @@ fn add(hashes: &mut Vec<String>, hash: String) {
 }
 
 fn read(file: &Path) -> io::Result<Option<Memory>> {
+    refuse_foreign(file.parent().expect("the file has a folder"))?;
     let text = match fs::read(file) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         text => text?,
@@ -332,11 +334,24 @@ fn read(file: &Path) -> io::Result<Option<Memory>> {
     }
 }
 
+/// Makes sure that nobody else can write to the folder: whoever could would decide what is remembered.
+fn refuse_foreign(folder: &Path) -> io::Result<()> {
+    let found = match folder.symlink_metadata() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        found => found?,
+    };
+    let is_own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    match is_own && found.is_dir() && found.mode() & 0o022 == 0 {
+        true => Ok(()),
+        false => Err(io::Error::other("its folder belongs to somebody else, or others may write to it")),
+    }
+}
+
 /// Writes the memory whole, durably: one that is lost would let a rollback pass.
 fn write(file: &Path, memory: &Memory) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     let folder = file.parent().expect("the file has a folder");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    refuse_foreign(folder)?;
     let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     new.write_all(&serde_json::to_vec_pretty(memory)?)?;
     new.as_file().sync_all()?;
@@ -346,4 +361,79 @@ fn write(file: &Path, memory: &Memory) -> io::Result<()> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const HERE: &str = "/mnt/disk";
+
+    fn identity(fingerprint: u8, config: u64) -> Identity<'static> {
+        Identity { repository: RepositoryId([fingerprint; 16]), fingerprint: [fingerprint; 32], config, slot: "5107" }
+    }
+
+    fn open(dir: &Path, accept: Accept) -> Witness {
+        Witness::open(Some(dir), HERE, accept)
+    }
+
+    /// What one process saw the next one knows; of another place nothing is known.
+    #[test]
+    fn what_was_seen_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(dir.path(), Accept::default());
+        assert!(!first.knows());
+        first.admit(&identity(1, 3)).unwrap();
+        first.saw_generation(7);
+        first.took_back(&[9; 32]);
+        let next = open(dir.path(), Accept::default());
+        assert!(next.knows() && next.trouble().is_none() && next.has_taken_back(&[9; 32]) && !next.has_taken_back(&[8; 32]));
+        assert_eq!(next.last_slot().as_deref(), Some("5107"));
+        assert!(matches!(next.compare_generation(HERE, 6), Err(Error::RolledBack { .. })));
+        next.compare_generation(HERE, 7).unwrap();
+        assert!(matches!(next.admit(&identity(1, 2)), Err(Error::RolledBack { .. })));
+        assert!(matches!(next.admit(&identity(2, 3)), Err(Error::AnotherRepository { .. })));
+        assert!(!Witness::open(Some(dir.path()), "/mnt/other", Accept::default()).knows());
+        let accept = Accept { new_repository: true, rollback: false };
+        open(dir.path(), accept).admit(&identity(2, 1)).unwrap();
+        let after = open(dir.path(), Accept::default());
+        after.admit(&identity(2, 1)).unwrap();
+        after.compare_generation(HERE, 0).unwrap();
+    }
+
+    #[test]
+    fn copies_are_remembered_apart_up_to_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let witness = open(dir.path(), Accept::default());
+        witness.admit(&identity(1, 1)).unwrap();
+        witness.saw_generation(5);
+        assert_eq!((witness.add_copy(), witness.copies().len()), (1, 2));
+        witness.compare_generation(HERE, 0).unwrap();
+        witness.use_copy(0);
+        assert!(open(dir.path(), Accept::default()).compare_generation(HERE, 4).is_err());
+        let last = (0..2 * COPIES_MAX).map(|_| witness.add_copy()).max();
+        assert_eq!((witness.copies().len(), Some(witness.copy())), (COPIES_MAX, last));
+    }
+
+    /// A file that is broken, or that others may have written, is none, and is told.
+    #[test]
+    fn what_cannot_be_trusted_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let witness = open(dir.path(), Accept::default());
+        witness.admit(&identity(1, 1)).unwrap();
+        let places = dir.path().join(PLACES);
+        fs::set_permissions(&places, fs::Permissions::from_mode(0o777)).unwrap();
+        let foreign = open(dir.path(), Accept::default());
+        assert!(!foreign.knows() && foreign.trouble().is_some());
+        fs::set_permissions(&places, fs::Permissions::from_mode(0o700)).unwrap();
+        let file = fs::read_dir(&places).unwrap().next().unwrap().unwrap().path();
+        fs::write(&file, "{").unwrap();
+        let broken = open(dir.path(), Accept::default());
+        assert!(!broken.knows() && broken.trouble().is_some() && broken.trouble().is_none());
+        let nowhere = Witness::open(Some(&file), HERE, Accept::default());
+        nowhere.admit(&identity(1, 1)).unwrap();
+        assert!(nowhere.trouble().is_some(), "a file is no folder");
+    }
 }
