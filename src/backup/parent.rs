@@ -1,5 +1,7 @@
 //! The snapshot that this one is compared with, and the one before it in the host's chain.
 
+use std::collections::BTreeMap;
+
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -42,10 +44,14 @@ impl Parent {
 
     /// Returns the newest snapshot of the host's chain, after making sure that what this machine saw is still there.
     ///
-    /// `ids` are those of the commit slots. Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on, and that nobody forgot.
-    pub fn check_still_there(&self, repository: &Repository, ids: &[SnapshotId]) -> std::result::Result<Option<Snapshot>, Error> {
+    /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on, and that nobody forgot.
+    pub fn check_still_there(
+        &self,
+        repository: &Repository,
+        slots: &BTreeMap<SnapshotId, u64>,
+    ) -> std::result::Result<Option<Snapshot>, Error> {
         for id in self.snapshot.iter().map(|parent| parent.id).chain(self.chain) {
-            if !ids.contains(&id) && !trash::was_forgotten(repository, &id)? {
+            if !slots.contains_key(&id) && !trash::was_forgotten(repository, &id)? {
                 let what = format!("snapshot {}", id.short());
                 return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
             }
@@ -55,7 +61,7 @@ impl Parent {
             return Ok(Some(previous));
         }
         // A damaged snapshot of the past must not stop the next one; `check` reports it.
-        Ok(snapshots::newest_of_host(repository, &self.host, ids)?)
+        Ok(snapshots::newest_of_host(repository, &self.host, slots)?)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::{Error, Result};
@@ -34,7 +35,7 @@ pub struct NewTree {
 pub struct Secured {
     stored: Stored,
     tree: NewTree,
-    slots: Vec<SnapshotId>,
+    slots: BTreeMap<SnapshotId, u64>,
 }
 
 impl Secured {
@@ -43,8 +44,8 @@ impl Secured {
         self.journal().session().expect("only backups are secured")
     }
 
-    /// Returns the ids of all commit slots, as they were listed after the intent was stored.
-    pub fn slots(&self) -> &[SnapshotId] {
+    /// Returns all commit slots and their lengths in bytes, as they were listed after the intent was stored.
+    pub fn slots(&self) -> &BTreeMap<SnapshotId, u64> {
         &self.slots
     }
 
@@ -75,15 +76,15 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         if !stored.journal.has_conflict(&repository, tree.parent)? {
             let (slots, forgotten) = list_slots(&repository)?;
             let heads = repository.witness().heads();
-            trash::refuse_missing(&repository, heads, &slots.iter().copied().collect())?;
-            if stored.journal.session().is_some_and(|session| slots.contains(&session)) {
+            trash::refuse_missing(&repository, heads, &slots.keys().copied().collect())?;
+            if stored.journal.session().is_some_and(|session| slots.contains_key(&session)) {
                 // Burnt: the commit would find out too, but not on a store that replaces objects.
                 stored.journal.rename(names::new_session(&repository.random_32()?));
                 continue;
             }
             // Rule P: such a parent was a root all the time. One that was dropped has a tombstone for ever, whatever its slot
             // holds by now.
-            if tree.parent.is_none_or(|parent| slots.contains(&parent) && !forgotten.contains(&parent)) {
+            if tree.parent.is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent)) {
                 return Ok(Secured { stored, tree, slots });
             }
         }
@@ -100,9 +101,9 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
 }
 
 /// Lists the commit slots, and the snapshots with tombstones.
-fn list_slots(repository: &Repository) -> Result<(Vec<SnapshotId>, Vec<SnapshotId>)> {
+fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>)> {
     let listed = repository.store().list(Class::Snapshots, "")?;
-    let slots = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+    let slots = listed.iter().filter_map(|object| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes))).collect();
     Ok((slots, listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect()))
 }
 

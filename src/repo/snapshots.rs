@@ -194,10 +194,10 @@ fn remember(repository: &Repository, listing: &Listing) -> Result<()> {
 /// Returns the snapshot of a host with the highest sequence number among these slots.
 ///
 /// Those that are damaged are passed over, and so are those that none can follow: they must not end the host's backups.
-pub fn newest_of_host(repository: &Repository, host: &str, slots: &[SnapshotId]) -> Result<Option<Snapshot>> {
+pub fn newest_of_host(repository: &Repository, host: &str, slots: &BTreeMap<SnapshotId, u64>) -> Result<Option<Snapshot>> {
     let mut newest: Option<Snapshot> = None;
-    for id in slots {
-        let found = match load(repository, id) {
+    for (id, len_bytes) in slots {
+        let found = match load_listed(repository, (id, *len_bytes)) {
             Ok(found) => found,
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
