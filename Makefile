@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long scale-long mount-long soak-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ mount-long:     ## A mounted tree of 100,000 files, compared with its source.
 
 soak-long:      ## An hour of reading from a mount by eight processes while backups and prunes run (DRUMLIN_SOAK_SECONDS=).
 	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak
+
+odd-long:       ## Each odd file system as source, as repository and as target, with more files and changes.
+	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd::
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

@@ -9,7 +9,9 @@ packages="rsync:rsync attr:getfattr acl:setfacl libcap2-bin:setcap e2fsprogs:cha
   bsdutils:script coreutils:stat
   diffutils:cmp gcc:gcc make:make python3:python3 pkg-config:pkg-config
   openssh-server:sshd openssh-client:ssh-keygen openssh-client:ssh-agent openssh-client:sftp proftpd-core:proftpd
-  fuse3:fusermount3 git:git tar:tar"
+  fuse3:fusermount3 git:git tar:tar
+  bindfs:bindfs mergerfs:mergerfs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs exfatprogs:mkfs.exfat exfat-fuse:mount.exfat-fuse
+  ntfs-3g:ntfs-3g"
 # package:file that it brings
 files="proftpd-mod-crypto:/usr/lib/proftpd/mod_sftp.so libssl-dev:/usr/include/openssl/ssl.h"
 # Servers: Ceph's S3 gateway with what it needs; npm for s3rver; a false clock.

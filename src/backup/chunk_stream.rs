@@ -9,6 +9,7 @@ use crate::chunker::Cutter;
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
+use crate::os::holes::is_zero;
 use crate::repo::{Lane, Result as RepoResult};
 
 /// Bytes read at once, at least.
@@ -126,9 +127,4 @@ fn put_hashed(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8], id: crate::
 
 fn keyring_of<'s>(lane: &Lane<'s>) -> &'s Keyring {
     lane.session().reader().repository().keyring()
-}
-
-/// Returns whether all bytes are zero; stops at the first block that is not.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(4096).all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
 }

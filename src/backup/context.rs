@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::devices::Devices;
 use super::excludes::Excludes;
 use super::known::KnownFolders;
 use crate::format::entry::{Content, Timestamp};
 use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
+use crate::os::stat::Stat;
 use crate::repo::{Session, Trees};
 
 /// Shared by all threads of one backup.
@@ -23,6 +25,8 @@ pub struct Context<'a> {
     pub owners: OwnerNames,
     /// Content of files with several names.
     pub links: HardLinks,
+    /// Devices by labels that last.
+    pub devices: Devices,
     /// Counters and problems.
     pub monitor: &'a Monitor,
     /// Files are compared with the parent only if they changed before this time.
@@ -55,10 +59,10 @@ impl Counts {
     }
 }
 
-/// Memory for the content of groups whose other names were not seen yet, about 200 bytes each.
+/// Memory for the content of groups whose other names were not seen yet, about 300 bytes each.
 const LINKS_MAX_BYTES: usize = 16 << 20;
 /// What a group takes beside its content: its place in the map, which is half empty at worst, and the allocator's.
-const GROUP_LEN_BYTES: usize = 2 * size_of::<(u64, KeptGroup)>() + 32;
+const GROUP_LEN_BYTES: usize = 2 * size_of::<(Linked, KeptGroup)>() + 32;
 
 /// The content of each inode with several names that was read, until all its names were seen.
 #[derive(Default)]
@@ -66,8 +70,25 @@ pub struct HardLinks(Mutex<KeptGroups>);
 
 #[derive(Default)]
 struct KeptGroups {
-    groups: HashMap<u64, KeptGroup>,
+    groups: HashMap<Linked, KeptGroup>,
     len_bytes: usize,
+}
+
+/// One state of one file with several names: another file with its number has other stamps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Linked {
+    dev: (u32, u32),
+    inode: u64,
+    size: u64,
+    mtime: Timestamp,
+    ctime: Timestamp,
+}
+
+impl Linked {
+    /// Returns what an open file is.
+    pub fn of(stat: &Stat) -> Self {
+        Self { dev: stat.dev, inode: stat.inode, size: stat.size, mtime: stat.mtime, ctime: stat.ctime }
+    }
 }
 
 struct KeptGroup {
@@ -89,14 +110,14 @@ impl KeptGroup {
 
 impl HardLinks {
     /// Returns content and size of a group that was read before.
-    pub fn get(&self, group: u64) -> Option<(Content, u64)> {
+    pub fn get(&self, group: &Linked) -> Option<(Content, u64)> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.groups.get_mut(&group)?;
+        let found = kept.groups.get_mut(group)?;
         found.names_left -= 1;
         if found.names_left > 0 {
             return Some((found.content.clone(), found.size));
         }
-        let found = kept.groups.remove(&group)?;
+        let found = kept.groups.remove(group)?;
         kept.len_bytes -= found.len_bytes();
         Some((found.content, found.size))
     }
@@ -104,7 +125,7 @@ impl HardLinks {
     /// Keeps the content of a group with `names` names; if another thread was quicker, its content is returned and counts.
     ///
     /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found to be stored.
-    pub fn keep(&self, group: u64, names: u64, mut content: Content, size: u64) -> (Content, u64) {
+    pub fn keep(&self, group: Linked, names: u64, mut content: Content, size: u64) -> (Content, u64) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(first) = kept.groups.get(&group) {
             return (first.content.clone(), first.size);

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::stamps::is_settled;
+use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::ProblemKind;
@@ -16,8 +17,8 @@ pub fn describe(context: &Context, name: &[u8], stat: &Stat, content: Content, x
         (_, EntryKind::File) => stat.size,
         _ => 0,
     };
-    let entry = Entry {
-        name: name.to_vec(),
+    let mut entry = Entry {
+        name: Vec::new(),
         kind: stat.kind,
         mode: stat.mode,
         uid: stat.uid,
@@ -29,23 +30,42 @@ pub fn describe(context: &Context, name: &[u8], stat: &Stat, content: Content, x
         btime: stat.btime,
         size,
         device: stat.device,
-        hard_link: hard_link_group(context, stat),
+        hard_link: None,
         content,
         xattrs,
         flags: read_flags(stat),
         extensions: Vec::new(),
     };
+    entry.hard_link = has_links(stat).then(|| hard_link_group(context, stat, &entry));
+    entry.name = name.to_vec();
     let (user, group) = (context.owners.user(stat.uid), context.owners.group(stat.gid));
     DirEntry { entry, user, group, totals: None }
 }
 
-/// Returns the hard-link group of a file with several names.
-pub fn hard_link_group(context: &Context, stat: &Stat) -> Option<u64> {
-    let several = stat.nlink > 1 && stat.kind != EntryKind::Dir;
-    several.then(|| context.session.reader().repository().keyring().hard_link_group(stat.dev, stat.inode))
+fn has_links(stat: &Stat) -> bool {
+    stat.nlink > 1 && stat.kind != EntryKind::Dir
 }
 
-/// Returns whether the parent's entry still says everything about a file, content included.
+/// Returns the hard-link group of a file with several names, described by an entry without name, owners' names and group.
+///
+/// The number depends on all that the entry says, content included: where inode numbers are not unique, or one is used
+/// again, two files never come into one group unless nothing but their names tells them apart.
+fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
+    let label = context.devices.label(stat.dev);
+    context.session.reader().repository().keyring().hard_link_group(&label, stat.inode, &codec::encode(described))
+}
+
+/// Returns whether the parent's entry is in the group that it would be in now.
+fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
+    if !has_links(stat) || before.hard_link.is_none() {
+        return has_links(stat) == before.hard_link.is_some();
+    }
+    let bare = Entry { name: Vec::new(), user: 0, group: 0, hard_link: None, ..before.clone() };
+    before.hard_link == Some(hard_link_group(context, stat, &bare))
+}
+
+/// Returns whether the parent's entry still says everything about a file, content included, provided that it is of this file:
+/// see `trust`.
 ///
 /// The change stamp moves with every change of content or attributes and cannot be set back by ordinary means.
 pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
@@ -55,9 +75,8 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
         && before.btime == stat.btime
         && (stat.kind == EntryKind::Dir || before.size == stat_size(stat));
     let same_metadata = (before.mode, before.uid, before.gid, before.device) == (stat.mode, stat.uid, stat.gid, stat.device)
-        && before.flags == read_flags(stat)
-        && before.hard_link == hard_link_group(context, stat);
-    same_file && same_metadata && is_settled(stat.ctime, context.trust_before)
+        && before.flags == read_flags(stat);
+    same_file && same_metadata && is_settled(stat.ctime, context.trust_before) && is_same_group(context, before, stat)
 }
 
 /// Returns the length of the content in bytes that an entry states.
@@ -74,6 +93,11 @@ pub fn is_way_unchanged(before: &Entry, stat: &Stat) -> bool {
 /// Marks an entry as torn.
 pub fn mark_changed(entry: &mut DirEntry) {
     entry.entry.flags |= entry_flag::CHANGED_WHILE_READ;
+}
+
+/// Returns whether an entry was marked as torn.
+pub fn is_doubtful(entry: &DirEntry) -> bool {
+    entry.entry.flags & entry_flag::CHANGED_WHILE_READ != 0
 }
 
 /// Returns the attributes that were read, as far as an entry can hold them, and records what is missing as a problem.

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use super::context::{Context, Counts};
 use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
 use super::file::{Worker, report};
-use super::folder::{Folder, KNOWN_NAMES_MAX, NewFolder, Walk, finished};
-use super::found::{Covered, CoveredChild, Found, Was, Way};
+use super::folder::{Folder, KNOWN_NAMES_MAX, finished};
+use super::found::{Covered, CoveredChild, Found, Identity, Was, Way};
 use super::gather::{Done, is_equal_but_for_content};
 use super::sources::{SourceNode, open_way};
 use super::stamps::trust_before;
+use super::task::{NewFolder, Walk};
+use super::trust::{Trust, is_unmoved};
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
@@ -54,7 +56,7 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
         && covered.subfolders.is_empty()
     {
         let (known, is_before) = (covered.known, !new.gap);
-        walk.context.known.add(&known, false);
+        walk.context.known.add_again(&known);
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
     }
@@ -71,11 +73,7 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
     if new.way.is_some() || found.marker.is_some() || found.names.len() > KNOWN_NAMES_MAX {
         return None;
     }
-    let known = match &new.was {
-        Was::Covered(known, _) => *known,
-        Was::Entry(_) => context.known.find(&found.path)?,
-        Was::Unknown => return None,
-    };
+    let known = found.identity.known?;
     if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) {
         return None;
     }
@@ -101,7 +99,7 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
             files += 1;
             bytes += stat_size(&stat);
         }
-        printer.add(name, &stat);
+        printer.add(name, &stat, &context.devices);
     }
     if Some(printer.finish()) != known.print {
         return None;
@@ -132,7 +130,8 @@ fn skip(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
 fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, Option<Dir>)) -> Found {
     let excludes = &walk.context.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
-    let own = (!vouched_for).then(|| own_entry(new, walk, &path, (&stat, dir.as_ref())));
+    let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
+    let own = (!vouched_for).then(|| own_entry(new, walk, &path, (&stat, dir.as_ref(), is_same)));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.is_source).and_then(|above| above.device());
     let entered = dir.as_ref().filter(|_| new.way.is_none());
@@ -141,6 +140,9 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
         dir = None;
     }
     let device = new.way.is_none().then_some(stat.dev);
+    if device.is_some() && device != device_above {
+        walk.context.devices.enter(stat.dev, &path);
+    }
     let (mut chain, mut marker) = (None, None);
     let names = match (&new.way, &dir) {
         (Some(way), _) => names_of(way),
@@ -155,14 +157,32 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
             names
         }
     };
-    Found { path, own, dir, device, chain, marker, names }
+    Found { path, own, dir, device, chain, marker, names, identity }
+}
+
+/// Finds out which folder this is, and whether it is the one that the parent had here.
+fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat, Option<&Dir>)) -> (Identity, bool) {
+    let (known, is_unmoved) = match &new.was {
+        Was::Covered(known, _) => (Some(*known), true),
+        Was::Entry(before) => (context.known.find(path), is_unmoved(context, &before.entry, stat)),
+        Was::Unknown => (None, false),
+    };
+    let ignored = context.devices.ignore_inodes;
+    let is_same = ignored || known.as_ref().map_or(new.is_same, |known| known.inode == stat.inode);
+    let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
+    let trust = match ignored {
+        true => Trust::All,
+        false => Trust::of(context, known.as_ref(), (is_same, is_unmoved, is_trusted)),
+    };
+    let place = known.map_or_else(|| context.known.place_of(path), |known| known.place);
+    (Identity { place, inode: stat.inode, known, trust, is_trusted }, is_same)
 }
 
 /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
-fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir): (&Stat, Option<&Dir>)) -> DirEntry {
+fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&Stat, Option<&Dir>, bool)) -> DirEntry {
     let is_way = new.way.is_some();
     if let Some(before) = new.was.entry()
-        && (is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
+        && (is_same && is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();
     }

@@ -1,19 +1,20 @@
 //! One folder of the walk: its names, compared with the parent's, and what becomes of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::before::Before;
 use super::context::{Context, Counts};
-use super::describe::is_unchanged;
+use super::describe::{is_doubtful, is_unchanged, stat_size};
 use super::excludes::IgnoreChain;
 use super::file::{Place, Worker, read, report};
-use super::found::{Covered, CoveredChild, Found, Was, Way};
+use super::found::{Covered, CoveredChild, Found, Identity, Was, Way};
 use super::gather::{Done, Earlier, Gather};
-use super::known::{KnownFolder, Print, Printer};
-use super::queue::Queue;
+use super::known::{NewKnown, Print, Printer};
 use super::sources::SourceNode;
 use super::stamps::trust_before;
+use super::task::{NewFolder, Slot, Task, Walk};
+use super::trust::Tags;
 
 use crate::format::entry::{Content, EntryKind};
 use crate::format::node::Totals;
@@ -31,65 +32,6 @@ pub const KNOWN_NAMES_MAX: usize = 4096;
 /// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
-/// Where a result goes: group and position in it.
-pub type Slot = (usize, usize);
-
-/// A piece of work.
-pub enum Task {
-    /// Open a folder and look at its names.
-    Enter(Box<NewFolder>),
-    /// Go on with a folder that had enough children under way.
-    Continue(Arc<Folder>),
-    /// Read a large file.
-    Read {
-        /// Its folder.
-        folder: Arc<Folder>,
-        /// Where its entry goes.
-        slot: Slot,
-        /// Its name.
-        name: Vec<u8>,
-        /// What the parent had under this name.
-        earlier: Earlier,
-    },
-}
-
-/// What all folders of one walk share.
-pub struct Walk<'a> {
-    /// What the whole backup shares.
-    pub context: &'a Context<'a>,
-    /// The work left.
-    pub queue: Queue<Task>,
-    root: Mutex<Option<Done>>,
-}
-
-impl<'a> Walk<'a> {
-    /// Starts at `root` with this many threads.
-    pub fn new(context: &'a Context<'a>, root: NewFolder, threads: usize) -> Self {
-        Self { context, queue: Queue::new(Task::Enter(Box::new(root)), threads), root: Mutex::default() }
-    }
-
-    /// Returns the root folder's result, once it is there.
-    pub fn take_root(&self) -> Option<Done> {
-        lock(&self.root).take()
-    }
-}
-
-/// A folder that was seen but not entered yet.
-pub struct NewFolder {
-    /// The folder above and the slot there; `None` for the root.
-    pub above: Option<(Arc<Folder>, Slot)>,
-    /// Its name; empty for the root.
-    pub name: Vec<u8>,
-    /// The names that were asked for; `None` for all.
-    pub way: Option<Way>,
-    /// What is known of it.
-    pub was: Was,
-    /// Whether names that the parent had before this one are gone.
-    pub gap: bool,
-    /// Whether the folder above lies on the way to a source, so that this one is where a source begins.
-    pub is_source: bool,
-}
-
 /// A folder that is being worked on.
 pub struct Folder {
     above: Option<(Arc<Folder>, Slot)>,
@@ -104,7 +46,9 @@ pub struct Folder {
     chain: Option<Arc<IgnoreChain>>,
     marker: Option<Vec<u8>>,
     names: Names,
-    is_below_source: bool,
+    identity: Identity,
+    /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
+    is_unsure: AtomicBool,
     scan: Mutex<Scan>,
     state: Mutex<(Gather, Progress)>,
 }
@@ -120,6 +64,8 @@ struct Scan {
     printer: Option<Printer>,
     /// The fingerprint that was found to be the parent's.
     print: Option<Print>,
+    /// The tags of its names, where they are needed.
+    tags: Option<Tags>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -154,6 +100,7 @@ impl Folder {
         };
         let print = covered.and_then(|covered| covered.known.print);
         let way = new.way.unwrap_or_default();
+        let tags = (covered.is_none() && !found.identity.is_trusted).then(|| Tags::new(found.identity.place));
         Arc::new(Self {
             above: new.above,
             path: found.path,
@@ -166,8 +113,9 @@ impl Folder {
             chain: found.chain,
             marker: found.marker,
             names: found.names,
-            is_below_source: !is_way,
-            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way, printer, print }),
+            identity: found.identity,
+            is_unsure: AtomicBool::new(false),
+            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way, printer, print, tags }),
             state: Mutex::new((gather, Progress::Scanning)),
         })
     }
@@ -177,7 +125,8 @@ impl Folder {
         let enter = |(index, child): (usize, CoveredChild)| {
             self.dir_users.fetch_add(1, Ordering::AcqRel);
             let (above, was) = (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
-            Task::Enter(Box::new(NewFolder { above, name: child.name, way: None, was, gap: false, is_source: false }))
+            let (name, way) = (child.name, None);
+            Task::Enter(Box::new(NewFolder { above, name, way, was, gap: false, is_source: false, is_same: true }))
         };
         walk.queue.push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
         self.release_dir();
@@ -270,7 +219,7 @@ impl Folder {
                 return Ok(());
             };
             let Some((above, slot)) = &folder.above else {
-                *lock(&walk.root) = Some(done);
+                walk.put_root(done);
                 return Ok(());
             };
             lock(&above.state).0.fill(slot.0, slot.1, done);
@@ -293,22 +242,36 @@ impl Folder {
             return Ok(None);
         }
         *progress = Progress::Finished;
-        let (gap, print) = {
-            let mut scan = lock(&self.scan);
-            let is_whole = |printer: &&mut Printer| printer.count() == gather.kept();
-            let fresh = scan.printer.as_mut().filter(is_whole).and_then(Printer::finish_settled);
-            (scan.before.has_more(), fresh.or(scan.print))
-        };
+        let gap = lock(&self.scan).before.has_more();
         let (tree, totals) = gather.finish(walk.context, worker, gap)?;
+        self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
-        if self.is_below_source {
-            let place = walk.context.known.place_of(&self.path);
-            let is_news = print.is_some() && lock(&self.scan).print.is_none();
-            walk.context.known.add(&KnownFolder { place, print, tree, totals }, is_news);
-        }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.was.tree().is_some_and(|(before, _)| before == tree);
         Ok(Some(finished(lock(&self.own).take(), is_before, (tree, totals))))
+    }
+
+    /// Notes the folder for the next backup; `kept` is how many of its names are in the snapshot.
+    fn remember(&self, context: &Context, kept: u64, now: (ChunkId, Totals)) {
+        let mut scan = lock(&self.scan);
+        let is_sure = !self.is_unsure.load(Ordering::Relaxed);
+        let is_whole = |printer: &&mut Printer| printer.count() == kept && is_sure;
+        let fresh = scan.printer.as_mut().filter(is_whole).and_then(Printer::finish_settled);
+        let Identity { place, inode, known, .. } = self.identity;
+        let mut new = NewKnown::new((place, inode), fresh.or(scan.print), now);
+        let before = known.as_ref().and_then(|known| context.known.tags(known));
+        new.tags = match scan.tags.take() {
+            Some(tags) => Some(tags.finish()),
+            // The fingerprint says that the names are those of before.
+            None => before.filter(|_| scan.print.is_some()).map(<[u64]>::to_vec),
+        };
+        let is_news = fresh.is_some() || new.tags.as_deref() != before;
+        context.known.add(new, is_news);
+    }
+
+    /// States that a file's content and stamps do not fit together.
+    pub fn be_unsure(&self) {
+        self.is_unsure.store(true, Ordering::Relaxed);
     }
 
     fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
@@ -323,7 +286,7 @@ impl Folder {
             return Ok(Visit::Done(skipped));
         }
         if let Some(SourceNode::Way(way)) = node {
-            return Ok(self.enter_later((slot, name), (Some(way), before, false), gap));
+            return Ok(self.enter_later((slot, name), (Some(way), before, false), (gap, true)));
         }
         let path = self.path_of(name);
         let Some(dir) = self.dir() else {
@@ -341,14 +304,18 @@ impl Folder {
             return Ok(Visit::Done(skipped));
         }
         if let Some(printer) = &mut scan.printer {
-            printer.add(name, &stat);
+            printer.add(name, &stat, &context.devices);
         }
+        if let Some(tags) = &mut scan.tags {
+            tags.add(context, name, &stat);
+        }
+        let is_same = before.as_ref().is_some_and(|before| self.identity.trust.vouches(context, name, (&before.entry, &stat)));
         if is_dir {
-            return Ok(self.enter_later((slot, name), (None, before, scan.is_way), gap));
+            return Ok(self.enter_later((slot, name), (None, before, scan.is_way), (gap, is_same)));
         }
         context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         let earlier = match before {
-            Some(before) if is_unchanged(context, &before.entry, &stat) => {
+            Some(before) if is_same && is_unchanged(context, &before.entry, &stat) => {
                 Counts::add(&context.counts.unchanged, 1);
                 context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
                 return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
@@ -366,6 +333,9 @@ impl Folder {
             return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: name.to_vec(), earlier }));
         }
         let entry = read(context, worker, &stat, Place { dir: &dir, name, path: &path })?;
+        if entry.as_ref().is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat)) {
+            self.be_unsure();
+        }
         Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
     }
 
@@ -373,11 +343,12 @@ impl Folder {
         self: &Arc<Self>,
         (slot, name): (Slot, &[u8]),
         (way, before, is_source): (Option<Way>, Option<DirEntry>, bool),
-        gap: bool,
+        (gap, is_same): (bool, bool),
     ) -> Visit {
         let above = Some((self.clone(), slot));
         let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
-        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), way, was, gap, is_source })))
+        let name = name.to_vec();
+        Visit::Task(Task::Enter(Box::new(NewFolder { above, name, way, was, gap, is_source, is_same })))
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::excludes::IgnoreChain;
-use super::known::KnownFolder;
+use super::known::{KnownFolder, Print};
 use super::sources::SourceNode;
+use super::trust::Trust;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
@@ -86,4 +87,21 @@ pub struct Found {
     pub marker: Option<Vec<u8>>,
     /// Its names.
     pub names: Names,
+    /// Its identity.
+    pub identity: Identity,
+}
+
+/// Which folder it is, and what that proves.
+#[derive(Clone, Copy)]
+pub struct Identity {
+    /// Stands for its path.
+    pub place: Print,
+    /// Its inode number.
+    pub inode: u64,
+    /// What is remembered of the folder that was here.
+    pub known: Option<KnownFolder>,
+    /// Which of the parent's entries are of the files that are there.
+    pub trust: Trust,
+    /// Whether its file system is trusted.
+    pub is_trusted: bool,
 }

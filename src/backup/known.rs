@@ -1,13 +1,18 @@
-//! What this machine remembers of the folders of the last snapshot: one fingerprint of names and stats each.
+//! What this machine remembers of the folders of the last snapshot: one fingerprint of names and stats each, and which file
+//! was behind a name.
 //!
 //! A folder whose fingerprint is still the same has exactly the entries that the parent's tree holds, so the tree is neither
 //! read nor compared; only its subfolders are visited. Like the parent's entries (`describe::is_unchanged`), a fingerprint
-//! vouches only for stamps that were settled when it was taken. The table is a hint: without it every folder is compared
-//! with the parent's tree, entry by entry.
+//! vouches only for stamps that were settled when it was taken.
+//!
+//! Snapshots hold no inode numbers, so what tells a file from another that took its place stands here: the number of each
+//! folder, and a tag for each name on file systems that are not trusted to mark a file that was moved. The table is a hint:
+//! without it `trust::Trust` decides by stamps alone, and has more files read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::devices::Devices;
 use super::options::BackupOptions;
 use super::stamps::is_settled;
 use crate::format::entry::{EntryKind, Timestamp};
@@ -17,14 +22,20 @@ use crate::os::attributes::read_flags;
 use crate::os::stat::Stat;
 use crate::repo::{Repository, Result, state};
 
-/// Folders that are remembered (88 bytes each, twice during a backup); those beyond are compared with the parent's tree.
+/// Folders that are remembered (104 bytes each, twice during a backup); those beyond are compared with the parent's tree.
 const FOLDERS_MAX: usize = 200_000;
 const FOLDERS_LOW_MEMORY_MAX: usize = 20_000;
+/// Names with tags that are remembered (8 bytes each, twice during a backup), for each folder that may be.
+const TAGS_PER_FOLDER: usize = 10;
 
 /// A fingerprint; all zero where a folder has none.
 pub type Print = [u8; PRINT_LEN_BYTES];
 const PRINT_LEN_BYTES: usize = 16;
-const RECORD_LEN_BYTES: usize = 2 * PRINT_LEN_BYTES + ChunkId::LEN_BYTES + 24;
+const RECORD_LEN_BYTES: usize = 2 * PRINT_LEN_BYTES + ChunkId::LEN_BYTES + 24 + 8 + 8;
+/// Begins the table, so that one of another version is not taken for it.
+const MAGIC: &[u8; 8] = b"folders2";
+/// The first tag of a folder without tags.
+const NO_TAGS: u32 = u32::MAX;
 
 /// One remembered folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +48,28 @@ pub struct KnownFolder {
     pub tree: ChunkId,
     /// Sums over everything below it.
     pub totals: Totals,
+    /// Its inode number.
+    pub inode: u64,
+    /// Where the tags of its names lie; `None` if it has none.
+    tags: Option<(u32, u32)>,
+}
+
+/// Stands for a name and the inode number behind it.
+pub type Tag = u64;
+
+/// A folder of the snapshot that is being made.
+pub struct NewKnown {
+    /// What is to be remembered; its tags are not.
+    pub folder: KnownFolder,
+    /// The tags of its names, sorted; `None` on file systems that need none.
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl NewKnown {
+    /// Describes a folder.
+    pub fn new((place, inode): (Print, u64), print: Option<Print>, (tree, totals): (ChunkId, Totals)) -> Self {
+        Self { folder: KnownFolder { place, print, tree, totals, inode, tags: None }, tags: None }
+    }
 }
 
 /// The folders of the last snapshot, and those of the one that is being made.
@@ -44,23 +77,30 @@ pub struct KnownFolders {
     key: [u8; 32],
     /// Records of the parent's folders, sorted by the hashes of their paths.
     before: Vec<u8>,
-    now: Mutex<Vec<[u8; RECORD_LEN_BYTES]>>,
+    /// Their tags.
+    tags_before: Vec<Tag>,
+    now: Mutex<Now>,
     room: usize,
     /// Whether a folder got a fingerprint that it did not have.
     has_news: AtomicBool,
 }
 
+#[derive(Default)]
+struct Now {
+    /// Records, and where the tags of each begin and end.
+    records: Vec<[u8; RECORD_LEN_BYTES]>,
+    tags: Vec<Tag>,
+}
+
 impl KnownFolders {
     /// Loads what is remembered of the snapshot `parent`; nothing if there is no parent or the note is of another.
     pub fn load(repository: &Repository, series: &str, parent: Option<SnapshotId>, options: &BackupOptions) -> Self {
-        let stored = parent.and_then(|parent| {
-            let bytes = state::load(repository, &note_name(series))?;
-            let records = bytes.strip_prefix(&parent.0)?;
-            records.len().is_multiple_of(RECORD_LEN_BYTES).then(|| records.to_vec())
-        });
+        let stored = parent.and_then(|parent| parse(&state::load(repository, &note_name(series))?, parent));
+        let (before, tags_before) = stored.unwrap_or_default();
         Self {
             key: *blake3::keyed_hash(repository.keyring().cache_key(), b"folders").as_bytes(),
-            before: stored.unwrap_or_default(),
+            before,
+            tags_before,
             now: Mutex::default(),
             room: if options.low_memory { FOLDERS_LOW_MEMORY_MAX } else { FOLDERS_MAX },
             has_news: AtomicBool::new(false),
@@ -87,15 +127,39 @@ impl KnownFolders {
     }
 
     /// Remembers a folder of the snapshot that is being made; `is_news` says that its fingerprint is not the parent's.
-    pub fn add(&self, folder: &KnownFolder, is_news: bool) {
-        let record = encode(folder);
+    pub fn add(&self, mut new: NewKnown, is_news: bool) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.len() < self.room {
-            now.push(record);
-            if is_news {
-                self.has_news.store(true, Ordering::Relaxed);
-            }
+        if now.records.len() == self.room {
+            return;
         }
+        let tags = new.tags.filter(|tags| now.tags.len() + tags.len() <= TAGS_PER_FOLDER * self.room);
+        new.folder.tags = tags.map(|tags| {
+            let first = now.tags.len() as u32;
+            now.tags.extend(&tags);
+            (first, tags.len() as u32)
+        });
+        now.records.push(encode(&new.folder));
+        if is_news {
+            self.has_news.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers a folder as it was remembered before.
+    pub fn add_again(&self, known: &KnownFolder) {
+        self.add(NewKnown { folder: *known, tags: self.tags(known).map(<[Tag]>::to_vec) }, false);
+    }
+
+    /// Returns the tags of a folder's names; `None` if it has none.
+    pub fn tags(&self, known: &KnownFolder) -> Option<&[Tag]> {
+        let (first, count) = known.tags?;
+        self.tags_before.get(first as usize..first as usize + count as usize)
+    }
+
+    /// Returns what stands for the inode number behind a name of the folder at `place`.
+    pub fn tag_of(&self, place: &Print, name: &[u8], inode: u64) -> Tag {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(place).update(&inode.to_le_bytes()).update(name);
+        Tag::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 bytes"))
     }
 
     /// Returns an empty fingerprint for the next folder.
@@ -108,9 +172,11 @@ impl KnownFolders {
         if is_parent && !self.has_news.into_inner() {
             return Ok(());
         }
-        let mut records = self.now.into_inner().unwrap_or_else(PoisonError::into_inner);
-        records.sort_unstable();
-        let bytes = [snapshot.0.as_slice(), records.as_flattened()].concat();
+        let mut now = self.now.into_inner().unwrap_or_else(PoisonError::into_inner);
+        now.records.sort_unstable();
+        let count = (now.records.len() as u64).to_le_bytes();
+        let mut bytes = [MAGIC, snapshot.0.as_slice(), &count, now.records.as_flattened()].concat();
+        now.tags.iter().for_each(|tag| bytes.extend_from_slice(&tag.to_le_bytes()));
         state::save(repository, &note_name(series), &bytes)
     }
 
@@ -141,7 +207,9 @@ impl Printer {
     }
 
     /// Adds the next name of the folder, in order.
-    pub fn add(&mut self, name: &[u8], stat: &Stat) {
+    ///
+    /// The number of a device counts for nothing: it is another after each start, and for each snapshot of a volume.
+    pub fn add(&mut self, name: &[u8], stat: &Stat, devices: &Devices) {
         self.count += 1;
         self.is_settled &= is_settled(stat.ctime, self.settled_before);
         let is_dir = stat.kind == EntryKind::Dir;
@@ -163,10 +231,9 @@ impl Printer {
         time(line, stat.mtime);
         time(line, stat.ctime);
         time(line, stat.btime.unwrap_or_default());
+        line.extend_from_slice(&if devices.ignore_inodes { 0 } else { stat.inode }.to_le_bytes());
         if linked {
-            line.extend_from_slice(&stat.dev.0.to_le_bytes());
-            line.extend_from_slice(&stat.dev.1.to_le_bytes());
-            line.extend_from_slice(&stat.inode.to_le_bytes());
+            line.extend_from_slice(&devices.label(stat.dev));
         }
         if self.line.len() >= LINES_LEN_BYTES {
             self.hasher.update(&self.line);
@@ -200,25 +267,72 @@ fn note_name(series: &str) -> String {
     format!("folders {series}")
 }
 
+/// Takes a table apart: records and tags; `None` if it is of another snapshot.
+fn parse(bytes: &[u8], parent: SnapshotId) -> Option<(Vec<u8>, Vec<Tag>)> {
+    let (count, rest) = bytes.strip_prefix(MAGIC)?.strip_prefix(&parent.0)?.split_first_chunk()?;
+    let records_len_bytes = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(RECORD_LEN_BYTES)?;
+    let (records, tags) = rest.split_at_checked(records_len_bytes)?;
+    let (tags, rest) = tags.as_chunks();
+    rest.is_empty().then(|| (records.to_vec(), tags.iter().map(|tag| Tag::from_le_bytes(*tag)).collect()))
+}
+
 fn encode(folder: &KnownFolder) -> [u8; RECORD_LEN_BYTES] {
     let mut record = [0; RECORD_LEN_BYTES];
     let Totals { files, dirs, bytes } = folder.totals;
     record[..16].copy_from_slice(&folder.place);
     record[16..32].copy_from_slice(&folder.print.unwrap_or_default());
     record[32..64].copy_from_slice(&folder.tree.0);
-    for (at, number) in [files, dirs, bytes].into_iter().enumerate() {
+    for (at, number) in [files, dirs, bytes, folder.inode].into_iter().enumerate() {
         record[64 + 8 * at..][..8].copy_from_slice(&number.to_le_bytes());
     }
+    let (first, count) = folder.tags.unwrap_or((NO_TAGS, 0));
+    record[96..100].copy_from_slice(&first.to_le_bytes());
+    record[100..].copy_from_slice(&count.to_le_bytes());
     record
 }
 
 fn decode(record: &[u8]) -> KnownFolder {
     let hash_at = |at: usize| Print::try_from(&record[at..at + PRINT_LEN_BYTES]).expect("16 bytes");
     let number = |at: usize| u64::from_le_bytes(record[64 + 8 * at..][..8].try_into().expect("8 bytes"));
+    let half = |at: usize| u32::from_le_bytes(record[at..][..4].try_into().expect("4 bytes"));
     KnownFolder {
         place: hash_at(0),
         print: Some(hash_at(PRINT_LEN_BYTES)).filter(|hash| *hash != Print::default()),
         tree: ChunkId(record[32..64].try_into().expect("32 bytes")),
         totals: Totals { files: number(0), dirs: number(1), bytes: number(2) },
+        inode: number(3),
+        tags: Some((half(96), half(100))).filter(|(first, _)| *first != NO_TAGS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(tags: Option<(u32, u32)>) -> KnownFolder {
+        let totals = Totals { files: 1, dirs: 2, bytes: 3 };
+        KnownFolder { place: [1; 16], print: Some([2; 16]), tree: ChunkId([3; 32]), totals, inode: u64::MAX - 1, tags }
+    }
+
+    #[test]
+    fn what_is_remembered_comes_back() {
+        for tags in [None, Some((0, 0)), Some((7, 9))] {
+            assert_eq!(decode(&encode(&folder(tags))), folder(tags));
+        }
+        let none = KnownFolder { print: None, ..folder(None) };
+        assert_eq!(decode(&encode(&none)), none);
+    }
+
+    #[test]
+    fn a_table_of_another_snapshot_or_version_is_none() {
+        let parent = SnapshotId([9; 32]);
+        let record = encode(&folder(Some((0, 2))));
+        let (count, tags) = (1u64.to_le_bytes(), [5u64.to_le_bytes(), 6u64.to_le_bytes()].concat());
+        let table = [MAGIC.as_slice(), &parent.0, &count, &record, &tags].concat();
+        assert_eq!(parse(&table, parent), Some((record.to_vec(), vec![5, 6])));
+        assert_eq!(parse(&table, SnapshotId([8; 32])), None);
+        assert_eq!(parse(&table[8..], parent), None, "as tables were before");
+        assert_eq!(parse(&table[..table.len() - 1], parent), None);
+        assert_eq!(parse(&table[..60], parent), None);
     }
 }

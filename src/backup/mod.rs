@@ -12,8 +12,10 @@
 mod before;
 mod chunk_stream;
 mod clock;
+mod content;
 mod context;
 mod describe;
+mod devices;
 mod enter;
 mod excludes;
 mod file;
@@ -28,7 +30,9 @@ mod queue;
 mod sources;
 mod stamps;
 mod stream;
+mod task;
 mod tree_builder;
+mod trust;
 mod walk;
 
 use std::sync::Arc;
@@ -39,13 +43,14 @@ pub use parent::remember_chain;
 pub use tree_builder::TreeBuilder;
 
 use self::context::{Context, Counts, HardLinks};
+use self::devices::Devices;
 use self::excludes::Excludes;
-use self::folder::NewFolder;
 use self::found::Was;
 use self::known::KnownFolders;
 use self::parent::Parent;
 use self::sources::SourceNode;
 use self::stamps::trust_before;
+use self::task::NewFolder;
 use crate::format::entry::Timestamp;
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::Totals;
@@ -109,6 +114,7 @@ fn attempt(
         excludes: Excludes::new(options.excludes.clone())?,
         owners: OwnerNames::new(),
         links: HardLinks::default(),
+        devices: Devices::of_sources(&paths, options.ignore_inodes),
         monitor,
         started,
         known: KnownFolders::load(repository, &series, parent_id, options),
@@ -229,7 +235,7 @@ fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) ->
         SourceNode::Way(children) => Some(children),
         _ => None,
     };
-    Ok(NewFolder { above: None, name: Vec::new(), way, was, gap: false, is_source: true })
+    Ok(NewFolder { above: None, name: Vec::new(), way, was, gap: false, is_source: true, is_same: true })
 }
 
 fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::SessionStats) -> SnapshotStats {

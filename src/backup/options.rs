@@ -75,6 +75,8 @@ pub struct BackupOptions {
     pub always_snapshot: bool,
     /// Reads every file, whatever earlier snapshots say of it, and takes over nothing from them.
     pub read_all: bool,
+    /// Goes by times and lengths alone, for file systems that number their files anew each time they are mounted.
+    pub ignore_inodes: bool,
     /// Threads for reading, and as many for compressing.
     pub threads: usize,
     /// Needs less than 80 MiB of memory, for some speed.

@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::chunk_stream::ChunkStream;
 use super::context::Context;
+use super::describe::is_doubtful;
 use super::enter::enter;
 use super::file::{Place, Worker, read_file};
-use super::folder::{NewFolder, Task, Walk};
 use super::gather::Done;
+use super::task::{NewFolder, Task, Walk};
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::repo::{DirEntry, Error, Lane, Result};
@@ -73,6 +74,9 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
                 Some(dir) => read_file(walk.context, worker, Place { dir: &dir, name: &name, path: &path })?,
                 None => None,
             };
+            if entry.as_ref().is_some_and(is_doubtful) {
+                folder.be_unsure();
+            }
             folder.release_dir();
             folder.fill(walk, worker, slot, Done::of_read(&walk.context.counts, entry, earlier))
         }

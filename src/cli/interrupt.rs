@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::failure::Exit;
@@ -17,6 +17,8 @@ static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
 /// Begins to listen for signals.
 pub fn listen() -> io::Result<()> {
+    // A file that may not grow any more is an error of whoever writes it, as a full disk is, not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {

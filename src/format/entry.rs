@@ -7,7 +7,7 @@ use super::limits;
 use crate::id::ChunkId;
 
 /// Seconds and nanoseconds since 1970 (nanoseconds always 0 to 999,999,999, also before 1970).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Timestamp {
     /// Seconds, negative before 1970.
     pub seconds: i64,

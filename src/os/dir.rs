@@ -70,9 +70,9 @@ impl Dir {
         })
     }
 
-    /// Describes `name` in this directory without following it.
+    /// Describes `name` in this directory without following it; a network file system is asked, not its cache.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
     }
 

@@ -5,6 +5,9 @@
 pub mod apply;
 pub mod attributes;
 pub mod dir;
+pub mod filesystem;
+pub mod holes;
+pub mod lease;
 pub mod owners;
 pub mod process;
 pub mod special;

@@ -158,6 +158,7 @@ pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
         dry_run: false,
         always_snapshot: false,
         read_all: false,
+        ignore_inodes: false,
         threads: 2,
         low_memory: false,
         clock: Arc::new(now),

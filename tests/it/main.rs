@@ -22,10 +22,13 @@ mod forget;
 mod home;
 mod hostile;
 mod kill;
+#[cfg(feature = "mount")]
+mod liar;
 mod limits;
 mod model;
 #[cfg(feature = "mount")]
 mod mount;
+mod odd;
 mod older;
 mod overwriting;
 mod probe;

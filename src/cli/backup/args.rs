@@ -55,6 +55,10 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "How")]
     pub read_all: bool,
 
+    /// Trust times and lengths alone, not inode numbers: for file systems that number files anew at each mount (exFAT, sshfs)
+    #[arg(long, conflicts_with = "read_all", help_heading = "How")]
+    pub ignore_inode: bool,
+
     /// Need less than 80 MiB of memory, for some speed
     #[arg(long, help_heading = "How")]
     pub low_memory: bool,

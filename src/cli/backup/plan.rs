@@ -126,6 +126,7 @@ impl Plan {
             dry_run: args.dry_run,
             always_snapshot: args.always_snapshot,
             read_all: args.read_all,
+            ignore_inodes: args.ignore_inode,
             threads: ctx.global.threads(),
             low_memory: args.low_memory,
             clock: Arc::new(text::now),

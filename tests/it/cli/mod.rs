@@ -19,6 +19,7 @@ mod negative;
 mod output;
 mod prune;
 mod quickstart;
+mod reading;
 mod remote;
 mod repair;
 mod restore;

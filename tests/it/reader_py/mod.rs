@@ -77,6 +77,7 @@ impl Lab {
             dry_run: false,
             always_snapshot: true,
             read_all: false,
+            ignore_inodes: false,
             threads: 2,
             low_memory: true,
             clock: Arc::new(now),

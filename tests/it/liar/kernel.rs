@@ -1,0 +1,181 @@
+//! The kernel's questions to a file system that lies.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr,
+    ReplyData, ReplyDirectory, ReplyEntry, ReplyLseek, ReplyOpen, Request,
+};
+
+use super::{Node, Seek, Tree};
+
+const SEEK_DATA: i32 = 3;
+const ENXIO: i32 = 6;
+
+/// The file system as the kernel sees it.
+pub struct Kernel {
+    tree: Arc<Mutex<Tree>>,
+    numbers: Mutex<Numbers>,
+}
+
+/// What the kernel calls paths: never what they are said to be called.
+struct Numbers {
+    paths: Vec<String>,
+    known: HashMap<String, u64>,
+}
+
+impl Kernel {
+    pub fn new(tree: Arc<Mutex<Tree>>) -> Self {
+        let numbers = Numbers { paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
+        Self { tree, numbers: Mutex::new(numbers) }
+    }
+
+    fn number(&self, path: &str) -> u64 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = numbers.known.get(path) {
+            return *number;
+        }
+        numbers.paths.push(path.to_owned());
+        let number = numbers.paths.len() as u64;
+        numbers.known.insert(path.to_owned(), number);
+        number
+    }
+
+    fn path(&self, number: INodeNo) -> String {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).paths[number.0 as usize - 1].clone()
+    }
+
+    /// Asks the node at a path.
+    fn ask<T>(&self, path: &str, act: impl FnOnce(&mut Node) -> Result<T, i32>) -> Result<T, Errno> {
+        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = tree.get_mut(path).ok_or(Errno::ENOENT)?;
+        act(node).map_err(Errno::from_i32)
+    }
+
+    fn attributes(&self, number: u64, node: &Node) -> FileAttr {
+        let time = UNIX_EPOCH + Duration::from_secs(node.seconds);
+        let (kind, perm) = match node.content {
+            Some(_) => (FileType::RegularFile, 0o644),
+            None => (FileType::Directory, 0o755),
+        };
+        FileAttr {
+            ino: INodeNo(number),
+            size: node.len,
+            blocks: node.blocks,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            crtime: time,
+            kind,
+            perm,
+            nlink: node.links,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+}
+
+impl Filesystem for Kernel {
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let above = self.path(parent);
+        let name = name.to_str().unwrap_or("?");
+        let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
+        // Nothing is kept, so that every question is asked here.
+        match self.ask(&path, |node| Ok(node.clone())) {
+            Ok(node) => reply.entry(&Duration::ZERO, &self.attributes(self.number(&path), &node), Generation(0)),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+        match self.ask(&self.path(number), |node| Ok(node.clone())) {
+            Ok(node) => {
+                let said = if node.inode == 0 { number.0 } else { node.inode };
+                reply.attr(&Duration::ZERO, &self.attributes(said, &node));
+            }
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn open(&self, _request: &Request, _number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        // Otherwise the kernel would not read behind the length that was said.
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        len: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let read = self.ask(&self.path(number), |node| {
+            if node.busy > 0 {
+                node.busy -= 1;
+                return Err(11);
+            }
+            let content = node.content.as_deref().unwrap_or_default();
+            let start = content.len().min(offset as usize);
+            let mut end = content.len().min(start + len as usize);
+            if let Some((at, error)) = node.fails_at {
+                if offset >= at {
+                    return Err(error);
+                }
+                end = end.min(at as usize);
+            }
+            Ok(content[start..end].to_vec())
+        });
+        match read {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn lseek(&self, _request: &Request, number: INodeNo, _handle: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let said = self.ask(&self.path(number), |node| {
+            let end = node.len as i64;
+            match node.seek {
+                Seek::Honest if offset >= end => Err(ENXIO),
+                Seek::Honest if whence == SEEK_DATA => Ok(offset),
+                Seek::Honest => Ok(end),
+                Seek::NoData if whence == SEEK_DATA => Err(ENXIO),
+                Seek::NoData | Seek::Stuck => Ok(offset),
+                Seek::Backwards => Ok(0),
+                Seek::Fails(error) => Err(error),
+            }
+        });
+        match said {
+            Ok(offset) => reply.offset(offset),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn readdir(&self, _request: &Request, number: INodeNo, _handle: FileHandle, place: u64, mut reply: ReplyDirectory) {
+        let above = self.path(number);
+        let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
+        let listed: Vec<(String, bool)> = {
+            let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+            let below = tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node.content.is_none())));
+            let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
+            direct.map(|(name, is_folder)| (name.to_owned(), is_folder)).collect()
+        };
+        for (at, (name, is_folder)) in listed.iter().enumerate().skip(place as usize) {
+            let kind = if *is_folder { FileType::Directory } else { FileType::RegularFile };
+            let path = format!("{prefix}{name}");
+            if reply.add(INodeNo(self.number(&path)), at as u64 + 1, kind, OsStr::new(name)) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+}
