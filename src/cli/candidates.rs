@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::snap::{SnapPath, parse_time, sync_with};
-use crate::browse;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -98,7 +97,7 @@ impl Candidates {
             }
             Name::Latest(back) => match wanted.path_below_root() {
                 Some(path) if !among.is_empty() => {
-                    let (found, newer) = latest_with(ui, &among, (path, back), trees)?;
+                    let (found, newer) = latest_with(&among, (path, back), trees)?;
                     Ok(say(ui, wanted, found, newer))
                 }
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
@@ -146,11 +145,14 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
 
 /// Finds the newest snapshot that holds a path, or so many such ones before it; returns how many newer ones do not hold it.
 fn latest_with<'a>(
-    ui: &Ui,
     among: &[&'a Snapshot],
     (path, back): (&[u8], usize),
     trees: &MakeTrees<'_>,
 ) -> Result<(&'a Snapshot, usize), Failure> {
+    if let ([one], 0) = (among, back) {
+        // Whoever asked finds out by itself whether it is there.
+        return Ok((one, 0));
+    }
     let trees = trees()?;
     let (mut left, mut newer, mut last) = (back, 0, None);
     for snapshot in among.iter().rev() {
@@ -161,11 +163,8 @@ fn latest_with<'a>(
                 sync_with(trees.reader(), snapshot)?;
                 match trees.lookup(&snapshot.root, path) {
                     Ok(found) => found.is_some(),
-                    Err(error) if error.is_damage() => {
-                        let why = Failure::from(error).text();
-                        ui.warn(&format!("snapshot {} is left out, it cannot be told what it holds: {why}", snapshot.id.short()));
-                        continue;
-                    }
+                    // Nobody can tell. An older one must not be taken for it in silence, so whoever reads it finds the damage.
+                    Err(error) if error.is_damage() => true,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -177,14 +176,10 @@ fn latest_with<'a>(
             (false, _) => newer += 1,
         }
     }
-    let (all, path_text) = (text::counted(among.len() as u64, "snapshot"), text::printable(path));
-    let why = match (among, back - left) {
-        ([one], 0) => {
-            let path = String::from_utf8_lossy(path).into_owned();
-            return Err(browse::Error::NoSuchPath { path, snapshot: one.id.short() }.into());
-        }
-        (_, 0) => format!("there is no '{path_text}' in any of {all}"),
-        (_, held) => format!("only {} of {all} hold '{path_text}'", text::count(held as u64)),
+    let (all, path) = (text::counted(among.len() as u64, "snapshot"), text::printable(path));
+    let why = match back - left {
+        0 => format!("there is no '{path}' in any of {all}"),
+        held => format!("only {} of {all} hold '{path}'", text::count(held as u64)),
     };
     Err(Failure::new(Exit::Error, why).hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"))
 }
@@ -195,7 +190,8 @@ fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {
     if !ui.json {
         let app = if found.app.is_empty() { String::new() } else { format!(", app {}", shown(&found.app)) };
         let is_latest = wanted.snapshot.starts_with("latest");
-        let path = wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is in", text::printable(path)));
+        let path =
+            wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
         let newer = match newer {
             0 => String::new(),
             1 => "; 1 newer snapshot does not hold it".to_owned(),

@@ -135,7 +135,9 @@ impl Failure {
         for (at, message) in self.chain.iter().enumerate() {
             let (label, role) = if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
             // Names of files, hosts and servers stand in it: a terminal must not obey them.
-            lines += &format!("{} {}\n", ui.err_style.paint(role, label), text::harmless(message));
+            // A cause may have several lines, such as where in a pattern the mistake is; none of them may look like one of ours.
+            let message = if at == 0 { text::harmless(message) } else { text::harmless_lines(message).replace('\n', "\n      ") };
+            lines += &format!("{} {message}\n", ui.err_style.paint(role, label));
         }
         if let Some(hint) = &self.hint {
             lines += &format!("  {} {}\n", ui.err_style.paint(Role::Good, "hint:"), text::harmless(hint));

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::candidates::warn_of_dates;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
@@ -100,7 +101,9 @@ impl SnapshotFilter {
     /// Loads the snapshots that are meant, oldest first, and warns of damaged ones: what they hold cannot be told.
     pub fn load(&self, ctx: &Context, repository: &Repository) -> Result<(Vec<Snapshot>, Exit), Failure> {
         let (mut good, mut exit) = (Vec::new(), Exit::Done);
-        for (id, snapshot) in snapshots::list_all(repository)? {
+        let listing = snapshots::overview(repository)?;
+        warn_of_dates(&ctx.ui, &listing);
+        for (id, snapshot) in listing.snapshots {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) => {

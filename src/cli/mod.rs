@@ -42,6 +42,7 @@ mod views;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -137,11 +138,14 @@ fn refuse(error: &clap::Error) -> Exit {
     let plain = error.render().to_string();
     // The command line was not understood, so it is looked at as it stands.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
-        write_stderr(&format!("{}\n", usage_error(&plain)));
-    } else if text::harmless_lines(&plain) == plain {
+        let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        write_stderr(&format!("{}\n", usage_error(if is_help { "no command is given" } else { &plain })));
+    } else if std::env::args_os().all(|argument| argument.to_str().is_some_and(|argument| text::harmless(argument) == argument)) {
         let _ = error.print();
     } else {
-        write_stderr(&text::harmless_lines(&plain));
+        // What was typed stands in the first part.
+        let (message, rest) = plain.split_once("\n\n").unwrap_or((&plain, ""));
+        write_stderr(&format!("{}\n\n{}", text::harmless(message.trim_end()), text::harmless_lines(rest)));
     }
     Exit::Usage
 }

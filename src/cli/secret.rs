@@ -227,7 +227,13 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
     let line = without_mark(&bytes);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| Failure::usage(format!("{origin} is not UTF-8 text")))?;
+    let text = std::str::from_utf8(line).map_err(|_| {
+        let failure = Failure::usage(format!("{origin} is not UTF-8 text"));
+        match bytes.get(..2) {
+            Some(b"\xff\xfe" | b"\xfe\xff") => failure.hint("it is UTF-16, as some editors save text: save it as UTF-8"),
+            _ => failure,
+        }
+    })?;
     if text.is_empty() {
         return Err(Failure::usage(format!("{origin} is empty")).hint("an empty password would protect nothing"));
     }

@@ -4,7 +4,7 @@
 //! store's time of the snapshot's slot, and the chain, in which each snapshot names the hash of the one before it. A snapshot existed
 //! when the store says, and before every snapshot that comes after it in the chain. With neither, the sequence gives the order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What contradicts a snapshot's date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,23 +158,37 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     found
 }
 
-/// Adds what the chain says: what a snapshot itself puts before it was there before it, however soon it came after.
+/// Adds what the chain says: what a snapshot itself names as being before it was there before it, however soon it came after.
 ///
 /// Only dates that the store bears out count: one wrong clock must not make all that come after it doubtful.
 fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut [Before]) {
-    let mut witnesses = in_time.to_vec();
-    witnesses.sort_by_key(|at| claims[*at].sequence);
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by_key(|place| claims[members[*place]].sequence);
-    let (mut earlier, mut newest_s) = (0, i64::MIN);
-    for place in order {
-        let sequence = claims[members[place]].sequence;
-        while witnesses.get(earlier).is_some_and(|at| claims[*at].sequence < sequence) {
-            newest_s = newest_s.max(claims[witnesses[earlier]].time_s);
-            earlier += 1;
+    let by_hash: HashMap<[u8; 32], usize> = claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
+    let places: HashMap<usize, usize> = members.iter().enumerate().map(|(place, at)| (*at, place)).collect();
+    let in_time: HashSet<usize> = in_time.iter().copied().collect();
+    let mut order: Vec<usize> = members.to_vec();
+    // A snapshot names one with a smaller number, so what leads to it is known first.
+    order.sort_by_key(|at| claims[*at].sequence);
+    let mut newest_s: Vec<i64> = vec![i64::MIN; members.len()];
+    for at in order {
+        let mut next = before_in_chain(claims, &by_hash, at);
+        // Snapshots of other series may stand between.
+        while let Some(other) = next.filter(|other| !places.contains_key(other)) {
+            next = before_in_chain(claims, &by_hash, other);
         }
-        found[place].newest_s = found[place].newest_s.max(newest_s);
+        let Some((before, place)) = next.and_then(|before| Some((before, *places.get(&before)?))) else {
+            continue;
+        };
+        let own_s = if in_time.contains(&before) { claims[before].time_s } else { i64::MIN };
+        let known_s = own_s.max(newest_s[place]);
+        newest_s[places[&at]] = known_s;
+        found[places[&at]].newest_s = found[places[&at]].newest_s.max(known_s);
     }
+}
+
+/// Returns the snapshot that another one names as the one before it; it must have a smaller number, so that no chain is a circle.
+fn before_in_chain(claims: &[Claim], by_hash: &HashMap<[u8; 32], usize>, at: usize) -> Option<usize> {
+    let before = *by_hash.get(&claims[at].previous?)?;
+    (claims[before].sequence < claims[at].sequence).then_some(before)
 }
 
 /// Returns since when each snapshot is known to exist: since the store got it, or one that comes after it in the chain.

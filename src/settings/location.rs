@@ -113,7 +113,7 @@ impl LocationError {
         match self {
             Self::Empty => "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo /mnt/usb/drumlin",
             Self::UnknownScheme(_) => "use a path, file:///path, s3://bucket/prefix or sftp://user@host:port/path",
-            Self::FileUrl(_) => "use a path, or file:///path",
+            Self::FileUrl(_) => "use a path (./name for a folder here), or file:///path",
             Self::LooksRemote(_) => {
                 "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from where a login begins); write ./ in front if it is a local folder"
             }
@@ -159,6 +159,9 @@ impl Location {
         let head = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
         if let Some(end) = head.iter().position(|byte| *byte == b':') {
             // A folder of such a name on this disk is hardly what is meant, and would be lost with what it is to protect.
+            if &head[..end] == b"file" {
+                return Err(LocationError::FileUrl(shown()));
+            }
             return Err(match OTHER_PROGRAMS.iter().find(|scheme| scheme.as_bytes() == &head[..end]) {
                 Some(scheme) => LocationError::OtherProgram { location: shown(), scheme },
                 None => LocationError::LooksRemote(shown()),

@@ -95,6 +95,7 @@ fn the_rest_is_refused_by_name() {
     assert_eq!(parse(""), Err(LocationError::Empty));
     assert_eq!(parse("https://x"), Err(LocationError::UnknownScheme("https://".into())));
     assert!(matches!(parse("file://host/x"), Err(LocationError::FileUrl(_))));
+    assert!(matches!(parse("file:relative"), Err(LocationError::FileUrl(_))));
     for text in ["rclone:remote:path", "b2:bucket:path", "rest:host/path", "azure:container:/", "gs:bucket:/", "opendal:sftp"] {
         assert!(matches!(parse(text), Err(LocationError::OtherProgram { .. })), "{text}: {:?}", parse(text));
         assert!(matches!(parse(&format!("./{text}")), Ok(Location::Local(_))), "{text}");
@@ -109,7 +110,7 @@ fn the_rest_is_refused_by_name() {
         "nas:backup",
         "nas:/backup/repo",
         "192.0.2.1:/backup",
-        "file:relative",
+        "host:relative",
         "C:\\backup",
     ] {
         assert!(matches!(parse(text), Err(LocationError::LooksRemote(_))), "{text}");

@@ -64,7 +64,6 @@ fn latest_is_narrowed_in_every_command_and_said() {
     let list = home.json(["snapshots"]);
     let id = |at: usize| list["snapshots"][at]["id"].as_str().unwrap()[..8].to_owned();
     let place = format!("latest:{}", home.text("src"));
-    std::fs::create_dir(home.path("mountpoint")).unwrap();
     for args in [
         &["ls", &place][..],
         &["du", &place],
@@ -75,16 +74,19 @@ fn latest_is_narrowed_in_every_command_and_said() {
         &["find", "number", "--snapshot", &place],
         &["forget", "latest", "--dry-run"],
     ] {
-        let ran = home.run(args.iter().chain(&["--host", "web"])).ok();
+        let run = |more: &[&str]| {
+            std::fs::remove_file(home.path("out.tar")).ok();
+            home.run(args.iter().chain(more))
+        };
+        let ran = run(&["--host", "web"]).ok();
         assert!(ran.err.contains(&format!("snapshot {} of web", id(1))), "{args:?}: {}", ran.err);
-        let quiet = home.run(args.iter().chain(&["--host", "web", "-q"])).ok();
+        let quiet = run(&["--host", "web", "-q"]).ok();
         assert!(!quiet.err.contains("note:"), "{args:?}: {}", quiet.err);
         home.run(args.iter().chain(&["--host", "nobody"])).fails(
             1,
             "no snapshot of host nobody matches 'latest",
             "`drumlin snapshots`",
         );
-        std::fs::remove_file(home.path("out.tar")).ok();
     }
     home.run(["cat", &format!("{place}/number"), "--host", ""]).code(2);
     home.run(["backup", "src", "--host", ""]).code(2);
