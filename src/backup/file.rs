@@ -47,6 +47,10 @@ pub fn read(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -
     let content = match stat.kind {
         EntryKind::File => return read_file(context, worker, place),
         EntryKind::Symlink => match place.dir.read_link(place.name) {
+            // What no reader takes must not get into a tree.
+            Ok(target) if target.is_empty() => {
+                return Ok(report(context, place.path, &io::Error::other("it is a link without a target")));
+            }
             Ok(target) => Content::Inline(target),
             Err(error) => return Ok(report(context, place.path, &error)),
         },

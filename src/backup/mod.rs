@@ -144,6 +144,7 @@ fn attempt(
         return Ok(BackupReport { snapshot: None, unchanged_since: None, stats: stats(session.stats()) });
     }
     if let (true, false, Some(parent)) = (same, options.always_snapshot, &parent.snapshot) {
+        commit::confirm_unchanged(session.reader(), parent, options.threads, monitor)?;
         note(monitor, known.save(repository, &series, parent.id, true));
         return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats: stats(session.stats()) });
     }
@@ -201,6 +202,7 @@ fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
     let mut named = paths.to_vec();
     named.extend(streams.iter().map(|stream| stream.path.clone()));
     named.sort();
+    named.dedup();
     named
 }
 

@@ -65,6 +65,7 @@ struct RepairView {
     replaced: Vec<ReplacedView>,
     lost_count: u64,
     lost: Vec<AffectedView>,
+    others_untold: bool,
     seconds: f64,
 }
 
@@ -100,6 +101,7 @@ struct Shown {
     replaced: Vec<ReplacedView>,
     lost: Kept<AffectedPath>,
     is_any_broken: bool,
+    is_untold: bool,
     sound: bool,
 }
 
@@ -129,6 +131,7 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
         let old: HashSet<SnapshotId> = outcome.replaced.iter().map(|replaced| replaced.old).collect();
         shown.lost.take_out(|lost| old.contains(&lost.snapshot));
         shown.is_any_broken &= !args.snapshots;
+        shown.is_untold = outcome.is_untold;
         shown.replaced = outcome.replaced.iter().map(ReplacedView::done).collect();
     }
     let exit = match (shown.sound, went_back) {
@@ -166,6 +169,7 @@ fn show(plan: &Plan) -> Shown {
         replaced: plan.broken.iter().map(|broken| ReplacedView::planned(broken, &plan.outlook)).collect(),
         lost: plan.outlook.affected.clone(),
         is_any_broken: plan.is_any_broken,
+        is_untold: false,
         sound: plan.found.is_sound(),
     }
 }
@@ -195,6 +199,7 @@ fn view(shown: Shown, (applied, level): (bool, Level), seconds: f64) -> RepairVi
         replaced: shown.replaced,
         lost_count: shown.lost.count,
         lost: shown.lost.items.iter().map(AffectedView::new).collect(),
+        others_untold: shown.is_untold,
         seconds,
     }
 }
@@ -272,6 +277,10 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
             out,
             "the old ones {tense} in the trash for 7 days: `drumlin undelete` brings them back, `drumlin prune` removes them after that"
         )?;
+    }
+    if shown.is_untold {
+        let once = "run `drumlin backup --read-all` once on each other machine that backs up to here";
+        writeln!(out, "other machines cannot be told of this by the repository itself: {once}")?;
     }
     if shown.lost.is_empty() || !args.apply && is_planned {
         return Ok(());

@@ -213,7 +213,9 @@ impl Entry {
             (Content::Inline(bytes), EntryKind::File) => {
                 bytes.len() as u64 == self.size && bytes.len() <= limits::INLINE_LEN_MAX_BYTES
             }
-            (Content::Inline(bytes), EntryKind::Symlink) => bytes.len() as u64 == self.size && !bytes.contains(&0),
+            (Content::Inline(bytes), EntryKind::Symlink) => {
+                bytes.len() as u64 == self.size && !bytes.is_empty() && !bytes.contains(&0)
+            }
             (Content::Refs(refs), EntryKind::File) => {
                 refs.len() <= limits::INLINE_REFS_MAX && !refs.is_empty() && check_refs(refs) == Some(self.size)
             }

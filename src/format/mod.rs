@@ -11,6 +11,7 @@ pub mod intent;
 pub mod limits;
 pub mod node;
 pub mod padding;
+pub mod promise;
 pub mod run;
 pub mod slot;
 pub mod snapshot;

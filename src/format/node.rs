@@ -8,7 +8,7 @@ use super::limits;
 use crate::id::ChunkId;
 
 /// Sums over everything below a node or entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Totals {
     /// Entries that are not directories.
     pub files: u64,

@@ -1,5 +1,6 @@
 //! Index runs: where chunks are, sorted by id in two parts. Spec: `format-spec/06-index.md`.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ pub struct RunToc {
     pub replaces: Vec<ObjectId>,
     /// The packs, in the order that records refer to.
     pub packs: Vec<PackRef>,
-    /// First id of each block, its first 8 bytes as a big-endian number; they ascend within each part.
+    /// First id of each block, its first 8 bytes as a big-endian number; they strictly ascend within each part.
     pub fences: Vec<u64>,
 }
 
@@ -124,7 +125,7 @@ impl BlockPlace {
 }
 
 impl RunToc {
-    /// Parses the table and checks that counts fit each other and fences ascend in each part.
+    /// Parses the table and checks that counts fit each other, fences strictly ascend in each part, and no pack stands there twice.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let toc: Self = codec::decode("index run table", bytes)?;
         let (data, meta) = (blocks_of(toc.data_records), blocks_of(toc.meta_records));
@@ -132,8 +133,13 @@ impl RunToc {
             return Err(DecodeError::new("index run table", "fences do not fit the records"));
         }
         let (data, meta) = toc.fences.split_at(data as usize);
-        if !data.is_sorted() || !meta.is_sorted() {
+        // Honest ids are hashes: of two neighbours with one fence somebody made one, to slow down whoever looks.
+        if ![data, meta].iter().all(|fences| fences.is_sorted_by(|a, b| a < b)) {
             return Err(DecodeError::new("index run table", "fences do not ascend"));
+        }
+        let names: HashSet<&ObjectId> = toc.packs.iter().map(|pack| &pack.name).collect();
+        if names.len() < toc.packs.len() {
+            return Err(DecodeError::new("index run table", "a pack stands in it twice"));
         }
         Ok(toc)
     }
@@ -261,6 +267,26 @@ mod tests {
             }
             assert_eq!((toc.record_count(), toc.blocks_end()), (records, offset), "{counts:?}");
             assert_eq!(toc.blocks(PackClass::Meta).end, toc.fences.len());
+        }
+    }
+
+    #[test]
+    fn equal_fences_and_doubled_packs_are_refused() {
+        const FULL: u64 = RECORDS_PER_BLOCK as u64;
+        let decode = |toc: &RunToc| RunToc::decode(&codec::encode(toc));
+        let pack = |class, name| PackRef { class, name: ObjectId([name; 32]), len: 0, salt: [0; 32] };
+        let good = RunToc {
+            packs: vec![pack(PackClass::Data, 1), pack(PackClass::Meta, 2)],
+            fences: vec![4, 5, 4, 5],
+            ..toc(2 * FULL, 2 * FULL)
+        };
+        decode(&good).unwrap();
+        for fences in [vec![4, 4, 4, 5], vec![4, 5, 5, 5], vec![5, 4, 4, 5]] {
+            decode(&RunToc { fences, ..good.clone() }).unwrap_err();
+        }
+        for class in [PackClass::Data, PackClass::Meta] {
+            let packs = [&good.packs[..], &[pack(class, 1)]].concat();
+            decode(&RunToc { packs, ..good.clone() }).unwrap_err();
         }
     }
 

@@ -146,6 +146,9 @@ impl Snapshot {
         if !snapshot.tags.is_sorted_by(|a, b| a < b) {
             return refuse("tags are not sorted");
         }
+        if !snapshot.sources.is_sorted_by(|a, b| a < b) || !snapshot.sources.iter().all(|source| source.starts_with(b"/")) {
+            return refuse("sources not sorted, doubled or not absolute");
+        }
         if snapshot.sequence == 0 || (snapshot.sequence == 1) != snapshot.previous.is_none() {
             return refuse("its place in the chain is impossible");
         }

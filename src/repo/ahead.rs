@@ -152,6 +152,10 @@ impl Store for AheadStore {
         self.inner.is_racy()
     }
 
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }

@@ -13,7 +13,7 @@ use super::{cache, intents, names};
 use crate::format::generation::{RecordContent, Removal, Victim};
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
-use crate::store::{Class, Key};
+use crate::store::{Class, Key, Listed};
 
 /// A pack in a listing.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +161,8 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     if !rewrite.is_empty() {
         let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
         clean.retain(|name| !names.contains(name));
-        merge_runs(repository, &rewrite, &dead, generation, &mut |sealed| {
+        let hidden = hidden_by(repository, &rewrite)?;
+        merge_runs(repository, (&rewrite, &hidden), &dead, generation, &mut |sealed| {
             super::put::put(repository.store(), &names::run_key(1, &sealed.name), &sealed.bytes)?;
             clean.push(sealed.name);
             reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)
@@ -171,18 +172,60 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     Ok(Rewritten { runs: clean.len(), clean })
 }
 
-/// Removes the runs that were rewritten, and those that a collector which died had replaced and not removed.
+/// Returns the listed runs that these replace, in a fixed order.
+fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>> {
+    let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+    let listed = repository.store().list(Class::Index, "")?;
+    let mut hidden: Vec<ObjectId> = listed.iter().filter_map(|object| names::object_id(&object.name)).collect();
+    hidden.retain(|name| replaced.contains(name));
+    hidden.sort_unstable();
+    hidden.dedup();
+    Ok(hidden)
+}
+
+/// Removes the runs that were rewritten, and those that others replace: what a collector that died had not removed, and what
+/// a repair left.
+///
+/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair took out of the index.
 fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<()> {
     let repository = reader.repository();
-    let mut gone: HashSet<ObjectId> = rewritten.iter().map(|run| run.name()).collect();
-    gone.extend(reader.index().runs().iter().flat_map(|run| run.toc().replaces.clone()));
-    for object in repository.store().list(Class::Index, "")? {
-        if names::object_id(&object.name).is_some_and(|name| gone.contains(&name)) {
-            repository.store().remove(&Key::new(Class::Index, object.name))?;
-        }
+    let runs = reader.index().runs();
+    let mut gone: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+    let mut order: HashMap<ObjectId, usize> = gone.iter().map(|name| (*name, 0)).collect();
+    // What is not known here is replaced by what is, so it goes first; of what is known, the replaced before its replacer.
+    for (at, name) in replaced_first(rewritten).into_iter().enumerate() {
+        order.insert(name, at + 1);
+        gone.insert(name);
+    }
+    let named = |object: Listed| Some((names::object_id(&object.name)?, object.name));
+    let mut listed: Vec<_> = repository.store().list(Class::Index, "")?.into_iter().filter_map(named).collect();
+    listed.retain(|(name, _)| gone.contains(name));
+    listed.sort_by_key(|(name, _)| order.get(name).copied());
+    for (_, name) in listed {
+        repository.store().remove(&Key::new(Class::Index, name))?;
     }
     reader.index().drop_named(repository.cache(), &gone);
     Ok(())
+}
+
+/// Returns the names of these runs, each behind all those of them that it replaces.
+fn replaced_first(runs: &[Arc<Run>]) -> Vec<ObjectId> {
+    let by_name: HashMap<ObjectId, &Arc<Run>> = runs.iter().map(|run| (run.name(), run)).collect();
+    let (mut placed, mut order) = (HashSet::new(), Vec::new());
+    for run in runs {
+        // A run is opened before what it replaces, and placed when that is placed.
+        let mut open = vec![(run.name(), false)];
+        while let Some((name, is_over)) = open.pop() {
+            if is_over {
+                order.push(name);
+            } else if placed.insert(name) {
+                open.push((name, true));
+                let replaces = by_name.get(&name).map(|run| &run.toc().replaces[..]).unwrap_or_default();
+                open.extend(replaces.iter().filter(|name| by_name.contains_key(name)).map(|name| (*name, false)));
+            }
+        }
+    }
+    order
 }
 
 /// How many runs of about one size are merged, so that their number grows with the logarithm of the index.

@@ -3,16 +3,18 @@
 //! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Result};
+use super::generations::Generations;
 use super::index::Place;
 use super::reach::{Visitor, visit_reachable};
 use super::session::{Journal, Lane, Session, Stored};
 use super::trees::Trees;
-use super::{Reader, Repository, intents, names, trash};
+use super::{Reader, Repository, horizon, incomplete, intents, names, trash, whole};
 use crate::format::container::ChunkKind;
 use crate::format::node::Totals;
+use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::store::Class;
@@ -47,6 +49,11 @@ impl Secured {
     /// Returns all commit slots and their lengths in bytes, as they were listed after the intent was stored.
     pub fn slots(&self) -> &BTreeMap<SnapshotId, u64> {
         &self.slots
+    }
+
+    /// Returns the generation after which all of the tree was in the index.
+    pub(super) fn whole_after(&self) -> u64 {
+        self.journal().decided()
     }
 
     /// Returns what the last session stored.
@@ -90,14 +97,69 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         }
         let session = stored.journal.session();
         stored = resolve(stored, &tree, monitor).inspect_err(|error| {
-            // This session will never commit: collectors need not respect it for two weeks. If this fails, they do.
             if let (Error::Swept { .. }, Some(session)) = (error, session) {
+                // This session will never commit: collectors need not respect it for two weeks. If this fails, they do.
                 let _ = intents::burn_slot(&repository, &session);
+                // Nor may the next one take over what is lost.
+                let _ = tree.parent.map(|parent| incomplete::add(&repository, parent));
             }
         })?;
         tree.parent = None;
     }
     Err(Error::Contended { rounds: ROUNDS_MAX })
+}
+
+/// Makes sure that nothing of a snapshot was taken out of the index that nothing differs from, where looking costs nothing.
+///
+/// Fails with [`Error::Swept`] if something was: the backup must begin again, without a parent.
+pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<()> {
+    let repository = reader.repository();
+    if !repository.store().is_at_hand() || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)? {
+        return Ok(());
+    }
+    let horizon = horizon::sync(reader)?;
+    let look = Look(Mutex::new(None));
+    let pool = pool_of(repository, threads)?;
+    visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
+    match look.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        None => whole::note(repository, &snapshot.id, horizon.decided),
+        Some(error) => {
+            incomplete::add(repository, snapshot.id)?;
+            Err(error)
+        }
+    }
+}
+
+/// Finds out whether all of a tree may be relied on.
+struct Look(Mutex<Option<Error>>);
+
+impl Look {
+    fn fail(&self, error: Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+impl Visitor for Look {
+    fn reached(&self, _kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        if !place.is_trusted {
+            self.fail(Error::Swept { id: *id });
+        }
+        place.is_trusted
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.fail(Error::Swept { id: *id });
+    }
+
+    fn fault(&self, _kind: ChunkKind, id: &ChunkId, _error: Error) {
+        self.fail(Error::Swept { id: *id });
+    }
+}
+
+fn pool_of(repository: &Repository, threads: usize) -> Result<rayon::ThreadPool> {
+    let threads = repository.readers(threads);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
+    pool.map_err(|error| Error::Threads(error.to_string()))
 }
 
 /// Lists the commit slots, and the snapshots with tombstones.
@@ -111,9 +173,7 @@ fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec
 fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
     let threads = stored.options.threads;
     let session = Session::resume(stored).expect("only backups are secured");
-    let threads = session.reader().repository().readers(threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
-    let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
+    let pool = pool_of(session.reader().repository(), threads)?;
     store_missing(&session, tree, &pool, monitor)?;
     session.finish()
 }

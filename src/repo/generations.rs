@@ -176,6 +176,21 @@ impl Generations {
         self.words(number).done.is_some()
     }
 
+    /// Returns whether a listed generation has no verdict yet.
+    pub(super) fn is_open(&self, number: u64) -> bool {
+        self.has(number) && self.words(number).verdict.is_none()
+    }
+
+    /// Returns whether a listed generation was cancelled, as those are with which repairs say that something was lost.
+    ///
+    /// Spec: `format-spec/13-commit.md`, section 5.1.
+    pub(super) fn is_cancelled(&self, repository: &Repository, number: u64) -> Result<bool> {
+        if self.words(number).verdict.is_none() {
+            return Ok(false);
+        }
+        Ok(matches!(self.read(repository, number, "verdict")?.content, RecordContent::Cancel))
+    }
+
     fn words(&self, number: u64) -> Words {
         self.0.get(&number).copied().unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use super::generations::{Generations, LISTINGS_MAX};
 use super::index::{Avoided, Run};
 use super::open::Repository;
 use super::reader::Reader;
-use super::{names, state};
+use super::{names, state, whole};
 use crate::format::generation::Removal;
 use crate::id::{ObjectId, SnapshotId};
 
@@ -22,6 +22,8 @@ const NOTE: &str = "horizon";
 pub struct Horizon {
     /// The highest generation of the listing.
     pub highest: u64,
+    /// The highest of them up to which all are decided, so that nothing was about to be taken out of the index unseen.
+    pub decided: u64,
     /// What the generations condemn that concern the index as it was then.
     removals: HashMap<u64, Removal>,
 }
@@ -45,7 +47,7 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
     let generations = Generations::list(repository)?;
     reader.sync()?;
     let highest = generations.highest();
-    let mut horizon = Horizon { highest, removals: HashMap::new() };
+    let mut horizon = Horizon::at(highest);
     if highest == 0 {
         reader.index().avoid(Avoided::default());
         note(reader, highest)?;
@@ -70,7 +72,12 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
             let what = names::generation_key(number, "condemned").to_string();
             return Err(Error::RolledBack { location: repository.location().to_owned(), what });
         }
-        horizon.removals.insert(number, generations.removal(repository, number)?);
+        if generations.is_open(number) {
+            horizon.decided = horizon.decided.min(number - 1);
+        }
+        if !generations.is_cancelled(repository, number)? {
+            horizon.removals.insert(number, generations.removal(repository, number)?);
+        }
     }
     let packs: HashSet<_> = horizon.removals.values().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect();
     if horizon.removals.is_empty() && stale_runs.is_empty() {
@@ -98,7 +105,14 @@ pub fn noted(reader: &Reader) -> Option<Horizon> {
     let highest = u64::from_le_bytes(*highest);
     let names: HashSet<&[u8]> = names.chunks_exact(ObjectId::LEN_BYTES).collect();
     let fits = |run: &Arc<Run>| run.toc().generation >= highest || names.contains(&run.name().0[..]);
-    reader.index().runs().iter().all(fits).then(|| Horizon { highest, removals: HashMap::new() })
+    reader.index().runs().iter().all(fits).then(|| Horizon::at(highest))
+}
+
+/// Returns whether a repair may have taken something of a snapshot out of the index since that is known to be whole.
+pub fn is_behind(repository: &Repository, generations: &Generations, snapshot: &SnapshotId) -> Result<bool> {
+    let whole = whole::known(repository, snapshot);
+    let mut later = generations.numbers().filter(|number| *number > whole);
+    later.try_fold(false, |found, number| Ok(found || generations.is_cancelled(repository, number)?))
 }
 
 /// What a session relies on beside its own work.
@@ -112,10 +126,11 @@ pub struct Reliance<'a> {
 impl Horizon {
     /// Returns the horizon of whoever relies on nothing but what it will store from now on.
     pub fn at(highest: u64) -> Self {
-        Self { highest, removals: HashMap::new() }
+        Self { highest, decided: highest, removals: HashMap::new() }
     }
 
-    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done so unseen (rule T).
+    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done so unseen (rule T), or whether
+    /// a repair took something out of the index that may be relied on (rule R).
     ///
     /// The first half of step W5 of the specification.
     pub fn has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
@@ -156,9 +171,14 @@ impl Horizon {
                 let what = names::generation_key(number, "condemned").to_string();
                 return Err(Error::RolledBack { location: repository.location().to_owned(), what });
             }
-            if condemns(&generations.removal(repository, number)?) {
+            if condemns(&generations.removal(repository, number)?) || generations.is_cancelled(repository, number)? {
                 return Ok(true);
             }
+        }
+        if let Some(parent) = &reliance.parent
+            && is_behind(repository, &generations, parent)?
+        {
+            return Ok(true);
         }
         // Also what was known: a collector that slept may have filled the slot of a dropped parent with `Aborted`.
         let mut known = generations.numbers().filter(|number| reliance.parent.is_some() && *number <= self.highest);

@@ -18,6 +18,16 @@ pub fn note(repository: &Repository, snapshots: &[SnapshotId]) -> Result<()> {
     state::save(repository, NOTE, &snapshots.iter().flat_map(|id| id.0).collect::<Vec<u8>>())
 }
 
+/// Notes one more.
+pub fn add(repository: &Repository, snapshot: SnapshotId) -> Result<()> {
+    let mut all = noted(repository);
+    if !all.contains(&snapshot) {
+        all.push(snapshot);
+        note(repository, &all)?;
+    }
+    Ok(())
+}
+
 /// Returns the snapshots that are noted.
 pub fn noted(repository: &Repository) -> Vec<SnapshotId> {
     let bytes = state::load(repository, NOTE).unwrap_or_default();

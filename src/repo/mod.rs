@@ -20,6 +20,7 @@ pub mod intents;
 pub mod keys;
 mod listed;
 pub mod locks;
+pub mod loss;
 pub mod lru;
 mod make;
 mod mark;
@@ -43,6 +44,7 @@ pub mod state;
 pub mod trash;
 mod tree_packs;
 pub mod trees;
+mod whole;
 pub mod witness;
 
 pub use ahead::look_ahead;

@@ -2,7 +2,8 @@
 //!
 //! What was seen is one bit per record of the index, so 100 million chunks take 12 MiB.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
 use crate::format::node::{ListNode, Totals, TreeNode};
+use crate::format::promise::{ListPromise, TreePromise};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 
@@ -36,6 +38,67 @@ impl Marks {
     }
 }
 
+/// What was said of the chunk of each record: of a node what stands above it, of file content its length.
+///
+/// Four bytes for each record of a window of 16 million, which begins anywhere: so a larger repository is covered over time.
+pub struct Notes {
+    slots: Vec<AtomicU32>,
+    start: u64,
+    records: u64,
+    hashes: RandomState,
+}
+
+/// Slots at most: 64 MiB.
+const NOTES_MAX: u64 = 16 << 20;
+
+impl Notes {
+    /// Makes room for what is said of `records` records.
+    pub fn new(records: u64) -> Self {
+        let hashes = RandomState::new();
+        let start = hashes.hash_one(records) % records.max(1);
+        Self { slots: (0..records.min(NOTES_MAX)).map(|_| AtomicU32::new(0)).collect(), start, records, hashes }
+    }
+
+    /// Notes what is said first of a chunk; returns what was noted before if that is something else.
+    fn say(&self, number: u64, said: impl Hash) -> Said {
+        let Some(slot) = self.slot(number) else {
+            return Said::Unknown;
+        };
+        // 0 is: nothing was said.
+        let hash = (self.hashes.hash_one(said) as u32).max(1);
+        match slot.compare_exchange(0, hash, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Said::First,
+            Err(before) if before == hash => Said::Again,
+            Err(_) => Said::Otherwise,
+        }
+    }
+
+    /// Notes how long the chunk of a record is.
+    pub fn note_len(&self, number: u64, len_bytes: u32) {
+        self.say(number, len_bytes);
+    }
+
+    /// Returns whether the chunk of a record has another length, as far as its length was noted.
+    pub fn has_other_len(&self, number: u64, len_bytes: u32) -> bool {
+        let noted = self.slot(number).map_or(0, |slot| slot.load(Ordering::Relaxed));
+        noted != 0 && noted != (self.hashes.hash_one(len_bytes) as u32).max(1)
+    }
+
+    fn slot(&self, number: u64) -> Option<&AtomicU32> {
+        let at = (number + self.records - self.start) % self.records.max(1);
+        self.slots.get(usize::try_from(at).ok()?)
+    }
+}
+
+/// How what is said of a chunk compares with what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    First,
+    Again,
+    Otherwise,
+    Unknown,
+}
+
 /// Is told what is reached.
 pub trait Visitor: Sync {
     /// A chunk is reached for the first time; a node is read only if this returns true.
@@ -47,12 +110,25 @@ pub trait Visitor: Sync {
     /// A chunk that something refers to is not in the index. May be told more than once.
     fn missing(&self, kind: ChunkKind, id: &ChunkId);
 
-    /// A node cannot be read, or does not fit what its parent says of it.
+    /// A node cannot be read, or says something of a node below it that is not so.
     fn fault(&self, kind: ChunkKind, id: &ChunkId, error: Error);
+
+    /// An entry says that a list has so many bytes, and it has others.
+    fn misstated(&self, id: &ChunkId, _bytes: u64, error: Error) {
+        self.fault(ChunkKind::List, id, error);
+    }
+
+    /// A piece of a file is met that refers to a chunk of the index: each time, not only the first.
+    fn referred(&self, _id: &ChunkId, _len_bytes: u32, _place: &Place) {}
+
+    /// Returns where to note what is said of nodes, so that a second node above one is compared with it, too.
+    fn notes(&self) -> Option<&Notes> {
+        None
+    }
 }
 
-/// What a parent says of a node.
-#[derive(Default)]
+/// What stands above a node says of it.
+#[derive(Default, Hash)]
 struct Promise {
     level: Option<u8>,
     totals: Option<Totals>,
@@ -67,6 +143,8 @@ struct Visit {
     kind: ChunkKind,
     id: ChunkId,
     promise: Promise,
+    /// The node above, whose word this is; none for a snapshot's root.
+    above: Option<(ChunkKind, ChunkId)>,
 }
 
 /// Visits everything that the trees with these roots reach.
@@ -96,7 +174,7 @@ pub fn visit_unmarked(
     pool.in_place_scope(|scope| {
         for (id, totals) in roots {
             let promise = Promise { totals: Some(*totals), ..Promise::default() };
-            walk.enter(scope, Visit { kind: ChunkKind::Tree, id: *id, promise });
+            walk.enter(scope, Visit { kind: ChunkKind::Tree, id: *id, promise, above: None });
         }
     });
     let failure = walk.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -119,49 +197,79 @@ impl<'a> Walk<'a> {
     where
         'a: 's,
     {
-        match self.mark(visit.kind, &visit.id, None) {
+        match self.look_up(&visit) {
             // Spawned work is taken newest first, so what waits is bounded by the depth of the tree, not by its size.
-            Ok(true) => scope.spawn(move |scope| {
+            Ok(Some(only_compare)) => scope.spawn(move |scope| {
                 if !self.is_stopped() {
-                    self.read(scope, &visit);
+                    self.read(scope, &visit, only_compare);
                 }
             }),
-            Ok(false) => {}
+            Ok(None) => {}
             Err(error) => self.fail(error),
         }
     }
 
-    /// Returns whether the chunk was reached for the first time and the visitor wants it read.
-    fn mark(&self, kind: ChunkKind, id: &ChunkId, len_bytes: Option<u32>) -> Result<bool> {
-        let Some(found) = self.trees.reader().index().find_numbered(id)? else {
-            self.visitor.missing(kind, id);
-            return Ok(false);
+    /// Returns whether a node that must be read is only to be compared with what is said of it; `None` if it need not be read.
+    fn look_up(&self, visit: &Visit) -> Result<Option<bool>> {
+        let Some(found) = self.trees.reader().index().find_numbered(&visit.id)? else {
+            self.visitor.missing(visit.kind, &visit.id);
+            return Ok(None);
         };
-        Ok(self.marks.set(found.number) && self.visitor.reached(kind, id, len_bytes, &found))
+        let said = self.visitor.notes().map_or(Said::Unknown, |notes| notes.say(found.number, &visit.promise));
+        if self.marks.set(found.number) {
+            return Ok(self.visitor.reached(visit.kind, &visit.id, None, &found).then_some(false));
+        }
+        Ok((said == Said::Otherwise || said == Said::First).then_some(true))
     }
 
-    fn read<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit)
+    /// Reads a node; one that was met before is only compared with what is said of it this time.
+    fn read<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, only_compare: bool)
     where
         'a: 's,
     {
         let id = &visit.id;
         let outcome = match visit.kind {
-            ChunkKind::Tree => self.trees.node(id).and_then(|node| self.read_tree(scope, visit, node)),
-            ChunkKind::List => self.trees.list_node(id).and_then(|node| self.read_list(scope, visit, node)),
+            ChunkKind::Tree => self.trees.node(id).and_then(|node| self.read_tree(scope, visit, node, only_compare)),
+            ChunkKind::List => self.trees.list_node(id).and_then(|node| self.read_list(scope, visit, node, only_compare)),
             ChunkKind::Data => Ok(()),
         };
         match outcome {
+            // It was told when it was met first.
+            Err(error) if error.is_damage() && only_compare => {}
             Err(error) if error.is_damage() => self.visitor.fault(visit.kind, id, error),
             Err(error) => self.fail(error),
             Ok(()) => {}
         }
     }
 
-    fn read_tree<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: TreeNode) -> Result<()>
+    /// Tells that what stands above a node says something of it that is not so.
+    fn misfit(&self, visit: &Visit, source: DecodeError) {
+        let (kind, id) = visit.above.unwrap_or((visit.kind, visit.id));
+        if (visit.kind, kind) == (ChunkKind::List, ChunkKind::Tree) {
+            let bytes = visit.promise.totals.unwrap_or_default().bytes;
+            return self.visitor.misstated(&visit.id, bytes, malformed(&visit.id, source));
+        }
+        self.visitor.fault(kind, &id, malformed(&id, source));
+    }
+
+    fn read_tree<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: TreeNode, only_compare: bool) -> Result<()>
     where
         'a: 's,
     {
-        check_tree_promise(visit, &node)?;
+        let promise = &visit.promise;
+        let said =
+            TreePromise { level: promise.level, first_name: promise.first_name.as_deref(), before: promise.before.as_deref() };
+        if let Err(error) = said.check(&node) {
+            self.misfit(visit, error);
+        } else if promise.totals.is_some_and(|promised| promised != totals_of(&node)) {
+            let error = DecodeError::new("tree node", "its sums are not what stands above it");
+            let above = visit.above.filter(|_| only_compare).map_or(visit.id, |(_, id)| id);
+            self.visitor.fault(ChunkKind::Tree, &above, malformed(&above, error));
+        }
+        if only_compare {
+            return Ok(());
+        }
+        let above = Some((ChunkKind::Tree, visit.id));
         match node {
             TreeNode::Inner { level, children } => {
                 let mut before = visit.promise.before.clone();
@@ -172,13 +280,13 @@ impl<'a> Walk<'a> {
                         before: before.replace(child.first_name.clone()),
                         first_name: Some(child.first_name),
                     };
-                    self.enter(scope, Visit { kind: ChunkKind::Tree, id: child.id, promise });
+                    self.enter(scope, Visit { kind: ChunkKind::Tree, id: child.id, promise, above });
                 }
             }
             TreeNode::Leaf { entries, dir_totals, .. } => {
                 let mut dir_totals = dir_totals.into_iter();
                 for entry in entries {
-                    self.read_entry(scope, entry, &mut dir_totals)?;
+                    self.read_entry(scope, visit.id, entry, &mut dir_totals)?;
                 }
             }
         }
@@ -188,21 +296,23 @@ impl<'a> Walk<'a> {
     fn read_entry<'s>(
         &'s self,
         scope: &rayon::Scope<'s>,
+        leaf: ChunkId,
         entry: Entry,
         dir_totals: &mut impl Iterator<Item = Totals>,
     ) -> Result<()>
     where
         'a: 's,
     {
+        let above = Some((ChunkKind::Tree, leaf));
         match entry.content {
             Content::Tree(id) => {
                 let promise = Promise { totals: dir_totals.next(), ..Promise::default() };
-                self.enter(scope, Visit { kind: ChunkKind::Tree, id, promise });
+                self.enter(scope, Visit { kind: ChunkKind::Tree, id, promise, above });
             }
             Content::List(id) => {
                 let totals = Totals { bytes: entry.size, ..Totals::default() };
                 let promise = Promise { totals: Some(totals), ..Promise::default() };
-                self.enter(scope, Visit { kind: ChunkKind::List, id, promise });
+                self.enter(scope, Visit { kind: ChunkKind::List, id, promise, above });
             }
             Content::Refs(refs) => self.read_refs(&refs)?,
             Content::Inline(bytes) if entry.kind == EntryKind::File => self.visitor.inline(bytes.len() as u64),
@@ -211,26 +321,25 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn read_list<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: ListNode) -> Result<()>
+    fn read_list<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: ListNode, only_compare: bool) -> Result<()>
     where
         'a: 's,
     {
-        let level = match &node {
-            ListNode::Leaf { .. } => 0,
-            ListNode::Inner { level, .. } => *level,
-        };
-        let fits = visit.promise.level.is_none_or(|promised| promised == level)
-            && visit.promise.totals.is_none_or(|promised| Some(promised.bytes) == node.bytes());
-        if !fits {
-            return Err(broken(&visit.id, "list node", "level or length is not what its parent says"));
+        let said = ListPromise { level: visit.promise.level, bytes: visit.promise.totals.map(|totals| totals.bytes) };
+        if let Err(error) = said.check(&node) {
+            self.misfit(visit, error);
         }
+        if only_compare {
+            return Ok(());
+        }
+        let above = Some((ChunkKind::List, visit.id));
         match node {
             ListNode::Leaf { refs } => self.read_refs(&refs),
             ListNode::Inner { level, children } => {
                 for child in children.into_iter().rev() {
                     let totals = Totals { bytes: child.bytes, ..Totals::default() };
                     let promise = Promise { level: Some(level - 1), totals: Some(totals), ..Promise::default() };
-                    self.enter(scope, Visit { kind: ChunkKind::List, id: child.id, promise });
+                    self.enter(scope, Visit { kind: ChunkKind::List, id: child.id, promise, above });
                 }
                 Ok(())
             }
@@ -240,7 +349,14 @@ impl<'a> Walk<'a> {
     fn read_refs(&self, refs: &[Ref]) -> Result<()> {
         for piece in refs {
             if let Ref::Data { id, len } = piece {
-                self.mark(ChunkKind::Data, id, Some(*len))?;
+                let Some(found) = self.trees.reader().index().find_numbered(id)? else {
+                    self.visitor.missing(ChunkKind::Data, id);
+                    continue;
+                };
+                self.visitor.referred(id, *len, &found);
+                if self.marks.set(found.number) {
+                    self.visitor.reached(ChunkKind::Data, id, Some(*len), &found);
+                }
             }
         }
         Ok(())
@@ -255,35 +371,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn broken(id: &ChunkId, what: &'static str, why: &'static str) -> Error {
-    Error::Malformed { object: format!("chunk {}", id.short()), source: DecodeError::new(what, why) }
-}
-
-/// A node must be what its parent says: level, sums, and names within its place.
-fn check_tree_promise(visit: &Visit, node: &TreeNode) -> Result<()> {
-    let promise = &visit.promise;
-    let (level, first, last) = match node {
-        TreeNode::Leaf { entries, .. } => (0, entries.first().map(|e| &e.name), entries.last().map(|e| &e.name)),
-        TreeNode::Inner { level, children } => {
-            (*level, children.first().map(|c| &c.first_name), children.last().map(|c| &c.first_name))
-        }
-    };
-    let refuse = |why| Err(broken(&visit.id, "tree node", why));
-    if promise.level.is_some_and(|promised| promised != level) {
-        return refuse("its level is not what its parent says");
-    }
-    if promise.first_name.is_some() && promise.first_name.as_ref() != first {
-        return refuse("its first name is not what its parent says");
-    }
-    if let (Some(before), Some(last)) = (&promise.before, last)
-        && last >= before
-    {
-        return refuse("names are not sorted");
-    }
-    if promise.totals.is_some_and(|promised| promised != totals_of(node)) {
-        return refuse("its sums are not what its parent says");
-    }
-    Ok(())
+fn malformed(id: &ChunkId, source: DecodeError) -> Error {
+    Error::Malformed { object: format!("chunk {}", id.short()), source }
 }
 
 /// Returns the sums over everything below a node, as its parent states them.

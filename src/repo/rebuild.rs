@@ -234,7 +234,8 @@ pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef
     let toc = RunToc {
         generation: run.toc().generation,
         session: run.toc().session,
-        replaces: vec![run.name()],
+        // What `run` replaces may still be there, and must not come back.
+        replaces: std::iter::once(run.name()).chain(run.toc().replaces.iter().copied()).collect(),
         packs,
         ..RunToc::default()
     };

@@ -12,6 +12,7 @@ use super::parallel;
 use super::put::{Put, put};
 use super::session::Stored;
 use super::trash::{self, Forgotten, TrashClock};
+use super::whole;
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
@@ -52,6 +53,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     if Snapshot::decode(&signed).map_err(Error::malformed(&key))? != *snapshot || snapshot.id != secured.session() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
+    let whole_after = secured.whole_after();
     let put = match put(repository.store(), &key, &sealed.bytes) {
         Err(error) if is_unknown(&error) => match repository.store().read(&key) {
             // The request arrived after `put` had looked whether it did.
@@ -71,6 +73,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
             // It exists now, whatever becomes of the local copy.
             let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
             repository.witness().saw_snapshots(std::iter::once(snapshot), |_| false);
+            let _ = whole::note(repository, &snapshot.id, whole_after);
             Ok(Commit::Done)
         }
         Put::Exists(bytes) if parse(repository, &snapshot.id, &key, &bytes)?.is_none() => {

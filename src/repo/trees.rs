@@ -8,8 +8,8 @@ use super::reader::Reader;
 use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
-use crate::format::limits;
 use crate::format::node::{ListNode, Totals, TreeNode};
+use crate::format::promise::{ListPromise, TreePromise};
 use crate::id::ChunkId;
 
 /// Reads the trees of one repository.
@@ -78,20 +78,26 @@ impl Trees {
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<DirEntry>> {
-        let mut id = *dir;
-        for _ in 0..=limits::TREE_LEVELS_MAX {
-            match self.node(&id)? {
-                TreeNode::Inner { children, .. } => {
+        let (mut id, mut level) = (*dir, None);
+        let (mut first_name, mut before): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+        // Levels go down by one each time, so that this ends.
+        loop {
+            let node = self.node(&id)?;
+            let promise = TreePromise { level, first_name: first_name.as_deref(), before: before.as_deref() };
+            promise.check(&node).map_err(Error::malformed(format!("chunk {}", id.short())))?;
+            match node {
+                TreeNode::Inner { level: found, mut children } => {
                     let at = children.partition_point(|child| child.first_name.as_slice() <= name);
-                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
+                    let next = children.get_mut(at).map(|next| std::mem::take(&mut next.first_name));
+                    let Some(child) = at.checked_sub(1).map(|at| children.swap_remove(at)) else {
                         return Ok(None);
                     };
-                    id = child.id;
+                    before = next.or(before);
+                    (id, level, first_name) = (child.id, Some(found - 1), Some(child.first_name));
                 }
                 leaf => return Ok(leaf_entries(leaf).into_iter().find(|found| found.entry.name == name)),
             }
         }
-        Err(too_deep(dir))
     }
 
     /// Returns the entry at an absolute path below a snapshot's root; `None` if there is none.
@@ -119,7 +125,7 @@ impl Trees {
     pub fn refs(&self, content: &Content) -> RefIter {
         let (pending, leaf) = match content {
             Content::Refs(refs) => (Vec::new(), refs.clone()),
-            Content::List(id) => (vec![(*id, None, None)], Vec::new()),
+            Content::List(id) => (vec![(*id, ListPromise::default())], Vec::new()),
             _ => (Vec::new(), Vec::new()),
         };
         RefIter { trees: self.clone(), pending, leaf: leaf.into_iter() }
@@ -225,7 +231,7 @@ impl Iterator for DirEntries {
 /// The pieces of one file.
 pub struct RefIter {
     trees: Trees,
-    pending: Vec<(ChunkId, Option<u8>, Option<u64>)>,
+    pending: Vec<(ChunkId, ListPromise)>,
     leaf: std::vec::IntoIter<Ref>,
 }
 
@@ -235,26 +241,17 @@ impl RefIter {
             if let Some(piece) = self.leaf.next() {
                 return Ok(Some(piece));
             }
-            let Some((id, level, bytes)) = self.pending.pop() else {
+            let Some((id, promise)) = self.pending.pop() else {
                 return Ok(None);
             };
             let node = self.trees.list_node(&id)?;
-            if bytes.is_some() && bytes != node.bytes() {
-                return Err(too_deep(&id));
-            }
+            promise.check(&node).map_err(Error::malformed(format!("chunk {}", id.short())))?;
             match node {
-                ListNode::Inner { level: found, children } => {
-                    if level.is_some_and(|level| level != found) {
-                        return Err(too_deep(&id));
-                    }
-                    self.pending.extend(children.iter().rev().map(|child| (child.id, Some(found - 1), Some(child.bytes))));
+                ListNode::Inner { level, children } => {
+                    let promise = |bytes| ListPromise { level: Some(level - 1), bytes: Some(bytes) };
+                    self.pending.extend(children.iter().rev().map(|child| (child.id, promise(child.bytes))));
                 }
-                ListNode::Leaf { refs } => {
-                    if level.is_some_and(|level| level != 0) {
-                        return Err(too_deep(&id));
-                    }
-                    self.leaf = refs.into_iter();
-                }
+                ListNode::Leaf { refs } => self.leaf = refs.into_iter(),
             }
         }
     }

@@ -146,6 +146,10 @@ impl Store for CountStore {
         self.inner.is_racy()
     }
 
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }

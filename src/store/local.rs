@@ -260,6 +260,10 @@ impl Store for LocalStore {
         self.try_remove(key).map_err(|error| self.fail(Action::Remove, key, error))
     }
 
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     fn location(&self) -> &str {
         &self.location
     }

@@ -237,6 +237,11 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Returns whether looking costs no request: the store is a folder of this machine.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Returns what the store can say of archive classes and locks; most have neither.
     fn archive(&self) -> Option<&dyn Archive> {
         None

@@ -228,6 +228,10 @@ impl Store for RetryStore {
         self.inner.is_racy()
     }
 
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive().map(|_| self as &dyn Archive)
     }

@@ -77,6 +77,10 @@ impl Store for ThrottleStore {
         self.inner.is_racy()
     }
 
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }

@@ -1,17 +1,22 @@
 //! Goal: a process may die at every call of its store, and nothing that was finished is lost, and nothing has to be cleaned by hand.
-//! Method: a history of 12 backups, 4 forgets and 4 prunes in a folder. Before each operation, a copy is taken of the repository and of the caches of
+//! Method: a history of 12 backups, 4 forgets and 4 prunes in a folder, in which a pack is lost, what is left is repaired, and the next backup stores
+//! it again on a machine that was not told. Before each operation, a copy is taken of the repository and of the caches of
 //! both machines; in it the operation dies at each of its calls in turn: before the call has done anything, after it has done its
 //! work, or, where it creates something, with half of it written to a scratch file. Then a machine that knows nothing checks everything and reads every
 //! finished snapshot, and the operation is made again.
+//!
+//! Calls that only find out about the store are many and all alike: one in 16 is the last, or each with `DRUMLIN_CRASH_PROBES`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
+use drumlin::maintain::repair;
+use drumlin::monitor::Monitor;
 use drumlin::repo::{Reader, Repository, Trees, snapshots};
 use drumlin::store::local::LocalStore;
 use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
@@ -38,21 +43,28 @@ struct Dying {
     inner: LocalStore,
     folder: PathBuf,
     calls: AtomicU64,
+    /// Which of them were on objects of probes.
+    probes: Mutex<BTreeSet<u64>>,
     death: Option<(u64, Death)>,
 }
 
 impl Dying {
     fn new(folder: &Path, death: Option<(u64, Death)>) -> Arc<Self> {
         let inner = LocalStore::open(folder).unwrap();
-        Arc::new(Self { inner, folder: folder.to_owned(), calls: AtomicU64::new(0), death })
+        let probes = Mutex::default();
+        Arc::new(Self { inner, folder: folder.to_owned(), calls: AtomicU64::new(0), probes, death })
     }
 
     fn call<T>(
         &self,
+        class: Class,
         tear: impl FnOnce(&Path),
         call: impl FnOnce(&LocalStore) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        if class == Class::Probe {
+            self.probes.lock().unwrap().insert(number);
+        }
         let Some((_, death)) = self.death.filter(|(at, _)| number >= *at) else {
             return call(&self.inner);
         };
@@ -72,19 +84,19 @@ fn whole(_: &Path) {}
 
 impl Store for Dying {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.call(whole, |inner| inner.list(class, prefix))
+        self.call(class, whole, |inner| inner.list(class, prefix))
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.call(whole, |inner| inner.stat(key))
+        self.call(key.class, whole, |inner| inner.stat(key))
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.call(whole, |inner| inner.read_into(key, range, out))
+        self.call(key.class, whole, |inner| inner.read_into(key, range, out))
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.call(whole, |inner| inner.read(key))
+        self.call(key.class, whole, |inner| inner.read(key))
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
@@ -93,11 +105,11 @@ impl Store for Dying {
             std::fs::create_dir_all(scratch.parent().unwrap()).unwrap();
             std::fs::write(scratch, &bytes[..bytes.len() / 2]).unwrap();
         };
-        self.call(tear, |inner| inner.create(key, bytes))
+        self.call(key.class, tear, |inner| inner.create(key, bytes))
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.call(whole, |inner| inner.remove(key))
+        self.call(key.class, whole, |inner| inner.remove(key))
     }
 
     fn location(&self) -> &str {
@@ -108,15 +120,28 @@ impl Store for Dying {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Backup(u64),
+    /// The pack with what the last backup stored is lost.
+    Lose,
+    Repair,
+    /// A backup of the unchanged source.
+    Heal,
     Forget,
     Prune,
 }
 
-/// Three backups, a forget and a prune, four times.
+impl Operation {
+    /// Whether something is lost when it begins, and so when it dies.
+    fn begins_with_a_loss(self) -> bool {
+        matches!(self, Self::Repair | Self::Heal)
+    }
+}
+
+/// Three backups, a forget and a prune, four times; once a loss and a repair in between.
 fn history() -> Vec<Operation> {
     let round = |round: u64| {
         let backups = (0..3).map(move |number| Operation::Backup(3 * round + number));
-        backups.chain([Operation::Forget, Operation::Prune])
+        let loss = if round == 1 { &[Operation::Lose, Operation::Repair, Operation::Heal][..] } else { &[] };
+        backups.chain(loss.iter().copied()).chain([Operation::Forget, Operation::Prune])
     };
     (0..4).flat_map(round).collect()
 }
@@ -143,19 +168,39 @@ impl World {
         repo.open_in(store, &self.path(machine)).ok()
     }
 
+    /// Removes the pack that was stored last.
+    fn lose_newest(&self) {
+        let store = LocalStore::open(&self.path("repository")).unwrap();
+        let made = |name: &str| std::fs::metadata(self.path("repository").join("data").join(name)).unwrap().modified().unwrap();
+        let newest = store.list(Class::Data, "").unwrap().into_iter().max_by_key(|object| made(&object.name)).unwrap();
+        store.remove(&Key::new(Class::Data, newest.name)).unwrap();
+    }
+
     /// Does one operation; returns how many calls it made, and whether it ended well.
     fn run(&self, repo: &TestRepo, operation: Operation, death: Option<(u64, Death)>) -> (u64, bool) {
+        let (store, is_done) = self.run_in(repo, operation, death);
+        (store.calls.load(Ordering::SeqCst), is_done)
+    }
+
+    fn run_in(&self, repo: &TestRepo, operation: Operation, death: Option<(u64, Death)>) -> (Arc<Dying>, bool) {
         let store = Dying::new(&self.path("repository"), death);
-        let machine = if matches!(operation, Operation::Backup(_)) { "client" } else { "admin" };
+        let machine = if matches!(operation, Operation::Backup(_) | Operation::Heal) { "client" } else { "admin" };
         let is_done = self.open(repo, store.clone(), machine).is_some_and(|repository| match operation {
-            Operation::Backup(_) => {
+            Operation::Lose => unreachable!("nobody does that"),
+            Operation::Repair => {
+                let options = crate::repair::options(Level::Structure);
+                let applied =
+                    repair::plan(&repository, &options, &Monitor::default()).and_then(|plan| plan.apply(&Monitor::default()));
+                applied.is_ok_and(|outcome| !outcome.is_untold)
+            }
+            Operation::Backup(_) | Operation::Heal => {
                 let options = drumlin::backup::BackupOptions { low_memory: true, ..options(&[repo.source()], "host") };
                 drumlin::backup::run(&repository, options, &Default::default()).is_ok()
             }
             Operation::Forget => forget(&repository, "last 2").is_ok(),
             Operation::Prune => prune(&repository, at_once()).is_ok_and(|report| !report.outrun),
         });
-        (store.calls.load(Ordering::SeqCst), is_done)
+        (store, is_done)
     }
 
     /// Checks everything and reads every snapshot, on a machine that knows nothing.
@@ -199,38 +244,66 @@ impl Found {
     }
 }
 
+/// Returns the snapshots that there are, whole or not.
+fn snapshots_in(world: &World, repo: &TestRepo) -> BTreeSet<SnapshotId> {
+    let repository = world.open(repo, Dying::new(&world.path("repository"), None), "looker").unwrap();
+    snapshots::list(&repository).unwrap().into_iter().map(|snapshot| snapshot.id).collect()
+}
+
 fn die_everywhere(death: Death) {
     let world = World { folder: fast_folder() };
     let store = Arc::new(LocalStore::open_or_make(&world.path("repository")).unwrap());
     let repo = TestRepo::with_store(Arc::default(), store);
     let mut finished: BTreeMap<SnapshotId, Contents> = BTreeMap::new();
     let (mut deaths, mut backups) = (0, 0);
+    let all_probes = std::env::var_os("DRUMLIN_CRASH_PROBES").is_some();
     for (at, operation) in history().into_iter().enumerate() {
-        if let Operation::Backup(number) = operation {
-            change_source(&repo, number);
-            backups += 1;
+        match operation {
+            Operation::Backup(number) => {
+                change_source(&repo, number);
+                backups += 1;
+            }
+            Operation::Lose => {
+                world.lose_newest();
+                continue;
+            }
+            _ => {}
         }
         let before = world.copy();
-        let (calls, is_done) = world.run(&repo, operation, None);
+        let (store, is_done) = world.run_in(&repo, operation, None);
+        let calls = store.calls.load(Ordering::SeqCst);
         assert!(is_done && calls > 2, "{at}: {operation:?}");
-        let after = world.snapshots(&repo, "nobody died");
+        // What is lost is back when the next backup has ended.
+        let heal = |world: &World| assert!(operation != Operation::Repair || world.run(&repo, Operation::Heal, None).1);
+        let after = {
+            let healed = world.copy();
+            heal(&healed);
+            healed.snapshots(&repo, "nobody died")
+        };
         // What stays: the others may be forgotten or not when the process is dead.
         finished.retain(|id, _| after.contents.contains_key(id));
-        for call in 0..calls {
+        let probes = store.probes.lock().unwrap().clone();
+        for call in (0..calls).filter(|call| all_probes || !probes.contains(call) || call % 16 == 0) {
             let what = format!("operation {at}, {operation:?}, {death:?} at call {call} of {calls}");
             let trial = before.copy();
             let (_, survived) = trial.run(&repo, operation, Some((call, death)));
             // A snapshot that cannot be read stays, so a failed read alone is no failure of a forget.
             assert!(!survived || operation == Operation::Forget, "{what}");
-            assert!(trial.snapshots(&repo, &what).holds(&finished), "{what}: lost");
+            if !operation.begins_with_a_loss() {
+                assert!(trial.snapshots(&repo, &what).holds(&finished), "{what}: lost");
+            }
             let (_, is_done) = trial.run(&repo, operation, None);
             assert!(is_done, "{what}: again");
+            heal(&trial);
             let again = trial.snapshots(&repo, &what);
             assert!(again.holds(&finished), "{what}: lost by the second attempt");
             assert!(again.newest().is_some() && again.newest() == after.newest(), "{what}: not made up for");
             deaths += 1;
         }
         finished = after.contents;
+        if operation == Operation::Repair {
+            finished.retain(|id, _| snapshots_in(&world, &repo).contains(id));
+        }
     }
     println!("{deaths} deaths, {death:?}");
     assert!(backups == 12 && finished.len() == 2 && deaths > 200, "{deaths} deaths");

@@ -24,20 +24,20 @@ use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
 use crate::fixture::{TestRepo, bare_entry, noise, now, write};
 
 /// Seals what it is given, whatever that is.
-struct Forger<'a> {
+pub struct Forger<'a> {
     repo: &'a TestRepo,
     session: Session,
 }
 
 impl<'a> Forger<'a> {
-    fn new(repo: &'a TestRepo) -> Self {
+    pub fn new(repo: &'a TestRepo) -> Self {
         let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
         let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
         let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
         Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity) }
     }
 
-    fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
+    pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
         let id = self.repo.repository.keyring().chunk_id(kind, bytes);
         drumlin::repo::Lane::new(&self.session).put(kind, &id, bytes).unwrap();
         id
@@ -53,8 +53,13 @@ impl<'a> Forger<'a> {
     }
 
     fn finish(self, root: ChunkId) -> Snapshot {
+        self.finish_with(root, Totals::default())
+    }
+
+    /// Commits a snapshot that says these sums.
+    pub fn finish_with(self, root: ChunkId, totals: Totals) -> Snapshot {
         let repository = &self.repo.repository;
-        let tree = NewTree { root, totals: Totals::default(), parent: None };
+        let tree = NewTree { root, totals, parent: None };
         let secured = commit::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
@@ -72,7 +77,7 @@ impl<'a> Forger<'a> {
             tags: Vec::new(),
             root,
             consistency: Consistency::Live,
-            stats: SnapshotStats::default(),
+            stats: SnapshotStats { totals, ..SnapshotStats::default() },
             problem_count: 0,
             problems: Vec::new(),
             extensions: Vec::new(),
@@ -83,7 +88,7 @@ impl<'a> Forger<'a> {
     }
 }
 
-fn entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
+pub fn entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
     let size = match &content {
         Content::Inline(bytes) => bytes.len() as u64,
         Content::Refs(refs) => refs.iter().map(Ref::len).sum(),
@@ -93,7 +98,7 @@ fn entry(name: &[u8], kind: EntryKind, content: Content) -> Entry {
     Entry { mode: 0o777, mtime, size, ..bare_entry(name, kind, content) }
 }
 
-fn file(name: &[u8]) -> Entry {
+pub fn file(name: &[u8]) -> Entry {
     entry(name, EntryKind::File, Content::Inline(b"attack".to_vec()))
 }
 

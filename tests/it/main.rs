@@ -52,3 +52,4 @@ mod tidy;
 mod trash;
 mod trust;
 mod vectors;
+mod verifier;

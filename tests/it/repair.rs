@@ -8,18 +8,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use drumlin::backup::{self, BackupOptions, BackupReport};
 use drumlin::format::container::HEADER_LEN_BYTES;
+use drumlin::format::generation::{Condemned, Removal};
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::repair::{self, Plan, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::{self, Reader, Repository, Trees};
+use drumlin::repo::{self, OpenOptions, Reader, Repository, Trees, generations};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use tempfile::TempDir;
 
 use crate::damage::{Contents, Sound, read_all};
-use crate::fixture::{copy_folder, fast_folder, now, run_backup, run_check};
+use crate::fixture::{TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check};
 
 /// A damaged copy of a repository, and the machine that repairs it.
 pub struct Patient<'a> {
@@ -359,4 +362,164 @@ fn die_at_every_object(sound: &Sound, damage: impl Fn(&MemoryStore)) -> usize {
         assert_eq!(patient.contents().unwrap(), healed, "repeated after {survives} objects");
     }
     creates
+}
+
+/// Returns the packs with file content that a backup made.
+fn new_packs(store: &MemoryStore, act: impl FnOnce()) -> Vec<Key> {
+    let before = keys_of(store, Class::Data);
+    act();
+    keys_of(store, Class::Data).into_iter().filter(|key| !before.contains(key)).collect()
+}
+
+/// Goal: what a repair took out of the index stays out, however a prune ends after it. Method: the prune ends at each removal of an index
+/// run, by itself or by dying; another one goes on; then what was lost is backed up again, and must be stored.
+#[test]
+fn a_replaced_run_does_not_come_back() {
+    let mut ends = 0;
+    for seed in 0..2u64 {
+        let repo = TestRepo::new();
+        let mut lost = Vec::new();
+        let mut shots = Vec::new();
+        for number in 0..4u64 {
+            repo.write(&format!("f{number}"), &noise(10 * seed + number, 60_000));
+            let packs = new_packs(&repo.memory, || shots.push(repo.snapshot()));
+            if number == 1 {
+                lost = packs;
+            }
+        }
+        lost.iter().for_each(|key| repo.memory.remove(key).unwrap());
+        std::fs::remove_file(repo.source().join("f1")).unwrap();
+        plan(&repo.open(), Level::Structure).apply(&Monitor::default()).unwrap();
+        repo.write("g", b"small");
+        repo.snapshot();
+        shots.iter().for_each(|shot| crate::prune::forget(&repo.open(), shot));
+        let run = |store: Arc<dyn Store>| {
+            let cache = fast_folder();
+            let repository = repo.open_in(store, cache.path()).unwrap();
+            crate::prune::prune(&repository, crate::prune::at_once())
+        };
+        for then_dead in [true, false] {
+            for call in 0.. {
+                let what = format!("seed {seed}, removal {call}, dead: {then_dead}");
+                let image = Arc::new(repo.memory.image());
+                let (action, class) = (Some(Action::Remove), Some(Class::Index));
+                let fault = Fault { action, class, call, effect: Effect::Before(ErrorKind::Other), then_dead };
+                if run(Arc::new(FaultStore::new(image.clone(), vec![fault]))).is_ok() {
+                    break;
+                }
+                ends += 1;
+                run(image.clone()).unwrap();
+                let check = |what: &str| {
+                    let cache = fast_folder();
+                    let checked = run_check(&repo.open_in(image.clone(), cache.path()).unwrap(), Level::Full);
+                    assert!(checked.is_sound(), "{what}: {checked:#?}");
+                };
+                check(&what);
+                repo.write("f1", &noise(10 * seed + 1, 60_000));
+                let cache = fast_folder();
+                let report = run_backup(&repo.open_in(image.clone(), cache.path()).unwrap(), &repo.source());
+                assert!(report.stats.bytes_new_raw >= 60_000, "{what}: taken for stored");
+                check(&format!("{what}, and a backup"));
+                std::fs::remove_file(repo.source().join("f1")).unwrap();
+            }
+        }
+    }
+    assert!(ends >= 8, "{ends}");
+}
+
+/// A machine of its own that backs up the same source.
+struct Other<'a> {
+    repo: &'a TestRepo,
+    store: Arc<dyn Store>,
+    cache: TempDir,
+}
+
+impl Other<'_> {
+    fn back_up(&self) -> BackupReport {
+        let options = OpenOptions { cache_dir: self.cache.path().to_owned(), prefer_cached: true };
+        let repository = Repository::open(self.store.clone(), &crate::fixture::secret(), &options).unwrap();
+        let options = crate::fixture::options(&[self.repo.source()], "other");
+        backup::run(&repository, BackupOptions { low_memory: true, ..options }, &Monitor::default()).unwrap()
+    }
+}
+
+/// Goal: what a repair found lost is stored again by the next backup of any machine. Method: one whose local index and last snapshot
+/// say that it is there, with and without its local copies, where runs are lost too, and where nothing has changed at the source.
+#[test]
+fn other_machines_store_again_what_a_repair_found_lost() {
+    for (runs_too, without_cache, is_at_hand) in
+        [(false, false, false), (true, false, false), (false, true, false), (false, false, true), (true, false, true)]
+    {
+        let what = format!("runs lost: {runs_too}, without local copies: {without_cache}, at hand: {is_at_hand}");
+        let folder = fast_folder();
+        let memory = Arc::new(MemoryStore::default());
+        let local = Arc::new(LocalStore::open_or_make(folder.path()).unwrap());
+        let store: Arc<dyn Store> = if is_at_hand { local } else { memory.clone() };
+        let repo = TestRepo::with_store(memory, store.clone());
+        let mine = || repo.open_in(store.clone(), &repo.cache()).unwrap();
+        for number in 0..3u64 {
+            repo.write(&format!("dir-{number}/file"), &noise(number, 60_000));
+            run_backup(&mine(), &repo.source());
+        }
+        let_time_pass();
+        let mut other = Other { repo: &repo, store: store.clone(), cache: fast_folder() };
+        (0..2).for_each(|_| drop(other.back_up()));
+        let keys = |class: Class| store.list(class, "").unwrap().into_iter().map(move |found| Key::new(class, found.name));
+        let packs: Vec<Key> = keys(Class::Data).collect();
+        assert!(packs.len() >= 3);
+        store.remove(&packs[1]).unwrap();
+        if runs_too {
+            keys(Class::Index).for_each(|key| store.remove(&key).unwrap());
+        }
+        let outcome = plan(&mine(), Level::Structure).apply(&Monitor::default()).unwrap();
+        assert!(!outcome.after.is_sound() && !outcome.is_untold, "{what}");
+        if without_cache {
+            other.cache = fast_folder();
+        }
+        if !is_at_hand {
+            // Without a change it asks for nothing, and so knows nothing.
+            repo.write("new", b"new");
+        }
+        let report = other.back_up();
+        assert!(report.snapshot.is_some() && report.stats.bytes_new_raw >= 60_000, "{what}: {:?}", report.stats);
+        let cache = fast_folder();
+        let checked = run_check(&repo.open_in(store.clone(), cache.path()).unwrap(), Level::Full);
+        assert!(checked.is_sound(), "{what}: {checked:#?}");
+        // It is told once: the next one looks at nothing twice.
+        repo.write("newer", b"newer");
+        let_time_pass();
+        let again = other.back_up();
+        assert!(again.stats.files_unchanged >= 3 && again.stats.bytes_read < 60_000, "{what}: {:?}", again.stats);
+        crate::prune::prune(&mine(), crate::prune::at_once()).unwrap();
+    }
+}
+
+/// Goal: a repair does not disturb a collector, and is not misled by one that died. Method: repairs beside generations in every state.
+#[test]
+fn a_loss_is_told_beside_collectors_too() {
+    for state in ["open", "cancelled", "decided", "done"] {
+        let repo = TestRepo::new();
+        repo.write("file", &noise(1, 60_000));
+        repo.snapshot();
+        let repository = repo.open();
+        let condemned = || Condemned { oldest: 1, removal: Removal::default() };
+        assert!(generations::condemn(&repository, 1, now(), condemned()).unwrap());
+        match state {
+            "cancelled" => drop(generations::decide(&repository, 1, now(), None).unwrap()),
+            "decided" | "done" => drop(generations::decide(&repository, 1, now(), Some(Removal::default())).unwrap()),
+            _ => {}
+        }
+        if state == "done" {
+            generations::finish(&repository, 1, now(), Vec::new()).unwrap();
+        }
+        let pack = keys_of(&repo.memory, Class::Data).pop().unwrap();
+        repo.memory.remove(&pack).unwrap();
+        let outcome = plan(&repository, Level::Structure).apply(&Monitor::default()).unwrap();
+        // One that was decided has to be finished first.
+        assert_eq!(outcome.is_untold, state == "decided", "{state}");
+        run_backup(&repo.open(), &repo.source());
+        let checked = repo.check(Level::Full);
+        assert!(checked.is_sound(), "{state}: {checked:#?}");
+        crate::prune::prune(&repo.open(), crate::prune::at_once()).unwrap();
+    }
 }

@@ -16,6 +16,8 @@ pub struct Damage {
     placed: HashSet<(ObjectId, ChunkId)>,
     /// Chunks that are lost wherever they lie.
     chunks: ChunkSet,
+    /// Chunks and lists of which an entry or a list says another length than they have, with that length.
+    misstated: HashSet<(ChunkId, u64)>,
 }
 
 impl Damage {
@@ -34,6 +36,26 @@ impl Damage {
     /// Notes a chunk that is lost wherever it lies.
     pub fn lose(&mut self, chunk: ChunkId) {
         self.chunks.insert(chunk);
+    }
+
+    /// Notes that something states another length of a chunk or a list than it has: who reads by that has nothing.
+    pub fn misstate(&mut self, chunk: ChunkId, len_bytes: u64) {
+        self.misstated.insert((chunk, len_bytes));
+    }
+
+    /// Returns whether a chunk or list is known to have another length.
+    pub fn is_misstated(&self, id: &ChunkId, len_bytes: u64) -> bool {
+        !self.misstated.is_empty() && self.misstated.contains(&(*id, len_bytes))
+    }
+
+    /// Takes over what is known of lengths, which no other index changes.
+    pub fn take_lengths(&mut self, other: &Self) {
+        self.misstated.clone_from(&other.misstated);
+    }
+
+    /// Returns how many wrong lengths are known.
+    pub fn misstated_count(&self) -> usize {
+        self.misstated.len()
     }
 
     /// Returns whether a chunk that the index places here is lost.

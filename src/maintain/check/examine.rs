@@ -12,6 +12,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Monitor, in_words};
 use crate::repo::audit::{AllSnapshots, Findings};
+use crate::repo::reach::Notes;
 use crate::repo::rebuild::ListedPack;
 use crate::repo::{Error, Reader, Repository, Result, Trees, audit, names};
 
@@ -70,8 +71,10 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     });
     let unindexed = unindexed.collect();
     let mut ledger = Ledger::load(repository);
+    let notes = Notes::new(if options.level >= Level::Structure { reader.index().record_count() } else { 0 });
     let mut stage = PackStage {
         reader: &reader,
+        notes: &notes,
         report: &mut report,
         damage: &mut damage,
         ledger: &mut ledger,
@@ -82,7 +85,7 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     verify_packs(&mut stage, &mut listed, options.level)?;
     let trees = Trees::new(reader.clone());
     if options.level >= Level::Structure {
-        trees::verify(&trees, &snapshots, (&mut report, &mut damage), &pool, monitor)?;
+        trees::verify((&trees, &notes), &snapshots, (&mut report, &mut damage), &pool, monitor)?;
     }
     if report.problems.count > harmless {
         paths::name_affected(&trees, &snapshots, &damage, &mut report, monitor)?;
@@ -108,8 +111,10 @@ impl Examined {
     pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
         let mut report = CheckReport::new(self.report.level);
         let mut damage = Damage::default();
+        damage.take_lengths(&self.damage);
         let trees = Trees::new(reader.clone());
-        trees::verify(&trees, &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)?;
+        let notes = Notes::new(reader.index().record_count());
+        trees::verify((&trees, &notes), &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)?;
         if !report.problems.is_empty() {
             paths::name_affected(&trees, &self.snapshots, &damage, &mut report, monitor)?;
         }

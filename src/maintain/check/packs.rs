@@ -13,10 +13,12 @@ use super::ledger::Ledger;
 use super::pack::{Expected, PackVerifier, compare_with_index};
 use super::report::CheckReport;
 use crate::container::name_of;
+use crate::format::container::PackToc;
 use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
+use crate::repo::reach::Notes;
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
 
 /// Threads that read packs and hash them: few for a disk, more for a distant store.
@@ -29,6 +31,8 @@ const LOADERS_MAX: usize = 6;
 pub struct PackStage<'a> {
     /// The reader whose index was read from the store.
     pub reader: &'a Arc<Reader>,
+    /// Where the lengths of chunks of file content go.
+    pub notes: &'a Notes,
     /// Where problems go.
     pub report: &'a mut CheckReport,
     /// Where lost chunks go.
@@ -122,6 +126,7 @@ impl PackStage<'_> {
         let opened = if intact { self.pool.install(|| verifier.open_all(job, bytes)).map_err(Some) } else { Err(None) };
         match opened {
             Ok(toc) => {
+                self.note_lengths(job, &toc)?;
                 if self.compare(job, &toc)? && job.pack.class == PackClass::Data {
                     self.ledger.note(job.pack.name, self.now);
                 }
@@ -133,6 +138,19 @@ impl PackStage<'_> {
                 }
                 let otherwise = cause.map_or("its bytes do not have the hash that is its name".to_owned(), |e| in_words(&e));
                 self.note_damage(verifier, job, bytes, otherwise);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes how long the chunks of a pack are, of which only the index says that they are there.
+    fn note_lengths(&self, job: &Expected, toc: &PackToc) -> Result<()> {
+        if job.pack.class != PackClass::Data || job.records.is_none() {
+            return Ok(());
+        }
+        for chunk in toc.segments.iter().flat_map(|segment| &segment.chunks) {
+            if let Some(found) = self.reader.index().find_numbered(&chunk.id)? {
+                self.notes.note_len(found.number, chunk.len);
             }
         }
         Ok(())
@@ -164,7 +182,7 @@ impl PackStage<'_> {
     }
 
     /// Compares a sound pack with the index; returns whether they agree.
-    fn compare(&mut self, job: &Expected, toc: &crate::format::container::PackToc) -> Result<bool> {
+    fn compare(&mut self, job: &Expected, toc: &PackToc) -> Result<bool> {
         let Some(records) = &job.records else {
             return Ok(true);
         };

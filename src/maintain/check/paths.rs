@@ -40,7 +40,7 @@ pub fn name_affected(
 enum Item {
     Node(ChunkId),
     Folder(Vec<u8>, ChunkId),
-    File(Vec<u8>, Content),
+    File(Vec<u8>, u64, Content),
 }
 
 /// A node whose items are being looked at.
@@ -85,9 +85,9 @@ impl Naming<'_> {
                 self.push_name(&name);
                 self.enter(&id, self.path.len())
             }
-            Some(Item::File(name, content)) => {
+            Some(Item::File(name, size, content)) => {
                 self.push_name(&name);
-                if !self.is_whole(&content)? {
+                if !self.is_whole(&content, size)? {
                     self.affected(false);
                 }
                 Ok(())
@@ -122,9 +122,10 @@ impl Naming<'_> {
     }
 
     /// Returns whether all chunks of a file can be had.
-    fn is_whole(&self, content: &Content) -> Result<bool> {
+    fn is_whole(&self, content: &Content, size: u64) -> Result<bool> {
         match content {
             Content::Refs(refs) => self.are_whole(refs),
+            Content::List(id) if self.damage.is_misstated(id, size) => Ok(false),
             Content::List(id) => self.is_whole_list(id),
             _ => Ok(true),
         }
@@ -158,9 +159,10 @@ impl Naming<'_> {
 
     fn are_whole(&self, refs: &[Ref]) -> Result<bool> {
         for piece in refs {
-            if let Ref::Data { id, .. } = piece {
+            if let Ref::Data { id, len } = piece {
                 let location = self.trees.reader().locate(id)?;
-                if location.is_none_or(|location| self.damage.is_lost(id, &location)) {
+                let is_lost = location.is_none_or(|location| self.damage.is_lost(id, &location));
+                if is_lost || self.damage.is_misstated(id, (*len).into()) {
                     return Ok(false);
                 }
             }
@@ -189,7 +191,7 @@ fn items_of(node: TreeNode) -> Vec<Item> {
         TreeNode::Leaf { entries, .. } => {
             let item = |entry: crate::format::entry::Entry| match entry.content {
                 Content::Tree(id) => Some(Item::Folder(entry.name, id)),
-                content @ (Content::Refs(_) | Content::List(_)) => Some(Item::File(entry.name, content)),
+                content @ (Content::Refs(_) | Content::List(_)) => Some(Item::File(entry.name, entry.size, content)),
                 Content::Inline(_) | Content::None => None,
             };
             entries.into_iter().filter_map(item).collect()

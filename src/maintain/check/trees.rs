@@ -1,6 +1,6 @@
 //! Reading all trees of all snapshots: each node once, each reference looked up in the index.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,22 +12,25 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::{Monitor, in_words};
 use crate::repo::index::Place;
-use crate::repo::reach::{Visitor, visit_reachable};
+use crate::repo::reach::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
 
 /// Missing chunks that are told one by one; the rest are only counted, and their paths are named all the same.
 const MISSING_TOLD_MAX: usize = 10_000;
 
-/// Reads everything that the snapshots reach, but no file content.
+/// Wrong lengths that are noted; more cost no path of their own, and the report says that there are more.
+const MISSTATED_MAX: usize = 100_000;
+
+/// Reads everything that the snapshots reach, but no file content; compares lengths with those that `notes` has.
 pub fn verify(
-    trees: &Trees,
+    (trees, notes): (&Trees, &Notes),
     snapshots: &[Snapshot],
     (report, damage): (&mut CheckReport, &mut Damage),
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
     let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-    let found = Found { damage, nodes: AtomicU64::new(0), chunks: AtomicU64::new(0), faults: Mutex::default() };
+    let found = Found { damage, notes, nodes: AtomicU64::new(0), chunks: AtomicU64::new(0), faults: Mutex::default() };
     visit_reachable(trees, &roots, &found, pool, monitor)?;
     report.counts.nodes = found.nodes.into_inner();
     report.counts.chunks_referenced = found.chunks.into_inner();
@@ -35,6 +38,16 @@ pub fn verify(
     for (id, message) in faults.nodes {
         report.problem(format!("chunk {}", id.short()), message);
         damage.lose(id);
+    }
+    if damage.misstated_count() > 0 {
+        report.problem("trees", format!("wrong lengths that they state, as a full check found: {}", damage.misstated_count()));
+    }
+    for ((id, len_bytes), message) in faults.misstated {
+        report.problem(format!("chunk {}", id.short()), message);
+        damage.misstate(id, len_bytes);
+    }
+    if faults.misstated_untold > 0 {
+        report.problem("trees", format!("more wrong lengths that they state: {}", faults.misstated_untold));
     }
     for (kind, id) in &faults.missing {
         report.problem(format!("chunk {}", id.short()), format!("the index does not name this {}", name_of(*kind)));
@@ -58,10 +71,13 @@ struct Faults {
     nodes: Vec<(ChunkId, String)>,
     missing: HashSet<(ChunkKind, ChunkId)>,
     missing_untold: u64,
+    misstated: HashMap<(ChunkId, u64), String>,
+    misstated_untold: u64,
 }
 
 struct Found<'a> {
     damage: &'a Damage,
+    notes: &'a Notes,
     nodes: AtomicU64,
     chunks: AtomicU64,
     faults: Mutex<Faults>,
@@ -70,6 +86,15 @@ struct Found<'a> {
 impl Found<'_> {
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_length(&self, id: &ChunkId, len_bytes: u64, message: String) {
+        let mut faults = self.faults();
+        if faults.misstated.len() < MISSTATED_MAX {
+            faults.misstated.insert((*id, len_bytes), message);
+        } else if !faults.misstated.contains_key(&(*id, len_bytes)) {
+            faults.misstated_untold += 1;
+        }
     }
 }
 
@@ -98,5 +123,19 @@ impl Visitor for Found<'_> {
 
     fn fault(&self, _kind: ChunkKind, id: &ChunkId, error: Error) {
         self.faults().nodes.push((*id, in_words(&error)));
+    }
+
+    fn misstated(&self, id: &ChunkId, bytes: u64, error: Error) {
+        self.note_length(id, bytes, in_words(&error));
+    }
+
+    fn referred(&self, id: &ChunkId, len_bytes: u32, place: &Place) {
+        if self.notes.has_other_len(place.number, len_bytes) {
+            self.note_length(id, len_bytes.into(), format!("a file refers to {len_bytes} bytes of it, and it has others"));
+        }
+    }
+
+    fn notes(&self) -> Option<&Notes> {
+        Some(self.notes)
     }
 }

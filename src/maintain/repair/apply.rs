@@ -10,14 +10,22 @@ use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
 use crate::repo::generations::Generations;
 use crate::repo::horizon::{Horizon, Reliance};
+use crate::repo::loss::{self, Notice};
 use crate::repo::{Error, Reader, Repository, Result, incomplete, intents, rebuild, snapshots};
 
 /// What a repair did.
 pub struct Outcome {
     /// What became of the snapshots that were to be replaced; those that were whole again are left out.
     pub replaced: Vec<Replaced>,
+    /// Whether something was lost of which other machines could not be told: their backups may go on relying on it.
+    pub is_untold: bool,
     /// What a check found afterwards.
     pub after: CheckReport,
+}
+
+/// A damaged record of a collector tells nothing; it is among the problems.
+fn undamaged(error: Error) -> Result<bool> {
+    if error.is_damage() { Ok(false) } else { Err(error) }
 }
 
 impl Plan {
@@ -25,8 +33,29 @@ impl Plan {
     ///
     /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored; nothing is worse then, and the
     /// repair can be repeated. A backup of this machine will not take an incomplete snapshot as its parent, and so reads all of
-    /// its sources.
+    /// its sources; those of others look whether theirs is one.
     pub fn apply(self, monitor: &Monitor) -> Result<Outcome> {
+        let repository = &self.repository;
+        let is_news = !self.is_empty() || !loss::is_told(repository).or_else(undamaged)?;
+        let mut is_untold = false;
+        if self.is_lossy() && is_news {
+            let notice = Notice::open(repository, (self.options.clock)(), self.left_out.clone())?;
+            self.store()?;
+            let is_told = notice.map(|notice| notice.close(repository, (self.options.clock)())).transpose()?;
+            is_untold = is_told != Some(true);
+        } else {
+            self.store()?;
+        }
+        incomplete::note(repository, &self.incomplete())?;
+        // So that the next backup does not look chunks up in runs that are replaced.
+        Reader::new(repository)?;
+        let replaced = replace_all(repository, &self.broken, (&self.options, &self.lost), monitor)?;
+        let options = CheckOptions { level: Level::Structure, threads: self.options.threads, now: self.options.now };
+        Ok(Outcome { replaced, is_untold, after: check::run(repository, &options, monitor)? })
+    }
+
+    /// Stores packs, runs that name them, an intent that protects them, and then the runs that replace others.
+    fn store(&self) -> Result<()> {
         let repository = &self.repository;
         let horizon = Horizon::at(Generations::list(repository)?.highest());
         for pack in &self.packs {
@@ -43,15 +72,7 @@ impl Plan {
                 return Err(Error::Contended { rounds: 1 });
             }
         }
-        for run in &self.rewritten {
-            rebuild::store_run(repository, &run.name)?;
-        }
-        incomplete::note(repository, &self.incomplete())?;
-        // So that the next backup does not look chunks up in runs that are replaced.
-        Reader::new(repository)?;
-        let replaced = replace_all(repository, &self.broken, (&self.options, &self.lost), monitor)?;
-        let options = CheckOptions { level: Level::Structure, threads: self.options.threads, now: self.options.now };
-        Ok(Outcome { replaced, after: check::run(repository, &options, monitor)? })
+        self.rewritten.iter().try_for_each(|run| rebuild::store_run(repository, &run.name))
     }
 
     fn intent(&self, repository: &Repository) -> Result<Intent> {

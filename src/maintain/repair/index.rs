@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{NewPack, NewRun};
+use crate::format::generation::Victim;
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::maintain::check::{Examined, Level};
@@ -21,6 +22,7 @@ pub struct Drafts<'a> {
     generation: u64,
     /// Damaged packs that the index names, but for those that collectors removed.
     damaged: HashSet<ObjectId>,
+    left_out: HashSet<Victim>,
     packs: Vec<NewPack>,
     added: Vec<NewRun>,
     rewritten: Vec<NewRun>,
@@ -37,6 +39,7 @@ impl<'a> Drafts<'a> {
             examined,
             generation,
             damaged,
+            left_out: HashSet::new(),
             packs: Vec::new(),
             added: Vec::new(),
             rewritten: Vec::new(),
@@ -58,6 +61,11 @@ impl<'a> Drafts<'a> {
         (self.packs, self.added, self.rewritten)
     }
 
+    /// Returns the packs that no run is to name any more.
+    pub fn left_out(&self) -> Vec<Victim> {
+        self.left_out.iter().copied().collect()
+    }
+
     /// Makes new packs of what can be read of damaged ones, and runs that do not name the damaged ones any more.
     pub fn reseal_damaged_packs(&mut self) -> Result<()> {
         let mut wanted: HashMap<ObjectId, (PackRef, SegmentPlaces)> = HashMap::new();
@@ -77,8 +85,10 @@ impl<'a> Drafts<'a> {
             self.reseal(pack, &places)?;
         }
         for run in runs {
-            let packs: Vec<&PackRef> = run.toc().packs.iter().filter(|pack| !self.damaged.contains(&pack.name)).collect();
-            if packs.len() < run.toc().packs.len() {
+            let (lost, packs): (Vec<&PackRef>, Vec<&PackRef>) =
+                run.toc().packs.iter().partition(|pack| self.damaged.contains(&pack.name));
+            self.left_out.extend(lost.iter().map(|pack| Victim { class: pack.class, name: pack.name }));
+            if !lost.is_empty() {
                 let (name, left_out) = rebuild::run_without(self.repository, &run, |pack| !self.damaged.contains(&pack.name))?;
                 let chunks = run.toc().record_count() - left_out;
                 let replaces = vec![run.name()];

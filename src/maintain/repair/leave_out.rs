@@ -9,6 +9,7 @@ use crate::backup::TreeBuilder;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::{Totals, TreeNode};
+use crate::format::promise::TreePromise;
 use crate::format::snapshot::SnapshotProblem;
 use crate::id::{ChunkId, ChunkSet};
 use crate::maintain::check::Damage;
@@ -95,15 +96,15 @@ impl Sight<'_> {
         }
     }
 
-    fn is_whole(&self, content: &Content) -> Result<bool> {
+    fn is_whole(&self, content: &Content, size: u64) -> Result<bool> {
         if let Content::List(id) = content
-            && !self.has(id)?
+            && (!self.has(id)? || self.damage.is_misstated(id, size))
         {
             return Ok(false);
         }
         for piece in self.trees.refs(content) {
             match piece {
-                Ok(Ref::Data { id, .. }) if !self.has(&id)? => return Ok(false),
+                Ok(Ref::Data { id, len }) if !self.has(&id)? || self.damage.is_misstated(&id, len.into()) => return Ok(false),
                 Ok(_) => {}
                 Err(error) if error.is_damage() => return Ok(false),
                 Err(error) => return Err(error),
@@ -115,14 +116,30 @@ impl Sight<'_> {
 
 /// The entries of a folder that can be read.
 struct Readable {
-    pending: Vec<ChunkId>,
+    pending: Vec<Below>,
     leaf: std::vec::IntoIter<DirEntry>,
     has_gaps: bool,
 }
 
+/// A node to read, and what the one above says of it.
+struct Below {
+    id: ChunkId,
+    level: Option<u8>,
+    first_name: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
+}
+
+impl Below {
+    fn is_right(&self, node: &TreeNode) -> bool {
+        let said = TreePromise { level: self.level, first_name: self.first_name.as_deref(), before: self.before.as_deref() };
+        said.check(node).is_ok()
+    }
+}
+
 impl Readable {
     fn new(tree: ChunkId) -> Self {
-        Self { pending: vec![tree], leaf: Vec::new().into_iter(), has_gaps: false }
+        let top = Below { id: tree, level: None, first_name: None, before: None };
+        Self { pending: vec![top], leaf: Vec::new().into_iter(), has_gaps: false }
     }
 
     fn next(&mut self, sight: &Sight) -> Result<Option<DirEntry>> {
@@ -130,12 +147,20 @@ impl Readable {
             if let Some(entry) = self.leaf.next() {
                 return Ok(Some(entry));
             }
-            let Some(id) = self.pending.pop() else {
+            let Some(below) = self.pending.pop() else {
                 return Ok(None);
             };
-            match sight.node(&id)? {
+            // What does not fit would not be read by anybody, nor could it be put into a new tree.
+            match sight.node(&below.id)?.filter(|node| below.is_right(node)) {
                 None => self.has_gaps = true,
-                Some(TreeNode::Inner { children, .. }) => self.pending.extend(children.iter().rev().map(|child| child.id)),
+                Some(TreeNode::Inner { level, children }) => {
+                    let mut before = below.before;
+                    for child in children.into_iter().rev() {
+                        let next = before.replace(child.first_name.clone());
+                        let (level, first_name) = (Some(level - 1), Some(child.first_name));
+                        self.pending.push(Below { id: child.id, level, first_name, before: next });
+                    }
+                }
                 Some(leaf) => self.leaf = leaf_entries(leaf).into_iter(),
             }
         }
@@ -218,7 +243,7 @@ impl<'a, 's> LeaveOut<'a, 's> {
                 self.push_name(&entry.entry.name);
                 self.enter(*tree, parent_len);
             }
-            content @ (Content::Refs(_) | Content::List(_)) if !self.sight.is_whole(content)? => {
+            content @ (Content::Refs(_) | Content::List(_)) if !self.sight.is_whole(content, entry.entry.size)? => {
                 self.push_name(&entry.entry.name);
                 self.lost.note(&self.path, "left out by a repair: its content was lost");
                 self.path.truncate(parent_len);

@@ -9,9 +9,14 @@
 //!
 //! # Never worse
 //!
-//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought back): new packs, then runs that name them, then an intent that protects them, and only then the runs that
-//! replace others. Whatever dies in between leaves the repository as it was, with copies of a part of it. It needs no quiet:
-//! backups and collectors may run meanwhile.
+//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought back): new packs, then runs that name
+//! them, then an intent that protects them, and only then the runs that replace others. Whatever dies in between leaves the
+//! repository as it was, with copies of a part of it. It needs no quiet: backups and collectors may run meanwhile.
+//!
+//! # Everywhere
+//!
+//! Other machines have copies of the index, and snapshots that they take for whole. A generation that is open meanwhile and
+//! cancelled in the end tells them to look again: see [`crate::repo::loss`].
 
 mod apply;
 mod index;
@@ -22,6 +27,7 @@ mod replace;
 use std::sync::Arc;
 
 use crate::format::entry::Timestamp;
+use crate::format::generation::Victim;
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
@@ -120,12 +126,19 @@ pub struct Plan {
     pub is_any_broken: bool,
     /// Which nodes are known to be wrong although the index names them.
     lost: Damage,
+    /// Packs that no run names any more afterwards.
+    left_out: Vec<Victim>,
 }
 
 impl Plan {
     /// Returns whether there is nothing to be stored.
     pub fn is_empty(&self) -> bool {
         self.packs.is_empty() && self.added.is_empty() && self.rewritten.is_empty() && self.broken.is_empty()
+    }
+
+    /// Returns whether anything is lost, or taken out of the index, of which other machines may believe that it is there.
+    fn is_lossy(&self) -> bool {
+        !self.left_out.is_empty() || !self.outlook.incomplete.is_empty()
     }
 
     /// Returns the snapshots that lack something even afterwards.

@@ -25,6 +25,7 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
     examined.snapshots.extend(copies.iter().cloned());
     let mut drafts = Drafts::new(repository, &examined, generation, removed_packs(&examined)?);
     let outlook = draft(&mut drafts, &examined, monitor);
+    let left_out = drafts.left_out();
     let (packs, added, rewritten) = drafts.into_parts();
     // From here on the plan's end removes the drafts.
     let mut plan = Plan {
@@ -39,6 +40,7 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
         packs,
         added,
         rewritten,
+        left_out,
     };
     (plan.outlook, plan.lost) = outlook?;
     let broken = broken(&plan.outlook, (&examined.snapshots, &copies), &examined.forgotten);

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::run::Run;
+use super::write::Alike;
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, SegmentCodec};
@@ -22,6 +23,7 @@ struct RunBuilder {
     body: Vec<u8>,
     /// The part that records are added to now.
     class: PackClass,
+    alike: Alike,
     toc: RunToc,
     packs: HashMap<ObjectId, u32>,
 }
@@ -31,14 +33,17 @@ impl RunBuilder {
         let toc = RunToc { generation, ..RunToc::default() };
         let builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
         let body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
-        Self { builder, body, class: PackClass::Data, toc, packs: HashMap::new() }
+        Self { builder, body, class: PackClass::Data, alike: Alike::default(), toc, packs: HashMap::new() }
     }
 
     /// Adds a record; those of one part come by id, and those of the first part before those of the second.
     fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
         if self.class != pack.class {
             self.close_block();
-            self.class = pack.class;
+            (self.class, self.alike) = (pack.class, Alike::default());
+        }
+        if !self.alike.admits(&record.id) {
+            return;
         }
         if self.body.is_empty() {
             self.toc.fences.push(fence_of(&record.id));
@@ -99,10 +104,11 @@ impl Records {
 /// Writes the records of `runs` into new runs, but for those in `dead` packs, and hands each to `create`.
 ///
 /// A chunk's second place goes into another run than its first, because somebody may rely on just that pack. The run that is
-/// created last, and no other, says that it replaces all of `runs`; if nothing is left there is none.
+/// created last, and no other, says that it replaces all of `runs`, and `hidden`: runs that these replace and that are still
+/// there, which must not come back when these go. If nothing is left there is none.
 pub fn merge_runs(
     repository: &Repository,
-    runs: &[Arc<Run>],
+    (runs, hidden): (&[Arc<Run>], &[ObjectId]),
     dead: &HashSet<ObjectId>,
     generation: u64,
     create: &mut dyn FnMut(Sealed) -> Result<()>,
@@ -140,7 +146,8 @@ pub fn merge_runs(
     let mut left = sinks.into_iter().peekable();
     while let Some(sink) = left.next() {
         let is_last = left.peek().is_none();
-        let replaces = if is_last { runs.iter().map(|run| run.name()).collect() } else { Vec::new() };
+        let replaced = runs.iter().map(|run| run.name()).chain(hidden.iter().copied());
+        let replaces = if is_last { replaced.collect() } else { Vec::new() };
         create(sink.finish(repository, replaces)?)?;
     }
     Ok(())

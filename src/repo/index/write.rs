@@ -4,7 +4,7 @@ use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
 use crate::format::run::{PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
-use crate::id::{ObjectId, SnapshotId};
+use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
 
@@ -54,6 +54,10 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     let (data, meta) =
         records.split_at(records.partition_point(|record| toc.packs[record.pack as usize].class == PackClass::Data));
+    let [data, meta] = [data, meta].map(|part| {
+        let mut alike = Alike::default();
+        part.iter().filter(|record| alike.admits(&record.id)).copied().collect::<Vec<_>>()
+    });
     let mut toc = RunToc { data_records: data.len() as u64, meta_records: meta.len() as u64, fences: Vec::new(), ..toc };
     let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
     for block in data.chunks(RECORDS_PER_BLOCK).chain(meta.chunks(RECORDS_PER_BLOCK)) {
@@ -63,6 +67,27 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
         toc.fences.push(fence_of(&block[0].id));
     }
     Ok(builder.finish(repository.keyring(), &repository.random_32()?, &codec::encode(&toc)))
+}
+
+/// Leaves out records of ids that begin alike, of which a block is full.
+///
+/// Ids are keyed hashes, so these are no chunks; who made them up must not make this program write a run that nobody reads.
+#[derive(Default)]
+pub struct Alike {
+    fence: Option<u64>,
+    count: usize,
+}
+
+impl Alike {
+    /// Returns whether the next id of a part has a place there.
+    pub fn admits(&mut self, id: &ChunkId) -> bool {
+        let fence = Some(fence_of(id));
+        if self.fence != fence {
+            (self.fence, self.count) = (fence, 0);
+        }
+        self.count += 1;
+        self.count <= RECORDS_PER_BLOCK
+    }
 }
 
 fn records_of(packs: &[PlacedPack]) -> Vec<RunRecord> {

@@ -61,6 +61,11 @@ impl Journal {
         Origin { generation: self.horizon.highest, session: self.session() }
     }
 
+    /// Returns the generation up to which the session's index says everything that repairs found.
+    pub fn decided(&self) -> u64 {
+        self.horizon.decided
+    }
+
     /// Returns the session; a collector has none.
     pub fn session(&self) -> Option<SnapshotId> {
         lock(&self.state).session

@@ -233,7 +233,7 @@ fn merged_runs_have_both_parts_in_order() {
     };
     assert_eq!(runs.len(), 2);
     let mut made = Vec::new();
-    merge_runs(&repository, &runs, &HashSet::new(), 0, &mut |sealed| {
+    merge_runs(&repository, (&runs, &[]), &HashSet::new(), 0, &mut |sealed| {
         made.push(sealed);
         Ok(())
     })
