@@ -15,7 +15,7 @@ use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{self, InitOptions, NewIdentity, Repository, enter, keys, probe};
+use crate::repo::{self, InitOptions, NewIdentity, Repository, enter, keys, probe, reserve};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
 use crate::ui::text;
@@ -184,6 +184,7 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
     ctx.tell_trouble(enter::remember(&repository, ctx.state_dir().as_deref()));
+    reserve::keep(&repository)?;
     if !is_exclusive {
         probe::remember(&repository)?;
         ctx.ui.note(

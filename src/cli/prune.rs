@@ -11,7 +11,7 @@ use super::views::RequestsView;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use crate::repo::locks::LockReport;
-use crate::repo::probe;
+use crate::repo::{probe, reserve};
 use crate::settings::values::parse_size;
 use crate::ui::text;
 
@@ -145,7 +145,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,
-        false => exclusion_by(probe::is_exclusive(&repository)?, args.only_collector)?,
+        false => exclusion_by(reserve::with_room(&repository, || probe::is_exclusive(&repository))?, args.only_collector)?,
     };
     if exclusion == Exclusion::User {
         ctx.ui.note("this store replaces objects: what backups that died have stored stays, in case they go on");
@@ -197,7 +197,7 @@ fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) ->
         removed_packs: report.removed_packs,
         removed_bytes: report.removed_bytes,
         stored_bytes: report.stored_bytes,
-        freed_bytes: report.removed_bytes.saturating_sub(report.stored_bytes),
+        freed_bytes: report.freed_bytes(),
         dropped: ids(&report.dropped),
         waiting: waiting.map(|(id, until)| WaitingView { snapshot: id.to_hex(), until: text::rfc3339(*until) }).collect(),
         protected: ids(&report.guarded),
@@ -267,7 +267,7 @@ fn locked(locks: &LockReport, what: &str) -> String {
 
 /// Says what was done.
 fn done(report: &PruneReport, began: Instant) -> Vec<String> {
-    let freed = report.removed_bytes.saturating_sub(report.stored_bytes);
+    let freed = report.freed_bytes();
     let mut lines = vec![
         if report.removed_packs == 0 { "nothing to free".to_owned() } else { format!("freed {}", text::size(freed)) },
         format!(

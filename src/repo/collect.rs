@@ -134,6 +134,10 @@ pub struct Rewritten {
     pub clean: Vec<ObjectId>,
     /// How many runs there are now.
     pub runs: usize,
+    /// Bytes of the runs that were made.
+    pub stored_bytes: u64,
+    /// Bytes of the runs that were removed.
+    pub removed_bytes: u64,
 }
 
 /// Replaces the runs that name what `removal` removes, and those that are worth merging; removes the replaced ones.
@@ -158,6 +162,7 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     let mut rewrite: Vec<Arc<Run>> = runs.iter().filter(|run| names_dead(run)).cloned().collect();
     rewrite.extend(worth_merging(&runs, may_merge).into_iter().filter(|run| !names_dead(run)));
     let mut clean: Vec<ObjectId> = runs.iter().map(|run| run.name()).collect();
+    let mut stored_bytes = 0;
     if !rewrite.is_empty() {
         let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
         clean.retain(|name| !names.contains(name));
@@ -165,11 +170,12 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
         merge_runs(repository, (&rewrite, &hidden), &dead, generation, &mut |sealed| {
             super::put::put(repository.store(), &names::run_key(1, &sealed.name), &sealed.bytes)?;
             clean.push(sealed.name);
+            stored_bytes += sealed.bytes.len() as u64;
             reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)
         })?;
     }
-    remove_replaced(reader, &rewrite)?;
-    Ok(Rewritten { runs: clean.len(), clean })
+    let removed_bytes = remove_replaced(reader, &rewrite)?;
+    Ok(Rewritten { runs: clean.len(), clean, stored_bytes, removed_bytes })
 }
 
 /// Returns the listed runs that these replace, in a fixed order.
@@ -186,8 +192,9 @@ fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>
 /// Removes the runs that were rewritten, and those that others replace: what a collector that died had not removed, and what
 /// a repair left.
 ///
-/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair took out of the index.
-fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<()> {
+/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair took out of the index. Returns
+/// the bytes that were removed.
+fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<u64> {
     let repository = reader.repository();
     let runs = reader.index().runs();
     let mut gone: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
@@ -197,15 +204,17 @@ fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<()> {
         order.insert(name, at + 1);
         gone.insert(name);
     }
-    let named = |object: Listed| Some((names::object_id(&object.name)?, object.name));
+    let named = |object: Listed| Some((names::object_id(&object.name)?, object));
     let mut listed: Vec<_> = repository.store().list(Class::Index, "")?.into_iter().filter_map(named).collect();
     listed.retain(|(name, _)| gone.contains(name));
     listed.sort_by_key(|(name, _)| order.get(name).copied());
-    for (_, name) in listed {
-        repository.store().remove(&Key::new(Class::Index, name))?;
+    let mut removed_bytes = 0;
+    for (_, object) in listed {
+        repository.store().remove(&Key::new(Class::Index, object.name))?;
+        removed_bytes += object.len_bytes;
     }
     reader.index().drop_named(repository.cache(), &gone);
-    Ok(())
+    Ok(removed_bytes)
 }
 
 /// Returns the names of these runs, each behind all those of them that it replaces.

@@ -229,6 +229,11 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
     }
 
+    /// Returns whether the store has no room left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind == ErrorKind::Full)
+    }
+
     /// Returns whether the store could not be reached, or did not answer: nothing is known about what was asked.
     pub fn is_trouble(&self) -> bool {
         matches!(self, Self::Store(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered))

@@ -1,8 +1,8 @@
 //! Signed marks beside a snapshot's slot: tombstones and protections. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
 
 use super::error::{Error, Result};
-use super::names;
 use super::open::{Repository, check_writable};
+use super::{names, reserve};
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
@@ -88,10 +88,13 @@ pub(super) fn create(
     };
     let slot = codec::encode(&TombstoneSlot { signed, signature });
     let sealed = seal_single(keyring, kind.container(), &repository.random_32()?, &slot);
-    match repository.store().create(&key, &sealed.bytes) {
-        Err(error) if error.kind == ErrorKind::Exists => Ok(None),
-        created => Ok(created.map(|()| Some(sealed.bytes))?),
-    }
+    // To forget is the first step to more room.
+    let create = || match repository.store().create(&key, &sealed.bytes) {
+        Err(error) if error.kind == ErrorKind::Exists => Ok(false),
+        created => Ok(created.map(|()| true)?),
+    };
+    let is_new = reserve::with_room(repository, create)?;
+    Ok(is_new.then_some(sealed.bytes))
 }
 
 /// Reads a mark from the store and verifies seal, name, repository and signature; returns its object's bytes too.

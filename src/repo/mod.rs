@@ -37,6 +37,7 @@ mod random;
 pub mod reach;
 pub mod reader;
 pub mod rebuild;
+pub mod reserve;
 pub mod session;
 mod slots;
 pub mod snapshots;

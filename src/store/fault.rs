@@ -175,6 +175,10 @@ impl Store for FaultStore {
         self.inner.is_racy()
     }
 
+    fn can_run_full(&self) -> bool {
+        self.inner.can_run_full()
+    }
+
     fn is_at_hand(&self) -> bool {
         self.inner.is_at_hand()
     }

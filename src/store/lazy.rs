@@ -79,6 +79,10 @@ impl Store for LazyStore {
         self.get().is_ok_and(Store::is_racy)
     }
 
+    fn can_run_full(&self) -> bool {
+        self.get().is_ok_and(Store::can_run_full)
+    }
+
     fn archive(&self) -> Option<&dyn Archive> {
         self.get().ok()?.archive()
     }

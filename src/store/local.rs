@@ -264,6 +264,10 @@ impl Store for LocalStore {
         true
     }
 
+    fn can_run_full(&self) -> bool {
+        true
+    }
+
     fn location(&self) -> &str {
         &self.location
     }

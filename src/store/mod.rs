@@ -242,6 +242,11 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Returns whether the store can run out of room, so that some is kept back.
+    fn can_run_full(&self) -> bool {
+        false
+    }
+
     /// Returns what the store can say of archive classes and locks; most have neither.
     fn archive(&self) -> Option<&dyn Archive> {
         None

@@ -77,6 +77,10 @@ impl Store for ThrottleStore {
         self.inner.is_racy()
     }
 
+    fn can_run_full(&self) -> bool {
+        self.inner.can_run_full()
+    }
+
     fn is_at_hand(&self) -> bool {
         self.inner.is_at_hand()
     }

@@ -19,12 +19,14 @@ mod fixture;
 #[cfg(feature = "s3")]
 mod fleet;
 mod forget;
+mod full;
 mod home;
 mod hostile;
 mod kill;
 #[cfg(feature = "mount")]
 mod liar;
 mod limits;
+mod losses;
 mod model;
 #[cfg(feature = "mount")]
 mod mount;

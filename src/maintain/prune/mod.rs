@@ -11,6 +11,7 @@ mod mark;
 mod options;
 mod plan;
 mod repack;
+mod room;
 mod roots;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
 use crate::repo::generations::{self, Generations, State};
 use crate::repo::horizon::Horizon;
+use crate::repo::index::Run;
 use crate::repo::locks::{self, LockReport, Unneeded};
 use crate::repo::reach::Marks;
 use crate::repo::session::Checkpoints;
@@ -49,8 +51,12 @@ pub struct PruneReport {
     pub removed_packs: u64,
     /// Bytes of them.
     pub removed_bytes: u64,
-    /// Bytes of packs and runs that were stored for it.
+    /// Bytes of packs that were stored for it.
     pub stored_bytes: u64,
+    /// Bytes of index runs that were removed.
+    pub removed_run_bytes: u64,
+    /// Bytes of index runs that were stored.
+    pub stored_run_bytes: u64,
     /// Snapshots that were dropped for good.
     pub dropped: Vec<SnapshotId>,
     /// Condemned packs that turned out to be needed.
@@ -85,8 +91,8 @@ pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monit
     if !options.dry_run {
         repository.confirm_key()?;
     }
-    let mut prune = Prune { repository, options, monitor, pool, report: PruneReport::default() };
-    let ran = prune.run();
+    let mut prune = Prune { repository, options, monitor, pool, is_tight: false, report: PruneReport::default() };
+    let ran = prune.run_with_room();
     if let Some(span_s) = options.lock_span_s {
         let until_s = locks::end_of_day(options.now, span_s);
         match &ran {
@@ -109,7 +115,16 @@ struct Prune<'a> {
     options: &'a PruneOptions,
     monitor: &'a Monitor,
     pool: rayon::ThreadPool,
+    /// Whether there is no room, so that as little as can be is written before something is removed.
+    is_tight: bool,
     report: PruneReport,
+}
+
+impl PruneReport {
+    /// Returns the bytes of packs and runs by which the repository is smaller.
+    pub fn freed_bytes(&self) -> u64 {
+        (self.removed_bytes + self.removed_run_bytes).saturating_sub(self.stored_bytes + self.stored_run_bytes)
+    }
 }
 
 /// What is known of the repository after marking.
@@ -218,6 +233,9 @@ impl Prune<'_> {
         let packs = plan::measure(reader.index(), marks, listed, roots)?;
         let mut plan = plan::plan(&packs, listed, roots, self.options);
         plan.merges = collect::worth_merging(&reader.index().runs(), &|run| plan::is_settled(run, &roots.over)).len();
+        if self.is_tight {
+            plan.tighten(listed);
+        }
         Ok(plan)
     }
 
@@ -236,7 +254,8 @@ impl Prune<'_> {
         };
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
         let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), options.lanes(), self.monitor)?;
-        self.report.stored_bytes += stats.bytes_stored;
+        self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;
+        self.report.stored_run_bytes += stats.bytes_of_runs;
         Ok(())
     }
 
@@ -324,7 +343,18 @@ impl Prune<'_> {
     fn finish(&mut self, number: u64, removal: &Removal, roots: &Roots) -> Result<()> {
         collect::remove_snapshots(self.repository, &removal.snapshots)?;
         let reader = Reader::offline(self.repository)?;
-        let rewritten = collect::rewrite_index(&reader, number, removal, &|run| plan::is_settled(run, &roots.over))?;
+        let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
+        let rewritten = match collect::rewrite_index(&reader, number, removal, &may_merge) {
+            // The verdict is on record, so whoever meets a run that still names them looks elsewhere.
+            Err(error) if error.is_full() => {
+                collect::remove_packs(self.repository, &removal.packs)?;
+                let reader = Reader::offline(self.repository)?;
+                collect::rewrite_index(&reader, number, removal, &may_merge)?
+            }
+            rewritten => rewritten?,
+        };
+        self.report.stored_run_bytes += rewritten.stored_bytes;
+        self.report.removed_run_bytes += rewritten.removed_bytes;
         let (locked_packs, until_s) = locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
         collect::remove_packs(self.repository, &removal.packs)?;
         self.report.locked_packs += locked_packs;

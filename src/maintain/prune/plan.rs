@@ -6,6 +6,7 @@ use super::options::PruneOptions;
 use crate::format::entry::Timestamp;
 use crate::format::generation::Victim;
 use crate::format::limits::RECORD_PACKS_MAX;
+use crate::format::padding::padded_len;
 use crate::format::run::{PackClass, RunRecord};
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::Result;
@@ -19,6 +20,15 @@ use super::roots::Roots;
 const SMALL_BYTES: [u64; 2] = [4 << 20, 1 << 20];
 /// So many small packs are worth being stored again as large ones.
 const SMALL_MIN: usize = 12;
+
+/// About what a new pack holds, in bytes; what stands around its content; and what a generation and its index run take at least.
+const NEW_PACK_BYTES: u64 = 4 << 20;
+const FRAME_BYTES: u64 = 512;
+const RECORDS_BYTES: u64 = 4 << 10;
+/// What a victim takes in a record.
+const VICTIM_BYTES: u64 = 33;
+/// So many packs go at once where there is no room: their record fits into a block of 4 KiB.
+const TIGHT_MAX: usize = 64;
 
 /// A pack, and how much of it is needed.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +80,17 @@ impl Plan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.dead.is_empty() && self.repack.is_empty() && self.dropped.is_empty() && self.merges == 0
+    }
+
+    /// Leaves of it what frees most with least to be written before: the largest packs that nothing needs.
+    pub fn tighten(&mut self, listed: &PackList) {
+        let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
+        self.dead.sort_by_key(|victim| (std::cmp::Reverse(len(victim)), *victim));
+        self.is_capped |= self.dead.len() > TIGHT_MAX;
+        self.dead.truncate(TIGHT_MAX);
+        self.dead.sort_unstable();
+        self.dead_bytes = self.dead.iter().map(len).sum();
+        (self.repack, self.repack_bytes, self.repack_unused_bytes, self.merges) = (Vec::new(), 0, 0, 0);
     }
 
     /// Returns all packs that go, ascending.
@@ -187,6 +208,20 @@ fn is_younger(listed: &PackList, name: &ObjectId, now: Timestamp, age_s: i64) ->
     newest.max(now.seconds).saturating_sub(made) < age_s
 }
 
+/// Returns whether rewriting all of these packs makes the repository smaller for certain, with what the new ones and their index take.
+fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
+    let (mut unused, mut used, mut count) = (0u64, 0u64, 0u64);
+    for pack in packs {
+        unused += pack.unused_bytes;
+        used += pack.len_bytes.saturating_sub(pack.unused_bytes);
+        count += 1;
+    }
+    // Two classes, each with one pack that is not full; what any pack is made longer by; and the records of a generation.
+    let packs = 2 + used / NEW_PACK_BYTES;
+    let padding = padded_len(used.min(NEW_PACK_BYTES) + 1) - used.min(NEW_PACK_BYTES);
+    unused > packs * (padding + FRAME_BYTES) + RECORDS_BYTES + 2 * VICTIM_BYTES * count
+}
+
 fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, listed: &PackList, options: &PruneOptions) {
     let small = |pack: &PackUse| pack.len_bytes < SMALL_BYTES[pack.class as usize];
     let many_small = [PackClass::Data, PackClass::Meta]
@@ -201,8 +236,9 @@ fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, listed: &Pa
     // Small ones first, then those of which most is unused.
     let share = |pack: &PackUse| u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1));
     kept.sort_by_key(|(victim, pack)| (!is_wanted(pack), std::cmp::Reverse(share(pack)), *victim));
+    let is_paid = pays(kept.iter().map(|(_, pack)| *pack).filter(|pack| pack.unused_bytes > 0));
     for (victim, pack) in kept {
-        let is_worth_it = is_wanted(pack) || (unused > allowed && pack.unused_bytes > 0);
+        let is_worth_it = is_wanted(pack) || (unused > allowed && pack.unused_bytes > 0 && is_paid);
         let fits = plan.repack_bytes + pack.len_bytes <= options.max_repack_bytes
             && plan.dead.len() + plan.repack.len() < RECORD_PACKS_MAX;
         if is_worth_it && fits {

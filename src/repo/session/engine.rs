@@ -273,6 +273,7 @@ impl Engine {
         let repository = self.reader.repository();
         let run = build_run(repository, &packs, self.journal.origin())?;
         self.create(&names::run_key(0, &run.name), &run.bytes)?;
+        self.counters.bytes_of_runs.fetch_add(run.bytes.len() as u64, Ordering::Relaxed);
         self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
         let chunks = packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
         self.claims.forget(chunks.map(|chunk| &chunk.id));

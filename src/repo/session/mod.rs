@@ -72,6 +72,7 @@ pub(super) struct Counters {
     pub chunks_new: AtomicU64,
     pub bytes_new_raw: AtomicU64,
     pub bytes_stored: AtomicU64,
+    pub bytes_of_runs: AtomicU64,
 }
 
 /// What a session stored.
@@ -83,6 +84,8 @@ pub struct SessionStats {
     pub bytes_new_raw: u64,
     /// Bytes of all packs and runs.
     pub bytes_stored: u64,
+    /// Those of them that are of runs.
+    pub bytes_of_runs: u64,
 }
 
 /// Proof that everything a session took is durable: without it no snapshot can be committed.
@@ -174,6 +177,7 @@ impl Session {
             chunks_new: get(&self.counters.chunks_new),
             bytes_new_raw: get(&self.counters.bytes_new_raw),
             bytes_stored: get(&self.counters.bytes_stored),
+            bytes_of_runs: get(&self.counters.bytes_of_runs),
         }
     }
 

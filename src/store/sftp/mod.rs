@@ -252,6 +252,10 @@ impl Store for SftpStore {
         self.with((Action::Remove, Use::Little), key, |connection| self.folder.remove(connection, &checked_path(key)?))
     }
 
+    fn can_run_full(&self) -> bool {
+        true
+    }
+
     fn location(&self) -> &str {
         &self.location
     }

@@ -1,7 +1,7 @@
 //! Goal: whoever is killed or stopped, whenever: no snapshot that exists is lost, nothing has to be cleaned up by hand, and
 //! nobody waits for anybody.
-//! Method: real processes on a real folder and on real servers, killed with `SIGKILL` at random moments, alone and beside each other. After
-//! each kill every snapshot must still be listed; at intervals everything is checked in full and restored.
+//! Method: real processes on a real folder and on real servers, killed with `SIGKILL` at random moments, alone and beside each other; in the
+//! folder packs are lost, too, and repairs are killed. After each kill every snapshot must still be listed; at intervals everything is checked in full and restored.
 //!
 //! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what happens.
 
@@ -15,7 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 
-use self::trial::{BACKUP, FORGET, PRUNE, Trial, change, digest};
+use self::trial::{BACKUP, FORGET, PRUNE, REPAIR, Trial, change, digest};
 use crate::home::{Home, Ran};
 use crate::servers::place::Place;
 
@@ -38,7 +38,10 @@ fn kill_and_look(place: Place, kills: usize) {
         rounds += 1;
         assert!(rounds < 100 + 20 * kills, "{} of {kills} processes were killed: the others were too quick", trial.killed);
         trial.change();
-        let commands: &[&'static [&str]] = match trial.random.random_range(0..8) {
+        let kind = trial.random.random_range(0..9);
+        let is_lost = kind == 8 && trial.lose_what_is_new();
+        let commands: &[&'static [&str]] = match kind {
+            8 if is_lost => &[REPAIR],
             0..3 => &[BACKUP],
             3..5 => &[PRUNE],
             5 => &[FORGET],
@@ -46,6 +49,9 @@ fn kill_and_look(place: Place, kills: usize) {
         };
         trial.kill_all(commands);
         trial.look(commands == [FORGET]);
+        if is_lost {
+            trial.heal();
+        }
         if rounds % 12 == 0 {
             trial.home.run(FORGET).ok();
             trial.look(true);

@@ -1,0 +1,34 @@
+//! Collecting where there is no room left, not even for what says what is going to be removed.
+//!
+//! Spec: `format-spec/12-store.md`, section 7, and `format-spec/13-commit.md`, section 4.
+
+use super::Prune;
+use crate::repo::{Result, reserve};
+
+impl Prune<'_> {
+    /// Collects; where there is no room for that, frees what little may go at once, and then begins with whole packs.
+    pub(super) fn run_with_room(&mut self) -> Result<()> {
+        let ran = match self.run() {
+            Err(error) if error.is_full() && !self.options.dry_run => self.run_tight(),
+            ran => ran,
+        };
+        if ran.is_ok() && !self.options.dry_run {
+            // For the next time; whoever collects at the same time may have made it.
+            reserve::keep(self.repository)?;
+        }
+        ran
+    }
+
+    fn run_tight(&mut self) -> Result<()> {
+        reserve::release(self.repository)?;
+        self.is_tight = true;
+        self.run()?;
+        self.is_tight = false;
+        let freed = self.report.removed_packs;
+        match self.run() {
+            // There is room again, if not enough for storing anything a second time.
+            Err(error) if error.is_full() && freed > 0 => Ok(()),
+            ran => ran,
+        }
+    }
+}

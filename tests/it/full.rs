@@ -1,0 +1,200 @@
+//! Goal: where a repository has no room left at all, `prune` makes some, whoever dies meanwhile, and nothing that is needed is lost.
+//! Method: a store that counts blocks like a file system and refuses what does not fit; it is filled to the last block; then a prune
+//! collects, or dies at every call of the store, and the next one goes on.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use drumlin::backup::{self, BackupOptions};
+use drumlin::maintain::check::Level;
+use drumlin::monitor::Monitor;
+use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::{Repository, probe, reserve, snapshots};
+use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::memory::MemoryStore;
+use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
+
+use crate::fixture::{TestRepo, fast_folder, noise, now, options, run_check};
+use crate::prune::{at_once, forget, prune};
+
+const BLOCK_BYTES: u64 = 4096;
+
+/// A store with room for so many blocks.
+struct Small {
+    inner: Arc<MemoryStore>,
+    blocks: AtomicU64,
+}
+
+impl Small {
+    fn used(&self) -> u64 {
+        let objects = Class::ALL.iter().flat_map(|class| self.inner.list(*class, "").unwrap());
+        objects.map(|object| object.len_bytes.div_ceil(BLOCK_BYTES)).sum()
+    }
+
+    /// Takes all room that is left away.
+    fn fill(&self) {
+        self.blocks.store(self.used(), Ordering::SeqCst);
+    }
+
+    fn image(&self) -> Arc<Self> {
+        Arc::new(Self { inner: Arc::new(self.inner.image()), blocks: AtomicU64::new(self.blocks.load(Ordering::SeqCst)) })
+    }
+}
+
+impl Store for Small {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(class, prefix)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.inner.stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.inner.read_into(key, range, out)
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        self.inner.read(key)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.used() + (bytes.len() as u64).div_ceil(BLOCK_BYTES) > self.blocks.load(Ordering::SeqCst) {
+            let (location, object) = (self.location().to_owned(), key.to_string());
+            return Err(StoreError { kind: ErrorKind::Full, action: "create", location, object, source: "no room".into() });
+        }
+        self.inner.create(key, bytes)
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.inner.remove(key)
+    }
+
+    fn location(&self) -> &str {
+        "small"
+    }
+
+    fn can_run_full(&self) -> bool {
+        true
+    }
+}
+
+/// A repository without any room, most of which is forgotten.
+struct Crammed {
+    repo: TestRepo,
+    store: Arc<Small>,
+}
+
+impl Crammed {
+    fn new(is_pruned_before: bool) -> Self {
+        let memory = Arc::new(MemoryStore::default());
+        let store = Arc::new(Small { inner: memory.clone(), blocks: AtomicU64::new(u64::MAX / 2) });
+        let repo = TestRepo::with_store(memory, store.clone());
+        let mut shots = Vec::new();
+        for round in 0..4u64 {
+            repo.write("same", &noise(1, 30_000));
+            repo.write("changes", &noise(100 + round, 150_000));
+            let options = BackupOptions { low_memory: true, ..options(&[repo.source()], "host") };
+            shots.push(backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap());
+        }
+        if is_pruned_before {
+            // No intents are left then, but the reserve is there.
+            let repository = repo.open_in(store.clone(), &repo.cache()).unwrap();
+            prune(&repository, at_once()).unwrap();
+            assert_eq!(store.list(Class::Probe, "").unwrap().len(), 1);
+            assert!(store.list(Class::Intents, "").unwrap().is_empty());
+        }
+        shots[..3].iter().for_each(|shot| forget(&repo.open(), shot));
+        store.fill();
+        Self { repo, store }
+    }
+
+    fn prune_in(&self, store: Arc<dyn Store>) -> drumlin::repo::Result<u64> {
+        let cache = fast_folder();
+        let repository = self.repo.open_in(store, cache.path())?;
+        assert!(reserve::with_room(&repository, || probe::is_exclusive(&repository))?);
+        prune(&repository, at_once()).map(|report| report.removed_bytes)
+    }
+
+    fn check(&self, what: &str, store: &Arc<Small>) {
+        let cache = fast_folder();
+        let report = run_check(&self.repo.open_in(store.clone(), cache.path()).unwrap(), Level::Full);
+        assert!(report.is_sound(), "{what}: {report:#?}");
+    }
+}
+
+#[test]
+fn a_prune_makes_room_where_there_is_none() {
+    for is_pruned_before in [true, false] {
+        let crammed = Crammed::new(is_pruned_before);
+        let trial = crammed.store.image();
+        let refused = trial.create(&Key::new(Class::Probe, "x"), b"x").unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Full);
+        let before = trial.used();
+        crammed.prune_in(trial.clone()).unwrap();
+        assert!(trial.used() + 80 < before, "{is_pruned_before}: {} blocks, {before} before", trial.used());
+        crammed.check("pruned", &trial);
+        // And there is a reserve for the next time.
+        assert_eq!(trial.list(Class::Probe, "reserve").unwrap().len(), 1, "{is_pruned_before}");
+    }
+}
+
+#[test]
+fn whoever_dies_where_there_is_no_room_leaves_what_the_next_goes_on_with() {
+    let crammed = Crammed::new(true);
+    let counted = Arc::new(FaultStore::new(crammed.store.image(), Vec::new()));
+    crammed.prune_in(counted.clone()).unwrap();
+    let mut deaths = 0;
+    for call in 0..counted.calls() {
+        let trial = crammed.store.image();
+        let effect = if call % 2 == 0 { Effect::After(ErrorKind::Other) } else { Effect::Before(ErrorKind::Other) };
+        let fault = Fault { action: None, class: None, call, effect, then_dead: true };
+        // Races of the probe are in no fixed order, so some calls come elsewhere.
+        deaths += u64::from(crammed.prune_in(Arc::new(FaultStore::new(trial.clone(), vec![fault]))).is_err());
+        crammed.check(&format!("dead at call {call}"), &trial);
+        let before = trial.used();
+        crammed.prune_in(trial.clone()).unwrap();
+        assert!(trial.used() <= before, "after a death at call {call}");
+        crammed.check(&format!("after a death at call {call}"), &trial);
+    }
+    assert!(deaths > 60, "{deaths}");
+}
+
+#[test]
+fn what_is_there_can_be_forgotten_without_any_room() {
+    let crammed = Crammed::new(true);
+    let repository: Arc<Repository> = crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
+    let left = snapshots::list(&repository).unwrap().pop().unwrap();
+    let word = str::to_owned;
+    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
+    assert!(trash::forget(&repository, &left.id, Some(snapshots::chain_hash(&left)), &note).unwrap());
+    assert!(snapshots::list(&repository).unwrap().is_empty());
+}
+
+/// Goal: asking for nothing unused never makes a repository larger. Method: packs of which very little is unused, few and many, are pruned with
+/// no share allowed; the sum of all packs and runs, and what the report says of it, are compared with the store.
+#[test]
+fn nothing_is_rewritten_for_less_than_it_costs() {
+    for (files, len) in [(3u64, 70_000usize), (12, 20_000), (30, 2_000)] {
+        let repo = TestRepo::new();
+        for file in 0..files {
+            repo.write(&format!("f{file}"), &noise(file, len));
+        }
+        repo.write("tiny", &noise(1_000, 600));
+        let first = repo.snapshot();
+        std::fs::remove_file(repo.source().join("tiny")).unwrap();
+        repo.write("other", &noise(1_001, 700));
+        repo.snapshot();
+        forget(&repo.open(), &first);
+        let stored = |classes: &[Class]| -> u64 {
+            classes.iter().flat_map(|class| repo.memory.list(*class, "").unwrap()).map(|object| object.len_bytes).sum()
+        };
+        let classes = [Class::Data, Class::Meta, Class::Index];
+        let before = (stored(&Class::ALL), stored(&classes));
+        let report = prune(&repo.open(), at_once()).unwrap();
+        let after = (stored(&Class::ALL), stored(&classes));
+        assert!(after.1 <= before.1, "{files} files: {after:?} bytes, {before:?} before: {report:#?}");
+        assert_eq!(report.freed_bytes(), before.1 - after.1, "{files} files: {report:#?}");
+    }
+}
