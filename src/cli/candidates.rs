@@ -96,10 +96,11 @@ impl Candidates {
                 }
             }
             Name::Latest(back) => match wanted.path_below_root() {
-                Some(path) if !among.is_empty() => {
-                    let (found, newer) = latest_with(&among, (path, back), trees)?;
+                Some(path) if !among.is_empty() && back == 0 => {
+                    let (found, newer) = latest_with(&among, path, trees)?;
                     Ok(say(ui, wanted, found, newer))
                 }
+                Some(path) if !among.is_empty() => Ok(say(ui, wanted, before_latest(&among, (path, back))?, 0)),
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
                     Some(at) => Ok(say(ui, wanted, among[at], 0)),
                     None => nothing(),
@@ -143,46 +144,55 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
     }
 }
 
-/// Finds the newest snapshot that holds a path, or so many such ones before it; returns how many newer ones do not hold it.
-fn latest_with<'a>(
-    among: &[&'a Snapshot],
-    (path, back): (&[u8], usize),
-    trees: &MakeTrees<'_>,
-) -> Result<(&'a Snapshot, usize), Failure> {
-    if let ([one], 0) = (among, back) {
+/// Finds the newest snapshot that holds a path; returns how many newer ones do not hold it.
+fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -> Result<(&'a Snapshot, usize), Failure> {
+    if let [one] = among {
         // Whoever asked finds out by itself whether it is there.
         return Ok((one, 0));
     }
     let trees = trees()?;
-    let (mut left, mut newer, mut last) = (back, 0, None);
+    let (mut newer, mut last) = (0, None);
     for snapshot in among.iter().rev() {
         // Neighbours often have one tree.
-        let holds = match last {
-            Some((root, holds)) if root == snapshot.root => holds,
-            _ => {
-                sync_with(trees.reader(), snapshot)?;
-                match trees.lookup(&snapshot.root, path) {
-                    Ok(found) => found.is_some(),
-                    // Nobody can tell. An older one must not be taken for it in silence, so whoever reads it finds the damage.
-                    Err(error) if error.is_damage() => true,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        };
-        last = Some((snapshot.root, holds));
-        match (holds, left) {
-            (true, 0) => return Ok((snapshot, newer)),
-            (true, _) => left -= 1,
-            (false, _) => newer += 1,
+        if last == Some(snapshot.root) {
+            newer += 1;
+            continue;
         }
+        sync_with(trees.reader(), snapshot)?;
+        match trees.lookup(&snapshot.root, path) {
+            Ok(None) => newer += 1,
+            Ok(Some(_)) => return Ok((snapshot, newer)),
+            // Nobody can tell. An older one must not be taken for it in silence, so whoever reads it finds the damage.
+            Err(error) if error.is_damage() => return Ok((snapshot, newer)),
+            Err(error) => return Err(error.into()),
+        }
+        last = Some(snapshot.root);
     }
-    let (all, path) = (text::counted(among.len() as u64, "snapshot"), text::printable(path));
-    let why = match back - left {
-        0 => format!("there is no '{path}' in any of {all}"),
-        held => format!("only {} of {all} hold '{path}'", text::count(held as u64)),
-    };
-    Err(Failure::new(Exit::Error, why).hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"))
+    let all = text::counted(among.len() as u64, "snapshot");
+    Err(Failure::new(Exit::Error, format!("there is no '{}' in any of {all}", text::printable(path))).hint(PATHS))
 }
+
+/// Finds the snapshot that is so many before the newest, among those whose sources are the path, hold it or lie in it: others say
+/// nothing about it.
+fn before_latest<'a>(among: &[&'a Snapshot], (path, back): (&[u8], usize)) -> Result<&'a Snapshot, Failure> {
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let wanted = parts(path);
+    let is_about = |source: &Vec<u8>| {
+        let source = parts(source);
+        source.starts_with(&wanted) || wanted.starts_with(&source)
+    };
+    let about: Vec<&Snapshot> = among.iter().copied().filter(|one| one.sources.iter().any(is_about)).collect();
+    about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
+        let (all, about) = (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
+        let why = format!("only {about} of {all} are about '{}'", text::printable(path));
+        Failure::new(Exit::Error, why).hint(PATHS)
+    })
+}
+
+/// The hint about paths that are nowhere.
+const PATHS: &str = "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";
 
 /// Says which snapshot was chosen.
 fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {

@@ -11,8 +11,9 @@ pub fn rename_host(text: &str, host: &str) -> String {
         if let Some(before) = line.strip_suffix(host).filter(|before| before.starts_with("On computer ")) {
             return format!("{before}{SHOWN_HOST}");
         }
-        // What `forget` calls a series.
-        for (before, after) in [("", ", /"), ("the newest snapshot of ", ", /"), ("snapshots of ", ", /")] {
+        // What `forget` calls a series, and what a note says of the snapshot that was chosen.
+        let series = [("", ", /"), ("the newest snapshot of ", ", /"), ("snapshots of ", ", /")];
+        for (before, after) in series.into_iter().chain([(" of ", ", 2"), (" of ", ", app ")]) {
             let (own, shown) = (format!("{before}{host}{after}"), format!("{before}{SHOWN_HOST}{after}"));
             if line.contains(&own) && (line.starts_with(&own) || !before.is_empty()) {
                 return line.replacen(&own, &shown, 1);
