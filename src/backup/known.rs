@@ -325,12 +325,12 @@ mod tests {
 
     #[test]
     fn a_table_of_another_snapshot_or_version_is_none() {
-        let parent = SnapshotId([9; 32]);
+        let parent = SnapshotId([9; 16]);
         let record = encode(&folder(Some((0, 2))));
         let (count, tags) = (1u64.to_le_bytes(), [5u64.to_le_bytes(), 6u64.to_le_bytes()].concat());
         let table = [MAGIC.as_slice(), &parent.0, &count, &record, &tags].concat();
         assert_eq!(parse(&table, parent), Some((record.to_vec(), vec![5, 6])));
-        assert_eq!(parse(&table, SnapshotId([8; 32])), None);
+        assert_eq!(parse(&table, SnapshotId([8; 16])), None);
         assert_eq!(parse(&table[8..], parent), None, "as tables were before");
         assert_eq!(parse(&table[..table.len() - 1], parent), None);
         assert_eq!(parse(&table[..60], parent), None);
