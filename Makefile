@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -42,6 +42,10 @@ fleet-long:     ## Twenty clients and two collectors in one bucket for ten minut
 simulate-long:  ## A million simulated histories of the commit and collection protocol, optimised (SEEDS=, FIRST=, DRUMLIN_HARSH=1).
 	DRUMLIN_SEEDS=$${SEEDS:-1000000} DRUMLIN_TEST_SEED=$${FIRST:-1} \
 	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture every_history_keeps_the_invariants
+
+adversary-long: ## 20,000 histories with an adversary at the store, who hides, replays, puts back and forges (SEEDS=).
+	DRUMLIN_ADVERSARY_SEEDS=$${SEEDS:-20000} \
+	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture adversary
 
 scale-long:     ## 50 hosts that back up hourly for 30 simulated days, a collector daily, with faults.
 	DRUMLIN_SCALE_DAYS=30 DRUMLIN_SCALE_HOSTS=50 $(CARGO) nextest run --locked --profile long --no-capture scale::
