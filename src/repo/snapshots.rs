@@ -284,7 +284,7 @@ fn load_any(repository: &Repository, slot: (&SnapshotId, u64)) -> Result<Result<
 
 /// Loads the snapshot in a listed slot of this length; from its local copy if that has the same.
 ///
-/// Fails with `RolledBack` if the slot is burnt and this machine knows the snapshot that was in it.
+/// Fails with `RolledBack` if the slot is burnt, this machine knows the snapshot that was in it, and nobody forgot that.
 fn load_listed(repository: &Repository, (id, len_bytes): (&SnapshotId, u64)) -> Result<Option<Snapshot>> {
     let (key, hex) = (names::snapshot_key(id), id.to_hex());
     let copy = repository.cache().read("snapshots", &hex);
@@ -297,6 +297,8 @@ fn load_listed(repository: &Repository, (id, len_bytes): (&SnapshotId, u64)) -> 
     match (&snapshot, known) {
         // A copy is a hint.
         (Some(_), _) => drop(repository.cache().write("snapshots", &hex, &bytes)),
+        // A collector that slept fills the slot of one that was dropped: that is as good as empty.
+        (None, Some(_)) if trash::was_forgotten(repository, id)? => repository.cache().remove("snapshots", &hex),
         (None, Some(_)) => {
             let what = format!("snapshot {}", id.short());
             return Err(Error::RolledBack { location: repository.location().to_owned(), what });

@@ -261,6 +261,14 @@ fn no_slot_of_a_known_snapshot_is_burnt() {
     intents::burn_slot(&machine, &third.id).unwrap();
     let known = repo.open_in(store, &repo.cache()).unwrap();
     assert!(matches!(snapshots::list(&known), Err(Error::RolledBack { .. })));
+    // But a collector that slept may burn the slot of one that was forgotten and dropped.
+    let store = Arc::new(repo.memory.image());
+    let (_cache, machine) = new_machine(&repo, &store);
+    forget(&machine, &third);
+    prune(&machine, at_once()).unwrap();
+    intents::burn_slot(&machine, &third.id).unwrap();
+    let known = repo.open_in(store, &repo.cache()).unwrap();
+    assert_eq!(snapshots::list(&known).unwrap().len(), 2);
 }
 
 /// A date in the future keeps no dead session alive: the store's clock counts where there is one.
