@@ -6,7 +6,7 @@ use crate::format::codec;
 use crate::format::entry::{Content, Entry, EntryKind, Xattr, entry_flag};
 use crate::format::limits::{ENTRY_BULK_MAX_BYTES, NAME_LEN_MAX_BYTES};
 use crate::monitor::ProblemKind;
-use crate::os::attributes::read_flags;
+use crate::os::attributes::{Partly, read_flags};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
@@ -101,11 +101,17 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 }
 
 /// Returns the attributes that were read, as far as an entry can hold them, and records what is missing as a problem.
-pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Vec<Xattr>>) -> Vec<Xattr> {
-    let mut xattrs = read.unwrap_or_else(|error| {
+///
+/// One that cannot be read leaves the others, and the ACL, alone.
+pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Partly>) -> Vec<Xattr> {
+    let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         context.monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
-        Vec::new()
+        Default::default()
     });
+    for (name, error) in unread {
+        let what = format!("its extended attribute {}: {error}", String::from_utf8_lossy(&name));
+        context.monitor.problem(ProblemKind::Unreadable, path, what);
+    }
     let (mut room, count) = (XATTRS_LEN_MAX_BYTES, xattrs.len());
     xattrs.retain(|xattr| {
         let left = room.checked_sub(xattr.name.len() + xattr.value.len());

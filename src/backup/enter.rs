@@ -189,7 +189,7 @@ fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&
     let xattrs = match (dir, new.above.as_ref().and_then(|(above, _)| above.dir())) {
         (Some(dir), _) if !is_way => read_xattrs_of(dir),
         (Some(_), Some(above)) => read_xattrs(&*above, &new.name, EntryKind::Dir),
-        _ => Ok(Vec::new()),
+        _ => Ok(Default::default()),
     };
     let xattrs = xattrs_or_problem(walk.context, path, xattrs);
     let described = describe(walk.context, &new.name, stat, Content::None, xattrs);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -160,8 +161,8 @@ fn into_file<T>(
     restore::refuse_own(&RestoreOptions { target: folder.to_path_buf(), ..options.clone() })?;
     let is_new = path.symlink_metadata().is_err();
     let failed = |error: &std::io::Error| Failure::file("write", path, error);
-    // What is there is a device or a pipe.
-    let file = File::options().write(true).create_new(is_new).open(path).map_err(|error| failed(&error))?;
+    // For its owner alone: it holds what others may not read. What is there is a device or a pipe.
+    let file = File::options().write(true).create_new(is_new).mode(0o600).open(path).map_err(|error| failed(&error))?;
     if file.is_terminal() {
         return Err(Failure::usage("an archive is not written to a terminal").hint("name a file"));
     }

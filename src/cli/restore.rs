@@ -48,7 +48,7 @@ pub struct RestoreArgs {
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
     excludes: Vec<String>,
 
-    /// List what would be done, and change nothing
+    /// List what would be done, and change nothing; reads files that are there to compare them
     #[arg(long, short = 'n')]
     dry_run: bool,
 
@@ -56,13 +56,14 @@ pub struct RestoreArgs {
     #[arg(long)]
     verify: bool,
 
-    /// Remove what lies in restored folders and is not in the snapshot
+    /// Remove what lies in restored folders and is not in the snapshot, but for what the snapshot lists as not read
     #[arg(long)]
     delete: bool,
 
-    /// Files that are there already: always (compare content), if-changed (trust size and time), never (leave alone)
-    #[arg(long, value_name = "WHEN", value_enum, default_value = "if-changed", hide_possible_values = true)]
-    overwrite: OverwriteArg,
+    /// Files that are there already: always (compare content), if-changed (trust size and time), never (leave alone).
+    /// Without this, content is compared, but for what an interrupted restore into a new folder wrote itself
+    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
+    overwrite: Option<OverwriteArg>,
 
     /// Take owners by number, although their names are known here
     #[arg(long)]
@@ -164,9 +165,10 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         verify: args.verify,
         delete: args.delete,
         overwrite: match args.overwrite {
-            OverwriteArg::Always => Overwrite::Always,
-            OverwriteArg::IfChanged => Overwrite::IfChanged,
-            OverwriteArg::Never => Overwrite::Never,
+            None => Overwrite::IfDifferent,
+            Some(OverwriteArg::Always) => Overwrite::Always,
+            Some(OverwriteArg::IfChanged) => Overwrite::IfChanged,
+            Some(OverwriteArg::Never) => Overwrite::Never,
         },
         threads: ctx.global.threads(),
         low_memory: args.low_memory,

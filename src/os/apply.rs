@@ -4,15 +4,18 @@
 //! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write permission could not set them later.
 //! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
 //!
-//! Open files and folders are reached by their descriptor, everything else without following its last step.
+//! Everything is reached by a descriptor, never by a name: whoever may change names in the folder cannot put anything else
+//! into the place of what is being changed.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
-use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{self, AtFlags, CWD, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::io::Errno;
 
 use super::attributes::{Subject, read_flags, write_flags};
 use super::dir::Dir;
+use super::special::{change_mode_of, proc_path};
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Timestamp, Xattr, entry_flag};
 
@@ -31,6 +34,8 @@ pub struct Metadata {
     pub mtime: Timestamp,
     /// Extended attributes, sorted by name.
     pub xattrs: Vec<Xattr>,
+    /// Whether other attributes stay, because not all that there were are known.
+    pub keeps_xattrs: bool,
 }
 
 /// What a file has, as far as it is known; whatever is right already is not set again.
@@ -62,14 +67,14 @@ impl From<&Stat> for Present {
 pub enum Object<'a> {
     /// An open file or folder.
     Open(BorrowedFd<'a>),
-    /// A symbolic link or special file, which is never opened.
-    Named {
-        /// The folder that it is in.
-        dir: &'a Dir,
-        /// Its name there.
-        name: &'a [u8],
+    /// A symbolic link or special file, opened only to name it: it is changed whatever has its name by now.
+    Path {
+        /// The descriptor.
+        fd: BorrowedFd<'a>,
         /// What it is.
         kind: EntryKind,
+        /// The folder and the name by which it was opened.
+        place: (&'a Dir, &'a [u8]),
     },
 }
 
@@ -88,7 +93,7 @@ pub struct Failed {
 }
 
 /// File-system flags among the [`entry_flag`] bits.
-const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | entry_flag::NO_DUMP;
+pub const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | entry_flag::NO_DUMP;
 
 /// Flags under which nothing else can be changed.
 pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
@@ -158,15 +163,22 @@ fn apply_owner(object: Object<'_>, present: &mut Present, wanted: &Metadata, fai
 /// Makes the extended attributes equal to those wanted; returns whether that may have changed the mode.
 fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
     let subject = object.subject();
-    let present = match subject.read_all() {
-        Ok(present) => present,
+    let present = match subject.read_each() {
+        // What cannot be read is neither removed nor known to be right.
+        Ok((present, _)) => present,
+        // Links and special files are reached through /proc: where there is none, nothing is lost if nothing was to be set.
+        Err(source) if matches!(object, Object::Path { .. }) && source.kind() == io::ErrorKind::NotFound => {
+            let missing = || io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
+            failed.extend(wanted.xattrs.first().map(|_| failure("attributes", false, missing())));
+            return false;
+        }
         Err(source) => {
             failed.push(failure("attributes", false, source));
             return false;
         }
     };
     let mut acl_changed = false;
-    for extra in present.iter().filter(|xattr| is_ours_to_remove(&xattr.name)) {
+    for extra in present.iter().filter(|xattr| !wanted.keeps_xattrs && is_ours_to_remove(&xattr.name)) {
         if wanted.xattrs.binary_search_by(|xattr| xattr.name.cmp(&extra.name)).is_err() {
             acl_changed |= is_acl(&extra.name);
             note_xattr(failed, &extra.name, subject.remove(&extra.name));
@@ -193,39 +205,32 @@ impl Object<'_> {
     fn subject(&self) -> Subject<'_> {
         match self {
             Self::Open(fd) => Subject::Open(*fd),
-            Self::Named { dir, name, .. } => Subject::named(dir.as_fd(), name),
+            Self::Path { fd, .. } => Subject::of_path(*fd),
         }
     }
 
     /// Symbolic links have a mode that means nothing and cannot be set.
     fn has_mode(&self) -> bool {
-        !matches!(self, Self::Named { kind: EntryKind::Symlink, .. })
+        !matches!(self, Self::Path { kind: EntryKind::Symlink, .. })
     }
 
     fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         // -1 means "leave it": such an owner cannot be given, and rustix refuses to build it.
         if uid == u32::MAX || gid == u32::MAX {
-            return Err(rustix::io::Errno::INVAL.into());
+            return Err(Errno::INVAL.into());
         }
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         Ok(match self {
             Self::Open(fd) => fs::fchown(fd, uid, gid),
-            Self::Named { dir, name, .. } => fs::chownat(dir, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+            Self::Path { fd, .. } => fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW),
         }?)
     }
 
-    /// Sets the mode of a special file by a descriptor that cannot read or write it, so that nothing is followed or triggered.
+    /// Sets the mode, of a special file by a descriptor that cannot read or write it, so that nothing is triggered.
     fn set_mode(&self, mode: u16) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(u32::from(mode));
         match self {
-            Self::Open(fd) => fs::fchmod(fd, mode)?,
-            Self::Named { dir, name, kind } => {
-                let fd = fs::openat(dir, *name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-                if super::dir::stat_of(&fd)?.kind != *kind {
-                    return Err(io::Error::other("it was replaced meanwhile"));
-                }
-                fs::chmodat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), mode, AtFlags::empty())?;
-            }
+            Self::Open(fd) => fs::fchmod(fd, Mode::from_raw_mode(u32::from(mode)))?,
+            Self::Path { fd, place, .. } => change_mode_of(fd, *place, mode)?,
         }
         Ok(())
     }
@@ -234,10 +239,15 @@ impl Object<'_> {
         let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let mtime = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };
         let times = Timestamps { last_access: keep, last_modification: mtime };
-        Ok(match self {
-            Self::Open(fd) => fs::futimens(fd, &times),
-            Self::Named { dir, name, .. } => fs::utimensat(dir, *name, &times, AtFlags::SYMLINK_NOFOLLOW),
-        }?)
+        let fd = match self {
+            Self::Open(fd) => return Ok(fs::futimens(fd, &times)?),
+            Self::Path { fd, .. } => fd,
+        };
+        match fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH) {
+            // Before Linux 5.8.
+            Err(Errno::INVAL | Errno::NOENT) => Ok(fs::utimensat(CWD, proc_path(*fd), &times, AtFlags::empty())?),
+            done => Ok(done?),
+        }
     }
 }
 
@@ -264,13 +274,15 @@ fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
     use crate::os::attributes::read_xattrs;
 
     fn wanted(mode: u16) -> Metadata {
         let mtime = Timestamp { seconds: -5, nanos: 123_456_789 };
         let xattrs = vec![Xattr { name: b"user.x".to_vec(), value: b"1".to_vec() }];
-        Metadata { uid: 12, gid: 34, mode, flags: entry_flag::NO_DUMP, mtime, xattrs }
+        Metadata { uid: 12, gid: 34, mode, flags: entry_flag::NO_DUMP, mtime, xattrs, keeps_xattrs: false }
     }
 
     #[test]
@@ -290,7 +302,7 @@ mod tests {
             let stat = dir.stat(b"f").unwrap();
             let is = (stat.uid, stat.gid, stat.mode, stat.mtime, read_flags(&stat));
             assert_eq!(is, (12, 34, 0o6751, wanted(0).mtime, entry_flag::NO_DUMP));
-            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), wanted(0).xattrs);
+            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, wanted(0).xattrs);
         }
     }
 
@@ -304,9 +316,16 @@ mod tests {
         let present = Present::from(&dir.stat(b"l").unwrap());
         let metadata = Metadata { uid: present.uid, gid: present.gid, xattrs: Vec::new(), flags: 0, ..wanted(0o777) };
         let mut failed = Vec::new();
-        apply(Object::Named { dir: &dir, name: b"l", kind: EntryKind::Symlink }, &present, &metadata, &mut failed);
+        let link = crate::os::special::open_path(&dir, b"l").unwrap();
+        // Another link takes its name: it is not the one that is changed.
+        std::fs::rename(folder.path().join("l"), folder.path().join("m")).unwrap();
+        std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
+        let other = dir.stat(b"l").unwrap();
+        let object = Object::Path { fd: link.as_fd(), kind: EntryKind::Symlink, place: (&dir, b"l") };
+        apply(object, &present, &metadata, &mut failed);
         assert!(failed.is_empty(), "{failed:?}");
-        assert_eq!(dir.stat(b"l").unwrap().mtime, wanted(0).mtime);
+        assert_eq!(dir.stat(b"m").unwrap().mtime, wanted(0).mtime);
+        assert_eq!(dir.stat(b"l").unwrap(), other);
         assert_eq!(dir.stat(b"f").unwrap(), before);
     }
 }

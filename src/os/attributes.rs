@@ -1,11 +1,13 @@
 //! Extended attributes (ACLs and capabilities among them) and file-system flags, read and written without following links.
 
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{self, IFlags, XattrFlags};
 use rustix::io::Errno;
 
+use super::special::proc_path;
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Xattr, entry_flag};
 
@@ -13,13 +15,13 @@ use crate::format::entry::{EntryKind, Xattr, entry_flag};
 ///
 /// Empty where the file system has none; an attribute that goes away while being read is left out. Files that may not
 /// be opened (links, sockets, devices, unreadable files) have attributes too, so this never opens them: see [`Subject`].
-pub fn read_xattrs(dir: impl AsFd, name: &[u8], _kind: EntryKind) -> io::Result<Vec<Xattr>> {
-    Subject::named(dir.as_fd(), name).read_all()
+pub fn read_xattrs(dir: impl AsFd, name: &[u8], _kind: EntryKind) -> io::Result<Partly> {
+    Subject::named(dir.as_fd(), name).read_each()
 }
 
 /// Returns the extended attributes of an open file or directory, sorted by name; empty where the file system has none.
-pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Vec<Xattr>> {
-    Subject::Open(fd.as_fd()).read_all()
+pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Partly> {
+    Subject::Open(fd.as_fd()).read_each()
 }
 
 /// Returns the [`entry_flag`] bits that a file system's own attributes stand for.
@@ -55,6 +57,12 @@ const XATTR_LEN_MAX_BYTES: usize = 64 << 10;
 /// Room that is tried before the heap is used, in bytes.
 const SMALL_LEN_BYTES: usize = 512;
 
+/// The name of an attribute that cannot be read, and why.
+pub type Unread = (Vec<u8>, io::Error);
+
+/// The attributes that could be read, sorted by name, and those that could not: one that cannot leaves the others alone.
+pub type Partly = (Vec<Xattr>, Vec<Unread>);
+
 /// Something that has extended attributes.
 pub enum Subject<'a> {
     /// An open file or directory.
@@ -64,6 +72,8 @@ pub enum Subject<'a> {
     /// Always `/proc/self/fd/N/NAME`: that leads to the open directory itself, wherever it is by now, and then one step
     /// further, so nothing can be swapped in between. (The kernel knows such calls relative to a directory only since 6.13.)
     Path(Vec<u8>),
+    /// What a descriptor stands for that was opened only to name it, with the path that leads to it.
+    Named(String, PhantomData<BorrowedFd<'a>>),
 }
 
 impl<'a> Subject<'a> {
@@ -74,8 +84,19 @@ impl<'a> Subject<'a> {
         Self::Path(path)
     }
 
-    /// Returns all attributes, sorted by name.
+    /// Takes a link or special file that was opened only to name it; `fd` must stay open while this is used.
+    pub fn of_path(fd: BorrowedFd<'a>) -> Self {
+        Self::Named(proc_path(fd), PhantomData)
+    }
+
+    /// Returns all attributes, sorted by name; fails if one cannot be read.
     pub fn read_all(&self) -> io::Result<Vec<Xattr>> {
+        let (xattrs, unread) = self.read_each()?;
+        unread.into_iter().next().map_or(Ok(xattrs), |(_, error)| Err(error))
+    }
+
+    /// Returns the attributes that can be read, sorted by name, and the names of those that cannot.
+    pub fn read_each(&self) -> io::Result<Partly> {
         let mut small = [0; SMALL_LEN_BYTES];
         let mut large = Vec::new();
         let names: &[u8] = match self.list(&mut small) {
@@ -85,17 +106,19 @@ impl<'a> Subject<'a> {
                 let len = self.list(&mut large)?;
                 &large[..len]
             }
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Default::default()),
             Err(error) => return Err(error.into()),
         };
-        let mut xattrs = Vec::new();
+        let (mut xattrs, mut unread) = (Vec::new(), Vec::new());
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            if let Some(value) = self.read(name)? {
-                xattrs.push(Xattr { name: name.to_vec(), value });
+            match self.read(name) {
+                Ok(Some(value)) => xattrs.push(Xattr { name: name.to_vec(), value }),
+                Ok(None) => {}
+                Err(error) => unread.push((name.to_vec(), error)),
             }
         }
         xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(xattrs)
+        Ok((xattrs, unread))
     }
 
     /// Returns the value of one attribute, `None` if it is not there (any more).
@@ -119,6 +142,7 @@ impl<'a> Subject<'a> {
         Ok(match self {
             Self::Open(fd) => fs::fsetxattr(fd, name, value, XattrFlags::empty()),
             Self::Path(path) => fs::lsetxattr(path, name, value, XattrFlags::empty()),
+            Self::Named(path, _) => fs::setxattr(path, name, value, XattrFlags::empty()),
         }?)
     }
 
@@ -127,6 +151,7 @@ impl<'a> Subject<'a> {
         Ok(match self {
             Self::Open(fd) => fs::fremovexattr(fd, name),
             Self::Path(path) => fs::lremovexattr(path, name),
+            Self::Named(path, _) => fs::removexattr(path, name),
         }?)
     }
 
@@ -134,6 +159,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Open(fd) => fs::flistxattr(fd, buffer),
             Self::Path(path) => fs::llistxattr(path, buffer),
+            Self::Named(path, _) => fs::listxattr(path, buffer),
         }
     }
 
@@ -141,6 +167,7 @@ impl<'a> Subject<'a> {
         match self {
             Self::Open(fd) => fs::fgetxattr(fd, name, buffer),
             Self::Path(path) => fs::lgetxattr(path, name, buffer),
+            Self::Named(path, _) => fs::getxattr(path, name, buffer),
         }
     }
 }
@@ -159,15 +186,15 @@ mod tests {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         let dir = Dir::open(folder.path()).unwrap();
-        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), []);
+        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, []);
         let wanted = [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
         for xattr in wanted.iter().rev() {
             Subject::named(dir.as_fd(), b"f").write(xattr).unwrap();
         }
-        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), wanted);
-        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap(), wanted);
+        assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, wanted);
+        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0, wanted);
         Subject::named(dir.as_fd(), b"f").remove(b"user.b").unwrap();
-        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().len(), 2);
+        assert_eq!(read_xattrs_of(dir.open_file(b"f").unwrap()).unwrap().0.len(), 2);
     }
 
     #[test]
@@ -177,11 +204,11 @@ mod tests {
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let dir = Dir::open(folder.path()).unwrap();
         Subject::named(dir.as_fd(), b"f").write(&xattr(b"user.a", b"1")).unwrap();
-        assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap(), []);
+        assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, []);
         if rustix::process::geteuid().is_root() {
             Subject::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
-            assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap(), [xattr(b"trusted.t", b"2")]);
-            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap(), [xattr(b"user.a", b"1")]);
+            assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, [xattr(b"trusted.t", b"2")]);
+            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, [xattr(b"user.a", b"1")]);
         }
     }
 

@@ -44,6 +44,11 @@ impl Dir {
         open_without_atime(self.fd.as_fd(), name, DIR_FLAGS | OFlags::NOFOLLOW)
     }
 
+    /// Opens the directory that `name` in this one is or leads to.
+    pub fn open_through(&self, name: &[u8]) -> io::Result<Self> {
+        open_without_atime(self.fd.as_fd(), name, DIR_FLAGS)
+    }
+
     /// Takes over an open directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, is_listed: AtomicBool::new(false) }

@@ -1,11 +1,13 @@
 //! The host's file system: directories, stat, attributes and owners, always relative to open directories.
 //!
-//! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user named.
+//! Nothing here follows a symbolic link but [`dir::Dir::open`], which is for roots that the user named, and
+//! [`dir::Dir::open_through`], which is for links that were looked at before.
 
 pub mod apply;
 pub mod attributes;
 pub mod dir;
 pub mod filesystem;
+pub mod habits;
 pub mod holes;
 pub mod lease;
 pub mod owners;

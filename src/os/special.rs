@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use super::dir::Dir;
+use super::process::own_ids;
 use crate::format::entry::EntryKind;
 
 /// Makes the folder `name`, for its owner alone until its metadata is applied.
@@ -43,6 +46,46 @@ pub fn make_special(dir: &Dir, name: &[u8], kind: EntryKind, device: Option<(u32
     };
     let device = device.map_or(0, |(major, minor)| fs::makedev(major, minor));
     Ok(fs::mknodat(dir, name, file_type, Mode::RUSR | Mode::WUSR, device)?)
+}
+
+/// Opens `name` only to know and change what it is: nothing is followed, read or triggered.
+pub fn open_path(dir: &Dir, name: &[u8]) -> io::Result<OwnedFd> {
+    Ok(fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Returns the target of a symbolic link that was opened with [`open_path`].
+pub fn read_open_link(link: &OwnedFd) -> io::Result<Vec<u8>> {
+    Ok(fs::readlinkat(link, c"", Vec::new())?.into_bytes())
+}
+
+/// Gives what `fd`, opened with [`open_path`], stands for the permission bits `mode`; it is no symbolic link.
+///
+/// `place` is where it was opened: it is used only where `/proc` is missing, and if nobody else can change names there.
+pub fn change_mode_of(fd: impl AsFd, (dir, name): (&Dir, &[u8]), mode: u16) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(u32::from(mode));
+    match fs::chmodat(CWD, proc_path(fd.as_fd()), mode, AtFlags::empty()) {
+        Err(Errno::NOENT) => {}
+        done => return Ok(done?),
+    }
+    let around = dir.stat_self()?;
+    if around.uid != own_ids().0 || around.mode & 0o022 != 0 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted"));
+    }
+    Ok(fs::chmodat(dir, name, mode, AtFlags::empty())?)
+}
+
+/// Gives `name`, which must be of this kind, the permission bits `mode`, without a right to open it.
+pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Result<()> {
+    let fd = open_path(dir, name)?;
+    if super::dir::stat_of(&fd)?.kind != kind {
+        return Err(io::Error::other("it was replaced meanwhile"));
+    }
+    change_mode_of(&fd, (dir, name), mode)
+}
+
+/// Returns the path that leads to what an open descriptor stands for, whatever its names are by now.
+pub fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// Makes `name` in `dir` another name of the inode that `from_name` in `from` is.

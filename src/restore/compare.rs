@@ -12,10 +12,12 @@ use super::context::Context;
 use super::finish::{piece_done, piece_failed};
 use super::items::count_kept;
 use super::job::FileJob;
+use super::recheck::is_zero;
 use crate::format::container::ChunkKind;
-use crate::format::entry::Ref;
+use crate::format::entry::{Content, Ref};
 use crate::format::limits;
 use crate::id::ChunkId;
+use crate::os::filesystem::is_trusted;
 
 /// Neighbouring pieces of one file that one worker compares.
 pub struct Comparison {
@@ -93,9 +95,34 @@ pub fn is_chunk(
     file.read_exact_at(buffer, offset).is_ok() && keyring.chunk_id(ChunkKind::Data, buffer) == *id
 }
 
-/// Which parts of a file hold data, as far as was asked.
+/// Returns whether a file, which has the right length, holds exactly this content; false if that cannot be told.
+pub fn holds(context: &Context, file: &File, (size, content): (u64, &Content), buffer: &mut Vec<u8>) -> bool {
+    if let Content::Inline(bytes) = content {
+        buffer.resize(bytes.len(), 0);
+        return file.read_exact_at(buffer, 0).is_ok() && buffer == bytes;
+    }
+    let (mut extents, mut offset) = (Extents::default(), 0_u64);
+    for piece in context.trees.refs(content) {
+        let Ok(piece) = piece else { return false };
+        let is_right = match piece {
+            Ref::Data { id, len } => is_chunk(context, file, &mut extents, (offset, len, &id), buffer),
+            Ref::Hole { len } => {
+                offset.checked_add(len).is_some_and(|end| end <= size)
+                    && is_zero(file, &mut extents, offset, len, buffer).unwrap_or(false)
+            }
+        };
+        if !is_right || context.is_stopped() {
+            return false;
+        }
+        offset += piece.len();
+    }
+    offset == size
+}
+
+/// Which parts of a file hold data, as far as was asked; only file systems that are known to tell truly are asked.
 #[derive(Default)]
 pub struct Extents {
+    is_told: Option<bool>,
     data_start: u64,
     data_end: u64,
 }
@@ -103,6 +130,9 @@ pub struct Extents {
 impl Extents {
     /// Returns whether there is a hole at `offset`; false where the file system does not tell.
     pub fn is_hole_at(&mut self, file: &File, offset: u64) -> bool {
+        if !*self.is_told.get_or_insert_with(|| is_trusted(file)) {
+            return false;
+        }
         if !(self.data_start..self.data_end).contains(&offset) {
             match seek(file, SeekFrom::Data(offset)) {
                 Ok(start) => {
@@ -130,20 +160,40 @@ fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let end = offset + len;
     let mut at = offset;
     let mut changed = false;
+    if !is_trusted(file) {
+        return clear_data(file, offset, end);
+    }
     while at < end {
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) if start < end => start,
             Ok(_) | Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
-        let stop = seek(file, SeekFrom::Hole(start))?.min(end);
+        let stop = seek(file, SeekFrom::Hole(start)).unwrap_or(end).clamp(start + 1, end);
         match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, stop - start) {
             Ok(()) => {}
-            Err(Errno::OPNOTSUPP) => write_zeros(file, start, stop)?,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, start, stop)?,
             Err(error) => return Err(error.into()),
         }
         changed = true;
         at = stop;
+    }
+    Ok(changed)
+}
+
+/// Writes zeros where there is anything else, on a file system that may not tell where there is; returns whether there was.
+fn clear_data(file: &File, offset: u64, end: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; ZEROS_LEN_BYTES];
+    let mut changed = false;
+    let mut at = offset;
+    while at < end {
+        let part = &mut buffer[..ZEROS_LEN_BYTES.min((end - at) as usize)];
+        file.read_exact_at(part, at)?;
+        if part.iter().any(|byte| *byte != 0) {
+            write_zeros(file, at, at + part.len() as u64)?;
+            changed = true;
+        }
+        at += part.len() as u64;
     }
     Ok(changed)
 }
@@ -174,6 +224,11 @@ mod tests {
         expected[100..500_100].fill(0);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         let mut extents = Extents::default();
-        assert!(!extents.is_hole_at(&file, 0) && extents.is_hole_at(&file, 65_536) && !extents.is_hole_at(&file, 1 << 19));
+        if is_trusted(&file) {
+            assert!(!extents.is_hole_at(&file, 0) && extents.is_hole_at(&file, 65_536) && !extents.is_hole_at(&file, 1 << 19));
+        }
+        assert!(clear_data(&file, 600_000, 700_000).unwrap() && !clear_data(&file, 600_000, 700_000).unwrap());
+        expected[600_000..700_000].fill(0);
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
     }
 }

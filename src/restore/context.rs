@@ -3,20 +3,25 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use super::descriptors::{Descriptors, lock};
 use super::disks::Disks;
 use super::error::{Error, Result};
+use super::ground::Ground;
 use super::job::Host;
+use super::link_group::LinkGroup;
+use super::mark::{self, Mark};
 use super::options::{Counts, RestoreOptions, add};
 use super::own::{self, OwnFolders};
+use super::target::{Identity, TargetDir};
 use crate::format::entry::Timestamp;
+use crate::format::snapshot::Snapshot;
 use crate::monitor::{Monitor, ProblemKind, in_words};
-use crate::os::apply::{Failed, Metadata};
+use crate::os::apply::{Failed, Metadata, SYSTEM_FLAGS};
 use crate::os::owners::OwnerNames;
 use crate::os::process;
 use crate::os::stat::Stat;
@@ -25,6 +30,23 @@ use crate::repo::{self, DirEntry, Trees};
 /// Descriptors of folders and files that are kept open, where the process may have enough of them.
 const OPEN_DIRS_MAX: usize = 256;
 const OPEN_FILES_MAX: usize = 64;
+
+/// What of that which is there may be believed by size and time, without reading it.
+#[derive(Default)]
+pub struct Trust {
+    /// Files whose time is from here on are compared by content: see the crash reasoning in `restore/mod.rs`.
+    pub before: Timestamp,
+    /// What the target's mark says of earlier runs.
+    pub found: mark::Found,
+}
+
+impl Trust {
+    /// Takes what the mark says; after another boot nothing is believed.
+    pub fn new(snapshot: &Snapshot, found: mark::Found) -> Self {
+        let before = if found.is_doubtful { Timestamp { seconds: i64::MIN, nanos: 0 } } else { snapshot.started };
+        Self { before, found }
+    }
+}
 
 /// Everything that the threads of one restore share.
 pub struct Context<'a> {
@@ -42,10 +64,21 @@ pub struct Context<'a> {
     pub disks: Disks,
     /// What was done so far.
     pub counts: Counts,
-    /// Files whose time is from here on are compared by content: see the crash reasoning in `restore/mod.rs`.
-    pub trusted_before: Timestamp,
+    /// What of that which is there may be believed without reading it.
+    pub trust: Trust,
+    /// What the snapshot says of whole paths.
+    pub ground: Ground,
+    /// Whether the target's folder was new, or is what a restore that did not end has left of one.
+    pub is_ours: bool,
+    /// The mark of this restore, if it changes anything.
+    pub mark: Option<Mark>,
     /// Hard links that wait for the first member of their group.
     pub links_waiting: AtomicUsize,
+    /// Groups whose first member could not be made in its own place.
+    pub vacant: Mutex<Vec<Arc<LinkGroup>>>,
+    /// Folders that get their metadata at the very end.
+    pub unfinished: Mutex<Vec<Arc<TargetDir>>>,
+    without_links: Mutex<HashSet<(u32, u32)>>,
     owners: OwnerNames,
     said: Mutex<HashSet<String>>,
     passed_over: Mutex<HashSet<u64>>,
@@ -55,8 +88,8 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Starts with nothing done; files changed at or after `trusted_before` are never trusted by time and size.
-    pub fn new(trees: Trees, options: &'a RestoreOptions, monitor: &'a Monitor, trusted_before: Timestamp) -> Self {
+    /// Starts with nothing done.
+    pub fn new(trees: Trees, options: &'a RestoreOptions, monitor: &'a Monitor, (ground, trust): (Ground, Trust)) -> Self {
         let descriptors = process::open_files_max();
         let host = Host {
             dirs: Descriptors::new(OPEN_DIRS_MAX.min(descriptors / 4)),
@@ -72,8 +105,14 @@ impl<'a> Context<'a> {
             own: OwnFolders::new(&options.own_folders),
             disks: Disks::default(),
             counts: Counts::default(),
-            trusted_before,
+            trust,
+            ground,
+            is_ours: false,
+            mark: None,
             links_waiting: AtomicUsize::new(0),
+            vacant: Mutex::default(),
+            unfinished: Mutex::default(),
+            without_links: Mutex::default(),
             owners: OwnerNames::new(),
             said: Mutex::default(),
             passed_over: Mutex::default(),
@@ -84,14 +123,19 @@ impl<'a> Context<'a> {
     }
 
     /// Returns what a restored entry is to have; names of owners count more than their numbers, which differ between machines.
-    pub fn metadata_of(&self, found: &mut DirEntry) -> Metadata {
+    ///
+    /// What the snapshot lists as not read may lack attributes that are there: they are not taken away.
+    pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
         let (user, group) = (found.user.as_deref().filter(|_| by_name), found.group.as_deref().filter(|_| by_name));
         let uid = user.and_then(|name| self.owners.uid(name)).unwrap_or(found.entry.uid);
         let gid = group.and_then(|name| self.owners.gid(name)).unwrap_or(found.entry.gid);
         let entry = &mut found.entry;
         let xattrs = std::mem::take(&mut entry.xattrs);
-        Metadata { uid, gid, mode: entry.mode, flags: entry.flags, mtime: entry.mtime, xattrs }
+        let keeps_xattrs = self.ground.lists_any() && self.ground.is_listed(&path());
+        // Whether it changed while it was read is nothing that a file system keeps.
+        let flags = entry.flags & SYSTEM_FLAGS;
+        Metadata { uid, gid, mode: entry.mode, flags, mtime: entry.mtime, xattrs, keeps_xattrs }
     }
 
     /// Returns whether the threads should stop: somebody failed, or the user wants it.
@@ -111,6 +155,13 @@ impl<'a> Context<'a> {
             return Err(error);
         }
         if self.is_stopped() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Notes now and then in the target that the restore is at work.
+    pub fn beat(&self) {
+        if let Some(mark) = &self.mark {
+            mark.beat();
+        }
     }
 
     /// Counts something that exists and stays as it is.
@@ -134,6 +185,25 @@ impl<'a> Context<'a> {
             self.bar(&path(), own::LEFT_ALONE);
         }
         is_own
+    }
+
+    /// Tells that something is not removed, if the snapshot says that it, or something in it, could not be read.
+    pub fn keeps_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let path = path();
+        let is_unread = self.ground.is_unread(&path);
+        if is_unread {
+            self.bar(&path, "not removed: the snapshot lists it, or something in it, as not read");
+        }
+        is_unread
+    }
+
+    /// Returns whether the snapshot's silence about names in a folder means that they should not be there.
+    pub fn may_delete_in(&self, path: &[u8]) -> bool {
+        if self.ground.covers(path) && self.ground.is_list_cut() {
+            let message = "more could not be read than the snapshot lists: nothing is removed";
+            self.say_once("delete", path, message);
+        }
+        self.ground.covers(path) && !self.ground.is_list_cut()
     }
 
     /// Keeps in mind that reading this again would tell nothing new.
@@ -202,6 +272,20 @@ impl<'a> Context<'a> {
                 self.report(&path, format!("cannot set {what}: {source}"));
             }
         }
+    }
+
+    /// Returns whether the file system of an inode was found to have no hard links.
+    pub fn lacks_links(&self, identity: Identity) -> bool {
+        lock(&self.without_links).contains(&identity.parts().0)
+    }
+
+    /// Tells that further names become copies; `lacking` if that holds for the whole file system.
+    pub fn say_copies(&self, lacking: Option<Identity>, path: impl FnOnce() -> Vec<u8>) {
+        if let Some(identity) = lacking {
+            lock(&self.without_links).insert(identity.parts().0);
+        }
+        let message = "no hard link can be made here: further names of a file become copies, here and elsewhere";
+        self.say_once("hard links", &path(), message);
     }
 
     fn say_once(&self, topic: &str, path: &[u8], message: &str) {

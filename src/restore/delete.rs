@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::enter::{is_mount_point, look_into, open_up};
 use super::existing;
 use super::options::add;
 use super::target::TargetDir;
@@ -21,11 +22,11 @@ pub struct Extras {
 impl Extras {
     /// Lists a folder; `None` if the snapshot's silence about a name in it does not mean that it should not be there.
     ///
-    /// That is so above and beside the folders that were backed up whole, and where another file system is mounted, which
-    /// a backup may have been told not to enter.
-    pub fn of(context: &Context, dir: &Arc<TargetDir>, sources: &[Vec<u8>]) -> Option<Self> {
+    /// That is so above and beside the folders that were backed up whole, where another file system is mounted, which
+    /// a backup may have been told not to enter, and if more could not be read than the snapshot lists.
+    pub fn of(context: &Context, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
-        if dir.is_fresh || !sources.iter().any(|source| is_at_or_below(&path, source)) {
+        if dir.is_fresh || !context.may_delete_in(&path) {
             return None;
         }
         match Self::list(context, dir) {
@@ -40,7 +41,7 @@ impl Extras {
     fn list(context: &Context, dir: &Arc<TargetDir>) -> io::Result<Option<Self>> {
         let open = dir.open(&context.host.dirs)?;
         if let Some(parent) = dir.parent()
-            && existing::is_mount_point(&*parent.open(&context.host.dirs)?, &open.stat_self()?)?
+            && is_mount_point(&*parent.open(&context.host.dirs)?, &open.stat_self()?)?
         {
             return Ok(None);
         }
@@ -71,27 +72,45 @@ impl Extras {
     }
 }
 
-/// Returns whether `path` is `source` or below it; the root folder's own path is empty.
-fn is_at_or_below(path: &[u8], source: &[u8]) -> bool {
-    let source = source.strip_suffix(b"/").unwrap_or(source);
-    path.strip_prefix(source).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+/// Returns whether a name that the snapshot does not have is one that it has to the file system, so that it must stay.
+pub fn is_anothers(context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
+    dir.spelling.as_ref().is_some_and(|spelling| spelling.is_one_of(context, dir, name))
 }
 
 /// Removes `name` so that an entry of another kind can take its place; a folder with content only if deleting is wanted.
 pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
     if stat.kind == EntryKind::Dir && context.options.delete {
-        return remove_tree(context, dir, name, stat);
+        return remove_tree(context, dir, name, stat, &mut |_, _| {});
     }
     existing::remove(&*dir.open(&context.host.dirs)?, name, stat)
 }
 
-/// Removes `name` and everything below it; what cannot be removed is reported, with the first cause returned.
-pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
-    if stat.kind != EntryKind::Dir {
-        existing::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
+/// Removes `name` and everything below it, and tells each with its path from `name` on; a dry run only counts and tells.
+///
+/// What cannot be removed is reported, with the first cause returned.
+pub fn remove_tree(
+    context: &Context,
+    dir: &Arc<TargetDir>,
+    name: &[u8],
+    stat: &Stat,
+    told: &mut dyn FnMut(&[u8], &Stat),
+) -> io::Result<()> {
+    let is_real = !context.options.dry_run;
+    let mut tell = |path: &[u8], stat: &Stat| {
         add(&context.counts.deleted, 1);
+        told(path, stat);
+    };
+    if context.ground.is_unread(&dir.path_of(name)) {
+        return Err(io::Error::other("not removed: the snapshot lists it, or something in it, as not read"));
+    }
+    if stat.kind != EntryKind::Dir {
+        if is_real {
+            existing::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
+        }
+        tell(name, stat);
         return Ok(());
     }
+    let mut path = name.to_vec();
     let mut levels = vec![enter(context, dir, name, stat)?];
     while let Some(level) = levels.last_mut() {
         if context.is_stopped() {
@@ -99,9 +118,12 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         }
         let Some(name) = level.next_name() else {
             let done = levels.pop().expect("it was just looked at");
-            let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
-            special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
-            add(&context.counts.deleted, 1);
+            if is_real {
+                let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
+                special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
+            }
+            tell(&path, &done.stat);
+            path.truncate(path.len().saturating_sub(done.name.len() + 1));
             continue;
         };
         let here = level.dir.open(&context.host.dirs)?;
@@ -110,10 +132,13 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         };
         if stat.kind == EntryKind::Dir {
             let below = enter(context, &level.dir, &name, &stat)?;
+            path = [&path[..], b"/", &name].concat();
             levels.push(below);
         } else {
-            existing::remove(&here, &name, &stat)?;
-            add(&context.counts.deleted, 1);
+            if is_real {
+                existing::remove(&here, &name, &stat)?;
+            }
+            tell(&[&path[..], b"/", &name].concat(), &stat);
         }
     }
     Ok(())
@@ -122,6 +147,7 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
 struct Level {
     dir: Arc<TargetDir>,
     name: Vec<u8>,
+    stat: Stat,
     names: Names,
     at: usize,
 }
@@ -135,29 +161,18 @@ impl Level {
 
 fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<Level> {
     let above = parent.open(&context.host.dirs)?;
-    if existing::is_mount_point(&above, stat)? {
+    if is_mount_point(&above, stat)? {
         return Err(io::Error::other("another file system is mounted on it"));
     }
     if context.own.contains(stat) {
         return Err(io::Error::other("the repository itself or its cache is in it"));
     }
-    existing::unlock(&above, name, stat)?;
-    let gone = || io::Error::from(io::ErrorKind::NotFound);
-    let dir = existing::look_into(context, parent, name)?.ok_or_else(gone)?;
-    let names = dir.open(&context.host.dirs)?.names()?;
-    Ok(Level { dir, name: name.to_vec(), names, at: 0 })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_backed_up_whole_is_below_a_source() {
-        assert!(is_at_or_below(b"/home/u", b"/home/u") && is_at_or_below(b"/home/u/x", b"/home/u/"));
-        assert!(is_at_or_below(b"/home", b"/") && is_at_or_below(b"", b"/"));
-        assert!(
-            !is_at_or_below(b"/home", b"/home/u") && !is_at_or_below(b"/home/user", b"/home/u") && !is_at_or_below(b"", b"/home")
-        );
+    if !context.options.dry_run {
+        existing::unlock(&above, name, stat)?;
+        open_up(context, &above, name, stat)?;
     }
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let dir = look_into(context, parent, name)?.ok_or_else(gone)?;
+    let names = dir.open(&context.host.dirs)?.names()?;
+    Ok(Level { dir, name: name.to_vec(), stat: *stat, names, at: 0 })
 }

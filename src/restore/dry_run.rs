@@ -1,44 +1,54 @@
 //! A restore that changes nothing: the same walk and the same decisions, told instead of done.
 
+use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use super::compare::holds;
 use super::context::Context;
-use super::delete::Extras;
+use super::delete::{Extras, is_anothers, remove_tree};
+use super::enter::look_into;
 use super::error::Result;
 use super::existing::{self, Decision, WantedFile, decide};
+use super::items::Item;
+use super::link_group::{Likeness, Wanted, likeness};
 use super::options::{Action, Overwrite, Planned, add};
-use super::target::TargetDir;
+use super::target::{Identity, TargetDir};
 use super::walk::{Step, Walk};
-use crate::format::entry::{Content, EntryKind};
+use crate::format::entry::{Entry, EntryKind};
+use crate::os::apply::Metadata;
+use crate::os::attributes::Subject;
+use crate::os::dir::Dir;
+use crate::os::special;
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
 /// Goes through everything that would be restored into `target` (`None` if that would be made).
-pub fn list(
-    context: &Context,
-    walk: Walk,
-    target: Option<Arc<TargetDir>>,
-    sources: &[Vec<u8>],
-    each: &mut dyn FnMut(Planned<'_>),
-) -> Result<()> {
+pub fn list(context: &Context, walk: Walk, target: Option<Arc<TargetDir>>, each: &mut dyn FnMut(Planned<'_>)) -> Result<()> {
     let delete_top = context.options.delete && walk.takes_all();
-    let mut lister = Lister { context, walk, sources, each, frames: Vec::new() };
+    let mut lister = Lister { context, walk, each, frames: Vec::new(), firsts: HashMap::new() };
     let extras = target.as_ref().filter(|_| delete_top).and_then(|dir| lister.extras_of(dir));
     lister.frames.push(Frame { dir: target, extras, path_len: 0, waiting: None });
     while let Some(step) = lister.walk.next() {
         context.check()?;
         lister.take(step);
     }
+    // The target's own folder.
+    add(&context.counts.dirs, 1);
     Ok(())
 }
+
+/// Hard-link groups that are remembered; names of others are judged by their content alone.
+const FIRSTS_MAX: usize = 1 << 20;
 
 struct Lister<'a> {
     context: &'a Context<'a>,
     walk: Walk,
-    sources: &'a [Vec<u8>],
     each: &'a mut dyn FnMut(Planned<'_>),
     frames: Vec<Frame>,
+    /// What the first name of a hard-link group is and stays; `None` if it is made.
+    firsts: HashMap<(u64, Likeness), Option<Identity>>,
 }
 
 struct Frame {
@@ -82,19 +92,26 @@ impl Lister<'_> {
         let name = &entry.entry.name;
         let above = self.frames.last().and_then(|frame| frame.dir.clone());
         let found = above.as_ref().and_then(|dir| self.stat(dir, name));
-        let is_dir = found.is_some_and(|stat| stat.kind == EntryKind::Dir);
+        if found.is_some_and(|stat| self.context.spares(&stat, || [b"/", self.walk.path()].concat())) {
+            return self.walk.skip_folder();
+        }
+        let dir = match above.as_ref().filter(|_| found.is_some()).map(|above| look_into(self.context, above, name)) {
+            // Its owner, who restores, lets himself in; this only looks.
+            Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
+                self.context.report_failed(&[b"/", self.walk.path()].concat(), error);
+                return self.walk.skip_folder();
+            }
+            looked => looked.and_then(std::result::Result::ok).flatten(),
+        };
+        let is_dir = dir.is_some() || found.is_some_and(|stat| stat.kind == EntryKind::Dir);
         if found.is_some() && !is_dir && self.context.options.overwrite == Overwrite::Never {
             add(&self.context.counts.left_alone, 1);
             return self.walk.skip_folder();
         }
-        if found.is_some_and(|stat| self.context.spares(&stat, || [b"/", self.walk.path()].concat())) {
-            return self.walk.skip_folder();
-        }
-        let dir = above.filter(|_| is_dir).and_then(|above| existing::look_into(self.context, &above, name).ok().flatten());
-        let action = match (&dir, found) {
-            (Some(_), _) => Action::Keep,
-            (None, Some(_)) => Action::Update,
-            (None, None) => Action::Create,
+        let action = match found {
+            Some(_) if is_dir => Action::Keep,
+            Some(_) => Action::Update,
+            None => Action::Create,
         };
         let extras = dir.as_ref().filter(|_| is_taken && self.context.options.delete).and_then(|dir| self.extras_of(dir));
         self.frames.push(Frame { dir, extras, path_len: self.walk.path().len(), waiting: Some(action) });
@@ -117,25 +134,81 @@ impl Lister<'_> {
         let entry = &found.entry;
         let dir = self.frames.last().and_then(|frame| frame.dir.clone());
         let stat = dir.as_ref().and_then(|dir| self.stat(dir, &entry.name));
-        let action = match stat {
-            None => Action::Create,
-            Some(_) if self.context.options.overwrite == Overwrite::Never => Action::LeaveAlone,
-            Some(stat) if entry.kind == EntryKind::File => {
-                let wanted = WantedFile { size: entry.size, mtime: entry.mtime, uid: entry.uid };
-                match decide(Some(&stat), &wanted, self.context.options.overwrite, self.context.trusted_before) {
-                    Decision::Keep => Action::Keep,
-                    _ => Action::Update,
-                }
-            }
-            Some(stat) if (stat.kind, stat.device) != (entry.kind, entry.device) => Action::Update,
-            Some(_) => match &entry.content {
-                Content::Inline(target) if !dir.is_some_and(|dir| self.links_to(&dir, &entry.name, target)) => Action::Update,
-                _ => Action::Keep,
+        let path = self.walk.path().to_vec();
+        let action = match (dir, stat) {
+            (Some(dir), Some(stat)) => match self.judge(&dir, found, &stat) {
+                Ok(action) => action,
+                Err(error) => return self.context.report_failed(&dir.path_of(&entry.name), error),
             },
+            _ => {
+                self.note_new(found);
+                Action::Create
+            }
         };
-        self.count(action, entry.size);
+        self.count(action, if entry.kind == EntryKind::File { entry.size } else { 0 });
         let content = Some(&entry.content);
-        (self.each)(Planned { action, path: self.walk.path(), size: entry.size, is_dir: false, content });
+        (self.each)(Planned { action, path: &path, size: entry.size, is_dir: false, content });
+    }
+
+    /// Decides about an entry in the place of which something is.
+    fn judge(&mut self, dir: &Arc<TargetDir>, found: &DirEntry, stat: &Stat) -> io::Result<Action> {
+        let context = self.context;
+        if context.options.overwrite == Overwrite::Never {
+            return Ok(Action::LeaveAlone);
+        }
+        let name = &found.entry.name;
+        if stat.kind == EntryKind::Dir {
+            self.clear_folder(dir, name, stat)?;
+            return Ok(Action::Update);
+        }
+        let mut copy = found.clone();
+        let metadata = context.metadata_of(&mut copy, || dir.path_of(name));
+        let open = dir.open(&context.host.dirs)?;
+        let group = copy.entry.hard_link.map(|number| (number, likeness(&copy.entry, &metadata)));
+        let is_right = match group.and_then(|group| self.firsts.get(&group)) {
+            Some(first) => *first == Some(Identity::from(stat)),
+            None => is_right(context, (dir, &open), copy.entry, metadata, stat),
+        };
+        // A file with one name is changed in place.
+        let stays = is_right || stat.kind == EntryKind::File && stat.nlink <= 1;
+        self.note_first(group, stays.then(|| Identity::from(stat)));
+        Ok(if is_right { Action::Keep } else { Action::Update })
+    }
+
+    /// Notes that the first name of a group will be made.
+    fn note_new(&mut self, found: &DirEntry) {
+        if let Some(number) = found.entry.hard_link {
+            let mut copy = found.clone();
+            let metadata = self.context.metadata_of(&mut copy, Vec::new);
+            self.note_first(Some((number, likeness(&copy.entry, &metadata))), None);
+        }
+    }
+
+    /// Notes what the first name of a hard-link group will be: an inode that is there, or a new one.
+    fn note_first(&mut self, group: Option<(u64, Likeness)>, identity: Option<Identity>) {
+        if let Some(group) = group.filter(|_| self.firsts.len() < FIRSTS_MAX) {
+            self.firsts.entry(group).or_insert(identity);
+        }
+    }
+
+    /// Tells what would have to go for something that is no folder; fails if it would not go.
+    fn clear_folder(&mut self, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
+        if self.context.options.delete {
+            let path = self.walk.path().to_vec();
+            return self.tell_removed(dir, (name, &path), stat);
+        }
+        let is_empty = dir.open(&self.context.host.dirs)?.open_dir(name)?.names()?.is_empty();
+        if is_empty { Ok(()) } else { Err(io::Error::other(existing::IN_THE_WAY)) }
+    }
+
+    /// Tells everything that would be removed with `name`, which is at `path` in the walk.
+    fn tell_removed(&mut self, dir: &Arc<TargetDir>, (name, path): (&[u8], &[u8]), stat: &Stat) -> io::Result<()> {
+        let above = &path[..path.len() - name.len()];
+        remove_tree(self.context, dir, name, stat, &mut |below, stat| {
+            let path = [above, below].concat();
+            let is_dir = stat.kind == EntryKind::Dir;
+            (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
+        })
     }
 
     fn count(&self, action: Action, size: u64) {
@@ -151,12 +224,8 @@ impl Lister<'_> {
         }
     }
 
-    fn links_to(&self, dir: &Arc<TargetDir>, name: &[u8], target: &[u8]) -> bool {
-        dir.open(&self.context.host.dirs).and_then(|open| open.read_link(name)).is_ok_and(|found| found == target)
-    }
-
     fn stat(&self, dir: &Arc<TargetDir>, name: &[u8]) -> Option<Stat> {
-        match dir.open(&self.context.host.dirs).and_then(|open| existing::stat(&open, name)) {
+        match dir.open(&self.context.host.dirs).and_then(|open| existing::look(self.context, dir, &open, name)) {
             Ok(found) => found,
             Err(error) => {
                 self.report(dir, name, error);
@@ -170,7 +239,7 @@ impl Lister<'_> {
     }
 
     fn extras_of(&self, dir: &Arc<TargetDir>) -> Option<Extras> {
-        Extras::of(self.context, dir, self.sources)
+        Extras::of(self.context, dir)
     }
 
     fn delete_before(&mut self, name: &[u8]) {
@@ -186,12 +255,39 @@ impl Lister<'_> {
         for name in names {
             let Some(stat) = self.stat(&dir, &name) else { continue };
             let path = below(&self.walk.path()[..path_len], &name);
-            let is_dir = stat.kind == EntryKind::Dir;
-            if self.walk.would_select(&path, is_dir) && !self.context.spares(&stat, || dir.path_of(&name)) {
-                add(&self.context.counts.deleted, 1);
-                (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
+            let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, &dir, &name);
+            let shown = || dir.path_of(&name);
+            if is_wanted
+                && !self.context.spares(&stat, shown)
+                && !self.context.keeps_unread(shown)
+                && let Err(error) = self.tell_removed(&dir, (&name, &path), &stat)
+            {
+                self.report(&dir, &name, error);
             }
         }
+    }
+}
+
+/// Returns whether what is there is right already, so that at most its metadata would change; reads it if need be.
+fn is_right(context: &Context, (dir, open): (&Arc<TargetDir>, &Dir), entry: Entry, metadata: Metadata, stat: &Stat) -> bool {
+    let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device };
+    let name = entry.name.into_boxed_slice();
+    match Item::new((dir.clone(), name), entry.kind, wanted, None) {
+        Item::File(job, content) => {
+            let wanted = WantedFile { is_linked: entry.hard_link.is_some(), ..WantedFile::of(&job) };
+            let owned = existing::as_owned(open, *stat, job.metadata.uid);
+            let decision = decide(Some(&owned), &wanted, context.options.overwrite, &context.trust);
+            let is_whole = || {
+                open.open_file(&job.name).is_ok_and(|file| {
+                    let may_stay = decision != Decision::CompareWhole
+                        || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata);
+                    may_stay && stat.size == job.size && holds(context, &file, (job.size, &content), &mut Vec::new())
+                })
+            };
+            decision == Decision::Keep || matches!(decision, Decision::Compare | Decision::CompareWhole) && is_whole()
+        }
+        Item::Other(other) => special::open_path(open, &other.name).is_ok_and(|fd| other.is_like(&fd, stat)),
+        Item::Link(..) => false,
     }
 }
 

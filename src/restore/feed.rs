@@ -76,6 +76,7 @@ impl<'a> Feed<'a> {
                 Err(RecvTimeoutError::Disconnected) => return self.context.check(),
             }
             self.take_what_came_back();
+            self.context.beat();
             self.context.check()?;
         }
     }

@@ -4,19 +4,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+use rustix::fs::{Mode, fchmod};
 
 use super::context::Context;
-use super::delete::clear;
 use super::descriptors::{Reopenable, lock};
-use super::existing::unlock;
-use super::job::{FileJob, Link, LinkGroup, LinkState, Origin};
-use super::options::{Overwrite, add};
+use super::ground::Standing;
+use super::job::{FileJob, Origin};
+use super::link_group::{self, First, LinkGroup};
+use super::linking::make_link;
+use super::mark;
+use super::options::add;
 use super::target::{Identity, TargetDir};
 use crate::monitor::ProblemKind;
-use crate::os::apply::{Metadata, Object, Present, apply};
-use crate::os::attributes::{read_flags, write_flags};
-use crate::os::dir::Dir;
+use crate::os::apply::{Object, Present, apply};
 use crate::os::special;
 use crate::repo;
 
@@ -83,7 +84,7 @@ pub fn finish_open(context: &Context, job: &Arc<FileJob>, file: &File, (identity
     }
     entry_done(context, job.size);
     if let (Some(group), Some(identity)) = (&job.group, identity) {
-        complete_group(context, group, identity);
+        complete_group(context, group, First { name: job.as_name(), identity });
     }
     release_dir(context, &job.dir);
 }
@@ -101,7 +102,7 @@ fn abandon(context: &Context, job: &Arc<FileJob>, is_made: bool) {
         context.report_failed(&job.path(), error);
     }
     if let Some(group) = &job.group {
-        fail_group(context, group);
+        if job.is_unwritable() { link_group::vacate(context, group) } else { link_group::fail(context, group, job.as_name()) }
     }
     release_dir(context, &job.dir);
 }
@@ -129,89 +130,11 @@ pub fn entry_done(context: &Context, size: u64) {
     add(&context.monitor.files_done, 1);
 }
 
-/// Makes the links that wait for the first member of a group, which is `identity` now.
-pub fn complete_group(context: &Context, group: &LinkGroup, identity: Identity) {
-    for link in end_of_waiting(context, group, LinkState::Done(identity)) {
-        make_link(context, group, identity, &link);
+/// Makes the links that wait for the first member of a group, which is done.
+pub fn complete_group(context: &Context, group: &LinkGroup, first: First) {
+    for link in link_group::complete(context, group, first.clone()) {
+        make_link(context, group, &first, &link);
     }
-}
-
-/// Reports the links that wait for the first member of a group, which could not be restored.
-pub fn fail_group(context: &Context, group: &LinkGroup) {
-    for link in end_of_waiting(context, group, LinkState::Failed) {
-        fail_link(context, group, &link);
-    }
-}
-
-fn end_of_waiting(context: &Context, group: &LinkGroup, state: LinkState) -> Vec<Link> {
-    match std::mem::replace(&mut *lock(&group.state), state) {
-        LinkState::Pending(waiting) => {
-            context.links_waiting.fetch_sub(waiting.len(), Ordering::Relaxed);
-            waiting
-        }
-        LinkState::Done(_) | LinkState::Failed => Vec::new(),
-    }
-}
-
-/// Reports a link to a file that could not be restored.
-pub fn fail_link(context: &Context, group: &LinkGroup, link: &Link) {
-    let first = group.dir.path_of(&group.name);
-    let message = format!("it is a hard link to {}, which could not be restored", String::from_utf8_lossy(&first));
-    context.report(&link.dir.path_of(&link.name), message);
-    release_dir(context, &link.dir);
-}
-
-/// Makes one link of a group whose first member is done.
-pub fn make_link(context: &Context, group: &LinkGroup, identity: Identity, link: &Link) {
-    match try_link(context, group, identity, link) {
-        Ok(true) => {
-            entry_done(context, link.size);
-            add(&context.monitor.bytes_done, link.size);
-        }
-        Ok(false) => context.leave_alone(|| link.dir.path_of(&link.name)),
-        Err(error) => context.report_failed(&link.dir.path_of(&link.name), error),
-    }
-    release_dir(context, &link.dir);
-}
-
-/// Makes a link unless it is there; false if something else is there and is to be left alone.
-fn try_link(context: &Context, group: &LinkGroup, identity: Identity, Link { dir, name, .. }: &Link) -> io::Result<bool> {
-    let from = group.dir.open(&context.host.dirs)?;
-    let to = dir.open(&context.host.dirs)?;
-    if !dir.is_fresh
-        && let Ok(stat) = to.stat(name)
-    {
-        if Identity::from(&stat) == identity {
-            return Ok(true);
-        }
-        if context.options.overwrite == Overwrite::Never {
-            return Ok(false);
-        }
-        clear(context, dir, name, &stat)?;
-    }
-    link_to(group, &from, &to, name)?;
-    if Identity::from(&to.stat(name)?) != identity {
-        special::remove(&to, name)?;
-        return Err(io::Error::other("the file that it links to was replaced meanwhile"));
-    }
-    Ok(true)
-}
-
-/// Gives the first member of a group another name, even if it is immutable: such a file takes none.
-fn link_to(group: &LinkGroup, from: &Dir, to: &Dir, name: &[u8]) -> io::Result<()> {
-    let link = || special::make_hard_link(from, &group.name, to, name);
-    match link() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        done => return done,
-    }
-    // One at a time, so that no other member finds the flags set again between these steps.
-    let _alone = lock(&group.state);
-    let stat = from.stat(&group.name)?;
-    if !unlock(from, &group.name, &stat)? {
-        return link();
-    }
-    let linked = link();
-    write_flags(from.open_file(&group.name)?, read_flags(&stat)).and(linked)
 }
 
 /// Notes that something in a folder is done; finishes it, and those above, if it was the last.
@@ -221,8 +144,10 @@ pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
         if context.is_stopped() {
             return;
         }
-        if let Some(metadata) = &dir.metadata {
-            finish_dir(context, dir, metadata);
+        if is_shut_for_me(context, dir) {
+            lock(&context.unfinished).push(dir.clone());
+        } else {
+            finish_dir(context, dir);
         }
         add(&context.counts.dirs, 1);
         add(&context.monitor.dirs_done, 1);
@@ -231,15 +156,50 @@ pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
     }
 }
 
-fn finish_dir(context: &Context, dir: &Arc<TargetDir>, metadata: &Metadata) {
-    let opened = dir.open(&context.host.dirs).and_then(|open| Ok((open.stat_self()?, open)));
-    match opened {
-        Ok((stat, open)) => {
-            let mut failed = Vec::new();
-            let present = Present { has_xattrs: !dir.is_fresh || dir.bequeaths, ..Present::from(&stat) };
-            apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
-            context.report_metadata(failed, || dir.path());
+/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter it once it is done.
+fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
+    let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
+    !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
+}
+
+/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them any more.
+pub fn finish_shut(context: &Context) {
+    // Those below come before those above.
+    for dir in std::mem::take(&mut *lock(&context.unfinished)) {
+        finish_dir(context, &dir);
+    }
+}
+
+fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
+    if dir.metadata.is_none() && dir.mode_back.get().is_none() {
+        return;
+    }
+    let is_shut = is_shut_for_me(context, dir);
+    let finished = dir.open(&context.host.dirs).and_then(|open| {
+        if let (true, None, Some(mark)) = (is_shut, dir.parent(), &context.mark) {
+            // Later it could not be reached any more.
+            mark.clear()?;
         }
-        Err(error) => context.report_failed(&dir.path(), error),
+        let Some(metadata) = &dir.metadata else {
+            let mode = dir.mode_back.get().copied().unwrap_or_default();
+            return Ok(fchmod(&*open, Mode::from_raw_mode(mode.into()))?);
+        };
+        let kept;
+        let metadata = if dir.parent().is_none() {
+            kept = mark::with_mark(&open, metadata);
+            &kept
+        } else {
+            &**metadata
+        };
+        let stat = open.stat_self()?;
+        let mut failed = Vec::new();
+        let may_have_xattrs = !dir.is_fresh || dir.bequeaths || dir.standing == Standing::Above;
+        let present = Present { has_xattrs: may_have_xattrs, ..Present::from(&stat) };
+        apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
+        context.report_metadata(failed, || dir.path());
+        Ok(())
+    });
+    if let Err(error) = finished {
+        context.report_failed(&dir.path(), error);
     }
 }

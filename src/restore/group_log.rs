@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::link_group::{First, Likeness, Name};
 use super::target::{Identity, TargetDir};
 use crate::format::entry::EntryKind;
 
@@ -22,8 +23,9 @@ const PAIRS_PER_FENCE: usize = 256;
 const PAIR_LEN_BYTES: usize = 16;
 /// Folders that were read again and are kept.
 const DIRS_MAX: usize = 4096;
-/// A record's fixed part: device, inode, folder, length of the name, kind.
-const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1;
+/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a link leads to it),
+/// likeness.
+const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1 + 16;
 
 /// What can have several names.
 const KINDS: [EntryKind; 6] =
@@ -33,16 +35,14 @@ const KINDS: [EntryKind; 6] =
 type Place = u64;
 const ROOT: Place = Place::MAX;
 
-/// A group whose first member is done.
+/// A group of which a member is done.
 pub struct Done {
-    /// Where the first member is.
-    pub dir: Arc<TargetDir>,
-    /// Its name.
-    pub name: Box<[u8]>,
-    /// What it is.
+    /// What its members are.
     pub kind: EntryKind,
-    /// Which inode it is.
-    pub identity: Identity,
+    /// What they have in common.
+    pub likeness: Likeness,
+    /// The member.
+    pub first: First,
 }
 
 /// The groups that were put away.
@@ -67,6 +67,7 @@ struct Record {
     identity: Identity,
     dir: Place,
     kind: u8,
+    likeness: Likeness,
     name: Box<[u8]>,
 }
 
@@ -78,8 +79,9 @@ impl GroupLog {
 
     /// Puts a group away; fails if the file cannot be written.
     pub fn insert(&mut self, number: u64, group: &Done) -> io::Result<()> {
-        let dir = self.place_of_dir(&group.dir)?;
-        let place = self.append(&group.identity, dir, group.kind as u8, &group.name)?;
+        let First { name: Name { dir, name }, identity } = &group.first;
+        let dir = self.place_of_dir(dir)?;
+        let place = self.append((identity, dir), (group.kind as u8, &group.likeness), name)?;
         self.recent.insert(number, place);
         if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
     }
@@ -91,7 +93,8 @@ impl GroupLog {
         };
         let record = self.read_record(place)?;
         let kind = *KINDS.iter().find(|kind| **kind as u8 == record.kind).ok_or_else(unreadable)?;
-        Ok(Some(Done { dir: self.dir_at(record.dir)?, name: record.name, kind, identity: record.identity }))
+        let name = Name { dir: self.dir_at(record.dir)?, name: record.name };
+        Ok(Some(Done { kind, likeness: record.likeness, first: First { name, identity: record.identity } }))
     }
 
     /// Returns where a folder's record is; writes it, and those of folders above, if this is the first group there.
@@ -109,7 +112,7 @@ impl GroupLog {
             above = parent;
         };
         for dir in missing.into_iter().rev() {
-            place = self.append(&dir.identity(), place, 0, dir.name())?;
+            place = self.append((&dir.identity(), place), (u8::from(dir.is_linked), &[0; 16]), dir.name())?;
             place = *dir.record.get_or_init(|| place);
         }
         Ok(place)
@@ -135,7 +138,7 @@ impl GroupLog {
             self.dirs.clear();
         }
         for (at, record) in missing.into_iter().rev() {
-            dir = TargetDir::known(&dir, &record.name, record.identity);
+            dir = TargetDir::known(&dir, &record.name, record.identity, record.kind != 0);
             self.dirs.insert(at, dir.clone());
         }
         Ok(dir)
@@ -180,7 +183,12 @@ impl GroupLog {
         Ok(())
     }
 
-    fn append(&mut self, identity: &Identity, dir: Place, kind: u8, name: &[u8]) -> io::Result<Place> {
+    fn append(
+        &mut self,
+        (identity, dir): (&Identity, Place),
+        (kind, likeness): (u8, &Likeness),
+        name: &[u8],
+    ) -> io::Result<Place> {
         let place = self.end();
         let ((major, minor), inode) = identity.parts();
         let name_len = u16::try_from(name.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
@@ -190,6 +198,7 @@ impl GroupLog {
         self.buffer.extend_from_slice(&dir.to_le_bytes());
         self.buffer.extend_from_slice(&name_len.to_le_bytes());
         self.buffer.push(kind);
+        self.buffer.extend_from_slice(likeness);
         self.buffer.extend_from_slice(name);
         if self.buffer.len() >= BUFFER_MAX_BYTES {
             self.flush()?;
@@ -204,7 +213,8 @@ impl GroupLog {
         let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
         self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
         let identity = Identity::new((half(0), half(4)), u64_at(&fixed, 8));
-        Ok(Record { identity, dir: u64_at(&fixed, 16), kind: fixed[26], name: name.into() })
+        let likeness = *fixed.last_chunk().expect("it is the last part");
+        Ok(Record { identity, dir: u64_at(&fixed, 16), kind: fixed[26], likeness, name: name.into() })
     }
 
     fn end(&self) -> Place {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::descriptors::lock;
 use super::group_log::{Done, GroupLog};
-use super::job::{LinkGroup, LinkState};
+use super::link_group::{LinkGroup, LinkState};
 use super::target::TargetDir;
 
 /// Groups that come to life between two times that finished ones are put away.
@@ -41,9 +41,7 @@ impl Groups {
         let Some(log) = &mut self.log else {
             return Ok(None);
         };
-        let group =
-            |Done { dir, name, kind, identity }| Arc::new(LinkGroup { dir, name, kind, state: LinkState::Done(identity).into() });
-        Ok(log.get(number)?.map(group))
+        Ok(log.get(number)?.map(|Done { kind, likeness, first }| Arc::new(LinkGroup::done(kind, likeness, first))))
     }
 
     /// Adds a group.
@@ -70,24 +68,27 @@ impl Groups {
 }
 
 fn as_done(group: &LinkGroup) -> Option<Done> {
-    let LinkState::Done(identity) = *lock(&group.state) else {
+    let state = lock(&group.state);
+    let LinkState::Done(first) = &*state else {
         return None;
     };
-    Some(Done { dir: group.dir.clone(), name: group.name.clone(), kind: group.kind, identity })
+    Some(Done { kind: group.kind, likeness: group.likeness, first: first.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::entry::EntryKind;
+    use crate::format::entry::{Content, EntryKind};
     use crate::os::dir::Dir;
     use crate::os::special;
+    use crate::restore::ground::Standing;
+    use crate::restore::link_group::{First, Name, Wanted};
     use crate::restore::target::Identity;
 
     #[test]
     fn groups_are_found_whether_done_or_not() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
         let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
         let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
         let mut groups = Groups::new(root, Box::new(tempfile::tempfile));
@@ -95,23 +96,26 @@ mod tests {
         // Numbers in no order.
         let numbers: Vec<u64> = (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for (at, number) in (0..count).zip(&numbers) {
+            let name = Name { dir: dirs[at as usize % 4].clone(), name: format!("n{at}").into_bytes().into() };
+            let wanted = Wanted { size: 0, content: Content::None, metadata: Default::default(), device: None };
             let state = match at % 25 {
-                0 => LinkState::Pending(Vec::new()),
-                1 => LinkState::Failed,
-                _ => LinkState::Done(Identity::new((at as u32 % 3, 7), at)),
+                0 => LinkState::Pending(Box::new(wanted), Vec::new()),
+                1 => LinkState::Failed(name),
+                _ => LinkState::Done(First { name, identity: Identity::new((at as u32 % 3, 7), at) }),
             };
-            let (dir, name) = (dirs[at as usize % 4].clone(), format!("n{at}").into_bytes().into());
-            groups.insert(*number, Arc::new(LinkGroup { dir, name, kind: EntryKind::Fifo, state: state.into() }));
+            groups.insert(*number, Arc::new(LinkGroup { kind: EntryKind::Fifo, likeness: [at as u8; 16], state: state.into() }));
         }
         assert!(groups.live.len() < 4 * LIVE_MAX && !groups.is_log_full);
         for (at, number) in (0..count).zip(&numbers) {
             let group = groups.get(*number).unwrap().unwrap();
-            assert_eq!(group.dir.path_of(&group.name), dirs[at as usize % 4].path_of(format!("n{at}").as_bytes()));
-            assert_eq!(group.kind, EntryKind::Fifo);
+            assert_eq!((group.kind, group.likeness), (EntryKind::Fifo, [at as u8; 16]));
+            let is_path =
+                |Name { dir, name }: &Name| dir.path_of(name) == dirs[at as usize % 4].path_of(format!("n{at}").as_bytes());
             let right = match &*lock(&group.state) {
-                LinkState::Pending(_) => at % 25 == 0,
-                LinkState::Failed => at % 25 == 1,
-                LinkState::Done(identity) => *identity == Identity::new((at as u32 % 3, 7), at),
+                LinkState::Pending(..) => at % 25 == 0,
+                LinkState::Vacant(..) => false,
+                LinkState::Failed(name) => at % 25 == 1 && is_path(name),
+                LinkState::Done(First { name, identity }) => *identity == Identity::new((at as u32 % 3, 7), at) && is_path(name),
             };
             assert!(right, "{at}");
         }
@@ -121,17 +125,18 @@ mod tests {
     fn made(parent: &Arc<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
         let above = parent.open(&crate::restore::descriptors::Descriptors::new(8)).unwrap();
         special::make_dir(&above, name).unwrap();
-        TargetDir::made(parent, name, Identity::from(&above.stat(name).unwrap()), Box::default())
+        TargetDir::made((parent, name), Standing::Below, Identity::from(&above.stat(name).unwrap()), Box::default())
     }
 
     #[test]
     fn where_no_file_can_be_made_groups_stay_in_memory() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
         let mut groups = Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
         for number in 0..3 * LIVE_MAX as u64 {
-            let state = LinkState::Done(Identity::new((0, 7), number)).into();
-            groups.insert(number, Arc::new(LinkGroup { dir: root.clone(), name: (*b"n").into(), kind: EntryKind::File, state }));
+            let name = Name { dir: root.clone(), name: (*b"n").into() };
+            let first = First { name, identity: Identity::new((0, 7), number) };
+            groups.insert(number, Arc::new(LinkGroup::done(EntryKind::File, [0; 16], first)));
         }
         assert!((0..3 * LIVE_MAX as u64).all(|number| groups.get(number).unwrap().is_some()));
     }

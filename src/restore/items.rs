@@ -2,19 +2,25 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::compare::holds;
 use super::context::Context;
 use super::delete::clear;
 use super::existing::{self, Decision, WantedFile, decide};
-use super::finish::{apply_to_file, complete_group, entry_done, fail_group, finish_open, make_link, piece_failed, release_dir};
-use super::job::{FileJob, Link, LinkGroup, Origin};
-use super::options::{Overwrite, add};
+use super::finish::{apply_to_file, complete_group, entry_done, finish_open, piece_failed, release_dir};
+use super::job::{FileJob, Origin};
+use super::link_group::{First, Link, LinkGroup, Wanted, vacate};
+use super::linking::make_link;
+use super::options::add;
+use super::others::{Other, handle_other};
 use super::target::{Identity, TargetDir};
-use crate::format::entry::{Content, EntryKind};
-use crate::os::apply::{Metadata, Object, Present, apply};
-use crate::os::dir::{Dir, stat_of};
+use crate::format::entry::{Content, EntryKind, Ref};
+use crate::os::apply::Present;
+use crate::os::attributes::Subject;
+use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::os::stat::Stat;
 
@@ -24,26 +30,26 @@ pub enum Item {
     File(Arc<FileJob>, Content),
     /// Anything that is neither a file nor a folder.
     Other(Box<Other>),
-    /// Another name of a file that is done and is this inode now.
-    Link(Arc<LinkGroup>, Identity, Link),
+    /// Another name of a file that is done.
+    Link(Arc<LinkGroup>, First, Link),
 }
 
-/// A symbolic link, fifo, socket or device node.
-pub struct Other {
-    /// The folder it goes into, kept pending until it is done.
-    pub dir: Arc<TargetDir>,
-    /// Its name.
-    pub name: Box<[u8]>,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Target of a symbolic link.
-    pub link_target: Vec<u8>,
-    /// Numbers of a device node.
-    pub device: Option<(u32, u32)>,
-    /// What it gets.
-    pub metadata: Metadata,
-    /// Its hard-link group, if this is the group's first member.
-    pub group: Option<Arc<LinkGroup>>,
+impl Item {
+    /// Makes the item of an entry that is no folder.
+    pub fn new((dir, name): (Arc<TargetDir>, Box<[u8]>), kind: EntryKind, wanted: Wanted, group: Option<Arc<LinkGroup>>) -> Self {
+        let Wanted { size, content, metadata, device } = wanted;
+        if kind != EntryKind::File {
+            let link_target = if let Content::Inline(target) = content { target } else { Vec::new() };
+            return Self::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group }));
+        }
+        let mut job = FileJob::new(dir, name, size, metadata);
+        job.group = group;
+        job.is_pieced = match &content {
+            Content::Refs(refs) => !matches!(refs[..], [Ref::Data { .. }]),
+            content => matches!(content, Content::List(_)),
+        };
+        Self::File(Arc::new(job), content)
+    }
 }
 
 /// A file whose content must come from chunks.
@@ -63,7 +69,7 @@ pub fn handle(context: &Context, item: Item) -> Option<Unfilled> {
             let outcome = handle_file(context, &job, content);
             return outcome.unwrap_or_else(|error| give_up(context, &job, error));
         }
-        Item::Link(group, identity, link) => make_link(context, &group, identity, &link),
+        Item::Link(group, first, link) => make_link(context, &group, &first, &link),
         Item::Other(other) => handle_other(context, &other),
     }
     None
@@ -72,7 +78,8 @@ pub fn handle(context: &Context, item: Item) -> Option<Unfilled> {
 fn give_up(context: &Context, job: &Arc<FileJob>, error: io::Error) -> Option<Unfilled> {
     piece_failed(context, job, error);
     if let Some(group) = &job.group {
-        fail_group(context, group);
+        // Only this name cannot be had.
+        vacate(context, group);
     }
     release_dir(context, &job.dir);
     None
@@ -80,19 +87,23 @@ fn give_up(context: &Context, job: &Arc<FileJob>, error: io::Error) -> Option<Un
 
 fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::Result<Option<Unfilled>> {
     let dir = job.dir.open(&context.host.dirs)?;
-    let found = if job.dir.is_fresh { None } else { existing::stat(&dir, &job.name)? };
-    let Some(stat) = found else {
+    let Some(stat) = existing::look(context, &job.dir, &dir, &job.name)? else {
         return Ok(make(context, job, content));
     };
-    let wanted = WantedFile { size: job.size, mtime: job.metadata.mtime, uid: job.metadata.uid };
-    match decide(Some(&stat), &wanted, context.options.overwrite, context.trusted_before) {
+    let owned = existing::as_owned(&dir, stat, job.metadata.uid);
+    let decision = decide(Some(&owned), &WantedFile::of(job), context.options.overwrite, &context.trust);
+    let stat = if decision == Decision::LeaveAlone { stat } else { existing::give_way(context, &dir, &job.name, stat)? };
+    match decision {
         Decision::LeaveAlone => {
             context.leave_alone(|| job.path());
             release_dir(context, &job.dir);
             return Ok(None);
         }
-        Decision::Keep if existing::may_keep_linked(&dir, &job.name, &stat, &job.metadata) => {
-            if let Some(file) = reopen(&stat, dir.open_file(&job.name)) {
+        Decision::Keep | Decision::CompareWhole => {
+            if let Some(file) = reopen(&stat, dir.open_file(&job.name))
+                && existing::may_keep_linked(&Subject::Open(file.as_fd()), &stat, &job.metadata)
+                && (decision == Decision::Keep || is_whole(context, job, (&file, &stat), &content))
+            {
                 keep(context, job, &file, &stat);
                 return Ok(None);
             }
@@ -105,10 +116,15 @@ fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::R
                 return compare(context, job, (file, &stat), content);
             }
         }
-        Decision::Keep | Decision::Make | Decision::Replace => {}
+        Decision::Make | Decision::Replace => {}
     }
     clear(context, &job.dir, &job.name, &stat)?;
     Ok(make(context, job, content))
+}
+
+/// Returns whether a file that cannot be changed in place is right as it is.
+fn is_whole(context: &Context, job: &FileJob, (file, stat): (&File, &Stat), content: &Content) -> bool {
+    stat.size == job.size && holds(context, file, (job.size, content), &mut Vec::new())
 }
 
 /// Returns what was opened if it is what was looked at; anything else is to be replaced.
@@ -176,7 +192,7 @@ fn keep(context: &Context, job: &Arc<FileJob>, file: &File, stat: &Stat) {
 fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
     entry_done(context, job.size);
     if let Some(group) = &job.group {
-        complete_group(context, group, Identity::from(stat));
+        complete_group(context, group, First { name: job.as_name(), identity: Identity::from(stat) });
     }
     release_dir(context, &job.dir);
 }
@@ -201,68 +217,9 @@ fn compare(context: &Context, job: &Arc<FileJob>, (file, stat): (File, &Stat), c
         file.write_all_at(&bytes, 0)?;
         count_written(context, bytes.len());
     }
-    let present = Present { mtime: None, ..Present::from(&stat_of(&file)?) };
+    let now = Present::from(&stat_of(&file)?);
+    let present = if is_same { now } else { Present { mtime: None, ..now } };
     apply_to_file(context, job, &file, &present);
     finish_kept(context, job, stat);
     Ok(None)
-}
-
-fn handle_other(context: &Context, other: &Other) {
-    match make_other(context, other) {
-        Ok(Some(identity)) => {
-            entry_done(context, 0);
-            if let Some(group) = &other.group {
-                complete_group(context, group, identity);
-            }
-        }
-        Ok(None) => context.leave_alone(|| other.dir.path_of(&other.name)),
-        Err(error) => {
-            context.report_failed(&other.dir.path_of(&other.name), error);
-            if let Some(group) = &other.group {
-                fail_group(context, group);
-            }
-        }
-    }
-    release_dir(context, &other.dir);
-}
-
-/// Makes a link or special file, or finds the right one; `None` if something else is left alone.
-fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> {
-    let dir = other.dir.open(&context.host.dirs)?;
-    let mut found = if other.dir.is_fresh { None } else { existing::stat(&dir, &other.name)? };
-    if let Some(stat) = &found {
-        if context.options.overwrite == Overwrite::Never {
-            return Ok(None);
-        }
-        if is_right(&dir, other, stat) {
-            add(&context.counts.files_kept, 1);
-        } else {
-            clear(context, &other.dir, &other.name, stat)?;
-            found = None;
-        }
-    }
-    let has_xattrs = found.is_some() || other.dir.bequeaths;
-    let stat = match found {
-        Some(stat) => stat,
-        None => {
-            match other.kind {
-                EntryKind::Symlink => special::make_symlink(&dir, &other.name, &other.link_target)?,
-                _ => special::make_special(&dir, &other.name, other.kind, other.device)?,
-            }
-            dir.stat(&other.name)?
-        }
-    };
-    let mut failed = Vec::new();
-    let object = Object::Named { dir: &dir, name: &other.name, kind: other.kind };
-    apply(object, &Present { has_xattrs, ..Present::from(&stat) }, &other.metadata, &mut failed);
-    context.report_metadata(failed, || other.dir.path_of(&other.name));
-    Ok(Some(Identity::from(&stat)))
-}
-
-fn is_right(dir: &Dir, other: &Other, stat: &Stat) -> bool {
-    let is_same_link =
-        other.kind != EntryKind::Symlink || dir.read_link(&other.name).is_ok_and(|target| target == other.link_target);
-    (stat.kind, stat.device) == (other.kind, other.device)
-        && is_same_link
-        && existing::may_keep_linked(dir, &other.name, stat, &other.metadata)
 }

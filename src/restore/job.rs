@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
+use super::enter::same_name;
+use super::link_group::{LinkGroup, Name};
 use super::target::{Identity, Newborn, TargetDir};
-use crate::format::entry::EntryKind;
 use crate::os::apply::{Metadata, Present};
 use crate::os::attributes::read_flags;
 use crate::os::dir::{Dir, stat_of};
+use crate::os::process::own_ids;
 use crate::os::special;
 
 /// What the jobs of one restore share: descriptors, and what this process is and does.
@@ -64,44 +66,12 @@ pub enum Origin {
     Found,
 }
 
-/// A hard-link group whose first member is being restored, or is.
-pub struct LinkGroup {
-    /// Where the first member is.
-    pub dir: Arc<TargetDir>,
-    /// Its name.
-    pub name: Box<[u8]>,
-    /// What it is; other members must be the same.
-    pub kind: EntryKind,
-    /// What became of it.
-    pub state: Mutex<LinkState>,
-}
-
-/// State of a hard-link group.
-pub enum LinkState {
-    /// The first member is not done; these are waiting for it.
-    Pending(Vec<Link>),
-    /// It is done and is this inode.
-    Done(Identity),
-    /// It could not be restored.
-    Failed,
-}
-
-/// Another member of a group, to be linked to the first.
-pub struct Link {
-    /// The folder it goes into, kept pending until it is done.
-    pub dir: Arc<TargetDir>,
-    /// Its name.
-    pub name: Box<[u8]>,
-    /// Bytes of content, which each member counts.
-    pub size: u64,
-}
-
 impl FileJob {
     /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all others.
-    pub fn new(dir: Arc<TargetDir>, name: &[u8], size: u64, metadata: Metadata) -> Self {
+    pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
             dir,
-            name: name.into(),
+            name,
             size,
             metadata,
             group: None,
@@ -119,6 +89,11 @@ impl FileJob {
     /// Returns the path in the snapshot.
     pub fn path(&self) -> Vec<u8> {
         self.dir.path_of(&self.name)
+    }
+
+    /// Returns its folder and name.
+    pub fn as_name(&self) -> Name {
+        Name { dir: self.dir.clone(), name: self.name.clone() }
     }
 
     /// Returns whether the file is made, written and finished by whoever has its only piece.
@@ -225,7 +200,7 @@ impl FileJob {
 
     /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its handle.
     pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
-        let file = special::create_file(dir, &self.name, self.birth_mode())?;
+        let file = special::create_file(dir, &self.name, self.birth_mode()).map_err(same_name)?;
         if self.dir.newborn.get().is_none() {
             let newborn = self.learn(host, &file)?;
             let _ = self.dir.newborn.set(newborn);
@@ -248,6 +223,9 @@ impl FileJob {
 
     /// Returns what the finished content's file has: known without asking for a file that was made here.
     pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
+        if origin == Origin::Found && !self.has_changed() {
+            return Ok(Present::from(&stat_of(file)?));
+        }
         let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
         let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?))) else {
             return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
@@ -281,10 +259,9 @@ impl Reopenable for FileJob {
     }
 }
 
-/// Returns whether a file may be changed in place by somebody who restores it for `owner`.
+/// Returns whether a file of `uid` may become, or stay, the file that is restored for `owner`.
 ///
-/// Not if it has names elsewhere, for they would change too; not if it is somebody else's, who may have kept it open
-/// to read what is not meant for him.
-pub fn may_change_in_place(nlink: u64, uid: u32, owner: u32) -> bool {
-    nlink == 1 && (uid == owner || uid == rustix::process::geteuid().as_raw())
+/// Not if it is somebody else's, who may have kept it open, to read what is not meant for him or to write what is not right.
+pub fn is_for(uid: u32, owner: u32) -> bool {
+    uid == owner || uid == own_ids().0
 }

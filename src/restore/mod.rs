@@ -7,7 +7,10 @@
 //!
 //! **It never leaves its target.** Every call is relative to an open folder and follows no link; a name is one step and
 //! never `.` or `..`; a folder that had to be closed is entered again only if it is the same inode. A file that has other
-//! names, or that belongs to somebody else, is never written into but replaced; folders of others are taken over first.
+//! names, or that belongs to somebody else, is never written into but replaced; folders of others are taken over first; what
+//! was made by name is opened once, looked at, and changed by that descriptor (see `enter` and `others`). The one exception:
+//! if files go back to where they came from, links that only the superuser or this user can have made are followed where a
+//! folder on the way to a source, or the source, was.
 //!
 //! **It continues.** A restore that was stopped, by Ctrl-C, `kill -9` or an error, is simply run again. What makes this safe:
 //!
@@ -15,8 +18,9 @@
 //!    written file is compared with the chunks' ids: only what differs is fetched.
 //! 2. A file gets its time last, after all its content. Every write sets the time to now, and now is later than the
 //!    snapshot's start. So a file whose time is the snapshot's, *and* is before the snapshot's start, was not written to
-//!    after it got that time: only such a file is taken for right by size and time. Files whose time is at or after the
-//!    snapshot's start (they changed during the backup, or a clock was wrong) are always compared.
+//!    after it got that time. Such a file is taken for right by size and time if it also was changed last while this
+//!    restore was at work in a new folder (see `mark`), or if the user wants to believe size and time. All others are
+//!    compared: programs and people set times, too.
 //! 3. Hard links to a file are made after it is whole; folders get their metadata after everything in them.
 //!
 //! This holds whenever the process dies. If the machine goes down during a restore, the mark on the target (see `mark`) makes
@@ -32,17 +36,23 @@ mod delete;
 mod descriptors;
 mod disks;
 mod dry_run;
+mod enter;
 mod error;
 mod existing;
 mod feed;
 mod finish;
 mod gather;
+mod ground;
 mod group_log;
 mod groups;
 mod items;
 mod job;
+mod link_group;
+mod linking;
 mod mark;
 mod options;
+mod orphans;
+mod others;
 mod own;
 mod packs;
 mod pipeline;
@@ -51,11 +61,13 @@ mod plan;
 mod recheck;
 mod select;
 mod source;
+mod spelling;
 mod target;
 mod verify;
 mod walk;
 mod workers;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,18 +75,21 @@ pub use self::error::{Error, Result};
 pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreReport};
 pub use self::packs::{NeededPack, needed_packs};
 
-use self::context::Context;
+use self::context::{Context, Trust};
+use self::finish::finish_shut;
+use self::ground::{Ground, Standing};
 use self::mark::Mark;
 use self::own::OwnFolders;
 use self::pipeline::Planner;
 use self::source::Source;
-use self::target::TargetDir;
-use crate::format::entry::{Timestamp, Xattr};
+use self::target::{Identity, TargetDir};
+use crate::format::entry::Xattr;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::os::apply::Metadata;
 use crate::os::attributes::read_xattrs_of;
 use crate::os::dir::Dir;
+use crate::os::process::own_ids;
 use crate::repo::{Repository, Trees};
 
 /// Restores a snapshot, or a part of it, into a folder.
@@ -94,25 +109,56 @@ pub fn run(
     let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
-    let (target, Mark { is_ours, is_doubtful }) = open_target(&options.target).map_err(failed)?;
-    let trusted_before = if is_doubtful { Timestamp { seconds: i64::MIN, nanos: 0 } } else { snapshot.started };
-    let context = Context::new(trees, options, monitor, trusted_before);
+    let Opened { dir: target, is_new, mode } = open_target(&options.target).map_err(failed)?;
+    let found = mark::read(&target);
+    let is_ours = is_new || found.is_ours;
+    let mark = Mark::set(&target, is_new, &found).map_err(failed)?;
+    let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
+    let mut context = Context::new(trees, options, monitor, (ground, Trust::new(snapshot, found)));
+    (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
-    let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder));
-    let metadata = metadata.filter(|wanted| is_ours || looks_like(&target, wanted)).map(Box::new);
+    let standing = context.ground.standing(&source.shown);
+    let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
+    let gets_all = |wanted: &Metadata| is_ours || standing != Standing::Above && looks_like(&target, mode, wanted);
+    let metadata = metadata.filter(gets_all).map(Box::new);
     target.stat_self().and_then(|stat| context.disks.note(&target, &stat)).map_err(failed)?;
-    let root = TargetDir::root(target, &source.shown, metadata).map_err(failed)?;
-    restore(&context, snapshot, &source, &root)?;
-    let target = root.open(&context.host.dirs).map_err(failed)?;
-    context.disks.sync().map_err(|source| {
-        mark::distrust(&target);
-        Error::Sync { path: options.target.clone(), source }
-    })?;
-    mark::clear(&target).map_err(failed)?;
-    if options.verify {
-        verify::verify(&context, source.walk(&context)?, &root)?;
+    let root = TargetDir::root(target, (&source.shown, standing), metadata).map_err(failed)?;
+    if let Some(mode) = mode {
+        let _ = root.mode_back.set(mode);
     }
-    Ok(context.counts.report())
+    let done = restore(&context, &source, &root).and_then(|()| settle(&context, &source, &root));
+    if let (Err(_), Some(mark)) = (&done, &context.mark) {
+        mark.rest();
+    }
+    done.map(|()| context.counts.report())
+}
+
+/// Waits for the disks, reads everything again if that is wanted, and lets the target go.
+fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+    let options = context.options;
+    let sync = || {
+        context.disks.sync().map_err(|source| {
+            context.mark.iter().for_each(Mark::distrust);
+            Error::Sync { path: options.target.clone(), source }
+        })
+    };
+    if options.verify {
+        sync()?;
+        verify::verify(context, source.walk(context)?, root)?;
+    }
+    finish_shut(context);
+    sync()?;
+    let cleared = context.mark.as_ref().map_or(Ok(()), Mark::clear);
+    cleared.map_err(|source| Error::Target { path: options.target.clone(), source })
+}
+
+/// Returns whether the target is the very folder that was backed up, so that everything goes back to where it came from.
+fn is_in_place(target: &Dir, source: &Source) -> std::io::Result<bool> {
+    let shown = if source.shown.is_empty() { b"/" } else { &source.shown[..] };
+    let Ok(from) = Dir::open_for_lookup(Path::new(std::ffi::OsStr::from_bytes(shown))) else {
+        return Ok(false);
+    };
+    Ok(Identity::from(&from.stat_self()?) == Identity::from(&target.stat_self()?))
 }
 
 /// Says what a restore would do, entry by entry in the order of names, without changing anything.
@@ -135,14 +181,20 @@ fn list_in(
 ) -> Result<RestoreReport> {
     refuse_own(options)?;
     let source = Source::find(trees, snapshot, options)?;
-    let context = Context::new(trees.clone(), options, monitor, snapshot.started);
-    source.expect_totals(&context);
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let target = match Dir::open(&options.target) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        opened => Some(opened.and_then(|dir| TargetDir::root(dir, &source.shown, None)).map_err(failed)?),
+        opened => Some(opened.map_err(failed)?),
     };
-    dry_run::list(&context, source.walk(&context)?, target, &snapshot.sources, each)?;
+    let found = target.as_ref().map(mark::read).unwrap_or_default();
+    let is_in_place = target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
+    let ground = Ground::new(snapshot, is_in_place);
+    let options = RestoreOptions { dry_run: true, ..options.clone() };
+    let context = Context::new(trees.clone(), &options, monitor, (ground, Trust::new(snapshot, found)));
+    source.expect_totals(&context);
+    let place = (&source.shown[..], context.ground.standing(&source.shown));
+    let target = target.map(|dir| TargetDir::root(dir, place, None)).transpose().map_err(failed)?;
+    dry_run::list(&context, source.walk(&context)?, target, each)?;
     Ok(context.counts.report())
 }
 
@@ -156,36 +208,57 @@ pub fn refuse_own(options: &RestoreOptions) -> Result<()> {
     }
 }
 
-/// Opens the target's folder, which is made if it is missing, and marks it.
-fn open_target(path: &Path) -> std::io::Result<(Dir, Mark)> {
+/// The target's folder.
+struct Opened {
+    dir: Dir,
+    /// Whether it was just made or is empty.
+    is_new: bool,
+    /// The mode that it had, if its owner had no right to use it.
+    mode: Option<u16>,
+}
+
+/// Opens the target's folder, which is made if it is missing.
+fn open_target(path: &Path) -> std::io::Result<Opened> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let mut mode = None;
     let dir = match Dir::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(path)?;
             Dir::open(path)?
         }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let metadata = path.metadata()?;
+            if !metadata.is_dir() || metadata.uid() != own_ids().0 || metadata.mode() & 0o700 == 0o700 {
+                return Err(error);
+            }
+            mode = Some((metadata.mode() & 0o7777) as u16);
+            std::fs::set_permissions(path, PermissionsExt::from_mode(metadata.mode() & 0o7777 | 0o700))?;
+            Dir::open(path)?
+        }
         opened => opened?,
     };
     let is_new = dir.names()?.is_empty();
-    let mark = mark::set(&dir, is_new);
-    Ok((dir, mark))
+    Ok(Opened { dir, is_new, mode })
 }
 
 /// Returns whether the target's folder has the owner, mode and attributes of the folder that is restored into it, so that
 /// giving it the time too takes nothing from anybody. Any other folder that was there before keeps what it has.
-fn looks_like(dir: &Dir, wanted: &Metadata) -> bool {
-    let is_owner_right =
-        dir.stat_self().is_ok_and(|stat| (stat.uid, stat.gid, stat.mode) == (wanted.uid, wanted.gid, wanted.mode));
+fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
+    let is_owner_right = dir
+        .stat_self()
+        .is_ok_and(|stat| (stat.uid, stat.gid, mode.unwrap_or(stat.mode)) == (wanted.uid, wanted.gid, wanted.mode));
     let without_mark = |xattrs: Vec<Xattr>| xattrs.into_iter().filter(|xattr| !mark::is_mark(xattr)).collect::<Vec<_>>();
-    is_owner_right && read_xattrs_of(dir).is_ok_and(|xattrs| without_mark(xattrs) == wanted.xattrs)
+    is_owner_right && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
 }
 
-fn restore(context: &Context, snapshot: &Snapshot, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
+fn restore(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {
     let walk = source.walk(context)?;
     workers::with_workers(context, |units, back| {
         let mut planner = Planner::new(context, walk, root.clone(), units, back);
         if context.options.delete {
-            planner.delete_below(snapshot.sources.clone());
+            planner.delete_rest_of_top();
         }
         planner.run()
-    })
+    })?;
+    orphans::restore(context)
 }

@@ -12,8 +12,10 @@ use crate::repo::{self, Reader, Repository};
 pub enum Overwrite {
     /// Their content is compared chunk by chunk, and what differs is written.
     Always,
-    /// As `Always`, but a file of the right size and time is taken to have the right content.
+    /// As `Always`, but what this restore wrote itself before it was interrupted is known by size and time.
     #[default]
+    IfDifferent,
+    /// A file of the right size and time is taken to have the right content.
     IfChanged,
     /// They are left alone, whatever they are; only what is missing is restored.
     Never,

@@ -1,26 +1,26 @@
 //! The thread that walks the snapshot, enters folders, and feeds the workers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::context::Context;
-use super::delete::{Extras, remove_tree};
-use super::descriptors::lock;
+use super::delete::{Extras, is_anothers, remove_tree};
 use super::dry_run::below;
+use super::enter;
 use super::error::Result;
 use super::existing;
 use super::feed::Feed;
-use super::finish::{fail_link, release_dir};
+use super::finish::release_dir;
 use super::groups::Groups;
-use super::items::{Item, Other, Unfilled};
-use super::job::{FileJob, Link, LinkGroup, LinkState};
+use super::items::{Item, Unfilled};
+use super::link_group::{Link, LinkGroup, Part, Wanted, join, likeness, tell_apart};
 use super::options::Overwrite;
 use super::target::TargetDir;
 use super::walk::{Step, Walk};
 use super::workers::{Back, Unit};
-use crate::format::entry::{Content, Entry, EntryKind, Ref};
+use crate::format::entry::{Content, Entry, EntryKind};
+use crate::os::apply::Metadata;
 use crate::repo::DirEntry;
 
 /// Walks and plans; the workers are at the other end of the channels.
@@ -32,8 +32,6 @@ pub struct Planner<'a> {
     feed: Feed<'a>,
     frames: Vec<Frame>,
     groups: Groups,
-    /// Absolute paths that were backed up whole: only below them may the snapshot's silence mean "remove".
-    sources: Vec<Vec<u8>>,
 }
 
 /// A folder that the walk is in.
@@ -61,12 +59,11 @@ impl<'a> Planner<'a> {
         let repository = context.trees.reader().repository().clone();
         let groups = Groups::new(root.clone(), Box::new(move || repository.scratch_file().map_err(std::io::Error::other)));
         let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
-        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups, sources: Vec::new() }
+        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups }
     }
 
-    /// Removes what the snapshot does not have from folders at or below `sources`, as far as they are selected whole.
-    pub fn delete_below(&mut self, sources: Vec<Vec<u8>>) {
-        self.sources = sources;
+    /// Removes what the snapshot does not have from folders that were backed up whole, as far as they are selected whole.
+    pub fn delete_rest_of_top(&mut self) {
         if self.walk.takes_all() {
             self.frames[0].extras = self.extras_of(&self.frames[0]);
         }
@@ -77,6 +74,7 @@ impl<'a> Planner<'a> {
         while let Some(step) = self.walk.next() {
             self.context.check()?;
             self.take(step);
+            self.context.beat();
             self.feed.take_what_came_back();
             self.feed.wait_for_links()?;
         }
@@ -147,50 +145,41 @@ impl<'a> Planner<'a> {
 
     fn enter(&self, parent: &Arc<TargetDir>, mut entry: DirEntry) -> Option<Arc<TargetDir>> {
         let context = self.context;
-        let metadata = context.metadata_of(&mut entry);
-        let name = &entry.entry.name;
-        match existing::enter(context, parent, name, metadata) {
+        let name = entry.entry.name.clone();
+        let metadata = context.metadata_of(&mut entry, || parent.path_of(&name));
+        match enter::enter(context, parent, &name, metadata) {
             Ok(entered) => entered,
             Err(error) => {
-                context.report_failed(&parent.path_of(name), error);
+                context.report_failed(&parent.path_of(&name), error);
                 None
             }
         }
     }
 
     fn take_entry(&mut self, dir: Arc<TargetDir>, mut found: DirEntry) {
-        let metadata = self.context.metadata_of(&mut found);
+        let metadata = self.context.metadata_of(&mut found, || self.full_path());
         let entry = found.entry;
         self.context.monitor.working_on(self.walk.path());
         dir.hold();
-        let Ok(group) = self.group_of(&dir, &entry) else {
+        let Ok(group) = self.group_of(&dir, &entry, &metadata) else {
             return;
         };
-        let item = match (entry.kind, entry.content) {
-            (EntryKind::File, content) => {
-                let mut job = FileJob::new(dir, &entry.name, entry.size, metadata);
-                job.group = group;
-                job.is_pieced = match &content {
-                    Content::Refs(refs) => !matches!(refs[..], [Ref::Data { .. }]),
-                    content => matches!(content, Content::List(_)),
-                };
-                let job = Arc::new(job);
-                if job.dir.is_fresh && !matches!(content, Content::Inline(_)) {
-                    return self.feed.fill(Unfilled { job, content, compare: false });
-                }
-                Item::File(job, content)
+        let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device };
+        match Item::new((dir, entry.name.into()), entry.kind, wanted, group) {
+            Item::File(job, content) if job.dir.is_fresh && !matches!(content, Content::Inline(_)) => {
+                self.feed.fill(Unfilled { job, content, compare: false });
             }
-            (kind, content) => {
-                let link_target = if let Content::Inline(target) = content { target } else { Vec::new() };
-                let (name, device) = (entry.name.into(), entry.device);
-                Item::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group }))
-            }
-        };
-        self.feed.push_item(item);
+            item => self.feed.push_item(item),
+        }
     }
 
-    /// Returns the hard-link group that this entry is the first member of; fails if it is another member, which is dealt with.
-    fn group_of(&mut self, dir: &Arc<TargetDir>, entry: &Entry) -> std::result::Result<Option<Arc<LinkGroup>>, ()> {
+    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is another member, which is dealt with.
+    fn group_of(
+        &mut self,
+        dir: &Arc<TargetDir>,
+        entry: &Entry,
+        metadata: &Metadata,
+    ) -> std::result::Result<Option<Arc<LinkGroup>>, ()> {
         let Some(number) = entry.hard_link else {
             return Ok(None);
         };
@@ -204,8 +193,7 @@ impl<'a> Planner<'a> {
         let repository = self.context.trees.reader().repository();
         let found = self.groups.get(number).map_err(|error| self.context.stop(repository.scratch_error(error).into()))?;
         let Some(group) = found else {
-            let state = LinkState::Pending(Vec::new()).into();
-            let group = Arc::new(LinkGroup { dir: dir.clone(), name: name.into(), kind: entry.kind, state });
+            let group = Arc::new(LinkGroup::new(entry, metadata));
             self.groups.insert(number, group.clone());
             return Ok(Some(group));
         };
@@ -214,23 +202,15 @@ impl<'a> Planner<'a> {
             release_dir(self.context, dir);
             return Err(());
         }
+        if group.likeness != likeness(entry, metadata) {
+            tell_apart(self.context, &dir.path_of(name));
+            return Ok(None);
+        }
         let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
-        let link = Link { dir: dir.clone(), name: name.into(), size };
-        let mut state = lock(&group.state);
-        match &mut *state {
-            LinkState::Pending(waiting) => {
-                waiting.push(link);
-                self.context.links_waiting.fetch_add(1, Ordering::Relaxed);
-            }
-            LinkState::Done(identity) => {
-                let item = Item::Link(group.clone(), *identity, link);
-                drop(state);
-                self.feed.push_item(item);
-            }
-            LinkState::Failed => {
-                drop(state);
-                fail_link(self.context, &group, &link);
-            }
+        match join(self.context, &group, Link { dir: dir.clone(), name: name.into(), size }) {
+            Part::First => return Ok(Some(group)),
+            Part::Link(first, link) => self.feed.push_item(Item::Link(group, first, link)),
+            Part::Dealt => {}
         }
         Err(())
     }
@@ -241,7 +221,7 @@ impl<'a> Planner<'a> {
 
     fn extras_of(&self, frame: &Frame) -> Option<Extras> {
         match &frame.dir {
-            Place::Entered(dir) => Extras::of(self.context, dir, &self.sources),
+            Place::Entered(dir) => Extras::of(self.context, dir),
             Place::Waiting(_) | Place::Barred => None,
         }
     }
@@ -277,8 +257,9 @@ impl<'a> Planner<'a> {
         };
         let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
         let path = below(above, name);
-        if self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !self.context.spares(&stat, || dir.path_of(name)) {
-            remove_tree(self.context, dir, name, &stat)?;
+        let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, dir, name);
+        if is_wanted && !self.context.spares(&stat, || dir.path_of(name)) && !self.context.keeps_unread(|| dir.path_of(name)) {
+            remove_tree(self.context, dir, name, &stat, &mut |_, _| {})?;
         }
         Ok(())
     }

@@ -105,7 +105,8 @@ fn forget_cached(file: &File, offset: u64, len: u64) {
 /// Bytes read at once where a hole should be.
 const READ_LEN_BYTES: u64 = 256 << 10;
 
-fn is_zero(file: &File, extents: &mut Extents, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<bool> {
+/// Returns whether there is nothing but zeros in a part of a file.
+pub fn is_zero(file: &File, extents: &mut Extents, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let end = offset + len;
     let mut at = offset;
     while at < end {

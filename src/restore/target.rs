@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
+use super::ground::{Ground, Standing};
+use super::spelling::Spelling;
 use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
@@ -58,12 +60,20 @@ pub struct TargetDir {
     parent: Option<Arc<TargetDir>>,
     name: Box<[u8]>,
     identity: Identity,
+    /// How it lies to the snapshot's sources.
+    pub standing: Standing,
+    /// Whether it was entered through a symbolic link in its place, which stays.
+    pub is_linked: bool,
     /// Whether this restore made it, so that nothing of another origin is in it.
     pub is_fresh: bool,
     /// Whether what is made in it comes with an ACL of its own.
     pub bequeaths: bool,
+    /// Its names before this restore, where the file system does not tell all names apart.
+    pub spelling: Option<Box<Spelling>>,
     /// What it gets when everything below it is done; `None` leaves it as it is.
     pub metadata: Option<Box<Metadata>>,
+    /// The mode that it had and gets back, if it gets nothing else.
+    pub mode_back: OnceLock<u16>,
     /// How files come into being in it.
     pub newborn: OnceLock<Newborn>,
     /// Where the log of hard-link groups describes it.
@@ -77,35 +87,55 @@ impl TargetDir {
     /// Takes the target's own folder; `shown` is what stands before the names below it in messages.
     ///
     /// It stays open for the whole restore.
-    pub fn root(dir: Dir, shown: &[u8], metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
+    pub fn root(dir: Dir, (shown, standing): (&[u8], Standing), metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
         let identity = Identity::from(&dir.stat_self()?);
-        let bequeaths = has_default_acl(&dir)?;
+        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.metadata) = (bequeaths, metadata);
+        (new.bequeaths, new.spelling) = (bequeaths, spelling);
+        (new.metadata, new.standing) = (metadata, standing);
         Ok(Arc::new(new))
+    }
+
+    /// Returns how the folder `name` in this one lies to the sources.
+    pub fn standing_of(&self, ground: &Ground, name: &[u8]) -> Standing {
+        if self.standing == Standing::Above { ground.standing(&self.path_of(name)) } else { Standing::Below }
     }
 
     /// Takes the folder `name` of `parent`, which this restore made; it is opened when it is needed.
     ///
     /// Who wants the parent to wait for it must hold the parent.
-    pub fn made(parent: &Arc<Self>, name: &[u8], identity: Identity, metadata: Box<Metadata>) -> Arc<Self> {
+    pub fn made(
+        (parent, name): (&Arc<Self>, &[u8]),
+        standing: Standing,
+        identity: Identity,
+        metadata: Box<Metadata>,
+    ) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
-        (new.is_fresh, new.bequeaths, new.metadata) = (true, parent.bequeaths, Some(metadata));
+        (new.is_fresh, new.bequeaths, new.metadata, new.standing) = (true, parent.bequeaths, Some(metadata), standing);
         Arc::new(new)
     }
 
-    /// Takes the open folder `name` of `parent`, which was there before.
-    pub fn found(parent: &Arc<Self>, name: &[u8], dir: Dir, metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
+    /// Takes the open folder `name` of `parent`, which was there before and was reached through a link if `is_linked`.
+    pub fn found(
+        (parent, name): (&Arc<Self>, &[u8]),
+        (standing, is_linked): (Standing, bool),
+        dir: Dir,
+        metadata: Option<Box<Metadata>>,
+    ) -> io::Result<Arc<Self>> {
         let identity = Identity::from(&dir.stat_self()?);
-        let bequeaths = has_default_acl(&dir)?;
+        let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.metadata) = (bequeaths, metadata);
+        (new.bequeaths, new.spelling) = (bequeaths, spelling);
+        new.metadata = metadata;
+        (new.standing, new.is_linked) = (standing, is_linked);
         Ok(Arc::new(new))
     }
 
     /// Takes a folder that this restore has entered before and may have finished: links may be made from it, nothing else.
-    pub fn known(parent: &Arc<Self>, name: &[u8], identity: Identity) -> Arc<Self> {
-        Arc::new(Self::new(Some(parent.clone()), name, identity, None))
+    pub fn known(parent: &Arc<Self>, name: &[u8], identity: Identity, is_linked: bool) -> Arc<Self> {
+        let mut new = Self::new(Some(parent.clone()), name, identity, None);
+        new.is_linked = is_linked;
+        Arc::new(new)
     }
 
     fn new(parent: Option<Arc<Self>>, name: &[u8], identity: Identity, dir: Option<Arc<Dir>>) -> Self {
@@ -113,9 +143,13 @@ impl TargetDir {
             parent,
             name: name.into(),
             identity,
+            standing: Standing::Below,
+            is_linked: false,
             is_fresh: false,
             bequeaths: false,
+            spelling: None,
             metadata: None,
+            mode_back: OnceLock::new(),
             newborn: OnceLock::new(),
             record: OnceLock::new(),
             pending: AtomicUsize::new(1),
@@ -142,7 +176,7 @@ impl TargetDir {
             }
         };
         for below in closed.into_iter().rev() {
-            let opened = dir.open_dir(&below.name)?;
+            let opened = if below.is_linked { dir.open_through(&below.name) } else { dir.open_dir(&below.name) }?;
             if Identity::from(&opened.stat_self()?) != below.identity {
                 return Err(io::Error::other("another folder has taken its place"));
             }
@@ -239,7 +273,7 @@ mod tests {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
         let identity = Identity::from(&above.stat(name).unwrap());
-        let made = TargetDir::made(parent, name, identity, Box::default());
+        let made = TargetDir::made((parent, name), Standing::Below, identity, Box::default());
         made.open(descriptors).unwrap();
         made
     }
@@ -247,7 +281,7 @@ mod tests {
     #[test]
     fn deep_folders_are_reached_with_few_descriptors() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"/top", None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"/top", Standing::Below), None).unwrap();
         let descriptors = Descriptors::new(3);
         let name = [b'n'; 200];
         let mut chain = vec![root];
@@ -265,7 +299,7 @@ mod tests {
     #[test]
     fn a_folder_that_took_the_place_of_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), b"", None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
         let descriptors = Descriptors::new(1);
         let a = make(&root, &descriptors, b"a");
         let b = make(&a, &descriptors, b"b");

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use crossbeam_channel::Sender;
 
 use super::context::Context;
+use super::enter::look_into;
 use super::error::Result;
-use super::existing;
 use super::options::add;
 use super::recheck::{Recheck, Subject};
 use super::target::TargetDir;
@@ -60,7 +60,7 @@ impl Verifier<'_> {
     /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that was reported.
     fn enter(&self, name: &[u8]) -> Option<Arc<TargetDir>> {
         let parent = self.dirs.last()?.as_ref()?;
-        existing::look_into(self.context, parent, name).ok().flatten()
+        look_into(self.context, parent, name).ok().flatten()
     }
 
     fn take(&mut self, found: DirEntry) {

@@ -27,8 +27,9 @@ use self::feed::Feed;
 use self::format::Counted;
 use self::tar::Tar;
 use self::zip::Zip;
-use super::context::Context;
+use super::context::{Context, Trust};
 use super::error::{Error, Result};
+use super::ground::Ground;
 use super::options::RestoreOptions;
 use super::source::Source;
 use crate::format::snapshot::Snapshot;
@@ -67,7 +68,7 @@ pub fn write(
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
-    let context = Context::new(trees.clone(), options, monitor, snapshot.started);
+    let context = Context::new(trees.clone(), options, monitor, (Ground::new(snapshot, false), Trust::default()));
     source.expect_totals(&context);
     let Archive { format, out, read } = archive;
     let mut counted = Counted { out, written: 0 };

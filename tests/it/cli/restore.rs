@@ -146,14 +146,19 @@ fn patterns_choose() {
 fn existing_files_are_treated_as_asked() {
     let home = with_backup();
     restore(&home, &[]).ok();
-    // The same size and time, but other content: only `always` looks.
+    // The same size and time, but other content: only `if-changed` does not look.
     let time = fs::metadata(home.path("out/a.txt")).unwrap().modified().unwrap();
     home.write("out/a.txt", "OMEGA\n");
     fs::File::options().write(true).open(home.path("out/a.txt")).unwrap().set_modified(time).unwrap();
     restore(&home, &["--overwrite", "if-changed"]).ok();
     assert_eq!(home.read("out/a.txt"), "OMEGA\n");
-    restore(&home, &["--overwrite", "always"]).ok();
-    assert_eq!(home.read("out/a.txt"), "alpha\n");
+    let spoilt = home.path("out/a.txt");
+    for more in [&["--overwrite", "always"][..], &[]] {
+        home.write("out/a.txt", "OMEGA\n");
+        fs::File::options().write(true).open(&spoilt).unwrap().set_modified(time).unwrap();
+        restore(&home, more).ok();
+        assert_eq!(home.read("out/a.txt"), "alpha\n", "{more:?}");
+    }
     home.write("out/a.txt", "mine");
     assert_eq!(restore_json(&home, &["--overwrite", "never"])["left_alone"], 4);
     assert_eq!(home.read("out/a.txt"), "mine");

@@ -87,7 +87,7 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     };
     let (report, lines) = list();
     assert!(!target.exists() && lines.iter().all(|(action, _)| *action == Action::Create));
-    assert_eq!((report.files, report.dirs, report.bytes, lines.len()), (4, 1, 8000, 5));
+    assert_eq!((report.files, report.dirs, report.bytes, lines.len()), (4, 2, 8000, 5));
     restore_well(&repo, &snapshot, &options);
     fs::remove_dir_all(target.join("folder")).unwrap();
     write(&target.join("changed"), b"x");
@@ -95,6 +95,7 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     let before = names(&target);
     let expected = [
         (Action::Update, "changed"),
+        (Action::Delete, "extra/below"),
         (Action::Delete, "extra"),
         (Action::Create, "folder"),
         (Action::Create, "folder/new"),
@@ -103,9 +104,11 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     ];
     let (report, lines) = list();
     assert_eq!(lines, expected.map(|(action, path)| (action, path.to_owned())));
-    assert_eq!((report.deleted, report.files_kept), (1, 2));
+    assert_eq!((report.deleted, report.files_kept), (2, 2));
     assert_eq!(names(&target), before);
-    restore_well(&repo, &snapshot, &options);
+    let done = restore_well(&repo, &snapshot, &options);
+    let counted = |report: &restore::RestoreReport| (report.files, report.dirs, report.bytes, report.deleted, report.files_kept);
+    assert_eq!(counted(&done), counted(&report));
     assert_eq!(differences(&source, &target), "");
 }
 

@@ -1,0 +1,29 @@
+//! Hard-link groups whose first member could not be made in its own place: the next one takes its part.
+
+use super::context::Context;
+use super::descriptors::lock;
+use super::error::Result;
+use super::feed::Feed;
+use super::items::Item;
+use super::link_group::promote;
+use super::workers::with_workers;
+
+/// Restores what is left of such groups, after everything else.
+pub fn restore(context: &Context) -> Result<()> {
+    loop {
+        let groups = std::mem::take(&mut *lock(&context.vacant));
+        let mut next = groups.into_iter().filter_map(|group| Some((promote(context, &group)?, group))).peekable();
+        if next.peek().is_none() {
+            return Ok(());
+        }
+        with_workers(context, |units, back| {
+            let mut feed = Feed::new(context, units, back);
+            for ((link, wanted), group) in next {
+                context.check()?;
+                feed.push_item(Item::new((link.dir, link.name), group.kind, wanted, Some(group)));
+                feed.take_what_came_back();
+            }
+            feed.settle()
+        })?;
+    }
+}

@@ -1,0 +1,122 @@
+//! Names on file systems that do not tell all names apart: upper and lower case, composed and decomposed letters, dots at the end.
+//!
+//! Where two names of a snapshot are one for the target, the second one is an error, in the first run and in all others, and
+//! never takes the place of the first. What is made by this run meets what is there and fails; what was there before is known
+//! by the listing of its folder: a name that is found and not listed is another one's, unless it can be nobody else's.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::OnceLock;
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::context::Context;
+use super::target::TargetDir;
+use crate::format::entry::Content;
+use crate::os::dir::{Dir, Names};
+use crate::os::habits::has_exact_names;
+
+/// What is known of the names in a folder that was there before, on a file system that may take two names for one.
+pub struct Spelling {
+    listed: Names,
+    /// Keys of the snapshot's names in this folder, sorted; `None` if they cannot be read.
+    snapshot: OnceLock<Option<Vec<u64>>>,
+}
+
+impl Spelling {
+    /// Lists a folder before anything is made in it; `None` where all names are told apart.
+    pub fn of(dir: &Dir) -> io::Result<Option<Box<Self>>> {
+        if has_exact_names(dir) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self { listed: dir.names()?, snapshot: OnceLock::new() })))
+    }
+
+    /// Fails if what was found by a name of the snapshot is, or may be, another name's.
+    pub fn check(&self, context: &Context, dir: &TargetDir, name: &[u8]) -> io::Result<()> {
+        if self.listed.contains(name) {
+            return Ok(());
+        }
+        let key = key_of(name);
+        let is_listed = || self.listed.iter().any(|listed| key_of(listed) == key);
+        let is_only =
+            |keys: &[u64]| keys.partition_point(|known| *known <= key) - keys.partition_point(|known| *known < key) == 1;
+        if self.keys(context, dir).is_some_and(is_only) && is_listed() {
+            return Ok(());
+        }
+        Err(io::Error::other("the file system cannot tell this name from another one that is there, which is left as it is"))
+    }
+
+    /// Returns whether a listed name, which the snapshot does not have, is one of the snapshot's to the file system.
+    ///
+    /// Inode numbers do not tell: some of these file systems give one file another number by each of its spellings. But
+    /// two names that were both listed are two files.
+    pub fn is_one_of(&self, context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
+        let key = key_of(name);
+        match self.keys(context, dir) {
+            Some(keys) if keys.binary_search(&key).is_err() => false,
+            Some(_) => names_in(context, dir).any(|other| key_of(&other) == key && !self.listed.contains(&other)),
+            None => true,
+        }
+    }
+
+    fn keys(&self, context: &Context, dir: &TargetDir) -> Option<&[u64]> {
+        let read = || {
+            let tree = context.tree_of(&dir.path())?;
+            let names = context.trees.entries(&tree).map(|entry| entry.ok().map(|entry| key_of(&entry.entry.name)));
+            let mut keys: Vec<u64> = names.collect::<Option<_>>()?;
+            keys.sort_unstable();
+            Some(keys)
+        };
+        self.snapshot.get_or_init(read).as_deref()
+    }
+}
+
+fn names_in<'a>(context: &'a Context, dir: &TargetDir) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let tree = context.tree_of(&dir.path());
+    let entries = tree.into_iter().flat_map(|tree| context.trees.entries(&tree));
+    entries.filter_map(|entry| Some(entry.ok()?.entry.name))
+}
+
+impl Context<'_> {
+    /// Returns the tree of a folder by its path in the snapshot.
+    fn tree_of(&self, path: &[u8]) -> Option<crate::id::ChunkId> {
+        if path.is_empty() {
+            return Some(self.ground.root());
+        }
+        match self.trees.lookup(&self.ground.root(), path).ok()??.entry.content {
+            Content::Tree(tree) => Some(tree),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the same number for names that file systems may take for one; others mostly have others.
+fn key_of(name: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match std::str::from_utf8(name) {
+        Ok(text) => {
+            let text = text.trim_end_matches(['.', ' ']);
+            text.nfd().flat_map(char::to_lowercase).nfd().for_each(|letter| letter.hash(&mut hasher));
+        }
+        Err(_) => name.to_ascii_lowercase().hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_file_systems_take_for_one_have_one_key() {
+        let same = [("Readme", "README"), ("Caf\u{e9}", "cafe\u{301}"), ("\u{419}", "\u{438}\u{306}"), ("a.", "a"), ("a ", "A")];
+        for (one, other) in same {
+            assert_eq!(key_of(one.as_bytes()), key_of(other.as_bytes()), "{one} {other}");
+        }
+        for (one, other) in [("a", "b"), ("cafe", "caf\u{e9}"), (".a", "a"), ("", "x")] {
+            assert_ne!(key_of(one.as_bytes()), key_of(other.as_bytes()), "{one} {other}");
+        }
+        assert_eq!(key_of(b"\xffA"), key_of(b"\xffa"));
+    }
+}
