@@ -114,11 +114,10 @@ impl Context {
         Ok(Place::new(location, Some((name, repository)), &self.env))
     }
 
-    /// Returns the folder of local copies.
+    /// Returns the folder of local copies; empty if none is known, and then they live as long as the process.
     pub fn cache_dir(&self, place: &Place) -> Result<PathBuf, Failure> {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
-        let dir = self.global.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir());
-        dir.ok_or_else(|| Failure::usage("no folder for local copies is known").hint("set HOME, or give --cache-dir"))
+        Ok(self.global.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir()).unwrap_or_default())
     }
 
     /// Returns the folders that no backup should hold and no restore touch: the repository's own, and that of local copies, and of what is remembered.
@@ -182,6 +181,9 @@ impl Context {
                     }
                     self.ui.detail(&format!("repository: {}", repository.location()));
                     self.tell_trouble(repository.witness().trouble());
+                    if let Some(why) = repository.cache_trouble() {
+                        self.ui.warn(&format!("no local copies are kept, which is slower: {}", text::harmless(&why)));
+                    }
                     if let [object, more @ ..] = repository.void_configs() {
                         let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
                         self.ui.warn(&format!(

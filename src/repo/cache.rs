@@ -26,9 +26,15 @@ const UNWATCHED_BYTES: u64 = 64 << 20;
 /// When a copy counts as used again.
 const USED_AGAIN: Duration = Duration::from_secs(3600);
 
+/// Bytes of packs with trees that are kept in memory where no folder takes them.
+const TREES_IN_MEMORY_BYTES: usize = 64 << 20;
+
 /// The local copies and notes of one repository.
 pub struct Cache {
     place: Place,
+    /// What the folder did not take, by group and name, as long as the process lives.
+    spilt: Mutex<Groups>,
+    trouble: Mutex<Option<String>>,
     limit_bytes: AtomicU64,
     unwatched_bytes: AtomicU64,
 }
@@ -76,9 +82,48 @@ impl Cache {
     ///
     /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of its own. Fails with
     /// [`Error::ForeignCache`] if others could have filled the folder.
+    ///
+    /// Where no folder can be had (none is known, and `cache_dir` is empty; or the disk is full or read-only), the copies
+    /// live as long as the process: see [`Cache::trouble`].
     pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
         let name = format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]);
-        Ok(Self::at(Place::Folder(CacheFolder::open(cache_dir, &name)?)))
+        if cache_dir.as_os_str().is_empty() {
+            let cache = Self::in_memory();
+            cache.note_trouble("no folder for them is known: HOME is not set".to_owned());
+            return Ok(cache);
+        }
+        match CacheFolder::open(cache_dir, &name) {
+            Err(Error::Cache { path, source }) => {
+                let cache = Self::in_memory();
+                cache.note_trouble(format!("{}: {source}", path.display()));
+                Ok(cache)
+            }
+            opened => Ok(Self::at(Place::Folder(opened?))),
+        }
+    }
+
+    /// Returns why copies are not kept in a folder, if they are not.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    fn note_trouble(&self, why: String) {
+        lock(&self.trouble).get_or_insert(why);
+    }
+
+    fn spilt(&self, group: &str, name: &str) -> Option<Arc<[u8]>> {
+        lock(&self.spilt).get(group)?.get(name).cloned()
+    }
+
+    /// Keeps in memory what the folder did not take; of packs with trees, which can be fetched again, only so much.
+    fn spill(&self, group: &str, name: &str, bytes: &[u8]) {
+        let mut spilt = lock(&self.spilt);
+        let group_of = spilt.entry(group.to_owned()).or_default();
+        let len: usize = group_of.values().map(|copy| copy.len()).sum();
+        if group == TREES && len + bytes.len() > TREES_IN_MEMORY_BYTES {
+            group_of.clear();
+        }
+        group_of.insert(name.to_owned(), bytes.into());
     }
 
     /// Makes an empty one that is gone with the process.
@@ -87,7 +132,8 @@ impl Cache {
     }
 
     fn at(place: Place) -> Self {
-        Self { place, limit_bytes: AtomicU64::new(LIMIT_BYTES), unwatched_bytes: AtomicU64::new(UNWATCHED_BYTES) }
+        let (spilt, trouble) = Default::default();
+        Self { place, spilt, trouble, limit_bytes: AtomicU64::new(LIMIT_BYTES), unwatched_bytes: AtomicU64::new(UNWATCHED_BYTES) }
     }
 
     /// Sets how many bytes copies of packs with trees may take; those go first that were used longest ago.
@@ -99,11 +145,15 @@ impl Cache {
     pub fn open_copy(&self, group: &str, name: &str) -> Result<LocalCopy> {
         let (path, opened) = match &self.place {
             Place::Folder(folder) => {
+                if let Some(bytes) = self.spilt(group, name) {
+                    return Ok(LocalCopy::Bytes(bytes));
+                }
                 let opened = folder.open_file(group, name).map(LocalCopy::File);
                 (folder.path().join(group).join(name), opened)
             }
             Place::Memory(copies) => {
                 let found = lock(copies).get(group).and_then(|group| group.get(name)).cloned();
+                let found = found.or_else(|| self.spilt(group, name));
                 let opened = found.map(LocalCopy::Bytes).ok_or_else(|| io::ErrorKind::NotFound.into());
                 (Path::new(group).join(name), opened)
             }
@@ -115,6 +165,9 @@ impl Cache {
     pub fn read(&self, group: &str, name: &str) -> Option<Vec<u8>> {
         match &self.place {
             Place::Folder(folder) => {
+                if let Some(bytes) = self.spilt(group, name) {
+                    return Some(bytes.to_vec());
+                }
                 let mut bytes = Vec::new();
                 folder.open_file(group, name).ok()?.read_to_end(&mut bytes).ok()?;
                 Some(bytes)
@@ -144,12 +197,24 @@ impl Cache {
 
     /// Writes a file under a temporary name and renames it, so that readers see all of it or nothing.
     ///
-    /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong.
+    /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong. What a full
+    /// or read-only disk does not take is kept in memory.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
         match &self.place {
             Place::Folder(folder) => {
-                let path = || folder.path().join(group).join(name);
-                folder.write(group, name, bytes).map_err(|source| Error::Cache { path: path(), source })
+                match folder.write(group, name, bytes) {
+                    Ok(()) => drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name))),
+                    Err(error) => {
+                        self.note_trouble(format!("{}: {error}", folder.path().display()));
+                        self.spill(group, name, bytes);
+                    }
+                }
+                Ok(())
+            }
+            Place::Memory(_) if group == TREES && self.trouble().is_some() => {
+                // Not for ever growing: what is fetched again costs time only.
+                self.spill(group, name, bytes);
+                Ok(())
             }
             Place::Memory(copies) => {
                 lock(copies).entry(group.to_owned()).or_default().insert(name.to_owned(), bytes.into());
@@ -206,6 +271,7 @@ impl Cache {
 
     /// Removes a file; one that is not there is fine.
     pub fn remove(&self, group: &str, name: &str) {
+        drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)));
         match &self.place {
             Place::Folder(folder) => drop(folder.remove(group, name)),
             Place::Memory(copies) => drop(lock(copies).get_mut(group).and_then(|group| group.remove(name))),
@@ -215,11 +281,8 @@ impl Cache {
     /// Makes an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
         match &self.place {
-            Place::Folder(folder) => {
-                let path = folder.path();
-                tempfile::tempfile_in(path).map_err(|source| Error::Cache { path: path.to_owned(), source })
-            }
-            Place::Memory(_) => tempfile::tempfile().map_err(|source| Error::Cache { path: "a temporary file".into(), source }),
+            Place::Folder(folder) => tempfile::tempfile_in(folder.path()).or_else(|_| scratch_elsewhere()),
+            Place::Memory(_) => scratch_elsewhere(),
         }
     }
 
@@ -231,15 +294,37 @@ impl Cache {
                 return lock(copies).get(group).into_iter().flat_map(|group| group.keys().cloned()).collect();
             }
         };
-        folder.files(group).map_or_else(|_| Vec::new(), |files| files.into_iter().map(|(name, _)| name).collect())
+        let files = folder.files(group).unwrap_or_default();
+        let mut names: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
+        let spilt = lock(&self.spilt);
+        let spilt = spilt.get(group).into_iter().flat_map(|group| group.keys());
+        let more: Vec<String> = spilt.filter(|name| !names.contains(name)).cloned().collect();
+        names.extend(more);
+        names
     }
 }
 
+/// Makes an unnamed file where temporary files go, or in memory where there is no such place.
+fn scratch_elsewhere() -> Result<File> {
+    let in_memory = |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
+    let made: io::Result<File> = tempfile::tempfile().or_else(in_memory);
+    made.map_err(|source| Error::Cache { path: "a temporary file".into(), source })
+}
+
 /// Remembers which repository was seen at a location, so that an unchanged backup need not ask the store.
+///
+/// Where that cannot be written, the store is asked. Fails with [`Error::ForeignCache`] if others could have filled the folder.
 pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
-    let (folder, name) = (CacheFolder::at(cache_dir)?, hash_of_location(location));
-    let written = folder.write(LOCATIONS, &name, repository.to_hex().as_bytes());
-    written.map_err(|source| Error::Cache { path: cache_dir.join(LOCATIONS).join(name), source })
+    if cache_dir.as_os_str().is_empty() {
+        return Ok(());
+    }
+    match CacheFolder::at(cache_dir) {
+        // Best effort: it only saves a request.
+        Ok(folder) => drop(folder.write(LOCATIONS, &hash_of_location(location), repository.to_hex().as_bytes())),
+        Err(Error::Cache { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Returns the repository that was last seen at a location.
@@ -274,6 +359,22 @@ mod tests {
     /// Returns a name as copies have it.
     fn name(word: &str) -> String {
         blake3::hash(word.as_bytes()).to_hex().to_string()
+    }
+
+    #[test]
+    fn what_no_folder_takes_lives_as_long_as_the_process() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("file"), b"").unwrap();
+        for (dir, has_trouble) in [(scratch.path().join("file/below"), true), (std::path::PathBuf::new(), true)] {
+            let cache = Cache::open(&dir, RepositoryId([1; 16]), "here").unwrap();
+            assert_eq!(cache.trouble().is_some(), has_trouble);
+            cache.write("index", "a", b"1").unwrap();
+            cache.write_trees("t", &[7; 100]).unwrap();
+            cache.scratch_file().unwrap();
+            assert_eq!((cache.read("index", "a").unwrap(), cache.names("index")), (b"1".to_vec(), vec!["a".to_owned()]));
+            assert!(cache.open_trees("t", 100).is_some());
+            remember_location(&dir, "here", RepositoryId([1; 16])).unwrap();
+        }
     }
 
     #[test]

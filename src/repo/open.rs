@@ -322,6 +322,11 @@ impl Repository {
         self.cache.limit(bytes);
     }
 
+    /// Returns why local copies are not kept in their folder, if they are not.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.cache.trouble()
+    }
+
     /// Makes an unnamed file in the local cache, for what does not fit into memory.
     pub fn scratch_file(&self) -> Result<std::fs::File> {
         self.cache.scratch_file()
