@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::devices::Devices;
 use super::excludes::Excludes;
 use super::known::KnownFolders;
+use super::losses::Losses;
 use crate::format::entry::{Content, Timestamp};
 use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
@@ -37,6 +38,10 @@ pub struct Context<'a> {
     pub known: KnownFolders,
     /// What was found.
     pub counts: Counts,
+    /// What became of the files of each source.
+    pub losses: Losses,
+    /// Whether nothing at all is fine where something was expected.
+    pub allows_empty: bool,
 }
 
 /// How files compare with the parent's.

@@ -1,5 +1,7 @@
 //! Entering a folder: opening it, describing it, listing its names.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -7,9 +9,9 @@ use super::context::{Context, Counts};
 use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
 use super::file::{Worker, report};
 use super::folder::{Folder, KNOWN_NAMES_MAX, finished};
-use super::found::{Covered, CoveredChild, Found, Identity, Was, Way};
+use super::found::{Covered, CoveredChild, Found, Identity, Was};
 use super::gather::{Done, is_equal_but_for_content};
-use super::sources::{SourceNode, open_way};
+use super::sources::{Named, SourceNode, open_way};
 use super::stamps::trust_before;
 use super::task::{NewFolder, Walk};
 use super::trust::{Trust, is_unmoved};
@@ -22,14 +24,10 @@ use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
 /// Opens a folder and looks at its names.
-pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
+pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     let path = new.above.as_ref().map_or(Vec::new(), |(above, _)| above.path_of(&new.name));
     walk.context.monitor.working_on(&path);
-    let opened = match (&new.way, new.above.as_ref().and_then(|(above, _)| above.dir())) {
-        (None, Some(above)) => above.open_dir(&new.name),
-        (None, None) => Dir::open(Path::new("/")),
-        (Some(_), _) => open_way(&path),
-    };
+    let opened = open(&mut new, walk, &path);
     let stat = |dir: &Dir| match &new.was {
         Was::Covered(_, stat) => Ok(*stat),
         _ => dir.stat_self(),
@@ -38,8 +36,11 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     let (stat, dir) = match opened {
         Ok(found) => found,
         Err(error) => {
-            let (files, streams) = new.way.as_ref().map_or((true, false), sources_below);
-            if files {
+            let (files, streams) = if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
+            if files && (new.scope.only_named || new.scope.is_source) {
+                // What was asked for by name and is not there is no file that went away by chance.
+                walk.context.monitor.problem(ProblemKind::Unreadable, &path, error.to_string());
+            } else if files {
                 let _ = report(walk.context, &path, &error);
             }
             match stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context))) {
@@ -57,6 +58,9 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     {
         let (known, is_before) = (covered.known, !new.gap);
         walk.context.known.add_again(&known);
+        if new.scope.is_source {
+            walk.context.losses.note(&found.path, known.totals.files, known.totals.files);
+        }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
     }
@@ -67,10 +71,30 @@ pub fn enter(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     }
 }
 
+/// Opens a folder; one that cannot be listed may still lead to what was asked for below it.
+fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
+    if new.scope.only_named {
+        return open_way(path);
+    }
+    let opened = match new.above.as_ref().and_then(|(above, _)| above.dir()) {
+        Some(above) if !new.scope.follows => above.open_dir(&new.name),
+        Some(_) => Dir::open(Path::new(OsStr::from_bytes(path))),
+        None => Dir::open(Path::new("/")),
+    };
+    match opened {
+        Err(error) if !new.scope.named.is_empty() => {
+            let _ = report(walk.context, path, &error);
+            new.scope.only_named = true;
+            open_way(path)
+        }
+        opened => opened,
+    }
+}
+
 /// Finds out whether all names of a folder, and all that `stat` says about them, are as remembered.
 fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Option<Covered> {
     let (context, dir) = (walk.context, found.dir.as_ref()?);
-    if new.way.is_some() || found.marker.is_some() || found.names.len() > KNOWN_NAMES_MAX {
+    if new.scope.only_named || !new.scope.named.is_empty() || found.marker.is_some() || found.names.len() > KNOWN_NAMES_MAX {
         return None;
     }
     let known = found.identity.known?;
@@ -81,13 +105,17 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
     printer.reset();
     let (mut subfolders, mut files, mut bytes) = (Vec::new(), 0, 0);
     let has_rules = context.excludes.has_rules(found.chain.as_deref());
+    let reads_some = context.excludes.reads_some_always();
     for name in found.names.iter() {
         let stat = dir.stat(name).ok()?;
         let is_dir = stat.kind == EntryKind::Dir;
-        if is_dir || has_rules {
+        if is_dir || has_rules || reads_some {
             let path = [&found.path, b"/".as_slice(), name].concat();
             if has_rules && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref()) {
                 continue;
+            }
+            if reads_some && !is_dir && context.excludes.always_reads(&path) {
+                return None;
             }
             if is_dir {
                 let position = u32::try_from(printer.count()).expect("a known folder is small");
@@ -133,31 +161,35 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
     let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
     let own = (!vouched_for).then(|| own_entry(new, walk, &path, (&stat, dir.as_ref(), is_same)));
     let above = new.above.as_ref().map(|(above, _)| above);
-    let device_above = above.filter(|_| !new.is_source).and_then(|above| above.device());
-    let entered = dir.as_ref().filter(|_| new.way.is_none());
+    let device_above = above.filter(|_| !new.scope.is_source).and_then(|above| above.device());
+    let mut only_named = new.scope.only_named;
+    let entered = dir.as_ref().filter(|_| !only_named);
     if let Some(reason) = entered.and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
-        walk.context.monitor.problem(ProblemKind::Notice, &path, reason);
-        dir = None;
+        let kind = if new.scope.is_source { ProblemKind::Unreadable } else { ProblemKind::Notice };
+        walk.context.monitor.problem(kind, &path, reason);
+        only_named = !new.scope.named.is_empty();
+        dir = dir.filter(|_| only_named);
     }
-    let device = new.way.is_none().then_some(stat.dev);
+    let device = (!only_named).then_some(stat.dev);
     if device.is_some() && device != device_above {
         walk.context.devices.enter(stat.dev, &path);
     }
     let (mut chain, mut marker) = (None, None);
-    let names = match (&new.way, &dir) {
-        (Some(way), _) => names_of(way),
-        (None, None) => Names::default(),
-        (None, Some(dir)) => {
-            let names = dir.names().unwrap_or_else(|error| {
+    let names = match &dir {
+        _ if only_named => names_of(&new.scope.named),
+        None => Names::default(),
+        Some(dir) => {
+            let mut names = dir.names().unwrap_or_else(|error| {
                 let _ = report(walk.context, &path, &error);
                 Names::default()
             });
+            names.add(new.scope.named.keys().map(Vec::as_slice));
             chain = excludes.chain_for(dir, &path, &names, above.and_then(|above| above.chain()));
             marker = excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
             names
         }
     };
-    Found { path, own, dir, device, chain, marker, names, identity }
+    Found { path, own, dir, device, chain, marker, names, only_named, identity }
 }
 
 /// Finds out which folder this is, and whether it is the one that the parent had here.
@@ -180,7 +212,7 @@ fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat
 
 /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
 fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&Stat, Option<&Dir>, bool)) -> DirEntry {
-    let is_way = new.way.is_some();
+    let is_way = new.scope.only_named;
     if let Some(before) = new.was.entry()
         && (is_same && is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
     {
@@ -201,12 +233,12 @@ fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&
 }
 
 /// Returns whether files of this host, and whether streams, lie somewhere below.
-fn sources_below(way: &Way) -> (bool, bool) {
-    way.values().fold((false, false), |(files, streams), node| match node {
-        SourceNode::Whole => (true, streams),
+fn below(named: &Named) -> (bool, bool) {
+    named.values().fold((false, false), |(files, streams), node| match node {
+        SourceNode::Whole { .. } => (true, streams),
         SourceNode::Made(_) => (files, true),
-        SourceNode::Way(below) => {
-            let found = sources_below(below);
+        SourceNode::Way(deeper) => {
+            let found = below(deeper);
             (files || found.0, streams || found.1)
         }
     })
@@ -236,8 +268,8 @@ fn made_folder(context: &Context) -> Stat {
     }
 }
 
-fn names_of(way: &Way) -> Names {
+fn names_of(named: &Named) -> Names {
     let mut names = Names::default();
-    way.keys().for_each(|name| names.push(name, rustix::fs::FileType::Unknown));
+    names.add(named.keys().map(Vec::as_slice));
     names
 }

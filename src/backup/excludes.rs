@@ -1,16 +1,15 @@
 //! What is left out of a backup.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::collections::HashSet;
+use std::io::Read;
 use std::sync::Arc;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::fstatfs;
 
 use super::options::{Error, ExcludeOptions};
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
+use crate::rules::{Patterns, Rules};
 
 /// The first bytes of a valid `CACHEDIR.TAG`.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -42,28 +41,28 @@ const KERNEL_FILE_SYSTEMS: [u64; 19] = [
 /// The rules of one backup, and those of the folders above.
 pub struct Excludes {
     options: ExcludeOptions,
-    patterns: Gitignore,
+    patterns: Patterns,
+    always_read: Patterns,
+    /// Where patterns may begin beside `/`.
+    sources: HashSet<Vec<u8>>,
     own: Vec<((u32, u32), u64)>,
 }
 
 /// The ignore files that count in a folder: its own, then those above.
 pub struct IgnoreChain {
-    rules: Gitignore,
+    rules: Rules,
+    /// Length of the folder's path, with its slash.
+    base: usize,
     above: Option<Arc<IgnoreChain>>,
 }
 
 impl Excludes {
-    /// Compiles the rules; fails for a pattern that is not understood.
-    pub fn new(options: ExcludeOptions) -> Result<Self, Error> {
-        let mut builder = GitignoreBuilder::new("/");
-        for pattern in &options.patterns {
-            let added = builder.add_line(None, pattern);
-            added.map_err(|source| Error::Pattern { pattern: pattern.clone(), source })?;
-        }
-        let built = builder.build().map_err(|source| Error::Pattern { pattern: options.patterns.join(" "), source })?;
+    /// Compiles the rules for these sources; fails for a pattern that can never match.
+    pub fn new(options: ExcludeOptions, sources: &[Vec<u8>]) -> Result<Self, Error> {
         let own = options.own_folders.iter().filter_map(|path| Dir::open(path).and_then(|dir| dir.stat_self()).ok());
         let own = own.map(|stat| (stat.dev, stat.inode)).collect();
-        Ok(Self { patterns: built, own, options })
+        let (patterns, always_read) = (Patterns::new(&options.patterns)?, Patterns::new(&options.always_read)?);
+        Ok(Self { patterns, always_read, sources: sources.iter().cloned().collect(), own, options })
     }
 
     /// Returns whether there is any rule by which [`Self::leaves_out`] could leave something out.
@@ -73,8 +72,7 @@ impl Excludes {
 
     /// Returns whether the file or folder at the absolute `path` is left out.
     pub fn leaves_out(&self, path: &[u8], stat: &Stat, is_dir: bool, chain: Option<&IgnoreChain>) -> bool {
-        let path = Path::new(OsStr::from_bytes(path));
-        if !self.patterns.is_empty() && self.patterns.matched(path, is_dir).is_ignore() {
+        if self.is_excluded(path, is_dir) {
             return true;
         }
         if !is_dir
@@ -87,33 +85,63 @@ impl Excludes {
         }
         let mut chain = chain;
         while let Some(link) = chain {
-            let matched = link.rules.matched(path, is_dir);
-            if !matched.is_none() {
-                return matched.is_ignore();
+            if let Some(matched) = link.rules.find(path, &[link.base], is_dir) {
+                return !matched.keeps;
             }
             chain = link.above.as_deref();
         }
         false
     }
 
+    /// Returns whether a pattern leaves out the file or folder at the absolute `path`.
+    pub fn is_excluded(&self, path: &[u8], is_dir: bool) -> bool {
+        self.matches(&self.patterns, path, is_dir)
+    }
+
+    fn matches(&self, patterns: &Patterns, path: &[u8], is_dir: bool) -> bool {
+        if patterns.is_empty() {
+            return false;
+        }
+        let mut bases = vec![1];
+        if patterns.has_relative() {
+            bases.extend(slashes(path).filter(|at| self.sources.contains(&path[..*at])).map(|at| at + 1));
+        }
+        patterns.find(path, &bases, is_dir).is_some_and(|matched| !matched.keeps)
+    }
+
+    /// Returns whether some files are read even if they look unchanged.
+    pub fn reads_some_always(&self) -> bool {
+        !self.always_read.is_empty()
+    }
+
+    /// Returns whether the file at the absolute `path` is one of these: a pattern fits it or a folder above it.
+    pub fn always_reads(&self, path: &[u8]) -> bool {
+        self.reads_some_always()
+            && (self.matches(&self.always_read, path, false)
+                || slashes(path).any(|at| self.matches(&self.always_read, &path[..at], true)))
+    }
+
+    /// Returns the patterns that matched nothing, as they were written.
+    pub fn unmatched(&self) -> Vec<String> {
+        let mut unmatched = self.patterns.unmatched();
+        unmatched.append(&mut self.always_read.unmatched());
+        unmatched
+    }
+
     /// Returns the ignore files that count in the folder `dir` with these names.
     pub fn chain_for(&self, dir: &Dir, path: &[u8], names: &Names, above: Option<&Arc<IgnoreChain>>) -> Option<Arc<IgnoreChain>> {
         let present = self.options.ignore_files.iter().filter(|name| names.contains(name.as_bytes()));
-        let mut builder = GitignoreBuilder::new(OsStr::from_bytes(path));
-        let mut any = false;
+        let mut rules = Rules::default();
         for name in present {
-            let Ok(text) = dir.open_file(name.as_bytes()).and_then(std::io::read_to_string) else {
-                continue;
-            };
-            for line in text.lines() {
-                // A line that git would not understand is ignored here too.
-                any |= builder.add_line(None, line).is_ok();
+            let mut text = Vec::new();
+            if dir.open_file(name.as_bytes()).and_then(|mut file| file.read_to_end(&mut text)).is_ok() {
+                rules.add_file(&text);
             }
         }
-        match builder.build() {
-            Ok(rules) if any => Some(Arc::new(IgnoreChain { rules, above: above.cloned() })),
-            _ => above.cloned(),
+        if rules.is_empty() {
+            return above.cloned();
         }
+        Some(Arc::new(IgnoreChain { rules, base: path.len() + 1, above: above.cloned() }))
     }
 
     /// Returns the one name of a folder that is kept when its content is left out, or `None` if the content is wanted.
@@ -124,6 +152,12 @@ impl Excludes {
         }
         let tag = b"CACHEDIR.TAG";
         (self.options.caches && names.contains(tag) && has_cache_tag(dir, tag)).then_some(tag)
+    }
+
+    /// Returns why a name that cannot be looked at is passed over: with `one_file_system` a mount of another user is none of ours.
+    pub fn stops_at_unseen(&self, dir: &Dir, name: &[u8], from: Option<(u32, u32)>) -> Option<&'static str> {
+        let device = self.options.one_file_system.then(|| dir.device_of(name).ok()).flatten()?;
+        from.is_some_and(|from| from != device).then_some("not entered: it is another file system")
     }
 
     /// Returns why the folder `dir` is recorded without its content, if so; `from` is the device of the folder above.
@@ -140,6 +174,11 @@ impl Excludes {
         let magic = fstatfs(dir).map(|stat| stat.f_type as u64 & 0xffff_ffff);
         magic.is_ok_and(|magic| KERNEL_FILE_SYSTEMS.contains(&magic)).then_some("not entered: it is a file system of the kernel")
     }
+}
+
+/// Returns where the steps of an absolute path end, but for the last.
+fn slashes(path: &[u8]) -> impl Iterator<Item = usize> {
+    path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at)
 }
 
 fn has_cache_tag(dir: &Dir, name: &[u8]) -> bool {

@@ -4,22 +4,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::before::Before;
-use super::context::{Context, Counts};
-use super::describe::{is_doubtful, is_unchanged, stat_size};
+use super::context::Context;
 use super::excludes::IgnoreChain;
-use super::file::{Place, Worker, read, report};
-use super::found::{Covered, CoveredChild, Found, Identity, Was, Way};
-use super::gather::{Done, Earlier, Gather};
+use super::file::Worker;
+use super::found::{Covered, CoveredChild, Found, Identity, Scope, Was};
+use super::gather::{Done, Gather};
 use super::known::{NewKnown, Print, Printer};
-use super::sources::SourceNode;
+use super::sources::Named;
 use super::stamps::trust_before;
 use super::task::{NewFolder, Slot, Task, Walk};
 use super::trust::Tags;
-
-use crate::format::entry::{Content, EntryKind};
+use super::visit::Visit;
+use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::monitor::ProblemKind;
 use crate::os::dir::{Dir, Names};
 use crate::repo::{DirEntry, Error, Result};
 
@@ -29,8 +27,6 @@ const GROUP_LEN: usize = 256;
 const OPEN_GROUPS_MAX: usize = 8;
 /// Names of a folder that is remembered by its fingerprint; larger ones are always compared with the parent's tree.
 pub const KNOWN_NAMES_MAX: usize = 4096;
-/// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
-const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
 /// A folder that is being worked on.
 pub struct Folder {
@@ -42,30 +38,33 @@ pub struct Folder {
     /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
     dir: Mutex<Option<Arc<Dir>>>,
     dir_users: AtomicUsize,
-    device: Option<(u32, u32)>,
-    chain: Option<Arc<IgnoreChain>>,
-    marker: Option<Vec<u8>>,
+    pub(super) device: Option<(u32, u32)>,
+    pub(super) chain: Option<Arc<IgnoreChain>>,
+    pub(super) marker: Option<Vec<u8>>,
     names: Names,
-    identity: Identity,
+    pub(super) identity: Identity,
     /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
     is_unsure: AtomicBool,
+    /// Whether all of it is wanted, but for what rules leave out.
+    pub(super) is_whole: bool,
+    is_source: bool,
+    pub(super) is_inside: bool,
     scan: Mutex<Scan>,
     state: Mutex<(Gather, Progress)>,
 }
 
 /// How far the names were looked at; only the thread that scans locks it.
-struct Scan {
+pub(super) struct Scan {
     next: usize,
     group: usize,
-    before: Before,
-    way: Way,
-    is_way: bool,
+    pub(super) before: Before,
+    pub(super) named: Named,
     /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
-    printer: Option<Printer>,
+    pub(super) printer: Option<Printer>,
     /// The fingerprint that was found to be the parent's.
     print: Option<Print>,
     /// The tags of its names, where they are needed.
-    tags: Option<Tags>,
+    pub(super) tags: Option<Tags>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -75,31 +74,28 @@ enum Progress {
     Finished,
 }
 
-/// What looking at one name gave.
-enum Visit {
-    Done(Done),
-    Task(Task),
-}
-
 impl Folder {
     /// Makes a folder whose names can be looked at.
     pub fn new(walk: &Walk, new: NewFolder, found: Found, covered: Option<&Covered>) -> Arc<Self> {
         let tree = new.was.tree();
-        let is_way = new.way.is_some();
+        let is_whole = !found.only_named;
         let (before, printer, gather) = match covered {
             Some(covered) => {
                 let positions = covered.subfolders.iter().map(|child| child.position).collect();
                 (Before::new(&walk.context.trees, None), None, Gather::covered(covered.known, positions))
             }
             None => {
-                let can_be_known =
-                    !is_way && found.dir.is_some() && found.marker.is_none() && found.names.len() <= KNOWN_NAMES_MAX;
+                let can_be_known = is_whole
+                    && new.scope.named.is_empty()
+                    && found.dir.is_some()
+                    && found.marker.is_none()
+                    && found.names.len() <= KNOWN_NAMES_MAX;
                 let printer = can_be_known.then(|| walk.context.known.printer(trust_before(walk.context.started)));
                 (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
             }
         };
         let print = covered.and_then(|covered| covered.known.print);
-        let way = new.way.unwrap_or_default();
+        let named = new.scope.named;
         let tags = (covered.is_none() && !found.identity.is_trusted).then(|| Tags::new(found.identity.place));
         Arc::new(Self {
             above: new.above,
@@ -115,7 +111,10 @@ impl Folder {
             names: found.names,
             identity: found.identity,
             is_unsure: AtomicBool::new(false),
-            scan: Mutex::new(Scan { next: 0, group: 0, before, is_way, way, printer, print, tags }),
+            is_whole,
+            is_source: new.scope.is_source,
+            is_inside: new.scope.is_inside,
+            scan: Mutex::new(Scan { next: 0, group: 0, before, named, printer, print, tags }),
             state: Mutex::new((gather, Progress::Scanning)),
         })
     }
@@ -125,8 +124,8 @@ impl Folder {
         let enter = |(index, child): (usize, CoveredChild)| {
             self.dir_users.fetch_add(1, Ordering::AcqRel);
             let (above, was) = (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
-            let (name, way) = (child.name, None);
-            Task::Enter(Box::new(NewFolder { above, name, way, was, gap: false, is_source: false, is_same: true }))
+            let (name, scope) = (child.name, Scope { is_inside: true, ..Scope::default() });
+            Task::Enter(Box::new(NewFolder { above, name, scope, was, gap: false, is_same: true }))
         };
         walk.queue.push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
         self.release_dir();
@@ -246,6 +245,9 @@ impl Folder {
         let (tree, totals) = gather.finish(walk.context, worker, gap)?;
         self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
+        if self.is_source && self.is_whole {
+            walk.context.losses.note(&self.path, self.was.tree().map_or(0, |(_, before)| before.files), totals.files);
+        }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.was.tree().is_some_and(|(before, _)| before == tree);
         Ok(Some(finished(lock(&self.own).take(), is_before, (tree, totals))))
@@ -272,83 +274,6 @@ impl Folder {
     /// States that a file's content and stamps do not fit together.
     pub fn be_unsure(&self) {
         self.is_unsure.store(true, Ordering::Relaxed);
-    }
-
-    fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
-        let (context, (name, slot)) = (walk.context, at);
-        let (before, gap) = scan.before.take(name);
-        let skipped = Done::Skipped { gap: gap || before.is_some() };
-        let node = scan.way.remove(name);
-        if let Some(SourceNode::Made(entry)) = node {
-            return Ok(Visit::Done(Done::Entry { entry, same: false }));
-        }
-        if self.marker.as_deref().is_some_and(|marker| marker != name) {
-            return Ok(Visit::Done(skipped));
-        }
-        if let Some(SourceNode::Way(way)) = node {
-            return Ok(self.enter_later((slot, name), (Some(way), before, false), (gap, true)));
-        }
-        let path = self.path_of(name);
-        let Some(dir) = self.dir() else {
-            return Ok(Visit::Done(skipped));
-        };
-        let stat = match dir.stat(name) {
-            Ok(stat) => stat,
-            Err(error) => {
-                let _ = report(context, &path, &error);
-                return Ok(Visit::Done(skipped));
-            }
-        };
-        let is_dir = stat.kind == EntryKind::Dir;
-        if !scan.is_way && context.excludes.leaves_out(&path, &stat, is_dir, self.chain.as_deref()) {
-            return Ok(Visit::Done(skipped));
-        }
-        if let Some(printer) = &mut scan.printer {
-            printer.add(name, &stat, &context.devices);
-        }
-        if let Some(tags) = &mut scan.tags {
-            tags.add(context, name, &stat);
-        }
-        let is_same = before.as_ref().is_some_and(|before| self.identity.trust.vouches(context, name, (&before.entry, &stat)));
-        if is_dir {
-            return Ok(self.enter_later((slot, name), (None, before, scan.is_way), (gap, is_same)));
-        }
-        context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
-        let earlier = match before {
-            Some(before) if is_same && is_unchanged(context, &before.entry, &stat) => {
-                Counts::add(&context.counts.unchanged, 1);
-                context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
-                return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
-            }
-            before => Earlier { entry: before.map(Box::new), gap },
-        };
-        if scan.is_way && stat.kind == EntryKind::Symlink {
-            context.monitor.problem(
-                ProblemKind::Notice,
-                &path,
-                "this source is a symbolic link: the link is stored, not what it leads to",
-            );
-        }
-        if stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
-            return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: name.to_vec(), earlier }));
-        }
-        let entry = read(context, worker, &stat, Place { dir: &dir, name, path: &path })?;
-        if entry.as_ref().is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat)) {
-            self.be_unsure();
-        }
-        Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
-    }
-
-    fn enter_later(
-        self: &Arc<Self>,
-        (slot, name): (Slot, &[u8]),
-        (way, before, is_source): (Option<Way>, Option<DirEntry>, bool),
-        (gap, is_same): (bool, bool),
-    ) -> Visit {
-        let above = Some((self.clone(), slot));
-        let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
-        let name = name.to_vec();
-        Visit::Task(Task::Enter(Box::new(NewFolder { above, name, way, was, gap, is_source, is_same })))
     }
 }
 

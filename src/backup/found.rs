@@ -1,11 +1,10 @@
 //! What is found out about a folder, and what the last snapshot knows of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::excludes::IgnoreChain;
 use super::known::{KnownFolder, Print};
-use super::sources::SourceNode;
+use super::sources::Named;
 use super::trust::Trust;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
@@ -14,8 +13,20 @@ use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
-/// The names of a folder that were asked for, and what was asked for below each.
-pub type Way = BTreeMap<Vec<u8>, SourceNode>;
+/// What of a folder is wanted.
+#[derive(Default)]
+pub struct Scope {
+    /// Nothing but what was asked for by name: the folder lies on the way to it, or rules leave the rest out.
+    pub only_named: bool,
+    /// What was asked for below it by name, whatever rules say.
+    pub named: Named,
+    /// Whether it begins a source.
+    pub is_source: bool,
+    /// Whether a symbolic link in its place stands for it.
+    pub follows: bool,
+    /// Whether it lies below a source.
+    pub is_inside: bool,
+}
 
 /// What the last snapshot knows of a folder.
 #[expect(clippy::large_enum_variant, reason = "its owner is boxed, and most are the large variant")]
@@ -87,6 +98,8 @@ pub struct Found {
     pub marker: Option<Vec<u8>>,
     /// Its names.
     pub names: Names,
+    /// Whether nothing counts but what was asked for by name.
+    pub only_named: bool,
     /// Its identity.
     pub identity: Identity,
 }

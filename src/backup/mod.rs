@@ -20,10 +20,12 @@ mod enter;
 mod excludes;
 mod file;
 mod folder;
+mod followed;
 mod found;
 mod gather;
 mod known;
 mod list_builder;
+mod losses;
 mod options;
 mod parent;
 mod queue;
@@ -33,6 +35,7 @@ mod stream;
 mod task;
 mod tree_builder;
 mod trust;
+mod visit;
 mod walk;
 
 use std::sync::Arc;
@@ -45,12 +48,14 @@ pub use tree_builder::TreeBuilder;
 use self::context::{Context, Counts, HardLinks};
 use self::devices::Devices;
 use self::excludes::Excludes;
-use self::found::Was;
+use self::found::{Scope, Was};
 use self::known::KnownFolders;
+use self::losses::Losses;
 use self::parent::Parent;
-use self::sources::SourceNode;
+use self::sources::{Source, SourceNode};
 use self::stamps::trust_before;
 use self::task::NewFolder;
+use crate::format::config::Profile;
 use crate::format::entry::Timestamp;
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::Totals;
@@ -95,11 +100,7 @@ fn attempt(
     monitor: &Monitor,
 ) -> Result<BackupReport, Error> {
     let started = (options.clock)();
-    let paths = sources::absolute_paths(&options.paths)?;
-    if paths.is_empty() && streams.is_empty() {
-        return Err(Error::NoSource);
-    }
-    let named = names_of(&paths, &streams);
+    let (named, paths) = sources_of(options, &streams, monitor)?;
     let reader = Reader::offline(repository)?;
     let parent =
         if use_parent && !options.read_all { Parent::find(&reader, options, &named)? } else { Parent::none(&reader, options)? };
@@ -111,23 +112,20 @@ fn attempt(
     let context = Context {
         session: &session,
         trees: Trees::new(reader),
-        excludes: Excludes::new(options.excludes.clone())?,
+        excludes: Excludes::new(options.excludes.clone(), &named)?,
         owners: OwnerNames::new(),
         links: HardLinks::default(),
-        devices: Devices::of_sources(&paths, options.ignore_inodes),
+        devices: Devices::of_sources(&named, options.ignore_inodes),
         monitor,
         started,
         known: KnownFolders::load(repository, &series, parent_id, options),
         trust_before: parent.snapshot.as_ref().map_or(Timestamp::default(), |parent| trust_before(parent.started)),
         counts: Counts::default(),
+        losses: Losses::default(),
+        allows_empty: options.allow_empty,
     };
     let profile = options.chunker.unwrap_or(repository.config().profile);
-    let mut way = SourceNode::empty();
-    paths.iter().for_each(|path| way.insert(path, SourceNode::Whole));
-    stream::check_places(&streams, &way)?;
-    for source in streams {
-        stream::store(&context, profile, source, &mut way)?;
-    }
+    let way = way_to(&context, profile, &paths, streams)?;
     let root = root_folder(&context, way, parent.snapshot.as_ref())?;
     let walked = walk::run(&context, root, profile, session_options.lanes());
     let (counts, known) = (context.counts, context.known);
@@ -139,11 +137,15 @@ fn attempt(
             return Err(error.into());
         }
     };
+    tell_unmatched(monitor, &context.excludes.unmatched());
+    context.losses.tell(parent.snapshot.as_ref(), options.allow_empty, monitor);
+    // It must not be told again next time.
+    let accepts_loss = options.allow_empty && parent.snapshot.as_ref().is_some_and(losses::is_told_in);
     let stats = |session| stats_of(&counts, totals, session);
     if options.dry_run {
         return Ok(BackupReport { snapshot: None, unchanged_since: None, stats: stats(session.stats()) });
     }
-    if let (true, false, Some(parent)) = (same, options.always_snapshot, &parent.snapshot) {
+    if let (true, false, Some(parent)) = (same, options.always_snapshot || accepts_loss, &parent.snapshot) {
         commit::confirm_unchanged(session.reader(), parent, options.threads, monitor)?;
         note(monitor, known.save(repository, &series, parent.id, true));
         return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats: stats(session.stats()) });
@@ -160,6 +162,43 @@ fn attempt(
     note(monitor, known.save(repository, &series, snapshot.id, false));
     note(monitor, parent::remember(repository, options, &snapshot));
     Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
+}
+
+/// Returns the names of all sources, and those of the host that can be read.
+fn sources_of(
+    options: &BackupOptions,
+    streams: &[StreamSource],
+    monitor: &Monitor,
+) -> Result<(Vec<Vec<u8>>, Vec<Source>), Error> {
+    let paths = sources::absolute(&options.paths, options.follow_sources)?;
+    if paths.is_empty() && streams.is_empty() {
+        return Err(Error::NoSource);
+    }
+    // One that is missing today still belongs to the series.
+    Ok((names_of(&paths, streams), sources::readable(&paths, !streams.is_empty(), monitor)?))
+}
+
+/// Puts all sources into one tree, and stores the streams among them.
+fn way_to(context: &Context, profile: Profile, paths: &[Source], streams: Vec<StreamSource>) -> Result<SourceNode, Error> {
+    let mut way = SourceNode::empty();
+    paths.iter().for_each(|path| way.insert(path));
+    stream::check_places(&streams, &way)?;
+    for source in streams {
+        stream::store(context, profile, source, &mut way)?;
+    }
+    Ok(way)
+}
+
+/// Patterns that are named one by one when they matched nothing.
+const UNMATCHED_NAMED_MAX: usize = 10;
+
+/// Says which patterns matched nothing: a typing error shows only here.
+fn tell_unmatched(monitor: &Monitor, patterns: &[String]) {
+    let named = patterns.iter().take(UNMATCHED_NAMED_MAX);
+    named.for_each(|pattern| monitor.problem(ProblemKind::Notice, pattern.as_bytes(), "this pattern matched nothing"));
+    if let Some(more @ 1..) = patterns.len().checked_sub(UNMATCHED_NAMED_MAX) {
+        monitor.problem(ProblemKind::Notice, b"", format!("{more} more patterns matched nothing"));
+    }
 }
 
 /// Notes for the next backup are hints: that one could not be written must not make a good snapshot look like a failure.
@@ -198,8 +237,8 @@ fn commit_tree(
 }
 
 /// Returns the paths of all sources, sorted.
-fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
-    let mut named = paths.to_vec();
+fn names_of(paths: &[Source], streams: &[StreamSource]) -> Vec<Vec<u8>> {
+    let mut named: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
     named.extend(streams.iter().map(|stream| stream.path.clone()));
     named.sort();
     named.dedup();
@@ -233,11 +272,13 @@ fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) ->
         entry.totals = Some(parent.stats.totals);
         Was::Entry(Box::new(entry))
     });
-    let way = match way {
-        SourceNode::Way(children) => Some(children),
-        _ => None,
+    let (only_named, named) = match way {
+        SourceNode::Way(named) => (true, named),
+        SourceNode::Whole { named, .. } => (false, named),
+        SourceNode::Made(_) => unreachable!("a stream has a name"),
     };
-    Ok(NewFolder { above: None, name: Vec::new(), way, was, gap: false, is_source: true, is_same: true })
+    let scope = Scope { only_named, named, is_source: !only_named, ..Scope::default() };
+    Ok(NewFolder { above: None, name: Vec::new(), scope, was, gap: false, is_same: true })
 }
 
 fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::SessionStats) -> SnapshotStats {

@@ -8,12 +8,14 @@ use crate::format::config::Profile;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::id::SnapshotId;
 use crate::repo::session::{Checkpoints, Clock};
+use crate::rules::{BadPattern, Pattern};
 
 /// What to leave out.
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeOptions {
-    /// Patterns with the meaning of gitignore, anchored at `/`.
-    pub patterns: Vec<String>,
+    /// Patterns with the meaning of gitignore, as if they stood in `/`; those with a slash inside, but none at their beginning,
+    /// also as if they stood in each source.
+    pub patterns: Vec<Pattern>,
     /// Leaves out the content of folders with a valid `CACHEDIR.TAG`.
     pub caches: bool,
     /// Leaves out the content of folders that hold one of these names.
@@ -24,6 +26,8 @@ pub struct ExcludeOptions {
     pub ignore_files: Vec<String>,
     /// Does not enter other file systems than those of the sources.
     pub one_file_system: bool,
+    /// Files that are read even if they look unchanged; patterns likewise.
+    pub always_read: Vec<Pattern>,
     /// Folders that are never entered: the repository's own, and its cache.
     pub own_folders: Vec<PathBuf>,
 }
@@ -69,6 +73,10 @@ pub struct BackupOptions {
     pub compression: Compression,
     /// How the sources stand still.
     pub consistency: Consistency,
+    /// Symbolic links among `paths` stand for what they lead to.
+    pub follow_sources: bool,
+    /// Sources that lost their files, and empty streams, are no problem.
+    pub allow_empty: bool,
     /// Counts what would be stored, and stores nothing.
     pub dry_run: bool,
     /// Commits a snapshot even if nothing changed.
@@ -116,15 +124,9 @@ pub enum Error {
     /// There is nothing to back up.
     #[error("no source is given")]
     NoSource,
-    /// An exclude pattern is not understood.
-    #[error("bad exclude pattern '{pattern}'")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        #[source]
-        source: ignore::Error,
-    },
+    /// An exclude pattern can never match anything.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
     /// A stream broke, or the program behind it failed.
     #[error("the stream for {path} is not complete")]
     Stream {

@@ -2,19 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::context::Context;
 use super::options::Error;
+use crate::format::entry::EntryKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::os::dir::Dir;
+use crate::os::stat::Stat;
 use crate::repo::DirEntry;
+
+/// What was asked for below a folder, by name.
+pub type Named = BTreeMap<Vec<u8>, SourceNode>;
 
 /// One place in the tree of sources.
 pub enum SourceNode {
     /// Everything below (or the file itself) was asked for.
-    Whole,
+    Whole {
+        /// Whether a symbolic link in this place stands for what it leads to.
+        follows: bool,
+        /// What was asked for below it by name, whatever rules say.
+        named: Named,
+    },
     /// Only some names below were asked for.
-    Way(BTreeMap<Vec<u8>, SourceNode>),
+    Way(Named),
     /// A file that was made from a stream.
     Made(Box<DirEntry>),
 }
@@ -22,47 +35,133 @@ pub enum SourceNode {
 impl SourceNode {
     /// Returns the tree of nothing.
     pub fn empty() -> Self {
-        Self::Way(BTreeMap::new())
+        Self::Way(Named::new())
     }
 
-    /// Adds what stands at an absolute path; what was already asked for whole stays whole.
-    pub fn insert(&mut self, path: &[u8], node: SourceNode) {
+    /// Adds a source.
+    pub fn insert(&mut self, source: &Source) {
+        if let Some(at) = self.at(&source.path) {
+            let named = match at {
+                Self::Way(named) | Self::Whole { named, .. } => std::mem::take(named),
+                Self::Made(_) => return,
+            };
+            *at = Self::Whole { follows: source.follows, named };
+        }
+    }
+
+    /// Adds a file that was made; its place must be free.
+    pub fn insert_made(&mut self, path: &[u8], entry: Box<DirEntry>) {
+        if let Some(at) = self.at(path) {
+            *at = Self::Made(entry);
+        }
+    }
+
+    fn at(&mut self, path: &[u8]) -> Option<&mut Self> {
         let mut at = self;
         for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            let SourceNode::Way(children) = at else {
-                return;
+            let (Self::Way(named) | Self::Whole { named, .. }) = at else {
+                return None;
             };
-            at = children.entry(part.to_vec()).or_insert_with(SourceNode::empty);
+            at = named.entry(part.to_vec()).or_insert_with(Self::empty);
         }
-        if !matches!(at, SourceNode::Whole) {
-            *at = node;
-        }
+        Some(at)
     }
-}
 
-impl SourceNode {
     /// Returns whether a file at this path would lie in a source, in the place of one, or above one.
     pub fn is_taken(&self, parts: &[&[u8]]) -> bool {
         match (self, parts) {
-            (Self::Whole | Self::Made(_), _) | (Self::Way(_), []) => true,
-            (Self::Way(children), [first, rest @ ..]) => children.get(*first).is_some_and(|child| child.is_taken(rest)),
+            (Self::Whole { .. } | Self::Made(_), _) | (Self::Way(_), []) => true,
+            (Self::Way(named), [first, rest @ ..]) => named.get(*first).is_some_and(|child| child.is_taken(rest)),
         }
     }
 }
 
-/// Returns the absolute paths of the sources, sorted, without `.` and `..`; every one of them must exist.
-pub fn absolute_paths(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, Error> {
+/// A file or folder that the user named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// Its absolute path, without `.` and `..`.
+    pub path: Vec<u8>,
+    /// Whether a symbolic link in this place stands for what it leads to.
+    pub follows: bool,
+}
+
+/// Returns the sources, sorted, whether they are there or not. `link/` and `link/.` follow the link; `all_follow` makes all do so.
+pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Error> {
     let mut found = Vec::new();
     for path in paths {
         let failed = |source| Error::Source { path: path.display().to_string(), source };
+        if path.as_os_str().is_empty() {
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "the name is empty")));
+        }
         let absolute = std::path::absolute(path).map_err(failed)?;
-        let clean = without_parents(&absolute);
-        std::fs::symlink_metadata(&clean).map_err(failed)?;
-        found.push(clean.into_os_string().as_encoded_bytes().to_vec());
+        let clean = without_parents(&absolute).into_os_string().into_encoded_bytes();
+        let bytes = path.as_os_str().as_bytes();
+        let follows = all_follow || [&b"/"[..], b"/.", b"/.."].iter().any(|end| bytes.ends_with(end));
+        found.push(Source { path: clean, follows });
     }
     found.sort();
-    found.dedup();
+    // Of two that differ only in this, the one that follows comes last.
+    found.dedup_by(|next, kept| {
+        let is_same = next.path == kept.path;
+        kept.follows |= is_same && next.follows;
+        is_same
+    });
     Ok(found)
+}
+
+/// Returns the sources that can be read; the others become problems. Fails if none is left.
+pub fn readable(sources: &[Source], has_streams: bool, monitor: &Monitor) -> Result<Vec<Source>, Error> {
+    let (mut good, mut first) = (Vec::new(), None);
+    for source in sources {
+        let path = Path::new(OsStr::from_bytes(&source.path));
+        let looked = if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+        match looked.and_then(|_| refuse_behind_link(source, sources)) {
+            Ok(()) => good.push(source.clone()),
+            Err(error) => {
+                monitor.problem(ProblemKind::Unreadable, &source.path, format!("this source was not read: {error}"));
+                first.get_or_insert(Error::Source { path: path.display().to_string(), source: error });
+            }
+        }
+    }
+    match first {
+        Some(error) if good.is_empty() && !has_streams => Err(error),
+        _ => Ok(good),
+    }
+}
+
+/// Refuses a source that lies behind a link which is stored as a link: a snapshot has one thing in one place.
+fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
+    let place = |path: &Path| sources.binary_search_by(|other| other.path.as_slice().cmp(path.as_os_str().as_bytes()));
+    let find = |path: &Path| place(path).ok().map(|at| &sources[at]);
+    let path = Path::new(OsStr::from_bytes(&source.path));
+    for above in path.ancestors().skip(1) {
+        let is_stored = match find(above) {
+            Some(other) => !other.follows,
+            None => above.ancestors().skip(1).any(|folder| find(folder).is_some()),
+        };
+        if is_stored && std::fs::symlink_metadata(above)?.is_symlink() {
+            let link = above.display();
+            let why = format!("it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source follows it");
+            return Err(io::Error::other(why));
+        }
+    }
+    Ok(())
+}
+
+/// Says what a source is that is no folder, where somebody may expect something else of it.
+pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, before: Option<&DirEntry>) {
+    let files_before = before.and_then(|before| before.totals).map_or(0, |totals| totals.files);
+    context.losses.note(path, files_before, u64::from(stat.kind == EntryKind::File));
+    let what = match stat.kind {
+        EntryKind::Symlink => {
+            "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)"
+        }
+        EntryKind::Fifo => "this source is a fifo: it is stored as such and not read (--read-special reads it)",
+        EntryKind::BlockDevice => "this source is a block device: it is stored as such and not read (--read-special reads it)",
+        EntryKind::CharDevice => "this source is a character device: it is stored as such and not read (--read-special reads it)",
+        _ => return,
+    };
+    context.monitor.problem(ProblemKind::Notice, path, what);
 }
 
 /// Resolves `..` through the file system, so that `link/..` means what the kernel says.

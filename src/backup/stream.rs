@@ -10,6 +10,7 @@ use super::sources::SourceNode;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::format::entry::{Entry, EntryKind, is_valid_name};
+use crate::monitor::ProblemKind;
 use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.
@@ -43,8 +44,15 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     Counts::add(&context.counts.bytes_read, size);
     Counts::add(&context.counts.new, 1);
     context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    if size == 0 && !context.allows_empty {
+        context.monitor.problem(
+            ProblemKind::Unreadable,
+            &source.path,
+            "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
+        );
+    }
     let entry = made_entry(context, name, (content, size));
-    sources.insert(&source.path, SourceNode::Made(Box::new(entry)));
+    sources.insert_made(&source.path, Box::new(entry));
     Ok(())
 }
 

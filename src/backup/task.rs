@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
 use super::folder::Folder;
-use super::found::{Was, Way};
+use super::found::{Scope, Was};
 use super::gather::{Done, Earlier};
 use super::queue::Queue;
 
@@ -62,14 +62,12 @@ pub struct NewFolder {
     pub above: Option<(Arc<Folder>, Slot)>,
     /// Its name; empty for the root.
     pub name: Vec<u8>,
-    /// The names that were asked for; `None` for all.
-    pub way: Option<Way>,
+    /// What of it is wanted.
+    pub scope: Scope,
     /// What is known of it.
     pub was: Was,
     /// Whether names that the parent had before this one are gone.
     pub gap: bool,
-    /// Whether the folder above lies on the way to a source, so that this one is where a source begins.
-    pub is_source: bool,
     /// Whether it is the folder that the parent had here, as far as the one above can tell.
     pub is_same: bool,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::failure::{Exit, Failure};
 use super::global::Global;
 use super::interrupt;
+use super::own;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::Monitor;
@@ -120,11 +121,13 @@ impl Context {
         Ok(self.global.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir()).unwrap_or_default())
     }
 
-    /// Returns the folders that no backup should hold and no restore touch: the repository's own, and that of local copies, and of what is remembered.
+    /// Returns the folders that no backup should hold and no restore touch: the repository's own, those of local copies, and that of what
+    /// is remembered.
     pub fn own_folders(&self, place: &Place) -> Result<Vec<PathBuf>, Failure> {
         // What is remembered changes with every backup, like the local copies.
         let remembered = self.state_dir().map(|dir| dir.join(PLACES));
-        Ok(place.folder().map(Path::to_path_buf).into_iter().chain([self.cache_dir(place)?]).chain(remembered).collect())
+        let copies = own::in_cache(&self.cache_dir(place)?);
+        Ok(place.folder().map(Path::to_path_buf).into_iter().chain(copies).chain(remembered).collect())
     }
 
     /// Decides where the repository's secret comes from.

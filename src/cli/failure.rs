@@ -197,7 +197,7 @@ impl From<repo::Error> for Failure {
 impl From<backup::Error> for Failure {
     fn from(error: backup::Error) -> Self {
         let exit = match &error {
-            backup::Error::NoSource | backup::Error::Pattern { .. } => Exit::Usage,
+            backup::Error::NoSource | backup::Error::Pattern(_) => Exit::Usage,
             _ => Exit::Error,
         };
         match error {
@@ -230,7 +230,7 @@ impl From<restore::Error> for Failure {
             Error::NoSuchPath { .. } => {
                 Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
             }
-            Error::Pattern { .. } => Self::of(Exit::Usage, &error),
+            Error::Pattern(_) => Self::of(Exit::Usage, &error),
             Error::OwnTarget { .. } => Self::of(Exit::Usage, &error).hint("restore to a folder outside of it"),
             Error::Sync { .. } => Self::of(Exit::Error, &error)
                 .hint("the disk may be failing: restore to another one, or run it again with `--verify` to see what is there"),

@@ -19,7 +19,9 @@ static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 pub fn listen() -> io::Result<()> {
     // A file that may not grow any more is an error of whoever writes it, as a full disk is, not the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let ignored = ignored_signals();
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut signals = Signals::new(wanted)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
             let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -31,6 +33,13 @@ pub fn listen() -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Returns the signals that whoever started the program wants ignored (`nohup`, `&` in a script), as bits; none where nothing tells.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn end_now() -> ! {

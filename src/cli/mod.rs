@@ -25,6 +25,8 @@ mod ls;
 mod man;
 #[cfg(feature = "mount")]
 mod mount;
+mod own;
+mod patterns;
 mod prune;
 mod quickstart;
 mod repair;
@@ -44,7 +46,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::settings::environment::Environment;
 use crate::ui::output::write_stderr;
@@ -117,12 +119,15 @@ pub fn main() -> ExitCode {
     };
     // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // It also covers dumps that are piped to a program, and keeps other programs of this user out of memory and environment.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
     if let Err(error) = interrupt::listen() {
         return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
     }
-    let ctx = Context { global: cli.global.complete(&env), env, ui, requests: Requests::default() };
+    let requests = Requests::default();
+    let ctx = Context { global: cli.global.complete(&env), env, ui, requests };
     let result = run(&ctx, cli.command);
     ctx.requests.tell(&ui);
     result.unwrap_or_else(|failure| failure.report(&ui)).into()

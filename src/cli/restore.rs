@@ -1,5 +1,7 @@
 //! `drumlin restore`: gives files back.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +13,7 @@ use super::archive::{self, ArchiveArgs};
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
 use super::filter::Narrow;
+use super::patterns::Surroundings;
 use super::snap::{SnapArg, SnapPath};
 use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
@@ -42,11 +45,19 @@ pub struct RestoreArgs {
 
     /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given several times
     #[arg(long = "include", short = 'i', value_name = "PATTERN")]
-    includes: Vec<String>,
+    includes: Vec<OsString>,
+
+    /// Restore only what matches this pattern, in capital or small letters
+    #[arg(long = "iinclude", value_name = "PATTERN")]
+    folded_includes: Vec<OsString>,
 
     /// Leave out what matches this pattern; may be given several times
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
-    excludes: Vec<String>,
+    excludes: Vec<OsString>,
+
+    /// Leave out what matches this pattern, in capital or small letters
+    #[arg(long = "iexclude", value_name = "PATTERN")]
+    folded_excludes: Vec<OsString>,
 
     /// List what would be done, and change nothing; reads files that are there to compare them
     #[arg(long, short = 'n')]
@@ -155,12 +166,14 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let place = ctx.place(&settings, None)?;
     let repository = ctx.open_place(&place, Purpose::Look)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
+    let root = wanted.path.as_deref().map(|path| OsStr::from_bytes(path).into());
+    let typed_at = Surroundings { here: Some(here()?), home: ctx.env.home(), root };
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target.unwrap_or_default(),
         own_folders: ctx.own_folders(&place)?,
-        includes: args.includes,
-        excludes: args.excludes,
+        includes: typed_at.patterns(&args.includes, &args.folded_includes),
+        excludes: typed_at.patterns(&args.excludes, &args.folded_excludes),
         dry_run: args.dry_run,
         verify: args.verify,
         delete: args.delete,

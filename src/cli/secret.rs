@@ -6,12 +6,13 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure};
 use super::keyfile;
+use super::streams;
 use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
 use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
@@ -245,8 +246,7 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
 
 fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fail = |error: &io::Error| Failure::new(Exit::Error, "cannot run the password command").caused_by(error);
-    let mut child =
-        Command::new("/bin/sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
+    let mut child = streams::shell(command).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
     let output = child.stdout.take().expect("standard output is piped");
     let bytes = read_all(output);
     let status = child.wait().map_err(|error| fail(&error))?;

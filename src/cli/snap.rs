@@ -15,6 +15,7 @@ use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Repository, Trees, parallel};
 use crate::ui::Ui;
+use crate::ui::text::bytes_of_typed;
 
 /// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl SnapPath {
             if at.is_some_and(|at| is_time(&bytes[at + 1..])) { None } else { bytes.iter().position(|byte| *byte == b':') }
         });
         let (name, path) = match colon {
-            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes[colon + 1..], here))),
+            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes_of_typed(&bytes[colon + 1..]), here))),
             None => (bytes, None),
         };
         let snapshot = String::from_utf8_lossy(name).into_owned();

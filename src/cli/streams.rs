@@ -1,13 +1,17 @@
 //! Standard input and commands as sources of a backup. Both can be stopped while they wait.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::backup::{Stream, StreamSource};
@@ -40,14 +44,76 @@ pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
 
 /// Starts a command and returns its output as the file `name`.
 pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
-    let mut shell = Command::new("/bin/sh");
+    let mut shell = shell(&format!("{PIPEFAIL}{command}"));
     // A process group of its own, so that all that it starts can be stopped with it.
-    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut child = shell.spawn()?;
     groups().push(Pid::from_child(&child));
     let output = child.stdout.take().expect("standard output is piped");
     let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })
+}
+
+/// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because some shells end on what they do
+/// not know.
+const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
+
+/// Variables with secrets of repositories and stores. What a command needs of these it must be given in another way.
+const SECRETS: [&str; 8] = [
+    "DRUMLIN_PASSWORD",
+    "DRUMLIN_PASSWORD_FILE",
+    "DRUMLIN_PASSWORD_COMMAND",
+    "DRUMLIN_KEY_FILE",
+    "DRUMLIN_SSH_PASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+];
+
+/// Returns the shell with one command, without the secrets in this program's environment.
+pub fn shell(command: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command);
+    for name in SECRETS {
+        shell.env_remove(name);
+    }
+    shell
+}
+
+/// Returns whether a path leads to something that is read but has no length: a device, a fifo.
+pub fn is_special(path: &Path) -> bool {
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_block_device() || kind.is_char_device() || kind.is_fifo())
+}
+
+/// Returns what can be read from a special file as a file of the same path.
+pub fn file_source(path: &Path, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
+    // Waiting is for `poll`, which a signal ends.
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let path: PathBuf = std::path::absolute(path)?.components().collect();
+    let stream = FileStream { file, monitor: Arc::clone(monitor) };
+    Ok(StreamSource { path: path.into_os_string().into_encoded_bytes(), stream: Box::new(stream) })
+}
+
+struct FileStream {
+    file: File,
+    monitor: Arc<Monitor>,
+}
+
+impl Stream for FileStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            wait_readable(&self.file, &self.monitor)?;
+            match self.file.read(buffer) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                read => return read,
+            }
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Names of streams are paths from the root of the snapshot, with or without the first slash.
@@ -164,6 +230,31 @@ mod tests {
         assert_eq!(run("echo a; echo b").unwrap(), b"a\nb\n");
         let error = run("echo a; exit 3").unwrap_err().to_string();
         assert!(error.contains("exit 3") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    fn every_command_of_a_pipe_counts_where_the_shell_can() {
+        let monitor = Arc::new(Monitor::default());
+        let can = shell("(set -o pipefail) 2>/dev/null").status().unwrap().success();
+        let ended = read_all(&mut command_source("x", "false | cat", &monitor).unwrap());
+        assert_eq!(ended.is_err(), can);
+        assert_eq!(read_all(&mut command_source("x", "true | echo a", &monitor).unwrap()).unwrap(), b"a\n");
+    }
+
+    #[test]
+    fn fifos_are_read_to_their_end() {
+        let (folder, monitor) = (tempfile::tempdir().unwrap(), Arc::new(Monitor::default()));
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert!(is_special(&fifo) && is_special(Path::new("/dev/null")) && !is_special(folder.path()));
+        let mut source = file_source(&fifo, &monitor).unwrap();
+        let writer = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || std::fs::write(fifo, [7; 300]).unwrap()
+        });
+        assert_eq!(read_all(&mut source).unwrap(), [7; 300]);
+        writer.join().unwrap();
+        assert_eq!(source.path, fifo.as_os_str().as_encoded_bytes());
     }
 
     #[test]

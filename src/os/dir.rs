@@ -81,6 +81,13 @@ impl Dir {
         Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
     }
 
+    /// Returns the device that `name` lies on. A mount that does not let this user look at it tells at least this.
+    pub fn device_of(&self, name: &[u8]) -> io::Result<(u32, u32)> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let stat = statx(&self.fd, name, flags, StatxFlags::empty())?;
+        Ok((stat.stx_dev_major, stat.stx_dev_minor))
+    }
+
     /// Describes this directory.
     pub fn stat_self(&self) -> io::Result<Stat> {
         stat_of(&self.fd)
@@ -136,6 +143,15 @@ impl Names {
         let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
         self.bytes.extend_from_slice(name);
         self.starts.push((start, len, kind == FileType::Directory));
+    }
+
+    /// Adds names that are not there yet, in their order.
+    pub fn add<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) {
+        let missing: Vec<&[u8]> = names.filter(|name| !self.contains(name)).collect();
+        missing.iter().for_each(|name| self.push(name, FileType::Unknown));
+        if !missing.is_empty() {
+            self.sort();
+        }
     }
 
     fn sort(&mut self) {

@@ -25,11 +25,12 @@ impl CacheFolder {
     /// Opens a folder `name` in `above`; both are made, for their owner only, if they are missing.
     ///
     /// The way to `above` is the user's and may lead over links; nothing below it may. Fails with [`Error::ForeignCache`] if
-    /// either belongs to another user (root excepted, who may do all), or may be written to by others.
+    /// either belongs to another user (root excepted, who may do all), or may be written to by others. In a folder such as `/tmp`,
+    /// where nobody can touch what belongs to others, it is enough that `name` is this user's own.
     pub fn open(above: &Path, name: &str) -> Result<Self> {
         let path = above.join(name);
         let failed = |source| Error::Cache { path: path.clone(), source };
-        let above_folder = open_private(above)?;
+        let above_folder = open_private(above, true)?;
         match rustix::fs::mkdirat(&above_folder, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => match beneath::open(&above_folder, name, FOLDER, Mode::empty()) {
@@ -45,7 +46,7 @@ impl CacheFolder {
 
     /// Opens a folder of the program's own by its path alone, which is the user's and may lead over links.
     pub fn at(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), folder: open_private(path)?.into() })
+        Ok(Self { path: path.to_owned(), folder: open_private(path, false)?.into() })
     }
 
     /// Returns where it is.
@@ -113,7 +114,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 /// Opens a folder of the program's own, which is made (for its owner only) if it is missing.
 ///
 /// Fails with [`Error::ForeignCache`] if it belongs to another user, or may be written to by others.
-fn open_private(path: &Path) -> Result<OwnedFd> {
+fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
     let failed = |source| Error::Cache { path: path.to_owned(), source };
     let flags = FOLDER | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -124,7 +125,12 @@ fn open_private(path: &Path) -> Result<OwnedFd> {
         opened => opened,
     };
     let folder = opened.map_err(|errno| failed(errno.into()))?;
-    refuse_foreign(&folder, path)?;
+    let is_sticky = rustix::fs::fstat(&folder).is_ok_and(|stat| stat.st_mode & 0o1022 > 0o1000 && stat.st_uid == 0);
+    match (is_sticky, may_be_sticky) {
+        (true, true) => {}
+        (true, false) => return Err(failed(io::Error::other("others may write to it"))),
+        (false, _) => refuse_foreign(&folder, path)?,
+    }
     Ok(folder)
 }
 

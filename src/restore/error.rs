@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::repo;
+use crate::rules::BadPattern;
 
 /// A restore that could not go on; the cause is in `source()`.
 ///
@@ -19,15 +20,9 @@ pub enum Error {
         /// The path, for people.
         path: String,
     },
-    /// An include or exclude pattern cannot be understood.
-    #[error("cannot understand the pattern '{pattern}'")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        #[source]
-        source: ignore::Error,
-    },
+    /// An include or exclude pattern can never match anything.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
     /// The target cannot be made or opened.
     #[error("cannot use {path} as the target")]
     Target {

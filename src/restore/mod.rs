@@ -130,6 +130,7 @@ pub fn run(
     if let (Err(_), Some(mark)) = (&done, &context.mark) {
         mark.rest();
     }
+    source.tell_unmatched(&context);
     done.map(|()| context.counts.report())
 }
 
@@ -195,6 +196,7 @@ fn list_in(
     let place = (&source.shown[..], context.ground.standing(&source.shown));
     let target = target.map(|dir| TargetDir::root(dir, place, None)).transpose().map_err(failed)?;
     dry_run::list(&context, source.walk(&context)?, target, each)?;
+    source.tell_unmatched(&context);
     Ok(context.counts.report())
 }
 

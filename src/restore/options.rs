@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::format::entry::Content;
 use crate::repo::{self, Reader, Repository};
+use crate::rules::Pattern;
 
 /// What happens to files that are there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,9 +34,9 @@ pub struct RestoreOptions {
     /// Folders that are neither entered nor changed nor removed: the repository's own, and its cache.
     pub own_folders: Vec<PathBuf>,
     /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches is restored, with all below it.
-    pub includes: Vec<String>,
+    pub includes: Vec<Pattern>,
     /// Patterns likewise: what matches is left out; it is left alone in the target too.
-    pub excludes: Vec<String>,
+    pub excludes: Vec<Pattern>,
     /// Changes nothing, only lists and counts.
     pub dry_run: bool,
     /// Reads everything again from the disk afterwards and compares it with the chunks' ids.

@@ -1,16 +1,13 @@
 //! Which entries are restored: includes and excludes with gitignore's meaning.
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
-use super::error::{Error, Result};
+use super::error::Result;
+use crate::monitor::ProblemKind;
+use crate::rules::{Case, Pattern, Patterns, literal_steps};
 
 /// The selection of entries.
 pub struct Select {
-    excludes: Option<Gitignore>,
-    includes: Option<Gitignore>,
+    excludes: Patterns,
+    includes: Option<Patterns>,
     /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can match.
     roots: Option<Vec<Vec<Vec<u8>>>>,
 }
@@ -28,11 +25,21 @@ pub enum Verdict {
 
 impl Select {
     /// Compiles the patterns; they are relative to what lies below the target.
-    pub fn new(includes: &[String], excludes: &[String]) -> Result<Self> {
-        let anchored =
-            includes.iter().filter(|pattern| !pattern.starts_with('!')).map(|pattern| literal_steps(pattern)).collect();
-        let roots = if includes.is_empty() { None } else { anchored };
-        Ok(Self { excludes: compile(excludes)?, includes: compile(includes)?, roots })
+    pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
+        let lines = includes.iter().filter(|pattern| pattern.case == Case::Exact).flat_map(|pattern| &pattern.lines);
+        let is_folded = includes.iter().any(|pattern| pattern.case == Case::Folded);
+        // `./x` begins where `/x` does.
+        let lines = lines.filter(|line| !line.starts_with(b"!"));
+        let anchored = lines.map(|line| literal_steps(&line[usize::from(line.starts_with(b"./"))..])).collect();
+        let roots = if includes.is_empty() || is_folded { None } else { anchored };
+        let some = (!includes.is_empty()).then(|| Patterns::new(includes)).transpose()?;
+        Ok(Self { excludes: Patterns::new(excludes)?, includes: some, roots })
+    }
+
+    /// Returns the patterns that matched nothing, as they were written; an include was asked for, so that is worse.
+    pub fn unmatched(&self) -> Vec<(ProblemKind, String)> {
+        let includes = self.includes.iter().flat_map(Patterns::unmatched).map(|shown| (ProblemKind::NotRestored, shown));
+        includes.chain(self.excludes.unmatched().into_iter().map(|shown| (ProblemKind::Notice, shown))).collect()
     }
 
     /// Returns whether only what is named by an include is selected.
@@ -42,15 +49,14 @@ impl Select {
 
     /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above it was taken.
     pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Verdict {
-        let as_path = Path::new(OsStr::from_bytes(path));
-        if self.excludes.as_ref().is_some_and(|excludes| excludes.matched(as_path, is_dir).is_ignore()) {
+        if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
             return Verdict::Skip;
         }
         let Some(includes) = &self.includes else {
             return Verdict::Take;
         };
-        let matched = includes.matched(as_path, is_dir);
-        if matched.is_ignore() || (inside && !matched.is_whitelist()) {
+        let keeps = includes.find(path, &[0], is_dir).map(|matched| matched.keeps);
+        if keeps == Some(false) || (inside && keeps.is_none()) {
             return Verdict::Take;
         }
         if is_dir && self.may_lead_to_included(path) { Verdict::Search } else { Verdict::Skip }
@@ -64,36 +70,12 @@ impl Select {
     }
 }
 
-fn compile(patterns: &[String]) -> Result<Option<Gitignore>> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let mut builder = GitignoreBuilder::new("");
-    for pattern in patterns {
-        let failed = |source| Error::Pattern { pattern: pattern.clone(), source };
-        builder.add_line(None, pattern).map_err(failed)?;
-    }
-    let failed = |source| Error::Pattern { pattern: patterns.join(" "), source };
-    builder.build().map(Some).map_err(failed)
-}
-
-/// Returns the steps of an anchored pattern before its first wildcard; `None` if it can match anywhere.
-fn literal_steps(pattern: &str) -> Option<Vec<Vec<u8>>> {
-    let trimmed = pattern.trim_end().trim_end_matches('/');
-    if !trimmed.contains('/') {
-        return None;
-    }
-    let steps = trimmed.trim_start_matches('/').split('/');
-    let is_literal = |step: &&str| !step.contains(['*', '?', '[', '\\', '{']);
-    Some(steps.take_while(is_literal).map(|step| step.as_bytes().to_vec()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn select(includes: &[&str], excludes: &[&str]) -> Select {
-        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| pattern.to_string()).collect::<Vec<_>>();
+        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| Pattern::from(*pattern)).collect::<Vec<_>>();
         Select::new(&owned(includes), &owned(excludes)).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! What is restored: everything, the content of one folder, or one file.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::context::Context;
@@ -20,6 +21,7 @@ pub struct Source {
     pub folder: Option<DirEntry>,
     kind: Kind,
     totals: Totals,
+    select: Arc<Select>,
 }
 
 enum Kind {
@@ -32,29 +34,37 @@ impl Source {
     pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
         let steps = options.path.as_deref().unwrap_or_default().split(|byte| *byte == b'/').filter(|step| !step.is_empty());
         let steps: Vec<&[u8]> = steps.collect();
+        let select = Arc::new(Select::new(&options.includes, &options.excludes)?);
         if steps.is_empty() {
             let totals = snapshot.stats.totals;
-            return Ok(Self { shown: Vec::new(), folder: None, kind: Kind::Whole(snapshot.root), totals });
+            return Ok(Self { shown: Vec::new(), folder: None, kind: Kind::Whole(snapshot.root), totals, select });
         }
         let path = [b"/", &steps.join(&b'/')[..]].concat();
         let missing = || Error::NoSuchPath { path: String::from_utf8_lossy(&path).into_owned() };
         let found = trees.lookup(&snapshot.root, &path)?.ok_or_else(missing)?;
         if let Content::Tree(tree) = found.entry.content {
             let totals = found.totals.unwrap_or_default();
-            return Ok(Self { shown: path, folder: Some(found), kind: Kind::Whole(tree), totals });
+            return Ok(Self { shown: path, folder: Some(found), kind: Kind::Whole(tree), totals, select });
         }
         let totals = found.content_totals();
         let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();
-        Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals })
+        Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals, select })
     }
 
     /// Starts a walk through it.
     pub fn walk(&self, context: &Context) -> Result<Walk> {
-        let select = Select::new(&context.options.includes, &context.options.excludes)?;
+        let select = self.select.clone();
         Ok(match &self.kind {
             Kind::Whole(tree) => Walk::below(&context.trees, tree, select),
             Kind::Single(entry) => Walk::single(&context.trees, entry.clone(), select),
         })
+    }
+
+    /// Says which patterns matched nothing.
+    pub fn tell_unmatched(&self, context: &Context) {
+        for (kind, pattern) in self.select.unmatched() {
+            context.monitor.problem(kind, pattern.as_bytes(), "this pattern matched nothing");
+        }
     }
 
     /// Tells the monitor how much there is to do, if that is known.

@@ -1,5 +1,7 @@
 //! The snapshot's tree, entry by entry in the order of names, read lazily; what is not selected is not read.
 
+use std::sync::Arc;
+
 use super::select::{Select, Verdict};
 use crate::format::codec::DecodeError;
 use crate::format::entry::{Content, is_valid_name};
@@ -24,7 +26,7 @@ pub enum Step {
 /// A walk through one folder of a snapshot, or to a single entry.
 pub struct Walk {
     trees: Trees,
-    select: Select,
+    select: Arc<Select>,
     levels: Vec<Level>,
     single: Option<Box<DirEntry>>,
     path: Vec<u8>,
@@ -38,13 +40,13 @@ struct Level {
 
 impl Walk {
     /// Walks everything below the folder with this tree; the folder itself is not a step, but its end is.
-    pub fn below(trees: &Trees, dir: &ChunkId, select: Select) -> Self {
+    pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Select>) -> Self {
         let top = Level { entries: trees.entries(dir), path_len: 0, is_taken: false };
         Self { trees: trees.clone(), select, levels: vec![top], single: None, path: Vec::new() }
     }
 
     /// Walks nothing but one entry that is no folder.
-    pub fn single(trees: &Trees, entry: Box<DirEntry>, select: Select) -> Self {
+    pub fn single(trees: &Trees, entry: Box<DirEntry>, select: Arc<Select>) -> Self {
         Self { trees: trees.clone(), select, levels: Vec::new(), single: Some(entry), path: Vec::new() }
     }
 

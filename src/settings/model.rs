@@ -24,6 +24,8 @@ pub struct CommandSettings {
 pub struct ExcludeSettings {
     /// Patterns with gitignore meaning.
     pub patterns: Vec<String>,
+    /// Patterns that do not tell capital from small letters.
+    pub folded_patterns: Vec<String>,
     /// Files with such patterns.
     pub pattern_files: Vec<PathBuf>,
     /// Whether folders marked with CACHEDIR.TAG are left out.
@@ -53,6 +55,14 @@ pub struct AppSettings {
     pub host: Option<String>,
     /// What to leave out.
     pub excludes: ExcludeSettings,
+    /// Files that are read even if they look unchanged.
+    pub always_read: Vec<String>,
+    /// Whether symbolic links among the paths stand for what they lead to.
+    pub follow_sources: Option<bool>,
+    /// Whether special files among the paths are read.
+    pub read_special: Option<bool>,
+    /// Whether paths that lost their files, and empty dumps, are no problem.
+    pub allow_empty: Option<bool>,
     /// How files are cut.
     pub chunker: Option<Chunker>,
     /// How hard to compress.
@@ -74,11 +84,16 @@ impl AppSettings {
         fill(&mut self.repositories, &defaults.repositories);
         self.tags.extend_from_slice(&defaults.tags);
         self.host = self.host.or_else(|| defaults.host.clone());
+        self.always_read.extend_from_slice(&defaults.always_read);
+        self.follow_sources = self.follow_sources.or(defaults.follow_sources);
+        self.read_special = self.read_special.or(defaults.read_special);
+        self.allow_empty = self.allow_empty.or(defaults.allow_empty);
         self.chunker = self.chunker.or(defaults.chunker);
         self.compression = self.compression.or(defaults.compression);
         self.keep = self.keep.or_else(|| defaults.keep.clone());
         let (own, other) = (&mut self.excludes, &defaults.excludes);
         own.patterns.extend_from_slice(&other.patterns);
+        own.folded_patterns.extend_from_slice(&other.folded_patterns);
         own.pattern_files.extend_from_slice(&other.pattern_files);
         own.if_present.extend_from_slice(&other.if_present);
         own.ignore_files.extend_from_slice(&other.ignore_files);
@@ -96,10 +111,15 @@ pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<Ap
     app.keep = read_keep(&mut section)?;
     app.tags = section.strings("tag")?;
     app.host = section.string("host")?;
+    app.always_read = section.strings("always-read")?;
+    app.follow_sources = section.boolean("follow-sources")?;
+    app.read_special = section.boolean("read-special")?;
+    app.allow_empty = section.boolean("allow-empty")?;
     app.chunker = section.parsed("chunker", parse_chunker)?;
     app.compression = section.parsed("compression", parse_compression)?;
     app.excludes = ExcludeSettings {
         patterns: section.strings("exclude")?,
+        folded_patterns: section.strings("iexclude")?,
         pattern_files: section.paths("exclude-file")?,
         caches: section.boolean("exclude-caches")?.unwrap_or(false),
         if_present: section.strings("exclude-if-present")?,
@@ -156,11 +176,21 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
     Ok(())
 }
 
+/// Longest name of a file that Linux's file systems hold.
+const FILE_NAME_LEN_MAX_BYTES: usize = 255;
+
 /// Returns the name of a stream if it can be a file's name: it will lie at `/` of the snapshot.
 pub fn check_stream_name(text: &str) -> Result<String, String> {
     let mut parts = text.strip_prefix('/').unwrap_or(text).split('/');
-    let good = parts.all(|part| crate::format::entry::is_valid_name(part.as_bytes()));
-    if good { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a file")) }
+    if !parts.clone().all(|part| crate::format::entry::is_valid_name(part.as_bytes())) {
+        return Err(format!("`{text}` cannot be the name of a file"));
+    }
+    if parts.any(|part| part.len() > FILE_NAME_LEN_MAX_BYTES) {
+        return Err(format!(
+            "`{text}` is longer than a file's name can be, {FILE_NAME_LEN_MAX_BYTES} bytes: it could not be restored"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError> {

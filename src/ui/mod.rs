@@ -136,20 +136,33 @@ impl Ui {
 
     /// Lists what an operation could not handle.
     pub fn list_problems(&self, monitor: &Monitor) {
-        let problems = monitor.problems();
+        let mut problems = monitor.problems();
+        // What is lost is an error: it comes first, and silence does not hide it.
+        problems.sort_by_key(|problem| !is_loss(problem.kind));
+        let mut all = monitor.problem_count();
+        if self.quiet {
+            let others = problems.iter().filter(|problem| !is_loss(problem.kind)).count();
+            problems.truncate(problems.len() - others);
+            all -= others as u64;
+        }
         let shown = if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
         for problem in problems.iter().take(shown) {
             let place = if problem.path.is_empty() { String::new() } else { format!("{}: ", text::printable(&problem.path)) };
             let line = format!("{place}{}", text::harmless(&problem.message));
             match problem.kind {
                 ProblemKind::Notice => self.note(&line),
-                kind => self.warn(&format!("{line} ({kind})")),
+                kind => self.message("warning", Role::Warning, &format!("{line} ({kind})")),
             }
         }
-        let hidden = monitor.problem_count().saturating_sub(shown.min(problems.len()) as u64);
+        let hidden = all.saturating_sub(shown.min(problems.len()) as u64);
         if hidden > 0 {
             let more = if self.verbose > 0 { "" } else { "; -v shows them" };
-            self.warn(&format!("and {} more{more}", text::count(hidden)));
+            self.message("warning", Role::Warning, &format!("and {} more{more}", text::count(hidden)));
         }
     }
+}
+
+/// Returns whether something is not where the user wants it, so that even `--quiet` names it.
+fn is_loss(kind: ProblemKind) -> bool {
+    matches!(kind, ProblemKind::Unreadable | ProblemKind::NotRestored | ProblemKind::Damaged)
 }

@@ -145,6 +145,28 @@ fn is_loud(c: char) -> bool {
     c.is_control() || is_mark || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Returns the bytes of a name as it was typed, where bytes that cannot be typed stand as [`printable`] shows them: `\\xe9`.
+///
+/// Other backslashes stay what they are: they may be the name's own.
+pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(typed.len()), typed);
+    while let Some((first, behind)) = rest.split_first() {
+        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+        let shown = |byte: &u8| *byte >= 0x80 || byte.is_ascii_control() && *byte != 0;
+        let (byte, taken) = match behind {
+            [b'\\', b'x', ..] if *first == b'\\' => (b'\\', 2),
+            [b'x', high, low, ..] if *first == b'\\' => match hex(&[*high, *low]).filter(shown) {
+                Some(byte) => (byte, 4),
+                None => (*first, 1),
+            },
+            _ => (*first, 1),
+        };
+        bytes.push(byte);
+        rest = &rest[taken..];
+    }
+    bytes
+}
+
 /// Returns the mode column of `ls -l`: kind letter and nine permission letters.
 pub fn mode(kind: char, mode: u16) -> String {
     let bit = |shift: u32, letter: char| if mode >> shift & 1 == 1 { letter } else { '-' };
@@ -220,6 +242,10 @@ mod tests {
     #[test]
     fn names_cannot_speak_to_the_terminal() {
         assert_eq!(printable("Füße/日本".as_bytes()), "Füße/日本");
+        for name in [&b"caf\xe9"[..], b"a\\xe9", "\u{9b}".as_bytes(), b"plain"] {
+            assert_eq!(bytes_of_typed(printable(name).as_bytes()), name);
+        }
+        assert_eq!(bytes_of_typed(b"a\\b\\n\\x41"), b"a\\b\\n\\x41");
         assert_eq!(printable(b"a\x1b[2Jb\nc\\d\xffe"), "a\\x1b[2Jb\\nc\\\\d\\xffe");
         assert_eq!(printable("\u{202e}gpj.exe\u{9b}".as_bytes()), "\\xe2\\x80\\xaegpj.exe\\xc2\\x9b");
     }

@@ -241,7 +241,7 @@ fn excludes_mean_what_gitignore_says() {
     write(&source.join("rules/.myignore"), b"*.log\n!b.log\n");
     write(&source.join("large"), &noise(1, 5000));
     let mut options = options(std::slice::from_ref(&source), "host");
-    options.excludes.patterns = vec!["*.o".to_owned(), "build/".to_owned()];
+    options.excludes.patterns = vec!["*.o".into(), "build/".into()];
     options.excludes.caches = true;
     options.excludes.if_present = vec![".skip".to_owned()];
     options.excludes.ignore_files = vec![".myignore".to_owned()];

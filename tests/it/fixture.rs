@@ -155,6 +155,8 @@ pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
         chunker: None,
         compression: Compression::DEFAULT,
         consistency: Consistency::Live,
+        follow_sources: false,
+        allow_empty: true,
         dry_run: false,
         always_snapshot: false,
         read_all: false,

@@ -42,6 +42,7 @@ mod replace;
 mod restore;
 mod retention;
 mod roundtrip;
+mod rules;
 #[cfg(feature = "s3")]
 mod s3;
 mod scale;

@@ -1,5 +1,6 @@
 //! What `drumlin backup` can be told.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,11 +12,14 @@ use crate::settings::values::{Chunker, parse_chunker, parse_compression, parse_s
 /// Takes a snapshot of files and folders
 ///
 /// What has not changed since the last snapshot is neither read nor stored again. When nothing at all has changed, no snapshot is made
-/// (--always-snapshot makes one). Files that cannot be read are listed, and the exit code is 3.
+/// (--always-snapshot makes one). Files that cannot be read are listed, and the exit code is 3; so it is if a PATH is missing or has lost its files.
 #[derive(Args, Default)]
 pub struct BackupArgs {
-    /// Files and folders
+    /// Files and folders; of a symbolic link the link itself is stored, of LINK/ what it leads to
     pub paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub sources: SourceArgs,
 
     /// App that the snapshot belongs to; without PATH, back up what [app.NAME] of the configuration says
     #[arg(long, value_name = "NAME")]
@@ -64,17 +68,50 @@ pub struct BackupArgs {
     pub low_memory: bool,
 }
 
+/// Where PATHs come from, and how they are taken.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Sources")]
+pub struct SourceArgs {
+    /// Back up the files and folders that FILE names, one per line, as they stand there; - is standard input. May be given several times
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Vec<PathBuf>,
+
+    /// Expect a zero byte instead of a line's end between the names of --files-from
+    #[arg(long, requires = "files_from")]
+    pub null: bool,
+
+    /// Take each PATH that is a symbolic link for what it leads to
+    #[arg(long)]
+    pub follow_sources: bool,
+
+    /// Read each PATH that is a block device, a fifo or the like, and store what comes as a file
+    #[arg(long)]
+    pub read_special: bool,
+
+    /// Read what matches this pattern even if size and times are unchanged, for containers that keep their times; may be given several times
+    #[arg(long = "always-read", value_name = "PATTERN")]
+    pub always_read: Vec<OsString>,
+
+    /// Accept a PATH that has lost its files, and an empty stream: say so, but do not exit with 3
+    #[arg(long)]
+    pub allow_empty: bool,
+}
+
 /// What to leave out.
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to leave out")]
 pub struct ExcludeArgs {
-    /// Leave out what matches this pattern (as in .gitignore: *.tmp, /home/*/cache/); may be given several times
+    /// Leave out what matches this pattern (as in .gitignore: *.tmp, /home/*/cache/, ./build); may be given several times
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
-    patterns: Vec<String>,
+    pub patterns: Vec<OsString>,
+
+    /// Leave out what matches this pattern, in capital or small letters
+    #[arg(long = "iexclude", value_name = "PATTERN")]
+    pub folded_patterns: Vec<OsString>,
 
     /// Leave out what matches the patterns in this file, one per line
     #[arg(long = "exclude-file", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
 
     /// Leave out the content of folders that hold a CACHEDIR.TAG
     #[arg(long)]
@@ -121,8 +158,6 @@ pub struct StreamArgs {
 impl ExcludeArgs {
     /// Adds these to what the configuration leaves out.
     pub fn add_to(&mut self, excludes: &mut ExcludeSettings) {
-        excludes.patterns.append(&mut self.patterns);
-        excludes.pattern_files.append(&mut self.files);
         excludes.if_present.append(&mut self.exclude_if_present);
         excludes.ignore_files.append(&mut self.ignore_files);
         excludes.caches |= self.exclude_caches;

@@ -1,15 +1,21 @@
 //! What a backup is about to do: the command line and the configuration, put together.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::args::{BackupArgs, StreamArgs};
+use super::args::{BackupArgs, SourceArgs, StreamArgs};
 use super::outcome::Outcome;
 use crate::backup::{self, BackupOptions, ExcludeOptions, StreamSource};
 use crate::cli::context::{self, Context, Place};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::global::PROGRAM;
+use crate::cli::own;
+use crate::cli::patterns::Surroundings;
 use crate::cli::streams;
 use crate::compress::Compression;
 use crate::format::config::Profile;
@@ -17,8 +23,9 @@ use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
 use crate::repo::session::Checkpoints;
+use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
-use crate::settings::model::{AppSettings, CommandSettings, ExcludeSettings};
+use crate::settings::model::{AppSettings, CommandSettings};
 use crate::settings::values::Chunker;
 use crate::ui::text;
 
@@ -37,6 +44,7 @@ impl Plan {
             Some(app) => settings.apps.get(app),
             None => None,
         };
+        args.paths.append(&mut paths_from(&args.sources)?);
         let has_source = !args.paths.is_empty() || args.streams.stdin || !args.streams.commands.is_empty();
         let mut merged = match (configured, has_source) {
             (Some(app), _) => app.clone().with_defaults(&settings.defaults),
@@ -53,11 +61,14 @@ impl Plan {
         if args.streams.commands.len() != args.streams.names.len() {
             return Err(Failure::usage("every --command needs its --command-name"));
         }
-        merged.paths.append(&mut args.paths);
+        merged.paths.extend(args.paths.drain(..).map(typed_path));
         merged.tags.append(&mut args.tags);
         let commands = args.streams.commands.drain(..).zip(args.streams.names.drain(..));
         merged.commands.extend(commands.map(|(run, name)| CommandSettings { name, run }));
         merged.host = args.host.take().or(merged.host);
+        merged.follow_sources = Some(args.sources.follow_sources).filter(|set| *set).or(merged.follow_sources);
+        merged.read_special = Some(args.sources.read_special).filter(|set| *set).or(merged.read_special);
+        merged.allow_empty = Some(args.sources.allow_empty).filter(|set| *set).or(merged.allow_empty);
         merged.chunker = args.chunker.or(merged.chunker);
         merged.compression = args.compression.or(merged.compression);
         args.excludes.add_to(&mut merged.excludes);
@@ -84,13 +95,41 @@ impl Plan {
     pub fn carry_out(self, ctx: &Context, place: &Place, repository: &Arc<Repository>) -> Result<Outcome, Failure> {
         let began = Instant::now();
         let dry_run = self.args.dry_run;
-        let own_folders = ctx.own_folders(place)?;
-        let patterns = all_patterns(&self.settings.excludes)?;
+        let mut own_folders = ctx.own_folders(place)?;
+        own_folders.extend(ctx.cache_dir(place).map_or_else(|_| Vec::new(), |dir| own::in_cache_to_leave_out(&dir)));
+        let (patterns, always_read) = (self.patterns(ctx)?, self.always_read(ctx)?);
         let (report, monitor) = ctx.run("backing up", |monitor| {
-            let options = self.options(ctx, repository, monitor, (patterns, own_folders))?;
+            let options = self.options(ctx, repository, monitor, (patterns, always_read, own_folders))?;
             Ok::<_, Failure>(backup::run(repository, options, monitor)?)
         })?;
         Ok(Outcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    /// Returns all patterns, those in files too: the configuration's, for which it does not matter where the program runs, then
+    /// the command line's, which are to match something.
+    fn patterns(&self, ctx: &Context) -> Result<Vec<Pattern>, Failure> {
+        let (configured, typed) = (&self.settings.excludes, &self.args.excludes);
+        let anywhere = Surroundings { home: ctx.env.home(), ..Surroundings::default() };
+        let words = |patterns: &[String]| patterns.iter().map(OsString::from).collect::<Vec<_>>();
+        let mut patterns = anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));
+        for file in &configured.pattern_files {
+            patterns.append(&mut anywhere.patterns_in(file, Case::Exact)?);
+        }
+        patterns.iter_mut().for_each(|pattern| pattern.is_general = true);
+        let here = Surroundings { here: Some(context::here()?), ..anywhere };
+        patterns.append(&mut here.patterns(&typed.patterns, &typed.folded_patterns));
+        for file in &typed.files {
+            patterns.append(&mut here.patterns_in(file, Case::Exact)?);
+        }
+        Ok(patterns)
+    }
+
+    /// Returns the patterns of what is read even if it looks unchanged.
+    fn always_read(&self, ctx: &Context) -> Result<Vec<Pattern>, Failure> {
+        let anywhere = Surroundings { home: ctx.env.home(), ..Surroundings::default() };
+        let configured = self.settings.always_read.iter().map(OsString::from).collect::<Vec<_>>();
+        let here = Surroundings { here: Some(context::here()?), ..anywhere.clone() };
+        Ok([anywhere.patterns(&configured, &[]), here.patterns(&self.args.sources.always_read, &[])].concat())
     }
 
     fn options(
@@ -98,14 +137,17 @@ impl Plan {
         ctx: &Context,
         repository: &Repository,
         monitor: &Arc<Monitor>,
-        (patterns, own_folders): (Vec<String>, Vec<PathBuf>),
+        (patterns, always_read, own_folders): (Vec<Pattern>, Vec<Pattern>, Vec<PathBuf>),
     ) -> Result<BackupOptions, Failure> {
         let Self { app, settings, args } = self;
-        let streams = open_streams(&settings.commands, &args.streams, monitor)?;
+        let mut streams = open_streams(&settings.commands, &args.streams, monitor)?;
+        let paths = open_special(settings.paths, settings.read_special == Some(true), &mut streams, monitor)?;
         let excludes = settings.excludes;
         Ok(BackupOptions {
-            consistency: if settings.paths.is_empty() { Consistency::Dump } else { Consistency::Live },
-            paths: settings.paths,
+            consistency: if paths.is_empty() { Consistency::Dump } else { Consistency::Live },
+            paths,
+            follow_sources: settings.follow_sources == Some(true),
+            allow_empty: settings.allow_empty == Some(true),
             streams,
             tags: settings.tags,
             host: settings.host.unwrap_or_else(context::host_name),
@@ -119,6 +161,7 @@ impl Plan {
                 larger_than: excludes.larger_than,
                 ignore_files: excludes.ignore_files,
                 one_file_system: excludes.one_file_system,
+                always_read,
                 own_folders,
             },
             chunker: settings.chunker.map(|chunker| profile_of(chunker, repository.config().profile)),
@@ -144,15 +187,55 @@ fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> Failure {
     if known.is_empty() { failure } else { failure.hint(format!("the configuration has {}", known.join(", "))) }
 }
 
-/// Returns all patterns, those in files too, without their empty lines and comments.
-fn all_patterns(excludes: &ExcludeSettings) -> Result<Vec<String>, Failure> {
-    let mut patterns = excludes.patterns.clone();
-    for file in &excludes.pattern_files {
-        let text = std::fs::read_to_string(file).map_err(|error| Failure::file("read the exclude file", file, &error))?;
-        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        patterns.extend(lines.map(str::to_owned));
+/// Returns the path that was typed, or, if there is no such file, the one that is printed like this.
+fn typed_path(path: PathBuf) -> PathBuf {
+    let printed = text::bytes_of_typed(path.as_os_str().as_bytes());
+    let printed = PathBuf::from(OsString::from_vec(printed));
+    if printed != path && path.symlink_metadata().is_err() && printed.symlink_metadata().is_ok() { printed } else { path }
+}
+
+/// Reads the names of sources from files, as they stand there.
+fn paths_from(args: &SourceArgs) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = Vec::new();
+    for file in &args.files_from {
+        let mut text = Vec::new();
+        let read = match file.as_os_str().as_bytes() {
+            b"-" => io::stdin().read_to_end(&mut text),
+            _ => File::open(file).and_then(|mut file| file.read_to_end(&mut text)),
+        };
+        read.map_err(|error| Failure::file("read the names of sources from", file, &error))?;
+        let end = if args.null { 0 } else { b'\n' };
+        let names = text.split(|byte| *byte == end).filter(|name| !name.is_empty());
+        let before = paths.len();
+        paths.extend(names.map(|name| PathBuf::from(OsStr::from_bytes(name))));
+        if paths.len() == before {
+            return Err(Failure::usage(format!("{} names nothing to back up", file.display())));
+        }
+        if text.contains(&0) && !args.null {
+            let hint = "names that end with a zero byte, as `find -print0` gives them, need --null";
+            return Err(Failure::usage(format!("{} has zero bytes in its names", file.display())).hint(hint));
+        }
     }
-    Ok(patterns)
+    Ok(paths)
+}
+
+/// Makes streams of the special files among the paths, if these are to be read.
+fn open_special(
+    paths: Vec<PathBuf>,
+    reads_special: bool,
+    streams: &mut Vec<StreamSource>,
+    monitor: &Arc<Monitor>,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut others = Vec::with_capacity(paths.len());
+    for path in paths {
+        if !(reads_special && streams::is_special(&path)) {
+            others.push(path);
+            continue;
+        }
+        let fail = |error| Failure::file("read", &path, &error);
+        streams.push(streams::file_source(&path, monitor).map_err(fail)?);
+    }
+    Ok(others)
 }
 
 fn open_streams(commands: &[CommandSettings], args: &StreamArgs, monitor: &Arc<Monitor>) -> Result<Vec<StreamSource>, Failure> {

@@ -77,6 +77,7 @@ pub fn write(
         ArchiveFormat::Zip => Feed::new(&context, &source, read)?.run(&mut Zip::new(&mut counted))?,
     };
     counted.flush().map_err(|source| Error::Archive { source })?;
+    source.tell_unmatched(&context);
     report.archive_bytes = counted.written;
     report.damaged = context.counts.damaged.load(Ordering::Relaxed);
     Ok(report)

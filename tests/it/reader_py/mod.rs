@@ -74,6 +74,8 @@ impl Lab {
             chunker: None,
             compression,
             consistency: Consistency::Live,
+            follow_sources: false,
+            allow_empty: true,
             dry_run: false,
             always_snapshot: true,
             read_all: false,

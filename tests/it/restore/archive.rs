@@ -112,7 +112,7 @@ fn parts_of_a_snapshot() {
         run("tar", &["-tf", path.to_str().unwrap()]).lines().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(list(&all), ["a/", "a/one.txt", "a/two.log", "b/", "b/four.txt", "b/three.txt", "c/", "c/five.log"]);
-    let some = RestoreOptions { includes: vec!["*.txt".to_owned()], ..all.clone() };
+    let some = RestoreOptions { includes: vec!["*.txt".into()], ..all.clone() };
     assert_eq!(list(&some), ["a/", "a/one.txt", "b/", "b/four.txt", "b/three.txt"]);
     extract(&repo.scratch.path().join("archive"), &target(&repo));
     for name in ["b/four.txt", "b/three.txt"] {
@@ -138,7 +138,7 @@ fn damage_is_never_archived() {
         let all = options(&repo, &target(&repo));
         let (report, _, _) = archive(&repo, &snapshot, &all, format);
         assert!(matches!(&report, Err(Error::Torn { path, .. }) if path.ends_with("/large")), "{format:?}: {report:?}");
-        let without = RestoreOptions { excludes: vec!["large".to_owned(), "long".to_owned()], ..all };
+        let without = RestoreOptions { excludes: vec!["large".into(), "long".into()], ..all };
         let (report, monitor, path) = archive(&repo, &snapshot, &without, format);
         let report = report.unwrap();
         assert_eq!((report.damaged, report.files, monitor.problem_count()), (50, 50, 50), "{format:?}: {report:?}");

@@ -163,7 +163,7 @@ fn delete_removes_what_the_snapshot_does_not_have_and_only_there() {
     write(&target.join("beside"), b"above what was backed up: the snapshot says nothing about it");
     let dry = RestoreOptions { dry_run: true, ..options.clone() };
     assert_eq!(restore_well(&repo, &snapshot, &dry).deleted, 6);
-    let but_logs = RestoreOptions { excludes: vec!["*.log".to_owned()], ..options.clone() };
+    let but_logs = RestoreOptions { excludes: vec!["*.log".into()], ..options.clone() };
     assert_eq!(restore_well(&repo, &snapshot, &but_logs).deleted, 5);
     assert!(below.join("extra.log").exists() && !below.join("zz").exists());
     assert_eq!(restore_well(&repo, &snapshot, &options).deleted, 1);

@@ -39,12 +39,12 @@ fn a_plan_names_the_packs_that_the_restore_reads() {
     };
     assert_eq!(named(&all), listed);
     assert!(all.iter().all(|needed| needed.bytes > 0 && needed.bytes <= u64::from(needed.pack.len)));
-    let one = RestoreOptions { includes: vec!["large-1".to_owned()], ..options(&repo, &target(&repo)) };
+    let one = RestoreOptions { includes: vec!["large-1".into()], ..options(&repo, &target(&repo)) };
     let part = needed(&repo, &snapshot, &one);
     assert!(part.len() < all.len() && named(&part).is_subset(&named(&all)), "{part:?}");
     let bytes = |packs: &[NeededPack]| packs.iter().map(|needed| needed.bytes).sum::<u64>();
     assert!(bytes(&part) >= 8 << 20 && bytes(&part) < bytes(&all));
-    let small = RestoreOptions { includes: vec!["small".to_owned()], ..options(&repo, &target(&repo)) };
+    let small = RestoreOptions { includes: vec!["small".into()], ..options(&repo, &target(&repo)) };
     assert_eq!(needed(&repo, &snapshot, &small), []);
 }
 

@@ -53,14 +53,14 @@ fn includes_and_excludes_mean_what_gitignore_means() {
         (&["docs/"], &["old"], &["docs", "docs/a.txt", "docs/b.md"]),
     ];
     for (number, (includes, excludes, expected)) in cases.into_iter().enumerate() {
-        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| pattern.to_string()).collect();
+        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).into()).collect();
         let target = repo.scratch.path().join(format!("target {number}"));
         let options =
             RestoreOptions { includes: owned(includes), excludes: owned(excludes), verify: true, ..options(&repo, &target) };
         restore_well(&repo, &snapshot, &options);
         assert_eq!(names(&target), expected, "{includes:?} {excludes:?}");
     }
-    let bad = RestoreOptions { includes: vec!["a[z-a]".to_owned()], ..options(&repo, &target(&repo)) };
+    let bad = RestoreOptions { includes: vec!["a[z".into()], ..options(&repo, &target(&repo)) };
     let refused = restore::run(&repo.repository, &snapshot, &bad, &Monitor::default());
     assert!(matches!(refused, Err(Error::Pattern { .. })), "{refused:?}");
 }

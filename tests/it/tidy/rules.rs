@@ -43,27 +43,31 @@ const ENVIRONMENT_AND_STORES: &[&str] = &["std::env", "println!", "print!", "epr
 
 const STRATA: &[Stratum] = &[
     Stratum { modules: "id monitor", imports: "", never: INPUT_AND_OUTPUT },
-    Stratum { modules: "format crypto chunker compress container retention", imports: "id monitor", never: INPUT_AND_OUTPUT },
+    Stratum {
+        modules: "format crypto chunker compress container retention rules",
+        imports: "id monitor",
+        never: INPUT_AND_OUTPUT,
+    },
     Stratum { modules: "store", imports: "id monitor", never: ENVIRONMENT },
     Stratum { modules: "os", imports: "id monitor format::entry", never: ENVIRONMENT },
     Stratum {
         modules: "repo",
-        imports: "id monitor format crypto chunker compress container retention store",
+        imports: "id monitor format crypto chunker compress container retention rules store",
         never: ENVIRONMENT,
     },
     Stratum {
         modules: "backup restore browse maintain copy mount",
-        imports: "id monitor format crypto chunker compress container retention repo os",
+        imports: "id monitor format crypto chunker compress container retention rules repo os",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "sources schedule notify metrics",
-        imports: "id monitor format crypto chunker compress container retention repo os backup restore browse maintain copy mount",
+        imports: "id monitor format crypto chunker compress container retention rules repo os backup restore browse maintain copy mount",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "settings ui web cli main lib",
-        imports: "id monitor format crypto chunker compress container retention store repo os backup restore browse maintain copy \
+        imports: "id monitor format crypto chunker compress container retention rules store repo os backup restore browse maintain copy \
                   mount sources schedule notify metrics",
         never: &[],
     },

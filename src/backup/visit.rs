@@ -1,0 +1,175 @@
+//! Looking at one name of a folder: whether it is wanted, what the parent had, and what is to be done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::context::{Context, Counts};
+use super::describe::{is_doubtful, is_unchanged, stat_size};
+use super::file::{Place, Worker, read, report};
+use super::folder::{Folder, Scan};
+use super::followed::{read_followed, stat_followed};
+use super::found::{Scope, Was};
+use super::gather::{Done, Earlier};
+use super::sources::{self, Named, SourceNode};
+use super::task::{NewFolder, Slot, Task, Walk};
+use crate::format::entry::EntryKind;
+use crate::monitor::ProblemKind;
+use crate::os::stat::Stat;
+use crate::repo::{DirEntry, Result};
+
+/// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
+const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
+
+/// What looking at one name gave.
+pub enum Visit {
+    /// All there is to do.
+    Done(Done),
+    /// Work for later.
+    Task(Task),
+}
+
+/// What was found out about a name that is no folder's.
+struct Seen {
+    slot: Slot,
+    stat: Stat,
+    is_source: bool,
+    follows: bool,
+    /// Whether it is the parent's file.
+    is_same: bool,
+    /// Whether names that the parent had before it are gone.
+    gap: bool,
+}
+
+impl Folder {
+    /// Looks at one name.
+    pub(super) fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
+        let (context, (name, slot)) = (walk.context, at);
+        let (before, gap) = scan.before.take(name);
+        let skipped = Done::Skipped { gap: gap || before.is_some() };
+        let (is_source, follows, named) = match scan.named.remove(name) {
+            Some(SourceNode::Made(entry)) => return Ok(Visit::Done(Done::Entry { entry, same: false })),
+            Some(SourceNode::Whole { follows, named }) => (true, follows, named),
+            Some(SourceNode::Way(named)) => (false, false, named),
+            None => (false, false, Named::new()),
+        };
+        let scope =
+            |only_named, named| Scope { only_named, named, is_source, follows, is_inside: self.is_inside || self.is_whole };
+        if !self.is_whole && !is_source {
+            return Ok(self.enter_later((slot, name), scope(true, named), before, (gap, true)));
+        }
+        let is_passed_over = !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
+        if is_passed_over && named.is_empty() {
+            return Ok(Visit::Done(skipped));
+        }
+        let path = self.path_of(name);
+        let Some(dir) = self.dir() else {
+            return Ok(Visit::Done(skipped));
+        };
+        let place = Place { dir: &dir, name, path: &path };
+        let stat = match if follows { stat_followed(&path) } else { dir.stat(name) } {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.report_unseen(context, place, &error, is_source);
+                return Ok(Visit::Done(skipped));
+            }
+        };
+        let is_dir = stat.kind == EntryKind::Dir;
+        if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
+            let leads_on = is_dir && !named.is_empty();
+            return Ok(if leads_on {
+                self.enter_later((slot, name), scope(true, named), before, (gap, true))
+            } else {
+                Visit::Done(skipped)
+            });
+        }
+        if let Some(printer) = &mut scan.printer {
+            printer.add(name, &stat, &context.devices);
+        }
+        if let Some(tags) = &mut scan.tags {
+            tags.add(context, name, &stat);
+        }
+        // What the folder proves of a link says nothing of what the link leads to.
+        let is_same =
+            !follows && before.as_ref().is_some_and(|before| self.identity.trust.vouches(context, name, (&before.entry, &stat)));
+        if is_dir {
+            return Ok(self.enter_later((slot, name), scope(false, named), before, (gap, is_same)));
+        }
+        let seen = Seen { slot, stat, is_source, follows, is_same, gap };
+        self.visit_file(context, worker, place, (seen, before))
+    }
+
+    /// Takes over what the parent has of anything but a folder, or reads it.
+    fn visit_file(
+        self: &Arc<Self>,
+        context: &Context,
+        worker: &mut Worker,
+        place: Place,
+        (seen, before): (Seen, Option<DirEntry>),
+    ) -> Result<Visit> {
+        let Seen { slot, stat, is_source, follows, is_same, gap } = seen;
+        context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
+        if is_source {
+            sources::tell_of_file(context, place.path, &stat, before.as_ref());
+        }
+        let earlier = match before {
+            Some(before)
+                if is_same && is_unchanged(context, &before.entry, &stat) && !context.excludes.always_reads(place.path) =>
+            {
+                Counts::add(&context.counts.unchanged, 1);
+                context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
+                return Ok(Visit::Done(Done::Entry { entry: Box::new(before), same: !gap }));
+            }
+            before => Earlier { entry: before.map(Box::new), gap },
+        };
+        if !follows && stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
+            return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: place.name.to_vec(), earlier }));
+        }
+        let entry = match follows {
+            true => read_followed(context, worker, &stat, place)?,
+            false => read(context, worker, &stat, place)?,
+        };
+        if entry.as_ref().is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat)) {
+            self.be_unsure();
+        }
+        Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
+    }
+
+    /// Returns whether rules leave a name out.
+    ///
+    /// What was asked for by name is in the snapshot, unless a pattern excludes just that, and no source above would hold it:
+    /// `home/* --exclude bob` is everybody but bob.
+    fn leaves_out(&self, context: &Context, path: &[u8], stat: &Stat, is_source: bool) -> bool {
+        let is_dir = stat.kind == EntryKind::Dir;
+        if !is_source {
+            return self.is_whole && context.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
+        }
+        let is_out = !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
+        if is_out {
+            context.monitor.problem(ProblemKind::Notice, path, "this source is left out: a pattern excludes it");
+        }
+        is_out
+    }
+
+    /// Says why a name cannot be looked at, unless it is a mount that is not to be entered anyway.
+    fn report_unseen(&self, context: &Context, place: Place, error: &std::io::Error, is_source: bool) {
+        if is_source {
+            context.monitor.problem(ProblemKind::Unreadable, place.path, format!("this source was not read: {error}"));
+        } else if let Some(reason) = context.excludes.stops_at_unseen(place.dir, place.name, self.device) {
+            context.monitor.problem(ProblemKind::Notice, place.path, reason);
+        } else {
+            let _ = report(context, place.path, error);
+        }
+    }
+
+    fn enter_later(
+        self: &Arc<Self>,
+        (slot, name): (Slot, &[u8]),
+        scope: Scope,
+        before: Option<DirEntry>,
+        (gap, is_same): (bool, bool),
+    ) -> Visit {
+        let above = Some((self.clone(), slot));
+        let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
+        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), scope, was, gap, is_same })))
+    }
+}

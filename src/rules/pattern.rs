@@ -1,0 +1,118 @@
+//! Patterns as people give them: what they wrote, the rules that it stands for, and whether it ever matched.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Case, Matched, RuleError, Rules};
+
+/// What somebody wrote, and the rules that it stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern {
+    /// What was written, for people.
+    pub shown: String,
+    /// The rules.
+    pub lines: Vec<Vec<u8>>,
+    /// Whether it tells capital from small letters.
+    pub case: Case,
+    /// Whether it is one for many occasions, so that nobody wonders if it matches nothing.
+    pub is_general: bool,
+}
+
+impl From<&str> for Pattern {
+    fn from(text: &str) -> Self {
+        Self { shown: text.to_owned(), lines: vec![text.as_bytes().to_vec()], ..Self::default() }
+    }
+}
+
+/// A pattern that can never match anything.
+#[derive(Debug, thiserror::Error)]
+#[error("bad pattern '{shown}'")]
+pub struct BadPattern {
+    /// What was written.
+    pub shown: String,
+    /// What is wrong with it.
+    #[source]
+    pub source: RuleError,
+}
+
+/// Compiled patterns.
+#[derive(Default)]
+pub struct Patterns {
+    rules: Rules,
+    /// The pattern that each rule belongs to.
+    owners: Vec<u32>,
+    given: Vec<Given>,
+}
+
+struct Given {
+    shown: String,
+    is_general: bool,
+    has_matched: AtomicBool,
+}
+
+impl Patterns {
+    /// Compiles patterns; fails for one that could never match.
+    pub fn new(patterns: &[Pattern]) -> Result<Self, BadPattern> {
+        let mut all = Self::default();
+        for (owner, pattern) in (0..).zip(patterns) {
+            let mut has_rules = false;
+            for line in &pattern.lines {
+                let added = all.rules.add_given(line, pattern.case);
+                if added.map_err(|source| BadPattern { shown: pattern.shown.clone(), source })?.is_some() {
+                    all.owners.push(owner);
+                    has_rules = true;
+                }
+            }
+            let (shown, is_general) = (pattern.shown.clone(), pattern.is_general || !has_rules);
+            all.given.push(Given { shown, is_general, has_matched: AtomicBool::new(false) });
+        }
+        Ok(all)
+    }
+
+    /// Returns whether there are no rules.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Returns whether some rules depend on the folder that a path is looked at from.
+    pub fn has_relative(&self) -> bool {
+        self.rules.has_relative()
+    }
+
+    /// Returns the rule that counts, as [`Rules::find`] does, and notes all patterns that match.
+    pub fn find(&self, path: &[u8], bases: &[usize], is_dir: bool) -> Option<Matched> {
+        let given = |rule: usize| &self.given[self.owners[rule] as usize];
+        let matched = self.rules.find(path, bases, is_dir)?;
+        given(matched.rule).has_matched.store(true, Ordering::Relaxed);
+        // Those that come too late here must not be said to match nothing.
+        let is_new = |rule: usize| !given(rule).is_general && !given(rule).has_matched.load(Ordering::Relaxed);
+        while let Some(also) = self.rules.find_among(path, bases, is_dir, is_new) {
+            given(also.rule).has_matched.store(true, Ordering::Relaxed);
+        }
+        Some(matched)
+    }
+
+    /// Returns what was written of each pattern that matched nothing so far.
+    pub fn unmatched(&self) -> Vec<String> {
+        let unmatched = self.given.iter().filter(|given| !given.is_general && !given.has_matched.load(Ordering::Relaxed));
+        unmatched.map(|given| given.shown.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_matched_nothing_are_known() {
+        let given = ["*.log", "a*", "!keep", "# nothing", "x/y", "*.tmp"].map(Pattern::from);
+        let mut given = given.to_vec();
+        given[5].is_general = true;
+        let patterns = Patterns::new(&given).unwrap();
+        assert_eq!(patterns.unmatched(), ["*.log", "a*", "!keep", "x/y"]);
+        assert!(patterns.find(b"b", &[0], false).is_none());
+        assert_eq!(patterns.find(b"a.log", &[0], false).map(|matched| matched.rule), Some(1));
+        assert_eq!(patterns.unmatched(), ["!keep", "x/y"], "the rule that came too late matched, too");
+        let bad = Patterns::new(&["a".into(), "[b".into()]).err().unwrap();
+        assert_eq!((bad.shown.as_str(), bad.source), ("[b", RuleError::Bracket));
+    }
+}
