@@ -38,6 +38,7 @@ pub mod reach;
 pub mod reader;
 pub mod rebuild;
 pub mod reserve;
+mod rounded;
 pub mod session;
 mod slots;
 pub mod snapshots;

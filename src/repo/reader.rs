@@ -8,6 +8,7 @@ use super::index::{IndexSet, Location};
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
+use super::rounded;
 use super::tree_packs::TreePacks;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment};
@@ -182,10 +183,15 @@ impl Reader {
     }
 
     /// Appends bytes of a pack as they are stored; those of packs with trees may come from a local copy.
+    ///
+    /// The store sees whole blocks only (see [`rounded`]).
     pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
         let range = u64::from(offset)..u64::from(offset) + len as u64;
         match pack.class {
-            PackClass::Data => Ok(self.repository.store().read_into(&names::pack_key(pack.class, &pack.name), range, out)?),
+            PackClass::Data => {
+                let key = names::pack_key(pack.class, &pack.name);
+                Ok(rounded::read(self.repository.store(), &key, range, pack.len.into(), out)?)
+            }
             PackClass::Meta => self.tree_packs.read_range(&self.repository, pack, range, out),
         }
     }

@@ -12,6 +12,7 @@ use super::index::{IndexSet, Location, PlacedPack, Run, seal_run};
 use super::names;
 use super::open::Repository;
 use super::reader::Reader;
+use super::rounded;
 use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
 use crate::container::{ContainerBuilder, ContainerError, Opener, Sealed, Segment, name_of, walk};
 use crate::crypto::keyring::Keyring;
@@ -109,7 +110,7 @@ fn read_table(repository: &Repository, pack: &ListedPack) -> Result<PlacedPack> 
     let key = names::pack_key(pack.class, &pack.name);
     let read = |from: u64, to: u64| {
         let mut bytes = Vec::new();
-        repository.store().read_into(&key, from..to, &mut bytes).map(|()| bytes)
+        rounded::read(repository.store(), &key, from..to, pack.len_bytes, &mut bytes).map(|()| bytes)
     };
     let damaged = Error::damaged(&key);
     let Some(trailer_at) = pack.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).filter(|at| *at >= HEADER_LEN_BYTES as u64)

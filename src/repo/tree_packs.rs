@@ -8,6 +8,7 @@ use super::error::{Error, Result};
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
+use super::rounded;
 use crate::container::{ContainerError, name_of};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
@@ -36,7 +37,7 @@ impl TreePacks {
     /// Appends a range of a pack's stored bytes.
     pub fn read_range(&self, repository: &Repository, pack: &PackRef, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
         let key = names::pack_key(PackClass::Meta, &pack.name);
-        let from_store = |out| Ok(repository.store().read_into(&key, range.clone(), out)?);
+        let from_store = |out| Ok(rounded::read(repository.store(), &key, range.clone(), pack.len.into(), out)?);
         let file = match self.file(repository, pack) {
             Ok(Some(file)) => file,
             // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
@@ -63,7 +64,10 @@ impl TreePacks {
         let copy = repository.cache().open_trees(&pack.name.to_hex(), u64::from(pack.len));
         let file = match copy {
             Some(file) => file,
-            None if self.count_range(&pack.name) <= RANGES_MAX => return Ok(None),
+            // A small one is read as a whole anyway.
+            None if u64::from(pack.len) > rounded::BLOCK_LEN_BYTES && self.count_range(&pack.name) <= RANGES_MAX => {
+                return Ok(None);
+            }
             None => fetch(repository, pack)?,
         };
         let file = Arc::new(file);
