@@ -33,6 +33,10 @@ mod mount;
 mod odd;
 mod older;
 mod overwriting;
+#[cfg(feature = "mount")]
+mod plain;
+#[cfg(feature = "mount")]
+mod plain_disk;
 mod probe;
 mod protocol;
 mod prune;
