@@ -79,6 +79,10 @@ pub struct S3Settings {
     pub storage_classes: BTreeMap<Class, String>,
     /// For how long new objects are locked.
     pub lock: Option<LockSettings>,
+    /// A file with the certificates that the server may show, or that may have signed its own.
+    pub ca_file: Option<PathBuf>,
+    /// The SHA-256 of the one certificate that the server may show.
+    pub certificate: Option<[u8; 32]>,
 }
 
 /// `lock = { mode = "compliance", days = 30 }`.
@@ -102,7 +106,7 @@ pub struct SftpSettings {
 }
 
 /// Keys that are about buckets alone, and keys that are about other machines alone.
-const S3_KEYS: [&str; 10] = [
+const S3_KEYS: [&str; 12] = [
     "endpoint",
     "region",
     "path-style",
@@ -113,6 +117,8 @@ const S3_KEYS: [&str; 10] = [
     "profile",
     "storage-class",
     "lock",
+    "ca-file",
+    "certificate",
 ];
 const SFTP_KEYS: [&str; 4] = ["identity-file", "known-hosts", "ssh-password-file", "ssh-password-command"];
 
@@ -166,7 +172,12 @@ fn read_s3(section: &mut Section<'_>) -> Result<S3Settings, SettingsError> {
         profile: section.string("profile")?,
         storage_classes: read_storage_classes(section)?,
         lock: read_lock(section)?,
+        ca_file: section.path("ca-file")?,
+        certificate: section.parsed("certificate", parse_fingerprint)?,
     };
+    if settings.ca_file.is_some() && settings.certificate.is_some() {
+        return Err(section.refuse_table("has both `ca-file` and `certificate`"));
+    }
     if settings.key_id.is_some() != settings.secret.is_some() {
         return Err(section.refuse_table("needs both: `key-id`, and `secret-file` or `secret-command`"));
     }
@@ -190,6 +201,20 @@ fn read_password(section: &mut Section<'_>, [file, command]: [&'static str; 2]) 
         (Some(_), Some(_)) => Err(section.refuse_table(format!("has both `{file}` and `{command}`"))),
         (one, other) => Ok(one.or(other)),
     }
+}
+
+/// Reads the SHA-256 of a certificate, with or without colons, as tools print it.
+fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let digits: String = text.trim_start_matches("sha256:").chars().filter(|c| *c != ':').collect();
+    let wrong = || format!("`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` prints them");
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut fingerprint = [0; 32];
+    for (at, byte) in fingerprint.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(fingerprint)
 }
 
 fn parse_endpoint(text: &str) -> Result<String, String> {
@@ -263,7 +288,7 @@ mod tests {
         let read = read(
             "url = \"s3://bucket/x\"\nendpoint = \"https://s3.example.com\"\nregion = \"eu-1\"\npath-style = true\n\
              allow-http = true\nkey-id = \"AKIA\"\nsecret-file = \"s3.secret\"\nconnections = 16\ntimeout = \"90s\"\nretry = \"10m\"\n\
-             storage-class = { data = \"GLACIER_IR\", meta = \"STANDARD_IA\" }\nlock = { mode = \"compliance\", days = 30 }\n\
+             ca-file = \"ca.pem\"\nstorage-class = { data = \"GLACIER_IR\", meta = \"STANDARD_IA\" }\nlock = { mode = \"compliance\", days = 30 }\n\
              limit-upload = \"2MiB\"\nlimit-download = \"500k/s\"",
         )
         .unwrap();
@@ -279,6 +304,8 @@ mod tests {
                 profile: None,
                 storage_classes: [(Class::Data, "GLACIER_IR".into()), (Class::Meta, "STANDARD_IA".into())].into(),
                 lock: Some(LockSettings { is_compliance: true, days: 30 }),
+                ca_file: Some("/etc/drumlin/ca.pem".into()),
+                certificate: None,
             }
         );
         assert_eq!(
@@ -298,6 +325,16 @@ mod tests {
         let read = read("url = \"s3://bucket\"\nstorage-class = \"DEEP_ARCHIVE\"\nprofile = \"backup\"").unwrap();
         assert_eq!(read.s3.storage_classes, [(Class::Data, "DEEP_ARCHIVE".into())].into());
         assert_eq!(read.s3.profile.as_deref(), Some("backup"));
+    }
+
+    #[test]
+    fn a_certificate_is_pinned_by_what_tools_print() {
+        let plain = "0123456789abcdef".repeat(4);
+        let pairs: Vec<String> = plain.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase()).collect();
+        for text in [plain.clone(), format!("sha256:{plain}"), pairs.join(":")] {
+            let read = read(&format!("url = \"s3://bucket\"\ncertificate = \"{text}\"")).unwrap();
+            assert_eq!(read.s3.certificate.map(|pin| (pin[0], pin[31])), Some((0x01, 0xef)), "{text}");
+        }
     }
 
     #[test]
@@ -338,6 +375,10 @@ mod tests {
             (s3, "lock = { mode = \"strict\", days = 3 }", "is not one of compliance"),
             (s3, "lock = { mode = \"compliance\", days = 0 }", "is not a number of days"),
             (s3, "lock = { mode = \"compliance\" }", "needs `mode` and `days`"),
+            (local, "ca-file = \"x\"", "is about a bucket"),
+            (s3, "certificate = \"sha256:12\"", "is not `sha256:`"),
+            (s3, "certificate = \"é\"", "is not `sha256:`"),
+            (s3, &format!("ca-file = \"x\"\ncertificate = \"{}\"", "ab".repeat(32)), "has both"),
             (s3, "connections = 0", "from 1 to 256"),
             (s3, "timeout = \"0s\"", "at least a second"),
             (s3, "retry = \"soon\"", "is not a time such as"),

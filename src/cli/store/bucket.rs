@@ -1,5 +1,6 @@
 //! What is to be known about a bucket: its URL, the configuration, the environment, in this order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use crate::settings::repository::RepositorySettings;
 use crate::store::lazy::OpenStore;
 use crate::store::pace::Pace;
 use crate::store::s3::S3Store;
-use crate::store::s3::options::{Lock, S3Options};
+use crate::store::s3::options::{Lock, S3Options, Trust};
 
 /// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's router.
 const CONNECTIONS: usize = 8;
 /// After how much time without progress a request has failed.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The variable that names a file of certificates for AWS's own tools.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
 /// Puts together what is known; reads the secret of the access key if the configuration says where it is.
 pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options, Failure> {
@@ -25,6 +29,7 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace:
         (Some(id), Some(origin)) => Some((id, secret::read_store_password(&ctx.ui, origin)?)),
         _ => None,
     };
+    let trust = trust(ctx, s3.ca_file, s3.certificate)?;
     Ok(S3Options {
         bucket: part.name.clone(),
         prefix: part.prefix.clone(),
@@ -36,10 +41,24 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace:
         profile: s3.profile,
         storage_classes: s3.storage_classes,
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
+        trust,
         connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
         pace,
     })
+}
+
+/// Returns which certificates the server may show: by the configuration, else by the file that AWS's own tools take.
+fn trust(ctx: &Context, file: Option<PathBuf>, pin: Option<[u8; 32]>) -> Result<Option<Trust>, Failure> {
+    if let Some(pin) = pin {
+        return Ok(Some(Trust::Pinned(pin)));
+    }
+    let what = if file.is_some() { "ca-file" } else { CA_BUNDLE };
+    let Some(path) = file.or_else(|| ctx.env.path(CA_BUNDLE)) else {
+        return Ok(None);
+    };
+    let pem = std::fs::read(&path).map_err(|error| Failure::file(&format!("read the {what}"), &path, &error))?;
+    Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 
 /// Returns what opens the store.

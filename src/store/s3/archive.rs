@@ -12,12 +12,12 @@ use crate::store::{Archive, ErrorKind, Key, Readiness, StoreError, ThawTier};
 
 impl Archive for S3Store {
     fn readiness(&self, key: &Key) -> Result<Readiness, StoreError> {
-        self.run("look at", key, self.bucket.readiness(key))
+        self.run("look at", key, async || self.bucket.readiness(key).await)
     }
 
     /// Fails with [`ErrorKind::NotPermitted`] without `s3:RestoreObject`, and with [`ErrorKind::Other`] for objects of other classes.
     fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError> {
-        self.run("thaw", key, self.bucket.thaw(key, days, tier))
+        self.run("thaw", key, async || self.bucket.thaw(key, days, tier).await)
     }
 
     fn lock_days(&self) -> Option<u32> {
@@ -26,12 +26,12 @@ impl Archive for S3Store {
 
     /// Locks are not seen without `s3:GetObjectRetention`.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
-        self.run("look at", key, async { Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s)) })
+        self.run("look at", key, async || Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s)))
     }
 
     /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`, and with [`ErrorKind::Other`] if no mode is configured.
     fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError> {
-        self.run("lock", key, self.bucket.extend_lock(key, until_s))
+        self.run("lock", key, async || self.bucket.extend_lock(key, until_s).await)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The SDK's client and the runtime that it runs on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -7,8 +8,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Config, IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
-    StalledStreamProtectionConfig,
+    Config, IdentityCache, ProvideCredentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -16,18 +17,20 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use tokio::runtime::Runtime;
 
-use super::credentials;
+use super::credentials::{self, Renewing};
 use super::errors::Failure;
 use super::options::S3Options;
+use super::pages::NoPages;
+use super::{connector, trust};
 use crate::store::ErrorKind;
 
 /// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
 const WORKERS: usize = 2;
 /// After how much time an idle connection is not used again: servers close theirs after a minute or so, and a request that meets
 /// this is lost.
-const IDLE: Duration = Duration::from_secs(10);
+pub const IDLE: Duration = Duration::from_secs(10);
 /// Longest time for a connection to be made, with its encryption.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
+pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Returns the runtime that the SDK needs.
 pub fn runtime() -> Result<Runtime, Failure> {
@@ -39,13 +42,24 @@ pub fn runtime() -> Result<Runtime, Failure> {
 /// Returns a client that sends each request once.
 ///
 /// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for credentials.
-pub async fn client(options: &S3Options) -> Result<Client, Failure> {
+pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Failure> {
     check_names(options)?;
     let endpoint = options.endpoint.as_deref().map(|text| check_endpoint(text, options.allow_http)).transpose()?;
     let is_local = endpoint.is_some_and(|endpoint| is_loopback(host_of(endpoint)));
-    let http = http_client(options.connections.max(1), is_local);
+    let connections = options.connections.max(1);
+    let usual = http_client(connections, is_local);
     let region = credentials::region(options).await;
-    let credentials = credentials::load(options, &http, region.clone()).await?;
+    let credentials = Arc::new(Renewing::load(options, &usual, region.clone()).await?);
+    let http = match &options.trust {
+        Some(trust) => {
+            let of_aws = || format!("https://{}.s3.{region}.amazonaws.com", options.bucket);
+            // What is on this machine is reached without a proxy.
+            let address = if is_local { String::new() } else { endpoint.map_or_else(of_aws, str::to_owned) };
+            connector::http_client(&address, connections, trust::tls_config(trust)?)
+        }
+        None => usual,
+    };
+    let provider: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_MAX.min(options.timeout / 2)).build();
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -61,13 +75,15 @@ pub async fn client(options: &S3Options) -> Result<Client, Failure> {
         // Checksums of its own would make bodies that many servers do not understand; everything stored is authenticated anyway.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .identity_cache(IdentityCache::lazy().load_timeout(credentials::LOAD_MAX).build())
-        .credentials_provider(credentials);
+        // They are kept where they can be dropped before their time is over.
+        .identity_cache(IdentityCache::no_cache())
+        .interceptor(NoPages)
+        .credentials_provider(SharedCredentialsProvider::new(provider));
     let config = match endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
         None => config,
     };
-    Ok(Client::from_conf(config.build()))
+    Ok((Client::from_conf(config.build()), credentials))
 }
 
 fn http_client(connections: usize, is_local: bool) -> SharedHttpClient {

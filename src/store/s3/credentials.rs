@@ -1,78 +1,237 @@
 //! Who we are to the server, and which region it is in.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedCredentialsProvider, SharedHttpClient};
+use aws_credential_types::provider::{self, future};
+use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedHttpClient};
+use tokio::sync::Mutex;
 
 use super::errors::Failure;
 use super::options::S3Options;
+use super::process;
 use crate::store::ErrorKind;
 
-/// Longest time that loading credentials may take.
-pub const LOAD_MAX: Duration = Duration::from_secs(10);
+/// Longest time that loading credentials may take, without a program that has to be run for them.
+const LOAD_MAX: Duration = Duration::from_secs(30);
 /// How long an instance's metadata service may take for a step; where there is none, nothing answers.
 const METADATA_MAX: Duration = Duration::from_secs(1);
+/// How long before they run out credentials are renewed.
+const RENEW_BEFORE: Duration = Duration::from_secs(10);
 /// What AWS calls its first region, and others accept.
 const REGION: &str = "us-east-1";
 
 /// Returns the region: the given one, else that of the environment or the profile, else `us-east-1`.
 pub async fn region(options: &S3Options) -> Region {
     if let Some(region) = &options.region {
-        return Region::new(region.clone());
+        return Region::new(region.trim().to_owned());
     }
     let mut profile = ProfileFileRegionProvider::builder();
     if let Some(name) = &options.profile {
         profile = profile.profile_name(name);
     }
     let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(profile.build());
-    chain.region().await.unwrap_or(Region::from_static(REGION))
+    let region = chain.region().await.map(|region| region.as_ref().trim().to_owned()).filter(|region| !region.is_empty());
+    region.map_or(Region::from_static(REGION), Region::new)
 }
 
-/// Returns the given credentials, or AWS's chain, which renews those that run out, once it has found some.
-///
-/// Without any this fails within a few seconds, and not at the first request of each thread.
-pub async fn load(options: &S3Options, http: &SharedHttpClient, region: Region) -> Result<SharedCredentialsProvider, Failure> {
-    if let Some((id, secret)) = &options.credentials {
-        return Ok(SharedCredentialsProvider::new(Credentials::new(id, secret.as_str(), None, None, "drumlin")));
+/// Credentials that are kept until they run out, or until the server refuses them: then they are looked for anew.
+pub struct Renewing {
+    source: Source,
+    /// The credentials in use.
+    held: Mutex<Held>,
+    /// How many there were before.
+    number: std::sync::atomic::AtomicU64,
+}
+
+type Held = Option<Credentials>;
+
+/// Where credentials come from.
+enum Source {
+    /// These are all.
+    Given(Credentials),
+    /// AWS's chain, or a profile if one is named, read anew each time.
+    Aws { http: SharedHttpClient, region: Region, profile: Option<String> },
+}
+
+impl Renewing {
+    /// Takes the given credentials, or finds some: in AWS's chain, or in the profile that is named.
+    ///
+    /// Without any this fails within a few seconds, and not at the first request of each thread.
+    pub async fn load(options: &S3Options, http: &SharedHttpClient, region: Region) -> Result<Self, Failure> {
+        let source = match &options.credentials {
+            Some((id, secret)) => Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin")),
+            None => Source::Aws { http: http.clone(), region, profile: options.profile.clone() },
+        };
+        let first = match tokio::time::timeout(LOAD_MAX, source.load()).await {
+            Ok(Ok(first)) => first,
+            Ok(Err(error)) => return Err(not_loaded(error)),
+            Err(_) => return Err(Failure::new(ErrorKind::Unavailable, SILENT)),
+        };
+        Ok(Self { source, held: Mutex::new(Some(first)), number: 0.into() })
     }
-    let config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
+
+    /// Returns which credentials are in use, for [`Self::renew`].
+    pub fn number(&self) -> u64 {
+        self.number.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Looks for credentials anew because the server refused those of a number; returns whether there are others now.
+    pub async fn renew(&self, refused: u64) -> bool {
+        let mut held = self.held.lock().await;
+        if self.number() != refused {
+            return true;
+        }
+        let Ok(Ok(fresh)) = tokio::time::timeout(LOAD_MAX, self.source.load()).await else {
+            return false;
+        };
+        let is_same = held.as_ref().is_some_and(|held| is_same(held, &fresh));
+        self.hold(&mut held, fresh);
+        !is_same
+    }
+
+    fn hold(&self, held: &mut Held, fresh: Credentials) {
+        if held.as_ref().is_none_or(|held| !is_same(held, &fresh)) {
+            self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        *held = Some(fresh);
+    }
+
+    async fn current(&self) -> provider::Result {
+        let mut held = self.held.lock().await;
+        let is_good_for = |credentials: &Credentials, span: Duration| {
+            credentials.expiry().is_none_or(|expiry| SystemTime::now() + span < expiry)
+        };
+        if let Some(good) = held.as_ref().filter(|held| is_good_for(held, RENEW_BEFORE)) {
+            return Ok(good.clone());
+        }
+        match self.source.load().await {
+            Ok(fresh) => self.hold(&mut held, fresh),
+            // The service may be away for a moment, and there is some time left.
+            Err(_) if held.as_ref().is_some_and(|held| is_good_for(held, Duration::ZERO)) => {}
+            Err(error) => return Err(error),
+        }
+        held.clone().ok_or_else(|| CredentialsError::not_loaded("there are none"))
+    }
+}
+
+impl fmt::Debug for Renewing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewing")
+    }
+}
+
+impl ProvideCredentials for Renewing {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.current())
+    }
+}
+
+impl Source {
+    async fn load(&self) -> provider::Result {
+        let (http, region, profile) = match self {
+            Self::Given(credentials) => return Ok(credentials.clone()),
+            Self::Aws { http, region, profile } => (http, region, profile),
+        };
+        // Each time all is new: what the SDK has read once it never reads again.
+        let config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
+        let loaded = match from_aws(&config, region, profile.as_deref()).await {
+            // Of programs the SDK knows, and is built without what runs them.
+            Err(error) if words(&error).any(|text| text.contains("cargo feature")) => {
+                process::credentials(profile.clone()).await?
+            }
+            loaded => loaded?,
+        };
+        let token = loaded.session_token().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        // Files and variables end in line ends, which no key does and no header may.
+        let (id, secret) = (loaded.access_key_id().trim(), loaded.secret_access_key().trim());
+        Ok(Credentials::new(id, secret, token, loaded.expiry(), "drumlin"))
+    }
+}
+
+/// Asks the profile that is named, or else AWS's chain.
+async fn from_aws(config: &ProviderConfig, region: &Region, profile: Option<&str>) -> provider::Result {
+    let of_profile = ProfileFileCredentialsProvider::builder().configure(config);
+    if let Some(name) = profile {
+        // Whoever names a profile means it, whatever the environment says.
+        return of_profile.profile_name(name).build().provide_credentials().await;
+    }
+    match from_chain(config, region).await {
+        // The chain does not say that the profile that the environment names is none.
+        Err(all @ CredentialsError::CredentialsNotLoaded(_)) => match of_profile.build().provide_credentials().await {
+            Err(error) if profile_failure(&error).is_some() => Err(error),
+            _ => Err(all),
+        },
+        loaded => loaded,
+    }
+}
+
+/// Returns what an error and its causes say.
+fn words(error: &CredentialsError) -> impl Iterator<Item = String> {
+    let first = error as &(dyn std::error::Error + 'static);
+    std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string)
+}
+
+/// Asks AWS's chain: environment, profile, files, container and instance roles.
+async fn from_chain(config: &ProviderConfig, region: &Region) -> provider::Result {
     let metadata = imds::Client::builder()
-        .configure(&config)
+        .configure(config)
         .max_attempts(1)
         .connect_timeout(METADATA_MAX)
         .read_timeout(METADATA_MAX)
         .build();
-    let mut chain = DefaultCredentialsChain::builder().configure(config).imds_client(metadata).region(region);
-    if let Some(name) = &options.profile {
-        chain = chain.profile_name(name);
-    }
-    let chain = SharedCredentialsProvider::new(chain.build().await);
-    match tokio::time::timeout(LOAD_MAX, chain.provide_credentials()).await {
-        Ok(Ok(_)) => Ok(chain),
-        Ok(Err(error)) => Err(not_loaded(error)),
-        Err(_) => Err(Failure::new(ErrorKind::Unavailable, "the service that gives out credentials does not answer")),
-    }
+    let chain = DefaultCredentialsChain::builder().configure(config.clone()).imds_client(metadata).region(region.clone());
+    chain.build().await.provide_credentials().await
 }
 
+fn is_same(one: &Credentials, other: &Credentials) -> bool {
+    let parts = |of: &Credentials| {
+        (of.access_key_id().to_owned(), of.secret_access_key().to_owned(), of.session_token().map(str::to_owned))
+    };
+    parts(one) == parts(other)
+}
+
+const SILENT: &str = "the service that gives out credentials does not answer";
+
 fn not_loaded(error: CredentialsError) -> Failure {
+    if let Some(failure) = profile_failure(&error) {
+        return failure;
+    }
     let failure = match &error {
         CredentialsError::CredentialsNotLoaded(_) => {
             let says = "there are no credentials: set `key-id` and `secret-file` of the repository, or AWS_ACCESS_KEY_ID and \
                         AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials";
             return Failure::new(ErrorKind::Other, says);
         }
-        CredentialsError::ProviderTimedOut(_) => {
-            Failure::new(ErrorKind::Unavailable, "the service that gives out credentials does not answer")
-        }
+        CredentialsError::ProviderTimedOut(_) => Failure::new(ErrorKind::Unavailable, SILENT),
         CredentialsError::InvalidConfiguration(_) => Failure::new(ErrorKind::Other, "the AWS configuration is wrong"),
         _ => Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
     };
     failure.because(error)
+}
+
+/// Returns the failure if it is about a profile; the SDK says which only in words.
+fn profile_failure(error: &CredentialsError) -> Option<Failure> {
+    let named = |text: &str, after: &str| {
+        let (name, rest) = text.split_once("profile `")?.1.split_once('`')?;
+        rest.starts_with(after).then(|| name.to_owned())
+    };
+    words(error).find_map(|text| {
+        let says = match (named(&text, " was not defined"), named(&text, " did not contain")) {
+            (Some(name), _) => format!("there is no profile `{name}` in ~/.aws/config or ~/.aws/credentials"),
+            (None, Some(name)) => format!("the profile `{name}` in ~/.aws/config or ~/.aws/credentials has no credentials"),
+            (None, None) => return None,
+        };
+        Some(Failure::new(ErrorKind::Other, says))
+    })
 }

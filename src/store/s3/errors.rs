@@ -8,6 +8,7 @@ use std::fmt;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use super::certificate;
 use crate::store::ErrorKind;
 
 /// Longest text of a server that is shown, in characters.
@@ -18,14 +19,32 @@ const TEXT_LEN_MAX: usize = 300;
 pub struct Failure {
     /// Its kind.
     pub kind: ErrorKind,
+    /// Whether the same request may fare better at once, because the server did nothing.
+    pub again: Again,
     says: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Whether a request may fare better at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It may not.
+    No,
+    /// It may, a few times: the server says that it cannot do this, which one of many behind an address may say by mistake.
+    AFewTimes,
+    /// It may with other credentials: those that it was made with are over, or were never right.
+    Renewed,
 }
 
 impl Failure {
     /// Makes a failure from what it says.
     pub fn new(kind: ErrorKind, says: impl Into<String>) -> Self {
-        Self { kind, says: says.into(), cause: None }
+        Self { kind, again: Again::No, says: says.into(), cause: None }
+    }
+
+    /// Says that the same request may fare better at once.
+    pub fn again(self, again: Again) -> Self {
+        Self { again, ..self }
     }
 
     /// Adds what caused it: the last of the causes, as those between only repeat that something failed.
@@ -57,6 +76,8 @@ pub struct Request<'a> {
     pub permission: &'static str,
     /// Whether it changes something, so that it matters if it was carried out.
     pub changes: bool,
+    /// Whether it is a `HEAD`, whose answers have no body.
+    pub is_head: bool,
 }
 
 impl Request<'_> {
@@ -77,6 +98,9 @@ impl Request<'_> {
         }
         if is_credentials(&error) {
             return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed").because(error);
+        }
+        if let Some(failure) = certificate::failure(&error) {
+            return failure;
         }
         let failure = match &error {
             SdkError::ConstructionFailure(_) => Failure::new(ErrorKind::Other, "the request cannot be made"),
@@ -104,31 +128,55 @@ impl Request<'_> {
             (_, code) if is_full(answer.status, code) => {
                 new(ErrorKind::Full, format!("the bucket or the server is full ({said}): make room or raise the quota"))
             }
-            (_, "SignatureDoesNotMatch") => new(
-                ErrorKind::Other,
-                "the secret key is wrong: the server computes another signature from the one that it knows".to_owned(),
-            ),
-            (_, "InvalidAccessKeyId") => new(
-                ErrorKind::Other,
-                "the server does not know the key id: it is mistyped, deleted, or of another server".to_owned(),
-            ),
-            (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => {
-                new(ErrorKind::Other, format!("the session that the credentials belong to is over ({said}): log in again"))
-            }
-            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(ErrorKind::Other, answer.clocks()),
-            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") | (301 | 307, _) => {
-                new(ErrorKind::Other, answer.region())
-            }
+            (_, code) if is_busy(code) => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
             (_, "RequestTimeout" | "IncompleteBody") | (429, _) => {
                 new(ErrorKind::Unavailable, format!("the server did not take the request ({said})"))
             }
+            (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => {
+                new(ErrorKind::Unavailable, format!("other bytes reached the server than were sent ({said})"))
+            }
+            _ => self.credentials(answer).unwrap_or_else(|| self.by_status(answer)),
+        }
+    }
+
+    /// Returns the failure if it is about who asks, or about clocks and regions, which signatures depend on.
+    fn credentials(&self, answer: &Answer<'_>) -> Option<Failure> {
+        let new = |text: &str| Failure::new(ErrorKind::Other, text);
+        Some(match (answer.status, answer.code) {
+            (_, "SignatureDoesNotMatch") => {
+                new("the secret key is wrong: the server computes another signature from the one that it knows")
+                    .again(Again::Renewed)
+            }
+            (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException") => {
+                new("the server does not know the key id: it is mistyped, deleted, or of another server").again(Again::Renewed)
+            }
+            (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken") => {
+                let says = format!("the session that the credentials belong to is over ({}): log in again", answer.said);
+                new(&says).again(Again::Renewed)
+            }
+            // The answer to a HEAD has no words; this is how AWS refuses one with an old session.
+            (400, "") if self.is_head => new(&format!("the server refuses ({})", answer.said)).again(Again::Renewed),
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&answer.clocks()),
+            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") | (301 | 307, _) => {
+                new(&answer.region())
+            }
+            _ => return None,
+        })
+    }
+
+    fn by_status(&self, answer: &Answer<'_>) -> Failure {
+        let said = &answer.said;
+        let new = |kind, text: String| Failure::new(kind, text);
+        match (answer.status, answer.code) {
+            (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})")).again(Again::AFewTimes),
+            (505, _) => new(ErrorKind::Other, format!("the server refuses ({said})")),
             (503, code) if !code.is_empty() => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
-            (500 | 502 | 503 | 504, _) => new(self.unanswered(), format!("the server failed ({said})")),
+            // Also what proxies in front of a server say for themselves (520 to 530), and a refusal without a word.
+            (408 | 425 | 500.., _) | (400, "") => new(self.unanswered(), format!("the server failed ({said})")),
             (401 | 403, _) => {
                 new(ErrorKind::NotPermitted, format!("the server forbids it ({said}): the credential needs {}", self.permission))
             }
             (200..=299, _) => new(self.unanswered(), "the answer broke off, or is none of an S3 server".to_owned()),
-            (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})")),
             _ => new(ErrorKind::Other, format!("the server refuses ({said})")),
         }
     }
@@ -188,6 +236,20 @@ fn is_full(status: u16, code: &str) -> bool {
         || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"].iter().any(|full| code.contains(full))
 }
 
+/// "Not now", as servers of several makers call it, with whatever status.
+fn is_busy(code: &str) -> bool {
+    let parts = [
+        "SlowDown",
+        "Throttl",
+        "TooManyRequests",
+        "LimitExceeded",
+        "ServerBusy",
+        "ServiceUnavailable",
+        "PriorRequestNotComplete",
+    ];
+    parts.iter().any(|busy| code.contains(busy))
+}
+
 fn is_connecting(error: &(dyn Error + 'static)) -> bool {
     let is_connect = |error: &(dyn Error + 'static)| {
         error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
@@ -212,6 +274,6 @@ fn innermost(error: &dyn Error) -> &dyn Error {
 }
 
 /// Returns a text of somebody else's for a message of ours.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_LEN_MAX).collect::<String>().trim().to_owned()
 }

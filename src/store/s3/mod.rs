@@ -3,16 +3,20 @@
 //! The SDK is asynchronous; its runtime is an island in here, and nothing of it leaves.
 
 mod archive;
+mod certificate;
 mod client;
+mod connector;
 mod credentials;
 mod errors;
 mod operations;
 pub mod options;
+mod pages;
+mod process;
 mod signed_hash;
 mod transfer;
+mod trust;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,13 +25,19 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use tokio::runtime::Runtime;
 
-use self::errors::Failure;
+use self::credentials::Renewing;
+use self::errors::{Again, Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
 use super::pace::Pace;
 use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
 
-/// A store in a bucket. Each request is sent once: whoever wants more patience puts it around.
+/// How often a request is sent again that the server says it cannot do, and the pause before.
+const REFUSALS_MAX: u32 = 2;
+const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// A store in a bucket. Each request is sent once, but for a few that the server refused and that may fare better at once: whoever
+/// wants more patience puts it around.
 pub struct S3Store {
     bucket: Bucket,
     location: String,
@@ -40,6 +50,7 @@ pub struct S3Store {
 /// A bucket and how it is spoken to.
 struct Bucket {
     client: Client,
+    credentials: Arc<Renewing>,
     name: String,
     prefix: String,
     storage_classes: BTreeMap<Class, String>,
@@ -66,14 +77,26 @@ impl S3Store {
             let client = runtime.block_on(client::client(&options));
             client.map(|client| (runtime, client))
         });
-        let (runtime, client) = opened.map_err(|failure| store_error("open", &location, String::new(), failure))?;
+        let (runtime, (client, credentials)) =
+            opened.map_err(|failure| store_error("open", &location, String::new(), failure))?;
         let is_encrypted = !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let transfers = options.connections.max(1);
         let gate = Gate::new(transfers);
         let S3Options { bucket: name, prefix, storage_classes, lock, timeout, pace, .. } = options;
         let (has_created, knows_no_conditions) = (AtomicBool::new(false), AtomicBool::new(false));
-        let bucket =
-            Bucket { client, name, prefix, storage_classes, lock, timeout, pace, is_encrypted, has_created, knows_no_conditions };
+        let bucket = Bucket {
+            client,
+            credentials,
+            name,
+            prefix,
+            storage_classes,
+            lock,
+            timeout,
+            pace,
+            is_encrypted,
+            has_created,
+            knows_no_conditions,
+        };
         Ok(Self { bucket, location, gate, transfers, runtime: Some(runtime) })
     }
 
@@ -82,21 +105,39 @@ impl S3Store {
         &self,
         action: &'static str,
         object: &dyn ToString,
-        request: impl Future<Output = Result<T, Failure>>,
+        request: impl AsyncFnMut() -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         let _pass = self.gate.enter();
         self.run_at_once(action, object, request)
     }
 
-    /// Waits for a request.
+    /// Waits for a request, which is made again where the server did nothing and may think otherwise the next time.
     fn run_at_once<T>(
         &self,
         action: &'static str,
         object: &dyn ToString,
-        request: impl Future<Output = Result<T, Failure>>,
+        mut request: impl AsyncFnMut() -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
-        runtime.block_on(request).map_err(|failure| store_error(action, &self.location, object.to_string(), failure))
+        let asked = runtime.block_on(async {
+            let mut refusals = 0;
+            loop {
+                let credentials = self.bucket.credentials.number();
+                let failure = match request().await {
+                    Err(failure) => failure,
+                    done => return done,
+                };
+                match failure.again {
+                    Again::AFewTimes if refusals < REFUSALS_MAX => {
+                        refusals += 1;
+                        tokio::time::sleep(REFUSAL_PAUSE).await;
+                    }
+                    Again::Renewed if self.bucket.credentials.renew(credentials).await => {}
+                    _ => return Err(failure),
+                }
+            }
+        });
+        asked.map_err(|failure| store_error(action, &self.location, object.to_string(), failure))
     }
 }
 
@@ -111,25 +152,32 @@ impl Drop for S3Store {
 
 impl Store for S3Store {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.run(Action::List.name(), &class.folder(), self.bucket.list(class, prefix))
+        self.run(Action::List.name(), &class.folder(), async || self.bucket.list(class, prefix).await)
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.run(Action::Stat.name(), key, async { Ok(self.bucket.head(key).await?.len_bytes) })
+        self.run(Action::Stat.name(), key, async || Ok(self.bucket.head(key).await?.len_bytes))
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.run(Action::Read.name(), key, self.bucket.get(key, Some(range), out))
+        let before = out.len();
+        self.run(Action::Read.name(), key, async || {
+            out.truncate(before);
+            self.bucket.get(key, Some(range.clone()), out).await
+        })
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
-        self.run(Action::Read.name(), key, self.bucket.get(key, None, &mut out))?;
+        self.run(Action::Read.name(), key, async || {
+            out.clear();
+            self.bucket.get(key, None, &mut out).await
+        })?;
         Ok(out)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        let put = async {
+        let put = async || {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
             }
@@ -143,7 +191,7 @@ impl Store for S3Store {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.run(Action::Remove.name(), key, self.bucket.delete(key))
+        self.run(Action::Remove.name(), key, async || self.bucket.delete(key).await)
     }
 
     fn location(&self) -> &str {

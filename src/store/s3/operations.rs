@@ -1,5 +1,6 @@
 //! The requests, each sent once. Spec: `format-spec/12-store.md`, section 6.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,10 @@ use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid
 /// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.
 const CONFLICTS_MAX: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a server must say that it does not know conditions to be believed: one of many behind an address may say so by mistake.
+const REFUSALS_MIN: u32 = 2;
+/// Pages of a listing in a row on which there may be nothing.
+const EMPTY_PAGES_MAX: usize = 1000;
 /// Names on a page of a listing.
 const PAGE_NAMES: i32 = 1000;
 
@@ -29,26 +34,30 @@ impl Bucket {
     /// Stores an object.
     pub async fn put(&self, key: &Key, bytes: &[u8]) -> Result<(), Failure> {
         let mut pause = CONFLICT_PAUSE;
+        let mut refusals = 0;
         for _ in 0..CONFLICTS_MAX {
-            // In both cases the server did nothing, so this is no repetition, not even in `snapshots/`.
-            match self.put_once(key, bytes).await? {
-                Put::Done => return Ok(()),
-                Put::NoConditions => self.knows_no_conditions.store(true, Ordering::Relaxed),
-                Put::Conflict => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
+            let is_conditional = !self.knows_no_conditions.load(Ordering::Relaxed) && refusals < REFUSALS_MIN;
+            // In all cases but the first the server did nothing, so this is no repetition, not even in `snapshots/`.
+            match self.put_once(key, bytes, is_conditional).await? {
+                Put::Done => {
+                    self.knows_no_conditions.fetch_or(!is_conditional, Ordering::Relaxed);
+                    return Ok(());
                 }
+                Put::NoConditions => refusals += 1,
+                Put::Conflict => {}
             }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
         let says = format!("others were busy with the object {CONFLICTS_MAX} times (409 ConditionalRequestConflict)");
         Err(Failure::new(ErrorKind::Unavailable, says))
     }
 
-    async fn put_once(&self, key: &Key, bytes: &[u8]) -> Result<Put, Failure> {
+    async fn put_once(&self, key: &Key, bytes: &[u8], is_conditional: bool) -> Result<Put, Failure> {
         let request = self.request("s3:PutObject", true);
         let progress = Progress::new();
         let mut put = self.client.put_object().bucket(&self.name).key(self.path(key)?);
-        if !self.knows_no_conditions.load(Ordering::Relaxed) {
+        if is_conditional {
             put = put.if_none_match("*");
         }
         let (body, feeder) = progress.body(bytes.len(), &self.pace);
@@ -68,13 +77,14 @@ impl Bucket {
         // An empty body is not asked for.
         let was_sent = || bytes.is_empty() || progress.has_begun();
         match progress.watch(self.timeout, sent).await {
-            Ok(Ok(_)) => {
+            Ok(Ok(done)) if has_tag(done.e_tag()) => {
                 self.has_created.store(true, Ordering::Relaxed);
                 Ok(Put::Done)
             }
+            Ok(Ok(_)) => Err(no_tag(request.unanswered())),
             Ok(Err(error)) => match error.code() {
                 Some("ConditionalRequestConflict") => Ok(Put::Conflict),
-                Some("NotImplemented") if !self.has_created.load(Ordering::Relaxed) => Ok(Put::NoConditions),
+                Some("NotImplemented") if is_conditional && !self.has_created.load(Ordering::Relaxed) => Ok(Put::NoConditions),
                 _ => Err(request.explain(error, was_sent())),
             },
             Err(_) if was_sent() => Err(self.stalled(request.unanswered())),
@@ -102,6 +112,9 @@ impl Bucket {
             Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
         };
         progress.note();
+        if !has_tag(answer.e_tag()) {
+            return Err(no_tag(ErrorKind::Unavailable));
+        }
         let len = u64::try_from(answer.content_length().unwrap_or(-1))
             .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long its answer is"))?;
         if let Some(range) = &range {
@@ -146,6 +159,7 @@ impl Bucket {
         let request = self.request("s3:ListBucket", false);
         let mut found = Vec::new();
         let mut token: Option<String> = None;
+        let (mut tokens, mut empty_pages) = (HashSet::new(), 0);
         loop {
             let list = self.client.list_objects_v2().bucket(&self.name).prefix(format!("{folder}{prefix}"));
             let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
@@ -154,6 +168,7 @@ impl Bucket {
                 Ok(Err(error)) => return Err(request.explain(error, true)),
                 Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
             };
+            empty_pages = if page.contents().is_empty() { empty_pages + 1 } else { 0 };
             found.extend(page.contents().iter().filter_map(|object| {
                 let name = object.key()?.strip_prefix(&folder)?;
                 let len_bytes = u64::try_from(object.size()?).ok()?;
@@ -164,17 +179,21 @@ impl Bucket {
                 return Ok(found);
             }
             token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
+            let Some(next) = &token else {
                 return Err(Failure::new(ErrorKind::Other, "the server says that there is more, and not where it goes on"));
+            };
+            if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
+                return Err(Failure::new(ErrorKind::Other, "the server's listing goes in circles: it never ends"));
             }
         }
     }
 
     /// Returns what a `HeadObject` says.
     pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
-        let request = self.request("s3:GetObject", false);
+        let request = Request { is_head: true, ..self.request("s3:GetObject", false) };
         let head = self.client.head_object().bucket(&self.name).key(self.path(key)?);
         match Progress::new().watch(self.timeout, head.send()).await {
+            Ok(Ok(head)) if !has_tag(head.e_tag()) => Err(no_tag(ErrorKind::Unavailable)),
             Ok(Ok(head)) => Ok(Head {
                 len_bytes: u64::try_from(head.content_length().unwrap_or(-1))
                     .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long the object is"))?,
@@ -205,7 +224,7 @@ impl Bucket {
 
     /// Describes a request for the case that it fails.
     pub fn request(&self, permission: &'static str, changes: bool) -> Request<'_> {
-        Request { bucket: &self.name, permission, changes }
+        Request { bucket: &self.name, permission, changes, is_head: false }
     }
 
     /// Returns the failure of a request that got nowhere.
@@ -225,6 +244,15 @@ impl Bucket {
     fn path_of(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
+}
+
+/// Returns whether an answer has what every S3 server sends with an object.
+fn has_tag(tag: Option<&str>) -> bool {
+    tag.is_some_and(|tag| !tag.is_empty())
+}
+
+fn no_tag(kind: ErrorKind) -> Failure {
+    Failure::new(kind, "the answer has no ETag, so it is none of an S3 server: something in between has answered")
 }
 
 /// What came of a `PutObject`.

@@ -30,12 +30,28 @@ pub struct S3Options {
     pub storage_classes: BTreeMap<Class, String>,
     /// For how long new objects are locked against removal, and how strictly; `None` for not at all.
     pub lock: Option<Lock>,
+    /// Which certificates the server may show; `None` for those that an authority has signed which the system trusts.
+    pub trust: Option<Trust>,
     /// Transfers at once.
     pub connections: usize,
     /// After how much time without progress a request has failed.
     pub timeout: Duration,
     /// How quickly bytes may go up and come down.
     pub pace: Arc<Pace>,
+}
+
+/// Which certificates a server may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those in a file, and those that one of them has signed.
+    File {
+        /// What the file holds.
+        pem: Vec<u8>,
+        /// What names the file, for errors.
+        name: String,
+    },
+    /// The one with this SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
+    Pinned([u8; 32]),
 }
 
 /// Retention of objects that the server enforces.

@@ -2,7 +2,7 @@
 
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
-use super::canned::{Canned, answer, error};
+use super::canned::{Canned, answer, error, untagged};
 use super::{kind_of, text_of};
 
 fn key() -> Key {
@@ -17,12 +17,35 @@ fn every_answer_has_its_kind() {
     let cases = [
         (error("503 Slow", "SlowDown"), [Unavailable; 3], "busy"),
         (error("503 Busy", "ServiceUnavailable"), [Unavailable; 3], "busy"),
-        (error("429 Many", "TooManyRequests"), [Unavailable; 3], "did not take"),
+        (error("429 Many", "TooManyRequests"), [Unavailable; 3], "busy"),
+        (answer("429 Many", ""), [Unavailable; 3], "did not take"),
         (error("400 Bad", "RequestTimeout"), [Unavailable; 3], "did not take"),
         (error("409 Conflict", "OperationAborted"), [Unavailable; 3], "others are busy"),
         (answer("503 Busy", "<html>sorry</html>"), [Unanswered, Unavailable, Unanswered], "failed (503"),
         (answer("502 Bad", "<html>sorry</html>"), [Unanswered, Unavailable, Unanswered], "failed (502"),
         (answer("504 Late", ""), [Unanswered, Unavailable, Unanswered], "failed (504"),
+        (answer("408 Late", "<html>proxy</html>"), [Unanswered, Unavailable, Unanswered], "failed (408"),
+        (answer("425 Early", ""), [Unanswered, Unavailable, Unanswered], "failed (425"),
+        (answer("509 Full", "<html>proxy</html>"), [Unanswered, Unavailable, Unanswered], "failed (509"),
+        (answer("520 Odd", "<html>proxy</html>"), [Unanswered, Unavailable, Unanswered], "failed (520"),
+        (answer("522 Late", "<html>proxy</html>"), [Unanswered, Unavailable, Unanswered], "failed (522"),
+        (answer("524 Late", ""), [Unanswered, Unavailable, Unanswered], "failed (524"),
+        (answer("529 Much", ""), [Unanswered, Unavailable, Unanswered], "failed (529"),
+        (answer("530 Frozen", ""), [Unanswered, Unavailable, Unanswered], "failed (530"),
+        (answer("400 Bad", ""), [Unanswered, Unavailable, Unanswered], "failed (400"),
+        (error("403 Slow", "SlowDown"), [Unavailable; 3], "busy (403 SlowDown"),
+        (error("400 Slow", "Throttling"), [Unavailable; 3], "busy"),
+        (error("400 Slow", "ThrottlingException"), [Unavailable; 3], "busy"),
+        (error("400 Slow", "RequestLimitExceeded"), [Unavailable; 3], "busy"),
+        (error("509 Slow", "BandwidthLimitExceeded"), [Unavailable; 3], "busy"),
+        (error("400 Bad", "BadDigest"), [Unavailable; 3], "other bytes reached"),
+        (error("400 Bad", "XAmzContentSHA256Mismatch"), [Unavailable; 3], "other bytes reached"),
+        (error("400 Bad", "InvalidArgument"), [Other; 3], "the server refuses"),
+        (
+            answer("200 OK", "<html>log in</html>").with("Content-Type: text/html; charset=utf-8"),
+            [Unanswered, Unavailable, Unanswered],
+            "none of an S3 server",
+        ),
         (error("500 Oops", "InternalError"), [Unanswered, Unavailable, Unanswered], "words of the server"),
         (error("403 No", "AccessDenied"), [NotPermitted; 3], "needs s3:"),
         (error("403 No", "SignatureDoesNotMatch"), [Other; 3], "secret key is wrong"),
@@ -78,19 +101,60 @@ fn a_conflict_is_tried_again_a_few_times() {
 #[test]
 fn a_server_without_conditions_is_served_without() {
     let refusal = error("501 No", "NotImplemented");
+    let ok = answer("200 OK", "");
     let canned = Canned::new();
-    canned.plan(&[refusal.clone(), answer("200 OK", ""), answer("200 OK", ""), refusal.clone()]);
+    canned.plan(&[refusal.clone(), refusal.clone(), ok.clone(), ok.clone()]);
     canned.store.create(&key(), b"x").unwrap();
-    assert_eq!((canned.asked().len(), canned.conditions()), (2, 1));
+    assert_eq!((canned.asked().len(), canned.conditions()), (3, 2));
     canned.store.create(&key(), b"x").unwrap();
-    assert_eq!((canned.asked().len(), canned.conditions()), (3, 1));
-    assert_eq!(kind_of(canned.store.create(&key(), b"x")), ErrorKind::Other);
+    assert_eq!((canned.asked().len(), canned.conditions()), (4, 2));
     // What it once understood it is not believed to have forgotten.
     let canned = Canned::new();
-    canned.plan(&[answer("200 OK", ""), refusal]);
+    canned.plan(&[&[ok][..], &vec![refusal; 9]].concat());
     canned.store.create(&key(), b"x").unwrap();
     assert_eq!(kind_of(canned.store.create(&key(), b"x")), ErrorKind::Other);
-    assert_eq!(canned.conditions(), 2);
+    assert_eq!((canned.asked().len(), canned.conditions()), (4, 4));
+}
+
+/// One of many servers behind an address, or something in between, may say so by mistake: that neither ends anything nor is
+/// remembered.
+#[test]
+fn a_single_refusal_to_do_anything_is_a_mistake() {
+    let ok = answer("200 OK", "");
+    for refusal in [error("501 No", "NotImplemented"), answer("501 No", "<html>proxy</html>")] {
+        let canned = Canned::new();
+        canned.plan(&[refusal.clone(), ok.clone(), ok.clone(), refusal.clone(), ok.clone()]);
+        for _ in 0..3 {
+            canned.store.create(&key(), b"x").unwrap();
+        }
+        assert_eq!((canned.asked().len(), canned.conditions()), (5, 5), "the condition was given up");
+        canned.plan(&[refusal.clone(), answer("200 OK", "bytes"), refusal.clone(), answer("204 OK", "")]);
+        assert_eq!(canned.store.read(&key()).unwrap(), b"bytes");
+        canned.store.remove(&key()).unwrap();
+        assert_eq!(canned.asked().len(), 4);
+        canned.plan(&vec![refusal; 9]);
+        assert_eq!(kind_of(canned.store.read(&key())), ErrorKind::Other);
+        assert_eq!(canned.asked().len(), 3, "a server that cannot do it is believed in the end");
+    }
+}
+
+/// Something in between may answer for the server, with status 200 and whatever it likes; nothing of that is believed.
+#[test]
+fn an_object_without_a_tag_is_none() {
+    let canned = Canned::new();
+    for reply in [untagged("200 OK", ""), untagged("200 OK", "<html>back soon</html>"), untagged("204 OK", "").with("ETag:")] {
+        canned.plan(std::slice::from_ref(&reply));
+        let error = canned.store.create(&key(), b"x").unwrap_err();
+        assert!(error.kind == ErrorKind::Unanswered && text_of(&error).contains("no ETag"), "{}", text_of(&error));
+        for ask in [|store: &dyn Store| store.read(&key()).map(drop), |store: &dyn Store| store.stat(&key()).map(drop)] {
+            canned.plan(std::slice::from_ref(&reply));
+            assert_eq!(kind_of(ask(&canned.store)), ErrorKind::Unavailable);
+        }
+    }
+    for reply in [untagged("200 OK", ""), untagged("200 OK", "<html>back soon</html>"), untagged("200 OK", "<a/>")] {
+        canned.plan(&[reply]);
+        assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable, "this is no empty listing");
+    }
 }
 
 #[test]
@@ -144,10 +208,25 @@ fn listings_go_on_to_their_end_and_leave_out_what_is_not_ours() {
     );
     canned.plan(&[page("<IsTruncated>true</IsTruncated>", &["a/b/snapshots/cd"])]);
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Other, "half a listing is none");
-    canned.plan(&[page(more, &first), error("503 Slow", "SlowDown")]);
+    // One that goes in circles, at once or after some pages, and one that gives nothing for ever.
+    let more_at = |token: &str| more.replace("t/1+2=", token);
+    let names = ["a/b/snapshots/ab"];
+    canned.plan(&vec![page(more, &names); 9]);
+    let error = canned.store.list(Class::Snapshots, "").unwrap_err();
+    assert!(error.kind == ErrorKind::Other && text_of(&error).contains("in circles"), "{}", text_of(&error));
+    assert_eq!(canned.asked().len(), 2);
+    let pages = ["1", "2", "3", "2", "3", "2"].map(|token| page(&more_at(token), &names));
+    canned.plan(&pages);
+    assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Other);
+    assert_eq!(canned.asked().len(), 4);
+    canned.plan(&[page(more, &first), error_of_busy()]);
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable);
     canned.plan(&[page(more, &first).cut(150)]);
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable);
+}
+
+fn error_of_busy() -> super::canned::Answer {
+    error("503 Slow", "SlowDown")
 }
 
 #[test]

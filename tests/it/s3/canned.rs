@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use drumlin::store::s3::S3Store;
+use drumlin::store::s3::options::S3Options;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::servers::s3::options;
 
@@ -20,8 +22,14 @@ pub struct Answer {
     cut: Option<usize>,
 }
 
-/// Returns an answer with a body.
+/// Returns an answer with a body, and with an ETag if it is a success.
 pub fn answer(status: &'static str, body: &str) -> Answer {
+    let answer = untagged(status, body);
+    if status.starts_with('2') { answer.with("ETag: \"0123\"") } else { answer }
+}
+
+/// Returns an answer as no S3 server gives it: without an ETag.
+pub fn untagged(status: &'static str, body: &str) -> Answer {
     Answer { status, headers: String::new(), body: body.to_owned(), cut: None }
 }
 
@@ -54,21 +62,47 @@ pub struct Canned {
 
 impl Canned {
     pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// Opens the store with other options.
+    pub fn with(change: impl FnOnce(&mut S3Options)) -> Self {
+        Self::start(change, |stream| Ok(Box::new(stream)))
+    }
+
+    /// Starts the server behind TLS, under the name `localhost`.
+    pub fn over_tls(config: Arc<ServerConfig>, change: impl FnOnce(&mut S3Options)) -> Self {
+        let secure = move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).map_err(std::io::Error::other)?;
+            Ok(Box::new(StreamOwned::new(connection, stream)) as Box<dyn Line>)
+        };
+        let change = |options: &mut S3Options| {
+            options.endpoint = options.endpoint.take().map(|at| at.replace("http://127.0.0.1", "https://localhost"));
+            change(options);
+        };
+        Self::start(change, secure)
+    }
+
+    fn start(
+        change: impl FnOnce(&mut S3Options),
+        wrap: impl Fn(TcpStream) -> std::io::Result<Box<dyn Line>> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (answers, asked) = (Arc::new(Mutex::new(VecDeque::new())), Arc::new(Mutex::new(Vec::new())));
-        let (next, log) = (Arc::clone(&answers), Arc::clone(&asked));
+        let (next, log, wrap) = (Arc::clone(&answers), Arc::clone(&asked), Arc::new(wrap));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (next, log) = (Arc::clone(&next), Arc::clone(&log));
+                let (next, log, wrap) = (Arc::clone(&next), Arc::clone(&log), Arc::clone(&wrap));
                 // A client that goes away in the middle is no concern of the server's.
                 thread::spawn(move || {
-                    let _ = serve(&stream, &next, &log);
+                    let _ = wrap(stream).and_then(|stream| serve(stream, &next, &log));
                 });
             }
         });
         let mut options = options("bucket".to_owned(), port, ("id", "very-secret"));
         options.timeout = Duration::from_secs(60);
+        change(&mut options);
         Self { store: S3Store::open(options).unwrap(), answers, asked }
     }
 
@@ -83,6 +117,15 @@ impl Canned {
         self.asked.lock().unwrap().iter().map(|lines| lines[0].clone()).collect()
     }
 
+    /// Returns the ids of the keys that the requests since the last plan were signed with.
+    pub fn signed_by(&self) -> Vec<String> {
+        let id = |lines: &Vec<String>| {
+            let line = lines.iter().find(|line| line.to_ascii_lowercase().starts_with("authorization:")).unwrap();
+            line.split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned()
+        };
+        self.asked.lock().unwrap().iter().map(id).collect()
+    }
+
     /// Returns how many of them had the condition that no object exists.
     pub fn conditions(&self) -> usize {
         let has_it = |lines: &&Vec<String>| lines.iter().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
@@ -90,7 +133,12 @@ impl Canned {
     }
 }
 
-fn serve(stream: &TcpStream, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<Vec<String>>>) -> std::io::Result<()> {
+/// A connection, encrypted or not.
+trait Line: Read + Write {}
+
+impl<T: Read + Write> Line for T {}
+
+fn serve(stream: Box<dyn Line>, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<Vec<String>>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut lines: Vec<String> = Vec::new();
@@ -117,7 +165,7 @@ fn serve(stream: &TcpStream, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<Vec
         );
         // To a HEAD there is no body.
         let body = if lines[0].starts_with("HEAD") { "" } else { &body[..cut.unwrap_or(body.len())] };
-        { stream }.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        reader.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         if cut.is_some() {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod canned;
+mod certificates;
 mod faults;
 mod locks;
 mod options;

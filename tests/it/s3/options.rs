@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use drumlin::store::s3::S3Store;
 use drumlin::store::{Class, ErrorKind, Key, Store};
 
-use super::text_of;
+use super::canned::{Canned, answer, error};
+use super::{kind_of, text_of};
 use crate::servers::s3::options;
 use crate::servers::{moto, s3::S3Server};
 
@@ -80,6 +81,119 @@ fn credentials_come_from_the_environment_and_from_profiles() {
     let file = file.to_str().unwrap();
     again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("AWS_PROFILE", "other")]);
     again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("TEST_PROFILE", "other")]);
+}
+
+/// Files and variables are written with an end of line, or on another system; what a key cannot hold does not belong to it.
+#[test]
+fn ends_of_lines_are_no_part_of_a_key() {
+    let canned = Canned::with(|options| {
+        options.credentials = Some((" id\n".to_owned(), "secret\r\n".to_owned().into()));
+        options.region = Some("us-east-1\n".to_owned());
+    });
+    canned.plan(&[answer("200 OK", "")]);
+    canned.store.create(&Key::new(Class::Keys, "ab"), b"x").unwrap();
+    assert_eq!(canned.signed_by(), ["id"]);
+    if port().is_some() {
+        let canned = Canned::with(|options| (options.credentials, options.region) = (None, None));
+        canned.plan(&[answer("200 OK", "")]);
+        canned.store.create(&Key::new(Class::Keys, "ab"), b"x").unwrap();
+        assert_eq!(canned.signed_by(), ["of-env"]);
+        return;
+    }
+    let environment = [("AWS_ACCESS_KEY_ID", "of-env\r\n"), ("AWS_SECRET_ACCESS_KEY", "s\n"), ("AWS_SESSION_TOKEN", "t\n")];
+    let region = [("AWS_REGION", "eu-1\n")];
+    again(None, "ends_of_lines_are_no_part_of_a_key", &[&environment[..], &region].concat());
+}
+
+/// A program that renews credentials in a file does so while a backup runs for days.
+#[test]
+fn credentials_that_are_over_are_read_again() {
+    const FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+    if port().is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("credentials");
+        again(None, "credentials_that_are_over_are_read_again", &[(FILE, file.to_str().unwrap())]);
+        return;
+    }
+    let file = std::env::var(FILE).unwrap();
+    let log_in = |id: &str| {
+        let lines = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\naws_session_token = of-{id}\n");
+        std::fs::write(&file, lines).unwrap();
+    };
+    log_in("first");
+    let canned = Canned::with(|options| options.credentials = None);
+    let (key, ok) = (Key::new(Class::Snapshots, "ab"), answer("200 OK", ""));
+    for (at, code) in ["ExpiredToken", "InvalidAccessKeyId", "TokenRefreshRequired", "SignatureDoesNotMatch"].iter().enumerate() {
+        let over = error("403 No", code);
+        // Nobody logged in again: that is said, and asked of the server once.
+        canned.plan(&[over.clone(), ok.clone()]);
+        assert_eq!(kind_of(canned.store.create(&key, b"x")), ErrorKind::Other, "{code}");
+        assert_eq!(canned.asked().len(), 1, "{code}");
+        let before = canned.signed_by()[0].clone();
+        let after = format!("later-{at}");
+        log_in(&after);
+        canned.plan(&[over, ok.clone(), ok.clone()]);
+        canned.store.create(&key, b"x").unwrap();
+        canned.store.create(&key, b"x").unwrap();
+        assert_eq!(canned.signed_by(), [before, after.clone(), after], "{code}");
+    }
+    // The answer to a HEAD has no words.
+    log_in("last");
+    canned.plan(&[answer("400 Bad", ""), ok]);
+    canned.store.stat(&key).unwrap();
+    assert_eq!(canned.signed_by()[1], "last");
+}
+
+/// A program that a profile names gives out credentials, again when they are over.
+#[test]
+fn a_program_of_a_profile_gives_out_credentials() {
+    const FILE: &str = "AWS_CONFIG_FILE";
+    if port().is_some() {
+        let canned = Canned::with(|options| options.credentials = None);
+        let (key, over) = (Key::new(Class::Keys, "ab"), error("403 No", "ExpiredToken"));
+        canned.plan(&[answer("200 OK", ""), over, answer("200 OK", "")]);
+        canned.store.create(&key, b"x").unwrap();
+        canned.store.create(&key, b"x").unwrap();
+        assert_eq!(canned.signed_by(), ["id-x", "id-x", "id-xx"]);
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (file, runs) = (home.path().join("config"), home.path().join("runs"));
+    let print = r#"printf '{\"Version\": 1, \"AccessKeyId\": \"id-%s\", \"SecretAccessKey\": \"s\"}'"#;
+    let program = format!("printf x >> {0}; {print} $(cat {0})", runs.display());
+    std::fs::write(home.path().join("program"), program).unwrap();
+    std::fs::write(&file, format!("[profile work]\ncredential_process = sh {}\n", home.path().join("program").display()))
+        .unwrap();
+    let path = ("PATH", "/usr/bin:/bin");
+    let test = "a_program_of_a_profile_gives_out_credentials";
+    again(None, test, &[path, (FILE, file.to_str().unwrap()), ("AWS_PROFILE", "work")]);
+}
+
+#[test]
+fn a_profile_that_is_none_is_named() {
+    let test = "a_profile_that_is_none_is_named";
+    if port().is_some() {
+        let mut options = options("bucket".to_owned(), 9, ("", ""));
+        options.credentials = None;
+        options.profile = std::env::var("TEST_PROFILE").ok();
+        let error = S3Store::open(options).err().expect("there is none");
+        let text = text_of(&error);
+        let says = std::env::var("TEST_SAYS").unwrap();
+        assert!(error.kind == ErrorKind::Other && text.contains(&says), "{text}");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("credentials");
+    std::fs::write(&file, "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n[empty]\nregion = x\n").unwrap();
+    let file = ("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap());
+    let none = ("AWS_EC2_METADATA_DISABLED", "true");
+    let says = ("TEST_SAYS", "there is no profile `backup` in");
+    again(None, test, &[file, none, says, ("AWS_PROFILE", "backup")]);
+    again(None, test, &[file, none, says, ("TEST_PROFILE", "backup")]);
+    // It was asked for by name, so what the environment says does not stand in for it.
+    let environment = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    again(None, test, &[&[file, none, says, ("TEST_PROFILE", "backup")][..], &environment].concat());
+    again(None, test, &[file, none, ("TEST_SAYS", "there are no credentials"), ("TEST_PROFILE", "empty")]);
 }
 
 /// Nothing answers at the address of the metadata service, as on every machine that is not Amazon's; nobody waits for it long.

@@ -129,6 +129,7 @@ pub fn options(bucket: String, port: u16, (id, secret): (&str, &str)) -> S3Optio
         lock: None,
         connections: 8,
         timeout: Duration::from_secs(60),
+        trust: None,
         pace: Arc::new(Pace::unlimited()),
     }
 }

@@ -1,0 +1,60 @@
+//! What is wrong with a server's certificate, in words that say what to do.
+
+use std::error::Error;
+use std::io;
+
+use rustls::CertificateError as Wrong;
+
+use super::errors::{Failure, one_line};
+use crate::store::ErrorKind;
+
+/// What to do about a certificate that nobody vouches for.
+const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who signed it, with `ca-file`";
+
+/// Returns the failure if a connection was not made because of its encryption.
+pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
+    let says = match find(error)? {
+        rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
+        // What the verifier says itself.
+        rustls::Error::General(says) => one_line(says),
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS at this port: is it the one for `http://`?".to_owned(),
+        other => format!("no encrypted connection can be made ({})", one_line(&other.to_string())),
+    };
+    Some(Failure::new(ErrorKind::Other, says))
+}
+
+fn of_certificate(wrong: &Wrong) -> String {
+    match wrong {
+        Wrong::Expired | Wrong::ExpiredContext { .. } => {
+            "the server's certificate has expired: it must be renewed there, or this machine's clock is wrong".to_owned()
+        }
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet: look at this machine's clock".to_owned()
+        }
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            let what = one_line(&wrong.to_string());
+            format!("the server's certificate is for another name than that of `endpoint` ({what})")
+        }
+        Wrong::UnknownIssuer => format!("nobody whom this machine trusts has signed the server's certificate: {VOUCH}"),
+        Wrong::Revoked => "the server's certificate was revoked".to_owned(),
+        other => match one_line(&other.to_string()) {
+            text if text.contains("CaUsedAsEndEntity") => {
+                format!("the server's certificate is one that it signed itself: {VOUCH}")
+            }
+            text => format!("the server's certificate cannot be used ({text}): {VOUCH}"),
+        },
+    }
+}
+
+/// Finds the error of the encryption among the causes, and inside of those that only wrap another.
+fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    None
+}

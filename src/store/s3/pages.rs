@@ -1,0 +1,32 @@
+//! Answers that are no S3 server's although they say that all went well.
+
+use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+
+/// Refuses web pages: something in between, such as a portal that wants a login, answers with them, and with status 200.
+#[derive(Debug)]
+pub struct NoPages;
+
+impl Intercept for NoPages {
+    fn name(&self) -> &'static str {
+        "NoPages"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        let (status, headers) = (response.status(), response.headers());
+        // Some servers call every answer a page, those without any content too.
+        let is_empty = status.as_u16() == 204 || headers.get("content-length").is_some_and(|len| len.trim() == "0");
+        let kind = headers.get("content-type").unwrap_or_default();
+        if status.is_success() && !is_empty && kind.trim_start().to_ascii_lowercase().starts_with("text/html") {
+            return Err("it is a web page".into());
+        }
+        Ok(())
+    }
+}
