@@ -31,7 +31,7 @@ fn flip_in_largest_pack(home: &Home) {
 }
 
 const FIELDS: &str =
-    "applied beyond_repair level lost lost_count new_packs new_runs problem_count problems replaced seconds sound";
+    "applied beyond_repair level lost lost_count new_packs new_runs others_untold problem_count problems replaced seconds sound";
 
 #[test]
 fn a_sound_repository_needs_no_repair() {
