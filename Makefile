@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long oracle-long fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ model-long:     ## The exhaustive model of commit and collection in its larger c
 
 kill-long:      ## 2,000 kills of real processes, 200 on an SFTP and on an S3 server; eight backups and two collectors for ten minutes.
 	DRUMLIN_KILLS=2000 DRUMLIN_PARALLEL_SECONDS=600 $(CARGO) nextest run --locked --profile long --no-capture kill::
+
+losses-long:    ## 10,000 histories with losses and repairs (DRUMLIN_LOSSES=); deaths at all calls, those of probes too.
+	DRUMLIN_LOSSES=$${DRUMLIN_LOSSES:-10000} DRUMLIN_CRASH_PROBES=1 \
+	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture losses:: crash::
 
 oracle-long:    ## A million decisions of retention against a second implementation (DRUMLIN_ORACLE_CASES=).
 	DRUMLIN_ORACLE_CASES=$${DRUMLIN_ORACLE_CASES:-100000} $(CARGO) nextest run --locked --profile long --no-capture retention::a_second_implementation

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::format::codec::DecodeError;
 use crate::format::entry::{Content, Entry, Ref};
-use crate::format::limits;
 use crate::format::node::{ListNode, TreeChild, TreeNode};
+use crate::format::promise::TreePromise;
 use crate::id::ChunkId;
 use crate::repo::lru::ByteLru;
 use crate::repo::{Error, Result, Trees};
@@ -99,16 +99,21 @@ impl Nodes {
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<Found>> {
-        let mut id = *dir;
-        for _ in 0..=limits::TREE_LEVELS_MAX {
+        let (mut id, mut level) = (*dir, None);
+        let (mut first_name, mut before): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+        // Levels go down by one each time, so that this ends.
+        loop {
             let node = self.tree(&id)?;
+            let promise = TreePromise { level, first_name: first_name.as_deref(), before: before.as_deref() };
+            promise.check(&node).map_err(|source| Error::Malformed { object: format!("chunk {}", id.short()), source })?;
             match &*node {
-                TreeNode::Inner { children, .. } => {
+                TreeNode::Inner { level: found, children } => {
                     let at = children.partition_point(|child| child.first_name.as_slice() <= name);
                     let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
                         return Ok(None);
                     };
-                    id = child.id;
+                    before = children.get(at).map(|next| next.first_name.clone()).or(before);
+                    (id, level, first_name) = (child.id, Some(found - 1), Some(child.first_name.clone()));
                 }
                 TreeNode::Leaf { entries, .. } => {
                     let at = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
@@ -116,7 +121,6 @@ impl Nodes {
                 }
             }
         }
-        Err(wrong_levels(dir))
     }
 
     /// Returns the leaves of a directory in order, reading its inner nodes only.

@@ -145,22 +145,26 @@ fn a_prune_makes_room_where_there_is_none() {
 #[test]
 fn whoever_dies_where_there_is_no_room_leaves_what_the_next_goes_on_with() {
     let crammed = Crammed::new(true);
-    let counted = Arc::new(FaultStore::new(crammed.store.image(), Vec::new()));
-    crammed.prune_in(counted.clone()).unwrap();
+    let counted = || Arc::new(FaultStore::new(crammed.store.image(), Vec::new()));
+    let (probed, pruned) = (counted(), counted());
+    let cache = fast_folder();
+    let repository = crammed.repo.open_in(probed.clone(), cache.path()).unwrap();
+    reserve::with_room(&repository, || probe::is_exclusive(&repository)).unwrap();
+    crammed.prune_in(pruned.clone()).unwrap();
     let mut deaths = 0;
-    for call in 0..counted.calls() {
+    // Calls of the probe are many and all alike.
+    for call in (0..pruned.calls()).filter(|call| *call >= probed.calls() || call % 8 == 0) {
         let trial = crammed.store.image();
         let effect = if call % 2 == 0 { Effect::After(ErrorKind::Other) } else { Effect::Before(ErrorKind::Other) };
         let fault = Fault { action: None, class: None, call, effect, then_dead: true };
         // Races of the probe are in no fixed order, so some calls come elsewhere.
         deaths += u64::from(crammed.prune_in(Arc::new(FaultStore::new(trial.clone(), vec![fault]))).is_err());
         crammed.check(&format!("dead at call {call}"), &trial);
-        let before = trial.used();
         crammed.prune_in(trial.clone()).unwrap();
-        assert!(trial.used() <= before, "after a death at call {call}");
+        assert!(trial.used() + 80 < crammed.store.used(), "after a death at call {call}");
         crammed.check(&format!("after a death at call {call}"), &trial);
     }
-    assert!(deaths > 60, "{deaths}");
+    assert!(deaths > 40, "{deaths}");
 }
 
 #[test]
