@@ -12,7 +12,7 @@ fn every_json_field_is_described() {
     std::os::unix::fs::symlink("thesis.md", home.path("documents/link")).unwrap();
     let mut documents = vec![home.json(["quickstart", "documents"])];
     for command in [
-        "init --repo other --key-file other.key",
+        "init --repo ./other --key-file other.key",
         "backup documents",
         "snapshots",
         "forget --keep-last 1 --dry-run",
