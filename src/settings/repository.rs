@@ -173,7 +173,7 @@ fn read_s3(section: &mut Section<'_>) -> Result<S3Settings, SettingsError> {
         storage_classes: read_storage_classes(section)?,
         lock: read_lock(section)?,
         ca_file: section.path("ca-file")?,
-        certificate: section.parsed("certificate", parse_fingerprint)?,
+        certificate: section.parsed("certificate", parse_certificate)?,
     };
     if settings.ca_file.is_some() && settings.certificate.is_some() {
         return Err(section.refuse_table("has both `ca-file` and `certificate`"));
@@ -204,7 +204,7 @@ fn read_password(section: &mut Section<'_>, [file, command]: [&'static str; 2]) 
 }
 
 /// Reads the SHA-256 of a certificate, with or without colons, as tools print it.
-fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
+fn parse_certificate(text: &str) -> Result<[u8; 32], String> {
     let digits: String = text.trim_start_matches("sha256:").chars().filter(|c| *c != ':').collect();
     let wrong = || format!("`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` prints them");
     if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
