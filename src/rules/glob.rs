@@ -1,6 +1,6 @@
 //! One pattern: literal bytes, then a short program for the rest. Matching takes no memory and at most quadratic time.
 
-use super::RuleError;
+use super::error::RuleError;
 
 /// A pattern as git reads it, on bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Case, Matched, RuleError, Rules};
+use super::error::RuleError;
+use super::lines::{Case, Matched, Rules};
 
 /// What somebody wrote, and the rules that it stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::RuleError;
+use super::error::RuleError;
 use super::glob::Glob;
 
 /// Numbers of rules, ascending.

@@ -94,10 +94,11 @@ fn progress_and_errors_as_json_lines() {
     let home = Home::with_repository();
     let mut child = home.spawn(["backup", "--stdin", "--json-progress", "--json"], Stdio::piped());
     // Progress comes after a second; until then the input stays open.
-    let input = child.stdin.take();
+    let mut input = child.stdin.take().unwrap();
     let mut first = String::new();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     errors.read_line(&mut first).unwrap();
+    std::io::Write::write_all(&mut input, b"x").unwrap();
     drop(input);
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();

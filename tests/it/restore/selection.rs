@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use drumlin::monitor::Monitor;
+use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::restore::{self, Action, Error, RestoreOptions};
 use drumlin::store::{Action as Call, Class};
 
-use super::{differences, options, restore_well, target};
+use super::{differences, options, restore as run, restore_well, target};
 use crate::fixture::{TestRepo, noise, write};
 
 /// Returns all names below `root`, sorted.
@@ -44,12 +44,11 @@ fn includes_and_excludes_mean_what_gitignore_means() {
     }
     fs::create_dir(source.join("empty")).unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
-    let cases: [(&[&str], &[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str], &[&str]); 5] = [
         (&["*.txt"], &["tmp/"], &["docs", "docs/a.txt", "docs/old", "docs/old/c.txt", "top.txt"]),
         (&["/docs/old"], &[], &["docs", "docs/old", "docs/old/c.txt"]),
         (&["src", "!gen"], &[], &["src", "src/main.rs"]),
         (&[], &["*.txt", "/src", "empty"], &["docs", "docs/b.md", "docs/old", "tmp"]),
-        (&["/nothing"], &[], &[]),
         (&["docs/"], &["old"], &["docs", "docs/a.txt", "docs/b.md"]),
     ];
     for (number, (includes, excludes, expected)) in cases.into_iter().enumerate() {
@@ -60,6 +59,10 @@ fn includes_and_excludes_mean_what_gitignore_means() {
         restore_well(&repo, &snapshot, &options);
         assert_eq!(names(&target), expected, "{includes:?} {excludes:?}");
     }
+    let nothing = RestoreOptions { includes: vec!["/nothing".into()], ..options(&repo, &target(&repo)) };
+    let (report, monitor) = run(&repo, &snapshot, &nothing);
+    let problems = monitor.problems();
+    assert_eq!((report.files, problems[0].path.as_slice(), problems[0].kind), (0, &b"/nothing"[..], ProblemKind::NotRestored));
     let bad = RestoreOptions { includes: vec!["a[z".into()], ..options(&repo, &target(&repo)) };
     let refused = restore::run(&repo.repository, &snapshot, &bad, &Monitor::default());
     assert!(matches!(refused, Err(Error::Pattern { .. })), "{refused:?}");
