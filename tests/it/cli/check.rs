@@ -115,14 +115,14 @@ fn stats_of_the_repository_and_of_a_snapshot() {
     home.write("src/copy/noise", fs::read(home.path("src/noise")).unwrap());
     home.run(["backup", "src"]).ok();
     let document = home.json(["stats"]);
-    let all = "bytes chunks chunks_indexed compression_ratio dedup_ratio dirs files forgotten nodes snapshots stored_bytes total_ratio \
-               unique_bytes usage";
+    let all = "bytes chunks chunks_indexed compression_ratio dedup_ratio dirs files forgotten inline_bytes nodes snapshots \
+               stored_bytes total_ratio unique_bytes usage";
     assert_eq!(fields(&document), all);
     assert_eq!(fields(&document["usage"][0]), "bytes class objects");
     assert_eq!(document["snapshots"], 2);
     assert!(document["dedup_ratio"].as_f64().unwrap() > 2.9, "{document}");
     let document = home.json(["stats", "latest"]);
-    assert_eq!(fields(&document), "chunks snapshot unique_bytes");
+    assert_eq!(fields(&document), "chunks inline_bytes snapshot unique_bytes");
     let text = home.run(["stats"]).ok().out;
     assert!(text.starts_with("2 snapshots of ") && text.contains("times smaller"), "{text}");
     home.run(["forget", "latest~1"]).ok();
