@@ -205,6 +205,8 @@ impl Cache {
                 match folder.write(group, name, bytes) {
                     Ok(()) => drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name))),
                     Err(error) => {
+                        // Nobody may take an older note for this one.
+                        let _ = folder.remove(group, name);
                         self.note_trouble(format!("{}: {error}", folder.path().display()));
                         self.spill(group, name, bytes);
                     }
