@@ -18,6 +18,9 @@ use crate::id::{RepositoryId, SnapshotId, encode_hex};
 
 /// The folder in the state folder.
 pub const PLACES: &str = "places";
+/// The file in the folder of a place. Each has one of its own, so that the folder of all does not change when one does: a backup that
+/// passes it over sees the same.
+const FILE: &str = "memory.json";
 /// The form of the file.
 const FORM: u32 = 1;
 /// Copies of one repository that are remembered at one place; the one that was used longest ago makes room.
@@ -98,7 +101,8 @@ pub struct Witness {
 impl Witness {
     /// Reads what is remembered of a place. A file that cannot be understood is none, and is said by [`Self::trouble`].
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
-        let file = state_dir.map(|dir| dir.join(PLACES).join(&blake3::hash(location.as_bytes()).to_hex()[..32]));
+        let hash = blake3::hash(location.as_bytes()).to_hex();
+        let file = state_dir.map(|dir| dir.join(PLACES).join(&hash[..32]).join(FILE));
         let fresh = Memory { form: FORM, location: location.to_owned(), ..Memory::default() };
         let (memory, trouble) = match file.as_deref().map_or(Ok(None), read) {
             Ok(memory) => (memory.filter(|memory| memory.location == location).unwrap_or(fresh), None),
@@ -336,6 +340,10 @@ fn read(file: &Path) -> io::Result<Option<Memory>> {
 
 /// Makes sure that nobody else can write to the folder: whoever could would decide what is remembered.
 fn refuse_foreign(folder: &Path) -> io::Result<()> {
+    [folder].into_iter().chain(folder.parent()).try_for_each(refuse_one)
+}
+
+fn refuse_one(folder: &Path) -> io::Result<()> {
     let found = match folder.symlink_metadata() {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
         found => found?,
@@ -428,7 +436,7 @@ mod tests {
         let foreign = open(dir.path(), Accept::default());
         assert!(!foreign.knows() && foreign.trouble().is_some());
         fs::set_permissions(&places, fs::Permissions::from_mode(0o700)).unwrap();
-        let file = fs::read_dir(&places).unwrap().next().unwrap().unwrap().path();
+        let file = fs::read_dir(&places).unwrap().next().unwrap().unwrap().path().join(FILE);
         fs::write(&file, "{").unwrap();
         let broken = open(dir.path(), Accept::default());
         assert!(!broken.knows() && broken.trouble().is_some() && broken.trouble().is_none());
