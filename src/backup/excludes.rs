@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::fstatfs;
 
 use super::options::{Error, ExcludeOptions};
 use crate::os::dir::{Dir, Names};
+use crate::os::filesystem::is_trusted;
 use crate::os::stat::Stat;
 use crate::rules::{Patterns, Rules};
 
@@ -45,7 +47,7 @@ pub struct Excludes {
     always_read: Patterns,
     /// Where patterns may begin beside `/`.
     sources: HashSet<Vec<u8>>,
-    own: Vec<((u32, u32), u64)>,
+    own: Vec<(((u32, u32), u64), PathBuf)>,
 }
 
 /// The ignore files that count in a folder: its own, then those above.
@@ -59,8 +61,12 @@ pub struct IgnoreChain {
 impl Excludes {
     /// Compiles the rules for these sources; fails for a pattern that can never match.
     pub fn new(options: ExcludeOptions, sources: &[Vec<u8>]) -> Result<Self, Error> {
-        let own = options.own_folders.iter().filter_map(|path| Dir::open(path).and_then(|dir| dir.stat_self()).ok());
-        let own = own.map(|stat| (stat.dev, stat.inode)).collect();
+        let own = options.own_folders.iter().filter_map(|path| {
+            let dir = Dir::open(path).ok()?;
+            let stat = dir.stat_self().ok()?;
+            Some(((stat.dev, stat.inode), dir.path().unwrap_or_else(|| path.clone())))
+        });
+        let own = own.collect();
         let (patterns, always_read) = (Patterns::new(&options.patterns)?, Patterns::new(&options.always_read)?);
         Ok(Self { patterns, always_read, sources: sources.iter().cloned().collect(), own, options })
     }
@@ -160,9 +166,15 @@ impl Excludes {
         from.is_some_and(|from| from != device).then_some("not entered: it is another file system")
     }
 
+    /// Returns whether a folder is the program's own; its number alone says that only on a file system that is trusted.
+    fn is_own(&self, dir: &Dir, stat: &Stat) -> bool {
+        let mut alike = self.own.iter().filter(|(number, _)| *number == (stat.dev, stat.inode)).peekable();
+        alike.peek().is_some() && (is_trusted(dir) || alike.any(|(_, path)| dir.path().as_ref() == Some(path)))
+    }
+
     /// Returns why the folder `dir` is recorded without its content, if so; `from` is the device of the folder above.
     pub fn stops_at(&self, dir: &Dir, stat: &Stat, from: Option<(u32, u32)>) -> Option<&'static str> {
-        if self.own.contains(&(stat.dev, stat.inode)) {
+        if self.is_own(dir, stat) {
             return Some("not entered: it is the repository itself or its cache");
         }
         if from.is_none_or(|from| from == stat.dev) {

@@ -118,6 +118,8 @@ impl<'a> Subject<'a> {
             }
         }
         xattrs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // A file system may say a name twice.
+        xattrs.dedup_by(|a, b| a.name == b.name);
         Ok((xattrs, unread))
     }
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx};
@@ -88,6 +88,11 @@ impl Dir {
         Ok((stat.stx_dev_major, stat.stx_dev_minor))
     }
 
+    /// Returns where this directory is now, absolute; `None` where the system does not tell.
+    pub fn path(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd())).ok()
+    }
+
     /// Describes this directory.
     pub fn stat_self(&self) -> io::Result<Stat> {
         stat_of(&self.fd)
@@ -157,6 +162,8 @@ impl Names {
     fn sort(&mut self) {
         let bytes = &self.bytes;
         self.starts.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
+        // Unions, and folders that change meanwhile, may list a name twice; no tree can hold it twice.
+        self.starts.dedup_by(|a, b| slice(bytes, a) == slice(bytes, b));
     }
 
     /// Returns how many names there are.

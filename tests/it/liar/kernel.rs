@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr,
-    ReplyData, ReplyDirectory, ReplyEntry, ReplyLseek, ReplyOpen, Request,
+    ReplyData, ReplyDirectory, ReplyEntry, ReplyLseek, ReplyOpen, ReplyXattr, Request,
 };
 
 use super::{Node, Seek, Tree};
@@ -58,6 +58,7 @@ impl Kernel {
     fn attributes(&self, number: u64, node: &Node) -> FileAttr {
         let time = UNIX_EPOCH + Duration::from_secs(node.seconds);
         let (kind, perm) = match node.content {
+            Some(_) if node.is_link => (FileType::Symlink, 0o777),
             Some(_) => (FileType::RegularFile, 0o644),
             None => (FileType::Directory, 0o755),
         };
@@ -99,6 +100,32 @@ impl Filesystem for Kernel {
                 let said = if node.inode == 0 { number.0 } else { node.inode };
                 reply.attr(&Duration::ZERO, &self.attributes(said, &node));
             }
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn readlink(&self, _request: &Request, number: INodeNo, reply: ReplyData) {
+        match self.ask(&self.path(number), |node| Ok(node.content.clone().unwrap_or_default())) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
+        match self.ask(&self.path(number), |node| Ok(node.xattrs.iter().any(|known| *known == name))) {
+            Ok(true) if room == 0 => reply.size(5),
+            Ok(true) => reply.data(b"value"),
+            Ok(false) => reply.error(Errno::NO_XATTR),
+            Err(error) => reply.error(error),
+        }
+    }
+
+    fn listxattr(&self, _request: &Request, number: INodeNo, room: u32, reply: ReplyXattr) {
+        let listed =
+            self.ask(&self.path(number), |node| Ok(node.xattrs.iter().map(|name| format!("{name}\0")).collect::<String>()));
+        match listed {
+            Ok(names) if room == 0 => reply.size(names.len() as u32),
+            Ok(names) => reply.data(names.as_bytes()),
             Err(error) => reply.error(error),
         }
     }
@@ -163,16 +190,16 @@ impl Filesystem for Kernel {
     fn readdir(&self, _request: &Request, number: INodeNo, _handle: FileHandle, place: u64, mut reply: ReplyDirectory) {
         let above = self.path(number);
         let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
-        let listed: Vec<(String, bool)> = {
+        let listed: Vec<(String, FileType)> = {
             let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-            let below = tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node.content.is_none())));
+            let below = tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node)));
             let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
-            direct.map(|(name, is_folder)| (name.to_owned(), is_folder)).collect()
+            let times = direct.flat_map(|named| std::iter::repeat_n(named, named.1.listed));
+            times.map(|(name, node)| (name.to_owned(), self.attributes(1, node).kind)).collect()
         };
-        for (at, (name, is_folder)) in listed.iter().enumerate().skip(place as usize) {
-            let kind = if *is_folder { FileType::Directory } else { FileType::RegularFile };
+        for (at, (name, kind)) in listed.iter().enumerate().skip(place as usize) {
             let path = format!("{prefix}{name}");
-            if reply.add(INodeNo(self.number(&path)), at as u64 + 1, kind, OsStr::new(name)) {
+            if reply.add(INodeNo(self.number(&path)), at as u64 + 1, *kind, OsStr::new(name)) {
                 break;
             }
         }

@@ -226,3 +226,41 @@ fn what_is_busy_is_read_later_and_what_fails_is_named() {
     }
     assert_eq!((problems.len(), snapshot.problem_count), (4, 4));
 }
+
+#[test]
+fn names_that_come_twice_are_stored_once() {
+    let Some(mut lab) = Lab::new() else { return };
+    let named = |listed| Node { listed, xattrs: vec!["user.b", "user.a", "user.b"], ..Node::file(b"content") };
+    lab.liar.put("d/once", named(1));
+    lab.liar.put("d/thrice", named(3));
+    lab.liar.put("d/in/f", Node::file(b"below"));
+    lab.liar.tree().get_mut("d/in").unwrap().listed = 2;
+    lab.liar.put("d/nowhere", Node { is_link: true, ..Node::file(b"") });
+    lab.liar.put("d/somewhere", Node { is_link: true, ..Node::file(b"once") });
+    let (snapshot, _, problems) = lab.backup();
+    for (path, content) in [("d/once", &b"content"[..]), ("d/thrice", b"content"), ("d/in/f", b"below")] {
+        assert_eq!(lab.stored(&snapshot, path).unwrap(), content, "{path}");
+    }
+    // No reader would take an empty target.
+    assert_eq!(names(&problems, &lab.liar.dir().join("d/nowhere")), [ProblemKind::Unreadable]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(snapshot.stats.totals.files, 4);
+    let report = lab.repo.check(drumlin::maintain::check::Level::Full);
+    assert!(report.is_sound(), "{report:?}");
+}
+
+/// What has the number of the repository's folder and is not the repository must not be left out for that.
+#[test]
+fn a_folder_with_the_number_of_the_repository_is_entered() {
+    let Some(lab) = Lab::new() else { return };
+    lab.liar.put("repo/config", Node::file(b"the repository's own"));
+    lab.liar.put("photos/one", Node::file(b"precious"));
+    for folder in ["repo", "photos"] {
+        lab.liar.tree().get_mut(folder).unwrap().inode = 900;
+    }
+    let mut options = options(&[lab.liar.dir().to_owned()], "host");
+    options.excludes.own_folders = vec![lab.liar.dir().join("repo")];
+    let snapshot = lab.repo.backup_with(options).unwrap().0.snapshot.unwrap();
+    assert_eq!(lab.stored(&snapshot, "photos/one").unwrap(), b"precious");
+    assert_eq!(lab.stored(&snapshot, "repo/config"), None);
+}

@@ -48,6 +48,12 @@ pub struct Node {
     pub fails_at: Option<(u64, i32)>,
     /// So many reads are answered with "try again" first.
     pub busy: u32,
+    /// How often its name is listed.
+    pub listed: usize,
+    /// Names of extended attributes, whose values are `value`.
+    pub xattrs: Vec<&'static str>,
+    /// It is a symbolic link, and its content its target.
+    pub is_link: bool,
 }
 
 impl Node {
@@ -59,7 +65,20 @@ impl Node {
 
     fn folder() -> Self {
         let (seek, seconds) = (Seek::Honest, 1_500_000_000);
-        Self { content: None, len: 0, blocks: 0, inode: 0, links: 1, seconds, seek, fails_at: None, busy: 0 }
+        Self {
+            content: None,
+            len: 0,
+            blocks: 0,
+            inode: 0,
+            links: 1,
+            seconds,
+            seek,
+            fails_at: None,
+            busy: 0,
+            listed: 1,
+            xattrs: Vec::new(),
+            is_link: false,
+        }
     }
 }
 

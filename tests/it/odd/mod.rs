@@ -108,7 +108,7 @@ fn round_trip(mounted: &Mounted, role: Role) -> bool {
     let (source, repository, target) =
         (dir(&home, Role::Source, "source"), dir(&home, Role::Repository, "repo"), dir(&home, Role::Target, "target"));
     let run = |arguments: &[&str]| {
-        let place = ["--repository", repository.to_str().unwrap()];
+        let place = ["--repo", repository.to_str().unwrap()];
         home.run([&arguments[..1], &place, &arguments[1..]].concat())
     };
     let said = run(&["init"]);
