@@ -13,8 +13,8 @@ use rustix::fs::{Advice, fadvise};
 
 use super::chunk_stream::StreamError;
 use super::context::Context;
-use super::file::Worker;
 use super::list_builder::ListBuilder;
+use super::worker::Worker;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
 use crate::os::filesystem;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::context::{Context, Counts};
 use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
-use super::file::{Worker, report};
+use super::file::report;
 use super::folder::{Folder, KNOWN_NAMES_MAX, finished};
 use super::found::{Covered, CoveredChild, Found, Identity, Was};
 use super::gather::{Done, is_equal_but_for_content};
@@ -15,6 +15,7 @@ use super::sources::{Named, SourceNode, open_way};
 use super::stamps::trust_before;
 use super::task::{NewFolder, Walk};
 use super::trust::{Trust, is_unmoved};
+use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};

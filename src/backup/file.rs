@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io;
 
-use super::chunk_stream::{ChunkStream, StreamError};
+use super::chunk_stream::StreamError;
 use super::content::{SMALL_LEN_MAX_BYTES, read_content};
 use super::context::{Context, Counts, Linked};
 use super::describe::{describe, mark_changed, xattrs_or_problem};
-use super::known::Printer;
+use super::worker::Worker;
 use crate::format::entry::{Content, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_xattrs, read_xattrs_of};
@@ -15,21 +15,7 @@ use crate::os::dir::{Dir, stat_of};
 use crate::os::filesystem;
 use crate::os::lease::{LEASE_WAIT_MAX, retry};
 use crate::os::stat::Stat;
-use crate::repo::{DirEntry, Lane, Result};
-
-/// A thread's means: its lane, its buffers.
-pub struct Worker<'s> {
-    /// Where chunks go.
-    pub lane: Lane<'s>,
-    /// Cuts and hashes.
-    pub stream: ChunkStream,
-    /// Holds small files.
-    pub buffer: Vec<u8>,
-    /// The thread's number.
-    pub index: usize,
-    /// Takes fingerprints of folders, once the first is needed.
-    pub printer: Option<Printer>,
-}
+use crate::repo::{DirEntry, Result};
 
 /// Where a file is.
 #[derive(Clone, Copy)]

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::context::Context;
-use super::file::{Place, Worker, read, report};
+use super::file::{Place, read, report};
+use super::worker::Worker;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::context::{Context, Counts};
-use super::file::Worker;
 use super::known::KnownFolder;
 use super::tree_builder::TreeBuilder;
+use super::worker::Worker;
 use crate::format::entry::{Content, Entry};
 use crate::format::node::Totals;
 use crate::id::ChunkId;

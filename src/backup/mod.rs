@@ -37,6 +37,7 @@ mod tree_builder;
 mod trust;
 mod visit;
 mod walk;
+mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

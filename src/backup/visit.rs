@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use super::context::{Context, Counts};
 use super::describe::{is_doubtful, is_unchanged, stat_size};
-use super::file::{Place, Worker, read, report};
+use super::file::{Place, read, report};
 use super::folder::{Folder, Scan};
 use super::followed::{read_followed, stat_followed};
 use super::found::{Scope, Was};
 use super::gather::{Done, Earlier};
 use super::sources::{self, Named, SourceNode};
 use super::task::{NewFolder, Slot, Task, Walk};
+use super::worker::Worker;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
 use crate::os::stat::Stat;
