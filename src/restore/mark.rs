@@ -49,12 +49,14 @@ impl Found {
 
 /// Reads the mark of a folder without changing it.
 pub fn read(dir: &Dir) -> Found {
-    // A mark in somebody else's folder may be anybody's.
-    if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
-        return Found::default();
-    }
     let boot = process::boot_id();
-    Subject::Open(dir.as_fd()).read(NAME).ok().flatten().map_or_else(Found::default, |value| parse(&value, &boot))
+    let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
+    let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot));
+    // A mark in somebody else's folder may be anybody's: nothing is believed because of it.
+    if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
+        found.windows.clear();
+    }
+    found
 }
 
 fn parse(value: &[u8], boot: &str) -> Found {

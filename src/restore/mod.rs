@@ -148,6 +148,7 @@ fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<(
         verify::verify(context, source.walk(context)?, root)?;
     }
     finish_shut(context);
+    context.check()?;
     sync()?;
     let cleared = context.mark.as_ref().map_or(Ok(()), Mark::clear);
     cleared.map_err(|source| Error::Target { path: options.target.clone(), source })
