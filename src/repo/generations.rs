@@ -217,14 +217,15 @@ impl Generations {
     }
 }
 
-/// Returns the packs that collectors removed or may be removing, and the runs that may name packs which nobody knows to be removed.
+/// Returns the packs that collectors removed or are removing, and the runs that may name packs which nobody knows to be removed.
 pub fn removed(reader: &Reader) -> Result<Avoided> {
     let repository = reader.repository();
     let generations = Generations::list(repository)?;
     let oldest = generations.oldest(repository)?;
     let (done, clean) = generations.newest_done(repository)?;
     let mut avoided = Avoided::default();
-    for number in generations.numbers().filter(|number| *number >= oldest) {
+    // Nothing is removed under one without a verdict: what is missing then is lost, and a repair that died may have opened it.
+    for number in generations.numbers().filter(|number| *number >= oldest && !generations.is_open(*number)) {
         avoided.packs.extend(generations.removal(repository, number)?.packs.iter().map(|victim| victim.name));
     }
     let effective = |run: &Run| run.toc().generation.max(if clean.contains(&run.name()) { done } else { 0 });
