@@ -199,6 +199,9 @@ impl<'a> Context<'a> {
 
     /// Returns whether the snapshot's silence about names in a folder means that they should not be there.
     pub fn may_delete_in(&self, path: &[u8]) -> bool {
+        if !self.options.delete {
+            return false;
+        }
         if self.ground.covers(path) && self.ground.is_list_cut() {
             let message = "more could not be read than the snapshot lists: nothing is removed";
             self.say_once("delete", path, message);

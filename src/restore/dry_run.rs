@@ -159,6 +159,7 @@ impl Lister<'_> {
         let name = &found.entry.name;
         if stat.kind == EntryKind::Dir {
             self.clear_folder(dir, name, stat)?;
+            self.note_new(found);
             return Ok(Action::Update);
         }
         let mut copy = found.clone();
