@@ -217,6 +217,41 @@ fn hard_links_to_other_kinds_are_refused() {
     }
 }
 
+/// So do honest snapshots of file systems that give two files one number.
+#[test]
+fn names_that_differ_are_no_links_of_each_other() {
+    let repo = TestRepo::new();
+    let ground = Ground::new(&repo);
+    let forger = Forger::new(&repo);
+    let long = |seed: u64| Content::Refs(vec![Ref::Data { id: forger.put(ChunkKind::Data, &noise(seed, 5000)), len: 5000 }]);
+    let grouped = |name: &[u8], content: Content, mode: u16| {
+        let mut entry = entry(name, EntryKind::File, content);
+        (entry.hard_link, entry.mode) = (Some(7), mode);
+        entry
+    };
+    let root = forger.leaf(vec![
+        grouped(b"a", long(1), 0o600),
+        grouped(b"b", long(2), 0o600),
+        grouped(b"c", Content::Inline(b"short".to_vec()), 0o600),
+        grouped(b"d", long(1), 0o640),
+        grouped(b"e", long(1), 0o600),
+    ]);
+    let snapshot = forger.finish(root);
+    for _ in 0..2 {
+        let (report, monitor) = ground.restore(&repo, &snapshot);
+        let apart = monitor.problems().iter().filter(|problem| problem.message.contains("a file of its own")).count();
+        assert_eq!((report.failed, report.files, apart), (0, 5, 3), "{:?}", monitor.problems());
+        let at = |name: &str| ground.target.join(name);
+        assert_eq!(fs::read(at("a")).unwrap(), noise(1, 5000));
+        assert_eq!(fs::read(at("b")).unwrap(), noise(2, 5000));
+        assert_eq!(fs::read(at("c")).unwrap(), b"short");
+        let about = |name: &str| fs::metadata(at(name)).map(|about| (about.ino(), about.mode() & 0o777, about.nlink())).unwrap();
+        assert_eq!(about("d").1, 0o640);
+        assert_eq!((about("a"), about("d").2), (about("e"), 1));
+        assert_eq!(about("a").2, 2);
+    }
+}
+
 #[test]
 fn links_planted_in_the_target_are_not_followed() {
     let repo = TestRepo::new();

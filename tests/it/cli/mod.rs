@@ -24,6 +24,7 @@ mod reading;
 mod remote;
 mod repair;
 mod restore;
+mod restore_back;
 mod signals;
 mod sources;
 mod terminal;

@@ -2,6 +2,7 @@
 //! Method: real trees in scratch folders, repositories in memory that count requests, and tools of others (`rsync`, `getfattr`) as judges.
 
 mod archive;
+mod careful;
 mod damage;
 mod existing;
 mod interruption;
