@@ -8,17 +8,15 @@ use super::context::Context;
 use super::excludes::IgnoreChain;
 use super::found::{Covered, CoveredChild, Found, Identity, Scope, Was};
 use super::gather::{Done, Gather};
-use super::known::{NewKnown, Print, Printer};
-use super::sources::Named;
+use super::known::{NewKnown, Printer};
 use super::stamps::trust_before;
-use super::task::{NewFolder, Slot, Task, Walk};
+use super::task::{Folder, NewFolder, Progress, Scan, Slot, Task, Visit, Walk};
 use super::trust::Tags;
-use super::visit::Visit;
 use super::worker::Worker;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::{Dir, Names};
+use crate::os::dir::Dir;
 use crate::repo::{DirEntry, Error, Result};
 
 /// Names that are looked at together.
@@ -27,52 +25,6 @@ const GROUP_LEN: usize = 256;
 const OPEN_GROUPS_MAX: usize = 8;
 /// Names of a folder that is remembered by its fingerprint; larger ones are always compared with the parent's tree.
 pub const KNOWN_NAMES_MAX: usize = 4096;
-
-/// A folder that is being worked on.
-pub struct Folder {
-    above: Option<(Arc<Folder>, Slot)>,
-    path: Vec<u8>,
-    own: Mutex<Option<DirEntry>>,
-    was: Was,
-    gap: bool,
-    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
-    dir: Mutex<Option<Arc<Dir>>>,
-    dir_users: AtomicUsize,
-    pub(super) device: Option<(u32, u32)>,
-    pub(super) chain: Option<Arc<IgnoreChain>>,
-    pub(super) marker: Option<Vec<u8>>,
-    names: Names,
-    pub(super) identity: Identity,
-    /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
-    is_unsure: AtomicBool,
-    /// Whether all of it is wanted, but for what rules leave out.
-    pub(super) is_whole: bool,
-    is_source: bool,
-    pub(super) is_inside: bool,
-    scan: Mutex<Scan>,
-    state: Mutex<(Gather, Progress)>,
-}
-
-/// How far the names were looked at; only the thread that scans locks it.
-pub(super) struct Scan {
-    next: usize,
-    group: usize,
-    pub(super) before: Before,
-    pub(super) named: Named,
-    /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
-    pub(super) printer: Option<Printer>,
-    /// The fingerprint that was found to be the parent's.
-    print: Option<Print>,
-    /// The tags of its names, where they are needed.
-    pub(super) tags: Option<Tags>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Progress {
-    Scanning,
-    Parked,
-    Finished,
-}
 
 impl Folder {
     /// Makes a folder whose names can be looked at.

@@ -1,12 +1,19 @@
 //! The pieces of work of one walk.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::before::Before;
 use super::context::Context;
-use super::folder::Folder;
-use super::found::{Scope, Was};
-use super::gather::{Done, Earlier};
+use super::excludes::IgnoreChain;
+use super::found::{Identity, Scope, Was};
+use super::gather::{Done, Earlier, Gather};
+use super::known::{Print, Printer};
 use super::queue::Queue;
+use super::sources::Named;
+use super::trust::Tags;
+use crate::os::dir::{Dir, Names};
+use crate::repo::DirEntry;
 
 /// Where a result goes: group and position in it.
 pub type Slot = (usize, usize);
@@ -70,4 +77,59 @@ pub struct NewFolder {
     pub gap: bool,
     /// Whether it is the folder that the parent had here, as far as the one above can tell.
     pub is_same: bool,
+}
+
+/// A folder that is being worked on.
+pub struct Folder {
+    pub(super) above: Option<(Arc<Folder>, Slot)>,
+    pub(super) path: Vec<u8>,
+    pub(super) own: Mutex<Option<DirEntry>>,
+    pub(super) was: Was,
+    pub(super) gap: bool,
+    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
+    pub(super) dir: Mutex<Option<Arc<Dir>>>,
+    pub(super) dir_users: AtomicUsize,
+    pub(super) device: Option<(u32, u32)>,
+    pub(super) chain: Option<Arc<IgnoreChain>>,
+    pub(super) marker: Option<Vec<u8>>,
+    pub(super) names: Names,
+    pub(super) identity: Identity,
+    /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
+    pub(super) is_unsure: AtomicBool,
+    /// Whether all of it is wanted, but for what rules leave out.
+    pub(super) is_whole: bool,
+    pub(super) is_source: bool,
+    pub(super) is_inside: bool,
+    pub(super) scan: Mutex<Scan>,
+    pub(super) state: Mutex<(Gather, Progress)>,
+}
+
+/// How far the names were looked at; only the thread that scans locks it.
+pub(super) struct Scan {
+    pub(super) next: usize,
+    pub(super) group: usize,
+    pub(super) before: Before,
+    pub(super) named: Named,
+    /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
+    pub(super) printer: Option<Printer>,
+    /// The fingerprint that was found to be the parent's.
+    pub(super) print: Option<Print>,
+    /// The tags of its names, where they are needed.
+    pub(super) tags: Option<Tags>,
+}
+
+/// What is going on with a folder.
+#[derive(PartialEq, Eq)]
+pub(super) enum Progress {
+    Scanning,
+    Parked,
+    Finished,
+}
+
+/// What looking at one name gave.
+pub enum Visit {
+    /// All there is to do.
+    Done(Done),
+    /// Work for later.
+    Task(Task),
 }

@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 use super::context::{Context, Counts};
 use super::describe::{is_doubtful, is_unchanged, stat_size};
 use super::file::{Place, read, report};
-use super::folder::{Folder, Scan};
 use super::followed::{read_followed, stat_followed};
 use super::found::{Scope, Was};
 use super::gather::{Done, Earlier};
 use super::sources::{self, Named, SourceNode};
-use super::task::{NewFolder, Slot, Task, Walk};
+use super::task::{Folder, NewFolder, Scan, Slot, Task, Visit, Walk};
 use super::worker::Worker;
 use crate::format::entry::EntryKind;
 use crate::monitor::ProblemKind;
@@ -20,14 +19,6 @@ use crate::repo::{DirEntry, Result};
 
 /// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
-
-/// What looking at one name gave.
-pub enum Visit {
-    /// All there is to do.
-    Done(Done),
-    /// Work for later.
-    Task(Task),
-}
 
 /// What was found out about a name that is no folder's.
 struct Seen {
