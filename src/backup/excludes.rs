@@ -40,6 +40,9 @@ const KERNEL_FILE_SYSTEMS: [u64; 19] = [
     0xf97c_ff8c,
 ];
 
+/// Device and inode number.
+type Number = ((u32, u32), u64);
+
 /// The rules of one backup, and those of the folders above.
 pub struct Excludes {
     options: ExcludeOptions,
@@ -47,7 +50,7 @@ pub struct Excludes {
     always_read: Patterns,
     /// Where patterns may begin beside `/`.
     sources: HashSet<Vec<u8>>,
-    own: Vec<(((u32, u32), u64), PathBuf)>,
+    own: Vec<(Number, PathBuf)>,
 }
 
 /// The ignore files that count in a folder: its own, then those above.
