@@ -216,7 +216,9 @@ def judge(what, data):
     if what in ("data pack", "meta pack"):
         return judge_pack(what[:4], data)
     if what == "key slot":
-        need(reader.open_slot(data, PASSPHRASE, MASTER), "the secret does not open it")
+        opened = reader.open_slot(data, PASSPHRASE, MASTER)
+        need(opened, "the secret does not open it")
+        need(opened is None or opened[1] == REPOSITORY, "a slot of another repository")
         return None
     judges = {
         "index run": judge_run,
@@ -341,8 +343,38 @@ def check_repositories():
             check_tree(repository, lambda data: blake3(data, key=split_key).digest(), shot["root"])
 
 
+def rows_of_example(name):
+    """Returns the cells of a table of chapter 16."""
+    text = (HERE / "16-example.md").read_text().split(f"<!-- example: {name} -->", 1)[1].strip().split("\n\n", 1)[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def check_example():
+    """Compares each byte of chapter 16 with the object that it takes apart."""
+    text = (VECTORS / "containers/config.txt").read_text()
+    stored = bytes.fromhex(text.split("\n\n", 1)[1].replace("\n", ""))
+    pack_root = derive("pack root", MASTER, REPOSITORY)
+    key = derive("container key", pack_root, stored[32:64], b"\x07")
+    keys = [pack_root, key, derive("commitment", key)]
+    need([bytes.fromhex(row[1].strip("`")) for row in rows_of_example("keys")] == keys, "other keys")
+
+    def opened(part, ordinal, sealed):
+        return reader.open_seal(key, part, ordinal, sealed, stored[:128])
+
+    trailer, frame = opened(4, 0, stored[-64:]), opened(1, 128, stored[128:176])
+    structure = opened(2, 128, stored[176:234])
+    need(opened(3, 0, stored[234:256]) == bytes(6), "another table of contents")
+    for name, data in {"stored": stored[:128], "trailer": trailer, "frame": frame, "structure": structure}.items():
+        at = 0
+        for offset, digits, _ in rows_of_example(name):
+            piece = bytes.fromhex(digits.strip("`"))
+            need(int(offset) == at and data[at : at + len(piece)] == piece, f"{name}: other bytes at {offset}")
+            at += len(piece)
+        need(at == len(data), f"{name}: {len(data)} bytes, not {at}")
+
+
 def main():
-    for check in (check_codec, check_keys, check_cuts, check_padding, check_words, check_repositories):
+    for check in (check_codec, check_keys, check_cuts, check_padding, check_words, check_example, check_repositories):
         check()
     counts = check_files()
     print(f"all vectors hold: {counts['accept']} files accepted, {counts['refuse']} refused")

@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import os
 import pathlib
+import re
 import stat
 import struct
 import sys
@@ -253,6 +254,9 @@ class Container:
         if codec == 1:
             try:
                 need(zstandard.frame_content_size(body) in (-1, raw_len), "a zstd frame of another length")
+                # Bits 0 and 1 of the byte behind the magic tell whether there is a field with a dictionary's id.
+                need(body[:4] == b"\x28\xb5\x2f\xfd" and body[4] & 3 == 0, "no plain zstd frame, or one with a dictionary")
+                need(zstandard.get_frame_parameters(body).window_size <= SEGMENT_MAX, "a zstd window over the limit")
                 body = zstandard.ZstdDecompressor().decompress(body, max_output_size=raw_len, allow_extra_data=False)
             except zstandard.ZstdError:
                 raise Refused("a segment does not decompress") from None
@@ -288,7 +292,7 @@ class Container:
         return found
 
     def single(self):
-        """Returns the one structure of a snapshot's or a config's container."""
+        """Returns the one structure of a container that is neither a pack nor an index run."""
         toc, toc_offset, segments, raw_total = self.toc()
         plain, chunk_count, stored_len = self.segment(HEADER_LEN)
         need((toc, segments, chunk_count) == (b"", 1, 0), "more than one structure")
@@ -315,9 +319,13 @@ def split_segment(plain):
 
 def read_words(text_of_file):
     """Returns the 32 bytes of a key file: 24 words of 11 bits, the last 8 bits a checksum."""
+    text_of_file = text_of_file.removeprefix("\ufeff")
     _, begin, inside = text_of_file.partition("--- words ---")
     inside = inside.partition("--- end of words ---")[0] if begin else text_of_file
-    words = [word.rstrip(".,").lower() for line in inside.splitlines() if not line.lstrip().startswith("#") for word in line.split()]
+    space = " \t\n\f\r"
+    lines = [line.strip(space) for line in inside.split("\n")]
+    pieces = [piece for line in lines if not line.startswith("#") for piece in re.split(f"[{space}]+", line)]
+    words = ["".join(c.lower() if c.isascii() else c for c in piece.rstrip(".,")) for piece in pieces]
     words = [word for word in words if word.strip("0123456789")]
     known = (pathlib.Path(__file__).resolve().parent / "words-english.txt").read_text().split()
     need(len(words) == 24 and all(word in known for word in words), "a key file has 24 words of the list")
@@ -529,7 +537,7 @@ def check_entry(found, strings):
     need(number in kinds, "content that does not fit its kind")
     if number == INLINE:
         need(len(held) == size, "content of another size than stated")
-        need(len(held) <= 512 if found["kind"] == FILE else b"\0" not in held, "impossible inline content")
+        need(len(held) <= 512 if found["kind"] == FILE else held and b"\0" not in held, "impossible inline content")
     if number == REFS:
         need(0 < len(held) <= 16 and length_of([piece["len"] for _, piece in held]) == size, "impossible references")
 
@@ -631,10 +639,13 @@ class Restore:
         print(f"{os.fsdecode(path)}: {error}", file=sys.stderr)
 
     def attempt(self, path, act, *arguments, **options):
+        """Returns whether it succeeded; tells of it otherwise."""
         try:
             act(*arguments, **options)
+            return True
         except OSError as error:
             self.complain(path, f"{act.__name__}: {error}")
+            return False
 
     def directory(self, chunk_id, target):
         names = []
@@ -683,12 +694,12 @@ class Restore:
         """Owner first, because changing it drops setuid bits and capabilities; times last."""
         if not os.path.lexists(path):
             return
-        if os.geteuid() == 0:
-            self.attempt(path, os.chown, path, found["uid"], found["gid"], follow_symlinks=False)
+        owned = os.geteuid() == 0 and self.attempt(path, os.chown, path, found["uid"], found["gid"], follow_symlinks=False)
         for xattr in found["xattrs"]:
             self.attempt(path, os.setxattr, path, xattr["name"], xattr["value"], follow_symlinks=False)
         if found["kind"] != SYMLINK:
-            self.attempt(path, os.chmod, path, found["mode"])
+            # What may act as its owner or group must not do so as somebody else: no setuid and setgid bits without their owner.
+            self.attempt(path, os.chmod, path, found["mode"] if owned else found["mode"] & 0o1777)
         mtime = found["mtime"]["seconds"] * 10**9 + found["mtime"]["nanos"]
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
         if found["kind"] in (FILE, DIR) and found["flags"] & 7:

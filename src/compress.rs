@@ -6,6 +6,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use crate::format::codec::DecodeError;
+use crate::format::limits::SEGMENT_RAW_LEN_MAX_BYTES;
 
 /// How hard to compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +103,13 @@ fn parameters_for(level: Option<i32>) -> &'static [CParameter] {
 pub struct SegmentDecompressor(Option<Decompressor<'static>>);
 
 impl SegmentDecompressor {
-    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused, and so is a second frame.
+    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused, and so
+    /// is whatever is not one plain frame.
     pub fn decompress(&mut self, body: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         if zstd::zstd_safe::find_frame_compressed_size(body) != Ok(body.len()) {
             return Err(DecodeError::new("segment", "its body is not one zstd frame"));
         }
+        check_frame_header(body)?;
         out.clear();
         out.reserve(raw_len);
         let make = || Decompressor::new().expect("a decompression context needs only memory");
@@ -115,4 +118,29 @@ impl SegmentDecompressor {
             _ => Err(DecodeError::new("segment", "does not decompress to its stated length")),
         }
     }
+}
+
+/// Start of a zstd frame; a skippable frame begins otherwise.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Refuses what another decompressor might: a skippable frame, a dictionary, a window over the longest
+/// segment.
+///
+/// Spec: `format-spec/04-container.md`, section 2; the fields are those of RFC 8878, section 3.1.1.1.
+fn check_frame_header(body: &[u8]) -> Result<(), DecodeError> {
+    let refuse = |why| Err(DecodeError::new("segment", why));
+    let Some([descriptor, window, ..]) = body.strip_prefix(&ZSTD_MAGIC) else {
+        return refuse("its body is not one zstd frame");
+    };
+    if descriptor & 0b11 != 0 {
+        return refuse("its zstd frame names a dictionary");
+    }
+    let is_single_segment = descriptor & 0b10_0000 != 0;
+    let (exponent, mantissa) = (u32::from(window >> 3), u64::from(window & 0b111));
+    let window_bytes = (1u64 << (10 + exponent)) + (1u64 << (7 + exponent)) * mantissa;
+    // Without a window of its own, a frame needs as much as it holds, which is at most a segment.
+    if !is_single_segment && window_bytes > SEGMENT_RAW_LEN_MAX_BYTES as u64 {
+        return refuse("its zstd frame asks for too large a window");
+    }
+    Ok(())
 }

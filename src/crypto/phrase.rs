@@ -33,15 +33,16 @@ pub fn words_of(secret: &Key) -> Zeroizing<String> {
 /// Lines that begin with `#` are comments; where a line `--- words ---` stands, only what lies between it and the next
 /// line of dashes counts, so that a whole recovery kit can be given.
 pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let inside = match text.split_once(WORDS_BEGIN) {
         Some((_, rest)) => rest.split_once(WORDS_END).map_or(rest, |(words, _)| words),
         None => text,
     };
     let words: Vec<String> = inside
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(str::split_whitespace)
-        .map(|word| word.trim_end_matches(['.', ',']).to_lowercase())
+        .split('\n')
+        .filter(|line| !line.trim_ascii_start().starts_with('#'))
+        .flat_map(str::split_ascii_whitespace)
+        .map(|word| word.trim_end_matches(['.', ',']).to_ascii_lowercase())
         .filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()))
         .collect();
     if words.len() != 24 {

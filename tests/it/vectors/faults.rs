@@ -1,16 +1,18 @@
 //! Containers and slots that must be refused, each for the one fault that its name tells.
 
+use drumlin::crypto::keyring::Keyring;
 use drumlin::format::codec;
+use drumlin::format::config::Config;
 use drumlin::format::container::{ChunkKind, ContainerKind, SegmentCodec};
-use drumlin::format::entry::Timestamp;
+use drumlin::format::entry::{Extension, Timestamp};
 use drumlin::format::run::{RECORD_LEN_BYTES, RunToc, record_at};
-use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 
 use super::codec::{config, full_snapshot, full_tombstone};
-use super::containers::{run_parts, slots};
-use super::forge::{Forge, raw_segment, zstd_of_repeats};
+use super::containers::run_parts;
+use super::faults_slots::key_slots;
+use super::forge::{Forge, raw_segment, raw_segment_of, zstd_by_hand, zstd_of_repeats};
 use super::judge::judge;
 use super::text::Vector;
 
@@ -38,7 +40,7 @@ fn headers() -> Vec<Fault> {
         ("header_major_unknown", "config", with(8, 9)),
         ("header_minor_unknown", "config", with(9, 0xff)),
         ("header_kind_unknown", "config", with(10, 10)),
-        ("header_kind_of_another_place", "snapshot", config_with(|_| {})),
+        ("header_kind_of_another_place", "snapshot", slot_in_a_config()),
         ("header_suite_unknown", "config", with(11, 2)),
         ("header_flag_unknown", "config", with(12, 1)),
         ("header_critical_flag_unknown", "config", with(14, 1)),
@@ -50,25 +52,95 @@ fn headers() -> Vec<Fault> {
     ]
 }
 
+/// A sound commit slot in a container that says that it holds a config.
+fn slot_in_a_config() -> Vec<u8> {
+    Forge::single(ContainerKind::Config, &codec::encode(&CommitSlot::Aborted)).seal()
+}
+
+/// A config that ends with so many equal bytes, and its bytes up to these.
+fn long_config(repeats: u32) -> (Config, Vec<u8>) {
+    let bytes = vec![b'a'; repeats as usize];
+    let config = Config { extensions: vec![Extension { tag: 1, bytes }], ..config() };
+    let mut head = config.encode();
+    head.truncate(head.len() - repeats as usize);
+    (config, head)
+}
+
+/// A config whose one segment has this body, which is said to decompress to its bytes and `more`.
+fn compressed_config(repeats: u32, more: isize, body: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let (config, head) = long_config(repeats);
+    let mut forge = Forge::new(ContainerKind::Config);
+    let raw_len = config.encode().len().strict_add_signed(more);
+    forge.push(SegmentCodec::Zstd, &body(&head), raw_len, 0);
+    forge.seal()
+}
+
+/// A frame's header without a length, with a window of 8 MiB.
+const ZSTD_PLAIN: &[u8] = &[0, 13 << 3];
+
+/// A config compressed under a zstd header of one's own.
+fn config_under(header: &'static [u8]) -> Vec<u8> {
+    compressed_config(1000, 0, |head| zstd_by_hand(header, head, (b'a', 1000), b""))
+}
+
+fn zstd_frames() -> Vec<Fault> {
+    let body = |head: &[u8]| zstd_by_hand(ZSTD_PLAIN, head, (b'a', 1000), b"");
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+    let what = "config";
+    assert_eq!(judge(what, &config_under(ZSTD_PLAIN)), Ok(()));
+    assert_eq!(judge(what, &config_under(&[0b1000_0000, 13 << 3, 0x16, 4, 0, 0])), Ok(()), "with its length");
+    let checked = |sum: [u8; 4]| {
+        compressed_config(1000, 0, |head| [zstd_by_hand(&[0b100, 13 << 3], head, (b'a', 1000), b""), sum.to_vec()].concat())
+    };
+    vec![
+        ("segment_zstd_shorter_than_stated", what, compressed_config(1000, 1, body)),
+        ("segment_zstd_longer_than_stated", what, compressed_config(1000, -1, body)),
+        (
+            "segment_zstd_two_frames",
+            what,
+            compressed_config(1000, 0, |head| [body(head), zstd_of_repeats(b'a', 0, b"")].concat()),
+        ),
+        ("segment_zstd_cut", what, compressed_config(1000, 0, |head| body(head)[..body(head).len() - 1].to_vec())),
+        ("segment_zstd_skippable_before", what, compressed_config(1000, 0, |head| [&skippable[..], &body(head)].concat())),
+        ("segment_zstd_skippable_behind", what, compressed_config(1000, 0, |head| [&body(head)[..], &skippable].concat())),
+        ("segment_zstd_dictionary", what, config_under(&[0b1, 13 << 3, 0])),
+        ("segment_zstd_window_over_limit", what, config_under(&[0, 13 << 3 | 1])),
+        ("segment_zstd_content_size_differs", what, config_under(&[0b1000_0000, 13 << 3, 0x17, 4, 0, 0])),
+        ("segment_zstd_checksum_wrong", what, checked([0; 4])),
+        ("frame_zstd_not_shorter", what, {
+            let plain = config().encode();
+            let mut forge = Forge::new(ContainerKind::Config);
+            forge.push(SegmentCodec::Zstd, &zstd_by_hand(ZSTD_PLAIN, &plain, (0, 0), b""), plain.len(), 0);
+            forge.seal()
+        }),
+        ("frame_raw_length_over_limit", what, {
+            compressed_config(8 << 20, 0, |head| zstd_by_hand(ZSTD_PLAIN, head, (b'a', 8 << 20), b""))
+        }),
+    ]
+}
+
 fn frames() -> Vec<Fault> {
     let frame_byte = |at: usize, byte: u8| pack_with(|forge| forge.segments[0].0[at] = byte);
     let only_frame_byte = |at: usize, byte: u8| config_with(|forge| forge.segments[0].0[at] = byte);
+    let plain = config().encode();
+    let longer = || {
+        let mut forge = Forge::new(ContainerKind::Config);
+        forge.push(SegmentCodec::Raw, &[&plain[..], &[0]].concat(), plain.len(), 0);
+        forge.seal()
+    };
     vec![
         ("frame_codec_unknown", "data pack", frame_byte(12, 2)),
         ("frame_reserved_not_zero", "data pack", frame_byte(31, 1)),
-        ("frame_raw_length_over_limit", "config", only_frame_byte(7, 1)),
         ("frame_chunk_count_over_limit", "data pack", frame_byte(11, 1)),
-        ("frame_body_longer_than_raw", "data pack", frame_byte(1, 1)),
+        ("frame_body_longer_than_raw", "config", longer()),
         ("frame_raw_length_differs", "config", only_frame_byte(4, 200)),
         ("frame_chunk_count_differs", "data pack", frame_byte(8, 3)),
         ("frame_empty_segment", "config", config_with(|forge| forge.segments[0] = (vec![0; 32], Vec::new()))),
-        ("frame_zstd_not_shorter", "config", only_frame_byte(12, 1)),
     ]
 }
 
 fn segments() -> Vec<Fault> {
     let raw = raw_segment(&[&[b'a'; 1000]]);
-    let body = zstd_of_repeats(b'a', 1000, &raw[1000..]);
     let with_body = |raw_len: usize, body: &[u8]| {
         let mut forge = Forge::new(ContainerKind::Data);
         forge.push(SegmentCodec::Zstd, body, raw_len, 1);
@@ -82,10 +154,6 @@ fn segments() -> Vec<Fault> {
     let mut flipped = Forge::pack().seal();
     flipped[128 + 48] ^= 1;
     vec![
-        ("segment_zstd_shorter_than_stated", "data pack", with_body(raw.len() + 1, &body)),
-        ("segment_zstd_longer_than_stated", "data pack", with_body(raw.len() - 1, &body)),
-        ("segment_zstd_two_frames", "data pack", with_body(raw.len(), &[&body[..], &zstd_of_repeats(b'a', 0, b"")].concat())),
-        ("segment_zstd_cut", "data pack", with_body(raw.len(), &body[..body.len() - 1])),
         ("segment_not_zstd", "data pack", with_body(raw.len(), b"no zstd frame")),
         ("segment_swapped", "data pack", swapped),
         ("segment_body_flipped", "data pack", flipped),
@@ -117,9 +185,9 @@ fn tocs() -> Vec<Fault> {
         ("toc_trailing_byte", "data pack", pack_with(|forge| forge.toc.push(0))),
         ("toc_segment_missing", "data pack", with_toc(|toc| drop(toc.segments.pop()))),
         ("toc_segment_length_differs", "data pack", with_toc(|toc| toc.segments[0].stored_len += 1)),
-        ("toc_segment_without_chunks", "data pack", with_toc(|toc| toc.segments[0].chunks.clear())),
-        ("toc_chunk_empty", "data pack", with_toc(|toc| toc.segments[0].chunks[0].len = 0)),
-        ("toc_chunk_kind_foreign", "data pack", with_toc(|toc| toc.segments[0].chunks[0].kind = ChunkKind::Tree)),
+        ("toc_segment_without_chunks", "data pack", pack_of(ChunkKind::Data, &[])),
+        ("toc_chunk_empty", "data pack", pack_of(ChunkKind::Data, &[b"a chunk", b""])),
+        ("toc_chunk_kind_foreign", "data pack", pack_of(ChunkKind::Tree, &[b"a chunk"])),
         ("toc_chunk_id_wrong", "data pack", with_toc(|toc| toc.segments[0].chunks[0].id.0[0] ^= 1)),
         ("toc_chunks_exchanged", "data pack", with_toc(|toc| toc.segments[0].chunks.swap(0, 1))),
         ("trailer_reserved_not_zero", "data pack", trailer(|bytes| bytes[20] = 1)),
@@ -137,6 +205,15 @@ fn tocs() -> Vec<Fault> {
         ("single_raw_total_wrong", "config", config_with(|forge| forge.trailer = |trailer| trailer[24] ^= 1)),
         ("single_with_chunks", "config", config_with(|forge| forge.segments[0].0[8] = 1)),
     ]
+}
+
+/// A data pack of one segment, whose table and table of contents agree.
+fn pack_of(kind: ChunkKind, chunks: &[&[u8]]) -> Vec<u8> {
+    let mut forge = Forge::new(ContainerKind::Data);
+    let raw = raw_segment_of(kind, chunks);
+    forge.push(SegmentCodec::Raw, &raw, raw.len(), chunks.len() as u32);
+    forge.toc = codec::encode(&forge.pack_toc_of(kind, &[chunks]));
+    forge.seal()
 }
 
 /// A run of two blocks with three records each.
@@ -161,7 +238,7 @@ fn runs() -> Vec<Fault> {
         ("run_record_of_trees_in_the_first_part", "index run", block(|blocks| blocks[0][record_at::PACK] = 1)),
         ("run_record_of_content_in_the_second_part", "index run", block(|blocks| blocks[1][record_at::PACK] = 0)),
         ("run_pack_not_in_the_table", "index run", block(|blocks| blocks[0][record_at::PACK] = 2)),
-        ("run_records_unsorted", "index run", block(|blocks| blocks[1].rotate_left(RECORD_LEN_BYTES))),
+        ("run_records_unsorted", "index run", block(|blocks| blocks[1][RECORD_LEN_BYTES..].rotate_left(RECORD_LEN_BYTES))),
         ("run_record_twice", "index run", block(|blocks| blocks[0].copy_within(..RECORD_LEN_BYTES, RECORD_LEN_BYTES))),
         ("run_fence_of_another_id", "index run", run_with(|_, toc| toc.fences[1] ^= 1).seal()),
         ("run_block_missing", "index run", run_with(|blocks, _| blocks.truncate(1)).seal()),
@@ -178,6 +255,11 @@ fn runs() -> Vec<Fault> {
         ("run_segment_count_wrong", "index run", trailer(|bytes| bytes[16] = 3)),
         ("run_raw_total_wrong", "index run", trailer(|bytes| bytes[24] ^= 1)),
     ]
+}
+
+/// Another's keys, of the same repository.
+fn another() -> Keyring {
+    Keyring::new(&[0x99; 32], super::REPOSITORY)
 }
 
 fn snapshot_with(spoil: impl FnOnce(&mut Snapshot, &mut [u8; 64])) -> Vec<u8> {
@@ -200,8 +282,24 @@ fn signatures() -> Vec<Fault> {
     vec![
         ("tombstone_signature_flipped", "tombstone", tombstone_with(|_, signature| signature[0] ^= 1)),
         ("tombstone_changed_after_signing", "tombstone", tombstone_with(|tombstone, _| tombstone.snapshot.0[0] ^= 1)),
-        ("tombstone_of_another_writer", "tombstone", tombstone_with(|tombstone, _| tombstone.writer = [9; 32])),
-        ("tombstone_as_a_protection", "protection", tombstone_with(|_, _| {})),
+        (
+            "tombstone_of_another_writer",
+            "tombstone",
+            tombstone_with(|tombstone, signature| {
+                tombstone.writer = another().verifying_key();
+                *signature = another().sign_tombstone(&tombstone.encode());
+            }),
+        ),
+        (
+            "tombstone_as_a_protection",
+            "protection",
+            tombstone_with(|tombstone, signature| *signature = super::keyring().sign_protection(&tombstone.encode())),
+        ),
+        ("protection_signed_as_a_tombstone", "protection", {
+            let signature = super::keyring().sign_tombstone(&full_tombstone().encode());
+            let slot = codec::encode(&TombstoneSlot { signed: full_tombstone().encode(), signature });
+            Forge::single(ContainerKind::Protection, &slot).seal()
+        }),
         (
             "tombstone_signed_as_a_snapshot",
             "tombstone",
@@ -209,45 +307,14 @@ fn signatures() -> Vec<Fault> {
         ),
         ("snapshot_signature_flipped", "snapshot", snapshot_with(|_, signature| signature[0] ^= 1)),
         ("snapshot_changed_after_signing", "snapshot", snapshot_with(|snapshot, _| snapshot.host.push('x'))),
-        ("snapshot_of_another_writer", "snapshot", snapshot_with(|snapshot, _| snapshot.writer = [9; 32])),
-    ]
-}
-
-fn key_slots() -> Vec<Fault> {
-    let [(_, passphrase), (_, key_file)] = slots();
-    let with_kdf = |memory_kib, passes, lanes| {
-        let mut slot = passphrase.clone();
-        slot.kdf = SlotKdf::Passphrase { memory_kib, passes, lanes };
-        slot.encode()
-    };
-    let spoilt = |spoil: fn(&mut drumlin::format::slot::Slot)| {
-        let mut slot = key_file.clone();
-        spoil(&mut slot);
-        slot.encode()
-    };
-    let byte = |at: usize, byte: u8| {
-        let mut bytes = key_file.encode();
-        bytes[at] = byte;
-        bytes
-    };
-    vec![
-        ("slot_magic_unknown", "key slot", byte(3, b'X')),
-        ("slot_version_unknown", "key slot", byte(9, 7)),
-        ("slot_kdf_unknown", "key slot", byte(26, 2)),
-        ("slot_memory_over_limit", "key slot", with_kdf((4 << 20) + 1, 1, 1)),
-        ("slot_memory_too_small_for_lanes", "key slot", with_kdf(31, 1, 4)),
-        ("slot_passes_over_limit", "key slot", with_kdf(256, 65, 1)),
-        ("slot_passes_zero", "key slot", with_kdf(256, 0, 1)),
-        ("slot_lanes_over_limit", "key slot", with_kdf(256, 1, 17)),
-        ("slot_parameters_changed", "key slot", with_kdf(256, 1, 2)),
-        ("slot_commitment_changed", "key slot", spoilt(|slot| slot.commitment[0] ^= 1)),
-        ("slot_salt_changed", "key slot", spoilt(|slot| slot.salt[0] ^= 1)),
-        ("slot_of_another_repository", "key slot", spoilt(|slot| slot.repository.0[0] ^= 1)),
-        ("slot_bundle_flipped", "key slot", spoilt(|slot| slot.sealed_bundle[0] ^= 1)),
-        ("slot_info_flipped", "key slot", spoilt(|slot| slot.sealed_info[0] ^= 1)),
-        ("slot_too_long", "key slot", [key_file.encode(), vec![0; 64 << 10]].concat()),
-        ("slot_trailing_byte", "key slot", [key_file.encode(), vec![0]].concat()),
-        ("slot_cut", "key slot", key_file.encode()[..9].to_vec()),
+        (
+            "snapshot_of_another_writer",
+            "snapshot",
+            snapshot_with(|snapshot, signature| {
+                snapshot.writer = another().verifying_key();
+                *signature = another().sign_snapshot(&snapshot.encode());
+            }),
+        ),
     ]
 }
 
@@ -266,7 +333,8 @@ fn configs() -> Vec<Fault> {
 
 #[test]
 fn every_fault_is_refused_for_its_own_reason() {
-    let mut faults: Vec<Fault> = [headers(), frames(), segments(), tocs(), runs(), signatures(), key_slots(), configs()].concat();
+    let mut faults: Vec<Fault> =
+        [headers(), frames(), zstd_frames(), segments(), tocs(), runs(), signatures(), key_slots(), configs()].concat();
     faults.extend(super::faults_structures::faults());
     assert!(faults.len() >= 30);
     let mut written = std::collections::BTreeSet::new();

@@ -51,10 +51,15 @@ impl Forge {
 
     /// Returns the table of contents of the segments so far, with these chunks.
     pub fn pack_toc(&self, chunks: &[&[&[u8]]]) -> PackToc {
+        self.pack_toc_of(ChunkKind::Data, chunks)
+    }
+
+    /// Returns the table of contents of the segments so far, with these chunks of one kind.
+    pub fn pack_toc_of(&self, kind: ChunkKind, chunks: &[&[&[u8]]]) -> PackToc {
         let keyring = super::keyring();
         let record = |plaintext: &&[u8]| {
-            let id = keyring.chunk_id(ChunkKind::Data, plaintext);
-            ChunkRecord { kind: ChunkKind::Data, id, len: plaintext.len() as u32 }
+            let id = keyring.chunk_id(kind, plaintext);
+            ChunkRecord { kind, id, len: plaintext.len() as u32 }
         };
         let segments = self.segments.iter().zip(chunks).map(|((_, body), chunks)| SegmentRecord {
             stored_len: body.len() as u32 + 64,
@@ -106,7 +111,12 @@ impl Forge {
 
 /// Returns a raw segment that holds these data chunks.
 pub fn raw_segment(chunks: &[&[u8]]) -> Vec<u8> {
-    let table = SegmentTable { chunks: chunks.iter().map(|chunk| (ChunkKind::Data, chunk.len() as u32)).collect() };
+    raw_segment_of(ChunkKind::Data, chunks)
+}
+
+/// Returns a raw segment that holds these chunks of one kind.
+pub fn raw_segment_of(kind: ChunkKind, chunks: &[&[u8]]) -> Vec<u8> {
+    let table = SegmentTable { chunks: chunks.iter().map(|chunk| (kind, chunk.len() as u32)).collect() };
     let table = codec::encode(&table);
     let mut raw = chunks.concat();
     raw.extend_from_slice(&table);
@@ -118,11 +128,28 @@ pub fn raw_segment(chunks: &[&[u8]]) -> Vec<u8> {
 /// one byte, then a block of plain bytes (RFC 8878, sections 3.1.1 and 3.1.1.2).
 pub fn zstd_of_repeats(byte: u8, repeats: u32, tail: &[u8]) -> Vec<u8> {
     let total = repeats + tail.len() as u32;
+    let header = [&[0b1010_0000][..], &total.to_le_bytes()].concat();
+    zstd_by_hand(&header, b"", (byte, repeats), tail)
+}
+
+/// Most bytes of one block of a zstd frame.
+const ZSTD_BLOCK_LEN_MAX: u32 = 128 << 10;
+
+/// Returns a zstd frame with this header (behind the magic): plain bytes, one byte repeated, plain bytes.
+pub fn zstd_by_hand(header: &[u8], head: &[u8], (byte, repeats): (u8, u32), tail: &[u8]) -> Vec<u8> {
     let block = |last: u32, kind: u32, len: u32| (len << 3 | kind << 1 | last).to_le_bytes()[..3].to_vec();
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
-    frame.extend_from_slice(&total.to_le_bytes());
-    frame.extend(block(0, 1, repeats));
-    frame.push(byte);
+    let mut frame = [&[0x28, 0xb5, 0x2f, 0xfd][..], header].concat();
+    if !head.is_empty() {
+        frame.extend(block(0, 0, head.len() as u32));
+        frame.extend_from_slice(head);
+    }
+    let mut left = repeats;
+    while left > 0 {
+        let len = left.min(ZSTD_BLOCK_LEN_MAX);
+        frame.extend(block(0, 1, len));
+        frame.push(byte);
+        left -= len;
+    }
     frame.extend(block(1, 0, tail.len() as u32));
     frame.extend_from_slice(tail);
     frame

@@ -98,6 +98,10 @@ fn judge_mark(keyring: &Keyring, (kind, verify): (ContainerKind, Verify), bytes:
 
 fn judge_slot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
     let slot = Slot::decode(bytes).map_err(text)?;
+    if slot.repository != super::REPOSITORY {
+        // The program leaves such slots out: `repo::slots::open_any`, by what its caller accepts.
+        return Err(text(drumlin::format::codec::DecodeError::new("key slot", "of another repository")));
+    }
     let secret = match slot.kdf {
         drumlin::format::slot::SlotKdf::KeyFile => Secret::KeyFile(Zeroizing::new(super::master())),
         _ => Secret::Passphrase(Zeroizing::new(PASSPHRASE.to_string())),

@@ -8,6 +8,7 @@ mod codec;
 mod containers;
 mod cuts;
 mod faults;
+mod faults_slots;
 mod faults_structures;
 mod forge;
 mod judge;

@@ -32,6 +32,8 @@ fn words_are_frozen() {
     rows.push(row(&format!("# a comment\n\n{}", words.to_uppercase())));
     rows.push(row(&numbered.join("\n")));
     rows.push(row(&format!("For my heirs.\n--- words ---\n{words}\n--- end of words ---\nKeep it safe.")));
+    rows.push(row(&format!("\u{feff}{words}")));
+    rows.push(row(&format!("\u{feff}--- words ---\r\n{}\r\n", words.replace('\n', "\r\n"))));
     let accepted = rows.len();
     let mut list: Vec<&str> = words.split_whitespace().collect();
     rows.push(row(&list[..23].join(" ")));
@@ -41,6 +43,9 @@ fn words_are_frozen() {
     list[4] = "drumlin";
     rows.push(row(&list.join(" ")));
     rows.push(row(""));
+    // Neither a no-break space nor a byte order mark inside the text is white space.
+    rows.push(row(&words.replacen(' ', "\u{a0}", 1)));
+    rows.push(row(&words.replacen(' ', " \u{feff}", 1)));
     assert!(rows[..accepted].iter().all(|row| !row.result.starts_with("refused")));
     assert!(rows[accepted..].iter().all(|row| row.result.starts_with("refused")));
     assert_eq!(super::same_table("words.json", &rows), rows);
