@@ -9,6 +9,7 @@
 
 mod json;
 mod page;
+mod promises;
 mod shown;
 mod stage;
 
