@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
 use super::context::Context;
+use super::error::same_name;
 use super::existing;
 use super::ground::Standing;
 use super::mark;
@@ -129,16 +130,6 @@ fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<
         mark::mark_way(&above.open_dir(name)?);
     }
     Ok(TargetDir::made((parent, name), standing, identity, Box::new(metadata)))
-}
-
-/// Says what it means that a name is there where nothing was.
-pub fn same_name(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::AlreadyExists {
-        return io::Error::other(
-            "something is there that the file system cannot tell from this name, or that was made meanwhile",
-        );
-    }
-    error
 }
 
 /// Returns whether nobody else can change names in a folder.

@@ -82,3 +82,13 @@ pub enum Error {
 
 /// The result of a restore.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says what it means that a name is there where nothing was.
+pub fn same_name(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return io::Error::other(
+            "something is there that the file system cannot tell from this name, or that was made meanwhile",
+        );
+    }
+    error
+}

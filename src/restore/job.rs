@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
-use super::enter::same_name;
+use super::error::same_name;
 use super::link_group::{LinkGroup, Name};
 use super::target::{Identity, Newborn, TargetDir};
 use crate::os::apply::{Metadata, Present};

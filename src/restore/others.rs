@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::delete::clear;
-use super::enter::{REPLACED, is_private, same_name};
+use super::enter::{REPLACED, is_private};
+use super::error::same_name;
 use super::existing;
 use super::finish::{complete_group, entry_done, release_dir};
 use super::link_group::{First, LinkGroup, Name, vacate};

@@ -51,7 +51,8 @@ impl Settings {
         let user = env.config_dir().map(|dir| dir.join(FILE_NAME));
         for file in user.into_iter().chain([Path::new(SYSTEM_DIR).join(FILE_NAME)]) {
             match Self::read(&file, env) {
-                Err(SettingsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(SettingsError::Read { source, .. })
+                    if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 result => return result,
             }
         }

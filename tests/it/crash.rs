@@ -115,6 +115,10 @@ impl Store for Dying {
     fn location(&self) -> &str {
         self.inner.location()
     }
+
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -315,7 +315,7 @@ mod tests {
     fn requests_are_those_of_the_protocol() {
         assert_eq!(encoded(Request::Stat(Path::new("ab"))), b"\0\0\0\x0b\x11\0\0\0\x07\0\0\0\x02ab");
         let open = encoded(Request::Open(Path::new("a"), NEW_FILE));
-        assert_eq!(open, b"\0\0\0\x16\x03\0\0\0\x07\0\0\0\x01a\0\0\0\x2a\0\0\0\x04\0\0\x01\xa4");
+        assert_eq!(open, b"\0\0\0\x16\x03\0\0\0\x07\0\0\0\x01a\0\0\0\x2a\0\0\0\x04\0\0\x01\x80");
         let handle = Handle(b"h".to_vec());
         assert_eq!(
             encoded(Request::Write(&handle, 258, b"xy")),

@@ -86,7 +86,7 @@ fn more_is_said_on_request() {
     home.make_source();
     home.run(["backup", "src"]).ok();
     let errors = home.run(["backup", "src", "-v"]).ok().err;
-    assert!(errors.ends_with("note: requests: none\n"), "{errors}");
+    assert!(errors.ends_with("note: requests: 1 (1 list), 0 B up, 0 B down\n"), "{errors}");
 }
 
 #[test]

@@ -244,7 +244,8 @@ fn garbage_locks_nobody_out() {
     // Whoever stores or removes stops, and says what it is about.
     home.write("src/f", "two, longer");
     let named = home.run(["backup", "src"]).code(4);
-    assert!(named.err.contains("config/") && named.err.contains("remove this object from the store"), "{}", named.err);
+    let what = ["config/", "gc/7."].iter().any(|object| named.err.contains(object));
+    assert!(what && named.err.contains("remove this object from the store"), "{}", named.err);
     (0..300).for_each(|number| fs::remove_file(home.path(&format!("repo/config/{}", u64::MAX - number))).unwrap());
     for (object, also) in [("gc/7.", "gc/7.condemned"), ("intents/", "")] {
         let named = home.run(["prune"]).code(4);

@@ -185,7 +185,7 @@ fn mergerfs(at: &Path) -> Result<Made, String> {
     let mut undo = two_disks(&below)?;
     let dir = folder(at, "pool");
     let branches = format!("{}:{}", below.join("one").display(), below.join("two").display());
-    run("mergerfs", &["-o", "category.create=rand", &branches, dir.to_str().unwrap()])?;
+    run("mergerfs", &["-o", "category.create=rand,minfreespace=0", &branches, dir.to_str().unwrap()])?;
     undo.mounts.insert(0, dir.clone());
     Ok(Made { dir, undo })
 }

@@ -159,7 +159,7 @@ fn a_program_of_a_profile_gives_out_credentials() {
     }
     let home = tempfile::tempdir().unwrap();
     let (file, runs) = (home.path().join("config"), home.path().join("runs"));
-    let print = r#"printf '{\"Version\": 1, \"AccessKeyId\": \"id-%s\", \"SecretAccessKey\": \"s\"}'"#;
+    let print = r#"printf '{"Version": 1, "AccessKeyId": "id-%s", "SecretAccessKey": "s"}'"#;
     let program = format!("printf x >> {0}; {print} $(cat {0})", runs.display());
     std::fs::write(home.path().join("program"), program).unwrap();
     std::fs::write(&file, format!("[profile work]\ncredential_process = sh {}\n", home.path().join("program").display()))
