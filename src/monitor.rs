@@ -71,12 +71,23 @@ pub struct Monitor {
     pub bytes_stored: AtomicU64,
     cancelled: AtomicBool,
     current: Mutex<Vec<u8>>,
-    problems: Mutex<Vec<Problem>>,
+    problems: Mutex<Problems>,
     problem_count: AtomicU64,
 }
 
-/// How many problems a [`Monitor`] keeps in words; the rest are only counted.
+/// The problems that are kept.
+#[derive(Default)]
+struct Problems {
+    kept: Vec<Problem>,
+    len_bytes: usize,
+}
+
+/// Most bytes of the path that is shown while it is worked on.
+const SHOWN_PATH_MAX_BYTES: usize = 4 << 10;
+
+/// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the rest are only counted.
 pub const PROBLEMS_KEPT_MAX: usize = 10_000;
+const PROBLEMS_KEPT_MAX_BYTES: usize = 16 << 20;
 
 impl Monitor {
     /// Asks the operation to stop at the next safe point.
@@ -89,7 +100,7 @@ impl Monitor {
         for counter in [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored, &self.problem_count] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = Problems::default();
     }
 
     /// Returns whether the operation was asked to stop.
@@ -101,7 +112,8 @@ impl Monitor {
     pub fn working_on(&self, path: &[u8]) {
         if let Ok(mut current) = self.current.try_lock() {
             current.clear();
-            current.extend_from_slice(path);
+            // Of a long path the end says more, and this is called for every file.
+            current.extend_from_slice(&path[path.len().saturating_sub(SHOWN_PATH_MAX_BYTES)..]);
         }
     }
 
@@ -113,15 +125,18 @@ impl Monitor {
     /// Records a problem; the operation's caller decides about the exit code.
     pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
         self.problem_count.fetch_add(1, Ordering::Relaxed);
+        let message = message.into();
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        if problems.len() < PROBLEMS_KEPT_MAX {
-            problems.push(Problem { path: path.to_vec(), kind, message: message.into() });
+        let len_bytes = problems.len_bytes + path.len() + message.len();
+        if problems.kept.len() < PROBLEMS_KEPT_MAX && len_bytes <= PROBLEMS_KEPT_MAX_BYTES {
+            problems.len_bytes = len_bytes;
+            problems.kept.push(Problem { path: path.to_vec(), kind, message });
         }
     }
 
-    /// Returns the problems so far (at most [`PROBLEMS_KEPT_MAX`]).
+    /// Returns the problems so far (at most [`PROBLEMS_KEPT_MAX`], and fewer if their paths are long).
     pub fn problems(&self) -> Vec<Problem> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).kept.clone()
     }
 
     /// Returns how many problems there were, kept in words or not.

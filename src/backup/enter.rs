@@ -185,7 +185,10 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
                 Names::default()
             });
             names.add(new.scope.named.keys().map(Vec::as_slice));
-            chain = excludes.chain_for(dir, &path, &names, above.and_then(|above| above.chain()));
+            let mut report = |name: &[u8], kind, what: String| {
+                walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
+            };
+            chain = excludes.chain_for((dir, &path), &names, above.and_then(|above| above.chain()), &mut report);
             marker = excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
             names
         }

@@ -1,6 +1,6 @@
 //! The results of one folder's names, put in order as they come in, and folded into its tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::context::{Context, Counts};
 use super::known::KnownFolder;
@@ -81,7 +81,8 @@ struct Group {
 
 /// Results in the order of names; groups are folded as soon as they and all before them are complete.
 pub struct Gather {
-    groups: BTreeMap<usize, Group>,
+    /// Those that are open, the group with the number `next` first.
+    groups: VecDeque<Group>,
     next: usize,
     group_count: Option<usize>,
     fold: Fold,
@@ -91,7 +92,7 @@ impl Gather {
     /// Starts with nothing; `before` is the folder's tree in the parent.
     pub fn new(before: Option<(ChunkId, Totals)>) -> Self {
         let fold = Compared { before, same: before.map(|_| 0), kept: 0, builder: TreeBuilder::default() };
-        Self { groups: BTreeMap::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
+        Self { groups: VecDeque::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
     }
 
     /// Starts with the parent's entries, of which only the subfolders at these positions can differ.
@@ -117,14 +118,15 @@ impl Gather {
         self.groups.len()
     }
 
-    /// Opens a group of `len` names.
+    /// Opens a group of `len` names; groups are opened in their order.
     pub fn open(&mut self, group: usize, len: usize) {
-        self.groups.insert(group, Group { slots: (0..len).map(|_| None).collect(), missing: len });
+        debug_assert_eq!(group, self.next + self.groups.len());
+        self.groups.push_back(Group { slots: (0..len).map(|_| None).collect(), missing: len });
     }
 
     /// Puts one result in its place.
     pub fn fill(&mut self, group: usize, position: usize, done: Done) {
-        let group = self.groups.get_mut(&group).expect("a group is open until all its slots are filled");
+        let group = self.groups.get_mut(group - self.next).expect("a group is open until all its slots are filled");
         group.slots[position] = Some(done);
         group.missing -= 1;
     }
@@ -136,8 +138,7 @@ impl Gather {
 
     /// Folds what is complete; true when everything is.
     pub fn advance(&mut self, context: &Context, worker: &mut Worker) -> Result<bool> {
-        while self.groups.first_key_value().is_some_and(|(at, group)| *at == self.next && group.missing == 0) {
-            let (_, group) = self.groups.pop_first().expect("it was just looked at");
+        while let Some(group) = self.groups.pop_front_if(|group| group.missing == 0) {
             self.next += 1;
             for done in group.slots.into_iter().flatten() {
                 self.fold.push(context, worker, done)?;

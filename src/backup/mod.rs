@@ -23,6 +23,7 @@ mod folder;
 mod followed;
 mod found;
 mod gather;
+mod ignore_file;
 mod known;
 mod list_builder;
 mod losses;

@@ -53,7 +53,7 @@ impl Folder {
         if is_passed_over && named.is_empty() {
             return Ok(Visit::Done(skipped));
         }
-        let path = self.path_of(name);
+        let path = [&scan.path, b"/".as_slice(), name].concat();
         let Some(dir) = self.dir() else {
             return Ok(Visit::Done(skipped));
         };

@@ -10,6 +10,8 @@ pub const SEGMENT_RAW_LEN_MAX_BYTES: usize = 8 << 20;
 pub const CHUNKS_PER_SEGMENT_MAX: usize = 65_535;
 /// Longest name of one directory entry in bytes.
 pub const NAME_LEN_MAX_BYTES: usize = 4_096;
+/// Longest path of a directory that is read or written, from the root of its snapshot, in bytes.
+pub const PATH_LEN_MAX_BYTES: usize = 16 << 20;
 /// Files up to this many bytes live in their directory's node.
 pub const INLINE_LEN_MAX_BYTES: usize = 512;
 /// Most references kept in an entry itself; longer lists become a list tree.

@@ -13,9 +13,10 @@ use crate::id::ChunkId;
 ///
 /// Nodes that stand in both are left out unread: where a node ends depends on names alone, so reading costs about what differs,
 /// however large the directories are. Entries that share a node with a difference are yielded though they may be equal. Holds a
-/// leaf and one path of inner nodes of each side. The first error is the last item: what lies behind it cannot be told.
+/// leaf and one path of inner nodes of each side, which it can give up and read again. The first error is the last item: what lies behind it cannot be told.
 pub struct Merge {
     trees: Trees,
+    tops: [ChunkId; 2],
     left: Side,
     right: Side,
     is_over: bool,
@@ -31,6 +32,9 @@ struct Side {
     /// What is left of the leaf that was opened last.
     leaf: IntoIter<DirEntry>,
     last_name: Option<Vec<u8>>,
+    held_bytes: usize,
+    /// Names up to this one were yielded before the nodes were given up.
+    behind: Option<Vec<u8>>,
 }
 
 /// A node that was not opened.
@@ -52,7 +56,21 @@ enum Rank {
 impl Merge {
     /// Begins with the top nodes of two directories.
     pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
-        Self { trees: trees.clone(), left: Side::new(left), right: Side::new(right), is_over: false }
+        let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
+        Self { trees: trees.clone(), tops: [*left, *right], left: left_side, right: right_side, is_over: false }
+    }
+
+    /// Returns about how much memory the nodes take that were decoded, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.left.held_bytes + self.right.held_bytes
+    }
+
+    /// Gives the decoded nodes up, and will go on behind `name`, which was yielded last.
+    pub fn give_up(&mut self, name: &[u8]) {
+        if !self.is_over {
+            let [left, right] = self.tops.map(|top| Side::new(&top, Some(name.to_vec())));
+            (self.left, self.right) = (left, right);
+        }
     }
 
     fn step(&mut self) -> Result<Option<Pair>> {
@@ -100,15 +118,22 @@ impl Iterator for Merge {
             return None;
         }
         let step = self.step();
-        self.is_over = step.is_err();
+        self.is_over = !matches!(step, Ok(Some(_)));
+        if self.is_over {
+            [&mut self.left, &mut self.right].into_iter().for_each(Side::end);
+        }
         step.transpose()
     }
 }
 
 impl Side {
-    fn new(top: &ChunkId) -> Self {
+    fn new(top: &ChunkId, behind: Option<Vec<u8>>) -> Self {
         let top = Node { id: *top, first_name: Vec::new(), level: None };
-        Self { pending: vec![top], leaf: Vec::new().into_iter(), last_name: None }
+        Self { pending: vec![top], leaf: Vec::new().into_iter(), last_name: None, held_bytes: 0, behind }
+    }
+
+    fn end(&mut self) {
+        (self.pending, self.leaf, self.held_bytes) = (Vec::new(), Vec::new().into_iter(), 0);
     }
 
     /// Returns the name of what comes next, and what that is.
@@ -140,8 +165,13 @@ impl Side {
                 if !is_named(children.first().map(|child| &child.first_name)) {
                     return refuse("the first name is another one");
                 }
+                let passed = self.behind.as_ref().map_or(0, |behind| {
+                    // Of a child whose next sibling begins at or before that name, everything was yielded.
+                    children.partition_point(|child| child.first_name <= *behind).saturating_sub(1)
+                });
                 let below = |child: TreeChild| Node { id: child.id, first_name: child.first_name, level: Some(found - 1) };
-                self.pending.extend(children.into_iter().rev().map(below));
+                self.pending.extend(children.into_iter().skip(passed).rev().map(below));
+                self.held_bytes = self.pending.iter().map(|node| size_of::<Node>() + node.first_name.len()).sum();
             }
             leaf => {
                 if level.is_some_and(|level| level != 0) {
@@ -156,7 +186,13 @@ impl Side {
                     return refuse("names are not sorted");
                 }
                 self.last_name = entries.last().map(|found| found.entry.name.clone());
+                self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
                 self.leaf = entries.into_iter();
+                if let Some(behind) = &self.behind {
+                    while self.leaf.as_slice().first().is_some_and(|found| found.entry.name <= *behind) {
+                        self.leaf.next();
+                    }
+                }
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::entries::DirEntries;
 use super::error::{Error, Result};
 use super::reader::Reader;
 use crate::format::codec::DecodeError;
@@ -37,6 +38,16 @@ impl DirEntry {
     pub fn content_totals(&self) -> Totals {
         let bytes = if self.entry.kind == EntryKind::File { self.entry.size } else { 0 };
         self.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes })
+    }
+
+    /// Returns about how much memory it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.entry.parts_memory_bytes() + self.owner_names_len()
+    }
+
+    /// Returns the bytes of the names of its owner and group.
+    pub fn owner_names_len(&self) -> usize {
+        [&self.user, &self.group].into_iter().flatten().map(|name| name.len()).sum()
     }
 }
 
@@ -73,7 +84,7 @@ impl Trees {
 
     /// Returns the entries of a directory in the order of their names, reading one leaf at a time.
     pub fn entries(&self, dir: &ChunkId) -> DirEntries {
-        DirEntries { trees: self.clone(), pending: vec![(*dir, None)], leaf: Vec::new().into_iter(), last_name: None }
+        DirEntries::new(self, dir)
     }
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
@@ -154,78 +165,6 @@ pub(crate) fn too_deep(id: &ChunkId) -> Error {
         "tree",
         "more levels than allowed, or levels out of order",
     ))
-}
-
-/// The entries of one directory.
-pub struct DirEntries {
-    trees: Trees,
-    /// Nodes still to read, last first, with the level that each must have (unknown for the top).
-    pending: Vec<(ChunkId, Option<u8>)>,
-    leaf: std::vec::IntoIter<DirEntry>,
-    last_name: Option<Vec<u8>>,
-}
-
-impl DirEntries {
-    /// Returns the next entry like the iterator, but leaves out the nodes that `is_wanted` refuses, unread.
-    pub fn next_where(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
-        let step = self.step(is_wanted);
-        if step.is_err() {
-            // What follows a damaged node cannot be trusted to be complete: the error ends the directory.
-            self.pending.clear();
-        }
-        step.transpose()
-    }
-
-    fn step(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Result<Option<DirEntry>> {
-        loop {
-            if let Some(entry) = self.leaf.next() {
-                return Ok(Some(entry));
-            }
-            let Some((id, level)) = self.pending.pop() else {
-                return Ok(None);
-            };
-            if !is_wanted(&id) {
-                continue;
-            }
-            match self.trees.node(&id)? {
-                TreeNode::Inner { level: found, children } => {
-                    if level.is_some_and(|level| level != found) {
-                        return Err(too_deep(&id));
-                    }
-                    self.pending.extend(children.iter().rev().map(|child| (child.id, Some(found - 1))));
-                }
-                leaf => {
-                    if level.is_some_and(|level| level != 0) {
-                        return Err(too_deep(&id));
-                    }
-                    self.take_leaf(&id, leaf)?;
-                }
-            }
-        }
-    }
-
-    /// Names must ascend across leaves too: a forged tree must not hold one name twice.
-    fn take_leaf(&mut self, id: &ChunkId, leaf: TreeNode) -> Result<()> {
-        let entries = leaf_entries(leaf);
-        if let (Some(last), Some(first)) = (&self.last_name, entries.first())
-            && first.entry.name <= *last
-        {
-            return Err(Error::malformed(format!("chunk {}", id.short()))(DecodeError::new("tree", "names are not sorted")));
-        }
-        if let Some(last) = entries.last() {
-            self.last_name = Some(last.entry.name.clone());
-        }
-        self.leaf = entries.into_iter();
-        Ok(())
-    }
-}
-
-impl Iterator for DirEntries {
-    type Item = Result<DirEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_where(&mut |_| true)
-    }
 }
 
 /// The pieces of one file.

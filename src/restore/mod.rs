@@ -47,6 +47,7 @@ mod group_log;
 mod groups;
 mod items;
 mod job;
+mod kept;
 mod link_group;
 mod linking;
 mod mark;

@@ -56,7 +56,7 @@ impl Source {
         let select = self.select.clone();
         Ok(match &self.kind {
             Kind::Whole(tree) => Walk::below(&context.trees, tree, select),
-            Kind::Single(entry) => Walk::single(&context.trees, entry.clone(), select),
+            Kind::Single(entry) => Walk::single(entry.clone(), select),
         })
     }
 

@@ -34,6 +34,7 @@ fn limits_are_the_programs() {
         SEGMENT_RAW_LEN_MAX_BYTES,
         CHUNKS_PER_SEGMENT_MAX,
         NAME_LEN_MAX_BYTES,
+        PATH_LEN_MAX_BYTES,
         INLINE_LEN_MAX_BYTES,
         INLINE_REFS_MAX,
         ENTRY_BULK_MAX_BYTES,
