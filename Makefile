@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -35,8 +35,13 @@ losses-long:    ## 10,000 histories with losses and repairs (DRUMLIN_LOSSES=); d
 	DRUMLIN_LOSSES=$${DRUMLIN_LOSSES:-10000} DRUMLIN_CRASH_PROBES=1 \
 	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-capture losses:: crash::
 
-oracle-long:    ## A million decisions of retention against a second implementation (DRUMLIN_ORACLE_CASES=).
-	DRUMLIN_ORACLE_CASES=$${DRUMLIN_ORACLE_CASES:-100000} $(CARGO) nextest run --locked --profile long --no-capture retention::a_second_implementation
+oracle-long:    ## 10,000 random histories and a million decisions of retention against plain models (DRUMLIN_ORACLE_HISTORIES=, DRUMLIN_ORACLE_CASES=).
+	DRUMLIN_ORACLE_HISTORIES=$${DRUMLIN_ORACLE_HISTORIES:-10000} DRUMLIN_ORACLE_CASES=$${DRUMLIN_ORACLE_CASES:-100000} \
+	$(CARGO) nextest run --locked --profile long --cargo-profile simulate --no-fail-fast --success-output final \
+	oracle::every_fourth retention::a_second_implementation
+
+mutants:        ## Plants faults in a copy of the tree (scripts/mutants.toml) and demands that tests find each (MUTANTS="words of names").
+	scripts/mutants.py $(MUTANTS)
 
 fleet-long:     ## Twenty clients and two collectors in one bucket for ten minutes, beside plain uploads (DRUMLIN_FLEET_LINE=0: no slow line).
 	DRUMLIN_FLEET_SECONDS=$${DRUMLIN_FLEET_SECONDS:-600} DRUMLIN_FLEET_CLIENTS=$${DRUMLIN_FLEET_CLIENTS:-20} \

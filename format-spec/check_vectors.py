@@ -166,7 +166,9 @@ def judge_run_toc(data):
     toc = decode(SHAPES["RunToc"], data)
     fences, first = toc["fences"], -(-toc["data_records"] // 372)
     need(len(fences) == first + -(-toc["meta_records"] // 372), "fences")
-    need(all(part == sorted(part) for part in (fences[:first], fences[first:])), "fences")
+    need(toc["generation"] <= 1 << 62, "a generation above the limit")
+    need(all(reader.ascends(part) for part in (fences[:first], fences[first:])), "fences")
+    need(len({pack["name"] for pack in toc["packs"]}) == len(toc["packs"]), "a pack stands there twice")
     return toc
 
 
@@ -180,6 +182,7 @@ def judge_run(data):
     for pack_class, count in enumerate((toc["data_records"], toc["meta_records"])):
         ids = []
         while len(ids) < count:
+            need(run.frame(offset)[2:4] == (0, 0), "a block that is compressed, or with chunks")
             block_bytes, _, stored_len = run.segment(offset)
             offset += stored_len
             need(len(block_bytes) == 44 * min(372, count - len(ids)), "a block")
@@ -202,7 +205,7 @@ def judge_intent(data):
 def judge_record(data):
     found = decode(SHAPES["CollectorRecord"], data)
     number, content = found["content"]
-    need(found["number"] > 0, "a generation 0")
+    need(0 < found["number"] <= 1 << 62, "a generation 0, or above the limit")
     reader.check_times(found["created"])
     need(number != 0 or content["oldest"] <= found["number"], "older than itself")
     if number < 2:
@@ -210,6 +213,30 @@ def judge_record(data):
         packs, snapshots = removal["packs"], removal["snapshots"]
         need(reader.ascends(packs) and len(packs) <= 200_000, "packs")
         need(reader.ascends(snapshots) and len(snapshots) <= 100_000, "snapshots")
+
+
+class Held(reader.Repository):
+    """What is needed to walk a directory whose chunks are at hand."""
+
+    def __init__(self, chunks):
+        self.held = {(kind, KEYS.chunk_id(kind, plaintext)): plaintext for kind, plaintext in chunks}
+
+    def chunk(self, kind, chunk_id):
+        need((kind, chunk_id) in self.held, "a chunk is missing")
+        return self.held[kind, chunk_id]
+
+    def walk(self, chunk_id):
+        for found, _ in self.entries(chunk_id):
+            if found["kind"] == reader.DIR:
+                self.walk(found["content"][1])
+            elif found["kind"] == reader.FILE:
+                for _ in self.pieces(found):
+                    pass
+
+
+def judge_directory(data):
+    chunks = reader.split_segment(data)
+    Held(chunks).walk(KEYS.chunk_id(*chunks[-1]))
 
 
 def judge(what, data):
@@ -230,6 +257,7 @@ def judge(what, data):
         "snapshot": lambda data: reader.open_snapshot(KEYS, data),
         "config": lambda data: reader.parse_config(reader.Container(KEYS, "config", data).single()),
         "segment": reader.split_segment,
+        "directory": judge_directory,
         "tree node": reader.parse_tree_node,
         "list node": reader.parse_list_node,
         "tombstone": lambda data: reader.open_tombstone(KEYS, data),

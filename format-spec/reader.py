@@ -21,6 +21,7 @@ import re
 import stat
 import struct
 import sys
+import time
 
 import argon2.low_level
 import zstandard
@@ -369,17 +370,34 @@ class Repository:
     def __init__(self, path, password, key_file):
         self.path = pathlib.Path(path)
         for file in self.objects("keys"):
-            opened = open_slot(file.read_bytes(), password, key_file)
+            try:
+                opened = open_slot(file.read_bytes(), password, key_file)
+            except Refused as refused:
+                print(f"keys/{file.name} is passed over: {refused}", file=sys.stderr)
+                continue
             if opened:
                 break
         else:
             sys.exit("no key slot opens with this secret")
         self.keys = Keys(*opened)
-        newest = max(self.objects("config"), key=lambda file: int(file.name))
-        self.config = parse_config(Container(self.keys, "config", newest.read_bytes()).single())
-        need(self.config["repository"] == self.keys.repository, "a config of another repository")
-        need(str(self.config["number"]) == newest.name, "a config of another number")
+        self.config = self.valid_config()
         self.chunks, self.segments = {}, {}
+
+    def valid_config(self):
+        """Returns the config that counts: the highest that opens and is in its own place. What lies above it is void."""
+        numbered = [file for file in self.objects("config") if re.fullmatch("[1-9][0-9]*", file.name) and int(file.name) < 1 << 64]
+        for file in sorted(numbered, key=lambda file: int(file.name), reverse=True):
+            try:
+                plain = Container(self.keys, "config", file.read_bytes()).single()
+            except Refused as refused:
+                print(f"config/{file.name} is void: {refused}", file=sys.stderr)
+                continue
+            # Whoever made it has the keys: what is wrong with it is not passed over.
+            found = parse_config(plain)
+            if (found["repository"], str(found["number"])) == (self.keys.repository, file.name):
+                return found
+            print(f"config/{file.name} is void: it stands in another's place", file=sys.stderr)
+        raise Refused("no config opens with the repository's keys")
 
     def objects(self, folder):
         found = (file for file in (self.path / folder).glob("**/*") if file.is_file() and not file.name.startswith("."))
@@ -389,23 +407,54 @@ class Repository:
         """Returns the snapshots, oldest first: those that are not forgotten, or those that are."""
         found = []
         for file in self.objects("snapshots"):
-            if file.suffix or self.is_forgotten(file) != forgotten:
+            if file.suffix:
                 continue
-            shot = open_snapshot(self.keys, file.read_bytes())
+            in_trash = self.is_forgotten(file)
+            try:
+                shot = open_snapshot(self.keys, file.read_bytes())
+            except Refused:
+                if in_trash == forgotten:
+                    raise
+                continue
             if shot:
                 need(shot["id"].hex() == file.name, "a snapshot in another's place")
-                shot["stored"] = file.stat().st_mtime
+                shot["stored"], shot["forgotten"] = file.stat().st_mtime, in_trash
                 found.append(shot)
-        # Within a host the chain is the order, whatever its clock said; between hosts no date counts further than the disk bears it out.
-        newest = {}
-        for shot in sorted(found, key=lambda shot: (shot["sequence"], shot["started"]["seconds"])):
-            moment = (shot["started"]["seconds"], shot["started"]["nanos"])
-            if moment[0] > shot["stored"] + 3600:
-                moment = (int(shot["stored"]), 0)
-            if all(extension["tag"] != 1 for extension in shot["extensions"]):
-                moment = newest[shot["host"]] = max(moment, newest.get(shot["host"], moment))
-            shot["moment"] = moment
-        return sorted(found, key=lambda shot: (shot["moment"], shot["sequence"]))
+        # Along a chain each is newer than the one that it follows, whatever its clock said; else no date counts further than the disk bears it out.
+        ordered = sorted(found, key=lambda shot: (shot["sequence"], shot["started"]["seconds"], shot["started"]["nanos"]))
+        for at, shot in enumerate(ordered):
+            shot["known"], shot["before"] = shot["stored"], self.place_before(ordered[:at], shot)
+        # A snapshot was there when the store got it, or any that comes after it.
+        for shot in reversed(ordered):
+            if shot["before"]:
+                shot["before"]["known"] = min(shot["before"]["known"], shot["known"])
+        for shot in ordered:
+            believed = (shot["started"]["seconds"], shot["started"]["nanos"])
+            if believed[0] > shot["known"] + 3600:
+                believed = (int(shot["known"]), 0)
+            newest = shot["before"] and shot["before"]["newest"]
+            if any(extension["tag"] == 1 for extension in shot["extensions"]):
+                shot["moment"], shot["newest"] = believed, newest
+            else:
+                shot["moment"] = shot["newest"] = max(believed, newest or believed)
+        wanted = [shot for shot in found if shot["forgotten"] == forgotten]
+        return sorted(wanted, key=lambda shot: (shot["moment"], shot["sequence"]))
+
+    def place_before(self, earlier, shot):
+        """Returns the snapshot that this one follows, or the one that stands for it; None for the first."""
+        chain = [one for one in earlier if one["host"] == shot["host"]]
+        if shot["previous"] is None:
+            return None
+        own = (shot["started"]["seconds"], shot["started"]["nanos"])
+        for one in chain:
+            if one["hash"] == shot["previous"]:
+                return one
+        for one in reversed(chain):
+            date = (one["started"]["seconds"], one["started"]["nanos"])
+            is_later = own < date and date[0] <= time.time() + 3600 and int(one["stored"]) > int(shot["stored"])
+            if one["sequence"] < shot["sequence"] and not is_later:
+                return one
+        return None
 
     def is_forgotten(self, file):
         mark = file.with_name(file.name + ".forgotten")
@@ -457,15 +506,20 @@ class Repository:
 
     # --- 07: trees and lists ---
 
-    def entries(self, chunk_id, level=None):
-        """Yields the entries of a directory with the names of their owners, in order."""
+    def entries(self, chunk_id, level=None, first=None, before=None):
+        """Yields the entries of a directory with the names of their owners, in order.
+
+        What the node above says of this one: its level, its first name, and a name that is greater than all of its names.
+        """
         number, node = parse_tree_node(self.chunk(CHUNK_TREE, chunk_id))
+        need(level in (None, node["level"] if number == INNER else 0), "levels out of order")
+        names = [child["first_name"] for child in node["children"]] if number == INNER else [found["name"] for found in node["entries"]]
+        need(first is None or names[:1] == [first], "a node without entries, or with another first name than the node above says")
+        need(before is None or not names or names[-1] < before, "names reach into the next node")
         if number == INNER:
-            need(level in (None, node["level"]), "levels out of order")
-            for child in node["children"]:
-                yield from self.entries(child["id"], node["level"] - 1)
+            for child, behind in zip(node["children"], names[1:] + [before]):
+                yield from self.entries(child["id"], node["level"] - 1, child["first_name"], behind)
             return
-        need(level in (None, 0), "levels out of order")
         for found in node["entries"]:
             owners = [node["strings"][found[of] - 1] if found[of] else None for of in ("user", "group")]
             yield found, owners
@@ -476,7 +530,7 @@ class Repository:
         if number == INLINE:
             yield held
             return
-        refs = held if number == REFS else self.list_refs(held)
+        refs = held if number == REFS else self.list_refs(held, length=found["size"])
         for number, piece in refs:
             if number == REF_HOLE:
                 yield piece["len"]
@@ -582,7 +636,10 @@ def parse_snapshot(data):
     need(sum(len(problem["path"]) + len(problem["message"].encode()) for problem in problems) <= 1 << 20, "problems too long")
     need(all(1 <= problem["kind"] <= 3 for problem in problems), "a problem of unknown kind")
     need(ascends([tag.encode() for tag in shot["tags"]]), "tags are not sorted")
+    need(ascends(shot["sources"]), "sources unsorted or doubled")
+    need(all(source.startswith(b"/") for source in shot["sources"]), "a source that is not absolute")
     need(shot["sequence"] > 0 and (shot["sequence"] == 1) == (shot["previous"] is None), "an impossible place in the chain")
+    need(shot["sequence"] < 1 << 63, "a place in the chain above the limit")
     check_times(shot["started"], shot["ended"])
     check_extensions(shot)
     return shot
@@ -594,6 +651,7 @@ def open_snapshot(keys, data):
     if number == 1:
         return None
     shot = parse_snapshot(opened["signed"])
+    shot["hash"] = blake3(opened["signed"]).digest()
     need(shot["writer"] == keys.writer and shot["repository"] == keys.repository, "a snapshot of an unknown writer")
     try:
         Ed25519PublicKey.from_public_bytes(shot["writer"]).verify(opened["signature"], b"drumlin snapshot" + opened["signed"])
@@ -648,10 +706,7 @@ class Restore:
             return False
 
     def directory(self, chunk_id, target):
-        names = []
         for found, owners in self.repository.entries(chunk_id):
-            need(not names or names[-1] < found["name"], "names are not sorted")
-            names.append(found["name"])
             path = os.path.join(target, found["name"])
             self.make(found, path)
             self.describe(found, owners, path)

@@ -43,8 +43,28 @@ TYPED = {
         "file:///mnt/a%20disk",
         "../backup",
     ],
+    "ssh_config": [
+        "Host *.example.com !no.example.com\n Port=23\n IdentityFile \"~/.ssh/%r-%h\"\nMatch originalhost vault user ada !localuser root\n"
+        " HostName %h.example.com\n ProxyJump a@b:1,ssh://c@[::1]:2/\nMatch final all\n Include ~/.ssh/*.conf\nMatch exec true\n Port 1\n",
+        "Match all\n ProxyCommand nc -x '%n' %h %p %r %%\n HostKeyAlias x\n CertificateFile %d/%u-cert.pub\n",
+    ],
+    "known_hosts": [
+        "# x\nvault,192.0.2.1 ssh-ed25519 AAAAa\n[vault]:2222 ssh-rsa AAAAb c\n@revoked * ssh-ed25519 AAAAa\n*ult,!v* ssh-rsa AAAAd\n",
+        "|1|AAECAwQFBgcICQoLDA0ODxAREhM=|jCkOYmvfTqe3fYvQprKBa/oV1NE= ssh-rsa AAAAe\n@cert-authority strongbox ssh-rsa AAAAf\n",
+    ],
     "policy": ["decay 2y 16, daily 14, tag a", "last 3,hourly 24,weekly 8,monthly 12,yearly 5,within 1y6m2w3d4h"],
 }
+# What a server may send, without the lengths: a greeting, a status, a handle, data, names, attributes, what an extension answers.
+ATTRIBUTES = "8000000f 0000000000000100 0000000000000000 000081a4 00000005 00000006 00000001 000000016b 0000000176"
+PACKETS = [
+    "02 00000003",
+    "65 00000007 00000002",
+    "66 00000007 00000001 68",
+    "67 00000007 00000002 6162",
+    f"68 00000007 00000001 00000001 6e 00000002 6c6c {ATTRIBUTES}",
+    f"69 00000007 {ATTRIBUTES}",
+    "c9 00000007" + "".join(f"{field:016x}" for field in range(1, 12)),
+]
 
 
 def write(target, name, content):
@@ -69,6 +89,8 @@ for path in VECTORS.glob("*/*.txt"):
 for target, texts in TYPED.items():
     for number, text in enumerate(texts):
         write(target, f"typed_{number}", text.encode())
+for number, packet in enumerate(PACKETS):
+    write("sftp_packet", f"typed_{number}", bytes.fromhex(packet))
 for page in [HERE.parent / "README.md", *(HERE.parent / "docs").glob("*.md")]:
     for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)):
         write("settings", f"{page.stem}_{number}", block.encode())

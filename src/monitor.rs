@@ -1,5 +1,6 @@
 //! What a running operation tells its caller: counters, problems, and a wish to stop.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +34,13 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    const COUNT: usize = 6;
+
+    /// Returns whether something is not where the user wants it.
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::Unreadable | Self::NotRestored | Self::Damaged)
+    }
+
     /// Returns the stable name used in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,12 +79,32 @@ pub struct Monitor {
     pub bytes_stored: AtomicU64,
     cancelled: AtomicBool,
     current: Mutex<Vec<u8>>,
-    problems: Mutex<Vec<Problem>>,
-    problem_count: AtomicU64,
+    problems: Mutex<Problems>,
+    said: Mutex<BTreeSet<&'static str>>,
+    counts: [AtomicU64; ProblemKind::COUNT],
 }
 
-/// How many problems a [`Monitor`] keeps in words; the rest are only counted.
+/// The problems that are kept, each with its place among all.
+#[derive(Default)]
+struct Problems {
+    next: u64,
+    losses: Kept,
+    others: Kept,
+}
+
+#[derive(Default)]
+struct Kept {
+    problems: Vec<(u64, Problem)>,
+    len_bytes: usize,
+}
+
+/// Most bytes of the path that is shown while it is worked on.
+const SHOWN_PATH_MAX_BYTES: usize = 4 << 10;
+
+/// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the rest are only counted. What is a loss
+/// has this room for itself: however much else there is to tell, it is named.
 pub const PROBLEMS_KEPT_MAX: usize = 10_000;
+const PROBLEMS_KEPT_MAX_BYTES: usize = 16 << 20;
 
 impl Monitor {
     /// Asks the operation to stop at the next safe point.
@@ -86,10 +114,9 @@ impl Monitor {
 
     /// Forgets what was counted and found, because the operation begins again.
     pub fn begin_again(&self) {
-        for counter in [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored, &self.problem_count] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let counters = [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored];
+        counters.into_iter().chain(&self.counts).for_each(|counter| counter.store(0, Ordering::Relaxed));
+        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = Problems::default();
     }
 
     /// Returns whether the operation was asked to stop.
@@ -101,7 +128,8 @@ impl Monitor {
     pub fn working_on(&self, path: &[u8]) {
         if let Ok(mut current) = self.current.try_lock() {
             current.clear();
-            current.extend_from_slice(path);
+            // Of a long path the end says more, and this is called for every file.
+            current.extend_from_slice(&path[path.len().saturating_sub(SHOWN_PATH_MAX_BYTES)..]);
         }
     }
 
@@ -110,23 +138,50 @@ impl Monitor {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records a problem; the operation's caller decides about the exit code.
-    pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
-        self.problem_count.fetch_add(1, Ordering::Relaxed);
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        if problems.len() < PROBLEMS_KEPT_MAX {
-            problems.push(Problem { path: path.to_vec(), kind, message: message.into() });
+    /// Records something worth knowing that holds for much more than the path where it was met first.
+    pub fn notice_once(&self, path: &[u8], message: &'static str) {
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(message) {
+            self.problem(ProblemKind::Notice, path, message);
         }
     }
 
-    /// Returns the problems so far (at most [`PROBLEMS_KEPT_MAX`]).
+    /// Records a problem; the operation's caller decides about the exit code.
+    pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
+        self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
+        let message = message.into();
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = problems.next;
+        problems.next += 1;
+        let kept = if kind.is_loss() { &mut problems.losses } else { &mut problems.others };
+        let len_bytes = kept.len_bytes + path.len() + message.len();
+        if kept.problems.len() < PROBLEMS_KEPT_MAX && len_bytes <= PROBLEMS_KEPT_MAX_BYTES {
+            kept.len_bytes = len_bytes;
+            kept.problems.push((place, Problem { path: path.to_vec(), kind, message }));
+        }
+    }
+
+    /// Returns the problems so far, in their order: of losses and of others at most [`PROBLEMS_KEPT_MAX`] each, and fewer if their paths are long.
     pub fn problems(&self) -> Vec<Problem> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = problems.losses.problems.iter().chain(&problems.others.problems).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, problem)| problem.clone()).collect()
     }
 
     /// Returns how many problems there were, kept in words or not.
     pub fn problem_count(&self) -> u64 {
-        self.problem_count.load(Ordering::Relaxed)
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Returns how many losses there were, kept in words or not.
+    pub fn loss_count(&self) -> u64 {
+        let kinds = [ProblemKind::Unreadable, ProblemKind::NotRestored, ProblemKind::Damaged];
+        kinds.into_iter().map(|kind| self.count_of(kind)).sum()
+    }
+
+    /// Returns how many problems there were of one kind, kept in words or not.
+    pub fn count_of(&self, kind: ProblemKind) -> u64 {
+        self.counts[kind as usize].load(Ordering::Relaxed)
     }
 }
 
@@ -142,4 +197,23 @@ pub fn in_words(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_named_however_much_else_there_is() {
+        let monitor = Monitor::default();
+        (0..2 * PROBLEMS_KEPT_MAX).for_each(|_| monitor.problem(ProblemKind::Notice, b"/x", "left out"));
+        monitor.problem(ProblemKind::Unreadable, b"/precious", "denied");
+        monitor.problem(ProblemKind::Changed, b"/x", "changed");
+        let problems = monitor.problems();
+        assert_eq!((problems.len(), monitor.problem_count()), (PROBLEMS_KEPT_MAX + 1, 2 * PROBLEMS_KEPT_MAX as u64 + 2));
+        assert_eq!(problems.last().map(|last| &last.path[..]), Some(&b"/precious"[..]));
+        assert_eq!([ProblemKind::Unreadable, ProblemKind::Changed].map(|kind| monitor.count_of(kind)), [1, 1]);
+        monitor.begin_again();
+        assert_eq!((monitor.problems().len(), monitor.problem_count()), (0, 0));
+    }
 }

@@ -6,6 +6,12 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|packet: &[u8]| {
     let Some(Packet::Answer(_, answer)) = decode(packet) else { return };
+    let attributes = match &answer {
+        Answer::Names(names) => names.iter().map(|(_, attributes)| *attributes).collect(),
+        Answer::Attributes(attributes) => vec![*attributes],
+        _ => Vec::new(),
+    };
+    assert!(attributes.iter().all(|attributes| !(attributes.is_file() && attributes.is_folder())));
     let taken = match &answer {
         Answer::Data(bytes) | Answer::Extended(bytes) => bytes.len(),
         Answer::Names(names) => names.iter().map(|(name, _)| name.len() + 12).sum(),

@@ -3,16 +3,21 @@
 use std::iter::Peekable;
 
 use crate::id::ChunkId;
-use crate::repo::trees::DirEntries;
+use crate::repo::entries::DirEntries;
 use crate::repo::{DirEntry, Trees};
 
 /// The parent's entries of a folder, met name by name.
-pub struct Before(Option<Peekable<DirEntries>>);
+pub struct Before(Option<Box<Peekable<DirEntries>>>);
 
 impl Before {
     /// Starts at the first entry of the parent's folder; a folder that the parent did not have is empty.
     pub fn new(trees: &Trees, tree: Option<ChunkId>) -> Self {
-        Self(tree.map(|tree| trees.entries(&tree).peekable()))
+        Self(tree.map(|tree| Box::new(trees.entries(&tree).peekable())))
+    }
+
+    /// Knows of no entries.
+    pub fn nothing() -> Self {
+        Self(None)
     }
 
     /// Returns the parent's entry of `name`, and whether names before it were passed over since the last call.

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::devices::Devices;
+use super::doubts::Doubts;
 use super::excludes::Excludes;
+use super::gone::Listings;
 use super::known::KnownFolders;
 use super::losses::Losses;
 use crate::format::entry::{Content, Timestamp};
@@ -42,6 +44,10 @@ pub struct Context<'a> {
     pub losses: Losses,
     /// Whether nothing at all is fine where something was expected.
     pub allows_empty: bool,
+    /// What the parent may not have wholly.
+    pub doubts: Doubts,
+    /// How many names may be listed again.
+    pub listings: Listings,
 }
 
 /// How files compare with the parent's.

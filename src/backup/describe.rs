@@ -79,6 +79,11 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
     same_file && same_metadata && is_settled(stat.ctime, context.trust_before) && is_same_group(context, before, stat)
 }
 
+/// Returns whether the parent's entry has the attributes that are there now, all of them.
+pub fn has_xattrs(before: &Entry, read: std::io::Result<Partly>) -> bool {
+    read.is_ok_and(|(xattrs, unread)| unread.is_empty() && xattrs == before.xattrs)
+}
+
 /// Returns the length of the content in bytes that an entry states.
 pub fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
@@ -105,6 +110,13 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
 /// One that cannot be read leaves the others, and the ACL, alone.
 pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Partly>) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
+        if error.kind() == std::io::ErrorKind::Unsupported {
+            context.monitor.notice_once(
+                path,
+                "extended attributes of links and special files are not read, here and elsewhere: /proc is not mounted",
+            );
+            return Default::default();
+        }
         context.monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
         Default::default()
     });

@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use super::context::{Context, Counts};
 use super::describe::{describe, is_unchanged, is_way_unchanged, stat_size, xattrs_or_problem};
 use super::file::report;
-use super::folder::{KNOWN_NAMES_MAX, finished};
+use super::folder::{KNOWN_NAMES_MAX, finished, path_below};
 use super::found::{Covered, CoveredChild, Found, Identity, Was};
 use super::gather::{Done, is_equal_but_for_content};
+use super::path;
 use super::sources::{Named, SourceNode, open_way};
 use super::stamps::trust_before;
 use super::task::{Folder, NewFolder, Walk};
@@ -26,7 +27,7 @@ use crate::repo::{DirEntry, Result};
 
 /// Opens a folder and looks at its names.
 pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
-    let path = new.above.as_ref().map_or(Vec::new(), |(above, _)| above.path_of(&new.name));
+    let path = new.above.as_ref().map_or(Vec::new(), |(above, _)| path_below(above, &new.name, worker));
     walk.context.monitor.working_on(&path);
     let opened = open(&mut new, walk, &path);
     let stat = |dir: &Dir| match &new.was {
@@ -78,7 +79,10 @@ fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
         return open_way(path);
     }
     let opened = match new.above.as_ref().and_then(|(above, _)| above.dir()) {
-        Some(above) if !new.scope.follows => above.open_dir(&new.name),
+        Some(above) if !new.scope.follows => {
+            let opened = walk.context.listings.insist(&above, &new.name, || above.open_dir(&new.name));
+            opened.map_err(|error| walk.context.listings.judge_folder(&above, new.seen, error))
+        }
         Some(_) => Dir::open(Path::new(OsStr::from_bytes(path))),
         None => Dir::open(Path::new("/")),
     };
@@ -99,7 +103,7 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
         return None;
     }
     let known = found.identity.known?;
-    if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) {
+    if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) || context.doubts.is_in(&found.path) {
         return None;
     }
     let printer = worker.printer.get_or_insert_with(|| context.known.printer(trust_before(context.started)));
@@ -110,23 +114,24 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
     for name in found.names.iter() {
         let stat = dir.stat(name).ok()?;
         let is_dir = stat.kind == EntryKind::Dir;
-        if is_dir || has_rules || reads_some {
-            let path = [&found.path, b"/".as_slice(), name].concat();
+        if has_rules || reads_some {
+            let path = path::join(&found.path, name);
             if has_rules && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref()) {
                 continue;
             }
             if reads_some && !is_dir && context.excludes.always_reads(&path) {
                 return None;
             }
-            if is_dir {
-                let position = u32::try_from(printer.count()).expect("a known folder is small");
-                let known = context.known.find(&path)?;
-                subfolders.push(CoveredChild { position, name: name.to_vec(), known, stat });
-            }
+        }
+        if is_dir {
+            let position = u32::try_from(printer.count()).expect("a known folder is small");
+            let known = context.known.find_in(&found.path, name)?;
+            subfolders.push(CoveredChild { position, name: name.to_vec(), known, stat });
         }
         if !is_dir {
             files += 1;
-            bytes += stat_size(&stat);
+            // Sparse files may claim any length.
+            bytes = u64::saturating_add(bytes, stat_size(&stat));
         }
         printer.add(name, &stat, &context.devices);
     }
@@ -160,7 +165,7 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
     let excludes = &walk.context.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
     let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
-    let own = (!vouched_for).then(|| own_entry(new, walk, &path, (&stat, dir.as_ref(), is_same)));
+    let own = (!vouched_for).then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), is_same))));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.scope.is_source).and_then(|above| above.device());
     let mut only_named = new.scope.only_named;
@@ -181,11 +186,19 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
         None => Names::default(),
         Some(dir) => {
             let mut names = dir.names().unwrap_or_else(|error| {
+                let around = above.filter(|_| !new.scope.follows).and_then(|above| above.dir());
+                let error = match around {
+                    Some(around) => walk.context.listings.judge(&around, &new.name, error),
+                    None => error,
+                };
                 let _ = report(walk.context, &path, &error);
                 Names::default()
             });
             names.add(new.scope.named.keys().map(Vec::as_slice));
-            chain = excludes.chain_for(dir, &path, &names, above.and_then(|above| above.chain()));
+            let mut report = |name: &[u8], kind, what: String| {
+                walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
+            };
+            chain = excludes.chain_for((dir, &path), &names, above.and_then(|above| above.chain()), &mut report);
             marker = excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
             names
         }
@@ -215,6 +228,7 @@ fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat
 fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&Stat, Option<&Dir>, bool)) -> DirEntry {
     let is_way = new.scope.only_named;
     if let Some(before) = new.was.entry()
+        && !walk.context.doubts.is_on(path)
         && (is_same && is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();
@@ -222,6 +236,8 @@ fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&
     let xattrs = match (dir, new.above.as_ref().and_then(|(above, _)| above.dir())) {
         (Some(dir), _) if !is_way => read_xattrs_of(dir),
         (Some(_), Some(above)) => read_xattrs(&*above, &new.name, EntryKind::Dir),
+        // Who may not open it may read most of them nevertheless.
+        (None, Some(above)) if !is_way && !new.scope.follows => read_xattrs(&*above, &new.name, EntryKind::Dir),
         _ => Ok(Default::default()),
     };
     let xattrs = xattrs_or_problem(walk.context, path, xattrs);

@@ -1,13 +1,14 @@
 //! What is left out of a backup.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::fstatfs;
 
+use super::ignore_file::{self, LINES_MAX};
 use super::options::{Error, ExcludeOptions};
+use crate::monitor::ProblemKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::filesystem::is_trusted;
 use crate::os::stat::Stat;
@@ -58,7 +59,19 @@ pub struct IgnoreChain {
     rules: Rules,
     /// Length of the folder's path, with its slash.
     base: usize,
+    /// Lines of all of them.
+    lines: usize,
     above: Option<Arc<IgnoreChain>>,
+}
+
+impl Drop for IgnoreChain {
+    fn drop(&mut self) {
+        // One by one: each of a chain of folders may have an ignore file.
+        let mut above = self.above.take();
+        while let Some(mut link) = above.and_then(Arc::into_inner) {
+            above = link.above.take();
+        }
+    }
 }
 
 impl Excludes {
@@ -138,19 +151,27 @@ impl Excludes {
     }
 
     /// Returns the ignore files that count in the folder `dir` with these names.
-    pub fn chain_for(&self, dir: &Dir, path: &[u8], names: &Names, above: Option<&Arc<IgnoreChain>>) -> Option<Arc<IgnoreChain>> {
+    ///
+    /// `report` is told what of the ignore files is not used, each by its name in the folder.
+    pub fn chain_for(
+        &self,
+        (dir, path): (&Dir, &[u8]),
+        names: &Names,
+        above: Option<&Arc<IgnoreChain>>,
+        report: &mut dyn FnMut(&[u8], ProblemKind, String),
+    ) -> Option<Arc<IgnoreChain>> {
         let present = self.options.ignore_files.iter().filter(|name| names.contains(name.as_bytes()));
-        let mut rules = Rules::default();
+        let (mut rules, mut lines) = (Rules::default(), above.map_or(0, |above| above.lines));
         for name in present {
-            let mut text = Vec::new();
-            if dir.open_file(name.as_bytes()).and_then(|mut file| file.read_to_end(&mut text)).is_ok() {
-                rules.add_file(&text);
-            }
+            let (name, room) = (name.as_bytes(), LINES_MAX.saturating_sub(lines));
+            let (text, count) = ignore_file::read(dir, name, room, &mut |kind, what| report(name, kind, what));
+            lines += count;
+            rules.add_file(&text);
         }
         if rules.is_empty() {
             return above.cloned();
         }
-        Some(Arc::new(IgnoreChain { rules, base: path.len() + 1, above: above.cloned() }))
+        Some(Arc::new(IgnoreChain { rules, base: path.len() + 1, lines, above: above.cloned() }))
     }
 
     /// Returns the one name of a folder that is kept when its content is left out, or `None` if the content is wanted.

@@ -32,7 +32,7 @@ pub struct Place<'a> {
 pub fn read(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
     let content = match stat.kind {
         EntryKind::File => return read_file(context, worker, place),
-        EntryKind::Symlink => match place.dir.read_link(place.name) {
+        EntryKind::Symlink => match context.listings.insist(place.dir, place.name, || place.dir.read_link(place.name)) {
             // What no reader takes must not get into a tree.
             Ok(target) if target.is_empty() => {
                 return Ok(report(context, place.path, &io::Error::other("it is a link without a target")));
@@ -50,7 +50,7 @@ pub fn read(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -
 ///
 /// Fails only if the repository does.
 pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result<Option<DirEntry>> {
-    let open = || place.dir.open_file(place.name);
+    let open = || context.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
     let mut file = match retry(LEASE_WAIT_MAX, || context.monitor.is_cancelled(), open) {
         Ok(file) => file,
         Err(error) => return Ok(report(context, place.path, &error)),
@@ -68,7 +68,9 @@ pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result
         let (content, size) = match read_or_share(context, worker, &file, &stat) {
             Ok(found) => found,
             Err(StreamError::Repository(error)) => return Err(error),
-            Err(StreamError::Read(error)) => return Ok(report(context, place.path, &error)),
+            Err(StreamError::Read(error)) => {
+                return Ok(report(context, place.path, &context.listings.judge(place.dir, place.name, error)));
+            }
         };
         let torn = how_torn(&stat, size, stat_of(&file).ok().as_ref());
         let is_small = stat.size <= SMALL_LEN_MAX_BYTES;

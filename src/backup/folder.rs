@@ -8,7 +8,9 @@ use super::context::Context;
 use super::excludes::IgnoreChain;
 use super::found::{Covered, CoveredChild, Found, Identity, Scope, Was};
 use super::gather::{Done, Gather};
-use super::known::{NewKnown, Printer};
+use super::known::NewKnown;
+use super::path;
+use super::sources::Named;
 use super::stamps::trust_before;
 use super::task::{Folder, NewFolder, Progress, Scan, Slot, Task, Visit, Walk};
 use super::trust::Tags;
@@ -16,7 +18,7 @@ use super::worker::Worker;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::os::dir::Dir;
+use crate::os::dir::{Dir, Names};
 use crate::repo::{DirEntry, Error, Result};
 
 /// Names that are looked at together.
@@ -42,7 +44,7 @@ impl Folder {
                     && found.dir.is_some()
                     && found.marker.is_none()
                     && found.names.len() <= KNOWN_NAMES_MAX;
-                let printer = can_be_known.then(|| walk.context.known.printer(trust_before(walk.context.started)));
+                let printer = can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started))));
                 (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
             }
         };
@@ -51,22 +53,33 @@ impl Folder {
         let tags = (covered.is_none() && !found.identity.is_trusted).then(|| Tags::new(found.identity.place));
         Arc::new(Self {
             above: new.above,
-            path: found.path,
+            name: new.name.into(),
             own: Mutex::new(found.own),
-            was: new.was,
+            tree_before: tree,
             gap: new.gap,
             dir: Mutex::new(found.dir.map(Arc::new)),
             dir_users: AtomicUsize::new(1),
             device: found.device,
             chain: found.chain,
             marker: found.marker,
-            names: found.names,
             identity: found.identity,
             is_unsure: AtomicBool::new(false),
             is_whole,
             is_source: new.scope.is_source,
             is_inside: new.scope.is_inside,
-            scan: Mutex::new(Scan { next: 0, group: 0, before, named, printer, print, tags }),
+            scan: Mutex::new(Scan {
+                path: found.path,
+                names: found.names,
+                next: 0,
+                group: 0,
+                before,
+                named,
+                printer,
+                fresh: None,
+                has_more: false,
+                print,
+                tags,
+            }),
             state: Mutex::new((gather, Progress::Scanning)),
         })
     }
@@ -77,9 +90,12 @@ impl Folder {
             self.dir_users.fetch_add(1, Ordering::AcqRel);
             let (above, was) = (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
             let (name, scope) = (child.name, Scope { is_inside: true, ..Scope::default() });
-            Task::Enter(Box::new(NewFolder { above, name, scope, was, gap: false, is_same: true }))
+            let seen = Some((child.stat.inode, child.stat.btime));
+            Task::Enter(Box::new(NewFolder { above, name, scope, was, seen, gap: false, is_same: true }))
         };
         walk.queue.push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
+        let path = lock(&self.scan).end();
+        worker.last_path = Some((Arc::downgrade(&self), path));
         self.release_dir();
         self.settle(walk, worker)
     }
@@ -96,7 +112,18 @@ impl Folder {
 
     /// Returns the absolute path of a name in this folder.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
-        [&self.path, b"/".as_slice(), name].concat()
+        let mut names = vec![name];
+        let mut folder = self;
+        while let Some((above, _)) = &folder.above {
+            names.push(&folder.name);
+            folder = above;
+        }
+        let mut path = path::empty(names.iter().map(|name| name.len() + 1).sum());
+        for name in names.into_iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        path
     }
 
     /// Returns the open folder; `None` if it could not be opened or is not to be entered.
@@ -113,8 +140,8 @@ impl Folder {
 
     /// Looks at names until all are done or enough children are under way.
     pub fn scan(self: Arc<Self>, walk: &Walk, worker: &mut Worker) -> Result<()> {
-        let mut scan = lock(&self.scan);
-        while scan.next < self.names.len() {
+        let (mut scan, mut name) = (lock(&self.scan), Vec::new());
+        while scan.next < scan.names.len() {
             if walk.queue.is_stopped() || walk.context.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -122,14 +149,15 @@ impl Folder {
                 return Ok(());
             }
             let (group, first) = (scan.group, scan.next);
-            let len = GROUP_LEN.min(self.names.len() - first);
+            let len = GROUP_LEN.min(scan.names.len() - first);
             scan.group += 1;
             scan.next += len;
             lock(&self.state).0.open(group, len);
             let mut tasks = Vec::new();
             for position in 0..len {
-                let name = self.names.get(first + position);
-                match self.visit(walk, worker, &mut scan, (name, (group, position)))? {
+                name.clear();
+                name.extend_from_slice(scan.names.get(first + position));
+                match self.visit(walk, worker, &mut scan, (&name, (group, position)))? {
                     Visit::Done(done) => lock(&self.state).0.fill(group, position, done),
                     Visit::Task(task) => {
                         self.dir_users.fetch_add(1, Ordering::AcqRel);
@@ -138,10 +166,11 @@ impl Folder {
                 }
             }
             walk.queue.push(worker.index, tasks);
-            if scan.next < self.names.len() {
-                lock(&self.state).0.advance(walk.context, worker)?;
+            if scan.next < scan.names.len() {
+                lock(&self.state).0.advance(walk.context, &mut worker.lane)?;
             }
         }
+        worker.last_path = Some((Arc::downgrade(&self), scan.end()));
         lock(&self.state).0.close(scan.group);
         drop(scan);
         self.release_dir();
@@ -185,7 +214,7 @@ impl Folder {
         if *progress == Progress::Finished {
             return Ok(None);
         }
-        if !gather.advance(walk.context, worker)? {
+        if !gather.advance(walk.context, &mut worker.lane)? {
             if *progress == Progress::Parked && gather.open_groups() < OPEN_GROUPS_MAX {
                 *progress = Progress::Scanning;
                 walk.queue.push(worker.index, vec![Task::Continue(self.clone())]);
@@ -193,15 +222,16 @@ impl Folder {
             return Ok(None);
         }
         *progress = Progress::Finished;
-        let gap = lock(&self.scan).before.has_more();
-        let (tree, totals) = gather.finish(walk.context, worker, gap)?;
+        let gap = lock(&self.scan).has_more;
+        let (tree, totals) = gather.finish(walk.context, &mut worker.lane, gap)?;
         self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
         if self.is_source && self.is_whole {
-            walk.context.losses.note(&self.path, self.was.tree().map_or(0, |(_, before)| before.files), totals.files);
+            let path = self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
+            walk.context.losses.note(&path, self.tree_before.map_or(0, |(_, before)| before.files), totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
-        let is_before = !self.gap && self.was.tree().is_some_and(|(before, _)| before == tree);
+        let is_before = !self.gap && self.tree_before.is_some_and(|(before, _)| before == tree);
         Ok(Some(finished(lock(&self.own).take(), is_before, (tree, totals))))
     }
 
@@ -209,8 +239,7 @@ impl Folder {
     fn remember(&self, context: &Context, kept: u64, now: (ChunkId, Totals)) {
         let mut scan = lock(&self.scan);
         let is_sure = !self.is_unsure.load(Ordering::Relaxed);
-        let is_whole = |printer: &&mut Printer| printer.count() == kept && is_sure;
-        let fresh = scan.printer.as_mut().filter(is_whole).and_then(Printer::finish_settled);
+        let fresh = scan.fresh.filter(|(count, _)| *count == kept && is_sure).map(|(_, print)| print);
         let Identity { place, inode, known, .. } = self.identity;
         let mut new = NewKnown::new((place, inode), fresh.or(scan.print), now);
         let before = known.as_ref().and_then(|known| context.known.tags(known));
@@ -229,15 +258,53 @@ impl Folder {
     }
 }
 
+impl Scan {
+    /// Gives up what is not needed any more: a folder waits for all that is below it. Returns its path.
+    fn end(&mut self) -> Vec<u8> {
+        self.has_more = self.before.has_more();
+        self.before = Before::nothing();
+        (self.names, self.named) = (Names::default(), Named::default());
+        self.fresh = self.printer.take().and_then(|mut printer| Some((printer.count(), printer.finish_settled()?)));
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // One by one: a chain of a million folders must not be dropped by recursion.
+        let mut above = self.above.take();
+        while let Some(mut folder) = above.and_then(|(folder, _)| Arc::into_inner(folder)) {
+            above = folder.above.take();
+        }
+    }
+}
+
+/// Returns the path of the folder `name` in the folder `above`.
+///
+/// Mostly this thread was there, or right below it, last: to go up from each of 50,000 folders in each other takes minutes.
+pub fn path_below(above: &Arc<Folder>, name: &[u8], worker: &Worker) -> Vec<u8> {
+    if let Some((last, path)) = &worker.last_path
+        && let Some(last) = last.upgrade()
+    {
+        if Arc::ptr_eq(&last, above) {
+            return path::join(path, name);
+        }
+        if last.above.as_ref().is_some_and(|(parent, _)| Arc::ptr_eq(parent, above)) {
+            return path::join(&path[..path.len() - 1 - last.name.len()], name);
+        }
+    }
+    above.path_of(name)
+}
+
 /// Makes the result of a folder whose tree is done; `is_before` says that this is the parent's tree, and no gap lies before it.
-pub fn finished(own: Option<DirEntry>, is_before: bool, (tree, totals): (ChunkId, Totals)) -> Done {
+pub fn finished(own: Option<Box<DirEntry>>, is_before: bool, (tree, totals): (ChunkId, Totals)) -> Done {
     let Some(mut entry) = own else {
         return if is_before { Done::Same } else { Done::Below { tree, totals } };
     };
     let own_is_before = entry.entry.content != Content::None;
     entry.entry.content = Content::Tree(tree);
     entry.totals = Some(totals);
-    Done::Entry { entry: Box::new(entry), same: own_is_before && is_before }
+    Done::Entry { entry, same: own_is_before && is_before }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

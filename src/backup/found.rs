@@ -87,7 +87,7 @@ pub struct Found {
     pub path: Vec<u8>,
     /// Its own entry: without content, or the parent's where nothing about the folder itself changed; `None` if the folder
     /// above vouches for it.
-    pub own: Option<DirEntry>,
+    pub own: Option<Box<DirEntry>>,
     /// The open folder, where it may be entered.
     pub dir: Option<Dir>,
     /// The file system it lies on; `None` for folders on the way to a source.

@@ -1,15 +1,14 @@
 //! The results of one folder's names, put in order as they come in, and folded into its tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::context::{Context, Counts};
 use super::known::KnownFolder;
 use super::tree_builder::TreeBuilder;
-use super::worker::Worker;
 use crate::format::entry::{Content, Entry};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
-use crate::repo::{DirEntry, Result};
+use crate::repo::{DirEntry, Lane, Result};
 
 /// What became of one name.
 pub enum Done {
@@ -81,7 +80,8 @@ struct Group {
 
 /// Results in the order of names; groups are folded as soon as they and all before them are complete.
 pub struct Gather {
-    groups: BTreeMap<usize, Group>,
+    /// Those that are open, the group with the number `next` first.
+    groups: VecDeque<Group>,
     next: usize,
     group_count: Option<usize>,
     fold: Fold,
@@ -91,7 +91,7 @@ impl Gather {
     /// Starts with nothing; `before` is the folder's tree in the parent.
     pub fn new(before: Option<(ChunkId, Totals)>) -> Self {
         let fold = Compared { before, same: before.map(|_| 0), kept: 0, builder: TreeBuilder::default() };
-        Self { groups: BTreeMap::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
+        Self { groups: VecDeque::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
     }
 
     /// Starts with the parent's entries, of which only the subfolders at these positions can differ.
@@ -117,14 +117,15 @@ impl Gather {
         self.groups.len()
     }
 
-    /// Opens a group of `len` names.
+    /// Opens a group of `len` names; groups are opened in their order.
     pub fn open(&mut self, group: usize, len: usize) {
-        self.groups.insert(group, Group { slots: (0..len).map(|_| None).collect(), missing: len });
+        debug_assert_eq!(group, self.next + self.groups.len());
+        self.groups.push_back(Group { slots: (0..len).map(|_| None).collect(), missing: len });
     }
 
     /// Puts one result in its place.
     pub fn fill(&mut self, group: usize, position: usize, done: Done) {
-        let group = self.groups.get_mut(&group).expect("a group is open until all its slots are filled");
+        let group = self.groups.get_mut(group - self.next).expect("a group is open until all its slots are filled");
         group.slots[position] = Some(done);
         group.missing -= 1;
     }
@@ -135,20 +136,19 @@ impl Gather {
     }
 
     /// Folds what is complete; true when everything is.
-    pub fn advance(&mut self, context: &Context, worker: &mut Worker) -> Result<bool> {
-        while self.groups.first_key_value().is_some_and(|(at, group)| *at == self.next && group.missing == 0) {
-            let (_, group) = self.groups.pop_first().expect("it was just looked at");
+    pub fn advance(&mut self, context: &Context, lane: &mut Lane) -> Result<bool> {
+        while let Some(group) = self.groups.pop_front_if(|group| group.missing == 0) {
             self.next += 1;
             for done in group.slots.into_iter().flatten() {
-                self.fold.push(context, worker, done)?;
+                self.fold.push(context, lane, done)?;
             }
         }
         Ok(self.group_count == Some(self.next))
     }
 
     /// Returns the folder's tree and sums; `gap` says whether the parent had names behind the last one.
-    pub fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
-        self.fold.finish(context, worker, gap)
+    pub fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
+        self.fold.finish(context, lane, gap)
     }
 }
 
@@ -159,9 +159,9 @@ enum Fold {
 }
 
 impl Fold {
-    fn push(&mut self, context: &Context, worker: &mut Worker, done: Done) -> Result<()> {
+    fn push(&mut self, context: &Context, lane: &mut Lane, done: Done) -> Result<()> {
         match self {
-            Self::Compared(fold) => fold.push(context, worker, done),
+            Self::Compared(fold) => fold.push(context, lane, done),
             Self::Covered(fold) => {
                 fold.push(done);
                 Ok(())
@@ -169,10 +169,10 @@ impl Fold {
         }
     }
 
-    fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
         match self {
-            Self::Compared(fold) => fold.finish(context, worker, gap),
-            Self::Covered(fold) => fold.finish(context, worker),
+            Self::Compared(fold) => fold.finish(context, lane, gap),
+            Self::Covered(fold) => fold.finish(context, lane),
         }
     }
 }
@@ -189,7 +189,7 @@ struct Compared {
 }
 
 impl Compared {
-    fn push(&mut self, context: &Context, worker: &mut Worker, done: Done) -> Result<()> {
+    fn push(&mut self, context: &Context, lane: &mut Lane, done: Done) -> Result<()> {
         match (done, &mut self.same) {
             (Done::Entry { same: true, .. }, Some(count)) => {
                 *count += 1;
@@ -197,32 +197,32 @@ impl Compared {
                 Ok(())
             }
             (Done::Entry { entry, .. }, _) => {
-                self.build_same(context, worker)?;
+                self.build_same(context, lane)?;
                 self.kept += 1;
-                self.builder.push(&mut worker.lane, *entry)
+                self.builder.push(lane, *entry)
             }
             (Done::Same | Done::Below { .. }, _) => unreachable!("only a folder that vouches for its entries has such children"),
-            (Done::Skipped { gap: true }, _) => self.build_same(context, worker),
+            (Done::Skipped { gap: true }, _) => self.build_same(context, lane),
             (Done::Skipped { gap: false }, _) => Ok(()),
         }
     }
 
-    fn build_same(&mut self, context: &Context, worker: &mut Worker) -> Result<()> {
+    fn build_same(&mut self, context: &Context, lane: &mut Lane) -> Result<()> {
         let (Some(count), Some((tree, _))) = (self.same.take(), self.before) else {
             return Ok(());
         };
         for entry in context.trees.entries(&tree).take(usize::try_from(count).expect("entries were counted one by one")) {
-            self.builder.push(&mut worker.lane, entry?)?;
+            self.builder.push(lane, entry?)?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, context: &Context, worker: &mut Worker, gap: bool) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
         if let (Some(_), Some(before), false) = (self.same, self.before, gap) {
             return Ok(before);
         }
-        self.build_same(context, worker)?;
-        std::mem::take(&mut self.builder).finish(&mut worker.lane)
+        self.build_same(context, lane)?;
+        std::mem::take(&mut self.builder).finish(lane)
     }
 }
 
@@ -242,7 +242,7 @@ impl CoveredFold {
         self.folded += 1;
     }
 
-    fn finish(&mut self, context: &Context, worker: &mut Worker) -> Result<(ChunkId, Totals)> {
+    fn finish(&mut self, context: &Context, lane: &mut Lane) -> Result<(ChunkId, Totals)> {
         if self.changed.is_empty() {
             return Ok(self.before);
         }
@@ -258,8 +258,8 @@ impl CoveredFold {
                     entry.totals = Some(totals);
                 }
             }
-            builder.push(&mut worker.lane, entry)?;
+            builder.push(lane, entry)?;
         }
-        builder.finish(&mut worker.lane)
+        builder.finish(lane)
     }
 }

@@ -109,10 +109,17 @@ impl KnownFolders {
 
     /// Returns what is remembered of the folder at an absolute path.
     pub fn find(&self, path: &[u8]) -> Option<KnownFolder> {
-        if self.before.is_empty() {
-            return None;
-        }
-        let wanted = self.place_of(path);
+        (!self.before.is_empty()).then(|| self.place_of(path)).and_then(|place| self.find_at(place))
+    }
+
+    /// Returns what is remembered of the folder `name` in the folder at an absolute path, without putting the two together.
+    pub fn find_in(&self, path: &[u8], name: &[u8]) -> Option<KnownFolder> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(path).update(b"/").update(name);
+        self.find_at(first_16(hasher.finalize()))
+    }
+
+    fn find_at(&self, wanted: Print) -> Option<KnownFolder> {
         let record = |at: usize| &self.before[at * RECORD_LEN_BYTES..][..RECORD_LEN_BYTES];
         let (mut low, mut high) = (0, self.before.len() / RECORD_LEN_BYTES);
         while low < high {

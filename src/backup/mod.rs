@@ -16,6 +16,7 @@ mod content;
 mod context;
 mod describe;
 mod devices;
+mod doubts;
 mod enter;
 mod excludes;
 mod file;
@@ -23,11 +24,14 @@ mod folder;
 mod followed;
 mod found;
 mod gather;
+mod gone;
+mod ignore_file;
 mod known;
 mod list_builder;
 mod losses;
 mod options;
 mod parent;
+mod path;
 mod queue;
 mod sources;
 mod stamps;
@@ -48,8 +52,10 @@ pub use tree_builder::TreeBuilder;
 
 use self::context::{Context, Counts, HardLinks};
 use self::devices::Devices;
+use self::doubts::Doubts;
 use self::excludes::Excludes;
 use self::found::{Scope, Was};
+use self::gone::Listings;
 use self::known::KnownFolders;
 use self::losses::Losses;
 use self::parent::Parent;
@@ -105,8 +111,7 @@ fn attempt(
     let reader = Reader::offline(repository)?;
     let parent =
         if use_parent && !options.read_all { Parent::find(&reader, options, &named)? } else { Parent::none(&reader, options)? };
-    let series = parent::series_name(options, &named);
-    let session_options = session_options(options);
+    let (series, session_options) = (parent::series_name(options, &named), session_options(options));
     let parent_id = parent.snapshot.as_ref().map(|parent| parent.id);
     let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock.clone() };
     let session = Session::new(reader.clone(), session_options, identity);
@@ -124,10 +129,11 @@ fn attempt(
         counts: Counts::default(),
         losses: Losses::default(),
         allows_empty: options.allow_empty,
+        doubts: Doubts::of(parent.snapshot.as_ref()),
+        listings: Listings::default(),
     };
     let profile = options.chunker.unwrap_or(repository.config().profile);
-    let way = way_to(&context, profile, &paths, streams)?;
-    let root = root_folder(&context, way, parent.snapshot.as_ref())?;
+    let root = root_folder(&context, way_to(&context, profile, &paths, streams)?, parent.snapshot.as_ref())?;
     let walked = walk::run(&context, root, profile, session_options.lanes());
     let (counts, known) = (context.counts, context.known);
     let (root, totals, same) = match walked {
@@ -279,7 +285,7 @@ fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) ->
         SourceNode::Made(_) => unreachable!("a stream has a name"),
     };
     let scope = Scope { only_named, named, is_source: !only_named, ..Scope::default() };
-    Ok(NewFolder { above: None, name: Vec::new(), scope, was, gap: false, is_same: true })
+    Ok(NewFolder { above: None, name: Vec::new(), scope, was, seen: None, gap: false, is_same: true })
 }
 
 fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::SessionStats) -> SnapshotStats {
@@ -308,13 +314,16 @@ fn describe_snapshot(
     let mut tags = options.tags.clone();
     tags.sort();
     tags.dedup();
-    let lost: Vec<_> = monitor.problems().into_iter().filter(|problem| problem.kind != ProblemKind::Notice).collect();
+    let mut lost = monitor.problems();
+    lost.retain(|problem| problem.kind != ProblemKind::Notice);
+    // There may be no room for all: what is not in the snapshot comes first.
+    lost.sort_by_key(|problem| problem.kind != ProblemKind::Unreadable);
     let kind = |kind| match kind {
         ProblemKind::Vanished => 2,
         ProblemKind::Changed => 3,
         _ => 1,
     };
-    let problem_count = lost.len() as u64;
+    let problem_count = monitor.problem_count() - monitor.count_of(ProblemKind::Notice);
     let mut room = SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
     let in_words = lost.into_iter().take(SNAPSHOT_PROBLEMS_MAX).take_while(|lost| {
         let left = room.checked_sub(lost.path.len() + lost.message.len());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::context::Context;
@@ -149,19 +150,39 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
 }
 
 /// Says what a source is that is no folder, where somebody may expect something else of it.
-pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, before: Option<&DirEntry>) {
+///
+/// Who names a device or fifo expects what comes out of it, unless it `is_within` another source, of which it is a part.
+pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_within): (Option<&DirEntry>, bool)) {
     let files_before = before.and_then(|before| before.totals).map_or(0, |totals| totals.files);
     context.losses.note(path, files_before, u64::from(stat.kind == EntryKind::File));
-    let what = match stat.kind {
+    let leads_to_special = || {
+        let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
+        // The null device has nothing to be read: who links to it wants nothing to be there.
+        target.is_ok_and(|found| {
+            let is_null = found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
+            !found.is_file() && !found.is_dir() && !is_null
+        })
+    };
+    let (is_lost, what) = match stat.kind {
+        EntryKind::Symlink if leads_to_special() => (
+            true,
+            "this source is a symbolic link to a device, fifo or socket: the link is stored, and nothing is read (--read-special with what it leads to)",
+        ),
         EntryKind::Symlink => {
-            "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)"
+            (false, "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)")
         }
-        EntryKind::Fifo => "this source is a fifo: it is stored as such and not read (--read-special reads it)",
-        EntryKind::BlockDevice => "this source is a block device: it is stored as such and not read (--read-special reads it)",
-        EntryKind::CharDevice => "this source is a character device: it is stored as such and not read (--read-special reads it)",
+        EntryKind::Fifo => (true, "this source is a fifo: it is stored as such and not read (--read-special reads it)"),
+        EntryKind::Socket => (true, "this source is a socket: it is stored as such, and nothing is read"),
+        EntryKind::BlockDevice => {
+            (true, "this source is a block device: it is stored as such and not read (--read-special reads it)")
+        }
+        EntryKind::CharDevice => {
+            (true, "this source is a character device: it is stored as such and not read (--read-special reads it)")
+        }
         _ => return,
     };
-    context.monitor.problem(ProblemKind::Notice, path, what);
+    let kind = if is_lost && !is_within { ProblemKind::Unreadable } else { ProblemKind::Notice };
+    context.monitor.problem(kind, path, what);
 }
 
 /// Resolves `..` through the file system, so that `link/..` means what the kernel says.

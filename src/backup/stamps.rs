@@ -10,7 +10,10 @@ pub fn trust_before(parent_started: Timestamp) -> Timestamp {
     const TICK_NANOS: u32 = 100_000_000;
     match parent_started.nanos.checked_sub(TICK_NANOS) {
         Some(nanos) => Timestamp { nanos, ..parent_started },
-        None => Timestamp { seconds: parent_started.seconds - 1, nanos: parent_started.nanos + 1_000_000_000 - TICK_NANOS },
+        None => Timestamp {
+            seconds: parent_started.seconds.saturating_sub(1),
+            nanos: parent_started.nanos + 1_000_000_000 - TICK_NANOS,
+        },
     }
 }
 
@@ -18,6 +21,18 @@ pub fn trust_before(parent_started: Timestamp) -> Timestamp {
 ///
 /// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen.
 pub fn is_settled(ctime: Timestamp, before: Timestamp) -> bool {
-    let limit = if ctime.nanos == 0 { Timestamp { seconds: before.seconds - 2, ..before } } else { before };
+    let limit = if ctime.nanos == 0 { Timestamp { seconds: before.seconds.saturating_sub(2), ..before } } else { before };
     ctime < limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_of_the_beginning_of_time_proves_nothing() {
+        let first = Timestamp { seconds: i64::MIN, nanos: 0 };
+        assert_eq!(trust_before(first).seconds, i64::MIN);
+        assert!(!is_settled(Timestamp::default(), first) && !is_settled(first, first));
+    }
 }

@@ -12,6 +12,9 @@ use super::known::{Print, Printer};
 use super::queue::Queue;
 use super::sources::Named;
 use super::trust::Tags;
+use crate::format::entry::Timestamp;
+use crate::format::node::Totals;
+use crate::id::ChunkId;
 use crate::os::dir::{Dir, Names};
 use crate::repo::DirEntry;
 
@@ -73,6 +76,8 @@ pub struct NewFolder {
     pub scope: Scope,
     /// What is known of it.
     pub was: Was,
+    /// Its inode number and when it was made, if it was looked at.
+    pub seen: Option<(u64, Option<Timestamp>)>,
     /// Whether names that the parent had before this one are gone.
     pub gap: bool,
     /// Whether it is the folder that the parent had here, as far as the one above can tell.
@@ -82,9 +87,11 @@ pub struct NewFolder {
 /// A folder that is being worked on.
 pub struct Folder {
     pub(super) above: Option<(Arc<Folder>, Slot)>,
-    pub(super) path: Vec<u8>,
-    pub(super) own: Mutex<Option<DirEntry>>,
-    pub(super) was: Was,
+    /// Its name; its path is that of the folder above and this: a deep folder has no room for all of it
+    /// at each level.
+    pub(super) name: Box<[u8]>,
+    pub(super) own: Mutex<Option<Box<DirEntry>>>,
+    pub(super) tree_before: Option<(ChunkId, Totals)>,
     pub(super) gap: bool,
     /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
     pub(super) dir: Mutex<Option<Arc<Dir>>>,
@@ -92,7 +99,6 @@ pub struct Folder {
     pub(super) device: Option<(u32, u32)>,
     pub(super) chain: Option<Arc<IgnoreChain>>,
     pub(super) marker: Option<Vec<u8>>,
-    pub(super) names: Names,
     pub(super) identity: Identity,
     /// Whether a file's content and stamps do not fit together, so that stamps prove nothing here.
     pub(super) is_unsure: AtomicBool,
@@ -106,12 +112,19 @@ pub struct Folder {
 
 /// How far the names were looked at; only the thread that scans locks it.
 pub(super) struct Scan {
+    /// The folder's path and names; empty when all were looked at.
+    pub(super) path: Vec<u8>,
+    pub(super) names: Names,
     pub(super) next: usize,
     pub(super) group: usize,
     pub(super) before: Before,
     pub(super) named: Named,
     /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
-    pub(super) printer: Option<Printer>,
+    pub(super) printer: Option<Box<Printer>>,
+    /// That of all names and how many there were, if it was settled.
+    pub(super) fresh: Option<(u64, Print)>,
+    /// Whether the parent has names behind the last one.
+    pub(super) has_more: bool,
     /// The fingerprint that was found to be the parent's.
     pub(super) print: Option<Print>,
     /// The tags of its names, where they are needed.

@@ -142,9 +142,9 @@ fn put_tree(lane: &mut Lane, node: &TreeNode) -> Result<ChunkId> {
 pub fn entry_totals(entry: &DirEntry) -> Totals {
     let mut totals = entry.totals.unwrap_or_default();
     match entry.entry.kind {
-        EntryKind::Dir => totals.dirs += 1,
+        EntryKind::Dir => totals.dirs = totals.dirs.saturating_add(1),
         EntryKind::File => totals.add(Totals { files: 1, dirs: 0, bytes: entry.entry.size }),
-        _ => totals.files += 1,
+        _ => totals.files = totals.files.saturating_add(1),
     }
     totals
 }

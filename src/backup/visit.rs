@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::context::{Context, Counts};
-use super::describe::{is_doubtful, is_unchanged, stat_size};
+use super::describe::{has_xattrs, is_doubtful, is_unchanged, stat_size};
 use super::file::{Place, read, report};
 use super::followed::{read_followed, stat_followed};
 use super::found::{Scope, Was};
 use super::gather::{Done, Earlier};
+use super::path;
 use super::sources::{self, Named, SourceNode};
 use super::task::{Folder, NewFolder, Scan, Slot, Task, Visit, Walk};
 use super::worker::Worker;
-use crate::format::entry::EntryKind;
+use crate::format::entry::{Entry, EntryKind};
 use crate::monitor::ProblemKind;
+use crate::os::attributes::read_xattrs;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
@@ -47,18 +49,22 @@ impl Folder {
         let scope =
             |only_named, named| Scope { only_named, named, is_source, follows, is_inside: self.is_inside || self.is_whole };
         if !self.is_whole && !is_source {
-            return Ok(self.enter_later((slot, name), scope(true, named), before, (gap, true)));
+            return Ok(self.enter_later((slot, name), scope(true, named), (before, None), (gap, true)));
         }
         let is_passed_over = !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
         if is_passed_over && named.is_empty() {
             return Ok(Visit::Done(skipped));
         }
-        let path = self.path_of(name);
+        let path = path::join(&scan.path, name);
         let Some(dir) = self.dir() else {
             return Ok(Visit::Done(skipped));
         };
         let place = Place { dir: &dir, name, path: &path };
-        let stat = match if follows { stat_followed(&path) } else { dir.stat(name) } {
+        let looked = match follows {
+            true => stat_followed(&path),
+            false => context.listings.insist(&dir, name, || dir.stat(name)),
+        };
+        let stat = match looked {
             Ok(stat) => stat,
             Err(error) => {
                 self.report_unseen(context, place, &error, is_source);
@@ -69,7 +75,7 @@ impl Folder {
         if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
             let leads_on = is_dir && !named.is_empty();
             return Ok(if leads_on {
-                self.enter_later((slot, name), scope(true, named), before, (gap, true))
+                self.enter_later((slot, name), scope(true, named), (before, None), (gap, true))
             } else {
                 Visit::Done(skipped)
             });
@@ -84,7 +90,7 @@ impl Folder {
         let is_same =
             !follows && before.as_ref().is_some_and(|before| self.identity.trust.vouches(context, name, (&before.entry, &stat)));
         if is_dir {
-            return Ok(self.enter_later((slot, name), scope(false, named), before, (gap, is_same)));
+            return Ok(self.enter_later((slot, name), scope(false, named), (before, Some(&stat)), (gap, is_same)));
         }
         let seen = Seen { slot, stat, is_source, follows, is_same, gap };
         self.visit_file(context, worker, place, (seen, before))
@@ -101,11 +107,14 @@ impl Folder {
         let Seen { slot, stat, is_source, follows, is_same, gap } = seen;
         context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         if is_source {
-            sources::tell_of_file(context, place.path, &stat, before.as_ref());
+            sources::tell_of_file(context, place.path, &stat, (before.as_ref(), self.is_whole || self.is_inside));
         }
         let earlier = match before {
             Some(before)
-                if is_same && is_unchanged(context, &before.entry, &stat) && !context.excludes.always_reads(place.path) =>
+                if is_same
+                    && is_unchanged(context, &before.entry, &stat)
+                    && !context.excludes.always_reads(place.path)
+                    && !lacks_attributes(context, place, &before.entry, follows) =>
             {
                 Counts::add(&context.counts.unchanged, 1);
                 context.monitor.bytes_done.fetch_add(before.entry.size, Ordering::Relaxed);
@@ -157,11 +166,17 @@ impl Folder {
         self: &Arc<Self>,
         (slot, name): (Slot, &[u8]),
         scope: Scope,
-        before: Option<DirEntry>,
+        (before, stat): (Option<DirEntry>, Option<&Stat>),
         (gap, is_same): (bool, bool),
     ) -> Visit {
         let above = Some((self.clone(), slot));
         let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
-        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), scope, was, gap, is_same })))
+        let seen = stat.map(|stat| (stat.inode, stat.btime));
+        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), scope, was, seen, gap, is_same })))
     }
+}
+
+/// Returns whether the parent's entry of a file that did not change may lack an attribute.
+fn lacks_attributes(context: &Context, place: Place, before: &Entry, follows: bool) -> bool {
+    context.doubts.is_on(place.path) && (follows || !has_xattrs(before, read_xattrs(place.dir, place.name, before.kind)))
 }

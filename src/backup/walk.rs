@@ -48,6 +48,7 @@ fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, (index, l
         lane: Lane::new(session),
         stream: ChunkStream::new(cutter, lanes > 2),
         buffer: Vec::new(),
+        last_path: None,
         printer: None,
         index,
     };

@@ -2,10 +2,13 @@
 
 use super::fields::Fields;
 use super::place::Place;
+use crate::format::codec::DecodeError;
 use crate::format::entry::Content;
+use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::merge::Merge;
+use crate::repo::stack::{Holds, Stack};
 use crate::repo::{DirEntry, Error, Trees};
 
 /// A path that differs; one of the entries at least is there.
@@ -33,14 +36,35 @@ impl Difference {
 
 /// Yields what differs, depth first in the order of names; a directory before what is in it.
 ///
-/// Directories with equal trees are not read, and of others only the nodes that differ. Holds two leaves per level of directories.
-/// Where a directory cannot be read, its path and the error are yielded, and nothing more of it.
+/// Directories with equal trees are not read, and of others only the nodes that differ. Holds two leaves per level of directories
+/// as far as there is room for them (see [`Stack`]). Where a directory cannot be read, its path and the error are yielded, and nothing more of it.
 pub(super) struct Differences<'a> {
     trees: Trees,
     monitor: &'a Monitor,
     /// What is compared, until it was.
     top: Option<[Place; 2]>,
-    open: Vec<(Vec<u8>, Merge)>,
+    open: Stack<Level>,
+    /// Path of what was compared last.
+    path: Vec<u8>,
+}
+
+/// Two directories that are being compared.
+struct Level {
+    merge: Merge,
+    /// Bytes of their path.
+    path_len: usize,
+    /// The name in them that was entered last.
+    entered: Vec<u8>,
+}
+
+impl Holds for Level {
+    fn held_bytes(&self) -> usize {
+        self.merge.held_bytes()
+    }
+
+    fn give_up(&mut self) {
+        self.merge.give_up(&self.entered);
+    }
 }
 
 /// A difference, or why the directory of this path cannot be compared.
@@ -49,41 +73,50 @@ pub(super) type Step = Result<Difference, (Vec<u8>, Error)>;
 impl<'a> Differences<'a> {
     /// Compares two places.
     pub fn new(trees: &Trees, places: [&Place; 2], monitor: &'a Monitor) -> Self {
-        Self { trees: trees.clone(), monitor, top: Some(places.map(Place::clone)), open: Vec::new() }
+        let top = Some(places.map(Place::clone));
+        Self { trees: trees.clone(), monitor, top, open: Stack::new(), path: Vec::new() }
     }
 
-    /// Opens two directories if they differ.
-    fn enter(&mut self, path: &[u8], left: &ChunkId, right: &ChunkId) {
-        if left != right {
-            self.open.push((path.to_vec(), Merge::new(&self.trees, left, right)));
+    /// Opens two directories at the current path, if they differ.
+    fn enter(&mut self, left: &ChunkId, right: &ChunkId) -> Result<(), Error> {
+        if left == right {
+            return Ok(());
         }
+        if self.path.len() > PATH_LEN_MAX_BYTES {
+            return Err(Error::malformed("a directory")(DecodeError::new("tree", "a path is longer than allowed")));
+        }
+        let path = &self.path;
+        self.open.with_last(|level| level.entered = path[level.path_len + 1..].to_vec());
+        let merge = Merge::new(&self.trees, left, right);
+        self.open.push(Level { merge, path_len: self.path.len(), entered: Vec::new() });
+        Ok(())
     }
 
-    /// Returns the difference of two entries, if there is one that must be told, and goes into two directories.
-    fn compare(&mut self, path: Vec<u8>, pair: (Option<DirEntry>, Option<DirEntry>)) -> Option<Difference> {
-        let (left, right) = pair;
+    /// Returns what must be told of two entries at the current path, if anything, and goes into two directories.
+    fn compare(&mut self, (left, right): (Option<DirEntry>, Option<DirEntry>)) -> Option<Step> {
         let mut fields = Fields::default();
         if let (Some(left), Some(right)) = (&left, &right) {
             fields = Fields::between(left, right);
-            if let (Some(left), Some(right)) = (tree_of(left), tree_of(right)) {
-                self.enter(&path, &left, &right);
+            if let (Some(left), Some(right)) = (tree_of(left), tree_of(right))
+                && let Err(error) = self.enter(&left, &right)
+            {
+                return Some(Err((self.path.clone(), error)));
             }
             if fields.is_empty() {
                 return None;
             }
         }
-        Some(Difference { path, left, right, fields })
+        Some(Ok(Difference { path: self.path.clone(), left, right, fields }))
     }
 
-    fn first(&mut self) -> Option<Difference> {
+    fn first(&mut self) -> Option<Step> {
         let [left, right] = self.top.take()?;
         match (left.tree, right.tree) {
             // One of them may be the root, which has no metadata of its own.
             (Some(left_tree), Some(right_tree)) if left.entry.is_none() || right.entry.is_none() => {
-                self.enter(b"", &left_tree, &right_tree);
-                None
+                self.enter(&left_tree, &right_tree).err().map(|error| Err((Vec::new(), error)))
             }
-            _ => self.compare(Vec::new(), (left.entry, right.entry)),
+            _ => self.compare((left.entry, right.entry)),
         }
     }
 }
@@ -93,28 +126,30 @@ impl Iterator for Differences<'_> {
 
     fn next(&mut self) -> Option<Step> {
         if let Some(first) = self.first() {
-            return Some(Ok(first));
+            return Some(first);
         }
         loop {
-            let (folder, merge) = self.open.last_mut()?;
-            if self.monitor.is_cancelled() {
+            if self.monitor.is_cancelled() && !self.open.is_empty() {
                 self.open.clear();
                 return Some(Err((Vec::new(), Error::Cancelled)));
             }
-            match merge.next() {
-                None => {
-                    self.open.pop();
-                }
+            let path = &mut self.path;
+            let pair = self.open.with_last(|level| {
+                path.truncate(level.path_len);
+                level.merge.next()
+            })?;
+            match pair {
+                None => drop(self.open.pop()),
                 Some(Err(error)) => {
-                    let path = std::mem::take(folder);
                     self.open.pop();
-                    return Some(Err((path, error)));
+                    return Some(Err((self.path.clone(), error)));
                 }
                 Some(Ok(pair)) => {
                     let name = pair.0.as_ref().or(pair.1.as_ref()).map_or(&[][..], |found| &found.entry.name);
-                    let path = [folder, &b"/"[..], name].concat();
-                    if let Some(difference) = self.compare(path, pair) {
-                        return Some(Ok(difference));
+                    self.path.push(b'/');
+                    self.path.extend_from_slice(name);
+                    if let Some(told) = self.compare(pair) {
+                        return Some(told);
                     }
                 }
             }

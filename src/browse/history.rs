@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::changes::{Differences, tree_of};
 use super::fields::{Field, Fields};
 use super::place::Place;
-use crate::format::limits;
 use crate::format::node::{Totals, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
+use crate::repo::promised::Promised;
 use crate::repo::trees::leaf_entries;
 use crate::repo::{DirEntry, Error, Result, Trees};
 
@@ -62,8 +62,11 @@ pub enum VersionStep {
 pub struct History {
     /// The series in which the path was ever there, in the order of host and app.
     pub series: Vec<Series>,
-    /// Snapshots (as positions) in which a folder on the way is damaged; they count as if they did not exist.
+    /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did not exist.
     pub unread: Vec<(usize, Error)>,
+    /// Snapshots in which what lies below the path cannot be compared with the version before, because one of the two is damaged
+    /// there: that counts as a change.
+    pub uncompared: Vec<(usize, Error)>,
 }
 
 /// Looks a path up in snapshots, which must be sorted oldest first.
@@ -93,10 +96,10 @@ pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Mon
         }
         let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
         match series.iter_mut().find(is_its) {
-            Some(own) => own.add(trees, at, found),
+            Some(own) => history.uncompared.extend(own.add(trees, at, found, monitor)?.map(|error| (at, error))),
             None => {
                 let mut own = Series { host: snapshot.host.clone(), app: snapshot.app.clone(), versions: Vec::new() };
-                own.add(trees, at, found);
+                history.uncompared.extend(own.add(trees, at, found, monitor)?.map(|error| (at, error)));
                 series.push(own);
             }
         }
@@ -117,14 +120,17 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
 }
 
 impl Series {
-    fn add(&mut self, trees: &Trees, at: usize, found: Option<Arc<DirEntry>>) {
+    /// Adds what was found in the snapshot at a position; returns what is damaged below it.
+    fn add(&mut self, trees: &Trees, at: usize, found: Option<Arc<DirEntry>>, monitor: &Monitor) -> Result<Option<Error>> {
+        let mut damage = None;
         let (step, fields) = match (self.versions.last(), &found) {
-            (None, None) => return,
+            (None, None) => return Ok(None),
             (None | Some(Version { found: None, .. }), Some(_)) => (Some(VersionStep::Appeared), Fields::default()),
             (Some(Version { found: Some(_), .. }), None) => (Some(VersionStep::Vanished), Fields::default()),
             (Some(Version { found: None, .. }), None) => (None, Fields::default()),
             (Some(Version { found: Some(before), .. }), Some(after)) => {
-                let fields = differing(trees, before, after);
+                let fields;
+                (fields, damage) = differing(trees, before, after, monitor)?;
                 (step_of(fields), fields)
             }
         };
@@ -138,25 +144,29 @@ impl Series {
                 self.versions.push(Version { step, fields, found, first: at, last: at, snapshots: 1 });
             }
         }
+        Ok(damage)
     }
 }
 
 /// Returns in what two versions differ; of directories their content does where [`super::Diff`] would tell of something in them.
-fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>) -> Fields {
+///
+/// What is damaged counts as a difference, and is returned too.
+fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>, monitor: &Monitor) -> Result<(Fields, Option<Error>)> {
     if Arc::ptr_eq(before, after) {
-        return Fields::default();
+        return Ok((Fields::default(), None));
     }
     let fields = Fields::between(before, after);
-    match (tree_of(before), tree_of(after)) {
-        (Some(before), Some(after)) if before != after && differs_below(trees, [before, after]) => fields.with(Field::Content),
-        _ => fields,
-    }
-}
-
-/// Returns whether anything in two directories differs that somebody could restore. What cannot be read counts as a difference.
-fn differs_below(trees: &Trees, [before, after]: [ChunkId; 2]) -> bool {
+    let (Some(before), Some(after)) = (tree_of(before), tree_of(after)) else {
+        return Ok((fields, None));
+    };
     let place = |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
-    Differences::new(trees, [&place(before), &place(after)], &Monitor::default()).next().is_some()
+    let differs = || Differences::new(trees, [&place(before), &place(after)], monitor).next();
+    match if before == after { None } else { differs() } {
+        None => Ok((fields, None)),
+        Some(Ok(_)) => Ok((fields.with(Field::Content), None)),
+        Some(Err((_, error))) if error.is_damage() => Ok((fields.with(Field::Content), Some(error))),
+        Some(Err((_, error))) => Err(error),
+    }
 }
 
 fn step_of(fields: Fields) -> Option<VersionStep> {
@@ -200,23 +210,20 @@ impl Lookup<'_> {
     /// Looks one name up in a directory, from its top node to a leaf or to a node that is known.
     fn step(&mut self, dir: ChunkId, part: usize) -> Result<Known> {
         let name = self.parts[part];
-        let (mut id, mut way) = (dir, Vec::new());
+        let (mut promised, mut way) = (Promised::top(dir), Vec::new());
+        // Levels go down by one each time, so that this ends.
         let known = loop {
-            if let Some(known) = self.known.get(&(id, part)) {
+            if let Some(known) = self.known.get(&(promised.id, part)) {
                 break known.clone();
             }
-            way.push(id);
-            if way.len() > limits::TREE_LEVELS_MAX + 1 {
-                return Err(crate::repo::trees::too_deep(&dir));
-            }
-            match self.trees.node(&id)? {
-                TreeNode::Inner { children, .. } => {
-                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
-                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
-                        break Known::Nothing;
-                    };
-                    id = child.id;
-                }
+            way.push(promised.id);
+            let node = self.trees.node(&promised.id)?;
+            promised.check(&node)?;
+            match node {
+                TreeNode::Inner { level, children } => match promised.child(level, &children, name) {
+                    Some(child) => promised = child,
+                    None => break Known::Nothing,
+                },
                 leaf => break self.in_leaf(leaf, part),
             }
         };

@@ -11,14 +11,26 @@ use crate::format::codec;
 use crate::format::entry::{EntryKind, Timestamp, entry_flag};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-use crate::repo::trees::DirEntries;
-use crate::repo::{self, DirEntry, Trees};
+use crate::repo::{self, Descent, DirEntry, Trees};
 
 /// What names and paths must look like.
 pub struct Patterns {
+    /// Names that stand for themselves: there may be any number of them.
+    literal: HashSet<Vec<u8>>,
     names: RegexSet,
     paths: RegexSet,
 }
+
+/// What means something else than itself in a glob.
+const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+/// Most patterns that are compiled: each takes some kilobytes of memory.
+const COMPILED_MAX: usize = 2_000;
+
+/// A regular expression over bytes for one character but a slash, and for a byte of a name that is not text.
+const ANY_CHARACTER: &str =
+    r"(?:[\x00-.0-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff])";
+/// What stands for `[^/]*` meanwhile: no regular expression holds it.
+const ANY_NAME: &str = "\0";
 
 /// How patterns are read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,9 +48,13 @@ impl Patterns {
     ///
     /// A glob with a slash that does not begin with one may begin at any folder. Fails with [`Error::Pattern`].
     pub fn new(patterns: &[String], options: PatternOptions) -> Result<Self, Error> {
-        let (mut names, mut paths) = (Vec::new(), Vec::new());
+        let (mut literal, mut names, mut paths) = (HashSet::new(), Vec::new(), Vec::new());
         for pattern in patterns {
             let is_path = options.whole_path || pattern.contains('/');
+            if !is_path && !options.regex && !options.ignore_case && !pattern.contains(SPECIAL) {
+                literal.insert(pattern.clone().into_bytes());
+                continue;
+            }
             let refuse = |source: Box<dyn std::error::Error + Send + Sync>| Error::Pattern { pattern: pattern.clone(), source };
             let regex = if options.regex {
                 // Alone, so that the message is about this one.
@@ -48,20 +64,69 @@ impl Patterns {
                 let anywhere = is_path && !pattern.starts_with('/') && !pattern.starts_with("**");
                 let glob = if anywhere { format!("**/{pattern}") } else { pattern.clone() };
                 let glob = GlobBuilder::new(&glob).literal_separator(true).empty_alternates(true).build();
-                glob.map_err(|error| refuse(error.into()))?.regex().to_owned()
+                // It would stand for one byte of a character that has several.
+                glob.map_err(|error| refuse(error.into()))?
+                    .regex()
+                    .replace("[^/]*", ANY_NAME)
+                    .replace("[^/]", ANY_CHARACTER)
+                    .replace(ANY_NAME, "[^/]*")
             };
-            if is_path { paths.push(regex) } else { names.push(regex) }
+            let regex = if options.ignore_case && !options.regex { fold_beyond_ascii(&regex) } else { regex };
+            if is_path {
+                paths.push(regex)
+            } else {
+                names.push(regex)
+            }
+            if names.len() + paths.len() > COMPILED_MAX {
+                return Err(refuse(format!("at most {COMPILED_MAX} patterns can have special characters or slashes").into()));
+            }
         }
         let compile = |patterns: Vec<String>| {
             let set = RegexSetBuilder::new(&patterns).case_insensitive(options.ignore_case).build();
             set.map_err(|error| Error::Pattern { pattern: patterns.join(" "), source: error.into() })
         };
-        Ok(Self { names: compile(names)?, paths: compile(paths)? })
+        Ok(Self { literal, names: compile(names)?, paths: compile(paths)? })
     }
 
     fn fits(&self, path: &[u8], name: &[u8]) -> bool {
-        self.names.is_match(name) || self.paths.is_match(path)
+        // A path may be long, and most patterns are about names.
+        self.literal.contains(name) || self.names.is_match(name) || (!self.paths.is_empty() && self.paths.is_match(path))
     }
+}
+
+/// Lets letters beyond ASCII, which stand in the regex of a glob as bytes, be small or capital; those in classes stay as they are.
+fn fold_beyond_ascii(regex: &str) -> String {
+    let (mut folded, mut rest, mut is_class) = (String::new(), regex, false);
+    while let Some(first) = rest.chars().next() {
+        let letters = if is_class { String::new() } else { escaped_letters(rest) };
+        if letters.is_empty() {
+            // An escaped character is no bracket.
+            let len = if first == '\\' { 1 + rest[1..].chars().next().map_or(0, char::len_utf8) } else { first.len_utf8() };
+            is_class = (is_class || first == '[') && first != ']';
+            folded += &rest[..len];
+            rest = &rest[len..];
+            continue;
+        }
+        letters.chars().for_each(|letter| folded += &either_case(letter));
+        rest = &rest[4 * letters.len()..];
+    }
+    folded
+}
+
+/// Returns the letters that stand at the beginning as escaped bytes.
+fn escaped_letters(regex: &str) -> String {
+    let escaped = |at: usize| Some(regex.get(at..at + 4)?.strip_prefix("\\x")).flatten();
+    let bytes = (0..).step_by(4).map_while(|at| u8::from_str_radix(escaped(at)?, 16).ok()).take_while(|byte| !byte.is_ascii());
+    String::from_utf8(bytes.collect()).unwrap_or_default()
+}
+
+/// Returns a regex for a letter in either case, in escaped bytes.
+fn either_case(letter: char) -> String {
+    let mut cases = vec![letter.to_string(), letter.to_lowercase().collect(), letter.to_uppercase().collect()];
+    cases.sort_unstable();
+    cases.dedup();
+    let escaped = |text: &String| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    format!("(?:{})", cases.iter().map(escaped).collect::<Vec<_>>().join("|"))
 }
 
 /// What entries must be beside their names; what is not given may be anything.
@@ -102,8 +167,13 @@ pub struct Search {
     criteria: Criteria,
     nodes: HashSet<u128>,
     versions: HashSet<u128>,
-    open: Vec<(Vec<u8>, DirEntries)>,
+    descent: Option<Descent>,
+    /// Hashes of the paths of the directories that it is in.
+    folders: Vec<PathHash>,
 }
+
+/// Stands for a path: the hash of the one above and the name, so that a long path is not hashed again for each name in it.
+type PathHash = [u8; 32];
 
 /// An entry that was found and its path, or the path of a directory that cannot be read and why.
 pub type Step = Result<(Vec<u8>, DirEntry), (Vec<u8>, repo::Error)>;
@@ -112,12 +182,14 @@ impl Search {
     /// Begins a search.
     pub fn new(trees: &Trees, patterns: Patterns, criteria: Criteria) -> Self {
         let (nodes, versions) = (HashSet::new(), HashSet::new());
-        Self { trees: trees.clone(), patterns, criteria, nodes, versions, open: Vec::new() }
+        Self { trees: trees.clone(), patterns, criteria, nodes, versions, descent: None, folders: Vec::new() }
     }
 
     /// Goes on with what is below another tree; `path` is what paths in it begin with.
     pub fn enter(&mut self, tree: &ChunkId, path: &[u8]) {
-        self.open = vec![(path.to_vec(), self.trees.entries(tree))];
+        let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        self.folders = vec![parts.fold(PathHash::default(), |above, part| below(&above, part))];
+        self.descent = Some(Descent::new(&self.trees, tree, path));
     }
 
     /// Returns the next entry that fits; `None` if there is no further one in this tree.
@@ -125,37 +197,37 @@ impl Search {
     /// Cancelling `monitor` ends it with [`repo::Error::Cancelled`].
     pub fn step(&mut self, monitor: &Monitor) -> Option<Step> {
         loop {
-            let nodes = &mut self.nodes;
-            let (folder, entries) = self.open.last_mut()?;
+            let (descent, nodes) = (self.descent.as_mut()?, &mut self.nodes);
+            let folder = *self.folders.last()?;
             if monitor.is_cancelled() {
-                self.open.clear();
+                self.descent = None;
                 return Some(Err((Vec::new(), repo::Error::Cancelled)));
             }
-            let next = entries.next_where(&mut |id| nodes.insert(hash(&[folder, b"/", &id.0])));
-            let found = match next {
+            let found = match descent.next_where(&mut |id| nodes.insert(hash(&[&folder, b"/", &id.0]))) {
                 None => {
-                    self.open.pop();
+                    descent.leave();
+                    self.folders.pop();
                     continue;
                 }
-                Some(Err(error)) => {
-                    let path = std::mem::take(folder);
-                    self.open.pop();
-                    return Some(Err((path, error)));
-                }
+                Some(Err(error)) => return Some(Err((descent.path().to_vec(), error))),
                 Some(Ok(found)) => found,
             };
-            let path = [folder, &b"/"[..], &found.entry.name].concat();
             if let Some(tree) = tree_of(&found) {
-                self.open.push((path.clone(), self.trees.entries(&tree)));
+                descent.enter(&tree);
+                self.folders.push(below(&folder, &found.entry.name));
             }
-            if self.patterns.fits(&path, &found.entry.name) && self.criteria.fits(&found) && self.is_new(&path, &found) {
-                return Some(Ok((path, found)));
+            let path = descent.path();
+            if self.patterns.fits(path, &found.entry.name) && self.criteria.fits(&found) {
+                let path = path.to_vec();
+                if self.is_new(&folder, &found) {
+                    return Some(Ok((path, found)));
+                }
             }
         }
     }
 
-    fn is_new(&mut self, path: &[u8], found: &DirEntry) -> bool {
-        self.versions.insert(hash(&[path, b"\0", &version_of(found)]))
+    fn is_new(&mut self, folder: &PathHash, found: &DirEntry) -> bool {
+        self.versions.insert(hash(&[folder, &found.entry.name, b"\0", &version_of(found)]))
     }
 }
 
@@ -170,6 +242,11 @@ fn version_of(found: &DirEntry) -> Vec<u8> {
         EntryKind::Dir => codec::encode(&attributes),
         _ => codec::encode(&(attributes, &entry.content, entry.mtime, (entry.size, entry.device, entry.hard_link.is_some()))),
     }
+}
+
+fn below(folder: &PathHash, name: &[u8]) -> PathHash {
+    let mut hash = blake3::Hasher::new();
+    *hash.update(folder).update(name).finalize().as_bytes()
 }
 
 /// Returns 16 bytes of the hash of what is put together.

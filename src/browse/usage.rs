@@ -4,9 +4,7 @@ use super::changes::tree_of;
 use super::place::Place;
 use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
-use crate::id::ChunkId;
-use crate::repo::trees::DirEntries;
-use crate::repo::{Error, Trees};
+use crate::repo::{Descent, Error, Trees};
 
 /// What an entry takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,25 +22,15 @@ pub struct Usage {
 /// Reads the directories above the deepest that are told and nothing below: their sums are in the nodes. Where a directory cannot
 /// be read its path and the error are yielded, and the rest goes on behind it.
 pub struct Usages {
-    trees: Trees,
     depth: usize,
-    open: Vec<(Vec<u8>, DirEntries)>,
+    descent: Option<Descent>,
 }
 
 impl Usages {
     /// Begins at a place, with `depth` levels of directories below it.
     pub fn new(trees: &Trees, place: &Place, depth: usize) -> Self {
-        let mut usages = Self { trees: trees.clone(), depth, open: Vec::new() };
-        if let Some(tree) = &place.tree {
-            usages.enter(place.path.clone(), tree);
-        }
-        usages
-    }
-
-    fn enter(&mut self, path: Vec<u8>, tree: &ChunkId) {
-        if self.open.len() < self.depth {
-            self.open.push((path, self.trees.entries(tree)));
-        }
+        let tree = place.tree.filter(|_| depth > 0);
+        Self { depth, descent: tree.map(|tree| Descent::new(trees, &tree, &place.path)) }
     }
 }
 
@@ -50,23 +38,20 @@ impl Iterator for Usages {
     type Item = Result<Usage, (Vec<u8>, Error)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let descent = self.descent.as_mut()?;
         loop {
-            let (folder, entries) = self.open.last_mut()?;
-            match entries.next() {
-                None => {
-                    self.open.pop();
-                }
-                Some(Err(error)) => {
-                    let path = std::mem::take(folder);
-                    self.open.pop();
-                    return Some(Err((path, error)));
-                }
+            match descent.next() {
+                None if descent.is_over() => return None,
+                None => descent.leave(),
+                Some(Err(error)) => return Some(Err((descent.path().to_vec(), error))),
                 Some(Ok(found)) => {
-                    let path = [folder, &b"/"[..], &found.entry.name].concat();
-                    if let Some(tree) = tree_of(&found) {
-                        self.enter(path.clone(), &tree);
+                    if let Some(tree) = tree_of(&found)
+                        && descent.depth() < self.depth
+                    {
+                        descent.enter(&tree);
                     }
-                    return Some(Ok(Usage { path, kind: found.entry.kind, totals: found.content_totals() }));
+                    let (path, kind) = (descent.path().to_vec(), found.entry.kind);
+                    return Some(Ok(Usage { path, kind, totals: found.content_totals() }));
                 }
             }
         }

@@ -89,7 +89,7 @@ impl Window {
         self.bytes += ITEM_LEN_BYTES;
         if let Ok(one) = &step {
             let entries = [&one.left, &one.right].into_iter().flatten();
-            self.bytes += one.path.len() + entries.map(|found| found.entry.bulk_len()).sum::<usize>();
+            self.bytes += one.path.len() + entries.map(|found| found.entry.parts_memory_bytes()).sum::<usize>();
         }
         self.items.push(Item { step: Some(step), below: None, moved: None, parent, has_moved_below: false });
         self.items.len() - 1

@@ -114,7 +114,8 @@ pub fn run(
         None => {
             let mut out = Output::stdout()?;
             let written = write(out.writer())?;
-            out.finish()?;
+            // An archive of which the end is not read is no archive.
+            out.finish_whole().map_err(|error| Failure::of(Exit::Error, &error))?;
             written
         }
     };

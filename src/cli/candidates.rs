@@ -1,15 +1,15 @@
 //! Which snapshot a name means, among those that there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
-use super::snap::{SnapPath, parse_time, sync_with};
+use super::snap::{SnapPath, parse_time};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Error, Repository, Trees};
+use crate::repo::{Error, Reader, Repository, Trees};
 use crate::ui::{Ui, text};
 
 /// The snapshots that a name may mean, oldest first.
@@ -33,22 +33,29 @@ enum Name<'a> {
 pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 
 impl Candidates {
-    /// Lists the snapshots that `wanted` chooses from; warns of those that are damaged, or dated in the future.
+    /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future, and names those that are damaged:
+    /// the command ends with the exit code for damage where one of them may have been meant.
     pub fn of_repository(ui: &Ui, repository: &Arc<Repository>, wanted: &SnapPath) -> Result<Self, Failure> {
         let listing = snapshots::overview(repository)?;
-        if !matches!(name_of(&wanted.snapshot), Ok(Name::Id(_))) {
+        let is_id = is_by_id(&wanted.snapshot);
+        if !is_id {
             warn_of_dates(ui, &listing);
         }
         let text = &wanted.snapshot;
         // A damaged snapshot does not hide the others, unless it may be the one that is meant.
         let is_meant = |id: &SnapshotId| id.to_hex().starts_with(text.as_str());
+        let heads = repository.witness().heads_of(wanted.narrow().host());
         let mut good = Vec::with_capacity(listing.snapshots.len());
         for (id, snapshot) in listing.snapshots {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) if is_meant(&id) => return Err(error.into()),
                 // It may be the newest one: an older one must not be taken for `latest` in silence.
-                Err(error) => ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text())),
+                Err(error) => {
+                    let says = format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text());
+                    // Anybody may put garbage there; this was the newest of its host, so an older one is taken for it now.
+                    if !is_id && heads.contains(&id) { ui.damage(&says) } else { ui.loss(&says) }
+                }
             }
         }
         if good.is_empty() {
@@ -91,22 +98,39 @@ impl Candidates {
                 let is_app = |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
                 let fits = |one: &&&Snapshot| is_app(one) && self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
                 match among.iter().rev().find(fits) {
-                    Some(found) => Ok(say(ui, wanted, found, 0)),
+                    Some(found) => Ok(self.say(ui, wanted, found, 0)),
                     None => nothing(),
                 }
             }
             Name::Latest(back) => match wanted.path_below_root() {
                 Some(path) if !among.is_empty() && back == 0 => {
                     let (found, newer) = latest_with(&among, path, trees)?;
-                    Ok(say(ui, wanted, found, newer))
+                    Ok(self.say(ui, wanted, found, newer))
                 }
-                Some(path) if !among.is_empty() => Ok(say(ui, wanted, before_latest(&among, (path, back))?, 0)),
+                Some(path) if !among.is_empty() => Ok(self.say(ui, wanted, before_latest(&among, (path, back))?, 0)),
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
-                    Some(at) => Ok(say(ui, wanted, among[at], 0)),
+                    Some(at) => Ok(self.say(ui, wanted, among[at], 0)),
                     None => nothing(),
                 },
             },
         }
+    }
+
+    /// Says which snapshot was chosen, where there was a choice.
+    fn say(&self, ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {
+        // A document names the snapshot itself.
+        if !ui.json && (newer > 0 || self.is_choice(wanted)) {
+            say(ui, wanted, found, newer);
+        }
+        found.clone()
+    }
+
+    /// Returns whether a name can mean anything but the last snapshot, by date too, of the only host and app that there is.
+    fn is_choice(&self, wanted: &SnapPath) -> bool {
+        let series = |one: &Snapshot| (one.host.clone(), one.app.clone());
+        let is_alone = self.good.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
+        let is_in_order = self.good.windows(2).all(|pair| pair[0].started <= pair[1].started);
+        wanted.snapshot != "latest" || !wanted.narrow().is_empty() || !is_alone || !is_in_order
     }
 }
 
@@ -119,6 +143,11 @@ fn shown(text: &str) -> String {
 
 fn missing(text: &str) -> Error {
     Error::NotFound { what: "snapshot", text: text.to_owned() }
+}
+
+/// Returns whether a snapshot is named by its id.
+pub fn is_by_id(text: &str) -> bool {
+    matches!(name_of(text), Ok(Name::Id(_)))
 }
 
 fn name_of(text: &str) -> Result<Name<'_>, Failure> {
@@ -145,6 +174,9 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
 }
 
 /// Finds the newest snapshot that holds a path; returns how many newer ones do not hold it.
+///
+/// Of each host and app only those snapshots count whose sources are those of its last one about the path: what is not backed up any more,
+/// because the sources are others now, is not the latest of anything.
 fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -> Result<(&'a Snapshot, usize), Failure> {
     if let [one] = among {
         // Whoever asked finds out by itself whether it is there.
@@ -152,7 +184,16 @@ fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -
     }
     let trees = trees()?;
     let (mut newer, mut last) = (0, None);
+    let (mut sources, mut others) = (HashMap::new(), 0_u64);
+    let about: HashSet<SnapshotId> = about(among, path).iter().map(|one| one.id).collect();
     for snapshot in among.iter().rev() {
+        let is_about = about.contains(&snapshot.id);
+        let is_of_others =
+            is_about && *sources.entry((&snapshot.host, &snapshot.app)).or_insert(&snapshot.sources) != &snapshot.sources;
+        if !is_about || is_of_others {
+            (newer, others) = (newer + 1, others + u64::from(is_of_others));
+            continue;
+        }
         // Neighbours often have one tree.
         if last == Some(snapshot.root) {
             newer += 1;
@@ -168,13 +209,31 @@ fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -
         }
         last = Some(snapshot.root);
     }
+    let path = text::printable(path);
+    if others > 0 {
+        let others = text::counted(others, "older snapshot");
+        let why = format!(
+            "there is no '{path}' in the snapshots of the sources that are backed up now; {others} of other sources may have it"
+        );
+        return Err(Failure::new(Exit::Error, why).hint(format!("`drumlin history {}` looks in all", text::shell_word(&path))));
+    }
     let all = text::counted(among.len() as u64, "snapshot");
-    Err(Failure::new(Exit::Error, format!("there is no '{}' in any of {all}", text::printable(path))).hint(PATHS))
+    Err(Failure::new(Exit::Error, format!("there is no '{path}' in any of {all}")).hint(PATHS))
 }
 
 /// Finds the snapshot that is so many before the newest, among those whose sources are the path, hold it or lie in it: others say
 /// nothing about it.
 fn before_latest<'a>(among: &[&'a Snapshot], (path, back): (&[u8], usize)) -> Result<&'a Snapshot, Failure> {
+    let about = about(among, path);
+    about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
+        let (all, about) = (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
+        let why = format!("only {about} of {all} are about '{}'", text::printable(path));
+        Failure::new(Exit::Error, why).hint(PATHS)
+    })
+}
+
+/// Returns the snapshots whose sources are the path, hold it or lie in it.
+fn about<'a>(among: &[&'a Snapshot], path: &[u8]) -> Vec<&'a Snapshot> {
     let parts = |path: &[u8]| -> Vec<Vec<u8>> {
         path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
     };
@@ -183,40 +242,30 @@ fn before_latest<'a>(among: &[&'a Snapshot], (path, back): (&[u8], usize)) -> Re
         let source = parts(source);
         source.starts_with(&wanted) || wanted.starts_with(&source)
     };
-    let about: Vec<&Snapshot> = among.iter().copied().filter(|one| one.sources.iter().any(is_about)).collect();
-    about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
-        let (all, about) = (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
-        let why = format!("only {about} of {all} are about '{}'", text::printable(path));
-        Failure::new(Exit::Error, why).hint(PATHS)
-    })
+    among.iter().copied().filter(|one| one.sources.iter().any(is_about)).collect()
 }
 
 /// The hint about paths that are nowhere.
 const PATHS: &str = "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";
 
 /// Says which snapshot was chosen.
-fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {
-    // A document names the snapshot itself.
-    if !ui.json {
-        let app = if found.app.is_empty() { String::new() } else { format!(", app {}", shown(&found.app)) };
-        let is_latest = wanted.snapshot.starts_with("latest");
-        let path =
-            wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
-        let newer = match newer {
-            0 => String::new(),
-            1 => "; 1 newer snapshot does not hold it".to_owned(),
-            count => format!("; {} newer snapshots do not hold it", text::count(count as u64)),
-        };
-        ui.note(&format!(
-            "{}{} snapshot {} of {}{app}, {}{newer}",
-            shown(&wanted.snapshot),
-            path.as_deref().unwrap_or(" is"),
-            found.id.short(),
-            shown(&found.host),
-            text::local_time(found.started)
-        ));
-    }
-    found.clone()
+fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) {
+    let app = if found.app.is_empty() { String::new() } else { format!(", app {}", shown(&found.app)) };
+    let is_latest = wanted.snapshot.starts_with("latest");
+    let path = wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
+    let newer = match newer {
+        0 => String::new(),
+        1 => "; 1 newer snapshot does not hold it".to_owned(),
+        count => format!("; {} newer snapshots do not hold it", text::count(count as u64)),
+    };
+    ui.note(&format!(
+        "{}{} snapshot {} of {}{app}, {}{newer}",
+        shown(&wanted.snapshot),
+        path.as_deref().unwrap_or(" is"),
+        found.id.short(),
+        shown(&found.host),
+        text::local_time(found.started)
+    ));
 }
 
 /// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
@@ -236,6 +285,14 @@ pub fn warn_of_dates(ui: &Ui, listing: &Listing) {
         more => format!(" (and {} more)", text::count(more as u64)),
     };
     ui.warn(&format!("{what}{more}: the clock of that host was wrong; its place in the chain counts, not the date"));
+}
+
+/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot was made.
+pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
+    if reader.locate(&snapshot.root)?.is_none() {
+        reader.sync()?;
+    }
+    Ok(())
 }
 
 /// Returns whether a text is the start of the id of a forgotten snapshot.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use crate::browse;
 use crate::ui::output::Output;

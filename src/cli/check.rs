@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::{Context, Purpose};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, ended};
 use super::views::{RequestsView, exact, lossy};
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
 use crate::ui::output::Output;
@@ -102,14 +102,16 @@ pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     let options = CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
+    ended(exit_of(&report), tell(ctx, &report, began))
+}
+
+fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failure> {
     if ctx.ui.json {
-        ctx.ui.print_json(&view(ctx, &report, began.elapsed().as_secs_f64()))?;
-    } else {
-        ctx.ui.say(&summary(&report, began).join("\n"))?;
-        report.notices.iter().for_each(|notice| ctx.ui.note(notice));
-        tell_verdict(ctx, &report)?;
+        return Ok(ctx.ui.print_json(&view(ctx, report, began.elapsed().as_secs_f64()))?);
     }
-    Ok(exit_of(&report))
+    report.notices.iter().for_each(|notice| ctx.ui.note(notice));
+    ctx.ui.say(&summary(report, began).join("\n"))?;
+    tell_verdict(ctx, report)
 }
 
 /// Returns the exit code of a report: going back in time is worse than damage, which repairs may mend.

@@ -165,8 +165,8 @@ impl Context {
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
-            let (secret, fingerprint) = origin.read(&self.ui, &self.env, store.location())?;
-            entrance.expected.fingerprint_of_key = fingerprint;
+            let secret;
+            (secret, entrance.expected.fingerprints_of_key) = origin.read(&self.ui, &self.env, store.location())?;
             let store = match purpose {
                 Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
                 _ => Arc::clone(&store),
@@ -174,7 +174,7 @@ impl Context {
             match enter::enter(store, &secret, &options, &entrance) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
-                    let hint = super::failure::hint_of(&error).unwrap_or_default();
+                    let hint = super::hints::hint_of(&error).unwrap_or_default();
                     return Err(Failure::of(Exit::WrongSecret, &error).hint(format!("{}; {hint}", origin.describe())));
                 }
                 result => {
@@ -204,14 +204,18 @@ impl Context {
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let place = self.place(&self.settings()?, None)?;
         let store = self.store(&place, Purpose::Work)?;
-        let Err(lost @ repo::Error::ConfigLost { .. }) = enter::refuse_missing(&*store) else {
-            return self.open_place(&place, Purpose::Work);
+        let lost = match enter::refuse_missing(&*store) {
+            Err(lost @ repo::Error::ConfigLost { .. }) => lost.into(),
+            _ => match self.open_place(&place, Purpose::Work) {
+                Err(failure) if is_applied && failure.exit == Exit::Damage => failure,
+                opened => return opened,
+            },
         };
         let options = OpenOptions { cache_dir: self.cache_dir(&place)?, prefer_cached: true };
         let (secret, _) = self.secret_origin(&place)?.read(&self.ui, &self.env, store.location())?;
         let copies = Repository::open_copies(&store, &secret, &options);
-        let Some(copies) = copies.filter(|_| is_applied) else {
-            return Err(lost.into());
+        let Some(copies) = copies.filter(|copies| is_applied && copies.has_lost_config().unwrap_or(false)) else {
+            return Err(lost);
         };
         if let Some(object) = copies.put_config_back()? {
             self.ui.say(&format!("put {object} back from this machine's copy"))?;
@@ -291,9 +295,12 @@ fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result
     Err(Failure::usage(why).hint(format!("the configuration has {}; write ./{name} for a folder", names.join(", "))))
 }
 
-/// Returns the current folder.
+/// Returns the current folder; one that was removed meanwhile stands there as the system has it, so that nothing is found in it.
 pub fn here() -> Result<PathBuf, Failure> {
-    std::env::current_dir().map_err(|error| Failure::file("find", Path::new("."), &error))
+    match std::env::current_dir() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok("/proc/self/cwd".into()),
+        found => found.map_err(|error| Failure::file("find", Path::new("."), &error)),
+    }
 }
 
 /// Returns the name of this machine.

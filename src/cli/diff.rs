@@ -7,7 +7,7 @@ use serde_json::json;
 use super::context::{Context, Purpose, here};
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Change, ChangeKind, Diff, Field, Fields, WindowLimits};
@@ -124,7 +124,7 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
         }
     }
     for (path, error) in &unread {
-        ctx.ui.warn(&format!("{}: {}", shown(path), error.text()));
+        ctx.ui.loss(&format!("{}: {}", shown(path), error.text()));
     }
     Ok(if unread.is_empty() { Exit::Done } else { Exit::Damage })
 }

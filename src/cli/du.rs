@@ -5,14 +5,15 @@ use serde::Serialize;
 
 use super::context::{Context, Purpose, here};
 use super::entries::{TotalsView, kind_name};
-use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::failure::{Exit, Failure, ended};
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
 use crate::format::entry::EntryKind;
+use crate::format::node::Totals;
 use crate::monitor::Monitor;
-use crate::ui::output::JsonList;
+use crate::ui::output::{JsonList, Output, OutputError};
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
 
@@ -60,13 +61,65 @@ struct UsageView {
 }
 
 impl UsageView {
-    fn new(usage: &Usage) -> Self {
-        Self {
-            path: lossy(&usage.path),
-            path_hex: exact(&usage.path),
-            kind: kind_name(usage.kind),
-            totals: TotalsView::new(usage.totals),
+    fn new(path: &[u8], line: &Line) -> Self {
+        Self { path: lossy(path), path_hex: exact(path), kind: kind_name(line.kind), totals: TotalsView::new(line.totals) }
+    }
+}
+
+/// One entry that is to be shown. Its path is that of the entry above and its name: of folders in folders all paths would take
+/// memory with the square of the depth.
+struct Line {
+    above: Option<usize>,
+    name: Box<[u8]>,
+    kind: EntryKind,
+    totals: Totals,
+}
+
+/// What is to be shown, an entry behind the one that it lies in.
+struct Lines {
+    lines: Vec<Line>,
+    /// The folders that the walk is in: their places among the lines, and the lengths of their paths.
+    way: Vec<(usize, usize)>,
+}
+
+impl Lines {
+    /// Begins with the place itself.
+    fn new(path: &[u8], kind: EntryKind, totals: Totals) -> Self {
+        Self { lines: vec![Line { above: None, name: path.into(), kind, totals }], way: vec![(0, path.len())] }
+    }
+
+    fn add(&mut self, usage: &Usage) {
+        let parent_len = usage.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        while self.way.len() > 1 && self.way.last().is_some_and(|(_, len)| *len > parent_len) {
+            self.way.pop();
         }
+        let above = self.way.last().map(|(at, _)| *at);
+        if usage.kind == EntryKind::Dir {
+            self.way.push((self.lines.len(), usage.path.len()));
+        }
+        let Usage { kind, totals, .. } = *usage;
+        self.lines.push(Line { above, name: usage.path[parent_len + 1..].into(), kind, totals });
+    }
+
+    fn path(&self, at: usize) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut next = Some(at);
+        while let Some(line) = next.map(|at| &self.lines[at]) {
+            names.push(&line.name[..]);
+            next = line.above;
+        }
+        names.reverse();
+        let path = names.join(&b'/');
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+
+    /// Returns the places of the lines in an order; what is of one size stands in the order of the walk.
+    fn sorted(&self, order: Order) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.lines.len()).collect();
+        if order == Order::Size {
+            places.sort_by_key(|at| std::cmp::Reverse(self.lines[*at].totals.bytes));
+        }
+        places
     }
 }
 
@@ -76,41 +129,33 @@ pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;
     let place = browse::find(&trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
-    let path = if place.path.is_empty() { b"/".to_vec() } else { place.path.clone() };
     let kind = place.entry.as_ref().map_or(EntryKind::Dir, |found| found.entry.kind);
-    let mut usages = vec![Usage { path, kind, totals: place.totals }];
+    let mut lines = Lines::new(&place.path, kind, place.totals);
     let below = Usages::new(&trees, &place, args.depth);
-    let (unread, _) = ctx.run("adding up", |monitor| collect(below, args.all, &mut usages, monitor))?;
-    if args.sort == Order::Size {
-        usages.sort_by(|a, b| b.totals.bytes.cmp(&a.totals.bytes).then_with(|| a.path.cmp(&b.path)));
-    }
+    let (unread, _) = ctx.run("adding up", |monitor| collect(below, args.all, &mut lines, monitor))?;
+    let order = lines.sorted(args.sort);
     if ctx.ui.json {
         let mut list = JsonList::begin(&[("snapshot", snapshot.id.to_hex().into())], "entries")?;
-        usages.iter().try_for_each(|usage| list.item(&UsageView::new(usage)))?;
+        order.iter().try_for_each(|at| list.item(&UsageView::new(&lines.path(*at), &lines.lines[*at])))?;
         list.finish(&[])?;
     } else {
-        ctx.ui.print(&table(&usages).lines().join("\n"))?;
+        ended(Exit::Done, print(&lines, &order).map_err(Failure::from))?;
     }
     for (path, error) in &unread {
-        ctx.ui.warn(&format!("{}: {}", shown(path), error.text()));
+        ctx.ui.loss(&format!("{}: {}", shown(path), error.text()));
     }
     Ok(if unread.is_empty() { Exit::Done } else { Exit::Damage })
 }
 
 /// Adds what is to be shown; returns the folders that cannot be read.
-fn collect(
-    below: Usages,
-    with_files: bool,
-    usages: &mut Vec<Usage>,
-    monitor: &Monitor,
-) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
+fn collect(below: Usages, with_files: bool, lines: &mut Lines, monitor: &Monitor) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
     for usage in below {
         if monitor.is_cancelled() {
             return Err(Failure::interrupted());
         }
         match usage {
-            Ok(usage) if with_files || usage.kind == EntryKind::Dir => usages.push(usage),
+            Ok(usage) if with_files || usage.kind == EntryKind::Dir => lines.add(&usage),
             Ok(_) => {}
             Err((path, error)) if error.is_damage() => unread.push((path, error.into())),
             Err((_, error)) => return Err(error.into()),
@@ -119,17 +164,20 @@ fn collect(
     Ok(unread)
 }
 
-fn table(usages: &[Usage]) -> Table {
-    let mut table =
-        Table::new(&[("size", Align::Right), ("files", Align::Right), ("folders", Align::Right), ("path", Align::Left)]);
-    for usage in usages {
-        let slash = if usage.kind == EntryKind::Dir && usage.path != b"/" { "/" } else { "" };
-        table.row(vec![
-            text::size(usage.totals.bytes),
-            text::count(usage.totals.files),
-            text::count(usage.totals.dirs),
-            format!("{}{slash}", text::printable(&usage.path)),
-        ]);
+/// Prints a table, of which each line is made when it is written: paths can be long.
+fn print(lines: &Lines, order: &[usize]) -> Result<(), OutputError> {
+    let mut table = Table::new(&[("size", Align::Right), ("files", Align::Right), ("folders", Align::Right)]);
+    for at in order {
+        let Totals { files, dirs, bytes } = lines.lines[*at].totals;
+        table.row(vec![text::size(bytes), text::count(files), text::count(dirs)]);
     }
-    table
+    let rows = table.lines();
+    let mut out = Output::stdout()?;
+    writeln!(out, "{}  path", rows[0])?;
+    for (at, row) in order.iter().zip(&rows[1..]) {
+        let path = lines.path(*at);
+        let slash = if lines.lines[*at].kind == EntryKind::Dir && path != b"/" { "/" } else { "" };
+        writeln!(out, "{row}  {}{slash}", text::printable(&path))?;
+    }
+    out.finish()
 }

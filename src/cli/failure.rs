@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::hints::{hint_of, is_of_another_version, store_hint};
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
@@ -54,7 +55,8 @@ pub struct Failure {
     pub exit: Exit,
     chain: Vec<String>,
     hint: Option<String>,
-    silent: bool,
+    /// Whether nothing is said: whoever read the output has gone.
+    pub silent: bool,
 }
 
 impl Failure {
@@ -144,6 +146,14 @@ impl Failure {
         }
         write_stderr(&lines);
         self.exit
+    }
+}
+
+/// Returns how a command ends that is done and has told so: that nobody listened to the end changes nothing of it.
+pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
+    match told {
+        Err(failure) if !failure.silent => Err(failure),
+        _ => Ok(exit),
     }
 }
 
@@ -254,90 +264,12 @@ pub fn exit_of(error: &repo::Error) -> Exit {
         repo::Error::TooManyKeys { .. } => Exit::WrongSecret,
         // Not damaged, but made by a later version; or removed by somebody else at the same time.
         repo::Error::Malformed { object, .. } if object.starts_with("config/") => Exit::Error,
+        error if is_of_another_version(error) => Exit::Error,
         repo::Error::Swept { .. } => Exit::Error,
         error if error.is_damage() => Exit::Damage,
         repo::Error::Cancelled => Exit::Interrupted,
         repo::Error::Store(error) if error.kind == ErrorKind::NotPermitted => Exit::NotPermitted,
         _ => Exit::Error,
-    }
-}
-
-/// Returns what the user can do about a repository's error.
-pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
-    match error {
-        repo::Error::NoRepository { .. } => Some("`drumlin init` makes one there; `--repo` names another place"),
-        repo::Error::ConfigLost { .. } => Some(
-            "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
-        ),
-        repo::Error::AnotherRepository { .. } => Some(
-            "if you made a new repository there, or know why another one answers, `--accept-new-repository` remembers that one instead",
-        ),
-        repo::Error::TooManyKeys { .. } => Some(
-            "somebody may have added keys to exhaust this machine; `--key ID` tries the one that `key list` shows under that id",
-        ),
-        repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
-        repo::Error::WrongSecret { .. } => {
-            Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
-        }
-        repo::Error::NotForgotten { .. } => Some("`drumlin snapshots --forgotten` lists what is in the trash"),
-        repo::Error::Undecided { .. } => Some("it stays in the trash; try again when the prune has ended"),
-        repo::Error::SecondCollector { .. } => {
-            Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
-        }
-        repo::Error::Unjustified { .. } => Some(
-            "nothing was removed. If somebody forgot or brought back that snapshot just now, forget it again, or wait until its time in \
-             the trash is over; else the record comes from a copy of the repository, or from a key in wrong hands: look at \
-             docs/repair.md before you remove it from gc/",
-        ),
-        repo::Error::NoLocks { .. } => {
-            Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
-        }
-        repo::Error::UnusableStore { .. } => Some("nothing was written there but what found this out; use another place"),
-        repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
-        repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),
-        repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),
-        repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
-        repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
-        repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
-        repo::Error::NotFound { what: "path", .. } => Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
-        repo::Error::Ambiguous { .. } => Some("give more of its digits"),
-        repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
-             `--accept-rollback` goes on with it and remembers it",
-        ),
-        repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
-        repo::Error::ForeignCache { .. } => {
-            Some("take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`")
-        }
-        repo::Error::Store(error) => store_hint(error),
-        repo::Error::Damaged { object, .. } | repo::Error::Malformed { object, .. } | repo::Error::WrongContent { object }
-            if ["gc/", "intents/", "config/"].iter().any(|class| object.starts_with(class)) =>
-        {
-            Some(
-                "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; restores \
-                 do not need it",
-            )
-        }
-        error if error.is_damage() => Some(
-            "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
-        ),
-        _ => None,
-    }
-}
-
-fn store_hint(error: &StoreError) -> Option<&'static str> {
-    match error.kind {
-        ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
-        ErrorKind::NotPermitted => {
-            Some("whoever runs this, or its credential, must be allowed to use the repository's folder or bucket")
-        }
-        ErrorKind::Unavailable => {
-            Some("nothing was changed by this request; look at the network and the address, then run it again")
-        }
-        ErrorKind::Unanswered => {
-            Some("look at the network, then run it again: what is stored so far is used, and nothing can be half")
-        }
-        _ => None,
     }
 }
 

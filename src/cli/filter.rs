@@ -5,71 +5,10 @@ use clap::Args;
 use super::candidates::warn_of_dates;
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::narrow::{HEADING, Narrow};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots;
-use crate::ui::text;
-
-/// Where these options stand in the help.
-const HEADING: &str = "Which snapshots";
-
-/// Which snapshots are meant, by what they say of themselves; all, if nothing is said.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Narrow {
-    /// Only those of this app
-    #[arg(long, value_name = "NAME", help_heading = HEADING)]
-    app: Option<String>,
-
-    /// Only those of this host
-    #[arg(long, value_name = "NAME", value_parser = name, help_heading = HEADING)]
-    host: Option<String>,
-
-    /// Only those with this tag; given several times, with all of them
-    #[arg(long = "tag", value_name = "TAG", value_parser = name, help_heading = HEADING)]
-    tags: Vec<String>,
-}
-
-/// Parses a name that must not be empty: `--host "$HOST"` without HOST names nobody.
-pub fn name(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("it is empty".to_owned()),
-        name => Ok(name.to_owned()),
-    }
-}
-
-impl Narrow {
-    /// Returns whether a snapshot is meant.
-    pub fn fits(&self, snapshot: &Snapshot) -> bool {
-        self.app.as_ref().is_none_or(|app| snapshot.app == *app)
-            && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
-            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
-    }
-
-    /// Returns the app, if it is one alone.
-    pub fn app(&self) -> Option<&str> {
-        self.app.as_deref()
-    }
-
-    /// Returns whether nothing is said.
-    pub fn is_empty(&self) -> bool {
-        self.app.is_none() && self.host.is_none() && self.tags.is_empty()
-    }
-
-    /// Returns the filter of a policy, for one app of the configuration if `app` is given.
-    pub fn filter(&self, app: Option<&str>) -> crate::maintain::forget::Filter {
-        let app = app.map(str::to_owned).or_else(|| self.app.clone());
-        crate::maintain::forget::Filter { app, host: self.host.clone(), tags: self.tags.clone() }
-    }
-
-    /// Returns what is meant, for people: ` of host web1`; nothing if nothing is said.
-    pub fn words(&self) -> String {
-        let word = |text: &str| text::printable(text.as_bytes());
-        let mut parts: Vec<String> = self.host.iter().map(|host| format!("host {}", word(host))).collect();
-        parts.extend(self.app.iter().map(|app| if app.is_empty() { "no app".to_owned() } else { format!("app {}", word(app)) }));
-        parts.extend(self.tags.iter().map(|tag| format!("tag {}", word(tag))));
-        if parts.is_empty() { String::new() } else { format!(" of {}", parts.join(", ")) }
-    }
-}
 
 /// Which snapshots are meant, and how many of them.
 #[derive(Args)]
@@ -107,7 +46,7 @@ impl SnapshotFilter {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) => {
-                    ctx.ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
+                    ctx.ui.loss(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
                     exit = Exit::Damage;
                 }
             }

@@ -142,7 +142,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
         ctx.ui.say(if unread.is_empty() { "nothing found" } else { "nothing found, in what could be read" })?;
     }
     for (path, error) in &unread {
-        ctx.ui.warn(&format!("{}: {}", shown(path), error.text()));
+        ctx.ui.loss(&format!("{}: {}", shown(path), error.text()));
     }
     Ok(if unread.is_empty() { exit } else { Exit::Damage })
 }

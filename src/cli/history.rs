@@ -39,6 +39,7 @@ struct HistoryView {
     path_hex: Option<String>,
     versions: Vec<VersionView>,
     unread: Vec<String>,
+    uncompared: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +97,7 @@ impl VersionView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let path = normal_path(args.path.as_bytes(), &here()?);
+    let path = normal_path(&text::bytes_of_typed(args.path.as_bytes()), &here()?);
     if path == b"/" {
         return Err(Failure::usage("the root has no history of its own").hint("`drumlin diff` compares whole snapshots"));
     }
@@ -109,11 +110,19 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let mut unread = Vec::new();
     for (at, error) in history.unread {
         let id = snapshots[at].id;
-        ctx.ui.warn(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
+        ctx.ui.loss(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
         unread.push(id.to_hex());
         exit = Exit::Damage;
     }
-    let history = History { unread: Vec::new(), ..history };
+    let mut uncompared = Vec::new();
+    for (at, error) in history.uncompared {
+        let id = snapshots[at].id;
+        let why = Failure::from(error).text();
+        ctx.ui.loss(&format!("what is there in snapshot {} cannot be compared with the version before: {why}", id.short()));
+        uncompared.push(id.to_hex());
+        exit = Exit::Damage;
+    }
+    let history = History { unread: Vec::new(), uncompared: Vec::new(), ..history };
     if history.series.is_empty() && exit == Exit::Done {
         let shown = text::printable(&path);
         return Err(Failure::new(
@@ -127,7 +136,7 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
             series.versions.iter().map(|version| VersionView::new(series, version, &snapshots)).collect()
         };
         let versions = history.series.iter().flat_map(of_series).collect();
-        ctx.ui.print_json(&HistoryView { path: lossy(&path), path_hex: exact(&path), versions, unread })?;
+        ctx.ui.print_json(&HistoryView { path: lossy(&path), path_hex: exact(&path), versions, unread, uncompared })?;
         return Ok(exit);
     }
     let mut parts = Vec::new();

@@ -10,7 +10,7 @@ use super::context::{self, Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
-use super::secret::{self, Origin};
+use super::secret::{self, KeyFile, Origin};
 use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
@@ -85,6 +85,12 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{} exists", text::path(kit)))
             .hint("existing files are never overwritten: choose another name"));
     }
+    let folder = args.kit.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(
+            Failure::usage(format!("there is no folder {} for the recovery kit", text::path(folder))).hint("make it first")
+        );
+    }
     let origin = ctx.secret_origin(&place)?;
     if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
         return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed").hint("leave --kdf out"));
@@ -158,7 +164,11 @@ impl NewKey {
             return Ok(Self { identity, secret, kdf: secret::passphrase_kdf(strong), label: "password", made: None });
         };
         let (secret, made) = match path.symlink_metadata() {
-            Ok(_) => (secret::read_key_file(&ctx.ui, path)?.secret, None),
+            Ok(_) => {
+                let read = secret::read_key_file(&ctx.ui, path)?;
+                note_in_key_file(ctx, path, &read, (&place.shown(), &identity.fingerprint()));
+                (read.secret, None)
+            }
             Err(_) => {
                 let secret = keyfile::new_secret()?;
                 keyfile::write_key_file(path, &secret, (&place.shown(), &identity.fingerprint()), text::now())?;
@@ -166,6 +176,22 @@ impl NewKey {
             }
         };
         Ok(Self { identity, secret: Secret::KeyFile(secret), kdf: SlotKdf::KeyFile, label: "key file", made })
+    }
+}
+
+/// Says in a key file that was made for another repository that it is for this one too; a machine that knows neither asks that.
+///
+/// The repository comes after it: a line too many does no harm.
+fn note_in_key_file(ctx: &Context, path: &Path, read: &KeyFile, (location, fingerprint): (&str, &[u8; 32])) {
+    if read.fingerprints.is_empty() {
+        return;
+    }
+    if let Err(error) = keyfile::add_repository(path, (location, fingerprint)) {
+        let line = keyfile::fingerprint_line(fingerprint);
+        ctx.ui.warn(&format!(
+            "{} names another repository, and cannot be written ({error}): add the line `{line}`",
+            text::path(path)
+        ));
     }
 }
 

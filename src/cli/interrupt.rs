@@ -45,6 +45,8 @@ fn ignored_signals() -> u64 {
 fn end_now() -> ! {
     prompt::restore_terminal();
     streams::kill_commands();
+    #[cfg(feature = "sftp")]
+    crate::store::sftp::proxy::kill_all();
     write_stderr("\n");
     signal_hook::low_level::exit(Exit::Interrupted as i32)
 }

@@ -50,14 +50,36 @@ pub fn write_key_file(
         "# Drumlin key file. Whoever has it can read the repository that it opens, and without it\n\
          # (or another key of that repository) nothing can be read. Keep a copy on another medium.\n\
          # Repository: {location}\n\
-         # Fingerprint: {fingerprint}\n\
+         {fingerprint}\n\
          # Made: {made}\n\
          {words}\n",
-        fingerprint = grouped(fingerprint),
+        fingerprint = fingerprint_line(fingerprint),
         made = text::local_time(made),
         words = *words,
     ));
     write_new(path, &text)
+}
+
+/// Up to which length in bytes a key file is added to: half of what is read.
+const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
+
+/// Adds to a key file, durably, that it opens one more repository.
+///
+/// Fails where the file would grow so far that it could not be read one day, and for what is no file.
+pub fn add_repository(path: &Path, (location, fingerprint): (&str, &[u8; 32])) -> io::Result<()> {
+    let found = path.metadata()?;
+    if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
+        return Err(io::Error::other("it is no file of usual length"));
+    }
+    let mut file = File::options().append(true).open(path)?;
+    let location = text::printable(location.as_bytes());
+    file.write_all(format!("\n# Repository: {location}\n{}\n", fingerprint_line(fingerprint)).as_bytes())?;
+    file.sync_all()
+}
+
+/// Returns the line by which a key file names a repository.
+pub fn fingerprint_line(fingerprint: &[u8; 32]) -> String {
+    format!("# Fingerprint: {}", grouped(fingerprint))
 }
 
 /// Returns the start of a fingerprint in groups that can be read aloud.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::shown;
 use crate::browse::{self, Walk};
@@ -49,7 +49,7 @@ pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
             let walked =
                 ctx.run("listing", |monitor| list(&mut out, Walk::new(&trees, tree, &place.path, args.recursive), monitor))?;
             for (path, error) in walked.0 {
-                ctx.ui.warn(&format!("{}: {}", shown(&path), error.text()));
+                ctx.ui.loss(&format!("{}: {}", shown(&path), error.text()));
                 exit = Exit::Damage;
             }
         }

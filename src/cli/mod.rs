@@ -5,6 +5,7 @@ mod backup;
 mod candidates;
 mod cat;
 mod check;
+mod chosen;
 mod completions;
 mod context;
 mod cost;
@@ -16,6 +17,7 @@ mod filter;
 mod find;
 mod forget;
 mod global;
+mod hints;
 mod history;
 mod init;
 mod interrupt;
@@ -25,6 +27,7 @@ mod ls;
 mod man;
 #[cfg(feature = "mount")]
 mod mount;
+mod narrow;
 mod own;
 mod patterns;
 mod prune;
@@ -130,7 +133,13 @@ pub fn main() -> ExitCode {
     let ctx = Context { global: cli.global.complete(&env), env, ui, requests };
     let result = run(&ctx, cli.command);
     ctx.requests.tell(&ui);
-    result.unwrap_or_else(|failure| failure.report(&ui)).into()
+    match result {
+        Ok(Exit::Done | Exit::Unreadable | Exit::Error) if ui.has_told_damage() => Exit::Damage,
+        Err(failure) if failure.silent && ui.has_told_damage() => Exit::Damage,
+        Ok(exit) => exit,
+        Err(failure) => failure.report(&ui),
+    }
+    .into()
 }
 
 /// Says what is wrong with the command line, or prints the help that was asked for.

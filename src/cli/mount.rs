@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
-use super::filter::Narrow;
 use super::interrupt;
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
@@ -95,7 +95,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         allow_other: args.allow_other,
         now: text::now(),
         name_of_time,
-        tell: Box::new(move |path, words| ui.warn(&format!("{}: {}", text::printable(path), text::harmless(words)))),
+        tell: Box::new(move |path, words| ui.loss(&format!("{}: {}", text::printable(path), text::harmless(words)))),
     };
     let monitor = Arc::new(Monitor::default());
     let guard = interrupt::while_running(&monitor);
@@ -106,7 +106,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         // The error that led here is the one to report.
         let _ = mounted.unmount();
     }
-    served.map(|()| Exit::Done)
+    served.map(|()| if mounted.has_met_damage() { Exit::Damage } else { Exit::Done })
 }
 
 /// Says where the mount is and how it ends.

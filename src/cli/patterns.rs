@@ -31,7 +31,9 @@ impl Surroundings {
             Some(rest) => (&b"!"[..], rest),
             None => (&b""[..], text.as_slice()),
         };
-        let mut lines = self.lines_of(text);
+        // Files of patterns have comments; what stands on a command line has none.
+        let literal = text.starts_with(b"#").then(|| [&b"\\"[..], text].concat());
+        let mut lines = self.lines_of(literal.as_deref().unwrap_or(text));
         let below_root = self.root.as_deref().map(|root| escape(root.as_os_str().as_bytes()));
         if let Some(root) = below_root.filter(|root| root.len() > 1) {
             let below =

@@ -16,10 +16,11 @@ use super::context::{self, Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
 use super::keyfile::{self, About, KIT_LABEL};
-use super::secret::{self, Origin};
+use super::secret::{self, KeyFile, Origin};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
+use crate::repo::witness::{Accept, Witness};
 use crate::repo::{Error, Repository, enter, keys};
 use crate::settings::location::Location;
 use crate::settings::repository::{RepositorySettings, SecretSettings};
@@ -69,7 +70,9 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
         .ok_or_else(|| Failure::usage("no folder for the key and configuration is known").hint("set HOME"))?;
     let place = choose_place(ctx, &settings, &config_dir)?;
     let mut made = Made { config: settings.file.clone(), ..Made::default() };
-    let repository = open_or_make(ctx, &place, &config_dir, &mut made)?;
+    let fail = |error| Failure::file("make the folder", &config_dir, &error);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config_dir).map_err(fail)?;
+    let repository = open_or_make(ctx, &place, &mut made)?;
     ensure_kit(ctx, &repository, &config_dir.join(format!("{}-recovery-kit.txt", name_of(&place))), &mut made)?;
     let mut defaults = settings.clone();
     if settings.file.is_none() {
@@ -139,7 +142,7 @@ fn name_for(location: &Location) -> String {
     format!("{}-{digits}", if stem.is_empty() { "repository" } else { stem.trim_start_matches('-') })
 }
 
-fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made) -> Result<Arc<Repository>, Failure> {
+fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Repository>, Failure> {
     let origin = ctx.secret_origin(place)?;
     if let Origin::KeyFile(path) = &origin {
         made.key_file = Some(path.clone());
@@ -156,9 +159,14 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
         }
         return ctx.open_place(place, Purpose::BackUp);
     }
+    let location = ctx.store(place, Purpose::Work).map_or_else(|_| place.shown(), |store| store.location().to_owned());
+    if !ctx.global.accept_new_repository && Witness::open(ctx.state_dir().as_deref(), &location, Accept::default()).knows() {
+        let gone = Failure::from(Error::NoRepository { location: place.shown() });
+        return Err(gone.instead(
+            "this machine has used one there: mount the disk that holds it; if it is gone for good, `--accept-new-repository` makes a new one",
+        ));
+    }
     init::refuse_used(ctx, place)?;
-    let fail = |error| Failure::file("make the folder", config_dir, &error);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(config_dir).map_err(fail)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;
     if key.made.is_some() {
         made.now.push("key file");
@@ -174,31 +182,50 @@ fn open_or_make(ctx: &Context, place: &Place, config_dir: &Path, made: &mut Made
 /// between the two is completed by the next one, from the words in the file.
 fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Made) -> Result<(), Failure> {
     let has_kit = keys::list(repository)?.iter().any(|slot| slot.info.as_ref().is_ok_and(|info| info.label == KIT_LABEL));
-    made.kit = path.exists().then(|| path.to_path_buf());
+    let now = text::now();
+    let own = repository.keyring().fingerprint();
+    let is_own = |kit: &KeyFile| kit.fingerprints.iter().any(|known| own.starts_with(known));
+    // A kit of another repository, which is gone or elsewhere, stays what it is: its page would lead to that one.
+    let places = [path.to_path_buf(), beside(path, repository)];
+    let mut found = None;
+    for place in places.iter().filter(|place| place.exists()) {
+        match secret::read_key_file(&ctx.ui, place) {
+            Ok(kit) if is_own(&kit) => found = found.or(Some((place, kit.secret))),
+            Err(failure) if !has_kit => return Err(failure),
+            _ => {}
+        }
+    }
+    made.kit = found.as_ref().map(|(place, _)| place.to_path_buf());
     if has_kit {
         return Ok(());
     }
-    let now = text::now();
-    let secret = match made.kit {
-        Some(_) => secret::read_key_file(&ctx.ui, path)?.secret,
+    let secret = match found {
+        Some((_, secret)) => secret,
         None => {
             let secret = keyfile::new_secret()?;
-            let (repository_id, fingerprint) = (repository.config().repository.to_hex(), repository.keyring().fingerprint());
+            let repository_id = repository.config().repository.to_hex();
             let about = About {
                 location: repository.location(),
                 repository_id: &repository_id,
-                fingerprint,
+                fingerprint: own,
                 host: &context::host_name(),
                 made: now,
             };
-            keyfile::write_kit(path, &secret, &about)?;
-            made.kit = Some(path.to_path_buf());
+            let place = places.iter().find(|place| !place.exists()).unwrap_or(&places[1]);
+            keyfile::write_kit(place, &secret, &about)?;
+            made.kit = Some(place.clone());
             secret
         }
     };
     keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: now }, (&Secret::KeyFile(secret), SlotKdf::KeyFile))?;
     made.now.push("recovery kit");
     Ok(())
+}
+
+/// Returns another name for a file that belongs to a repository.
+fn beside(path: &Path, repository: &Repository) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}-{}.txt", &repository.config().repository.to_hex()[..8]))
 }
 
 /// Writes the configuration file; an existing one is never touched.

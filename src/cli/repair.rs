@@ -1,6 +1,7 @@
 //! `drumlin repair`: heals what can be healed, and says what cannot.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -8,15 +9,18 @@ use serde::Serialize;
 
 use super::check::{AffectedView, ProblemView};
 use super::context::{Context, host_name, user_name};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, ended};
 use super::global::PROGRAM;
 use crate::id::SnapshotId;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
-use crate::maintain::repair::{self, Broken, NewRun, Plan, RepairOptions, Replaced};
-use crate::repo::names;
+use crate::maintain::repair::{self, Broken, NewRun, Outcome, Plan, RepairOptions, Replaced};
+use crate::repo::{self, Repository, names};
 use crate::ui::output::Output;
 use crate::ui::style::Role;
 use crate::ui::text;
+
+/// How often to plan anew because collectors were at work in between.
+const ATTEMPTS_MAX: usize = 4;
 
 /// Plans how to heal what is damaged; with --apply, heals what can be healed
 ///
@@ -73,6 +77,7 @@ struct RepairView {
 struct PackView {
     object: String,
     instead_of: String,
+    removed_by: Option<u64>,
     chunks: u64,
 }
 
@@ -119,14 +124,16 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
         clock: text::now,
         snapshots: args.snapshots,
     };
-    let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(&repository, &options, monitor))?;
-    let (level, mut went_back) = (plan.found.level, plan.found.went_back);
-    let mut shown = show(&plan);
-    if args.apply {
-        let (outcome, _) = ctx.run("repairing", |monitor| plan.apply(monitor))?;
-        shown.sound = outcome.after.is_sound();
+    let (plan, outcome) = plan_and_apply(ctx, &repository, (args.apply, &options))?;
+    let (level, mut went_back) = (plan.level, plan.went_back);
+    let mut shown = plan.shown;
+    if let Some(outcome) = outcome {
+        shown.sound = outcome.is_sound();
         went_back = outcome.after.went_back;
-        shown.lost = outcome.after.affected;
+        // What only the look before could see is lost as it said then.
+        if !outcome.is_misstated {
+            shown.lost = outcome.after.affected;
+        }
         // What they lack was shown with them, and is lacking in the trash only.
         let old: HashSet<SnapshotId> = outcome.replaced.iter().map(|replaced| replaced.old).collect();
         shown.lost.take_out(|lost| old.contains(&lost.snapshot));
@@ -141,10 +148,39 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
     };
     if ctx.ui.json {
         ctx.ui.print_json(&view(shown, (args.apply, level), began.elapsed().as_secs_f64()))?;
-    } else {
-        tell(ctx, &shown, args)?;
+        return Ok(exit);
     }
-    Ok(exit)
+    ended(exit, tell(ctx, &shown, args))
+}
+
+/// What a plan said.
+struct Planned {
+    level: Level,
+    went_back: bool,
+    shown: Shown,
+}
+
+/// Plans, and does it if that is wanted; plans anew where collectors changed something in between.
+fn plan_and_apply(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    (apply, options): (bool, &RepairOptions),
+) -> Result<(Planned, Option<Outcome>), Failure> {
+    let (mut attempts, mut replaced) = (1, Vec::new());
+    loop {
+        let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
+        let planned = Planned { level: plan.found.level, went_back: plan.found.went_back, shown: show(&plan) };
+        if !apply {
+            return Ok((planned, None));
+        }
+        match ctx.run("repairing", |monitor| match plan.apply_and_note(&mut replaced, monitor) {
+            Err(repo::Error::Contended { .. }) if attempts < ATTEMPTS_MAX => Ok(None),
+            applied => applied.map(Some),
+        })? {
+            (Some(outcome), _) => return Ok((planned, Some(outcome))),
+            (None, _) => attempts += 1,
+        }
+    }
 }
 
 fn show(plan: &Plan) -> Shown {
@@ -152,6 +188,7 @@ fn show(plan: &Plan) -> Shown {
     let pack = |pack: &repair::NewPack| PackView {
         object: object(&pack.pack),
         instead_of: object(&pack.instead_of),
+        removed_by: pack.doomed_by,
         chunks: pack.chunks,
     };
     let run = |run: &NewRun| RunView {
@@ -207,12 +244,16 @@ fn view(shown: Shown, (applied, level): (bool, Level), seconds: f64) -> RepairVi
 fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
     let applied = args.apply;
     let style = ctx.ui.out_style;
-    if shown.problems.is_empty() {
+    if shown.problems.is_empty() && shown.packs.is_empty() {
         ctx.ui.say(&style.paint(Role::Good, "no damage found: there is nothing to repair"))?;
         return Ok(());
     }
     let mut out = Output::stdout()?;
-    writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(shown.problems.count, "problem"))))?;
+    if shown.problems.is_empty() {
+        writeln!(out, "no damage found, but what is needed would be removed")?;
+    } else {
+        writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(shown.problems.count, "problem"))))?;
+    }
     for problem in &shown.problems.items {
         writeln!(out, "  {}: {}", problem.object, problem.message)?;
     }
@@ -220,8 +261,11 @@ fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> 
         writeln!(out, "{}", if applied { "done:" } else { "can be done:" })?;
     }
     for pack in &shown.packs {
-        let chunks = text::counted(pack.chunks, "chunk");
-        writeln!(out, "  store again what can be read of {}: {chunks}", pack.instead_of)?;
+        let (chunks, old) = (text::counted(pack.chunks, "chunk"), &pack.instead_of);
+        match pack.removed_by {
+            None => writeln!(out, "  store again what can be read of {old}: {chunks}")?,
+            Some(number) => writeln!(out, "  store again what is in {old}, which gc/{number}.verdict removes: {chunks}")?,
+        }
     }
     for run in &shown.runs {
         let (packs, chunks) = (text::counted(run.packs, "pack"), text::counted(run.chunks, "chunk"));

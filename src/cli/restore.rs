@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::archive::{self, ArchiveArgs};
 use super::context::{Context, Purpose, here};
-use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::failure::{Exit, Failure, ended};
+use super::narrow::Narrow;
 use super::patterns::Surroundings;
 use super::snap::{SnapArg, SnapPath};
 use super::thaw::{self, ThawArgs};
@@ -28,6 +28,7 @@ use crate::ui::text;
 ///
 /// With PATH, the content of that folder (or that one file) is put into DIR; without, everything, each file below DIR with its full path.
 /// What is right already is left as it is, so an interrupted restore is continued by running it again.
+/// Folders of other users are root's while root restores into them: one that is killed (not if it stops by itself) leaves them so until it is run again.
 /// At its end the disk is waited for: what is reported to be restored survives the loss of power.
 #[derive(Args)]
 pub struct RestoreArgs {
@@ -199,9 +200,13 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     if options.dry_run {
         return list(ctx, &repository, &snapshot, &options);
     }
-    let (report, monitor) = ctx.run("restoring", |monitor| restore::run(&repository, &snapshot, &options, monitor))?;
+    let restore = |monitor: &Arc<Monitor>| {
+        // What went wrong before it ended, and what it leaves in a state that somebody has to know.
+        restore::run(&repository, &snapshot, &options, monitor).inspect_err(|_| ctx.ui.list_problems(monitor))
+    };
+    let (report, monitor) = ctx.run("restoring", restore)?;
     let seconds = began.elapsed().as_secs_f64();
-    if ctx.ui.json {
+    let told = if ctx.ui.json {
         ctx.ui.print_json(&RestoreView {
             snapshot: snapshot.id.to_hex(),
             target: options.target,
@@ -210,12 +215,13 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
             problem_count: monitor.problem_count(),
             problems: ProblemView::all(&monitor),
             requests: ctx.requests.view(),
-        })?;
+        })
     } else {
-        ctx.ui.say(&lines(&snapshot, &options, &report, began).join("\n"))?;
+        let said = ctx.ui.say(&lines(&snapshot, &options, &report, began).join("\n"));
         ctx.ui.list_problems(&monitor);
-    }
-    Ok(exit_of(&report))
+        said
+    };
+    ended(exit_of(&report), told.map_err(Failure::from))
 }
 
 /// Damage in the repository and everything else that went wrong are told apart: one calls for `check`, the other does not.
@@ -270,12 +276,11 @@ fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, option
             }
         })
     })?;
-    failed?;
-    plan.finish(&report)?;
+    let told = failed.and_then(|()| plan.finish(&report));
     if !ctx.ui.json {
         ctx.ui.list_problems(&monitor);
     }
-    Ok(exit_of(&report))
+    ended(exit_of(&report), told)
 }
 
 /// The lines of a dry run.

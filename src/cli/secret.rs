@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -102,16 +102,16 @@ impl Origin {
     }
 
     /// Reads the secret of an existing repository, and the fingerprint that a key file or kit names.
-    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<(Secret, Option<Vec<u8>>), Failure> {
+    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<(Secret, Vec<Vec<u8>>), Failure> {
         let password = match self {
             Self::KeyFile(path) => {
-                let KeyFile { secret, fingerprint } = read_key_file(ui, path)?;
-                return Ok((Secret::KeyFile(secret), fingerprint));
+                let KeyFile { secret, fingerprints } = read_key_file(ui, path)?;
+                return Ok((Secret::KeyFile(secret), fingerprints));
             }
             Self::Prompt => ask(&format!("password for {location}"))?,
             other => other.read_password(ui, env)?,
         };
-        Ok((Secret::Passphrase(password), None))
+        Ok((Secret::Passphrase(password), Vec::new()))
     }
 
     /// Reads a password that is about to be set: at the terminal it is asked for twice.
@@ -178,8 +178,8 @@ pub fn ask_passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
 pub struct KeyFile {
     /// What opens the repository.
     pub secret: crate::crypto::kdf::Key,
-    /// The start of the repository's fingerprint, if it is named.
-    pub fingerprint: Option<Vec<u8>>,
+    /// The starts of the fingerprints of the repositories that it names.
+    pub fingerprints: Vec<Vec<u8>>,
 }
 
 /// Reads a key file or recovery kit.
@@ -189,13 +189,13 @@ pub fn read_key_file(ui: &Ui, path: &Path) -> Result<KeyFile, Failure> {
     warn_if_readable_by_others(ui, path, &file);
     let bytes = read_all(file).map_err(fail)?;
     let text = String::from_utf8_lossy(without_mark(&bytes));
-    let fingerprint = text.lines().find_map(keyfile::fingerprint_in);
+    let fingerprints = text.lines().filter_map(keyfile::fingerprint_in).collect();
     let secret = phrase::secret_of_words(&text).map_err(|error| {
         Failure::new(Exit::WrongSecret, format!("{} is not a key file", text::path(path)))
             .caused_by(&error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
     })?;
-    Ok(KeyFile { secret, fingerprint })
+    Ok(KeyFile { secret, fingerprints })
 }
 
 fn warn_if_readable_by_others(ui: &Ui, path: &Path, file: &File) {
@@ -246,7 +246,9 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
 
 fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let fail = |error: &io::Error| Failure::new(Exit::Error, "cannot run the password command").caused_by(error);
-    let mut child = streams::shell(command).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
+    // What comes by standard input is the user's dump, unless somebody sits there.
+    let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
+    let mut child = streams::shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
     let output = child.stdout.take().expect("standard output is piped");
     let bytes = read_all(output);
     let status = child.wait().map_err(|error| fail(&error))?;

@@ -3,18 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use super::candidates::Candidates;
 use super::failure::Failure;
-use super::filter::Narrow;
+use super::narrow::Narrow;
 use crate::format::entry::Timestamp;
-use crate::format::snapshot::Snapshot;
-use crate::repo::{Reader, Repository, Trees, parallel};
-use crate::ui::Ui;
+use crate::os::owners::home_of_user;
 use crate::ui::text::bytes_of_typed;
 
 /// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
@@ -40,7 +36,7 @@ impl SnapPath {
             if at.is_some_and(|at| is_time(&bytes[at + 1..])) { None } else { bytes.iter().position(|byte| *byte == b':') }
         });
         let (name, path) = match colon {
-            Some(colon) => (&bytes[..colon], Some(normal_path(&bytes_of_typed(&bytes[colon + 1..]), here))),
+            Some(colon) => (&bytes[..colon], Some(normal_path(&from_home(bytes_of_typed(&bytes[colon + 1..])), here))),
             None => (bytes, None),
         };
         let snapshot = String::from_utf8_lossy(name).into_owned();
@@ -55,42 +51,6 @@ impl SnapPath {
         Self { narrow: narrow.clone(), ..self }
     }
 
-    /// Finds the snapshot in the repository, and says which it is where that was not said by its id.
-    ///
-    /// `latest` with a path is the newest that holds the path.
-    pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
-        let candidates = Candidates::of_repository(ui, repository, self)?;
-        candidates.choose(ui, self, &|| Ok(Trees::new(Reader::sparing(repository)?)))
-    }
-
-    /// Finds the snapshot, and what reads its trees.
-    pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
-        let (snapshot, reader) = self.open_with(ui, repository, Reader::sparing)?;
-        Ok((snapshot, Trees::new(reader)))
-    }
-
-    /// Finds the snapshot, and makes a reader that knows where its chunks are.
-    pub fn open_with(
-        &self,
-        ui: &Ui,
-        repository: &Arc<Repository>,
-        new_reader: NewReader,
-    ) -> Result<(Snapshot, Arc<Reader>), Failure> {
-        let list = || Candidates::of_repository(ui, repository, self);
-        let (reader, candidates) = parallel::both(repository.store(), || new_reader(repository), list);
-        let (candidates, reader) = (candidates?, reader?);
-        let snapshot = candidates.choose(ui, self, &|| Ok(Trees::new(reader.clone())))?;
-        sync_with(&reader, &snapshot)?;
-        Ok((snapshot, reader))
-    }
-
-    /// Finds the snapshot and the path in it by trees that are there already.
-    pub fn resolve_by(&self, ui: &Ui, repository: &Arc<Repository>, trees: &Trees) -> Result<Snapshot, Failure> {
-        let snapshot = Candidates::of_repository(ui, repository, self)?.choose(ui, self, &|| Ok(trees.clone()))?;
-        sync_with(trees.reader(), &snapshot)?;
-        Ok(snapshot)
-    }
-
     /// Returns what snapshots must be to be chosen.
     pub fn narrow(&self) -> &Narrow {
         &self.narrow
@@ -101,17 +61,6 @@ impl SnapPath {
         self.path.as_deref().filter(|path| *path != b"/")
     }
 }
-
-/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot was made.
-pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
-    if reader.locate(&snapshot.root)?.is_none() {
-        reader.sync()?;
-    }
-    Ok(())
-}
-
-/// How a reader is made.
-pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
 /// Parses a date (its last moment), a local time, or a time with zone; seconds may be left out.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
@@ -160,6 +109,17 @@ pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
         }
     }
     [b"/", parts.join(&b'/').as_slice()].concat()
+}
+
+/// Puts the home folder in the place of `~` at the beginning, which no shell does behind a colon.
+fn from_home(path: Vec<u8>) -> Vec<u8> {
+    let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).or_else(|| home_of_user().map(Into::into));
+    match path.strip_prefix(b"~") {
+        Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+            home().map_or_else(|| path.clone(), |home| [home.as_bytes(), rest].concat())
+        }
+        _ => path,
+    }
 }
 
 /// An argument of the form `SNAP[:PATH]`.

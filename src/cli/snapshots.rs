@@ -70,7 +70,7 @@ pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
     let mut listing = if args.forgotten { snapshots::listing(&repository)? } else { snapshots::overview(&repository)? };
     for (id, error) in std::mem::take(&mut listing.faults) {
         let why = Failure::from(error).text();
-        ctx.ui.warn(&format!("snapshot {} is not forgotten, because its tombstone does not hold: {why}", id.short()));
+        ctx.ui.loss(&format!("snapshot {} is not forgotten, because its tombstone does not hold: {why}", id.short()));
     }
     warn_of_dates(&ctx.ui, &listing);
     if args.forgotten { list_forgotten(ctx, args, listing) } else { list(ctx, args, listing) }
@@ -133,7 +133,7 @@ fn finish<T: Serialize>(ctx: &Context, damaged: Vec<DamagedView>, views: impl Fn
         return Ok(exit);
     }
     for DamagedView { id, error } in &damaged {
-        ctx.ui.warn(&format!("snapshot {} cannot be read: {error}", &id[..8]));
+        ctx.ui.loss(&format!("snapshot {} cannot be read: {error}", &id[..8]));
     }
     Ok(exit)
 }

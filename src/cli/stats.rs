@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
-use super::filter::Narrow;
+use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::SnapshotView;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};

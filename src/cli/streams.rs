@@ -45,8 +45,11 @@ pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
 /// Starts a command and returns its output as the file `name`.
 pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
     let mut shell = shell(&format!("{PIPEFAIL}{command}"));
-    // A process group of its own, so that all that it starts can be stopped with it.
-    shell.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped());
+    // A session and so a process group of its own: all that it starts can be stopped with it, and what asks at the terminal fails at once
+    // instead of being stopped by it without a word.
+    // SAFETY: between fork and exec only one system call is made, which touches no memory.
+    unsafe { shell.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
     let mut child = shell.spawn()?;
     groups().push(Pid::from_child(&child));
     let output = child.stdout.take().expect("standard output is piped");
@@ -59,7 +62,7 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
 const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
 
 /// Variables with secrets of repositories and stores. What a command needs of these it must be given in another way.
-const SECRETS: [&str; 8] = [
+pub const SECRETS: [&str; 9] = [
     "DRUMLIN_PASSWORD",
     "DRUMLIN_PASSWORD_FILE",
     "DRUMLIN_PASSWORD_COMMAND",
@@ -68,7 +71,11 @@ const SECRETS: [&str; 8] = [
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 ];
+
+/// Those of this program alone. Programs that give out credentials of AWS may need the others.
+pub const OWN_SECRETS: &[&str] = SECRETS.split_at(5).0;
 
 /// Returns the shell with one command, without the secrets in this program's environment.
 pub fn shell(command: &str) -> Command {
@@ -221,6 +228,12 @@ mod tests {
                 len => all.extend_from_slice(&buffer[..len]),
             }
         }
+    }
+
+    #[test]
+    fn own_secrets_are_all_that_are_ours() {
+        let is_own = |name: &&str| name.starts_with("DRUMLIN_");
+        assert!(OWN_SECRETS.iter().all(is_own) && OWN_SECRETS.len() == SECRETS.iter().filter(|name| is_own(name)).count());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one key derivation: BLAKE3's `derive_key` over length-prefixed inputs. Spec: `format-spec/03-primitives.md`.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A 32-byte secret, erased when dropped.
 pub type Key = Zeroizing<[u8; 32]>;
@@ -22,5 +22,9 @@ pub fn derive_into(purpose: &str, parts: &[&[u8]], out: &mut [u8]) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    hasher.finalize_xof().fill(out);
+    let mut output = hasher.finalize_xof();
+    output.fill(out);
+    // Both hold what was derived from, or what follows from it.
+    output.zeroize();
+    hasher.zeroize();
 }

@@ -24,8 +24,17 @@ pub enum PhraseError {
 /// Returns the 24 words of a secret, in lines of six.
 pub fn words_of(secret: &Key) -> Zeroizing<String> {
     let mnemonic = Mnemonic::from_entropy_in(Language::English, &**secret).expect("32 bytes make 24 words");
-    let words: Vec<&str> = mnemonic.words().collect();
-    Zeroizing::new(words.chunks(6).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n"))
+    // Never longer, so that no copy of a part is left behind: the longest word has eight letters.
+    let mut words = Zeroizing::new(String::with_capacity(24 * 9));
+    for (at, word) in mnemonic.words().enumerate() {
+        match at {
+            0 => {}
+            at if at % 6 == 0 => words.push('\n'),
+            _ => words.push(' '),
+        }
+        words.push_str(word);
+    }
+    words
 }
 
 /// Parses the words of a key file or kit.
@@ -38,11 +47,11 @@ pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
         Some((_, rest)) => rest.split_once(WORDS_END).map_or(rest, |(words, _)| words),
         None => text,
     };
-    let words: Vec<String> = inside
+    let words: Vec<Zeroizing<String>> = inside
         .split('\n')
         .filter(|line| !line.trim_ascii_start().starts_with('#'))
         .flat_map(str::split_ascii_whitespace)
-        .map(|word| word.trim_end_matches(['.', ',']).to_ascii_lowercase())
+        .map(|word| Zeroizing::new(word.trim_end_matches(['.', ',']).to_ascii_lowercase()))
         .filter(|word| !word.bytes().all(|byte| byte.is_ascii_digit()))
         .collect();
     if words.len() != 24 {
@@ -51,7 +60,12 @@ pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
     if let Some(at) = words.iter().position(|word| Language::English.find_word(word).is_none()) {
         return Err(PhraseError::UnknownWord(at + 1));
     }
-    let mnemonic = Mnemonic::parse_in_normalized(Language::English, &words.join(" ")).map_err(|_| PhraseError::Checksum)?;
+    let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
+    for word in &words {
+        phrase.push_str(word);
+        phrase.push(' ');
+    }
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, phrase.trim_end()).map_err(|_| PhraseError::Checksum)?;
     let entropy = Zeroizing::new(mnemonic.to_entropy());
     let mut secret = Zeroizing::new([0; 32]);
     secret.copy_from_slice(&entropy);

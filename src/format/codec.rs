@@ -20,7 +20,19 @@ impl DecodeError {
     pub const fn new(what: &'static str, why: &'static str) -> Self {
         Self { what, why }
     }
+
+    /// Builds the error for a structure that says that another version of the format made it.
+    pub const fn another_version(what: &'static str) -> Self {
+        Self::new(what, ANOTHER_VERSION)
+    }
+
+    /// Returns whether the bytes may be sound, for a program of another version.
+    pub fn is_another_version(&self) -> bool {
+        self.why == ANOTHER_VERSION
+    }
 }
+
+const ANOTHER_VERSION: &str = "written by another version of the format";
 
 /// Upper bound in bytes of any structure, and so of the memory a hostile length can claim.
 const STRUCTURE_LEN_MAX_BYTES: usize = super::limits::STRUCTURE_LEN_MAX_BYTES;

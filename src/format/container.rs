@@ -152,7 +152,7 @@ impl Header {
             return refuse("not a Drumlin container");
         }
         if (bytes[header_at::MAJOR], bytes[header_at::MINOR]) != (MAJOR, MINOR) {
-            return refuse("written by another version of the format");
+            return Err(DecodeError::another_version("container header"));
         }
         let Some(kind) = ContainerKind::from_byte(bytes[header_at::KIND]) else {
             return refuse("unknown kind");

@@ -16,7 +16,7 @@ pub struct Timestamp {
 }
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum EntryKind {
     /// A regular file.
     File,
@@ -194,6 +194,20 @@ impl Entry {
         let xattrs = self.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len());
         let extensions = self.extensions.iter().map(|extension| extension.bytes.len());
         self.name.len() + inline + xattrs.chain(extensions).sum::<usize>()
+    }
+
+    /// Returns about how much memory its parts that have no fixed length take, in bytes.
+    pub fn parts_memory_bytes(&self) -> usize {
+        let content = match &self.content {
+            Content::Inline(bytes) => bytes.len(),
+            Content::Refs(refs) => size_of_val(&refs[..]),
+            Content::None | Content::List(_) | Content::Tree(_) => 0,
+        };
+        // Each allocation takes 16 bytes more than was asked for, about.
+        let xattr = |xattr: &Xattr| size_of::<Xattr>() + 32 + xattr.name.len() + xattr.value.len();
+        let extension = |extension: &Extension| size_of::<Extension>() + 16 + extension.bytes.len();
+        let parts = self.xattrs.iter().map(xattr).sum::<usize>() + self.extensions.iter().map(extension).sum::<usize>();
+        32 + self.name.len() + content + parts
     }
 
     fn check_content(&self) -> Result<(), DecodeError> {

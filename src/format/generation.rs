@@ -103,6 +103,9 @@ impl CollectorRecord {
         if record.number == 0 || record.created.nanos > 999_999_999 {
             return refuse("number 0, or nanoseconds out of range");
         }
+        if record.number > limits::GENERATION_MAX {
+            return refuse("a number above the limit");
+        }
         let removal = match &record.content {
             RecordContent::Condemned(condemned) if condemned.oldest > record.number => return refuse("older than itself"),
             RecordContent::Condemned(condemned) => &condemned.removal,

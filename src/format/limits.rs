@@ -10,6 +10,8 @@ pub const SEGMENT_RAW_LEN_MAX_BYTES: usize = 8 << 20;
 pub const CHUNKS_PER_SEGMENT_MAX: usize = 65_535;
 /// Longest name of one directory entry in bytes.
 pub const NAME_LEN_MAX_BYTES: usize = 4_096;
+/// Longest path of a directory that is read or written, from the root of its snapshot, in bytes.
+pub const PATH_LEN_MAX_BYTES: usize = 16 << 20;
 /// Files up to this many bytes live in their directory's node.
 pub const INLINE_LEN_MAX_BYTES: usize = 512;
 /// Most references kept in an entry itself; longer lists become a list tree.
@@ -45,6 +47,8 @@ pub const SLOTS_MAX: usize = 64;
 pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;
 /// Highest place of a snapshot in its chain; none follows it.
 pub const SEQUENCE_MAX: u64 = (1 << 63) - 1;
+/// Highest generation of collectors, so that no sum of such numbers overflows.
+pub const GENERATION_MAX: u64 = 1 << 62;
 /// Longest object of `config/`, `snapshots/`, `intents/` and `gc/` that is read: more than the longest structure and its container.
 pub const CONTROL_LEN_MAX_BYTES: u64 = (8 << 20) + (128 << 10);
 /// Most packs that one intent or one record of a collector names.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
-use super::container::{FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, Trailer};
+use super::container::{FRAME_LEN_BYTES, Frame, HEADER_LEN_BYTES, SegmentCodec, TAG_LEN_BYTES, Trailer};
+use super::limits;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 
 /// Length of one record in bytes.
@@ -132,6 +133,9 @@ impl RunToc {
         if data + meta != toc.fences.len() as u64 {
             return Err(DecodeError::new("index run table", "fences do not fit the records"));
         }
+        if toc.generation > limits::GENERATION_MAX {
+            return Err(DecodeError::new("index run table", "a generation above the limit"));
+        }
         let (data, meta) = toc.fences.split_at(data as usize);
         // Honest ids are hashes: of two neighbours with one fence somebody made one, to slow down whoever looks.
         if ![data, meta].iter().all(|fences| fences.is_sorted_by(|a, b| a < b)) {
@@ -199,9 +203,12 @@ impl RunToc {
         part.start + start.saturating_sub(1)..part.start + end
     }
 
-    /// Parses the raw bytes of the block at this position and checks that they are what the table says.
-    pub fn parse_block(&self, at: usize, raw: &[u8]) -> Result<Arc<[RunRecord]>, DecodeError> {
+    /// Parses the raw bytes of the block at this position, which stand behind `frame`, and checks that they are what the table says.
+    pub fn parse_block(&self, at: usize, frame: &Frame, raw: &[u8]) -> Result<Arc<[RunRecord]>, DecodeError> {
         let place = self.block(at);
+        if frame.codec != SegmentCodec::Raw || frame.chunk_count != 0 {
+            return Err(DecodeError::new("index block", "it is compressed, or states chunks"));
+        }
         if raw.len() != place.records * RECORD_LEN_BYTES {
             return Err(DecodeError::new("index block", "another number of records than stated"));
         }

@@ -1,6 +1,7 @@
 //! A key slot: a bundle of keys wrapped under a passphrase or a key file. Spec: `format-spec/10-keys.md`.
 
 use bincode::{Decode, Encode};
+use zeroize::Zeroize;
 
 use super::codec::{self, DecodeError};
 use super::entry::Timestamp;
@@ -85,7 +86,7 @@ impl Slot {
         let rest = bytes.strip_prefix(&SLOT_MAGIC).ok_or(refuse("not a Drumlin key slot"))?;
         let (version, rest) = rest.split_at_checked(2).ok_or(refuse("too short"))?;
         if version != [super::container::MAJOR, super::container::MINOR] {
-            return Err(refuse("written by another version of the format"));
+            return Err(DecodeError::another_version("key slot"));
         }
         let slot: Self = codec::decode("key slot", rest)?;
         slot.kdf.check()?;
@@ -111,6 +112,13 @@ pub enum Bundle {
         /// 32 random bytes, never used directly.
         master: [u8; 32],
     },
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let Self::Full { master } = self;
+        master.zeroize();
+    }
 }
 
 /// What `key list` shows of a slot.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod evidence;
 pub mod forget;
+mod mark;
 pub mod prune;
 pub mod repair;
 pub mod stats;

@@ -109,7 +109,7 @@ pub fn of_repository(
         snapshots: snapshots.len() as u64,
         forgotten,
         totals,
-        chunks_indexed: reader.index().record_count(),
+        chunks_indexed: reader.index().chunk_count(),
         chunks: sums.chunks.into_inner(),
         unique_bytes: bytes.saturating_add(inline_bytes),
         inline_bytes,

@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::browse::Walk;
 use crate::format::snapshot::Snapshot;
-use crate::id::SnapshotId;
+use crate::id::{ChunkId, SnapshotId};
 use crate::repo::Trees;
 
-/// Most entries of a snapshot whose links are counted; finding them all takes reading every folder.
+/// Most entries, and most nodes of directories, that are looked at to count the links of a snapshot: somebody waits meanwhile.
+///
+/// What the snapshot says of itself is no limit: it is a claim, and a small repository can hold a tree without end.
 const ENTRIES_MAX: u64 = 500_000;
-/// Snapshots whose counts are kept.
+const NODES_MAX: u64 = 100_000;
+/// Snapshots whose counts are kept, and groups in all of them.
 const SNAPSHOTS_MAX: usize = 8;
+const GROUPS_MAX: usize = 500_000;
 /// What is said of a file that has several names, when they are not counted: programs only look whether it is more than one.
 const SEVERAL: u32 = 2;
 
@@ -26,29 +30,39 @@ pub struct Links {
 impl Links {
     /// Returns how many names a group of links has in its snapshot.
     pub fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
-        let totals = snapshot.stats.totals;
-        if totals.files.saturating_add(totals.dirs) > ENTRIES_MAX {
-            return SEVERAL;
-        }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.len() >= SNAPSHOTS_MAX && !counted.contains_key(&snapshot.id) {
+        if !counted.contains_key(&snapshot.id) && (counted.len() >= SNAPSHOTS_MAX || groups_in(&counted) >= GROUPS_MAX) {
             counted.clear();
         }
         let slot = counted.entry(snapshot.id).or_default().clone();
         drop(counted);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = slot.get_or_insert_with(|| Arc::new(count_all(trees, snapshot)));
+        let counts = slot.get_or_insert_with(|| Arc::new(count_all(trees, &snapshot.root).unwrap_or_default()));
         counts.get(&group).copied().unwrap_or(SEVERAL)
     }
 }
 
+/// Returns how many groups are kept; those that are being counted are not known yet.
+fn groups_in(counted: &HashMap<SnapshotId, Arc<Mutex<Option<Counts>>>>) -> usize {
+    counted.values().filter_map(|slot| Some(slot.try_lock().ok()?.as_ref()?.len())).sum()
+}
+
+/// Counts the names of all groups; `None` if that takes too long.
+///
 /// What cannot be read is left out: then a count is too small, and nothing else is wrong.
-fn count_all(trees: &Trees, snapshot: &Snapshot) -> HashMap<u64, u32> {
-    let mut counts = HashMap::new();
-    for (_, found) in Walk::new(trees, &snapshot.root, b"", true) {
+fn count_all(trees: &Trees, root: &ChunkId) -> Option<HashMap<u64, u32>> {
+    // With a counter of its own.
+    let trees = Trees::new(trees.reader().clone());
+    let (mut counts, mut entries) = (HashMap::new(), 0);
+    let mut walk = Walk::new(&trees, root, b"", true);
+    while let Some(found) = walk.next_entry() {
+        entries += 1;
+        if entries > ENTRIES_MAX || trees.nodes_read() > NODES_MAX {
+            return None;
+        }
         if let Some(group) = found.ok().and_then(|found| found.entry.hard_link) {
             *counts.entry(group).or_insert(0) += 1;
         }
     }
-    counts
+    Some(counts)
 }

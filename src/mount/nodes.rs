@@ -4,11 +4,11 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::format::codec::DecodeError;
-use crate::format::entry::{Content, Entry, Ref};
+use crate::format::entry::{Entry, Ref};
 use crate::format::node::{ListNode, TreeChild, TreeNode};
-use crate::format::promise::TreePromise;
 use crate::id::ChunkId;
 use crate::repo::lru::ByteLru;
+use crate::repo::promised::Promised;
 use crate::repo::{Error, Result, Trees};
 
 /// Reads nodes and keeps those that were used last.
@@ -99,22 +99,16 @@ impl Nodes {
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<Found>> {
-        let (mut id, mut level) = (*dir, None);
-        let (mut first_name, mut before): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+        let mut promised = Promised::top(*dir);
         // Levels go down by one each time, so that this ends.
         loop {
-            let node = self.tree(&id)?;
-            let promise = TreePromise { level, first_name: first_name.as_deref(), before: before.as_deref() };
-            promise.check(&node).map_err(|source| Error::Malformed { object: format!("chunk {}", id.short()), source })?;
+            let node = self.tree(&promised.id)?;
+            promised.check(&node)?;
             match &*node {
-                TreeNode::Inner { level: found, children } => {
-                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
-                    let Some(child) = at.checked_sub(1).map(|at| &children[at]) else {
-                        return Ok(None);
-                    };
-                    before = children.get(at).map(|next| next.first_name.clone()).or(before);
-                    (id, level, first_name) = (child.id, Some(found - 1), Some(child.first_name.clone()));
-                }
+                TreeNode::Inner { level, children } => match promised.child(*level, children, name) {
+                    Some(child) => promised = child,
+                    None => return Ok(None),
+                },
                 TreeNode::Leaf { entries, .. } => {
                     let at = entries.binary_search_by(|entry| entry.name.as_slice().cmp(name));
                     return Ok(at.ok().and_then(|at| Found::new(&node, at)));
@@ -124,20 +118,31 @@ impl Nodes {
     }
 
     /// Returns the leaves of a directory in order, reading its inner nodes only.
+    ///
+    /// The first names that nodes state must be right and ascend: then no node stands in it twice, and the list ends.
     pub fn leaves(&self, dir: &ChunkId) -> Result<Vec<ChunkId>> {
-        let mut leaves = Vec::new();
-        let mut pending = vec![(*dir, None)];
-        while let Some((id, level)) = pending.pop() {
-            if level == Some(0) {
+        let (mut leaves, mut last) = (Vec::new(), None);
+        // Nodes with the level and the first name that the node above states.
+        let mut pending: Vec<(ChunkId, Option<Stated>)> = vec![(*dir, None)];
+        while let Some((id, stated)) = pending.pop() {
+            if let Some((0, first)) = stated {
+                if last.is_some_and(|last| last >= first) {
+                    return Err(wrong_levels(&id));
+                }
+                last = Some(first);
                 leaves.push(id);
                 continue;
             }
+            let is_stated = |level: u8, children: &[TreeChild]| {
+                let first = children.first().map(|child| &child.first_name);
+                stated.as_ref().is_none_or(|(stated, name)| *stated == level && Some(name) == first)
+            };
             match &*self.tree(&id)? {
-                TreeNode::Inner { level: found, children } if level.is_none_or(|level| level == *found) => {
-                    let below = |child: &TreeChild| (child.id, Some(found - 1));
+                TreeNode::Inner { level, children } if is_stated(*level, children) => {
+                    let below = |child: &TreeChild| (child.id, Some((level - 1, child.first_name.clone())));
                     pending.extend(children.iter().rev().map(below));
                 }
-                TreeNode::Leaf { .. } if level.is_none() => leaves.push(id),
+                TreeNode::Leaf { .. } if stated.is_none() => leaves.push(id),
                 _ => return Err(wrong_levels(&id)),
             }
         }
@@ -153,6 +158,9 @@ impl Nodes {
     }
 }
 
+/// What a node says of one below it: its level and its first name.
+type Stated = (u8, Vec<u8>);
+
 /// Returns the error of a node that does not stand where a node above it says.
 pub fn wrong_levels(id: &ChunkId) -> Error {
     let source = DecodeError::new("tree", "levels out of order, or sums that do not fit");
@@ -165,8 +173,7 @@ const KEPT_LEN_BYTES: usize = 200;
 fn tree_len_bytes(node: &TreeNode) -> usize {
     let len = match node {
         TreeNode::Leaf { strings, entries, dir_totals } => {
-            let refs = |entry: &Entry| if let Content::Refs(refs) = &entry.content { size_of_val(&refs[..]) } else { 0 };
-            let entries = entries.iter().map(|entry| size_of::<Entry>() + 64 + entry.bulk_len() + refs(entry));
+            let entries = entries.iter().map(|entry| size_of::<Entry>() + entry.parts_memory_bytes());
             entries.sum::<usize>() + strings.iter().map(|text| text.len() + 40).sum::<usize>() + size_of_val(&dir_totals[..])
         }
         TreeNode::Inner { children, .. } => {

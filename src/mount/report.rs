@@ -1,6 +1,7 @@
 //! What is told to the user while programs only see numbers.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::monitor::in_words;
@@ -16,17 +17,24 @@ pub type Tell = Box<dyn Fn(&[u8], &str) + Send + Sync>;
 pub struct Report {
     tell: Tell,
     told: Mutex<HashSet<[u8; 32]>>,
+    has_met_damage: AtomicBool,
 }
 
 impl Report {
     /// Makes a report that tells by `tell`.
     pub fn new(tell: Tell) -> Self {
-        Self { tell, told: Mutex::default() }
+        Self { tell, told: Mutex::default(), has_met_damage: AtomicBool::new(false) }
     }
 
     /// Tells that something cannot be read, unless that was told before with the same words.
     pub fn trouble(&self, path: &[u8], error: &Error) {
+        self.has_met_damage.fetch_or(error.is_damage(), Ordering::Relaxed);
         self.say(path, &in_words(error));
+    }
+
+    /// Returns whether anything could not be read because the repository is damaged.
+    pub fn has_met_damage(&self) -> bool {
+        self.has_met_damage.load(Ordering::Relaxed)
     }
 
     /// Tells something about a path, unless that was told before.

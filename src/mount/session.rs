@@ -127,6 +127,11 @@ fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
 }
 
 impl Mounted {
+    /// Returns whether a program asked for what cannot be read because the repository is damaged.
+    pub fn has_met_damage(&self) -> bool {
+        self.files.report.has_met_damage()
+    }
+
     /// Returns the folder, absolute.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, CWD, Gid, Mode, Timespec, Timestamps, UTIME_OMIT
 use rustix::io::Errno;
 
 use super::attributes::{Subject, read_flags, write_flags};
-use super::dir::Dir;
+use super::dir::{Dir, stat_of};
 use super::special::{change_mode_of, proc_path};
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Timestamp, Xattr, entry_flag};
@@ -137,6 +137,33 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
     }
 }
 
+/// Looks whether an open file or folder has the mode and the time that it was given, on a file system that may take them and keep others; adds
+/// to `failed` what it does not hold.
+///
+/// Some set the time only together with that of the last access. Times that are less than [`COARSE_S`] away are as near as it gets there.
+pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) {
+    let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
+    let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());
+    let Ok(mut stat) = stat_of(fd) else { return };
+    if is_off(&stat) && !is_told(failed, "time") {
+        let time = Timespec { tv_sec: wanted.mtime.seconds, tv_nsec: wanted.mtime.nanos.into() };
+        let _ = fs::futimens(fd, &Timestamps { last_access: time, last_modification: time });
+        stat = stat_of(fd).unwrap_or(stat);
+        failed.extend(is_off(&stat).then(|| lacking("time")));
+    }
+    // Setuid and setgid bits are left out on purpose where the owner is another.
+    if (stat.mode ^ wanted.mode) & 0o777 != 0 && !is_told(failed, "mode") {
+        failed.push(lacking("mode"));
+    }
+}
+
+/// By how many seconds times may be off on file systems that count in steps of some seconds.
+const COARSE_S: u64 = 3;
+
+fn is_told(failed: &[Failed], what: &str) -> bool {
+    failed.iter().any(|failed| failed.what == what)
+}
+
 /// Whether all but the flags is as wanted.
 fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
     let known = (present.uid, present.gid, present.mode, present.mtime);
@@ -235,7 +262,8 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
+    /// Sets the time of the last modification, and no other.
+    pub fn set_mtime(&self, mtime: Timestamp) -> io::Result<()> {
         let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let mtime = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanos.into() };
         let times = Timestamps { last_access: keep, last_modification: mtime };

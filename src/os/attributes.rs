@@ -4,7 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{self, IFlags, XattrFlags};
+use rustix::fs::{self, IFlags, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::special::proc_path;
@@ -15,8 +15,20 @@ use crate::format::entry::{EntryKind, Xattr, entry_flag};
 ///
 /// Empty where the file system has none; an attribute that goes away while being read is left out. Files that may not
 /// be opened (links, sockets, devices, unreadable files) have attributes too, so this never opens them: see [`Subject`].
-pub fn read_xattrs(dir: impl AsFd, name: &[u8], _kind: EntryKind) -> io::Result<Partly> {
-    Subject::named(dir.as_fd(), name).read_each()
+///
+/// They are reached through /proc. Where that is not mounted, files and folders are opened after all, and others fail with an error of the kind
+/// `Unsupported`.
+pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<Partly> {
+    match Subject::named(dir.as_fd(), name).read_each() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !std::path::Path::new("/proc/self/fd").exists() => match kind {
+            EntryKind::Dir | EntryKind::File => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                read_xattrs_of(fs::openat(dir, name, flags, fs::Mode::empty())?)
+            }
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted")),
+        },
+        read => read,
+    }
 }
 
 /// Returns the extended attributes of an open file or directory, sorted by name; empty where the file system has none.

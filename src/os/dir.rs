@@ -75,6 +75,26 @@ impl Dir {
         })
     }
 
+    /// Lists the directory anew until a name with its inode number is the one that is looked for, through at most `max` names.
+    /// Returns whether there was one, and how many names it took.
+    ///
+    /// Others may list it at the same time: this has a place in it of its own.
+    pub fn search(&self, max: u64, mut is_it: impl FnMut(&[u8], u64) -> bool) -> io::Result<(bool, u64)> {
+        let again = self.open_dir(b".")?;
+        LISTING.with_borrow_mut(|buffer| {
+            buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
+            let mut raw = RawDir::new(again.fd.as_fd(), buffer);
+            for count in 0..max {
+                let Some(entry) = raw.next() else { return Ok((false, count)) };
+                let entry = entry?;
+                if is_it(entry.file_name().to_bytes(), entry.ino()) {
+                    return Ok((true, count + 1));
+                }
+            }
+            Ok((false, max))
+        })
+    }
+
     /// Describes `name` in this directory without following it; a network file system is asked, not its cache.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

@@ -51,6 +51,14 @@ pub fn home_of_user() -> Option<std::path::PathBuf> {
     (home.is_absolute() && home.is_dir()).then_some(home)
 }
 
+/// Returns whether a group is that of one user alone, as many systems make one for each: named like him, his first one, without other members.
+pub fn is_private_group(gid: u32, uid: u32) -> bool {
+    let (Ok(Some(user)), Ok(Some(group))) = (User::from_uid(Uid::from_raw(uid)), Group::from_gid(Gid::from_raw(gid))) else {
+        return false;
+    };
+    user.gid.as_raw() == gid && user.name == group.name && group.mem.iter().all(|member| *member == user.name)
+}
+
 /// Most answers of one kind that are kept, so that hostile names cannot fill the memory.
 const KEPT_MAX: usize = 65_536;
 

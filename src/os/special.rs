@@ -95,7 +95,15 @@ pub fn make_hard_link(from: &Dir, from_name: &[u8], dir: &Dir, name: &[u8]) -> i
 
 /// Gives `name` the new name `to` in the same folder; `to` must not exist.
 pub fn rename_to_free(dir: &Dir, name: &[u8], to: &[u8]) -> io::Result<()> {
-    Ok(fs::renameat_with(dir, name, dir, to, RenameFlags::NOREPLACE)?)
+    match fs::renameat_with(dir, name, dir, to, RenameFlags::NOREPLACE) {
+        // Some file systems (on servers, by other programs) cannot promise it: there it is looked at first.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match dir.stat(to) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(fs::renameat(dir, name, dir, to)?),
+            Err(error) => Err(error),
+        },
+        renamed => Ok(renamed?),
+    }
 }
 
 /// Removes a name that is not a folder.

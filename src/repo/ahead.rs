@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::cache;
 use super::index::end;
+use super::locations;
 use super::parallel;
 use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
 
@@ -27,7 +27,7 @@ pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
     if store.transfers() < 2 {
         return store;
     }
-    let fetches = cache::known_at(cache_dir, store.location()).is_none();
+    let fetches = locations::known_at(cache_dir, store.location()).is_none();
     let coming = [Class::Snapshots, Class::Index].map(|class| {
         let store = store.clone();
         let ask = move || fetch(&*store, class, fetches).ok();
@@ -68,7 +68,7 @@ fn wanted(class: Class, listed: &[Listed]) -> Vec<(&Listed, Range<u64>)> {
         _ => iter::once(0..object.len_bytes).collect(),
     };
     let all: Vec<_> = listed.iter().flat_map(|object| ranges(object).into_iter().map(move |range| (object, range))).collect();
-    let len_bytes: u64 = all.iter().map(|(_, range)| range.end - range.start).sum();
+    let len_bytes = all.iter().map(|(_, range)| range.end - range.start).fold(0, u64::saturating_add);
     if listed.len() > FETCHED_MAX || len_bytes > FETCHED_MAX_BYTES { Vec::new() } else { all }
 }
 
@@ -229,7 +229,7 @@ mod tests {
             memory.create(&run(1), &vec![7; 1 + if is_known { 0 } else { FETCHED_MAX_BYTES as usize * 16 }]).unwrap();
             let dir = tempfile::tempdir().unwrap();
             if is_known {
-                cache::remember_location(dir.path(), "far away", crate::id::RepositoryId([7; 16])).unwrap();
+                locations::remember_location(dir.path(), "far away", crate::id::RepositoryId([7; 16])).unwrap();
             }
             let store = look_ahead(counted.clone(), dir.path());
             store.list(Class::Index, "").unwrap();

@@ -2,14 +2,18 @@
 //!
 //! An object that vanishes between listing and reading was removed on purpose by somebody else, and is no fault.
 
+mod records;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use self::records::generations;
+
 use super::chains::{self, Break, Explained};
 use super::error::{Error, Result};
-use super::generations::{self, Generations};
+use super::generations::Generations;
 use super::index::IndexSet;
-use super::listed::read_listed;
+use super::listed::{read_listed, read_there};
 use super::open::{Repository, decode_config};
 use super::reader::Reader;
 use super::slots::read_slot;
@@ -17,7 +21,6 @@ use super::{cache, intents, keys, names, protect, snapshots, trash};
 use crate::container::name_of;
 use crate::crypto::slot::slot_id;
 use crate::format::codec::DecodeError;
-use crate::format::generation::RecordContent;
 use crate::format::run::{PackClass, PackRef};
 use crate::format::slot::Slot;
 use crate::format::snapshot::Snapshot;
@@ -117,39 +120,6 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
                 findings.note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
             }
             None => findings.foreign.push(key.to_string()),
-        }
-    }
-    Ok(findings)
-}
-
-/// Reads and verifies every record of collectors; none that should be there may be missing.
-pub fn generations(repository: &Repository) -> Result<Findings> {
-    let mut findings = Findings::default();
-    let mut found = HashSet::new();
-    let (mut highest, mut oldest) = (0, 0);
-    for object in repository.store().list(Class::Collector, "")? {
-        let key = Key::new(Class::Collector, object.name.clone());
-        let Some((number, word)) = names::generation_of(&key.name) else {
-            findings.foreign.push(key.to_string());
-            continue;
-        };
-        found.insert((number, word));
-        let record = findings.note(&key, generations::read_whole(repository, (number, word), object.len_bytes))?;
-        if number >= highest {
-            highest = number;
-            if let Some(RecordContent::Condemned(condemned)) = record.map(|record| record.content) {
-                oldest = condemned.oldest;
-            }
-        }
-    }
-    for number in oldest.max(1)..=highest {
-        let has = |word| found.contains(&(number, word));
-        // Generations before the last are closed.
-        let is_whole = has("condemned") && (has("verdict") || number == highest && !has("done"));
-        if !is_whole {
-            let what = format!("a record of generation {number}");
-            let error = Error::RolledBack { location: repository.location().to_owned(), what };
-            findings.faults.push(Fault { object: format!("gc/{number}"), error });
         }
     }
     Ok(findings)
@@ -269,7 +239,7 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
                 findings.foreign.push(key.to_string());
                 continue;
             };
-            match check_run(repository, &key, name, object.len_bytes) {
+            match read_there(repository.store(), &key, || check_run(repository, &key, name, object.len_bytes)) {
                 Err(error) if error.is_not_found() => vanished = true,
                 outcome => good.extend(findings.note(&key, outcome)?),
             }

@@ -13,10 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use super::cache_folder::CacheFolder;
 use super::error::{Error, Result};
+use super::locations::hash_of_location;
 use crate::id::{ObjectId, RepositoryId};
 
-/// The folder of notes of which repository is where.
-const LOCATIONS: &str = "locations";
 /// The group of copies of packs with trees.
 pub const TREES: &str = "meta";
 /// Bytes of these that are kept if nothing else is set: about what ten million files take.
@@ -280,6 +279,14 @@ impl Cache {
         }
     }
 
+    /// Opens the folder itself once more, so that it can be locked; `None` where there is none.
+    pub fn folder_file(&self) -> Option<File> {
+        match &self.place {
+            Place::Folder(folder) => folder.open_again().ok(),
+            Place::Memory(_) => None,
+        }
+    }
+
     /// Makes an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
         match &self.place {
@@ -311,35 +318,6 @@ fn scratch_elsewhere() -> Result<File> {
     let in_memory = |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
     let made: io::Result<File> = tempfile::tempfile().or_else(in_memory);
     made.map_err(|source| Error::Cache { path: "a temporary file".into(), source })
-}
-
-/// Remembers which repository was seen at a location, so that an unchanged backup need not ask the store.
-///
-/// Where that cannot be written, the store is asked. Fails with [`Error::ForeignCache`] if others could have filled the folder.
-pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
-    if cache_dir.as_os_str().is_empty() {
-        return Ok(());
-    }
-    match CacheFolder::at(cache_dir) {
-        // Best effort: it only saves a request.
-        Ok(folder) => drop(folder.write(LOCATIONS, &hash_of_location(location), repository.to_hex().as_bytes())),
-        Err(Error::Cache { .. }) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Returns the repository that was last seen at a location.
-pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
-    if !cache_dir.is_dir() {
-        return None;
-    }
-    let file = CacheFolder::at(cache_dir).ok()?.open_file(LOCATIONS, &hash_of_location(location)).ok()?;
-    RepositoryId::from_hex(io::read_to_string(file).ok()?.trim())
-}
-
-fn hash_of_location(location: &str) -> String {
-    blake3::hash(location.as_bytes()).to_hex().to_string()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -375,7 +353,7 @@ mod tests {
             cache.scratch_file().unwrap();
             assert_eq!((cache.read("index", "a").unwrap(), cache.names("index")), (b"1".to_vec(), vec!["a".to_owned()]));
             assert!(cache.open_trees("t", 100).is_some());
-            remember_location(&dir, "here", RepositoryId([1; 16])).unwrap();
+            super::super::locations::remember_location(&dir, "here", RepositoryId([1; 16])).unwrap();
         }
     }
 

@@ -54,6 +54,11 @@ impl CacheFolder {
         &self.path
     }
 
+    /// Opens the folder once more: locks of files that were opened apart are apart.
+    pub fn open_again(&self) -> io::Result<File> {
+        Ok(rustix::fs::openat(&self.folder, ".", FOLDER | OFlags::CLOEXEC, Mode::empty())?.into())
+    }
+
     /// Opens a file of a group for reading.
     pub fn open_file(&self, group: &str, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;

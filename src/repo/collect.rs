@@ -37,6 +37,13 @@ pub struct PackList {
     over: HashSet<ObjectId>,
 }
 
+impl PackList {
+    /// Returns whether a pack is there, and is a place of chunks.
+    pub fn has(&self, name: &ObjectId) -> bool {
+        self.packs.contains_key(name) && !self.over.contains(name)
+    }
+}
+
 /// Lists the packs of both classes.
 pub fn list_packs(repository: &Repository) -> Result<PackList> {
     let mut list = PackList::default();
@@ -68,7 +75,7 @@ pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
     let horizon = horizon::sync(reader)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
     let listed = PackList { over, ..list_packs(repository)? };
-    reader.index().avoid(super::index::Avoided { packs: missing_packs(reader, &listed), stale_runs: HashSet::new() });
+    reader.index().avoid(super::index::Avoided { packs: missing_packs(reader, &listed), ..Default::default() });
     Ok((horizon, listed))
 }
 

@@ -56,6 +56,11 @@ impl Secured {
         self.journal().decided()
     }
 
+    /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for it.
+    pub(super) fn note_index(&self) {
+        self.journal().horizon().note_again(&self.stored.reader);
+    }
+
     /// Returns what the last session stored.
     pub fn stored(&self) -> &Stored {
         &self.stored
@@ -117,16 +122,31 @@ pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usi
     if !repository.store().is_at_hand() || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)? {
         return Ok(());
     }
-    let horizon = horizon::sync(reader)?;
-    let look = Look(Mutex::new(None));
     let pool = pool_of(repository, threads)?;
-    visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
+    let (horizon, look) = renewing(reader, || {
+        let (horizon, look) = (horizon::sync(reader)?, Look(Mutex::new(None)));
+        visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
+        Ok((horizon, look))
+    })?;
     match look.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => whole::note(repository, &snapshot.id, horizon.decided),
         Some(error) => {
             incomplete::add(repository, snapshot.id)?;
             Err(error)
         }
+    }
+}
+
+/// Walks once more if a local copy of an index run turned out to be bad: that is no damage, and nothing is swept.
+fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
+    match walk() {
+        Err(error) if error.is_of_index() && reader.drop_bad_copies() => {
+            // What comes with them is not relied on before it was looked at.
+            horizon::sync(reader)?;
+            horizon::forget(reader.repository());
+            walk()
+        }
+        walked => walked,
     }
 }
 
@@ -174,7 +194,7 @@ fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> 
     let threads = stored.options.threads;
     let session = Session::resume(stored).expect("only backups are secured");
     let pool = pool_of(session.reader().repository(), threads)?;
-    store_missing(&session, tree, &pool, monitor)?;
+    renewing(session.reader(), || store_missing(&session, tree, &pool, monitor))?;
     session.finish()
 }
 
@@ -197,7 +217,8 @@ struct Rescue<'a> {
 impl Rescue<'_> {
     fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &Place) -> Result<()> {
         let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
-        let bytes = read.map_err(|error| if error.is_damage() { Error::Swept { id: *id } } else { error })?;
+        let is_lost = |error: &Error| error.is_damage() && !error.is_of_index();
+        let bytes = read.map_err(|error| if is_lost(&error) { Error::Swept { id: *id } } else { error })?;
         self.lane.lock().unwrap_or_else(PoisonError::into_inner).put(kind, id, &bytes).map(drop)
     }
 

@@ -69,13 +69,15 @@ impl Configs {
             void.push(names::config_key(*number).to_string());
             first_error.get_or_insert(error);
         }
-        Err(first_error.expect("there is at least one"))
+        let source = Box::new(first_error.expect("there is at least one"));
+        Err(Error::ConfigDamaged { location: store.location().to_owned(), source })
     }
 }
 
 /// Returns the numbers and lengths of all configs, the highest number first.
 pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
-    let number = |name: &str| name.parse::<u64>().ok().filter(|number| names::config_key(*number).name == name);
+    let is_one = |number: &u64, name: &str| *number > 0 && names::config_key(*number).name == name;
+    let number = |name: &str| name.parse::<u64>().ok().filter(|number| is_one(number, name));
     let objects = list_or_nothing(store, Class::Config)?;
     let mut listed: Vec<(u64, u64)> = objects.iter().filter_map(|one| Some((number(&one.name)?, one.len_bytes))).collect();
     listed.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));

@@ -22,6 +22,20 @@ pub enum Error {
         /// Where it is.
         location: String,
     },
+    /// No config of a repository opens, with the key that opened a slot of it.
+    #[error("no config of the repository at {location} can be read")]
+    ConfigDamaged {
+        /// Where it is.
+        location: String,
+        /// What is wrong with the newest.
+        source: Box<Error>,
+    },
+    /// Nothing is left in `keys/`.
+    #[error("the repository at {location} has lost its keys")]
+    KeysLost {
+        /// Where it is.
+        location: String,
+    },
     /// A place holds another repository than the one that is known there.
     #[error("another repository answers at {location}: its fingerprint is {}, not {}", grouped(found), grouped(known))]
     AnotherRepository {
@@ -248,12 +262,23 @@ impl Error {
                 Self::Damaged { .. }
                     | Self::Malformed { .. }
                     | Self::ConfigLost { .. }
+                    | Self::ConfigDamaged { .. }
+                    | Self::KeysLost { .. }
                     | Self::WrongContent { .. }
                     | Self::MissingChunk { .. }
                     | Self::Swept { .. }
                     | Self::WrongChunk { .. }
                     | Self::BadSignature { .. }
             )
+    }
+
+    /// Returns whether an index run is damaged: in the store, or only its local copy.
+    pub fn is_of_index(&self) -> bool {
+        let of_index = |object: &String| object.starts_with("index/");
+        match self {
+            Self::Damaged { object, .. } | Self::Malformed { object, .. } | Self::WrongContent { object } => of_index(object),
+            _ => false,
+        }
     }
 
     pub(crate) fn damaged(object: impl ToString) -> impl FnOnce(ContainerError) -> Self {

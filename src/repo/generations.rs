@@ -11,6 +11,7 @@ use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
 use super::reader::Reader;
+use super::witness::Witness;
 use crate::container::seal_single;
 use crate::format::codec::DecodeError;
 use crate::format::container::ContainerKind;
@@ -66,6 +67,7 @@ impl Generations {
     /// Lists `gc/`.
     pub fn list(repository: &Repository) -> Result<Self> {
         let mut found: BTreeMap<u64, Words> = BTreeMap::new();
+        let known = repository.witness().generation();
         for object in repository.store().list(Class::Collector, "")? {
             let Some((number, word)) = names::generation_of(&object.name) else {
                 continue;
@@ -75,7 +77,7 @@ impl Generations {
         // Trimming takes a generation's records one by one; what is left of one does not count.
         found.retain(|_, words| words.condemned.is_some());
         let found = Self(found);
-        repository.witness().compare_generation(repository.location(), found.highest())?;
+        Witness::compare_generation(repository.location(), known, found.highest())?;
         Ok(found)
     }
 
@@ -166,9 +168,18 @@ impl Generations {
         }
     }
 
-    /// Returns whether a generation is listed.
-    pub(super) fn has(&self, number: u64) -> bool {
-        self.0.contains_key(&number)
+    /// Fails with `RolledBack` if one of the generations from `first` to the highest is not listed.
+    ///
+    /// Takes as long as there are listed ones, however far apart their numbers are.
+    pub(super) fn demand_all(&self, repository: &Repository, first: u64) -> Result<()> {
+        let listed = self.0.range(first..).map(|(number, _)| *number);
+        match listed.zip(first..).find(|(number, wanted)| number != wanted) {
+            None => Ok(()),
+            Some((_, missing)) => {
+                let what = names::generation_key(missing, "condemned").to_string();
+                Err(Error::RolledBack { location: repository.location().to_owned(), what })
+            }
+        }
     }
 
     /// Returns whether a listed generation is finished.
@@ -178,7 +189,7 @@ impl Generations {
 
     /// Returns whether a listed generation has no verdict yet.
     pub(super) fn is_open(&self, number: u64) -> bool {
-        self.has(number) && self.words(number).verdict.is_none()
+        self.0.contains_key(&number) && self.words(number).verdict.is_none()
     }
 
     /// Returns whether a listed generation was cancelled, as those are with which repairs say that something was lost.
@@ -230,7 +241,7 @@ pub fn removed(reader: &Reader) -> Result<Avoided> {
     }
     let effective = |run: &Run| run.toc().generation.max(if clean.contains(&run.name()) { done } else { 0 });
     let runs = reader.index().runs();
-    avoided.stale_runs = runs.iter().filter(|run| effective(run) + 1 < oldest).map(|run| run.name()).collect();
+    avoided.stale_runs = runs.iter().filter(|run| effective(run) < oldest.saturating_sub(1)).map(|run| run.name()).collect();
     Ok(avoided)
 }
 
@@ -271,7 +282,12 @@ fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordCo
     check_writable(repository.config())?;
     let key = names::generation_key(number, content.word());
     let record = CollectorRecord { number, created: now, content };
-    let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &repository.random_32()?, &record.encode());
+    let bytes = record.encode();
+    // What no reader takes must not be there: it would stop all writers and collectors for good.
+    if CollectorRecord::decode(&bytes).map_err(Error::malformed(&key))? != record {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &repository.random_32()?, &bytes);
     match put(repository.store(), &key, &sealed.bytes)? {
         Put::Made => {
             repository.witness().saw_generation(number);

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{Error, Result};
 use super::generations::{Generations, LISTINGS_MAX};
@@ -26,6 +27,10 @@ pub struct Horizon {
     pub decided: u64,
     /// What the generations condemn that concern the index as it was then.
     removals: HashMap<u64, Removal>,
+    /// Whether nothing of the index must be avoided, so that a later session may begin with it.
+    is_clear: bool,
+    /// Whether there were later generations at the last look.
+    is_over: Arc<AtomicBool>,
 }
 
 /// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid what the former condemns.
@@ -49,7 +54,8 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
     let highest = generations.highest();
     let mut horizon = Horizon::at(highest);
     if highest == 0 {
-        reader.index().avoid(Avoided::default());
+        reader.index().avoid(Avoided { judged: Some(0), ..Avoided::default() });
+        horizon.is_clear = true;
         note(reader, highest)?;
         return Ok(horizon);
     }
@@ -59,19 +65,17 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
     for run in reader.index().runs() {
         let of_done = if clean.contains(&run.name()) { done } else { 0 };
         let effective = of_done.max(run.toc().generation);
-        if effective + 1 < oldest {
+        if effective < oldest.saturating_sub(1) {
             stale_runs.insert(run.name());
         } else {
             least = least.min(effective);
         }
     }
     // Unfinished generations matter to the parent, whatever the index says.
-    let is_open = |number: &u64| !generations.is_done(*number);
-    for number in (oldest.max(1)..=highest).filter(|number| *number > least || (generations.has(*number) && is_open(number))) {
-        if !generations.has(number) {
-            let what = names::generation_key(number, "condemned").to_string();
-            return Err(Error::RolledBack { location: repository.location().to_owned(), what });
-        }
+    let first = oldest.max(1);
+    let matters = |number: &u64| *number >= first && (*number > least || !generations.is_done(*number));
+    generations.demand_all(repository, first.max(least.saturating_add(1)))?;
+    for number in generations.numbers().filter(matters) {
         if generations.is_open(number) {
             horizon.decided = horizon.decided.min(number - 1);
         }
@@ -80,12 +84,13 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
         }
     }
     let packs: HashSet<_> = horizon.removals.values().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect();
-    if horizon.removals.is_empty() && stale_runs.is_empty() {
+    horizon.is_clear = horizon.removals.is_empty() && stale_runs.is_empty();
+    if horizon.is_clear {
         note(reader, highest)?;
     } else {
         state::remove(repository, NOTE);
     }
-    reader.index().avoid(Avoided { packs, stale_runs });
+    reader.index().avoid(Avoided { packs, stale_runs, judged: Some(highest) });
     Ok(horizon)
 }
 
@@ -104,8 +109,28 @@ pub fn noted(reader: &Reader) -> Option<Horizon> {
     let (highest, names) = bytes.split_first_chunk::<8>()?;
     let highest = u64::from_le_bytes(*highest);
     let names: HashSet<&[u8]> = names.chunks_exact(ObjectId::LEN_BYTES).collect();
-    let fits = |run: &Arc<Run>| run.toc().generation >= highest || names.contains(&run.name().0[..]);
-    reader.index().runs().iter().all(fits).then(|| Horizon::at(highest))
+    let fits = |run: &Arc<Run>| names.contains(&run.name().0[..]);
+    reader.index().runs().iter().all(fits).then(|| {
+        reader.index().avoid(Avoided { judged: Some(highest), ..Avoided::default() });
+        Horizon { is_clear: true, ..Horizon::at(highest) }
+    })
+}
+
+/// Takes the note back while a session stores: what it stores may get lost with nothing that would show it, such as the end of what a
+/// disk was told before the power went. Only a snapshot vouches for it, which this machine remembers.
+pub fn forget(repository: &Repository) {
+    state::remove(repository, NOTE);
+}
+
+impl Horizon {
+    /// Notes what the reader's index is after a commit of the session that began so; not if runs came that are not to be relied on, nor
+    /// if there are later generations: the next session had better ask at its beginning.
+    pub fn note_again(&self, reader: &Reader) {
+        if self.is_clear && !self.is_over.load(Ordering::Relaxed) && reader.index().trusts_all() {
+            // Without it the next session asks the store.
+            let _ = note(reader, self.highest);
+        }
+    }
 }
 
 /// Returns whether a repair may have taken something of a snapshot out of the index since that is known to be whole.
@@ -126,7 +151,7 @@ pub struct Reliance<'a> {
 impl Horizon {
     /// Returns the horizon of whoever relies on nothing but what it will store from now on.
     pub fn at(highest: u64) -> Self {
-        Self { highest, decided: highest, removals: HashMap::new() }
+        Self { highest, decided: highest, removals: HashMap::new(), is_clear: false, is_over: Arc::default() }
     }
 
     /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done so unseen (rule T), or whether
@@ -151,10 +176,10 @@ impl Horizon {
             return Err(Error::RolledBack { location: repository.location().to_owned(), what });
         }
         if highest > self.highest {
-            // The next session had better ask at its beginning.
+            self.is_over.store(true, Ordering::Relaxed);
             state::remove(repository, NOTE);
         }
-        if highest > self.highest && generations.oldest(repository)? > self.highest + 1 {
+        if highest > self.highest && generations.oldest(repository)? > self.highest.saturating_add(1) {
             return Ok(true);
         }
         let names_parent = |removal: &Removal| {
@@ -166,11 +191,8 @@ impl Horizon {
         if self.removals.values().any(condemns) {
             return Ok(true);
         }
-        for number in self.highest + 1..=highest {
-            if !generations.has(number) {
-                let what = names::generation_key(number, "condemned").to_string();
-                return Err(Error::RolledBack { location: repository.location().to_owned(), what });
-            }
+        generations.demand_all(repository, self.highest.saturating_add(1))?;
+        for number in generations.numbers().filter(|number| *number > self.highest) {
             if condemns(&generations.removal(repository, number)?) || generations.is_cancelled(repository, number)? {
                 return Ok(true);
             }

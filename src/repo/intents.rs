@@ -30,7 +30,12 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
     for part in parts {
         let part = Intent { number, packs: part.to_vec(), ..intent.clone() };
         let key = names::intent_key(&part.session, number);
-        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &repository.random_32()?, &part.encode());
+        let bytes = part.encode();
+        // What no reader takes must not be there: it would stop all collectors.
+        if Intent::decode(&bytes).map_err(Error::malformed(&key))? != part {
+            return Err(Error::WrongContent { object: key.to_string() });
+        }
+        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &repository.random_32()?, &bytes);
         if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
             return Err(Error::WrongContent { object: key.to_string() });
         }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::error::{Error, Result};
 use super::open::Repository;
 use super::random::system_32;
 use super::witness::Witness;
-use super::{configs, names, slots};
+use super::{configs, locations, names, slots};
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -100,7 +100,7 @@ impl Repository {
         let (cache, slot) = (Cache::open(&options.cache_dir, repository, &location)?, slot.to_hex());
         cache.write("open", "config", &sealed.bytes)?;
         cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
-        cache::remember_location(&options.cache_dir, &location, repository)?;
+        locations::remember_location(&options.cache_dir, &location, repository)?;
         Ok(Arc::new(Self::assemble(store, (keyring, master), config, (cache, slot), Arc::new(Witness::in_memory()))))
     }
 }

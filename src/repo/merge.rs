@@ -3,19 +3,21 @@
 use std::cmp::Ordering;
 use std::vec::IntoIter;
 
-use super::error::{Error, Result};
-use super::trees::{DirEntry, Trees, leaf_entries, too_deep};
-use crate::format::codec::DecodeError;
-use crate::format::node::{TreeChild, TreeNode};
+use super::error::Result;
+use super::promised::Promised;
+use super::trees::{DirEntry, Trees, leaf_entries};
+use crate::format::node::TreeNode;
 use crate::id::ChunkId;
 
 /// Yields the names of two directories in their order, each with its entry on the left, on the right, or on both sides.
 ///
 /// Nodes that stand in both are left out unread: where a node ends depends on names alone, so reading costs about what differs,
 /// however large the directories are. Entries that share a node with a difference are yielded though they may be equal. Holds a
-/// leaf and one path of inner nodes of each side. The first error is the last item: what lies behind it cannot be told.
+/// leaf and one path of inner nodes of each side, which it can give up and read again. The first error is the last item: what lies
+/// behind it cannot be told.
 pub struct Merge {
     trees: Trees,
+    tops: [ChunkId; 2],
     left: Side,
     right: Side,
     is_over: bool,
@@ -27,18 +29,12 @@ pub type Pair = (Option<DirEntry>, Option<DirEntry>);
 /// How far one directory was gone through.
 struct Side {
     /// Nodes that were not opened, the next one last.
-    pending: Vec<Node>,
+    pending: Vec<Promised>,
     /// What is left of the leaf that was opened last.
     leaf: IntoIter<DirEntry>,
-    last_name: Option<Vec<u8>>,
-}
-
-/// A node that was not opened.
-struct Node {
-    id: ChunkId,
-    /// The first name below it; empty for a directory's top node, where it is unknown.
-    first_name: Vec<u8>,
-    level: Option<u8>,
+    held_bytes: usize,
+    /// Names up to this one were yielded before the nodes were given up.
+    behind: Option<Vec<u8>>,
 }
 
 /// Ranks what a side comes to next, so that of two things with the same name the higher one is opened first.
@@ -52,7 +48,21 @@ enum Rank {
 impl Merge {
     /// Begins with the top nodes of two directories.
     pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
-        Self { trees: trees.clone(), left: Side::new(left), right: Side::new(right), is_over: false }
+        let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
+        Self { trees: trees.clone(), tops: [*left, *right], left: left_side, right: right_side, is_over: false }
+    }
+
+    /// Returns about how much memory the nodes take that were decoded, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.left.held_bytes + self.right.held_bytes
+    }
+
+    /// Gives the decoded nodes up, and will go on behind `name`, which was yielded last.
+    pub fn give_up(&mut self, name: &[u8]) {
+        if !self.is_over {
+            let [left, right] = self.tops.map(|top| Side::new(&top, Some(name.to_vec())));
+            (self.left, self.right) = (left, right);
+        }
     }
 
     fn step(&mut self) -> Result<Option<Pair>> {
@@ -100,15 +110,21 @@ impl Iterator for Merge {
             return None;
         }
         let step = self.step();
-        self.is_over = step.is_err();
+        self.is_over = !matches!(step, Ok(Some(_)));
+        if self.is_over {
+            [&mut self.left, &mut self.right].into_iter().for_each(Side::end);
+        }
         step.transpose()
     }
 }
 
 impl Side {
-    fn new(top: &ChunkId) -> Self {
-        let top = Node { id: *top, first_name: Vec::new(), level: None };
-        Self { pending: vec![top], leaf: Vec::new().into_iter(), last_name: None }
+    fn new(top: &ChunkId, behind: Option<Vec<u8>>) -> Self {
+        Self { pending: vec![Promised::top(*top)], leaf: Vec::new().into_iter(), held_bytes: 0, behind }
+    }
+
+    fn end(&mut self) {
+        (self.pending, self.leaf, self.held_bytes) = (Vec::new(), Vec::new().into_iter(), 0);
     }
 
     /// Returns the name of what comes next, and what that is.
@@ -117,46 +133,38 @@ impl Side {
             return Some((&found.entry.name, Rank::Entry));
         }
         let node = self.pending.last()?;
-        Some((&node.first_name, node.level.map_or(Rank::Top, Rank::Level)))
+        Some((node.first_name(), node.level().map_or(Rank::Top, Rank::Level)))
     }
 
     fn next_id(&self) -> Option<ChunkId> {
         self.pending.last().map(|node| node.id)
     }
 
-    /// Opens the next node. Its level and first name must be what the node above it states: else equal nodes could be missed.
+    /// Opens the next node. It must be what the node above states: else equal nodes could be missed.
     fn open(&mut self, trees: &Trees) -> Result<()> {
-        let Some(Node { id, first_name, level }) = self.pending.pop() else {
+        let Some(promised) = self.pending.pop() else {
             return Ok(());
         };
-        let node = trees.node(&id)?;
-        let refuse = |why| Err(Error::malformed(format!("chunk {}", id.short()))(DecodeError::new("tree", why)));
-        let is_named = |name: Option<&Vec<u8>>| level.is_none() || name == Some(&first_name);
+        let node = trees.node(&promised.id)?;
+        promised.check(&node)?;
         match node {
-            TreeNode::Inner { level: found, children } => {
-                if level.is_some_and(|level| level != found) {
-                    return Err(too_deep(&id));
-                }
-                if !is_named(children.first().map(|child| &child.first_name)) {
-                    return refuse("the first name is another one");
-                }
-                let below = |child: TreeChild| Node { id: child.id, first_name: child.first_name, level: Some(found - 1) };
-                self.pending.extend(children.into_iter().rev().map(below));
+            TreeNode::Inner { level, children } => {
+                let passed = self.behind.as_ref().map_or(0, |behind| {
+                    // Of a child whose next sibling begins at or before that name, everything was yielded.
+                    children.partition_point(|child| child.first_name <= *behind).saturating_sub(1)
+                });
+                self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
+                self.held_bytes = self.pending.iter().map(Promised::memory_bytes).sum();
             }
             leaf => {
-                if level.is_some_and(|level| level != 0) {
-                    return Err(too_deep(&id));
-                }
                 let entries = leaf_entries(leaf);
-                let first = entries.first().map(|found| &found.entry.name);
-                if !is_named(first) {
-                    return refuse("the first name is another one");
-                }
-                if self.last_name.is_some() && self.last_name.as_ref() >= first {
-                    return refuse("names are not sorted");
-                }
-                self.last_name = entries.last().map(|found| found.entry.name.clone());
+                self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
                 self.leaf = entries.into_iter();
+                if let Some(behind) = &self.behind {
+                    while self.leaf.as_slice().first().is_some_and(|found| found.entry.name <= *behind) {
+                        self.leaf.next();
+                    }
+                }
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Where each kind of object lies in the store. Spec: `format-spec/01-layout.md`.
 
 use crate::format::container::ContainerKind;
+use crate::format::limits::GENERATION_MAX;
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SlotId, SnapshotId};
 use crate::store::{Class, Key};
@@ -84,11 +85,11 @@ pub fn generation_key(number: u64, word: &str) -> Key {
     Key::new(Class::Collector, format!("{number}.{word}"))
 }
 
-/// Returns the generation and the word of the record that a listed name is.
+/// Returns the generation and the word of the record that a listed name is; no record has a number above the limit.
 pub fn generation_of(listed_name: &str) -> Option<(u64, &'static str)> {
     let (number, word) = listed_name.split_once('.')?;
     let word = ["condemned", "verdict", "done"].into_iter().find(|known| *known == word)?;
-    Some((decimal(number)?, word))
+    Some((decimal(number).filter(|number| *number <= GENERATION_MAX)?, word))
 }
 
 /// Parses a number in the one way in which it is written.

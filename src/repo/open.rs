@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::configs::{self, Configs, Valid};
 pub(super) use super::configs::{check_writable, decode_config};
 use super::error::{Error, Result};
@@ -14,7 +14,7 @@ use super::opened::Opened;
 use super::random::Randomness;
 use super::slots::{self, Wanted};
 use super::witness::{Identity, Witness};
-use super::{names, parallel};
+use super::{locations, names, parallel};
 use crate::container::ContainerError;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -46,8 +46,8 @@ pub struct Repository {
 pub struct Expected {
     /// The start of its fingerprint, 16 bytes at least.
     pub fingerprint: Option<Vec<u8>>,
-    /// The same, from the file that opens it; it counts where nothing is remembered.
-    pub fingerprint_of_key: Option<Vec<u8>>,
+    /// The same of all repositories that the file which opens it was made for; they count where nothing is remembered.
+    pub fingerprints_of_key: Vec<Vec<u8>>,
     /// The start of the name of the key slot to try, and no other.
     pub key: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Repository {
         };
         repository.expect(expected.fingerprint.as_deref())?;
         if is_new && !witness.accept().new_repository {
-            repository.expect(expected.fingerprint_of_key.as_deref())?;
+            repository.expect_one(&expected.fingerprints_of_key)?;
         }
         repository.witness.admit(&repository.identity())?;
         Ok(Arc::new(repository))
@@ -110,7 +110,13 @@ impl Repository {
             configs::refuse_remains(&*store)?;
             return Err(Error::NoRepository { location });
         };
-        let opened = slots::open_any(slots?, secret, &wanted, |opened| {
+        let slots = slots?;
+        match (slots.is_empty(), expected.key.as_deref()) {
+            (false, _) => {}
+            (true, None) => return Err(Error::KeysLost { location }),
+            (true, Some(key)) => return Err(Error::NotFound { what: "key", text: key.to_owned() }),
+        }
+        let opened = slots::open_any(slots, secret, &wanted, |opened| {
             let keyring = Keyring::new(&opened.master, opened.repository);
             configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
         })?;
@@ -119,7 +125,7 @@ impl Repository {
         let cache = Cache::open(&options.cache_dir, opened.repository, &location)?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
-        cache::remember_location(&options.cache_dir, &location, opened.repository)?;
+        locations::remember_location(&options.cache_dir, &location, opened.repository)?;
         let local = (cache, opened.slot_name);
         let repository = Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
         Ok(Self { void, is_offline: false, ..repository })
@@ -138,6 +144,15 @@ impl Repository {
         }
     }
 
+    /// Fails if none of these fingerprints begins this repository's, unless there are none.
+    fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
+        let found = self.keyring.fingerprint();
+        match fingerprints.iter().any(|known| found.starts_with(known)) {
+            true => Ok(()),
+            false => self.expect(fingerprints.first().map(Vec::as_slice)),
+        }
+    }
+
     /// Opens from local copies alone, whatever lies at the place.
     ///
     /// For whoever puts a config back that was lost, and for a machine that remembers the repository.
@@ -145,7 +160,24 @@ impl Repository {
         Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
     }
 
-    /// Creates the config again that this machine has a copy of; returns its name, or `None` if it has none.
+    /// Returns whether no config in the store opens.
+    pub fn has_lost_config(&self) -> Result<bool> {
+        // Another repository at the same place is none that this one's config belongs to.
+        if !self.store.list(Class::Keys, &self.slot)?.iter().any(|object| object.name == self.slot) {
+            return Ok(false);
+        }
+        let Some(configs) = Configs::read(&*self.store)? else {
+            return Ok(true);
+        };
+        match configs.valid(&*self.store, &self.keyring) {
+            Ok(_) => Ok(false),
+            Err(Error::ConfigDamaged { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates the config again that this machine has a copy of, for a repository that has lost its own; returns its name, or `None` if it has
+    /// none. What cannot be read in its place goes first: whoever dies then has one that is lost.
     pub fn put_config_back(&self) -> Result<Option<String>> {
         let Some(sealed) = self.cache.read("open", "config") else {
             return Ok(None);
@@ -153,13 +185,19 @@ impl Repository {
         let config = decode_config(&self.keyring, &sealed, 0)?;
         check_writable(&config)?;
         let key = names::config_key(config.number);
-        self.store.create(&key, &sealed)?;
+        match self.store.create(&key, &sealed) {
+            Err(error) if error.kind == ErrorKind::Exists => {
+                self.store.remove(&key)?;
+                self.store.create(&key, &sealed)?;
+            }
+            created => created?,
+        }
         Ok(Some(key.to_string()))
     }
 
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
     fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions, witness: &Arc<Witness>) -> Option<Self> {
-        let repository = cache::known_at(&options.cache_dir, store.location())?;
+        let repository = locations::known_at(&options.cache_dir, store.location())?;
         let cache = Cache::open(&options.cache_dir, repository, store.location()).ok()?;
         let sealed = cache.read("open", "config")?;
         for slot in cache.names("open").into_iter().filter(|name| name != "config") {
@@ -169,7 +207,8 @@ impl Repository {
             };
             let bundle = Zeroizing::new(master);
             let keyring = Keyring::new(&bundle, repository);
-            let config = decode_config(&keyring, &sealed, 0).ok()?;
+            // A command with another cache may have seen a later one.
+            let config = decode_config(&keyring, &sealed, 0).ok().filter(|config| config.number >= witness.config())?;
             let repository = Self::assemble(store.clone(), (keyring, bundle), config, (cache, slot), witness.clone());
             return Some(Self { is_offline: true, ..repository });
         }

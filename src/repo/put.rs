@@ -13,11 +13,16 @@ pub enum Put {
 
 /// Creates an object; a `create` whose answer was lost is success if the object has these bytes.
 ///
+/// No other failure is: a disk that could not keep an object still shows it until it is mounted again.
+///
 /// The bytes must hold something random, so that nobody else makes the same.
 pub fn put(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Put> {
     let Err(error) = store.create(key, bytes) else {
         return Ok(Put::Made);
     };
+    if !matches!(error.kind, ErrorKind::Exists | ErrorKind::Unanswered) {
+        return Err(error.into());
+    }
     match store.read(key) {
         Ok(found) if found == bytes => Ok(Put::Made),
         Ok(found) if error.kind == ErrorKind::Exists => Ok(Put::Exists(found)),

@@ -111,7 +111,7 @@ impl Reader {
                     looks += 1;
                     self.sync()?;
                 }
-                Err(error) if error.is_damage() && !error.is_not_found() && !is_renewed => {
+                Err(error) if error.is_damage() && !error.is_not_found() && !is_renewed && !self.index.is_frozen() => {
                     is_renewed = true;
                     self.renew_copies()?;
                 }
@@ -120,10 +120,17 @@ impl Reader {
         }
     }
 
+    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again; returns whether there were any.
+    ///
+    /// Those who walk through trees begin again with it, once it is fetched.
+    pub fn drop_bad_copies(&self) -> bool {
+        self.index.drop_bad_copies(self.repository.cache())
+    }
+
     /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and copies are hints.
     fn renew_copies(&self) -> Result<()> {
         let (store, cache, keyring) = (self.repository.store(), self.repository.cache(), self.repository.keyring());
-        self.index.drop_bad_copies(cache);
+        self.drop_bad_copies();
         self.sync()?;
         self.index.renew_ends(store, cache, keyring)
     }

@@ -2,13 +2,13 @@
 //!
 //! Nothing here removes anything. Spec: `format-spec/06-index.md`, sections 4 and 5.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cache;
 use super::error::{Error, Result};
 use super::generations::Generations;
-use super::index::{IndexSet, Location, PlacedPack, Run, seal_run};
+use super::index::{DRAFTS, FILTERS, IndexSet, Location, PlacedPack, Run, WHOLE, seal_run};
 use super::names;
 use super::open::Repository;
 use super::reader::Reader;
@@ -19,10 +19,7 @@ use crate::crypto::keyring::Keyring;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::ObjectId;
-use crate::store::{ErrorKind, StoreError};
-
-/// The local folder of packs that are made but not stored yet.
-const NEW_PACKS: &str = "repair";
+use crate::store::{Class, ErrorKind, StoreError};
 
 /// A pack as the store lists it.
 #[derive(Clone, Copy, Debug)]
@@ -156,16 +153,25 @@ pub fn for_each_record(run: &Run, mut act: impl FnMut(&RunRecord, &Location)) ->
     Ok(())
 }
 
-/// Makes a new pack of the segments of a damaged one that can still be read, from the store or from the local copy.
+/// What became of a pack that was sealed anew.
+pub struct Resealed {
+    /// The new pack; `None` if no segment could be read.
+    pub placed: Option<PlacedPack>,
+    /// Whether every segment could be read.
+    pub is_whole: bool,
+}
+
+/// Makes a new pack of the segments of another one that can be read, from the store or from the local copy.
 ///
-/// The new pack lies in the local cache until [`store_pack`]. Returns `None` if no segment can be read.
-pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Option<PlacedPack>> {
+/// The new pack lies in the local cache until [`store_pack`].
+pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Resealed> {
     let bytes = best_bytes(repository, pack)?;
     let (keyring, kind) = (repository.keyring(), names::container_kind(pack.class));
     let opener = Opener::from_salt(keyring, kind, &pack.salt);
     let mut builder = ContainerBuilder::new(kind, Vec::new());
     let mut compressor = SegmentCompressor::new(Compression::DEFAULT);
     let mut decompressor = SegmentDecompressor::default();
+    let mut resealed = 0;
     for (offset, stored_len) in places {
         let range = *offset as usize..(*offset as usize).saturating_add(*stored_len as usize);
         let Some(stored) = bytes.get(range) else { continue };
@@ -183,18 +189,21 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
             Some(body) => builder.push(SegmentCodec::Zstd, body, raw.len(), chunks),
             None => builder.push(SegmentCodec::Raw, &raw, raw.len(), chunks),
         }
+        resealed += 1;
     }
+    let is_whole = resealed == places.len();
     if builder.is_empty() {
-        return Ok(None);
+        return Ok(Resealed { placed: None, is_whole });
     }
     let Sealed { name, salt, bytes, toc } = builder.finish_pack(keyring, &repository.random_32()?);
-    repository.cache().write(NEW_PACKS, &name.to_hex(), &bytes)?;
+    repository.cache().write(DRAFTS, &name.to_hex(), &bytes)?;
     if pack.class == PackClass::Meta {
         // So that trees can be read before the pack is in the store.
         repository.cache().write_trees(&name.to_hex(), &bytes)?;
     }
     let len = u32::try_from(bytes.len()).expect("packs are at most 256 MiB");
-    Ok(Some(PlacedPack { pack: PackRef { class: pack.class, name, len, salt }, toc }))
+    let placed = PlacedPack { pack: PackRef { class: pack.class, name, len, salt }, toc };
+    Ok(Resealed { placed: Some(placed), is_whole })
 }
 
 /// Returns a pack's bytes: the local copy if it is whole, or else what the store has of it.
@@ -244,24 +253,28 @@ pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef
 }
 
 fn keep(repository: &Repository, sealed: &Sealed) -> Result<ObjectId> {
-    repository.cache().write("index", &sealed.name.to_hex(), &sealed.bytes)?;
+    repository.cache().write(DRAFTS, &sealed.name.to_hex(), &sealed.bytes)?;
     Ok(sealed.name)
 }
 
-/// Returns a reader whose index is exactly these runs, which lie in the local cache.
-pub fn reader_of(repository: &Arc<Repository>, runs: &[ObjectId]) -> Result<Arc<Reader>> {
-    Ok(Reader::with_index(repository, IndexSet::open_these(repository.cache(), repository.keyring(), runs)?))
+/// Returns a reader whose index is exactly these runs: some that are stored, and some that are made.
+pub fn reader_of(repository: &Arc<Repository>, stored: Vec<Arc<Run>>, made: &[ObjectId]) -> Result<Arc<Reader>> {
+    let set = IndexSet::with_drafts(repository.cache(), repository.keyring(), stored, made)?;
+    Ok(Reader::with_index(repository, set))
 }
 
 /// Stores a pack that [`reseal`] made.
 pub fn store_pack(repository: &Repository, pack: &PackRef) -> Result<()> {
     let key = names::pack_key(pack.class, &pack.name);
-    create(repository, &key, repository.cache().read_or_fail(NEW_PACKS, &pack.name.to_hex())?)
+    create(repository, &key, repository.cache().read_or_fail(DRAFTS, &pack.name.to_hex())?)
 }
 
 /// Stores a run that [`run_of_packs`] or [`run_without`] made.
 pub fn store_run(repository: &Repository, name: &ObjectId) -> Result<()> {
-    create(repository, &names::run_key(0, name), repository.cache().read_or_fail("index", &name.to_hex())?)
+    let bytes = repository.cache().read_or_fail(DRAFTS, &name.to_hex())?;
+    create(repository, &names::run_key(0, name), bytes.clone())?;
+    // So that it is not fetched.
+    repository.cache().write(WHOLE, &name.to_hex(), &bytes)
 }
 
 fn create(repository: &Repository, key: &crate::store::Key, bytes: Vec<u8>) -> Result<()> {
@@ -272,13 +285,19 @@ fn create(repository: &Repository, key: &crate::store::Key, bytes: Vec<u8>) -> R
     }
 }
 
+/// Returns whether the store lists all of these runs.
+pub fn are_listed<'a>(repository: &Repository, mut runs: impl Iterator<Item = &'a ObjectId>) -> Result<bool> {
+    let listed = repository.store().list(Class::Index, "")?;
+    let listed: HashSet<ObjectId> = listed.iter().filter_map(|object| names::object_id(&object.name)).collect();
+    Ok(runs.all(|run| listed.contains(run)))
+}
+
 /// Removes what was made and not stored from the local cache.
 pub fn forget(repository: &Repository, packs: &[PackRef], runs: &[ObjectId]) {
     for pack in packs {
-        repository.cache().remove(NEW_PACKS, &pack.name.to_hex());
+        repository.cache().remove(DRAFTS, &pack.name.to_hex());
     }
     for run in runs {
-        repository.cache().remove("index", &run.to_hex());
-        repository.cache().remove("filter", &run.to_hex());
+        [DRAFTS, FILTERS].into_iter().for_each(|group| repository.cache().remove(group, &run.to_hex()));
     }
 }

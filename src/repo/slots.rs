@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
+use super::listed::read_there;
 use super::names;
 use super::parallel;
 use super::random::system_32;
@@ -127,7 +128,8 @@ pub(super) fn read_slot(store: &dyn Store, object: &Listed) -> Result<Slot> {
     if object.len_bytes > limits::SLOT_LEN_MAX_BYTES as u64 {
         return Err(Error::malformed(&key)(DecodeError::new("key slot", "longer than the limit")));
     }
-    Slot::decode(&store.read(&key)?).map_err(Error::malformed(&key))
+    let bytes = read_there(store, &key, || Ok(store.read(&key)?))?;
+    Slot::decode(&bytes).map_err(Error::malformed(&key))
 }
 
 /// Tries a secret on one slot's bytes.

@@ -8,6 +8,7 @@ use super::listed::read_listed;
 use super::names;
 use super::open::{Repository, check_writable};
 use super::order;
+pub use super::order::chain_hash;
 use super::parallel;
 use super::put::{Put, put};
 use super::session::Stored;
@@ -57,7 +58,9 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     let put = match put(repository.store(), &key, &sealed.bytes) {
         Err(error) if is_unknown(&error) => match repository.store().read(&key) {
             // The request arrived after `put` had looked whether it did.
-            Ok(bytes) if bytes == sealed.bytes => Put::Made,
+            Ok(bytes) if bytes == sealed.bytes && is_unanswered(&error) => Put::Made,
+            // What the store could not keep it may still show: a disk does until it is mounted again.
+            Ok(bytes) if bytes == sealed.bytes => return Err(error),
             Ok(bytes) => Put::Exists(bytes),
             // It may have been made, forgotten and dropped since: made again under this id, it would be there without its chunks.
             Err(absent) if absent.kind == ErrorKind::NotFound => {
@@ -74,6 +77,7 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
             let _ = repository.cache().write("snapshots", &snapshot.id.to_hex(), &sealed.bytes);
             repository.witness().saw_snapshots(std::iter::once(snapshot), |_| false);
             let _ = whole::note(repository, &snapshot.id, whole_after);
+            secured.note_index();
             Ok(Commit::Done)
         }
         Put::Exists(bytes) if parse(repository, &snapshot.id, &key, &bytes)?.is_none() => {
@@ -84,13 +88,14 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     }
 }
 
+/// Returns whether the slot may be filled although making it failed.
 fn is_unknown(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if matches!(error.kind, ErrorKind::Unanswered | ErrorKind::Other))
+    is_unanswered(error) || matches!(error, Error::Store(error) if error.kind == ErrorKind::Other)
 }
 
-/// Returns the hash that the next snapshot of the same writer and host keeps of this one.
-pub fn chain_hash(snapshot: &Snapshot) -> [u8; 32] {
-    *blake3::hash(&snapshot.encode()).as_bytes()
+/// Returns whether all went well maybe, and only the answer was lost.
+fn is_unanswered(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if error.kind == ErrorKind::Unanswered)
 }
 
 /// Returns the place in its chain of the snapshot that follows another one: its number, and the hash of that one.
@@ -264,13 +269,22 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     listing.snapshots.extend(snapshots);
     trash::drop_copies(repository, |id| slots.contains_key(id) && !marked.contains(id));
     listing.slots = slots;
-    let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
-    listing.moments = order::moments(&good, &listing.stored_s);
+    // What is in the trash still tells what came before what.
+    let forgotten = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
+    let good: Vec<&Snapshot> =
+        listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(forgotten).collect();
+    listing.moments = order::moments(&good, &listing.stored_s, now_s());
     let sequence = |snapshot: &Result<Snapshot>| snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
     let moments = &listing.moments;
     listing.snapshots.sort_by_key(|(id, snapshot)| (moments.get(id).copied().unwrap_or_default(), sequence(snapshot), *id));
     listing.forgotten.sort_by_key(|one| (one.tombstone.forgotten, one.tombstone.snapshot));
     Ok(listing)
+}
+
+/// Returns this machine's time in seconds since 1970.
+fn now_s() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Reads a snapshot, which may be damaged. Fails if the store cannot be reached: that says nothing about the snapshot, and without it an older

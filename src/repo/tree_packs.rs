@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cache::{self, LocalCopy};
 use super::error::{Error, Result};
+use super::index::DRAFTS;
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
@@ -61,7 +62,10 @@ impl TreePacks {
         if let Some(file) = lock(&self.files).get(&pack.name) {
             return Ok(Some(file));
         }
-        let copy = repository.cache().open_trees(&pack.name.to_hex(), u64::from(pack.len));
+        let name = pack.name.to_hex();
+        // A pack that a repair has made and not stored is in no store, and copies make room for each other.
+        let draft = || repository.cache().open_copy(DRAFTS, &name).ok();
+        let copy = repository.cache().open_trees(&name, u64::from(pack.len)).or_else(draft);
         let file = match copy {
             Some(file) => file,
             // A small one is read as a whole anyway.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{Error, Result};
+use super::promised::Promised;
 use super::reader::Reader;
-use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
 use crate::format::node::{ListNode, Totals, TreeNode};
-use crate::format::promise::{ListPromise, TreePromise};
+use crate::format::promise::ListPromise;
 use crate::id::ChunkId;
 
 /// Reads the trees of one repository.
@@ -37,6 +37,16 @@ impl DirEntry {
     pub fn content_totals(&self) -> Totals {
         let bytes = if self.entry.kind == EntryKind::File { self.entry.size } else { 0 };
         self.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes })
+    }
+
+    /// Returns about how much memory it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.entry.parts_memory_bytes() + self.owner_names_len()
+    }
+
+    /// Returns the bytes of the names of its owner and group.
+    pub fn owner_names_len(&self) -> usize {
+        [&self.user, &self.group].into_iter().flatten().map(|name| name.len()).sum()
     }
 }
 
@@ -71,30 +81,18 @@ impl Trees {
         Reader::parsed(id, parsed)
     }
 
-    /// Returns the entries of a directory in the order of their names, reading one leaf at a time.
-    pub fn entries(&self, dir: &ChunkId) -> DirEntries {
-        DirEntries { trees: self.clone(), pending: vec![(*dir, None)], leaf: Vec::new().into_iter(), last_name: None }
-    }
-
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<DirEntry>> {
-        let (mut id, mut level) = (*dir, None);
-        let (mut first_name, mut before): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
+        let mut promised = Promised::top(*dir);
         // Levels go down by one each time, so that this ends.
         loop {
-            let node = self.node(&id)?;
-            let promise = TreePromise { level, first_name: first_name.as_deref(), before: before.as_deref() };
-            promise.check(&node).map_err(Error::malformed(format!("chunk {}", id.short())))?;
+            let node = self.node(&promised.id)?;
+            promised.check(&node)?;
             match node {
-                TreeNode::Inner { level: found, mut children } => {
-                    let at = children.partition_point(|child| child.first_name.as_slice() <= name);
-                    let next = children.get_mut(at).map(|next| std::mem::take(&mut next.first_name));
-                    let Some(child) = at.checked_sub(1).map(|at| children.swap_remove(at)) else {
-                        return Ok(None);
-                    };
-                    before = next.or(before);
-                    (id, level, first_name) = (child.id, Some(found - 1), Some(child.first_name));
-                }
+                TreeNode::Inner { level, children } => match promised.child(level, &children, name) {
+                    Some(child) => promised = child,
+                    None => return Ok(None),
+                },
                 leaf => return Ok(leaf_entries(leaf).into_iter().find(|found| found.entry.name == name)),
             }
         }
@@ -147,85 +145,6 @@ pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
         entry,
     };
     entries.into_iter().map(&mut describe).collect()
-}
-
-pub(crate) fn too_deep(id: &ChunkId) -> Error {
-    Error::malformed(format!("chunk {}", id.short()))(DecodeError::new(
-        "tree",
-        "more levels than allowed, or levels out of order",
-    ))
-}
-
-/// The entries of one directory.
-pub struct DirEntries {
-    trees: Trees,
-    /// Nodes still to read, last first, with the level that each must have (unknown for the top).
-    pending: Vec<(ChunkId, Option<u8>)>,
-    leaf: std::vec::IntoIter<DirEntry>,
-    last_name: Option<Vec<u8>>,
-}
-
-impl DirEntries {
-    /// Returns the next entry like the iterator, but leaves out the nodes that `is_wanted` refuses, unread.
-    pub fn next_where(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
-        let step = self.step(is_wanted);
-        if step.is_err() {
-            // What follows a damaged node cannot be trusted to be complete: the error ends the directory.
-            self.pending.clear();
-        }
-        step.transpose()
-    }
-
-    fn step(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Result<Option<DirEntry>> {
-        loop {
-            if let Some(entry) = self.leaf.next() {
-                return Ok(Some(entry));
-            }
-            let Some((id, level)) = self.pending.pop() else {
-                return Ok(None);
-            };
-            if !is_wanted(&id) {
-                continue;
-            }
-            match self.trees.node(&id)? {
-                TreeNode::Inner { level: found, children } => {
-                    if level.is_some_and(|level| level != found) {
-                        return Err(too_deep(&id));
-                    }
-                    self.pending.extend(children.iter().rev().map(|child| (child.id, Some(found - 1))));
-                }
-                leaf => {
-                    if level.is_some_and(|level| level != 0) {
-                        return Err(too_deep(&id));
-                    }
-                    self.take_leaf(&id, leaf)?;
-                }
-            }
-        }
-    }
-
-    /// Names must ascend across leaves too: a forged tree must not hold one name twice.
-    fn take_leaf(&mut self, id: &ChunkId, leaf: TreeNode) -> Result<()> {
-        let entries = leaf_entries(leaf);
-        if let (Some(last), Some(first)) = (&self.last_name, entries.first())
-            && first.entry.name <= *last
-        {
-            return Err(Error::malformed(format!("chunk {}", id.short()))(DecodeError::new("tree", "names are not sorted")));
-        }
-        if let Some(last) = entries.last() {
-            self.last_name = Some(last.entry.name.clone());
-        }
-        self.leaf = entries.into_iter();
-        Ok(())
-    }
-}
-
-impl Iterator for DirEntries {
-    type Item = Result<DirEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_where(&mut |_| true)
-    }
 }
 
 /// The pieces of one file.

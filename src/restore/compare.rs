@@ -9,15 +9,15 @@ use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
 use super::context::Context;
+use super::counted::count_kept;
 use super::finish::{piece_done, piece_failed};
-use super::items::count_kept;
 use super::job::FileJob;
-use super::recheck::is_zero;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits;
 use crate::id::ChunkId;
 use crate::os::filesystem::is_trusted;
+use crate::os::holes::{self, BLOCK_LEN_BYTES};
 
 /// Neighbouring pieces of one file that one worker compares.
 pub struct Comparison {
@@ -67,9 +67,17 @@ pub fn compare(context: &Context, comparison: &Comparison, buffer: &mut Vec<u8>,
             }
             Ref::Hole { len } => {
                 match make_hole(&file, *offset, len) {
-                    Ok(false) => {}
-                    Ok(true) => job.note_change(),
-                    Err(error) => piece_failed(context, job, error),
+                    Ok(Before::Hole) => {}
+                    Ok(Before::Zeros) => job.note_touch(),
+                    Ok(Before::Data) => {
+                        job.note_overwrite();
+                        job.note_change();
+                    }
+                    Err(error) => {
+                        // Part of it may be a hole by now.
+                        job.note_overwrite();
+                        piece_failed(context, job, error);
+                    }
                 }
                 job.count_placed(len);
                 count_kept(context, len);
@@ -155,13 +163,51 @@ impl Extents {
 /// Zeros written at once where the file system cannot make holes, in bytes.
 const ZEROS_LEN_BYTES: usize = 256 << 10;
 
-/// Makes `len` bytes at `offset` a hole; returns whether there was anything else.
-fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+/// Bytes read at once where a hole should be.
+const READ_LEN_BYTES: u64 = 256 << 10;
+
+/// Returns whether there is nothing but zeros in a part of a file.
+pub fn is_zero(file: &File, extents: &mut Extents, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let end = offset + len;
     let mut at = offset;
-    let mut changed = false;
+    while at < end {
+        if extents.is_hole_at(file, at) {
+            match extents.next_data() {
+                Some(data) => at = data,
+                None => break,
+            }
+            continue;
+        }
+        buffer.resize(READ_LEN_BYTES.min(end - at) as usize, 0);
+        file.read_exact_at(buffer, at)?;
+        if buffer.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += buffer.len() as u64;
+    }
+    Ok(true)
+}
+
+/// What stood where a hole is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Before {
+    /// Nothing that could be taken away: nothing was done.
+    Hole,
+    /// Zeros that took room: the bytes are what they were.
+    Zeros,
+    /// Other bytes.
+    Data,
+}
+
+/// Makes `len` bytes at `offset` a hole; returns what was there.
+///
+/// Zeros at its ends that share a block with the data beside it stay: they cannot become a hole.
+fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<Before> {
+    let end = offset + len;
+    let mut at = offset;
+    let mut before = Before::Hole;
     if !is_trusted(file) {
-        return clear_data(file, offset, end);
+        return Ok(if clear_data(file, offset, end)? { Before::Data } else { Before::Hole });
     }
     while at < end {
         let start = match seek(file, SeekFrom::Data(at)) {
@@ -170,15 +216,34 @@ fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         };
         let stop = seek(file, SeekFrom::Hole(start)).unwrap_or(end).clamp(start + 1, end);
+        at = stop;
+        let are_zeros = holds_zeros(file, start, stop)?;
+        let takes_block = start.next_multiple_of(BLOCK_LEN_BYTES as u64) + BLOCK_LEN_BYTES as u64 <= stop;
+        if are_zeros && !takes_block {
+            continue;
+        }
         match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, stop - start) {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, start, stop)?,
             Err(error) => return Err(error.into()),
         }
-        changed = true;
-        at = stop;
+        before = before.max(if are_zeros { Before::Zeros } else { Before::Data });
     }
-    Ok(changed)
+    Ok(before)
+}
+
+fn holds_zeros(file: &File, start: u64, end: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; ZEROS_LEN_BYTES.min((end - start) as usize)];
+    let mut at = start;
+    while at < end {
+        let part = &mut buffer[..ZEROS_LEN_BYTES.min((end - at) as usize)];
+        file.read_exact_at(part, at)?;
+        if !holes::is_zero(part) {
+            return Ok(false);
+        }
+        at += part.len() as u64;
+    }
+    Ok(true)
 }
 
 /// Writes zeros where there is anything else, on a file system that may not tell where there is; returns whether there was.
@@ -219,12 +284,19 @@ mod tests {
         let path = folder.path().join("f");
         std::fs::write(&path, vec![7; 1 << 20]).unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        assert!(make_hole(&file, 100, 500_000).unwrap());
+        assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Data);
         let mut expected = vec![7; 1 << 20];
         expected[100..500_100].fill(0);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         let mut extents = Extents::default();
+        // The blocks at its ends hold other bytes too, so there is nothing left to be done.
+        let stamp = || file.metadata().unwrap().modified().unwrap();
+        let before = stamp();
+        assert_eq!((make_hole(&file, 100, 500_000).unwrap(), stamp()), (Before::Hole, before));
         if is_trusted(&file) {
+            file.write_all_at(&[0; 100_000], 200_000).unwrap();
+            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Zeros);
+            assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Hole);
             assert!(!extents.is_hole_at(&file, 0) && extents.is_hole_at(&file, 65_536) && !extents.is_hole_at(&file, 1 << 19));
         }
         assert!(clear_data(&file, 600_000, 700_000).unwrap() && !clear_data(&file, 600_000, 700_000).unwrap());

@@ -14,11 +14,14 @@ use super::error::{Error, Result};
 use super::ground::Ground;
 use super::job::Host;
 use super::link_group::LinkGroup;
+use super::load::Load;
 use super::mark::{self, Mark};
 use super::options::{Counts, RestoreOptions, add};
 use super::own::{self, OwnFolders};
+use super::select::Scope;
+use super::taken::Taken;
 use super::target::{Identity, TargetDir};
-use crate::format::entry::Timestamp;
+use crate::format::entry::{Content, Entry, Timestamp};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::{Monitor, ProblemKind, in_words};
 use crate::os::apply::{Failed, Metadata, SYSTEM_FLAGS};
@@ -68,16 +71,22 @@ pub struct Context<'a> {
     pub trust: Trust,
     /// What the snapshot says of whole paths.
     pub ground: Ground,
+    /// What is selected.
+    pub scope: Scope,
     /// Whether the target's folder was new, or is what a restore that did not end has left of one.
     pub is_ours: bool,
     /// The mark of this restore, if it changes anything.
     pub mark: Option<Mark>,
     /// Hard links that wait for the first member of their group.
     pub links_waiting: AtomicUsize,
+    /// What the entries weigh that are under way.
+    pub load: Arc<Load>,
     /// Groups whose first member could not be made in its own place.
     pub vacant: Mutex<Vec<Arc<LinkGroup>>>,
     /// Folders that get their metadata at the very end.
     pub unfinished: Mutex<Vec<Arc<TargetDir>>>,
+    /// Folders that were there and are taken over.
+    pub taken: Taken,
     without_links: Mutex<HashSet<(u32, u32)>>,
     owners: OwnerNames,
     said: Mutex<HashSet<String>>,
@@ -89,7 +98,12 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Starts with nothing done.
-    pub fn new(trees: Trees, options: &'a RestoreOptions, monitor: &'a Monitor, (ground, trust): (Ground, Trust)) -> Self {
+    pub fn new(
+        trees: Trees,
+        options: &'a RestoreOptions,
+        monitor: &'a Monitor,
+        (ground, trust, scope): (Ground, Trust, Scope),
+    ) -> Self {
         let descriptors = process::open_files_max();
         let host = Host {
             dirs: Descriptors::new(OPEN_DIRS_MAX.min(descriptors / 4)),
@@ -107,11 +121,14 @@ impl<'a> Context<'a> {
             counts: Counts::default(),
             trust,
             ground,
+            scope,
             is_ours: false,
             mark: None,
             links_waiting: AtomicUsize::new(0),
+            load: Arc::default(),
             vacant: Mutex::default(),
             unfinished: Mutex::default(),
+            taken: Taken::default(),
             without_links: Mutex::default(),
             owners: OwnerNames::new(),
             said: Mutex::default(),
@@ -124,7 +141,8 @@ impl<'a> Context<'a> {
 
     /// Returns what a restored entry is to have; names of owners count more than their numbers, which differ between machines.
     ///
-    /// What the snapshot lists as not read may lack attributes that are there: they are not taken away.
+    /// What the snapshot lists as not read may lack attributes that are there: they are not taken away; from nothing, if it could
+    /// not list all.
     pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
         let (user, group) = (found.user.as_deref().filter(|_| by_name), found.group.as_deref().filter(|_| by_name));
@@ -132,10 +150,24 @@ impl<'a> Context<'a> {
         let gid = group.and_then(|name| self.owners.gid(name)).unwrap_or(found.entry.gid);
         let entry = &mut found.entry;
         let xattrs = std::mem::take(&mut entry.xattrs);
-        let keeps_xattrs = self.ground.lists_any() && self.ground.is_listed(&path());
+        let keeps_xattrs = self.ground.is_list_cut() || self.ground.lists_any() && self.ground.is_listed(&path());
         // Whether it changed while it was read is nothing that a file system keeps.
         let flags = entry.flags & SYSTEM_FLAGS;
         Metadata { uid, gid, mode: entry.mode, flags, mtime: entry.mtime, xattrs, keeps_xattrs }
+    }
+
+    /// Returns the names that the snapshot has in the folder at `path`, one `None` for what cannot be read.
+    pub fn names_in<'c>(&'c self, path: &[u8]) -> impl Iterator<Item = Option<Vec<u8>>> + use<'c, 'a> {
+        let tree = match path {
+            b"" => Some(self.ground.root()),
+            path => match self.trees.lookup(&self.ground.root(), path) {
+                Ok(Some(DirEntry { entry: Entry { content: Content::Tree(tree), .. }, .. })) => Some(tree),
+                _ => None,
+            },
+        };
+        let unreadable = tree.is_none().then_some(None);
+        let entries = tree.into_iter().flat_map(|tree| self.trees.entries(&tree));
+        unreadable.into_iter().chain(entries.map(|entry| entry.ok().map(|entry| entry.entry.name)))
     }
 
     /// Returns whether the threads should stop: somebody failed, or the user wants it.

@@ -8,7 +8,9 @@ use super::enter::{is_mount_point, look_into, open_up};
 use super::existing;
 use super::options::add;
 use super::target::TargetDir;
+use super::way;
 use crate::format::entry::EntryKind;
+use crate::os::attributes::{read_flags, write_flags};
 use crate::os::dir::Names;
 use crate::os::special;
 use crate::os::stat::Stat;
@@ -74,28 +76,38 @@ impl Extras {
 
 /// Returns whether a name that the snapshot does not have is one that it has to the file system, so that it must stay.
 pub fn is_anothers(context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
-    dir.spelling.as_ref().is_some_and(|spelling| spelling.is_one_of(context, dir, name))
+    dir.spelling.as_ref().is_some_and(|spelling| spelling.is_one_of(|| context.names_in(&dir.path()), name))
 }
+
+/// What is said of a folder that would have to go for something else, but holds what stays.
+pub const KEEPS_SOME: &str = "a folder is in the way, and it holds what is not selected";
 
 /// Removes `name` so that an entry of another kind can take its place; a folder with content only if deleting is wanted.
 pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
     if stat.kind == EntryKind::Dir && context.options.delete {
-        return remove_tree(context, dir, name, stat, &mut |_, _| {});
+        let above = dir.path();
+        let stays = |at: &[u8], is_dir: bool| context.scope.keeps(&[&above[..], b"/", at].concat(), is_dir);
+        let is_gone = remove_tree(context, dir, name, stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
+        return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
     }
-    existing::remove(&*dir.open(&context.host.dirs)?, name, stat)
+    context.own.refuse_link(stat)?;
+    way::remove(&*dir.open(&context.host.dirs)?, name, stat)
 }
 
-/// Removes `name` and everything below it, and tells each with its path from `name` on; a dry run only counts and tells.
+/// How something is removed; paths begin with its name.
+pub struct Removal<'a> {
+    /// Is told each entry that goes.
+    pub told: &'a mut dyn FnMut(&[u8], &Stat),
+    /// Returns whether an entry stays, with all below it and the folders that it lies in; the second argument says that it is a folder.
+    pub stays: &'a dyn Fn(&[u8], bool) -> bool,
+}
+
+/// Removes `name` and everything below it but for what stays; a dry run only counts and tells.
 ///
-/// What cannot be removed is reported, with the first cause returned.
-pub fn remove_tree(
-    context: &Context,
-    dir: &Arc<TargetDir>,
-    name: &[u8],
-    stat: &Stat,
-    told: &mut dyn FnMut(&[u8], &Stat),
-) -> io::Result<()> {
+/// Returns whether it is gone, or would be. What cannot be removed is reported, with the first cause returned.
+pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat, removal: Removal<'_>) -> io::Result<bool> {
     let is_real = !context.options.dry_run;
+    let Removal { told, stays } = removal;
     let mut tell = |path: &[u8], stat: &Stat| {
         add(&context.counts.deleted, 1);
         told(path, stat);
@@ -105,24 +117,33 @@ pub fn remove_tree(
     }
     if stat.kind != EntryKind::Dir {
         if is_real {
-            existing::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
+            way::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
         }
         tell(name, stat);
-        return Ok(());
+        return Ok(true);
     }
     let mut path = name.to_vec();
     let mut levels = vec![enter(context, dir, name, stat)?];
+    let mut is_gone = true;
     while let Some(level) = levels.last_mut() {
         if context.is_stopped() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let Some(name) = level.next_name() else {
             let done = levels.pop().expect("it was just looked at");
-            if is_real {
-                let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
-                special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
+            is_gone = !done.keeps_some;
+            if done.keeps_some {
+                if is_real {
+                    give_back(context, &done)?;
+                }
+                levels.iter_mut().for_each(|level| level.keeps_some = true);
+            } else {
+                if is_real {
+                    let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
+                    special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
+                }
+                tell(&path, &done.stat);
             }
-            tell(&path, &done.stat);
             path.truncate(path.len().saturating_sub(done.name.len() + 1));
             continue;
         };
@@ -130,18 +151,33 @@ pub fn remove_tree(
         let Some(stat) = existing::stat(&here, &name)? else {
             continue;
         };
-        if stat.kind == EntryKind::Dir {
+        let at = [&path[..], b"/", &name].concat();
+        if stays(&at, stat.kind == EntryKind::Dir) || stat.kind != EntryKind::Dir && context.own.contains(&stat) {
+            level.keeps_some = true;
+        } else if stat.kind == EntryKind::Dir {
             let below = enter(context, &level.dir, &name, &stat)?;
-            path = [&path[..], b"/", &name].concat();
+            path = at;
             levels.push(below);
         } else {
             if is_real {
-                existing::remove(&here, &name, &stat)?;
+                way::remove(&here, &name, &stat)?;
             }
-            tell(&[&path[..], b"/", &name].concat(), &stat);
+            tell(&at, &stat);
         }
     }
-    Ok(())
+    Ok(is_gone)
+}
+
+/// Gives a folder that stays the mode and the flags that it had.
+fn give_back(context: &Context, level: &Level) -> io::Result<()> {
+    let dir = level.dir.open(&context.host.dirs)?;
+    let now = dir.stat_self()?;
+    if now.mode != level.stat.mode {
+        let parent = level.dir.parent().expect("the target's own folder is never removed").clone();
+        special::change_mode(&*parent.open(&context.host.dirs)?, &level.name, EntryKind::Dir, level.stat.mode)?;
+    }
+    let flags = read_flags(&level.stat);
+    if read_flags(&now) != flags { write_flags(&*dir, flags) } else { Ok(()) }
 }
 
 struct Level {
@@ -150,6 +186,8 @@ struct Level {
     stat: Stat,
     names: Names,
     at: usize,
+    /// Whether something in it stays, so that it stays too.
+    keeps_some: bool,
 }
 
 impl Level {
@@ -168,11 +206,11 @@ fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -
         return Err(io::Error::other("the repository itself or its cache is in it"));
     }
     if !context.options.dry_run {
-        existing::unlock(&above, name, stat)?;
+        way::unlock(&above, name, stat)?;
         open_up(context, &above, name, stat)?;
     }
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let dir = look_into(context, parent, name)?.ok_or_else(gone)?;
     let names = dir.open(&context.host.dirs)?.names()?;
-    Ok(Level { dir, name: name.to_vec(), stat: *stat, names, at: 0 })
+    Ok(Level { dir, name: name.to_vec(), stat: *stat, names, at: 0, keeps_some: false })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Something that can be opened again after it was closed.
 pub trait Reopenable {
@@ -13,10 +13,10 @@ pub trait Reopenable {
     fn close(&self);
 }
 
-/// Those that hold a descriptor now.
+/// Those that hold a descriptor now; who is done with, and dropped, holds none.
 pub struct Descriptors<T> {
     limit: usize,
-    open: Mutex<VecDeque<Arc<T>>>,
+    open: Mutex<VecDeque<Weak<T>>>,
 }
 
 impl<T: Reopenable> Descriptors<T> {
@@ -30,14 +30,19 @@ impl<T: Reopenable> Descriptors<T> {
         let mut closing = Vec::new();
         {
             let mut open = lock(&self.open);
-            open.push_back(item.clone());
+            open.push_back(Arc::downgrade(item));
+            if open.len() > self.limit {
+                open.retain(|item| item.strong_count() > 0);
+            }
             let mut chances = open.len();
             while open.len() > self.limit {
                 let oldest = open.pop_front().expect("there are more than the limit");
-                if chances > 0 && oldest.used().swap(false, Ordering::Relaxed) {
-                    open.push_back(oldest);
-                } else {
-                    closing.push(oldest);
+                if let Some(oldest) = oldest.upgrade() {
+                    if chances > 0 && oldest.used().swap(false, Ordering::Relaxed) {
+                        open.push_back(Arc::downgrade(&oldest));
+                    } else {
+                        closing.push(oldest);
+                    }
                 }
                 chances = chances.saturating_sub(1);
             }
@@ -52,7 +57,7 @@ impl<T: Reopenable> Descriptors<T> {
     #[cfg(test)]
     pub fn close_all(&self) {
         let all = std::mem::take(&mut *lock(&self.open));
-        for item in all {
+        for item in all.iter().filter_map(Weak::upgrade) {
             item.close();
         }
     }

@@ -1,13 +1,14 @@
 //! A restore that changes nothing: the same walk and the same decisions, told instead of done.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::compare::holds;
 use super::context::Context;
-use super::delete::{Extras, is_anothers, remove_tree};
+use super::delete::{Extras, KEEPS_SOME, Removal, is_anothers, remove_tree};
 use super::enter::look_into;
 use super::error::Result;
 use super::existing::{self, Decision, WantedFile, decide};
@@ -16,6 +17,7 @@ use super::link_group::{Likeness, Wanted, likeness};
 use super::options::{Action, Overwrite, Planned, add};
 use super::target::{Identity, TargetDir};
 use super::walk::{Step, Walk};
+use super::way;
 use crate::format::entry::{Entry, EntryKind};
 use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
@@ -122,7 +124,9 @@ impl Lister<'_> {
 
     /// Tells the folders on the way that were not told yet: now something in them is selected.
     fn tell_folders(&mut self) {
-        for frame in &mut self.frames {
+        // Of those above one that was told all were told.
+        let first = self.frames.iter().rposition(|frame| frame.waiting.is_none()).map_or(0, |at| at + 1);
+        for frame in &mut self.frames[first..] {
             if let Some(action) = frame.waiting.take() {
                 add(&self.context.counts.dirs, 1);
                 (self.each)(Planned { action, path: &self.walk.path()[..frame.path_len], size: 0, is_dir: true, content: None });
@@ -196,20 +200,24 @@ impl Lister<'_> {
     fn clear_folder(&mut self, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
         if self.context.options.delete {
             let path = self.walk.path().to_vec();
-            return self.tell_removed(dir, (name, &path), stat);
+            let is_gone = self.tell_removed(dir, (name, &path), stat)?;
+            return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
         }
         let is_empty = dir.open(&self.context.host.dirs)?.open_dir(name)?.names()?.is_empty();
-        if is_empty { Ok(()) } else { Err(io::Error::other(existing::IN_THE_WAY)) }
+        if is_empty { Ok(()) } else { Err(io::Error::other(way::IN_THE_WAY)) }
     }
 
-    /// Tells everything that would be removed with `name`, which is at `path` in the walk.
-    fn tell_removed(&mut self, dir: &Arc<TargetDir>, (name, path): (&[u8], &[u8]), stat: &Stat) -> io::Result<()> {
+    /// Tells everything that would be removed with `name`, which is at `path` in the walk; excluded entries stay. Returns whether all would go.
+    fn tell_removed(&mut self, dir: &Arc<TargetDir>, (name, path): (&[u8], &[u8]), stat: &Stat) -> io::Result<bool> {
         let above = &path[..path.len() - name.len()];
-        remove_tree(self.context, dir, name, stat, &mut |below, stat| {
+        let (each, walk) = (&mut *self.each, &self.walk);
+        let told = &mut |below: &[u8], stat: &Stat| {
             let path = [above, below].concat();
             let is_dir = stat.kind == EntryKind::Dir;
-            (self.each)(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
-        })
+            each(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
+        };
+        let stays = |below: &[u8], is_dir: bool| !walk.would_select(&[above, below].concat(), is_dir);
+        remove_tree(self.context, dir, name, stat, Removal { told, stays: &stays })
     }
 
     fn count(&self, action: Action, size: u64) {
@@ -271,21 +279,25 @@ impl Lister<'_> {
 
 /// Returns whether what is there is right already, so that at most its metadata would change; reads it if need be.
 fn is_right(context: &Context, (dir, open): (&Arc<TargetDir>, &Dir), entry: Entry, metadata: Metadata, stat: &Stat) -> bool {
-    let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device };
+    let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device, weight: None };
     let name = entry.name.into_boxed_slice();
     match Item::new((dir.clone(), name), entry.kind, wanted, None) {
         Item::File(job, content) => {
             let wanted = WantedFile { is_linked: entry.hard_link.is_some(), ..WantedFile::of(&job) };
             let owned = existing::as_owned(open, *stat, job.metadata.uid);
             let decision = decide(Some(&owned), &wanted, context.options.overwrite, &context.trust);
-            let is_whole = || {
-                open.open_file(&job.name).is_ok_and(|file| {
-                    let may_stay = decision != Decision::CompareWhole
-                        || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata);
-                    may_stay && stat.size == job.size && holds(context, &file, (job.size, &content), &mut Vec::new())
-                })
+            // One with other names is changed in nothing, whatever is believed of its content.
+            let may_stay = |file: &File| {
+                decision == Decision::Compare || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
             };
-            decision == Decision::Keep || matches!(decision, Decision::Compare | Decision::CompareWhole) && is_whole()
+            let is_whole = |file: &File| stat.size == job.size && holds(context, file, (job.size, &content), &mut Vec::new());
+            let stays = matches!(decision, Decision::Keep | Decision::Compare | Decision::CompareWhole);
+            let is_alone = decision == Decision::Keep && stat.nlink <= 1;
+            is_alone
+                || stays
+                    && open
+                        .open_file(&job.name)
+                        .is_ok_and(|file| may_stay(&file) && (decision == Decision::Keep || is_whole(&file)))
         }
         Item::Other(other) => special::open_path(open, &other.name).is_ok_and(|fd| other.is_like(&fd, stat)),
         Item::Link(..) => false,

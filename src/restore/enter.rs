@@ -12,7 +12,9 @@ use super::existing;
 use super::ground::Standing;
 use super::mark;
 use super::options::Overwrite;
+use super::taken::Had;
 use super::target::{Identity, TargetDir};
+use super::way;
 use crate::format::entry::EntryKind;
 use crate::os::apply::{LOCKING_FLAGS, Metadata};
 use crate::os::attributes::{read_flags, write_flags};
@@ -58,7 +60,8 @@ pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: 
             context.bar(&parent.path_of(name), "what is there is no folder and is left alone");
             return Ok(None);
         }
-        existing::remove(&above, name, &stat)?;
+        context.own.refuse_link(&stat)?;
+        way::remove(&above, name, &stat)?;
     }
     parent.hold();
     let entered = match found.filter(|_| !is_fresh) {
@@ -165,19 +168,25 @@ fn take(
     let stat = dir.stat_self()?;
     context.disks.note(&dir, &stat)?;
     // What leads to the sources is somebody else's, unless a restore that did not end has made it.
-    let is_way = place.standing == Standing::Above && !context.is_ours && !mark::read(&dir).is_ours;
+    let is_way = place.standing == Standing::Above && !context.is_ours && !mark::read(&dir, "").is_ours;
     let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
-    if is_changed {
-        take_over(context, &dir, &stat)?;
-    } else if may_give_way(context, &stat) {
-        // It was reached through a link.
-        fchmod(&dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?;
-    }
     let metadata = is_changed.then(|| Box::new(metadata));
-    let mode_back = (!is_changed && dir.stat_self()?.mode != found.mode).then_some(found.mode);
-    let entered = TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata)?;
-    if let Some(mode) = mode_back {
-        let _ = entered.mode_back.set(mode);
+    // Who can change what lies there must not have another's folder made his.
+    let before = if Identity::from(&found) == Identity::from(&stat) { found } else { stat };
+    let had = Had::from(&before);
+    let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
+    let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
+    let entered = TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata);
+    let entered = entered.inspect_err(|_| {
+        let again = if is_linked { place.above.open_through(place.name) } else { place.above.open_dir(place.name) };
+        let is_it = |dir: &Dir| dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before));
+        let _ = again.and_then(|dir| if is_it(&dir) { had.give_back(&dir) } else { Ok(()) });
+    })?;
+    if !is_changed && now.mode != before.mode {
+        let _ = entered.mode_back.set(before.mode);
+    }
+    if had != Had::from(&now) {
+        context.taken.note(&entered, had);
     }
     context.host.dirs.opened(&entered);
     Ok(entered)
@@ -195,6 +204,17 @@ pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io:
 /// Returns whether this user has taken rights from himself that he can give back.
 fn may_give_way(context: &Context, stat: &Stat) -> bool {
     !context.host.is_superuser && stat.uid == own_ids().0 && stat.mode & 0o700 != 0o700
+}
+
+fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
+    if is_changed {
+        take_over(context, dir, stat)
+    } else if may_give_way(context, stat) {
+        // It was reached through a link.
+        Ok(fchmod(dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?)
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes an existing folder one that can be restored into, and that nobody else can meddle with until it is done.

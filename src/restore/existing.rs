@@ -1,4 +1,4 @@
-//! What is there already: what to do about it, and clearing the way.
+//! What is there already, and what to do about it.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use super::job::{FileJob, is_for};
 use super::options::Overwrite;
 use super::target::TargetDir;
 use crate::format::entry::{EntryKind, Timestamp};
-use crate::os::apply::{LOCKING_FLAGS, Metadata};
-use crate::os::attributes::{Subject, read_flags, write_flags};
+use crate::os::apply::Metadata;
+use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::habits::keeps_owners;
 use crate::os::process::own_ids;
@@ -87,9 +87,15 @@ pub fn decide(stat: Option<&Stat>, wanted: &WantedFile, overwrite: Overwrite, tr
 ///
 /// If not it is replaced: changing it would change the other names too, wherever they are.
 pub fn may_keep_linked(subject: &Subject<'_>, stat: &Stat, wanted: &Metadata) -> bool {
-    let is_right = (stat.uid, stat.gid, stat.mtime) == (wanted.uid, wanted.gid, wanted.mtime)
+    let is_right = (stat.uid, stat.gid) == (wanted.uid, wanted.gid)
+        && is_as_near(stat.mtime, wanted.mtime)
         && (stat.mode == wanted.mode || stat.kind == EntryKind::Symlink);
     stat.nlink <= 1 || is_right && subject.read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
+}
+
+/// Returns whether a time is the wanted one, as near as a file system that counts in whole seconds or in 100 nanoseconds comes to it.
+fn is_as_near(time: Timestamp, wanted: Timestamp) -> bool {
+    time.seconds == wanted.seconds && [wanted.nanos, wanted.nanos / 100 * 100, 0].contains(&time.nanos)
 }
 
 /// Returns the description of `name`, `None` if there is nothing.
@@ -107,7 +113,7 @@ pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
 pub fn look(context: &Context, dir: &Arc<TargetDir>, open: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
     let found = if dir.is_fresh { None } else { stat(open, name)? };
     if let (Some(_), Some(spelling)) = (&found, &dir.spelling) {
-        spelling.check(context, dir, name)?;
+        spelling.check(|| context.names_in(&dir.path()), name)?;
     }
     Ok(found)
 }
@@ -128,35 +134,6 @@ pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Re
     Ok(Stat { mode, ..stat })
 }
 
-/// What is said of a folder that would have to go for something else.
-pub const IN_THE_WAY: &str = "a folder that is not empty is in the way";
-
-/// Removes `name`, of which `stat` is known, so that something else can take its place; a folder must be empty.
-pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
-    unlock(dir, name, stat)?;
-    if stat.kind != EntryKind::Dir {
-        return special::remove(dir, name);
-    }
-    special::remove_dir(dir, name).map_err(|error| match error.kind() {
-        io::ErrorKind::DirectoryNotEmpty => io::Error::other(IN_THE_WAY),
-        _ => error,
-    })
-}
-
-/// Takes away the flags that keep a file or folder from being changed; returns whether there were any.
-pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
-    let flags = read_flags(stat);
-    if flags & LOCKING_FLAGS == 0 {
-        return Ok(false);
-    }
-    match stat.kind {
-        EntryKind::File => write_flags(dir.open_file(name)?, flags & !LOCKING_FLAGS)?,
-        EntryKind::Dir => write_flags(dir.open_dir(name)?, flags & !LOCKING_FLAGS)?,
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::mark::Found;
@@ -173,7 +150,7 @@ mod tests {
     }
 
     fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> Trust {
-        Trust { before, found: Found { is_ours: true, is_doubtful: false, windows } }
+        Trust { before, found: Found { is_ours: true, is_begun: true, is_doubtful: false, windows } }
     }
 
     #[test]

@@ -81,12 +81,13 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Waits while too many hard links wait for files that are still to be written: each takes memory.
-    pub fn wait_for_links(&mut self) -> Result<()> {
-        if self.context.links_waiting.load(Ordering::Relaxed) < LINKS_WAITING_MAX {
+    /// Waits while too many hard links wait for files that are still to be written, or what is under way is too long: both take memory.
+    pub fn wait_for_room(&mut self) -> Result<()> {
+        let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
+        if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
             return Ok(());
         }
-        while self.context.links_waiting.load(Ordering::Relaxed) > LINKS_WAITING_MAX / 2 {
+        while links_waiting() > LINKS_WAITING_MAX / 2 || !self.context.load.has_room() {
             self.context.check()?;
             self.send_items();
             self.take_what_came_back();

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use rustix::fs::{Mode, fchmod};
 
 use super::context::Context;
-use super::descriptors::{Reopenable, lock};
-use super::ground::Standing;
-use super::job::{FileJob, Origin};
-use super::link_group::{self, First, LinkGroup};
+use super::counted::entry_done;
+use super::existing;
+use super::folders::release_dir;
+use super::grouping;
+use super::job::{FileJob, Found, Origin};
+use super::link_group::{First, LinkGroup};
 use super::linking::make_link;
-use super::mark;
 use super::options::add;
-use super::target::{Identity, TargetDir};
+use super::target::Identity;
 use crate::monitor::ProblemKind;
-use crate::os::apply::{Object, Present, apply};
+use crate::os::apply::{LOCKING_FLAGS, Object, Present, apply, confirm};
+use crate::os::attributes::write_flags;
+use crate::os::dir::stat_of;
 use crate::os::special;
 use crate::repo;
 
@@ -61,16 +64,21 @@ fn finish_file(context: &Context, job: &Arc<FileJob>) {
     }
     match job.take(&context.host) {
         Ok(Some((file, identity, origin))) if !job.has_failed() => finish_content(context, job, &file, (identity, origin)),
-        Ok(made) => abandon(context, job, made.is_some()),
+        Ok(made) => abandon(context, job, made.as_ref().map(|(file, _, origin)| (&**file, *origin))),
         Err(error) => {
             piece_failed(context, job, error);
-            abandon(context, job, false);
+            abandon(context, job, None);
         }
     }
 }
 
 fn finish_content(context: &Context, job: &Arc<FileJob>, file: &File, (identity, origin): (Identity, Origin)) {
-    if origin == Origin::Found && !job.has_changed() {
+    if origin == Origin::Found && job.found_len() > job.size {
+        if let Err(error) = file.set_len(job.size) {
+            piece_failed(context, job, error);
+            return abandon(context, job, Some((file, origin)));
+        }
+    } else if origin == Origin::Found && !job.has_changed() {
         add(&context.counts.files_kept, 1);
     }
     finish_open(context, job, file, (Some(identity), origin));
@@ -93,113 +101,94 @@ pub fn finish_open(context: &Context, job: &Arc<FileJob>, file: &File, (identity
 pub fn apply_to_file(context: &Context, job: &FileJob, file: &File, present: &Present) {
     let mut failed = Vec::new();
     apply(Object::Open(file.as_fd()), present, &job.metadata, &mut failed);
+    if job.dir.is_doubted {
+        confirm(file.as_fd(), &job.metadata, &mut failed);
+    }
     context.report_metadata(failed, || job.path());
 }
 
-/// Lets a file go that did not become whole: what there is of it is kept under a name that says so.
-fn abandon(context: &Context, job: &Arc<FileJob>, is_made: bool) {
-    if is_made && let Err(error) = set_aside(context, job) {
+/// Lets a file go that did not become whole.
+///
+/// What there is of it is kept under a name that says so; what was there before stays as it was, if nothing of it was replaced.
+fn abandon(context: &Context, job: &Arc<FileJob>, made: Option<(&File, Origin)>) {
+    let done = match made {
+        None if job.is_replacing() => tell_kept(context, job),
+        None => Ok(()),
+        Some((file, Origin::Found)) if !job.is_overwritten() => leave_as_it_was(context, job, file),
+        Some((_, origin)) => set_aside(context, job, origin),
+    };
+    if let Err(error) = done {
         context.report_failed(&job.path(), error);
     }
     if let Some(group) = &job.group {
-        if job.is_unwritable() { link_group::vacate(context, group) } else { link_group::fail(context, group, job.as_name()) }
+        if job.is_unwritable() { grouping::vacate(context, group) } else { grouping::fail(context, group, job.as_name()) }
     }
     release_dir(context, &job.dir);
 }
 
-fn set_aside(context: &Context, job: &FileJob) -> io::Result<()> {
+fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<()> {
+    if let Some(Found { len, mtime, flags, mode }) = job.found() {
+        if len < job.size {
+            file.set_len(len)?;
+        }
+        if len < job.size || job.is_touched() {
+            Object::Open(file.as_fd()).set_mtime(mtime)?;
+        }
+        if stat_of(file)?.mode != mode {
+            fchmod(file, Mode::from_raw_mode(mode.into()))?;
+        }
+        if flags & LOCKING_FLAGS != 0 {
+            write_flags(file, flags)?;
+        }
+    }
+    // Where a restore was interrupted, it may be that one's work, with holes where pieces are missing: it must not look whole.
+    if context.trust.found.is_begun {
+        let dir = job.dir.open(&context.host.dirs)?;
+        let aside = aside_of(&job.name);
+        if special::rename_to_free(&dir, &job.name, &aside).is_ok() {
+            let message = format!("the file that was there is kept in {}", String::from_utf8_lossy(&aside));
+            context.monitor.problem(ProblemKind::Notice, &job.path(), message);
+            return Ok(());
+        }
+    }
+    tell_kept(context, job)
+}
+
+fn tell_kept(context: &Context, job: &FileJob) -> io::Result<()> {
+    if existing::stat(&*job.dir.open(&context.host.dirs)?, &job.name)?.is_some() {
+        context.monitor.problem(ProblemKind::Notice, &job.path(), "the file that was there stays as it was");
+    }
+    Ok(())
+}
+
+/// Returns what a file is called that is not whole.
+fn aside_of(name: &[u8]) -> Vec<u8> {
+    [&name[..name.len().min(NAME_LEN_MAX_BYTES - DAMAGED_SUFFIX.len())], DAMAGED_SUFFIX].concat()
+}
+
+fn set_aside(context: &Context, job: &FileJob, origin: Origin) -> io::Result<()> {
     let dir = job.dir.open(&context.host.dirs)?;
-    if job.placed() == 0 {
+    if origin == Origin::Made && job.placed() == 0 {
         return special::remove(&dir, &job.name);
     }
-    let kept = job.name.len().min(NAME_LEN_MAX_BYTES - DAMAGED_SUFFIX.len());
-    let aside = [&job.name[..kept], DAMAGED_SUFFIX].concat();
-    if special::rename_to_free(&dir, &job.name, &aside).is_err() {
-        // It is there from an earlier run.
-        return special::remove(&dir, &job.name);
+    let aside = aside_of(&job.name);
+    match special::rename_to_free(&dir, &job.name, &aside) {
+        Ok(()) => {}
+        // It is there from an earlier run, or there is no room: what was made here must not look whole.
+        Err(_) if origin == Origin::Made => return special::remove(&dir, &job.name),
+        Err(error) => {
+            let aside = String::from_utf8_lossy(&aside).into_owned();
+            return Err(io::Error::other(format!("it is part old and part new, and cannot be renamed to {aside}: {error}")));
+        }
     }
     let message = format!("{} of {} bytes are kept in {}", job.placed(), job.size, String::from_utf8_lossy(&aside));
     context.monitor.problem(ProblemKind::Notice, &job.path(), message);
     Ok(())
 }
 
-/// Counts a finished entry that is no folder.
-pub fn entry_done(context: &Context, size: u64) {
-    add(&context.counts.files, 1);
-    add(&context.counts.bytes, size);
-    add(&context.monitor.files_done, 1);
-}
-
 /// Makes the links that wait for the first member of a group, which is done.
 pub fn complete_group(context: &Context, group: &LinkGroup, first: First) {
-    for link in link_group::complete(context, group, first.clone()) {
+    for link in grouping::complete(context, group, first.clone()) {
         make_link(context, group, &first, &link);
-    }
-}
-
-/// Notes that something in a folder is done; finishes it, and those above, if it was the last.
-pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
-    let mut current = Some(dir);
-    while let Some(dir) = current.filter(|dir| dir.release()) {
-        if context.is_stopped() {
-            return;
-        }
-        if is_shut_for_me(context, dir) {
-            lock(&context.unfinished).push(dir.clone());
-        } else {
-            finish_dir(context, dir);
-        }
-        add(&context.counts.dirs, 1);
-        add(&context.monitor.dirs_done, 1);
-        dir.close();
-        current = dir.parent();
-    }
-}
-
-/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter it once it is done.
-fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
-    let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
-    !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
-}
-
-/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them any more.
-pub fn finish_shut(context: &Context) {
-    // Those below come before those above.
-    for dir in std::mem::take(&mut *lock(&context.unfinished)) {
-        finish_dir(context, &dir);
-    }
-}
-
-fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
-    if dir.metadata.is_none() && dir.mode_back.get().is_none() {
-        return;
-    }
-    let is_shut = is_shut_for_me(context, dir);
-    let finished = dir.open(&context.host.dirs).and_then(|open| {
-        if let (true, None, Some(mark)) = (is_shut, dir.parent(), &context.mark) {
-            // Later it could not be reached any more.
-            mark.clear()?;
-        }
-        let Some(metadata) = &dir.metadata else {
-            let mode = dir.mode_back.get().copied().unwrap_or_default();
-            return Ok(fchmod(&*open, Mode::from_raw_mode(mode.into()))?);
-        };
-        let kept;
-        let metadata = if dir.parent().is_none() {
-            kept = mark::with_mark(&open, metadata);
-            &kept
-        } else {
-            &**metadata
-        };
-        let stat = open.stat_self()?;
-        let mut failed = Vec::new();
-        let may_have_xattrs = !dir.is_fresh || dir.bequeaths || dir.standing == Standing::Above;
-        let present = Present { has_xattrs: may_have_xattrs, ..Present::from(&stat) };
-        apply(Object::Open(open.as_fd()), &present, metadata, &mut failed);
-        context.report_metadata(failed, || dir.path());
-        Ok(())
-    });
-    if let Err(error) = finished {
-        context.report_failed(&dir.path(), error);
     }
 }

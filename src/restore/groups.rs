@@ -97,7 +97,7 @@ mod tests {
         let numbers: Vec<u64> = (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for (at, number) in (0..count).zip(&numbers) {
             let name = Name { dir: dirs[at as usize % 4].clone(), name: format!("n{at}").into_bytes().into() };
-            let wanted = Wanted { size: 0, content: Content::None, metadata: Default::default(), device: None };
+            let wanted = Wanted { size: 0, content: Content::None, metadata: Default::default(), device: None, weight: None };
             let state = match at % 25 {
                 0 => LinkState::Pending(Box::new(wanted), Vec::new()),
                 1 => LinkState::Failed(name),

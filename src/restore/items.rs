@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 use super::compare::holds;
 use super::context::Context;
+use super::counted::{count_kept, count_written, entry_done};
 use super::delete::clear;
 use super::existing::{self, Decision, WantedFile, decide};
-use super::finish::{apply_to_file, complete_group, entry_done, finish_open, piece_failed, release_dir};
+use super::finish::{apply_to_file, complete_group, finish_open, piece_failed};
+use super::folders::release_dir;
+use super::grouping::vacate;
 use super::job::{FileJob, Origin};
-use super::link_group::{First, Link, LinkGroup, Wanted, vacate};
+use super::link_group::{First, Link, LinkGroup, Name, Wanted};
 use super::linking::make_link;
 use super::options::add;
-use super::others::{Other, handle_other};
+use super::others::{Other, make_other};
 use super::target::{Identity, TargetDir};
+use super::way;
 use crate::format::entry::{Content, EntryKind, Ref};
 use crate::os::apply::Present;
 use crate::os::attributes::Subject;
@@ -37,13 +41,13 @@ pub enum Item {
 impl Item {
     /// Makes the item of an entry that is no folder.
     pub fn new((dir, name): (Arc<TargetDir>, Box<[u8]>), kind: EntryKind, wanted: Wanted, group: Option<Arc<LinkGroup>>) -> Self {
-        let Wanted { size, content, metadata, device } = wanted;
+        let Wanted { size, content, metadata, device, weight } = wanted;
         if kind != EntryKind::File {
             let link_target = if let Content::Inline(target) = content { target } else { Vec::new() };
-            return Self::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group }));
+            return Self::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group, _weight: weight }));
         }
         let mut job = FileJob::new(dir, name, size, metadata);
-        job.group = group;
+        (job.group, job._weight) = (group, weight);
         job.is_pieced = match &content {
             Content::Refs(refs) => !matches!(refs[..], [Ref::Data { .. }]),
             content => matches!(content, Content::List(_)),
@@ -85,6 +89,27 @@ fn give_up(context: &Context, job: &Arc<FileJob>, error: io::Error) -> Option<Un
     None
 }
 
+/// Makes or finds such an entry, and says what became of it.
+fn handle_other(context: &Context, other: &Other) {
+    match make_other(context, other) {
+        Ok(Some(identity)) => {
+            entry_done(context, 0);
+            if let Some(group) = &other.group {
+                let name = Name { dir: other.dir.clone(), name: other.name.clone() };
+                complete_group(context, group, First { name, identity });
+            }
+        }
+        Ok(None) => context.leave_alone(|| other.dir.path_of(&other.name)),
+        Err(error) => {
+            context.report_failed(&other.dir.path_of(&other.name), error);
+            if let Some(group) = &other.group {
+                vacate(context, group);
+            }
+        }
+    }
+    release_dir(context, &other.dir);
+}
+
 fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::Result<Option<Unfilled>> {
     let dir = job.dir.open(&context.host.dirs)?;
     let Some(stat) = existing::look(context, &job.dir, &dir, &job.name)? else {
@@ -92,6 +117,7 @@ fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::R
     };
     let owned = existing::as_owned(&dir, stat, job.metadata.uid);
     let decision = decide(Some(&owned), &WantedFile::of(job), context.options.overwrite, &context.trust);
+    let had_mode = stat.mode;
     let stat = if decision == Decision::LeaveAlone { stat } else { existing::give_way(context, &dir, &job.name, stat)? };
     match decision {
         Decision::LeaveAlone => {
@@ -110,15 +136,19 @@ fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::R
         }
         Decision::Compare => {
             if context.host.is_superuser {
-                existing::unlock(&dir, &job.name, &stat)?;
+                way::unlock(&dir, &job.name, &stat)?;
             }
             if let Some(file) = reopen(&stat, special::open_to_change(&dir, &job.name)) {
-                return compare(context, job, (file, &stat), content);
+                return compare(context, job, (file, &stat, had_mode), content);
             }
         }
         Decision::Make | Decision::Replace => {}
     }
-    clear(context, &job.dir, &job.name, &stat)?;
+    if stat.kind == EntryKind::File {
+        job.replace(stat);
+    } else {
+        clear(context, &job.dir, &job.name, &stat)?;
+    }
     Ok(make(context, job, content))
 }
 
@@ -170,18 +200,6 @@ fn create_and_write(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) -> io::
     Ok((file, identity))
 }
 
-/// Counts content that was written.
-pub fn count_written(context: &Context, len: usize) {
-    add(&context.counts.bytes_written, len as u64);
-    add(&context.monitor.bytes_done, len as u64);
-}
-
-/// Counts content that was there already.
-pub fn count_kept(context: &Context, len: u64) {
-    add(&context.counts.bytes_kept, len);
-    add(&context.monitor.bytes_done, len);
-}
-
 fn keep(context: &Context, job: &Arc<FileJob>, file: &File, stat: &Stat) {
     count_kept(context, job.size);
     add(&context.counts.files_kept, 1);
@@ -197,14 +215,22 @@ fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
     release_dir(context, &job.dir);
 }
 
-/// Compares a short file at once and hands a longer one on, open, with its length made right.
-fn compare(context: &Context, job: &Arc<FileJob>, (file, stat): (File, &Stat), content: Content) -> io::Result<Option<Unfilled>> {
+/// Compares a short file at once and hands a longer one on, open, at least as long as it will be.
+fn compare(
+    context: &Context,
+    job: &Arc<FileJob>,
+    (file, stat, had_mode): (File, &Stat, u16),
+    content: Content,
+) -> io::Result<Option<Unfilled>> {
     let Content::Inline(bytes) = content else {
         if stat.size != job.size {
-            file.set_len(job.size)?;
             job.note_change();
         }
-        job.adopt(&context.host, file, Identity::from(stat));
+        if stat.size < job.size {
+            file.set_len(job.size)?;
+        }
+        // What is too long is cut at its end: until then nothing of it is lost.
+        job.adopt(&context.host, file, (stat, had_mode));
         return Ok(Some(Unfilled { job: job.clone(), content, compare: true }));
     };
     let mut there = vec![0; bytes.len()];

@@ -3,17 +3,21 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::descriptors::{Descriptors, Reopenable, lock};
 use super::error::same_name;
 use super::link_group::{LinkGroup, Name};
+use super::load::Weight;
 use super::target::{Identity, Newborn, TargetDir};
+use super::way;
+use crate::format::entry::Timestamp;
 use crate::os::apply::{Metadata, Present};
 use crate::os::attributes::read_flags;
 use crate::os::dir::{Dir, stat_of};
 use crate::os::process::own_ids;
 use crate::os::special;
+use crate::os::stat::Stat;
 
 /// What the jobs of one restore share: descriptors, and what this process is and does.
 pub struct Host {
@@ -39,6 +43,8 @@ pub struct FileJob {
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
+    /// What it weighs while it is under way.
+    pub _weight: Option<Arc<Weight>>,
     /// Whether its content comes in several pieces, so that its length is set when it is made.
     pub is_pieced: bool,
     handle: Mutex<Handle>,
@@ -46,15 +52,32 @@ pub struct FileJob {
     pending: AtomicU64,
     placed: AtomicU64,
     has_changed: AtomicBool,
+    is_touched: AtomicBool,
+    is_overwritten: AtomicBool,
+    found: OnceLock<Found>,
+    in_the_way: OnceLock<Stat>,
     has_failed: AtomicBool,
     is_unwritable: AtomicBool,
 }
 
 enum Handle {
-    /// Nothing of this name has been touched, or what was there is removed.
+    /// Nothing of this name has been touched, or all but a file that was there is removed.
     Unmade,
     Open(Arc<File>, Identity, Origin),
     Closed(Identity, Origin),
+}
+
+/// What an existing file was like.
+#[derive(Clone, Copy)]
+pub struct Found {
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was changed.
+    pub mtime: Timestamp,
+    /// Its file-system flags.
+    pub flags: u32,
+    /// Its permission bits, before this restore gave itself the right to change it.
+    pub mode: u16,
 }
 
 /// Where the inode comes from.
@@ -75,12 +98,17 @@ impl FileJob {
             size,
             metadata,
             group: None,
+            _weight: None,
             is_pieced: false,
             handle: Mutex::new(Handle::Unmade),
             used: AtomicBool::new(false),
             pending: AtomicU64::new(1),
             placed: AtomicU64::new(0),
             has_changed: AtomicBool::new(false),
+            is_touched: AtomicBool::new(false),
+            is_overwritten: AtomicBool::new(false),
+            found: OnceLock::new(),
+            in_the_way: OnceLock::new(),
             has_failed: AtomicBool::new(false),
             is_unwritable: AtomicBool::new(false),
         }
@@ -126,6 +154,36 @@ impl FileJob {
         self.has_changed.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that an existing file takes less room now, with the bytes that it had.
+    pub fn note_touch(&self) {
+        self.is_touched.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether that is so.
+    pub fn is_touched(&self) -> bool {
+        self.is_touched.load(Ordering::Relaxed)
+    }
+
+    /// Notes that bytes of an existing file are going to be replaced.
+    pub fn note_overwrite(&self) {
+        self.is_overwritten.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether bytes of an existing file may be others than before.
+    pub fn is_overwritten(&self) -> bool {
+        self.is_overwritten.load(Ordering::Relaxed)
+    }
+
+    /// Returns the length in bytes that an existing file had.
+    pub fn found_len(&self) -> u64 {
+        self.found.get().map_or(self.size, |found| found.len)
+    }
+
+    /// Returns what an existing file was like, `None` if there was none.
+    pub fn found(&self) -> Option<Found> {
+        self.found.get().copied()
+    }
+
     /// Returns whether an existing file was not right.
     pub fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
@@ -151,10 +209,23 @@ impl FileJob {
         self.is_unwritable.load(Ordering::Relaxed)
     }
 
-    /// Takes an existing file to be changed in place.
-    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, identity: Identity) {
-        *lock(&self.handle) = Handle::Open(Arc::new(file), identity, Origin::Found);
+    /// Takes an existing file, of which `stat` is known, to be changed in place.
+    ///
+    /// It had the permission bits `mode` first.
+    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, (stat, mode): (&Stat, u16)) {
+        let _ = self.found.set(Found { len: stat.size, mtime: stat.mtime, flags: read_flags(stat), mode });
+        *lock(&self.handle) = Handle::Open(Arc::new(file), Identity::from(stat), Origin::Found);
         host.files.opened(self);
+    }
+
+    /// Takes it that an existing file must go; it stays until there is content that takes its place.
+    pub fn replace(&self, stat: Stat) {
+        let _ = self.in_the_way.set(stat);
+    }
+
+    /// Returns whether an existing file was to go.
+    pub fn is_replacing(&self) -> bool {
+        self.in_the_way.get().is_some()
     }
 
     /// Returns the open file; makes it the first time, and opens it again if it was closed meanwhile.
@@ -200,6 +271,9 @@ impl FileJob {
 
     /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its handle.
     pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
+        if let Some(stat) = self.in_the_way.get() {
+            way::remove(dir, &self.name, stat)?;
+        }
         let file = special::create_file(dir, &self.name, self.birth_mode()).map_err(same_name)?;
         if self.dir.newborn.get().is_none() {
             let newborn = self.learn(host, &file)?;
@@ -216,14 +290,16 @@ impl FileJob {
 
     fn learn(&self, host: &Host, file: &File) -> io::Result<Newborn> {
         let stat = stat_of(file)?;
-        let mode_mask = (stat.mode == self.birth_mode() & !host.mask).then_some(!host.mask);
         let has_xattrs = self.dir.bequeaths;
+        // Where the folder has a default ACL, that takes other bits from each mode.
+        let is_plain = !has_xattrs && stat.mode == self.birth_mode() & !host.mask;
+        let mode_mask = is_plain.then_some(!host.mask);
         Ok(Newborn { uid: stat.uid, gid: stat.gid, flags: read_flags(&stat), mode_mask, has_xattrs })
     }
 
     /// Returns what the finished content's file has: known without asking for a file that was made here.
     pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
-        if origin == Origin::Found && !self.has_changed() {
+        if origin == Origin::Found && !self.has_changed() && !self.is_touched() {
             return Ok(Present::from(&stat_of(file)?));
         }
         let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);

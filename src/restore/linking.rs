@@ -9,16 +9,19 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::context::Context;
+use super::counted::entry_done;
 use super::delete::clear;
 use super::descriptors::lock;
 use super::enter::REPLACED;
 use super::error::same_name;
-use super::existing::{look, unlock};
-use super::finish::{entry_done, release_dir};
+use super::existing::look;
+use super::folders::release_dir;
+use super::grouping::count_link;
 use super::job::is_for;
-use super::link_group::{First, Link, LinkGroup, Name, count_link};
+use super::link_group::{First, Link, LinkGroup, Name};
 use super::options::{Overwrite, add};
 use super::target::Identity;
+use super::way::unlock;
 use crate::format::entry::EntryKind;
 use crate::os::apply::{Metadata, Object, Present, apply};
 use crate::os::attributes::{Subject, read_flags, write_flags};
@@ -192,12 +195,27 @@ fn is_copy(context: &Context, first: (&Dir, &First), (to, link): (&Dir, &Link), 
     if !is_like || !is_for(stat.uid, wanted.uid) {
         return Ok(false);
     }
-    let there = special::open_to_change(to, &link.name)?;
+    let Some(there) = open_to_compare(to, &link.name)? else {
+        return Ok(false);
+    };
     if Identity::from(&stat_of(&there)?) != Identity::from(stat) || !is_same_content(&source, &there, wanted.size)? {
         return Ok(false);
     }
     finish_copy(context, (&source, &wanted), &there, link)?;
     Ok(true)
+}
+
+/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give it a mode and a time, takes no right
+/// to write, which a file that is for reading only does not give.
+fn open_to_compare(dir: &Dir, name: &[u8]) -> io::Result<Option<File>> {
+    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    match special::open_to_change(dir, name) {
+        Err(error) if is_refused(&error) => match dir.open_file(name) {
+            Err(error) if is_refused(&error) => Ok(None),
+            opened => opened.map(Some),
+        },
+        opened => opened.map(Some),
+    }
 }
 
 fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
@@ -231,6 +249,42 @@ fn copy_other(context: &Context, (from, first): (&Dir, &First), (to, link): (&Di
         device: stat.device,
         metadata: metadata_of(&Subject::of_path(source.as_fd()), &stat)?,
         group: None,
+        _weight: None,
     };
     super::others::make_anew(context, &other, to).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn what_its_owner_may_only_read_is_compared_and_the_rest_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        for (name, mode) in [("read", 0o444), ("shut", 0o000), ("open", 0o644)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            if is_root {
+                chown(&path, Some(65_534), None).unwrap();
+            }
+        }
+        let dir = Dir::open(folder.path()).unwrap();
+        let is_open = |name: &[u8]| open_to_compare(&dir, name).unwrap().is_some();
+        // The system keeps users per thread.
+        let found = std::thread::scope(|scope| {
+            let look = || {
+                if is_root {
+                    rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+                }
+                [&b"read"[..], b"shut", b"open"].map(is_open)
+            };
+            scope.spawn(look).join().unwrap()
+        });
+        assert_eq!(found, [true, false, true]);
+        assert!(open_to_compare(&dir, b"missing").is_err());
+    }
 }

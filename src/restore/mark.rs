@@ -4,8 +4,9 @@
 //! * Which boot of the machine wrote into it. After another boot, size and time of what is there are not trusted: the
 //!   machine may have gone down with a file's time on the disk and its data not. The mark reaches the disk no later than
 //!   any time that is set after it, because file systems with a journal keep that order.
-//! * From when to when restores were at work in it, by the clock of its file system. What changed last within such a time,
-//!   in a folder that was new, is the restore's own work; what changed afterwards is not, even if its time was set back.
+//! * From when to when restores were at work in it, by the clock of its file system, and what they restored. What changed last
+//!   within such a time, in a folder that was new, is the restore's own work; what changed afterwards is not, even if its time was
+//!   set back; nor is what a restore of another snapshot, or of another part of it, has written.
 //!
 //! Folders above the sources that the restore makes carry the mark too, so that they are known for its own until they are done.
 //! Where attributes are not supported the restore works all the same, without these.
@@ -34,6 +35,8 @@ const WINDOWS_MAX: usize = 16;
 pub struct Found {
     /// Whether the folder is the work of a restore that did not end.
     pub is_ours: bool,
+    /// Whether any restore that did not end has been at work in it.
+    pub is_begun: bool,
     /// Whether what is there may be the rest of a restore that the machine did not survive.
     pub is_doubtful: bool,
     /// When restores were at work in it, oldest first; only if the folder is their work and this boot's.
@@ -47,11 +50,11 @@ impl Found {
     }
 }
 
-/// Reads the mark of a folder without changing it.
-pub fn read(dir: &Dir) -> Found {
+/// Reads the mark of a folder without changing it; `work` is what is going to be restored there.
+pub fn read(dir: &Dir, work: &str) -> Found {
     let boot = process::boot_id();
     let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
-    let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot));
+    let mut found = value.map_or_else(Found::default, |value| parse(&value, (&boot, work)));
     // A mark in somebody else's folder may be anybody's: nothing is believed because of it.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
         found.windows.clear();
@@ -59,17 +62,18 @@ pub fn read(dir: &Dir) -> Found {
     found
 }
 
-fn parse(value: &[u8], boot: &str) -> Found {
+fn parse(value: &[u8], (boot, work): (&str, &str)) -> Found {
     let text = String::from_utf8_lossy(value);
     let mut fields = text.split(' ');
     let is_doubtful = fields.next() != Some(boot) || boot.is_empty();
     let is_ours = fields.next() == Some("new");
-    let windows = fields.next().filter(|_| is_ours && !is_doubtful).unwrap_or_default();
+    let is_same = fields.next() == Some(work);
+    let windows = fields.next().filter(|_| is_ours && !is_doubtful && is_same).unwrap_or_default();
     let windows = windows.split(',').filter_map(|window| {
         let (from, to) = window.split_once('-')?;
         Some((timestamp(from)?, timestamp(to)?))
     });
-    Found { is_ours, is_doubtful, windows: windows.collect() }
+    Found { is_ours, is_begun: true, is_doubtful, windows: windows.collect() }
 }
 
 fn timestamp(text: &str) -> Option<Timestamp> {
@@ -88,10 +92,10 @@ pub struct Mark {
 
 impl Mark {
     /// Marks the target's folder, of which `found` was read; it `is_new` if it was just made or is empty.
-    pub fn set(dir: &Dir, is_new: bool, found: &Found) -> io::Result<Self> {
+    pub fn set(dir: &Dir, is_new: bool, found: &Found, work: &str) -> io::Result<Self> {
         let state = if is_new || found.is_ours { "new" } else { "old" };
         let kept = &found.windows[found.windows.len().saturating_sub(WINDOWS_MAX - 1)..];
-        let mut before = format!("{} {state} ", process::boot_id());
+        let mut before = format!("{} {state} {work} ", process::boot_id());
         for (from, to) in kept {
             before += &format!("{}.{}-{}.{},", from.seconds, from.nanos, to.seconds, to.nanos);
         }
@@ -159,6 +163,15 @@ pub fn mark_way(dir: &Dir) {
     let _ = Subject::Open(dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value });
 }
 
+/// Takes the mark off a folder of which other attributes stay.
+pub fn take_off(dir: &Dir) {
+    let subject = Subject::Open(dir.as_fd());
+    if let Ok(Some(_)) = subject.read(NAME) {
+        // Best effort, as it was made.
+        let _ = subject.remove(NAME);
+    }
+}
+
 /// Adds the mark that a folder has to what it is to get: it goes when all is on the disk.
 pub fn with_mark(dir: &Dir, metadata: &Metadata) -> Metadata {
     let mut metadata = metadata.clone();
@@ -179,10 +192,12 @@ pub fn is_mark(xattr: &Xattr) -> bool {
 mod tests {
     use super::*;
 
+    const WORK: &str = "a-snapshot";
+
     fn marked(folder: &std::path::Path, is_new: bool) -> (Found, Mark) {
         let dir = Dir::open(folder).unwrap();
-        let found = read(&dir);
-        let mark = Mark::set(&dir, is_new, &found).unwrap();
+        let found = read(&dir, WORK);
+        let mark = Mark::set(&dir, is_new, &found, WORK).unwrap();
         (found, mark)
     }
 
@@ -222,11 +237,15 @@ mod tests {
         let is_own = |found: &Found| [&b"mine"[..], b"between"].map(|name| found.wrote(&dir.stat(name).unwrap()));
         assert_eq!(is_own(&found), [true, false]);
         mark.rest();
-        let again = read(&dir);
+        let again = read(&dir, WORK);
         assert_eq!((again.windows.len(), is_own(&again)), (2, [true, false]));
-        let other_boot = parse(b"another new 0.0-9999999999.0", "this");
+        let another = read(&dir, "another-snapshot");
+        assert!(another.is_ours && !another.is_doubtful && another.windows.is_empty());
+        let parse = |value: &str| super::parse(value.as_bytes(), ("this", "it"));
+        let other_boot = parse("another new it 0.0-9999999999.0");
         assert!(other_boot.is_doubtful && other_boot.windows.is_empty());
-        assert!(parse(b"this old 0.0-9999999999.0", "this").windows.is_empty());
-        assert!(parse(b"this new x-y,1.5-,3.1-4.2", "this").windows.len() == 1);
+        assert!(parse("this old it 0.0-9999999999.0").windows.is_empty());
+        assert!(parse("this new that 0.0-9999999999.0").windows.is_empty());
+        assert!(parse("this new it x-y,1.5-,3.1-4.2").windows.len() == 1);
     }
 }

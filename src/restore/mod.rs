@@ -32,6 +32,7 @@
 pub mod archive;
 mod compare;
 mod context;
+mod counted;
 mod delete;
 mod descriptors;
 mod disks;
@@ -41,14 +42,18 @@ mod error;
 mod existing;
 mod feed;
 mod finish;
+mod folders;
 mod gather;
 mod ground;
 mod group_log;
+mod grouping;
 mod groups;
 mod items;
 mod job;
+mod kept;
 mod link_group;
 mod linking;
+mod load;
 mod mark;
 mod options;
 mod orphans;
@@ -62,9 +67,11 @@ mod recheck;
 mod select;
 mod source;
 mod spelling;
+mod taken;
 mod target;
 mod verify;
 mod walk;
+mod way;
 mod workers;
 
 use std::os::unix::ffi::OsStrExt;
@@ -76,12 +83,13 @@ pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreRepor
 pub use self::packs::{NeededPack, needed_packs};
 
 use self::context::{Context, Trust};
-use self::finish::finish_shut;
+use self::folders::finish_shut;
 use self::ground::{Ground, Standing};
 use self::mark::Mark;
 use self::own::OwnFolders;
 use self::pipeline::Planner;
 use self::source::Source;
+use self::taken::Had;
 use self::target::{Identity, TargetDir};
 use crate::format::entry::Xattr;
 use crate::format::snapshot::Snapshot;
@@ -90,6 +98,7 @@ use crate::os::apply::Metadata;
 use crate::os::attributes::read_xattrs_of;
 use crate::os::dir::Dir;
 use crate::os::process::own_ids;
+use crate::os::stat::Stat;
 use crate::repo::{Repository, Trees};
 
 /// Restores a snapshot, or a part of it, into a folder.
@@ -110,27 +119,34 @@ pub fn run(
     let source = Source::find(&trees, snapshot, options)?;
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let Opened { dir: target, is_new, mode } = open_target(&options.target).map_err(failed)?;
-    let found = mark::read(&target);
+    let work = source.work(snapshot);
+    let found = mark::read(&target, &work);
     let is_ours = is_new || found.is_ours;
-    let mark = Mark::set(&target, is_new, &found).map_err(failed)?;
+    let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
-    let mut context = Context::new(trees, options, monitor, (ground, Trust::new(snapshot, found)));
+    let mut context = Context::new(trees, options, monitor, (ground, Trust::new(snapshot, found), source.scope()));
     (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
     let standing = context.ground.standing(&source.shown);
     let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
     let gets_all = |wanted: &Metadata| is_ours || standing != Standing::Above && looks_like(&target, mode, wanted);
     let metadata = metadata.filter(gets_all).map(Box::new);
-    target.stat_self().and_then(|stat| context.disks.note(&target, &stat)).map_err(failed)?;
+    let stat = target.stat_self().map_err(failed)?;
+    context.disks.note(&target, &stat).map_err(failed)?;
     let root = TargetDir::root(target, (&source.shown, standing), metadata).map_err(failed)?;
     if let Some(mode) = mode {
         let _ = root.mode_back.set(mode);
+        context.taken.note(&root, Had::from(&Stat { mode, ..stat }));
     }
     let done = restore(&context, &source, &root).and_then(|()| settle(&context, &source, &root));
     if let (Err(_), Some(mark)) = (&done, &context.mark) {
         mark.rest();
     }
-    source.tell_unmatched(&context);
+    let kept = context.taken.give_back(&context.host.dirs);
+    kept.into_iter().for_each(|(path, what)| context.report(&path, what));
+    if done.is_ok() {
+        source.tell_unmatched(&context);
+    }
     done.map(|()| context.counts.report())
 }
 
@@ -188,11 +204,11 @@ fn list_in(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         opened => Some(opened.map_err(failed)?),
     };
-    let found = target.as_ref().map(mark::read).unwrap_or_default();
+    let found = target.as_ref().map(|target| mark::read(target, &source.work(snapshot))).unwrap_or_default();
     let is_in_place = target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
-    let context = Context::new(trees.clone(), &options, monitor, (ground, Trust::new(snapshot, found)));
+    let context = Context::new(trees.clone(), &options, monitor, (ground, Trust::new(snapshot, found), source.scope()));
     source.expect_totals(&context);
     let place = (&source.shown[..], context.ground.standing(&source.shown));
     let target = target.map(|dir| TargetDir::root(dir, place, None)).transpose().map_err(failed)?;

@@ -4,8 +4,8 @@ use super::context::Context;
 use super::descriptors::lock;
 use super::error::Result;
 use super::feed::Feed;
+use super::grouping::promote;
 use super::items::Item;
-use super::link_group::promote;
 use super::workers::with_workers;
 
 /// Restores what is left of such groups, after everything else.

@@ -9,8 +9,8 @@ use super::delete::clear;
 use super::enter::{REPLACED, is_private};
 use super::error::same_name;
 use super::existing;
-use super::finish::{complete_group, entry_done, release_dir};
-use super::link_group::{First, LinkGroup, Name, vacate};
+use super::link_group::LinkGroup;
+use super::load::Weight;
 use super::options::{Overwrite, add};
 use super::target::{Identity, TargetDir};
 use crate::format::entry::EntryKind;
@@ -38,31 +38,12 @@ pub struct Other {
     pub metadata: Metadata,
     /// Its hard-link group, if this is the group's first member.
     pub group: Option<Arc<LinkGroup>>,
-}
-
-/// Makes or finds such an entry, and says what became of it.
-pub fn handle_other(context: &Context, other: &Other) {
-    match make_other(context, other) {
-        Ok(Some(identity)) => {
-            entry_done(context, 0);
-            if let Some(group) = &other.group {
-                let name = Name { dir: other.dir.clone(), name: other.name.clone() };
-                complete_group(context, group, First { name, identity });
-            }
-        }
-        Ok(None) => context.leave_alone(|| other.dir.path_of(&other.name)),
-        Err(error) => {
-            context.report_failed(&other.dir.path_of(&other.name), error);
-            if let Some(group) = &other.group {
-                vacate(context, group);
-            }
-        }
-    }
-    release_dir(context, &other.dir);
+    /// What it weighs while it is under way.
+    pub _weight: Option<Arc<Weight>>,
 }
 
 /// Makes a link or special file, or finds the right one; `None` if something else is left alone.
-fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> {
+pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identity>> {
     let dir = other.dir.open(&context.host.dirs)?;
     if let Some(stat) = existing::look(context, &other.dir, &dir, &other.name)? {
         if context.options.overwrite == Overwrite::Never {
@@ -145,6 +126,7 @@ mod tests {
             device: None,
             metadata: Metadata::default(),
             group: None,
+            _weight: None,
         };
         // What happens between making it and opening it: somebody puts something else into its place.
         let meddle: [&dyn Fn(); 4] = [

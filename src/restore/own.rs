@@ -1,9 +1,11 @@
 //! The program's own folders, which no restore may touch: the repository that is read, and its cache.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::target::Identity;
+use crate::format::entry::EntryKind;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 
@@ -18,12 +20,26 @@ impl OwnFolders {
     /// Takes the folders at these paths; those that do not exist need no protection.
     pub fn new(paths: &[impl AsRef<Path>]) -> Self {
         let identity = |path: &Path| Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat));
-        Self(paths.iter().filter_map(|path| identity(path.as_ref())).collect())
+        // A link by which one is named is as much in use.
+        let link = |path: &Path| {
+            let dir = path.parent().and_then(|above| Dir::open_for_lookup(above).ok())?;
+            let stat = dir.stat(path.file_name()?.as_bytes()).ok()?;
+            (stat.kind == EntryKind::Symlink).then(|| Identity::from(&stat))
+        };
+        Self(paths.iter().flat_map(|path| [identity(path.as_ref()), link(path.as_ref())]).flatten().collect())
     }
 
     /// Returns whether this is one of them.
     pub fn contains(&self, stat: &Stat) -> bool {
         self.0.contains(&Identity::from(stat))
+    }
+
+    /// Refuses to remove a link through which one of them is used.
+    pub fn refuse_link(&self, stat: &Stat) -> io::Result<()> {
+        match stat.kind != EntryKind::Dir && self.contains(stat) {
+            true => Err(io::Error::other("left alone: the repository or its cache is used through this link")),
+            false => Ok(()),
+        }
     }
 
     /// Returns whether a path, of which the last steps need not exist, is one of them or lies in one.

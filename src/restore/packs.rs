@@ -58,6 +58,9 @@ struct Needs<'a> {
 impl Needs<'_> {
     fn add(&mut self, path: &[u8], content: &Content) -> repo::Result<()> {
         for piece in self.trees.refs(content) {
+            if self.monitor.is_cancelled() {
+                return Err(repo::Error::Cancelled);
+            }
             let added = piece.and_then(|piece| self.add_piece(&piece));
             match added {
                 Err(error) if error.is_damage() => {

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::context::Context;
-use super::delete::{Extras, is_anothers, remove_tree};
+use super::delete::{Extras, Removal, is_anothers, remove_tree};
 use super::dry_run::below;
 use super::enter;
 use super::error::Result;
 use super::existing;
 use super::feed::Feed;
-use super::finish::release_dir;
+use super::folders::release_dir;
+use super::grouping::{Part, join, tell_apart};
 use super::groups::Groups;
 use super::items::{Item, Unfilled};
-use super::link_group::{Link, LinkGroup, Part, Wanted, join, likeness, tell_apart};
+use super::kept::Kept;
+use super::link_group::{Link, LinkGroup, Wanted, likeness};
 use super::options::Overwrite;
 use super::target::TargetDir;
 use super::walk::{Step, Walk};
@@ -46,7 +48,7 @@ struct Frame {
 /// A folder's state in the target.
 enum Place {
     /// Not needed so far: nothing in it was selected.
-    Waiting(Box<DirEntry>),
+    Waiting(Kept),
     Entered(Arc<TargetDir>),
     /// It cannot be entered, which was reported: what is below it is passed over.
     Barred,
@@ -76,7 +78,7 @@ impl<'a> Planner<'a> {
             self.take(step);
             self.context.beat();
             self.feed.take_what_came_back();
-            self.feed.wait_for_links()?;
+            self.feed.wait_for_room()?;
         }
         if let Some(Frame { dir: Place::Entered(root), .. }) = self.frames.pop() {
             // A walk to a single entry has no folder's end.
@@ -90,7 +92,8 @@ impl<'a> Planner<'a> {
             Step::Enter(entry, is_taken) => {
                 self.delete_before(&entry.entry.name);
                 let path_len = self.walk.path().len();
-                self.frames.push(Frame { dir: Place::Waiting(entry), extras: None, path_len });
+                let kept = Kept::new(entry, self.walk.tree_above());
+                self.frames.push(Frame { dir: Place::Waiting(kept), extras: None, path_len });
                 if is_taken && self.current_dir().is_none() {
                     self.frames.pop();
                     self.walk.skip_folder();
@@ -131,10 +134,10 @@ impl<'a> Planner<'a> {
                 return None;
             };
             let parent = parent.clone();
-            let Place::Waiting(entry) = std::mem::replace(&mut self.frames[position].dir, Place::Barred) else {
+            let Place::Waiting(kept) = std::mem::replace(&mut self.frames[position].dir, Place::Barred) else {
                 return None;
             };
-            let dir = self.enter(&parent, *entry)?;
+            let dir = self.enter(&parent, kept)?;
             self.frames[position].dir = Place::Entered(dir);
         }
         match &self.frames.last()?.dir {
@@ -143,12 +146,29 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn enter(&self, parent: &Arc<TargetDir>, mut entry: DirEntry) -> Option<Arc<TargetDir>> {
+    /// Enters a folder; attributes that are long are read again when it is finished.
+    fn enter(&self, parent: &Arc<TargetDir>, kept: Kept) -> Option<Arc<TargetDir>> {
         let context = self.context;
-        let name = entry.entry.name.clone();
-        let metadata = context.metadata_of(&mut entry, || parent.path_of(&name));
+        let name = kept.name().to_vec();
+        let above = kept.is_cut();
+        let mut entry = match kept.into_whole(&context.trees) {
+            Ok(entry) => entry,
+            Err(error) => {
+                context.report_unreadable(&parent.path_of(&name), error);
+                return None;
+            }
+        };
+        let mut metadata = context.metadata_of(&mut entry, || parent.path_of(&name));
+        if above.is_some() {
+            metadata.xattrs = Vec::new();
+        }
         match enter::enter(context, parent, &name, metadata) {
-            Ok(entered) => entered,
+            Ok(entered) => {
+                if let (Some(dir), Some(above)) = (&entered, above) {
+                    let _ = dir.attributes_in.set(above);
+                }
+                entered
+            }
             Err(error) => {
                 context.report_failed(&parent.path_of(&name), error);
                 None
@@ -157,14 +177,16 @@ impl<'a> Planner<'a> {
     }
 
     fn take_entry(&mut self, dir: Arc<TargetDir>, mut found: DirEntry) {
+        let weight_bytes = found.entry.parts_memory_bytes();
         let metadata = self.context.metadata_of(&mut found, || self.full_path());
+        let weight = self.context.load.add(weight_bytes);
         let entry = found.entry;
         self.context.monitor.working_on(self.walk.path());
         dir.hold();
         let Ok(group) = self.group_of(&dir, &entry, &metadata) else {
             return;
         };
-        let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device };
+        let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device, weight };
         match Item::new((dir, entry.name.into()), entry.kind, wanted, group) {
             Item::File(job, content) if job.dir.is_fresh && !matches!(content, Content::Inline(_)) => {
                 self.feed.fill(Unfilled { job, content, compare: false });
@@ -183,6 +205,7 @@ impl<'a> Planner<'a> {
         let Some(number) = entry.hard_link else {
             return Ok(None);
         };
+        dir.note_link();
         let name = &entry.name[..];
         if self.context.options.overwrite == Overwrite::Never && !dir.is_fresh && self.exists(dir, name) {
             // What is left alone has another content perhaps: nothing may be linked to it.
@@ -259,7 +282,8 @@ impl<'a> Planner<'a> {
         let path = below(above, name);
         let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, dir, name);
         if is_wanted && !self.context.spares(&stat, || dir.path_of(name)) && !self.context.keeps_unread(|| dir.path_of(name)) {
-            remove_tree(self.context, dir, name, &stat, &mut |_, _| {})?;
+            let stays = |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);
+            remove_tree(self.context, dir, name, &stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
         }
         Ok(())
     }

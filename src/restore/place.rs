@@ -4,8 +4,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::counted::count_written;
 use super::finish::{piece_damaged, piece_done, piece_failed};
-use super::items::{count_written, write_whole};
+use super::items::write_whole;
 use super::job::FileJob;
 use super::options::add;
 use super::plan::{Placement, Plan, PlannedRead, PlannedSegment};
@@ -146,6 +147,7 @@ fn write(context: &Context, batch: &Batch, placement: &Placement, bytes: &[u8]) 
         return;
     }
     if !job.is_unwritable() {
+        job.note_overwrite();
         match job.file(&context.host).and_then(|file| file.write_all_at(bytes, placement.piece.offset)) {
             Ok(()) => {
                 job.count_placed(bytes.len() as u64);

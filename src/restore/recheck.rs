@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 
-use super::compare::{Extents, is_chunk};
+use super::compare::{Extents, is_chunk, is_zero};
 use super::context::Context;
 use super::options::add;
 use super::target::TargetDir;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
-use crate::os::dir::stat_of;
+use crate::os::dir::{Dir, stat_of};
+use crate::os::special;
+
+const OPEN_TRIES: usize = 20;
 
 /// A file or other entry that is read again.
 pub struct Subject {
@@ -54,7 +57,7 @@ pub fn recheck(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) {
 
 fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let Subject { dir, entry, .. } = &*work.subject;
-    let file = dir.open(&context.host.dirs)?.open_file(&entry.name)?;
+    let file = open(&*dir.open(&context.host.dirs)?, entry)?;
     let stat = stat_of(&file)?;
     if (stat.kind, stat.size) != (EntryKind::File, entry.size) {
         return Ok(false);
@@ -85,6 +88,21 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
     Ok(true)
 }
 
+/// Opens a restored file; its owner lets himself in, for that moment, where the restored mode keeps him out.
+fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
+    let mut opened = dir.open_file(&entry.name);
+    // Another thread may be opening another piece, and take the right away in between.
+    for _ in 0..OPEN_TRIES {
+        if !opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            break;
+        }
+        special::change_mode(dir, &entry.name, EntryKind::File, entry.mode | 0o400)?;
+        opened = dir.open_file(&entry.name);
+        special::change_mode(dir, &entry.name, EntryKind::File, entry.mode)?;
+    }
+    opened
+}
+
 fn recheck_other(context: &Context, dir: &Arc<TargetDir>, entry: &Entry) -> io::Result<bool> {
     let open = dir.open(&context.host.dirs)?;
     let stat = open.stat(&entry.name)?;
@@ -100,29 +118,4 @@ fn forget_cached(file: &File, offset: u64, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
         let _ = fadvise(file, offset, Some(len), Advice::DontNeed);
     }
-}
-
-/// Bytes read at once where a hole should be.
-const READ_LEN_BYTES: u64 = 256 << 10;
-
-/// Returns whether there is nothing but zeros in a part of a file.
-pub fn is_zero(file: &File, extents: &mut Extents, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<bool> {
-    let end = offset + len;
-    let mut at = offset;
-    while at < end {
-        if extents.is_hole_at(file, at) {
-            match extents.next_data() {
-                Some(data) => at = data,
-                None => break,
-            }
-            continue;
-        }
-        buffer.resize(READ_LEN_BYTES.min(end - at) as usize, 0);
-        file.read_exact_at(buffer, at)?;
-        if buffer.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        at += buffer.len() as u64;
-    }
-    Ok(true)
 }

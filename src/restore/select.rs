@@ -1,5 +1,7 @@
 //! Which entries are restored: includes and excludes with gitignore's meaning.
 
+use std::sync::Arc;
+
 use super::error::Result;
 use crate::monitor::ProblemKind;
 use crate::rules::{Case, Pattern, Patterns, literal_steps};
@@ -67,6 +69,22 @@ impl Select {
             return true;
         };
         roots.iter().any(|root| root.iter().zip(path.split(|byte| *byte == b'/')).all(|(wanted, step)| wanted == step))
+    }
+}
+
+/// What of the target's paths is selected.
+pub struct Scope {
+    /// The selection.
+    pub select: Arc<Select>,
+    /// What stands before the paths that it judges.
+    pub shown: Vec<u8>,
+}
+
+impl Scope {
+    /// Returns whether what is at `path`, which the snapshot does not have, stays although extra entries are deleted.
+    pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
+        let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);
+        self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true) != Verdict::Take
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::context::Context;
 use super::error::{Error, Result};
 use super::options::RestoreOptions;
-use super::select::Select;
+use super::select::{Scope, Select};
 use super::walk::Walk;
 use crate::format::entry::Content;
 use crate::format::node::Totals;
@@ -51,12 +51,23 @@ impl Source {
         Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals, select })
     }
 
+    /// Names the snapshot and the part of it, for a later run that goes on with it.
+    pub fn work(&self, snapshot: &Snapshot) -> String {
+        let hash = blake3::hash(&[snapshot.id.to_hex().as_bytes(), &self.shown].concat());
+        hash.to_hex()[..32].to_owned()
+    }
+
+    /// Returns what of the target's paths is selected.
+    pub fn scope(&self) -> Scope {
+        Scope { select: self.select.clone(), shown: self.shown.clone() }
+    }
+
     /// Starts a walk through it.
     pub fn walk(&self, context: &Context) -> Result<Walk> {
         let select = self.select.clone();
         Ok(match &self.kind {
             Kind::Whole(tree) => Walk::below(&context.trees, tree, select),
-            Kind::Single(entry) => Walk::single(&context.trees, entry.clone(), select),
+            Kind::Single(entry) => Walk::single(entry.clone(), select),
         })
     }
 

@@ -10,9 +10,6 @@ use std::sync::OnceLock;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::context::Context;
-use super::target::TargetDir;
-use crate::format::entry::Content;
 use crate::os::dir::{Dir, Names};
 use crate::os::habits::has_exact_names;
 
@@ -33,7 +30,9 @@ impl Spelling {
     }
 
     /// Fails if what was found by a name of the snapshot is, or may be, another name's.
-    pub fn check(&self, context: &Context, dir: &TargetDir, name: &[u8]) -> io::Result<()> {
+    ///
+    /// `names` lists the snapshot's names in this folder, `None` for what cannot be read.
+    pub fn check<N: Iterator<Item = Option<Vec<u8>>>>(&self, names: impl Fn() -> N, name: &[u8]) -> io::Result<()> {
         if self.listed.contains(name) {
             return Ok(());
         }
@@ -41,7 +40,7 @@ impl Spelling {
         let is_listed = || self.listed.iter().any(|listed| key_of(listed) == key);
         let is_only =
             |keys: &[u64]| keys.partition_point(|known| *known <= key) - keys.partition_point(|known| *known < key) == 1;
-        if self.keys(context, dir).is_some_and(is_only) && is_listed() {
+        if self.keys(names).is_some_and(is_only) && is_listed() {
             return Ok(());
         }
         Err(io::Error::other("the file system cannot tell this name from another one that is there, which is left as it is"))
@@ -51,43 +50,22 @@ impl Spelling {
     ///
     /// Inode numbers do not tell: some of these file systems give one file another number by each of its spellings. But
     /// two names that were both listed are two files.
-    pub fn is_one_of(&self, context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
+    pub fn is_one_of<N: Iterator<Item = Option<Vec<u8>>>>(&self, names: impl Fn() -> N, name: &[u8]) -> bool {
         let key = key_of(name);
-        match self.keys(context, dir) {
+        match self.keys(&names) {
             Some(keys) if keys.binary_search(&key).is_err() => false,
-            Some(_) => names_in(context, dir).any(|other| key_of(&other) == key && !self.listed.contains(&other)),
+            Some(_) => names().flatten().any(|other| key_of(&other) == key && !self.listed.contains(&other)),
             None => true,
         }
     }
 
-    fn keys(&self, context: &Context, dir: &TargetDir) -> Option<&[u64]> {
+    fn keys<N: Iterator<Item = Option<Vec<u8>>>>(&self, names: impl Fn() -> N) -> Option<&[u64]> {
         let read = || {
-            let tree = context.tree_of(&dir.path())?;
-            let names = context.trees.entries(&tree).map(|entry| entry.ok().map(|entry| key_of(&entry.entry.name)));
-            let mut keys: Vec<u64> = names.collect::<Option<_>>()?;
+            let mut keys: Vec<u64> = names().map(|name| name.map(|name| key_of(&name))).collect::<Option<_>>()?;
             keys.sort_unstable();
             Some(keys)
         };
         self.snapshot.get_or_init(read).as_deref()
-    }
-}
-
-fn names_in<'a>(context: &'a Context, dir: &TargetDir) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let tree = context.tree_of(&dir.path());
-    let entries = tree.into_iter().flat_map(|tree| context.trees.entries(&tree));
-    entries.filter_map(|entry| Some(entry.ok()?.entry.name))
-}
-
-impl Context<'_> {
-    /// Returns the tree of a folder by its path in the snapshot.
-    fn tree_of(&self, path: &[u8]) -> Option<crate::id::ChunkId> {
-        if path.is_empty() {
-            return Some(self.ground.root());
-        }
-        match self.trees.lookup(&self.ground.root(), path).ok()??.entry.content {
-            Content::Tree(tree) => Some(tree),
-            _ => None,
-        }
     }
 }
 

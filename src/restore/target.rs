@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::descriptors::{Descriptors, Reopenable, lock};
 use super::ground::{Ground, Standing};
 use super::spelling::Spelling;
+use crate::id::ChunkId;
 use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
@@ -70,14 +71,19 @@ pub struct TargetDir {
     pub bequeaths: bool,
     /// Its names before this restore, where the file system does not tell all names apart.
     pub spelling: Option<Box<Spelling>>,
+    /// Whether its file system may take modes and times and keep others.
+    pub is_doubted: bool,
     /// What it gets when everything below it is done; `None` leaves it as it is.
     pub metadata: Option<Box<Metadata>>,
+    /// The tree of the folder above, in which its attributes are read again, because they are too long to be kept.
+    pub attributes_in: OnceLock<ChunkId>,
     /// The mode that it had and gets back, if it gets nothing else.
     pub mode_back: OnceLock<u16>,
     /// How files come into being in it.
     pub newborn: OnceLock<Newborn>,
     /// Where the log of hard-link groups describes it.
     pub record: OnceLock<u64>,
+    has_links: AtomicBool,
     pending: AtomicUsize,
     open: Mutex<Option<Arc<Dir>>>,
     used: AtomicBool,
@@ -91,7 +97,7 @@ impl TargetDir {
         let identity = Identity::from(&dir.stat_self()?);
         let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.spelling) = (bequeaths, spelling);
+        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
         (new.metadata, new.standing) = (metadata, standing);
         Ok(Arc::new(new))
     }
@@ -112,6 +118,7 @@ impl TargetDir {
     ) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         (new.is_fresh, new.bequeaths, new.metadata, new.standing) = (true, parent.bequeaths, Some(metadata), standing);
+        new.is_doubted = parent.is_doubted;
         Arc::new(new)
     }
 
@@ -125,7 +132,7 @@ impl TargetDir {
         let identity = Identity::from(&dir.stat_self()?);
         let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
-        (new.bequeaths, new.spelling) = (bequeaths, spelling);
+        (new.bequeaths, new.is_doubted, new.spelling) = (bequeaths, spelling.is_some(), spelling);
         new.metadata = metadata;
         (new.standing, new.is_linked) = (standing, is_linked);
         Ok(Arc::new(new))
@@ -148,10 +155,13 @@ impl TargetDir {
             is_fresh: false,
             bequeaths: false,
             spelling: None,
+            is_doubted: false,
             metadata: None,
+            attributes_in: OnceLock::new(),
             mode_back: OnceLock::new(),
             newborn: OnceLock::new(),
             record: OnceLock::new(),
+            has_links: AtomicBool::new(false),
             pending: AtomicUsize::new(1),
             open: Mutex::new(dir),
             used: AtomicBool::new(true),
@@ -203,6 +213,19 @@ impl TargetDir {
     /// Notes that something below is done; returns whether that was the last, so that this folder can be finished.
     pub fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Notes that a member of a hard-link group is in it, so that it and those above are needed as long as there may be others.
+    pub fn note_link(&self) {
+        let mut dir = Some(self);
+        while let Some(noted) = dir.filter(|dir| !dir.has_links.swap(true, Ordering::Relaxed)) {
+            dir = noted.parent.as_deref();
+        }
+    }
+
+    /// Returns whether a member of a hard-link group is in it, or anywhere below.
+    pub fn has_links(&self) -> bool {
+        self.has_links.load(Ordering::Relaxed)
     }
 
     /// Returns which folder it is.

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use super::select::{Select, Verdict};
-use crate::format::codec::DecodeError;
-use crate::format::entry::{Content, is_valid_name};
+use crate::format::entry::Content;
 use crate::id::ChunkId;
-use crate::repo::trees::DirEntries;
-use crate::repo::{DirEntry, Error, Trees};
+use crate::repo::{Descent, DirEntry, Error, Trees};
 
 /// One step of the walk.
 pub enum Step {
@@ -25,84 +23,87 @@ pub enum Step {
 
 /// A walk through one folder of a snapshot, or to a single entry.
 pub struct Walk {
-    trees: Trees,
     select: Arc<Select>,
-    levels: Vec<Level>,
-    single: Option<Box<DirEntry>>,
-    path: Vec<u8>,
+    kind: Kind,
 }
 
+enum Kind {
+    Below(Box<Below>),
+    /// One entry, and whether the walk came to it.
+    Single(Option<Box<DirEntry>>, Vec<u8>),
+}
+
+struct Below {
+    descent: Descent,
+    /// The folders that it is in.
+    levels: Vec<Level>,
+}
+
+#[derive(Clone, Copy)]
 struct Level {
-    entries: DirEntries,
-    path_len: usize,
+    tree: ChunkId,
     is_taken: bool,
 }
 
 impl Walk {
     /// Walks everything below the folder with this tree; the folder itself is not a step, but its end is.
     pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Select>) -> Self {
-        let top = Level { entries: trees.entries(dir), path_len: 0, is_taken: false };
-        Self { trees: trees.clone(), select, levels: vec![top], single: None, path: Vec::new() }
+        let levels = vec![Level { tree: *dir, is_taken: false }];
+        Self { select, kind: Kind::Below(Box::new(Below { descent: Descent::new(trees, dir, b""), levels })) }
     }
 
     /// Walks nothing but one entry that is no folder.
-    pub fn single(trees: &Trees, entry: Box<DirEntry>, select: Arc<Select>) -> Self {
-        Self { trees: trees.clone(), select, levels: Vec::new(), single: Some(entry), path: Vec::new() }
+    pub fn single(entry: Box<DirEntry>, select: Arc<Select>) -> Self {
+        let name = entry.entry.name.clone();
+        Self { select, kind: Kind::Single(Some(entry), name) }
     }
 
     /// Returns the next step, `None` after the end of the top folder.
     pub fn next(&mut self) -> Option<Step> {
-        let Some(level) = self.levels.last_mut() else {
-            let entry = self.single.take()?;
-            self.path = entry.entry.name.clone();
-            return Some(self.judged(entry, false));
+        let below = match &mut self.kind {
+            Kind::Below(below) => below,
+            Kind::Single(entry, name) => {
+                let entry = entry.take()?;
+                return Some(match self.select.judge(name, false, false) {
+                    Verdict::Take => Step::Entry(entry),
+                    Verdict::Skip | Verdict::Search => Step::Passed(entry.entry.name),
+                });
+            }
         };
-        self.path.truncate(level.path_len);
-        let is_taken = level.is_taken;
-        match level.entries.next() {
+        let is_taken = below.levels.last()?.is_taken;
+        match below.descent.next() {
             None => {
-                self.levels.pop();
+                below.descent.leave();
+                below.levels.pop();
                 Some(Step::Leave)
             }
             Some(Err(error)) => Some(Step::Broken(error)),
-            Some(Ok(entry)) if !is_valid_name(&entry.entry.name) => {
-                level.entries = self.trees.entries(&ChunkId([0; 32]));
-                Some(Step::Broken(Error::malformed("a folder")(DecodeError::new("directory entry", "impossible name"))))
-            }
-            Some(Ok(entry)) => {
-                if !self.path.is_empty() {
-                    self.path.push(b'/');
-                }
-                self.path.extend_from_slice(&entry.entry.name);
-                Some(self.judged(Box::new(entry), is_taken))
-            }
+            Some(Ok(entry)) => Some(below.judged(&self.select, Box::new(entry), is_taken)),
         }
-    }
-
-    fn judged(&mut self, entry: Box<DirEntry>, inside: bool) -> Step {
-        let Content::Tree(tree) = entry.entry.content else {
-            return match self.select.judge(&self.path, false, inside) {
-                Verdict::Take => Step::Entry(entry),
-                Verdict::Skip | Verdict::Search => Step::Passed(entry.entry.name),
-            };
-        };
-        let verdict = self.select.judge(&self.path, true, inside);
-        if verdict == Verdict::Skip {
-            return Step::Passed(entry.entry.name);
-        }
-        let is_taken = verdict == Verdict::Take;
-        self.levels.push(Level { entries: self.trees.entries(&tree), path_len: self.path.len(), is_taken });
-        Step::Enter(entry, is_taken)
     }
 
     /// Passes over the rest of the folder that was entered last; it does not end with a step.
     pub fn skip_folder(&mut self) {
-        self.levels.pop();
+        if let Kind::Below(below) = &mut self.kind {
+            below.descent.leave();
+            below.levels.pop();
+        }
     }
 
     /// Returns the path of the current entry below the top.
     pub fn path(&self) -> &[u8] {
-        &self.path
+        match &self.kind {
+            Kind::Below(below) => below.path(),
+            Kind::Single(_, name) => name,
+        }
+    }
+
+    /// Returns the tree of the folder in which the folder stands that was entered last.
+    pub fn tree_above(&self) -> Option<ChunkId> {
+        match &self.kind {
+            Kind::Below(below) => Some(below.levels.iter().nth_back(1)?.tree),
+            Kind::Single(..) => None,
+        }
     }
 
     /// Returns whether something that the snapshot does not have would be selected at `path`, in a folder that was taken.
@@ -110,8 +111,31 @@ impl Walk {
         self.select.judge(path, is_dir, true) == Verdict::Take
     }
 
-    /// Returns whether the top folder itself is selected with all that is in it.
+    /// Returns whether the top folder itself is selected with all that is in it; never on the way to a single entry.
     pub fn takes_all(&self) -> bool {
-        !self.select.has_includes()
+        matches!(self.kind, Kind::Below(_)) && !self.select.has_includes()
+    }
+}
+
+impl Below {
+    fn judged(&mut self, select: &Select, entry: Box<DirEntry>, inside: bool) -> Step {
+        let Content::Tree(tree) = entry.entry.content else {
+            return match select.judge(self.path(), false, inside) {
+                Verdict::Take => Step::Entry(entry),
+                Verdict::Skip | Verdict::Search => Step::Passed(entry.entry.name),
+            };
+        };
+        let verdict = select.judge(self.path(), true, inside);
+        if verdict == Verdict::Skip {
+            return Step::Passed(entry.entry.name);
+        }
+        let is_taken = verdict == Verdict::Take;
+        self.descent.enter(&tree);
+        self.levels.push(Level { tree, is_taken });
+        Step::Enter(entry, is_taken)
+    }
+
+    fn path(&self) -> &[u8] {
+        self.descent.path().strip_prefix(b"/").unwrap_or_default()
     }
 }

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{Chunker, check_schedule, parse_chunker, parse_compression, parse_size};
+use super::values::{Chunker, check_schedule, parse_chunker, parse_compression, parse_file_name, parse_size};
 use crate::compress::Compression;
 use crate::retention::{Period, Policy, parse_span};
 
@@ -29,7 +29,7 @@ pub struct ExcludeSettings {
     /// Files with such patterns.
     pub pattern_files: Vec<PathBuf>,
     /// Whether folders marked with CACHEDIR.TAG are left out.
-    pub caches: bool,
+    pub caches: Option<bool>,
     /// Folders that hold one of these names are left out.
     pub if_present: Vec<String>,
     /// Files larger than this many bytes are left out.
@@ -37,7 +37,7 @@ pub struct ExcludeSettings {
     /// Names of files with rules for their own folder, such as `.gitignore`.
     pub ignore_files: Vec<String>,
     /// Whether other file systems are left out.
-    pub one_file_system: bool,
+    pub one_file_system: Option<bool>,
 }
 
 /// `[app.NAME]` and `[defaults]`.
@@ -97,8 +97,8 @@ impl AppSettings {
         own.pattern_files.extend_from_slice(&other.pattern_files);
         own.if_present.extend_from_slice(&other.if_present);
         own.ignore_files.extend_from_slice(&other.ignore_files);
-        own.caches |= other.caches;
-        own.one_file_system |= other.one_file_system;
+        own.caches = own.caches.or(other.caches);
+        own.one_file_system = own.one_file_system.or(other.one_file_system);
         own.larger_than = own.larger_than.or(other.larger_than);
         self.later.extend_from_slice(&defaults.later);
         self
@@ -121,11 +121,11 @@ pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<Ap
         patterns: section.strings("exclude")?,
         folded_patterns: section.strings("iexclude")?,
         pattern_files: section.paths("exclude-file")?,
-        caches: section.boolean("exclude-caches")?.unwrap_or(false),
-        if_present: section.strings("exclude-if-present")?,
+        caches: section.boolean("exclude-caches")?,
+        if_present: section.each_parsed("exclude-if-present", parse_file_name)?,
         larger_than: section.parsed("exclude-larger-than", parse_size)?,
-        ignore_files: section.strings("ignore-file")?,
-        one_file_system: section.boolean("one-file-system")?.unwrap_or(false),
+        ignore_files: section.each_parsed("ignore-file", parse_file_name)?,
+        one_file_system: section.boolean("one-file-system")?,
     };
     for hook in ["before", "after", "failed"] {
         if !section.strings(hook)?.is_empty() {

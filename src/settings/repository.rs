@@ -97,7 +97,9 @@ pub struct LockSettings {
 /// What only another machine needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SftpSettings {
-    /// Key files to try, in order; none for what `~/.ssh/config` says, else the usual ones.
+    /// The SSH configuration to read instead of `~/.ssh/config`.
+    pub ssh_config: Option<PathBuf>,
+    /// Key files to try, in order; none for what the SSH configuration says, else the usual ones.
     pub identity_files: Vec<PathBuf>,
     /// Files with the keys of known machines; none for the usual ones.
     pub known_hosts: Vec<PathBuf>,
@@ -120,7 +122,7 @@ const S3_KEYS: [&str; 12] = [
     "ca-file",
     "certificate",
 ];
-const SFTP_KEYS: [&str; 4] = ["identity-file", "known-hosts", "ssh-password-file", "ssh-password-command"];
+const SFTP_KEYS: [&str; 5] = ["ssh-config", "identity-file", "known-hosts", "ssh-password-file", "ssh-password-command"];
 
 pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySettings, SettingsError> {
     let url = section.string("url")?;
@@ -189,6 +191,7 @@ fn read_s3(section: &mut Section<'_>) -> Result<S3Settings, SettingsError> {
 
 fn read_sftp(section: &mut Section<'_>) -> Result<SftpSettings, SettingsError> {
     Ok(SftpSettings {
+        ssh_config: section.path("ssh-config")?,
         identity_files: section.paths("identity-file")?,
         known_hosts: section.paths("known-hosts")?,
         password: read_password(section, ["ssh-password-file", "ssh-password-command"])?,
@@ -340,12 +343,13 @@ mod tests {
     #[test]
     fn another_machine_with_everything() {
         let read = read(
-            "url = \"sftp://u1@box/./x\"\nidentity-file = [\"~/.ssh/box\", \"box.key\"]\nknown-hosts = \"known\"\nssh-password-command = \"pass box\"",
+            "url = \"sftp://u1@box/./x\"\nidentity-file = [\"~/.ssh/box\", \"box.key\"]\nknown-hosts = \"known\"\nssh-config = \"ssh.conf\"\nssh-password-command = \"pass box\"",
         )
         .unwrap();
         assert_eq!(
             read.sftp,
             SftpSettings {
+                ssh_config: Some("/etc/drumlin/ssh.conf".into()),
                 identity_files: vec!["/root/.ssh/box".into(), "/etc/drumlin/box.key".into()],
                 known_hosts: vec!["/etc/drumlin/known".into()],
                 password: Some(SecretSettings::PasswordCommand("pass box".into())),

@@ -108,6 +108,24 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Reads a string or a list of strings, of which `parse` makes something or says why not.
+    pub fn each_parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, SettingsError> {
+        let Some(value) = self.value(key) else {
+            return Ok(Vec::new());
+        };
+        let items = match value.get_ref() {
+            DeValue::Array(items) => &items[..],
+            _ => std::slice::from_ref(value),
+        };
+        let what = "a string or a list of strings";
+        let parse = |item| parse(&self.text_of(key, item, what)?).map_err(|why| self.refuse(key, item, why));
+        items.iter().map(parse).collect()
+    }
+
     /// Reads a path or a list of paths.
     pub fn paths(&mut self, key: &'static str) -> Result<Vec<PathBuf>, SettingsError> {
         Ok(self.strings(key)?.iter().map(|text| self.resolve(text)).collect())

@@ -93,7 +93,7 @@ fn the_documented_file_is_read() {
     assert_eq!(wiki.paths, [Path::new("/srv/wiki")]);
     assert_eq!(wiki.repositories, ["box", "usb"]);
     assert_eq!(wiki.excludes.patterns, ["/srv/wiki/cache", "*.tmp"]);
-    assert!(wiki.excludes.caches);
+    assert_eq!(wiki.excludes.caches, Some(true));
     assert_eq!(wiki.excludes.larger_than, Some(2 << 30));
     assert_eq!(wiki.compression, Some(Compression::Level(19)));
     assert_eq!(wiki.chunker, Some(Chunker::Fixed));
@@ -157,4 +157,23 @@ fn the_file_is_searched_in_order() {
     let settings = Settings::load(Some(&explicit), &env).unwrap();
     assert_eq!(settings.default_repository(), Some("other"));
     assert_eq!(settings.file, Some(explicit));
+}
+
+/// What an app says counts, also where it says no.
+#[test]
+fn an_app_may_switch_off_what_the_defaults_switch_on() {
+    let text = r#"
+[defaults]
+one-file-system = true
+exclude-caches = true
+[app.shop]
+paths = ["/srv/shop"]
+one-file-system = false
+[app.wiki]
+paths = ["/srv/wiki"]
+"#;
+    let settings = parse(text).unwrap();
+    let of = |app: &str| settings.apps[app].clone().with_defaults(&settings.defaults).excludes;
+    assert_eq!((of("shop").one_file_system, of("shop").caches), (Some(false), Some(true)));
+    assert_eq!((of("wiki").one_file_system, of("wiki").caches), (Some(true), Some(true)));
 }

@@ -6,6 +6,14 @@ use std::time::Duration;
 use crate::compress::Compression;
 use crate::format::config::Profile;
 
+/// Takes the name of files that may lie in every folder; a path is none.
+pub fn parse_file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('/') {
+        return Err("it is the name of a file in whichever folder, not a path".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses a number of bytes: `500k`, `4MiB`, `1.5g`, `4096`.
 ///
 /// A unit letter means the power of 1024, with or without `iB` or `B`: nobody wants to remember which is which.

@@ -210,10 +210,10 @@ impl LocalStore {
                 }
                 FileType::RegularFile if name.starts_with(search.prefix) => {
                     let len_bytes = stat.st_size.cast_unsigned();
-                    search.found.push(Listed { name: name.to_owned(), len_bytes, modified_s: Some(stat.st_mtime) });
+                    search.found.push(Listed::new(name.to_owned(), len_bytes, Some(stat.st_mtime)));
                 }
                 // What lies behind it would be missing from the listing, and nobody would know.
-                FileType::Symlink if part.len() <= FOLDER_NAME_LEN_MAX => return Err(Errno::LOOP.into()),
+                FileType::Symlink if search.has_folders && part.len() <= FOLDER_NAME_LEN_MAX => return Err(Errno::LOOP.into()),
                 _ => {}
             }
         }
@@ -226,6 +226,8 @@ struct Search<'a> {
     prefix: &'a str,
     /// Bytes of `<class>/` before each name.
     class_len: usize,
+    /// Whether the class has folders.
+    has_folders: bool,
     level: usize,
     found: Vec<Listed>,
 }
@@ -233,7 +235,8 @@ struct Search<'a> {
 impl Store for LocalStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let folder = class.folder();
-        let mut search = Search { prefix, class_len: folder.len() + 1, level: 0, found: Vec::new() };
+        let has_folders = matches!(class, Class::Data | Class::Meta | Class::Index);
+        let mut search = Search { prefix, class_len: folder.len() + 1, has_folders, level: 0, found: Vec::new() };
         self.list_folder(folder, &mut search).map_err(|error| self.fail(Action::List, folder, error))?;
         Ok(search.found)
     }

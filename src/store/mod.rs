@@ -7,6 +7,8 @@ pub mod clock;
 pub mod count;
 pub mod fault;
 pub mod lazy;
+#[cfg(any(feature = "s3", feature = "sftp"))]
+pub mod listing;
 pub mod local;
 pub mod memory;
 pub mod pace;
@@ -148,6 +150,14 @@ pub struct Listed {
     ///
     /// Only to be compared with other times of the same store, and only to decide how long something waits.
     pub modified_s: Option<i64>,
+}
+
+impl Listed {
+    /// Describes an object as a store lists it. One that is longer than any may be is a byte longer than that: stores can list any length,
+    /// and sums of lengths must stay sums.
+    pub fn new(name: String, len_bytes: u64, modified_s: Option<i64>) -> Self {
+        Self { name, len_bytes: len_bytes.min(OBJECT_LEN_MAX_BYTES + 1), modified_s }
+    }
 }
 
 /// The kinds of failure that a caller tells apart.

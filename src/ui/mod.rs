@@ -9,12 +9,13 @@ pub mod text;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use crate::monitor::{Monitor, ProblemKind};
 use crate::settings::environment::Environment;
-use output::{Output, OutputError, write_stderr};
+use output::{OutputError, write_stderr};
 use progress::{Progress, ProgressKind};
 use style::{Role, Style};
 
@@ -55,6 +56,9 @@ pub struct UiOptions {
 /// Problems that are shown one by one before the rest is only counted, unless `-v` is given.
 const PROBLEMS_SHOWN: usize = 20;
 
+/// Whether this process, which has one exit code, has met damage that is not in what its command returns.
+static IS_DAMAGED: AtomicBool = AtomicBool::new(false);
+
 impl Ui {
     /// Decides about colours and progress.
     pub fn new(options: UiOptions, env: &Environment) -> Self {
@@ -89,16 +93,12 @@ impl Ui {
 
     /// Prints what was asked for.
     pub fn print(&self, text: &str) -> Result<(), OutputError> {
-        let mut out = Output::stdout()?;
-        writeln!(out, "{text}")?;
-        out.finish()
+        output::print(text)
     }
 
     /// Prints the one JSON document of this run.
     pub fn print_json(&self, document: &impl Serialize) -> Result<(), OutputError> {
-        let mut out = Output::stdout()?;
-        out.write_json(document)?;
-        out.finish()
+        output::print_json(document)
     }
 
     /// Says something extra that only `-v` wants to know, on standard error.
@@ -122,6 +122,22 @@ impl Ui {
         }
     }
 
+    /// Says what could not be read, on standard error; silence does not hide it.
+    pub fn loss(&self, text: &str) {
+        self.message("warning", Role::Warning, text);
+    }
+
+    /// Says what could not be read although it may have been wanted: the command ends with the exit code for damage then.
+    pub fn damage(&self, text: &str) {
+        IS_DAMAGED.store(true, Ordering::Relaxed);
+        self.loss(text);
+    }
+
+    /// Returns whether there was such a thing.
+    pub fn has_told_damage(&self) -> bool {
+        IS_DAMAGED.load(Ordering::Relaxed)
+    }
+
     fn message(&self, kind: &'static str, role: Role, message: &str) {
         if self.json_lines {
             write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": message })));
@@ -138,12 +154,11 @@ impl Ui {
     pub fn list_problems(&self, monitor: &Monitor) {
         let mut problems = monitor.problems();
         // What is lost is an error: it comes first, and silence does not hide it.
-        problems.sort_by_key(|problem| !is_loss(problem.kind));
+        problems.sort_by_key(|problem| !problem.kind.is_loss());
         let mut all = monitor.problem_count();
         if self.quiet {
-            let others = problems.iter().filter(|problem| !is_loss(problem.kind)).count();
-            problems.truncate(problems.len() - others);
-            all -= others as u64;
+            problems.retain(|problem| problem.kind.is_loss());
+            all = monitor.loss_count();
         }
         let shown = if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
         for problem in problems.iter().take(shown) {
@@ -160,9 +175,4 @@ impl Ui {
             self.message("warning", Role::Warning, &format!("and {} more{more}", text::count(hidden)));
         }
     }
-}
-
-/// Returns whether something is not where the user wants it, so that even `--quiet` names it.
-fn is_loss(kind: ProblemKind) -> bool {
-    matches!(kind, ProblemKind::Unreadable | ProblemKind::NotRestored | ProblemKind::Damaged)
 }

@@ -53,10 +53,40 @@ impl Output {
         &mut self.0
     }
 
-    /// Hands everything to the system; until then an error may be hidden.
-    pub fn finish(mut self) -> Result<(), OutputError> {
+    /// Hands everything to the system; until then an error may be hidden. That nobody listened to the end is none.
+    pub fn finish(self) -> Result<(), OutputError> {
+        unless_unheard(self.finish_whole())
+    }
+
+    /// Hands everything to the system, of which the end is worth as much as the rest.
+    pub fn finish_whole(mut self) -> Result<(), OutputError> {
         Ok(self.0.flush()?)
     }
+}
+
+/// Takes it for done if the reader went away: what a command did, and how it ends, does not depend on who listens.
+fn unless_unheard(told: Result<(), OutputError>) -> Result<(), OutputError> {
+    told.or_else(|error| if error.reader_is_gone() { Ok(()) } else { Err(error) })
+}
+
+/// Writes a text, or what is left of it when the reader goes away.
+pub fn print(text: &str) -> Result<(), OutputError> {
+    let print = || {
+        let mut out = Output::stdout()?;
+        writeln!(out, "{text}")?;
+        out.finish()
+    };
+    unless_unheard(print())
+}
+
+/// Writes one JSON document likewise.
+pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
+    let print = || {
+        let mut out = Output::stdout()?;
+        out.write_json(document)?;
+        out.finish()
+    };
+    unless_unheard(print())
 }
 
 /// One JSON document with one long list, which is written item by item: a million items are no reason to hold them all.
@@ -86,7 +116,11 @@ impl JsonList {
     }
 
     /// Ends the document with the fields behind the list.
-    pub fn finish(mut self, fields: &[(&str, Value)]) -> Result<(), OutputError> {
+    pub fn finish(self, fields: &[(&str, Value)]) -> Result<(), OutputError> {
+        unless_unheard(self.write_end(fields))
+    }
+
+    fn write_end(mut self, fields: &[(&str, Value)]) -> Result<(), OutputError> {
         write!(self.out, "{}]", if self.count > 0 { "\n  " } else { "" })?;
         for (name, value) in fields {
             write!(self.out, ",\n  \"{name}\": {value}")?;

@@ -127,8 +127,6 @@ pub fn path(path: &Path) -> String {
 
 fn push_harmless(out: &mut String, c: char) {
     match c {
-        '\n' => out.push_str("\\n"),
-        '\t' => out.push_str("\\t"),
         c if is_loud(c) => {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
@@ -145,16 +143,16 @@ fn is_loud(c: char) -> bool {
     c.is_control() || is_mark || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the bytes of a name as it was typed, where bytes that cannot be typed stand as [`printable`] shows them: `\\xe9`.
+/// Returns the bytes of a name as it was typed, which is as [`printable`] shows it: `\\xe9`, and two backslashes for one.
 ///
-/// Other backslashes stay what they are: they may be the name's own.
+/// Other backslashes stay what they are: somebody typed the name's own.
 pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::with_capacity(typed.len()), typed);
     while let Some((first, behind)) = rest.split_first() {
         let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
         let shown = |byte: &u8| *byte >= 0x80 || byte.is_ascii_control() && *byte != 0;
         let (byte, taken) = match behind {
-            [b'\\', b'x', ..] if *first == b'\\' => (b'\\', 2),
+            [b'\\', ..] if *first == b'\\' => (b'\\', 2),
             [b'x', high, low, ..] if *first == b'\\' => match hex(&[*high, *low]).filter(shown) {
                 Some(byte) => (byte, 4),
                 None => (*first, 1),
@@ -242,11 +240,13 @@ mod tests {
     #[test]
     fn names_cannot_speak_to_the_terminal() {
         assert_eq!(printable("Füße/日本".as_bytes()), "Füße/日本");
-        for name in [&b"caf\xe9"[..], b"a\\xe9", "\u{9b}".as_bytes(), b"plain"] {
+        for name in
+            [&b"caf\xe9"[..], b"a\\xe9", "\u{9b}".as_bytes(), b"plain", b"b\\s", b"t\there\n", b"\\\\", b"photos\\new.jpg"]
+        {
             assert_eq!(bytes_of_typed(printable(name).as_bytes()), name);
         }
         assert_eq!(bytes_of_typed(b"a\\b\\n\\x41"), b"a\\b\\n\\x41");
-        assert_eq!(printable(b"a\x1b[2Jb\nc\\d\xffe"), "a\\x1b[2Jb\\nc\\\\d\\xffe");
+        assert_eq!(printable(b"a\x1b[2Jb\nc\\d\xffe"), "a\\x1b[2Jb\\x0ac\\\\d\\xffe");
         assert_eq!(printable("\u{202e}gpj.exe\u{9b}".as_bytes()), "\\xe2\\x80\\xaegpj.exe\\xc2\\x9b");
     }
 
@@ -254,7 +254,7 @@ mod tests {
     fn messages_cannot_either() {
         assert_eq!(
             harmless("cannot read a\\x1b: \u{1b}]0;x\u{7}\nerror: \u{2066}b"),
-            "cannot read a\\x1b: \\x1b]0;x\\x07\\nerror: \\xe2\\x81\\xa6b"
+            "cannot read a\\x1b: \\x1b]0;x\\x07\\x0aerror: \\xe2\\x81\\xa6b"
         );
         assert_eq!(harmless_lines("one\ntwo\r"), "one\ntwo\\x0d");
         assert_eq!(path(Path::new("/a\u{1b}b")), "/a\\x1bb");

@@ -4,7 +4,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use drumlin::backup::{Error, Stream, StreamSource};
+use drumlin::backup::{BackupOptions, Error, Stream, StreamSource};
 use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::ProblemKind;
@@ -420,4 +420,83 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
     write(&repo.source().join("file"), b"2");
     let refused = repo.backup_with(options(&[repo.source()], "host"));
     assert!(matches!(refused, Err(Error::Repository(drumlin::repo::Error::WrongSecret { .. }))));
+}
+
+/// What an ordinary user may not open has attributes nevertheless, and what of them he may not read is there for who may.
+#[test]
+fn attributes_of_a_folder_that_nobody_may_open_are_in_the_next_backup_of_root() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let repo = TestRepo::new();
+    let shut = repo.source().join("shut");
+    write(&shut.join("file"), b"secret");
+    std::fs::set_permissions(&shut, PermissionsExt::from_mode(0o700)).unwrap();
+    rustix::fs::setxattr(&shut, "user.a", b"value", rustix::fs::XattrFlags::empty()).unwrap();
+    let acl = std::process::Command::new("setfacl").args(["-m", "u:1234:rx"]).arg(&shut).status();
+    assert!(acl.unwrap().success());
+    let open_cache = || {
+        let all = std::process::Command::new("chmod").args(["-R", "a+rwX"]).arg(repo.cache()).status();
+        assert!(all.unwrap().success());
+    };
+    std::fs::set_permissions(repo.scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    open_cache();
+    let_time_pass();
+    let xattrs = |snapshot: &Snapshot| {
+        let names = lookup(&repo, snapshot, &shut).unwrap().entry.xattrs;
+        names.into_iter().map(|xattr| String::from_utf8(xattr.name).unwrap()).collect::<Vec<_>>()
+    };
+    let mine = crate::restore::round_trip::as_nobody(|| repo.backup("host")).snapshot.unwrap();
+    assert_eq!(xattrs(&mine), ["system.posix_acl_access"]);
+    assert!(lookup(&repo, &mine, &shut.join("file")).is_none());
+    let whole = repo.backup("host").snapshot.unwrap();
+    assert_eq!(xattrs(&whole), ["system.posix_acl_access", "user.a"]);
+    assert!(lookup(&repo, &whole, &shut.join("file")).is_some());
+}
+
+#[test]
+fn a_folder_that_is_renamed_during_a_backup_is_told() {
+    use drumlin::store::memory::MemoryStore;
+    use drumlin::store::{Action, Class};
+    let memory = std::sync::Arc::new(MemoryStore::default());
+    let store = std::sync::Arc::new(crate::fixture::Meanwhile::new(memory.clone(), (Action::Create, Class::Data)));
+    let repo = TestRepo::with_store(memory, store.clone());
+    let source = repo.source();
+    write(&source.join("a"), &noise(1, 60 << 20));
+    (0..50).for_each(|number| write(&source.join(format!("b/{number}/file")), &noise(number, 2_000)));
+    let around = source.join("b");
+    store.plan(move || {
+        (0..50)
+            .for_each(|number| std::fs::rename(around.join(number.to_string()), around.join(format!("new {number}"))).unwrap());
+    });
+    let options = BackupOptions { low_memory: true, threads: 1, ..options(std::slice::from_ref(&source), "host") };
+    let (report, monitor) = repo.backup_with(options).unwrap();
+    let snapshot = report.snapshot.unwrap();
+    for number in 0..50 {
+        let is_there = [number.to_string(), format!("new {number}")]
+            .iter()
+            .any(|name| lookup(&repo, &snapshot, &source.join("b").join(name).join("file")).is_some());
+        let path = repo.stored_path(&format!("b/{number}"));
+        let is_told = monitor.problems().iter().any(|problem| problem.path == path && problem.kind == ProblemKind::Unreadable);
+        assert!(is_there || is_told, "{number}: {:?}", monitor.problems());
+    }
+}
+
+/// Their lengths are more than a sum can hold; folders that did not change are summed up by each backup.
+#[test]
+fn sparse_files_of_any_length_stop_no_later_backup() {
+    let repo = TestRepo::new();
+    let folder = crate::fixture::fast_folder();
+    for name in ["a", "b", "c"] {
+        let file = std::fs::File::create(folder.path().join(name)).unwrap();
+        if file.set_len(i64::MAX as u64).is_err() {
+            return;
+        }
+    }
+    for number in 0..4 {
+        let_time_pass();
+        let (report, monitor) = repo.backup_with(options(&[folder.path().to_owned()], "host")).unwrap();
+        assert_eq!((report.snapshot.is_some(), monitor.problems()), (number == 0, Vec::new()), "{number}");
+    }
 }

@@ -29,9 +29,21 @@ impl Home {
         Self { dir: tempfile::Builder::new().prefix("drumlin-home-").tempdir().unwrap(), variables: Vec::new() }
     }
 
+    /// Returns the like in memory, where there is such a file system: for those who run the program thousands of times.
+    pub fn in_memory() -> Self {
+        let mut home = Self::new();
+        home.dir = crate::fixture::fast_folder();
+        home
+    }
+
     /// Returns a home with a repository `repo`, which every command finds and opens (with the key file `test.key`).
     pub fn with_repository() -> Self {
-        let home = Self::new().with("DRUMLIN_REPOSITORY", "repo").with("DRUMLIN_KEY_FILE", "test.key");
+        Self::new().and_repository()
+    }
+
+    /// Makes that repository.
+    pub fn and_repository(self) -> Self {
+        let home = self.with("DRUMLIN_REPOSITORY", "repo").with("DRUMLIN_KEY_FILE", "test.key");
         home.run(["init"]).ok();
         home
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod backup;
+mod bounded;
 mod browse;
 mod check;
 mod cli;
@@ -23,6 +24,7 @@ mod full;
 mod home;
 mod hostile;
 mod kill;
+mod late;
 #[cfg(feature = "mount")]
 mod liar;
 mod limits;
@@ -30,8 +32,10 @@ mod losses;
 mod model;
 #[cfg(feature = "mount")]
 mod mount;
+mod mute;
 mod odd;
 mod older;
+mod oracle;
 mod overwriting;
 #[cfg(feature = "mount")]
 mod plain;
@@ -41,6 +45,7 @@ mod probe;
 mod protocol;
 mod prune;
 mod reader_py;
+mod records;
 mod repair;
 mod replace;
 mod restore;
@@ -58,5 +63,6 @@ mod spec;
 mod tidy;
 mod trash;
 mod trust;
+mod unfinished;
 mod vectors;
 mod verifier;

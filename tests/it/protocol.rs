@@ -183,7 +183,7 @@ fn a_commit_that_was_made_and_undone_is_not_made_again() {
     use drumlin::store::fault::{Effect, Fault, FaultStore};
     let repo = Arc::new(TestRepo::new());
     repo.write("a", &noise(0, 400_000));
-    let (action, class, effect) = (Some(Action::Create), Some(Class::Snapshots), Effect::After(ErrorKind::Other));
+    let (action, class, effect) = (Some(Action::Create), Some(Class::Snapshots), Effect::After(ErrorKind::Unanswered));
     let lost = FaultStore::new(repo.memory.clone(), vec![Fault { action, class, call: 0, effect, then_dead: false }]);
     let store = Arc::new(Meanwhile::new(Arc::new(lost), (Action::Read, Class::Snapshots)));
     let script = repo.clone();
@@ -211,12 +211,37 @@ fn a_lost_answer_is_asked_for_again() {
     for class in [Class::Intents, Class::Snapshots] {
         let repo = TestRepo::new();
         repo.write("a", &noise(0, 40_000));
-        let effect = Effect::After(ErrorKind::Other);
+        let effect = Effect::After(ErrorKind::Unanswered);
         let fault = Fault { action: Some(Action::Create), class: Some(class), call: 0, effect, then_dead: false };
         let cache = fast_folder();
         let store = Arc::new(FaultStore::new(repo.memory.clone(), vec![fault]));
         assert!(run_backup(&repo.open_in(store, cache.path()).unwrap(), &repo.source()).snapshot.is_some());
         assert!(check(&repo).is_sound());
+    }
+}
+
+/// A disk drops out after an object has its name and before the name is safe, and the name cannot be taken back: until it is mounted
+/// again it shows the object, which is no proof that it keeps it.
+#[test]
+fn what_could_not_be_made_is_not_made_because_it_can_be_read() {
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    for class in [Class::Intents, Class::Snapshots] {
+        for kind in [ErrorKind::Other, ErrorKind::Full, ErrorKind::NotPermitted] {
+            let repo = TestRepo::new();
+            repo.write("a", &noise(0, 40_000));
+            let effect = Effect::After(kind);
+            let fault = Fault { action: Some(Action::Create), class: Some(class), call: 0, effect, then_dead: false };
+            let cache = fast_folder();
+            let store = Arc::new(FaultStore::new(repo.memory.clone(), vec![fault]));
+            let repository = repo.open_in(store, cache.path()).unwrap();
+            let failed = backup::run(&repository, options(&[repo.source()], "host"), &Monitor::default());
+            let said = |error: &StoreError| error.kind == kind && error.action == "create";
+            assert!(
+                matches!(&failed, Err(backup::Error::Repository(drumlin::repo::Error::Store(error))) if said(error)),
+                "{class:?}, {kind:?}: {failed:?}"
+            );
+            assert!(check(&repo).is_sound(), "{class:?}, {kind:?}");
+        }
     }
 }
 
@@ -296,4 +321,49 @@ fn a_list_without_a_store_is_none() {
         assert!(snapshots::overview(&elsewhere).is_err());
         assert_eq!(snapshots::overview(&elsewhere).unwrap().snapshots.len(), 2);
     }
+}
+
+/// What a session stored and no snapshot vouches for may be lost without a trace; the next session does not rely on what it remembers.
+#[test]
+fn what_an_unfinished_backup_stored_is_not_believed_to_be_there() {
+    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    let repo = TestRepo::new();
+    repo.write("first", &noise(0, 200_000));
+    repo.snapshot();
+    let before: std::collections::BTreeSet<Key> = repo.memory.keys().into_iter().collect();
+    repo.write("second", &noise(1, 300_000));
+    let (action, class, effect) = (Some(Action::Create), Some(Class::Snapshots), Effect::Before(ErrorKind::NotPermitted));
+    let fault = Fault { action, class, call: 0, effect, then_dead: true };
+    let dying = repo.open_in(Arc::new(FaultStore::new(repo.memory.clone(), vec![fault])), &repo.cache()).unwrap();
+    backup::run(&dying, options(&[repo.source()], "host"), &Monitor::default()).unwrap_err();
+    drop(dying);
+    // The disk never had it.
+    let new: Vec<Key> = repo.memory.keys().into_iter().filter(|key| !before.contains(key)).collect();
+    assert!(new.iter().any(|key| key.class == Class::Data) && new.iter().any(|key| key.class == Class::Index), "{new:?}");
+    new.iter().for_each(|key| repo.memory.remove(key).unwrap());
+    repo.snapshot();
+    let report = check(&repo);
+    assert!(report.is_sound(), "{report:#?}");
+}
+
+/// The number of a record is the same as long as its run is there, whichever others go: walks mark by numbers.
+#[test]
+fn numbers_of_records_stay_when_other_runs_go() {
+    let repo = TestRepo::new();
+    repo.write("first", &noise(0, 200_000));
+    let first = repo.snapshot();
+    repo.write("second", &noise(1, 200_000));
+    let second = repo.snapshot();
+    let reader = drumlin::repo::Reader::new(&repo.open()).unwrap();
+    let index = reader.index();
+    let number = || index.find_numbered(&second.root).unwrap().unwrap().number;
+    let old = index.find_numbered(&first.root).unwrap().unwrap();
+    let before = (number(), index.record_count());
+    let run =
+        index.runs().into_iter().find(|run| run.toc().packs.iter().any(|pack| pack.name == old.location.pack.name)).unwrap();
+    let gone = repo.memory.keys().into_iter().find(|key| key.name.ends_with(&run.name().to_hex())).unwrap();
+    repo.memory.remove(&gone).unwrap();
+    reader.sync().unwrap();
+    assert_eq!((number(), index.record_count()), before);
+    assert!(index.find_numbered(&first.root).unwrap().is_none());
 }

@@ -3,12 +3,16 @@
 //! the result is checked in full by a machine that knows nothing.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use drumlin::compress::Compression;
+use drumlin::format::container::HEADER_LEN_BYTES;
+use drumlin::format::generation::Condemned;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
@@ -161,6 +165,30 @@ fn young_content_is_not_rewritten() {
     later.now.seconds += 91 * 24 * 3600;
     let report = prune(&repo.open(), later).unwrap();
     assert!(report.removed_bytes > 100_000 && data() < before, "{report:#?}");
+    assert_sound(&repo, 1);
+}
+
+/// A limit for one run holds, and the runs that follow end where one without it ends.
+#[test]
+fn no_more_is_rewritten_at_once_than_was_asked_for_and_the_next_goes_on() {
+    const LIMIT_BYTES: u64 = 420_000;
+    let repo = TestRepo::new();
+    let shots = history(&repo, 6);
+    shots[..5].iter().for_each(|shot| forget(&repo.open(), shot));
+    let mut rewritten = Vec::new();
+    while rewritten.len() < 20 {
+        let limited = PruneOptions { max_repack_bytes: LIMIT_BYTES, ..at_once() };
+        let planned = prune(&repo.open(), PruneOptions { dry_run: true, ..limited }).unwrap().plan;
+        assert!(planned.repack_bytes <= LIMIT_BYTES, "{planned:#?}");
+        prune(&repo.open(), limited).unwrap();
+        rewritten.push(planned.repack_bytes);
+        if planned.repack_bytes == 0 {
+            break;
+        }
+    }
+    assert!(rewritten.len() > 2 && rewritten.ends_with(&[0]), "{rewritten:?}");
+    let rest = prune(&repo.open(), PruneOptions { dry_run: true, ..at_once() }).unwrap().plan;
+    assert_eq!(rest.left_unused_bytes + rest.repack_unused_bytes, 0, "{rest:#?}");
     assert_sound(&repo, 1);
 }
 
@@ -449,4 +477,64 @@ fn what_moves_while_it_is_read_is_found_again() {
             assert!(restored == std::fs::read(repo.source().join(file)).unwrap(), "{at:?}: {file}");
         }
     }
+}
+
+/// Flips a bit in the first block of each local copy of an index run.
+fn spoil_copies(copies: &Path) {
+    for copy in fs::read_dir(copies.join("index")).unwrap() {
+        let file = fs::OpenOptions::new().read(true).write(true).open(copy.unwrap().path()).unwrap();
+        let at = HEADER_LEN_BYTES as u64 + 80;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+}
+
+/// Copies are hints: one of an index run that went bad, before or while a collector is at work, is fetched again.
+#[test]
+fn a_local_copy_of_the_index_that_went_bad_is_no_damage() {
+    let places = [
+        (Action::List, Class::Collector),
+        (Action::List, Class::Data),
+        (Action::Create, Class::Data),
+        (Action::Create, Class::Collector),
+        (Action::List, Class::Meta),
+    ];
+    for at in places {
+        let repo = TestRepo::new();
+        let shots = history(&repo, 4);
+        forget(&repo.open(), &shots[0]);
+        spoil_copies(&repo.copies());
+        let dry = prune(&repo.open(), PruneOptions { dry_run: true, ..at_once() }).unwrap();
+        assert!(!dry.plan.dead.is_empty() && !dry.plan.repack.is_empty(), "{dry:#?}");
+        let store = Arc::new(Meanwhile::new(repo.memory.clone(), at));
+        let machine = repo.open_in(store.clone(), &repo.cache()).unwrap();
+        let copies = repo.copies();
+        store.plan(move || spoil_copies(&copies));
+        let report = prune(&machine, at_once()).unwrap();
+        assert!(!report.outrun && report.dropped == [shots[0].id], "{report:#?}");
+        assert!(store.is_done(), "{at:?}");
+        assert_sound(&repo, 3);
+    }
+}
+
+/// The same while a backup that met a conflict looks everything up again: it need not begin anew, and gives up no slot.
+#[test]
+fn a_backup_that_looks_again_gets_over_a_bad_copy_of_the_index() {
+    let repo = TestRepo::new();
+    history(&repo, 3);
+    repo.write("dir/changes", &noise(7, 150_000));
+    let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Intents)));
+    let machine = repo.open_in(store.clone(), &repo.cache()).unwrap();
+    let (other, copies) = (repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), repo.copies());
+    store.plan(move || {
+        // A generation that was cancelled since is a conflict.
+        assert!(generations::condemn(&other, 1, now(), Condemned { oldest: 1, ..Condemned::default() }).unwrap());
+        generations::decide(&other, 1, now(), None).unwrap();
+        spoil_copies(&copies);
+    });
+    run_backup(&machine, &repo.source());
+    assert!(store.is_done());
+    assert_eq!(repo.memory.list(Class::Snapshots, "").unwrap().len(), 4, "a slot was given up");
+    assert_sound(&repo, 4);
 }

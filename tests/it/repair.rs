@@ -9,8 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use drumlin::backup::{self, BackupOptions, BackupReport};
-use drumlin::format::container::HEADER_LEN_BYTES;
+use drumlin::format::container::{ChunkKind, HEADER_LEN_BYTES};
+use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::generation::{Condemned, Removal};
+use drumlin::format::node::{Totals, TreeNode};
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::repair::{self, Plan, RepairOptions};
 use drumlin::monitor::Monitor;
@@ -23,6 +25,8 @@ use tempfile::TempDir;
 
 use crate::damage::{Contents, Sound, read_all};
 use crate::fixture::{TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check};
+use crate::hostile::{Forger, entry, file};
+use crate::prune::{at_once, prune};
 
 /// A damaged copy of a repository, and the machine that repairs it.
 pub struct Patient<'a> {
@@ -522,4 +526,60 @@ fn a_loss_is_told_beside_collectors_too() {
         assert!(checked.is_sound(), "{state}: {checked:#?}");
         crate::prune::prune(&repo.open(), crate::prune::at_once()).unwrap();
     }
+}
+
+/// What states a wrong length was made by somebody with a key. No repair changes that, and only a full look sees it: what is said in the end
+/// is no better than that.
+#[test]
+fn wrong_lengths_are_damage_after_a_repair_too() {
+    for snapshots in [false, true] {
+        let repo = TestRepo::new();
+        let forger = Forger::new(&repo);
+        let id = forger.put(ChunkKind::Data, &noise(1, 5000));
+        let lying = entry(b"lying", EntryKind::File, Content::Refs(vec![Ref::Data { id, len: 5001 }]));
+        let root = TreeNode::Leaf { strings: Vec::new(), entries: vec![file(b"good"), lying], dir_totals: Vec::new() };
+        let totals = Totals { files: 2, dirs: 0, bytes: 5007 };
+        let root = forger.put(ChunkKind::Tree, &root.encode());
+        let forged = forger.finish_with(root, totals);
+        assert!(repo.check(Level::Structure).is_sound() && !repo.check(Level::Full).is_sound());
+        let options = RepairOptions { snapshots, ..options(Level::Full) };
+        let planned = repair::plan(&repo.open(), &options, &Monitor::default()).unwrap();
+        assert!(planned.incomplete() == [forged.id], "{:#?}", planned.outlook);
+        let outcome = planned.apply(&Monitor::default()).unwrap();
+        assert!(!outcome.is_sound(), "{:#?}", outcome.after);
+        assert_eq!(
+            outcome.replaced.iter().map(|one| one.old).collect::<Vec<_>>(),
+            if snapshots { vec![forged.id] } else { vec![] }
+        );
+        assert!(!repo.check(Level::Full).is_sound());
+        if snapshots {
+            prune(&repo.open(), at_once()).unwrap();
+            assert!(plan(&repo.open(), Level::Full).apply(&Monitor::default()).unwrap().is_sound());
+        }
+    }
+}
+
+/// A repair that is killed leaves its drafts: the next one removes them, but not those of another that is at work.
+#[test]
+fn drafts_of_a_killed_repair_go_with_the_next_one() {
+    let sound = Sound::new();
+    let key = keys_of(&sound.repo.memory, Class::Data).pop().unwrap();
+    let patient = Patient::new(&sound, |store| flip(store, &key, HEADER_LEN_BYTES + 60));
+    let drafts = || -> BTreeSet<String> {
+        names_below(patient.cache.path()).into_iter().filter(|path| path.contains("/repair/")).collect()
+    };
+    let first = patient.plan(Level::Full);
+    let made = drafts();
+    let name = made.first().expect("there are drafts").clone();
+    let bytes = std::fs::read(&name).unwrap();
+    let left = Path::new(&name).with_file_name("ab".repeat(32));
+    std::fs::write(&left, bytes).unwrap();
+    drop(patient.plan(Level::Full));
+    assert!(left.exists() && made.is_subset(&drafts()), "another was at work");
+    drop(first);
+    assert!(left.exists());
+    let plan = patient.plan(Level::Full);
+    assert!(!left.exists() && !drafts().is_empty());
+    plan.apply(&Monitor::default()).unwrap();
+    assert!(drafts().is_empty());
 }

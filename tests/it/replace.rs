@@ -289,7 +289,8 @@ fn a_repair_that_dies_anywhere_is_finished_by_the_next() {
             let fault = Fault { action: Some(Action::Create), class: None, call: survives as u64, effect, then_dead: true };
             let dying = Arc::new(FaultStore::new(patient.store.clone(), vec![fault]));
             let repository = sound.repo.open_in(dying, patient.cache.path()).unwrap();
-            let outcome = plan(&repository).apply(&Monitor::default());
+            let mut noted = Vec::new();
+            let outcome = plan(&repository).apply_and_note(&mut noted, &Monitor::default());
             assert!(outcome.is_err(), "{what}");
             for (before, between) in before.iter().zip(&patient.contents().unwrap()) {
                 assert!(before.iter().all(|(path, hash)| between.get(path) == Some(hash)), "{what}: worse");
@@ -302,7 +303,12 @@ fn a_repair_that_dies_anywhere_is_finished_by_the_next() {
                     "{what}: neither the old nor the new one is there"
                 );
             }
-            replace(&patient.open());
+            let forgotten: BTreeSet<SnapshotId> = between.listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
+            let noted_now: BTreeSet<SnapshotId> = noted.iter().map(|one| one.old).collect();
+            let is_told = matches!(effect, Effect::Before(_));
+            assert!(noted_now.is_subset(&forgotten) && (!is_told || noted_now == forgotten), "{what}");
+            let outcome = plan(&patient.open()).apply_and_note(&mut noted, &Monitor::default()).unwrap();
+            assert!(outcome.replaced.len() == 2 || !is_told, "{what}: what was replaced before is told, too");
             assert_eq!(roots_of(&look(&patient)), healed, "{what}: repeated");
             prune_at_once(&patient.open());
             let full = patient.check(Level::Full);

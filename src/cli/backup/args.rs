@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::compress::Compression;
 use crate::settings::model::{ExcludeSettings, check_stream_name};
-use crate::settings::values::{Chunker, parse_chunker, parse_compression, parse_size};
+use crate::settings::values::{Chunker, parse_chunker, parse_compression, parse_file_name, parse_size};
 
 /// Takes a snapshot of files and folders
 ///
@@ -26,11 +26,11 @@ pub struct BackupArgs {
     pub app: Option<String>,
 
     /// Tag of the snapshot; may be given several times
-    #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::filter::name)]
+    #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::narrow::name)]
     pub tags: Vec<String>,
 
     /// Name of the host [default: this machine's name]
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::filter::name)]
+    #[arg(long, value_name = "NAME", value_parser = crate::cli::narrow::name)]
     pub host: Option<String>,
 
     #[command(flatten)]
@@ -118,7 +118,7 @@ pub struct ExcludeArgs {
     exclude_caches: bool,
 
     /// Leave out the content of folders that hold a file of this name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     exclude_if_present: Vec<String>,
 
     /// Leave out files larger than this: 500k, 4MiB, 2G
@@ -126,7 +126,7 @@ pub struct ExcludeArgs {
     exclude_larger_than: Option<u64>,
 
     /// Honour files of this name as rules for the folder they lie in (.gitignore)
-    #[arg(long = "ignore-file", value_name = "NAME")]
+    #[arg(long = "ignore-file", value_name = "NAME", value_parser = parse_file_name)]
     ignore_files: Vec<String>,
 
     /// Do not enter other file systems that are mounted below a PATH
@@ -160,8 +160,8 @@ impl ExcludeArgs {
     pub fn add_to(&mut self, excludes: &mut ExcludeSettings) {
         excludes.if_present.append(&mut self.exclude_if_present);
         excludes.ignore_files.append(&mut self.ignore_files);
-        excludes.caches |= self.exclude_caches;
-        excludes.one_file_system |= self.one_file_system;
+        excludes.caches = self.exclude_caches.then_some(true).or(excludes.caches);
+        excludes.one_file_system = self.one_file_system.then_some(true).or(excludes.one_file_system);
         excludes.larger_than = self.exclude_larger_than.or(excludes.larger_than);
     }
 }

@@ -9,7 +9,7 @@ pub use outcome::{BackupView, Outcome};
 pub use plan::Plan;
 
 use super::context::{Context, Purpose};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, ended};
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
@@ -18,11 +18,12 @@ pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let place = ctx.place(&settings, plan.repository(ctx)?)?;
     let repository = ctx.open_place(&place, Purpose::BackUp)?;
     let outcome = plan.carry_out(ctx, &place, &repository)?;
-    if ctx.ui.json {
-        ctx.ui.print_json(&outcome.view(ctx))?;
+    let told = if ctx.ui.json {
+        ctx.ui.print_json(&outcome.view(ctx))
     } else {
-        ctx.ui.say(&outcome.lines().join("\n"))?;
+        let said = ctx.ui.say(&outcome.lines().join("\n"));
         ctx.ui.list_problems(&outcome.monitor);
-    }
-    Ok(outcome.exit())
+        said
+    };
+    ended(outcome.exit(), told.map_err(Failure::from))
 }

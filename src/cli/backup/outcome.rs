@@ -31,11 +31,8 @@ impl Outcome {
         if self.unreadable() > 0 { Exit::Unreadable } else { Exit::Done }
     }
 
-    /// Returns how many source files could not be read; those beyond what the monitor keeps in words count as such.
     fn unreadable(&self) -> u64 {
-        let problems = self.monitor.problems();
-        let known = problems.iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count();
-        self.monitor.problem_count() - (problems.len() - known) as u64
+        self.monitor.count_of(ProblemKind::Unreadable)
     }
 
     /// Lists what could not be read.

@@ -156,11 +156,11 @@ impl Plan {
             program: PROGRAM.to_owned(),
             excludes: ExcludeOptions {
                 patterns,
-                caches: excludes.caches,
+                caches: excludes.caches.unwrap_or(false),
                 if_present: excludes.if_present,
                 larger_than: excludes.larger_than,
                 ignore_files: excludes.ignore_files,
-                one_file_system: excludes.one_file_system,
+                one_file_system: excludes.one_file_system.unwrap_or(false),
                 always_read,
                 own_folders,
             },

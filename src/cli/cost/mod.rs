@@ -157,9 +157,9 @@ fn backup_like(snapshots: &[Snapshot]) -> (Asked, usize) {
     let later: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.parent.is_some()).collect();
     let all = if later.is_empty() { snapshots.iter().collect() } else { later };
     let last = &all[all.len().saturating_sub(SNAPSHOTS_LOOKED_AT)..];
-    let sum: u64 = last.iter().map(|snapshot| snapshot.stats.bytes_stored).sum();
+    let sum = last.iter().fold(0_u64, |sum, snapshot| sum.saturating_add(snapshot.stats.bytes_stored));
     let up = sum / last.len().max(1) as u64;
-    (Asked { create_content: up.div_ceil(PACK_LEN_BYTES), up: SMALL_BACKUP.up + up, ..SMALL_BACKUP }, last.len())
+    (Asked { create_content: up.div_ceil(PACK_LEN_BYTES), up: SMALL_BACKUP.up.saturating_add(up), ..SMALL_BACKUP }, last.len())
 }
 
 fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {

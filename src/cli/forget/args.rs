@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use crate::cli::failure::Failure;
-use crate::cli::filter::Narrow;
+use crate::cli::narrow::Narrow;
 use crate::maintain::forget::GroupBy;
 use crate::retention::{Period, Policy, parse_span};
 

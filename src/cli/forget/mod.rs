@@ -40,7 +40,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let jobs = if names.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
     let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
-    let named = names::resolve_all(ctx, (&repository, &listing), &names)?;
+    let named = names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
     warn_of_faults(ctx, &listing, &named.unreadable);
     warn_of_dates(&ctx.ui, &listing);
     let now = text::now();
@@ -106,10 +106,10 @@ fn plan_jobs(listing: &Listing, args: &ForgetArgs, jobs: &[Job], now_s: i64) -> 
 fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
     let damaged = listing.snapshots.iter().filter_map(|(id, snapshot)| Some((id, snapshot.as_ref().err()?)));
     for (id, error) in damaged.filter(|(id, _)| !named.contains(id)) {
-        ctx.ui.warn(&format!("snapshot {} stays, because it cannot be read: {}", id.short(), in_words(error)));
+        ctx.ui.loss(&format!("snapshot {} stays, because it cannot be read: {}", id.short(), in_words(error)));
     }
     for (id, error) in &listing.faults {
-        ctx.ui.warn(&format!(
+        ctx.ui.loss(&format!(
             "snapshot {} is not forgotten, because its tombstone does not hold: {}",
             id.short(),
             in_words(error)

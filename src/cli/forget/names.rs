@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::args::ForgetArgs;
-use crate::cli::candidates::Candidates;
+use crate::cli::candidates::{Candidates, is_by_id};
 use crate::cli::context::{Context, here};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::snap::SnapPath;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
@@ -42,11 +42,11 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
     args.snaps.iter().map(|text| parse(text)).collect()
 }
 
-/// Finds the snapshots that the user named.
+/// Finds the snapshots that the user named. What is in the trash is forgotten already, but cannot be protected.
 pub fn resolve_all(
     ctx: &Context,
     (repository, listing): (&Arc<Repository>, &Listing),
-    names: &[SnapPath],
+    (names, is_for_protection): (&[SnapPath], bool),
 ) -> Result<Named, Failure> {
     let mut named = Named { good: Vec::new(), unreadable: Vec::new() };
     if names.is_empty() {
@@ -68,11 +68,19 @@ pub fn resolve_all(
             named.unreadable.extend(Some(id).filter(|id| !named.unreadable.contains(id)));
             continue;
         }
+        let heads = repository.witness().heads_of(wanted.narrow().host());
+        if let Some(id) = damaged.iter().find(|id| heads.contains(id) && !is_by_id(name)) {
+            let why = format!("snapshot {} cannot be read, and may be the one that '{name}' means", id.short());
+            return Err(Failure::new(Exit::Damage, why).hint("name the snapshot by its id"));
+        }
         match candidates.choose(&ctx.ui, wanted, &trees) {
             Ok(snapshot) if named.good.iter().any(|other| other.id == snapshot.id) => {}
             Ok(snapshot) => named.good.push(snapshot),
-            Err(_) if is_forgotten(listing, name) => {
+            Err(_) if is_forgotten(listing, name) && !is_for_protection => {
                 ctx.ui.note(&format!("snapshot {} is in the trash already", text::printable(name.as_bytes())));
+            }
+            Err(failure) if is_forgotten(listing, name) => {
+                return Err(failure.instead("it is in the trash: `drumlin undelete` brings it back, and it is protected then"));
             }
             Err(failure) => return Err(failure),
         }

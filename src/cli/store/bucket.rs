@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::secret;
+use crate::cli::streams::OWN_SECRETS;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::lazy::OpenStore;
@@ -39,6 +40,7 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace:
         allow_http: s3.allow_http,
         credentials,
         profile: s3.profile,
+        without: OWN_SECRETS,
         storage_classes: s3.storage_classes,
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
         trust,

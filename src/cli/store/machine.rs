@@ -10,15 +10,17 @@ use zeroize::Zeroizing;
 use crate::cli::context::{self, Context, Purpose};
 use crate::cli::failure::Failure;
 use crate::cli::secret;
+use crate::cli::store::ssh;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::repository::{RepositorySettings, SftpSettings};
-use crate::settings::ssh_config::{self, Asker, HostConfig};
+use crate::settings::ssh_config::proxy::Destination;
+use crate::settings::ssh_config::{HostConfig, KNOWN_HOSTS, PORT};
 use crate::store::lazy::OpenStore;
 use crate::store::pace::Pace;
+use crate::store::sftp::SftpStore;
+use crate::store::sftp::candidates;
 use crate::store::sftp::options::SftpOptions;
-use crate::store::sftp::pattern::matches_any;
-use crate::store::sftp::{SftpStore, login};
 
 /// Connections at once: storage boxes allow ten, and somebody may want to look meanwhile.
 const CONNECTIONS: usize = 4;
@@ -26,8 +28,6 @@ const CONNECTIONS: usize = 4;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// After how much time without use a connection is asked whether it still works.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The port of SSH.
-const PORT: u16 = 22;
 /// Key files that are tried if nothing names any, the best first.
 const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
@@ -40,21 +40,33 @@ pub fn options(
 ) -> Result<SftpOptions, Failure> {
     let RepositorySettings { line, sftp, .. } = settings;
     let local_user = context::user_name();
-    let host = read_ssh_config(&ctx.env, remote, &local_user)?;
+    let ssh_config = sftp.ssh_config.as_deref();
+    let host = ssh::read_config(ctx, remote, &local_user, ssh_config)?;
+    refuse_unexpanded(&sftp, &host)?;
+    let (port, user) =
+        (remote.port.or(host.port).unwrap_or(PORT), remote.user.clone().or_else(|| host.user.clone()).unwrap_or(local_user));
+    let host_name = host.host_name.clone().unwrap_or_else(|| remote.host.clone());
+    let to = Destination { host: &host_name, alias: &remote.host, port, user: &user };
+    let proxy = ssh::proxy_of(&ctx.env, &host, to, ssh_config)?;
     let password = read_password(ctx, &sftp)?;
-    let identity_files = identity_files(&ctx.env, &sftp, &host);
-    let agent_socket = agent_socket(&ctx.env, &host, &identity_files);
+    let (identity_files, identity_files_are_usual) = identity_files(&ctx.env, &sftp, &host);
+    let agent_socket = agent_socket(&ctx.env, &host);
     let key_passphrase = match password.is_some() || agent_socket.is_some() {
         true => None,
         false => ask_passphrase(&identity_files)?,
     };
     Ok(SftpOptions {
         known_hosts: known_hosts(&ctx.env, &sftp, &host),
-        host: host.host_name.unwrap_or_else(|| remote.host.clone()),
-        port: remote.port.or(host.port).unwrap_or(PORT),
-        user: remote.user.clone().or(host.user).unwrap_or(local_user),
+        host: host_name,
+        port,
+        user,
         path: remote.path.clone(),
         identity_files,
+        identity_files_are_usual,
+        identities_only: host.identities_only == Some(true),
+        certificate_files: host.certificate_files,
+        host_key_alias: host.host_key_alias,
+        proxy,
         key_passphrase,
         agent_socket,
         password,
@@ -74,48 +86,37 @@ pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
     })
 }
 
-/// Reads what the user's file says about a machine; no file says nothing.
-fn read_ssh_config(env: &Environment, remote: &Remote, local_user: &str) -> Result<HostConfig, Failure> {
-    let Some(home) = env.home() else {
-        return Ok(HostConfig::default());
+/// Refuses paths that are not understood, unless the configuration names others: without the right file of known machines, every server would
+/// look like one that is merely new.
+fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<(), Failure> {
+    let is_used = |option: &str| match option {
+        KNOWN_HOSTS => sftp.known_hosts.is_empty(),
+        "IdentityFile" => sftp.identity_files.is_empty(),
+        _ => true,
     };
-    let file = home.join(".ssh/config");
-    let asker = Asker { home: &home, local_user, user: remote.user.as_deref() };
-    match fs::read_to_string(&file) {
-        Ok(text) => Ok(ssh_config::host_config(&text, &remote.host, asker, &read_included)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(HostConfig::default()),
-        Err(error) => Err(Failure::file("read", &file, &error)),
-    }
+    let Some(odd) = host.unexpanded.iter().find(|odd| is_used(odd.option)) else { return Ok(()) };
+    let says = format!("`{} {}` of the SSH configuration has something in it that is not understood", odd.option, odd.written);
+    Err(Failure::usage(says).hint(
+        "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
+         name the file",
+    ))
 }
 
-/// Returns the texts of the files that match a path, whose last part may be a pattern, by name.
-fn read_included(path: &Path) -> Vec<String> {
-    let (Some(folder), Some(pattern)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = entries.filter(|name| !name.starts_with('.') && matches_any([pattern], name)).collect();
-    names.sort();
-    names.iter().filter_map(|name| fs::read_to_string(folder.join(name)).ok()).collect()
-}
-
-fn identity_files(env: &Environment, sftp: &SftpSettings, host: &HostConfig) -> Vec<PathBuf> {
-    if !sftp.identity_files.is_empty() {
-        return sftp.identity_files.clone();
+/// Returns the key files to try, and whether they are merely the usual ones.
+fn identity_files(env: &Environment, sftp: &SftpSettings, host: &HostConfig) -> (Vec<PathBuf>, bool) {
+    for named in [&sftp.identity_files, &host.identity_files] {
+        if !named.is_empty() {
+            return (named.clone(), false);
+        }
     }
-    if !host.identity_files.is_empty() {
-        return host.identity_files.clone();
+    if host.has_no_identity_files {
+        return (Vec::new(), false);
     }
     let usual = IDENTITIES.iter().filter_map(|name| Some(env.home()?.join(".ssh").join(name)));
-    usual.filter(|file| file.exists()).collect()
+    (usual.filter(|file| file.exists()).collect(), true)
 }
 
-/// Returns the agent's socket. An agent with many keys can use up a server's patience, which `IdentitiesOnly` is for; only a key file that is
-/// protected needs it then.
-fn agent_socket(env: &Environment, host: &HostConfig, identity_files: &[PathBuf]) -> Option<PathBuf> {
-    if host.identities_only == Some(true) && identity_files.first().is_some_and(|file| !is_protected(file)) {
-        return None;
-    }
+fn agent_socket(env: &Environment, host: &HostConfig) -> Option<PathBuf> {
     match host.identity_agent.as_deref() {
         None | Some("SSH_AUTH_SOCK") => env.path("SSH_AUTH_SOCK"),
         Some("none") => None,
@@ -158,7 +159,7 @@ fn ask_passphrase(identity_files: &[PathBuf]) -> Result<Option<Zeroizing<String>
 
 /// Returns whether a key file can be read and is encrypted.
 fn is_protected(file: &Path) -> bool {
-    fs::read_to_string(file).map(Zeroizing::new).is_ok_and(|text| login::is_protected(&text))
+    fs::read_to_string(file).map(Zeroizing::new).is_ok_and(|text| candidates::is_protected(&text))
 }
 
 #[cfg(test)]
@@ -181,12 +182,13 @@ mod tests {
         let (dir, env) = home(&[(".ssh/id_rsa", "x"), (".ssh/id_ed25519", "x")]);
         let ssh = dir.path().join(".ssh");
         let nobody = (SftpSettings::default(), HostConfig::default());
-        assert_eq!(identity_files(&env, &nobody.0, &nobody.1), [ssh.join("id_ed25519"), ssh.join("id_rsa")]);
+        let usual = vec![ssh.join("id_ed25519"), ssh.join("id_rsa")];
+        assert_eq!(identity_files(&env, &nobody.0, &nobody.1), (usual, true));
         let host = HostConfig { identity_files: vec!["/ssh/box".into()], ..HostConfig::default() };
-        assert_eq!(identity_files(&env, &nobody.0, &host), [Path::new("/ssh/box")]);
+        assert_eq!(identity_files(&env, &nobody.0, &host), (vec!["/ssh/box".into()], false));
         let settings = SftpSettings { identity_files: vec!["/k".into()], ..SftpSettings::default() };
-        assert_eq!(identity_files(&env, &settings, &host), [Path::new("/k")]);
-        assert_eq!(identity_files(&Environment::default(), &nobody.0, &nobody.1), [""; 0].map(PathBuf::from));
+        assert_eq!(identity_files(&env, &settings, &host), (vec!["/k".into()], false));
+        assert_eq!(identity_files(&Environment::default(), &nobody.0, &nobody.1), (Vec::new(), true));
     }
 
     #[test]
@@ -208,20 +210,51 @@ mod tests {
             (".ssh/more/20-agent.conf", "Host *\n  IdentityAgent $AGENT\n"),
             (".ssh/more/ignored", "Host *\n  User nobody\n"),
             (".ssh/box", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"),
+            ("other.conf", "User other\n"),
         ]);
         let remote = |host: &str| Remote { host: host.into(), path: "/x".into(), ..Remote::default() };
-        let host = read_ssh_config(&env, &remote("box"), "ada").unwrap();
+        let read =
+            |env: &Environment, host: &str, explicit: Option<&Path>| ssh::read_config_in(env, &remote(host), "ada", explicit);
+        let host = read(&env, "box", None).unwrap();
         assert_eq!((host.host_name.as_deref(), host.user.as_deref(), host.port), (Some("box.example.com"), Some("u1"), Some(23)));
-        let files = identity_files(&env, &SftpSettings::default(), &host);
-        assert_eq!(files, [dir.path().join(".ssh/box")]);
+        assert_eq!(identity_files(&env, &SftpSettings::default(), &host), (vec![dir.path().join(".ssh/box")], false));
+        assert_eq!(host.identities_only, Some(true));
         let env = Environment::of([("HOME", dir.path().to_str().unwrap()), ("SSH_AUTH_SOCK", "/usual"), ("AGENT", "/other")]);
-        assert_eq!(agent_socket(&env, &host, &files), None, "only the key that is named");
-        let other = read_ssh_config(&env, &remote("else"), "ada").unwrap();
-        assert_eq!((other.user.as_deref(), agent_socket(&env, &other, &[])), (None, Some("/other".into())));
-        assert_eq!(agent_socket(&env, &HostConfig::default(), &[]), Some("/usual".into()));
+        let other = read(&env, "else", None).unwrap();
+        assert_eq!((other.user.as_deref(), agent_socket(&env, &other)), (None, Some("/other".into())));
+        assert_eq!(agent_socket(&env, &HostConfig::default()), Some("/usual".into()));
         let none = HostConfig { identity_agent: Some("none".into()), ..HostConfig::default() };
-        assert_eq!(agent_socket(&env, &none, &[]), None);
-        assert_eq!(read_ssh_config(&Environment::default(), &remote("box"), "ada").unwrap(), HostConfig::default());
+        assert_eq!(agent_socket(&env, &none), None);
+        let nowhere = Environment::default();
+        assert_eq!(read(&nowhere, "box", None).unwrap(), HostConfig::default());
+        let named = read(&nowhere, "box", Some(&dir.path().join("other.conf"))).unwrap();
+        assert_eq!(named.user.as_deref(), Some("other"), "what is named is read without a home folder, too");
+        let explicit = read(&env, "box", Some(&dir.path().join("other.conf"))).unwrap();
+        assert_eq!((explicit.user.as_deref(), explicit.port), (Some("other"), None));
+        assert!(read(&env, "box", Some(&dir.path().join("missing.conf"))).is_err());
+    }
+
+    /// A path that is not understood is refused where it would be used; no key file at all is not the usual ones.
+    #[test]
+    fn files_are_those_that_are_meant() {
+        let (dir, env) = home(&[
+            (".ssh/config", "Host a\n  UserKnownHostsFile ~/%C\nHost b\n  IdentityFile ${X}/b\nHost c\n  IdentityFile none\n"),
+            (".ssh/id_rsa", "usual"),
+        ]);
+        let read = |host: &str| {
+            let remote = Remote { host: host.into(), path: "/x".into(), ..Remote::default() };
+            ssh::read_config_in(&env, &remote, "ada", None).unwrap()
+        };
+        let usual = SftpSettings::default();
+        let own =
+            SftpSettings { known_hosts: vec!["/known".into()], identity_files: vec!["/key".into()], ..SftpSettings::default() };
+        for (host, written) in [("a", "UserKnownHostsFile ~/%C"), ("b", "IdentityFile ${X}/b")] {
+            let said = format!("{:?}", refuse_unexpanded(&usual, &read(host)).unwrap_err());
+            assert!(said.contains(written), "{said}");
+            refuse_unexpanded(&own, &read(host)).unwrap();
+        }
+        assert_eq!(identity_files(&env, &usual, &read("c")), (Vec::new(), false));
+        assert_eq!(identity_files(&env, &usual, &read("d")), (vec![dir.path().join(".ssh/id_rsa")], true));
     }
 
     #[test]

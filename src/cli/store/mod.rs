@@ -4,6 +4,8 @@
 mod bucket;
 #[cfg(feature = "sftp")]
 mod machine;
+#[cfg(feature = "sftp")]
+mod ssh;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,6 +12,8 @@ pub struct Damage {
     cut: HashMap<ObjectId, u64>,
     /// Packs of which anything is wrong.
     packs: HashSet<ObjectId>,
+    /// Those that collectors removed although runs name them yet: that is no damage, but what lies nowhere else is lost.
+    gone: HashSet<ObjectId>,
     /// Chunks that a pack should hold and does not.
     placed: HashSet<(ObjectId, ChunkId)>,
     /// Chunks that are lost wherever they lie.
@@ -25,6 +27,27 @@ impl Damage {
     pub fn cut(&mut self, pack: ObjectId, len_bytes: u64) {
         self.packs.insert(pack);
         self.cut.insert(pack, len_bytes);
+    }
+
+    /// Notes that a pack was removed.
+    pub fn gone(&mut self, pack: ObjectId) {
+        self.cut(pack, 0);
+        self.gone.insert(pack);
+    }
+
+    /// Notes that nobody removed a pack that is not there: all that it held is told with it.
+    pub fn missed(&mut self, pack: ObjectId) {
+        self.gone.remove(&pack);
+    }
+
+    /// Returns whether a pack was removed.
+    pub fn is_gone(&self, pack: &ObjectId) -> bool {
+        self.gone.contains(pack)
+    }
+
+    /// Returns the packs that were removed.
+    pub fn gone_packs(&self) -> &HashSet<ObjectId> {
+        &self.gone
     }
 
     /// Notes that something is wrong with a pack, and which chunks of it are lost by that.

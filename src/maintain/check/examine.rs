@@ -34,7 +34,8 @@ pub struct Examined {
     pub forgotten: HashSet<SnapshotId>,
     /// Snapshots whose slots are damaged, or gone although this machine has seen them; without those in the trash.
     pub lost_slots: Vec<SnapshotId>,
-    pool: rayon::ThreadPool,
+    /// Threads to look again with.
+    pub pool: rayon::ThreadPool,
 }
 
 /// Looks at everything once, as thoroughly as the level says.
@@ -60,7 +61,7 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     let damaged_runs =
         findings.faults.iter().filter_map(|fault| names::object_id(fault.object.strip_prefix("index/")?)).collect();
     report.counts.index_runs = note_findings(&mut report, findings);
-    report.counts.chunks_indexed = reader.index().record_count();
+    report.counts.chunks_indexed = reader.index().chunk_count();
 
     let mut damage = Damage::default();
     let mut listed = list_packs(&reader, &mut report, &mut damage)?;
@@ -107,14 +108,20 @@ fn lost_slots(all: &AllSnapshots, findings: &Findings) -> Vec<SnapshotId> {
 impl Examined {
     /// Returns what a check would say of trees and files if `reader`'s index were that of the repository, and what is lost then.
     ///
-    /// Every pack that this index names must be sound.
+    /// Every pack that this index names must be sound, or be one that collectors removed. Fails with `Contended` if one is gone since.
     pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
         let mut report = CheckReport::new(self.report.level);
         let mut damage = Damage::default();
         damage.take_lengths(&self.damage);
+        for pack in self.damage.gone_packs() {
+            reader.index().avoid_pack(*pack);
+            damage.gone(*pack);
+        }
         let trees = Trees::new(reader.clone());
         let notes = Notes::new(reader.index().record_count());
-        trees::verify((&trees, &notes), &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)?;
+        if trees::verify((&trees, &notes), &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)? {
+            return Err(Error::Contended { rounds: 1 });
+        }
         if !report.problems.is_empty() {
             paths::name_affected(&trees, &self.snapshots, &damage, &mut report, monitor)?;
         }

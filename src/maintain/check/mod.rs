@@ -158,7 +158,7 @@ fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckR
     }
     for pack in &missing {
         reader.index().avoid_pack(pack.name);
-        damage.cut(pack.name, 0);
+        damage.gone(pack.name);
     }
     let removed = match generations::removed(reader) {
         // It is among the problems already.
@@ -170,6 +170,7 @@ fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckR
     let is_lost = |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
     for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
         report.problem(names::pack_key(pack.class, &pack.name).to_string(), "it is missing");
+        damage.missed(pack.name);
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
+use crate::repo::listed::read_there;
 use crate::repo::reach::Notes;
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
 
@@ -114,11 +115,11 @@ impl PackStage<'_> {
         job: &Expected,
         (bytes, intact): (&mut Vec<u8>, Result<bool>),
     ) -> Result<()> {
-        let intact = match intact {
+        let (intact, unread) = match intact {
             // It was removed since the listing: whoever did it has removed it from the index before.
             Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) if error.is_damage() => false,
-            other => other?,
+            Err(error) if error.is_damage() => (false, Some(in_words(&error))),
+            other => (other?, None),
         };
         if intact && job.pack.class == PackClass::Meta && job.records.is_some() {
             audit::refresh_meta_copy(self.reader.repository(), &job.pack, bytes)?;
@@ -136,7 +137,8 @@ impl PackStage<'_> {
                     // Opening has overwritten the bytes.
                     self.read_again(job, bytes)?;
                 }
-                let otherwise = cause.map_or("its bytes do not have the hash that is its name".to_owned(), |e| in_words(&e));
+                let hash = || "its bytes do not have the hash that is its name".to_owned();
+                let otherwise = cause.map(|error| in_words(&error)).or(unread).unwrap_or_else(hash);
                 self.note_damage(verifier, job, bytes, otherwise);
             }
         }
@@ -219,7 +221,8 @@ fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>
         };
         let read = |job: &Expected| {
             let (class, name) = (job.pack.class, &job.pack.name);
-            audit::read_pack(repository, class, name, job.listed_len, &mut bytes)?;
+            let key = names::pack_key(class, name);
+            read_there(repository.store(), &key, || audit::read_pack(repository, class, name, job.listed_len, &mut bytes))?;
             Ok(name_of(&bytes) == *name && is_expected_len(job))
         };
         let intact = job.as_ref().map_or(Ok(false), read);

@@ -1,7 +1,9 @@
 //! Naming the paths that damage affects, in every snapshot.
 //!
-//! Memory is bounded by the depth of the trees: what is clean is one bit per record of the index, and a subtree that was
+//! Memory is bounded by the depth of the trees (see [`Stack`]) and by what is listed: what is clean is one bit per record of the index, and a subtree that was
 //! found clean in one snapshot is not looked at again in the next.
+
+use std::collections::HashSet;
 
 use super::damage::Damage;
 use super::report::{AffectedPath, CheckReport};
@@ -11,6 +13,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::repo::reach::Marks;
+use crate::repo::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
 /// Names every file and folder of these snapshots that is not whole any more.
@@ -24,7 +27,7 @@ pub fn name_affected(
     let clean = Marks::new(trees.reader().index().record_count());
     for snapshot in snapshots {
         let mut naming =
-            Naming { trees, damage, clean: &clean, report, snapshot: snapshot.id, open: Vec::new(), path: Vec::new() };
+            Naming { trees, damage, clean: &clean, report, snapshot: snapshot.id, open: Stack::new(), path: Vec::new() };
         naming.enter(&snapshot.root, 0)?;
         while !naming.open.is_empty() {
             if monitor.is_cancelled() {
@@ -45,11 +48,58 @@ enum Item {
 
 /// A node whose items are being looked at.
 struct Open {
+    id: ChunkId,
     number: u64,
-    items: std::vec::IntoIter<Item>,
+    /// `None` if they were given up: then they are read again.
+    items: Option<std::vec::IntoIter<Item>>,
+    taken: usize,
+    held_bytes: usize,
     /// Bytes of the folder's path.
     path_len: usize,
     is_clean: bool,
+}
+
+impl Open {
+    fn new(id: ChunkId, number: u64, path_len: usize) -> Self {
+        Self { id, number, items: None, taken: 0, held_bytes: 0, path_len, is_clean: true }
+    }
+
+    fn fill(&mut self, node: TreeNode) {
+        let items = items_of(node);
+        self.held_bytes = items.iter().map(Item::memory_bytes).sum();
+        let mut items = items.into_iter();
+        items.by_ref().take(self.taken).for_each(drop);
+        self.items = Some(items);
+    }
+
+    fn next(&mut self, trees: &Trees) -> Result<Option<Item>> {
+        if self.items.is_none() {
+            self.fill(trees.node(&self.id)?);
+        }
+        self.taken += 1;
+        Ok(self.items.as_mut().and_then(Iterator::next))
+    }
+}
+
+impl Holds for Open {
+    fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    fn give_up(&mut self) {
+        (self.items, self.held_bytes) = (None, 0);
+    }
+}
+
+impl Item {
+    fn memory_bytes(&self) -> usize {
+        let parts = match self {
+            Self::Node(_) => 0,
+            Self::File(name, _, Content::Refs(refs)) => name.len() + size_of_val(&refs[..]),
+            Self::Folder(name, _) | Self::File(name, ..) => name.len(),
+        };
+        size_of::<Self>() + 32 + parts
+    }
 }
 
 struct Naming<'a> {
@@ -58,25 +108,23 @@ struct Naming<'a> {
     clean: &'a Marks,
     report: &'a mut CheckReport,
     snapshot: SnapshotId,
-    open: Vec<Open>,
+    open: Stack<Open>,
     path: Vec<u8>,
 }
 
 impl Naming<'_> {
     fn step(&mut self) -> Result<()> {
-        let Some(top) = self.open.last_mut() else {
-            return Ok(());
-        };
-        self.path.truncate(top.path_len);
-        let path_len = top.path_len;
-        match top.items.next() {
+        let (trees, mut path_len) = (self.trees, 0);
+        let item = self.open.with_last(|top| {
+            path_len = top.path_len;
+            top.next(trees)
+        });
+        self.path.truncate(path_len);
+        match item.transpose()?.flatten() {
             None => {
-                let (number, is_clean) = (top.number, top.is_clean);
-                self.open.pop();
-                if is_clean {
-                    self.clean.set(number);
-                } else {
-                    self.taint();
+                match self.open.pop() {
+                    Some(Open { number, is_clean: true, .. }) => drop(self.clean.set(number)),
+                    _ => self.taint(),
                 }
                 Ok(())
             }
@@ -112,8 +160,9 @@ impl Naming<'_> {
         }
         match self.trees.node(id) {
             Ok(node) => {
-                let items = items_of(node).into_iter();
-                self.open.push(Open { number, items, path_len, is_clean: true });
+                let mut open = Open::new(*id, number, path_len);
+                open.fill(node);
+                self.open.push(open);
             }
             Err(error) if error.is_damage() => self.affected(true),
             Err(error) => return Err(error),
@@ -133,6 +182,7 @@ impl Naming<'_> {
 
     fn is_whole_list(&self, id: &ChunkId) -> Result<bool> {
         let mut pending = vec![*id];
+        let mut seen = HashSet::from([*id]);
         let mut sound = Vec::new();
         while let Some(id) = pending.pop() {
             let found = self.trees.reader().index().find_numbered(&id)?;
@@ -143,7 +193,10 @@ impl Naming<'_> {
                 continue;
             }
             match self.trees.list_node(&id) {
-                Ok(ListNode::Inner { children, .. }) => pending.extend(children.iter().map(|child| child.id)),
+                Ok(ListNode::Inner { children, .. }) => {
+                    // A small list may name one node any number of times.
+                    pending.extend(children.iter().map(|child| child.id).filter(|id| seen.insert(*id)));
+                }
                 Ok(ListNode::Leaf { refs }) if !self.are_whole(&refs)? => return Ok(false),
                 Ok(ListNode::Leaf { .. }) => {}
                 Err(error) if error.is_damage() => return Ok(false),
@@ -173,15 +226,13 @@ impl Naming<'_> {
     fn affected(&mut self, is_folder: bool) {
         let path = if self.path.is_empty() { b"/".to_vec() } else { self.path.clone() };
         self.report.incomplete.insert(self.snapshot);
-        self.report.affected.push(AffectedPath { snapshot: self.snapshot, path, is_folder });
+        self.report.add_affected(AffectedPath { snapshot: self.snapshot, path, is_folder });
         self.taint();
     }
 
     /// What holds something damaged is looked at again in the next snapshot, to name its paths there too.
     fn taint(&mut self) {
-        if let Some(top) = self.open.last_mut() {
-            top.is_clean = false;
-        }
+        self.open.with_last(|top| top.is_clean = false);
     }
 }
 

@@ -6,8 +6,9 @@ use super::level::Level;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 
-/// Problems and affected paths that are kept in words; the rest are only counted.
+/// Problems and affected paths that are kept in words, and bytes of those paths; the rest are only counted.
 pub const KEPT_MAX: usize = 50_000;
+const KEPT_MAX_BYTES: usize = 32 << 20;
 
 /// Something stored that is damaged or missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,19 +37,26 @@ pub struct Kept<T> {
     pub items: Vec<T>,
     /// How many there are.
     pub count: u64,
+    len_bytes: usize,
 }
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), count: 0 }
+        Self { items: Vec::new(), count: 0, len_bytes: 0 }
     }
 }
 
 impl<T> Kept<T> {
     /// Adds one.
     pub fn push(&mut self, item: T) {
+        self.push_long(item, 0);
+    }
+
+    /// Adds one that takes so many bytes.
+    fn push_long(&mut self, item: T, len_bytes: usize) {
         self.count += 1;
-        if self.items.len() < KEPT_MAX {
+        if self.items.len() < KEPT_MAX && self.len_bytes + len_bytes <= KEPT_MAX_BYTES {
+            self.len_bytes += len_bytes;
             self.items.push(item);
         }
     }
@@ -146,6 +154,11 @@ impl CheckReport {
     /// Returns whether nothing is damaged or missing.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty() && self.affected.is_empty()
+    }
+
+    pub(super) fn add_affected(&mut self, path: AffectedPath) {
+        let len_bytes = path.path.len();
+        self.affected.push_long(path, len_bytes);
     }
 
     pub(super) fn problem(&mut self, object: impl Into<String>, message: impl Into<String>) {

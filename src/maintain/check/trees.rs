@@ -1,6 +1,6 @@
 //! Reading all trees of all snapshots: each node once, each reference looked up in the index.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,13 +22,15 @@ const MISSING_TOLD_MAX: usize = 10_000;
 const MISSTATED_MAX: usize = 100_000;
 
 /// Reads everything that the snapshots reach, but no file content; compares lengths with those that `notes` has.
+///
+/// Returns whether a pack was gone that the index names, so that what is reported may be the work of a collector.
 pub fn verify(
     (trees, notes): (&Trees, &Notes),
     snapshots: &[Snapshot],
     (report, damage): (&mut CheckReport, &mut Damage),
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
-) -> Result<()> {
+) -> Result<bool> {
     let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let found = Found { damage, notes, nodes: AtomicU64::new(0), chunks: AtomicU64::new(0), faults: Mutex::default() };
     visit_reachable(trees, &roots, &found, pool, monitor)?;
@@ -49,13 +51,18 @@ pub fn verify(
     if faults.misstated_untold > 0 {
         report.problem("trees", format!("more wrong lengths that they state: {}", faults.misstated_untold));
     }
-    for (kind, id) in &faults.missing {
-        report.problem(format!("chunk {}", id.short()), format!("the index does not name this {}", name_of(*kind)));
+    for ((kind, id), is_named) in &faults.missing {
+        let what = name_of(*kind);
+        let message = match is_named {
+            false => format!("the index does not name this {what}"),
+            true => format!("the index names this {what} only where it was removed"),
+        };
+        report.problem(format!("chunk {}", id.short()), message);
     }
     if faults.missing_untold > 0 {
         report.problem("index", format!("it does not name {} more references to chunks", faults.missing_untold));
     }
-    Ok(())
+    Ok(faults.met_gone_pack)
 }
 
 fn name_of(kind: ChunkKind) -> &'static str {
@@ -69,7 +76,9 @@ fn name_of(kind: ChunkKind) -> &'static str {
 #[derive(Default)]
 struct Faults {
     nodes: Vec<(ChunkId, String)>,
-    missing: HashSet<(ChunkKind, ChunkId)>,
+    met_gone_pack: bool,
+    /// Whether the index names it all the same.
+    missing: HashMap<(ChunkKind, ChunkId), bool>,
     missing_untold: u64,
     misstated: HashMap<(ChunkId, u64), String>,
     misstated_untold: u64,
@@ -86,6 +95,15 @@ struct Found<'a> {
 impl Found<'_> {
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_missing(&self, kind: ChunkKind, id: &ChunkId, is_named: bool) {
+        let mut faults = self.faults();
+        if faults.missing.len() < MISSING_TOLD_MAX {
+            faults.missing.insert((kind, *id), is_named);
+        } else if !faults.missing.contains_key(&(kind, *id)) {
+            faults.missing_untold += 1;
+        }
     }
 
     fn note_length(&self, id: &ChunkId, len_bytes: u64, message: String) {
@@ -108,21 +126,22 @@ impl Visitor for Found<'_> {
         }
         let counter = if kind == ChunkKind::Data { &self.chunks } else { &self.nodes };
         counter.fetch_add(1, Ordering::Relaxed);
-        // What is lost is told with its pack.
-        !self.damage.is_lost(id, location)
+        let is_lost = self.damage.is_lost(id, location);
+        // Else it is told with its pack.
+        if is_lost && self.damage.is_gone(&location.pack.name) {
+            self.note_missing(kind, id, true);
+        }
+        !is_lost
     }
 
     fn missing(&self, kind: ChunkKind, id: &ChunkId) {
-        let mut faults = self.faults();
-        if faults.missing.len() < MISSING_TOLD_MAX {
-            faults.missing.insert((kind, *id));
-        } else if !faults.missing.contains(&(kind, *id)) {
-            faults.missing_untold += 1;
-        }
+        self.note_missing(kind, id, false);
     }
 
     fn fault(&self, _kind: ChunkKind, id: &ChunkId, error: Error) {
-        self.faults().nodes.push((*id, in_words(&error)));
+        let mut faults = self.faults();
+        faults.met_gone_pack |= error.is_not_found();
+        faults.nodes.push((*id, in_words(&error)));
     }
 
     fn misstated(&self, id: &ChunkId, bytes: u64, error: Error) {

@@ -7,10 +7,10 @@
 //! Every step can be the last one of this process: whoever comes next takes part in what is open and finishes what was
 //! decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
-mod mark;
 mod options;
 mod plan;
 mod repack;
+mod report;
 mod room;
 mod roots;
 
@@ -19,19 +19,19 @@ use std::sync::Arc;
 
 pub use self::options::{Exclusion, PruneOptions};
 pub use self::plan::Plan;
+pub use self::report::PruneReport;
 
-use self::mark::mark;
 use self::roots::{Drop, Roots, look};
-use crate::format::entry::Timestamp;
 use crate::format::generation::{Condemned, Removal, Victim};
 use crate::format::snapshot::Snapshot;
-use crate::id::{ObjectId, SnapshotId};
+use crate::id::ObjectId;
+use crate::maintain::mark::{mark, mark_what_is_there};
 use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
 use crate::repo::generations::{self, Generations, State};
 use crate::repo::horizon::Horizon;
 use crate::repo::index::Run;
-use crate::repo::locks::{self, LockReport, Unneeded};
+use crate::repo::locks::{self, Unneeded};
 use crate::repo::reach::Marks;
 use crate::repo::session::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions, names};
@@ -41,45 +41,6 @@ const ROUNDS_MAX: usize = 16;
 /// Generations whose records are kept at least, and for how many seconds.
 const KEPT_GENERATIONS: u64 = 16;
 const KEPT_S: i64 = 90 * 24 * 3600;
-
-/// What a collector did.
-#[derive(Clone, Debug, Default)]
-pub struct PruneReport {
-    /// Generations that it opened or took part in and that are finished now.
-    pub generations: Vec<u64>,
-    /// Packs that were removed, and their bytes.
-    pub removed_packs: u64,
-    /// Bytes of them.
-    pub removed_bytes: u64,
-    /// Bytes of packs that were stored for it.
-    pub stored_bytes: u64,
-    /// Bytes of index runs that were removed.
-    pub removed_run_bytes: u64,
-    /// Bytes of index runs that were stored.
-    pub stored_run_bytes: u64,
-    /// Snapshots that were dropped for good.
-    pub dropped: Vec<SnapshotId>,
-    /// Condemned packs that turned out to be needed.
-    pub spared_packs: u64,
-    /// Snapshots in the trash, and when they are dropped at the earliest.
-    pub waiting: Vec<(SnapshotId, Timestamp)>,
-    /// Snapshots that stay in the trash because they are protected.
-    pub guarded: Vec<SnapshotId>,
-    /// Index runs that are left, if the index was looked at.
-    pub index_runs: u64,
-    /// Sessions that seem to be running.
-    pub running_sessions: u64,
-    /// The last plan: what a dry run would do, or what is left.
-    pub plan: Plan,
-    /// Whether another collector was quicker each time, so that this one stopped.
-    pub outrun: bool,
-    /// Removed packs whose bytes the store keeps until their locks end.
-    pub locked_packs: u64,
-    /// When the last of these locks ends, in seconds since 1970.
-    pub locked_until_s: Option<i64>,
-    /// What extending the locks of the rest came to, if that was wanted.
-    pub locks: Option<LockReport>,
-}
 
 /// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
 ///
@@ -120,13 +81,6 @@ struct Prune<'a> {
     report: PruneReport,
 }
 
-impl PruneReport {
-    /// Returns the bytes of packs and runs by which the repository is smaller.
-    pub fn freed_bytes(&self) -> u64 {
-        (self.removed_bytes + self.removed_run_bytes).saturating_sub(self.stored_bytes + self.stored_run_bytes)
-    }
-}
-
 /// What is known of the repository after marking.
 struct Marked {
     reader: Arc<Reader>,
@@ -139,6 +93,7 @@ struct Marked {
 impl Prune<'_> {
     /// Makes attempts until nothing is left to do, or others were quicker too often.
     fn run(&mut self) -> Result<()> {
+        let mut is_renewed = false;
         for _ in 0..ROUNDS_MAX {
             if self.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -149,6 +104,10 @@ impl Prune<'_> {
                 Ok(false) => {}
                 // What another collector removes meanwhile is no damage.
                 Err(error) if error.is_damage() && Generations::list(self.repository)? != before => {}
+                // Nor is a local copy of the index that went bad.
+                Err(error) if error.is_of_index() && !is_renewed && Reader::offline(self.repository)?.drop_bad_copies() => {
+                    is_renewed = true;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -174,7 +133,7 @@ impl Prune<'_> {
             match generations.state(self.repository, number)? {
                 State::Open(removal) => {
                     let judged = self.judge(removal, None)?;
-                    self.decide_and_finish(number, judged)?;
+                    self.decide_or_cancel(number, judged)?;
                     return Ok(false);
                 }
                 State::Unfinished(removal) => {
@@ -224,8 +183,14 @@ impl Prune<'_> {
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(&reader)?;
         let marks = Marks::new(reader.index().record_count());
-        mark(&reader, &roots.snapshots, (&marks, &mut HashSet::new()), &self.pool, self.monitor)?;
+        self.mark(&reader, &roots, (&marks, &mut HashSet::new()))?;
         Ok(Marked { reader, horizon, listed, marks, roots })
+    }
+
+    /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but has to finish another's work first.
+    fn mark(&self, reader: &Arc<Reader>, roots: &Roots, (marks, condemned): (&Marks, &mut HashSet<ObjectId>)) -> Result<()> {
+        mark(reader, &roots.snapshots, (marks, &mut *condemned), &self.pool, self.monitor)?;
+        mark_what_is_there(reader, &roots.expired, (marks, condemned), &self.pool, self.monitor)
     }
 
     fn plan(&self, marked: &Marked) -> Result<Plan> {
@@ -274,28 +239,44 @@ impl Prune<'_> {
             }
         };
         collect::learn(&reader, &mut listed)?;
-        let mut condemned: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
-        condemned.iter().for_each(|pack| reader.index().avoid_pack(*pack));
+        removal.packs.iter().for_each(|victim| reader.index().avoid_pack(victim.name));
+        // One that is not there any more cannot be spared, and is no other's substitute.
+        let (mut condemned, gone): (HashSet<ObjectId>, HashSet<ObjectId>) =
+            removal.packs.iter().map(|victim| victim.name).partition(|name| listed.has(name));
         for pack in &roots.relied {
-            if condemned.remove(pack) && listed.packs.contains_key(pack) {
+            if condemned.remove(pack) {
                 reader.index().trust_pack(pack);
             }
         }
-        mark(&reader, &roots.snapshots, (&marks, &mut condemned), &self.pool, self.monitor)?;
-        let packs: Vec<Victim> = removal.packs.iter().filter(|victim| condemned.contains(&victim.name)).copied().collect();
+        self.mark(&reader, &roots, (&marks, &mut condemned))?;
+        let is_left = |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
+        let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         let bytes = packs.iter().map(len).sum();
         Ok(Judged { removal: Removal { packs, snapshots: roots.dropped.clone() }, condemned: removal, bytes, roots })
     }
 
+    /// Decides about a generation that this run did not plan: as it was planned, or not at all.
+    ///
+    /// A repair that died may have opened it to tell of a loss, which only a cancelled one does: whoever relies on a pack that is spared
+    /// here would not look again.
+    fn decide_or_cancel(&mut self, number: u64, judged: Judged) -> Result<()> {
+        if judged.removal == judged.condemned && !judged.removal.is_empty() {
+            return self.decide_and_finish(number, judged).map(drop);
+        }
+        generations::decide(self.repository, number, self.options.now, None).map(drop)
+    }
+
     /// Creates the verdict and carries it out, or another one's that was created first (steps C6 and C7).
     ///
-    /// Returns false if the generation was over long ago.
+    /// Returns false if the generation was over long ago, or another cancelled it: then everything is planned anew. True if nothing was left.
     fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
         let Judged { removal: own, condemned, bytes, roots } = judged;
-        let Some(removal) = generations::decide(self.repository, number, self.options.now, Some(own.clone()))? else {
-            return Ok(true);
+        // Where nothing is left it is cancelled; one that only merges runs had nothing from the beginning.
+        let verdict = (!own.is_empty() || condemned.is_empty()).then(|| own.clone());
+        let Some(removal) = generations::decide(self.repository, number, self.options.now, verdict)? else {
+            return Ok(own.is_empty());
         };
         if Generations::list(self.repository)?.highest() > number {
             return Ok(false);
@@ -332,7 +313,7 @@ impl Prune<'_> {
         let victims: HashSet<ObjectId> = victims.filter(|name| listed.packs.contains_key(name)).collect();
         let mut unneeded = victims.clone();
         let marks = Marks::new(reader.index().record_count());
-        mark(&reader, &roots.snapshots, (&marks, &mut unneeded), &self.pool, self.monitor)?;
+        self.mark(&reader, &roots, (&marks, &mut unneeded))?;
         match victims.difference(&unneeded).next() {
             None => Ok(roots),
             Some(pack) => refuse(format!("pack {} is the only place of something that a snapshot needs", pack.short())),
@@ -374,7 +355,7 @@ impl Prune<'_> {
         let highest = generations.highest();
         for number in generations.numbers().skip_while(|number| *number < first) {
             let age_s = self.options.now.seconds.saturating_sub(generations.opened(self.repository, number)?.seconds);
-            if number + KEPT_GENERATIONS > highest || age_s < KEPT_S {
+            if number.saturating_add(KEPT_GENERATIONS) > highest || age_s < KEPT_S {
                 break;
             }
             oldest = number + 1;

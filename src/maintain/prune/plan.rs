@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::options::PruneOptions;
 use crate::format::entry::Timestamp;
 use crate::format::generation::Victim;
-use crate::format::limits::RECORD_PACKS_MAX;
+use crate::format::limits::{RECORD_PACKS_MAX, RECORD_SNAPSHOTS_MAX};
 use crate::format::padding::padded_len;
 use crate::format::run::{PackClass, RunRecord};
 use crate::id::{ObjectId, SnapshotId};
@@ -156,8 +156,7 @@ fn is_said_twice(index: &IndexSet, run: &Run, number: u64, record: &RunRecord) -
 }
 
 fn for_each_record(index: &IndexSet, mut act: impl FnMut(&Run, u64, &RunRecord) -> Result<()>) -> Result<()> {
-    let mut number = 0;
-    for run in index.runs() {
+    for (mut number, run) in index.numbered_runs() {
         for block in 0..run.block_count() {
             for record in run.read_block(block)?.iter() {
                 act(&run, number, record)?;
@@ -188,6 +187,9 @@ pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots
             plan.dead_bytes += pack.len_bytes;
         }
     }
+    // The others are dropped in the next round. Looking again spares what they have until then (step C5).
+    plan.is_capped |= plan.dropped.len() > RECORD_SNAPSHOTS_MAX;
+    plan.dropped.truncate(RECORD_SNAPSHOTS_MAX);
     // In a fixed order, so that two collectors that see the same plan the same.
     plan.dead.sort_unstable();
     if plan.dead.len() > RECORD_PACKS_MAX {
@@ -249,4 +251,24 @@ fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, listed: &Pa
         }
     }
     plan.left_unused_bytes = unused;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::generation::{CollectorRecord, RecordContent, Removal};
+
+    #[test]
+    fn no_more_is_dropped_at_once_than_a_record_can_name() {
+        let id = |number: u128| SnapshotId(number.to_be_bytes());
+        for (due, is_capped) in [(3, false), (RECORD_SNAPSHOTS_MAX, false), (RECORD_SNAPSHOTS_MAX + 7, true)] {
+            let roots = Roots { dropped: (0..due as u128).map(id).collect(), ..Roots::default() };
+            let options = PruneOptions::new(Timestamp::default());
+            let plan = plan(&HashMap::new(), &PackList::default(), &roots, &options);
+            assert_eq!((plan.dropped.len(), plan.is_capped), (due.min(RECORD_SNAPSHOTS_MAX), is_capped));
+            let content = RecordContent::Go(Removal { packs: plan.victims(), snapshots: plan.dropped });
+            let record = CollectorRecord { number: 1, created: Timestamp::default(), content };
+            assert_eq!(CollectorRecord::decode(&record.encode()), Ok(record));
+        }
+    }
 }

@@ -15,6 +15,8 @@ use crate::repo::{Error, Repository, Result, chains, intents, names, trash};
 pub struct Roots {
     /// Snapshots that must stay whole, those in the trash among them.
     pub snapshots: Vec<Snapshot>,
+    /// Snapshots in the trash that may be dropped, and that are not what is judged: what is reached of them must stay, but they may lack something.
+    pub expired: Vec<Snapshot>,
     /// Forgotten snapshots that cease to be roots, ascending.
     pub dropped: Vec<SnapshotId>,
     /// Snapshots that are in the trash and stay there, and when their windows are over.
@@ -94,8 +96,11 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
         }
         let is_guarded = listing.protected.contains(&id) && !replaced.contains(&id);
         let is_over = forgotten.is_over(options.trash_window_s, clock);
-        if drop.concerns(&id) && is_over && !is_guarded && !is_relied_on(&id) {
-            roots.dropped.push(id);
+        if is_over && !is_guarded && !is_relied_on(&id) {
+            match drop.concerns(&id) {
+                true => roots.dropped.push(id),
+                false => roots.expired.extend(present_if_readable(forgotten.snapshot)?),
+            }
             continue;
         }
         match is_guarded {
@@ -131,15 +136,18 @@ fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) ->
     age_s > options.intent_max_age_s || (found.stored_s.is_none() && age_s < options.intent_max_age_s.saturating_neg())
 }
 
+/// What is due anyway and cannot be read keeps nothing, and must not stop the end of another's work: its own end comes after that.
+fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
+    match present(snapshot) {
+        Err(error) if error.is_damage() => Ok(None),
+        other => other,
+    }
+}
+
 /// A slot that vanished since the listing was removed by another collector, and is no root any more.
 fn present(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match snapshot {
         Err(error) if error.is_not_found() => Ok(None),
         other => other.map(Some),
     }
-}
-
-/// Refuses to go on when a live chunk is nowhere.
-pub fn lost(id: crate::id::ChunkId) -> Error {
-    Error::MissingChunk { id }
 }

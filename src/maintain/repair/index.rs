@@ -8,8 +8,8 @@ use crate::format::generation::Victim;
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::maintain::check::{Examined, Level};
-use crate::repo::index::PlacedPack;
-use crate::repo::rebuild::{self, ListedPack, Salvaged, SegmentPlaces};
+use crate::repo::index::{PlacedPack, Run};
+use crate::repo::rebuild::{self, ListedPack, Resealed, Salvaged, SegmentPlaces};
 use crate::repo::{Reader, Repository, Result};
 
 /// Chunks that a new run names at most, but for the last pack's: 12 MiB of memory.
@@ -20,7 +20,9 @@ pub struct Drafts<'a> {
     repository: &'a Arc<Repository>,
     examined: &'a Examined,
     generation: u64,
-    /// Damaged packs that the index names, but for those that collectors removed.
+    /// What verdicts on record remove.
+    removed: &'a HashSet<ObjectId>,
+    /// Damaged packs that the index names, but for those that collectors removed and that are gone.
     damaged: HashSet<ObjectId>,
     left_out: HashSet<Victim>,
     packs: Vec<NewPack>,
@@ -31,13 +33,20 @@ pub struct Drafts<'a> {
 }
 
 impl<'a> Drafts<'a> {
-    /// Starts with nothing.
-    pub fn new(repository: &'a Arc<Repository>, examined: &'a Examined, generation: u64, removed: HashSet<ObjectId>) -> Self {
-        let damaged = examined.damage.packs() - &removed;
+    /// Starts with nothing; `damaged` packs are known to be so besides those that were found.
+    pub fn new(
+        repository: &'a Arc<Repository>,
+        examined: &'a Examined,
+        generation: u64,
+        (removed, damaged): (&'a HashSet<ObjectId>, &HashSet<ObjectId>),
+    ) -> Self {
+        let gone = examined.damage.gone_packs() & removed;
+        let damaged = &(examined.damage.packs() - &gone) | damaged;
         Self {
             repository,
             examined,
             generation,
+            removed,
             damaged,
             left_out: HashSet::new(),
             packs: Vec::new(),
@@ -68,21 +77,9 @@ impl<'a> Drafts<'a> {
 
     /// Makes new packs of what can be read of damaged ones, and runs that do not name the damaged ones any more.
     pub fn reseal_damaged_packs(&mut self) -> Result<()> {
-        let mut wanted: HashMap<ObjectId, (PackRef, SegmentPlaces)> = HashMap::new();
-        for name in &self.damaged {
-            let unknown = PackRef { class: PackClass::Data, name: *name, len: 0, salt: [0; 32] };
-            wanted.insert(*name, (unknown, SegmentPlaces::new()));
-        }
         let runs = self.examined.reader.index().runs();
-        for run in &runs {
-            if run.toc().packs.iter().any(|pack| self.damaged.contains(&pack.name)) {
-                rebuild::places_in(run, &mut wanted)?;
-            }
-        }
-        let mut wanted: Vec<_> = wanted.into_values().filter(|(_, places)| !places.is_empty()).collect();
-        wanted.sort_by_key(|(pack, _)| pack.name);
-        for (pack, places) in wanted {
-            self.reseal(pack, &places)?;
+        for (pack, places) in places_of(&runs, &self.damaged)? {
+            self.reseal(pack, &places, None)?;
         }
         for run in runs {
             let (lost, packs): (Vec<&PackRef>, Vec<&PackRef>) =
@@ -98,20 +95,48 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    fn reseal(&mut self, pack: PackRef, places: &SegmentPlaces) -> Result<()> {
-        if let Some(placed) = rebuild::reseal(self.repository, &pack, places)? {
-            self.packs.push(NewPack { pack: placed.pack, instead_of: pack, chunks: chunk_count(&placed) });
+    /// Makes new packs of these, which a verdict names; the runs that name them go when it is carried out.
+    ///
+    /// Returns those of which not all could be read: they are damaged, which was not known.
+    pub fn store_again(&mut self, packs: &HashSet<ObjectId>, doomed_by: Option<u64>) -> Result<Vec<PackRef>> {
+        let mut damaged = Vec::new();
+        if packs.is_empty() {
+            return Ok(damaged);
+        }
+        let runs = self.reader()?.index().runs();
+        for (pack, places) in places_of(&runs, packs)? {
+            if !self.reseal(pack, &places, doomed_by)? {
+                damaged.push(pack);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Returns whether all of the pack could be read.
+    fn reseal(&mut self, pack: PackRef, places: &SegmentPlaces, doomed_by: Option<u64>) -> Result<bool> {
+        let Resealed { placed, is_whole } = rebuild::reseal(self.repository, &pack, places)?;
+        if let Some(placed) = placed {
+            self.packs.push(NewPack { pack: placed.pack, instead_of: pack, doomed_by, chunks: chunk_count(&placed) });
             self.take(placed)?;
         }
-        Ok(())
+        Ok(is_whole)
+    }
+
+    /// Removes what was made.
+    pub fn discard(self) {
+        let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
+        let runs: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        rebuild::forget(self.repository, &packs, &runs);
     }
 
     /// Makes runs of packs that hold chunks which no run names: of packs that no run names at all, or of `all`.
     ///
-    /// What can be read of a damaged one goes to a new pack: no run is to name a damaged one.
+    /// What can be read of a damaged one goes to a new pack, and what is in one that collectors removed: no run is to name one of those.
     pub fn name_packs_again(&mut self, all: bool) -> Result<()> {
         let reader = self.reader()?;
         let whole = self.examined.report.level == Level::Full;
+        let gone = self.examined.damage.gone_packs();
+        gone.iter().for_each(|pack| reader.index().avoid_pack(*pack));
         let candidates = if all { self.indexed_packs() } else { self.examined.unindexed.clone() };
         for pack in candidates {
             let whole = !all && (whole || pack.class == PackClass::Meta);
@@ -120,12 +145,13 @@ impl<'a> Drafts<'a> {
             };
             let mut is_needed = false;
             for chunk in placed.toc.segments.iter().flat_map(|segment| &segment.chunks) {
-                is_needed = is_needed || reader.locate(&chunk.id)?.is_none();
+                let place = reader.locate(&chunk.id)?;
+                is_needed = is_needed || place.is_none_or(|place| gone.contains(&place.pack.name));
             }
-            match (is_needed, is_damaged) {
+            match (is_needed, is_damaged || self.removed.contains(&pack.name)) {
                 (false, _) => {}
                 (true, false) => self.take(placed)?,
-                (true, true) => self.reseal(placed.pack, &rebuild::places_of(&placed))?,
+                (true, true) => drop(self.reseal(placed.pack, &rebuild::places_of(&placed), None)?),
             }
         }
         let damaged = if all { Vec::new() } else { self.examined.damaged_runs.clone() };
@@ -165,10 +191,24 @@ impl<'a> Drafts<'a> {
             self.close_run(Vec::new())?;
         }
         let sound = self.examined.reader.index().runs();
-        let made = self.added.iter().chain(&self.rewritten).map(|run| run.name);
-        let runs: Vec<ObjectId> = sound.iter().map(|run| run.name()).chain(made).collect();
-        rebuild::reader_of(self.repository, &runs)
+        let made: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        rebuild::reader_of(self.repository, sound, &made)
     }
+}
+
+/// Returns these packs, as far as the runs name anything in them, with the places of its segments; ascending.
+fn places_of(runs: &[Arc<Run>], packs: &HashSet<ObjectId>) -> Result<Vec<(PackRef, SegmentPlaces)>> {
+    let unknown = |name: &ObjectId| PackRef { class: PackClass::Data, name: *name, len: 0, salt: [0; 32] };
+    let mut wanted: HashMap<ObjectId, (PackRef, SegmentPlaces)> =
+        packs.iter().map(|name| (*name, (unknown(name), SegmentPlaces::new()))).collect();
+    for run in runs {
+        if run.toc().packs.iter().any(|pack| packs.contains(&pack.name)) {
+            rebuild::places_in(run, &mut wanted)?;
+        }
+    }
+    let mut wanted: Vec<_> = wanted.into_values().filter(|(_, places)| !places.is_empty()).collect();
+    wanted.sort_by_key(|(pack, _)| pack.name);
+    Ok(wanted)
 }
 
 fn chunk_count(placed: &PlacedPack) -> u64 {

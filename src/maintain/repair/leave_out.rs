@@ -1,7 +1,8 @@
 //! A tree without what cannot be read of it.
 //!
 //! What is whole keeps its nodes and is not stored again; a folder of which something is lost, and all above it, get new ones.
-//! Memory: what changes in the folders on the way to where the walk is, and 32 bytes for each whole folder.
+//! Memory: what changes in the folders on the way to where the walk is (see [`Stack`] for what is decoded of them), and 32 bytes for
+//! each whole folder.
 
 use std::collections::HashMap;
 
@@ -9,11 +10,12 @@ use crate::backup::TreeBuilder;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::{Totals, TreeNode};
-use crate::format::promise::TreePromise;
 use crate::format::snapshot::SnapshotProblem;
 use crate::id::{ChunkId, ChunkSet};
 use crate::maintain::check::Damage;
 use crate::monitor::Monitor;
+use crate::repo::promised::Promised;
+use crate::repo::stack::{Holds, Stack};
 use crate::repo::trees::leaf_entries;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
@@ -114,55 +116,63 @@ impl Sight<'_> {
     }
 }
 
-/// The entries of a folder that can be read.
+/// The entries of a folder that can be read; what is decoded can be given up, and is read again then.
 struct Readable {
-    pending: Vec<Below>,
+    top: ChunkId,
+    pending: Vec<Promised>,
     leaf: std::vec::IntoIter<DirEntry>,
+    /// The name that was returned last.
+    last: Vec<u8>,
+    /// Names up to this one were returned before everything was given up.
+    behind: Option<Vec<u8>>,
+    held_bytes: usize,
     has_gaps: bool,
 }
 
-/// A node to read, and what the one above says of it.
-struct Below {
-    id: ChunkId,
-    level: Option<u8>,
-    first_name: Option<Vec<u8>>,
-    before: Option<Vec<u8>>,
-}
-
-impl Below {
-    fn is_right(&self, node: &TreeNode) -> bool {
-        let said = TreePromise { level: self.level, first_name: self.first_name.as_deref(), before: self.before.as_deref() };
-        said.check(node).is_ok()
-    }
-}
-
 impl Readable {
-    fn new(tree: ChunkId) -> Self {
-        let top = Below { id: tree, level: None, first_name: None, before: None };
-        Self { pending: vec![top], leaf: Vec::new().into_iter(), has_gaps: false }
+    fn new(top: ChunkId) -> Self {
+        let (pending, leaf) = (vec![Promised::top(top)], Vec::new().into_iter());
+        Self { top, pending, leaf, last: Vec::new(), behind: None, held_bytes: 0, has_gaps: false }
     }
 
     fn next(&mut self, sight: &Sight) -> Result<Option<DirEntry>> {
         loop {
             if let Some(entry) = self.leaf.next() {
+                self.last.clone_from(&entry.entry.name);
                 return Ok(Some(entry));
             }
-            let Some(below) = self.pending.pop() else {
+            let Some(promised) = self.pending.pop() else {
+                self.held_bytes = 0;
                 return Ok(None);
             };
             // What does not fit would not be read by anybody, nor could it be put into a new tree.
-            match sight.node(&below.id)?.filter(|node| below.is_right(node)) {
+            match sight.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
                 None => self.has_gaps = true,
                 Some(TreeNode::Inner { level, children }) => {
-                    let mut before = below.before;
-                    for child in children.into_iter().rev() {
-                        let next = before.replace(child.first_name.clone());
-                        let (level, first_name) = (Some(level - 1), Some(child.first_name));
-                        self.pending.push(Below { id: child.id, level, first_name, before: next });
-                    }
+                    // Of a child whose next sibling begins at or before that name, everything was returned.
+                    let passed = self
+                        .behind
+                        .as_ref()
+                        .map_or(0, |behind| children.partition_point(|child| child.first_name <= *behind).saturating_sub(1));
+                    self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
                 }
-                Some(leaf) => self.leaf = leaf_entries(leaf).into_iter(),
+                Some(leaf) => {
+                    let mut entries = leaf_entries(leaf);
+                    if let Some(behind) = &self.behind {
+                        entries.retain(|found| found.entry.name > *behind);
+                    }
+                    self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
+                    self.held_bytes += self.pending.iter().map(Promised::memory_bytes).sum::<usize>();
+                    self.leaf = entries.into_iter();
+                }
             }
+        }
+    }
+
+    fn give_up(&mut self) {
+        if self.held_bytes > 0 {
+            (self.pending, self.leaf) = (vec![Promised::top(self.top)], Vec::new().into_iter());
+            (self.behind, self.held_bytes) = (Some(self.last.clone()), 0);
         }
     }
 }
@@ -182,6 +192,16 @@ struct Folder {
     changes: HashMap<Vec<u8>, Change>,
 }
 
+impl Holds for Folder {
+    fn held_bytes(&self) -> usize {
+        self.entries.held_bytes
+    }
+
+    fn give_up(&mut self) {
+        self.entries.give_up();
+    }
+}
+
 /// Makes trees that leave out what cannot be read.
 pub struct LeaveOut<'a, 's> {
     sight: &'a Sight<'a>,
@@ -190,13 +210,13 @@ pub struct LeaveOut<'a, 's> {
     monitor: &'a Monitor,
     lost: Lost,
     path: Vec<u8>,
-    open: Vec<Folder>,
+    open: Stack<Folder>,
 }
 
 impl<'a, 's> LeaveOut<'a, 's> {
     /// Starts; `whole` holds the folders that are known to lack nothing, and gets more.
     pub fn new(sight: &'a Sight<'a>, whole: &'a mut ChunkSet, lane: &'a mut Lane<'s>, monitor: &'a Monitor) -> Self {
-        Self { sight, whole, lane, monitor, lost: Lost::default(), path: Vec::new(), open: Vec::new() }
+        Self { sight, whole, lane, monitor, lost: Lost::default(), path: Vec::new(), open: Stack::new() }
     }
 
     /// Walks a tree, and stores the nodes of what is left of it if that is not all.
@@ -209,10 +229,11 @@ impl<'a, 's> LeaveOut<'a, 's> {
             if self.monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let Some(top) = self.open.last_mut() else {
+            let sight = self.sight;
+            let Some(next) = self.open.with_last(|top| top.entries.next(sight)) else {
                 return Ok(Left::Whole);
             };
-            if let Some(entry) = top.entries.next(self.sight)? {
+            if let Some(entry) = next? {
                 self.look_at(entry)?;
                 continue;
             }
@@ -220,13 +241,11 @@ impl<'a, 's> LeaveOut<'a, 's> {
             let change = self.close(&done)?;
             let name = self.path.get(done.parent_len + 1..).unwrap_or_default().to_vec();
             self.path.truncate(done.parent_len);
-            match (change, self.open.last_mut()) {
-                (None, _) => {}
-                (Some(change), Some(parent)) => drop(parent.changes.insert(name, change)),
-                (Some(Change::Folder(root, totals)), None) => {
-                    return Ok(Left::Without(NewRoot { root, totals, lost: self.lost }));
-                }
-                (Some(Change::LeftOut), None) => return Ok(Left::Nothing),
+            match change {
+                None => {}
+                Some(change) if !self.open.is_empty() => self.note(name, change),
+                Some(Change::Folder(root, totals)) => return Ok(Left::Without(NewRoot { root, totals, lost: self.lost })),
+                Some(Change::LeftOut) => return Ok(Left::Nothing),
             }
         }
     }
@@ -247,13 +266,16 @@ impl<'a, 's> LeaveOut<'a, 's> {
                 self.push_name(&entry.entry.name);
                 self.lost.note(&self.path, "left out by a repair: its content was lost");
                 self.path.truncate(parent_len);
-                if let Some(top) = self.open.last_mut() {
-                    top.changes.insert(entry.entry.name, Change::LeftOut);
-                }
+                self.note(entry.entry.name, Change::LeftOut);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes what becomes of an entry of the folder that the walk is in.
+    fn note(&mut self, name: Vec<u8>, change: Change) {
+        self.open.with_last(|top| top.changes.insert(name, change));
     }
 
     fn push_name(&mut self, name: &[u8]) {

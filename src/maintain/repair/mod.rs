@@ -19,6 +19,7 @@
 //! cancelled in the end tells them to look again: see [`crate::repo::loss`].
 
 mod apply;
+mod doomed;
 mod index;
 mod leave_out;
 mod plan;
@@ -32,6 +33,7 @@ use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::{CheckReport, Damage, Level};
+use crate::repo::drafts::Drafting;
 use crate::repo::{Repository, rebuild};
 
 pub use self::apply::Outcome;
@@ -93,13 +95,15 @@ pub struct NewRun {
     pub left_out: u64,
 }
 
-/// A pack that is to be stored, with what can be read of a damaged one.
+/// A pack that is to be stored, with what can be read of a damaged one, or of one that must stay and will not.
 #[derive(Clone, Debug)]
 pub struct NewPack {
     /// The new pack.
     pub pack: PackRef,
-    /// The damaged one.
+    /// The one that it stands for.
     pub instead_of: PackRef,
+    /// The generation that removes that one when it is carried out; `None` if it is damaged, or none that is open does.
+    pub doomed_by: Option<u64>,
     /// Chunks in it.
     pub chunks: u64,
 }
@@ -128,6 +132,8 @@ pub struct Plan {
     lost: Damage,
     /// Packs that no run names any more afterwards.
     left_out: Vec<Victim>,
+    /// Keeps the drafts of `packs` and of runs from being taken for leftovers.
+    _drafting: Drafting,
 }
 
 impl Plan {

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::doomed;
 use super::index::Drafts;
 use super::{Broken, Plan, RepairOptions};
+use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
-use crate::maintain::check::{CheckOptions, CheckReport, Damage, Examined, Level, examine};
+use crate::maintain::check::{CheckOptions, CheckProblem, CheckReport, Damage, Examined, Level, examine};
 use crate::monitor::Monitor;
 use crate::repo::generations::{self, Generations};
-use crate::repo::{Repository, Result, names, rebuild, snapshots};
+use crate::repo::{Error, Repository, Result, drafts, names, rebuild, snapshots};
 
 /// How often damage is looked at before it is believed although collectors are at work.
 const LOOKS_MAX: usize = 3;
@@ -19,17 +21,49 @@ const LOOKS_MAX: usize = 3;
 ///
 /// Damage is in the plan, never an error: an error means that the look could not be finished.
 pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
+    for _ in 1..LOOKS_MAX {
+        match try_plan(repository, options, monitor) {
+            // A collector removed a pack under the look.
+            Err(Error::Contended { .. }) => monitor.begin_again(),
+            planned => return planned,
+        }
+    }
+    try_plan(repository, options, monitor)
+}
+
+fn try_plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
     let check = CheckOptions { level: options.level.max(Level::Structure), threads: options.threads, now: options.now };
     let (generation, mut examined) = look(repository, &check, monitor)?;
+    let drafting = drafts::begin(repository);
     let copies = if options.snapshots { copies_of_lost_slots(repository, &examined) } else { Vec::new() };
     examined.snapshots.extend(copies.iter().cloned());
-    let mut drafts = Drafts::new(repository, &examined, generation, removed_packs(&examined)?);
-    let outlook = draft(&mut drafts, &examined, monitor);
+    let removed = removed_packs(&examined)?;
+    let mut damaged = HashSet::new();
+    let (drafts, outlook) = loop {
+        let mut drafts = Drafts::new(repository, &examined, generation, (&removed, &damaged));
+        match draft(&mut drafts, &examined, &removed, monitor) {
+            Ok(Drafted::Damaged(packs)) => {
+                drafts.discard();
+                for pack in packs {
+                    let object = names::pack_key(pack.class, &pack.name).to_string();
+                    let message = "not all of it can be read, and a prune that did not finish is going to remove it".to_owned();
+                    examined.report.problems.push(CheckProblem { object, message });
+                    damaged.insert(pack.name);
+                }
+            }
+            Ok(Drafted::Whole(outlook)) => break (drafts, outlook),
+            Err(error) => {
+                drafts.discard();
+                return Err(error);
+            }
+        }
+    };
     let left_out = drafts.left_out();
     let (packs, added, rewritten) = drafts.into_parts();
     // From here on the plan's end removes the drafts.
     let mut plan = Plan {
         repository: repository.clone(),
+        _drafting: drafting,
         options: options.clone(),
         outlook: CheckReport::new(check.level),
         lost: Damage::default(),
@@ -42,7 +76,7 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
         rewritten,
         left_out,
     };
-    (plan.outlook, plan.lost) = outlook?;
+    (plan.outlook, plan.lost) = *outlook;
     let broken = broken(&plan.outlook, (&examined.snapshots, &copies), &examined.forgotten);
     plan.is_any_broken = !broken.is_empty();
     if options.snapshots {
@@ -94,19 +128,40 @@ fn removed_packs(examined: &Examined) -> Result<HashSet<ObjectId>> {
     }
 }
 
-fn draft(drafts: &mut Drafts<'_>, examined: &Examined, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
-    if !drafts.is_needed() {
-        return examined.outlook(&examined.reader, monitor);
+/// What came of drafting.
+enum Drafted {
+    /// All that can be made is made, and this is what is lost even then.
+    Whole(Box<(CheckReport, Damage)>),
+    /// These packs turned out to be damaged: everything is made again without them.
+    Damaged(Vec<PackRef>),
+}
+
+fn draft(drafts: &mut Drafts<'_>, examined: &Examined, removed: &HashSet<ObjectId>, monitor: &Monitor) -> Result<Drafted> {
+    let repository = examined.reader.repository();
+    let whole = |outlook| Drafted::Whole(Box::new(outlook));
+    let doomed = doomed::doomed_packs(examined, removed);
+    if !drafts.is_needed() && doomed.is_empty() {
+        return examined.outlook(&examined.reader, monitor).map(whole);
     }
-    drafts.reseal_damaged_packs()?;
-    drafts.name_packs_again(false)?;
+    if drafts.is_needed() {
+        drafts.reseal_damaged_packs()?;
+        drafts.name_packs_again(false)?;
+    }
+    if !doomed.is_empty() {
+        let (number, dropped) = doomed::unfinished(repository)?.map(|verdict| (verdict.number, verdict.snapshots)).unzip();
+        let packs = doomed::only_places(examined, &drafts.reader()?, (&doomed, &dropped.unwrap_or_default()), monitor)?;
+        let damaged = drafts.store_again(&packs, number)?;
+        if !damaged.is_empty() {
+            return Ok(Drafted::Damaged(damaged));
+        }
+    }
     let outlook = examined.outlook(&drafts.reader()?, monitor)?;
     if outlook.0.is_sound() {
-        return Ok(outlook);
+        return Ok(whole(outlook));
     }
     // A second copy of a chunk may lie in a pack that is named for other chunks.
     drafts.name_packs_again(true)?;
-    examined.outlook(&drafts.reader()?, monitor)
+    examined.outlook(&drafts.reader()?, monitor).map(whole)
 }
 
 /// Returns the problems with objects that follow from nothing else, but for the slots of which there are `copies`.

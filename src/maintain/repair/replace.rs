@@ -47,15 +47,16 @@ struct Walked {
 
 /// Replaces these snapshots, oldest first.
 ///
-/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was done before a failure stays done.
+/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was done before a failure stays done, and stands in `replaced`.
 pub fn replace_all(
     repository: &Arc<Repository>,
     broken: &[Broken],
     (options, damage): (&RepairOptions, &Damage),
+    replaced: &mut Vec<Replaced>,
     monitor: &Monitor,
-) -> Result<Vec<Replaced>> {
+) -> Result<()> {
     if broken.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     repository.confirm_key()?;
     let known: HashSet<SnapshotId> =
@@ -81,11 +82,10 @@ pub fn replace_all(
             reason: String::new(),
         },
     };
-    let mut replaced = Vec::new();
     for broken in broken {
         replaced.extend(replacing.replace(broken)?);
     }
-    Ok(replaced)
+    Ok(())
 }
 
 impl Replacing<'_> {

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::end;
 use super::fetch::{FarBlock, Sparing, fetch_and_open, fetch_verified, keep_whole};
+use super::known::Place;
 use super::run::{ENDS, Run};
-use super::set::{IndexSet, Place};
+use super::set::IndexSet;
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
@@ -39,7 +40,7 @@ impl IndexSet {
                 Err(error) => failed = failed.or(Some(error)),
                 Ok(records) => {
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id))
-                        && !wants_more(self.place(&far.run, (far.block, at), far.records_before, &records[at]))
+                        && !wants_more(self.place(&far.run, (far.block, at), far.first_number, &records[at]))
                     {
                         return Ok(());
                     }

@@ -33,8 +33,8 @@ pub struct FarBlock {
     pub run: Arc<Run>,
     /// Its position in there.
     pub block: usize,
-    /// How many records the runs before have.
-    pub records_before: u64,
+    /// The number of its run's first record.
+    pub first_number: u64,
 }
 
 /// Reads a whole run from the store and checks it against its name.

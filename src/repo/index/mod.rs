@@ -6,12 +6,14 @@ pub(super) mod end;
 mod far;
 mod fetch;
 mod filter;
+mod known;
 mod merge;
 mod run;
 mod set;
 mod write;
 
+pub use known::{Avoided, Place};
 pub use merge::{MERGED_RECORDS_MAX, merge_runs};
-pub use run::{Location, Run};
-pub use set::{Avoided, IndexSet, Place};
+pub use run::{DRAFTS, FILTERS, Location, Run, WHOLE};
+pub use set::IndexSet;
 pub use write::{Origin, PlacedPack, build_replacing_run, build_run, seal_run};

@@ -22,6 +22,8 @@ pub const WHOLE: &str = "index";
 pub const ENDS: &str = "tail";
 /// The group of filters of whole runs.
 pub const FILTERS: &str = "filter";
+/// The group of runs (and packs) that a repair has made and not stored yet.
+pub const DRAFTS: &str = "repair";
 
 /// Where a chunk lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +88,17 @@ impl Held {
 impl Run {
     /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
     pub fn open(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
-        let file = cache.open_copy(WHOLE, &name.to_hex())?;
-        let len_bytes = len_of(&file, WHOLE, &name)?;
+        Self::open_in(WHOLE, cache, keyring, name)
+    }
+
+    /// Opens a run that a repair has made.
+    pub fn open_draft(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
+        Self::open_in(DRAFTS, cache, keyring, name)
+    }
+
+    fn open_in(group: &'static str, cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
+        let file = cache.open_copy(group, &name.to_hex())?;
+        let len_bytes = len_of(&file, group, &name)?;
         let held = Held { file, header_at: 0, from: HEADER_LEN_BYTES as u64, len_bytes, far: None };
         let mut run = Self::open_held(keyring, name, held)?;
         run.filter = run.load_filter(cache, keyring)?;
@@ -204,7 +215,7 @@ impl Run {
         let mut raw = Vec::new();
         let opened =
             self.opener.segment(self.toc.block(block).offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw);
-        let parsed = opened.and_then(|_| Ok(self.toc.parse_block(block, &raw)?));
+        let parsed = opened.and_then(|frame| Ok(self.toc.parse_block(block, &frame, &raw)?));
         parsed.map_err(Error::damaged(format!("index/{}", self.name)))
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use super::end;
 use super::fetch::{self, FarBlock, Sparing};
+use super::known::{Avoided, Known, Place};
 use super::run::{ENDS, FILTERS, Location, Run, WHOLE};
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
@@ -42,42 +43,8 @@ pub struct IndexSet {
     blocks: BlockCache,
     /// For a set that need not have all of each run here.
     pub(super) sparing: Option<Sparing>,
-}
-
-#[derive(Default)]
-struct Known {
-    runs: Vec<Arc<Run>>,
-    avoided: Avoided,
-}
-
-/// Places that must not be relied on: collectors removed them, or may be doing so. Spec: `format-spec/13-commit.md`.
-#[derive(Default, Debug)]
-pub struct Avoided {
-    /// Packs that are condemned or gone.
-    pub packs: HashSet<ObjectId>,
-    /// Runs of which it is not known any more which of their packs were removed.
-    pub stale_runs: HashSet<ObjectId>,
-}
-
-impl Avoided {
-    fn is_empty(&self) -> bool {
-        self.packs.is_empty() && self.stale_runs.is_empty()
-    }
-
-    fn trusts(&self, run: &Run, pack: &ObjectId) -> bool {
-        self.is_empty() || !(self.packs.contains(pack) || self.stale_runs.contains(&run.name()))
-    }
-}
-
-/// A place of a chunk.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// The number of its record, which is the same as long as no run goes: a set of chunks is a bit for each number.
-    pub number: u64,
-    /// The place.
-    pub location: Location,
-    /// Whether it may be relied on; if not, the pack may be gone already, or soon.
-    pub is_trusted: bool,
+    /// Whether it stays as it is, whatever the store holds.
+    is_frozen: bool,
 }
 
 impl IndexSet {
@@ -86,7 +53,7 @@ impl IndexSet {
         let set = Self::default();
         for name in cache.names(WHOLE) {
             match ObjectId::from_hex(&name).map(|id| Run::open(cache, keyring, id)) {
-                Some(Ok(run)) => set.write().runs.push(Arc::new(run)),
+                Some(Ok(run)) => set.write().add(Arc::new(run)),
                 _ => cache.remove(WHOLE, &name),
             }
         }
@@ -102,15 +69,35 @@ impl IndexSet {
     /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
     pub fn open_these(cache: &Cache, keyring: &Keyring, names: &[ObjectId]) -> Result<Self> {
         let runs = names.iter().map(|name| Run::open(cache, keyring, *name).map(Arc::new)).collect::<Result<Vec<_>>>()?;
+        Ok(Self::of(runs))
+    }
+
+    /// Makes a set of runs that are open, and of some that a repair has made. It stays as it is: the store does not have these.
+    pub fn with_drafts(cache: &Cache, keyring: &Keyring, mut runs: Vec<Arc<Run>>, drafts: &[ObjectId]) -> Result<Self> {
+        for name in drafts {
+            runs.push(Arc::new(Run::open_draft(cache, keyring, *name)?));
+        }
+        Ok(Self { is_frozen: true, ..Self::of(runs) })
+    }
+
+    fn of(runs: Vec<Arc<Run>>) -> Self {
         let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.clone()).collect();
         let set = Self::default();
         let runs = runs.into_iter().filter(|run| !replaced.contains(&run.name()));
-        set.write().runs.extend(runs);
-        Ok(set)
+        runs.for_each(|run| set.write().add(run));
+        set
+    }
+
+    /// Returns whether it stays as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen
     }
 
     /// Makes this set equal to the runs in the store: fetches new ones and drops those that are gone or replaced.
     pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+        if self.is_frozen {
+            return Ok(());
+        }
         let listed = self.fetch_new(store, cache, keyring)?;
         let runs = self.runs();
         let there = runs.iter().filter(|run| listed.contains(&run.name()));
@@ -189,10 +176,12 @@ impl IndexSet {
         self.read().runs.iter().any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them again.
-    pub fn drop_bad_copies(&self, cache: &Cache) {
+    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them again; returns whether there were any.
+    pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
         let is_good = |run: &Arc<Run>| run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name());
-        self.drop_runs(cache, self.runs().iter().filter(|run| !is_good(run)));
+        let bad: HashSet<ObjectId> = self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
+        self.drop_named(cache, &bad);
+        !bad.is_empty()
     }
 
     fn drop_runs<'a>(&self, cache: &Cache, runs: impl Iterator<Item = &'a Arc<Run>>) {
@@ -217,24 +206,34 @@ impl IndexSet {
     pub(super) fn insert(&self, run: Arc<Run>) {
         let mut known = self.write();
         if known.runs.iter().all(|known| known.name() != run.name()) {
-            known.runs.push(run);
+            known.add(run);
         }
     }
 
     /// Puts a run in the place of what is known of it; if that is gone, so is the run.
     pub(super) fn exchange(&self, run: &Arc<Run>) {
         let mut known = self.write();
-        known.runs.iter_mut().filter(|known| known.name() == run.name()).for_each(|known| *known = run.clone());
+        known.runs.iter_mut().filter(|known| known.name() == run.name()).for_each(|known| known.run = run.clone());
     }
 
     /// Returns the runs.
     pub fn runs(&self) -> Vec<Arc<Run>> {
-        self.read().runs.clone()
+        self.read().runs.iter().map(|known| known.run.clone()).collect()
+    }
+
+    /// Returns the runs, each with the number of its first record.
+    pub fn numbered_runs(&self) -> Vec<(u64, Arc<Run>)> {
+        self.read().runs.iter().map(|known| (known.first, known.run.clone())).collect()
     }
 
     /// Says from now on which places must not be relied on.
     pub fn avoid(&self, avoided: Avoided) {
-        self.write().avoided = avoided;
+        self.write().avoid(avoided);
+    }
+
+    /// Returns whether all places may be relied on, as far as this set knows.
+    pub fn trusts_all(&self) -> bool {
+        self.read().avoided.is_empty()
     }
 
     /// Returns whether a pack must not be relied on.
@@ -270,9 +269,14 @@ impl IndexSet {
         Ok(self.find_numbered(id)?.filter(|found| found.is_trusted).map(|found| found.location))
     }
 
-    /// Returns how many records all runs have: one more than the largest number of [`Self::find_numbered`].
+    /// Returns how many records the runs have.
+    pub fn chunk_count(&self) -> u64 {
+        self.read().runs.iter().fold(0, |sum, run| sum.saturating_add(run.toc().record_count()))
+    }
+
+    /// Returns one more than the largest number of [`Self::find_numbered`]: how many records all runs have that this set ever had.
     pub fn record_count(&self) -> u64 {
-        self.read().runs.iter().map(|run| run.toc().record_count()).sum()
+        self.read().next
     }
 
     /// Returns the first place of the chunk with this id that may be relied on, or else the first that there is.
@@ -301,23 +305,22 @@ impl IndexSet {
     /// those that only the store knows.
     fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(Place) -> bool) -> Result<()> {
         let known = self.read();
-        let (mut records_before, mut far) = (0, Vec::new());
+        let mut far = Vec::new();
         for run in &known.runs {
             let blocks = run.may_hold(id).then(|| run.candidate_blocks(id));
             for block in blocks.into_iter().flatten() {
                 if !run.is_here(block) {
-                    far.push(FarBlock { run: run.clone(), block, records_before });
+                    far.push(FarBlock { run: run.run.clone(), block, first_number: run.first });
                     continue;
                 }
                 let records = self.block(run, block)?;
                 if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
-                    if !wants_more(known.place(run, (block, at), records_before, &records[at])) {
+                    if !wants_more(known.place(run, (block, at), run.first, &records[at])) {
                         return Ok(());
                     }
                     break;
                 }
             }
-            records_before += run.toc().record_count();
         }
         // Nobody who learns of a run need wait until the store has answered.
         drop(known);
@@ -325,8 +328,8 @@ impl IndexSet {
     }
 
     /// Describes the place that a record of a run states.
-    pub(super) fn place(&self, run: &Run, at: (usize, usize), records_before: u64, record: &RunRecord) -> Place {
-        self.read().place(run, at, records_before, record)
+    pub(super) fn place(&self, run: &Run, at: (usize, usize), first_number: u64, record: &RunRecord) -> Place {
+        self.read().place(run, at, first_number, record)
     }
 
     /// Returns a block that is in the local cache.
@@ -356,17 +359,11 @@ impl IndexSet {
     fn at_once(&self, store: &dyn Store, runs: &[(ObjectId, Listed)]) -> usize {
         let mut len_bytes = 0;
         let fits = runs.iter().take_while(|(_, object)| {
-            len_bytes += if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes };
+            let len = if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes };
+            // A store may list any length.
+            len_bytes = u64::saturating_add(len_bytes, len);
             len_bytes <= FETCHED_MAX_BYTES
         });
         fits.count().max(1)
-    }
-}
-
-impl Known {
-    fn place(&self, run: &Run, (block, at): (usize, usize), records_before: u64, record: &RunRecord) -> Place {
-        let number = records_before + run.toc().block(block).first_record + at as u64;
-        let location = run.location(record);
-        Place { number, location, is_trusted: self.avoided.trusts(run, &location.pack.name) }
     }
 }

@@ -32,6 +32,7 @@ pub struct Journal {
     identity: Option<Identity>,
     horizon: Horizon,
     state: Mutex<State>,
+    telling: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -48,12 +49,12 @@ impl Journal {
     /// Starts the journal of a session whose next intent has this number.
     pub fn of_session(session: SnapshotId, identity: Identity, horizon: Horizon, next_number: u64) -> Self {
         let state = Mutex::new(State { session: Some(session), next_number, ..State::default() });
-        Self { identity: Some(identity), horizon, state }
+        Self { identity: Some(identity), horizon, state, telling: Mutex::default() }
     }
 
     /// Starts the journal of a collector that stores chunks again.
     pub fn of_collector(horizon: Horizon) -> Self {
-        Self { identity: None, horizon, state: Mutex::default() }
+        Self { identity: None, horizon, state: Mutex::default(), telling: Mutex::default() }
     }
 
     /// Returns what the session's runs say of themselves.
@@ -89,11 +90,18 @@ impl Journal {
         }
     }
 
+    /// Returns what the session began with.
+    pub fn horizon(&self) -> &Horizon {
+        &self.horizon
+    }
+
     /// Stores an intent that names what was not told before; `root` is absent in a checkpoint.
     pub fn tell(&self, repository: &Repository, root: Option<ChunkId>, parent: Option<SnapshotId>) -> Result<()> {
         let (Some(session), Some(identity)) = (self.session(), &self.identity) else {
             return Ok(());
         };
+        // Several threads may be due at once, and each intent has a number of its own.
+        let _telling = lock(&self.telling);
         let (packs, number) = {
             let mut state = lock(&self.state);
             (std::mem::take(&mut state.untold), state.next_number)
@@ -109,8 +117,15 @@ impl Journal {
             packs: Vec::new(),
             extensions: Vec::new(),
         };
-        let next = intents::write(repository, intent, &packs)?;
-        lock(&self.state).next_number = next;
+        let written = intents::write(repository, intent, &packs);
+        let mut state = lock(&self.state);
+        match written {
+            Ok(next) => state.next_number = next,
+            Err(error) => {
+                state.untold.extend(packs);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

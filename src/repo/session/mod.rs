@@ -193,6 +193,7 @@ impl Session {
         if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES && self.is_behind.swap(false, Ordering::Relaxed)
         {
             horizon::sync(&self.reader)?;
+            horizon::forget(self.reader.repository());
         }
         Ok(())
     }
@@ -234,6 +235,9 @@ impl Session {
             return Ok(engine.clone());
         }
         let journal = self.prepare()?;
+        if !self.options.dry_run {
+            horizon::forget(self.reader.repository());
+        }
         let shared = (self.claims.clone(), self.counters.clone(), journal);
         let started = Engine::start(self.reader.clone(), self.options, shared)?;
         *engine = Some(started.clone());

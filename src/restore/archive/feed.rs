@@ -9,29 +9,68 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::format::{AddError, ArchiveReport, ContentError, Format, Lack, Member, ReadContent};
-use crate::format::entry::{Content, EntryKind};
+use crate::format::entry::{Content, Entry, EntryKind};
 use crate::monitor::ProblemKind;
+use crate::os::apply::{Metadata, SYSTEM_FLAGS};
 use crate::repo::{self, DirEntry};
 use crate::restore::context::Context;
 use crate::restore::error::{Error, Result};
+use crate::restore::kept::Kept;
+use crate::restore::link_group::{Likeness, likeness};
 use crate::restore::source::Source;
 use crate::restore::walk::{Step, Walk};
 
 /// Files up to this length are read whole before they are begun.
 const SHORT_LEN_MAX_BYTES: u64 = 1 << 20;
-/// Bytes that are read ahead, and entries that wait.
+/// Bytes that are read ahead, those of the entries and their paths included, and entries that wait.
 const AHEAD_MAX_BYTES: u64 = 32 << 20;
+/// Memory for the paths of the first members of hard-link groups, in bytes.
+const GROUPS_MAX_BYTES: usize = 32 << 20;
 const AHEAD_MAX: usize = 8 << 10;
+/// Hard-link groups of which it is remembered that they were met, at 33 bytes each.
+const MET_MAX: usize = 1 << 20;
 /// Neighbours are read by one thread, because they are likely to lie in one segment.
 const BATCH_LEN_BYTES: u64 = 512 << 10;
 
 type Read = std::result::Result<Vec<u8>, ContentError>;
 type Batch = Vec<(Arc<Found>, Sender<Read>)>;
 
+/// A hard-link group: its number, and what its members have in common. The number alone may be that of two groups in a snapshot of
+/// another program, or of one that was made to mislead.
+type Group = (u64, EntryKind, Likeness);
+
+fn group_of(found: &mut DirEntry) -> Option<Group> {
+    let number = found.entry.hard_link?;
+    let entry = &mut found.entry;
+    let xattrs = std::mem::take(&mut entry.xattrs);
+    let Entry { uid, gid, mode, mtime, flags, .. } = *entry;
+    let metadata = Metadata { uid, gid, mode, flags: flags & SYSTEM_FLAGS, mtime, xattrs, keeps_xattrs: false };
+    let likeness = likeness(entry, &metadata);
+    entry.xattrs = metadata.xattrs;
+    Some((number, entry.kind, likeness))
+}
+
 /// An entry and its path.
 struct Found {
     path: Vec<u8>,
     entry: DirEntry,
+    group: Option<Group>,
+    /// Memory that it takes, and what is read ahead for it, in bytes.
+    waiting_bytes: u64,
+}
+
+impl Found {
+    fn new(path: Vec<u8>, entry: DirEntry, group: Option<Group>, is_read_ahead: bool) -> Self {
+        let content = if is_read_ahead { entry.entry.size } else { 0 };
+        let waiting_bytes = (path.len() + entry.memory_bytes()) as u64 + content;
+        Self { path, entry, group, waiting_bytes }
+    }
+}
+
+/// A folder that nothing was selected in yet.
+struct Untold {
+    path_len: usize,
+    kept: Kept,
 }
 
 /// What waits for its turn.
@@ -47,14 +86,15 @@ pub struct Feed<'a> {
     walk: Walk,
     /// What stands before the walk's paths in messages, and in the snapshot.
     shown: &'a [u8],
-    /// Folders that the walk is in and that nothing was selected in yet.
-    untold: Vec<Option<Arc<Found>>>,
+    /// Folders that the walk is in and that nothing was selected in yet, the deepest of all.
+    untold: Vec<Untold>,
     ahead: VecDeque<Waiting>,
     ahead_bytes: u64,
-    /// Hard-link groups that the walk has met.
-    met: HashSet<u64>,
-    /// Kinds and paths of those whose first member is in the archive.
-    groups: HashMap<u64, (EntryKind, Vec<u8>)>,
+    /// Hard-link groups that the walk has met, up to a number of them: of others nothing is read ahead.
+    met: HashSet<Group>,
+    /// Paths of those whose first member is in the archive.
+    groups: HashMap<Group, Vec<u8>>,
+    groups_bytes: usize,
     report: ArchiveReport,
 }
 
@@ -62,9 +102,19 @@ impl<'a> Feed<'a> {
     /// Starts at the beginning of what is restored.
     pub fn new(context: &'a Context<'a>, source: &'a Source, read: &'a ReadContent<'a>) -> Result<Self> {
         let walk = source.walk(context)?;
-        let (untold, ahead, met, groups) = (Vec::new(), VecDeque::new(), HashSet::new(), HashMap::new());
-        let report = ArchiveReport::default();
-        Ok(Self { context, read, walk, shown: &source.shown, untold, ahead, ahead_bytes: 0, met, groups, report })
+        Ok(Self {
+            context,
+            read,
+            walk,
+            shown: &source.shown,
+            untold: Vec::new(),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            met: HashSet::new(),
+            groups: HashMap::new(),
+            groups_bytes: 0,
+            report: ArchiveReport::default(),
+        })
     }
 
     /// Writes everything into an archive, and ends it.
@@ -109,16 +159,21 @@ impl<'a> Feed<'a> {
             && self.ahead_bytes < AHEAD_MAX_BYTES
             && let Some(step) = self.walk.next()
         {
-            let Some(found) = self.take(step) else { continue };
+            if self.context.is_stopped() {
+                break;
+            }
+            let Some(mut entry) = self.take(step) else { continue };
+            let group = if holds_links { group_of(&mut entry) } else { None };
+            let is_read_ahead = self.is_read_ahead(&entry, group);
+            let found = Arc::new(Found::new(self.walk.path().to_vec(), *entry, group, is_read_ahead));
             let mut content = None;
-            if self.is_read_ahead(&found.entry, holds_links) {
+            if is_read_ahead {
                 let (answer, bytes) = bounded(1);
                 batch.push((found.clone(), answer));
                 content = Some(bytes);
-                self.ahead_bytes += found.entry.entry.size;
                 batch_bytes += found.entry.entry.size;
             }
-            self.ahead.push_back(Waiting::Entry(found, content));
+            self.wait(found, content);
             if batch_bytes >= BATCH_LEN_BYTES {
                 // The readers live as long as the sender.
                 let _ = batches.send(std::mem::take(&mut batch));
@@ -128,18 +183,23 @@ impl<'a> Feed<'a> {
         let _ = batches.send(batch);
     }
 
-    fn is_read_ahead(&mut self, found: &DirEntry, holds_links: bool) -> bool {
+    fn wait(&mut self, found: Arc<Found>, content: Option<Receiver<Read>>) {
+        self.ahead_bytes += found.waiting_bytes;
+        self.ahead.push_back(Waiting::Entry(found, content));
+    }
+
+    fn is_read_ahead(&mut self, found: &DirEntry, group: Option<Group>) -> bool {
         let entry = &found.entry;
-        let is_link = entry.hard_link.is_some_and(|number| holds_links && !self.met.insert(number));
+        let is_link = group.is_some_and(|group| self.met.len() >= MET_MAX || !self.met.insert(group));
         !is_link && entry.size <= SHORT_LEN_MAX_BYTES && matches!(entry.content, Content::Refs(_) | Content::List(_))
     }
 
     /// Puts folders and damage into the queue, and returns any other entry.
-    fn take(&mut self, step: Step) -> Option<Arc<Found>> {
-        let path = self.walk.path().to_vec();
+    fn take(&mut self, step: Step) -> Option<Box<DirEntry>> {
         match step {
             Step::Enter(entry, is_taken) => {
-                self.untold.push(Some(Arc::new(Found { path, entry: *entry })));
+                let kept = Kept::new(entry, self.walk.tree_above());
+                self.untold.push(Untold { path_len: self.walk.path().len(), kept });
                 if is_taken {
                     self.tell_folders();
                 }
@@ -147,10 +207,11 @@ impl<'a> Feed<'a> {
             }
             Step::Entry(entry) => {
                 self.tell_folders();
-                Some(Arc::new(Found { path, entry: *entry }))
+                Some(entry)
             }
             Step::Broken(error) => {
-                self.ahead.push_back(Waiting::Broken(self.full(&path), error));
+                let path = self.full(self.walk.path());
+                self.ahead.push_back(Waiting::Broken(path, error));
                 None
             }
             Step::Leave => {
@@ -163,8 +224,13 @@ impl<'a> Feed<'a> {
 
     /// Puts the folders on the way into the queue: now something in them is selected.
     fn tell_folders(&mut self) {
-        let told = self.untold.iter_mut().filter_map(Option::take);
-        self.ahead.extend(told.map(|found| Waiting::Entry(found, None)));
+        for Untold { path_len, kept } in std::mem::take(&mut self.untold) {
+            let path = self.walk.path()[..path_len].to_vec();
+            match kept.into_whole(&self.context.trees) {
+                Ok(entry) => self.wait(Arc::new(Found::new(path, entry, None, false)), None),
+                Err(error) => self.ahead.push_back(Waiting::Broken(self.full(&path), error)),
+            }
+        }
     }
 
     fn full(&self, path: &[u8]) -> Vec<u8> {
@@ -176,9 +242,7 @@ impl<'a> Feed<'a> {
         let (entry, path) = (&found.entry.entry, self.full(&found.path));
         let monitor = self.context.monitor;
         monitor.working_on(&path);
-        if content.is_some() {
-            self.ahead_bytes -= entry.size;
-        }
+        self.ahead_bytes -= found.waiting_bytes;
         let lack = format.lack(&found.path, &found.entry);
         match lack {
             Lack::Nothing | Lack::Part(_) => {}
@@ -231,8 +295,7 @@ impl<'a> Feed<'a> {
 
     /// Returns the path of the entry in the archive that this is another name of.
     fn first_of(&self, found: &Found) -> Option<Vec<u8>> {
-        let (kind, path) = self.groups.get(&found.entry.entry.hard_link?)?;
-        (*kind == found.entry.entry.kind).then(|| path.clone())
+        self.groups.get(&found.group?).cloned()
     }
 
     fn count(&mut self, found: &Found, is_link: bool) {
@@ -249,10 +312,14 @@ impl<'a> Feed<'a> {
             return;
         }
         if entry.kind == EntryKind::File {
-            self.report.bytes += entry.size;
+            self.report.bytes = self.report.bytes.saturating_add(entry.size);
         }
-        if let Some(number) = entry.hard_link {
-            self.groups.insert(number, (entry.kind, found.path.clone()));
+        if let Some(group) = found.group {
+            let len = found.path.len() + size_of::<(Group, Vec<u8>)>();
+            // Further names of a group that is not kept are files of their own.
+            if self.groups_bytes + len <= GROUPS_MAX_BYTES && self.groups.insert(group, found.path.clone()).is_none() {
+                self.groups_bytes += len;
+            }
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use crate::format::entry::{Content, Ref};
-use crate::repo::{Result, Trees};
+use crate::monitor::Monitor;
+use crate::repo::{Error, Result, Trees};
 
 /// Pieces of data that are told apart at most; a file with more is written with its zeros.
 const PIECES_MAX: usize = 100_000;
@@ -14,10 +15,15 @@ pub struct DataMap(pub Vec<(u64, u64)>);
 
 impl DataMap {
     /// Returns the map of a file's content; `None` if it has no holes, or too many.
-    pub fn of(trees: &Trees, content: &Content) -> Result<Option<Self>> {
+    ///
+    /// A list may be long for no reason but to take time: cancelling `monitor` ends it with [`Error::Cancelled`].
+    pub fn of(trees: &Trees, content: &Content, monitor: &Monitor) -> Result<Option<Self>> {
         let (mut pieces, mut at, mut has_holes) = (Vec::<(u64, u64)>::new(), 0u64, false);
         for piece in trees.refs(content) {
             let piece = piece?;
+            if monitor.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             match (piece, pieces.last_mut()) {
                 (Ref::Hole { .. }, _) => has_holes = true,
                 (Ref::Data { len, .. }, Some((offset, data_len))) if *offset + *data_len == at => *data_len += u64::from(len),

@@ -8,8 +8,8 @@
 //! A file's length stands before its content, so what is damaged has to be found before the file is begun. Short files are read whole before; in a long
 //! one damage in its middle ends the archive there, with an error: no entry ever holds other bytes than the snapshot.
 //!
-//! **Memory** is bounded by the queue and the reader's cache, but for the first path of each hard-link group (tar) and about 200 bytes for each
-//! entry (zip, whose directory stands at its end).
+//! **Memory** is bounded by the queue, the reader's cache and what is kept of hard-link groups (tar: the first paths of as many as fit, and a
+//! number for each), but for about 200 bytes and the name of each entry of a zip, whose directory stands at its end.
 
 mod feed;
 mod format;
@@ -68,12 +68,15 @@ pub fn write(
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
-    let context = Context::new(trees.clone(), options, monitor, (Ground::new(snapshot, false), Trust::default()));
+    let context = Context::new(trees.clone(), options, monitor, (Ground::new(snapshot, false), Trust::default(), source.scope()));
     source.expect_totals(&context);
     let Archive { format, out, read } = archive;
     let mut counted = Counted { out, written: 0 };
     let mut report = match format {
-        ArchiveFormat::Tar => Feed::new(&context, &source, read)?.run(&mut Tar::new(&mut counted, trees, options.numeric_ids))?,
+        ArchiveFormat::Tar => {
+            let mut tar = Tar::new(&mut counted, (trees, monitor), options.numeric_ids);
+            Feed::new(&context, &source, read)?.run(&mut tar)?
+        }
         ArchiveFormat::Zip => Feed::new(&context, &source, read)?.run(&mut Zip::new(&mut counted))?,
     };
     counted.flush().map_err(|source| Error::Archive { source })?;

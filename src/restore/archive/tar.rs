@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::format::{AddError, Content, Counted, Format, Lack, Member};
 use super::holes::{DataMap, WithoutHoles};
 use crate::format::entry::{Content as Stored, Entry, EntryKind, Timestamp};
+use crate::monitor::Monitor;
 use crate::repo::{self, DirEntry, Trees};
 
 /// Everything in a tar archive begins at a multiple of this.
@@ -24,13 +25,14 @@ const EXTENDED: u8 = b'x';
 pub struct Tar<'a> {
     out: &'a mut dyn Write,
     trees: Trees,
+    monitor: &'a Monitor,
     numeric_ids: bool,
 }
 
 impl<'a> Tar<'a> {
     /// Begins an archive; without names of owners if only numbers are wanted.
-    pub fn new(out: &'a mut dyn Write, trees: Trees, numeric_ids: bool) -> Self {
-        Self { out, trees, numeric_ids }
+    pub fn new(out: &'a mut dyn Write, (trees, monitor): (Trees, &'a Monitor), numeric_ids: bool) -> Self {
+        Self { out, trees, monitor, numeric_ids }
     }
 
     fn write_headers(&mut self, header: &mut Header, pax: &Pax) -> io::Result<()> {
@@ -94,7 +96,8 @@ impl Format for Tar<'_> {
     fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let has_content = member.link_to.is_none() && entry.kind == EntryKind::File;
-        let map = if has_content { DataMap::of(&self.trees, &entry.content).map_err(AddError::Before)? } else { None };
+        let holes = || DataMap::of(&self.trees, &entry.content, self.monitor).map_err(AddError::Before);
+        let map = if has_content { holes()? } else { None };
         let (mut header, mut pax) = describe(member, self.numeric_ids);
         if let Some(map) = map {
             return self.add_with_holes(member, (header, pax, map), content);

@@ -16,8 +16,8 @@ use crate::repo::{self, DirEntry};
 const MODE_FILE: u32 = 0o100_000;
 const MODE_DIR: u32 = 0o040_000;
 const MODE_SYMLINK: u32 = 0o120_000;
-/// Longest name that a directory entry has room for.
-const NAME_LEN_MAX_BYTES: usize = u16::MAX as usize;
+/// Longest path that is written: no system that a zip file is unpacked on takes longer ones.
+const PATH_LEN_MAX_BYTES: usize = 4_095;
 
 /// A zip file that is being written.
 pub struct Zip<W>(Option<ZipArchiveWriter<W>>);
@@ -78,12 +78,15 @@ impl<W: Write> Format for Zip<W> {
 
     fn lack(&self, path: &[u8], found: &DirEntry) -> Lack {
         let entry = &found.entry;
-        let is_held = |name: &str| name.len() < NAME_LEN_MAX_BYTES && ZipFilePath::from_str(name).as_str() == name;
+        let is_held = |name: &str| ZipFilePath::from_str(name).as_str() == name;
         match entry.kind {
             EntryKind::Socket => return Lack::Trifle("a socket, which archives do not hold"),
             EntryKind::Fifo => return Lack::All("a named pipe, which zip files do not hold"),
             EntryKind::CharDevice | EntryKind::BlockDevice => return Lack::All("a device, which zip files do not hold"),
             EntryKind::File | EntryKind::Dir | EntryKind::Symlink => {}
+        }
+        if path.len() > PATH_LEN_MAX_BYTES {
+            return Lack::All("its path is longer than 4,095 bytes, and zip files with such paths cannot be unpacked");
         }
         if !std::str::from_utf8(path).is_ok_and(is_held) {
             return Lack::All("its name is not UTF-8, or has a backslash or colon: zip files do not hold it");

@@ -4,7 +4,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{GlacierJobParameters, ObjectLockRetention, ObjectLockRetentionMode, RestoreRequest, Tier};
 
-use super::errors::Failure;
+use super::failure::Failure;
 use super::operations::Held;
 use super::transfer::Progress;
 use super::{Bucket, S3Store};

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::CertificateError as Wrong;
 
-use super::errors::{Failure, one_line};
+use super::failure::{Failure, one_line};
 use crate::store::ErrorKind;
 
 /// What to do about a certificate that nobody vouches for.

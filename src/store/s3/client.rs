@@ -1,7 +1,6 @@
 //! The SDK's client and the runtime that it runs on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
@@ -17,20 +16,17 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use tokio::runtime::Runtime;
 
+use super::connector::{self, CONNECT_MAX, IDLE};
 use super::credentials::{self, Renewing};
-use super::errors::Failure;
+use super::failure::Failure;
 use super::options::S3Options;
 use super::pages::NoPages;
-use super::{connector, trust};
+use super::short::Short;
+use super::trust;
 use crate::store::ErrorKind;
 
 /// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
 const WORKERS: usize = 2;
-/// After how much time an idle connection is not used again: servers close theirs after a minute or so, and a request that meets
-/// this is lost.
-pub const IDLE: Duration = Duration::from_secs(10);
-/// Longest time for a connection to be made, with its encryption.
-pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Returns the runtime that the SDK needs.
 pub fn runtime() -> Result<Runtime, Failure> {
@@ -78,6 +74,7 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         // They are kept where they can be dropped before their time is over.
         .identity_cache(IdentityCache::no_cache())
         .interceptor(NoPages)
+        .interceptor(Short)
         .credentials_provider(SharedCredentialsProvider::new(provider));
     let config = match endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::SdkBody;
@@ -16,7 +17,11 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
-use super::client::{CONNECT_MAX, IDLE};
+/// After how much time an idle connection is not used again: servers close theirs after a minute or so, and a request that meets
+/// this is lost.
+pub const IDLE: Duration = Duration::from_secs(10);
+/// Longest time for a connection to be made, with its encryption.
+pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Returns what makes connections to an endpoint, through the proxy that the environment names for it.
 pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> SharedHttpClient {

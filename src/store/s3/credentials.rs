@@ -14,9 +14,9 @@ use aws_credential_types::provider::{self, future};
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedHttpClient};
 use tokio::sync::Mutex;
 
-use super::errors::Failure;
+use super::failure::Failure;
 use super::options::S3Options;
-use super::process;
+use super::process::Programs;
 use crate::store::ErrorKind;
 
 /// Longest time that loading credentials may take, without a program that has to be run for them.
@@ -58,23 +58,22 @@ enum Source {
     /// These are all.
     Given(Credentials),
     /// AWS's chain, or a profile if one is named, read anew each time.
-    Aws { http: SharedHttpClient, region: Region, profile: Option<String> },
+    Aws { http: SharedHttpClient, region: Region, profile: Option<String>, programs: Programs },
 }
 
 impl Renewing {
     /// Takes the given credentials, or finds some: in AWS's chain, or in the profile that is named.
     ///
-    /// Without any this fails within a few seconds, and not at the first request of each thread.
+    /// Without any this fails within a few seconds, and not at the first request of each thread. A program that gives them out may take longer.
     pub async fn load(options: &S3Options, http: &SharedHttpClient, region: Region) -> Result<Self, Failure> {
         let source = match &options.credentials {
             Some((id, secret)) => Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin")),
-            None => Source::Aws { http: http.clone(), region, profile: options.profile.clone() },
+            None => {
+                let programs = Programs::new(options.without);
+                Source::Aws { http: http.clone(), region, profile: options.profile.clone(), programs }
+            }
         };
-        let first = match tokio::time::timeout(LOAD_MAX, source.load()).await {
-            Ok(Ok(first)) => first,
-            Ok(Err(error)) => return Err(not_loaded(error)),
-            Err(_) => return Err(Failure::new(ErrorKind::Unavailable, SILENT)),
-        };
+        let first = source.load().await.map_err(not_loaded)?;
         Ok(Self { source, held: Mutex::new(Some(first)), number: 0.into() })
     }
 
@@ -89,7 +88,7 @@ impl Renewing {
         if self.number() != refused {
             return true;
         }
-        let Ok(Ok(fresh)) = tokio::time::timeout(LOAD_MAX, self.source.load()).await else {
+        let Ok(fresh) = self.source.load().await else {
             return false;
         };
         let is_same = held.as_ref().is_some_and(|held| is_same(held, &fresh));
@@ -139,16 +138,17 @@ impl ProvideCredentials for Renewing {
 
 impl Source {
     async fn load(&self) -> provider::Result {
-        let (http, region, profile) = match self {
+        let (http, region, profile, programs) = match self {
             Self::Given(credentials) => return Ok(credentials.clone()),
-            Self::Aws { http, region, profile } => (http, region, profile),
+            Self::Aws { http, region, profile, programs } => (http, region, profile, programs),
         };
         // Each time all is new: what the SDK has read once it never reads again.
         let config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
-        let loaded = match from_aws(&config, region, profile.as_deref()).await {
+        let asked = tokio::time::timeout(LOAD_MAX, from_aws(&config, region, profile.as_deref())).await;
+        let loaded = match asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_MAX))) {
             // Of programs the SDK knows, and is built without what runs them.
             Err(error) if words(&error).any(|text| text.contains("cargo feature")) => {
-                process::credentials(profile.clone()).await?
+                programs.credentials(profile.clone()).await?
             }
             loaded => loaded?,
         };

@@ -8,10 +8,12 @@ mod client;
 mod connector;
 mod credentials;
 mod errors;
+mod failure;
 mod operations;
 pub mod options;
 mod pages;
 mod process;
+mod short;
 mod signed_hash;
 mod transfer;
 mod trust;
@@ -26,7 +28,7 @@ use aws_sdk_s3::Client;
 use tokio::runtime::Runtime;
 
 use self::credentials::Renewing;
-use self::errors::{Again, Failure};
+use self::failure::{Again, Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
 use super::pace::Pace;
@@ -35,6 +37,8 @@ use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES
 /// How often a request is sent again that the server says it cannot do, and the pause before.
 const REFUSALS_MAX: u32 = 2;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
+/// How often the credentials are renewed for one request: some programs give others each time, and a server may take none of them.
+const RENEWALS_MAX: u32 = 3;
 
 /// A store in a bucket. Each request is sent once, but for a few that the server refused and that may fare better at once: whoever
 /// wants more patience puts it around.
@@ -68,7 +72,7 @@ struct Bucket {
 impl S3Store {
     /// Opens the store; the bucket is not asked for anything yet, so whether it is there turns out with the first request.
     ///
-    /// Loads credentials, for which other services may be asked, in at most a few seconds. Fails with [`ErrorKind::Other`] if there
+    /// Loads credentials, for which other services may be asked, in at most a few seconds, unless a program gives them out. Fails with [`ErrorKind::Other`] if there
     /// are none or the options make no sense, and with [`ErrorKind::Unavailable`] if what gives out credentials does not answer.
     pub fn open(options: S3Options) -> Result<Self, StoreError> {
         let separator = if options.prefix.is_empty() { "" } else { "/" };
@@ -120,7 +124,7 @@ impl S3Store {
     ) -> Result<T, StoreError> {
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
         let asked = runtime.block_on(async {
-            let mut refusals = 0;
+            let (mut refusals, mut renewals) = (0, 0);
             loop {
                 let credentials = self.bucket.credentials.number();
                 let failure = match request().await {
@@ -132,7 +136,9 @@ impl S3Store {
                         refusals += 1;
                         tokio::time::sleep(REFUSAL_PAUSE).await;
                     }
-                    Again::Renewed if self.bucket.credentials.renew(credentials).await => {}
+                    Again::Renewed if renewals < RENEWALS_MAX && self.bucket.credentials.renew(credentials).await => {
+                        renewals += 1
+                    }
                     _ => return Err(failure),
                 }
             }
@@ -196,6 +202,11 @@ impl Store for S3Store {
 
     fn location(&self) -> &str {
         &self.location
+    }
+
+    /// A bucket may have a quota, and there is no asking for it.
+    fn can_run_full(&self) -> bool {
+        true
     }
 
     fn archive(&self) -> Option<&dyn Archive> {

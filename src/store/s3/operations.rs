@@ -13,10 +13,12 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use md5::{Digest, Md5};
 
 use super::Bucket;
-use super::errors::{Failure, Request};
+use super::errors::Request;
+use super::failure::Failure;
 use super::options::Lock;
 use super::signed_hash::SignedHash;
 use super::transfer::Progress;
+use crate::store::listing::{ENDLESS, Room};
 use crate::store::pace::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
@@ -159,7 +161,7 @@ impl Bucket {
         let request = self.request("s3:ListBucket", false);
         let mut found = Vec::new();
         let mut token: Option<String> = None;
-        let (mut tokens, mut empty_pages) = (HashSet::new(), 0);
+        let (mut tokens, mut empty_pages, room) = (HashSet::new(), 0, Room::for_class(class));
         loop {
             let list = self.client.list_objects_v2().bucket(&self.name).prefix(format!("{folder}{prefix}"));
             let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
@@ -169,11 +171,14 @@ impl Bucket {
                 Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
             };
             empty_pages = if page.contents().is_empty() { empty_pages + 1 } else { 0 };
+            if !page.contents().iter().all(|object| room.take(object.key().map_or(0, str::len))) {
+                return Err(Failure::new(ErrorKind::Other, ENDLESS));
+            }
             found.extend(page.contents().iter().filter_map(|object| {
                 let name = object.key()?.strip_prefix(&folder)?;
                 let len_bytes = u64::try_from(object.size()?).ok()?;
                 let modified_s = object.last_modified().map(DateTime::secs);
-                name.split('/').all(is_valid_name).then(|| Listed { name: name.to_owned(), len_bytes, modified_s })
+                name.split('/').all(is_valid_name).then(|| Listed::new(name.to_owned(), len_bytes, modified_s))
             }));
             if !page.is_truncated().unwrap_or(false) {
                 return Ok(found);
@@ -184,6 +189,9 @@ impl Bucket {
             };
             if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
                 return Err(Failure::new(ErrorKind::Other, "the server's listing goes in circles: it never ends"));
+            }
+            if !room.take(next.len()) {
+                return Err(Failure::new(ErrorKind::Other, ENDLESS));
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct S3Options {
     pub credentials: Option<(String, zeroize::Zeroizing<String>)>,
     /// The profile of the AWS configuration that the chain uses; `None` for the usual one.
     pub profile: Option<String>,
+    /// Variables that a program which gives out credentials shall not have: secrets of this program.
+    pub without: &'static [&'static str],
     /// The storage class of objects, by their class here; the server's default where there is none.
     pub storage_classes: BTreeMap<Class, String>,
     /// For how long new objects are locked against removal, and how strictly; `None` for not at all.

@@ -1,9 +1,11 @@
 //! Credentials that a program gives out: the one that a profile names as `credential_process`, or AWS's own, for logins by a browser.
 
 use std::borrow::Cow;
-use std::io;
-use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
+use std::io::{self, Read};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::profile;
 use aws_credential_types::provider::error::CredentialsError;
@@ -12,8 +14,18 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::Credentials;
 use aws_types::os_shim_internal::{Env, Fs};
 use serde::Deserialize;
+use tokio::sync::watch;
 
-use super::errors::one_line;
+use super::failure::one_line;
+
+/// How long a program may take: somebody may have to touch a key, or to answer in a browser.
+const RUN_MAX: Duration = Duration::from_secs(600);
+/// How long what a program gave out is good for whoever asks next, if nobody waited for it any more.
+const UNHEARD_MAX: Duration = Duration::from_secs(30);
+/// How much of what it says is read of either output.
+const SAID_LEN_MAX_BYTES: u64 = 1 << 20;
+/// How often it is looked whether a program has ended.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What such a program prints, as AWS defines it.
 #[derive(Deserialize)]
@@ -26,40 +38,179 @@ struct Printed {
     expiration: Option<String>,
 }
 
-/// Runs the program of a profile; of the one that the environment names, or the usual one, if none is given.
-pub async fn credentials(wanted: Option<String>) -> provider::Result {
-    let files = EnvConfigFiles::default();
-    let profiles = profile::load(&Fs::real(), &Env::real(), &files, wanted.map(Cow::Owned)).await;
-    let profiles = profiles.map_err(|error| failed(format!("the AWS configuration cannot be read: {error}")))?;
-    let name = profiles.selected_profile().to_owned();
-    let of_profile = profiles.get_profile(&name).and_then(|profile| profile.get("credential_process"));
-    let program = of_profile.map(str::to_owned);
-    let ran = tokio::task::spawn_blocking(move || run(program.as_deref(), &name)).await;
-    ran.map_err(|_| failed("its program was not run".to_owned()))?
+/// What is run for a profile.
+#[derive(Clone, PartialEq, Eq)]
+struct Asked {
+    /// Its `credential_process`; `None` for AWS's own program, which knows all ways of logging in.
+    program: Option<String>,
+    profile: String,
 }
 
-/// Runs a program, or else AWS's own, which knows all ways of logging in.
-fn run(program: Option<&str>, profile: &str) -> provider::Result {
-    let mut command = Command::new(if program.is_some() { "sh" } else { "aws" });
-    match program {
-        Some(program) => command.args(["-c", program]),
-        None => command.args(["configure", "export-credentials", "--format", "process", "--profile", profile]),
-    };
-    let what = program.map_or_else(|| "`aws configure export-credentials`".to_owned(), |_| "`credential_process`".to_owned());
-    let Output { status, stdout, stderr } = match command.stdin(Stdio::null()).output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && program.is_none() => {
-            return Err(failed(format!(
-                "the profile `{profile}` needs a login that AWS's own program makes: install the AWS CLI, then `aws sso login --profile {profile}`"
-            )));
-        }
-        Err(error) => return Err(failed(format!("{what} of the profile `{profile}` cannot be run: {error}"))),
-        Ok(output) => output,
-    };
-    if !status.success() {
-        let said = one_line(&String::from_utf8_lossy(&stderr));
-        return Err(failed(format!("{what} of the profile `{profile}` failed ({status}): {said}")));
+impl Asked {
+    fn command(&self) -> Command {
+        let mut command = Command::new(if self.program.is_some() { "sh" } else { "aws" });
+        match &self.program {
+            Some(program) => command.args(["-c", program]),
+            None => command.args(["configure", "export-credentials", "--format", "process", "--profile", &self.profile]),
+        };
+        command
     }
-    parse(&stdout).map_err(|why| failed(format!("{what} of the profile `{profile}` printed no credentials: {why}")))
+
+    /// Returns what it is, for errors.
+    fn shown(&self) -> String {
+        let what = if self.program.is_some() { "`credential_process`" } else { "`aws configure export-credentials`" };
+        format!("{what} of the profile `{}`", self.profile)
+    }
+
+    fn not_started(&self, error: &io::Error) -> CredentialsError {
+        let profile = &self.profile;
+        failed(match error.kind() {
+            io::ErrorKind::NotFound if self.program.is_none() => format!(
+                "the profile `{profile}` needs a login that AWS's own program makes: install the AWS CLI, then `aws sso login --profile {profile}`"
+            ),
+            _ => format!("{} cannot be run: {error}", self.shown()),
+        })
+    }
+
+    /// Reads what came of it.
+    fn credentials(&self, ended: &Result<Output, String>) -> provider::Result {
+        let what = self.shown();
+        let Output { status, stdout, stderr } = ended.as_ref().map_err(|why| failed(format!("{what} {why}")))?;
+        if !status.success() {
+            let said = one_line(&String::from_utf8_lossy(stderr));
+            return Err(failed(format!("{what} failed ({status}): {said}")));
+        }
+        parse(stdout).map_err(|why| failed(format!("{what} printed no credentials: {why}")))
+    }
+}
+
+/// Runs programs, one at a time. Whoever asks for one that runs already waits for its end: a request does not wait as long as a login
+/// may take, and the next one must not make another beside it. Dropping this ends what runs.
+pub struct Programs {
+    /// Variables that they shall not have.
+    without: &'static [&'static str],
+    running: Mutex<Option<Arc<Run>>>,
+}
+
+impl Programs {
+    /// Runs none yet.
+    pub fn new(without: &'static [&'static str]) -> Self {
+        Self { without, running: Mutex::new(None) }
+    }
+
+    /// Runs the program of a profile; of the one that the environment names, or the usual one, if none is given.
+    pub async fn credentials(&self, wanted: Option<String>) -> provider::Result {
+        let files = EnvConfigFiles::default();
+        let profiles = profile::load(&Fs::real(), &Env::real(), &files, wanted.map(Cow::Owned)).await;
+        let profiles = profiles.map_err(|error| failed(format!("the AWS configuration cannot be read: {error}")))?;
+        let profile = profiles.selected_profile().to_owned();
+        let of_profile = profiles.get_profile(&profile).and_then(|profile| profile.get("credential_process"));
+        self.ask(Asked { program: of_profile.map(str::to_owned), profile }).await
+    }
+
+    async fn ask(&self, asked: Asked) -> provider::Result {
+        let run = self.run(&asked)?;
+        let ended = run.ended().await;
+        lock(&self.running).take_if(|running| Arc::ptr_eq(running, &run));
+        asked.credentials(&ended)
+    }
+
+    /// Returns the program that runs, or has just ended unheard, or starts it.
+    fn run(&self, asked: &Asked) -> Result<Arc<Run>, CredentialsError> {
+        let mut running = lock(&self.running);
+        if let Some(run) = running.as_ref().filter(|run| run.asked == *asked && !run.is_stale()) {
+            return Ok(Arc::clone(run));
+        }
+        let run = Run::start(asked.clone(), self.without).map_err(|error| asked.not_started(&error))?;
+        Ok(Arc::clone(running.insert(Arc::new(run))))
+    }
+}
+
+/// How a program ended, and when.
+type Ended = Option<(Instant, Arc<Result<Output, String>>)>;
+
+/// A program that was started. Dropping this ends it.
+struct Run {
+    asked: Asked,
+    child: Arc<Mutex<Child>>,
+    ended: watch::Receiver<Ended>,
+}
+
+impl Run {
+    fn start(asked: Asked, without: &[&str]) -> io::Result<Self> {
+        let mut command = asked.command();
+        for name in without {
+            command.env_remove(name);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let child = Arc::new(Mutex::new(child));
+        let (tell, ended) = watch::channel(None);
+        let run = Self { asked, child: Arc::clone(&child), ended };
+        let outputs = (gather(stdout.expect("it is piped"))?, gather(stderr.expect("it is piped"))?);
+        let supervise = move || {
+            let ended = wait(&child, outputs, || !tell.is_closed());
+            // Nobody may be left who wants to know.
+            let _ = tell.send(Some((Instant::now(), Arc::new(ended))));
+        };
+        thread::Builder::new().name("credentials".to_owned()).spawn(supervise)?;
+        Ok(run)
+    }
+
+    /// Waits for the end.
+    async fn ended(&self) -> Arc<Result<Output, String>> {
+        let mut ended = self.ended.clone();
+        let ended = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        ended.map_or_else(|| Arc::new(Err("was not waited for".to_owned())), |(_, ended)| ended)
+    }
+
+    /// Returns whether it ended so long ago that what it said may not be so any more.
+    fn is_stale(&self) -> bool {
+        self.ended.borrow().as_ref().is_some_and(|(since, _)| since.elapsed() > UNHEARD_MAX)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It has ended mostly, and then this does nothing.
+        let _ = lock(&self.child).kill();
+    }
+}
+
+type Gathering = JoinHandle<io::Result<Vec<u8>>>;
+
+/// Gathers what a program says, up to a limit: behind that it is told that nobody reads any more.
+fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
+    let read = move || {
+        let mut said = Vec::new();
+        pipe.take(SAID_LEN_MAX_BYTES).read_to_end(&mut said).map(|_| said)
+    };
+    thread::Builder::new().name("credentials output".to_owned()).spawn(read)
+}
+
+/// Waits for a program and for all that it says; kills it when that takes too long, and waits for no words when nobody wants them.
+fn wait(child: &Mutex<Child>, (stdout, stderr): (Gathering, Gathering), is_wanted: impl Fn() -> bool) -> Result<Output, String> {
+    let since = Instant::now();
+    let cannot = |error: io::Error| format!("cannot be waited for: {error}");
+    loop {
+        let status = lock(child).try_wait().map_err(cannot)?;
+        if let Some(status) = status.filter(|_| stdout.is_finished() && stderr.is_finished()) {
+            let said = |of: Gathering| of.join().unwrap_or_else(|_| Ok(Vec::new())).map_err(cannot);
+            return Ok(Output { status, stdout: said(stdout)?, stderr: said(stderr)? });
+        }
+        if status.is_some() && !is_wanted() {
+            return Err("was stopped".to_owned());
+        }
+        if since.elapsed() > RUN_MAX {
+            let _ = lock(child).kill();
+            return Err(format!("did not end within {} minutes", RUN_MAX.as_secs() / 60));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads what the program printed; secrets are in no error.
@@ -79,7 +230,67 @@ fn failed(says: String) -> CredentialsError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+
+    fn asked(program: &str) -> Asked {
+        Asked { program: Some(program.to_owned()), profile: "work".to_owned() }
+    }
+
+    fn ask(programs: &Programs, program: &str) -> provider::Result {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(programs.ask(asked(program)))
+    }
+
+    /// A program that waits until somebody writes to `go`, notes each time that it is started, and its number.
+    fn waits(dir: &Path) -> String {
+        assert!(Command::new("mkfifo").arg(dir.join("go")).status().unwrap().success());
+        let print = r#"printf '{"Version": 1, "AccessKeyId": "%s", "SecretAccessKey": "s"}' ${HOME-none}"#;
+        format!("echo $$ >> {0}/runs; read line < {0}/go; {print}", dir.display())
+    }
+
+    fn is_running(pid: &str) -> bool {
+        // One that has ended and was not taken leave of yet has no more memory.
+        fs::read_to_string(format!("/proc/{pid}/statm")).is_ok_and(|statm| !statm.starts_with("0 "))
+    }
+
+    fn until(is_so: impl Fn() -> bool) {
+        let since = Instant::now();
+        while !is_so() {
+            assert!(since.elapsed() < Duration::from_secs(20));
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whoever asked gives up, as a request does after a while; the next one waits for the same program, which has no secret of ours.
+    #[test]
+    fn a_program_that_runs_is_not_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = waits(dir.path());
+        let programs = Programs::new(&["HOME"]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let hasty = async { tokio::time::timeout(Duration::ZERO, programs.ask(asked(&program))).await };
+        assert!(runtime.block_on(hasty).is_err());
+        fs::write(dir.path().join("go"), "on\n").unwrap();
+        let given = ask(&programs, &program).unwrap();
+        assert_eq!(given.access_key_id(), "none");
+        assert_eq!(fs::read_to_string(dir.path().join("runs")).unwrap().lines().count(), 1);
+        assert!(lock(&programs.running).is_none(), "the next one asks anew");
+    }
+
+    #[test]
+    fn a_program_ends_with_whoever_wants_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = waits(dir.path());
+        let programs = Programs::new(&[]);
+        drop(programs.run(&asked(&program)).unwrap());
+        let pid = || fs::read_to_string(dir.path().join("runs")).unwrap_or_default().trim().to_owned();
+        until(|| !pid().is_empty());
+        assert!(is_running(&pid()));
+        drop(programs);
+        until(|| !is_running(&pid()));
+    }
 
     #[test]
     fn what_a_program_prints_is_read_and_never_shown() {
@@ -97,7 +308,7 @@ mod tests {
         ] {
             assert!(!parse(wrong.as_bytes()).unwrap_err().contains("secret"));
         }
-        let error = run(Some("echo gone >&2; exit 3"), "work").unwrap_err();
+        let error = ask(&Programs::new(&[]), "echo gone >&2; exit 3").unwrap_err();
         let text = std::error::Error::source(&error).unwrap().to_string();
         assert!(text.contains("`credential_process` of the profile `work` failed (exit status: 3): gone"), "{text}");
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, Uni
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use super::errors::Failure;
+use super::failure::Failure;
 use super::options::Trust;
 use crate::id::encode_hex;
 use crate::store::ErrorKind;

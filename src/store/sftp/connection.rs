@@ -6,7 +6,6 @@
 //! answer for the one who watches perhaps, wakes that one: nothing else may come.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +16,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use ssh2::{BlockDirections, DisconnectCode, Session};
 
-use super::dial;
+use super::dial::{self, Carrier};
 use super::error::SftpError;
 use super::kept::KeptFiles;
 use super::line::{Line, Sent};
@@ -40,7 +39,7 @@ pub struct Connection {
     /// Something has moved, for the one who watches the socket.
     moved: OwnedFd,
     session: Session,
-    socket: TcpStream,
+    carrier: Carrier,
     timeout: Duration,
     is_broken: AtomicBool,
     pace: Arc<Pace>,
@@ -78,7 +77,7 @@ pub struct Spare {
 impl Connection {
     /// Connects, checks the server's key, logs in. Each step takes at most the time-out of `options`.
     pub fn open(options: &SftpOptions) -> Result<Self, SftpError> {
-        let (session, socket, channel) = dial::reach(options)?;
+        let (session, carrier, channel) = dial::reach(options)?;
         let moved =
             eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|errno| SftpError::Lost(errno.to_string()))?;
         let connection = Self {
@@ -86,15 +85,20 @@ impl Connection {
             changed: Condvar::new(),
             moved,
             session,
-            socket,
+            carrier,
             timeout: options.timeout,
             is_broken: AtomicBool::new(false),
             pace: options.pace.clone(),
             spare: Mutex::default(),
             kept: options.keeps_files.then(KeptFiles::default),
         };
-        connection.greet().map_err(|error| dial::refused_hand(options, &error.to_string()))?;
-        Ok(connection)
+        match connection.greet() {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                let error = connection.refusal(options, &error);
+                Err(connection.carrier.explain(error))
+            }
+        }
     }
 
     /// Agrees with the server upon the version.
@@ -110,6 +114,14 @@ impl Connection {
                 }
                 None => state = self.advance(state, began, self.timeout)?,
             }
+        }
+    }
+
+    /// Says why no greeting came: because whoever answers does not speak SFTP, which another try would not change, or because the line broke.
+    fn refusal(&self, options: &SftpOptions, error: &SftpError) -> SftpError {
+        match self.state().line.foreign() {
+            Some(came) => SftpError::NotSftp { host: options.host.clone(), user: options.user.clone(), came: came.to_owned() },
+            None => dial::refused_hand(options, &error.to_string()),
         }
     }
 
@@ -135,7 +147,7 @@ impl Connection {
 
     /// Returns whether a connection that was not used for `idle` still works; only after `trusted` the server is asked.
     pub fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
-        let works = match self.socket.peek(&mut [0]) {
+        let works = match self.carrier.socket.peek(&mut [0]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(len) => len > 0 && self.take_stray().is_ok(),
         };
@@ -340,7 +352,7 @@ impl Connection {
     /// Waits for the socket, or until another thread has moved something.
     fn watch(&self, wanted: PollFlags, at_most: Duration) -> Result<(), SftpError> {
         let at_most = Timespec::try_from(at_most).ok();
-        let mut watched = [PollFd::new(&self.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
+        let mut watched = [PollFd::new(&self.carrier.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
         let polled = poll(&mut watched, at_most.as_ref());
         // There is nothing in it if nobody has.
         let _ = rustix::io::read(&self.moved, &mut [0; 8]);
@@ -355,14 +367,15 @@ impl Connection {
     }
 
     fn lost(&self, why: &str) -> SftpError {
+        let why = self.carrier.explain_break(why);
         self.break_off();
-        SftpError::Lost(why.to_owned())
+        SftpError::Lost(why)
     }
 
     /// Nothing is sent or awaited any more, not even when handles are dropped.
     fn break_off(&self) {
         self.is_broken.store(true, Ordering::Relaxed);
-        let _ = self.socket.shutdown(Shutdown::Both);
+        self.carrier.shut_down();
         self.changed.notify_all();
     }
 }

@@ -1,4 +1,4 @@
-//! Reaching a server: TCP, its key checked, logged in, a channel with SFTP.
+//! Reaching a server: TCP or a program that carries the connection, the server's key checked, logged in, a channel with SFTP.
 
 use std::io;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -10,16 +10,58 @@ use super::error::SftpError;
 use super::host_key::KnownKeys;
 use super::login::{has_ended, log_in};
 use super::options::SftpOptions;
+use super::proxy::RunningProxy;
 
 /// Bytes that a server may send before we have taken any: what a fast line holds.
 const WINDOW_LEN_BYTES: u32 = 4 << 20;
 /// Longest packet of SSH that is taken.
 const PACKET_LEN_MAX_BYTES: u32 = 32 << 10;
 
+/// What carries a connection. A program among it ends when this is dropped.
+pub struct Carrier {
+    /// The socket of the connection, or the one that the program is joined to.
+    pub socket: TcpStream,
+    proxy: Option<RunningProxy>,
+}
+
+impl Carrier {
+    fn open(options: &SftpOptions) -> Result<Self, SftpError> {
+        match &options.proxy {
+            Some(proxy) => RunningProxy::start(proxy).map(|(running, socket)| Self { socket, proxy: Some(running) }),
+            None => dial(options).map(|socket| Self { socket, proxy: None }),
+        }
+    }
+
+    /// Nothing comes or goes any more.
+    pub fn shut_down(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Returns why a connection broke, with what a program among it says. Nothing may have been shut down yet.
+    pub fn explain_break(&self, why: &str) -> String {
+        self.proxy.as_ref().map_or_else(|| why.to_owned(), |proxy| proxy.explain_break(why))
+    }
+
+    /// Adds what a program among it says to why there is no connection, if that may be the cause.
+    pub fn explain(&self, error: SftpError) -> SftpError {
+        match (&self.proxy, error) {
+            (Some(proxy), error @ SftpError::Handshake { .. }) => proxy.explain(error),
+            (_, error) => error,
+        }
+    }
+}
+
 /// Connects, checks the server's key, logs in and starts SFTP; nothing of SFTP was said yet. Each step takes at most the time-out of `options`.
-pub fn reach(options: &SftpOptions) -> Result<(Session, TcpStream, Channel), SftpError> {
+pub fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpError> {
+    let carrier = Carrier::open(options)?;
+    match reach_by(&carrier.socket, options) {
+        Ok((session, channel)) => Ok((session, carrier, channel)),
+        Err(error) => Err(carrier.explain(error)),
+    }
+}
+
+fn reach_by(socket: &TcpStream, options: &SftpOptions) -> Result<(Session, Channel), SftpError> {
     let failed = |error: Error| refused_hand(options, error.message());
-    let socket = dial(options)?;
     let unreachable = |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
     let mut session = Session::new().map_err(failed)?;
     session.set_tcp_stream(socket.try_clone().map_err(unreachable)?);
@@ -28,9 +70,9 @@ pub fn reach(options: &SftpOptions) -> Result<(Session, TcpStream, Channel), Sft
     known.prefer(&session).map_err(failed)?;
     let ready = session.handshake().map_err(failed).and_then(|()| {
         known.check(&session, options)?;
-        log_in(&session, &socket, options)?;
+        log_in(&session, socket, options)?;
         start_sftp(&session).map_err(|error| match error.code() {
-            ErrorCode::Session(raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) if !has_ended(&socket) => {
+            ErrorCode::Session(raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) if !has_ended(socket) => {
                 SftpError::NoSftp { host: options.host.clone(), user: options.user.clone() }
             }
             // Some servers count connections only after the login, and hang up then.
@@ -42,7 +84,7 @@ pub fn reach(options: &SftpOptions) -> Result<(Session, TcpStream, Channel), Sft
         let _ = socket.shutdown(Shutdown::Both);
     })?;
     session.set_blocking(false);
-    Ok((session, socket, channel))
+    Ok((session, channel))
 }
 
 /// Says that a connection ended before it could be used.

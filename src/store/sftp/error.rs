@@ -40,20 +40,22 @@ pub enum SftpError {
     },
     /// No known_hosts file names the machine.
     #[error(
-        "{host} is not known on this machine; it shows the {key_type} key {fingerprint}. \
+        "the server {name} is not known on this machine{note}; it shows the {key_type} key {fingerprint}. \
          Compare that with what its operator publishes, then add this line to {file}:\n{line}"
     )]
     HostUnknown {
-        /// The machine.
-        host: String,
+        /// The name that files would have it by: the machine, and its port if that is not the usual one.
+        name: Box<str>,
         /// The kind of its key.
-        key_type: String,
+        key_type: Box<str>,
         /// SHA-256 of its key, as OpenSSH prints it.
-        fingerprint: String,
+        fingerprint: Box<str>,
+        /// What they have about it all the same, to stand behind "not known on this machine".
+        note: Box<str>,
         /// The line that makes it known.
-        line: String,
+        line: Box<str>,
         /// Where that belongs.
-        file: String,
+        file: Box<str>,
     },
     /// A known_hosts file has another key for the machine, or has this one as revoked.
     #[error(
@@ -92,6 +94,37 @@ pub enum SftpError {
         host: String,
         /// Who logged in.
         user: String,
+    },
+    /// It lets us in, but what answers does not speak SFTP: a shell's greeting, or a program that is missing.
+    #[error(
+        "{host} lets {user} in, but what answers there is not SFTP: {came}. If a start-up file of the login shell prints that, let it print \
+         only at a terminal (`[ -t 1 ] && echo ...`); else the server's operator can set `Subsystem sftp internal-sftp`"
+    )]
+    NotSftp {
+        /// The machine.
+        host: String,
+        /// Who logged in.
+        user: String,
+        /// What came.
+        came: String,
+    },
+    /// The program that would carry the connection cannot be run.
+    #[error("cannot run {shown}: {why}")]
+    NoProxy {
+        /// The option that names it, and the program.
+        shown: String,
+        /// Why not.
+        why: String,
+    },
+    /// The program that carries the connection has said something, or ended, before there was one.
+    #[error("no connection came about through {shown}: {why}")]
+    Proxy {
+        /// The option that names it, and the program.
+        shown: String,
+        /// What it said, and how it ended.
+        why: String,
+        /// What was noticed at this end.
+        source: Box<SftpError>,
     },
     /// The connection ended in the middle.
     #[error("the connection broke: {0}")]
@@ -162,6 +195,7 @@ impl SftpError {
             // Reading, and what only touches a scratch file, can be repeated as if nothing had happened.
             Self::Unreachable { .. } | Self::Handshake { .. } | Self::Lost(_) | Self::Silent(_) => ErrorKind::Unavailable,
             Self::Unanswered(_) => ErrorKind::Unanswered,
+            Self::Proxy { source, .. } => source.kind(),
             Self::LoginRefused { .. } | Self::ReadOnly => ErrorKind::NotPermitted,
             Self::NoSuchFolder(_) => ErrorKind::NotFound,
             Self::Exists => ErrorKind::Exists,
@@ -201,5 +235,32 @@ impl SftpError {
     /// Returns whether trying again, or elsewhere in a pool, is out of the question.
     pub fn is_about_the_host_key(&self) -> bool {
         matches!(self, Self::HostUnknown { .. } | Self::HostChanged { .. })
+    }
+}
+
+/// How much of what a server or a program says is shown.
+const SAID_LEN_MAX_CHARS: usize = 300;
+
+/// Returns what somebody else says as one line that does nothing to a terminal: the beginning if it is long.
+pub fn printable(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line: String = lines.join(" / ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    match line.char_indices().nth(SAID_LEN_MAX_CHARS) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_is_shown_in_one_short_line() {
+        assert_eq!(printable(b"\n Welcome!\r\n\x1b[31mred\0\n\n"), "Welcome! / ?[31mred?");
+        assert_eq!(printable(b"\xff").chars().count(), 1);
+        assert_eq!(printable(&[b'x'; 1000]).len(), SAID_LEN_MAX_CHARS + 3);
+        assert_eq!(printable(b" \n"), "");
     }
 }

@@ -6,7 +6,8 @@ use super::connection::Connection;
 use super::error::SftpError;
 use super::line::Sent;
 use super::wire::{Answer, Attributes, Handle, READING, Request};
-use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES};
+use crate::store::listing::{ENDLESS, Room};
+use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
 /// How often more names are asked for at once: small folders are known after the first answer, which the second says; twice as often each time.
 const NAMES_AHEAD_MIN: usize = 2;
@@ -108,14 +109,16 @@ impl Folder {
 
     /// Returns what lies in a folder in it; `None` if it is missing.
     pub fn list(&self, connection: &Connection, below: &str) -> Result<Option<Vec<Entry>>, SftpError> {
-        Ok(self.list_all(connection, &[below])?.pop().flatten())
+        Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
     /// Returns what lies in each of some folders in it, asking about all at once; `None` for those that are missing.
-    pub fn list_all(&self, connection: &Connection, below: &[&str]) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
+    ///
+    /// What is not named as an object or its folder can be is left out. Fails if there is no room left for a name.
+    pub fn list_all(&self, connection: &Connection, below: &[&str], room: &Room) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
         let paths: Vec<PathBuf> = below.iter().map(|below| self.path(below)).collect();
         let mut all = Vec::with_capacity(paths.len());
-        for (found, path) in read_names(connection, &paths)?.into_iter().zip(&paths) {
+        for (found, path) in read_names(connection, &paths, room)?.into_iter().zip(&paths) {
             all.push(found.map(|found| to_entries(connection, path, found)).transpose()?);
         }
         Ok(all)
@@ -157,13 +160,12 @@ impl Folder {
 }
 
 /// A name in a folder, and what is said of it.
-type Named = (Vec<u8>, Attributes);
+type Named = (String, Attributes);
 
 /// Sorts out what can be an object or a folder of objects.
 fn to_entries(connection: &Connection, path: &Path, found: Vec<Named>) -> Result<Vec<Entry>, SftpError> {
     let mut entries = Vec::with_capacity(found.len());
     for (name, mut attributes) in found {
-        let Some(name) = String::from_utf8(name).ok().filter(|name| !name.starts_with('.')) else { continue };
         if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
             // A link, or a server that says little.
             attributes = match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
@@ -190,7 +192,7 @@ struct Open {
 /// Returns the names in each of some folders; `None` for those that are missing.
 ///
 /// All answers are taken, whatever the first ones are.
-fn read_names(connection: &Connection, paths: &[PathBuf]) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
+fn read_names(connection: &Connection, paths: &[PathBuf], room: &Room) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
     let asked: Vec<Sent> = paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
     let mut result = Ok(());
     let mut folders = Vec::with_capacity(paths.len());
@@ -208,7 +210,7 @@ fn read_names(connection: &Connection, paths: &[PathBuf]) -> Result<Vec<Option<V
     }
     let mut ahead = NAMES_AHEAD_MIN;
     while result.is_ok() && folders.iter().any(|folder| !folder.is_read) {
-        result = read_more(connection, &mut folders, ahead);
+        result = read_more(connection, &mut folders, ahead, room);
         ahead = NAMES_AHEAD_MAX.min(2 * ahead);
     }
     folders.iter().filter_map(|folder| folder.handle.as_ref()).for_each(|handle| connection.tell(&Request::Close(handle)));
@@ -216,7 +218,7 @@ fn read_names(connection: &Connection, paths: &[PathBuf]) -> Result<Vec<Option<V
 }
 
 /// Asks `ahead` times for more names of each folder that is not read to its end.
-fn read_more(connection: &Connection, folders: &mut [Open], ahead: usize) -> Result<(), SftpError> {
+fn read_more(connection: &Connection, folders: &mut [Open], ahead: usize, room: &Room) -> Result<(), SftpError> {
     let mut asked = Vec::new();
     for (at, folder) in folders.iter().enumerate() {
         if let Some(handle) = folder.handle.as_ref().filter(|_| !folder.is_read) {
@@ -226,13 +228,24 @@ fn read_more(connection: &Connection, folders: &mut [Open], ahead: usize) -> Res
     let mut result = Ok(());
     for (at, sent) in asked {
         match connection.answer(sent) {
-            Ok(Answer::Names(names)) if !names.is_empty() => folders[at].found.extend(names),
+            Ok(Answer::Names(names)) if !names.is_empty() => {
+                if !names.iter().all(|(name, _)| room.take(name.len())) {
+                    result = result.and(Err(SftpError::Refused(ENDLESS)));
+                } else if result.is_ok() {
+                    folders[at].found.extend(names.into_iter().filter_map(of_a_repository));
+                }
+            }
             Ok(_) => result = result.and(Err(connection.misunderstood())),
             Err(error) if error.is_end() => folders[at].is_read = true,
             Err(error) => result = result.and(Err(error)),
         }
     }
     result
+}
+
+/// Keeps what may be an object, or a folder of objects.
+fn of_a_repository((name, attributes): (Vec<u8>, Attributes)) -> Option<Named> {
+    String::from_utf8(name).ok().filter(|name| is_valid_name(name)).map(|name| (name, attributes))
 }
 
 /// Returns the length of a regular file, which every object is.

@@ -1,29 +1,62 @@
 //! Whether a server is the one that it should be: its key against the `known_hosts` files of OpenSSH.
 //!
-//! Certificates are not understood, so they are not asked for.
+//! A server is known by its name and its port together: whoever has another port of the machine is somebody else. (OpenSSH asks for the plain name,
+//! too, where nothing is known by the port.) Certificates cannot be checked, so they are not asked for.
 
 use std::fs;
 use std::io;
 
 use ssh2::{CheckResult, HashType, HostKeyType, KnownHostFileKind, MethodType, Session};
 
+use super::base64;
 use super::error::SftpError;
 use super::options::SftpOptions;
 use super::pattern::matches_any;
 
-/// The digits of base64.
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /// Stands for a key where only names matter; libssh2 passes over shorter ones.
 const ANY_KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ";
 
+/// The names that lines have a server by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// What a line must name: the `HostKeyAlias`, else the host, with its port if that is not the usual one.
+    own: String,
+    /// The host without its port.
+    host: String,
+}
+
+impl Names {
+    /// Returns the names of a server. With a `HostKeyAlias` neither host nor port count.
+    pub fn new(host: &str, port: u16, alias: Option<&str>) -> Self {
+        let host = host.to_ascii_lowercase();
+        let own = match alias {
+            Some(alias) => alias.to_ascii_lowercase(),
+            None if port == 22 => host.clone(),
+            None => format!("[{host}]:{port}"),
+        };
+        Self { own, host }
+    }
+
+    /// Returns a name in a line that has the machine by another port, or without one.
+    fn elsewhere<'a>(&self, line_names: &'a str) -> Option<&'a str> {
+        let with_port = format!("[{}]:", self.host);
+        line_names
+            .split(',')
+            .find(|name| name.eq_ignore_ascii_case(&self.host) || name.to_ascii_lowercase().starts_with(&with_port))
+    }
+}
+
 /// What the known_hosts files say about one server.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownKeys {
     /// Keys that it may show: kind, and key in base64.
     trusted: Vec<(String, String)>,
     /// Keys that nobody may show any more.
     revoked: Vec<String>,
+    /// An authority vouches for it.
+    has_authority: bool,
+    /// Names that the machine is known by elsewhere, at another port, and the keys.
+    elsewhere: Vec<(String, String)>,
 }
 
 impl KnownKeys {
@@ -31,10 +64,11 @@ impl KnownKeys {
     ///
     /// Fails if a file cannot be read: not to know a key that is there would be taken for never having known it.
     pub fn read(session: &Session, options: &SftpOptions) -> Result<Self, SftpError> {
+        let names = names(options);
         let mut known = Self::default();
         for file in &options.known_hosts {
             match fs::read(file) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).lines().for_each(|line| known.read_line(session, options, line)),
+                Ok(bytes) => known.take_text(session, &names, &String::from_utf8_lossy(&bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => {
                     let message = format!("{} cannot be read: {source}", file.display());
@@ -45,20 +79,44 @@ impl KnownKeys {
         Ok(known)
     }
 
-    fn read_line(&mut self, session: &Session, options: &SftpOptions, line: &str) {
+    /// Returns what a file of this text says about a server.
+    pub fn of_text(names: &Names, text: &str) -> Result<Self, ssh2::Error> {
+        let mut known = Self::default();
+        known.take_text(&Session::new()?, names, text);
+        Ok(known)
+    }
+
+    fn take_text(&mut self, session: &Session, names: &Names, text: &str) {
+        text.lines().for_each(|line| self.take_line(session, names, line));
+    }
+
+    fn take_line(&mut self, session: &Session, names: &Names, line: &str) {
         let (marker, entry) = match line.trim().strip_prefix('@') {
             Some(rest) => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
             None => ("", line.trim()),
         };
         let mut words = entry.split_whitespace();
-        let (Some(names), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else { return };
-        if names.starts_with('#') || !matches!(marker, "" | "revoked") || !is_about(session, options, names) {
+        let (Some(line_names), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else { return };
+        if line_names.starts_with('#') {
             return;
         }
+        let is_own = names_it(session, line_names, &names.own);
         match marker {
-            "" => self.trusted.push((kind.to_owned(), key.to_owned())),
-            _ => self.revoked.push(key.to_owned()),
+            "" if is_own => self.trusted.push((kind.to_owned(), key.to_owned())),
+            "" if line_names.starts_with('|') && names_it(session, line_names, &names.host) => {
+                self.elsewhere.push((names.host.clone(), key.to_owned()));
+            }
+            "" => self.elsewhere.extend(names.elsewhere(line_names).map(|name| (name.to_owned(), key.to_owned()))),
+            // A key that was stolen is no better at another port.
+            "revoked" if is_own || names_it(session, line_names, &names.host) => self.revoked.push(key.to_owned()),
+            "cert-authority" => self.has_authority |= is_own || names_it(session, line_names, &names.host),
+            _ => {}
         }
+    }
+
+    /// Returns the keys in base64 that the server may show.
+    pub fn trusted(&self) -> impl Iterator<Item = &str> {
+        self.trusted.iter().map(|(_, key)| key.as_str()).filter(|key| !self.revoked.iter().any(|revoked| revoked == key))
     }
 
     /// Asks for kinds of keys that are known first: else a server with several keys shows one that is not.
@@ -74,22 +132,39 @@ impl KnownKeys {
         let Some((key, key_type)) = session.host_key() else {
             return Err(handshake_error(options, "the server shows no key".to_owned()));
         };
-        let key = base64(key);
-        let is_revoked = self.revoked.contains(&key);
-        if !is_revoked && self.trusted.iter().any(|(_, trusted)| *trusted == key) {
+        let key = base64::encode(key);
+        if self.trusted().any(|trusted| *trusted == key) {
             return Ok(());
         }
-        let hash = session.host_key_hash(HashType::Sha256).map(base64).unwrap_or_default();
+        let hash = session.host_key_hash(HashType::Sha256).map(base64::encode).unwrap_or_default();
         let fingerprint = format!("SHA256:{}", hash.trim_end_matches('='));
-        let name = names(options).swap_remove(0);
+        let name = names(options).own;
         let (host, key_type) = (options.host.clone(), name_of(key_type).to_owned());
         let files: Vec<String> = options.known_hosts.iter().map(|file| file.display().to_string()).collect();
-        if is_revoked || !self.trusted.is_empty() {
+        if self.revoked.contains(&key) || !self.trusted.is_empty() {
             return Err(SftpError::HostChanged { host, key_type, fingerprint, name, file: files.join(" and ") });
         }
         let line = format!("{name} {key_type} {key}");
         let file = files.first().cloned().unwrap_or_else(|| "~/.ssh/known_hosts".to_owned());
-        Err(SftpError::HostUnknown { host, key_type, fingerprint, line, file })
+        let [name, key_type, fingerprint] = [name, key_type, fingerprint].map(String::into_boxed_str);
+        let [note, line, file] = [self.note(&key), line, file].map(String::into_boxed_str);
+        Err(SftpError::HostUnknown { name, key_type, fingerprint, note, line, file })
+    }
+
+    /// Says what the files have about an unknown server all the same.
+    fn note(&self, key: &str) -> String {
+        if self.has_authority {
+            return " by a key (a certificate authority vouches for it with @cert-authority, but certificates of servers cannot be checked \
+                    here, so its own key must stand there)"
+                .to_owned();
+        }
+        match self.elsewhere.iter().find(|(_, known)| known == key).or(self.elsewhere.first()) {
+            Some((name, known)) => {
+                let is_same = if known == key { "with this very key" } else { "with another key" };
+                format!(" (only as {name}, {is_same})")
+            }
+            None => String::new(),
+        }
     }
 }
 
@@ -97,20 +172,19 @@ fn handshake_error(options: &SftpOptions, message: String) -> SftpError {
     SftpError::Handshake { host: options.host.clone(), port: options.port, message }
 }
 
-/// Returns the names under which files may have the server; where its port is not the usual one, entries without a port count, too.
-fn names(options: &SftpOptions) -> Vec<String> {
-    let host = options.host.to_ascii_lowercase();
-    if options.port == 22 { vec![host] } else { vec![format!("[{host}]:{}", options.port), host] }
+fn names(options: &SftpOptions) -> Names {
+    Names::new(&options.host, options.port, options.host_key_alias.as_deref())
 }
 
-/// Returns whether a line with these names is about the server. Hashed names are left to libssh2.
-fn is_about(session: &Session, options: &SftpOptions, line_names: &str) -> bool {
+/// Returns whether a line with these names has the name. Hashed ones are left to libssh2.
+fn names_it(session: &Session, line_names: &str, name: &str) -> bool {
     if !line_names.starts_with('|') {
-        return names(options).iter().any(|name| matches_any(line_names.split(','), name));
+        return matches_any(line_names.split(','), name);
     }
     let Ok(mut alone) = session.known_hosts() else { return false };
     let is_read = alone.read_str(&format!("{line_names} ssh-rsa {ANY_KEY}"), KnownHostFileKind::OpenSSH).is_ok();
-    is_read && matches!(alone.check_port(&options.host, options.port, b"any"), CheckResult::Match | CheckResult::Mismatch)
+    // Without a port, so that a name with one counts as it is written.
+    is_read && matches!(alone.check(name, b"any"), CheckResult::Match | CheckResult::Mismatch)
 }
 
 /// Returns the kind of key that an algorithm signs with.
@@ -130,61 +204,88 @@ fn name_of(key_type: HostKeyType) -> &'static str {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for digit in 0..4 {
-            let value = word >> (18 - 6 * digit) & 63;
-            out.push(if digit <= three.len() { char::from(DIGITS[value as usize]) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
+    const LINES: &str = "# box ssh-ed25519 AAAAnone\n\
+        box,192.0.2.1 ssh-ed25519 AAAAplain\n\
+        [box]:23 ssh-rsa AAAAport\n\
+        |1|AAECAwQFBgcICQoLDA0ODxAREhM=|jCkOYmvfTqe3fYvQprKBa/oV1NE= ssh-rsa AAAAhash\n\
+        @revoked B*x ssh-rsa AAAArevoked\n\
+        *.example.com,!no.example.com ssh-rsa AAAApattern\n\
+        @cert-authority signed,[far]:23 ssh-rsa AAAAauthority\n\
+        box\n\
+        \u{0}\n";
+
+    fn known(host: &str, port: u16, alias: Option<&str>) -> KnownKeys {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), LINES).unwrap();
+        let known_hosts = vec![file.path().with_extension("missing"), file.path().into()];
+        let host_key_alias = alias.map(str::to_owned);
+        let options = SftpOptions { port, known_hosts, host_key_alias, ..SftpOptions::new(host, "u", "p") };
+        KnownKeys::read(&Session::new().unwrap(), &options).unwrap()
     }
 
-    /// Plain and hashed names, other ports, patterns, revoked keys and rubbish.
+    fn trusted(host: &str, port: u16, alias: Option<&str>) -> String {
+        known(host, port, alias).trusted().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Plain and hashed names, other ports, patterns, aliases, revoked keys and rubbish.
     #[test]
     fn lines_are_found_by_name_and_port() {
-        let session = Session::new().unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(
-            file.path(),
-            "# box ssh-ed25519 AAAAnone\n\
-             box,192.0.2.1 ssh-ed25519 AAAAplain\n\
-             [box]:23 ssh-rsa AAAAport\n\
-             |1|AAECAwQFBgcICQoLDA0ODxAREhM=|jCkOYmvfTqe3fYvQprKBa/oV1NE= ssh-rsa AAAAhash\n\
-             @revoked B*x ssh-rsa AAAArevoked\n\
-             *.example.com,!no.example.com ssh-rsa AAAApattern\n\
-             @cert-authority box ssh-rsa AAAAauthority\n\
-             box\n\
-             \u{0}\n",
-        )
-        .unwrap();
-        let known = |host: &str, port| {
-            let missing = file.path().with_extension("missing");
-            let options =
-                SftpOptions { port, known_hosts: vec![missing, file.path().into()], ..SftpOptions::new(host, "u", "p") };
-            let known = KnownKeys::read(&session, &options).unwrap();
-            (known.trusted.into_iter().map(|(_, key)| key).collect::<Vec<_>>().join(" "), known.revoked.join(" "))
-        };
-        assert_eq!(known("box", 22), ("AAAAplain".into(), "AAAArevoked".into()));
-        assert_eq!(known("box", 23), ("AAAAplain AAAAport".into(), "AAAArevoked".into()));
-        assert_eq!(known("192.0.2.1", 22).0, "AAAAplain");
-        assert_eq!(known("hidden", 22).0, "AAAAhash");
-        assert_eq!(known("hidden", 23).0, "AAAAhash");
-        assert_eq!(known("yes.Example.com", 22).0, "AAAApattern");
-        assert_eq!(known("no.example.com", 22).0, "");
-        assert_eq!(known("other", 22), (String::new(), String::new()));
+        for (host, port, key) in [
+            ("box", 22, "AAAAplain"),
+            ("Box", 23, "AAAAport"),
+            ("box", 24, ""),
+            ("192.0.2.1", 22, "AAAAplain"),
+            ("192.0.2.1", 23, ""),
+            ("hidden", 22, "AAAAhash"),
+            ("hidden", 23, ""),
+            ("yes.Example.com", 22, "AAAApattern"),
+            ("yes.example.com", 23, ""),
+            ("no.example.com", 22, ""),
+            ("other", 22, ""),
+            ("signed", 22, ""),
+        ] {
+            assert_eq!(trusted(host, port, None), key, "{host} {port}");
+        }
+        // An alias counts alone, at any port.
+        assert_eq!(trusted("box", 23, Some("a.Example.com")), "AAAApattern");
+        assert_eq!(trusted("other", 23, Some("hidden")), "AAAAhash");
+        assert_eq!(trusted("box", 22, Some("other")), "");
+        assert_eq!(trusted("x", 22, Some("[box]:23")), "AAAAport");
+    }
+
+    #[test]
+    fn a_key_is_revoked_for_every_port_of_a_machine() {
+        for (host, port, alias, revoked) in [
+            ("box", 22, None, true),
+            ("box", 23, None, true),
+            ("box", 22, Some("x"), true),
+            ("x", 22, Some("box"), true),
+            ("x", 22, None, false),
+        ] {
+            assert_eq!(known(host, port, alias).revoked == ["AAAArevoked"], revoked, "{host} {port} {alias:?}");
+        }
+        let text = "[box]:23 ssh-rsa A\n@revoked box ssh-rsa A\n[box]:23 ssh-rsa B\n";
+        let known = KnownKeys::of_text(&Names::new("box", 23, None), text).unwrap();
+        assert_eq!(known.trusted().collect::<Vec<_>>(), ["B"]);
+    }
+
+    #[test]
+    fn who_is_unknown_is_told_what_is_known_all_the_same() {
+        for (host, port, note) in [
+            ("box", 24, " (only as box, with this very key)"),
+            ("hidden", 23, " (only as hidden, with another key)"),
+            ("far", 22, ""),
+            ("other", 22, ""),
+        ] {
+            assert_eq!(known(host, port, None).note("AAAAplain"), note, "{host} {port}");
+        }
+        assert!(known("box", 24, None).note("AAAAport").contains("as [box]:23, with this very key"));
+        for (host, port) in [("signed", 22), ("signed", 23), ("far", 23)] {
+            assert!(known(host, port, None).note("A").contains("@cert-authority"), "{host} {port}");
+        }
     }
 }

@@ -2,13 +2,21 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ssh2::Channel;
 
+use super::error::printable;
 use super::wire::{self, Answer, Packet, Request};
 
 /// Bytes that are read from a connection at once.
 const TAKE_LEN_BYTES: usize = 64 << 10;
+
+/// How much is looked at of what is not SFTP.
+const FOREIGN_LEN_MAX_BYTES: usize = 1 << 10;
+/// For how long more of it is awaited.
+const FOREIGN_TIME: Duration = Duration::from_millis(200);
 
 /// A channel that carries SFTP. Nothing here waits.
 pub struct Line {
@@ -19,6 +27,8 @@ pub struct Line {
     come: Vec<u8>,
     last_number: u32,
     version: Option<u32>,
+    /// Whoever answers does not speak SFTP: what came instead.
+    foreign: Option<String>,
     under_way: HashMap<u32, State>,
 }
 
@@ -38,12 +48,18 @@ pub struct Sent(u32);
 impl Line {
     /// Takes a channel on which SFTP was started.
     pub fn new(channel: Channel) -> Self {
-        Self { channel, out: Vec::new(), come: Vec::new(), last_number: 0, version: None, under_way: HashMap::new() }
+        let under_way = HashMap::new();
+        Self { channel, out: Vec::new(), come: Vec::new(), last_number: 0, version: None, foreign: None, under_way }
     }
 
     /// Puts the greeting behind what is to be sent.
     pub fn greet(&mut self) {
         wire::encode_greeting(&mut self.out);
+    }
+
+    /// Returns what came instead of a greeting, if that was something else: a shell's words, or the end of the program.
+    pub fn foreign(&self) -> Option<&str> {
+        self.foreign.as_deref()
     }
 
     /// Returns the version that the server speaks, once it has said so.
@@ -115,17 +131,62 @@ impl Line {
         let read = self.channel.read(&mut self.come[before..]);
         self.come.truncate(before + *read.as_ref().unwrap_or(&0));
         match read {
-            Ok(0) if self.channel.eof() => Err("the server has ended it".to_owned()),
+            Ok(0) if self.channel.eof() => {
+                self.note_foreign();
+                Err("the server has ended it".to_owned())
+            }
             Ok(0) => Ok(false),
-            Ok(_) => self.sort().map(|()| true),
+            Ok(_) => self.sort().map(|()| true).inspect_err(|_| self.note_foreign()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error.to_string()),
         }
     }
 
+    /// Keeps what came instead of a greeting, and what comes in the next moment: a shell may say it piece by piece.
+    fn note_foreign(&mut self) {
+        if self.version.is_some() {
+            return;
+        }
+        let since = Instant::now();
+        let is_ended = |channel: &Channel| {
+            channel.eof() && (channel.exit_status().is_ok_and(|status| status != 0) || signal_of(channel).is_some())
+        };
+        while since.elapsed() < FOREIGN_TIME && self.come.len() < FOREIGN_LEN_MAX_BYTES {
+            let mut more = [0; 512];
+            match self.channel.read(&mut more) {
+                Ok(len) => self.come.extend_from_slice(&more[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+            // How it ended comes behind the end of what it says, and is not taken in by reading.
+            let is_closed = self.channel.eof() && self.channel.wait_close().is_ok();
+            if is_closed || is_ended(&self.channel) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        if signal_of(&self.channel).is_some() {
+            // Somebody has killed it, which says nothing about the next one.
+            return;
+        }
+        let end = match (self.channel.eof(), self.channel.exit_status().unwrap_or(0)) {
+            (false, _) => None,
+            (true, 0) => Some("it ended at once".to_owned()),
+            (true, status) => Some(format!("it ended at once, with status {status}")),
+        };
+        let said = printable(&self.come[..self.come.len().min(FOREIGN_LEN_MAX_BYTES)]);
+        let said = (!said.is_empty()).then(|| format!("it says \"{said}\""));
+        let all: Vec<String> = [end, said].into_iter().flatten().collect();
+        self.foreign = Some(all.join("; "));
+    }
+
     /// Sorts packets that are whole to the requests that they answer.
     fn sort(&mut self) -> Result<(), String> {
         let mut taken = 0;
+        // The length of a greeting begins with a zero, and no text does.
+        if self.version.is_none() && self.come.first().is_some_and(|byte| *byte != 0) {
+            return Err("what came is not SFTP".to_owned());
+        }
         while let Some((len, rest)) = self.come[taken..].split_first_chunk() {
             let len = u32::from_be_bytes(*len) as usize;
             if len > wire::ANSWER_LEN_MAX_BYTES {
@@ -146,4 +207,9 @@ impl Line {
         self.come.drain(..taken);
         Ok(())
     }
+}
+
+/// Returns the signal that has ended the program of a channel.
+fn signal_of(channel: &Channel) -> Option<String> {
+    channel.exit_signal().ok()?.exit_signal
 }

@@ -1,18 +1,23 @@
-//! Proving to a server who we are: keys of an agent, key files, a password, in this order.
+//! Proving to a server who we are: keys, then a password.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use libssh2_sys as raw;
-use ssh2::{Error, ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
-use zeroize::Zeroizing;
+use ssh2::{Agent, Error, ErrorCode, KeyboardInteractivePrompt, Prompt, PublicKey, Session};
 
+use super::candidates::{Candidate, Identity, Keys, PrivateKey};
 use super::error::SftpError;
 use super::options::SftpOptions;
+use super::public_key::is_certificate;
 
-/// How an unprotected key begins in OpenSSH's own format: its magic, and `none` for the cipher.
-const OPENSSH_UNPROTECTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+/// What the library says when the server takes a key, and the agent does not sign with it.
+const NOT_SIGNED: &str = "Callback returned error";
+
+/// Room for a socket's path, and a zero behind it, in the system's addresses.
+const SOCKET_PATH_LEN_BYTES: usize = 108;
 
 /// Logs in. The session must have checked the server's key.
 ///
@@ -22,7 +27,7 @@ pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> R
     let mut attempt = Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
     // To ask what the server takes costs a round trip, so whoever has nothing but keys tries them first.
     let has_tried_keys = options.password.is_none();
-    if has_tried_keys && (attempt.with_agent() || attempt.with_files()) {
+    if has_tried_keys && attempt.with_keys() {
         return Ok(());
     }
     let methods = match session.auth_methods(&options.user) {
@@ -35,7 +40,7 @@ pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> R
     };
     let has = |method: &str| methods.split(',').any(|offered| offered == method);
     let takes_keys = has("publickey");
-    let is_in = takes_keys && !has_tried_keys && (attempt.with_agent() || attempt.with_files()) || attempt.with_password(&has);
+    let is_in = takes_keys && !has_tried_keys && attempt.with_keys() || attempt.with_password(&has);
     if is_in {
         return Ok(());
     }
@@ -64,6 +69,16 @@ struct Attempt<'a> {
     is_refused: bool,
     /// Why there is no connection any more.
     broken: Option<String>,
+}
+
+/// What came of trying a key.
+enum Outcome {
+    /// We are in.
+    IsIn,
+    /// The server does not take the key.
+    Refused,
+    /// The key could not be used, or the line broke.
+    NotTried,
 }
 
 impl Attempt<'_> {
@@ -98,27 +113,23 @@ impl Attempt<'_> {
         why.to_owned()
     }
 
-    fn with_agent(&mut self) -> bool {
-        let Some(socket) = &self.options.agent_socket else { return false };
-        let keys = (|| {
-            let mut agent = self.session.agent()?;
-            agent.set_identity_path(socket)?;
-            agent.connect()?;
-            agent.list_identities()?;
-            let keys = agent.identities()?;
-            Ok::<_, Error>((agent, keys))
-        })();
-        let (agent, keys) = match keys {
-            Ok(keys) => keys,
-            Err(error) => return self.note(format!("agent at {}", socket.display()), Err(error)),
-        };
-        if keys.is_empty() {
-            self.tried.push(format!("agent at {}: has no keys", socket.display()));
-        }
-        for key in keys {
-            let result = agent.userauth(&self.options.user, &key);
-            if self.note(format!("agent key {}", key.comment()), result) {
-                return true;
+    /// Tries keys, of files and of the agent, in their order.
+    fn with_keys(&mut self) -> bool {
+        let keys = Keys::read(self.options);
+        let agent = self.ask_agent();
+        let known: Vec<&[u8]> = agent.iter().flat_map(|(_, keys)| keys.iter().map(PublicKey::blob)).collect();
+        self.tried.extend(keys.complaints.iter().cloned());
+        let mut refused: Vec<&[u8]> = Vec::new();
+        for candidate in keys.in_order(&known, self.options.identities_only, self.options.identity_files_are_usual) {
+            let shown = keys.shown(candidate, &known);
+            // What the server does not take from the agent it does not take from a file.
+            if shown.is_some_and(|shown| refused.contains(&shown)) {
+                continue;
+            }
+            match self.try_key(candidate, &keys, agent.as_ref()) {
+                Outcome::IsIn => return true,
+                Outcome::Refused => refused.extend(shown),
+                Outcome::NotTried => {}
             }
             if self.broken.is_some() {
                 break;
@@ -127,33 +138,94 @@ impl Attempt<'_> {
         false
     }
 
-    fn with_files(&mut self) -> bool {
-        for file in &self.options.identity_files {
-            if self.broken.is_some() {
-                break;
+    /// Returns the agent and its keys; or notes why there are none.
+    fn ask_agent(&mut self) -> Option<(Agent, Vec<PublicKey>)> {
+        let socket = self.options.agent_socket.as_ref()?;
+        if let Err(why) = find_agent(socket) {
+            self.tried.push(format!("agent at {}: {why}", socket.display()));
+            return None;
+        }
+        let asked = (|| {
+            let mut agent = self.session.agent()?;
+            agent.set_identity_path(socket)?;
+            agent.connect()?;
+            agent.list_identities()?;
+            let keys = agent.identities()?;
+            Ok::<_, Error>((agent, keys))
+        })();
+        match asked {
+            Ok((_, keys)) if keys.is_empty() => self.tried.push(format!("agent at {}: has no keys", socket.display())),
+            Ok(agent) => return Some(agent),
+            Err(error) => drop(self.note(format!("agent at {}", socket.display()), Err(error))),
+        }
+        None
+    }
+
+    fn try_key(&mut self, candidate: Candidate, keys: &Keys, agent: Option<&(Agent, Vec<PublicKey>)>) -> Outcome {
+        match candidate {
+            Candidate::Agent { at, identity } => {
+                let Some((agent, known)) = agent else { return Outcome::NotTried };
+                let key = &known[at];
+                let kind = if is_certificate(key.blob()) { "certificate" } else { "key" };
+                let what = match identity {
+                    Some(identity) => format!("{kind} of {}, from the agent", keys.identities[identity].file.display()),
+                    None => format!("agent {kind} {}", key.comment()),
+                };
+                let result = agent.userauth(&self.options.user, key);
+                self.note_key(what, result)
             }
-            let what = format!("key file {}", file.display());
-            match read_key(file, self.options.key_passphrase.is_some()) {
-                Err(why) => self.tried.push(format!("{what}: {why}")),
-                Ok((text, is_protected)) => {
-                    let passphrase = self.options.key_passphrase.as_ref().filter(|_| is_protected).map(|phrase| phrase.as_str());
-                    let result = self.session.userauth_pubkey_memory(&self.options.user, None, &text, passphrase);
-                    let cannot_open =
-                        matches!(&result, Err(error) if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE));
-                    if cannot_open {
-                        let why = if is_protected {
-                            "the passphrase does not open it"
-                        } else {
-                            "it is not a private key that is understood"
-                        };
-                        self.tried.push(format!("{what}: {why}"));
-                    } else if self.note(what, result) {
-                        return true;
+            Candidate::Lonely { certificate } => {
+                let file = keys.certificates[certificate].file.display();
+                let why = "its private key is in no key file that was named, and the agent does not have both (ssh-add adds them together)";
+                self.tried.push(format!("certificate {file}: {why}"));
+                Outcome::NotTried
+            }
+            Candidate::File { identity, certificate } => {
+                let Identity { file, private, .. } = &keys.identities[identity];
+                let certificate = certificate.map(|certificate| &keys.certificates[certificate]);
+                match (private, certificate) {
+                    (Ok(key), Some(certificate)) => {
+                        let what = format!("certificate {} with key file {}", certificate.file.display(), file.display());
+                        self.with_file(what, key, Some(&certificate.text))
+                    }
+                    (Ok(key), None) => self.with_file(format!("key file {}", file.display()), key, None),
+                    (Err(why), _) => {
+                        self.tried.push(format!("key file {}: {why}", file.display()));
+                        Outcome::NotTried
                     }
                 }
             }
         }
-        false
+    }
+
+    fn with_file(&mut self, what: String, key: &PrivateKey, certificate: Option<&str>) -> Outcome {
+        let passphrase = self.options.key_passphrase.as_ref().filter(|_| key.is_protected).map(|phrase| phrase.as_str());
+        // The library takes one line.
+        let certificate = certificate.map(str::trim);
+        let result = self.session.userauth_pubkey_memory(&self.options.user, certificate, &key.text, passphrase);
+        if !matches!(&result, Err(error) if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE)) {
+            return self.note_key(what, result);
+        }
+        let why = if key.is_protected { "the passphrase does not open it" } else { "it is not a private key that is understood" };
+        self.tried.push(format!("{what}: {why}"));
+        Outcome::NotTried
+    }
+
+    /// Notes what came of one key. An agent that would not sign, though the server takes the key, says nothing about the key.
+    fn note_key(&mut self, what: String, result: Result<(), Error>) -> Outcome {
+        let code = result.as_ref().err().map(Error::code);
+        let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED) && !has_ended(self.socket);
+        if is_unsigned {
+            self.tried.push(format!(
+                "{what}: the server takes it, but it was not signed with (is the agent locked, or did somebody say no?)"
+            ));
+            return Outcome::NotTried;
+        }
+        match self.note(what, result) {
+            true => Outcome::IsIn,
+            false if code == Some(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED)) => Outcome::Refused,
+            false => Outcome::NotTried,
+        }
     }
 
     fn with_password(&mut self, has: &dyn Fn(&str) -> bool) -> bool {
@@ -175,6 +247,16 @@ impl Attempt<'_> {
     }
 }
 
+/// Makes sure that the library can connect to an agent.
+///
+/// Where it cannot it closes its socket twice, and the second time that may be somebody else's file. It also cuts a long path off.
+fn find_agent(socket: &Path) -> Result<(), String> {
+    if socket.as_os_str().len() >= SOCKET_PATH_LEN_BYTES {
+        return Err(format!("a socket's path has less than {SOCKET_PATH_LEN_BYTES} bytes"));
+    }
+    UnixStream::connect(socket).map(drop).map_err(|error| error.to_string())
+}
+
 /// Returns whether the other end of a connection has ended it, or the network has.
 pub fn has_ended(socket: &TcpStream) -> bool {
     socket.peek(&mut [0]).map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |len| len == 0)
@@ -189,24 +271,24 @@ impl KeyboardInteractivePrompt for Answer<'_> {
     }
 }
 
-/// Reads a key file, and finds out whether it is protected; or says why it cannot be used.
-fn read_key(file: &Path, has_passphrase: bool) -> Result<(Zeroizing<String>, bool), String> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Err("is missing".to_owned()),
-        Err(error) => return Err(format!("cannot be read ({error})")),
-    };
-    let is_protected = is_protected(&text);
-    if is_protected && !has_passphrase {
-        return Err("is protected, and no passphrase was given".to_owned());
-    }
-    Ok((text, is_protected))
-}
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
 
-/// Returns whether the text of a private key is encrypted.
-pub fn is_protected(text: &str) -> bool {
-    match text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----") {
-        Some((_, body)) => !body.trim_start().starts_with(OPENSSH_UNPROTECTED),
-        None => text.contains("ENCRYPTED"),
+    use super::*;
+
+    /// The library is asked only where it cannot fail to connect: it would close somebody else's file.
+    #[test]
+    fn only_agents_that_answer_are_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent");
+        assert!(find_agent(&socket).unwrap_err().contains("No such file"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        find_agent(&socket).unwrap();
+        drop(listener);
+        assert!(find_agent(&socket).unwrap_err().contains("refused"));
+        let room = SOCKET_PATH_LEN_BYTES - socket.as_os_str().len();
+        let long = dir.path().join(format!("agent{}", "x".repeat(room)));
+        assert!(find_agent(&long).unwrap_err().contains("108 bytes"));
     }
 }

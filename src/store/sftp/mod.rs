@@ -3,17 +3,21 @@
 //! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server has them; never a command of a shell. What does
 //! not depend on an answer is asked without waiting for it: a distant server would be waited for otherwise.
 
+mod base64;
+pub mod candidates;
 mod connection;
 mod dial;
 pub mod error;
 mod folder;
-mod host_key;
+pub mod host_key;
 mod kept;
 mod line;
-pub mod login;
+mod login;
 pub mod options;
 pub mod pattern;
 mod pool;
+pub mod proxy;
+mod public_key;
 mod publish;
 mod read;
 pub mod wire;
@@ -28,6 +32,7 @@ use self::folder::{Entry, Folder};
 use self::options::SftpOptions;
 use self::pool::{Lease, Pool, Use};
 use self::publish::{Publisher, SCRATCH_FOLDER};
+use super::listing::Room;
 use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
@@ -108,8 +113,8 @@ impl SftpStore {
         let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
         let guessed: Vec<String> = guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
         let paths: Vec<&str> = [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
-        let connection = self.pool.lease(Use::Little)?;
-        let mut listed = self.folder.list_all(&connection, &paths)?.into_iter();
+        let (connection, room) = (self.pool.lease(Use::Little)?, Room::for_class(class));
+        let mut listed = self.folder.list_all(&connection, &paths, &room)?.into_iter();
         let entries = match listed.next().flatten() {
             Some(entries) => entries,
             None => {
@@ -127,7 +132,7 @@ impl SftpStore {
             }
         }
         for _ in 0..FOLDER_LEVELS_MAX {
-            for (below, entries) in self.list_folders(class, std::mem::take(&mut search.folders))? {
+            for (below, entries) in self.list_folders(class, std::mem::take(&mut search.folders), &room)? {
                 search.take(entries, &format!("{below}/"));
             }
         }
@@ -135,13 +140,13 @@ impl SftpStore {
     }
 
     /// Lists folders of a class, some at once, over as many connections as there may be.
-    fn list_folders(&self, class: Class, folders: Vec<String>) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
+    fn list_folders(&self, class: Class, folders: Vec<String>, room: &Room) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
         let (next, listed) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
         let groups: Vec<&[String]> = folders.chunks(FOLDERS_AT_ONCE).collect();
         let list = |group: &[String]| {
             let paths: Vec<String> = group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            self.pool.lease(Use::Little).and_then(|connection| self.folder.list_all(&connection, &paths))
+            self.pool.lease(Use::Little).and_then(|connection| self.folder.list_all(&connection, &paths, room))
         };
         let work = || {
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -186,14 +191,11 @@ impl Search<'_> {
     /// Sorts what lies in one folder into objects and folders.
     fn take(&mut self, entries: Vec<Entry>, below: &str) {
         for Entry { name, is_folder, len_bytes, modified_s } in entries {
-            if !is_valid_name(&name) {
-                continue;
-            }
             let name = format!("{below}{name}");
             if is_folder && (name.starts_with(self.prefix) || self.prefix.starts_with(&name)) {
                 self.folders.push(name);
             } else if !is_folder && name.starts_with(self.prefix) {
-                self.found.push(Listed { name, len_bytes, modified_s });
+                self.found.push(Listed::new(name, len_bytes, modified_s));
             }
         }
     }

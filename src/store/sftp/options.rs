@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::proxy::Proxy;
 use crate::store::pace::Pace;
 
 /// A folder of another machine and how to reach it. Whoever makes it has read the configuration, `~/.ssh/config` and the environment.
@@ -19,16 +20,26 @@ pub struct SftpOptions {
     pub user: String,
     /// The folder: absolute, or relative to where a login begins.
     pub path: String,
-    /// Key files to try, in order.
+    /// Key files to try, in order: private keys, or public ones whose private half an agent has.
     pub identity_files: Vec<PathBuf>,
+    /// Nobody has named these files, they are merely the usual ones: other keys of the agent come first.
+    pub identity_files_are_usual: bool,
+    /// Keys of the agent that belong to none of the files are not tried.
+    pub identities_only: bool,
+    /// Certificates of these keys, beside those that lie at `<key file>-cert.pub`.
+    pub certificate_files: Vec<PathBuf>,
     /// What opens key files that are protected.
     pub key_passphrase: Option<Zeroizing<String>>,
-    /// The socket of a running agent, whose keys are tried first.
+    /// The socket of a running agent.
     pub agent_socket: Option<PathBuf>,
     /// The account's password, tried last.
     pub password: Option<Zeroizing<String>>,
     /// Files with the keys of machines that are known; those that are missing are empty.
     pub known_hosts: Vec<PathBuf>,
+    /// The name that those files have for the machine, instead of its own and its port.
+    pub host_key_alias: Option<String>,
+    /// The program that carries connections; none for TCP.
+    pub proxy: Option<Proxy>,
     /// Connections at once.
     pub connections: usize,
     /// After how much time without progress a request has failed.
@@ -51,10 +62,15 @@ impl SftpOptions {
             user: user.into(),
             path: path.into(),
             identity_files: Vec::new(),
+            identity_files_are_usual: false,
+            identities_only: false,
+            certificate_files: Vec::new(),
             key_passphrase: None,
             agent_socket: None,
             password: None,
             known_hosts: Vec::new(),
+            host_key_alias: None,
+            proxy: None,
             connections: 4,
             timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(30),

@@ -2,10 +2,14 @@
 
 /// Returns whether one of the patterns matches the name and none with a `!` in front does. Capital letters are as good as small ones.
 pub fn matches_any<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let patterns: Vec<String> = patterns.into_iter().map(str::to_ascii_lowercase).collect();
+    matches_any_exactly(patterns.iter().map(String::as_str), &name.to_ascii_lowercase())
+}
+
+/// The like for names of users, in which capital letters are others than small ones.
+pub fn matches_any_exactly<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
     let mut is_matched = false;
     for pattern in patterns {
-        let pattern = pattern.to_ascii_lowercase();
         match pattern.strip_prefix('!') {
             Some(refused) if matches(refused.as_bytes(), name.as_bytes()) => return false,
             Some(_) => {}
@@ -66,5 +70,6 @@ mod tests {
         assert!(matches_any(["a", "*", "!b"], "c"));
         assert!(!matches_any(["a", "*", "!b"], "b"));
         assert!(!matches_any(["!b"], "c"));
+        assert!(matches_any_exactly(["B*"], "Box") && !matches_any_exactly(["b*"], "Box"));
     }
 }

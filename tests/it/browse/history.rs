@@ -130,6 +130,9 @@ fn metadata_kinds_folders_and_silence() {
     ];
     assert_eq!(steps, expected);
     assert_eq!(found.series[0].versions[1].fields.names(), ["mode"]);
+    // What cannot be read below it may be another, and is told; the snapshot is not left out.
+    assert_eq!(found.uncompared.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [6]);
+    assert!(found.unread.is_empty());
     // What cannot be read on the way says nothing, and is told.
     let below = look(&trees, &list, "/srv/x/in");
     assert_eq!(told(&below), [(VersionStep::Appeared, 4, 4, 1), (VersionStep::Modified, 5, 5, 1)]);

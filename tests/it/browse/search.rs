@@ -49,6 +49,7 @@ fn patterns_and_criteria() {
     ]);
     top.insert(b"bad\xff.rs".to_vec(), file(50));
     top.insert(b"two\nlines.rs".to_vec(), file(60));
+    top.extend(folder([("\u{e9}.md", file(20)), ("\u{20ac}.md", file(21)), ("no.md", file(22))]));
     let root = forest.plant(&top).0;
     let trees = forest.finish();
     let names = |patterns: &[&str], options, criteria| -> Vec<String> {
@@ -61,6 +62,9 @@ fn patterns_and_criteria() {
     let ignoring = PatternOptions { ignore_case: true, ..plain };
     assert_eq!(names(&["*.rs"], ignoring, any()).len(), 6);
     assert_eq!(names(&["notes.{txt,md}", "[x-z].rs"], plain, any()), ["/notes.txt", "/src/deep/x.rs"]);
+    // One character, however many bytes it has; and a byte that is no character.
+    assert_eq!(names(&["?.md"], plain, any()), ["/\u{e9}.md", "/\u{20ac}.md"]);
+    assert_eq!(names(&["bad?.rs"], plain, any()), ["/bad\u{fffd}.rs"]);
     assert_eq!(names(&["src/*.rs"], plain, any()), ["/src/main.rs"]);
     assert_eq!(names(&["/src/**/*.rs"], plain, any()), ["/src/deep/x.rs", "/src/main.rs"]);
     assert_eq!(names(&["/*.rs"], plain, any()).len(), 3);

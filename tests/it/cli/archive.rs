@@ -29,7 +29,7 @@ fn archives_are_files_or_standard_output() {
     let output = home.command(["restore", &from, "--to-tar", "-"]).output().unwrap();
     assert!(output.stdout == std::fs::read(home.path("out.tar")).unwrap());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("\nnote: wrote 4 files in 1 folder of snapshot ") && said.contains("to standard output"), "{said}");
+    assert!(said.contains("note: wrote 4 files in 1 folder of snapshot ") && said.contains("to standard output"), "{said}");
     let tar = Command::new("tar").args(["-xpf", "out.tar", "-C", "back"]).current_dir(home.path("")).output().unwrap();
     assert!(tar.status.success(), "{tar:?}");
     assert_eq!(home.tree("back"), home.tree("src"));

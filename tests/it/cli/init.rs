@@ -121,3 +121,25 @@ fn locations_are_understood_or_refused_by_name() {
     home.run(["--repo", "empty-folder", "snapshots"]).fails(10, "there is no repository at", "`drumlin init`");
     Home::new().run(["snapshots"]).fails(2, "no repository is named", "give --repo");
 }
+
+/// A machine that knows nothing opens each repository that was made with a key file, also after an `init` that failed at first.
+#[test]
+fn a_key_file_of_several_repositories_opens_each_on_a_new_machine() {
+    let home = Home::new();
+    home.write("full", "a file, where a folder would have to be");
+    home.run(["init", "--repo", "full/repo", "--key-file", "my.key"]).code(1);
+    for repository in ["first", "second"] {
+        home.run(["init", "--repo", repository, "--key-file", "my.key"]).ok();
+    }
+    home.run(["init", "--repo", "other", "--key-file", "other.key"]).ok();
+    for (repository, code) in [("first", 0), ("second", 0), ("other", 12)] {
+        fs::remove_dir_all(home.path(".state")).unwrap();
+        fs::remove_dir_all(home.path(".cache")).unwrap();
+        home.run(["snapshots", "--repo", repository, "--key-file", "my.key"]).code(code);
+    }
+    // What cannot be written to is said.
+    fs::set_permissions(home.path("my.key"), fs::Permissions::from_mode(0o400)).unwrap();
+    let ran = home.run(["init", "--repo", "third", "--key-file", "my.key"]).ok();
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || ran.err.contains("add the line `# Fingerprint: "), "{}", ran.err);
+}

@@ -1,8 +1,11 @@
 //! `snapshots`, `ls`, `cat`, and the ways to name a snapshot.
 
+use std::fs;
+use std::process::Command;
+
 use serde_json::json;
 
-use crate::home::{Home, fields};
+use crate::home::{Home, Ran, fields};
 
 /// Makes three snapshots of one file.
 fn three_snapshots() -> Home {
@@ -126,4 +129,117 @@ fn cat_gives_bytes_and_only_of_files() {
     assert!(command.output().unwrap().stdout == big, "the content differs");
     home.run(["cat", &format!("latest:{}", home.text("src"))]).fails(1, "is a directory, not a file", "");
     home.run(["cat", "latest"]).fails(2, "no file is named", "write SNAP:PATH");
+}
+
+/// Whoever only looks changes nothing in the repository, also on a machine that has no copies.
+#[test]
+fn looking_changes_nothing() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    home.write("src/new", "new");
+    home.run(["backup", "src"]).ok();
+    let file = format!("latest:{}", home.text("src/a.txt"));
+    let before = home.tree("repo");
+    for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+        for command in [
+            &["snapshots"][..],
+            &["snapshots", "--forgotten"],
+            &["ls", "-R", "latest"],
+            &["cat", &file],
+            &["find", "*.txt"],
+            &["history", "src/a.txt"],
+            &["diff", "latest~1", "latest"],
+            &["du", "latest"],
+            &["stats"],
+            &["cost"],
+            &["check", "--level", "full"],
+            &["repair"],
+            &["key", "list"],
+            &["restore", "latest", "--target", "out"],
+            &["forget", "--keep-last", "1", "--dry-run"],
+            &["prune", "--dry-run"],
+        ] {
+            home.run(command.iter().chain(&[cache])).ok();
+            assert!(home.tree("repo") == before, "{command:?} {cache} changed the repository");
+        }
+    }
+}
+
+/// Of a repository in which nothing may be written everything comes back, also on a machine that has no copies.
+#[test]
+fn who_may_only_read_restores_and_checks() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let repository = home.text("repo");
+    let set = |mode: &str| assert!(Command::new("chmod").args(["-R", mode, &repository]).status().unwrap().success());
+    set("a-w");
+    let before = home.tree("repo");
+    let place = format!("latest:{}", home.text("src"));
+    for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+        for command in [&["restore", &place, "--target", "out"][..], &["check", "--level", "full"], &["snapshots"], &["cost"]] {
+            // Root may write everywhere, unless it gives up its capabilities.
+            Ran::of(&home.without_capabilities(command.iter().chain(&[cache])).output().unwrap()).ok();
+        }
+        assert_eq!(home.tree("out"), home.tree("src"));
+        fs::remove_dir_all(home.path("out")).unwrap();
+    }
+    home.write("src/new", "new");
+    let refused = Ran::of(&home.without_capabilities(["backup", "src"]).output().unwrap());
+    set("u+w");
+    assert!(refused.code != 0 && home.tree("repo") == before, "{refused:?}");
+}
+
+/// What cannot be read is named on standard error, also with `-q`.
+#[test]
+fn silence_hides_no_damage() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let packs = std::process::Command::new("sh").args(["-c", "rm -r repo/meta/* .cache/*"]).current_dir(home.path("")).status();
+    assert!(packs.unwrap().success());
+    for command in [&["ls", "-R", "latest"][..], &["find", "x"], &["du", "latest"]] {
+        let ran = home.run([&["-q"], command].concat()).code(4);
+        assert!(!ran.err.is_empty(), "{command:?}");
+    }
+}
+
+#[test]
+fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let known = names_in(&home.path("repo/snapshots"));
+    home.write("src/new", "x");
+    home.run(["backup", "src"]).ok();
+    let newest = names_in(&home.path("repo/snapshots")).into_iter().find(|name| !known.contains(name)).unwrap();
+    home.write(&format!("repo/snapshots/{newest}"), "damaged");
+    std::fs::remove_dir_all(home.path(".cache")).unwrap();
+    let first = home.path("src/a.txt").to_str().unwrap().to_owned();
+    for command in [&["restore", "latest", "--target", "out"][..], &["ls", "latest"], &["cat", &format!("latest:{first}")]] {
+        let ran = home.run([&["-q"], command].concat()).code(4);
+        assert!(ran.err.contains(&newest[..8]) && ran.err.contains("left out"), "{command:?}: {}", ran.err);
+    }
+    assert!(home.path("out").exists());
+    // Who names another one means that one.
+    home.run(["-q", "ls", &known[0][..12]]).ok();
+}
+
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Letters are letters, whatever their bytes.
+#[test]
+fn letters_beyond_ascii_have_two_cases() {
+    let home = Home::with_repository();
+    home.write("src/\u{dc}berweisung.pdf", "x");
+    home.write("src/\u{42f}\u{431}\u{43b}\u{43e}\u{43a}\u{43e}", "x");
+    home.run(["backup", "src"]).ok();
+    for pattern in ["\u{fc}berw*", "\u{dc}BERWEISUNG.PDF", "*\u{42f}\u{411}*", "\u{44f}?\u{43b}*", "[\u{dc}x]*.pdf"] {
+        home.run(["find", "-i", pattern]).ok();
+        assert!(home.run(["find", "-i", pattern]).ok().out.contains("src/"), "{pattern}");
+    }
+    assert!(!home.run(["find", "\u{fc}berw*"]).code(0).out.contains("src/"));
 }

@@ -27,6 +27,8 @@ mod restore;
 mod restore_back;
 mod signals;
 mod sources;
+#[cfg(feature = "sftp")]
+mod ssh;
 mod terminal;
 mod versions;
 mod witness;

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::fixture::copy_folder;
 use crate::home::{Home, Ran};
 
 /// Takes a snapshot of `src/number` by a clock that is wrong by so much.
@@ -44,6 +45,53 @@ fn latest_follows_the_chain_whatever_the_clock_said() {
     std::fs::remove_dir_all(home.path(".cache")).unwrap();
     home.run(["backup", "src"]).ok();
     assert!(home.run(["backup", "src"]).ok().out.contains("nothing has changed"));
+}
+
+/// A machine that goes back to an older state of itself, or two that have one name, part a chain: the branches are ordered by their dates.
+#[test]
+fn latest_of_a_chain_that_has_parted_is_the_newest() {
+    let home = Home::with_repository();
+    let copy = |from: &str, to: &str| {
+        for folder in [".cache", ".state"] {
+            copy_folder(&home.path(&format!("{from}{folder}")), &home.path(&format!("{to}{folder}")));
+        }
+    };
+    (1..=3).for_each(|number| drop(take(&home, &number.to_string(), "", &[])));
+    copy("", "before/");
+    (4..=6).for_each(|number| drop(take(&home, &number.to_string(), "", &[])));
+    for folder in [".cache", ".state"] {
+        std::fs::remove_dir_all(home.path(folder)).unwrap();
+    }
+    copy("before/", "");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    take(&home, "7", "", &[]);
+    for (snap, expected) in [("latest", "7"), ("latest~1", "6"), ("latest~2", "5")] {
+        assert_eq!(number(&home, snap, &[]), expected, "{snap}");
+    }
+    // Also where most of a branch is gone.
+    let list = home.json(["snapshots"]);
+    let ids: Vec<&str> = list["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    home.run(["forget", "--force", ids[0], ids[1], ids[2], ids[3], ids[4]]).ok();
+    assert_eq!((number(&home, "latest", &[]), number(&home, "latest~1", &[])), ("7".to_owned(), "6".to_owned()));
+    take(&home, "8", "", &[]);
+    assert_eq!(number(&home, "latest", &[]), "8");
+}
+
+/// A disk's times are those of the same clock: one that ran ahead proves nothing about what followed, also when most of that is gone.
+#[test]
+fn a_clock_that_ran_ahead_once_means_nothing_later() {
+    let home = Home::with_repository();
+    take(&home, "1", "+400d", &[]);
+    let slot = std::fs::read_dir(home.path("repo/snapshots")).unwrap().next().unwrap().unwrap().path();
+    let ahead = SystemTime::now() + Duration::from_secs(400 * 86_400);
+    std::fs::File::options().append(true).open(slot).unwrap().set_modified(ahead).unwrap();
+    (2..=4).for_each(|number| drop(take(&home, &number.to_string(), "", &[])));
+    let list = home.json(["snapshots"]);
+    let id = |at: usize| list["snapshots"][at]["id"].as_str().unwrap().to_owned();
+    home.run(["forget", "--force", &id(1), &id(2)]).ok();
+    assert_eq!(number(&home, "latest", &[]), "4");
+    home.run(["prune", "--trash", "0d"]).ok();
+    assert_eq!(number(&home, "latest", &[]), "4");
 }
 
 #[test]
@@ -125,6 +173,14 @@ fn latest_with_a_path_is_the_newest_that_holds_it() {
     assert_eq!((told["groups"].as_array().unwrap().len(), keeps), (1, vec![true, false, true]));
     let id = home.json(["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
     home.run(["forget", &format!("{id}:/x")]).fails(2, "not paths of them", "latest:/PATH");
+    // What is not backed up any more, because other paths are named now, is the latest of nothing.
+    home.run(["backup", "wiki", "shop"]).ok();
+    home.run(["backup", "-x", "wiki/other-1", "shop"]).ok();
+    assert_eq!(home.run(["cat", "latest:wiki/other-1"]).ok().out, "stays");
+    home.write("wiki/page", "four");
+    home.run(["backup", "wiki", "shop", "--exclude", "page"]).ok();
+    let looked = home.run(["cat", &format!("latest:{page}")]);
+    looked.fails(1, "older snapshots of other sources may have it", "`drumlin history");
 }
 
 #[test]
@@ -316,4 +372,28 @@ fn sums_count_the_content_of_files_and_nothing_else() {
     home.run(["backup", "src"]).ok();
     let summary = home.json(["diff", "latest~1", "latest"])["summary"].clone();
     assert_eq!((&summary["added_bytes"], &summary["removed"], &summary["removed_bytes"]), (&1.into(), &1.into(), &0.into()));
+}
+
+/// A repository of another version of the format is not taken for a damaged one, nor for none.
+#[test]
+fn a_repository_of_another_number_is_refused_in_plain_words() {
+    let home = Home::with_repository();
+    home.write("src/a", "x");
+    home.run(["backup", "src"]).ok();
+    for (name, mut bytes) in home.tree("repo") {
+        // Key slots and containers have the version behind the 8 bytes of their magic.
+        if bytes.len() > 10 && bytes[0] == 0x93 {
+            bytes[9] += 1;
+            std::fs::remove_file(home.path(&format!("repo/{name}"))).unwrap();
+            home.write(&format!("repo/{name}"), bytes);
+        }
+    }
+    let before = home.tree("repo");
+    for command in ["snapshots", "check", "backup src", "prune", "repair"] {
+        let ran = home.run(command.split(' ').chain(["--cache-dir=empty"]));
+        let ran = ran.fails(1, "cannot be understood", "use the version of Drumlin that made the repository");
+        assert!(ran.err.contains("written by another version of the format"), "{command}: {ran:?}");
+    }
+    home.run(["init"]).fails(1, "there already is a repository at", "choose another place");
+    assert!(home.tree("repo") == before);
 }

@@ -149,3 +149,81 @@ fn completions_and_manual_pages() {
     assert!(home.read("pages/drumlin-backup.1").contains("one\\-file\\-system"));
     assert!(home.path("pages/drumlin-key-add.1").exists());
 }
+
+#[test]
+fn a_command_that_fails_prints_no_document() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    for args in [
+        &["backup", "missing"][..],
+        &["ls", "zzzz"],
+        &["find", "["],
+        &["diff", "latest", "zzzz"],
+        &["restore", "latest:/missing", "-t", "out"],
+        &["forget", "latest", "--keep-last", "3"],
+        &["undelete", "zzzz"],
+        &["key", "remove", "zzzz"],
+        &["init"],
+        &["snapshots", "--repo", "nowhere"],
+    ] {
+        let ran = home.run(args.iter().chain(&["--json"]));
+        assert!(ran.code != 0 && ran.out.is_empty() && ran.err.starts_with("error: "), "{args:?}: {ran:?}");
+    }
+    // What was only in part refused, not read or not restored is told in a document.
+    assert_eq!(home.run(["forget", "latest", "--json"]).code(1).json()["groups"][0]["refused"], "more-than-half");
+    assert_eq!(home.run(["backup", "src", "missing", "--json"]).code(3).json()["problem_count"], 1);
+    home.write("out/full/mine", "in the way");
+    home.write("src/full", "a file");
+    home.run(["backup", "src"]).ok();
+    let restored = home.run(["restore", &format!("latest:{}", home.text("src")), "-t", "out", "--json"]).code(1).json();
+    assert_eq!(restored["failed"], 1, "{restored}");
+}
+
+/// Notes, warnings and errors are lines like the others.
+#[test]
+fn standard_error_carries_json_lines_and_nothing_else() {
+    let home = Home::with_repository();
+    home.make_source();
+    let ran = home.run(["backup", "src", "missing", "--exclude", "no such name", "--json-progress", "-v"]).code(3);
+    let events: Vec<serde_json::Value> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in ["note", "warning", "progress"] {
+        assert!(events.iter().any(|line| line["event"] == event), "{event} is missing in:\n{}", ran.err);
+    }
+    let ran = home.run(["backup", "missing", "--json-progress", "-v"]).code(1);
+    let last: serde_json::Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &1.into()));
+    assert!(ran.err.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", ran.err);
+}
+
+/// Whoever reads the output may go: what the command did, and what it could not do, is told by its code and on standard error.
+#[test]
+fn a_reader_that_goes_changes_no_exit_code() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.run(["backup", "src"]).ok();
+    let packs = std::process::Command::new("sh").args(["-c", "rm -r repo/data/*"]).current_dir(home.path("")).status().unwrap();
+    assert!(packs.success());
+    let script = |command: &str| {
+        let script =
+            format!("set +e; (sleep 0.5; $drumlin {command}; echo $? > code) | true; while [ ! -s code ]; do sleep 0.1; done");
+        let ran = home.script(&[], &script);
+        let code = home.read("code").trim().to_owned();
+        std::fs::remove_file(home.path("code")).unwrap();
+        (code, ran.err)
+    };
+    assert_eq!(script("check").0, "4");
+    assert_eq!(script("--json check").0, "4");
+    let (code, err) = script("restore latest --target out");
+    assert!(code == "4" && err.contains("(damaged)"), "{code}: {err}");
+    assert_eq!(script("snapshots").0, "0");
+    assert_eq!(script("ls -R latest").0, "0");
+    assert_eq!(script("repair").0, "4");
+    assert_eq!(script("restore latest --to-tar out.tar").0, "4");
+    // What is done step by step is done to its end.
+    home.write("src/new", "x");
+    home.run(["backup", "src"]);
+    home.run(["forget", "latest", "latest~1", "--force"]).ok();
+    assert_eq!(script("undelete --all").0, "0");
+    assert_eq!(home.json(["snapshots"])["snapshots"].as_array().unwrap().len(), 2);
+}

@@ -96,8 +96,31 @@ fn a_run_that_died_is_completed() {
     fs::remove_dir_all(home.path(REPOSITORY)).unwrap();
     fs::remove_dir_all(home.path(".cache")).unwrap();
     let key = home.read(KEY);
+    // A machine that knows of a repository there takes it for a disk that is not mounted.
+    home.run(["quickstart", "src"]).fails(10, "there is no repository", "mount the disk");
+    fs::remove_dir_all(home.path(".state")).unwrap();
     assert_eq!(quickstart(&home, &["src"])["made"], json!(["repository", "recovery kit"]));
-    assert_eq!(home.read(KEY), key);
+    // The key file is the same, and says that it opens the new one too; the old kit stays, and a new one is made.
+    assert!(home.read(KEY).starts_with(&key));
+    let kits: Vec<String> = fs::read_dir(home.path(KIT).parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .filter(|path| path.contains("recovery-kit"))
+        .collect();
+    assert_eq!(kits.len(), 2, "{kits:?}");
+    let new_kit = kits.iter().find(|kit| **kit != home.text(KIT)).unwrap();
+    // It is that one which is to be printed, also later, and also after a death between the file and its slot.
+    assert_eq!(quickstart(&home, &["src"])["kit"], json!(new_kit));
+    let list = home.json(["key", "list", "--repo", REPOSITORY, "--key-file", KEY]);
+    let slot =
+        list["keys"].as_array().unwrap().iter().find(|key| key["label"] == "recovery kit").unwrap()["id"].as_str().unwrap();
+    home.run(["key", "remove", slot, "--repo", REPOSITORY, "--key-file", KEY]).ok();
+    assert_eq!(quickstart(&home, &["src"])["made"], json!(["recovery kit"]));
+    for (key, code) in [(KEY, 0), (new_kit, 0), (KIT, 12)] {
+        fs::remove_dir_all(home.path(".state")).unwrap();
+        fs::remove_dir_all(home.path(".cache")).unwrap();
+        home.run(["snapshots", "--repo", REPOSITORY, "--key-file", key]).code(code);
+    }
 }
 
 #[test]

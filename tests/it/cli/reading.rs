@@ -57,3 +57,15 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_the_end() {
     home.run(["backup", "src"]).ok();
     home.run(["check", "--level", "full"]).ok();
 }
+
+/// A program that gives a password does not read the dump that comes by standard input.
+#[test]
+fn a_password_command_takes_nothing_from_a_dump() {
+    let home = Home::with_password();
+    let dump = crate::fixture::noise(5, 200_000);
+    let arguments = ["backup", "--stdin", "--stdin-name", "dump", "--password-command", "head -c 1000 > /dev/null; echo secret"];
+    let home = home.with("DRUMLIN_PASSWORD", "");
+    home.run_with_input(arguments, &dump).ok();
+    let shown = home.command(["cat", "latest:/dump", "--password-command", "echo secret"]).output().unwrap();
+    assert!(shown.stdout == dump, "{}", String::from_utf8_lossy(&shown.stderr));
+}

@@ -80,7 +80,7 @@ fn lost_content_is_named_and_comes_back_with_the_next_backup() {
     let ran = home.run(["repair", "--level", "full", "--json"]).code(4).json();
     // Where the pack has one segment only, nothing else of it is left.
     let packs = ran["new_packs"].as_array().unwrap();
-    assert!(packs.iter().all(|pack| fields(pack) == "chunks instead_of object"), "{ran}");
+    assert!(packs.iter().all(|pack| fields(pack) == "chunks instead_of object removed_by"), "{ran}");
     let lost = ran["lost"].as_array().unwrap();
     assert!(lost.iter().any(|lost| lost["path"] == home.text("src/noise")), "{ran}");
     let ran = home.run(["repair", "--level", "full", "--apply"]).code(4);
@@ -151,4 +151,39 @@ fn snapshots_are_replaced_by_ones_without_what_is_lost() {
     home.run(["prune", "--trash", "0d"]).ok();
     home.run(["check", "--level", "full"]).ok();
     assert!(home.run(["repair", "--snapshots"]).ok().out.contains("nothing to repair"));
+}
+
+/// Every object that was there is there afterwards, as it was, the damaged ones too; a repair only adds.
+#[test]
+fn a_repair_removes_and_changes_nothing() {
+    let home = with_backup();
+    home.write("src/a.txt", "changed");
+    home.run(["backup", "src"]).ok();
+    flip_in_largest_pack(&home);
+    fs::remove_file(objects(&home, "index").remove(0)).unwrap();
+    let before = home.tree("repo");
+    let repaired = home.run(["repair", "--level", "full", "--apply", "--json"]).code(4).json();
+    assert!(!repaired["new_runs"].as_array().unwrap().is_empty(), "{repaired}");
+    let replaced = home.run(["repair", "--level", "full", "--snapshots", "--apply", "--json"]).code(4).json();
+    assert!(!replaced["replaced"].as_array().unwrap().is_empty(), "{replaced}");
+    let after = home.tree("repo");
+    let lost: Vec<&String> = before.iter().filter(|object| !after.contains(object)).map(|(name, _)| name).collect();
+    assert!(lost.is_empty() && after.len() > before.len(), "removed or changed: {lost:?}");
+}
+
+#[test]
+fn prune_refuses_to_work_where_something_is_lost() {
+    let home = with_backup();
+    flip_in_largest_pack(&home);
+    home.run(["repair", "--level", "full", "--apply"]).code(4);
+    let before = home.tree("repo");
+    home.run(["prune", "--trash", "0d", "--max-unused", "0"]).code(4);
+    assert!(home.tree("repo/data") == objects_of(&before, "data/") && home.tree("repo/meta") == objects_of(&before, "meta/"));
+    home.run(["backup", "src"]).ok();
+    home.run(["prune"]).ok();
+}
+
+/// Returns those objects of a repository whose names begin so, by the rest of their names.
+fn objects_of(all: &[(String, Vec<u8>)], class: &str) -> Vec<(String, Vec<u8>)> {
+    all.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(class)?.to_owned(), bytes.clone()))).collect()
 }

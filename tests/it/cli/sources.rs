@@ -156,10 +156,12 @@ fn commands_see_no_secret_and_empty_dumps_are_told() {
 #[test]
 fn special_files_are_read_or_said_not_to_be() {
     let home = Home::with_repository();
-    let fifo = home.script(&[], "mkfifo pipe; $drumlin -r repo --key-file test.key backup pipe").ok();
+    let fifo = home.script(&[], "mkfifo pipe; $drumlin -q -r repo --key-file test.key backup pipe").code(3);
     assert!(fifo.err.contains("this source is a fifo: it is stored as such and not read"), "{}", fifo.err);
     home.script(&[], "echo through >pipe & $drumlin -r repo --key-file test.key backup pipe --read-special").ok();
     assert_eq!(home.run(["cat", &format!("latest:{}", home.text("pipe"))]).ok().out, "through\n");
+    // A link to one is no better: who names it expects what comes out of it.
+    assert!(home.run_with_input(["-q", "backup", "/dev/stdin"], b"typed").code(3).err.contains("nothing is read"));
     home.run_with_input(["backup", "/dev/stdin", "--read-special"], b"typed").ok();
     assert_eq!(home.run(["cat", "latest:/dev/stdin"]).ok().out, "typed");
 }
@@ -173,7 +175,7 @@ fn sources_can_be_named_in_files() {
     let (code, files, said) = files_of(&home, &["--files-from", "list"]);
     assert_eq!((code, files), (0, vec!["src/a.txt".to_owned(), "src/sub/b.txt".into(), "src/sub/c.tmp".into()]), "{said}");
     home.run_with_input(["backup", "--files-from", "-", "--null"], b"src/new\nline\0src/a.txt\0").ok();
-    assert!(home.run(["ls", "-R", "latest"]).ok().out.contains("src/new\\nline"));
+    assert!(home.run(["ls", "-R", "latest"]).ok().out.contains("src/new\\x0aline"));
     home.write("nothing", "\n");
     home.run(["backup", "--files-from", "nothing"]).fails(2, "nothing names nothing to back up", "");
     home.write("zeros", "src/a.txt\0");
@@ -268,4 +270,31 @@ fn other_programs_of_the_user_cannot_look_into_this_one() {
     let mut command = home.without_capabilities(["backup", "--command", look, "--command-name", "seen"]);
     Ran::of(&command.output().unwrap()).ok();
     assert_eq!(home.run(["cat", "latest:/seen"]).ok().out, "shut\n");
+}
+
+/// What README.md says is taken out of the environment, name by name.
+#[test]
+fn none_of_the_secrets_that_are_named_reaches_a_command() {
+    let names = [
+        "DRUMLIN_PASSWORD",
+        "DRUMLIN_PASSWORD_FILE",
+        "DRUMLIN_PASSWORD_COMMAND",
+        "DRUMLIN_KEY_FILE",
+        "DRUMLIN_SSH_PASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    ];
+    let home = Home::with_repository().with("AWS_ACCESS_KEY_ID", "stays");
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "README.md does not name {name}");
+        let backup = ["--key-file", "test.key", "backup", "--command", "env | tee seen", "--command-name", "e"];
+        let mut command = home.command(backup);
+        command.env_remove("DRUMLIN_KEY_FILE").env(name, "not for you");
+        Ran::of(&command.output().unwrap()).ok();
+        let seen = home.read("seen");
+        assert!(seen.contains("AWS_ACCESS_KEY_ID=stays") && !seen.contains("not for you"), "{name}: {seen}");
+    }
 }

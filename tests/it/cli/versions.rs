@@ -94,7 +94,7 @@ fn history_tells_when_a_file_changed_and_vanished() {
     assert_eq!(home.run(command).ok().out, "one, changed");
     assert!(!home.run(["history", &path, "-q"]).ok().out.contains("drumlin restore"));
     let document = home.json(["history", &path]);
-    assert_eq!(fields(&document), "path unread versions");
+    assert_eq!(fields(&document), "path uncompared unread versions");
     let versions = document["versions"].as_array().unwrap();
     assert_eq!(
         versions.iter().map(|one| one["change"].as_str().unwrap()).collect::<Vec<_>>(),

@@ -135,7 +135,12 @@ fn another_repository_is_noticed_by_every_command() {
 #[test]
 fn fingerprints_are_pinned() {
     let home = Home::with_repository();
-    let other = home.json(["init", "--repo", "other"])["repository"]["fingerprint"].as_str().unwrap().to_owned();
+    // A copy of the key file opens another repository, of which the file itself says nothing.
+    fs::copy(home.path("test.key"), home.path("copy.key")).unwrap();
+    let other = home.json(["init", "--repo", "other", "--key-file", "copy.key"])["repository"]["fingerprint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let fingerprint = home.json(["stats"])["repository"]["fingerprint"].as_str().map(str::to_owned);
     let said = home.read("test.key");
     let line = said.lines().find_map(|line| line.strip_prefix("# Fingerprint: ")).unwrap().to_owned();
@@ -182,6 +187,17 @@ fn a_lost_config_is_damage_and_put_back() {
     assert_eq!(fs::read(home.path("repo/config/1")).unwrap(), config);
     home.run(["backup", "src"]).ok();
     home.run(["check"]).ok();
+    // One that is damaged is as bad, and mended likewise.
+    home.write("repo/config/1", &config[..10]);
+    for args in [&["restore", "latest", "--target", "out"][..], &["snapshots", "--cache-dir=empty"], &["repair"], &stranger] {
+        home.run(args).fails(4, "no config of the repository", "drumlin repair --apply");
+    }
+    home.run(["repair", "--apply"]).ok();
+    assert_eq!(fs::read(home.path("repo/config/1")).unwrap(), config);
+    home.run(["check"]).ok();
+    // Without any key nothing opens, and no password is wrong.
+    fs::remove_dir_all(home.path("repo/keys")).unwrap();
+    home.run(["snapshots", "--cache-dir=empty"]).fails(4, "has lost its keys", "bring `keys/` back");
 }
 
 /// An empty folder, as where a disk is not mounted, is no repository, also for a backup that would find nothing changed.
@@ -199,6 +215,23 @@ fn an_empty_folder_is_no_repository() {
     home.write("src/f", "two, longer");
     home.run(["backup", "src"]).fails(10, "there is no repository", "drumlin init");
     assert_eq!(fs::read_dir(home.path("repo")).unwrap().count(), 0);
+}
+
+/// What lies in the place of this machine's memory and is no file is not waited for; nor is one believed that everybody may replace.
+#[test]
+fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    let place = fs::read_dir(home.path(".state/places")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(place.join("memory.json")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(place.join("memory.json")).status().unwrap().success());
+    assert!(home.run(["snapshots"]).ok().err.contains("no file of usual length"));
+    fs::remove_file(place.join("memory.json")).unwrap();
+    assert_eq!(home.run(["snapshots"]).ok().err, "");
+    let everybodys: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(home.path(".state"), everybodys).unwrap();
+    assert!(home.run(["snapshots"]).ok().err.contains("others may write to it"));
 }
 
 /// An init that died, or lost a race, left a key: that hinders neither the next one nor a check.
@@ -274,7 +307,7 @@ fn dear_keys_are_tried_last_or_not_at_all() {
     }
     home.run(["snapshots", "--cache-dir=empty"]).ok();
     home.run(["snapshots", "--key", &id[..8]]).ok();
-    home.run(["snapshots", "--key", "no such key"]).fails(12, "wrong password or key", "check which password");
+    home.run(["snapshots", "--key", "no such key"]).fails(1, "no key matches", "drumlin key list");
     home.write("wrong", "not this one");
     let wrong = home.command(["snapshots", "--password-file", "wrong"]).env_remove("DRUMLIN_PASSWORD").output().unwrap();
     Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");

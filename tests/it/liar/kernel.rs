@@ -88,7 +88,7 @@ impl Filesystem for Kernel {
         let name = name.to_str().unwrap_or("?");
         let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
         // Nothing is kept, so that every question is asked here.
-        match self.ask(&path, |node| Ok(node.clone())) {
+        match self.ask(&path, |node| if node.is_lost { Err(2) } else { Ok(node.clone()) }) {
             Ok(node) => reply.entry(&Duration::ZERO, &self.attributes(self.number(&path), &node), Generation(0)),
             Err(error) => reply.error(error),
         }
@@ -112,7 +112,11 @@ impl Filesystem for Kernel {
     }
 
     fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
-        match self.ask(&self.path(number), |node| Ok(node.xattrs.iter().any(|known| *known == name))) {
+        let known = |node: &mut Node| match node.hides_xattrs {
+            true => Err(5),
+            false => Ok(node.xattrs.iter().any(|known| *known == name)),
+        };
+        match self.ask(&self.path(number), known) {
             Ok(true) if room == 0 => reply.size(5),
             Ok(true) => reply.data(b"value"),
             Ok(false) => reply.error(Errno::NO_XATTR),

@@ -227,6 +227,58 @@ fn what_is_busy_is_read_later_and_what_fails_is_named() {
     assert_eq!((problems.len(), snapshot.problem_count), (4, 4));
 }
 
+/// What is missing from a snapshot is not taken over from it because the stamps are the same.
+#[test]
+fn attributes_that_could_not_be_read_are_missed_again_by_each_backup_until_they_are_there() {
+    let Some(mut lab) = Lab::new() else { return };
+    for path in ["d/hidden", "d/open", "e/f/below"] {
+        lab.liar.put(path, Node { xattrs: vec!["user.a"], ..Node::file(&noise(5, 100_000)) });
+    }
+    lab.liar.tree().get_mut("e/f").unwrap().xattrs = vec!["user.a"];
+    let hide = |lab: &Lab, hides| {
+        ["d/hidden", "e/f"].iter().for_each(|path| lab.liar.tree().get_mut(*path).unwrap().hides_xattrs = hides);
+    };
+    hide(&lab, true);
+    let names_of = |lab: &Lab, snapshot: &Snapshot| {
+        ["d/hidden", "d/open", "e/f", "e/f/below"].map(|path| {
+            let path = lab.liar.dir().join(path).into_os_string().into_encoded_bytes();
+            lab.repo.trees().lookup(&snapshot.root, &path).unwrap().unwrap().entry.xattrs.len()
+        })
+    };
+    // The second backup has notes and a parent that lack them, and so has the third.
+    for number in 0..3 {
+        let (snapshot, _, problems) = lab.backup();
+        assert_eq!(names_of(&lab, &snapshot), [0, 1, 0, 1], "{number}");
+        let unread = ["d/hidden", "e/f"].map(|path| names(&problems, &lab.liar.dir().join(path)));
+        assert_eq!(unread, [[ProblemKind::Unreadable], [ProblemKind::Unreadable]], "{number}");
+    }
+    hide(&lab, false);
+    for number in 0..2 {
+        let (snapshot, _, problems) = lab.backup();
+        assert_eq!((names_of(&lab, &snapshot), problems), ([1; 4], Vec::new()), "{number}");
+    }
+    // Then nothing is read any more.
+    assert_eq!(lab.backup().1, 0);
+}
+
+/// A damaged folder is not one from which things went away.
+#[test]
+fn what_is_listed_and_cannot_be_found_is_named() {
+    let Some(mut lab) = Lab::new() else { return };
+    lab.liar.put("d/lost", Node { is_lost: true, ..Node::file(b"lost") });
+    lab.liar.put("d/good", Node::file(b"good"));
+    lab.liar.put("d/folder/below", Node::file(b"lost with it"));
+    lab.liar.tree().get_mut("d/folder").unwrap().is_lost = true;
+    for _ in 0..2 {
+        let (snapshot, _, problems) = lab.backup();
+        for path in ["d/lost", "d/folder"] {
+            assert_eq!(names(&problems, &lab.liar.dir().join(path)), [ProblemKind::Unreadable], "{path}");
+        }
+        assert_eq!(problems.len(), 2);
+        assert_eq!(lab.stored(&snapshot, "d/good").unwrap(), b"good");
+    }
+}
+
 #[test]
 fn names_that_come_twice_are_stored_once() {
     let Some(mut lab) = Lab::new() else { return };

@@ -52,6 +52,10 @@ pub struct Node {
     pub listed: usize,
     /// Names of extended attributes, whose values are `value`.
     pub xattrs: Vec<&'static str>,
+    /// Their values cannot be read.
+    pub hides_xattrs: bool,
+    /// It is listed, and cannot be found.
+    pub is_lost: bool,
     /// It is a symbolic link, and its content its target.
     pub is_link: bool,
 }
@@ -77,6 +81,8 @@ impl Node {
             busy: 0,
             listed: 1,
             xattrs: Vec::new(),
+            hides_xattrs: false,
+            is_lost: false,
             is_link: false,
         }
     }

@@ -59,7 +59,7 @@ fn damage_is_an_error_where_it_is_and_nowhere_else() {
     assert!(whole, "one piece is lost");
     assert_eq!(read(&mount.latest(&home.path("src/other"))).unwrap(), noise(2, 100_000));
     let said = mount.end();
-    assert_eq!(said.code, 0);
+    assert_eq!(said.code, 4);
     let lines: Vec<&str> = said.err.lines().filter(|line| line.contains("src/file")).collect();
     assert!(lines.len() == 1 && lines[0].starts_with("warning: ") && lines[0].contains("damaged"), "told once: {}", said.err);
 }
@@ -84,6 +84,7 @@ fn damaged_folders_leave_the_others_alone() {
     let first = listed["snapshots"][0]["id"].as_str().unwrap().to_owned();
     let inside = home.path("src/a.txt");
     assert_eq!(read(&mount.dir.join("by-id").join(first).join(inside.strip_prefix("/").unwrap())).unwrap(), b"alpha\n");
+    assert_eq!(mount.end().code, 4);
 }
 
 #[test]
@@ -100,6 +101,7 @@ fn what_was_out_of_reach_is_read_when_it_is_back() {
     assert_eq!(read(&two).unwrap_err().raw_os_error(), Some(EIO));
     fs::rename(home.path("away"), home.path("repo/data")).unwrap();
     wait_for("it can be read again", || read(&two).is_ok_and(|bytes| bytes == noise(2, 3 << 20)));
+    assert_eq!(mount.end().code, 4, "what was missing once is told at the end too");
 }
 
 #[test]

@@ -26,16 +26,17 @@ use crate::home::{Home, Ran};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A mounted repository; it is unmounted when this is dropped, and when the test ends in any other way.
-struct Mount {
+pub struct Mount {
     child: Option<Child>,
-    dir: PathBuf,
+    /// Where it is.
+    pub dir: PathBuf,
     /// What it said first.
     said: String,
 }
 
 impl Mount {
     /// Mounts at the folder `mnt` of a home, which is made.
-    fn new(home: &Home) -> Self {
+    pub fn new(home: &Home) -> Self {
         Self::with(home, &[])
     }
 
@@ -71,7 +72,7 @@ impl Mount {
     }
 
     /// Ends it as Ctrl-C does.
-    fn end(mut self) -> Ran {
+    pub fn end(mut self) -> Ran {
         self.signal(Signal::INT);
         self.wait()
     }

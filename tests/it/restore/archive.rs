@@ -20,7 +20,7 @@ use super::{differences, options, target};
 use crate::fixture::{TestRepo, noise, write};
 
 /// Writes an archive; it lies beside the target.
-fn archive(
+pub fn archive(
     repo: &TestRepo,
     snapshot: &Snapshot,
     options: &RestoreOptions,
@@ -48,7 +48,8 @@ fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn extract(archive: &Path, into: &Path) {
+/// Unpacks an archive with GNU tar.
+pub fn extract(archive: &Path, into: &Path) {
     fs::create_dir(into).unwrap();
     let (archive, into) = (archive.to_str().unwrap(), into.to_str().unwrap());
     run("tar", &["--xattrs", "--xattrs-include=*", "--numeric-owner", "--warning=no-timestamp", "-xpf", archive, "-C", into]);

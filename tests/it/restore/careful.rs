@@ -2,7 +2,7 @@
 //! and a dry run counts what the restore then does.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use drumlin::format::snapshot::{Snapshot, SnapshotProblem};
@@ -59,6 +59,24 @@ fn delete_spares_what_the_snapshot_lists_as_not_read() {
     assert!(target.join("a/gone").exists());
 }
 
+#[test]
+fn delete_on_the_way_to_a_single_file_removes_nothing() {
+    let repo = TestRepo::new();
+    write(&repo.source().join("file"), &noise(1, 5000));
+    write(&repo.source().join("other"), b"x");
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    write(&target.join("precious/deep"), b"data");
+    write(&target.join("another"), b"data");
+    let path = Some(repo.stored_path("file"));
+    let options = RestoreOptions { delete: true, path, ..options(&repo, &target) };
+    let planned = counts(&repo, &snapshot, &RestoreOptions { dry_run: true, ..options.clone() });
+    let report = restore_well(&repo, &snapshot, &options);
+    assert_eq!((planned, report.deleted, report.files), (counted(&report), 0, 1));
+    assert_eq!(fs::read(target.join("file")).unwrap(), noise(1, 5000));
+    assert!(target.join("precious/deep").exists() && target.join("another").exists());
+}
+
 /// The numbers that a dry run must know.
 fn counted(report: &RestoreReport) -> [u64; 8] {
     let RestoreReport { files, dirs, bytes, files_kept, bytes_kept, left_alone, deleted, failed, .. } = *report;
@@ -69,6 +87,14 @@ fn counts(repo: &TestRepo, snapshot: &Snapshot, options: &RestoreOptions) -> [u6
     counted(&restore::list(&repo.repository, snapshot, options, &Monitor::default(), &mut |_| {}).unwrap())
 }
 
+/// Writes zeros into a hole and gives the file its time again.
+fn set_zeros(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&vec![0; 300_000], 400_000).unwrap();
+    file.set_modified(time).unwrap();
+}
+
 #[test]
 fn a_dry_run_counts_what_the_restore_then_does() {
     let repo = TestRepo::new();
@@ -77,6 +103,8 @@ fn a_dry_run_counts_what_the_restore_then_does() {
         write(&source.join(name), &noise(name.len() as u64, 40_000));
     }
     write(&source.join("short"), b"short");
+    // Its hole begins and ends within blocks.
+    write(&source.join("zeros"), &[noise(5, 40_001), vec![0; 2_000_000], noise(6, 40_000)].concat());
     fs::hard_link(source.join("long"), source.join("linked")).unwrap();
     fs::hard_link(source.join("full"), source.join("full too")).unwrap();
     symlink("a", source.join("link")).unwrap();
@@ -94,6 +122,12 @@ fn a_dry_run_counts_what_the_restore_then_does() {
             write(&target.join("spoilt"), &noise(77, 40_000));
             write(&target.join("extra/deep/er"), b"x");
             write(&target.join("deep/extra"), b"x");
+            set_zeros(&target.join("zeros"));
+            if !delete {
+                // What is of another name's file, which stays, is not changed in place.
+                fs::hard_link(target.join("b"), target.join("extra/b too")).unwrap();
+                fs::set_permissions(target.join("b"), fs::Permissions::from_mode(0o600)).unwrap();
+            }
             for _ in 0..2 {
                 let planned = counts(&repo, &snapshot, &options);
                 let (report, monitor) = restore(&repo, &snapshot, &options);

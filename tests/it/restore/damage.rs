@@ -63,6 +63,78 @@ fn of_a_damaged_pack_every_file_is_named_and_no_other() {
 }
 
 #[test]
+fn what_was_there_is_not_lost_where_the_wanted_cannot_be_had() {
+    let repo = two_packs();
+    let store = repo.memory.clone();
+    let before = data_keys(&store);
+    fs::hard_link(repo.source().join("second/5"), repo.source().join("second/5 too")).unwrap();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    data_keys(&store).iter().filter(|key| !before.contains(key)).for_each(|key| store.remove(key).unwrap());
+    let target = target(&repo);
+    let half = [noise(1000, 600_000), noise(3000, 800_000)].concat();
+    let linked = noise(5000, 9_000);
+    let there = [
+        ("second/3", noise(7, 20_000)),
+        ("second/4", noise(8, 10)),
+        ("second/5", noise(9, 9_000)),
+        ("second/6", half),
+        ("second/8", linked),
+    ];
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (name, bytes) in &there {
+        write(&target.join(name), bytes);
+        fs::File::options().write(true).open(target.join(name)).unwrap().set_modified(time).unwrap();
+    }
+    // It has another name: it cannot be changed in place, and would have to go.
+    fs::hard_link(target.join("second/8"), target.join("another name")).unwrap();
+    // Flags that were in the way come back; not every file system, and not every user, has them.
+    let chattr = |how: &str| std::process::Command::new("chattr").arg(how).arg(target.join("second/5")).output().unwrap();
+    let is_locked = chattr("+i").status.success();
+    // The first part of this one is wrong and can be had: the file is neither the old one nor the new one then.
+    write(&target.join("first/large"), &noise(4000, 1_300_000));
+    let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target));
+    assert_eq!((report.damaged, report.failed), (51, 1), "{:?}", monitor.problems());
+    for (name, bytes) in &there {
+        assert!(fs::read(target.join(name)).unwrap() == *bytes, "{name}");
+        assert_eq!(fs::metadata(target.join(name)).unwrap().modified().unwrap(), time, "{name}");
+    }
+    assert!(!target.join("first/large").exists());
+    let kept = fs::read(target.join("first/large.drumlin-damaged")).unwrap();
+    let wrong = kept.iter().zip(noise(1000, 600_000)).take(400_000).position(|(is, wanted)| *is != wanted);
+    assert_eq!((kept.len(), wrong), (1_300_000, None), "{:?}", monitor.problems());
+    assert!(kept[1_200_000..] == noise(4000, 1_300_000)[1_200_000..], "what is too long is cut only when all is right");
+    let notices = monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Notice).count();
+    assert_eq!(notices, 6);
+    let is_still = fs::File::options().write(true).open(target.join("second/5")).is_err();
+    assert_eq!(is_still, is_locked);
+    // Once more: nothing else happens to it.
+    restore(&repo, &snapshot, &options(&repo, &target));
+    assert!(there.iter().all(|(name, bytes)| fs::read(target.join(name)).unwrap() == *bytes));
+    chattr("-i");
+}
+
+/// A run that was stopped has made the file at its full length; the next one finds the rest damaged.
+#[test]
+fn what_an_interrupted_run_had_begun_is_not_left_looking_whole() {
+    let repo = two_packs();
+    let store = repo.memory.clone();
+    let before = data_keys(&store);
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    data_keys(&store).iter().filter(|key| !before.contains(key)).for_each(|key| store.remove(key).unwrap());
+    let target = target(&repo);
+    let begun = [noise(1000, 400_000), vec![0; 800_000]].concat();
+    write(&target.join("first/large"), &begun);
+    let mark = b"0123-another-boot new";
+    if rustix::fs::setxattr(&target, "user.drumlin.restoring", mark, rustix::fs::XattrFlags::empty()).is_err() {
+        return;
+    }
+    let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target));
+    assert_eq!(report.damaged, 51, "{:?}", monitor.problems());
+    assert!(!target.join("first/large").exists(), "{:?}", monitor.problems());
+    assert_eq!(fs::metadata(target.join("first/large.drumlin-damaged")).unwrap().len(), 1_200_000);
+}
+
+#[test]
 fn a_damaged_tree_loses_its_folder_and_no_other() {
     let repo = two_packs();
     let store = repo.memory.clone();

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+use std::process::Command;
 
 use drumlin::monitor::ProblemKind;
-use drumlin::restore::{Overwrite, RestoreOptions};
+use drumlin::restore::{Overwrite, RestoreOptions, RestoreReport};
 use drumlin::store::{Action, Class};
 
 use super::{differences, options, restore, restore_well, target};
@@ -159,17 +160,49 @@ fn delete_removes_what_the_snapshot_does_not_have_and_only_there() {
     write(&below.join("a/extra/deep/er"), b"x");
     write(&below.join("extra.log"), b"x");
     write(&below.join("zz"), b"x");
+    write(&below.join("zz extra/deep/only.log"), b"x");
+    write(&below.join("zz extra/x"), b"x");
+    let chattr = |how: &str| {
+        Command::new("chattr").arg(how).arg(below.join("zz extra/deep")).status().is_ok_and(|status| status.success())
+    };
+    let is_locked = chattr("+i");
     symlink(&outside, below.join("a/link")).unwrap();
     write(&target.join("beside"), b"above what was backed up: the snapshot says nothing about it");
     let dry = RestoreOptions { dry_run: true, ..options.clone() };
-    assert_eq!(restore_well(&repo, &snapshot, &dry).deleted, 6);
+    assert_eq!(restore_well(&repo, &snapshot, &dry).deleted, 10);
     let but_logs = RestoreOptions { excludes: vec!["*.log".into()], ..options.clone() };
-    assert_eq!(restore_well(&repo, &snapshot, &but_logs).deleted, 5);
+    let dry = RestoreOptions { dry_run: true, ..but_logs.clone() };
+    assert_eq!(restore_well(&repo, &snapshot, &dry).deleted, 6);
+    assert_eq!(restore_well(&repo, &snapshot, &but_logs).deleted, 6);
     assert!(below.join("extra.log").exists() && !below.join("zz").exists());
-    assert_eq!(restore_well(&repo, &snapshot, &options).deleted, 1);
+    let kept = below.join("zz extra/deep/only.log");
+    assert!(kept.exists() && !below.join("zz extra/x").exists(), "what is excluded stays, with the folders that it lies in");
+    assert_eq!(fs::write(below.join("zz extra/deep/new"), b"x").is_err(), is_locked, "it is as immutable as it was");
+    assert_eq!(restore_well(&repo, &snapshot, &options).deleted, 4 + u64::from(!is_locked));
     assert_eq!(differences(&source, &below), "");
     assert!(target.join("beside").exists());
     assert_eq!(fs::read(outside.join("precious")).unwrap(), b"data");
+}
+
+#[test]
+fn a_folder_in_the_way_keeps_what_is_excluded() {
+    let repo = TestRepo::new();
+    write(&repo.source().join("file"), b"x");
+    write(&repo.source().join("other"), b"x");
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    write(&target.join("file/deep/precious.log"), b"data");
+    write(&target.join("file/deep/extra"), b"x");
+    write(&target.join("other/extra"), b"x");
+    let options = RestoreOptions { delete: true, excludes: vec!["*.log".into()], ..options(&repo, &target) };
+    let counted = |report: &RestoreReport| (report.deleted, report.failed, report.files);
+    let (dry, _) = restore(&repo, &snapshot, &RestoreOptions { dry_run: true, ..options.clone() });
+    let (report, monitor) = restore(&repo, &snapshot, &options);
+    assert_eq!(counted(&dry), counted(&report));
+    assert_eq!((report.deleted, report.failed), (3, 1), "{:?}", monitor.problems());
+    assert!(monitor.problems()[0].message.contains("what is not selected"), "{:?}", monitor.problems());
+    assert_eq!(fs::read(target.join("file/deep/precious.log")).unwrap(), b"data");
+    assert!(!target.join("file/deep/extra").exists() && fs::read(target.join("other")).unwrap() == b"x");
 }
 
 #[test]

@@ -132,6 +132,104 @@ fn after_another_boot_time_and_length_are_not_believed() {
 }
 
 #[test]
+fn what_a_restore_of_another_snapshot_left_is_compared() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    let time = std::time::SystemTime::now() - Duration::from_secs(1000);
+    let write_at = |path: &std::path::Path, seed: u64| {
+        write(path, &noise(seed, 300_000));
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    let snapshots = [1, 2].map(|seed| {
+        write_at(&source.join("file"), seed);
+        repo.backup("host").snapshot.unwrap()
+    });
+    let target = target(&repo);
+    let options = options(&repo, &target);
+    let (repository, monitor) = interrupted(&repo, 0);
+    assert!(restore::run(&repository, &snapshots[0], &options, &monitor).is_err());
+    let mut mark = vec![0; 1000];
+    let Ok(len) = rustix::fs::getxattr(&target, "user.drumlin.restoring", &mut mark[..]) else { return };
+    let mark = String::from_utf8(mark[..len].to_vec()).unwrap();
+    let mark = format!("{}-9999999999.0", mark.rsplit_once('-').unwrap().0);
+    for (number, kept) in [(0, 300_000), (1, 0)] {
+        write_at(&target.join("file"), 1 + number as u64 * 10);
+        rustix::fs::setxattr(&target, "user.drumlin.restoring", mark.as_bytes(), rustix::fs::XattrFlags::empty()).unwrap();
+        let report = restore_well(&repo, &snapshots[number], &options);
+        assert_eq!(report.bytes_kept, kept, "{number}");
+    }
+    assert_eq!(differences(&source, &target), "");
+}
+
+#[test]
+fn a_file_that_was_not_cut_yet_is_cut_by_the_next_run() {
+    let repo = TestRepo::new();
+    let source = repo.source();
+    write(&source.join("large"), &noise(500, 4 << 20));
+    crate::fixture::let_time_pass();
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let options = options(&repo, &target(&repo));
+    let there = [&noise(500, 2 << 20)[..], &noise(501, 4 << 20)].concat();
+    write(&target(&repo).join("large"), &there);
+    let (repository, monitor) = interrupted(&repo, 0);
+    assert!(restore::run(&repository, &snapshot, &options, &monitor).is_err());
+    assert_eq!(fs::metadata(target(&repo).join("large")).unwrap().len(), 6 << 20);
+    let report = restore_well(&repo, &snapshot, &options);
+    let inside = differences(&source, &target(&repo));
+    assert!(inside.lines().all(|line| line.ends_with(" ./")), "{inside}");
+    assert_eq!(report.files_kept, 0);
+    // Nothing but its end is wrong.
+    let file = fs::File::options().append(true).open(target(&repo).join("large")).unwrap();
+    std::io::Write::write_all(&mut &file, b"more").unwrap();
+    let report = restore_well(&repo, &snapshot, &restore::RestoreOptions { verify: true, ..options });
+    assert_eq!((report.files_kept, report.bytes_written, report.verify_failed), (0, 0, 0));
+    assert_eq!(fs::read(target(&repo).join("large")).unwrap(), noise(500, 4 << 20));
+}
+
+#[test]
+fn a_restore_that_stops_gives_back_the_folders_of_others() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let repo = TestRepo::new();
+    let source = repo.source();
+    for (name, seed) in [("alice/photos/large", 1), ("bob/large", 2), ("carol/large", 3)] {
+        write(&source.join(name), &noise(seed, 4 << 20));
+    }
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    let folders = [("alice", 1234, 0o750), ("alice/photos", 1234, 0o3770), ("bob", 1235, 0o500), ("carol", 0, 0o777)];
+    for (name, uid, mode) in folders {
+        fs::create_dir_all(target.join(name)).unwrap();
+        chown(target.join(name), Some(uid), Some(uid)).unwrap();
+        fs::set_permissions(target.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let has = |name: &str| {
+        let stat = fs::metadata(target.join(name)).unwrap();
+        (stat.uid(), stat.gid(), stat.mode() & 0o7777)
+    };
+    let options = options(&repo, &target);
+    for reads in [0, 1] {
+        let (repository, monitor) = interrupted(&repo, reads);
+        let stopped = restore::run(&repository, &snapshot, &options, &monitor);
+        assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+        assert_eq!(monitor.problems(), []);
+        for (name, uid, mode) in folders {
+            let done = fs::metadata(source.join(name)).unwrap();
+            let is_finished = has(name) == (done.uid(), done.gid(), done.mode() & 0o7777);
+            assert!(is_finished || has(name) == (uid, uid, mode), "{reads} {name}: {:?}", has(name));
+            assert!(reads > 0 || !is_finished, "{name} cannot be finished");
+        }
+    }
+    restore_well(&repo, &snapshot, &options);
+    for (name, ..) in folders {
+        let done = fs::metadata(source.join(name)).unwrap();
+        assert_eq!(has(name), (done.uid(), done.gid(), done.mode() & 0o7777), "{name}");
+    }
+}
+
+#[test]
 fn it_stops_within_a_second() {
     let repo = TestRepo::new();
     let source = repo.source();

@@ -1,7 +1,7 @@
 //! Goal: what was backed up comes back, whatever is in the way, whatever interrupts it, and nothing more than needed is fetched.
 //! Method: real trees in scratch folders, repositories in memory that count requests, and tools of others (`rsync`, `getfattr`) as judges.
 
-mod archive;
+pub mod archive;
 mod careful;
 mod damage;
 mod existing;

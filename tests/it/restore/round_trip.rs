@@ -105,11 +105,13 @@ fn privileged_things(root: &Path) {
     run("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:1234:rx,o::-".as_ref(), path("twice").as_os_str()]);
 }
 
-/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file, times with nanoseconds, blocks.
+/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file, times with nanoseconds, blocks. Folders have
+/// no sizes and no links that mean anything.
 pub fn listing(root: &Path) -> String {
     let quoted = root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
     let script = format!(
-        "cd '{quoted}' && find . -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort && getfattr -hdR -m- -e hex . 2>/dev/null \
+        "cd '{quoted}' && find . -type d -printf '%p %y %m %U %G %T@\\n' -o -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort \
+         && getfattr -hdR -m- -e hex . 2>/dev/null \
          && getfacl -nR . 2>/dev/null && getcap -r . && find . -type f -printf '%p %b\\n' | awk '$NF > 100000' && lsattr -aR . 2>/dev/null | sort"
     );
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -261,6 +263,24 @@ fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
 }
 
 #[test]
+fn in_a_folder_with_a_default_acl_of_base_entries_each_file_gets_its_mode() {
+    let repo = TestRepo::new();
+    let (source, target) = (repo.source(), target(&repo));
+    for (name, mode) in [("a", 0o640), ("b", 0o644), ("c", 0o600), ("d", 0o755), ("e/f", 0o640), ("e/g", 0o664)] {
+        write(&source.join(name), &noise(1, 5000));
+        set_mode(&source.join(name), mode);
+    }
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    write(&target.join("something"), b"so that the folder is not taken for a new one");
+    run("setfacl", &["-d".as_ref(), "-m".as_ref(), "o::---".as_ref(), target.as_os_str()]);
+    restore_well(&repo, &snapshot, &RestoreOptions { threads: 1, ..options(&repo, &target) });
+    for name in ["a", "b", "c", "d", "e/f", "e/g"] {
+        let mode = |folder: &Path| fs::metadata(folder.join(name)).unwrap().mode();
+        assert_eq!(mode(&target), mode(&source), "{name}");
+    }
+}
+
+#[test]
 fn ordinary_users_get_everything_but_owners_with_one_notice() {
     // Only the superuser can make files of others, and only others can show what they may not do.
     if !is_root() {
@@ -287,8 +307,45 @@ fn ordinary_users_get_everything_but_owners_with_one_notice() {
     assert_eq!(fs::read(target.join("sub/copy")).unwrap(), noise(2, 3_000_000));
 }
 
+#[test]
+fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
+    if !is_root() {
+        return;
+    }
+    let repo = TestRepo::new();
+    let source = repo.source();
+    for name in ["a/b/plain", "a/c/first", "d/e/f/first", "g/h"] {
+        write(&source.join(name), &noise(name.len() as u64, 70_000));
+    }
+    fs::hard_link(source.join("a/c/first"), source.join("g/second")).unwrap();
+    fs::hard_link(source.join("d/e/f/first"), source.join("g/third")).unwrap();
+    fs::hard_link(source.join("g/h"), source.join("a/b/last")).unwrap();
+    for (name, mode) in
+        [("a/b", 0o555), ("a/c", 0o500), ("a", 0o555), ("d/e/f", 0o055), ("d/e", 0o444), ("d", 0o100), ("g", 0o555)]
+    {
+        set_mode(&source.join(name), mode);
+    }
+    let snapshot = repo.backup("host").snapshot.unwrap();
+    let target = target(&repo);
+    fs::create_dir(&target).unwrap();
+    fs::set_permissions(repo.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    run("chmod", &["-R".as_ref(), "a+rwX".as_ref(), repo.scratch.path().join("cache").as_os_str()]);
+    std::os::unix::fs::chown(&target, Some(65_534), Some(65_534)).unwrap();
+    // Into an empty folder, over what is there, and with everything read again.
+    for verify in [false, false, true] {
+        let options = RestoreOptions { verify, ..options(&repo, &target) };
+        let (report, monitor) = as_nobody(|| restore(&repo, &snapshot, &options));
+        assert_eq!((report.failed, report.verify_failed), (0, 0), "{:?}", monitor.problems());
+        for name in ["a/b", "a/c", "a", "d/e/f", "d/e", "d", "g", "a/b/last", "g/second", "d/e/f/first"] {
+            let of =
+                |folder: &Path| fs::metadata(folder.join(name)).map(|stat| (stat.mode(), stat.nlink(), stat.mtime())).unwrap();
+            assert_eq!(of(&target), of(&source), "{name}");
+        }
+    }
+}
+
 /// Runs `act` on threads that are nobody's: the system keeps users per thread.
-fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+pub fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     use rustix::process::{Gid, Uid};
     std::thread::scope(|scope| {
         let run = || {

@@ -12,7 +12,7 @@ fn key() -> Key {
 #[test]
 fn every_answer_has_its_kind() {
     let canned = Canned::new();
-    use ErrorKind::{Exists, Full, NotFound, NotPermitted, Other, Short, Unanswered, Unavailable};
+    use ErrorKind::{Exists, Full, NotPermitted, Other, Short, Unanswered, Unavailable};
     // The answer, and what it means to a `create`, a `read` and a `remove`.
     let cases = [
         (error("503 Slow", "SlowDown"), [Unavailable; 3], "busy"),
@@ -57,7 +57,7 @@ fn every_answer_has_its_kind() {
             [Other; 3],
             "set `region` to eu-central-1",
         ),
-        (error("404 None", "NoSuchBucket"), [NotFound; 3], "no bucket `bucket`"),
+        (error("404 None", "NoSuchBucket"), [Other; 3], "no bucket `bucket`"),
         (error("507 Full", "XMinioStorageFull"), [Full; 3], "make room"),
         (error("403 Full", "QuotaExceeded"), [Full; 3], "make room"),
         (error("412 No", "PreconditionFailed"), [Exists; 3], "exists"),
@@ -219,6 +219,16 @@ fn listings_go_on_to_their_end_and_leave_out_what_is_not_ours() {
     canned.plan(&pages);
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Other);
     assert_eq!(canned.asked().len(), 4);
+    // A page that never ends is not waited for in memory; neither is an error, whatever was asked.
+    let long = " ".repeat(17 << 20);
+    canned.plan(&[answer("200 OK", &format!("<?xml version=\"1.0\"?><ListBucketResult>{long}</ListBucketResult>"))]);
+    let error = canned.store.list(Class::Snapshots, "").unwrap_err();
+    assert!(text_of(&error).contains("longer than any"), "{}", text_of(&error));
+    canned.plan(&[answer("404 No", &format!("<Error><Code>NoSuchKey</Code>{long}</Error>"))]);
+    let error = canned.store.read(&key()).unwrap_err();
+    assert!(text_of(&error).contains("longer than any"), "{}", text_of(&error));
+    canned.plan(&[super::canned::error("404 None", "NoSuchBucket")]);
+    assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::NotFound, "there is no repository in it");
     canned.plan(&[page(more, &first), error_of_busy()]);
     assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable);
     canned.plan(&[page(more, &first).cut(150)]);

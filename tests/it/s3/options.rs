@@ -151,22 +151,28 @@ fn a_program_of_a_profile_gives_out_credentials() {
     if port().is_some() {
         let canned = Canned::with(|options| options.credentials = None);
         let (key, over) = (Key::new(Class::Keys, "ab"), error("403 No", "ExpiredToken"));
-        canned.plan(&[answer("200 OK", ""), over, answer("200 OK", "")]);
+        canned.plan(&[answer("200 OK", ""), over.clone(), answer("200 OK", "")]);
         canned.store.create(&key, b"x").unwrap();
         canned.store.create(&key, b"x").unwrap();
         assert_eq!(canned.signed_by(), ["id-x", "id-x", "id-xx"]);
+        // A server that takes none of them is not asked for ever, although each is another.
+        canned.plan(&vec![over; 9]);
+        assert_eq!(kind_of(canned.store.create(&key, b"x")), ErrorKind::Other);
+        assert_eq!(canned.asked().len(), 4);
         return;
     }
     let home = tempfile::tempdir().unwrap();
     let (file, runs) = (home.path().join("config"), home.path().join("runs"));
-    let print = r#"printf '{"Version": 1, "AccessKeyId": "id-%s", "SecretAccessKey": "s"}'"#;
+    // It has no secret of ours.
+    let print = r#"test -z "$DRUMLIN_TEST_SECRET" && printf '{"Version": 1, "AccessKeyId": "id-%s", "SecretAccessKey": "s"}'"#;
     let program = format!("printf x >> {0}; {print} $(cat {0})", runs.display());
     std::fs::write(home.path().join("program"), program).unwrap();
     std::fs::write(&file, format!("[profile work]\ncredential_process = sh {}\n", home.path().join("program").display()))
         .unwrap();
     let path = ("PATH", "/usr/bin:/bin");
     let test = "a_program_of_a_profile_gives_out_credentials";
-    again(None, test, &[path, (FILE, file.to_str().unwrap()), ("AWS_PROFILE", "work")]);
+    let secret = ("DRUMLIN_TEST_SECRET", "hush");
+    again(None, test, &[path, secret, (FILE, file.to_str().unwrap()), ("AWS_PROFILE", "work")]);
 }
 
 #[test]

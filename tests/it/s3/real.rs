@@ -111,7 +111,7 @@ fn what_is_wrong_with_a_credential_is_told() {
     let cases = [
         ("bucket-0", (id, "not-the-secret"), ErrorKind::Other, "the secret key is wrong"),
         ("bucket-0", ("nobody", secret), ErrorKind::Other, "does not know the key id"),
-        ("none-such", (id, secret), ErrorKind::NotFound, "there is no bucket `none-such`"),
+        ("none-such", (id, secret), ErrorKind::Other, "there is no bucket `none-such`"),
         ("bucket-0", (&*stranger, &*strange_secret), ErrorKind::NotPermitted, "the credential needs s3:"),
     ];
     for (bucket, credentials, kind, says) in cases {
@@ -119,6 +119,8 @@ fn what_is_wrong_with_a_credential_is_told() {
         for act in acts {
             let error = act(&store);
             let text = text_of(&error);
+            // Who looks for a repository finds none in a bucket that is none.
+            let kind = if bucket == "none-such" && error.action == "list" { ErrorKind::NotFound } else { kind };
             assert!(error.kind == kind && text.contains(says) && !text.contains(credentials.1), "{:?}: {text}", error.kind);
         }
     }

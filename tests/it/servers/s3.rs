@@ -125,6 +125,7 @@ pub fn options(bucket: String, port: u16, (id, secret): (&str, &str)) -> S3Optio
         allow_http: false,
         credentials: Some((id.to_owned(), secret.to_owned().into())),
         profile: None,
+        without: &["DRUMLIN_TEST_SECRET"],
         storage_classes: BTreeMap::new(),
         lock: None,
         connections: 8,

@@ -89,7 +89,10 @@ fn keys_are_taken_or_refused() {
     let wanted = ["stranger: refused", "none: is missing", "config: it is not a private key", "the server takes: publickey"];
     assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
     // The server hangs up before it has seen them all.
-    let (kind, said) = refused(SftpOptions { identity_files: vec![server.path("stranger"); 9], ..options.clone() });
+    let strangers: Vec<_> = (0..9).map(|number| server.path(&format!("stranger{number}"))).collect();
+    strangers.iter().for_each(|stranger| make_key(stranger, ""));
+    let (kind, said) =
+        refused(SftpOptions { identity_files: [vec![server.path("stranger")], strangers].concat(), ..options.clone() });
     assert!(kind == ErrorKind::NotPermitted && said.contains("stranger: refused"), "{said}");
     let identity_files = [files, options.identity_files.clone()].concat();
     SftpStore::open(SftpOptions { identity_files, ..options }).unwrap();

@@ -2,8 +2,12 @@
 //! each test, and a proxy that breaks the line. (What every store must hold is asked in `conformance`.)
 
 mod faults;
+mod foreign;
+mod keys;
+mod known;
 mod line;
 mod login;
+pub mod proxy;
 mod room;
 mod shared;
 

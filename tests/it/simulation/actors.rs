@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use drumlin::backup::{self, BackupOptions};
 use drumlin::format::entry::Timestamp;
 use drumlin::id::SnapshotId;
+use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
+use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::session::Checkpoints;
 use drumlin::repo::trash::{self, ForgetNote};
@@ -17,12 +19,13 @@ use rand::rngs::SmallRng;
 
 use super::scheduler::TurnStore;
 use super::{Beginning, backup_options, said};
-use drumlin::store::Store;
+use drumlin::store::{Class, Key, Store};
 
 pub const WRITERS: usize = 8;
 pub const COLLECTORS: usize = 2;
-/// Those, one who brings back, and one who reads.
-pub const ACTORS: usize = WRITERS + COLLECTORS + 2;
+/// Those, one who brings back, one who reads, and one who sees a pack get lost and repairs.
+pub const ACTORS: usize = WRITERS + COLLECTORS + 3;
+const REPAIRER: usize = ACTORS - 1;
 /// The writer that sleeps, in some histories, and the collector that works on meanwhile.
 pub const SLEEPER: usize = 0;
 const TIRELESS: usize = WRITERS;
@@ -60,6 +63,17 @@ impl Told {
     }
 }
 
+/// What the disk has lost, and whether the repair that followed has told so.
+#[derive(Default)]
+pub struct Loss(Mutex<(BTreeSet<Key>, bool)>);
+
+impl Loss {
+    /// Returns the objects that are lost, and whether others were told.
+    pub fn state(&self) -> (BTreeSet<Key>, bool) {
+        self.0.lock().unwrap().clone()
+    }
+}
+
 /// What all actors of one history share.
 pub struct Setting<'a> {
     pub beginning: &'a Beginning,
@@ -73,6 +87,8 @@ pub struct Setting<'a> {
     pub is_harsh: bool,
     /// Whether sessions are taken for dead at once, in such a history.
     pub is_impatient: bool,
+    /// What the disk loses, in some histories.
+    pub loss: Option<Arc<Loss>>,
 }
 
 /// One actor of one history.
@@ -95,7 +111,8 @@ impl Drop for Actor<'_> {
 impl Actor<'_> {
     pub fn act(&mut self) {
         let is_tireless = self.setting.is_long && self.number == TIRELESS;
-        let rounds = if is_tireless { 24 } else { self.random.random_range(1..3) };
+        let usual = if self.number == REPAIRER { 1..2 } else { 1..3 };
+        let rounds = if is_tireless { 24 } else { self.random.random_range(usual) };
         for _ in 0..rounds {
             let done = match self.number {
                 0..WRITERS => self.back_up(),
@@ -103,6 +120,7 @@ impl Actor<'_> {
                 WRITERS => self.collect(),
                 number if number < WRITERS + COLLECTORS && self.setting.exclusion == Exclusion::Store => self.collect(),
                 number if number == WRITERS + COLLECTORS => self.bring_back(),
+                REPAIRER => self.lose_and_repair(),
                 _ => self.read(),
             };
             if let Err(error) = done
@@ -184,8 +202,49 @@ impl Actor<'_> {
         match prune::run(&self.machine, &options, &Monitor::default()) {
             // Another's verdict names a snapshot that somebody is bringing back, too late, or died of it: the next one looks again.
             Err(Error::Unjustified { .. }) => Ok(()),
+            // A snapshot lacks something: nothing is collected before it is repaired.
+            Err(error) if error.is_damage() && self.setting.loss.is_some() => Ok(()),
             pruned => pruned.map(drop).map_err(said),
         }
+    }
+
+    /// At some time the disk loses a pack; some time later that is repaired.
+    fn lose_and_repair(&mut self) -> Result<(), String> {
+        let Some(loss) = self.setting.loss.clone() else {
+            return Ok(());
+        };
+        self.wait(300).map_err(said)?;
+        let class = if self.random.random_bool(0.7) { Class::Data } else { Class::Meta };
+        let mut packs = self.store.list(class, "").map_err(said)?;
+        packs.sort_by(|a, b| a.name.cmp(&b.name));
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let key = Key::new(class, packs.swap_remove(self.random.random_range(0..packs.len())).name);
+        // It is still this actor's turn: nobody else does anything between the listing and this.
+        if self.store.inner.remove(&key).is_err() {
+            return Ok(());
+        }
+        loss.0.lock().unwrap().0.insert(key);
+        self.wait(60).map_err(said)?;
+        let options = RepairOptions { threads: 1, now: self.now(), ..crate::repair::options(Level::Structure) };
+        // A collector may have to finish first.
+        for _ in 0..3 {
+            let plan = repair::plan(&self.machine, &options, &Monitor::default());
+            if plan.and_then(|plan| plan.apply(&Monitor::default())).is_ok_and(|outcome| !outcome.is_untold) {
+                loss.0.lock().unwrap().1 = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets others have turns.
+    fn wait(&mut self, turns_max: usize) -> drumlin::repo::Result<()> {
+        for _ in 0..self.random.random_range(0..turns_max) {
+            let _ = self.store.stat(&Key::new(Class::Config, "1"));
+        }
+        Ok(())
     }
 
     fn bring_back(&mut self) -> Result<(), String> {
@@ -216,6 +275,7 @@ impl Actor<'_> {
         match read {
             // It was dropped while it was read.
             Err(_) if self.store.inner.stat(&drumlin::repo::names::snapshot_key(&chosen.id)).is_err() => Ok(()),
+            Err(error) if error.is_damage() && self.setting.loss.is_some() => Ok(()),
             read => read.map_err(said),
         }
     }

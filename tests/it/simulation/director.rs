@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use drumlin::store::{Action, Key};
+use drumlin::store::{Action, Class, Key};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -33,8 +33,10 @@ pub struct Director {
     /// Of all that happened.
     pub digest: blake3::Hasher,
     pub outcome: Result<(), String>,
-    /// What was created or removed since the observer looked.
-    pub touched: Option<Key>,
+    /// What was created or removed since the observer looked, and by whom.
+    pub touched: Option<(Key, usize)>,
+    /// In which turn each actor listed the records of collectors last.
+    pub listed: [u64; ACTORS],
 }
 
 impl Director {
@@ -55,7 +57,10 @@ impl Director {
         self.last = call.actor;
         self.fall_asleep(call.actor);
         if matches!(call.action, Action::Create | Action::Remove) {
-            self.touched = call.key.clone();
+            self.touched = call.key.clone().map(|key| (key, call.actor));
+        }
+        if (call.action, call.class) == (Action::List, Class::Collector) {
+            self.listed[call.actor] = self.turns;
         }
         let line = format!("{} {turn:?} {call:?}", self.turns);
         self.digest.update(line.as_bytes());
@@ -94,7 +99,11 @@ impl Director {
     /// Lets the observer look at what was touched, if anything was.
     fn observe(&mut self) {
         let touched = self.touched.take();
-        self.look(|oracle| touched.map_or(Ok(()), |key| oracle.observe_one(&key)));
+        let (turn, listed) = (self.turns, touched.as_ref().map_or(u64::MAX, |(_, actor)| self.listed[*actor]));
+        self.look(|oracle| {
+            oracle.take_losses(turn, listed);
+            touched.map_or(Ok(()), |(key, _)| oracle.observe_one(&key))
+        });
     }
 
     /// Lets the observer look at everything.

@@ -20,8 +20,24 @@ use drumlin::repo::{Repository, names};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 
+use super::actors::Loss;
+
 /// What a run says: for each chunk the packs in which it lies.
 type Places = HashMap<ChunkId, Vec<ObjectId>>;
+
+/// What was lost, and who need not know it yet.
+#[derive(Default)]
+struct Losses {
+    loss: Option<Arc<Loss>>,
+    seen: usize,
+    chunks: HashSet<ChunkId>,
+    /// The turn in which a repair had told others for certain.
+    told: Option<u64>,
+    /// The turn in which whoever did what is looked at had listed the records of collectors last.
+    listed: u64,
+    /// Snapshots that may lack what was lost: they were there, or their makers could not know.
+    excused: HashSet<SnapshotId>,
+}
 
 /// The observer.
 pub struct Oracle {
@@ -44,11 +60,12 @@ pub struct Oracle {
     filled: HashMap<SnapshotId, bool>,
     /// Whether a chunk may have lost its last place, or a new root may lack one.
     is_doubtful: bool,
+    losses: Losses,
     happened: BTreeMap<&'static str, u64>,
 }
 
 impl Oracle {
-    pub fn new(store: Arc<MemoryStore>, repository: Arc<Repository>) -> Self {
+    pub fn new(store: Arc<MemoryStore>, repository: Arc<Repository>, loss: Option<Arc<Loss>>) -> Self {
         Self {
             store,
             repository,
@@ -62,6 +79,7 @@ impl Oracle {
             doomed_snapshots: HashSet::new(),
             filled: HashMap::new(),
             is_doubtful: false,
+            losses: Losses { loss, listed: u64::MAX, ..Losses::default() },
             happened: BTreeMap::new(),
         }
     }
@@ -75,6 +93,32 @@ impl Oracle {
     /// Returns whether a snapshot was committed, even if it was dropped since.
     pub fn was_committed(&self, id: &SnapshotId) -> bool {
         self.filled.contains_key(id)
+    }
+
+    /// Takes in what the disk has lost by this turn; `listed` is when the author of what comes next listed the records of collectors.
+    pub fn take_losses(&mut self, turn: u64, listed: u64) {
+        self.losses.listed = listed;
+        let Some((keys, is_told)) = self.losses.loss.as_ref().map(|loss| loss.state()) else {
+            return;
+        };
+        for key in keys.iter().skip(self.losses.seen) {
+            self.seen.remove(key);
+            let chunks = names::object_id(&key.name).and_then(|name| self.packs.remove(&name));
+            self.losses.chunks.extend(chunks.into_iter().flatten());
+            self.losses.excused.extend(self.slots.keys());
+            *self.happened.entry("pack lost").or_default() += 1;
+        }
+        self.losses.seen = keys.len();
+        if is_told && self.losses.told.is_none() {
+            self.losses.told = Some(turn);
+            *self.happened.entry("loss repaired").or_default() += 1;
+        }
+    }
+
+    /// From now on everybody must know of what was lost.
+    pub fn excuse_nobody(&mut self) {
+        self.take_losses(u64::MAX, u64::MAX);
+        self.losses.told.get_or_insert(0);
     }
 
     /// Takes in what became of one object, and returns what must not be: nothing else can have changed.
@@ -115,7 +159,7 @@ impl Oracle {
         &self.happened
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub fn count(&mut self, what: &'static str) {
         *self.happened.entry(what).or_default() += 1;
     }
 
@@ -211,6 +255,12 @@ impl Oracle {
             }
             CommitSlot::Snapshot { signed, .. } => Some(self.reach(&Snapshot::decode(&signed).unwrap().root)?),
         };
+        let Losses { seen, told, listed, .. } = self.losses;
+        if seen > 0 && told.is_none_or(|told| listed <= told) {
+            self.losses.excused.insert(id);
+        } else if seen > 0 && is_snapshot {
+            self.count("snapshot after a loss was told");
+        }
         self.slots.insert(id, reached);
         self.is_doubtful = true;
         Ok(())
@@ -285,14 +335,35 @@ impl Oracle {
             if self.doomed_snapshots.contains(id) {
                 continue;
             }
-            for chunk in chunks.iter().flatten() {
+            let is_excused = self.losses.excused.contains(id);
+            // What lies below a lost node is reached by nobody; and nothing in the trash has a window here.
+            if is_excused && self.forgotten.contains(id) {
+                continue;
+            }
+            for chunk in chunks.iter().flatten().filter(|chunk| !is_excused || !self.losses.chunks.contains(*chunk)) {
                 let holds = |pack: &ObjectId| self.packs.get(pack).is_some_and(|chunks| chunks.contains(chunk));
                 if !self.runs.values().any(|places| places.get(chunk).is_some_and(|packs| packs.iter().any(holds))) {
-                    return Err(format!("I1: chunk {} of snapshot {} is nowhere", chunk.short(), id.short()));
+                    return Err(format!(
+                        "I1: chunk {} of snapshot {} is nowhere; {}",
+                        chunk.short(),
+                        id.short(),
+                        self.traces_of(chunk)
+                    ));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Says what is left of a chunk.
+    fn traces_of(&self, chunk: &ChunkId) -> String {
+        let kind = self.chunks.get(chunk).map(|(kind, _)| *kind);
+        let holders: Vec<&ObjectId> =
+            self.packs.iter().filter(|(_, chunks)| chunks.contains(chunk)).map(|(pack, _)| pack).collect();
+        let named: Vec<(&ObjectId, &Vec<ObjectId>)> =
+            self.runs.iter().filter_map(|(run, places)| places.get(chunk).map(|packs| (run, packs))).collect();
+        let is_lost = self.losses.chunks.contains(chunk);
+        format!("{kind:?}, lost: {is_lost}, in packs {holders:?}, named by {named:?}, told in turn {:?}", self.losses.told)
     }
 }
 

@@ -52,6 +52,8 @@ struct State {
     /// How many threads of each actor are known to be working.
     working: Vec<usize>,
     finished: Vec<bool>,
+    /// Calls that had their turn and are not done yet: nothing else is decided before the observer can see what they did.
+    under_way: usize,
     decide: Decide,
 }
 
@@ -63,21 +65,23 @@ pub struct Scheduler {
 }
 
 /// How long an actor may work without calling the store, before the next turn is given all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where an actor has threads that come and go without a word, as a check has: each costs so much.
+pub const LITTLE_PATIENCE: Duration = Duration::from_millis(10);
 
 impl Scheduler {
     pub fn new(actors: usize, decide: Decide) -> Arc<Self> {
         let (working, finished) = (vec![1; actors], vec![false; actors]);
-        let state = State { waiting: BTreeMap::new(), next: 0, working, finished, decide };
+        let state = State { waiting: BTreeMap::new(), next: 0, working, finished, under_way: 0, decide };
         Arc::new(Self { state: Mutex::new(state), over: Condvar::new() })
     }
 
     /// Waits until every actor is finished.
-    pub fn wait(&self) {
+    pub fn wait(&self, patience: Duration) {
         let mut state = self.lock();
         while !state.finished.iter().all(|finished| *finished) {
             let before = state.next;
-            let (locked, timeout) = self.over.wait_timeout(state, PATIENCE).unwrap();
+            let (locked, timeout) = self.over.wait_timeout(state, patience).unwrap();
             state = locked;
             if timeout.timed_out() && state.next == before {
                 // A thread of theirs went to wait for another one without a call: it will not come back by itself.
@@ -94,6 +98,13 @@ impl Scheduler {
         if state.finished.iter().all(|finished| *finished) {
             self.over.notify_all();
         }
+    }
+
+    /// A call that had its turn is done.
+    fn call_done(&self) {
+        let mut state = self.lock();
+        state.under_way -= 1;
+        state.go_on();
     }
 
     fn wait_for_turn(&self, call: Call) -> Turn {
@@ -123,7 +134,7 @@ impl State {
     /// Lets the next call go on, if everybody waits or is finished.
     fn go_on(&mut self) {
         let is_working = |(working, finished): (&usize, &bool)| *working > 0 && !finished;
-        if self.waiting.is_empty() || self.working.iter().zip(&self.finished).any(is_working) {
+        if self.under_way > 0 || self.waiting.is_empty() || self.working.iter().zip(&self.finished).any(is_working) {
             return;
         }
         let calls: Vec<&Call> = self.waiting.values().map(|(call, _)| call).collect();
@@ -131,6 +142,7 @@ impl State {
         let ticket = *self.waiting.keys().nth(position).unwrap();
         let (call, chosen) = self.waiting.remove(&ticket).unwrap();
         self.working[call.actor] += 1;
+        self.under_way += 1;
         *chosen.turn.lock().unwrap() = Some(turn);
         chosen.thread.unpark();
     }
@@ -164,22 +176,30 @@ impl TurnStore {
         (action, class, key): (Action, Class, Option<&Key>),
         call: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let turn = if self.dead.load(Ordering::Relaxed) {
-            Turn::Die
-        } else {
-            self.scheduler.wait_for_turn(Call { actor: self.actor, action, class, key: key.cloned() })
+        // A probe races threads of its own, which wait for each other: it is one step, and nothing goes wrong in it.
+        let (is_dead, is_probe) = (self.dead.load(Ordering::Relaxed), class == Class::Probe);
+        let turn = match (is_dead, is_probe) {
+            (true, _) => Turn::Die,
+            (false, true) => Turn::Go,
+            (false, false) => self.scheduler.wait_for_turn(Call { actor: self.actor, action, class, key: key.cloned() }),
         };
         self.hurt.fetch_or(turn != Turn::Go, Ordering::Relaxed);
         self.dead.fetch_or(turn == Turn::Die, Ordering::Relaxed);
-        let failed = || {
+        let failed = |kind| {
             let (source, object) = (Box::new(Simulated), key.map(Key::to_string).unwrap_or_default());
-            StoreError { kind: ErrorKind::Other, action: action.name(), location: "simulation".to_owned(), object, source }
+            StoreError { kind, action: action.name(), location: "simulation".to_owned(), object, source }
         };
-        match turn {
+        // Of what changes nothing no store says that it may have been done.
+        let lost = if action == Action::Create || action == Action::Remove { ErrorKind::Unanswered } else { ErrorKind::Other };
+        let outcome = match turn {
             Turn::Go => call(),
-            Turn::Lose => call().and_then(|_| Err(failed())),
-            Turn::Fail | Turn::Die => Err(failed()),
+            Turn::Lose => call().and_then(|_| Err(failed(lost))),
+            Turn::Fail | Turn::Die => Err(failed(ErrorKind::Other)),
+        };
+        if !is_dead && !is_probe {
+            self.scheduler.call_done();
         }
+        outcome
     }
 }
 

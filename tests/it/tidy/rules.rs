@@ -246,21 +246,6 @@ fn count_arguments(function: &[Token]) -> usize {
     count
 }
 
-/// Wrong, but today's: a restore's context, its folders, files and hard-link groups know each other, and so do three pairs elsewhere.
-/// Types belong apart from what is done with them; until then these edges are not followed, and no other may be added.
-const KNOWN_EDGES: [(&str, &str); 10] = [
-    ("restore/link_group.rs", "restore/context.rs"),
-    ("restore/link_group.rs", "restore/finish.rs"),
-    ("restore/spelling.rs", "restore/context.rs"),
-    ("restore/spelling.rs", "restore/target.rs"),
-    ("restore/finish.rs", "restore/linking.rs"),
-    ("restore/recheck.rs", "restore/compare.rs"),
-    ("restore/compare.rs", "restore/items.rs"),
-    ("cli/candidates.rs", "cli/snap.rs"),
-    ("store/s3/certificate.rs", "store/s3/errors.rs"),
-    ("store/s3/connector.rs", "store/s3/client.rs"),
-];
-
 /// Complains about cycles between files, and about cycles between top-level modules.
 fn check_cycles(modules: &[Module], places: &Places, found: &mut Vec<String>) {
     let (mut files, mut tops) = (BTreeMap::<&str, BTreeSet<&str>>::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
@@ -271,7 +256,7 @@ fn check_cycles(modules: &[Module], places: &Places, found: &mut Vec<String>) {
             let Some(to) = resolve(&target, modules, places).map(|to| &modules[to]).filter(|to| to.file != module.file) else {
                 continue;
             };
-            if !is_facade && !KNOWN_EDGES.contains(&(module.file, to.file)) {
+            if !is_facade {
                 files.entry(module.file).or_default().insert(to.file);
             }
             if top(&to.place) != top(&module.place) {

@@ -7,10 +7,11 @@ use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind, HEADER_LEN_BYTES, SegmentCodec};
 use drumlin::format::entry::{Content, EntryKind, Ref, Timestamp};
 use drumlin::format::generation::RecordContent;
+use drumlin::format::limits::SEQUENCE_MAX;
 use drumlin::format::node::{ListNode, Totals, TreeNode};
 use drumlin::format::run::{PackClass, PackRef, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
 use drumlin::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
-use drumlin::format::snapshot::CommitSlot;
+use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::format::tombstone::TombstoneSlot;
 use drumlin::id::{ChunkId, ObjectId, encode_hex};
 use zeroize::Zeroizing;
@@ -162,6 +163,16 @@ fn containers_are_frozen() {
     check("containers", "verdict", &vector("collector record", go.bytes));
     let config = seal_single(&super::keyring(), ContainerKind::Config, &RANDOM, &config().encode());
     check("containers", "config", &vector("config", config.bytes));
+}
+
+/// What looks odd, or reaches a limit, is taken by every reader.
+#[test]
+fn what_is_odd_and_sound_is_accepted() {
+    let last = Snapshot { sequence: SEQUENCE_MAX, ..full_snapshot() };
+    check("accept", "snapshot_sequence_highest", &vector("snapshot structure", last.encode()));
+    for (name, bytes) in super::directories::sound() {
+        check("accept", name, &vector("directory", bytes));
+    }
 }
 
 #[test]

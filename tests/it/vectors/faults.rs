@@ -234,6 +234,8 @@ fn runs() -> Vec<Fault> {
         blocks[1].splice(..0, moved);
     };
     assert_eq!(judge("index run", &run_with(|_, _| {}).seal()), Ok(()));
+    let mut with_chunks = run_with(|_, _| {});
+    with_chunks.segments[1].0[8] = 1;
     vec![
         ("run_record_of_trees_in_the_first_part", "index run", block(|blocks| blocks[0][record_at::PACK] = 1)),
         ("run_record_of_content_in_the_second_part", "index run", block(|blocks| blocks[1][record_at::PACK] = 0)),
@@ -242,6 +244,7 @@ fn runs() -> Vec<Fault> {
         ("run_record_twice", "index run", block(|blocks| blocks[0].copy_within(..RECORD_LEN_BYTES, RECORD_LEN_BYTES))),
         ("run_fence_of_another_id", "index run", run_with(|_, toc| toc.fences[1] ^= 1).seal()),
         ("run_block_missing", "index run", run_with(|blocks, _| blocks.truncate(1)).seal()),
+        ("run_block_with_chunks", "index run", with_chunks.seal()),
         ("run_blocks_cut_elsewhere", "index run", block(move_record)),
         (
             "run_parts_exchanged",
@@ -336,6 +339,7 @@ fn every_fault_is_refused_for_its_own_reason() {
     let mut faults: Vec<Fault> =
         [headers(), frames(), zstd_frames(), segments(), tocs(), runs(), signatures(), key_slots(), configs()].concat();
     faults.extend(super::faults_structures::faults());
+    faults.extend(super::directories::faults());
     assert!(faults.len() >= 30);
     let mut written = std::collections::BTreeSet::new();
     for (name, what, bytes) in faults {

@@ -4,6 +4,7 @@ use drumlin::format::codec;
 use drumlin::format::entry::{Content, Entry, EntryKind, Extension, Ref, Timestamp, Xattr};
 use drumlin::format::generation::{CollectorRecord, Condemned, RecordContent, Removal};
 use drumlin::format::intent::Intent;
+use drumlin::format::limits::{GENERATION_MAX, SEQUENCE_MAX};
 use drumlin::format::node::{ListChild, ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::run::RunToc;
 use drumlin::format::snapshot::{Snapshot, SnapshotProblem};
@@ -178,10 +179,18 @@ fn snapshots() -> Vec<Fault> {
     };
     let what = "snapshot structure";
     let problem = SnapshotProblem { path: b"/x".to_vec(), kind: 1, message: String::new() };
+    let from = |sources: &[&str]| {
+        let sources = sources.iter().map(|source| source.as_bytes().to_vec()).collect();
+        Snapshot { sources, ..full_snapshot() }.encode()
+    };
     let many = Snapshot { problem_count: 2000, problems: vec![problem; 1001], ..full_snapshot() };
     let critical = |snapshot: &mut Snapshot| snapshot.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }];
     vec![
         ("snapshot_sequence_zero", what, with(|snapshot| snapshot.sequence = 0)),
+        ("snapshot_sequence_over_limit", what, with(|snapshot| snapshot.sequence = SEQUENCE_MAX + 1)),
+        ("snapshot_sources_unsorted", what, from(&["/srv/mail", "/home"])),
+        ("snapshot_source_twice", what, from(&["/home", "/home"])),
+        ("snapshot_source_relative", what, from(&["/home", "srv/mail"])),
         ("snapshot_first_with_previous", what, with(|snapshot| snapshot.sequence = 1)),
         ("snapshot_second_without_previous", what, with(|snapshot| snapshot.previous = None)),
         ("snapshot_tags_unsorted", what, with(|snapshot| snapshot.tags.swap(0, 1))),
@@ -201,7 +210,9 @@ fn runs() -> Vec<Fault> {
     };
     let what = "index run table";
     vec![
+        ("run_pack_twice", what, with(|toc| toc.packs[1].name = toc.packs[0].name)),
         ("run_fence_missing", what, with(|toc| toc.fences.truncate(1))),
+        ("run_generation_over_limit", what, with(|toc| toc.generation = GENERATION_MAX + 1)),
         ("run_fence_too_many", what, with(|toc| toc.fences.push(u64::MAX))),
         (
             "run_fences_unsorted",
@@ -261,6 +272,7 @@ fn generations() -> Vec<Fault> {
     };
     let condemned = |oldest| record(RecordContent::Condemned(Condemned { oldest, removal: removal() })).encode();
     let zero = CollectorRecord { number: 0, ..record(RecordContent::Cancel) };
+    let over = CollectorRecord { number: GENERATION_MAX + 1, ..record(RecordContent::Cancel) };
     let what = "collector record structure";
     vec![
         ("generation_packs_unsorted", what, with(|removal| removal.packs.swap(0, 1))),
@@ -268,6 +280,7 @@ fn generations() -> Vec<Fault> {
         ("generation_snapshots_unsorted", what, with(|removal| removal.snapshots.swap(0, 1))),
         ("generation_trims_itself", what, condemned(9)),
         ("generation_zero", what, zero.encode()),
+        ("generation_over_limit", what, over.encode()),
     ]
 }
 

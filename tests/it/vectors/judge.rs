@@ -47,6 +47,7 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
         "collector record structure" => CollectorRecord::decode(bytes).map(drop).map_err(text),
         "key slot" => judge_slot(&keyring, bytes),
         "segment" => Segment::parse(bytes.to_vec()).map(drop).map_err(text),
+        "directory" => super::directories::judge_directory(bytes),
         "tree node" => TreeNode::decode(bytes).map(drop).map_err(text),
         "list node" => ListNode::decode(bytes).map(drop).map_err(text),
         "snapshot structure" => Snapshot::decode(bytes).map(drop).map_err(text),
@@ -61,7 +62,7 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-fn text(error: impl ToString) -> String {
+pub fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
@@ -122,8 +123,8 @@ fn judge_run(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
         let place = toc.block(at);
         let mut stored = bytes[place.offset as usize..][..place.stored_len()].to_vec();
         let mut raw = Vec::new();
-        opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
-        let records = toc.parse_block(at, &raw).map_err(text)?;
+        let frame = opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
+        let records = toc.parse_block(at, &frame, &raw).map_err(text)?;
         if last.is_some_and(|(class, id)| class == place.class && id >= records[0].id) {
             return Err("blocks do not ascend".to_string());
         }

@@ -7,6 +7,7 @@
 mod codec;
 mod containers;
 mod cuts;
+mod directories;
 mod faults;
 mod faults_slots;
 mod faults_structures;
@@ -15,6 +16,7 @@ mod judge;
 mod keys;
 mod repositories;
 mod text;
+mod void;
 mod words;
 
 use std::path::PathBuf;

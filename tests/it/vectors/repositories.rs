@@ -33,11 +33,11 @@ use crate::reader_py::trees::set_mtime;
 /// Path in the snapshot, and what stands there.
 type Listing = BTreeMap<Vec<u8>, String>;
 
-fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     super::folder().join("repositories").join(name)
 }
 
-fn secret(name: &str) -> Secret {
+pub fn secret(name: &str) -> Secret {
     match fs::read_to_string(folder(name).join("words.txt")) {
         Ok(words) => Secret::KeyFile(secret_of_words(&words).unwrap()),
         Err(_) => Secret::Passphrase(Zeroizing::new(PASSPHRASE.to_string())),
@@ -176,6 +176,9 @@ fn make_sources(name: &str, source: &Path, round: u32) {
     if name == "collected" {
         return make_collected_sources(source, round);
     }
+    if name == "void" {
+        return fs::write(source.join("text"), format!("round {round}\n")).unwrap();
+    }
     if name == "large" {
         let blocks = (0..700u32)
             .flat_map(|block| if block == 300 { vec![0; 65_536] } else { (block + round).to_le_bytes().repeat(16_384) });
@@ -233,6 +236,9 @@ fn regenerate(name: &str, profile: Profile) {
     if name == "collected" {
         collect(&repository);
     }
+    if name == "void" {
+        super::void::plant(&repository, &folder(name).join("repository/config"));
+    }
     let reader = Reader::new(&repository).unwrap();
     for (number, snapshot) in snapshots::list(&repository).unwrap().iter().enumerate() {
         let listing = print(&listing_of_snapshot(&reader, &snapshot.root));
@@ -241,8 +247,8 @@ fn regenerate(name: &str, profile: Profile) {
     fs::remove_dir_all(&source).unwrap();
 }
 
-const REPOSITORIES: [(&str, Profile); 3] =
-    [("everything", Profile::Standard), ("large", Profile::Fixed), ("collected", Profile::Small)];
+const REPOSITORIES: [(&str, Profile); 4] =
+    [("everything", Profile::Standard), ("large", Profile::Fixed), ("collected", Profile::Small), ("void", Profile::Small)];
 
 /// Returns whether this repository is to be made again: all, or the one that `DRUMLIN_REGENERATE_VECTORS` names.
 fn is_to_be_made(name: &str) -> bool {

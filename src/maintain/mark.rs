@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::roots::lost;
 use crate::format::container::ChunkKind;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
@@ -14,20 +13,50 @@ use crate::repo::{Error, Reader, Result, Trees};
 
 /// Marks every record by which a chunk of these snapshots is found.
 ///
-/// `condemned` packs are left out where there is another place; those that are needed are removed from the set. Fails if a
-/// chunk is nowhere: then the repository is damaged, and nothing may be removed.
+/// `condemned` packs, which the reader's index avoids, are left out where there is another place; those that are needed are removed
+/// from the set. Fails if a chunk is nowhere: then the repository is damaged, and nothing may be removed.
 pub fn mark(
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    found: (&Marks, &mut HashSet<ObjectId>),
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
+    walk(reader, snapshots, found, pool, monitor)?.map_or(Ok(()), Err)
+}
+
+/// Does the same for snapshots that need not be whole: what they have is marked, and what they lack is passed over.
+pub fn mark_what_is_there(
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    found: (&Marks, &mut HashSet<ObjectId>),
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
+    match walk(reader, snapshots, found, pool, monitor)? {
+        Some(error) if !is_loss(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether something is lost. A copy of the index that went bad here says nothing of that.
+fn is_loss(error: &Error) -> bool {
+    error.is_damage() && !error.is_of_index()
+}
+
+/// Returns the first thing that went wrong with a chunk.
+fn walk(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
     (marks, condemned): (&Marks, &mut HashSet<ObjectId>),
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let marker = Marker { reader, condemned: Mutex::new(std::mem::take(condemned)), failure: Mutex::default() };
     visit_unmarked(&Trees::new(reader.clone()), &roots, (&marker, marks), pool, monitor)?;
     *condemned = marker.condemned.into_inner().unwrap_or_else(PoisonError::into_inner);
-    marker.failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    Ok(marker.failure.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 struct Marker<'a> {
@@ -50,7 +79,11 @@ impl Marker<'_> {
     }
 
     fn fail(&self, error: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is lost may be passed over; what could not be read just now may not.
+        if failure.as_ref().is_none_or(|known| is_loss(known) && !is_loss(&error)) {
+            *failure = Some(error);
+        }
     }
 }
 
@@ -63,14 +96,14 @@ impl Visitor for Marker<'_> {
         match self.spare(id) {
             Err(error) => self.fail(error),
             Ok(true) => {}
-            Ok(false) if self.reader.index().avoids(&place.location.pack.name) => self.fail(lost(*id)),
+            Ok(false) if self.reader.index().avoids(&place.location.pack.name) => self.fail(Error::MissingChunk { id: *id }),
             Ok(false) => {}
         }
         true
     }
 
     fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
-        self.fail(lost(*id));
+        self.fail(Error::MissingChunk { id: *id });
     }
 
     fn fault(&self, _kind: ChunkKind, _id: &ChunkId, error: Error) {

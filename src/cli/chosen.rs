@@ -1,0 +1,51 @@
+//! The snapshot that `SNAP[:PATH]` means in a repository, and what reads it.
+
+use std::sync::Arc;
+
+use super::candidates::{Candidates, sync_with};
+use super::failure::Failure;
+use super::snap::SnapPath;
+use crate::format::snapshot::Snapshot;
+use crate::repo::{Reader, Repository, Trees, parallel};
+use crate::ui::Ui;
+
+/// How a reader is made.
+pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
+
+impl SnapPath {
+    /// Finds the snapshot in the repository, and says which it is where that was not said by its id.
+    ///
+    /// `latest` with a path is the newest that holds the path.
+    pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
+        let candidates = Candidates::of_repository(ui, repository, self)?;
+        candidates.choose(ui, self, &|| Ok(Trees::new(Reader::sparing(repository)?)))
+    }
+
+    /// Finds the snapshot, and what reads its trees.
+    pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
+        let (snapshot, reader) = self.open_with(ui, repository, Reader::sparing)?;
+        Ok((snapshot, Trees::new(reader)))
+    }
+
+    /// Finds the snapshot, and makes a reader that knows where its chunks are.
+    pub fn open_with(
+        &self,
+        ui: &Ui,
+        repository: &Arc<Repository>,
+        new_reader: NewReader,
+    ) -> Result<(Snapshot, Arc<Reader>), Failure> {
+        let list = || Candidates::of_repository(ui, repository, self);
+        let (reader, candidates) = parallel::both(repository.store(), || new_reader(repository), list);
+        let (candidates, reader) = (candidates?, reader?);
+        let snapshot = candidates.choose(ui, self, &|| Ok(Trees::new(reader.clone())))?;
+        sync_with(&reader, &snapshot)?;
+        Ok((snapshot, reader))
+    }
+
+    /// Finds the snapshot and the path in it by trees that are there already.
+    pub fn resolve_by(&self, ui: &Ui, repository: &Arc<Repository>, trees: &Trees) -> Result<Snapshot, Failure> {
+        let snapshot = Candidates::of_repository(ui, repository, self)?.choose(ui, self, &|| Ok(trees.clone()))?;
+        sync_with(trees.reader(), &snapshot)?;
+        Ok(snapshot)
+    }
+}

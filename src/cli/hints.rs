@@ -1,0 +1,96 @@
+//! What the user can do about an error.
+
+use crate::repo;
+use crate::store::{ErrorKind, StoreError};
+
+/// Returns whether no key opened a repository because another version of the format made it.
+pub fn is_of_another_version(error: &repo::Error) -> bool {
+    matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
+}
+
+/// Returns what the user can do about a repository's error.
+pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
+    match error {
+        repo::Error::NoRepository { .. } => Some("`drumlin init` makes one there; `--repo` names another place"),
+        repo::Error::ConfigLost { .. } | repo::Error::ConfigDamaged { .. } => Some(
+            "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
+        ),
+        repo::Error::KeysLost { .. } => Some(
+            "no password opens anything without them: bring `keys/` back from a copy of the repository; a machine that has used it has the key \
+             that it used in its local copies (`--cache-dir`), below `open/`, under its name in `keys/`",
+        ),
+        repo::Error::AnotherRepository { .. } => Some(
+            "if you made a new repository there, or know why another one answers, `--accept-new-repository` remembers that one instead",
+        ),
+        repo::Error::TooManyKeys { .. } => Some(
+            "somebody may have added keys to exhaust this machine; `--key ID` tries the one that `key list` shows under that id",
+        ),
+        repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
+        repo::Error::WrongSecret { .. } => {
+            Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
+        }
+        repo::Error::NotForgotten { .. } => Some("`drumlin snapshots --forgotten` lists what is in the trash"),
+        repo::Error::Undecided { .. } => Some("it stays in the trash; try again when the prune has ended"),
+        repo::Error::SecondCollector { .. } => {
+            Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
+        }
+        repo::Error::Unjustified { .. } => Some(
+            "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot or \
+             brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record comes \
+             from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/",
+        ),
+        repo::Error::NoLocks { .. } => {
+            Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
+        }
+        repo::Error::UnusableStore { .. } => Some("nothing was written there but what found this out; use another place"),
+        repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
+        repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),
+        repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),
+        repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
+        repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
+        repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
+        repo::Error::NotFound { what: "path", .. } => Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
+        repo::Error::Ambiguous { .. } => Some("give more of its digits"),
+        repo::Error::RolledBack { .. } => Some(
+            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
+             `--accept-rollback` goes on with it and remembers it",
+        ),
+        repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
+        repo::Error::ForeignCache { .. } => {
+            Some("take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`")
+        }
+        repo::Error::Store(error) => store_hint(error),
+        repo::Error::Damaged { object, .. } | repo::Error::Malformed { object, .. } | repo::Error::WrongContent { object }
+            if ["gc/", "intents/", "config/"].iter().any(|class| object.starts_with(class)) =>
+        {
+            Some(
+                "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; restores \
+                 do not need it",
+            )
+        }
+        error if is_of_another_version(error) => {
+            Some("use the version of Drumlin that made the repository; if it was this one, the key is damaged: try another key")
+        }
+        error if error.is_damage() => Some(
+            "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
+        ),
+        _ => None,
+    }
+}
+
+/// Returns the like of a store's failure.
+pub fn store_hint(error: &StoreError) -> Option<&'static str> {
+    match error.kind {
+        ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
+        ErrorKind::NotPermitted => {
+            Some("whoever runs this, or its credential, must be allowed to use the repository's folder or bucket")
+        }
+        ErrorKind::Unavailable => {
+            Some("nothing was changed by this request; look at the network and the address, then run it again")
+        }
+        ErrorKind::Unanswered => {
+            Some("look at the network, then run it again: what is stored so far is used, and nothing can be half")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! What a `Match` line asks, and whether it is so.
+
+use crate::store::sftp::pattern::{matches_any, matches_any_exactly};
+
+/// What is known of a connection when a `Match` line is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The machine as `HostName` has it so far.
+    pub host: &'a str,
+    /// The machine's name as the user gave it.
+    pub original_host: &'a str,
+    /// Who logs in, as far as is known.
+    pub user: &'a str,
+    /// Who runs the program.
+    pub local_user: &'a str,
+    /// The files are read for the second time, which `final` asks for.
+    pub is_final: bool,
+}
+
+/// Whether a block applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Applies,
+    /// It does not.
+    Not,
+    /// It does if this criterion holds, which cannot be found out here.
+    Depends(String),
+}
+
+/// Decides about the criteria of a `Match` line: all of them must hold, each may have a `!` in front.
+///
+/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood. Others (`exec`, which would run a command, `tagged`,
+/// `localnetwork`) make the verdict [`Verdict::Depends`], unless one that is understood does not hold. Fails if there is no criterion, or no value.
+pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
+    if words.is_empty() {
+        return Err("`Match` has no criterion; `Match all` applies always".to_owned());
+    }
+    let mut words = words.iter();
+    let mut verdict = Verdict::Applies;
+    while let Some(word) = words.next() {
+        let (is_negated, criterion) = word.strip_prefix('!').map_or((false, word.as_str()), |criterion| (true, criterion));
+        let (name, joined) = criterion.split_once('=').map_or((criterion, None), |(name, value)| (name, Some(value)));
+        let name = name.to_ascii_lowercase();
+        let holds = match name.as_str() {
+            "all" => Some(true),
+            "final" | "canonical" => Some(target.is_final),
+            _ => {
+                let value = joined.map(|value| value.trim_matches('"')).or_else(|| words.next().map(String::as_str));
+                let value = value.filter(|value| !value.is_empty()).ok_or_else(|| format!("`Match {name}` has no value"))?;
+                holds(&name, value, target)
+            }
+        };
+        match holds {
+            Some(holds) if holds == is_negated => verdict = Verdict::Not,
+            None if verdict == Verdict::Applies => verdict = Verdict::Depends(name),
+            _ => {}
+        }
+    }
+    Ok(verdict)
+}
+
+/// Returns whether a criterion holds, if that is known.
+fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
+    let patterns = value.split(',');
+    match name {
+        "host" => Some(matches_any(patterns, target.host)),
+        "originalhost" => Some(matches_any(patterns, target.original_host)),
+        "user" => Some(matches_any_exactly(patterns, target.user)),
+        "localuser" => Some(matches_any_exactly(patterns, target.local_user)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Target<'_> =
+        Target { host: "u1.example.com", original_host: "box", user: "u1", local_user: "ada", is_final: false };
+
+    fn verdict(line: &str) -> Result<Verdict, String> {
+        decide(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), TARGET)
+    }
+
+    #[test]
+    fn all_criteria_must_hold() {
+        for (line, applies) in [
+            ("all", true),
+            ("!all", false),
+            ("host *.example.com", true),
+            ("host box", false),
+            ("originalhost Box", true),
+            ("originalhost=\"box\"", true),
+            ("!originalhost box", false),
+            ("host a,*.example.com,!u2*", true),
+            ("host *.example.com,!u1*", false),
+            ("user u1 localuser ada host U1.*", true),
+            ("user U1", false),
+            ("user u1 localuser eve", false),
+            ("!user root !localuser root", true),
+            ("final", false),
+            ("!final all", true),
+            ("canonical all", false),
+            ("FINAL host *", false),
+        ] {
+            assert_eq!(verdict(line), Ok(if applies { Verdict::Applies } else { Verdict::Not }), "{line}");
+        }
+        assert_eq!(decide(&["final".to_owned()], Target { is_final: true, ..TARGET }), Ok(Verdict::Applies));
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_counts_only_if_all_else_holds() {
+        assert_eq!(verdict("exec true host u1*"), Ok(Verdict::Depends("exec".into())));
+        assert_eq!(verdict("host u1* !exec false tagged x"), Ok(Verdict::Depends("exec".into())));
+        assert_eq!(verdict("localnetwork=10.0.0.0/8"), Ok(Verdict::Depends("localnetwork".into())));
+        assert_eq!(verdict("exec true host other"), Ok(Verdict::Not));
+        for line in ["", "host", "user u1 exec", "host="] {
+            assert!(verdict(line).is_err(), "{line}");
+        }
+    }
+}
