@@ -54,16 +54,22 @@ pub fn check(history: &mut History) {
     assert_eq!(all(history), before, "a dry run changed something");
     let told = history.json(&options);
     check_report(&told, (&before, &all(history)), unused);
+    history.in_trash += going.len();
+    let wanted = history.in_trash;
     let [planned, dropped] = [&planned["plan"]["dropped"], &told["dropped"]].map(|dropped| dropped.as_array().unwrap().len());
     // The parent of a backup that was killed stays for as long as that may go on.
     let is_relied_on = !objects(history, "intents").is_empty();
-    assert!(planned == dropped && (dropped == going.len() || dropped < going.len() && is_relied_on), "{told:#}");
+    assert!(planned == dropped && (dropped == wanted || dropped < wanted && is_relied_on), "{wanted} in the trash: {told:#}");
+    history.in_trash -= dropped;
     let checked = history.json(&["check", "--level", "full"]);
-    assert!(checked["sound"] == true && checked["counts"]["snapshots"] == history.shots.len(), "{checked:#}");
+    assert!(checked["sound"] == true, "{checked:#}");
+    let found = ["snapshots", "forgotten"].map(|name| checked["counts"][name].as_u64().unwrap() as usize);
+    assert_eq!(found, [history.shots.len() + history.in_trash, history.in_trash], "{checked:#}");
     if history.dice.chance(50) {
         // What is gone already is not freed again.
         let before = all(history);
         let again = history.json(&options);
+        history.in_trash -= again["dropped"].as_array().unwrap().len();
         check_report(&again, (&before, &all(history)), unused);
     }
     listing::check(history);

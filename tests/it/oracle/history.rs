@@ -34,6 +34,8 @@ pub struct History {
     pub dice: Dice,
     /// Oldest first.
     pub shots: Vec<Shot>,
+    /// How many forgotten ones are still there.
+    pub in_trash: usize,
     /// East of Greenwich, of the clocks on the wall.
     pub offset_s: i64,
     pub sums: Sums,
@@ -85,7 +87,8 @@ pub fn play(seed: u64, is_loud: bool) -> Sums {
     let offset_s: i64 = *dice.pick(&[0, 0, 20_700, -18_000]);
     let zone = format!("XXX{}{}:{:02}", if offset_s > 0 { "-" } else { "" }, offset_s.abs() / 3600, offset_s.abs() / 60 % 60);
     let home = place.with("TZ", &zone).and_repository();
-    let mut history = History { home, dice, shots: Vec::new(), offset_s, sums: Sums::default(), seed, log: Vec::new(), is_loud };
+    let mut history =
+        History { home, dice, shots: Vec::new(), in_trash: 0, offset_s, sums: Sums::default(), seed, log: Vec::new(), is_loud };
     history.run_all();
     history.sums.histories = 1;
     std::mem::take(&mut history.sums)
