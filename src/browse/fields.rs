@@ -1,6 +1,6 @@
 //! In what two entries differ.
 
-use crate::format::entry::{Content, Entry, entry_flag};
+use crate::format::entry::{Content, Entry, EntryKind, entry_flag};
 use crate::repo::DirEntry;
 
 /// Something in which two entries of one path can differ.
@@ -80,6 +80,11 @@ impl Fields {
     /// Returns whether a field is in the set.
     pub fn has(self, field: Field) -> bool {
         self.0 & field as u16 != 0
+    }
+
+    /// Returns whether this is no more than the time of a directory, which changes when something in it does.
+    pub fn is_time_of_dir(self, found: Option<&DirEntry>) -> bool {
+        self == Self::default().with(Field::Mtime) && found.is_some_and(|found| found.entry.kind == EntryKind::Dir)
     }
 
     /// Returns whether nothing differs.

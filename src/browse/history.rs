@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::changes::{Differences, tree_of};
+use super::changes::{Differences, Step, tree_of};
 use super::fields::{Field, Fields};
 use super::place::Place;
 use crate::format::node::{Totals, TreeNode};
@@ -148,7 +148,8 @@ impl Series {
     }
 }
 
-/// Returns in what two versions differ; of directories their content does where [`super::Diff`] would tell of something in them.
+/// Returns in what two versions differ; of directories their content does where [`super::Diff`] would tell of something in them that
+/// is more than the time of a directory.
 ///
 /// What is damaged counts as a difference, and is returned too.
 fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>, monitor: &Monitor) -> Result<(Fields, Option<Error>)> {
@@ -160,7 +161,8 @@ fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>, monit
         return Ok((fields, None));
     };
     let place = |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
-    let differs = || Differences::new(trees, [&place(before), &place(after)], monitor).next();
+    let is_told = |step: &Step| !step.as_ref().is_ok_and(|below| below.fields.is_time_of_dir(below.right.as_ref()));
+    let differs = || Differences::new(trees, [&place(before), &place(after)], monitor).find(is_told);
     match if before == after { None } else { differs() } {
         None => Ok((fields, None)),
         Some(Ok(_)) => Ok((fields.with(Field::Content), None)),

@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
-use crate::browse::{self, Change, ChangeKind, Diff, Field, Fields, WindowLimits};
+use crate::browse::{self, Change, ChangeKind, Diff, WindowLimits};
 use crate::format::entry::EntryKind;
 use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Reader, Trees};
@@ -163,8 +163,7 @@ fn tell(out: &mut Listing, diff: Diff<'_>, monitor: &Monitor) -> Result<(Summary
 }
 
 fn is_time_of_folder(change: &Change) -> bool {
-    let is_dir = change.after.as_ref().is_some_and(|found| found.entry.kind == EntryKind::Dir);
-    change.kind == ChangeKind::Metadata && is_dir && change.fields == Fields::default().with(Field::Mtime)
+    change.kind == ChangeKind::Metadata && change.fields.is_time_of_dir(change.after.as_ref())
 }
 
 fn letter_and_name(kind: &ChangeKind) -> (char, &'static str) {

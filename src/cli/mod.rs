@@ -42,13 +42,14 @@ mod stats;
 mod store;
 mod streams;
 mod thaw;
+mod tilde;
 mod undelete;
 mod views;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::settings::environment::Environment;
@@ -116,7 +117,7 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error).into(),
     };
@@ -131,7 +132,7 @@ pub fn main() -> ExitCode {
     }
     let requests = Requests::default();
     let ctx = Context { global: cli.global.complete(&env), env, ui, requests };
-    let result = run(&ctx, cli.command);
+    let result = tilde::refuse_in_variables(&ctx.env).and_then(|()| run(&ctx, cli.command));
     ctx.requests.tell(&ui);
     match result {
         Ok(Exit::Done | Exit::Unreadable | Exit::Error) if ui.has_told_damage() => Exit::Damage,
@@ -140,6 +141,12 @@ pub fn main() -> ExitCode {
         Err(failure) => failure.report(&ui),
     }
     .into()
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = tilde::refuse_in(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Says what is wrong with the command line, or prints the help that was asked for.

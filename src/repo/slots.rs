@@ -103,7 +103,14 @@ pub(super) fn open_any<T>(
         tried += usize::from(cost > 0);
         let master = match unwrap(&slot, secret) {
             Ok(Some(Bundle::Full { master })) => Zeroizing::new(master),
-            Ok(None) => continue,
+            Ok(None) => {
+                // Its name is made of what decides whether a secret fits.
+                if slot_id(&slot).to_hex() != key.name {
+                    refused
+                        .get_or_insert(Error::malformed(&key)(DecodeError::new("key slot", "damaged, or under another's name")));
+                }
+                continue;
+            }
             Err(error) => {
                 refused.get_or_insert(Error::malformed(&key)(error));
                 continue;

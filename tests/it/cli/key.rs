@@ -77,3 +77,21 @@ fn damaged_keys_are_shown_and_can_be_removed() {
     assert!(ran.err.is_empty() && !ran.out.contains('?'), "{ran:?}");
     home.run(["check"]).ok();
 }
+
+#[test]
+fn a_damaged_key_is_no_wrong_password() {
+    let home = Home::with_repository();
+    let slot = home.path("repo/keys").read_dir().unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&slot).unwrap();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&slot, damaged).unwrap();
+        let ran = home.run(["snapshots"]);
+        // Its information opens nothing. A later version of the format is named as such.
+        let is_later = ran.code == 1 && ran.err.contains("version");
+        assert!([0, 4].contains(&ran.code) || is_later, "byte {at}: exit code {}, {}", ran.code, ran.err);
+    }
+    std::fs::write(&slot, whole).unwrap();
+    home.run(["snapshots"]).ok();
+}

@@ -30,5 +30,6 @@ mod sources;
 #[cfg(feature = "sftp")]
 mod ssh;
 mod terminal;
+mod tilde;
 mod versions;
 mod witness;

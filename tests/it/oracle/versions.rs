@@ -143,7 +143,8 @@ fn differs(path: &[u8], left: &Shot, right: &Shot) -> BTreeSet<&'static str> {
     let is_below = |name: &[u8]| name.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"));
     let mut names = left.tree.keys().chain(right.tree.keys()).filter(|name| is_below(name));
     let differs_below = names.any(|name| match (left.tree.get(name), right.tree.get(name)) {
-        (Some(a), Some(b)) => !a.differs(b).is_empty(),
+        // Times of folders are those of what is in them.
+        (Some(a), Some(b)) => a.differs(b).iter().any(|field| !b.is_dir() || *field != "mtime"),
         _ => true,
     });
     if differs_below && left.tree[path].is_dir() && right.tree[path].is_dir() {
