@@ -17,6 +17,7 @@ mod mounts;
 mod names;
 #[cfg(feature = "s3")]
 mod negative;
+mod nested;
 mod output;
 mod prune;
 mod quickstart;
