@@ -28,6 +28,7 @@ mod restore;
 mod restore_back;
 mod signals;
 mod sources;
+mod spared;
 #[cfg(feature = "sftp")]
 mod ssh;
 mod terminal;
