@@ -93,10 +93,11 @@ impl Lister<'_> {
     fn enter(&mut self, entry: &DirEntry, is_taken: bool) {
         let name = &entry.entry.name;
         let above = self.frames.last().and_then(|frame| frame.dir.clone());
-        let found = above.as_ref().and_then(|dir| self.stat(dir, name));
-        if found.is_some_and(|stat| self.context.spares(&stat, || [b"/", self.walk.path()].concat())) {
+        let found = above.as_ref().and_then(|dir| Some((dir.path_of(name), self.stat(dir, name)?)));
+        if found.as_ref().is_some_and(|(path, stat)| self.context.spares_all_below(stat, || path.clone())) {
             return self.walk.skip_folder();
         }
+        let found = found.map(|(_, stat)| stat);
         let dir = match above.as_ref().filter(|_| found.is_some()).map(|above| look_into(self.context, above, name)) {
             // Its owner, who restores, lets himself in; this only looks.
             Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {

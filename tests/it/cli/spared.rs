@@ -1,8 +1,10 @@
-//! What a restore leaves alone in its target: repositories, however they are reached.
+//! What a restore leaves alone in its target: repositories, however they are reached, and what the program itself keeps there.
 //!
-//! Method: each is put where `--delete` would take it away; the dry run must say the same.
+//! Method: each is put where `--delete` would take it away, or where something of the snapshot would go; the dry run must say the same.
 
 use std::fs;
+
+use serde_json::Value;
 
 use crate::fixture::copy_folder;
 use crate::home::{Home, Ran};
@@ -85,4 +87,46 @@ fn a_repository_that_was_backed_up_is_restored_with_all_that_is_removed() {
     home.write("src/other/snapshots/new", "goes");
     restore(&home, &[&place(&home, "src"), "-t", "src", "--delete"], 0);
     assert_eq!(home.tree("src/other"), before);
+}
+
+fn listed(home: &Home, path: &str) -> Vec<String> {
+    let listed: Value = home.json(["ls", "-R", &place(home, path)]);
+    listed["entries"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The user has folders of the names that the program uses in its folder of local copies and in that of what it remembers.
+#[test]
+fn folders_of_the_user_are_not_taken_for_the_programs() {
+    let home = Home::with_repository();
+    home.write("data/locations/map", "precious");
+    home.write("data/places/q", "a note");
+    let data = home.text("data");
+    let by_itself = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("DRUMLIN_STATE_DIR", &data).env("DRUMLIN_CACHE_DIR", &data);
+        Ran::of(&command.output().unwrap())
+    };
+    fs::set_permissions(home.path("data"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for round in 0..2 {
+        by_itself(&["backup", "data", "--always-snapshot"]).ok();
+        let found = listed(&home, "data");
+        for path in ["data/locations/map", "data/places/q"] {
+            assert!(found.contains(&home.text(path)), "{round}, {path}: {found:#?}");
+        }
+        // What the program keeps beside them is left out.
+        assert!(!found.iter().any(|path| path.ends_with("memory.json")), "{found:#?}");
+    }
+    for path in ["data/locations/map", "data/places/q"] {
+        fs::remove_file(home.path(path)).unwrap();
+    }
+    let back = place(&home, "data");
+    // Now only the program has something there: what cannot be restored is said, and in the exit code.
+    let ran = by_itself(&["restore", &back, "-t", "data", "-q"]).code(1);
+    for path in ["data/locations", "data/places"] {
+        let says = format!("{}: not restored: it is the repository itself or its cache", home.text(path));
+        assert!(ran.err.contains(&says), "{}", ran.err);
+    }
+    // With folders of its own elsewhere, it is.
+    home.run(["restore", &back, "-t", "data"]).ok();
+    assert_eq!((home.read("data/locations/map"), home.read("data/places/q")), ("precious".to_owned(), "a note".to_owned()));
 }
