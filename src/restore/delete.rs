@@ -12,7 +12,7 @@ use super::target::TargetDir;
 use super::way;
 use crate::format::entry::EntryKind;
 use crate::os::attributes::{read_flags, write_flags};
-use crate::os::dir::Names;
+use crate::os::dir::{Dir, Names};
 use crate::os::special;
 use crate::os::stat::Stat;
 
@@ -103,6 +103,28 @@ pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) 
     way::remove(&*dir.open(&context.host.dirs)?, name, stat)
 }
 
+/// Something in the target that the snapshot does not have.
+pub enum Extra {
+    /// There is nothing, any more.
+    Gone,
+    /// It can be looked at.
+    Seen(Stat),
+    /// It is a mount that does not let this user look at it, not even root: it is another user's, and stays.
+    Unseen,
+}
+
+/// What is said of such a mount.
+pub const UNSEEN_MOUNT: &str = "not removed: another user's file system is mounted on it";
+
+/// Looks at something that the snapshot does not have.
+pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
+    let is_mount = || dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device));
+    match existing::stat(dir, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_mount() => Ok(Extra::Unseen),
+        found => Ok(found?.map_or(Extra::Gone, Extra::Seen)),
+    }
+}
+
 /// How something is removed; paths begin with its name.
 pub struct Removal<'a> {
     /// Is told each entry that goes.
@@ -144,26 +166,26 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         let Some(name) = level.next_name() else {
             let done = levels.pop().expect("it was just looked at");
             is_gone = !done.keeps_some;
-            if done.keeps_some {
-                if is_real {
-                    give_back(context, &done)?;
-                }
-                levels.iter_mut().for_each(|level| level.keeps_some = true);
-            } else {
-                if is_real {
-                    let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
-                    special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
-                }
+            leave(context, &done)?;
+            if is_gone {
                 tell(&path, &done.stat);
+            } else {
+                levels.iter_mut().for_each(|level| level.keeps_some = true);
             }
             path.truncate(path.len().saturating_sub(done.name.len() + 1));
             continue;
         };
         let here = level.dir.open(&context.host.dirs)?;
-        let Some(stat) = existing::stat(&here, &name)? else {
-            continue;
-        };
         let at = [&path[..], b"/", &name].concat();
+        let stat = match look_at(&here, &name)? {
+            Extra::Gone => continue,
+            Extra::Unseen => {
+                level.keeps_some = true;
+                context.bar(&dir.path_of(&at), UNSEEN_MOUNT);
+                continue;
+            }
+            Extra::Seen(stat) => stat,
+        };
         if stays(&at, stat.kind == EntryKind::Dir) || stat.kind != EntryKind::Dir && context.own.contains(&stat) {
             level.keeps_some = true;
         } else if stat.kind == EntryKind::Dir {
@@ -182,6 +204,18 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         }
     }
     Ok(is_gone)
+}
+
+/// Removes a folder that is empty now, unless something stays in it or nothing is to be changed.
+fn leave(context: &Context, done: &Level) -> io::Result<()> {
+    if context.options.dry_run {
+        return Ok(());
+    }
+    if done.keeps_some {
+        return give_back(context, done);
+    }
+    let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
+    special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)
 }
 
 /// Gives a folder that stays the mode and the flags that it had.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::compare::holds;
 use super::context::Context;
-use super::delete::{Extras, KEEPS_SOME, Removal, is_anothers, remove_tree};
+use super::delete::{Extra, Extras, KEEPS_SOME, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
 use super::enter::look_into;
 use super::error::Result;
 use super::existing::{self, Decision, WantedFile, decide};
@@ -263,8 +263,19 @@ impl Lister<'_> {
         };
         let (dir, path_len) = (dir.clone(), *path_len);
         for name in names {
-            let Some(stat) = self.stat(&dir, &name) else { continue };
             let path = below(&self.walk.path()[..path_len], &name);
+            let stat = match dir.open(&self.context.host.dirs).and_then(|open| look_at(&open, &name)) {
+                Ok(Extra::Seen(stat)) => stat,
+                Ok(Extra::Unseen) if self.walk.would_select(&path, true) => {
+                    self.context.bar(&dir.path_of(&name), UNSEEN_MOUNT);
+                    continue;
+                }
+                Ok(Extra::Gone | Extra::Unseen) => continue,
+                Err(error) => {
+                    self.report(&dir, &name, error);
+                    continue;
+                }
+            };
             let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, &dir, &name);
             let shown = || dir.path_of(&name);
             if is_wanted
