@@ -22,7 +22,7 @@ pub struct Patterns {
 }
 
 /// What means something else than itself in a glob.
-const SPECIAL: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+const SPECIAL: &[u8] = b"*?[]{}\\";
 /// Most patterns that are compiled: each takes some kilobytes of memory.
 const COMPILED_MAX: usize = 2_000;
 
@@ -44,38 +44,24 @@ pub struct PatternOptions {
 }
 
 impl Patterns {
-    /// Compiles patterns; an entry must fit one of them.
+    /// Compiles patterns, which are bytes as names are; an entry must fit one of them.
     ///
-    /// A glob with a slash that does not begin with one may begin at any folder. Fails with [`Error::Pattern`].
-    pub fn new(patterns: &[String], options: PatternOptions) -> Result<Self, Error> {
+    /// A glob with a slash that does not begin with one may begin at any folder. Fails with [`Error::Pattern`], also for a regular
+    /// expression that is not text: it has its own words for bytes.
+    pub fn new(patterns: &[impl AsRef<[u8]>], options: PatternOptions) -> Result<Self, Error> {
         let (mut literal, mut names, mut paths) = (HashSet::new(), Vec::new(), Vec::new());
-        for pattern in patterns {
-            let is_path = options.whole_path || pattern.contains('/');
-            if !is_path && !options.regex && !options.ignore_case && !pattern.contains(SPECIAL) {
-                literal.insert(pattern.clone().into_bytes());
+        for pattern in patterns.iter().map(AsRef::as_ref) {
+            let is_path = options.whole_path || pattern.contains(&b'/');
+            if !is_path && !options.regex && !options.ignore_case && !pattern.iter().any(|byte| SPECIAL.contains(byte)) {
+                literal.insert(pattern.to_vec());
                 continue;
             }
-            let refuse = |source: Box<dyn std::error::Error + Send + Sync>| Error::Pattern { pattern: pattern.clone(), source };
-            let regex = if options.regex {
-                // Alone, so that the message is about this one.
-                RegexSetBuilder::new([pattern]).build().map_err(|error| refuse(error.into()))?;
-                pattern.clone()
-            } else {
-                let anywhere = is_path && !pattern.starts_with('/') && !pattern.starts_with("**");
-                let glob = if anywhere { format!("**/{pattern}") } else { pattern.clone() };
-                let glob = GlobBuilder::new(&glob).literal_separator(true).empty_alternates(true).build();
-                // It would stand for one byte of a character that has several.
-                glob.map_err(|error| refuse(error.into()))?
-                    .regex()
-                    .replace("[^/]*", ANY_NAME)
-                    .replace("[^/]", ANY_CHARACTER)
-                    .replace(ANY_NAME, "[^/]*")
-            };
-            let regex = if options.ignore_case && !options.regex { fold_beyond_ascii(&regex) } else { regex };
+            let refuse = |source: Box<dyn std::error::Error + Send + Sync>| refused(pattern, source);
+            let regex = if options.regex { regex_of(pattern) } else { regex_of_glob(pattern, is_path, options.ignore_case) };
             if is_path {
-                paths.push(regex)
+                paths.push(regex.map_err(refuse)?)
             } else {
-                names.push(regex)
+                names.push(regex.map_err(refuse)?)
             }
             if names.len() + paths.len() > COMPILED_MAX {
                 return Err(refuse(format!("at most {COMPILED_MAX} patterns can have special characters or slashes").into()));
@@ -92,6 +78,63 @@ impl Patterns {
         // A path may be long, and most patterns are about names.
         self.literal.contains(name) || self.names.is_match(name) || (!self.paths.is_empty() && self.paths.is_match(path))
     }
+}
+
+/// Why a pattern is refused.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+fn refused(pattern: &[u8], source: Cause) -> Error {
+    Error::Pattern { pattern: String::from_utf8_lossy(pattern).into_owned(), source }
+}
+
+/// Returns a regular expression as it was given, if it can be compiled alone: the message is about this one then.
+fn regex_of(pattern: &[u8]) -> Result<String, Cause> {
+    let text =
+        std::str::from_utf8(pattern).map_err(|_| "a regular expression is text; a byte that is not is (?-u:\\xe9) there")?;
+    RegexSetBuilder::new([text]).build()?;
+    Ok(text.to_owned())
+}
+
+/// Returns the regular expression of a glob.
+fn regex_of_glob(pattern: &[u8], is_path: bool, ignore_case: bool) -> Result<String, Cause> {
+    let text = text_of(pattern);
+    let anywhere = is_path && !text.starts_with('/') && !text.starts_with("**");
+    let glob = if anywhere { format!("**/{text}") } else { text };
+    let regex = GlobBuilder::new(&glob)
+        .literal_separator(true)
+        .empty_alternates(true)
+        .build()?
+        .regex()
+        // It would stand for one byte of a character that has several.
+        .replace("[^/]*", ANY_NAME)
+        .replace("[^/]", ANY_CHARACTER)
+        .replace(ANY_NAME, "[^/]*");
+    Ok(bytes_again(if ignore_case { fold_beyond_ascii(&regex) } else { regex }))
+}
+
+/// Stands for the byte 0 in globs, which are text; the bytes that are none have the characters above it, which nobody gives a meaning.
+const STAND_IN: u32 = 0x10_fe00;
+
+fn stand_in(byte: u8) -> char {
+    char::from_u32(STAND_IN + u32::from(byte)).expect("it is in the last plane")
+}
+
+/// Returns a pattern as text, with stand-ins for bytes that are none.
+fn text_of(pattern: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in pattern.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| stand_in(*byte)));
+    }
+    text
+}
+
+/// Puts the bytes in the place of their stand-ins, which stand in the regex of a glob as escaped bytes.
+fn bytes_again(regex: String) -> String {
+    let mut buffer = [0; 4];
+    let mut escaped = |c: char| c.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let all: Vec<(u8, String)> = (0x80..=0xff).map(|byte| (byte, escaped(stand_in(byte)))).collect();
+    all.iter().fold(regex, |regex, (byte, from)| regex.replace(from, &format!("\\x{byte:02x}")))
 }
 
 /// Lets letters beyond ASCII, which stand in the regex of a glob as bytes, be small or capital; those in classes stay as they are.

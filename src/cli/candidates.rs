@@ -1,15 +1,16 @@
 //! Which snapshot a name means, among those that there are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::about::{Found, MakeTrees, Share, before_latest, latest_with, newest_for, share_of, sources_in};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapPath, parse_time};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Error, Reader, Repository, Trees};
+use crate::repo::{Error, Repository};
 use crate::ui::{Ui, text};
 
 /// The snapshots that a name may mean, oldest first.
@@ -28,9 +29,6 @@ enum Name<'a> {
     /// The start of an id.
     Id(&'a str),
 }
-
-/// What makes trees, if they are needed.
-pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 
 impl Candidates {
     /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future, and names those that are damaged:
@@ -96,33 +94,34 @@ impl Candidates {
             },
             Name::AppAt(app, time) => {
                 let is_app = |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
-                let fits = |one: &&&Snapshot| is_app(one) && self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
-                match among.iter().rev().find(fits) {
-                    Some(found) => Ok(self.say(ui, wanted, found, 0)),
+                let is_by_then = |one: &Snapshot| self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
+                let fitting: Vec<_> = among.iter().copied().filter(|one| is_app(one) && is_by_then(one)).collect();
+                match newest_for(&fitting, wanted.path_below_root()) {
+                    Some(found) => Ok(self.say(ui, wanted, Found::first(found))),
                     None => nothing(),
                 }
             }
             Name::Latest(back) => match wanted.path_below_root() {
-                Some(path) if !among.is_empty() && back == 0 => {
-                    let (found, newer) = latest_with(&among, path, trees)?;
-                    Ok(self.say(ui, wanted, found, newer))
-                }
-                Some(path) if !among.is_empty() => Ok(self.say(ui, wanted, before_latest(&among, (path, back))?, 0)),
+                Some(path) if !among.is_empty() && back == 0 => Ok(self.say(ui, wanted, latest_with(&among, path, trees)?)),
+                Some(path) if !among.is_empty() => Ok(self.say(ui, wanted, Found::first(before_latest(&among, (path, back))?))),
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
-                    Some(at) => Ok(self.say(ui, wanted, among[at], 0)),
+                    Some(at) => Ok(self.say(ui, wanted, Found::first(among[at]))),
                     None => nothing(),
                 },
             },
         }
     }
 
-    /// Says which snapshot was chosen, where there was a choice.
-    fn say(&self, ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) -> Snapshot {
-        // A document names the snapshot itself.
-        if !ui.json && (newer > 0 || self.is_choice(wanted)) {
-            say(ui, wanted, found, newer);
+    /// Says which snapshot was chosen, where there was a choice, and what of a path it lacks.
+    fn say(&self, ui: &Ui, wanted: &SnapPath, found: Found<'_>) -> Snapshot {
+        let path = wanted.path_below_root();
+        let is_part = path.is_some_and(|path| share_of(found.snapshot, path) == Share::Part);
+        let has_others = self.has_other_sources(wanted);
+        // A document names the snapshot itself, but not what else might have been expected of it.
+        if is_part || !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
+            ui.note(&words(wanted, found, is_part, has_others));
         }
-        found.clone()
+        found.snapshot.clone()
     }
 
     /// Returns whether a name can mean anything but the last snapshot, by date too, of the only host and app that there is.
@@ -131,6 +130,14 @@ impl Candidates {
         let is_alone = self.good.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
         let is_in_order = self.good.windows(2).all(|pair| pair[0].started <= pair[1].started);
         wanted.snapshot != "latest" || !wanted.narrow().is_empty() || !is_alone || !is_in_order
+    }
+
+    /// Returns whether not all snapshots (those about a path, if one is wanted) were made of the same sources.
+    fn has_other_sources(&self, wanted: &SnapPath) -> bool {
+        let is_about = |one: &Snapshot| wanted.path_below_root().is_none_or(|path| share_of(one, path) != Share::Nothing);
+        let mut about = self.good.iter().filter(|one| wanted.narrow().fits(one) && is_about(one));
+        let first = about.next();
+        about.any(|one| first.is_some_and(|first| first.sources != one.sources))
     }
 }
 
@@ -173,100 +180,44 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
     }
 }
 
-/// Finds the newest snapshot that holds a path; returns how many newer ones do not hold it.
-///
-/// Of each host and app only those snapshots count whose sources are those of its last one about the path: what is not backed up any more,
-/// because the sources are others now, is not the latest of anything.
-fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -> Result<(&'a Snapshot, usize), Failure> {
-    if let [one] = among {
-        // Whoever asked finds out by itself whether it is there.
-        return Ok((one, 0));
-    }
-    let trees = trees()?;
-    let (mut newer, mut last) = (0, None);
-    let (mut sources, mut others) = (HashMap::new(), 0_u64);
-    let about: HashSet<SnapshotId> = about(among, path).iter().map(|one| one.id).collect();
-    for snapshot in among.iter().rev() {
-        let is_about = about.contains(&snapshot.id);
-        let is_of_others =
-            is_about && *sources.entry((&snapshot.host, &snapshot.app)).or_insert(&snapshot.sources) != &snapshot.sources;
-        if !is_about || is_of_others {
-            (newer, others) = (newer + 1, others + u64::from(is_of_others));
-            continue;
-        }
-        // Neighbours often have one tree.
-        if last == Some(snapshot.root) {
-            newer += 1;
-            continue;
-        }
-        sync_with(trees.reader(), snapshot)?;
-        match trees.lookup(&snapshot.root, path) {
-            Ok(None) => newer += 1,
-            Ok(Some(_)) => return Ok((snapshot, newer)),
-            // Nobody can tell. An older one must not be taken for it in silence, so whoever reads it finds the damage.
-            Err(error) if error.is_damage() => return Ok((snapshot, newer)),
-            Err(error) => return Err(error.into()),
-        }
-        last = Some(snapshot.root);
-    }
-    let path = text::printable(path);
-    if others > 0 {
-        let others = text::counted(others, "older snapshot");
-        let why = format!(
-            "there is no '{path}' in the snapshots of the sources that are backed up now; {others} of other sources may have it"
-        );
-        return Err(Failure::new(Exit::Error, why).hint(format!("`drumlin history {}` looks in all", text::shell_word(&path))));
-    }
-    let all = text::counted(among.len() as u64, "snapshot");
-    Err(Failure::new(Exit::Error, format!("there is no '{path}' in any of {all}")).hint(PATHS))
-}
-
-/// Finds the snapshot that is so many before the newest, among those whose sources are the path, hold it or lie in it: others say
-/// nothing about it.
-fn before_latest<'a>(among: &[&'a Snapshot], (path, back): (&[u8], usize)) -> Result<&'a Snapshot, Failure> {
-    let about = about(among, path);
-    about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
-        let (all, about) = (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
-        let why = format!("only {about} of {all} are about '{}'", text::printable(path));
-        Failure::new(Exit::Error, why).hint(PATHS)
-    })
-}
-
-/// Returns the snapshots whose sources are the path, hold it or lie in it.
-fn about<'a>(among: &[&'a Snapshot], path: &[u8]) -> Vec<&'a Snapshot> {
-    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
-    };
-    let wanted = parts(path);
-    let is_about = |source: &Vec<u8>| {
-        let source = parts(source);
-        source.starts_with(&wanted) || wanted.starts_with(&source)
-    };
-    among.iter().copied().filter(|one| one.sources.iter().any(is_about)).collect()
-}
-
-/// The hint about paths that are nowhere.
-const PATHS: &str = "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";
-
-/// Says which snapshot was chosen.
-fn say(ui: &Ui, wanted: &SnapPath, found: &Snapshot, newer: usize) {
-    let app = if found.app.is_empty() { String::new() } else { format!(", app {}", shown(&found.app)) };
+/// Tells which snapshot was chosen.
+fn words(wanted: &SnapPath, found: Found<'_>, is_part: bool, has_others: bool) -> String {
+    let Found { snapshot, newer, newer_parts } = found;
+    let app = if snapshot.app.is_empty() { String::new() } else { format!(", app {}", shown(&snapshot.app)) };
     let is_latest = wanted.snapshot.starts_with("latest");
-    let path = wanted.path_below_root().filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
+    let path = wanted.path_below_root();
+    let looked = path.filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
     let newer = match newer {
         0 => String::new(),
         1 => "; 1 newer snapshot does not hold it".to_owned(),
         count => format!("; {} newer snapshots do not hold it", text::count(count as u64)),
     };
-    ui.note(&format!(
-        "{}{} snapshot {} of {}{app}, {}{newer}",
+    let parts = if newer_parts > 0 { ", or only a part of it" } else { "" };
+    let sources = match path {
+        Some(path) if is_part => format!("; of {} it holds only {}", text::printable(path), paths(&sources_in(snapshot, path))),
+        None if has_others => format!("; it holds {}, and not what others hold", paths(&sources_in(snapshot, b"/"))),
+        _ => String::new(),
+    };
+    format!(
+        "{}{} snapshot {} of {}{app}, {}{newer}{parts}{sources}",
         shown(&wanted.snapshot),
-        path.as_deref().unwrap_or(" is"),
-        found.id.short(),
-        shown(&found.host),
-        text::local_time(found.started)
-    ));
+        looked.as_deref().unwrap_or(" is"),
+        snapshot.id.short(),
+        shown(&snapshot.host),
+        text::local_time(snapshot.started)
+    )
 }
+
+/// Returns a few paths for people, and how many more there are.
+fn paths(all: &[&[u8]]) -> String {
+    let (first, more) = all.split_at(all.len().min(PATHS_SHOWN));
+    let mut shown: Vec<String> = first.iter().map(|path| text::printable(path)).collect();
+    shown.extend((!more.is_empty()).then(|| format!("{} more", text::count(more.len() as u64))));
+    shown.join(", ")
+}
+
+/// How many sources of a snapshot are told.
+const PATHS_SHOWN: usize = 3;
 
 /// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
 pub fn warn_of_dates(ui: &Ui, listing: &Listing) {
@@ -285,14 +236,6 @@ pub fn warn_of_dates(ui: &Ui, listing: &Listing) {
         more => format!(" (and {} more)", text::count(more as u64)),
     };
     ui.warn(&format!("{what}{more}: the clock of that host was wrong; its place in the chain counts, not the date"));
-}
-
-/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot was made.
-pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
-    if reader.locate(&snapshot.root)?.is_none() {
-        reader.sync()?;
-    }
-    Ok(())
 }
 
 /// Returns whether a text is the start of the id of a forgotten snapshot.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::candidates::{Candidates, sync_with};
+use super::about::sync_with;
+use super::candidates::Candidates;
 use super::failure::Failure;
 use super::snap::SnapPath;
 use crate::format::snapshot::Snapshot;

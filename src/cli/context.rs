@@ -12,7 +12,7 @@ use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::Monitor;
 use crate::repo::enter::{self, Entrance};
-use crate::repo::witness::{Accept, PLACES};
+use crate::repo::witness::Accept;
 use crate::repo::{self, Expected, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
@@ -125,7 +125,7 @@ impl Context {
     /// is remembered.
     pub fn own_folders(&self, place: &Place) -> Result<Vec<PathBuf>, Failure> {
         // What is remembered changes with every backup, like the local copies.
-        let remembered = self.state_dir().map(|dir| dir.join(PLACES));
+        let remembered = self.state_dir().map_or_else(Vec::new, |dir| own::in_state(&dir));
         let copies = own::in_cache(&self.cache_dir(place)?);
         Ok(place.folder().map(Path::to_path_buf).into_iter().chain(copies).chain(remembered).collect())
     }

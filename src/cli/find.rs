@@ -1,5 +1,8 @@
 //! `drumlin find`: looks for names in all snapshots.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -7,6 +10,7 @@ use super::context::{Context, Purpose, here};
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
+use super::patterns::from_printed;
 use super::snap::{SnapArg, SnapPath, parse_time, parse_time_from};
 use super::views::shown;
 use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
@@ -24,13 +28,15 @@ use crate::ui::text;
 ///
 /// Patterns are globs: * and ? stand for any characters but /, [a-z] for one of these, {a,b} for a or b, ** for any folders.
 /// A pattern without / must fit a whole name; one with / fits a whole path, and begins at any folder if it does not begin with /.
+/// Names may be typed as they are printed: \\xe9 is a byte that is no text.
 #[derive(Args)]
 pub struct FindArgs {
     /// What to look for; several find what fits any of them
     #[arg(value_name = "PATTERN", required = true)]
-    patterns: Vec<String>,
+    patterns: Vec<OsString>,
 
-    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path, anywhere in a path)
+    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path, anywhere in a path);
+    /// a byte that is no text is (?-u:\xe9) there
     #[arg(long)]
     regex: bool,
 
@@ -115,7 +121,9 @@ struct FoundView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     let options = PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
-    let patterns = Patterns::new(&args.patterns, options)?;
+    // Regular expressions have their own words for bytes.
+    let typed = |pattern: &OsString| if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) };
+    let patterns = Patterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
     let criteria = Criteria {
         kinds: (!args.kinds.is_empty()).then(|| args.kinds.clone()),
         larger_than: args.larger_than,

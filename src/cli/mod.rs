@@ -1,5 +1,6 @@
 //! The command line: one file per command; here they are put together.
 
+mod about;
 mod archive;
 mod backup;
 mod candidates;

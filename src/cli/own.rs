@@ -2,19 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::repo::witness::PLACES;
+
 /// Returns what the program made in the folder for local copies. Whatever else lies there belongs to somebody else.
 pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(cache_dir) else {
-        return Vec::new();
-    };
-    let mut own: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter(|entry| is_own(entry.file_name().as_encoded_bytes()))
-        .map(|entry| entry.path())
-        .collect();
-    own.sort();
-    own
+    let is_own = |(name, path): &(Vec<u8>, PathBuf)| is_copies(name) || name == LOCATIONS && is_filled_with(path, is_location);
+    paths(folders_in(cache_dir).into_iter().filter(is_own))
 }
 
 /// Returns the same for a backup: a folder that holds nothing else is left out as a whole.
@@ -24,28 +17,108 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
     if own.is_empty() || own.len() < all { own } else { vec![cache_dir.to_path_buf()] }
 }
 
-/// Returns whether the folder's name is that of a repository's copies, or of the list of places.
-fn is_own(name: &[u8]) -> bool {
-    let is_hex = |part: &[u8], len: usize| part.len() == len && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+/// Returns what the program made in the folder of what it remembers: all of it as one where nothing else lies in it, so that a backup
+/// sees no change where something is remembered anew.
+pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
+    let all = state_dir.join(PLACES);
+    if is_filled_with(&all, is_place) {
+        return vec![all];
+    }
+    paths(folders_in(&all).into_iter().filter(|(name, path)| is_place(name, path)))
+}
+
+/// The folder of notes of which repository is where.
+const LOCATIONS: &[u8] = b"locations";
+/// Longest note in it: an id in hex.
+const LOCATION_LEN_MAX_BYTES: u64 = 32;
+
+fn paths(folders: impl Iterator<Item = (Vec<u8>, PathBuf)>) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = folders.map(|(_, path)| path).collect();
+    paths.sort();
+    paths
+}
+
+/// Returns the names and paths of the folders in a folder.
+fn folders_in(dir: &Path) -> Vec<(Vec<u8>, PathBuf)> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| (entry.file_name().into_encoded_bytes(), entry.path())).collect()
+}
+
+/// Returns whether there is something in a folder, and all of it is the program's.
+///
+/// Its name alone does not say that: it is a word that others use as well.
+fn is_filled_with(dir: &Path, is_own: fn(&[u8], &Path) -> bool) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else { return false };
+    let mut count = 0;
+    let mut is_own = |entry: std::fs::DirEntry| {
+        count += 1;
+        is_own(entry.file_name().as_encoded_bytes(), &entry.path())
+    };
+    entries.into_iter().all(|entry| entry.is_ok_and(&mut is_own)) && count > 0
+}
+
+fn is_hex(name: &[u8], len: usize) -> bool {
+    name.len() == len && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns whether a folder's name is that of a repository's copies.
+fn is_copies(name: &[u8]) -> bool {
     let mut parts = name.splitn(2, |byte| *byte == b'-');
-    name == b"locations" || parts.next().is_some_and(|id| is_hex(id, 32)) && parts.next().is_some_and(|place| is_hex(place, 16))
+    parts.next().is_some_and(|id| is_hex(id, 32)) && parts.next().is_some_and(|place| is_hex(place, 16))
+}
+
+/// Returns whether this is a note of which repository is at a location, or one that was being written.
+fn is_location(name: &[u8], path: &Path) -> bool {
+    let is_named = is_hex(name, 64) || name.strip_prefix(b".tmp-").is_some_and(|rest| is_hex(rest, 16));
+    is_named && path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() <= LOCATION_LEN_MAX_BYTES)
+}
+
+/// Returns whether this is the folder of what is remembered of a place.
+fn is_place(name: &[u8], path: &Path) -> bool {
+    let is_memory =
+        |name: &[u8], _: &Path| name == b"lock" || [&b"memory.json"[..], b".new-"].iter().any(|own| name.starts_with(own));
+    is_hex(name, 32) && is_filled_with(path, is_memory)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn write(path: PathBuf) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"").unwrap();
+    }
+
     #[test]
     fn only_what_the_program_made_is_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let copies = folder.path().join(format!("{}-{}", "0a".repeat(16), "b1".repeat(8)));
-        let places = folder.path().join("locations");
-        assert!(in_cache(folder.path()).is_empty() && in_cache(&places).is_empty());
+        let locations = folder.path().join("locations");
+        assert!(in_cache(folder.path()).is_empty() && in_cache(&locations).is_empty());
         std::fs::create_dir(&copies).unwrap();
-        std::fs::create_dir(&places).unwrap();
-        assert_eq!(in_cache(folder.path()), [copies.clone(), places.clone()]);
+        write(locations.join("c2".repeat(32)));
+        write(locations.join(format!(".tmp-{}", "d3".repeat(8))));
+        assert_eq!(in_cache(folder.path()), [copies.clone(), locations.clone()]);
         assert_eq!(in_cache_to_leave_out(folder.path()), [folder.path()]);
-        std::fs::create_dir(folder.path().join("photographs")).unwrap();
-        assert_eq!(in_cache_to_leave_out(folder.path()), [copies, places]);
+        write(locations.join("map"));
+        assert_eq!(in_cache(folder.path()), std::slice::from_ref(&copies));
+        assert_eq!(in_cache_to_leave_out(folder.path()), [copies]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_told_from_the_users() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = folder.path().join("places");
+        assert!(in_state(folder.path()).is_empty());
+        write(places.join("q"));
+        write(places.join("e4".repeat(16)).join("a file"));
+        assert!(in_state(folder.path()).is_empty());
+        let own = places.join("f5".repeat(16));
+        ["memory.json", "lock", ".new-a1B2c3"].iter().for_each(|name| write(own.join(name)));
+        assert_eq!(in_state(folder.path()), [own]);
+        std::fs::remove_file(places.join("q")).unwrap();
+        std::fs::remove_dir_all(places.join("e4".repeat(16))).unwrap();
+        assert_eq!(in_state(folder.path()), [places]);
     }
 }

@@ -82,7 +82,7 @@ impl Surroundings {
 }
 
 /// Puts the bytes in place of how they are printed: `\xe9`, `\n`, `\t`. A backslash before anything else is the pattern's.
-fn from_printed(typed: &[u8]) -> Vec<u8> {
+pub fn from_printed(typed: &[u8]) -> Vec<u8> {
     let (mut text, mut rest) = (Vec::with_capacity(typed.len()), typed);
     while let Some((first, behind)) = rest.split_first() {
         let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|byte| *byte != 0);

@@ -270,13 +270,14 @@ fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, option
     };
     let mut failed = Ok(());
     let (report, monitor) = ctx.run("planning", |monitor: &Arc<Monitor>| {
-        restore::list(repository, snapshot, options, monitor, &mut |planned| {
+        let listed = restore::list(repository, snapshot, options, monitor, &mut |planned| {
             if failed.is_ok() {
                 failed = plan.line(&planned);
             }
-        })
+        });
+        listed.inspect_err(|_| ctx.ui.list_problems(monitor))
     })?;
-    let told = failed.and_then(|()| plan.finish(&report));
+    let told = failed.and_then(|()| plan.finish(&report, &monitor));
     if !ctx.ui.json {
         ctx.ui.list_problems(&monitor);
     }
@@ -305,11 +306,13 @@ impl Plan {
         Ok(())
     }
 
-    fn finish(self, report: &RestoreReport) -> Result<(), Failure> {
+    fn finish(self, report: &RestoreReport, monitor: &Monitor) -> Result<(), Failure> {
         match self {
             Self::Json(list) => {
                 let view = serde_json::to_value(ReportView::from(report)).expect("numbers can be written");
-                Ok(list.finish(&[("report", view)])?)
+                let problems = serde_json::to_value(ProblemView::all(monitor)).expect("texts can be written");
+                let count = monitor.problem_count().into();
+                Ok(list.finish(&[("report", view), ("problem_count", count), ("problems", problems)])?)
             }
             Self::Text(mut out) => {
                 writeln!(

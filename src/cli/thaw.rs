@@ -12,6 +12,7 @@ use super::context::Context;
 use super::cost::thaw as prices;
 use super::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
+use crate::monitor::ProblemKind;
 use crate::repo::{Repository, names};
 use crate::restore::{self, NeededPack, RestoreOptions};
 use crate::store::{Readiness, StoreError, ThawTier};
@@ -111,7 +112,7 @@ pub fn plan(
     (snapshot, options): (&Snapshot, &RestoreOptions),
     args: &ThawArgs,
 ) -> Result<Exit, Failure> {
-    let (needed, state) = look(ctx, repository, snapshot, options)?;
+    let (needed, state, exit) = look(ctx, repository, snapshot, options)?;
     let view = PlanView {
         snapshot: snapshot.id.to_hex(),
         bytes_read: needed.iter().map(|pack| pack.bytes).sum(),
@@ -126,7 +127,7 @@ pub fn plan(
     } else {
         ctx.ui.say(&lines(&view).join("\n"))?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn lines(view: &PlanView) -> Vec<String> {
@@ -171,7 +172,7 @@ pub fn thaw(
     (snapshot, options): (&Snapshot, &RestoreOptions),
     args: &ThawArgs,
 ) -> Result<(), Failure> {
-    let (_, state) = look(ctx, repository, snapshot, options)?;
+    let (_, state, _) = look(ctx, repository, snapshot, options)?;
     let Some(archive) = repository.store().archive() else { return Ok(()) };
     let frozen: Vec<NeededPack> = state.frozen.values().flatten().copied().collect();
     let tier = args.thaw_speed.into();
@@ -192,14 +193,17 @@ pub fn thaw(
     .hint(format!("run the same command again {when}: it restores as soon as all of them are there")))
 }
 
+/// Returns what is needed and in which state it is, and the exit code: 4 if something of it cannot be found or read.
 fn look(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
-) -> Result<(Vec<NeededPack>, State), Failure> {
+) -> Result<(Vec<NeededPack>, State, Exit), Failure> {
     let (needed, monitor) = ctx.run("planning", |monitor| restore::needed_packs(repository, snapshot, options, monitor))?;
     ctx.ui.list_problems(&monitor);
+    let is_damaged = monitor.problems().iter().any(|problem| problem.kind == ProblemKind::Damaged);
+    let exit = if is_damaged { Exit::Damage } else { Exit::Done };
     let state = Mutex::new(State::default());
     let archive = repository.store().archive();
     for_each_pack(repository, &needed, &|pack| {
@@ -215,7 +219,7 @@ fn look(
         }
         Ok(())
     })?;
-    Ok((needed, state.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    Ok((needed, state.into_inner().unwrap_or_else(PoisonError::into_inner), exit))
 }
 
 /// Asks something about every pack, several at once; the first failure ends it.

@@ -107,6 +107,31 @@ pub fn slot_key(id: &SlotId) -> Key {
     Key::new(Class::Keys, id.to_hex())
 }
 
+/// A folder that tells a repository in use from other folders.
+pub struct Sign {
+    class: Class,
+    fits: fn(&str) -> bool,
+}
+
+/// All of them.
+pub const SIGNS: [Sign; 3] = [
+    Sign { class: Class::Config, fits: |name| decimal(name).is_some() },
+    Sign { class: Class::Keys, fits: |name| SlotId::from_hex(name).is_some() },
+    Sign { class: Class::Snapshots, fits: |name| SnapshotId::from_hex(name).is_some() },
+];
+
+impl Sign {
+    /// Returns the folder's name.
+    pub fn folder(&self) -> &'static str {
+        self.class.folder()
+    }
+
+    /// Returns whether a name in it is that of an object.
+    pub fn fits(&self, name: &[u8]) -> bool {
+        std::str::from_utf8(name).is_ok_and(self.fits)
+    }
+}
+
 /// Returns the object that the last part of a listed name is about.
 pub fn object_id(listed_name: &str) -> Option<ObjectId> {
     ObjectId::from_hex(listed_name.rsplit('/').next()?)

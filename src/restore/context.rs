@@ -210,11 +210,26 @@ impl<'a> Context<'a> {
         self.monitor.problem(ProblemKind::Notice, path, why);
     }
 
-    /// Tells that a folder of the program itself stays as it is, if this is one.
+    /// Tells that a folder of the program itself, which the snapshot does not have, stays as it is, if this is one.
     pub fn spares(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.own.contains(stat);
         if is_own {
             self.bar(&path(), own::LEFT_ALONE);
+        }
+        is_own
+    }
+
+    /// Tells the same of one that the snapshot has; what it has below it is not restored then, which is no small thing.
+    pub fn spares_all_below(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
+        let is_own = self.own.contains(stat);
+        if is_own {
+            let path = path();
+            if self.names_in(&path).next().is_none() {
+                self.bar(&path, own::LEFT_ALONE);
+            } else {
+                self.pass_over(&path);
+                self.report(&path, own::NOT_RESTORED.to_owned());
+            }
         }
         is_own
     }

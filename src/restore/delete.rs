@@ -7,11 +7,12 @@ use super::context::Context;
 use super::enter::{is_mount_point, look_into, open_up};
 use super::existing;
 use super::options::add;
+use super::own;
 use super::target::TargetDir;
 use super::way;
 use crate::format::entry::EntryKind;
 use crate::os::attributes::{read_flags, write_flags};
-use crate::os::dir::Names;
+use crate::os::dir::{Dir, Names};
 use crate::os::special;
 use crate::os::stat::Stat;
 
@@ -25,7 +26,8 @@ impl Extras {
     /// Lists a folder; `None` if the snapshot's silence about a name in it does not mean that it should not be there.
     ///
     /// That is so above and beside the folders that were backed up whole, where another file system is mounted, which
-    /// a backup may have been told not to enter, and if more could not be read than the snapshot lists.
+    /// a backup may have been told not to enter, in a repository, which a backup into it did not enter, and if more could
+    /// not be read than the snapshot lists.
     pub fn of(context: &Context, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
         if dir.is_fresh || !context.may_delete_in(&path) {
@@ -47,7 +49,14 @@ impl Extras {
         {
             return Ok(None);
         }
-        Ok(Some(Self { names: open.names()?, at: 0 }))
+        let names = open.names()?;
+        let is_sign = |name: Option<Vec<u8>>| name.is_some_and(|name| own::is_sign(&name));
+        // One that the snapshot has the content of is restored like any other folder.
+        if own::is_repository(&open, &names) && !context.names_in(&dir.path()).any(is_sign) {
+            context.bar(&dir.path(), own::LEFT_REPOSITORY);
+            return Ok(None);
+        }
+        Ok(Some(Self { names, at: 0 }))
     }
 
     /// Returns the names before `name` that were not returned yet, and passes over `name` itself.
@@ -94,6 +103,28 @@ pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) 
     way::remove(&*dir.open(&context.host.dirs)?, name, stat)
 }
 
+/// Something in the target that the snapshot does not have.
+pub enum Extra {
+    /// There is nothing, any more.
+    Gone,
+    /// It can be looked at.
+    Seen(Stat),
+    /// It is a mount that does not let this user look at it, not even root: it is another user's, and stays.
+    Unseen,
+}
+
+/// What is said of such a mount.
+pub const UNSEEN_MOUNT: &str = "not removed: another user's file system is mounted on it";
+
+/// Looks at something that the snapshot does not have.
+pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
+    let is_mount = || dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device));
+    match existing::stat(dir, name) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_mount() => Ok(Extra::Unseen),
+        found => Ok(found?.map_or(Extra::Gone, Extra::Seen)),
+    }
+}
+
 /// How something is removed; paths begin with its name.
 pub struct Removal<'a> {
     /// Is told each entry that goes.
@@ -123,7 +154,10 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         return Ok(true);
     }
     let mut path = name.to_vec();
-    let mut levels = vec![enter(context, dir, name, stat)?];
+    let Some(level) = enter(context, dir, name, stat)? else {
+        return Ok(false);
+    };
+    let mut levels = vec![level];
     let mut is_gone = true;
     while let Some(level) = levels.last_mut() {
         if context.is_stopped() {
@@ -132,32 +166,36 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         let Some(name) = level.next_name() else {
             let done = levels.pop().expect("it was just looked at");
             is_gone = !done.keeps_some;
-            if done.keeps_some {
-                if is_real {
-                    give_back(context, &done)?;
-                }
-                levels.iter_mut().for_each(|level| level.keeps_some = true);
-            } else {
-                if is_real {
-                    let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
-                    special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)?;
-                }
+            leave(context, &done)?;
+            if is_gone {
                 tell(&path, &done.stat);
+            } else {
+                levels.iter_mut().for_each(|level| level.keeps_some = true);
             }
             path.truncate(path.len().saturating_sub(done.name.len() + 1));
             continue;
         };
         let here = level.dir.open(&context.host.dirs)?;
-        let Some(stat) = existing::stat(&here, &name)? else {
-            continue;
-        };
         let at = [&path[..], b"/", &name].concat();
+        let stat = match look_at(&here, &name)? {
+            Extra::Gone => continue,
+            Extra::Unseen => {
+                level.keeps_some = true;
+                context.bar(&dir.path_of(&at), UNSEEN_MOUNT);
+                continue;
+            }
+            Extra::Seen(stat) => stat,
+        };
         if stays(&at, stat.kind == EntryKind::Dir) || stat.kind != EntryKind::Dir && context.own.contains(&stat) {
             level.keeps_some = true;
         } else if stat.kind == EntryKind::Dir {
-            let below = enter(context, &level.dir, &name, &stat)?;
-            path = at;
-            levels.push(below);
+            match enter(context, &level.dir, &name, &stat)? {
+                None => level.keeps_some = true,
+                Some(below) => {
+                    path = at;
+                    levels.push(below);
+                }
+            }
         } else {
             if is_real {
                 way::remove(&here, &name, &stat)?;
@@ -166,6 +204,18 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         }
     }
     Ok(is_gone)
+}
+
+/// Removes a folder that is empty now, unless something stays in it or nothing is to be changed.
+fn leave(context: &Context, done: &Level) -> io::Result<()> {
+    if context.options.dry_run {
+        return Ok(());
+    }
+    if done.keeps_some {
+        return give_back(context, done);
+    }
+    let parent = done.dir.parent().expect("the target's own folder is never removed").clone();
+    special::remove_dir(&*parent.open(&context.host.dirs)?, &done.name)
 }
 
 /// Gives a folder that stays the mode and the flags that it had.
@@ -197,7 +247,8 @@ impl Level {
     }
 }
 
-fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<Level> {
+/// Enters a folder that is to go; `None` if it is a repository, which stays as it is.
+fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<Option<Level>> {
     let above = parent.open(&context.host.dirs)?;
     if is_mount_point(&above, stat)? {
         return Err(io::Error::other("another file system is mounted on it"));
@@ -211,6 +262,16 @@ fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -
     }
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let dir = look_into(context, parent, name)?.ok_or_else(gone)?;
-    let names = dir.open(&context.host.dirs)?.names()?;
-    Ok(Level { dir, name: name.to_vec(), stat: *stat, names, at: 0, keeps_some: false })
+    let open = dir.open(&context.host.dirs)?;
+    let names = open.names()?;
+    let is_repository = own::is_repository(&open, &names);
+    let level = Level { dir, name: name.to_vec(), stat: *stat, names, at: 0, keeps_some: false };
+    if !is_repository {
+        return Ok(Some(level));
+    }
+    context.bar(&parent.path_of(name), own::LEFT_REPOSITORY);
+    if !context.options.dry_run {
+        give_back(context, &level)?;
+    }
+    Ok(None)
 }

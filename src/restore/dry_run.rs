@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::compare::holds;
 use super::context::Context;
-use super::delete::{Extras, KEEPS_SOME, Removal, is_anothers, remove_tree};
+use super::delete::{Extra, Extras, KEEPS_SOME, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
 use super::enter::look_into;
 use super::error::Result;
 use super::existing::{self, Decision, WantedFile, decide};
@@ -93,10 +93,11 @@ impl Lister<'_> {
     fn enter(&mut self, entry: &DirEntry, is_taken: bool) {
         let name = &entry.entry.name;
         let above = self.frames.last().and_then(|frame| frame.dir.clone());
-        let found = above.as_ref().and_then(|dir| self.stat(dir, name));
-        if found.is_some_and(|stat| self.context.spares(&stat, || [b"/", self.walk.path()].concat())) {
+        let found = above.as_ref().and_then(|dir| Some((dir.path_of(name), self.stat(dir, name)?)));
+        if found.as_ref().is_some_and(|(path, stat)| self.context.spares_all_below(stat, || path.clone())) {
             return self.walk.skip_folder();
         }
+        let found = found.map(|(_, stat)| stat);
         let dir = match above.as_ref().filter(|_| found.is_some()).map(|above| look_into(self.context, above, name)) {
             // Its owner, who restores, lets himself in; this only looks.
             Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
@@ -262,8 +263,19 @@ impl Lister<'_> {
         };
         let (dir, path_len) = (dir.clone(), *path_len);
         for name in names {
-            let Some(stat) = self.stat(&dir, &name) else { continue };
             let path = below(&self.walk.path()[..path_len], &name);
+            let stat = match dir.open(&self.context.host.dirs).and_then(|open| look_at(&open, &name)) {
+                Ok(Extra::Seen(stat)) => stat,
+                Ok(Extra::Unseen) if self.walk.would_select(&path, true) => {
+                    self.context.bar(&dir.path_of(&name), UNSEEN_MOUNT);
+                    continue;
+                }
+                Ok(Extra::Gone | Extra::Unseen) => continue,
+                Err(error) => {
+                    self.report(&dir, &name, error);
+                    continue;
+                }
+            };
             let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, &dir, &name);
             let shown = || dir.path_of(&name);
             if is_wanted

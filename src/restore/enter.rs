@@ -51,7 +51,7 @@ pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: 
     if let Some(dir) = &linked {
         found = Some(dir.stat_self()?);
     }
-    if found.is_some_and(|stat| context.spares(&stat, || parent.path_of(name))) {
+    if found.is_some_and(|stat| context.spares_all_below(&stat, || parent.path_of(name))) {
         return Ok(None);
     }
     let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);

@@ -6,11 +6,38 @@ use std::path::Path;
 
 use super::target::Identity;
 use crate::format::entry::EntryKind;
-use crate::os::dir::Dir;
+use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
+use crate::repo::names::{SIGNS, Sign};
 
-/// What is said of such a folder when something of the snapshot would go into it.
+/// What is said of such a folder.
 pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
+/// What is said of one that the snapshot has something in.
+pub const NOT_RESTORED: &str =
+    "not restored: it is the repository itself or its cache, and what the snapshot has in it is left out";
+/// What is said of any repository in which something would be removed.
+pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
+
+/// Returns whether a folder of these names looks like a repository, whichever it is and however it is reached.
+///
+/// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
+pub fn is_repository(dir: &Dir, names: &Names) -> bool {
+    let holds = |sign: &&Sign| {
+        let folder = sign.folder().as_bytes();
+        // What cannot be looked into may hold it.
+        names.contains(folder)
+            && match dir.open_dir(folder).and_then(|dir| dir.names()) {
+                Ok(names) => names.iter().any(|name| sign.fits(name)),
+                Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            }
+    };
+    SIGNS.iter().filter(holds).count() >= 2
+}
+
+/// Returns whether a name is that of a folder that is such a sign.
+pub fn is_sign(name: &[u8]) -> bool {
+    SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
+}
 
 /// The folders, known by what they are, so that no link or other mount leads around this.
 #[derive(Default)]
@@ -54,6 +81,27 @@ impl OwnFolders {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_is_known_by_what_lies_in_it() {
+        let id = "0f".repeat(16);
+        for (files, is_one) in [
+            (&["config/1", "keys/ID"][..], true),
+            (&["keys/ID", "snapshots/ID"], true),
+            (&["config/1", "keys/notes", "snapshots/old"], false),
+            (&["config/settings.toml", "keys/ID"], false),
+            (&["keys/ID"], false),
+            (&["config", "keys", "snapshots"], false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files.iter().map(|file| folder.path().join(file.replace("ID", &id))) {
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, b"").unwrap();
+            }
+            let dir = Dir::open(folder.path()).unwrap();
+            assert_eq!(is_repository(&dir, &dir.names().unwrap()), is_one, "{files:?}");
+        }
+    }
 
     #[test]
     fn what_lies_in_them_is_held_whatever_leads_there() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::context::Context;
-use super::delete::{Extras, Removal, is_anothers, remove_tree};
+use super::delete::{Extra, Extras, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
 use super::dry_run::below;
 use super::enter;
 use super::error::Result;
@@ -275,11 +275,16 @@ impl<'a> Planner<'a> {
     }
 
     fn delete_one(&self, dir: &Arc<TargetDir>, name: &[u8]) -> std::io::Result<()> {
-        let Some(stat) = existing::stat(&*dir.open(&self.context.host.dirs)?, name)? else {
-            return Ok(());
-        };
         let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
         let path = below(above, name);
+        let stat = match look_at(&*dir.open(&self.context.host.dirs)?, name)? {
+            Extra::Seen(stat) => stat,
+            Extra::Unseen if self.walk.would_select(&path, true) => {
+                self.context.bar(&dir.path_of(name), UNSEEN_MOUNT);
+                return Ok(());
+            }
+            Extra::Gone | Extra::Unseen => return Ok(()),
+        };
         let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, dir, name);
         if is_wanted && !self.context.spares(&stat, || dir.path_of(name)) && !self.context.keeps_unread(|| dir.path_of(name)) {
             let stays = |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);

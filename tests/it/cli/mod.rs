@@ -17,6 +17,7 @@ mod mounts;
 mod names;
 #[cfg(feature = "s3")]
 mod negative;
+mod nested;
 mod output;
 mod prune;
 mod quickstart;
@@ -27,6 +28,7 @@ mod restore;
 mod restore_back;
 mod signals;
 mod sources;
+mod spared;
 #[cfg(feature = "sftp")]
 mod ssh;
 mod terminal;

@@ -109,3 +109,36 @@ fn a_file_that_cannot_grow_is_said_and_survived() {
     let ran = ran.fails(1, "the repository cannot be reached or used", "");
     assert!(ran.err.contains("caused by: cannot create ") && ran.err.contains("File too large"), "{}", ran.err);
 }
+
+/// A mount of somebody else's that not even root may look at: a restore with `--delete` lets it be, and is no failure for that.
+///
+/// Needs root, FUSE and bindfs.
+#[test]
+fn a_mount_of_another_user_is_spared_by_delete() {
+    let home = Home::with_repository();
+    home.write("src/a", "a");
+    home.write("real/b", "b");
+    home.run(["backup", "src"]).ok();
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let mounted = format!(
+        "chmod 755 .; mkdir -p src/m src/deep/m; chown -R 65534 src/m src/deep/m real
+        mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+        for at in src/m src/deep/m; do {nobody} bindfs --no-allow-other real $at; ! ls $at; done"
+    );
+    let script = |then: &str| home.script(&["unshare", "-m"], &format!("({mounted}) > /dev/null 2>&1 || exit 99; {then}"));
+    let restore =
+        "code=0; for more in --dry-run ''; do \"$drumlin\" restore latest:$PWD/src -t src --delete $more || code=$?; done
+        umount -l src/m; umount -l src/deep/m; exit $code";
+    let ran = script(restore);
+    if ran.code == 99 {
+        eprintln!("nobody else can mount a file system here");
+        return;
+    }
+    let ran = ran.ok();
+    for path in ["src/m", "src/deep/m"] {
+        let says = format!("{}: not removed: another user's file system is mounted on it", home.text(path));
+        assert_eq!(ran.err.matches(&says).count(), 2, "{}", ran.err);
+    }
+    assert!(home.path("src/m").exists() && home.path("src/deep/m").exists() && home.path("src/a").exists());
+    assert_eq!(home.read("real/b"), "b");
+}

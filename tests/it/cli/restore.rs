@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::fixture::noise;
 use crate::home::{Home, Ran, fields};
 
 fn with_backup() -> Home {
@@ -109,7 +110,7 @@ fn a_superuser_who_may_not_give_files_away_is_told_once() {
 fn a_dry_run_lists_and_changes_nothing() {
     let home = with_backup();
     let document = restore_json(&home, &["--dry-run"]);
-    assert_eq!(fields(&document), "planned report snapshot target");
+    assert_eq!(fields(&document), "planned problem_count problems report snapshot target");
     assert_eq!(fields(&document["planned"][0]), "action is_dir path size");
     let lines: Vec<(&str, &str)> = document["planned"]
         .as_array()
@@ -206,6 +207,40 @@ fn what_cannot_be_restored_is_said() {
     home.write("file", "");
     home.run(["restore", "latest", "-t", "file"]).fails(1, "cannot use", "");
     home.run(["restore", "zzzz", "-t", "x"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
+}
+
+/// A document is all that a script reads.
+#[test]
+fn a_dry_run_names_its_problems_in_its_document() {
+    let home = Home::with_repository();
+    home.write("src/a", "a");
+    home.write("src/large", noise(1, 300_000));
+    home.run(["backup", "src"]).ok();
+    let place = format!("latest:{}", home.text("src"));
+    let plan = |more: &[&str], code: i32| {
+        let document = home.run([&["restore", &place, "-t", "out", "--json", "--dry-run"], more].concat()).code(code).json();
+        assert_eq!(fields(&document), "planned problem_count problems report snapshot target");
+        assert_eq!(document["problem_count"], document["problems"].as_array().unwrap().len());
+        document["problems"].clone()
+    };
+    assert_eq!(plan(&[], 0), json!([]));
+    let unmatched = plan(&["-i", "nothing"], 0);
+    assert_eq!((&unmatched[0]["path"], &unmatched[0]["kind"]), (&json!("nothing"), &json!("not-restored")));
+    // A folder is in the way of a file.
+    home.write("out/a/b", "b");
+    let barred = plan(&[], 1);
+    assert_eq!((&barred[0]["path"], &barred[0]["kind"]), (&json!(home.text("src/a")), &json!("not-restored")));
+    fs::remove_dir_all(home.path("out")).unwrap();
+    // The tree is gone.
+    fs::remove_dir_all(home.path(".cache")).unwrap();
+    fs::remove_dir_all(home.path("repo/meta")).unwrap();
+    let code = |args: &[&str]| home.run([&["restore", "latest", "-t", "out"], args].concat()).code;
+    assert_eq!(
+        (code(&["--dry-run"]), code(&["--dry-run", "--json"]), code(&["--plan"]), code(&["--plan", "--json"])),
+        (4, 4, 4, 4)
+    );
+    let document = home.run(["restore", "latest", "-t", "out", "--dry-run", "--json"]).json();
+    assert_eq!(document["problems"][0]["kind"], "damaged");
 }
 
 /// A snapshot has the repository's folder without its content, because a backup does not enter it; `--delete` would remove all of it.

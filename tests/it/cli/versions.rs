@@ -158,6 +158,39 @@ fn find_shows_each_version_in_the_newest_snapshot() {
     }
 }
 
+/// Names that are no text, or that a terminal must not see, can be typed as they are printed, and as they are.
+#[test]
+fn find_takes_names_as_they_are_printed() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = Home::with_repository();
+    for name in [&b"caf\xe9"[..], b"new\nline", b"back\\slash", b"a\\x41b", b"star*", b"caf\xc3\xa9"] {
+        home.write("src/x", "x");
+        std::fs::rename(home.path("src/x"), home.path("src").join(OsStr::from_bytes(name))).unwrap();
+    }
+    home.run(["backup", "src"]).ok();
+    let find = |args: &[&OsStr]| home.run([&[OsStr::new("find")], args].concat()).ok().out;
+    let listed = home.run(["ls", "-R", "latest:src"]).ok().out;
+    assert_eq!(listed.lines().count(), 6);
+    for path in listed.lines() {
+        let name = path.rsplit('/').next().unwrap();
+        for typed in [name.replace('*', "\\*"), path.replace('*', "\\*")] {
+            assert!(find(&[OsStr::new(&typed)]).ends_with(&format!(":{path}\n")), "{typed}");
+            assert_eq!(find(&[OsStr::new(&typed)]).lines().count(), 1, "{typed}");
+            assert_eq!(find(&[OsStr::new("-i"), OsStr::new(&typed)]).lines().count(), 1, "{typed}");
+        }
+    }
+    let raw = |bytes: &[u8]| OsString::from(OsStr::from_bytes(bytes));
+    for (typed, count) in
+        [(&b"caf\xe9"[..], 1), (b"caf\xc3\xa9", 1), (b"caf?", 2), (b"CAF[\xe0-\xef]", 1), (b"src/caf\xe9", 1), (b"\\xe9", 0)]
+    {
+        assert_eq!(find(&[OsStr::new("-i"), &raw(typed)]).lines().filter(|line| line.contains(':')).count(), count, "{typed:?}");
+    }
+    assert_eq!(find(&[OsStr::new("--regex"), OsStr::new(r"^caf(?-u:\xe9)$")]).lines().count(), 1);
+    home.run([OsStr::new("find"), OsStr::new("--regex"), &raw(b"caf\xe9")]).fails(2, "caf", "");
+}
+
 #[test]
 fn du_shows_the_largest_first() {
     let home = three_snapshots();

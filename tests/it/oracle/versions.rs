@@ -12,6 +12,9 @@ use super::history::{History, Shot, path_in, time_in};
 use super::names::DAYS;
 use super::sums::totals_below;
 
+/// Odd names as they are printed, and as they are.
+const PRINTED: [(&str, &[u8]); 3] = [(r"new\x0aline", b"new\nline"), (r"\xff\xfe", b"\xff\xfe"), (r"a\\b", b"a\\b")];
+
 /// What is looked for.
 #[derive(Debug, Default)]
 struct Criteria {
@@ -48,7 +51,8 @@ fn moment(history: &mut History) -> Moment {
 
 impl Criteria {
     fn any(history: &mut History) -> Self {
-        let pattern = *history.dice.pick(&["*", "*", "*", "*.tmp", "x", "a", "?", "keep.*"]);
+        let pattern =
+            *history.dice.pick(&["*", "*", "*", "*.tmp", "x", "a", "?", "keep.*", PRINTED[0].0, PRINTED[1].0, PRINTED[2].0]);
         let mut criteria = Self { pattern, ..Self::default() };
         let all: [(&str, &[&str]); 5] =
             [("f", &["file"]), ("d", &["dir"]), ("l", &["symlink"]), ("f,l", &["file", "symlink"]), ("p", &["fifo"])];
@@ -81,7 +85,7 @@ impl Criteria {
             pattern => match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
                 (Some(end), _) => name.ends_with(end.as_bytes()),
                 (_, Some(begin)) => name.starts_with(begin.as_bytes()),
-                _ => name == pattern.as_bytes(),
+                _ => name == PRINTED.iter().find(|(printed, _)| *printed == pattern).map_or(pattern.as_bytes(), |(_, name)| name),
             },
         };
         is_named
