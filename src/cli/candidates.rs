@@ -16,6 +16,8 @@ use crate::ui::{Ui, text};
 /// The snapshots that a name may mean, oldest first.
 pub struct Candidates {
     good: Vec<Snapshot>,
+    /// Whether any is left out because it is damaged.
+    lacks_any: bool,
     /// When each was taken, as far as that is sure.
     moments: HashMap<SnapshotId, Timestamp>,
 }
@@ -43,25 +45,26 @@ impl Candidates {
         // A damaged snapshot does not hide the others, unless it may be the one that is meant.
         let is_meant = |id: &SnapshotId| id.to_hex().starts_with(text.as_str());
         let heads = repository.witness().heads_of(wanted.narrow().host());
-        let mut good = Vec::with_capacity(listing.snapshots.len());
+        let (mut good, mut lacks_any) = (Vec::with_capacity(listing.snapshots.len()), false);
         for (id, snapshot) in listing.snapshots {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) if is_meant(&id) => return Err(error.into()),
                 // It may be the newest one: an older one must not be taken for `latest` in silence.
                 Err(error) => {
+                    lacks_any = true;
                     let says = format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text());
                     // Anybody may put garbage there; this was the newest of its host, so an older one is taken for it now.
                     if !is_id && heads.contains(&id) { ui.damage(&says) } else { ui.loss(&says) }
                 }
             }
         }
-        if good.is_empty() {
+        if good.is_empty() && !lacks_any {
             return Err(
                 Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
             );
         }
-        let candidates = Self { good, moments: listing.moments };
+        let candidates = Self { good, lacks_any, moments: listing.moments };
         match name_of(text) {
             Ok(Name::Id(_))
                 if !candidates.good.iter().any(|snapshot| is_meant(&snapshot.id)) && is_in_trash(repository, text)? =>
@@ -75,11 +78,20 @@ impl Candidates {
     /// Takes the good ones of a listing, for several names.
     pub fn of_listing(listing: &Listing) -> Self {
         let good = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
-        Self { good, moments: listing.moments.clone() }
+        Self { lacks_any: good.len() < listing.snapshots.len(), good, moments: listing.moments.clone() }
     }
 
     /// Finds the one that is meant, and says which it is unless it was named by its id.
+    ///
+    /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them may have been meant.
     pub fn choose(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
+        self.choose_good(ui, wanted, trees).map_err(|failure| match failure.exit {
+            Exit::Error if self.lacks_any && !is_by_id(&wanted.snapshot) => Failure { exit: Exit::Damage, ..failure },
+            _ => failure,
+        })
+    }
+
+    fn choose_good(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
         let narrow = wanted.narrow();
         let text = &wanted.snapshot;
         let among: Vec<&Snapshot> = self.good.iter().filter(|snapshot| narrow.fits(snapshot)).collect();

@@ -97,6 +97,9 @@ fn a_damaged_snapshot_does_not_hide_the_others() {
     let ran = home.run(["ls", "latest"]).ok();
     assert!(ran.err.contains(&format!("warning: snapshot {} is left out: ", &first[..8])), "{}", ran.err);
     home.run(["ls", first]).fails(4, "is damaged", "`drumlin check --level full`");
+    // Where none of the others fits, the damaged one may have been meant.
+    home.run(["diff", "latest~1", "latest"]).fails(4, "no snapshot matches 'latest~1'", "`drumlin snapshots`");
+    home.run(["ls", "ffffffff"]).code(1);
 }
 
 #[test]
