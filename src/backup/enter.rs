@@ -39,13 +39,16 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         Ok(found) => found,
         Err(error) => {
             let (files, streams) = if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
-            if files && (new.scope.only_named || new.scope.is_source) {
+            let stood_in = stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context)));
+            if new.scope.is_source && stood_in.is_none() {
+                walk.context.losses.unread(&path, error);
+            } else if files && (new.scope.only_named || new.scope.is_source) {
                 // What was asked for by name and is not there is no file that went away by chance.
-                walk.context.monitor.problem(ProblemKind::Unreadable, &path, error.to_string());
+                walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, error.to_string());
             } else if files {
                 let _ = report(walk.context, &path, &error);
             }
-            match stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context))) {
+            match stood_in {
                 Some(stat) => (stat, None),
                 None => return skip(new, walk, worker),
             }
@@ -61,7 +64,8 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         let (known, is_before) = (covered.known, !new.gap);
         walk.context.known.add_again(&known);
         if new.scope.is_source {
-            walk.context.losses.note(&found.path, known.totals.files, known.totals.files);
+            walk.context.losses.had(&found.path, known.totals.files);
+            walk.context.losses.stored(&found.path, known.totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
@@ -171,8 +175,10 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
     let mut only_named = new.scope.only_named;
     let entered = dir.as_ref().filter(|_| !only_named);
     if let Some(reason) = entered.and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
-        let kind = if new.scope.is_source { ProblemKind::Unreadable } else { ProblemKind::Notice };
-        walk.context.monitor.problem(kind, &path, reason);
+        match new.scope.is_source {
+            true => walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, reason),
+            false => walk.context.monitor.problem(ProblemKind::Notice, &path, reason),
+        }
         only_named = !new.scope.named.is_empty();
         dir = dir.filter(|_| only_named);
     }

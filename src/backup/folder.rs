@@ -32,6 +32,9 @@ impl Folder {
     /// Makes a folder whose names can be looked at.
     pub fn new(walk: &Walk, new: NewFolder, found: Found, covered: Option<&Covered>) -> Arc<Self> {
         let tree = new.was.tree();
+        if new.scope.is_source {
+            walk.context.losses.had(&found.path, new.was.files());
+        }
         let is_whole = !found.only_named;
         let (before, printer, gather) = match covered {
             Some(covered) => {
@@ -226,9 +229,9 @@ impl Folder {
         let (tree, totals) = gather.finish(walk.context, &mut worker.lane, gap)?;
         self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
-        if self.is_source && self.is_whole {
+        if self.is_source {
             let path = self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
-            walk.context.losses.note(&path, self.tree_before.map_or(0, |(_, before)| before.files), totals.files);
+            walk.context.losses.stored(&path, totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.tree_before.is_some_and(|(before, _)| before == tree);

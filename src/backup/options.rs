@@ -121,6 +121,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Patterns leave out every source that can be read.
+    #[error("no source is left: the patterns leave out each of them")]
+    AllLeftOut,
     /// There is nothing to back up.
     #[error("no source is given")]
     NoSource,

@@ -45,7 +45,7 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     Counts::add(&context.counts.new, 1);
     context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if size == 0 && !context.allows_empty {
-        context.monitor.problem(
+        context.monitor.source_problem(
             ProblemKind::Unreadable,
             &source.path,
             "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
@@ -53,6 +53,7 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     }
     let entry = made_entry(context, name, (content, size));
     sources.insert_made(&source.path, Box::new(entry));
+    context.losses.stored_stream();
     Ok(())
 }
 
