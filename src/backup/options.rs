@@ -47,6 +47,8 @@ pub struct StreamSource {
     pub path: Vec<u8>,
     /// The bytes.
     pub stream: Box<dyn Stream>,
+    /// Whether the other sources count without it: what cannot be read is told then, and is not in the snapshot.
+    pub may_fail: bool,
 }
 
 /// One backup.

@@ -164,6 +164,10 @@ pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_wit
         })
     };
     let (is_lost, what) = match stat.kind {
+        EntryKind::Symlink if is_descriptor(Path::new(OsStr::from_bytes(path))) => (
+            true,
+            "this source stands for what the program was started with: the link is stored, and nothing is read (--read-special reads it)",
+        ),
         EntryKind::Symlink if leads_to_special() => (
             true,
             "this source is a symbolic link to a device, fifo or socket: the link is stored, and nothing is read (--read-special with what it leads to)",
