@@ -205,7 +205,8 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
                 walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
             };
             chain = excludes.chain_for((dir, &path), &names, above.and_then(|above| above.chain()), &mut report);
-            marker = excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
+            // Who names a folder wants what is in it, whatever marks it.
+            marker = excludes.marker_of(dir, &names).filter(|_| !new.scope.is_source).map(<[u8]>::to_vec);
             names
         }
     };
