@@ -47,7 +47,9 @@ impl Folder {
                     && found.dir.is_some()
                     && found.marker.is_none()
                     && found.names.len() <= KNOWN_NAMES_MAX;
-                let printer = can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started))));
+                let trusted = found.device.filter(|_| found.identity.is_trusted);
+                let printer =
+                    can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started), trusted)));
                 (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
             }
         };

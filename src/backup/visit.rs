@@ -110,11 +110,13 @@ impl Folder {
         if is_source {
             sources::tell_of_file(context, place.path, &stat, (before.as_ref(), self.is_whole || self.is_inside));
         }
+        // Asked in any case: whether a pattern matched anything is told at the end.
+        let is_wanted_anew = context.excludes.always_reads(place.path);
         let earlier = match before {
             Some(before)
                 if is_same
-                    && is_unchanged(context, &before.entry, &stat)
-                    && !context.excludes.always_reads(place.path)
+                    && !is_wanted_anew
+                    && is_unchanged(context, &before.entry, (&stat, self.trusts(context, &stat)))
                     && !lacks_attributes(context, place, &before.entry, follows) =>
             {
                 Counts::add(&context.counts.unchanged, 1);
