@@ -88,6 +88,8 @@ pub struct Monitor {
 #[derive(Default)]
 struct Problems {
     next: u64,
+    /// Of whole sources.
+    sources: Kept,
     losses: Kept,
     others: Kept,
 }
@@ -102,7 +104,7 @@ struct Kept {
 const SHOWN_PATH_MAX_BYTES: usize = 4 << 10;
 
 /// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the rest are only counted. What is a loss
-/// has this room for itself: however much else there is to tell, it is named.
+/// has this room for itself: however much else there is to tell, it is named. So has what is about whole sources.
 pub const PROBLEMS_KEPT_MAX: usize = 10_000;
 const PROBLEMS_KEPT_MAX_BYTES: usize = 16 << 20;
 
@@ -147,12 +149,25 @@ impl Monitor {
 
     /// Records a problem; the operation's caller decides about the exit code.
     pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
+        self.keep(
+            kind,
+            path,
+            message.into(),
+            |problems| if kind.is_loss() { &mut problems.losses } else { &mut problems.others },
+        );
+    }
+
+    /// Records a problem of a whole source: it comes before all others, however many these are.
+    pub fn source_problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
+        self.keep(kind, path, message.into(), |problems| &mut problems.sources);
+    }
+
+    fn keep(&self, kind: ProblemKind, path: &[u8], message: String, room: impl FnOnce(&mut Problems) -> &mut Kept) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
-        let message = message.into();
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let place = problems.next;
         problems.next += 1;
-        let kept = if kind.is_loss() { &mut problems.losses } else { &mut problems.others };
+        let kept = room(&mut problems);
         let len_bytes = kept.len_bytes + path.len() + message.len();
         if kept.problems.len() < PROBLEMS_KEPT_MAX && len_bytes <= PROBLEMS_KEPT_MAX_BYTES {
             kept.len_bytes = len_bytes;
@@ -160,12 +175,13 @@ impl Monitor {
         }
     }
 
-    /// Returns the problems so far, in their order: of losses and of others at most [`PROBLEMS_KEPT_MAX`] each, and fewer if their paths are long.
+    /// Returns the problems so far, those of whole sources first, then the others in their order: of sources, of losses and of others at most
+    /// [`PROBLEMS_KEPT_MAX`] each, and fewer if their paths are long.
     pub fn problems(&self) -> Vec<Problem> {
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = problems.losses.problems.iter().chain(&problems.others.problems).collect();
         all.sort_by_key(|(place, _)| *place);
-        all.into_iter().map(|(_, problem)| problem.clone()).collect()
+        problems.sources.problems.iter().chain(all).map(|(_, problem)| problem.clone()).collect()
     }
 
     /// Returns how many problems there were, kept in words or not.
@@ -212,7 +228,13 @@ mod tests {
         let problems = monitor.problems();
         assert_eq!((problems.len(), monitor.problem_count()), (PROBLEMS_KEPT_MAX + 1, 2 * PROBLEMS_KEPT_MAX as u64 + 2));
         assert_eq!(problems.last().map(|last| &last.path[..]), Some(&b"/precious"[..]));
-        assert_eq!([ProblemKind::Unreadable, ProblemKind::Changed].map(|kind| monitor.count_of(kind)), [1, 1]);
+        (0..PROBLEMS_KEPT_MAX).for_each(|_| monitor.problem(ProblemKind::Unreadable, b"/x", "denied"));
+        monitor.source_problem(ProblemKind::Unreadable, b"/source", "gone");
+        assert_eq!(monitor.problems().first().map(|first| &first.path[..]), Some(&b"/source"[..]));
+        assert_eq!(
+            [ProblemKind::Unreadable, ProblemKind::Changed].map(|kind| monitor.count_of(kind)),
+            [2 + PROBLEMS_KEPT_MAX as u64, 1]
+        );
         monitor.begin_again();
         assert_eq!((monitor.problems().len(), monitor.problem_count()), (0, 0));
     }

@@ -5,13 +5,14 @@ use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::{Repository, snapshots};
 use crate::retention::trust::TOLERANCE_S;
 
-/// How much later than the last one a snapshot must be dated for the store to be asked when it got it, in seconds: more than a week.
+/// How much later than the last one a snapshot must be dated for a distant store to be asked when it got it, in seconds: more than a week.
 const JUMP_S: i64 = 8 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
 
 /// Says so if a new snapshot is dated later than the store got it, or earlier than the one before it.
 ///
-/// The store is asked only if the date is far from the last one: an ordinary backup costs no request more.
+/// A distant store is asked only if the date is far from the last one: an ordinary backup costs no request more. One on this machine is
+/// asked wherever the answer can matter.
 pub fn look(repository: &Repository, snapshot: &Snapshot, before: Option<&Snapshot>, monitor: &Monitor) {
     let started_s = snapshot.started.seconds;
     let last_s = before.map_or(repository.config().created.seconds, |before| before.started.seconds);
@@ -23,7 +24,8 @@ pub fn look(repository: &Repository, snapshot: &Snapshot, before: Option<&Snapsh
         );
         monitor.problem(ProblemKind::Notice, b"", what);
     }
-    if started_s.saturating_sub(last_s) < JUMP_S {
+    let jump_s = if repository.store().is_at_hand() { TOLERANCE_S } else { JUMP_S };
+    if started_s.saturating_sub(last_s) < jump_s {
         return;
     }
     // What cannot be found out now is found out by whoever lists the snapshots.

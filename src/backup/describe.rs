@@ -67,8 +67,9 @@ fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
 /// Returns whether the parent's entry still says everything about a file, content included, provided that it is of this file:
 /// see `trust`.
 ///
-/// The change stamp moves with every change of content or attributes and cannot be set back by ordinary means.
-pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
+/// The change stamp moves with every change of content or attributes and cannot be set back by ordinary means; `is_trusted` says
+/// whether this machine's own clock made it.
+pub fn is_unchanged(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime
@@ -76,7 +77,7 @@ pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat) -> bool {
         && (stat.kind == EntryKind::Dir || before.size == stat_size(stat));
     let same_metadata = (before.mode, before.uid, before.gid, before.device) == (stat.mode, stat.uid, stat.gid, stat.device)
         && before.flags == read_flags(stat);
-    same_file && same_metadata && is_settled(stat.ctime, context.trust_before) && is_same_group(context, before, stat)
+    same_file && same_metadata && is_settled(stat.ctime, context.trust_before, is_trusted) && is_same_group(context, before, stat)
 }
 
 /// Returns whether the parent's entry has the attributes that are there now, all of them.

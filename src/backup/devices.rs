@@ -59,6 +59,11 @@ impl Devices {
         })
     }
 
+    /// Returns whether a folder on this device was met, whose file system is trusted.
+    pub fn is_known_to_be_trusted(&self, device: Number) -> bool {
+        self.trusted.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied().unwrap_or(false)
+    }
+
     /// Returns whether the file system of an open folder on this device is known to keep its word.
     pub fn is_trusted(&self, device: Number, dir: &Dir) -> bool {
         if let Some(known) = self.trusted.read().unwrap_or_else(PoisonError::into_inner).get(&device) {

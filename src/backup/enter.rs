@@ -39,13 +39,16 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         Ok(found) => found,
         Err(error) => {
             let (files, streams) = if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
-            if files && (new.scope.only_named || new.scope.is_source) {
+            let stood_in = stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context)));
+            if new.scope.is_source && stood_in.is_none() {
+                walk.context.losses.unread(&path, error);
+            } else if files && (new.scope.only_named || new.scope.is_source) {
                 // What was asked for by name and is not there is no file that went away by chance.
-                walk.context.monitor.problem(ProblemKind::Unreadable, &path, error.to_string());
+                walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, error.to_string());
             } else if files {
                 let _ = report(walk.context, &path, &error);
             }
-            match stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context))) {
+            match stood_in {
                 Some(stat) => (stat, None),
                 None => return skip(new, walk, worker),
             }
@@ -61,7 +64,8 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         let (known, is_before) = (covered.known, !new.gap);
         walk.context.known.add_again(&known);
         if new.scope.is_source {
-            walk.context.losses.note(&found.path, known.totals.files, known.totals.files);
+            walk.context.losses.had(&found.path, known.totals.files);
+            walk.context.losses.stored(&found.path, known.totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
@@ -106,7 +110,7 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
     if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) || context.doubts.is_in(&found.path) {
         return None;
     }
-    let printer = worker.printer.get_or_insert_with(|| context.known.printer(trust_before(context.started)));
+    let printer = worker.printer.get_or_insert_with(|| context.known.printer(trust_before(context.started), None));
     printer.reset();
     let (mut subfolders, mut files, mut bytes) = (Vec::new(), 0, 0);
     let has_rules = context.excludes.has_rules(found.chain.as_deref());
@@ -165,14 +169,17 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
     let excludes = &walk.context.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
     let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
-    let own = (!vouched_for).then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), is_same))));
+    let sureness = (is_same, identity.is_trusted);
+    let own = (!vouched_for).then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), sureness))));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.scope.is_source).and_then(|above| above.device());
     let mut only_named = new.scope.only_named;
     let entered = dir.as_ref().filter(|_| !only_named);
     if let Some(reason) = entered.and_then(|dir| excludes.stops_at(dir, &stat, device_above)) {
-        let kind = if new.scope.is_source { ProblemKind::Unreadable } else { ProblemKind::Notice };
-        walk.context.monitor.problem(kind, &path, reason);
+        match new.scope.is_source {
+            true => walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, reason),
+            false => walk.context.monitor.problem(ProblemKind::Notice, &path, reason),
+        }
         only_named = !new.scope.named.is_empty();
         dir = dir.filter(|_| only_named);
     }
@@ -199,7 +206,8 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
                 walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
             };
             chain = excludes.chain_for((dir, &path), &names, above.and_then(|above| above.chain()), &mut report);
-            marker = excludes.marker_of(dir, &names).map(<[u8]>::to_vec);
+            // Who names a folder wants what is in it, whatever marks it.
+            marker = excludes.marker_of(dir, &names).filter(|_| !new.scope.is_source).map(<[u8]>::to_vec);
             names
         }
     };
@@ -208,14 +216,14 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
 
 /// Finds out which folder this is, and whether it is the one that the parent had here.
 fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat, Option<&Dir>)) -> (Identity, bool) {
+    let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
     let (known, is_unmoved) = match &new.was {
         Was::Covered(known, _) => (Some(*known), true),
-        Was::Entry(before) => (context.known.find(path), is_unmoved(context, &before.entry, stat)),
+        Was::Entry(before) => (context.known.find(path), is_unmoved(context, &before.entry, (stat, is_trusted))),
         Was::Unknown => (None, false),
     };
     let ignored = context.devices.ignore_inodes;
     let is_same = ignored || known.as_ref().map_or(new.is_same, |known| known.inode == stat.inode);
-    let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
     let trust = match ignored {
         true => Trust::All,
         false => Trust::of(context, known.as_ref(), (is_same, is_unmoved, is_trusted)),
@@ -225,11 +233,17 @@ fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat
 }
 
 /// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
-fn own_entry(new: &NewFolder, walk: &Walk, path: &[u8], (stat, dir, is_same): (&Stat, Option<&Dir>, bool)) -> DirEntry {
+fn own_entry(
+    new: &NewFolder,
+    walk: &Walk,
+    path: &[u8],
+    (stat, dir, (is_same, is_trusted)): (&Stat, Option<&Dir>, (bool, bool)),
+) -> DirEntry {
     let is_way = new.scope.only_named;
     if let Some(before) = new.was.entry()
         && !walk.context.doubts.is_on(path)
-        && (is_same && is_unchanged(walk.context, &before.entry, stat) || is_way && is_way_unchanged(&before.entry, stat))
+        && (is_same && is_unchanged(walk.context, &before.entry, (stat, is_trusted))
+            || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();
     }

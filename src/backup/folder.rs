@@ -32,6 +32,9 @@ impl Folder {
     /// Makes a folder whose names can be looked at.
     pub fn new(walk: &Walk, new: NewFolder, found: Found, covered: Option<&Covered>) -> Arc<Self> {
         let tree = new.was.tree();
+        if new.scope.is_source {
+            walk.context.losses.had(&found.path, new.was.files());
+        }
         let is_whole = !found.only_named;
         let (before, printer, gather) = match covered {
             Some(covered) => {
@@ -44,7 +47,9 @@ impl Folder {
                     && found.dir.is_some()
                     && found.marker.is_none()
                     && found.names.len() <= KNOWN_NAMES_MAX;
-                let printer = can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started))));
+                let trusted = found.device.filter(|_| found.identity.is_trusted);
+                let printer =
+                    can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started), trusted)));
                 (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
             }
         };
@@ -226,9 +231,9 @@ impl Folder {
         let (tree, totals) = gather.finish(walk.context, &mut worker.lane, gap)?;
         self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
-        if self.is_source && self.is_whole {
+        if self.is_source {
             let path = self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
-            walk.context.losses.note(&path, self.tree_before.map_or(0, |(_, before)| before.files), totals.files);
+            walk.context.losses.stored(&path, totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.tree_before.is_some_and(|(before, _)| before == tree);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::earlier::files_of;
 use super::excludes::IgnoreChain;
 use super::known::{KnownFolder, Print};
 use super::sources::Named;
@@ -65,6 +66,15 @@ impl Was {
         match self {
             Self::Entry(entry) => Some(entry),
             _ => None,
+        }
+    }
+
+    /// Returns how many files were there: 1 if it was itself one.
+    pub fn files(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => files_of(entry),
+            Self::Covered(known, _) => known.totals.files,
+            Self::Unknown => 0,
         }
     }
 

@@ -170,8 +170,9 @@ impl KnownFolders {
     }
 
     /// Returns an empty fingerprint for the next folder.
-    pub fn printer(&self, settled_before: Timestamp) -> Printer {
-        Printer { hasher: blake3::Hasher::new_keyed(&self.key), line: Vec::new(), count: 0, is_settled: true, settled_before }
+    pub fn printer(&self, settled_before: Timestamp, trusted: Option<(u32, u32)>) -> Printer {
+        let hasher = blake3::Hasher::new_keyed(&self.key);
+        Printer { hasher, line: Vec::new(), count: 0, is_settled: true, settled_before, trusted }
     }
 
     /// Notes the folders for the backup after `snapshot`; `is_parent` says that it is the one that they were loaded for.
@@ -200,6 +201,8 @@ pub struct Printer {
     count: u64,
     is_settled: bool,
     settled_before: Timestamp,
+    /// The device whose stamps this machine's own clock makes.
+    trusted: Option<(u32, u32)>,
 }
 
 /// Hashing is quickest in large pieces.
@@ -218,7 +221,7 @@ impl Printer {
     /// The number of a device counts for nothing: it is another after each start, and for each snapshot of a volume.
     pub fn add(&mut self, name: &[u8], stat: &Stat, devices: &Devices) {
         self.count += 1;
-        self.is_settled &= is_settled(stat.ctime, self.settled_before);
+        self.is_settled &= is_settled(stat.ctime, self.settled_before, self.trusted == Some(stat.dev));
         let is_dir = stat.kind == EntryKind::Dir;
         let linked = stat.nlink > 1 && !is_dir;
         let time = |line: &mut Vec<u8>, time: Timestamp| {

@@ -17,6 +17,7 @@ mod context;
 mod describe;
 mod devices;
 mod doubts;
+mod earlier;
 mod enter;
 mod excludes;
 mod file;
@@ -53,6 +54,7 @@ pub use tree_builder::TreeBuilder;
 use self::context::{Context, Counts, HardLinks};
 use self::devices::Devices;
 use self::doubts::Doubts;
+use self::earlier::Earlier;
 use self::excludes::Excludes;
 use self::found::{Scope, Was};
 use self::gone::Listings;
@@ -73,7 +75,7 @@ use crate::os::owners::OwnerNames;
 use crate::repo::commit::{self, NewTree, Secured};
 use crate::repo::session::Identity;
 use crate::repo::snapshots::{self, Commit};
-use crate::repo::{Reader, Repository, Session, SessionOptions, Stored, Trees};
+use crate::repo::{DirEntry, Reader, Repository, Session, SessionOptions, Stored, Trees};
 
 /// How often a backup begins because a collector removed what it relied on. More than twice is rare: what is young is left alone.
 const ATTEMPTS_MAX: usize = 8;
@@ -107,10 +109,10 @@ fn attempt(
     monitor: &Monitor,
 ) -> Result<BackupReport, Error> {
     let started = (options.clock)();
-    let (named, paths) = sources_of(options, &streams, monitor)?;
+    let sources = sources_of(options, &streams)?;
     let reader = Reader::offline(repository)?;
-    let parent =
-        if use_parent && !options.read_all { Parent::find(&reader, options, &named)? } else { Parent::none(&reader, options)? };
+    let (parent, mut earlier) = went_before(&reader, options, &sources, use_parent)?;
+    let Sources { named, readable, losses, .. } = sources;
     let (series, session_options) = (parent::series_name(options, &named), session_options(options));
     let parent_id = parent.snapshot.as_ref().map(|parent| parent.id);
     let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock.clone() };
@@ -127,25 +129,23 @@ fn attempt(
         known: KnownFolders::load(repository, &series, parent_id, options),
         trust_before: parent.snapshot.as_ref().map_or(Timestamp::default(), |parent| trust_before(parent.started)),
         counts: Counts::default(),
-        losses: Losses::default(),
+        losses,
         allows_empty: options.allow_empty,
         doubts: Doubts::of(parent.snapshot.as_ref()),
         listings: Listings::default(),
     };
     let profile = options.chunker.unwrap_or(repository.config().profile);
-    let root = root_folder(&context, way_to(&context, profile, &paths, streams)?, parent.snapshot.as_ref())?;
-    let walked = walk::run(&context, root, profile, session_options.lanes());
+    let root = root_folder(&context, way_to(&context, profile, &readable, streams)?, parent.snapshot.as_ref())?;
+    let walked = walk_and_tell(&context, root, (profile, session_options.lanes()), &mut earlier);
     let (counts, known) = (context.counts, context.known);
     let (root, totals, same) = match walked {
         Ok((entry, same)) => (tree_id(&entry), entry.totals.unwrap_or_default(), same),
         Err(error) => {
             // What is stored so far is kept and indexed for the next backup; the first error is the one to tell.
             let _ = session.abandon();
-            return Err(error.into());
+            return Err(error);
         }
     };
-    tell_unmatched(monitor, &context.excludes.unmatched());
-    context.losses.tell(parent.snapshot.as_ref(), options.allow_empty, monitor);
     // It must not be told again next time.
     let accepts_loss = options.allow_empty && parent.snapshot.as_ref().is_some_and(losses::is_told_in);
     let stats = |session| stats_of(&counts, totals, session);
@@ -171,18 +171,58 @@ fn attempt(
     Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
 }
 
-/// Returns the names of all sources, and those of the host that can be read.
-fn sources_of(
+/// Returns the parent, if one is to be used, and what losses are compared with, which is there without a parent, too.
+fn went_before(
+    reader: &Arc<Reader>,
     options: &BackupOptions,
-    streams: &[StreamSource],
-    monitor: &Monitor,
-) -> Result<(Vec<Vec<u8>>, Vec<Source>), Error> {
+    sources: &Sources,
+    use_parent: bool,
+) -> Result<(Parent, Earlier), Error> {
+    let mut parent = match use_parent && !options.read_all {
+        true => Parent::find(reader, options, &sources.named)?,
+        false => Parent::none(reader, options, &sources.all)?,
+    };
+    let others = std::mem::take(&mut parent.others);
+    let earlier = Earlier::of(&Trees::new(reader.clone()), parent.snapshot.as_ref(), &others, &sources.all)?;
+    Ok((parent, earlier))
+}
+
+/// Walks, and says what became of the sources and of the patterns.
+fn walk_and_tell(
+    context: &Context,
+    root: NewFolder,
+    (profile, lanes): (Profile, usize),
+    earlier: &mut Earlier,
+) -> Result<(DirEntry, bool), Error> {
+    let walked = walk::run(context, root, profile, lanes)?;
+    context.losses.refuse_nothing()?;
+    tell_unmatched(context.monitor, &context.excludes.unmatched());
+    context.losses.tell(earlier, context.allows_empty, context.monitor)?;
+    Ok(walked)
+}
+
+/// What is backed up.
+struct Sources {
+    /// The names of all, sorted.
+    named: Vec<Vec<u8>>,
+    /// Those of files and folders of the host, sorted.
+    all: Vec<Vec<u8>>,
+    /// Those that can be read.
+    readable: Vec<Source>,
+    losses: Losses,
+}
+
+/// Finds out what is backed up.
+fn sources_of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Sources, Error> {
     let paths = sources::absolute(&options.paths, options.follow_sources)?;
     if paths.is_empty() && streams.is_empty() {
         return Err(Error::NoSource);
     }
     // One that is missing today still belongs to the series.
-    Ok((names_of(&paths, streams), sources::readable(&paths, !streams.is_empty(), monitor)?))
+    let all: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
+    let losses = Losses::of(&all);
+    let readable = sources::readable(&paths, !streams.is_empty(), &losses)?;
+    Ok(Sources { named: names_of(&all, streams), all, readable, losses })
 }
 
 /// Puts all sources into one tree, and stores the streams among them.
@@ -244,8 +284,8 @@ fn commit_tree(
 }
 
 /// Returns the paths of all sources, sorted.
-fn names_of(paths: &[Source], streams: &[StreamSource]) -> Vec<Vec<u8>> {
-    let mut named: Vec<Vec<u8>> = paths.iter().map(|source| source.path.clone()).collect();
+fn names_of(paths: &[Vec<u8>], streams: &[StreamSource]) -> Vec<Vec<u8>> {
+    let mut named = paths.to_vec();
     named.extend(streams.iter().map(|stream| stream.path.clone()));
     named.sort();
     named.dedup();
@@ -262,7 +302,7 @@ fn session_options(options: &BackupOptions) -> SessionOptions {
     }
 }
 
-fn tree_id(entry: &crate::repo::DirEntry) -> ChunkId {
+fn tree_id(entry: &DirEntry) -> ChunkId {
     match entry.entry.content {
         crate::format::entry::Content::Tree(id) => id,
         _ => unreachable!("a finished folder has a tree"),
@@ -316,7 +356,7 @@ fn describe_snapshot(
     tags.dedup();
     let mut lost = monitor.problems();
     lost.retain(|problem| problem.kind != ProblemKind::Notice);
-    // There may be no room for all: what is not in the snapshot comes first.
+    // There may be no room for all: what is not in the snapshot comes first, and whole sources before the rest.
     lost.sort_by_key(|problem| problem.kind != ProblemKind::Unreadable);
     let kind = |kind| match kind {
         ProblemKind::Vanished => 2,

@@ -47,6 +47,8 @@ pub struct StreamSource {
     pub path: Vec<u8>,
     /// The bytes.
     pub stream: Box<dyn Stream>,
+    /// Whether the other sources count without it: what cannot be read is told then, and is not in the snapshot.
+    pub may_fail: bool,
 }
 
 /// One backup.
@@ -121,6 +123,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Patterns leave out every source that can be read.
+    #[error("no source is left: the patterns leave out each of them")]
+    AllLeftOut,
     /// There is nothing to back up.
     #[error("no source is given")]
     NoSource,

@@ -1,6 +1,6 @@
 //! The snapshot that this one is compared with, and the one before it in the host's chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
@@ -11,6 +11,8 @@ use crate::repo::{Reader, Repository, Result, horizon, incomplete, snapshots, st
 pub struct Parent {
     /// The last snapshot of the same host, app and sources.
     pub snapshot: Option<Snapshot>,
+    /// Without one: the snapshots of the same host and app that name any of the sources, the newest first.
+    pub others: Vec<Snapshot>,
     /// The last snapshot that this machine made for the host, whatever its sources.
     chain: Option<SnapshotId>,
     host: String,
@@ -27,19 +29,26 @@ impl Parent {
         // Nor may one that lacks something: what it lacks is to be stored again.
         let incomplete = incomplete::noted(repository);
         let noted = noted.filter(|id| !incomplete.contains(id));
-        let snapshot = match noted.and_then(|id| snapshots::load_cached(repository, &id)) {
-            Some(snapshot) => Some(snapshot),
-            None => newest_of_series(reader, options, sources)?.filter(|parent| !incomplete.contains(&parent.id)),
-        };
-        Ok(Self { snapshot, chain, host: options.host.clone() })
+        let host = options.host.clone();
+        if let Some(snapshot) = noted.and_then(|id| snapshots::load_cached(repository, &id)) {
+            return Ok(Self { snapshot: Some(snapshot), others: Vec::new(), chain, host });
+        }
+        let mut others = of_sources(reader, options, sources)?;
+        let newest = others.iter().position(|other| other.sources == sources);
+        let snapshot = newest.filter(|at| !incomplete.contains(&others[*at].id)).map(|at| others.swap_remove(at));
+        if snapshot.is_some() {
+            others.clear();
+        }
+        Ok(Self { snapshot, others, chain, host })
     }
 
     /// Takes no parent, only the chain, for a backup that reads everything again.
-    pub fn none(reader: &Reader, options: &BackupOptions) -> Result<Self> {
+    pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         // What is condemned must be known before anything is found, or the same chunk would be relied on again.
         horizon::sync(reader)?;
         let chain = load_id(reader.repository(), &chain_name(&options.host));
-        Ok(Self { snapshot: None, chain, host: options.host.clone() })
+        let others = of_sources(reader, options, sources)?;
+        Ok(Self { snapshot: None, others, chain, host: options.host.clone() })
     }
 
     /// Returns the newest snapshot of the host's chain, after making sure that what this machine saw is still there.
@@ -76,16 +85,18 @@ pub fn remember_chain(repository: &Repository, host: &str, snapshot: SnapshotId)
     state::save(repository, &chain_name(host), &snapshot.0)
 }
 
-fn newest_of_series(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Option<Snapshot>> {
-    let repository = reader.repository();
-    let all = snapshots::list_all(repository)?;
-    let fits = |snapshot: &Snapshot| snapshot.host == options.host && snapshot.app == options.app && snapshot.sources == sources;
-    let newest = all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).find(fits);
-    if newest.is_some() {
-        // Its trees are looked up in the index, so that must be as new as the snapshot.
+/// Returns the snapshots of the same host and app that name any of the sources, the newest first.
+fn of_sources(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Vec<Snapshot>> {
+    let all = snapshots::list_all(reader.repository())?;
+    let wanted: HashSet<&[u8]> = sources.iter().map(Vec::as_slice).collect();
+    let names_any = |snapshot: &Snapshot| snapshot.sources.iter().any(|source| wanted.contains(source.as_slice()));
+    let fits = |snapshot: &Snapshot| snapshot.host == options.host && snapshot.app == options.app && names_any(snapshot);
+    let found: Vec<Snapshot> = all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).filter(fits).collect();
+    if !found.is_empty() {
+        // Their trees are looked up in the index, so that must be as new as they are.
         reader.sync()?;
     }
-    Ok(newest)
+    Ok(found)
 }
 
 fn load_id(repository: &Repository, name: &str) -> Option<SnapshotId> {

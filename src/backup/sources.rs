@@ -8,9 +8,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::context::Context;
+use super::earlier::files_of;
+use super::losses::Losses;
 use super::options::Error;
 use crate::format::entry::EntryKind;
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::ProblemKind;
+use crate::os::descriptors::is_descriptor;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
 use crate::repo::DirEntry;
@@ -110,24 +113,21 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Erro
     Ok(found)
 }
 
-/// Returns the sources that can be read; the others become problems. Fails if none is left.
-pub fn readable(sources: &[Source], has_streams: bool, monitor: &Monitor) -> Result<Vec<Source>, Error> {
-    let (mut good, mut first) = (Vec::new(), None);
+/// Returns the sources that can be read; the others are noted. Fails if none is left.
+pub fn readable(sources: &[Source], has_streams: bool, losses: &Losses) -> Result<Vec<Source>, Error> {
+    let mut good = Vec::new();
     for source in sources {
         let path = Path::new(OsStr::from_bytes(&source.path));
         let looked = if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
         match looked.and_then(|_| refuse_behind_link(source, sources)) {
             Ok(()) => good.push(source.clone()),
-            Err(error) => {
-                monitor.problem(ProblemKind::Unreadable, &source.path, format!("this source was not read: {error}"));
-                first.get_or_insert(Error::Source { path: path.display().to_string(), source: error });
-            }
+            Err(error) => losses.unread(&source.path, error),
         }
     }
-    match first {
-        Some(error) if good.is_empty() && !has_streams => Err(error),
-        _ => Ok(good),
+    if good.is_empty() && !has_streams {
+        losses.refuse_nothing()?;
     }
+    Ok(good)
 }
 
 /// Refuses a source that lies behind a link which is stored as a link: a snapshot has one thing in one place.
@@ -153,8 +153,8 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
 ///
 /// Who names a device or fifo expects what comes out of it, unless it `is_within` another source, of which it is a part.
 pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_within): (Option<&DirEntry>, bool)) {
-    let files_before = before.and_then(|before| before.totals).map_or(0, |totals| totals.files);
-    context.losses.note(path, files_before, u64::from(stat.kind == EntryKind::File));
+    context.losses.had(path, before.map_or(0, files_of));
+    context.losses.stored(path, u64::from(stat.kind == EntryKind::File));
     let leads_to_special = || {
         let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
         // The null device has nothing to be read: who links to it wants nothing to be there.
@@ -164,6 +164,10 @@ pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_wit
         })
     };
     let (is_lost, what) = match stat.kind {
+        EntryKind::Symlink if is_descriptor(Path::new(OsStr::from_bytes(path))) => (
+            true,
+            "this source stands for what the program was started with: the link is stored, and nothing is read (--read-special reads it)",
+        ),
         EntryKind::Symlink if leads_to_special() => (
             true,
             "this source is a symbolic link to a device, fifo or socket: the link is stored, and nothing is read (--read-special with what it leads to)",
@@ -182,7 +186,7 @@ pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_wit
         _ => return,
     };
     let kind = if is_lost && !is_within { ProblemKind::Unreadable } else { ProblemKind::Notice };
-    context.monitor.problem(kind, path, what);
+    context.monitor.source_problem(kind, path, what);
 }
 
 /// Resolves `..` through the file system, so that `link/..` means what the kernel says.

@@ -17,12 +17,21 @@ pub fn trust_before(parent_started: Timestamp) -> Timestamp {
     }
 }
 
+/// How far the clock of another machine may be behind, in seconds.
+const BEHIND_MAX_S: i64 = 3600;
+
 /// Returns whether a change stamp from before `before` proves that nothing changed since.
 ///
-/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen.
-pub fn is_settled(ctime: Timestamp, before: Timestamp) -> bool {
-    let limit = if ctime.nanos == 0 { Timestamp { seconds: before.seconds.saturating_sub(2), ..before } } else { before };
-    ctime < limit
+/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen. Where the file system `is_trusted` the stamp
+/// is of this machine's clock; elsewhere a server may have made it, whose clock is behind: what changed right after the parent began may
+/// then bear a stamp of well before.
+pub fn is_settled(ctime: Timestamp, before: Timestamp, is_trusted: bool) -> bool {
+    let room_s = match (is_trusted, ctime.nanos) {
+        (false, _) => BEHIND_MAX_S,
+        (true, 0) => 2,
+        (true, _) => 0,
+    };
+    ctime < Timestamp { seconds: before.seconds.saturating_sub(room_s), ..before }
 }
 
 #[cfg(test)]
@@ -33,6 +42,18 @@ mod tests {
     fn a_parent_of_the_beginning_of_time_proves_nothing() {
         let first = Timestamp { seconds: i64::MIN, nanos: 0 };
         assert_eq!(trust_before(first).seconds, i64::MIN);
-        assert!(!is_settled(Timestamp::default(), first) && !is_settled(first, first));
+        assert!([true, false].iter().all(|trusted| !is_settled(Timestamp::default(), first, *trusted)));
+        assert!([true, false].iter().all(|trusted| !is_settled(first, first, *trusted)));
+    }
+
+    #[test]
+    fn stamps_of_other_clocks_settle_late() {
+        let at = |seconds, nanos| Timestamp { seconds, nanos };
+        let settled = |ctime, is_trusted| is_settled(ctime, at(10_000, 5), is_trusted);
+        assert!(settled(at(10_000, 4), true) && !settled(at(10_000, 5), true));
+        assert!(settled(at(9_998, 0), true) && !settled(at(9_999, 0), true));
+        for nanos in [0, 1] {
+            assert!(settled(at(6_400, nanos), false) && !settled(at(6_401, nanos), false));
+        }
     }
 }

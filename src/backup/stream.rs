@@ -15,7 +15,8 @@ use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.
 ///
-/// An error at its end (the program failed) fails the backup: half a dump must never look like a whole one.
+/// An error at its end (the program failed) fails the backup: half a dump must never look like a whole one. A stream that
+/// `may_fail` is left out then.
 pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sources: &mut SourceNode) -> Result<(), Error> {
     let path = || String::from_utf8_lossy(&source.path).into_owned();
     let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
@@ -35,17 +36,22 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     if context.monitor.is_cancelled() {
         return Err(crate::repo::Error::Cancelled.into());
     }
-    let size = put.map_err(|error| match error {
-        StreamError::Repository(error) => error.into(),
-        StreamError::Read(source) => Error::Stream { path: path(), source },
-    })?;
+    let size = match put {
+        Ok(size) => size,
+        Err(StreamError::Repository(error)) => return Err(error.into()),
+        Err(StreamError::Read(error)) if source.may_fail => {
+            context.losses.unread(&source.path, error);
+            return Ok(());
+        }
+        Err(StreamError::Read(error)) => return Err(Error::Stream { path: path(), source: error }),
+    };
     source.stream.finish().map_err(|error| Error::Stream { path: path(), source: error })?;
     let content = list.finish(&mut lane).map_err(Error::from)?;
     Counts::add(&context.counts.bytes_read, size);
     Counts::add(&context.counts.new, 1);
     context.monitor.files_done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     if size == 0 && !context.allows_empty {
-        context.monitor.problem(
+        context.monitor.source_problem(
             ProblemKind::Unreadable,
             &source.path,
             "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
@@ -53,6 +59,7 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     }
     let entry = made_entry(context, name, (content, size));
     sources.insert_made(&source.path, Box::new(entry));
+    context.losses.stored_stream();
     Ok(())
 }
 

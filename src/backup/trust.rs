@@ -57,9 +57,9 @@ impl Trust {
     }
 }
 
-/// Returns whether a folder's own stamps are those of the parent, and prove it.
-pub fn is_unmoved(context: &Context, before: &Entry, stat: &Stat) -> bool {
-    (before.mtime, before.ctime) == (stat.mtime, stat.ctime) && is_settled(stat.ctime, context.trust_before)
+/// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says whether its file system is.
+pub fn is_unmoved(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
+    (before.mtime, before.ctime) == (stat.mtime, stat.ctime) && is_settled(stat.ctime, context.trust_before, is_trusted)
 }
 
 /// The tags of a folder's names, as they are looked at.

@@ -67,7 +67,7 @@ impl Folder {
         let stat = match looked {
             Ok(stat) => stat,
             Err(error) => {
-                self.report_unseen(context, place, &error, is_source);
+                self.report_unseen(context, place, error, is_source);
                 return Ok(Visit::Done(skipped));
             }
         };
@@ -75,7 +75,8 @@ impl Folder {
         if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
             let leads_on = is_dir && !named.is_empty();
             return Ok(if leads_on {
-                self.enter_later((slot, name), scope(true, named), (before, None), (gap, true))
+                let only_way = Scope { is_source: false, ..scope(true, named) };
+                self.enter_later((slot, name), only_way, (before, None), (gap, true))
             } else {
                 Visit::Done(skipped)
             });
@@ -109,11 +110,13 @@ impl Folder {
         if is_source {
             sources::tell_of_file(context, place.path, &stat, (before.as_ref(), self.is_whole || self.is_inside));
         }
+        // Asked in any case: whether a pattern matched anything is told at the end.
+        let is_wanted_anew = context.excludes.always_reads(place.path);
         let earlier = match before {
             Some(before)
                 if is_same
-                    && is_unchanged(context, &before.entry, &stat)
-                    && !context.excludes.always_reads(place.path)
+                    && !is_wanted_anew
+                    && is_unchanged(context, &before.entry, (&stat, self.trusts(context, &stat)))
                     && !lacks_attributes(context, place, &before.entry, follows) =>
             {
                 Counts::add(&context.counts.unchanged, 1);
@@ -146,19 +149,25 @@ impl Folder {
         }
         let is_out = !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
         if is_out {
-            context.monitor.problem(ProblemKind::Notice, path, "this source is left out: a pattern excludes it");
+            context.losses.left_out(path);
+            context.monitor.source_problem(ProblemKind::Notice, path, "this source is left out: a pattern excludes it");
         }
         is_out
     }
 
+    /// Returns whether the stamps of a name in this folder are of a file system that is trusted.
+    fn trusts(&self, context: &Context, stat: &Stat) -> bool {
+        self.identity.is_trusted && self.device == Some(stat.dev) || context.devices.is_known_to_be_trusted(stat.dev)
+    }
+
     /// Says why a name cannot be looked at, unless it is a mount that is not to be entered anyway.
-    fn report_unseen(&self, context: &Context, place: Place, error: &std::io::Error, is_source: bool) {
+    fn report_unseen(&self, context: &Context, place: Place, error: std::io::Error, is_source: bool) {
         if is_source {
-            context.monitor.problem(ProblemKind::Unreadable, place.path, format!("this source was not read: {error}"));
+            context.losses.unread(place.path, error);
         } else if let Some(reason) = context.excludes.stops_at_unseen(place.dir, place.name, self.device) {
             context.monitor.problem(ProblemKind::Notice, place.path, reason);
         } else {
-            let _ = report(context, place.path, error);
+            let _ = report(context, place.path, &error);
         }
     }
 

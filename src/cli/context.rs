@@ -183,10 +183,7 @@ impl Context {
                         repository.limit_cache(bytes);
                     }
                     self.ui.detail(&format!("repository: {}", repository.location()));
-                    self.tell_trouble(repository.witness().trouble());
-                    if let Some(why) = repository.cache_trouble() {
-                        self.ui.warn(&format!("no local copies are kept, which is slower: {}", text::harmless(&why)));
-                    }
+                    self.tell_trouble(repository.witness().trouble(), repository.cache_trouble());
                     if let [object, more @ ..] = repository.void_configs() {
                         let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
                         self.ui.warn(&format!(
@@ -241,13 +238,21 @@ impl Context {
         self.env.state_dir(rustix::process::geteuid().is_root())
     }
 
-    /// Says that something cannot be remembered, if that is so.
-    pub fn tell_trouble(&self, trouble: Option<(PathBuf, std::io::Error)>) {
-        if let Some((file, error)) = trouble {
-            let file = file.display();
-            self.ui.warn(&format!(
-                "cannot remember the repository in {file}, so that going back in time may not be noticed: {error}"
-            ));
+    /// Says that something cannot be remembered, and that no local copies are kept, if that is so: both at once, for they mostly have one
+    /// cause.
+    pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
+        let unnoticed = "so that going back in time may not be noticed";
+        let memory = match memory {
+            Some((file, error)) => Some(format!("cannot remember the repository in {}, {unnoticed}: {error}", file.display())),
+            None if self.state_dir().is_none() => Some(format!(
+                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME is not set (DRUMLIN_STATE_DIR names one)"
+            )),
+            None => None,
+        };
+        let copies = copies.map(|why| format!("no local copies are kept, which is slower: {why}"));
+        let all: Vec<String> = memory.into_iter().chain(copies).collect();
+        if !all.is_empty() {
+            self.ui.warn(&text::harmless(&all.join("; ")));
         }
     }
 

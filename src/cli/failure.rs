@@ -212,6 +212,8 @@ impl From<backup::Error> for Failure {
         };
         match error {
             backup::Error::Repository(error) => error.into(),
+            error @ backup::Error::AllLeftOut => Self::of(exit, &error)
+                .hint("`--exclude` leaves out a PATH that it fits, too; `PATH/*` leaves out only what is in it"),
             error => Self::of(exit, &error),
         }
     }

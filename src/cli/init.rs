@@ -209,7 +209,7 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
     let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.tell_trouble(enter::remember(&repository, ctx.state_dir().as_deref()));
+    ctx.tell_trouble(enter::remember(&repository, ctx.state_dir().as_deref()), repository.cache_trouble());
     reserve::keep(&repository)?;
     if !is_exclusive {
         probe::remember(&repository)?;

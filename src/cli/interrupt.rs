@@ -19,8 +19,7 @@ static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 pub fn listen() -> io::Result<()> {
     // A file that may not grow any more is an error of whoever writes it, as a full disk is, not the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let ignored = ignored_signals();
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(wanted)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
@@ -35,11 +34,16 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the signals that whoever started the program wants ignored (`nohup`, `&` in a script), as bits; none where nothing tells.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+/// Returns whether whoever started the program wants a signal ignored (`nohup`, `&` in a script).
+///
+/// The kernel is asked, not `/proc`: that may not be mounted.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeros is a value of this type of plain numbers, and without a new action the call only writes the old one there.
+    let (asked, old) = unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        (libc::sigaction(signal, std::ptr::null(), &raw mut old), old)
+    };
+    asked == 0 && old.sa_sigaction == libc::SIG_IGN
 }
 
 fn end_now() -> ! {

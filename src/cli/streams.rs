@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::backup::{Stream, StreamSource};
 use crate::monitor::Monitor;
+use crate::os::descriptors::is_descriptor;
 
 /// How often a waiting stream looks whether the user wants to stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -39,7 +40,7 @@ fn groups() -> MutexGuard<'static, Vec<Pid>> {
 /// Returns standard input as the file `name`.
 pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
     let stream = StdinStream { monitor: Arc::clone(monitor) };
-    StreamSource { path: path_of(name), stream: Box::new(stream) }
+    StreamSource { path: path_of(name), stream: Box::new(stream), may_fail: false }
 }
 
 /// Starts a command and returns its output as the file `name`.
@@ -54,7 +55,7 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
     groups().push(Pid::from_child(&child));
     let output = child.stdout.take().expect("standard output is piped");
     let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
-    Ok(StreamSource { path: path_of(name), stream: Box::new(stream) })
+    Ok(StreamSource { path: path_of(name), stream: Box::new(stream), may_fail: false })
 }
 
 /// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because some shells end on what they do
@@ -87,31 +88,38 @@ pub fn shell(command: &str) -> Command {
     shell
 }
 
-/// Returns whether a path leads to something that is read but has no length: a device, a fifo.
+/// Returns whether a path leads to something that is read but is no file of its own: a device, a fifo, or whatever the program was
+/// started with (`/dev/stdin` may be a file, of which nobody wants the link).
 pub fn is_special(path: &Path) -> bool {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
-    kind.is_ok_and(|kind| kind.is_block_device() || kind.is_char_device() || kind.is_fifo())
+    kind.is_ok_and(|kind| {
+        kind.is_block_device() || kind.is_char_device() || kind.is_fifo() || !kind.is_dir() && is_descriptor(path)
+    })
 }
 
-/// Returns what can be read from a special file as a file of the same path.
+/// Returns what can be read from a special file as a file of the same path; if it cannot be opened, the first read says so.
 pub fn file_source(path: &Path, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
     // Waiting is for `poll`, which a signal ends.
-    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let path: PathBuf = std::path::absolute(path)?.components().collect();
     let stream = FileStream { file, monitor: Arc::clone(monitor) };
-    Ok(StreamSource { path: path.into_os_string().into_encoded_bytes(), stream: Box::new(stream) })
+    Ok(StreamSource { path: path.into_os_string().into_encoded_bytes(), stream: Box::new(stream), may_fail: true })
 }
 
 struct FileStream {
-    file: File,
+    file: io::Result<File>,
     monitor: Arc<Monitor>,
 }
 
 impl Stream for FileStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = match &mut self.file {
+            Ok(file) => file,
+            Err(error) => return Err(std::mem::replace(error, io::ErrorKind::Other.into())),
+        };
         loop {
-            wait_readable(&self.file, &self.monitor)?;
-            match self.file.read(buffer) {
+            wait_readable(file, &self.monitor)?;
+            match file.read(buffer) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 read => return read,
             }

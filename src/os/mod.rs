@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod attributes;
+pub mod descriptors;
 pub mod dir;
 pub mod filesystem;
 pub mod habits;

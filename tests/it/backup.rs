@@ -285,7 +285,7 @@ impl Stream for Bytes {
 }
 
 fn stream(path: &str, bytes: &'static [u8]) -> StreamSource {
-    StreamSource { path: path.as_bytes().to_vec(), stream: Box::new(Bytes(bytes)) }
+    StreamSource { path: path.as_bytes().to_vec(), stream: Box::new(Bytes(bytes)), may_fail: false }
 }
 
 #[test]

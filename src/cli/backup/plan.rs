@@ -23,7 +23,7 @@ use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
 use crate::repo::session::Checkpoints;
-use crate::rules::{Case, Pattern};
+use crate::rules::{BYTE_ORDER_MARK, Case, Pattern};
 use crate::settings::Settings;
 use crate::settings::model::{AppSettings, CommandSettings};
 use crate::settings::values::Chunker;
@@ -205,6 +205,8 @@ fn paths_from(args: &SourceArgs) -> Result<Vec<PathBuf>, Failure> {
         };
         read.map_err(|error| Failure::file("read the names of sources from", file, &error))?;
         let end = if args.null { 0 } else { b'\n' };
+        // Some editors write it; with --null no editor was at work.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| !args.null).unwrap_or(&text);
         let names = text.split(|byte| *byte == end).filter(|name| !name.is_empty());
         let before = paths.len();
         paths.extend(names.map(|name| PathBuf::from(OsStr::from_bytes(name))));

@@ -13,6 +13,7 @@ mod key;
 mod line;
 mod links;
 mod look;
+mod lost;
 mod mounts;
 mod names;
 #[cfg(feature = "s3")]

@@ -64,6 +64,30 @@ fn one_file_system_without_any_privilege() {
     assert_entered(&home, &backup(&["-x", "--allow-empty"]), "/dev/shm", false);
 }
 
+/// What another user mounted by FUSE cannot even be looked at, by root neither; `-x` would not enter it anyway.
+#[test]
+fn mounts_of_other_users_are_passed_over_with_one_file_system() {
+    let home = Home::with_repository();
+    let setup = "mkdir -p src/m real; echo a >src/a; echo b >real/b; chmod 755 .; chown -R 65534:65534 src/m real; mknod fuse c 10 229; chmod 666 fuse";
+    let user = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    // The program that serves it must not outlive the test.
+    let mounted = |script: &str| {
+        let undo = format!("trap '{user} fusermount3 -u src/m' EXIT");
+        let mount = format!("mount --bind fuse /dev/fuse; {user} bindfs --no-allow-other real src/m; {undo}");
+        home.script(&["unshare", "-m"], &format!("{mount}; {script}"))
+    };
+    let is_hidden = || mounted("seen=0; stat src/m >/dev/null 2>&1 && seen=1; test $seen = 0").code == 0;
+    if home.script(&[], setup).code != 0 || !is_hidden() {
+        eprintln!("left out: needs root, bindfs and mounts that root may not see");
+        return;
+    }
+    let backup = "$drumlin -q -r repo --key-file test.key backup --always-snapshot src";
+    mounted(&format!("{backup} -x; {backup} -x")).ok();
+    let listed = home.run(["ls", "-R", "latest", "--json"]).ok();
+    assert!(paths(&listed).contains(&home.text("src/a")));
+    assert_eq!(mounted(&format!("code=0; {backup} || code=$?; echo $code")).ok().out, "3\n");
+}
+
 /// A backup into a repository without room: says so, leaves a sound repository, and the next one goes on from there.
 fn assert_survives(wrapper: &[&str], prepare: &str, limit: &str) -> Ran {
     let home = Home::new().with("DRUMLIN_REPOSITORY", "disk/repo").with("DRUMLIN_KEY_FILE", "test.key");

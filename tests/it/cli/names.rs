@@ -47,6 +47,16 @@ fn latest_follows_the_chain_whatever_the_clock_said() {
     assert!(home.run(["backup", "src"]).ok().out.contains("nothing has changed"));
 }
 
+#[test]
+fn a_clock_that_is_ahead_is_told_when_a_snapshot_is_made() {
+    for (clock, words) in [("+3d", "3 days ahead"), ("+3h", "hours ahead")] {
+        let home = Home::with_repository();
+        assert!(!take(&home, "1", "", &[]).err.contains("future"));
+        let said = take(&home, "2", clock, &[]).err;
+        assert!(said.contains("dated in the future: the clock here is") && said.contains(words), "{said}");
+    }
+}
+
 /// A machine that goes back to an older state of itself, or two that have one name, part a chain: the branches are ordered by their dates.
 #[test]
 fn latest_of_a_chain_that_has_parted_is_the_newest() {

@@ -29,7 +29,7 @@ fn what_is_named_is_in_the_snapshot_whatever_leaves_out_the_rest() {
     home.write("src/.nobackup", "");
     home.write("src/plain", "5");
     let tag = "src/a/CACHEDIR.TAG";
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (
             &["src", "src/a/deep", "--exclude-caches"],
             &[
@@ -54,10 +54,12 @@ fn what_is_named_is_in_the_snapshot_whatever_leaves_out_the_rest() {
             &["src", "src/build", "--exclude", "a", "--exclude", "build"],
             &["src/.gitignore", "src/.nobackup", "src/build/other", "src/build/out/wanted", "src/plain"],
         ),
+        // What marks a folder that is named itself does not count, and below it everything does.
         (
-            &["src", "src/a/deep", "src/plain", "--exclude-if-present", ".nobackup"],
-            &["src/.nobackup", "src/a/deep/wanted", "src/plain"],
+            &["src", "src/a/deep", "--exclude-if-present", ".nobackup", "--exclude-if-present", "other"],
+            &["src/.gitignore", "src/.nobackup", "src/a/deep/wanted", "src/a/other", "src/build/other", "src/plain"],
         ),
+        (&["src/a", "--exclude-caches"], &[tag, "src/a/deep/wanted", "src/a/other"]),
         (
             &["src/a", "src/build", "src/plain", "--exclude", "build", "--exclude", "other", "--exclude", "plain"],
             &[tag, "src/a/deep/wanted"],
@@ -70,6 +72,13 @@ fn what_is_named_is_in_the_snapshot_whatever_leaves_out_the_rest() {
     }
     let said = home.run(["backup", "src/build", "src/plain", "--exclude", "build"]).ok().err;
     assert!(said.contains("src/build: this source is left out: a pattern excludes it"), "{said}");
+    // A snapshot of nothing is no backup.
+    let count = || home.json(["snapshots"])["snapshots"].as_array().unwrap().len();
+    let before = count();
+    for nothing in [&["src"][..], &["src", "gone"], &["src", "--dry-run"]] {
+        home.run([&["backup", "--exclude", "src"], nothing].concat()).fails(1, "no source is left", "`PATH/*`");
+    }
+    assert_eq!(count(), before);
 }
 
 #[test]
@@ -167,6 +176,43 @@ fn special_files_are_read_or_said_not_to_be() {
 }
 
 #[test]
+fn what_the_program_was_started_with_is_read_whatever_it_is() {
+    let home = Home::with_repository();
+    home.write("dump.sql", "select 1;\n");
+    std::os::unix::fs::symlink("/dev/stdin", home.path("link")).unwrap();
+    let drumlin = "$drumlin -q -r repo --key-file test.key";
+    for (name, stored, from) in [("/dev/stdin", "/dev/stdin", "<"), ("/dev/fd/3", "/dev/fd/3", "3<"), ("link", "link", "<")] {
+        let unread = home.script(&[], &format!("{drumlin} backup {name} {from}dump.sql")).code(3);
+        assert!(unread.err.contains("nothing is read"), "{name}: {}", unread.err);
+        home.script(&[], &format!("{drumlin} backup --always-snapshot --read-special {name} {from}dump.sql")).ok();
+        let stored = if stored.starts_with('/') { stored.to_owned() } else { home.text(stored) };
+        assert_eq!(home.run(["cat", &format!("latest:{stored}")]).ok().out, "select 1;\n", "{name}");
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_read_costs_no_other_source() {
+    let home = Home::with_repository();
+    home.make_source();
+    home.script(&[], "mkfifo pipe; chmod 000 pipe; mknod nodev b 240 77 || ln -s /dev/full nodev").ok();
+    // A fifo that may not be opened, a device that is none.
+    let run = |args: &[&str]| {
+        Ran::of(&home.without_capabilities([&["-q", "backup", "--read-special"], args].concat()).output().unwrap())
+    };
+    for special in ["pipe", "nodev"] {
+        if special == "nodev" && home.path("nodev").is_symlink() {
+            continue;
+        }
+        let ran = run(&[special, "src"]).code(3);
+        assert!(ran.err.contains(&format!("{special}: this source was not read: ")), "{}", ran.err);
+        assert_eq!(home.run(["cat", &format!("latest:{}", home.text("src/a.txt"))]).ok().out, "alpha\n");
+        run(&[special]).fails(1, "cannot read source", "");
+    }
+    // Commands are another matter: half a dump must never look like a whole one.
+    home.run(["backup", "src", "--command", "false", "--command-name", "x"]).code(1);
+}
+
+#[test]
 fn sources_can_be_named_in_files() {
     let home = Home::with_repository();
     home.make_source();
@@ -176,6 +222,11 @@ fn sources_can_be_named_in_files() {
     assert_eq!((code, files), (0, vec!["src/a.txt".to_owned(), "src/sub/b.txt".into(), "src/sub/c.tmp".into()]), "{said}");
     home.run_with_input(["backup", "--files-from", "-", "--null"], b"src/new\nline\0src/a.txt\0").ok();
     assert!(home.run(["ls", "-R", "latest"]).ok().out.contains("src/new\\x0aline"));
+    home.write("marked", "\u{feff}src/a.txt\n");
+    let (code, files, said) = files_of(&home, &["--files-from", "marked"]);
+    assert_eq!((code, files), (0, vec!["src/a.txt".to_owned()]), "{said}");
+    home.write("\u{feff}strange", "s");
+    home.run_with_input(["backup", "--files-from", "-", "--null"], "\u{feff}strange\0".as_bytes()).ok();
     home.write("nothing", "\n");
     home.run(["backup", "--files-from", "nothing"]).fails(2, "nothing names nothing to back up", "");
     home.write("zeros", "src/a.txt\0");
@@ -237,6 +288,13 @@ fn what_keeps_its_times_is_read_if_asked() {
     assert_eq!((read(&["--always-read", "vault"]), read(&["--always-read", "src/"]), read(&[])), (json!(1), json!(2), json!(0)));
     home.write("drumlin.toml", "[defaults]\nalways-read = \"*vault\"\n");
     assert_eq!(read(&["--config", "drumlin.toml"]), json!(1));
+    // It matches what is new or has changed, too.
+    home.write("src/new.hc", "1");
+    for _ in 0..2 {
+        let said = home.run(["backup", "src", "--always-snapshot", "--always-read", "*.hc", "--always-read", "*.no"]).ok().err;
+        assert!(said.contains("*.no: this pattern matched nothing") && !said.contains("*.hc: this pattern"), "{said}");
+        home.write("src/new.hc", "changed");
+    }
 }
 
 #[test]
@@ -261,6 +319,12 @@ fn signals_that_the_starter_ignores_are_ignored() {
                   exec 3>p; kill -HUP $id; echo half >&3; kill -HUP $id; exec 3>&-; wait $id";
     home.script(&[], script).ok();
     assert_eq!(home.run(["cat", "latest:/d"]).ok().out, "half\n");
+    // The kernel is asked, so that it holds where /proc is missing.
+    std::fs::remove_file(home.path("p")).unwrap();
+    let hidden = ["unshare", "-rm"];
+    if home.script(&hidden, "mount -t tmpfs none /proc").code == 0 {
+        home.script(&hidden, &format!("mount -t tmpfs none /proc; {script}")).ok();
+    }
 }
 
 #[test]

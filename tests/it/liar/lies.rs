@@ -316,3 +316,24 @@ fn a_folder_with_the_number_of_the_repository_is_entered() {
     assert_eq!(lab.stored(&snapshot, "photos/one").unwrap(), b"precious");
     assert_eq!(lab.stored(&snapshot, "repo/config"), None);
 }
+
+#[test]
+fn a_change_is_stored_though_the_servers_clock_is_behind() {
+    let Some(mut lab) = Lab::new() else { return };
+    // Its clock counts whole seconds and is a minute behind; the first backup begins between two writes of one second there.
+    let seconds = u64::try_from(crate::fixture::now().seconds).unwrap() - 60;
+    let put = |lab: &Lab, content: &[u8]| lab.liar.put("d/f", Node { seconds, ..Node::file(content) });
+    lab.liar.put("old", Node::file(b"old"));
+    put(&lab, b"AAAA");
+    lab.backup();
+    put(&lab, b"BBBB");
+    for again in [4, 4] {
+        let (snapshot, read, problems) = lab.backup();
+        assert_eq!((lab.stored(&snapshot, "d/f").unwrap(), read, problems.len()), (b"BBBB".to_vec(), again, 0));
+    }
+    // What was changed long before the last backup is believed.
+    lab.liar.put("d/f", Node { seconds: seconds - 3600, ..Node::file(b"CCCC") });
+    lab.backup();
+    let (_, read, _) = lab.backup();
+    assert_eq!(read, 0);
+}

@@ -212,6 +212,15 @@ impl History {
         let (tree, ways) = asked.expected();
         let mut arguments: Vec<OsString> = vec!["backup".into(), "--allow-empty".into()];
         arguments.extend(asked.arguments());
+        if tree.is_empty() {
+            // Patterns leave out each source: that is no backup.
+            self.run_any(&arguments, &[1]);
+            // Everything else needs a snapshot.
+            if self.shots.is_empty() {
+                self.back_up();
+            }
+            return;
+        }
         arguments.extend(self.dice.chance(10).then(|| "--always-snapshot".into()));
         arguments.extend(self.dice.chance(10).then(|| "--low-memory".into()));
         arguments.extend(self.dice.chance(10).then(|| "--compression=none".into()));

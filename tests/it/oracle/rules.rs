@@ -145,7 +145,7 @@ impl Asked {
                 let end = path[at + 1..].iter().position(|byte| *byte == b'/').map_or(path.len(), |next| at + 1 + next);
                 let (above, here) = (&path[..at], &path[..end]);
                 if self.leaves_out(here, &all[here], sources)
-                    || self.shuts(above, all).is_some_and(|marker| split(here).1 != marker)
+                    || self.shuts(above, all, sources).is_some_and(|marker| split(here).1 != marker)
                 {
                     return false;
                 }
@@ -171,8 +171,11 @@ impl Asked {
         self.is_excluded(path, node.is_dir(), sources) || self.larger_than.is_some_and(|limit| node.content_len() > limit)
     }
 
-    /// Returns the one name that is taken of a folder, if a marker in it says so.
-    fn shuts(&self, folder: &[u8], all: &BTreeMap<Vec<u8>, Node>) -> Option<&'static [u8]> {
+    /// Returns the one name that is taken of a folder, if a marker in it says so: not of a folder that is named itself.
+    fn shuts(&self, folder: &[u8], all: &BTreeMap<Vec<u8>, Node>, sources: &[Vec<u8>]) -> Option<&'static [u8]> {
+        if sources.iter().any(|source| source == folder) {
+            return None;
+        }
         let inside = |name: &[u8]| all.get(&[folder, b"/", name].concat());
         if self.if_present && inside(b".nobackup").is_some() {
             return Some(b".nobackup");

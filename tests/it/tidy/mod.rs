@@ -57,6 +57,7 @@ fn each_rule_notices_its_offence() {
         ("pure code draws randomness", "format/entry.rs", "fn f(b: &mut [u8]) { getrandom::fill(b); }"),
         ("operations print", "restore/mod.rs", "fn f() { println!(\"x\"); }"),
         ("operations read the environment", "restore/mod.rs", "fn f() { std::env::var(\"X\"); }"),
+        ("stamps of yesterday", "os/stat.rs", "const FLAGS: AtFlags = AtFlags::STATX_DONT_SYNC;"),
         ("everything is imported", "cli/mod.rs", "use crate::*;"),
         ("unwraps", "cli/mod.rs", "fn f() { g().unwrap(); }"),
         ("long functions", "cli/mod.rs", &long),

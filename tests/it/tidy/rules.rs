@@ -201,6 +201,9 @@ fn check_words(module: &Module, found: &mut Vec<String>) {
         if names_type && ["Manager", "Helper", "Util", "helpers", "utils"].iter().any(|vague| second.ends_with(vague)) {
             complain(pair[0].line, format!("`{second}` says nothing"));
         }
+        if first.ends_with("DONT_SYNC") {
+            complain(pair[0].line, "must ask servers for stamps of now, not for what is remembered of them".to_owned());
+        }
     }
 }
 
