@@ -128,7 +128,7 @@ impl Bucket {
                 return Err(short());
             }
         } else if len > OBJECT_LEN_MAX_BYTES {
-            return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
+            return Err(Failure::new(ErrorKind::Unreadable, "longer than any object may be"));
         }
         self.receive(answer, len, &progress, out).await
     }

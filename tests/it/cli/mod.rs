@@ -25,6 +25,7 @@ mod remote;
 mod repair;
 mod restore;
 mod restore_back;
+mod sectors;
 mod signals;
 mod sources;
 #[cfg(feature = "sftp")]
