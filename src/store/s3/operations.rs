@@ -150,7 +150,26 @@ impl Bucket {
     }
 
     /// Returns what a `HeadObject` says.
+    ///
+    /// Its answer has no body, so that an object is missing is a word that anything in between can say: it is believed when a `GetObject`
+    /// is answered so in the server's own words.
     pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
+        let failure = match self.head_once(key).await {
+            Err(failure) if failure.kind == ErrorKind::NotFound => failure,
+            head => return head,
+        };
+        match Box::pin(self.get(key, Some(0..1), &mut Vec::new())).await {
+            // An empty one is there, too.
+            Ok(()) | Err(Failure { kind: ErrorKind::Short, .. }) => {
+                let says = "one answer says that there is no such object, and the next one that there is";
+                Err(Failure::new(ErrorKind::Unavailable, says))
+            }
+            Err(other) if other.kind != ErrorKind::NotFound => Err(other),
+            Err(_) => Err(failure),
+        }
+    }
+
+    async fn head_once(&self, key: &Key) -> Result<Head, Failure> {
         let request = Request { is_head: true, ..self.request("s3:GetObject", false) };
         let head = self.client.head_object().bucket(&self.name).key(self.path(key)?);
         match Progress::new().watch(self.timeout, head.send()).await {
