@@ -82,6 +82,10 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
 pub fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error.kind {
         ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
+        ErrorKind::Unreadable => Some(
+            "see what the system says of that disk; `drumlin check --level full` says which files it concerns, `drumlin repair` what can \
+             be done; if the disk is failing, copy the whole repository to another one first",
+        ),
         ErrorKind::NotPermitted => {
             Some("whoever runs this, or its credential, must be allowed to use the repository's folder or bucket")
         }

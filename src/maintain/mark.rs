@@ -26,6 +26,8 @@ pub fn mark(
 }
 
 /// Does the same for snapshots that need not be whole: what they have is marked, and what they lack is passed over.
+///
+/// Fails if something is there and cannot be read: the disk may give it again, so nothing is to be removed by that.
 pub fn mark_what_is_there(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
@@ -34,17 +36,45 @@ pub fn mark_what_is_there(
     monitor: &Monitor,
 ) -> Result<()> {
     match walk(reader, snapshots, found, pool, monitor)? {
-        Some(error) if !is_loss(&error) => Err(error),
+        Some(error) if trouble(&error) > Trouble::Lost => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Returns whether something is lost. A copy of the index that went bad here says nothing of that.
-fn is_loss(error: &Error) -> bool {
-    error.is_damage() && !error.is_of_index()
+/// Does the same, and passes over what cannot be read as well: for whoever removes nothing.
+pub fn mark_what_can_be_read(
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    found: (&Marks, &mut HashSet<ObjectId>),
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
+    match walk(reader, snapshots, found, pool, monitor)? {
+        Some(error) if trouble(&error) > Trouble::Unreadable => Err(error),
+        _ => Ok(()),
+    }
 }
 
-/// Returns the first thing that went wrong with a chunk.
+/// What an error says of what was looked for, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// It is lost.
+    Lost,
+    /// It is there, and cannot be read.
+    Unreadable,
+    /// Nothing: a copy of the index went bad here, or the store could not be asked.
+    Other,
+}
+
+fn trouble(error: &Error) -> Trouble {
+    match error {
+        error if error.is_unreadable() => Trouble::Unreadable,
+        error if error.is_damage() && !error.is_of_index() => Trouble::Lost,
+        _ => Trouble::Other,
+    }
+}
+
+/// Returns the worst thing that went wrong with a chunk.
 fn walk(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
@@ -81,7 +111,7 @@ impl Marker<'_> {
     fn fail(&self, error: Error) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         // What is lost may be passed over; what could not be read just now may not.
-        if failure.as_ref().is_none_or(|known| is_loss(known) && !is_loss(&error)) {
+        if failure.as_ref().is_none_or(|known| trouble(known) < trouble(&error)) {
             *failure = Some(error);
         }
     }

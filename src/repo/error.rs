@@ -92,8 +92,14 @@ pub enum Error {
         what: String,
     },
     /// The store failed.
-    #[error("the repository cannot be reached or used")]
+    #[error("{}", said_of(_0))]
     Store(#[from] StoreError),
+    /// None of the packs can be read, although the store answers: what failed is the disk, or what is in front of it.
+    #[error("none of the packs at {location} can be read: the disk or the server has failed, and nothing is concluded from that")]
+    NothingReadable {
+        /// Where it is.
+        location: String,
+    },
     /// A container does not open.
     #[error("{object} is damaged")]
     Damaged {
@@ -243,6 +249,11 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
     }
 
+    /// Returns whether an object is there and the store cannot read it: its content may be as it ever was.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.kind == ErrorKind::Unreadable)
+    }
+
     /// Returns whether the store has no room left.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::Full)
@@ -256,6 +267,7 @@ impl Error {
     /// Returns whether stored data is damaged or missing, so that other data may still be fine.
     pub fn is_damage(&self) -> bool {
         self.is_not_found()
+            || self.is_unreadable()
             || matches!(self, Self::Store(error) if error.kind == ErrorKind::Short)
             || matches!(
                 self,
@@ -287,6 +299,14 @@ impl Error {
 
     pub(crate) fn malformed(object: impl ToString) -> impl FnOnce(DecodeError) -> Self {
         move |source| Self::Malformed { object: object.to_string(), source }
+    }
+}
+
+/// Returns what a store's failure means to the repository.
+fn said_of(error: &StoreError) -> &'static str {
+    match error.kind {
+        ErrorKind::Unreadable => "an object of the repository cannot be read",
+        _ => "the repository cannot be reached or used",
     }
 }
 

@@ -3,6 +3,7 @@
 //! The only stratum that knows both stored bytes and the store.
 
 mod ahead;
+pub mod around;
 pub mod audit;
 mod cache;
 mod cache_folder;

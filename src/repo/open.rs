@@ -9,7 +9,7 @@ use super::cache::Cache;
 use super::configs::{self, Configs, Valid};
 pub(super) use super::configs::{check_writable, decode_config};
 use super::error::{Error, Result};
-use super::listed::read_listed;
+use super::listed::{read_listed, read_there};
 use super::opened::Opened;
 use super::random::Randomness;
 use super::slots::{self, Wanted};
@@ -271,13 +271,18 @@ impl Repository {
             configs::refuse_remains(&*self.store)?;
             return Err(Error::NoRepository { location: location() });
         };
+        let slot = match slot {
+            // One that is listed all the same was not removed by anybody.
+            Err(error) if error.kind == ErrorKind::NotFound => read_there(&*self.store, &key, || Ok(self.store.stat(&key)?)),
+            slot => slot.map_err(Error::from),
+        };
         match slot {
             Ok(_) => {}
-            Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(error) if error.is_not_found() => {
                 self.cache.remove("open", &self.slot);
                 return Err(Error::WrongSecret { location: location() });
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
         if newest < self.config.number {
             let what = names::config_key(self.config.number).to_string();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::around::read_around;
 use super::cache;
 use super::error::{Error, Result};
 use super::generations::Generations;
@@ -19,7 +20,7 @@ use crate::crypto::keyring::Keyring;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::ObjectId;
-use crate::store::{Class, ErrorKind, StoreError};
+use crate::store::{Class, ErrorKind, Key, StoreError};
 
 /// A pack as the store lists it.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +69,7 @@ pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Resul
         }
     }
     let key = names::pack_key(pack.class, &pack.name);
-    let bytes = match repository.store().read(&key) {
-        Err(StoreError { kind: ErrorKind::NotFound, .. }) => return Ok(None),
-        read => read?,
-    };
+    let bytes = stored_bytes(repository, &key, pack.len_bytes)?;
     let keyring = repository.keyring();
     let Ok(opener) = Opener::from_header(keyring, names::container_kind(pack.class), &bytes) else {
         return Ok(None);
@@ -211,10 +209,20 @@ fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
     let copy = repository.cache().read(cache::TREES, &pack.name.to_hex()).filter(|bytes| name_of(bytes) == pack.name);
     match copy {
         Some(bytes) => Ok(bytes),
-        None => match repository.store().read(&names::pack_key(pack.class, &pack.name)) {
-            Err(StoreError { kind: ErrorKind::NotFound, .. }) => Ok(Vec::new()),
-            read => Ok(read?),
-        },
+        None => stored_bytes(repository, &names::pack_key(pack.class, &pack.name), pack.len.into()),
+    }
+}
+
+/// Returns what the store has of an object that should have this length: nothing if it is not there.
+fn stored_bytes(repository: &Repository, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
+    match repository.store().read(key) {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind == ErrorKind::Unreadable => {
+            let mut bytes = Vec::new();
+            read_around(repository.store(), key, len_bytes, &mut bytes)?;
+            Ok(bytes)
+        }
+        read => Ok(read?),
     }
 }
 
@@ -277,7 +285,7 @@ pub fn store_run(repository: &Repository, name: &ObjectId) -> Result<()> {
     repository.cache().write(WHOLE, &name.to_hex(), &bytes)
 }
 
-fn create(repository: &Repository, key: &crate::store::Key, bytes: Vec<u8>) -> Result<()> {
+fn create(repository: &Repository, key: &Key, bytes: Vec<u8>) -> Result<()> {
     super::open::check_writable(repository.config())?;
     match repository.store().create(key, &bytes) {
         Ok(()) | Err(StoreError { kind: ErrorKind::Exists, .. }) => Ok(()),

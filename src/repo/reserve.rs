@@ -1,6 +1,7 @@
-//! A way out where a repository has no room left: an object that is only there to be removed then.
+//! A way out where a repository has no room left: objects that are only there to be removed then.
 //!
-//! Whoever frees room has to write a little first: what is going to be removed, and index runs without it. Spec:
+//! Whoever frees room has to write a little first: what is going to be removed, and index runs without it. A part is kept for those who only
+//! forget: were it one, a disk that fills up between a `forget` and the next `prune` would leave none for that. Spec:
 //! `format-spec/12-store.md`, section 7.
 
 use std::collections::HashSet;
@@ -9,47 +10,80 @@ use super::error::Result;
 use super::open::Repository;
 use super::{intents, names};
 use crate::id::SnapshotId;
-use crate::store::{Class, ErrorKind, Key};
+use crate::store::{Class, ErrorKind, Key, StoreError};
 
-/// The object's name in `probe/`, which no probe uses.
-const NAME: &str = "reserve";
-/// Its length: many small objects, each of which may take a block of 4 KiB, and index runs of a small repository.
-const LEN_BYTES: usize = 256 << 10;
+/// What all names of the objects in `probe/` begin with, which no probe uses.
+const PREFIX: &str = "reserve";
+/// What only a collector should need, and its length: many small objects, each of which may take a block of 4 KiB, and index runs of a small repository.
+const FOR_PRUNES: (&str, usize) = ("reserve", 256 << 10);
+/// What is spent first, and its length: a few marks, or the objects of a probe.
+const FOR_MARKS: (&str, usize) = ("reserve-marks", 64 << 10);
+/// Where there is no room for all of one, less is tried, in so many steps: a block at a time of the smaller one.
+const STEPS: usize = 16;
 
-fn key() -> Key {
-    Key::new(Class::Probe, NAME)
-}
-
-/// Makes the reserve where the store can run full and has none; that there is no room for it is no failure.
+/// Makes the parts of the reserve that are missing where the store can run full; that there is no room for them is no failure.
 pub fn keep(repository: &Repository) -> Result<()> {
-    if !repository.store().can_run_full() || !repository.store().list(Class::Probe, NAME)?.is_empty() {
+    if !repository.store().can_run_full() {
         return Ok(());
     }
-    // What does not compress takes the room that it seems to take.
-    let mut bytes = vec![0; LEN_BYTES];
-    blake3::Hasher::new().update(&repository.random_32()?).finalize_xof().fill(&mut bytes);
-    match repository.store().create(&key(), &bytes) {
-        Err(error) if !matches!(error.kind, ErrorKind::Full | ErrorKind::Exists | ErrorKind::NotPermitted) => Err(error.into()),
-        _ => Ok(()),
+    let listed = repository.store().list(Class::Probe, PREFIX)?;
+    for (name, len_bytes) in [FOR_PRUNES, FOR_MARKS] {
+        if !listed.iter().any(|object| object.name == name) {
+            make(repository, name, len_bytes)?;
+        }
     }
+    Ok(())
+}
+
+/// Makes a part, as long as there is room for.
+fn make(repository: &Repository, name: &str, len_bytes: usize) -> Result<()> {
+    // What does not compress takes the room that it seems to take.
+    let mut bytes = vec![0; len_bytes];
+    blake3::Hasher::new().update(&repository.random_32()?).finalize_xof().fill(&mut bytes);
+    for steps in (1..=STEPS).rev() {
+        match repository.store().create(&key(name), &bytes[..len_bytes / STEPS * steps]) {
+            Err(StoreError { kind: ErrorKind::Full, .. }) => {}
+            Err(error) if !matches!(error.kind, ErrorKind::Exists | ErrorKind::NotPermitted) => return Err(error.into()),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+fn key(name: &str) -> Key {
+    Key::new(Class::Probe, name)
 }
 
 /// Does something; where the store says that there is no room, removes what may be removed without a word, and does it again.
 ///
-/// Only for whoever may remove anything at all.
+/// What is left of the room is kept for the next one. Only for whoever may remove anything at all.
 pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>) -> Result<T> {
     match act() {
+        Err(error) if error.is_full() => {}
+        done => return done,
+    }
+    repository.store().remove(&key(FOR_MARKS.0))?;
+    remove_told(repository)?;
+    let done = match act() {
         Err(error) if error.is_full() => {
-            release(repository)?;
+            repository.store().remove(&key(FOR_PRUNES.0))?;
             act()
         }
         done => done,
-    }
+    };
+    // It is done, or failed, whatever becomes of the reserve.
+    let _ = keep(repository);
+    done
 }
 
-/// Removes the reserve, and the intents of sessions that are over (rule I7).
+/// Removes the whole reserve, and the intents of sessions that are over.
 pub fn release(repository: &Repository) -> Result<()> {
-    repository.store().remove(&key())?;
+    [FOR_MARKS, FOR_PRUNES].iter().try_for_each(|(name, _)| repository.store().remove(&key(name)))?;
+    remove_told(repository)
+}
+
+/// Removes the intents of sessions that are over (rule I7).
+fn remove_told(repository: &Repository) -> Result<()> {
     let listed = repository.store().list(Class::Intents, "")?;
     let told: Vec<(SnapshotId, u64)> = listed.iter().filter_map(|object| names::intent_of(&object.name)).collect();
     let slots = repository.store().list(Class::Snapshots, "")?;

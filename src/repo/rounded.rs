@@ -12,11 +12,11 @@ pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
 /// Appends a range of an object of this length to `out`, asking the store for whole blocks in one request.
 ///
-/// If the object turns out to be shorter, and so is damaged, exactly the range is asked for: it may be there all the same.
+/// If the object turns out to be shorter or cannot be read, and so is damaged, exactly the range is asked for: it may be there all the same.
 pub fn read(store: &dyn Store, key: &Key, range: Range<u64>, object: u64, out: &mut Vec<u8>) -> Result<(), StoreError> {
     let (at, around) = (out.len(), blocks_around(&range, object));
     match store.read_into(key, around.clone(), out) {
-        Err(error) if error.kind == ErrorKind::Short && around != range => {
+        Err(error) if matches!(error.kind, ErrorKind::Short | ErrorKind::Unreadable) && around != range => {
             out.truncate(at);
             return store.read_into(key, range, out);
         }

@@ -28,6 +28,8 @@ const FOLDER_NAME_LEN_MAX: usize = 2;
 /// What is said of a link in the way.
 const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what it leads to in its place, \
                     or mount it there";
+/// What is said where a file system cannot read an object.
+const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 
 /// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error and not an empty store.
 pub struct LocalStore {
@@ -74,7 +76,7 @@ impl LocalStore {
         let file = beneath::open(&self.root, &checked_path(key)?, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("not a regular file"));
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "not a regular file"));
         }
         Ok((file, stat.st_size.cast_unsigned()))
     }
@@ -86,7 +88,7 @@ impl LocalStore {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if range.end.saturating_sub(range.start) > OBJECT_LEN_MAX_BYTES {
-            return Err(io::Error::other("longer than any object may be"));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than any object may be"));
         }
         read_range(&file, range, out)
     }
@@ -330,6 +332,13 @@ fn checked_path(key: &Key) -> io::Result<String> {
     if key.name.split('/').all(is_valid_name) { Ok(key.to_string()) } else { Err(io::Error::other("not a valid object name")) }
 }
 
+/// Returns whether it is about the one object that was to be read, and not about the whole store: also what file systems say that
+/// find their own checksums wrong.
+fn is_unreadable(error: &io::Error) -> bool {
+    let is_bad = |code| [Errno::IO, Errno::UCLEAN, Errno::BADMSG].iter().any(|errno| errno.raw_os_error() == code);
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge) || error.raw_os_error().is_some_and(is_bad)
+}
+
 fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
@@ -337,8 +346,13 @@ fn failure(action: Action, location: &str, object: &str, error: io::Error) -> St
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
         io::ErrorKind::UnexpectedEof => ErrorKind::Short,
+        _ if matches!(action, Action::Read | Action::Stat) && is_unreadable(&error) => ErrorKind::Unreadable,
         _ => ErrorKind::Other,
     };
-    let error = if beneath::is_link(&error) { io::Error::other(LINK) } else { error };
+    let error = match kind {
+        _ if beneath::is_link(&error) => io::Error::other(LINK),
+        ErrorKind::Unreadable if error.raw_os_error().is_some() => io::Error::other(format!("{error}; {BAD_MEDIUM}")),
+        _ => error,
+    };
     StoreError { kind, action: action.name(), location: location.to_owned(), object: object.to_owned(), source: error.into() }
 }

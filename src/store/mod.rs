@@ -173,6 +173,8 @@ pub enum ErrorKind {
     Full,
     /// The object is shorter than the range that was asked for.
     Short,
+    /// This one object cannot be read, by its place or by its medium: a bad sector, a folder in its place. Others may be fine.
+    Unreadable,
     /// The store cannot be reached, or did not take the request: nothing has happened, and later it may work.
     Unavailable,
     /// The request was sent and its answer never came: it may have been carried out, now or later.

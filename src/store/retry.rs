@@ -39,6 +39,8 @@ const AT_FIRST: Duration = Duration::from_secs(20);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a distant store is asked again that cannot read an object: a disk with bad sectors has tried for long already.
+const UNREADABLE_MAX: u32 = 1;
 /// For so long after one word about trouble, nothing more is said: many calls fail at once.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -65,7 +67,7 @@ impl RetryStore {
 
     /// Begins a call.
     fn call(&self, action: Action, class: Class) -> Call<'_> {
-        Call { store: self, action, class, first_failure: None, pause: PAUSE_MIN }
+        Call { store: self, action, class, first_failure: None, unreadable: 0, pause: PAUSE_MIN }
     }
 
     fn repeat<T>(
@@ -119,6 +121,7 @@ fn is_trouble(kind: ErrorKind) -> bool {
 fn is_repeatable(kind: ErrorKind, action: Action, class: Class) -> bool {
     match kind {
         ErrorKind::Unavailable => true,
+        ErrorKind::Unreadable => matches!(action, Action::Read | Action::Stat),
         ErrorKind::Unanswered => action != Action::Create || class != Class::Snapshots,
         _ => false,
     }
@@ -130,6 +133,7 @@ struct Call<'s> {
     action: Action,
     class: Class,
     first_failure: Option<Duration>,
+    unreadable: u32,
     pause: Duration,
 }
 
@@ -141,12 +145,20 @@ impl Call<'_> {
         if !is_repeatable(error.kind, self.action, self.class) || limit.is_zero() {
             return false;
         }
+        if error.kind == ErrorKind::Unreadable {
+            self.unreadable += 1;
+            if self.unreadable > UNREADABLE_MAX || self.store.is_at_hand() {
+                return false;
+            }
+        }
         let clock = &*self.store.clock;
         let failed_for = clock.now().saturating_sub(*self.first_failure.get_or_insert_with(|| clock.now()));
         if failed_for >= limit {
             return false;
         }
-        self.store.tell(error, limit);
+        if error.kind != ErrorKind::Unreadable {
+            self.store.tell(error, limit);
+        }
         let pause = jittered(self.pause).min(limit - failed_for);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         clock.wait(pause)

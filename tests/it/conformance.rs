@@ -271,7 +271,7 @@ fn a_local_store_lists_objects_only() {
     std::os::unix::fs::symlink("nowhere", data.join("dangling")).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, data.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     assert_eq!(names(&store, Class::Data, ""), [pack(1).name].into());
-    assert_eq!(kind_of(store.read(&Key::new(Class::Data, "pipe"))), ErrorKind::Other);
+    assert_eq!(kind_of(store.read(&Key::new(Class::Data, "pipe"))), ErrorKind::Unreadable);
 }
 
 /// Whoever can write to the store's folder may put links there; nothing that they lead to is listed, read, made or removed.

@@ -103,7 +103,7 @@ impl Crammed {
             // No intents are left then, but the reserve is there.
             let repository = repo.open_in(store.clone(), &repo.cache()).unwrap();
             prune(&repository, at_once()).unwrap();
-            assert_eq!(store.list(Class::Probe, "").unwrap().len(), 1);
+            assert_eq!(store.list(Class::Probe, "").unwrap().len(), 2);
             assert!(store.list(Class::Intents, "").unwrap().is_empty());
         }
         shots.pop();
@@ -138,7 +138,7 @@ fn a_prune_makes_room_where_there_is_none() {
         assert!(trial.used() + 80 < before, "{is_pruned_before}: {} blocks, {before} before", trial.used());
         crammed.check("pruned", &trial);
         // And there is a reserve for the next time.
-        assert_eq!(trial.list(Class::Probe, "reserve").unwrap().len(), 1, "{is_pruned_before}");
+        assert_eq!(trial.list(Class::Probe, "reserve").unwrap().len(), 2, "{is_pruned_before}");
     }
 }
 
@@ -176,6 +176,37 @@ fn what_is_there_can_be_forgotten_without_any_room() {
     let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
     assert!(trash::forget(&repository, &left.id, Some(snapshots::chain_hash(&left)), &note).unwrap());
     assert!(snapshots::list(&repository).unwrap().is_empty());
+}
+
+/// Others may fill what a `forget` has freed, before anybody prunes.
+#[test]
+fn what_fills_up_again_after_a_forget_can_be_pruned() {
+    let crammed = Crammed::new(true);
+    let repository: Arc<Repository> = crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
+    let left = snapshots::list(&repository).unwrap().pop().unwrap();
+    forget(&repository, &left);
+    let parts = || {
+        let listed = crammed.store.list(Class::Probe, "").unwrap();
+        let mut parts: Vec<_> = listed.into_iter().map(|object| (object.name, object.len_bytes)).collect();
+        parts.sort();
+        parts
+    };
+    let part = |name: &str, len_bytes: u64| (name.to_owned(), len_bytes);
+    // What is left of the room is kept: less for whoever forgets, all for a prune.
+    assert_eq!(parts(), [part("reserve", 256 << 10), part("reserve-marks", 60 << 10)]);
+    crammed.store.fill();
+    // And again, until nothing is left of the smaller part.
+    for round in 0..20 {
+        let create = || Ok(crammed.store.create(&Key::new(Class::Probe, format!("x{round}")), b"x")?);
+        reserve::with_room(&repository, create).unwrap();
+        crammed.store.fill();
+    }
+    assert!(parts().iter().any(|(name, len_bytes)| name == "reserve" && *len_bytes >= 192 << 10), "{:?}", parts());
+    let before = crammed.store.used();
+    crammed.prune_in(crammed.store.clone()).unwrap();
+    assert!(crammed.store.used() + 80 < before, "{} blocks, {before} before", crammed.store.used());
+    crammed.check("pruned", &crammed.store);
+    assert_eq!(parts().iter().filter(|(name, _)| name.starts_with("reserve")).count(), 2);
 }
 
 /// Goal: asking for nothing unused never makes a repository larger. Method: packs of which very little is unused, few and many, are pruned with

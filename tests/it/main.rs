@@ -66,3 +66,4 @@ mod trust;
 mod unfinished;
 mod vectors;
 mod verifier;
+mod worn;

@@ -12,6 +12,8 @@ pub struct Damage {
     cut: HashMap<ObjectId, u64>,
     /// Packs of which anything is wrong.
     packs: HashSet<ObjectId>,
+    /// Those that are listed, and that the store did not give, or not wholly.
+    unread: HashSet<ObjectId>,
     /// Those that collectors removed although runs name them yet: that is no damage, but what lies nowhere else is lost.
     gone: HashSet<ObjectId>,
     /// Chunks that a pack should hold and does not.
@@ -54,6 +56,16 @@ impl Damage {
     pub fn spoil(&mut self, pack: ObjectId, lost: impl IntoIterator<Item = ChunkId>) {
         self.packs.insert(pack);
         self.placed.extend(lost.into_iter().map(|chunk| (pack, chunk)));
+    }
+
+    /// Notes that the store lists a pack, and did not give it.
+    pub fn unread(&mut self, pack: ObjectId) {
+        self.unread.insert(pack);
+    }
+
+    /// Returns the packs that are listed and were not given.
+    pub fn unread_packs(&self) -> &HashSet<ObjectId> {
+        &self.unread
     }
 
     /// Notes a chunk that is lost wherever it lies.

@@ -18,6 +18,7 @@ use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
+use crate::repo::around::read_around;
 use crate::repo::listed::read_there;
 use crate::repo::reach::Notes;
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
@@ -118,7 +119,12 @@ impl PackStage<'_> {
         let (intact, unread) = match intact {
             // It was removed since the listing: whoever did it has removed it from the index before.
             Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) if error.is_damage() => (false, Some(in_words(&error))),
+            Err(error) if error.is_damage() => {
+                if job.records.is_some() {
+                    self.damage.unread(job.pack.name);
+                }
+                (false, Some(in_words(&error)))
+            }
             other => (other?, None),
         };
         if intact && job.pack.class == PackClass::Meta && job.records.is_some() {
@@ -160,7 +166,12 @@ impl PackStage<'_> {
 
     fn read_again(&self, job: &Expected, bytes: &mut Vec<u8>) -> Result<()> {
         let (class, name) = (job.pack.class, &job.pack.name);
-        audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes)
+        match audit::read_pack(self.reader.repository(), class, name, job.listed_len, bytes) {
+            // What was read goes on being damaged.
+            Err(error) if error.is_damage() => bytes.clear(),
+            read => read?,
+        }
+        Ok(())
     }
 
     fn note_damage(&mut self, verifier: &PackVerifier<'_>, job: &Expected, bytes: &[u8], otherwise: String) {
@@ -172,7 +183,7 @@ impl PackStage<'_> {
             return;
         }
         let diagnosis = verifier.diagnose(job, bytes);
-        if diagnosis.faults.is_empty() {
+        if diagnosis.faults.is_empty() || self.damage.unread_packs().contains(&job.pack.name) {
             self.report.problem(&*object, otherwise);
         }
         diagnosis.faults.into_iter().for_each(|fault| self.report.problem(&*object, fault));
@@ -222,7 +233,16 @@ fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>
         let read = |job: &Expected| {
             let (class, name) = (job.pack.class, &job.pack.name);
             let key = names::pack_key(class, name);
-            read_there(repository.store(), &key, || audit::read_pack(repository, class, name, job.listed_len, &mut bytes))?;
+            let read = || audit::read_pack(repository, class, name, job.listed_len, &mut bytes);
+            match read_there(repository.store(), &key, read) {
+                // What lies around a bad sector may be sound, and all of it the second time.
+                Err(error) if error.is_unreadable() => {
+                    if !read_around(repository.store(), &key, job.listed_len, &mut bytes)? {
+                        return Err(error);
+                    }
+                }
+                read => read?,
+            }
             Ok(name_of(&bytes) == *name && is_expected_len(job))
         };
         let intact = job.as_ref().map_or(Ok(false), read);

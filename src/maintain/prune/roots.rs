@@ -136,10 +136,10 @@ fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) ->
     age_s > options.intent_max_age_s || (found.stored_s.is_none() && age_s < options.intent_max_age_s.saturating_neg())
 }
 
-/// What is due anyway and cannot be read keeps nothing, and must not stop the end of another's work: its own end comes after that.
+/// What is due anyway and is damaged keeps nothing, and must not stop the end of another's work: its own end comes after that.
 fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match present(snapshot) {
-        Err(error) if error.is_damage() => Ok(None),
+        Err(error) if error.is_damage() && !error.is_unreadable() => Ok(None),
         other => other,
     }
 }

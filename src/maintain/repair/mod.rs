@@ -24,6 +24,7 @@ mod index;
 mod leave_out;
 mod plan;
 mod replace;
+mod unread;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::doomed;
 use super::index::Drafts;
-use super::{Broken, Plan, RepairOptions};
+use super::{Broken, Plan, RepairOptions, unread};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
@@ -23,7 +23,7 @@ const LOOKS_MAX: usize = 3;
 pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
     for _ in 1..LOOKS_MAX {
         match try_plan(repository, options, monitor) {
-            // A collector removed a pack under the look.
+            // A collector removed a pack under the look, or one is given that was not.
             Err(Error::Contended { .. }) => monitor.begin_again(),
             planned => return planned,
         }
@@ -34,6 +34,7 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
 fn try_plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
     let check = CheckOptions { level: options.level.max(Level::Structure), threads: options.threads, now: options.now };
     let (generation, mut examined) = look(repository, &check, monitor)?;
+    unread::look_again(repository, &examined)?;
     let drafting = drafts::begin(repository);
     let copies = if options.snapshots { copies_of_lost_slots(repository, &examined) } else { Vec::new() };
     examined.snapshots.extend(copies.iter().cloned());

@@ -86,6 +86,18 @@ fn what_is_repeated_is_a_matter_of_kind_action_and_class() {
     }
 }
 
+/// A server whose disk has a bad sector says the same as one that had a bad moment.
+#[test]
+fn what_cannot_be_read_is_asked_for_once_more_without_a_word() {
+    for (failures, is_read) in [(1, true), (9, false)] {
+        let bench = Bench::failing(Action::Read, failures, Effect::Before(ErrorKind::Unreadable));
+        bench.memory.create(&key(Class::Data), b"bytes").unwrap();
+        let kind = bench.call(Action::Read, &key(Class::Data)).err().map(|error| error.kind);
+        assert_eq!(kind, (!is_read).then_some(ErrorKind::Unreadable));
+        assert_eq!((bench.faulty.calls(), bench.told.load(Ordering::Relaxed)), (2, 0));
+    }
+}
+
 #[test]
 fn a_create_that_was_carried_out_is_success_everywhere_but_in_snapshots() {
     for class in Class::ALL {

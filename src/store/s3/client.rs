@@ -23,6 +23,7 @@ use super::options::S3Options;
 use super::pages::NoPages;
 use super::short::Short;
 use super::trust;
+use super::whole::WholePages;
 use crate::store::ErrorKind;
 
 /// Threads that move bytes: encryption takes less than one core for a gigabyte each second.
@@ -75,6 +76,7 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         .identity_cache(IdentityCache::no_cache())
         .interceptor(NoPages)
         .interceptor(Short)
+        .interceptor(WholePages)
         .credentials_provider(SharedCredentialsProvider::new(provider));
     let config = match endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),

@@ -61,7 +61,8 @@ impl Request<'_> {
         let new = |kind, text: String| Failure::new(kind, text);
         match (answer.status, answer.code) {
             (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
-            (416, _) => new(ErrorKind::Short, "the object ends before the range".to_owned()),
+            // In a server's own words; what in between says so knows nothing of the object.
+            (416, code) if !code.is_empty() => new(ErrorKind::Short, "the object ends before the range".to_owned()),
             (409, "ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification") => {
                 new(ErrorKind::Unavailable, format!("others are busy with the object ({said})"))
             }
@@ -71,7 +72,8 @@ impl Request<'_> {
                 let is_look = self.permission == "s3:ListBucket";
                 new(if is_look { ErrorKind::NotFound } else { ErrorKind::Other }, says)
             }
-            (404, _) => new(ErrorKind::NotFound, "there is no such object".to_owned()),
+            // Without a word it is a proxy's that knows no way to the server; only to a HEAD there are no words.
+            (404, code) if self.is_head || !code.is_empty() => new(ErrorKind::NotFound, "there is no such object".to_owned()),
             (_, code) if is_full(answer.status, code) => {
                 new(ErrorKind::Full, format!("the bucket or the server is full ({said}): make room or raise the quota"))
             }
@@ -119,7 +121,7 @@ impl Request<'_> {
             (505, _) => new(ErrorKind::Other, format!("the server refuses ({said})")),
             (503, code) if !code.is_empty() => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
             // Also what proxies in front of a server say for themselves (520 to 530), and a refusal without a word.
-            (408 | 425 | 500.., _) | (400, "") => new(self.unanswered(), format!("the server failed ({said})")),
+            (408 | 425 | 500.., _) | (400 | 404 | 416, "") => new(self.unanswered(), format!("the server failed ({said})")),
             (401 | 403, _) => {
                 new(ErrorKind::NotPermitted, format!("the server forbids it ({said}): the credential needs {}", self.permission))
             }
@@ -154,7 +156,9 @@ impl<'a> Answer<'a> {
     fn read(response: &'a HttpResponse, code: Option<&'a str>, message: Option<&str>) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers();
-        let code = code.unwrap_or_default();
+        // The SDK makes up a code for a 404 without a body.
+        let has_words = response.body().bytes().is_none_or(|body| !body.is_empty());
+        let code = code.filter(|_| has_words).unwrap_or_default();
         let mut said = format!("{status} {code}").trim_end().to_owned();
         if let Some(message) = message.filter(|message| !message.is_empty()) {
             said += ": ";

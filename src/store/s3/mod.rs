@@ -9,6 +9,7 @@ mod connector;
 mod credentials;
 mod errors;
 mod failure;
+mod list;
 mod operations;
 pub mod options;
 mod pages;
@@ -17,6 +18,7 @@ mod short;
 mod signed_hash;
 mod transfer;
 mod trust;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,6 +1,5 @@
 //! The requests, each sent once. Spec: `format-spec/12-store.md`, section 6.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -18,19 +17,14 @@ use super::failure::Failure;
 use super::options::Lock;
 use super::signed_hash::SignedHash;
 use super::transfer::Progress;
-use crate::store::listing::{ENDLESS, Room};
 use crate::store::pace::PIECE_LEN_MAX_BYTES;
-use crate::store::{Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, is_valid_name};
+use crate::store::{Class, ErrorKind, Key, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
 /// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.
 const CONFLICTS_MAX: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a server must say that it does not know conditions to be believed: one of many behind an address may say so by mistake.
 const REFUSALS_MIN: u32 = 2;
-/// Pages of a listing in a row on which there may be nothing.
-const EMPTY_PAGES_MAX: usize = 1000;
-/// Names on a page of a listing.
-const PAGE_NAMES: i32 = 1000;
 
 impl Bucket {
     /// Stores an object.
@@ -128,7 +122,7 @@ impl Bucket {
                 return Err(short());
             }
         } else if len > OBJECT_LEN_MAX_BYTES {
-            return Err(Failure::new(ErrorKind::Other, "longer than any object may be"));
+            return Err(Failure::new(ErrorKind::Unreadable, "longer than any object may be"));
         }
         self.receive(answer, len, &progress, out).await
     }
@@ -155,49 +149,27 @@ impl Bucket {
         if missing == 0 { Ok(()) } else { Err(broken(": fewer bytes came than were announced")) }
     }
 
-    /// Lists objects by the beginning of their names.
-    pub async fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, Failure> {
-        let folder = self.path_of(&format!("{}/", class.folder()));
-        let request = self.request("s3:ListBucket", false);
-        let mut found = Vec::new();
-        let mut token: Option<String> = None;
-        let (mut tokens, mut empty_pages, room) = (HashSet::new(), 0, Room::for_class(class));
-        loop {
-            let list = self.client.list_objects_v2().bucket(&self.name).prefix(format!("{folder}{prefix}"));
-            let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
-            let page = match Progress::new().watch(self.timeout, list.send()).await {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => return Err(request.explain(error, true)),
-                Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
-            };
-            empty_pages = if page.contents().is_empty() { empty_pages + 1 } else { 0 };
-            if !page.contents().iter().all(|object| room.take(object.key().map_or(0, str::len))) {
-                return Err(Failure::new(ErrorKind::Other, ENDLESS));
+    /// Returns what a `HeadObject` says.
+    ///
+    /// Its answer has no body, so that an object is missing is a word that anything in between can say: it is believed when a `GetObject`
+    /// is answered so in the server's own words.
+    pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
+        let failure = match self.head_once(key).await {
+            Err(failure) if failure.kind == ErrorKind::NotFound => failure,
+            head => return head,
+        };
+        match Box::pin(self.get(key, Some(0..1), &mut Vec::new())).await {
+            // An empty one is there, too.
+            Ok(()) | Err(Failure { kind: ErrorKind::Short, .. }) => {
+                let says = "one answer says that there is no such object, and the next one that there is";
+                Err(Failure::new(ErrorKind::Unavailable, says))
             }
-            found.extend(page.contents().iter().filter_map(|object| {
-                let name = object.key()?.strip_prefix(&folder)?;
-                let len_bytes = u64::try_from(object.size()?).ok()?;
-                let modified_s = object.last_modified().map(DateTime::secs);
-                name.split('/').all(is_valid_name).then(|| Listed::new(name.to_owned(), len_bytes, modified_s))
-            }));
-            if !page.is_truncated().unwrap_or(false) {
-                return Ok(found);
-            }
-            token = page.next_continuation_token().map(str::to_owned);
-            let Some(next) = &token else {
-                return Err(Failure::new(ErrorKind::Other, "the server says that there is more, and not where it goes on"));
-            };
-            if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
-                return Err(Failure::new(ErrorKind::Other, "the server's listing goes in circles: it never ends"));
-            }
-            if !room.take(next.len()) {
-                return Err(Failure::new(ErrorKind::Other, ENDLESS));
-            }
+            Err(other) if other.kind != ErrorKind::NotFound => Err(other),
+            Err(_) => Err(failure),
         }
     }
 
-    /// Returns what a `HeadObject` says.
-    pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
+    async fn head_once(&self, key: &Key) -> Result<Head, Failure> {
         let request = Request { is_head: true, ..self.request("s3:GetObject", false) };
         let head = self.client.head_object().bucket(&self.name).key(self.path(key)?);
         match Progress::new().watch(self.timeout, head.send()).await {
@@ -249,7 +221,8 @@ impl Bucket {
         }
     }
 
-    fn path_of(&self, name: &str) -> String {
+    /// Returns what the names of objects in the bucket begin with, or one of them.
+    pub fn path_of(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
 }

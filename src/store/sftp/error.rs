@@ -8,6 +8,7 @@ use crate::store::ErrorKind;
 const END_OF_FILE: i32 = 1;
 const NO_SUCH_FILE: i32 = 2;
 const PERMISSION_DENIED: i32 = 3;
+const FAILURE: i32 = 4;
 const OP_UNSUPPORTED: i32 = 8;
 const NO_SUCH_PATH: i32 = 10;
 const FILE_ALREADY_EXISTS: i32 = 11;
@@ -161,6 +162,9 @@ pub enum SftpError {
     /// The object ends before the range does.
     #[error("the object ends before the bytes that were asked for")]
     Short,
+    /// This one object cannot be read.
+    #[error("{0}")]
+    Unreadable(&'static str),
     /// The request makes no sense.
     #[error("{0}")]
     Refused(&'static str),
@@ -189,6 +193,16 @@ impl SftpError {
         matches!(self, Self::Status { code: END_OF_FILE, .. })
     }
 
+    /// Makes a plain failure, which is all that servers say of a bad sector, one to read this object.
+    pub fn when_reading(self) -> Self {
+        match self {
+            Self::Status { code: FAILURE, .. } => {
+                Self::Unreadable("the server fails to read it (code 4); its disk may have bad sectors, or be about to fail")
+            }
+            other => other,
+        }
+    }
+
     /// Returns what a caller of the store is told.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -201,6 +215,7 @@ impl SftpError {
             Self::Exists => ErrorKind::Exists,
             Self::Full => ErrorKind::Full,
             Self::Short => ErrorKind::Short,
+            Self::Unreadable(_) => ErrorKind::Unreadable,
             Self::Status { code: PERMISSION_DENIED | WRITE_PROTECT, .. } => ErrorKind::NotPermitted,
             Self::Status { code: NO_SPACE | QUOTA_EXCEEDED, .. } => ErrorKind::Full,
             Self::Status { code: FILE_ALREADY_EXISTS, .. } => ErrorKind::Exists,

@@ -252,7 +252,7 @@ fn of_a_repository((name, attributes): (Vec<u8>, Attributes)) -> Option<Named> {
 pub fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
     match attributes.len_bytes {
         Some(len) if attributes.is_file() && len <= OBJECT_LEN_MAX_BYTES => Ok(len),
-        Some(_) if attributes.is_file() => Err(SftpError::Refused("it is longer than any object may be")),
-        _ => Err(SftpError::Refused("it is not a regular file")),
+        Some(_) if attributes.is_file() => Err(SftpError::Unreadable("it is longer than any object may be")),
+        _ => Err(SftpError::Unreadable("it is not a regular file")),
     }
 }

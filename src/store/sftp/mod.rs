@@ -220,7 +220,7 @@ impl Store for SftpStore {
                 return match self.folder.len_bytes(connection, &path)? {
                     object_len if range.end > object_len => Err(SftpError::Short),
                     _ if len == 0 => Ok(()),
-                    _ => Err(SftpError::Refused("longer than any object may be")),
+                    _ => Err(SftpError::Unreadable("longer than any object may be")),
                 };
             }
             read::read(connection, &self.folder.path(&path), Some(range), out)

@@ -57,7 +57,7 @@ fn read_kept(connection: &Connection, path: &Path, range: Range<u64>, out: &mut 
     });
     match read {
         // The server may have lost it, or has another one there by now.
-        Err(error) if error.is_status() || matches!(error, SftpError::Short) => {
+        Err(error) if error.is_status() || matches!(error, SftpError::Short | SftpError::Unreadable(_)) => {
             out.truncate(start);
             None
         }
@@ -113,7 +113,7 @@ fn read_range(connection: &Connection, handle: &Handle, range: Range<u64>, out: 
             Ok(Answer::Data(bytes)) if (1..=len).contains(&bytes.len()) => bytes,
             Ok(_) => break Err(connection.misunderstood()),
             Err(error) if error.is_end() => break Err(SftpError::Short),
-            Err(error) => break Err(error),
+            Err(error) => break Err(error.when_reading()),
         };
         target[at..at + bytes.len()].copy_from_slice(&bytes);
         connection.pace().download(bytes.len());

@@ -27,6 +27,7 @@ mod remote;
 mod repair;
 mod restore;
 mod restore_back;
+mod sectors;
 mod signals;
 mod sources;
 mod spared;

@@ -20,6 +20,8 @@ pub struct Answer {
     headers: String,
     body: String,
     cut: Option<usize>,
+    /// Whether it says how long its body is.
+    is_measured: bool,
 }
 
 /// Returns an answer with a body, and with an ETag if it is a success.
@@ -30,7 +32,7 @@ pub fn answer(status: &'static str, body: &str) -> Answer {
 
 /// Returns an answer as no S3 server gives it: without an ETag.
 pub fn untagged(status: &'static str, body: &str) -> Answer {
-    Answer { status, headers: String::new(), body: body.to_owned(), cut: None }
+    Answer { status, headers: String::new(), body: body.to_owned(), cut: None, is_measured: true }
 }
 
 /// Returns an error as S3 servers write it.
@@ -43,6 +45,11 @@ impl Answer {
     pub fn with(mut self, header: &str) -> Self {
         self.headers += &format!("{header}\r\n");
         self
+    }
+
+    /// Does not say how long the body is: it ends with the connection.
+    pub fn unmeasured(self) -> Self {
+        Self { is_measured: false, cut: self.cut.or(Some(self.body.len())), ..self }
     }
 
     /// Ends the connection after so many bytes of the body.
@@ -158,11 +165,9 @@ fn serve(stream: Box<dyn Line>, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<
         std::io::copy(&mut (&mut reader).take(len), &mut std::io::sink())?;
         log.lock().unwrap().push(lines.clone());
         let Some(answer) = next.lock().unwrap().pop_front() else { return Ok(()) };
-        let Answer { status, headers, body, cut } = answer;
-        let head = format!(
-            "HTTP/1.1 {status}\r\nDate: Sat, 21 Nov 2020 12:00:00 GMT\r\n{headers}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let Answer { status, headers, body, cut, is_measured } = answer;
+        let measure = if is_measured { format!("Content-Length: {}", body.len()) } else { "Connection: close".to_owned() };
+        let head = format!("HTTP/1.1 {status}\r\nDate: Sat, 21 Nov 2020 12:00:00 GMT\r\n{headers}{measure}\r\n\r\n");
         // To a HEAD there is no body.
         let body = if lines[0].starts_with("HEAD") { "" } else { &body[..cut.unwrap_or(body.len())] };
         reader.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;

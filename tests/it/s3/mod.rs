@@ -1,6 +1,7 @@
 //! What is particular to buckets, beside what every store must do (`conformance`).
 
 mod answers;
+mod broken;
 mod canned;
 mod certificates;
 mod faults;

@@ -140,6 +140,25 @@ fn a_listing_shows_objects_only() {
     assert!(!repository.exists());
 }
 
+/// A server says no more than that it failed, whatever its disk says; a folder in an object's place is read with the same outcome.
+#[test]
+fn what_a_server_fails_to_read_is_about_one_object() {
+    let server = OpenSsh::start();
+    let store = SftpStore::open_or_make(server.options("r")).unwrap();
+    for number in [1, 2] {
+        store.create(&pack(number), b"bytes").unwrap();
+    }
+    let place = server.path("files/r").join(pack(1).to_string());
+    fs::remove_file(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    for _ in 0..2 {
+        assert_eq!(kind_of(store.read_into(&pack(1), 0..3, &mut Vec::new())), ErrorKind::Unreadable);
+        assert_eq!(kind_of(store.read(&pack(1))), ErrorKind::Unreadable);
+        assert_eq!(kind_of(store.stat(&pack(1))), ErrorKind::Unreadable);
+        assert_eq!(store.read(&pack(2)).unwrap(), b"bytes");
+    }
+}
+
 /// Objects have times by the server's clock, which is this machine's here.
 #[test]
 fn objects_have_times() {

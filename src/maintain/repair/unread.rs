@@ -1,0 +1,65 @@
+//! Packs that the store lists and did not give: a disk that fails, or whatever stands in front of a server, may give them later.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::Duration;
+
+use crate::container::name_of;
+use crate::format::run::PackRef;
+use crate::id::ObjectId;
+use crate::maintain::check::Examined;
+use crate::repo::{Error, Repository, Result, audit, names};
+
+/// How long to wait before the second look: at a disk of this machine, and at another store.
+const PAUSE_AT_HAND: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_secs(2);
+/// How many packs are asked for a byte before it is believed that none can be read.
+const ASKED_MAX: usize = 100;
+
+/// Looks a second time at packs that were not given, before any of them is taken for lost.
+///
+/// Fails with `Contended` if one is sound after all, so that everything is to be looked at again; and with `NothingReadable` if no pack at all
+/// can be read: then it is not the packs that are damaged.
+pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
+    let unread = examined.damage.unread_packs();
+    if unread.is_empty() {
+        return Ok(());
+    }
+    thread::sleep(if repository.store().is_at_hand() { PAUSE_AT_HAND } else { PAUSE });
+    let packs = packs_of(examined);
+    for pack in packs.iter().filter(|pack| unread.contains(&pack.name)) {
+        if is_sound(repository, pack)? {
+            return Err(Error::Contended { rounds: 1 });
+        }
+    }
+    let (doubtful, others): (Vec<PackRef>, Vec<PackRef>) = packs.into_iter().partition(|pack| unread.contains(&pack.name));
+    for pack in others.iter().chain(&doubtful).take(ASKED_MAX) {
+        if is_any_there(repository, pack)? {
+            return Ok(());
+        }
+    }
+    Err(Error::NothingReadable { location: repository.location().to_owned() })
+}
+
+/// Returns the packs that the index names and that are there, each once.
+fn packs_of(examined: &Examined) -> Vec<PackRef> {
+    let (runs, mut seen) = (examined.reader.index().runs(), HashSet::<ObjectId>::new());
+    let packs = runs.iter().flat_map(|run| run.toc().packs.iter().copied());
+    packs.filter(|pack| !examined.damage.is_gone(&pack.name) && seen.insert(pack.name)).collect()
+}
+
+fn is_sound(repository: &Repository, pack: &PackRef) -> Result<bool> {
+    let mut bytes = Vec::new();
+    match audit::read_pack(repository, pack.class, &pack.name, pack.len.into(), &mut bytes) {
+        Err(error) if error.is_damage() => Ok(false),
+        read => read.map(|()| name_of(&bytes) == pack.name),
+    }
+}
+
+fn is_any_there(repository: &Repository, pack: &PackRef) -> Result<bool> {
+    let key = names::pack_key(pack.class, &pack.name);
+    match repository.store().read_into(&key, 0..1, &mut Vec::new()).map_err(Error::from) {
+        Err(error) if error.is_damage() => Ok(false),
+        read => read.map(|()| true),
+    }
+}
