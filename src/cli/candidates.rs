@@ -77,7 +77,7 @@ impl Candidates {
 
     /// Takes the good ones of a listing, for several names.
     pub fn of_listing(listing: &Listing) -> Self {
-        let good = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
+        let good: Vec<_> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
         Self { lacks_any: good.len() < listing.snapshots.len(), good, moments: listing.moments.clone() }
     }
 
