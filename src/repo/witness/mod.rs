@@ -5,6 +5,7 @@
 //! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
 
 mod file;
+mod policies;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::error::{Error, Result};
 use crate::format::snapshot::Snapshot;
 use crate::id::{RepositoryId, SnapshotId, encode_hex};
 
-pub use self::file::PLACES;
+pub use self::file::{PLACES, PolicyNote};
 
 /// What the user accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
