@@ -47,12 +47,11 @@ pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entr
 }
 
 /// Fails with `NoRepository` if there is none, and with `ConfigLost` if there was one.
-pub fn refuse_missing(store: &dyn Store) -> Result<()> {
-    if configs::list(store)?.is_empty() {
-        configs::refuse_remains(store)?;
-        return Err(Error::NoRepository { location: store.location().to_owned() });
+pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
+    match configs::list(store)?.is_empty() {
+        true => Err(configs::why_missing(store, witness)?),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Remembers a repository that was made just now, whatever was at its place before.

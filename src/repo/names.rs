@@ -102,6 +102,11 @@ pub fn config_key(number: u64) -> Key {
     Key::new(Class::Config, number.to_string())
 }
 
+/// Returns the key of the object that is only there to be removed where no room is left.
+pub fn reserve_key() -> Key {
+    Key::new(Class::Probe, "reserve")
+}
+
 /// Returns the key of a key slot.
 pub fn slot_key(id: &SlotId) -> Key {
     Key::new(Class::Keys, id.to_hex())

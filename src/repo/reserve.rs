@@ -9,26 +9,20 @@ use super::error::Result;
 use super::open::Repository;
 use super::{intents, names};
 use crate::id::SnapshotId;
-use crate::store::{Class, ErrorKind, Key};
+use crate::store::{Class, ErrorKind};
 
-/// The object's name in `probe/`, which no probe uses.
-const NAME: &str = "reserve";
 /// Its length: many small objects, each of which may take a block of 4 KiB, and index runs of a small repository.
 const LEN_BYTES: usize = 256 << 10;
 
-fn key() -> Key {
-    Key::new(Class::Probe, NAME)
-}
-
 /// Makes the reserve where the store can run full and has none; that there is no room for it is no failure.
 pub fn keep(repository: &Repository) -> Result<()> {
-    if !repository.store().can_run_full() || !repository.store().list(Class::Probe, NAME)?.is_empty() {
+    if !repository.store().can_run_full() || !repository.store().list(Class::Probe, &names::reserve_key().name)?.is_empty() {
         return Ok(());
     }
     // What does not compress takes the room that it seems to take.
     let mut bytes = vec![0; LEN_BYTES];
     blake3::Hasher::new().update(&repository.random_32()?).finalize_xof().fill(&mut bytes);
-    match repository.store().create(&key(), &bytes) {
+    match repository.store().create(&names::reserve_key(), &bytes) {
         Err(error) if !matches!(error.kind, ErrorKind::Full | ErrorKind::Exists | ErrorKind::NotPermitted) => Err(error.into()),
         _ => Ok(()),
     }
@@ -49,7 +43,7 @@ pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>)
 
 /// Removes the reserve, and the intents of sessions that are over (rule I7).
 pub fn release(repository: &Repository) -> Result<()> {
-    repository.store().remove(&key())?;
+    repository.store().remove(&names::reserve_key())?;
     let listed = repository.store().list(Class::Intents, "")?;
     let told: Vec<(SnapshotId, u64)> = listed.iter().filter_map(|object| names::intent_of(&object.name)).collect();
     let slots = repository.store().list(Class::Snapshots, "")?;
