@@ -30,6 +30,8 @@ pub struct Context {
     pub ui: Ui,
     /// What stores were asked in this run.
     pub requests: Requests,
+    /// Whether the command only shows what it would do.
+    pub is_dry: bool,
 }
 
 /// A repository that the user named, not yet opened.
@@ -238,6 +240,7 @@ impl Context {
             state_dir: self.state_dir(),
             folder: place.folder().map(Path::to_path_buf),
             accept,
+            is_dry: self.is_dry,
             expected: Expected { fingerprint, key: self.global.key.clone(), ..Expected::default() },
         }
     }

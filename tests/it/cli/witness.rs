@@ -274,6 +274,40 @@ fn a_config_that_is_lost_before_anything_is_stored_is_lost_all_the_same() {
     home.run(["check"]).ok();
 }
 
+/// What a dry run is told to accept is not remembered.
+#[test]
+fn a_dry_run_accepts_nothing_for_later() {
+    let home = with_old_copy();
+    home.run(["init", "--repo", "other"]).ok();
+    home.run(["backup", "src", "--repo", "other"]).ok();
+    let dry = [
+        &["backup", "src", "--dry-run"][..],
+        &["restore", "latest", "--target", "out", "--dry-run"],
+        &["restore", "latest", "--target", "out", "--plan"],
+        &["forget", "--keep-last", "1", "--dry-run"],
+        &["forget", "--keep-last", "1", "--simulate", "1y"],
+        &["prune", "--dry-run"],
+        &["repair"],
+    ];
+    for (other, option) in [("old", "--accept-rollback"), ("other", "--accept-new-repository")] {
+        swap(&home, "repo", other);
+        let before = home.tree(".state/places");
+        for command in dry {
+            home.run(command.iter().chain(&[option])).ok();
+            assert!(home.tree(".state/places") == before, "{command:?}");
+            home.run(["snapshots"]).code(5);
+            home.run(command).code(5);
+        }
+        swap(&home, "repo", other);
+        home.run(["snapshots"]).ok();
+    }
+    // What they learnt is not mixed up with what is accepted in earnest.
+    swap(&home, "repo", "old");
+    home.run(["snapshots", "--accept-rollback"]).ok();
+    home.run(["backup", "src"]).ok();
+    home.run(["check"]).ok();
+}
+
 /// What lies in the place of this machine's memory and is no file is not waited for; nor is one believed that everybody may replace.
 #[test]
 fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
