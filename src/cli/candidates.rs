@@ -85,9 +85,11 @@ impl Candidates {
     ///
     /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them may have been meant.
     pub fn choose(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
-        self.choose_good(ui, wanted, trees).map_err(|failure| match failure.exit {
-            Exit::Error if self.lacks_any && !is_by_id(&wanted.snapshot) => Failure { exit: Exit::Damage, ..failure },
-            _ => failure,
+        self.choose_good(ui, wanted, trees).map_err(|mut failure| {
+            if failure.exit == Exit::Error && self.lacks_any && !is_by_id(&wanted.snapshot) {
+                failure.exit = Exit::Damage;
+            }
+            failure
         })
     }
 

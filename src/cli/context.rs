@@ -12,7 +12,7 @@ use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::Monitor;
 use crate::repo::enter::{self, Entrance};
-use crate::repo::witness::Accept;
+use crate::repo::witness::{Accept, Witness};
 use crate::repo::{self, Expected, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
@@ -30,6 +30,8 @@ pub struct Context {
     pub ui: Ui,
     /// What stores were asked in this run.
     pub requests: Requests,
+    /// Whether the command only shows what it would do.
+    pub is_dry: bool,
 }
 
 /// A repository that the user named, not yet opened.
@@ -59,6 +61,12 @@ impl Place {
     /// Returns where it is, for people, and for `--repo`.
     pub fn shown(&self) -> String {
         text::harmless(&self.location.to_string())
+    }
+
+    /// Returns what its store calls itself, also where it cannot be opened.
+    fn remembered_as(&self) -> String {
+        let absolute = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+        self.folder().map_or_else(|| self.shown(), |folder| absolute(folder).display().to_string())
     }
 
     /// Returns the repository's folder, if it is one of this machine.
@@ -160,7 +168,7 @@ impl Context {
         let mut entrance = self.entrance(place);
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
-            enter::refuse_missing(&*store)?;
+            enter::refuse_missing(&*store, &self.witness(place))?;
         }
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
@@ -201,7 +209,7 @@ impl Context {
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let place = self.place(&self.settings()?, None)?;
         let store = self.store(&place, Purpose::Work)?;
-        let lost = match enter::refuse_missing(&*store) {
+        let lost = match enter::refuse_missing(&*store, &self.witness(&place)) {
             Err(lost @ repo::Error::ConfigLost { .. }) => lost.into(),
             _ => match self.open_place(&place, Purpose::Work) {
                 Err(failure) if is_applied && failure.exit == Exit::Damage => failure,
@@ -229,8 +237,14 @@ impl Context {
             state_dir: self.state_dir(),
             folder: place.folder().map(Path::to_path_buf),
             accept,
+            is_dry: self.is_dry,
             expected: Expected { fingerprint, key: self.global.key.clone(), ..Expected::default() },
         }
+    }
+
+    /// Returns what this machine remembers of a place, whatever is there now.
+    pub fn witness(&self, place: &Place) -> Witness {
+        Witness::open(self.state_dir().as_deref(), &place.remembered_as(), Accept::default())
     }
 
     /// Returns the folder of what this machine remembers.

@@ -298,7 +298,7 @@ mod tests {
     fn every_kind_has_its_exit_code() {
         let location = || "/r".to_owned();
         for (error, exit) in [
-            (repo::Error::NoRepository { location: location() }, Exit::NoRepository),
+            (repo::Error::NoRepository { location: location(), is_known: false }, Exit::NoRepository),
             (repo::Error::WrongSecret { location: location() }, Exit::WrongSecret),
             (repo::Error::RolledBack { location: location(), what: "x".into() }, Exit::RolledBack),
             (repo::Error::Cancelled, Exit::Interrupted),

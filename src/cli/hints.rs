@@ -8,10 +8,16 @@ pub fn is_of_another_version(error: &repo::Error) -> bool {
     matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
 }
 
+/// At a place that this machine knows.
+const MOUNT: &str = "this machine has used one there: mount the disk that holds it; if it is gone for good, `drumlin init \
+                     --accept-new-repository` makes a new one";
+/// At any other.
+const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place";
+
 /// Returns what the user can do about a repository's error.
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
-        repo::Error::NoRepository { .. } => Some("`drumlin init` makes one there; `--repo` names another place"),
+        repo::Error::NoRepository { is_known, .. } => Some(if *is_known { MOUNT } else { MAKE }),
         repo::Error::ConfigLost { .. } | repo::Error::ConfigDamaged { .. } => Some(
             "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
         ),

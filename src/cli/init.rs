@@ -116,21 +116,30 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Refuses a place that holds a repository, and a folder with anything else that is not what a half-finished `init` leaves.
+/// Refuses a place that holds a repository or is known to have held one, and a folder with anything else that is not what a half-finished
+/// `init` leaves.
 pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
-    let entries = match place.folder().map(|folder| (folder, std::fs::read_dir(folder))) {
-        None => None,
-        Some((_, Ok(entries))) => Some(entries),
-        Some((_, Err(error))) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Some((folder, Err(error))) => return Err(Failure::file("read the folder", folder, &error)),
+    let witness = ctx.witness(place);
+    let is_known = witness.knows();
+    let entries = match place.folder().map(std::fs::read_dir) {
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Some(Err(error)) => return Err(Failure::file("read the folder", place.folder().unwrap_or(Path::new("")), &error)),
+        entries => Some(entries.and_then(Result::ok)),
     };
-    match enter::refuse_missing(&*ctx.store(place, Purpose::Work)?) {
-        Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
-        Err(repo::Error::NoRepository { .. }) => {}
-        Err(error) => return Err(error.into()),
+    if entries.is_some() {
+        match enter::refuse_missing(&*ctx.store(place, Purpose::Work)?, &witness) {
+            Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
+            Err(repo::Error::NoRepository { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if is_known && !ctx.global.accept_new_repository {
+        // The disk that holds it is not mounted, more often than it is gone.
+        return Err(repo::Error::NoRepository { location: place.shown(), is_known }.into());
     }
     let folders = Class::ALL.map(Class::folder);
     let foreign = entries
+        .flatten()
         .into_iter()
         .flatten()
         .filter_map(Result::ok)

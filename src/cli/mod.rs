@@ -132,7 +132,8 @@ pub fn main() -> ExitCode {
         return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
     }
     let requests = Requests::default();
-    let ctx = Context { global: cli.global.complete(&env), env, ui, requests };
+    let is_dry = cli.command.is_dry();
+    let ctx = Context { global: cli.global.complete(&env), env, ui, requests, is_dry };
     let result = tilde::refuse_in_variables(&ctx.env).and_then(|()| run(&ctx, cli.command));
     ctx.requests.tell(&ui);
     match result {
@@ -183,6 +184,20 @@ fn usage_error(plain: &str) -> serde_json::Value {
     serde_json::json!({
         "event": "error", "message": message, "causes": no_causes, "hint": hint, "exit_code": Exit::Usage as u8,
     })
+}
+
+impl Command {
+    /// Returns whether it only shows what it would do: then it changes nothing, what this machine remembers among it.
+    fn is_dry(&self) -> bool {
+        match self {
+            Self::Backup(args) => args.dry_run,
+            Self::Restore(args) => args.is_dry(),
+            Self::Forget(args) => args.dry_run || args.simulate.is_some(),
+            Self::Prune(args) => args.dry_run,
+            Self::Repair(args) => !args.apply,
+            _ => false,
+        }
+    }
 }
 
 fn run(ctx: &Context, command: Command) -> Result<Exit, Failure> {

@@ -24,7 +24,7 @@ const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 pub struct PruneArgs {
     /// Shows what would be done, and changes nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
 
     /// How long forgotten snapshots stay, for this run: 7d, 12h, 0d
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = parse_window)]

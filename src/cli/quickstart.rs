@@ -20,7 +20,6 @@ use super::secret::{self, KeyFile, Origin};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::witness::{Accept, Witness};
 use crate::repo::{Error, Repository, enter, keys};
 use crate::settings::location::Location;
 use crate::settings::repository::{RepositorySettings, SecretSettings};
@@ -148,8 +147,8 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
         made.key_file = Some(path.clone());
     }
     let found = match place.folder().is_none_or(Path::is_dir) {
-        true => enter::refuse_missing(&*ctx.store(place, Purpose::Work)?),
-        false => Err(Error::NoRepository { location: place.shown() }),
+        true => enter::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place)),
+        false => Err(Error::NoRepository { location: place.shown(), is_known: false }),
     };
     if !matches!(found, Err(Error::NoRepository { .. })) {
         found?;
@@ -158,13 +157,6 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
                 .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
         }
         return ctx.open_place(place, Purpose::BackUp);
-    }
-    let location = ctx.store(place, Purpose::Work).map_or_else(|_| place.shown(), |store| store.location().to_owned());
-    if !ctx.global.accept_new_repository && Witness::open(ctx.state_dir().as_deref(), &location, Accept::default()).knows() {
-        let gone = Failure::from(Error::NoRepository { location: place.shown() });
-        return Err(gone.instead(
-            "this machine has used one there: mount the disk that holds it; if it is gone for good, `--accept-new-repository` makes a new one",
-        ));
     }
     init::refuse_used(ctx, place)?;
     let key = NewKey::for_repository(ctx, place, &origin, false)?;

@@ -42,7 +42,7 @@ pub struct RepairArgs {
 
     /// Do it; without this option the plan is only shown
     #[arg(long)]
-    apply: bool,
+    pub apply: bool,
 
     /// Only show the plan (as without --apply)
     #[arg(long, short = 'n', conflicts_with = "apply")]

@@ -92,6 +92,13 @@ pub struct RestoreArgs {
     thaw: ThawArgs,
 }
 
+impl RestoreArgs {
+    /// Returns whether it only shows what would be restored.
+    pub fn is_dry(&self) -> bool {
+        self.dry_run || self.thaw.plan
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum OverwriteArg {
     Always,

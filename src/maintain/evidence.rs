@@ -1,53 +1,138 @@
-//! Which policy was applied to a series before: what this machine noted, or else what the tombstones say.
+//! Which policy was applied to a series before: what this machine remembers, and what the tombstones say; the later of both counts.
 
-use super::forget::{ForgetPlan, Group, GroupBy, GroupKey};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use super::forget::{ForgetPlan, Group, GroupKey, Scope, is_by_policy};
+use crate::format::snapshot::Snapshot;
+use crate::format::tombstone::Tombstone;
+use crate::id::SnapshotId;
 use crate::repo::snapshots::Listing;
-use crate::repo::{Repository, Result, state};
+use crate::repo::trash::{self, Forgotten};
+use crate::repo::witness::PolicyNote;
+use crate::repo::{Repository, parallel};
 use crate::retention::guard::{Applied, Excess, History, excess};
+use crate::retention::rhythm::{Moment, usual_gap_s};
+use crate::retention::{Item, Policy, plan};
 
-/// Reasons of tombstones that no policy gave.
-const NAMED: &str = "named";
+/// How many tombstones without a snapshot are read at most.
+const REMOVED_READ_MAX: usize = 1_000;
 
-/// Returns what speaks against a group's plan, by what is known of policies that were applied before.
-pub fn excess_of(repository: &Repository, listing: &Listing, by: GroupBy, (group, now_s): (&Group, i64)) -> Option<Excess> {
-    let history = history_of(repository, listing, by, group);
-    excess(&group.items, &group.decisions, &history, now_s)
+/// What is known of policies that were applied before.
+pub struct Evidence<'a> {
+    repository: &'a Repository,
+    listing: &'a Listing,
+    zone: &'a TimeZone,
+    now_s: i64,
+    /// Tombstones whose snapshots are gone, read when they are asked for.
+    removed: OnceCell<Vec<Tombstone>>,
 }
 
-/// Returns what is known of a group's past.
-pub fn history_of(repository: &Repository, listing: &Listing, by: GroupBy, group: &Group) -> History {
-    let policy = group.policy.as_ref().map(ToString::to_string).unwrap_or_default();
-    let of_group = |one: &&crate::repo::trash::Forgotten| {
-        one.snapshot.as_ref().is_ok_and(|snapshot| GroupKey::of(snapshot, by) == group.key)
-    };
-    let forgotten: Vec<_> = listing.forgotten.iter().filter(of_group).collect();
-    let by_policy = forgotten.iter().map(|one| &one.tombstone).filter(|tombstone| !tombstone.reason.starts_with(NAMED));
-    let last_tombstone = by_policy
-        .max_by_key(|tombstone| tombstone.forgotten)
-        .map(|tombstone| Applied { at_s: tombstone.forgotten.seconds, is_same: tombstone.reason == policy });
-    let last = noted(repository, &group.key).map(|(at_s, noted)| Applied { at_s, is_same: noted == policy });
-    let forgotten_s = forgotten.iter().filter_map(|one| Some(one.snapshot.as_ref().ok()?.started.seconds)).collect();
-    History { last: last.or(last_tombstone), forgotten_s }
-}
+impl<'a> Evidence<'a> {
+    /// Asks nothing of the store yet.
+    pub fn new(repository: &'a Repository, listing: &'a Listing, (zone, now_s): (&'a TimeZone, i64)) -> Self {
+        Self { repository, listing, zone, now_s, removed: OnceCell::new() }
+    }
 
-/// Notes which policies were applied now. A note that is lost costs at most one question.
-pub fn note_applied(repository: &Repository, plan: &ForgetPlan, now_s: i64) -> Result<()> {
-    for group in plan.accepted() {
-        if let Some(policy) = &group.policy {
-            state::save(repository, &note_name(&group.key), format!("{now_s}\n{policy}").as_bytes())?;
+    /// Returns what speaks against a group's plan.
+    pub fn excess_of(&self, group: &Group) -> Option<Excess> {
+        let policy = group.policy.as_ref()?;
+        let judge = |history: &History| excess(&group.items, &group.decisions, history, self.now_s);
+        let history = self.history_of(group);
+        let found = judge(&history)?;
+        match history.last.map_or_else(|| self.applied_before(group, policy), |_| None) {
+            Some(at_s) => judge(&History { last: Some(Applied { at_s, is_same: true }), ..history }),
+            None => Some(found),
         }
     }
-    Ok(())
+
+    /// Remembers which policies were applied now. What is lost of it costs at most one question.
+    pub fn note_applied(&self, plan: &ForgetPlan) {
+        let noted = plan.accepted().filter(|group| group.policy.is_some()).map(|group| {
+            let mut moments = self.forgotten_of(group);
+            moments.extend(group.items.iter().filter(|item| item.doubt.is_none()).map(Item::moment));
+            let (series, reason) = (series_name(&group.key, &group.scope), hash_of(&group.reason()));
+            PolicyNote { series, at_s: self.now_s, reason, gap_s: usual_gap_s(&moments) }
+        });
+        self.repository.witness().note_policies(noted.collect());
+    }
+
+    /// Returns what is known of a group's past: what was done to it by its own filter and grouping, or else by any others.
+    fn history_of(&self, group: &Group) -> History {
+        let own = group.reason();
+        let noted = self.repository.witness().policy_note(&series_name(&group.key, &group.scope));
+        let gap_s = noted.as_ref().and_then(|noted| noted.gap_s);
+        let noted = noted.map(|noted| Applied { at_s: noted.at_s, is_same: noted.reason == hash_of(&own) });
+        let tombstones = self.in_trash(group).map(|(one, _)| &one.tombstone).filter(|one| is_by_policy(&one.reason));
+        let (ours, others): (Vec<_>, Vec<_>) = tombstones.partition(|one| one.reason == own || group.scope.is_of(&one.reason));
+        let ours = ours.into_iter().map(|one| Applied { at_s: one.forgotten.seconds, is_same: one.reason == own });
+        let last = ours.chain(noted).max_by_key(|one| (one.at_s, !one.is_same));
+        let others_s = others.into_iter().map(|one| one.forgotten.seconds).chain(self.noted_of_others(group));
+        let last = last.or_else(|| others_s.max().map(|at_s| Applied { at_s, is_same: false }));
+        History { last, forgotten: self.forgotten_of(group), gap_s }
+    }
+
+    /// Returns the snapshots in the trash that belonged to a group.
+    fn in_trash(&self, group: &Group) -> impl Iterator<Item = (&'a Forgotten, &'a Snapshot)> {
+        let good = self.listing.forgotten.iter().filter_map(|one| Some((one, one.snapshot.as_ref().ok()?)));
+        good.filter(|(_, snapshot)| group.holds(snapshot))
+    }
+
+    fn forgotten_of(&self, group: &Group) -> Vec<Moment> {
+        let usual = |snapshot: &Snapshot| GroupKey::of(snapshot, Scope::USUAL.by);
+        let mut sources: BTreeMap<GroupKey, usize> =
+            group.snapshots.iter().zip(&group.items).map(|(snapshot, item)| (usual(snapshot), item.source)).collect();
+        let mut next = group.items.iter().map(|item| item.source + 1).max().unwrap_or(0);
+        let in_trash = self.in_trash(group).map(|(_, snapshot)| {
+            let source = *sources.entry(usual(snapshot)).or_insert(next);
+            next += usize::from(source == next);
+            Moment { source, time_s: snapshot.started.seconds }
+        });
+        in_trash.collect()
+    }
+
+    /// Returns when policies were applied to what is in a group by its host, app and paths, as is usual.
+    fn noted_of_others(&self, group: &Group) -> Vec<i64> {
+        if group.scope.is_usual() {
+            return Vec::new();
+        }
+        let mut keys: Vec<GroupKey> = group.snapshots.iter().map(|one| GroupKey::of(one, Scope::USUAL.by)).collect();
+        keys.sort();
+        keys.dedup();
+        let noted = |key: &GroupKey| self.repository.witness().policy_note(&series_name(key, &Scope::USUAL));
+        keys.iter().filter_map(noted).map(|noted| noted.at_s).collect()
+    }
+
+    /// Returns when the policy was applied last, as tombstones say whose snapshots are gone, if the group looks as it would look then.
+    ///
+    /// They do not tell to which series. But where a policy takes none of those that were there then, it is as if it had been applied.
+    fn applied_before(&self, group: &Group, policy: &Policy) -> Option<i64> {
+        let own = group.reason();
+        let ours = self.removed().iter().filter(|one| group.scope.is_of(&one.reason) || one.reason == own);
+        let last = ours.max_by_key(|one| (one.forgotten, one.reason != own)).filter(|one| one.reason == own)?;
+        let at_s = last.forgotten.seconds;
+        let old: Vec<Item> = group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
+        let going = plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();
+        // A backup that ran meanwhile was begun before and stored after it.
+        (!old.is_empty() && going <= 1).then_some(at_s)
+    }
+
+    fn removed(&self) -> &[Tombstone] {
+        self.removed.get_or_init(|| {
+            let ids: Vec<SnapshotId> = self.listing.removed.keys().copied().take(REMOVED_READ_MAX).collect();
+            let load =
+                |id: &SnapshotId| trash::load_cached(self.repository, id).map_or_else(|| trash::load(self.repository, id), Ok);
+            // What cannot be read says nothing, and then somebody is asked.
+            let loaded = parallel::for_each(self.repository.store(), &ids, load).unwrap_or_default();
+            loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()
+        })
+    }
 }
 
-fn noted(repository: &Repository, key: &GroupKey) -> Option<(i64, String)> {
-    let text = String::from_utf8(state::load(repository, &note_name(key))?).ok()?;
-    let (at_s, policy) = text.split_once('\n')?;
-    Some((at_s.parse().ok()?, policy.to_owned()))
-}
-
-/// Returns the name of the note about a series.
-fn note_name(key: &GroupKey) -> String {
+/// Returns a name for a series, by what makes it one.
+fn series_name(key: &GroupKey, scope: &Scope) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut part = |kind: u8, bytes: &[u8]| {
         hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
@@ -56,5 +141,10 @@ fn note_name(key: &GroupKey) -> String {
     key.app.iter().for_each(|app| part(1, app.as_bytes()));
     key.paths.iter().flatten().for_each(|path| part(2, path));
     key.tags.iter().flatten().for_each(|tag| part(3, tag.as_bytes()));
-    format!("retention {}", hasher.finalize().to_hex())
+    part(4, scope.words().join("\n").as_bytes());
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+fn hash_of(reason: &str) -> String {
+    blake3::hash(reason.as_bytes()).to_hex()[..32].to_owned()
 }

@@ -16,67 +16,16 @@ use crate::retention::guard::Excess;
 use crate::retention::trust::{Claim, Verdict, judge};
 use crate::retention::{Decision, Doubt, Item, Keep, Policy, plan};
 
-/// Which snapshots a policy looks at; the others are not touched and not counted.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of this app.
-    pub app: Option<String>,
-    /// Only those of this host.
-    pub host: Option<String>,
-    /// Only those with all of these tags.
-    pub tags: Vec<String>,
-}
+pub use super::scope::{Filter, GroupBy, GroupKey, Scope};
 
-impl Filter {
-    /// Returns whether the policy looks at a snapshot.
-    pub fn fits(&self, snapshot: &Snapshot) -> bool {
-        self.app.as_ref().is_none_or(|app| snapshot.app == *app)
-            && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
-            && self.tags.iter().all(|tag| snapshot.tags.contains(tag))
-    }
-}
+/// How the reason of a tombstone begins whose snapshot was named.
+const NAMED: &str = "named";
+/// How the reason of a tombstone begins whose snapshot a repair replaced.
+pub const REPAIRED: &str = "a repair";
 
-/// What snapshots of one series have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupBy {
-    /// The host.
-    pub host: bool,
-    /// The app.
-    pub app: bool,
-    /// The paths.
-    pub paths: bool,
-    /// The tags.
-    pub tags: bool,
-}
-
-impl GroupBy {
-    /// Host, app and paths.
-    pub const DEFAULT: Self = Self { host: true, app: true, paths: true, tags: false };
-}
-
-/// What the snapshots of a group have in common; `None` where they may differ.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GroupKey {
-    /// The host.
-    pub host: Option<String>,
-    /// The app, empty for none.
-    pub app: Option<String>,
-    /// The paths.
-    pub paths: Option<Vec<Vec<u8>>>,
-    /// The tags.
-    pub tags: Option<Vec<String>>,
-}
-
-impl GroupKey {
-    /// Returns the key of a snapshot's group.
-    pub fn of(snapshot: &Snapshot, by: GroupBy) -> Self {
-        Self {
-            host: by.host.then(|| snapshot.host.clone()),
-            app: by.app.then(|| snapshot.app.clone()),
-            paths: by.paths.then(|| snapshot.sources.clone()),
-            tags: by.tags.then(|| snapshot.tags.clone()),
-        }
-    }
+/// Returns whether a policy gave the reason of a tombstone.
+pub fn is_by_policy(reason: &str) -> bool {
+    !reason.starts_with(NAMED) && !reason.starts_with(REPAIRED)
 }
 
 /// A series of snapshots and what becomes of them.
@@ -84,6 +33,8 @@ impl GroupKey {
 pub struct Group {
     /// What they have in common.
     pub key: GroupKey,
+    /// Which snapshots were looked at, and what makes a series of them.
+    pub scope: Scope,
     /// The policy that decides; `None` where snapshots were named.
     pub policy: Option<Policy>,
     /// The snapshots, oldest first.
@@ -97,6 +48,16 @@ pub struct Group {
 }
 
 impl Group {
+    /// Returns whether a snapshot belongs to it, or did before it was forgotten.
+    pub fn holds(&self, snapshot: &Snapshot) -> bool {
+        self.scope.filter.fits(snapshot) && GroupKey::of(snapshot, self.scope.by) == self.key
+    }
+
+    /// Returns why snapshots of it are forgotten, as their tombstones say it.
+    pub fn reason(&self) -> String {
+        self.policy.as_ref().map_or_else(|| NAMED.to_owned(), |policy| self.scope.reason(policy))
+    }
+
     /// Returns the snapshots that go, oldest first, whether that is refused or not.
     pub fn going(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.iter().zip(&self.decisions).filter(|(_, decision)| !decision.is_kept()).map(|(snapshot, _)| snapshot)
@@ -203,7 +164,7 @@ pub fn plan_policy(
     zone: &TimeZone,
     now_s: i64,
 ) -> ForgetPlan {
-    let mut groups = group_all(listing, |snapshot| filter.fits(snapshot), by, now_s);
+    let mut groups = group_all(listing, &Scope { filter: filter.clone(), by }, now_s);
     for group in &mut groups {
         group.decisions = plan(&group.items, policy, zone);
         group.policy = Some(policy.clone());
@@ -216,7 +177,7 @@ pub fn plan_policy(
 /// Those that are protected stay, and are told apart.
 pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> ForgetPlan {
     let (protected, named): (Vec<_>, Vec<_>) = named.iter().partition(|id| listing.protected.contains(id));
-    let mut groups = group_all(listing, |_| true, by, now_s);
+    let mut groups = group_all(listing, &Scope { filter: Filter::default(), by }, now_s);
     groups.retain(|group| group.snapshots.iter().any(|snapshot| named.contains(&snapshot.id)));
     for group in &mut groups {
         let decide = |snapshot: &Snapshot| match (named.contains(&snapshot.id), listing.protected.contains(&snapshot.id)) {
@@ -231,17 +192,19 @@ pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i
     ForgetPlan { groups, unreadable, protected, ..ForgetPlan::default() }
 }
 
-fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, now_s: i64) -> Vec<Group> {
+fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
     // Dates are judged among all snapshots, so that no filter hides a witness.
     let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
     let claims: Vec<Claim> = good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
-    let verdicts = good.iter().zip(judge(&claims, now_s)).map(|(snapshot, verdict)| verdict_on(snapshot, verdict));
+    let judged = good.iter().zip(judge(&claims, now_s)).zip(&claims);
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-    for (snapshot, verdict) in good.iter().copied().zip(verdicts).filter(|(snapshot, _)| fits(snapshot)) {
-        let key = GroupKey::of(snapshot, by);
+    for ((snapshot, verdict), claim) in judged.filter(|((snapshot, _), _)| scope.filter.fits(snapshot)) {
+        let verdict = verdict_on(snapshot, verdict);
+        let key = GroupKey::of(snapshot, scope.by);
         let group = groups.entry(key.clone()).or_insert_with(|| Group {
             key,
+            scope: scope.clone(),
             policy: None,
             snapshots: Vec::new(),
             items: Vec::new(),
@@ -254,8 +217,9 @@ fn group_all(listing: &Listing, fits: impl Fn(&Snapshot) -> bool, by: GroupBy, n
             tags: snapshot.tags.clone(),
             is_protected: listing.protected.contains(&snapshot.id),
             doubt: verdict.doubt(),
+            source: claim.series,
         });
-        group.snapshots.push(snapshot.clone());
+        group.snapshots.push((*snapshot).clone());
     }
     groups.into_values().collect()
 }
@@ -292,15 +256,14 @@ pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, moni
         return Ok(forgotten);
     }
     repository.confirm_key()?;
-    let unread = ForgetNote { reason: "named, because it could not be read".to_owned(), ..note.clone() };
+    let unread = ForgetNote { reason: format!("{NAMED}, because it could not be read"), ..note.clone() };
     for id in plan.unreadable.iter().filter(|_| !plan.unreadable_refused) {
         if trash::forget(repository, id, None, &unread)? {
             forgotten.push(*id);
         }
     }
     for group in plan.accepted() {
-        let reason = group.policy.as_ref().map_or_else(|| "named".to_owned(), Policy::to_string);
-        let note = ForgetNote { reason, ..note.clone() };
+        let note = ForgetNote { reason: group.reason(), ..note.clone() };
         for snapshot in group.going() {
             if monitor.is_cancelled() {
                 return Err(Error::Cancelled);

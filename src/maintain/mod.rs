@@ -6,4 +6,5 @@ pub mod forget;
 mod mark;
 pub mod prune;
 pub mod repair;
+mod scope;
 pub mod stats;

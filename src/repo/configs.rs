@@ -3,6 +3,8 @@
 use super::error::{Error, Result};
 use super::listed::read_listed;
 use super::names;
+use super::slots::{self, Wanted};
+use super::witness::Witness;
 use crate::container::open_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::config::Config;
@@ -84,14 +86,47 @@ pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
     Ok(listed)
 }
 
-/// Fails if a repository without any config was one: what is stored there cannot be there without it.
-pub fn refuse_remains(store: &dyn Store) -> Result<()> {
-    for class in [Class::Snapshots, Class::Index, Class::Meta, Class::Data] {
+/// Returns what is said of a place without any config: that it has lost it, or that there is no repository.
+pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
+    let location = store.location().to_owned();
+    match is_known_key_there(store, witness)? || has_remains(store)? {
+        true => Ok(Error::ConfigLost { location }),
+        false => Ok(Error::NoRepository { location, is_known: witness.knows() }),
+    }
+}
+
+/// Returns whether the key is there that opened the repository which this machine remembers.
+fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
+    let Some(slot) = witness.last_slot() else {
+        return Ok(false);
+    };
+    Ok(list_or_nothing(store, Class::Keys)?.iter().any(|object| object.name == slot))
+}
+
+/// Returns whether a place without any config was a repository: something is there that only comes after it.
+///
+/// An `init` that died leaves empty folders, what a probe made, and one key of a repository that never was.
+pub fn has_remains(store: &dyn Store) -> Result<bool> {
+    for class in [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector] {
         if !list_or_nothing(store, class)?.is_empty() {
-            return Err(Error::ConfigLost { location: store.location().to_owned() });
+            return Ok(true);
         }
     }
-    Ok(())
+    let is_reserve = |object: &Listed| object.name.starts_with(names::RESERVE);
+    Ok(list_or_nothing(store, Class::Probe)?.iter().any(is_reserve) || has_two_keys_of_one(store)?)
+}
+
+/// Returns whether two keys are of the same repository: a second one is added to what is there.
+fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
+    if list_or_nothing(store, Class::Keys)?.len() < 2 {
+        return Ok(false);
+    }
+    let slots = slots::read_all(store, &Wanted { last: None, only: None })?;
+    let mut repositories: Vec<_> = slots.into_iter().filter_map(|(_, slot)| Some(slot.ok()?.repository)).collect();
+    let count = repositories.len();
+    repositories.sort();
+    repositories.dedup();
+    Ok(repositories.len() < count)
 }
 
 /// Opens and parses a config; `number` is that of its name, 0 for whatever it says.

@@ -24,6 +24,8 @@ pub struct Entrance {
     pub accept: Accept,
     /// What is expected.
     pub expected: Expected,
+    /// Whether nothing of it is to be remembered.
+    pub is_dry: bool,
 }
 
 /// Opens the repository at a place, and makes sure that it is the one that this machine remembers there.
@@ -32,6 +34,7 @@ pub struct Entrance {
 /// if going back is accepted now, or if it is a folder to which nothing else would look.
 pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entrance: &Entrance) -> Result<Arc<Repository>> {
     let witness = Witness::open(entrance.state_dir.as_deref(), store.location(), entrance.accept);
+    let witness = if entrance.is_dry { witness.only_looking() } else { witness };
     let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
     let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
     let is_usual = is_one && fits;
@@ -47,12 +50,11 @@ pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entr
 }
 
 /// Fails with `NoRepository` if there is none, and with `ConfigLost` if there was one.
-pub fn refuse_missing(store: &dyn Store) -> Result<()> {
-    if configs::list(store)?.is_empty() {
-        configs::refuse_remains(store)?;
-        return Err(Error::NoRepository { location: store.location().to_owned() });
+pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
+    match configs::list(store)?.is_empty() {
+        true => Err(configs::why_missing(store, witness)?),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Remembers a repository that was made just now, whatever was at its place before.
@@ -90,6 +92,8 @@ fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Reposito
             witness.use_copy(last);
             Err(error)
         }
+        // What a dry run learns of a copy that is not remembered must not be taken for another one's.
+        _ if witness.only_looks() => repository.as_copy(witness.add_copy(), Path::new("")),
         _ => repository.as_copy(witness.add_copy(), cache_dir),
     }
 }

@@ -15,6 +15,8 @@ pub enum Error {
     NoRepository {
         /// Where it was looked for.
         location: String,
+        /// Whether this machine has used one there.
+        is_known: bool,
     },
     /// The config of a repository is gone, and what is stored in it is not.
     #[error("the repository at {location} has lost its config")]

@@ -72,7 +72,13 @@ impl Repository {
         if !configs::list(&*store)?.is_empty() {
             return Err(Error::AlreadyExists { location });
         }
-        configs::refuse_remains(&*store)?;
+        if configs::has_remains(&*store)? {
+            // Another one may have been quicker.
+            return Err(match configs::list(&*store)?.is_empty() {
+                true => Error::ConfigLost { location },
+                false => Error::AlreadyExists { location },
+            });
+        }
         let NewIdentity { master, repository } = identity;
         let keyring = Keyring::new(&master, repository);
         let info = SlotInfo { label: options.label.clone(), created: options.now };

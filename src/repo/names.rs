@@ -102,6 +102,9 @@ pub fn config_key(number: u64) -> Key {
     Key::new(Class::Config, number.to_string())
 }
 
+/// What the names of the objects begin with that keep room in a store, and those of no probe do.
+pub const RESERVE: &str = "reserve";
+
 /// Returns the key of a key slot.
 pub fn slot_key(id: &SlotId) -> Key {
     Key::new(Class::Keys, id.to_hex())

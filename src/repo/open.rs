@@ -107,8 +107,7 @@ impl Repository {
         let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
         let (configs, slots) = parallel::both(&*store, || Configs::read(&*store), || slots::read_all(&*store, &wanted));
         let Some(configs) = configs? else {
-            configs::refuse_remains(&*store)?;
-            return Err(Error::NoRepository { location });
+            return Err(configs::why_missing(&*store, witness)?);
         };
         let slots = slots?;
         match (slots.is_empty(), expected.key.as_deref()) {
@@ -268,8 +267,7 @@ impl Repository {
         let listed = listed?;
         let location = || self.store.location().to_owned();
         let Some((newest, len_bytes)) = listed.first().copied() else {
-            configs::refuse_remains(&*self.store)?;
-            return Err(Error::NoRepository { location: location() });
+            return Err(configs::why_missing(&*self.store, &self.witness)?);
         };
         let slot = match slot {
             // One that is listed all the same was not removed by anybody.

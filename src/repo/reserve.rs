@@ -12,8 +12,6 @@ use super::{intents, names};
 use crate::id::SnapshotId;
 use crate::store::{Class, ErrorKind, Key, StoreError};
 
-/// What all names of the objects in `probe/` begin with, which no probe uses.
-const PREFIX: &str = "reserve";
 /// What only a collector should need, and its length: many small objects, each of which may take a block of 4 KiB, and index runs of a small repository.
 const FOR_PRUNES: (&str, usize) = ("reserve", 256 << 10);
 /// What is spent first, and its length: a few marks, or the objects of a probe.
@@ -26,7 +24,7 @@ pub fn keep(repository: &Repository) -> Result<()> {
     if !repository.store().can_run_full() {
         return Ok(());
     }
-    let listed = repository.store().list(Class::Probe, PREFIX)?;
+    let listed = repository.store().list(Class::Probe, names::RESERVE)?;
     for (name, len_bytes) in [FOR_PRUNES, FOR_MARKS] {
         if !listed.iter().any(|object| object.name == name) {
             make(repository, name, len_bytes)?;

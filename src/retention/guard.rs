@@ -4,6 +4,9 @@
 //! themselves. Not expected is that a policy which is new to a series takes most of it, or that many snapshots came at once and push out
 //! what the policy had kept so far.
 
+use std::collections::HashMap;
+
+use super::rhythm::{self, Before, Moment};
 use super::rules::{Decision, Item, Miss};
 
 /// A policy that was applied to a series.
@@ -20,8 +23,10 @@ pub struct Applied {
 pub struct History {
     /// The last policy; `None` if nobody knows of one.
     pub last: Option<Applied>,
-    /// Dates of its snapshots that were forgotten and are still known.
-    pub forgotten_s: Vec<i64>,
+    /// Its snapshots that were forgotten and are still known.
+    pub forgotten: Vec<Moment>,
+    /// The usual gap between its snapshots, as it was before the last policy took some of them.
+    pub gap_s: Option<i64>,
 }
 
 /// Why a series is left alone.
@@ -53,22 +58,19 @@ const NEAR_S: i64 = 24 * 3600;
 const YOUNG_S: i64 = 2 * 24 * 3600;
 /// Snapshots of a schedule come at least so far apart; tries come sooner.
 const PACE_S: i64 = 15 * 60;
-/// How many of the newest snapshots tell the rhythm.
-const RHYTHM_ITEMS: usize = 50;
-
 /// Returns what speaks against carrying decisions out that a policy made.
 pub fn excess(items: &[Item], decisions: &[Decision], history: &History, now_s: i64) -> Option<Excess> {
     let series = Series::new(items, decisions);
     let Some(last) = history.last else {
-        let is_expected = history.forgotten_s.is_empty() && series.is_young_and_paced();
+        let is_expected = history.forgotten.is_empty() && series.is_young_and_paced();
         return (is_most(series.lost(|_| true)) && !is_expected).then_some(Excess::Series);
     };
     let is_old = |time_s: i64| time_s <= last.at_s;
     let (going, of) = series.going(is_old);
     if last.is_same {
-        let came = series.0.iter().filter(|one| !is_old(one.time_s)).count();
-        let is_flood = is_flood(&series, history, last.at_s, (came, now_s));
-        return (is_flood && going * 2 > of).then_some(Excess::Flood { going, of, came });
+        let came = series.moments(|time_s| !is_old(time_s));
+        let is_flood = going * 2 > of && is_flood(&series, history, last.at_s, (&came, now_s));
+        return is_flood.then_some(Excess::Flood { going, of, came: came.len() });
     }
     if going * 2 > of {
         return Some(Excess::OtherPolicy { going, of });
@@ -80,33 +82,20 @@ fn is_most((lost, left): (usize, usize)) -> bool {
     lost > left
 }
 
-/// Returns whether many more came since a moment than the rhythm before it lets expect.
-fn is_flood(series: &Series, history: &History, at_s: i64, (came, now_s): (usize, i64)) -> bool {
-    let known = series.0.iter().map(|one| one.time_s).chain(history.forgotten_s.iter().copied());
-    let mut before: Vec<i64> = known.filter(|time_s| *time_s <= at_s).collect();
-    before.sort_unstable();
-    let newest = &before[before.len().saturating_sub(RHYTHM_ITEMS)..];
-    let Some(rhythm_s) = median_gap(newest) else {
-        return false;
-    };
-    let until_s = series.0.last().map_or(now_s, |newest| newest.time_s.max(now_s));
-    let expected = until_s.saturating_sub(at_s) / rhythm_s.max(1);
-    i64::try_from(came).unwrap_or(i64::MAX) > expected.saturating_mul(2).saturating_add(1)
-}
-
-/// Returns the usual distance of sorted moments; `None` for fewer than three.
-fn median_gap(times_s: &[i64]) -> Option<i64> {
-    let mut gaps: Vec<i64> = times_s.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
-    gaps.sort_unstable();
-    if gaps.len() < 2 { None } else { gaps.get(gaps.len() / 2).copied() }
+fn is_flood(series: &Series, history: &History, at_s: i64, (came, now_s): (&[Moment], i64)) -> bool {
+    let mut before = series.moments(|time_s| time_s <= at_s);
+    before.extend(history.forgotten.iter().filter(|moment| moment.time_s <= at_s));
+    let until_s = series.0.last().map_or(now_s, |newest| newest.at.time_s.max(now_s));
+    let before = Before { moments: &before, noted_s: history.gap_s, is_whole: !history.forgotten.is_empty() };
+    rhythm::is_flood(&before, came, (at_s, until_s))
 }
 
 /// A snapshot whose date is sure, and what becomes of it.
 #[derive(Clone, Copy)]
 struct One {
-    time_s: i64,
+    at: Moment,
     is_kept: bool,
-    /// Another one of the same hour, day, … or span stays in its place.
+    /// Another one of the same source, and the same hour, day, … or span, stays in its place.
     is_thinned: bool,
 }
 
@@ -118,31 +107,39 @@ impl Series {
         let sure = items.iter().zip(decisions).filter(|(item, _)| item.doubt.is_none());
         let mut all: Vec<One> = sure
             .map(|(item, decision)| One {
-                time_s: item.time_s,
+                at: item.moment(),
                 is_kept: decision.is_kept(),
                 is_thinned: decision.misses.iter().any(|miss| matches!(miss, Miss::SamePeriod(_) | Miss::SameSpan(_))),
             })
             .collect();
-        all.sort_by_key(|one| one.time_s);
-        // In its place, and not far away: of a month of days one that stays is not much.
-        let kept_s: Vec<i64> = all.iter().filter(|one| one.is_kept).map(|one| one.time_s).collect();
+        all.sort_by_key(|one| one.at.time_s);
+        // In its place, and not far away: of a month of days one that stays is not much, and of one host's days none is another host's.
+        let mut kept_s: HashMap<usize, Vec<i64>> = HashMap::new();
+        for one in all.iter().filter(|one| one.is_kept) {
+            kept_s.entry(one.at.source).or_default().push(one.at.time_s);
+        }
         for one in &mut all {
-            let next = kept_s.partition_point(|time_s| *time_s < one.time_s);
+            let kept_s = kept_s.get(&one.at.source).map_or(&[][..], Vec::as_slice);
+            let next = kept_s.partition_point(|time_s| *time_s < one.at.time_s);
             let around = [next.checked_sub(1).and_then(|at| kept_s.get(at)), kept_s.get(next)];
-            one.is_thinned &= around.into_iter().flatten().any(|kept| kept.abs_diff(one.time_s) <= NEAR_S.unsigned_abs());
+            one.is_thinned &= around.into_iter().flatten().any(|kept| kept.abs_diff(one.at.time_s) <= NEAR_S.unsigned_abs());
         }
         Self(all)
     }
 
+    fn moments(&self, is_meant: impl Fn(i64) -> bool) -> Vec<Moment> {
+        self.0.iter().map(|one| one.at).filter(|at| is_meant(at.time_s)).collect()
+    }
+
     /// Returns how many go of those from such moments, and how many there are.
     fn going(&self, is_meant: impl Fn(i64) -> bool) -> (usize, usize) {
-        let meant = self.0.iter().filter(|one| is_meant(one.time_s));
+        let meant = self.0.iter().filter(|one| is_meant(one.at.time_s));
         meant.fold((0, 0), |(going, of), one| (going + usize::from(!one.is_kept), of + 1))
     }
 
     /// Returns how many go without another in their place, and how many stay.
     fn lost(&self, is_meant: impl Fn(i64) -> bool) -> (usize, usize) {
-        let meant = self.0.iter().filter(|one| is_meant(one.time_s));
+        let meant = self.0.iter().filter(|one| is_meant(one.at.time_s));
         meant.fold((0, 0), |(lost, left), one| match (one.is_kept, one.is_thinned) {
             (true, _) => (lost, left + 1),
             (false, true) => (lost, left),
@@ -152,8 +149,9 @@ impl Series {
 
     /// Returns whether it has just begun, by a schedule.
     fn is_young_and_paced(&self) -> bool {
-        let times_s: Vec<i64> = self.0.iter().map(|one| one.time_s).collect();
-        let reach_s = times_s.last().zip(times_s.first()).map_or(0, |(newest, oldest)| newest.saturating_sub(*oldest));
-        reach_s <= YOUNG_S && median_gap(&times_s).is_some_and(|gap_s| gap_s >= PACE_S)
+        let (first, last) = (self.0.first(), self.0.last());
+        let reach_s = first.zip(last).map_or(0, |(first, last)| last.at.time_s.saturating_sub(first.at.time_s));
+        let gaps_s = rhythm::gaps_s(&self.moments(|_| true));
+        reach_s <= YOUNG_S && gaps_s.into_iter().flatten().all(|gap_s| gap_s >= PACE_S)
     }
 }

@@ -16,6 +16,7 @@ pub mod guard;
 mod parse;
 mod plan;
 mod policy;
+pub mod rhythm;
 mod rules;
 pub mod simulate;
 pub mod trust;

@@ -1,5 +1,6 @@
 //! What rules look at, and what they say.
 
+use super::rhythm::Moment;
 use super::trust::Doubt;
 
 /// What a policy needs to know of a snapshot.
@@ -15,6 +16,15 @@ pub struct Item {
     pub is_protected: bool,
     /// What contradicts its date.
     pub doubt: Option<Doubt>,
+    /// Of what it is, as a number: those of one host, app and paths have one. No rule looks at it.
+    pub source: usize,
+}
+
+impl Item {
+    /// Returns when it was taken, and of what.
+    pub fn moment(&self) -> Moment {
+        Moment { source: self.source, time_s: self.time_s }
+    }
 }
 
 /// Why a snapshot is kept.

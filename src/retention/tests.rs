@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::guard::{Applied, Excess, History, excess};
+use super::rhythm::{Moment, usual_gap_s};
 use super::simulate::{rhythm_of, simulate};
 use super::trust::{Claim, LATE_S, TOLERANCE_S};
 use super::*;
@@ -60,7 +61,7 @@ fn any_series() -> impl Strategy<Value = Vec<Item>> {
         for (sequence, (gap, dice)) in (1..).zip(gaps) {
             time_s += gap;
             let tags = if dice == 0 { vec!["gold".to_owned()] } else { Vec::new() };
-            items.push(Item { time_s, sequence, tags, is_protected: dice == 1, doubt: None });
+            items.push(Item { time_s, sequence, tags, is_protected: dice == 1, ..Item::default() });
         }
         items
     })
@@ -391,51 +392,75 @@ fn a_mirror_is_not_suspected() {
     assert_eq!(judge(&weekly, now).iter().flatten().count(), 0);
 }
 
-/// Applies a policy at the end of each day as the program does; returns the first day on which it was refused.
-fn nightly(policy_text: &str, days: i64, of_day: &[i64]) -> Option<(i64, Excess)> {
+/// How a policy is applied: for so many days, every so many days, with a trash of so many seconds, and a memory or none.
+#[derive(Clone, Copy, Debug)]
+struct Habit {
+    days: i64,
+    step: i64,
+    trash_s: i64,
+    remembers: bool,
+}
+
+/// Applies a policy at the end of days as the program does; returns the first day on which it was refused.
+///
+/// Who remembers nothing is asked once, when the policy is new.
+fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i64, Excess)> {
     let policy = policy(policy_text);
-    let (mut kept, mut forgotten_s, mut last) = (Vec::<Item>::new(), Vec::new(), None);
-    for day in 0..days {
+    let (mut kept, mut gone, mut last, mut gap_s) = (Vec::<Item>::new(), Vec::<(i64, Moment)>::new(), None, None);
+    for day in 0..habit.days {
         for time_s in of_day {
             let sequence = kept.last().map_or(1, |item| item.sequence + 1);
             kept.push(Item { time_s: START + day * DAY + time_s, sequence, ..Item::default() });
         }
+        if day % habit.step != 0 {
+            continue;
+        }
         let now_s = START + (day + 1) * DAY - 600;
         let decisions = plan(&kept, &policy, &berlin());
-        let history = History { last, forgotten_s: forgotten_s.clone() };
-        if let Some(excess) = excess(&kept, &decisions, &history, now_s) {
+        let forgotten: Vec<Moment> = gone.iter().map(|(_, moment)| *moment).collect();
+        let history = History { last, forgotten, gap_s };
+        if let Some(excess) = excess(&kept, &decisions, &history, now_s).filter(|_| habit.remembers || last.is_some()) {
             return Some((day, excess));
         }
-        last = Some(Applied { at_s: now_s, is_same: true });
-        let (stay, go): (Vec<_>, Vec<_>) = kept.into_iter().zip(decisions).partition(|(_, decision)| decision.is_kept());
+        let (stay, go): (Vec<_>, Vec<_>) = kept.iter().cloned().zip(decisions).partition(|(_, decision)| decision.is_kept());
+        if habit.remembers || !go.is_empty() {
+            last = Some(Applied { at_s: now_s, is_same: true });
+        }
+        let known: Vec<Moment> = kept.iter().map(Item::moment).chain(history.forgotten).collect();
+        gap_s = usual_gap_s(&known).filter(|_| habit.remembers);
         kept = stay.into_iter().map(|(item, _)| item).collect();
-        forgotten_s.extend(go.into_iter().map(|(item, _)| item.time_s));
-        forgotten_s.retain(|time_s| *time_s > now_s - 8 * DAY);
+        gone.extend(go.into_iter().map(|(item, _)| (now_s, item.moment())));
+        gone.retain(|(forgotten_s, _)| now_s - forgotten_s < habit.trash_s);
     }
     None
 }
 
+/// Every rule and every two of them, with few and many, on every rhythm, applied every night, week and month, whatever the trash.
 #[test]
 fn a_steady_policy_never_needs_force() {
     let hours: Vec<i64> = (0..23).map(|hour| hour * HOUR + 600).collect();
     let quarters: Vec<i64> = (0..90).map(|quarter| quarter * 900 + 60).collect();
-    for policy in [
-        "daily 7",
-        "daily 1",
-        "last 1",
-        "last 3",
-        "hourly 6",
-        "hourly 24, daily 7, weekly 4, monthly 12",
-        "weekly 4",
-        "monthly 3",
-        "within 1d",
-        "decay 1y",
-        "last 2, weekly 3",
-    ] {
-        for of_day in [&hours[..], &quarters, &hours[4..6], &hours[3..4]] {
-            assert_eq!(nightly(policy, 45, of_day), None, "{policy}, {} a day", of_day.len());
+    let rhythms = [&hours[..], &quarters, &hours[4..6], &hours[3..4], &[0, 6 * HOUR, 12 * HOUR, 18 * HOUR]];
+    let rules = ["last", "hourly", "daily", "weekly", "monthly"];
+    let mut policies: Vec<String> =
+        ["within 1d", "decay 1y", "hourly 24, daily 7, weekly 4, monthly 12"].map(str::to_owned).into();
+    for (at, rule) in rules.iter().enumerate() {
+        policies.extend([1, 3, 5, 7, 14, 24].map(|count| format!("{rule} {count}")));
+        for other in &rules[..at] {
+            policies.extend([(2, 3), (7, 7), (5, 12), (12, 1)].map(|(one, two)| format!("{other} {one}, {rule} {two}")));
         }
     }
+    let mut refused = Vec::new();
+    for (days, step) in [(32, 1), (50, 7), (95, 30)] {
+        for (trash_s, remembers) in [(0, true), (DAY, true), (8 * DAY, true), (0, false), (8 * DAY, false)] {
+            let habit = Habit { days, step, trash_s, remembers };
+            for (policy, of_day) in policies.iter().flat_map(|policy| rhythms.map(|of_day| (policy, of_day))) {
+                let found = apply_by_habit(policy, habit, of_day);
+                refused.extend(found.map(|found| format!("{policy}, {} a day, {habit:?}: {found:?}", of_day.len())));
+            }
+        }
+    }
+    assert!(refused.is_empty(), "{} are refused:\n{}", refused.len(), refused.join("\n"));
 }
 
 #[test]
@@ -457,14 +482,14 @@ fn a_new_policy_and_a_flood_are_stopped() {
     let tries = series((0..6).map(|minute| START + minute * 60));
     assert_eq!(judged(&tries, "last 2", &unknown, START + DAY), Some(Excess::Series));
     // After a policy that kept 30, one that keeps 3.
-    let other = History { last: Some(Applied { at_s: START + 29 * DAY, is_same: false }), forgotten_s: Vec::new() };
+    let other = History { last: Some(Applied { at_s: START + 29 * DAY, is_same: false }), ..History::default() };
     assert_eq!(judged(&days, "daily 3", &other, now_s), Some(Excess::OtherPolicy { going: 27, of: 30 }));
     assert_eq!(judged(&days, "daily 25", &other, now_s), None);
     // Twenty at once in a series of one a day.
     let at_s = START + 30 * DAY;
     let mut flooded = days.clone();
     flooded.extend((0..20).map(|at| Item { time_s: at_s + 600 + at, sequence: 100, ..Item::default() }));
-    let same = History { last: Some(Applied { at_s, is_same: true }), forgotten_s: Vec::new() };
+    let same = History { last: Some(Applied { at_s, is_same: true }), ..History::default() };
     let flood = Excess::Flood { going: 20, of: 30, came: 20 };
     assert_eq!(judged(&flooded, "last 30", &same, at_s + DAY), Some(flood));
     // Rules that reach back lose nothing by it, and may clear it away.

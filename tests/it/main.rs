@@ -60,6 +60,7 @@ mod servers;
 mod sftp;
 mod simulation;
 mod spec;
+mod steady;
 mod tidy;
 mod trash;
 mod trust;

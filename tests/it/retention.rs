@@ -45,7 +45,7 @@ fn series(dice: &mut Dice) -> Vec<Item> {
         };
         let tags = (0..3).filter(|_| dice.below(9) == 0).map(|tag| format!("t{tag}")).collect();
         let doubt = [Some(Doubt::Ahead), Some(Doubt::Behind), None][dice.below(60).min(2) as usize];
-        items.push(Item { time_s, sequence, tags, is_protected: dice.below(25) == 0, doubt });
+        items.push(Item { time_s, sequence, tags, is_protected: dice.below(25) == 0, doubt, source: 0 });
     }
     for at in (1..items.len()).rev() {
         items.swap(at, dice.below(at as u64 + 1) as usize);

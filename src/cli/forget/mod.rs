@@ -19,7 +19,7 @@ use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
-use crate::maintain::evidence;
+use crate::maintain::evidence::Evidence;
 use crate::maintain::forget::{self, ForgetPlan, Group};
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::trash::{ForgetNote, TRASH_WINDOW_S};
@@ -48,23 +48,23 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     if args.protect || args.unprotect {
         return protect_named(ctx, args, (&repository, &named), &note);
     }
-    let by = args.which.group_by;
+    let zone = TimeZone::system();
     let mut plan = match names.is_empty() {
-        true => plan_jobs(&listing, args, &jobs, now.seconds),
-        false => forget::plan_named(&listing, &named.ids(), by, now.seconds),
+        true => plan_jobs(&listing, args, &jobs, (&zone, now.seconds)),
+        false => forget::plan_named(&listing, &named.ids(), args.which.group_by, now.seconds),
     };
     if let Some(span_s) = args.simulate {
         return show_outlook(ctx, &plan, span_s);
     }
+    let evidence = Evidence::new(&repository, &listing, (&zone, now.seconds));
     if !args.force {
-        plan.refuse(|group| evidence::excess_of(&repository, &listing, by, (group, now.seconds)));
+        plan.refuse(|group| evidence.excess_of(group));
     }
     carry_out(ctx, args.dry_run, (&repository, &plan), &note)?;
     if args.dry_run {
         words::refusals_of(&plan).iter().for_each(|why| ctx.ui.warn(&format!("{why}: only done with --force")));
     } else {
-        // Without the note the next run asks again, and nothing else is lost.
-        let _ = evidence::note_applied(&repository, &plan, now.seconds);
+        evidence.note_applied(&plan);
     }
     words::failure_of(&plan, args.dry_run).map_or(Ok(Exit::Done), Err)
 }
@@ -93,12 +93,11 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
     Ok(jobs)
 }
 
-fn plan_jobs(listing: &Listing, args: &ForgetArgs, jobs: &[Job], now_s: i64) -> ForgetPlan {
-    let zone = TimeZone::system();
+fn plan_jobs(listing: &Listing, args: &ForgetArgs, jobs: &[Job], (zone, now_s): (&TimeZone, i64)) -> ForgetPlan {
     let mut plan = ForgetPlan::default();
     for (app, policy) in jobs {
         let filter = args.which.narrow.filter(app.as_deref());
-        plan.groups.extend(forget::plan_policy(listing, (&filter, policy, args.which.group_by), &zone, now_s).groups);
+        plan.groups.extend(forget::plan_policy(listing, (&filter, policy, args.which.group_by), zone, now_s).groups);
     }
     plan
 }

@@ -52,7 +52,7 @@ impl Context {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
             Location::Local(path) => {
-                let store = open_local(path, purpose)?;
+                let store = open_local(path, purpose, || self.witness(place).knows())?;
                 return Ok(if pace.is_unlimited() { store } else { Arc::new(ThrottleStore::new(store, pace)) });
             }
             Location::S3(part) => self.bucket(part, settings, pace)?,
@@ -91,7 +91,7 @@ impl Context {
     }
 }
 
-fn open_local(path: &Path, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
+fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) -> Result<Arc<dyn Store>, Failure> {
     let opened = match purpose {
         Purpose::Make => LocalStore::open_or_make(path),
         _ => LocalStore::open(path),
@@ -99,7 +99,7 @@ fn open_local(path: &Path, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> 
     match opened {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) if error.kind == ErrorKind::NotFound => {
-            Err(repo::Error::NoRepository { location: path.display().to_string() }.into())
+            Err(repo::Error::NoRepository { location: path.display().to_string(), is_known: is_known() }.into())
         }
         Err(error) => Err(error.into()),
     }

@@ -15,6 +15,7 @@ use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
 use crate::id::{ChunkSet, SnapshotId};
 use crate::maintain::check::Damage;
+use crate::maintain::forget::REPAIRED;
 use crate::monitor::Monitor;
 use crate::repo::commit::{self, NewTree, Secured};
 use crate::repo::generations::Generations;
@@ -98,7 +99,7 @@ impl Replacing<'_> {
             Left::Nothing => {
                 // Collectors keep what is protected, unless it was replaced; this one would stop them for ever.
                 protect::unprotect(self.repository, &old.id)?;
-                self.forget(old, "a repair: nothing of it could be read")?;
+                self.forget(old, &format!("{REPAIRED}: nothing of it could be read"))?;
                 return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
             }
             Left::Without(new_root) => new_root,
@@ -111,10 +112,10 @@ impl Replacing<'_> {
             (None, None) => return Err(Error::Stopped),
         };
         if protect::is_protected(self.repository, &old.id)? {
-            let note = ForgetNote { reason: format!("a repair: instead of {}", old.id), ..self.note.clone() };
+            let note = ForgetNote { reason: format!("{REPAIRED}: instead of {}", old.id), ..self.note.clone() };
             protect::protect(self.repository, &new.id, snapshots::chain_hash(&new), &note)?;
         }
-        self.forget(old, &format!("a repair: replaced by {}", new.id.short()))?;
+        self.forget(old, &format!("{REPAIRED}: replaced by {}", new.id.short()))?;
         Ok(Some(Replaced { old: old.id, new: Some(new.id), left_out }))
     }
 

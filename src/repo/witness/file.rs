@@ -33,6 +33,8 @@ const FORM: u32 = 1;
 pub const COPIES_MAX: usize = 16;
 /// Most hashes that are remembered of one kind; then the oldest make room.
 const HASHES_MAX: usize = 10_000;
+/// Most series of which the last policy is remembered.
+pub const POLICIES_MAX: usize = 5_000;
 
 /// All that is remembered of a place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub struct CopyMemory {
     /// Hashes of tombstones that this machine took back, in hex.
     #[serde(default)]
     pub taken_back: Vec<String>,
+    /// The policies that were applied to its series, the last ones at the end.
+    #[serde(default)]
+    pub policies: Vec<PolicyNote>,
 }
 
 /// The newest snapshot of a host.
@@ -72,6 +77,19 @@ pub struct Head {
     pub host: String,
     pub snapshot: String,
     pub sequence: u64,
+}
+
+/// The policy that was applied to a series last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyNote {
+    /// A hash of what makes the series one.
+    pub series: String,
+    /// When, in seconds since 1970.
+    pub at_s: i64,
+    /// A hash of the reason that its tombstones give.
+    pub reason: String,
+    /// The usual gap between its snapshots before some of them went, if there were two of any source.
+    pub gap_s: Option<i64>,
 }
 
 impl Memory {

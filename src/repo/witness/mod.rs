@@ -5,6 +5,7 @@
 //! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
 
 mod file;
+mod policies;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::error::{Error, Result};
 use crate::format::snapshot::Snapshot;
 use crate::id::{RepositoryId, SnapshotId, encode_hex};
 
-pub use self::file::PLACES;
+pub use self::file::{PLACES, PolicyNote};
 
 /// What the user accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Witness {
     is_anew: AtomicBool,
     /// What the file holds is not known, so it is neither heeded nor written for as long as the process lives.
     is_blind: AtomicBool,
+    /// This process is to change nothing.
+    only_looks: bool,
 }
 
 impl Witness {
@@ -68,7 +71,18 @@ impl Witness {
             Err(error) => (fresh, Some(error), true),
         };
         let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
-        Self { file, memory, accept, trouble, is_anew: AtomicBool::new(false), is_blind: AtomicBool::new(is_blind) }
+        let (is_anew, is_blind) = (AtomicBool::new(false), AtomicBool::new(is_blind));
+        Self { file, memory, accept, trouble, is_anew, is_blind, only_looks: false }
+    }
+
+    /// Returns the same memory, of which nothing that is learnt or accepted outlives the process: for dry runs.
+    pub fn only_looking(self) -> Self {
+        Self { only_looks: true, ..self }
+    }
+
+    /// Returns whether nothing outlives the process.
+    pub fn only_looks(&self) -> bool {
+        self.only_looks
     }
 
     /// Remembers for as long as the process lives.
@@ -299,7 +313,7 @@ impl Witness {
     ///
     /// Nobody else changes the file meanwhile: a later write would drop what an earlier one saw, and a rollback of just that would pass.
     fn change_where<R>(&self, is_ours: impl FnOnce(&Memory) -> bool, change: impl FnOnce(&mut Memory) -> R) -> R {
-        let file = self.file.as_deref().filter(|_| !self.is_blind.load(Ordering::Relaxed));
+        let file = self.file.as_deref().filter(|_| !self.only_looks && !self.is_blind.load(Ordering::Relaxed));
         let _held = file.and_then(hold);
         let is_anew = self.is_anew.load(Ordering::Relaxed);
         let now = file.filter(|_| !is_anew).map_or(Ok(Held::Nothing), read);

@@ -426,3 +426,43 @@ fn a_date_of_last_year_minutes_after_honest_ones_is_not_believed() {
         told["groups"][0]["decisions"].as_array().unwrap().iter().map(|decision| &decision["reasons"][0]["rule"]).collect();
     assert_eq!(rules.iter().filter(|rule| **rule == "dated-behind").count(), 1, "{rules:?}");
 }
+
+/// Who types another grouping, or leaves a tag out, is asked, whatever lies in the trash.
+#[test]
+fn another_grouping_or_filter_is_another_policy() {
+    let home = Home::with_repository();
+    for host in ["a", "b", "c"] {
+        home.write("src/number", host);
+        home.run(["backup", "src", "--host", host, "--tag", host]).ok();
+    }
+    home.run(["forget", "--keep-daily", "7"]).ok();
+    let by_none = ["forget", "--keep-daily", "7", "--group-by", "none"];
+    home.run(by_none).fails(1, "2 of the 3 snapshots of all snapshots that another policy kept so far", "--force");
+    assert_eq!(count(&home, &[]), 3);
+    home.run(["forget", "--keep-daily", "7"]).ok();
+    home.run(by_none.iter().chain(&["--force"])).ok();
+    assert_eq!(count(&home, &[]), 1);
+    assert_eq!(home.json(["snapshots", "--forgotten"])["snapshots"][0]["reason"], "daily 7; by none");
+    home.run(["undelete", "--all"]).ok();
+    home.run(["forget", "--keep-last", "1", "--group-by", "none", "--tag", "a"]).ok();
+    let ran = home.json(["forget", "--keep-last", "1", "--group-by", "none", "--force"]);
+    assert_eq!(ran["forgotten"].as_array().unwrap().len(), 2);
+}
+
+/// What was applied is not among the local copies: those may be deleted at any time. The second forget finds nothing in the trash.
+#[test]
+fn a_steady_policy_needs_no_force_without_local_copies() {
+    let home = quick(1);
+    let repository = open(&home);
+    for (week, days) in [14, 7, 0].into_iter().enumerate() {
+        for number in (0..21).rev().filter(|number| week > 0 || *number < 3) {
+            let age_s = days * DAY_S + number * 8 * 3_600 + 1_200;
+            add_dated(&home, &repository, (age_s, age_s), (100 + week as i64 * 30 - number) as u64);
+        }
+        let _ = std::fs::remove_dir_all(home.path(".cache"));
+        let at = format!("-{days}d");
+        let forget = home.wrapped(&["faketime", "-f", &at], ["forget", "--keep-last", "5"]).output().unwrap();
+        crate::home::Ran::of(&forget).ok();
+    }
+    assert!((5..=6).contains(&count(&home, &[])), "{}", count(&home, &[]));
+}

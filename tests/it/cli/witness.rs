@@ -210,11 +210,102 @@ fn an_empty_folder_is_no_repository() {
     fs::rename(home.path("repo"), home.path("gone")).unwrap();
     fs::create_dir(home.path("repo")).unwrap();
     for command in all_commands(&home) {
-        home.run(&command).fails(10, "there is no repository", "drumlin init");
+        home.run(&command).fails(10, "there is no repository", "mount the disk");
     }
     home.write("src/f", "two, longer");
-    home.run(["backup", "src"]).fails(10, "there is no repository", "drumlin init");
+    home.run(["backup", "src"]).fails(10, "there is no repository", "mount the disk");
     assert_eq!(fs::read_dir(home.path("repo")).unwrap().count(), 0);
+}
+
+/// Where a disk is not mounted no new repository is made, with its folder or without, unless the user says that the old one is gone.
+#[test]
+fn init_makes_no_repository_in_the_place_of_a_known_one() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    fs::rename(home.path("repo"), home.path("gone")).unwrap();
+    home.run(["init"]).fails(10, "there is no repository", "mount the disk");
+    home.run(["quickstart", "src"]).fails(10, "there is no repository", "mount the disk");
+    home.run(["snapshots"]).fails(10, "there is no repository", "mount the disk");
+    assert!(!home.path("repo").exists());
+    fs::create_dir(home.path("repo")).unwrap();
+    home.run(["init"]).fails(10, "there is no repository", "--accept-new-repository");
+    home.run(["backup", "src"]).code(10);
+    assert_eq!(fs::read_dir(home.path("repo")).unwrap().count(), 0);
+    // It is mounted again.
+    fs::remove_dir(home.path("repo")).unwrap();
+    fs::rename(home.path("gone"), home.path("repo")).unwrap();
+    home.run(["init"]).fails(1, "there already is a repository", "choose another place");
+    home.run(["backup", "src"]).ok();
+    fs::rename(home.path("repo"), home.path("gone")).unwrap();
+    home.run(["init", "--accept-new-repository"]).ok();
+    home.run(["backup", "src"]).ok();
+    assert_eq!(home.json(["snapshots"])["snapshots"].as_array().unwrap().len(), 1);
+}
+
+/// Nothing was stored yet: what this machine remembers, the second key or the reserve tell that there was a config.
+#[test]
+fn a_config_that_is_lost_before_anything_is_stored_is_lost_all_the_same() {
+    let home = Home::with_repository();
+    let config = fs::read(home.path("repo/config/1")).unwrap();
+    fs::remove_file(home.path("repo/config/1")).unwrap();
+    home.write("src/f", "one");
+    for command in [&["init"][..], &["snapshots"], &["check"], &["backup", "src"], &["key", "list"], &["quickstart", "src"]] {
+        home.run(command).fails(4, "has lost its config", "make no new one there");
+    }
+    // The reserve tells a machine that knows nothing.
+    let stranger = || {
+        let _ = fs::rename(home.path(".state"), home.path(".known"));
+        let ran = home.run(["init", "--cache-dir=empty"]);
+        let _ = fs::remove_dir_all(home.path(".state"));
+        fs::rename(home.path(".known"), home.path(".state")).unwrap();
+        ran
+    };
+    stranger().fails(4, "has lost its config", "make no new one there");
+    fs::remove_file(home.path("repo/probe/reserve")).unwrap();
+    home.run(["repair", "--apply"]).ok();
+    assert_eq!(fs::read(home.path("repo/config/1")).unwrap(), config);
+    let _ = fs::remove_file(home.path("repo/probe/reserve"));
+    home.run(["key", "add", "--output", "kit.txt"]).ok();
+    fs::remove_file(home.path("repo/config/1")).unwrap();
+    stranger().fails(4, "has lost its config", "make no new one there");
+    home.run(["repair", "--apply"]).ok();
+    home.run(["backup", "src"]).ok();
+    home.run(["check"]).ok();
+}
+
+/// What a dry run is told to accept is not remembered.
+#[test]
+fn a_dry_run_accepts_nothing_for_later() {
+    let home = with_old_copy();
+    home.run(["init", "--repo", "other"]).ok();
+    home.run(["backup", "src", "--repo", "other"]).ok();
+    let dry = [
+        &["backup", "src", "--dry-run"][..],
+        &["restore", "latest", "--target", "out", "--dry-run"],
+        &["restore", "latest", "--target", "out", "--plan"],
+        &["forget", "--keep-last", "1", "--dry-run"],
+        &["forget", "--keep-last", "1", "--simulate", "1y"],
+        &["prune", "--dry-run"],
+        &["repair"],
+    ];
+    for (other, option) in [("old", "--accept-rollback"), ("other", "--accept-new-repository")] {
+        swap(&home, "repo", other);
+        let before = home.tree(".state/places");
+        for command in dry {
+            home.run(command.iter().chain(&[option])).ok();
+            assert!(home.tree(".state/places") == before, "{command:?}");
+            home.run(["snapshots"]).code(5);
+            home.run(command).code(5);
+        }
+        swap(&home, "repo", other);
+        home.run(["snapshots"]).ok();
+    }
+    // What they learnt is not mixed up with what is accepted in earnest.
+    swap(&home, "repo", "old");
+    home.run(["snapshots", "--accept-rollback"]).ok();
+    home.run(["backup", "src"]).ok();
+    home.run(["check"]).ok();
 }
 
 /// What lies in the place of this machine's memory and is no file is not waited for; nor is one believed that everybody may replace.
@@ -239,7 +330,10 @@ fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
 fn what_an_interrupted_init_left_is_no_damage() {
     let home = Home::with_repository();
     home.run(["init", "--repo", "begun"]).ok();
+    // What comes after the config, and so was not done.
     fs::remove_file(home.path("begun/config/1")).unwrap();
+    fs::remove_file(home.path("begun/probe/reserve")).unwrap();
+    fs::remove_dir_all(home.path(".state")).unwrap();
     home.run(["snapshots", "--repo", "begun"]).fails(10, "there is no repository", "drumlin init");
     home.run(["init", "--repo", "begun"]).ok();
     home.run(["backup", "--repo", "begun", "test.key"]).ok();

@@ -1,0 +1,89 @@
+//! How often snapshots come, and whether many more came at once.
+
+use std::collections::BTreeMap;
+
+/// When a snapshot was taken, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Of what it is, as a number: a host's snapshots of an app and its paths have one.
+    pub source: usize,
+    /// When, in seconds since 1970.
+    pub time_s: i64,
+}
+
+/// How many of the newest of a source tell its rhythm.
+const RHYTHM_ITEMS: usize = 50;
+/// Rates of sources are added up in snapshots of so many seconds.
+const RATE_S: i64 = 1 << 50;
+
+/// Returns the usual gap of each source; `None` for one of which a single snapshot is known.
+pub fn gaps_s(moments: &[Moment]) -> Vec<Option<i64>> {
+    let mut sources: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    for moment in moments {
+        sources.entry(moment.source).or_default().push(moment.time_s);
+    }
+    sources.into_values().map(usual_of_one).collect()
+}
+
+/// Returns the usual gap from any snapshot to the next, of all sources together; `None` if of each a single one is known.
+pub fn usual_gap_s(moments: &[Moment]) -> Option<i64> {
+    let gaps_s = gaps_s(moments);
+    let usual_s = median(gaps_s.iter().flatten().copied().collect())?;
+    // A source of which one snapshot is known is taken to be like the others.
+    let rates = gaps_s.iter().map(|gap_s| RATE_S / gap_s.unwrap_or(usual_s).max(1));
+    Some((RATE_S / rates.fold(0, i64::saturating_add).max(1)).max(1))
+}
+
+fn usual_of_one(mut times_s: Vec<i64>) -> Option<i64> {
+    times_s.sort_unstable();
+    let newest = &times_s[times_s.len().saturating_sub(RHYTHM_ITEMS)..];
+    median(newest.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect())
+}
+
+fn median(mut values: Vec<i64>) -> Option<i64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
+}
+
+/// What is known of the time before snapshots came.
+pub struct Before<'a> {
+    /// The snapshots of that time, those among them that were thinned out since.
+    pub moments: &'a [Moment],
+    /// The usual gap of that time, as it was noted when all of them were there.
+    pub noted_s: Option<i64>,
+    /// Whether the rhythm can be seen in `moments`: of a series that was thinned out, only few are left of many.
+    pub is_whole: bool,
+}
+
+/// Returns whether many more came since a moment than the rhythm before it lets expect.
+///
+/// Where that is not known, those that came must be spread over the time, or be no more than a few.
+pub fn is_flood(before: &Before, came: &[Moment], (since_s, until_s): (i64, i64)) -> bool {
+    let seen_s = usual_gap_s(before.moments);
+    let is_known = before.noted_s.is_some() || (seen_s.is_some() && before.is_whole);
+    if !is_known && is_spread(came, (since_s, until_s)) {
+        return false;
+    }
+    let time_s = until_s.saturating_sub(since_s).max(0);
+    // What was thinned out came at least as often as the policy was applied.
+    let least_s = Some(time_s).filter(|_| seen_s.is_some() && !is_known);
+    // Where not even two of one source are known, each is on its own, and one more is what it lets expect.
+    let (count, expected) = match seen_s.into_iter().chain(before.noted_s).chain(least_s).min() {
+        Some(gap_s) => (came.len(), time_s / gap_s.max(1)),
+        None => (most_of_one(came), 1),
+    };
+    i64::try_from(count).unwrap_or(i64::MAX) > expected.saturating_mul(2).saturating_add(1)
+}
+
+fn most_of_one(moments: &[Moment]) -> usize {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    moments.iter().for_each(|moment| *counts.entry(moment.source).or_default() += 1);
+    counts.into_values().max().unwrap_or(0)
+}
+
+/// Returns whether a quarter of them at least came in each half of the time.
+fn is_spread(came: &[Moment], (since_s, until_s): (i64, i64)) -> bool {
+    let middle_s = since_s.saturating_add(until_s.saturating_sub(since_s) / 2);
+    let late = came.iter().filter(|moment| moment.time_s > middle_s).count();
+    late * 4 >= came.len() && (came.len() - late) * 4 >= came.len()
+}
