@@ -49,6 +49,7 @@ mod slots;
 pub mod snapshots;
 pub mod stack;
 pub mod state;
+pub mod tables;
 pub mod trash;
 mod tree_packs;
 pub mod trees;

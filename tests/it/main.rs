@@ -19,6 +19,7 @@ mod features;
 mod fixture;
 #[cfg(feature = "s3")]
 mod fleet;
+mod forged;
 mod forget;
 mod full;
 mod home;

@@ -31,6 +31,16 @@ pub struct Roots {
     pub running: usize,
 }
 
+impl Roots {
+    /// Returns whether all of these snapshots are among others, to which they were reduced or equal.
+    pub fn are_among(&self, others: &Self) -> bool {
+        let ids = |roots: &Self| -> HashSet<SnapshotId> {
+            roots.snapshots.iter().chain(&roots.expired).map(|snapshot| snapshot.id).collect()
+        };
+        ids(self).is_subset(&ids(others))
+    }
+}
+
 /// Which forgotten snapshots are dropped: never one that is protected, or whose window is not over.
 pub enum Drop<'a> {
     /// All, but for those that a running session has as its parent.
