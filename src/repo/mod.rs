@@ -22,6 +22,7 @@ pub mod index;
 pub mod intents;
 pub mod keys;
 pub mod listed;
+pub mod listing;
 mod locations;
 pub mod locks;
 pub mod loss;

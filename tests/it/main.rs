@@ -49,6 +49,7 @@ mod reader_py;
 mod records;
 mod repair;
 mod replace;
+mod replayed;
 mod restore;
 mod retention;
 mod roundtrip;
