@@ -217,6 +217,16 @@ fn read(reader: &Reader, chunks: &Chunks, stored: &mut Vec<u8>, spare: &Receiver
         Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),
         read => read?,
     }
+    match open(reader, chunks, stored, spare) {
+        // Another place may have what is not here as it should be.
+        Err(error) if error.is_damage() => copy(reader, chunks).map(Verified::Copied),
+        opened => opened,
+    }
+}
+
+/// Opens the segment that these chunks lie in, and verifies each.
+fn open(reader: &Reader, chunks: &Chunks, stored: &mut [u8], spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
+    let place = chunks[0].0;
     let segment = reader.open_segment(&place.pack, place.offset, stored, spare.try_recv().unwrap_or_default())?;
     for (location, id, len) in chunks {
         if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {

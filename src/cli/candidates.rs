@@ -10,7 +10,7 @@ use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Error, Repository};
+use crate::repo::{Error, Repository, chains};
 use crate::ui::{Ui, text};
 
 /// The snapshots that a name may mean, oldest first.
@@ -39,7 +39,8 @@ impl Candidates {
         let listing = snapshots::overview(repository)?;
         let is_id = is_by_id(&wanted.snapshot);
         if !is_id {
-            warn_of_dates(ui, &listing);
+            warn_of_list(ui, repository, &listing);
+            refuse_hidden(repository, &listing, wanted)?;
         }
         let text = &wanted.snapshot;
         // A damaged snapshot does not hide the others, unless it may be the one that is meant.
@@ -233,8 +234,31 @@ fn paths(all: &[&[u8]]) -> String {
 /// How many sources of a snapshot are told.
 const PATHS_SHOWN: usize = 3;
 
+/// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to be missing.
+pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) {
+    warn_of_dates(ui, listing);
+    for after in chains::name_hidden(repository, listing) {
+        ui.loss(&format!(
+            "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides it, or it is lost; `drumlin check` tells more",
+            shown(&after.host),
+            after.id.short(),
+            text::local_time(after.started)
+        ));
+    }
+}
+
+/// Fails if a name may mean another snapshot than it did, because one is proven to be missing.
+fn refuse_hidden(repository: &Repository, listing: &Listing, wanted: &SnapPath) -> Result<(), Failure> {
+    if !matches!(name_of(&wanted.snapshot)?, Name::Latest(1..) | Name::AppAt(..)) {
+        return Ok(());
+    }
+    let is_meant = |after: &&Snapshot| wanted.narrow().host().is_none_or(|host| host == after.host);
+    let hidden = chains::name_hidden(repository, listing).into_iter().find(is_meant);
+    hidden.map_or(Ok(()), |after| Err(chains::hidden_before(repository, after).into()))
+}
+
 /// Warns of snapshots whose dates cannot be right, because nobody has seen that day yet.
-pub fn warn_of_dates(ui: &Ui, listing: &Listing) {
+fn warn_of_dates(ui: &Ui, listing: &Listing) {
     let ahead = listing.dated_ahead(text::now());
     let Some(newest) = ahead.iter().max_by_key(|snapshot| snapshot.started) else {
         return;

@@ -14,6 +14,21 @@ const MOUNT: &str = "this machine has used one there: mount the disk that holds 
 /// At any other.
 const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place";
 
+/// Returns what the user can do about an object that is not obeyed.
+fn unjustified_hint(object: &str) -> &'static str {
+    if object.starts_with("index/") {
+        "nothing was removed. Somebody with a key made this object: remove it from the store with the store's own tools, and what it hides \
+         counts again; then run `drumlin check --level full`"
+    } else if object.starts_with("snapshots/") {
+        "something has put back an old mark: `drumlin undelete` takes it back once more; if you put the repository back to that state \
+         yourself, `--accept-rollback` goes on with it"
+    } else {
+        "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot or \
+         brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record comes \
+         from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/"
+    }
+}
+
 /// Returns what the user can do about a repository's error.
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
@@ -40,11 +55,7 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::SecondCollector { .. } => {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
-        repo::Error::Unjustified { .. } => Some(
-            "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot or \
-             brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record comes \
-             from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/",
-        ),
+        repo::Error::Unjustified { object, .. } => Some(unjustified_hint(object)),
         repo::Error::NoLocks { .. } => {
             Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
         }

@@ -32,7 +32,7 @@ struct UndeleteView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
-    let listing = snapshots::listing(&repository)?;
+    let listing = snapshots::listing_to_bring_back(&repository)?;
     let now = text::now();
     let mut ids: Vec<SnapshotId> = listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
     // A tombstone that does not hold is cleared away the same way.

@@ -75,11 +75,16 @@ impl Segments {
             part.map(|part| out.extend_from_slice(part)).ok_or_else(|| SharedError::new(Error::WrongChunk { id: *id }))
         };
         let location = self.locate(id)?;
-        match self.segment(&location) {
-            Ok(kept) => take(kept.chunk(&self.reader, &location, id)?),
+        let read = self.segment(&location).and_then(|kept| kept.chunk(&self.reader, &location, id).map(&mut take));
+        match read {
             // A collector may have moved the chunk: the reader knows where to look.
             Err(error) if error.is_not_found() => self.reader.with_chunk(&location, ChunkKind::Data, id, take)?,
-            Err(error) => Err(error),
+            // Another place may have what is not here as it should be.
+            Err(error) if error.is_damage() => match self.reader.read_elsewhere(&location, ChunkKind::Data, id)? {
+                Some(bytes) => take(&bytes),
+                None => Err(error),
+            },
+            read => read?,
         }
     }
 

@@ -159,7 +159,13 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
             findings.seen -= u64::from(matches!(found, Some(None)));
             all.good.extend(found.flatten());
         } else if let Some(id) = names::tombstone_of(&key.name) {
-            let found = findings.note(&key, trash::load_listed(repository, &id, object.len_bytes))?;
+            let found = match trash::load_listed(repository, &id, object.len_bytes) {
+                Err(error @ Error::Unjustified { .. }) => {
+                    findings.faults.push(Fault { object: key.to_string(), error });
+                    continue;
+                }
+                loaded => findings.note(&key, loaded)?,
+            };
             // Counted apart: it is no snapshot.
             findings.seen -= u64::from(found.is_some());
             all.forgotten.extend(found.as_ref().map(|_| id));
@@ -183,21 +189,22 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
         let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
         findings.faults.push(Fault { object, error });
     }
-    all.explained.unread.extend(dropped.difference(&all.forgotten));
+    let untold: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
+    all.explained.learn_dropped(repository, untold.iter());
     all.forgotten.retain(|id| present.contains(id));
     all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
-    write_off(&mut all, &mut findings);
+    write_off(&mut all, &untold, &mut findings);
     check_chains(repository, &all, &mut findings);
     repository.witness().saw_snapshots(all.good.iter(), |_| false);
     Ok((all, findings))
 }
 
-/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read.
-fn write_off(all: &mut AllSnapshots, findings: &mut Findings) {
+/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict dropped.
+fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
     for snapshot in &all.good {
         all.explained.unread.remove(&snapshot.id);
     }
-    for id in &all.explained.unread {
+    for id in all.explained.unread.union(dropped) {
         let object = names::snapshot_key(id).to_string();
         let faults = findings.faults.len();
         findings.faults.retain(|fault| fault.object != object);

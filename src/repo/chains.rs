@@ -20,7 +20,7 @@ pub type ChainHash = [u8; 32];
 pub struct Explained {
     /// Hashes of the snapshots that tombstones are about, there or not any more.
     pub hashes: HashSet<ChainHash>,
-    /// What tombstones without a hash are about, and what a verdict dropped and has no tombstone any more. Each explains one.
+    /// What tombstones without a hash are about: snapshots that nobody could read. Each explains one.
     pub unread: HashSet<SnapshotId>,
 }
 
@@ -31,6 +31,14 @@ impl Explained {
             Some(hash) => drop(self.hashes.insert(hash)),
             None => drop(self.unread.insert(*id)),
         }
+    }
+
+    /// Takes in what local copies say of snapshots that a verdict dropped and whose tombstones are gone.
+    ///
+    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that somebody makes by taking a tombstone away.
+    pub fn learn_dropped<'a>(&mut self, repository: &Repository, dropped: impl Iterator<Item = &'a SnapshotId>) {
+        let copies = dropped.filter_map(|id| trash::load_cached(repository, id));
+        self.hashes.extend(copies.filter_map(|tombstone| tombstone.hash));
     }
 }
 
@@ -73,12 +81,9 @@ fn missing<'a>(
 /// For whoever is about to remove something: what is hidden would be taken for garbage. Tombstones of what was removed are read only
 /// as far as they are needed, local copies first. What is damaged in the listing proves nothing.
 pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
-    let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
-    let good: Vec<&Snapshot> = listed.chain(listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok())).collect();
-    let known: HashMap<ChainHash, &Snapshot> = good.iter().map(|one| (snapshots::chain_hash(one), *one)).collect();
-    let in_trash = listing.forgotten.iter().filter(|one| one.tombstone.hash.is_none() && one.snapshot.is_err());
-    let unread = in_trash.map(|one| one.tombstone.snapshot).collect();
-    let mut explained = Explained { hashes: listing.explained.clone(), unread };
+    let good = good_of(listing);
+    let known = hashes_of(&good);
+    let mut explained = Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
     let open = missing(good.iter().copied(), &known, &explained);
     if open.is_empty() {
         return Ok(());
@@ -92,11 +97,54 @@ pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
     let names_it = |one: &&&Snapshot| one.previous.is_some_and(|previous| open.contains(&previous));
     match good.iter().find(names_it) {
         None => Ok(()),
-        Some(after) => Err(Error::RolledBack {
-            location: repository.location().to_owned(),
-            what: format!("the snapshot of {} before {}", after.host, after.id.short()),
-        }),
+        Some(after) => Err(hidden_before(repository, after)),
     }
+}
+
+/// Returns the error that the snapshot before another one is hidden.
+pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
+    let what = format!("the snapshot of {} before {}", after.host, after.id.short());
+    Error::RolledBack { location: repository.location().to_owned(), what }
+}
+
+/// Returns the snapshots of this listing that name one which is not there, where nothing that is at hand can explain where it went.
+///
+/// Asks the store nothing: a tombstone of which there is no local copy may explain any one, and so may what is damaged. [`refuse_hidden`] is
+/// stricter.
+pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Vec<&'a Snapshot> {
+    let good = good_of(listing);
+    let known = hashes_of(&good);
+    let mut explained = Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
+    if missing(good.iter().copied(), &known, &explained).is_empty() {
+        return Vec::new();
+    }
+    for (id, len_bytes) in &listing.removed {
+        explained.learn(id, trash::load_copy_of(repository, id, *len_bytes).and_then(|tombstone| tombstone.hash));
+    }
+    explained.hashes.extend(trash::hashes_of_copies(repository));
+    let mut open = missing(good.iter().copied(), &known, &explained);
+    open.retain(|hash| !repository.witness().accepts_missing(hash));
+    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count();
+    if open.len() <= explained.unread.len() + damaged {
+        return Vec::new();
+    }
+    good.into_iter().filter(|one| one.previous.is_some_and(|previous| open.contains(&previous))).collect()
+}
+
+/// Returns the snapshots of a listing that can be read, those in the trash among them. What is damaged proves nothing.
+fn good_of(listing: &Listing) -> Vec<&Snapshot> {
+    let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
+    listed.chain(listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok())).collect()
+}
+
+fn hashes_of<'a>(all: &[&'a Snapshot]) -> HashMap<ChainHash, &'a Snapshot> {
+    all.iter().map(|one| (snapshots::chain_hash(one), *one)).collect()
+}
+
+/// Returns what cannot be read and was forgotten as such, and is in the trash.
+fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
+    let in_trash = listing.forgotten.iter().filter(|one| one.tombstone.hash.is_none() && one.snapshot.is_err());
+    in_trash.map(|one| one.tombstone.snapshot).collect()
 }
 
 /// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are explained or nothing is left.
@@ -121,11 +169,10 @@ fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>
     }
     if !open.is_subset(&explained.hashes) {
         let dropped = Generations::list(repository)?.dropped(repository)?;
-        let is_there = |id: &SnapshotId| listing.snapshots.iter().any(|(there, _)| there == id);
         let has_tombstone = |id: &SnapshotId| {
             listing.removed.contains_key(id) || listing.forgotten.iter().any(|one| one.tombstone.snapshot == *id)
         };
-        explained.unread.extend(dropped.into_iter().filter(|id| !is_there(id) && !has_tombstone(id)));
+        explained.learn_dropped(repository, dropped.iter().filter(|id| !has_tombstone(id)));
     }
     Ok(())
 }

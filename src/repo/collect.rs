@@ -93,6 +93,13 @@ pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
     Ok(())
 }
 
+/// Returns the object that an index run is, as the store lists it.
+pub fn object_of_run(repository: &Repository, run: &ObjectId) -> Result<String> {
+    let listed = repository.store().list(Class::Index, "")?;
+    let name = listed.into_iter().map(|object| object.name).find(|name| names::object_id(name).as_ref() == Some(run));
+    Ok(Key::new(Class::Index, name.unwrap_or_else(|| run.to_hex())).to_string())
+}
+
 /// Makes sure that the records of a generation in the store are what this collector wrote or found, where the store does not.
 ///
 /// Fails with [`Error::SecondCollector`] if another one replaced them. `condemned` is `None` if only the verdict was read.

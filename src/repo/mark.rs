@@ -68,18 +68,7 @@ pub(super) fn create(
 ) -> Result<Option<Vec<u8>>> {
     check_writable(repository.config())?;
     let keyring = repository.keyring();
-    let mark = Tombstone {
-        snapshot: *id,
-        repository: keyring.repository(),
-        hash,
-        host: note.host.clone(),
-        user: note.user.clone(),
-        program: note.program.clone(),
-        forgotten: note.now,
-        reason: note.reason.clone(),
-        extensions: Vec::new(),
-        writer: keyring.verifying_key(),
-    };
+    let mark = unsigned(repository, id, hash, note);
     let signed = mark.encode();
     let key = kind.key(id);
     Tombstone::decode(&signed).map_err(Error::malformed(&key))?;
@@ -96,6 +85,22 @@ pub(super) fn create(
     };
     let is_new = reserve::with_room(repository, create)?;
     Ok(is_new.then_some(sealed.bytes))
+}
+
+/// Returns what a mark says.
+pub(super) fn unsigned(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, note: &ForgetNote) -> Tombstone {
+    Tombstone {
+        snapshot: *id,
+        repository: repository.keyring().repository(),
+        hash,
+        host: note.host.clone(),
+        user: note.user.clone(),
+        program: note.program.clone(),
+        forgotten: note.now,
+        reason: note.reason.clone(),
+        extensions: Vec::new(),
+        writer: repository.keyring().verifying_key(),
+    }
 }
 
 /// Reads a mark from the store and verifies seal, name, repository and signature; returns its object's bytes too.

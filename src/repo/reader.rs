@@ -219,23 +219,25 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
-    /// Returns another place of a chunk, because the packs in `gone` are not there: a collector may have moved what is in them.
+    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them, and it does not
+    /// lie at the places in `wrong`.
     ///
     /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
-    fn look_again(&self, gone: &[ObjectId], id: &ChunkId) -> Result<Option<Location>> {
+    fn look_again(&self, (gone, wrong): (&[ObjectId], &[Location]), id: &ChunkId) -> Result<Option<Location>> {
         if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
             self.sync()?;
             self.index.avoid_pack(*last);
         }
         let mut places = self.index.places(id)?;
-        places.retain(|place| !gone.contains(&place.location.pack.name));
+        places.retain(|place| !gone.contains(&place.location.pack.name) && !wrong.contains(&place.location));
         let best = places.iter().find(|place| place.is_trusted).or(places.first());
         Ok(best.map(|place| place.location))
     }
 
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
     ///
-    /// If its pack is not there (any more), the chunk is looked for elsewhere.
+    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a collector may have
+    /// moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it, that is an error: the first one.
     pub fn with_chunk<T>(
         &self,
         location: &Location,
@@ -244,18 +246,44 @@ impl Reader {
         use_bytes: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
         let mut location = *location;
-        let mut gone = Vec::new();
+        let (mut gone, mut wrong) = (Vec::new(), Vec::new());
+        let mut first = None;
         let segment = loop {
-            match self.cached_segment(&location) {
-                Err(error) if error.is_not_found() => {
-                    gone.push(location.pack.name);
-                    location = self.look_again(&gone, id)?.ok_or(error)?;
-                }
+            let read = self.cached_segment(&location).and_then(|segment| {
+                self.chunk_of(&segment, &location, kind, id)?;
+                Ok(segment)
+            });
+            let error = match read {
+                Err(error) if error.is_damage() => error,
                 read => break read?,
+            };
+            match error.is_not_found() {
+                true => gone.push(location.pack.name),
+                false => wrong.push(location),
+            }
+            let next = self.look_again((&gone, &wrong), id)?;
+            // That something is damaged says more than that something else is not there.
+            if first.as_ref().is_none_or(|first: &Error| first.is_not_found()) {
+                first = Some(error);
+            }
+            match next {
+                Some(next) => location = next,
+                None => return Err(first.unwrap_or(Error::MissingChunk { id: *id })),
             }
         };
-        let bytes = self.chunk_of(&segment, &location, kind, id)?;
+        let (_, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
         Ok(use_bytes(bytes))
+    }
+
+    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the index has; `None` if there is none.
+    pub fn read_elsewhere(&self, wrong: &Location, kind: ChunkKind, id: &ChunkId) -> Result<Option<Vec<u8>>> {
+        let Some(other) = self.look_again((&[], std::slice::from_ref(wrong)), id)? else {
+            return Ok(None);
+        };
+        match self.with_chunk(&other, kind, id, <[u8]>::to_vec) {
+            Err(error) if error.is_damage() => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Returns one chunk of a decoded segment after verifying its id.
@@ -265,6 +293,11 @@ impl Reader {
             return Err(Error::WrongChunk { id: *id });
         }
         Ok(bytes)
+    }
+
+    /// Makes sure that a chunk lies just there, and is what its id promises.
+    pub fn verify(&self, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<()> {
+        self.chunk_of(&*self.cached_segment(location)?, location, kind, id).map(drop)
     }
 
     fn cached_segment(&self, location: &Location) -> Result<Arc<Segment>> {

@@ -7,31 +7,21 @@ use std::sync::Arc;
 
 use super::around::read_around;
 use super::cache;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::generations::Generations;
 use super::index::{DRAFTS, FILTERS, IndexSet, Location, PlacedPack, Run, WHOLE, seal_run};
 use super::names;
 use super::open::Repository;
 use super::reader::Reader;
-use super::rounded;
+pub use super::tables::ListedPack;
+use super::tables::{self, pack_ref};
 use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
-use crate::container::{ContainerBuilder, ContainerError, Opener, Sealed, Segment, name_of, walk};
+use crate::container::{ContainerBuilder, Opener, Sealed, Segment, name_of, walk};
 use crate::crypto::keyring::Keyring;
-use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord, TRAILER_LEN_BYTES};
+use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord};
 use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::ObjectId;
 use crate::store::{Class, ErrorKind, Key, StoreError};
-
-/// A pack as the store lists it.
-#[derive(Clone, Copy, Debug)]
-pub struct ListedPack {
-    /// Its class.
-    pub class: PackClass,
-    /// Its name.
-    pub name: ObjectId,
-    /// Its length in bytes.
-    pub len_bytes: u64,
-}
 
 /// Where segments of a pack are: offset and length in bytes.
 pub type SegmentPlaces = BTreeMap<u32, u32>;
@@ -63,7 +53,7 @@ pub struct Salvaged {
 /// Returns `None` if nothing of the pack can be read.
 pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Result<Option<Salvaged>> {
     if !whole {
-        match read_table(repository, pack) {
+        match tables::read(repository, pack, None) {
             Err(error) if error.is_damage() => {}
             read => return Ok(Some(Salvaged { placed: read?, is_damaged: false })),
         }
@@ -99,32 +89,6 @@ pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
         offset += segment.stored_len;
     }
     places
-}
-
-fn read_table(repository: &Repository, pack: &ListedPack) -> Result<PlacedPack> {
-    let key = names::pack_key(pack.class, &pack.name);
-    let read = |from: u64, to: u64| {
-        let mut bytes = Vec::new();
-        rounded::read(repository.store(), &key, from..to, pack.len_bytes, &mut bytes).map(|()| bytes)
-    };
-    let damaged = Error::damaged(&key);
-    let Some(trailer_at) = pack.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).filter(|at| *at >= HEADER_LEN_BYTES as u64)
-    else {
-        return Err(damaged(ContainerError::Short));
-    };
-    let header = read(0, HEADER_LEN_BYTES as u64)?;
-    let trailer = read(trailer_at, pack.len_bytes)?;
-    let opener =
-        Opener::from_header(repository.keyring(), names::container_kind(pack.class), &header).map_err(Error::damaged(&key))?;
-    let trailer = opener.trailer(&trailer, pack.len_bytes).map_err(Error::damaged(&key))?;
-    let toc = read(trailer.toc_offset, trailer_at)?;
-    let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc)).map_err(damaged)?;
-    let salt = Header::decode(&header).map_err(Error::malformed(&key))?.salt;
-    Ok(PlacedPack { pack: pack_ref(pack, salt), toc })
-}
-
-fn pack_ref(pack: &ListedPack, salt: [u8; 32]) -> PackRef {
-    PackRef { class: pack.class, name: pack.name, len: u32::try_from(pack.len_bytes).unwrap_or(u32::MAX), salt }
 }
 
 /// Returns the chunks of a segment under the ids that their bytes have.

@@ -1,10 +1,11 @@
 //! Committing, listing and naming snapshots. Spec: `format-spec/08-snapshots.md`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::commit::{NewTree, Secured};
 use super::error::{Error, Result};
 use super::listed::read_listed;
+pub use super::listing::Listing;
 use super::names;
 use super::open::{Repository, check_writable};
 use super::order;
@@ -12,13 +13,12 @@ pub use super::order::chain_hash;
 use super::parallel;
 use super::put::{Put, put};
 use super::session::Stored;
-use super::trash::{self, Forgotten, TrashClock};
+use super::trash::{self, Forgotten};
 use super::whole;
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
-use crate::format::entry::Timestamp;
 use crate::format::limits;
 use crate::format::snapshot::{CommitSlot, Snapshot};
 use crate::format::tombstone::Tombstone;
@@ -133,56 +133,27 @@ pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
     Ok(*hash.finalize().as_bytes())
 }
 
-/// Everything that `snapshots/` holds, by what it is.
-#[derive(Default)]
-pub struct Listing {
-    /// The snapshots, oldest first, without those in the trash; slots that a collector burnt are left out.
-    ///
-    /// Those of a host stand in the order of its chain, whatever their dates say.
-    /// One that is damaged or not signed by this repository's key is its error, beside the good ones.
-    pub snapshots: Vec<(SnapshotId, Result<Snapshot>)>,
-    /// Snapshots in the trash, the longest forgotten first.
-    pub forgotten: Vec<Forgotten>,
-    /// Tombstones that do not hold: their snapshots are not forgotten.
-    pub faults: Vec<(SnapshotId, Error)>,
-    /// Tombstones without a slot, and their length in bytes: what they are about was removed on purpose.
-    pub removed: BTreeMap<SnapshotId, u64>,
-    /// Every commit slot, whatever it holds, and its length in bytes.
-    pub slots: BTreeMap<SnapshotId, u64>,
-    /// Hashes of the snapshots that tombstones beside slots are about.
-    pub explained: HashSet<[u8; 32]>,
-    /// Snapshots beside whose slot a protection stands, whether it holds or not.
-    pub protected: HashSet<SnapshotId>,
-    /// When each slot was made, by the store's clock, in seconds since 1970, if the store says.
-    pub stored_s: HashMap<SnapshotId, i64>,
-    /// The newest time that the store stated, in seconds since 1970.
-    pub store_s: Option<i64>,
-    /// When each of the snapshots was taken, as far as that is sure ([`order::moments`]).
-    pub moments: HashMap<SnapshotId, Timestamp>,
-}
-
-impl Listing {
-    /// Returns the snapshots that are dated later than the store got them, or than `now`.
-    pub fn dated_ahead(&self, now: Timestamp) -> Vec<&Snapshot> {
-        let latest_s = |id| self.stored_s.get(id).map_or(now.seconds, |stored_s| now.seconds.min(*stored_s));
-        let good = self.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
-        good.filter(|snapshot| order::is_ahead(snapshot.started, latest_s(&snapshot.id))).collect()
-    }
-
-    /// Returns what time it is for the trash window, when the host's clock says `now`.
-    pub fn clock(&self, now: Timestamp) -> TrashClock {
-        TrashClock { now, store_s: self.store_s }
-    }
-}
-
 /// Lists all snapshots, those in the trash apart.
 ///
 /// Tombstones are read from the store each time, so that nobody counts a window by an old copy. Fails with `RolledBack` if a snapshot that
-/// this machine remembers is not there, and nobody forgot it.
+/// this machine remembers is not there, and nobody forgot it; with `Unjustified` if a tombstone stands there again that it took back.
 pub fn listing(repository: &Repository) -> Result<Listing> {
+    refuse_replayed(listing_to_bring_back(repository)?)
+}
+
+/// Lists the same for whoever brings snapshots back: a tombstone that this machine took back before, and that stands there again, is among the faults.
+pub fn listing_to_bring_back(repository: &Repository) -> Result<Listing> {
     let listing = listing_as_it_is(repository)?;
     remember(repository, &listing)?;
     Ok(listing)
+}
+
+/// Fails with `Unjustified` if a tombstone stands there again that this machine took back.
+fn refuse_replayed(mut listing: Listing) -> Result<Listing> {
+    match listing.faults.iter().position(|(_, error)| matches!(error, Error::Unjustified { .. })) {
+        Some(at) => Err(listing.faults.swap_remove(at).1),
+        None => Ok(listing),
+    }
 }
 
 /// Lists the same, whatever this machine remembers: for repairs, which may know what became of it.
@@ -223,7 +194,7 @@ pub fn overview(repository: &Repository) -> Result<Listing> {
         None => trash::load_listed(repository, id, len_bytes),
     })?;
     remember(repository, &listing)?;
-    Ok(listing)
+    refuse_replayed(listing)
 }
 
 /// Reads the tombstone of a snapshot, whose object has a known length.
@@ -257,6 +228,7 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
             }
             // Brought back since the listing.
             Err(error) if error.is_not_found() => {}
+            Err(error @ Error::Unjustified { .. }) => listing.faults.push((id, error)),
             Err(error) if error.is_damage() => listing.faults.push((id, error)),
             Err(error) => return Err(error),
         }

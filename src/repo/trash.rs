@@ -66,6 +66,7 @@ impl Forgotten {
 /// `hash` is the snapshot's `chain_hash`, `None` if it cannot be read. [`Repository::confirm_key`] must have been called.
 /// If the process dies before this returns, the snapshot is forgotten or not, and nothing else.
 pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, note: &ForgetNote) -> Result<bool> {
+    let note = &unlike_those_taken_back(repository, (id, hash), note);
     match mark::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
             // It is forgotten now, whatever becomes of the local copy.
@@ -75,6 +76,22 @@ pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, 
         // The first one counts, if it does: whoever is told that the snapshot is forgotten must be able to rely on it.
         None => load(repository, id).map(|_| false),
     }
+}
+
+/// Returns the note with a time at which its tombstone is not one that this machine took back: clocks may stand still, or state seconds.
+fn unlike_those_taken_back(
+    repository: &Repository,
+    (id, hash): (&SnapshotId, Option<[u8; 32]>),
+    note: &ForgetNote,
+) -> ForgetNote {
+    let mut note = note.clone();
+    while is_taken_back(repository, &mark::unsigned(repository, id, hash, &note)) {
+        note.now = match note.now.nanos {
+            999_999_999.. => Timestamp { seconds: note.now.seconds.saturating_add(1), nanos: 0 },
+            nanos => Timestamp { nanos: nanos + 1, ..note.now },
+        };
+    }
+    note
 }
 
 /// Brings a forgotten snapshot back, by removing its tombstone.
@@ -97,8 +114,10 @@ pub fn undelete(
     let found = find(&tombstone).ok_or(Error::NotForgotten { id: *id })?;
     find(&slot).ok_or(Error::Collected { id: *id })?;
     let mut hash = None;
-    match load(repository, id) {
-        Ok(tombstone) => {
+    match mark::load(repository, MarkKind::Tombstone, id) {
+        // It did not count, whatever its date says.
+        Ok((tombstone, _)) if is_taken_back(repository, &tombstone) => hash = Some(hash_of(&tombstone)),
+        Ok((tombstone, _)) => {
             hash = Some(hash_of(&tombstone));
             let snapshot = Err(Error::NotForgotten { id: *id });
             let forgotten = Forgotten { tombstone, stored_s: found.modified_s, snapshot };
@@ -131,8 +150,13 @@ pub fn undelete(
 }
 
 /// Returns a hash by which a tombstone is known again.
-pub fn hash_of(tombstone: &Tombstone) -> [u8; 32] {
+fn hash_of(tombstone: &Tombstone) -> [u8; 32] {
     *blake3::hash(&tombstone.encode()).as_bytes()
+}
+
+/// Returns whether this machine took the tombstone back. One that is made for the same snapshot later is another.
+fn is_taken_back(repository: &Repository, tombstone: &Tombstone) -> bool {
+    repository.witness().has_taken_back(&hash_of(tombstone))
 }
 
 /// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with `Collected` if it is too late.
@@ -164,16 +188,25 @@ pub fn newest_s(listed: &[Listed]) -> Option<i64> {
 }
 
 /// Reads a tombstone from the store and verifies seal, name, repository and signature.
+///
+/// Fails with `Unjustified` if this machine took it back: a store may put it there again, and it hides and explains nothing then.
 pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
-    keep_copy(repository, id, mark::load(repository, MarkKind::Tombstone, id)?)
+    admit(repository, id, mark::load(repository, MarkKind::Tombstone, id)?)
 }
 
 /// Likewise, of an object whose length is known from a listing.
 pub(super) fn load_listed(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Result<Tombstone> {
-    keep_copy(repository, id, mark::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?)
+    admit(repository, id, mark::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?)
 }
 
-fn keep_copy(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombstone, Vec<u8>)) -> Result<Tombstone> {
+fn admit(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombstone, Vec<u8>)) -> Result<Tombstone> {
+    if is_taken_back(repository, &tombstone) {
+        let key = names::tombstone_key(id);
+        // Somebody here may be taking it back just now.
+        repository.store().stat(&key)?;
+        let why = format!("it was taken back when snapshot {} was brought back", id.short());
+        return Err(Error::Unjustified { object: key.to_string(), why });
+    }
     let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
     Ok(tombstone)
 }
@@ -181,12 +214,23 @@ fn keep_copy(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tomb
 /// Returns the local copy of a tombstone whose object has this length now.
 pub(super) fn load_copy_of(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Option<Tombstone> {
     let bytes = repository.cache().read(CACHE_GROUP, &id.to_hex()).filter(|bytes| bytes.len() as u64 == len_bytes)?;
-    mark::parse(repository, MarkKind::Tombstone, id, &bytes).ok()
+    parse_copy(repository, id, &bytes)
 }
 
 /// Returns the local copy of a tombstone. It may have been removed since.
 pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Tombstone> {
-    mark::parse(repository, MarkKind::Tombstone, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?).ok()
+    parse_copy(repository, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?)
+}
+
+/// Returns the hashes of the snapshots that local copies of tombstones are about.
+pub(super) fn hashes_of_copies(repository: &Repository) -> Vec<[u8; 32]> {
+    let ids = repository.cache().names(CACHE_GROUP);
+    ids.iter().filter_map(|name| load_cached(repository, &SnapshotId::from_hex(name)?)?.hash).collect()
+}
+
+fn parse_copy(repository: &Repository, id: &SnapshotId, bytes: &[u8]) -> Option<Tombstone> {
+    let tombstone = mark::parse(repository, MarkKind::Tombstone, id, bytes).ok()?;
+    (!is_taken_back(repository, &tombstone)).then_some(tombstone)
 }
 
 /// Drops the local copies of tombstones whose snapshots `is_back` says are listed again.

@@ -13,6 +13,7 @@ use super::plan::{Placement, Plan, PlannedRead, PlannedSegment};
 use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackRef;
+use crate::monitor::{ProblemKind, in_words};
 use crate::repo::{Error, Location};
 
 /// A planned batch with what its numbers stand for.
@@ -86,7 +87,24 @@ fn fail_segments(context: &Context, batch: &Batch, segments: &[PlannedSegment], 
         return context.stop(error.into());
     }
     for placement in segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()]) {
-        fail_piece(context, batch, placement, &error);
+        place_from_another(context, batch, placement, &error);
+    }
+}
+
+/// Places a piece that is not, or not as it should be, where the index led to; its file fails if no other place has it.
+fn place_from_another(context: &Context, batch: &Batch, placement: &Placement, error: &Error) {
+    let Placement { spot, piece } = placement;
+    let pack = batch.packs[spot.pack as usize];
+    let location = Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
+    match context.trees.reader().read_elsewhere(&location, ChunkKind::Data, &piece.id) {
+        Ok(Some(bytes)) if bytes.len() == piece.len as usize => {
+            let says = format!("read from another place of the repository, because of damage at the first: {}", in_words(error));
+            context.monitor.problem(ProblemKind::Notice, &batch.files[piece.file as usize].path(), says);
+            write(context, batch, placement, &bytes);
+        }
+        Ok(_) => fail_piece(context, batch, placement, error),
+        Err(error) if error.is_damage() => fail_piece(context, batch, placement, &error),
+        Err(error) => context.stop(error.into()),
     }
 }
 
@@ -133,7 +151,7 @@ fn place_chunk(context: &Context, batch: &Batch, segment: &Segment, placements: 
         match &checked {
             Ok(bytes) if bytes.len() == placement.piece.len as usize => write(context, batch, placement, bytes),
             Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
-            Err(error) => fail_piece(context, batch, placement, error),
+            Err(error) => place_from_another(context, batch, placement, error),
         }
     }
 }

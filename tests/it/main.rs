@@ -19,6 +19,7 @@ mod features;
 mod fixture;
 #[cfg(feature = "s3")]
 mod fleet;
+mod forged;
 mod forget;
 mod full;
 mod home;
@@ -48,6 +49,7 @@ mod reader_py;
 mod records;
 mod repair;
 mod replace;
+mod replayed;
 mod restore;
 mod retention;
 mod roundtrip;

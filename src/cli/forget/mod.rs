@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use self::outlook::show_outlook;
 use self::view::ForgetView;
 use self::words::table_of;
-use super::candidates::warn_of_dates;
+use super::candidates::warn_of_list;
 use super::context::{self, Context, Purpose};
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
@@ -42,7 +42,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let listing = snapshots::listing(&repository)?;
     let named = names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
     warn_of_faults(ctx, &listing, &named.unreadable);
-    warn_of_dates(&ctx.ui, &listing);
+    warn_of_list(&ctx.ui, &repository, &listing);
     let now = text::now();
     let note = note(&listing, now);
     if args.protect || args.unprotect {

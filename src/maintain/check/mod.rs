@@ -88,7 +88,7 @@ fn look(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor)
 
 fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
-        report.went_back |= matches!(fault.error, Error::RolledBack { .. });
+        report.went_back |= matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
         report.problem(fault.object, in_words(&fault.error));
     }
     report.notices.extend(findings.foreign.into_iter().map(|object| format!("{object} is no object of a repository")));

@@ -1,12 +1,13 @@
 //! Removing what no snapshot needs, beside running backups and other collectors, without locks.
 //!
 //! ```text
-//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ condemn ─ look again ─ verdict ─ remove
+//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ open what goes ─ condemn ─ look again ─ verdict ─ remove
 //! ```
 //!
 //! Every step can be the last one of this process: whoever comes next takes part in what is open and finishes what was
 //! decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
+mod kept;
 mod options;
 mod plan;
 mod repack;
@@ -21,6 +22,7 @@ pub use self::options::{Exclusion, PruneOptions};
 pub use self::plan::Plan;
 pub use self::report::PruneReport;
 
+use self::kept::Kept;
 use self::roots::{Drop, Roots, look};
 use crate::format::generation::{Condemned, Removal, Victim};
 use crate::format::snapshot::Snapshot;
@@ -44,7 +46,7 @@ const KEPT_S: i64 = 90 * 24 * 3600;
 
 /// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
 ///
-/// Reads no file content but that of packs that are rewritten. Fails, having removed nothing, if the repository is damaged.
+/// Reads no file content but that of packs that are rewritten, and of what was stored twice before one place of it goes. Fails, having removed nothing, if the repository is damaged.
 pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monitor) -> Result<PruneReport> {
     let threads =
         rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("mark-{at}"));
@@ -88,6 +90,8 @@ struct Marked {
     listed: PackList,
     marks: Marks,
     roots: Roots,
+    /// Packs that this collector has stored.
+    own: HashSet<ObjectId>,
 }
 
 impl Prune<'_> {
@@ -148,7 +152,7 @@ impl Prune<'_> {
             }
         }
         let mut marked = self.mark_all()?;
-        let mut plan = self.plan(&marked)?;
+        let plan = self.plan(&marked)?;
         self.report.plan = plan.clone();
         self.report.waiting.clone_from(&marked.roots.waiting);
         self.report.guarded.clone_from(&marked.roots.guarded);
@@ -157,14 +161,14 @@ impl Prune<'_> {
         if self.options.dry_run || plan.is_empty() {
             return Ok(true);
         }
-        self.store_again(&marked, &mut plan)?;
+        self.store_again(&mut marked, &plan)?;
+        Kept::of(&marked).refuse_loss(&plan.victims(), self.monitor)?;
         let removal = Removal { packs: plan.victims(), snapshots: plan.dropped.clone() };
         let oldest = self.oldest_kept(generations)?;
         let condemned = Condemned { oldest, removal: removal.clone() };
         if !generations::condemn(self.repository, number + 1, self.options.now, condemned)? {
             return Ok(false);
         }
-        marked.roots.snapshots.clear();
         let judged = self.judge(removal, Some(marked))?;
         if !self.decide_and_finish(number + 1, judged)? {
             return Ok(false);
@@ -184,7 +188,7 @@ impl Prune<'_> {
         let (horizon, listed) = collect::survey(&reader)?;
         let marks = Marks::new(reader.index().record_count());
         self.mark(&reader, &roots, (&marks, &mut HashSet::new()))?;
-        Ok(Marked { reader, horizon, listed, marks, roots })
+        Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
 
     /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but has to finish another's work first.
@@ -205,7 +209,7 @@ impl Prune<'_> {
     }
 
     /// Stores the live chunks of the packs that are rewritten again.
-    fn store_again(&mut self, marked: &Marked, plan: &mut Plan) -> Result<()> {
+    fn store_again(&mut self, marked: &mut Marked, plan: &Plan) -> Result<()> {
         plan.victims().iter().for_each(|victim| marked.reader.index().avoid_pack(victim.name));
         if plan.repack.is_empty() {
             return Ok(());
@@ -217,10 +221,14 @@ impl Prune<'_> {
             dry_run: false,
             checkpoints: Checkpoints::default(),
         };
+        let before: HashSet<ObjectId> = marked.reader.index().runs().iter().map(|run| run.name()).collect();
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
         let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), options.lanes(), self.monitor)?;
         self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;
         self.report.stored_run_bytes += stats.bytes_of_runs;
+        let runs = marked.reader.index().runs();
+        let own = runs.iter().filter(|run| !before.contains(&run.name()));
+        marked.own = own.flat_map(|run| &run.toc().packs).map(|pack| pack.name).collect();
         Ok(())
     }
 
@@ -229,13 +237,15 @@ impl Prune<'_> {
     /// `planned` is what the one who planned the generation knows; anybody else marks everything again.
     fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
         let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
-        let (reader, mut listed, marks) = match planned {
-            Some(Marked { reader, listed, marks, .. }) => (reader, listed, marks),
+        // What was needed when it was planned was looked at then.
+        let is_as_planned = planned.as_ref().is_some_and(|marked| roots.are_among(&marked.roots));
+        let (reader, mut listed, marks, own) = match planned {
+            Some(Marked { reader, listed, marks, own, .. }) => (reader, listed, marks, own),
             None => {
                 let reader = Reader::offline(self.repository)?;
                 let (_, listed) = collect::survey(&reader)?;
                 let marks = Marks::new(reader.index().record_count());
-                (reader, listed, marks)
+                (reader, listed, marks, HashSet::new())
             }
         };
         collect::learn(&reader, &mut listed)?;
@@ -251,6 +261,9 @@ impl Prune<'_> {
         self.mark(&reader, &roots, (&marks, &mut condemned))?;
         let is_left = |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
         let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
+        if !is_as_planned {
+            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }.refuse_loss(&packs, self.monitor)?;
+        }
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         let bytes = packs.iter().map(len).sum();
@@ -315,7 +328,10 @@ impl Prune<'_> {
         let marks = Marks::new(reader.index().record_count());
         self.mark(&reader, &roots, (&marks, &mut unneeded))?;
         match victims.difference(&unneeded).next() {
-            None => Ok(roots),
+            None => {
+                let kept = Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
+                kept.refuse_loss(&removal.packs, self.monitor).map(|()| roots)
+            }
             Some(pack) => refuse(format!("pack {} is the only place of something that a snapshot needs", pack.short())),
         }
     }

@@ -8,7 +8,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::intents::SessionIntents;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Error, Repository, Result, chains, intents, names, trash};
+use crate::repo::{Repository, Result, chains, intents};
 
 /// The roots, as one look at `intents/` and then at `snapshots/` found them.
 #[derive(Default)]
@@ -29,6 +29,16 @@ pub struct Roots {
     pub over: HashSet<SnapshotId>,
     /// Sessions that have intents and no slot, and so may be running.
     pub running: usize,
+}
+
+impl Roots {
+    /// Returns whether all of these snapshots are among others, to which they were reduced or equal.
+    pub fn are_among(&self, others: &Self) -> bool {
+        let ids = |roots: &Self| -> HashSet<SnapshotId> {
+            roots.snapshots.iter().chain(&roots.expired).map(|snapshot| snapshot.id).collect()
+        };
+        ids(self).is_subset(&ids(others))
+    }
 }
 
 /// Which forgotten snapshots are dropped: never one that is protected, or whose window is not over.
@@ -53,7 +63,8 @@ impl Drop<'_> {
 /// Lists and reads intents, then snapshots, and takes sessions for dead that are too old.
 ///
 /// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with `RolledBack`, before anything is created, if
-/// the chains or this machine know of one that is not there and that nobody forgot.
+/// the chains or this machine know of one that is not there and that nobody forgot; likewise with `Unjustified` if a tombstone is there again
+/// that this machine took back.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
     let mut listing = list(repository)?;
@@ -90,10 +101,6 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
     }
     for forgotten in listing.forgotten {
         let id = forgotten.tombstone.snapshot;
-        if repository.witness().has_taken_back(&trash::hash_of(&forgotten.tombstone)) {
-            let why = format!("it was taken back when snapshot {} was brought back", id.short());
-            return Err(Error::Unjustified { object: names::tombstone_key(&id).to_string(), why });
-        }
         let is_guarded = listing.protected.contains(&id) && !replaced.contains(&id);
         let is_over = forgotten.is_over(options.trash_window_s, clock);
         if is_over && !is_guarded && !is_relied_on(&id) {
@@ -126,14 +133,16 @@ fn list(repository: &Repository) -> Result<Listing> {
 
 /// Returns whether a session is taken for dead: by the store's clock compared with itself where it states times, else by this host's.
 ///
-/// A date in the future keeps nobody alive: one that is further away than the age itself counts as old.
+/// A date in the future keeps nobody alive, whoever states it: one that is further away than the age itself counts as old. The store's time is the
+/// newest that it states of a snapshot, or this host's if that is later: where the store's clock was set back, a live session may be taken for dead, too,
+/// and goes on under another id.
 fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) -> bool {
     let now = options.now.seconds;
     let age_s = match found.stored_s {
         Some(stored) => listing.store_s.map_or(now, |store| store.max(now)).saturating_sub(stored),
         None => now.saturating_sub(found.newest.seconds),
     };
-    age_s > options.intent_max_age_s || (found.stored_s.is_none() && age_s < options.intent_max_age_s.saturating_neg())
+    age_s > options.intent_max_age_s || age_s < options.intent_max_age_s.saturating_neg()
 }
 
 /// What is due anyway and is damaged keeps nothing, and must not stop the end of another's work: its own end comes after that.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use super::end;
 use super::fetch::{self, FarBlock, Sparing};
-use super::known::{Avoided, Known, Place};
+use super::known::{Avoided, Known, Numbered, Place};
 use super::run::{ENDS, FILTERS, Location, Run, WHOLE};
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
@@ -224,6 +224,13 @@ impl IndexSet {
     /// Returns the runs, each with the number of its first record.
     pub fn numbered_runs(&self) -> Vec<(u64, Arc<Run>)> {
         self.read().runs.iter().map(|known| (known.first, known.run.clone())).collect()
+    }
+
+    /// Returns the run that has the record with this number, and states its place.
+    pub fn run_of(&self, number: u64) -> Option<ObjectId> {
+        let known = self.read();
+        let has_it = |run: &&Numbered| number.checked_sub(run.first).is_some_and(|at| at < run.toc().record_count());
+        known.runs.iter().find(has_it).map(|run| run.name())
     }
 
     /// Says from now on which places must not be relied on.

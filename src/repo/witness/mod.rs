@@ -275,10 +275,16 @@ impl Witness {
         });
     }
 
-    /// Returns whether this machine took a tombstone back.
+    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an older state, it counts again from now on.
     pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
         let hash = encode_hex(tombstone);
-        lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash))
+        let has_it = lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
+        if has_it && self.accept.rollback {
+            self.change(|memory| {
+                memory.copies.last_mut().into_iter().for_each(|copy| copy.taken_back.retain(|one| *one != hash))
+            });
+        }
+        has_it && !self.accept.rollback
     }
 
     /// Returns whether a repository's folder on this machine holds all that is remembered of it, as far as names tell.

@@ -406,3 +406,86 @@ fn dear_keys_are_tried_last_or_not_at_all() {
     let wrong = home.command(["snapshots", "--password-file", "wrong"]).env_remove("DRUMLIN_PASSWORD").output().unwrap();
     Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");
 }
+
+/// Returns the ids of the snapshots, oldest first.
+fn ids(home: &Home) -> Vec<String> {
+    let listed = home.json(["snapshots"]);
+    listed["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A snapshot that is hidden between others is told of by whatever lists, and no other is taken for it.
+#[test]
+fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
+    let home = Home::with_repository();
+    for round in ["one", "two, longer", "three, longer still"] {
+        home.write("src/f", round);
+        home.run(["backup", "src"]).ok();
+    }
+    let all = ids(&home);
+    home.run(["restore", "latest~1", "--target", "out", "--dry-run"]).ok();
+    fs::rename(home.path(&format!("repo/snapshots/{}", all[1])), home.path("hidden")).unwrap();
+    fs::remove_dir_all(home.path(".cache")).unwrap();
+    for command in [
+        &["snapshots"][..],
+        &["history", "src/f"],
+        &["ls", "latest"],
+        &["-q", "find", "f"],
+        &["forget", "--dry-run", "--keep-last", "5"],
+    ] {
+        let ran = home.run(command).ok();
+        assert!(ran.err.contains("is missing, and nobody forgot it"), "{command:?}: {ran:?}");
+    }
+    for name in ["latest~1", "latest~2", "@2100-01-01"] {
+        let ran = home.run(["restore", name, "--target", "out"]).code(5);
+        assert!(ran.err.contains("went back in time"), "{ran:?}");
+    }
+    home.run(["restore", &all[0], "--target", "out"]).ok();
+    home.run(["prune", "--dry-run"]).code(5);
+    home.run(["restore", "latest~1", "--target", "old", "--accept-rollback"]).ok();
+    assert_eq!(home.run(["snapshots"]).ok().err, "");
+    fs::rename(home.path("hidden"), home.path(&format!("repo/snapshots/{}", all[1]))).unwrap();
+    assert_eq!(ids(&home), all);
+    // What was forgotten is not missed by anybody.
+    home.run(["forget", &all[1]]).ok();
+    home.run(["prune", "--trash", "0d"]).ok();
+    for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+        assert_eq!(home.run(["snapshots", cache]).ok().err, "");
+        home.run(["restore", "latest~1", "--target", "old", "--dry-run", cache]).ok();
+    }
+}
+
+/// A tombstone that was taken back and stands there again is noticed by every command that lists, and taken back once more.
+#[test]
+fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
+    let home = Home::with_repository();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    home.write("src/f", "two, longer");
+    home.run(["backup", "src"]).ok();
+    let last = ids(&home).pop().unwrap();
+    let tombstone = home.path(&format!("repo/snapshots/{last}.forgotten"));
+    home.run(["forget", &last, "--force"]).ok();
+    let bytes = fs::read(&tombstone).unwrap();
+    home.run(["undelete", &last]).ok();
+    fs::write(&tombstone, &bytes).unwrap();
+    for command in
+        ["snapshots", "restore latest --target out", "ls latest", "check", "stats", "find f", "forget --keep-last 1", "prune"]
+    {
+        let ran = home.run(command.split(' ')).code(5);
+        assert!(format!("{}{}", ran.out, ran.err).contains("was taken back"), "{command}: {ran:?}");
+    }
+    home.run(["undelete", &last]).ok();
+    assert_eq!(ids(&home).len(), 2);
+    // Nor does it explain where a snapshot went.
+    fs::write(&tombstone, &bytes).unwrap();
+    let slot = home.path(&format!("repo/snapshots/{last}"));
+    fs::rename(&slot, home.path("hidden")).unwrap();
+    for command in ["snapshots", "restore latest --target out", "check", "prune"] {
+        home.run(command.split(' ')).code(5);
+    }
+    fs::rename(home.path("hidden"), &slot).unwrap();
+    // Who put it back on purpose says so once.
+    assert_eq!(home.json(["snapshots", "--accept-rollback"])["snapshots"].as_array().unwrap().len(), 1);
+    assert_eq!(ids(&home).len(), 1);
+    home.run(["check"]).ok();
+}

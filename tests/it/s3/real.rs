@@ -9,6 +9,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::monitor::Monitor;
+use drumlin::repo::Error;
 use drumlin::repo::probe::{self, probe};
 use drumlin::repo::snapshots;
 use drumlin::repo::trash::{self, ForgetNote};
@@ -19,6 +20,7 @@ use drumlin::store::{Archive, Class, ErrorKind, Key, Readiness, Store, StoreErro
 
 use super::{kind_of, text_of};
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::forged::{Lie, forge};
 use crate::servers::s3::{S3Server, options};
 use crate::servers::{moto, radosgw, s3rver, s3s_fs};
 
@@ -225,11 +227,21 @@ fn a_host_that_may_only_add_can_back_up_and_not_destroy() {
     for key in deciding {
         assert_eq!(kind_of(host.create(&key, b"forged")), ErrorKind::NotPermitted, "{key}");
     }
-    let hosts = repo.open_in(host, &repo.cache()).unwrap();
+    // A run that is well-formed and lies is looked at, and destroys nothing.
+    repo.write("b", &noise(2, 100_000));
+    let hosts = repo.open_in(host.clone(), &repo.cache()).unwrap();
+    let second = run_backup(&hosts, &repo.source()).snapshot.unwrap();
+    let (planted, bytes) = forge(&hosts, &*host, Lie::AnotherChunk, true);
+    host.create(&planted, &bytes).unwrap();
+    let cache = fast_folder();
+    let owners = repo.open_in(own.clone(), cache.path()).unwrap();
+    let refused = prune::run(&owners, &PruneOptions::new(now()), &Monitor::default());
+    assert!(matches!(refused, Err(Error::Unjustified { .. })), "{refused:?}");
+    own.remove(&planted).unwrap();
     assert!(trash::forget(&hosts, &snapshot.id, Some(snapshots::chain_hash(&snapshot)), &note()).is_err());
     let owners = repo.open_in(own, &repo.cache()).unwrap();
     prune::run(&owners, &PruneOptions::new(now()), &Monitor::default()).unwrap();
-    assert_eq!(snapshots::list(&owners).unwrap(), [snapshot]);
+    assert_eq!(snapshots::list(&owners).unwrap(), [snapshot, second]);
     // Wrong, but today's: Ceph 16.2 does not know the policy's condition and lets a host replace objects that does not send `If-None-Match`.
     // So `docs/s3.md` asks for a bucket with versions there.
     let stranger = server.client(&id, &secret);

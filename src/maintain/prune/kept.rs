@@ -1,0 +1,143 @@
+//! Whether what goes is kept elsewhere: not by the word of an index run, but as the packs themselves say.
+//!
+//! Whoever may add objects, and has a key, can add a run that hides all others and states wrong places. So nothing is removed before its
+//! own table of contents was read, and each chunk in it that is needed was read at the place where it is kept. In an honest repository that
+//! is a request for each pack that goes, rarely two, and the bytes of what was stored twice.
+//! Spec: `format-spec/13-commit.md`, section 4.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Marked;
+use crate::format::container::{ChunkKind, HEADER_LEN_BYTES};
+use crate::format::generation::Victim;
+use crate::id::{ChunkId, ObjectId};
+use crate::monitor::Monitor;
+use crate::repo::collect::{self, PackList};
+use crate::repo::index::Place;
+use crate::repo::reach::Marks;
+use crate::repo::tables::{self, ListedPack};
+use crate::repo::{Error, Location, Reader, Result, parallel};
+
+/// What is known when packs are about to go.
+pub struct Kept<'a> {
+    /// Its index avoids what goes.
+    pub reader: &'a Reader,
+    /// The packs that are there.
+    pub listed: &'a PackList,
+    /// What is needed.
+    pub marks: &'a Marks,
+    /// Packs that this collector stored itself.
+    pub own: &'a HashSet<ObjectId>,
+}
+
+impl<'a> Kept<'a> {
+    /// What a plan was made of.
+    pub fn of(Marked { reader, listed, marks, own, .. }: &'a Marked) -> Self {
+        Self { reader, listed, marks, own }
+    }
+
+    /// Fails with `Unjustified` if one of these packs has something that is needed, and that is not where a run says it is.
+    ///
+    /// Fails as with any damage if it is damaged there. What these packs hold is found in them alone then.
+    pub fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
+        let hints = self.salts();
+        let look = |victim: &Victim| {
+            if monitor.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.refuse_loss_of(victim, hints.get(&victim.name).copied())
+        };
+        parallel::for_each(self.reader.repository().store(), victims, look)?.into_iter().collect()
+    }
+
+    /// Returns the salts of packs as the first run states them that names each.
+    fn salts(&self) -> HashMap<ObjectId, [u8; 32]> {
+        let runs = self.reader.index().runs();
+        runs.iter().flat_map(|run| &run.toc().packs).map(|pack| (pack.name, pack.salt)).collect()
+    }
+
+    fn refuse_loss_of(&self, victim: &Victim, salt: Option<[u8; 32]>) -> Result<()> {
+        // Also one that a verdict on record names: it may be the one that is about to be carried out.
+        let Some(listed) = self.listed.packs.get(&victim.name) else {
+            return Ok(());
+        };
+        let pack = ListedPack { class: listed.class, name: victim.name, len_bytes: listed.len_bytes };
+        let Some(placed) = tables::read_before_removal(self.reader.repository(), &pack, salt)? else {
+            return Ok(());
+        };
+        let mut needed = Vec::new();
+        for chunk in placed.toc.segments.iter().flat_map(|segment| &segment.chunks) {
+            let mut places = self.reader.index().places(&chunk.id)?;
+            let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
+            let is_own = |place: &Place| place.is_trusted && self.own.contains(&place.location.pack.name);
+            // What lies in no pack that is there was missed when it was marked.
+            let is_there = |pack: &ObjectId| self.listed.has(pack) || self.own.contains(pack);
+            places.retain(|place| is_there(&place.location.pack.name));
+            if is_needed && !places.is_empty() && !places.iter().any(is_own) {
+                needed.push((chunk.kind, chunk.id, places));
+            }
+        }
+        // So that each segment is read once.
+        let first = |places: &[Place]| places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location));
+        needed.sort_by_key(|(_, _, places)| first(places));
+        needed.iter().try_for_each(|(kind, id, places)| self.demand(*kind, id, places))
+    }
+
+    /// Fails unless the chunk lies at one of these places, of those that stay.
+    fn demand(&self, kind: ChunkKind, id: &ChunkId, places: &[Place]) -> Result<()> {
+        let mut wrong = None;
+        for place in places.iter().filter(|place| place.is_trusted) {
+            match self.reader.verify(&place.location, kind, id) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_damage() => wrong = wrong.or(Some((place, error))),
+                Err(error) => return Err(error),
+            }
+        }
+        match wrong {
+            // The pack says so too: it is damaged there, or not there any more.
+            Some((place, error)) if error.is_not_found() || self.is_said_by_pack(&place.location, id)? => Err(error),
+            Some((place, _)) => Err(self.forged(place, id)?),
+            None => Err(self.forged(self.first_wrong(places, id)?, id)?),
+        }
+    }
+
+    /// Returns the first of these places of which the pack does not say so, too.
+    fn first_wrong<'p>(&self, places: &'p [Place], id: &ChunkId) -> Result<&'p Place> {
+        for place in places {
+            if !self.is_said_by_pack(&place.location, id)? {
+                return Ok(place);
+            }
+        }
+        Ok(&places[0])
+    }
+
+    fn forged(&self, place: &Place, id: &ChunkId) -> Result<Error> {
+        let run = self.reader.index().run_of(place.number).unwrap_or(ObjectId([0; 32]));
+        let object = collect::object_of_run(self.reader.repository(), &run)?;
+        let why =
+            format!("it says that chunk {} lies in pack {}, where it does not", id.short(), place.location.pack.name.short());
+        Ok(Error::Unjustified { object, why })
+    }
+
+    /// Returns whether a pack's own table of contents has a chunk at this place.
+    fn is_said_by_pack(&self, location: &Location, id: &ChunkId) -> Result<bool> {
+        let len_bytes = self.listed.packs.get(&location.pack.name).map_or(0, |listed| listed.len_bytes);
+        let pack = ListedPack { class: location.pack.class, name: location.pack.name, len_bytes };
+        // Where the table cannot be read either the pack is damaged.
+        let Some(placed) = tables::read_before_removal(self.reader.repository(), &pack, None)? else {
+            return Ok(true);
+        };
+        let mut offset = HEADER_LEN_BYTES as u32;
+        for segment in &placed.toc.segments {
+            if offset == location.offset {
+                return Ok(segment.chunks.get(usize::from(location.chunk)).is_some_and(|chunk| chunk.id == *id));
+            }
+            offset += segment.stored_len;
+        }
+        Ok(false)
+    }
+}
+
+fn key_of(location: &Location) -> (ObjectId, u32, u16) {
+    (location.pack.name, location.offset, location.chunk)
+}
