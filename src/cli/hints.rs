@@ -17,15 +17,15 @@ const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place
 /// Returns what the user can do about an object that is not obeyed.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
-        "nothing was removed. Somebody with a key made this object: remove it from the store with the store's own tools, and what it hides \
-         counts again; then run `drumlin check --level full`"
+        "nothing was removed. Somebody with a key made this object: remove it from the store with the store's own tools, and what it \
+         hides counts again; then run `drumlin check --level full`"
     } else if object.starts_with("snapshots/") {
-        "something has put back an old mark: `drumlin undelete` takes it back once more; if you put the repository back to that state \
-         yourself, `--accept-rollback` goes on with it"
+        "something has put back an old mark: `drumlin undelete` takes it back once more; if you put the repository back to that \
+         state yourself, `--accept-rollback` goes on with it"
     } else {
-        "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot or \
-         brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record comes \
-         from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/"
+        "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot \
+         or brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record \
+         comes from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/"
     }
 }
 

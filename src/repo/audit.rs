@@ -199,7 +199,8 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     Ok((all, findings))
 }
 
-/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict dropped.
+/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict
+/// dropped.
 fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
     for snapshot in &all.good {
         all.explained.unread.remove(&snapshot.id);

@@ -35,7 +35,8 @@ impl Explained {
 
     /// Takes in what local copies say of snapshots that a verdict dropped and whose tombstones are gone.
     ///
-    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that somebody makes by taking a tombstone away.
+    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that somebody makes by taking a
+    /// tombstone away.
     pub fn learn_dropped<'a>(&mut self, repository: &Repository, dropped: impl Iterator<Item = &'a SnapshotId>) {
         let copies = dropped.filter_map(|id| trash::load_cached(repository, id));
         self.hashes.extend(copies.filter_map(|tombstone| tombstone.hash));
@@ -107,9 +108,11 @@ pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
     Error::RolledBack { location: repository.location().to_owned(), what }
 }
 
-/// Returns the snapshots of this listing that name one which is not there, where nothing that is at hand can explain where it went.
+/// Returns the snapshots of this listing that name one which is not there, where nothing that is at hand can explain where it
+/// went.
 ///
-/// Asks the store nothing: a tombstone of which there is no local copy may explain any one, and so may what is damaged. [`refuse_hidden`] is
+/// Asks the store nothing: a tombstone of which there is no local copy may explain any one, and so may what is damaged.
+/// [`refuse_hidden`] is
 /// stricter.
 pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Vec<&'a Snapshot> {
     let good = good_of(listing);

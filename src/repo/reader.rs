@@ -219,7 +219,8 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
-    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them, and it does not
+    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them,
+    /// and it does not
     /// lie at the places in `wrong`.
     ///
     /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
@@ -236,8 +237,10 @@ impl Reader {
 
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
     ///
-    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a collector may have
-    /// moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it, that is an error: the first one.
+    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a
+    /// collector may have
+    /// moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it, that is an error:
+    /// the first one.
     pub fn with_chunk<T>(
         &self,
         location: &Location,
@@ -275,7 +278,8 @@ impl Reader {
         Ok(use_bytes(bytes))
     }
 
-    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the index has; `None` if there is none.
+    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the index has; `None` if there is
+    /// none.
     pub fn read_elsewhere(&self, wrong: &Location, kind: ChunkKind, id: &ChunkId) -> Result<Option<Vec<u8>>> {
         let Some(other) = self.look_again((&[], std::slice::from_ref(wrong)), id)? else {
             return Ok(None);

@@ -136,12 +136,14 @@ pub fn state_of_list(repository: &Repository) -> Result<[u8; 32]> {
 /// Lists all snapshots, those in the trash apart.
 ///
 /// Tombstones are read from the store each time, so that nobody counts a window by an old copy. Fails with `RolledBack` if a snapshot that
-/// this machine remembers is not there, and nobody forgot it; with `Unjustified` if a tombstone stands there again that it took back.
+/// this machine remembers is not there, and nobody forgot it; with `Unjustified` if a tombstone stands there again that it took
+/// back.
 pub fn listing(repository: &Repository) -> Result<Listing> {
     refuse_replayed(listing_to_bring_back(repository)?)
 }
 
-/// Lists the same for whoever brings snapshots back: a tombstone that this machine took back before, and that stands there again, is among the faults.
+/// Lists the same for whoever brings snapshots back: a tombstone that this machine took back before, and that stands there again,
+/// is among the faults.
 pub fn listing_to_bring_back(repository: &Repository) -> Result<Listing> {
     let listing = listing_as_it_is(repository)?;
     remember(repository, &listing)?;

@@ -63,7 +63,8 @@ pub fn read(repository: &Repository, pack: &ListedPack, hint: Option<[u8; 32]>) 
 
 /// Returns what a pack holds, for whoever is about to remove it: `None` if that cannot be told.
 ///
-/// It cannot of what is no pack or is damaged, went away, or lies in an archive class, from which it would have to be ordered first.
+/// It cannot of what is no pack or is damaged, went away, or lies in an archive class, from which it would have to be ordered
+/// first.
 pub fn read_before_removal(repository: &Repository, pack: &ListedPack, hint: Option<[u8; 32]>) -> Result<Option<PlacedPack>> {
     match read(repository, pack, hint) {
         Err(error) if error.is_damage() || is_frozen(repository, &names::pack_key(pack.class, &pack.name)) => Ok(None),

@@ -78,7 +78,8 @@ pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, 
     }
 }
 
-/// Returns the note with a time at which its tombstone is not one that this machine took back: clocks may stand still, or state seconds.
+/// Returns the note with a time at which its tombstone is not one that this machine took back: clocks may stand still, or state
+/// seconds.
 fn unlike_those_taken_back(
     repository: &Repository,
     (id, hash): (&SnapshotId, Option<[u8; 32]>),

@@ -46,7 +46,8 @@ fn packs(store: &MemoryStore) -> usize {
     [Class::Data, Class::Meta].iter().map(|class| store.list(*class, "").unwrap().len()).sum()
 }
 
-/// A verdict names ids and no hashes: what it dropped explains no gap in a chain once its tombstone is gone, so that nobody can make room
+/// A verdict names ids and no hashes: what it dropped explains no gap in a chain once its tombstone is gone, so that nobody can
+/// make room
 /// for hiding a snapshot by taking an old tombstone away.
 #[test]
 fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {

@@ -1,7 +1,8 @@
 //! Removing what no snapshot needs, beside running backups and other collectors, without locks.
 //!
 //! ```text
-//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ open what goes ─ condemn ─ look again ─ verdict ─ remove
+//! finish the last generation ─ look (intents, snapshots) ─ mark ─ plan ─ repack ─ open what goes ─
+//!     condemn ─ look again ─ verdict ─ remove
 //! ```
 //!
 //! Every step can be the last one of this process: whoever comes next takes part in what is open and finishes what was
@@ -46,7 +47,8 @@ const KEPT_S: i64 = 90 * 24 * 3600;
 
 /// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
 ///
-/// Reads no file content but that of packs that are rewritten, and of what was stored twice before one place of it goes. Fails, having removed nothing, if the repository is damaged.
+/// Reads no file content but that of packs that are rewritten, and of what was stored twice before one place of it goes. Fails,
+/// having removed nothing, if the repository is damaged.
 pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monitor) -> Result<PruneReport> {
     let threads =
         rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("mark-{at}"));

@@ -275,7 +275,8 @@ impl Witness {
         });
     }
 
-    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an older state, it counts again from now on.
+    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an older state, it counts again
+    /// from now on.
     pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
         let hash = encode_hex(tombstone);
         let has_it = lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
