@@ -33,6 +33,8 @@ const LINK: &str = "a symbolic link is in the way, and in a repository none is f
 pub struct LocalStore {
     root: File,
     location: String,
+    /// The path without links and `..`.
+    place: String,
     publisher: Publisher,
     /// Folders whose own names this process has made durable.
     durable: Mutex<HashSet<String>>,
@@ -42,10 +44,12 @@ impl LocalStore {
     /// Opens the store in an existing folder; fails with [`ErrorKind::NotFound`] if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let location = absolute(path).display().to_string();
+        let place = fs::canonicalize(path).map_or_else(|_| location.clone(), |path| path.display().to_string());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(root) => {
-                Ok(Self { root: root.into(), location, publisher: Publisher::default(), durable: Mutex::new(HashSet::new()) })
+                let (publisher, durable) = (Publisher::default(), Mutex::new(HashSet::new()));
+                Ok(Self { root: root.into(), location, place, publisher, durable })
             }
             Err(errno) => Err(failure(Action::List, &location, "its folder", errno.into())),
         }
@@ -273,6 +277,10 @@ impl Store for LocalStore {
 
     fn location(&self) -> &str {
         &self.location
+    }
+
+    fn place(&self) -> &str {
+        &self.place
     }
 
     fn is_racy(&self) -> bool {

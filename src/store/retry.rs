@@ -216,6 +216,10 @@ impl Store for RetryStore {
         self.inner.location()
     }
 
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
     fn transfers(&self) -> usize {
         self.inner.transfers()
     }

@@ -43,11 +43,15 @@ pub struct Identity<'a> {
 /// The memory of one place, in a file if there is a folder for it.
 pub struct Witness {
     file: Option<PathBuf>,
+    /// The file of another name of the place, and that name: what is written goes there too.
+    called: Option<(PathBuf, String)>,
     memory: Mutex<Memory>,
     accept: Accept,
     trouble: Mutex<Option<io::Error>>,
     /// A repository is being made here: what the file holds is of another one.
     is_anew: AtomicBool,
+    /// What is known is known of the other name alone, and no repository was admitted yet.
+    is_borrowed: AtomicBool,
     /// What the file holds is not known, so it is neither heeded nor written for as long as the process lives.
     is_blind: AtomicBool,
 }
@@ -58,8 +62,7 @@ impl Witness {
     /// A damaged one gets another name before a new one is written. One that cannot be read stays as it is, and what is seen is remembered
     /// for as long as the process lives: it may be read again one day.
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
-        let hash = blake3::hash(location.as_bytes()).to_hex();
-        let file = state_dir.map(|dir| dir.join(PLACES).join(&hash[..32]).join(FILE));
+        let file = state_dir.map(|dir| file_of(dir, location));
         let fresh = Memory::of(location);
         let (memory, trouble, is_blind) = match file.as_deref().map_or(Ok(Held::Nothing), read) {
             Ok(Held::Memory(memory)) if memory.location == location => (memory, None, false),
@@ -68,7 +71,38 @@ impl Witness {
             Err(error) => (fresh, Some(error), true),
         };
         let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
-        Self { file, memory, accept, trouble, is_anew: AtomicBool::new(false), is_blind: AtomicBool::new(is_blind) }
+        let (is_anew, is_borrowed, is_blind) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
+        Self { file, called: None, memory, accept, trouble, is_anew, is_borrowed, is_blind }
+    }
+
+    /// Reads what is remembered of a place that is called by another name too, such as a path with a link in it.
+    ///
+    /// If nothing is known of the place, what was seen last under that name counts: the link may lead elsewhere since, to an older copy.
+    pub fn open_called(state_dir: Option<&Path>, (place, called): (&str, &str), accept: Accept) -> Self {
+        let witness = Self::open(state_dir, place, accept);
+        let Some(dir) = state_dir.filter(|_| place != called) else {
+            return witness;
+        };
+        let witness = Self { called: Some((file_of(dir, called), called.to_owned())), ..witness };
+        let known = lock(&Self::open(state_dir, called, accept).memory).clone();
+        match (witness.knows(), known.repository.is_empty()) {
+            (true, _) => witness.note_called(&lock(&witness.memory), &known),
+            (false, true) => {}
+            (false, false) => {
+                *lock(&witness.memory) = Memory { location: place.to_owned(), ..known };
+                witness.is_borrowed.store(true, Ordering::Relaxed);
+            }
+        }
+        witness
+    }
+
+    /// Writes the memory under the other name of the place too, unless that is what is known there.
+    fn note_called(&self, memory: &Memory, known: &Memory) {
+        if let Some((file, called)) = &self.called {
+            let memory = Memory { location: called.clone(), ..memory.clone() };
+            let written = if memory == *known { Ok(()) } else { write(file, &memory) };
+            written.unwrap_or_else(|error| self.note(error));
+        }
     }
 
     /// Remembers for as long as the process lives.
@@ -135,6 +169,7 @@ impl Witness {
                     memory.copies.push(CopyMemory::default());
                 }
                 self.is_anew.store(false, Ordering::Relaxed);
+                self.is_borrowed.store(false, Ordering::Relaxed);
                 Ok(())
             },
         )
@@ -145,6 +180,7 @@ impl Witness {
         let mut memory = lock(&self.memory);
         *memory = Memory::of(&memory.location);
         self.is_anew.store(true, Ordering::Relaxed);
+        self.is_borrowed.store(false, Ordering::Relaxed);
         self.is_blind.store(false, Ordering::Relaxed);
     }
 
@@ -322,11 +358,13 @@ impl Witness {
                 self.note(error);
             }
         }
-        let before = memory.clone();
+        let (before, was_borrowed) = (memory.clone(), self.is_borrowed.load(Ordering::Relaxed));
         let result = change(&mut memory);
-        if let Some(file) = file.filter(|_| before != *memory && may_write) {
+        let is_new = before != *memory || was_borrowed && !self.is_borrowed.load(Ordering::Relaxed);
+        if let Some(file) = file.filter(|_| is_new && may_write) {
             let made_room = if is_broken { set_aside(file) } else { Ok(()) };
             let _ = made_room.and_then(|()| write(file, &memory)).map_err(|error| self.note(error));
+            self.note_called(&memory, &Memory::default());
         }
         result
     }
@@ -346,6 +384,12 @@ fn take_over(memory: &mut Memory, now: Memory) {
         let used = at.map_or(used, |at| memory.copies.remove(at));
         memory.copies.push(used);
     }
+}
+
+/// Returns the file of a place's memory.
+fn file_of(state_dir: &Path, location: &str) -> PathBuf {
+    let hash = blake3::hash(location.as_bytes()).to_hex();
+    state_dir.join(PLACES).join(&hash[..32]).join(FILE)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -312,3 +312,30 @@ fn dear_keys_are_tried_last_or_not_at_all() {
     let wrong = home.command(["snapshots", "--password-file", "wrong"]).env_remove("DRUMLIN_PASSWORD").output().unwrap();
     Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");
 }
+
+/// A folder is one place, by whatever path it is called; and a path that leads elsewhere since is still the one that was known.
+#[test]
+fn a_known_folder_is_known_under_every_name() {
+    let home = with_old_copy();
+    swap(&home, "repo", "old");
+    std::os::unix::fs::symlink("repo", home.path("link")).unwrap();
+    for name in ["repo", "./repo", "src/../repo", "link", "link/../repo", "link/"] {
+        home.run(["snapshots", "-r", name]).fails(5, "went back in time", "--accept-rollback");
+    }
+    swap(&home, "repo", "old");
+    home.run(["snapshots", "-r", "link"]).ok();
+    // One that was only ever called by a link, which is turned to an older copy that nobody has seen.
+    let home = Home::new().with("DRUMLIN_REPOSITORY", "link").with("DRUMLIN_KEY_FILE", "test.key");
+    fs::create_dir(home.path("new")).unwrap();
+    std::os::unix::fs::symlink("new", home.path("link")).unwrap();
+    home.run(["init"]).ok();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    copy_folder(&home.path("new"), &home.path("older"));
+    home.write("src/f", "two, longer");
+    home.run(["backup", "src"]).ok();
+    fs::remove_file(home.path("link")).unwrap();
+    std::os::unix::fs::symlink("older", home.path("link")).unwrap();
+    home.run(["snapshots"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["snapshots", "-r", "new"]).ok();
+}
