@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::global::Global;
+use super::hints;
 use super::interrupt;
 use super::own;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, in_words};
 use crate::repo::enter::{self, Entrance};
 use crate::repo::witness::{Accept, PLACES};
 use crate::repo::{self, Expected, OpenOptions, Repository};
@@ -162,6 +163,7 @@ impl Context {
             // Nobody should have to type a password only to learn that nothing is there.
             enter::refuse_missing(&*store)?;
         }
+        let ui = self.ui;
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
@@ -174,7 +176,7 @@ impl Context {
             match enter::enter(store, &secret, &options, &entrance) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
-                    let hint = super::hints::hint_of(&error).unwrap_or_default();
+                    let hint = hints::hint_of(&error).unwrap_or_default();
                     return Err(Failure::of(Exit::WrongSecret, &error).hint(format!("{}; {hint}", origin.describe())));
                 }
                 result => {
@@ -190,9 +192,11 @@ impl Context {
                     if let [object, more @ ..] = repository.void_configs() {
                         let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
                         self.ui.warn(&format!(
-                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged"
+                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged; {}",
+                            hints::REMOVE_IT
                         ));
                     }
+                    repository.tell_left_out(move |error| ui.loss(&left_out(error)));
                     return Ok(repository);
                 }
             }
@@ -272,6 +276,12 @@ impl Context {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Says that an index run is left out, and what to do.
+fn left_out(error: &repo::Error) -> String {
+    let hint = hints::hint_of(error).map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}, and is left out{hint}", in_words(error))
 }
 
 fn no_repository_named(settings: &Settings) -> Failure {

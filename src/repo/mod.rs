@@ -21,6 +21,7 @@ pub mod incomplete;
 pub mod index;
 pub mod intents;
 pub mod keys;
+mod left_out;
 pub mod listed;
 mod locations;
 pub mod locks;

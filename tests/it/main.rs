@@ -21,6 +21,7 @@ mod fixture;
 mod fleet;
 mod forget;
 mod full;
+mod generous;
 mod home;
 mod hostile;
 mod kill;
