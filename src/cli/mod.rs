@@ -16,6 +16,7 @@ mod failure;
 mod filter;
 mod find;
 mod forget;
+mod given;
 mod global;
 mod hints;
 mod history;
