@@ -7,6 +7,8 @@ front), checks names, commitments, ids and signatures, and restores a snapshot.
     reader.py [--password-file F | --key-file F] [--walk] [--forgotten] REPOSITORY list
     reader.py [--password-file F | --key-file F] [--walk] [--forgotten] REPOSITORY restore SNAPSHOT TARGET
 
+It exits with 1 if it refuses, with 3 if something could not be put on the disk, and with 4 if it passed over something damaged.
+
 Needs Python 3.9 and: pip install blake3 cryptography zstandard argon2-cffi
 """
 
@@ -366,42 +368,62 @@ def open_slot(data, password, key_file):
     return master, found["repository"]
 
 
+# The forms of names; what has another one is no object of its class.
+PACK_NAME = "([0-9a-f]{2})/\\1[0-9a-f]{62}"
+NAMES = {
+    "config": "[1-9][0-9]{0,19}",
+    "keys": "[0-9a-f]{32}",
+    "data": PACK_NAME,
+    "meta": PACK_NAME,
+    "snapshots": "[0-9a-f]{32}(\\.forgotten|\\.protected)?",
+}
+
+
 class Repository:
     def __init__(self, path, password, key_file):
-        self.path = pathlib.Path(path)
+        self.path, self.damaged = pathlib.Path(path), 0
         for file in self.objects("keys"):
             try:
                 opened = open_slot(file.read_bytes(), password, key_file)
+                if not opened:
+                    continue
+                # It may be another repository's: then no config here opens with its keys.
+                self.keys = Keys(*opened)
+                self.config = self.valid_config()
+                break
             except Refused as refused:
                 print(f"keys/{file.name} is passed over: {refused}", file=sys.stderr)
-                continue
-            if opened:
-                break
         else:
-            sys.exit("no key slot opens with this secret")
-        self.keys = Keys(*opened)
-        self.config = self.valid_config()
+            sys.exit("no key slot opens the repository with this secret")
         self.chunks, self.segments = {}, {}
 
     def valid_config(self):
         """Returns the config that counts: the highest that opens and is in its own place. What lies above it is void."""
-        numbered = [file for file in self.objects("config") if re.fullmatch("[1-9][0-9]*", file.name) and int(file.name) < 1 << 64]
+        void, numbered = [], [file for file in self.objects("config") if int(file.name) < 1 << 64]
         for file in sorted(numbered, key=lambda file: int(file.name), reverse=True):
             try:
                 plain = Container(self.keys, "config", file.read_bytes()).single()
             except Refused as refused:
-                print(f"config/{file.name} is void: {refused}", file=sys.stderr)
+                void.append(f"config/{file.name} is void: {refused}")
                 continue
             # Whoever made it has the keys: what is wrong with it is not passed over.
             found = parse_config(plain)
             if (found["repository"], str(found["number"])) == (self.keys.repository, file.name):
+                print("".join(line + "\n" for line in void), end="", file=sys.stderr)
                 return found
-            print(f"config/{file.name} is void: it stands in another's place", file=sys.stderr)
-        raise Refused("no config opens with the repository's keys")
+            void.append(f"config/{file.name} is void: it stands in another's place")
+        raise Refused("; ".join(["no config opens with the repository's keys"] + void[-1:]))
 
     def objects(self, folder):
-        found = (file for file in (self.path / folder).glob("**/*") if file.is_file() and not file.name.startswith("."))
-        return sorted(found)
+        """Returns the objects of a class: what has no name of it is none."""
+        place = self.path / folder
+        is_one = lambda file: re.fullmatch(NAMES[folder], file.relative_to(place).as_posix()) and file.is_file()
+        return sorted(file for file in place.glob("**/*") if is_one(file))
+
+    def pass_over(self, file, refused):
+        """Says that a damaged object is done without; anybody may have added it."""
+        self.damaged += 1
+        print(f"{file.relative_to(self.path)} is damaged, and passed over: {refused}", file=sys.stderr)
 
     def snapshots(self, forgotten=False):
         """Returns the snapshots, oldest first: those that are not forgotten, or those that are."""
@@ -412,12 +434,12 @@ class Repository:
             in_trash = self.is_forgotten(file)
             try:
                 shot = open_snapshot(self.keys, file.read_bytes())
-            except Refused:
+                need(not shot or shot["id"].hex() == file.name, "a snapshot in another's place")
+            except Refused as refused:
                 if in_trash == forgotten:
-                    raise
+                    self.pass_over(file, refused)
                 continue
             if shot:
-                need(shot["id"].hex() == file.name, "a snapshot in another's place")
                 shot["stored"], shot["forgotten"] = file.stat().st_mtime, in_trash
                 found.append(shot)
         # Along a chain each is newer than the one that it follows, whatever its clock said; else no date counts further than the disk bears it out.
@@ -465,14 +487,17 @@ class Repository:
             return False
 
     def scan(self, walk):
-        """Learns where every chunk is, from the packs alone."""
+        """Learns where every chunk is, from the packs alone: a chunk of one that is damaged may be in another."""
         for folder in ("data", "meta"):
             for file in self.objects(folder):
-                pack = Container(self.keys, folder, file.read_bytes())
-                (self.walk_pack if walk else self.list_pack)(folder, file, pack)
+                try:
+                    pack = Container(self.keys, folder, file.read_bytes())
+                    (self.walk_pack if walk else self.list_pack)(folder, file, pack)
+                except Refused as refused:
+                    self.pass_over(file, refused)
 
     def list_pack(self, folder, file, pack):
-        need(blake3(pack.data).hexdigest() == file.name, f"{file}: its bytes do not have its name")
+        need(blake3(pack.data).hexdigest() == file.name, "its bytes do not have its name")
         for offset, segment in pack.listed_segments(folder):
             for position, chunk in enumerate(segment["chunks"]):
                 self.chunks[chunk["id"]] = (folder, file, offset, position)
@@ -486,7 +511,7 @@ class Repository:
             except (Refused, struct.error):
                 return
             chunks = split_segment(plain)
-            need(len(chunks) == chunk_count, f"{file}: frame and segment differ")
+            need(len(chunks) == chunk_count, "frame and segment differ")
             for position, (kind, plaintext) in enumerate(chunks):
                 self.chunks[self.keys.chunk_id(kind, plaintext)] = (folder, file, offset, position)
             offset += stored_len
@@ -804,7 +829,7 @@ def main():
         for shot in snapshots:
             sources = " ".join(os.fsdecode(source) for source in shot["sources"])
             print(shot["id"].hex(), shot["started"]["seconds"], shot["host"], sources)
-        return 0
+        return 4 if repository.damaged else 0
     matching = [shot for shot in snapshots if shot["id"].hex().startswith(options.snapshot)]
     chosen = snapshots[-1:] if options.snapshot == "latest" else matching
     if len(chosen) != 1:
@@ -816,7 +841,7 @@ def main():
     restored = Restore(repository)
     restored.directory(chosen[0]["root"], os.fsencode(options.target))
     restored.set_flags()
-    return 3 if restored.complaints else 0
+    return 4 if repository.damaged else 3 if restored.complaints else 0
 
 
 if __name__ == "__main__":

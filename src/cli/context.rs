@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::failure::{Exit, Failure};
 use super::global::Global;
+use super::hints;
 use super::interrupt;
 use super::own;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, in_words};
 use crate::repo::enter::{self, Entrance};
 use crate::repo::witness::{Accept, Witness};
 use crate::repo::{self, Expected, OpenOptions, Repository};
@@ -18,6 +19,7 @@ use crate::settings::Settings;
 use crate::settings::environment::Environment;
 use crate::settings::location::Location;
 use crate::settings::repository::RepositorySettings;
+use crate::store::local;
 use crate::ui::{Ui, text};
 
 /// The surroundings of a command.
@@ -63,10 +65,9 @@ impl Place {
         text::harmless(&self.location.to_string())
     }
 
-    /// Returns what its store calls itself, also where it cannot be opened.
-    fn remembered_as(&self) -> String {
-        let absolute = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-        self.folder().map_or_else(|| self.shown(), |folder| absolute(folder).display().to_string())
+    /// Returns what its store calls its place and itself, also where it cannot be opened.
+    fn remembered_as(&self) -> (String, String) {
+        self.folder().map_or_else(|| (self.shown(), self.shown()), local::names_of)
     }
 
     /// Returns the repository's folder, if it is one of this machine.
@@ -170,6 +171,7 @@ impl Context {
             // Nobody should have to type a password only to learn that nothing is there.
             enter::refuse_missing(&*store, &self.witness(place))?;
         }
+        let ui = self.ui;
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
         let mut attempt = 1;
         loop {
@@ -182,7 +184,7 @@ impl Context {
             match enter::enter(store, &secret, &options, &entrance) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
-                    let hint = super::hints::hint_of(&error).unwrap_or_default();
+                    let hint = hints::hint_of(&error).unwrap_or_default();
                     return Err(Failure::of(Exit::WrongSecret, &error).hint(format!("{}; {hint}", origin.describe())));
                 }
                 result => {
@@ -195,9 +197,11 @@ impl Context {
                     if let [object, more @ ..] = repository.void_configs() {
                         let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
                         self.ui.warn(&format!(
-                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged"
+                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged; {}",
+                            hints::REMOVE_IT
                         ));
                     }
+                    repository.tell_left_out(move |error| ui.loss(&left_out(error)));
                     return Ok(repository);
                 }
             }
@@ -244,7 +248,8 @@ impl Context {
 
     /// Returns what this machine remembers of a place, whatever is there now.
     pub fn witness(&self, place: &Place) -> Witness {
-        Witness::open(self.state_dir().as_deref(), &place.remembered_as(), Accept::default())
+        let (place, called) = place.remembered_as();
+        Witness::open_called(self.state_dir().as_deref(), (&place, &called), (Accept::default(), true))
     }
 
     /// Returns the folder of what this machine remembers.
@@ -291,6 +296,12 @@ impl Context {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Says that an index run is left out, and what to do.
+fn left_out(error: &repo::Error) -> String {
+    let hint = hints::hint_of(error).map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}, and is left out{hint}", in_words(error))
 }
 
 fn no_repository_named(settings: &Settings) -> Failure {

@@ -10,10 +10,10 @@ use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
 use crate::store::{ErrorKind, StoreError};
-use crate::ui::Ui;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
 use crate::ui::text;
+use crate::ui::{Ui, json};
 use crate::{backup, browse, restore};
 
 /// The exit codes of the contract.
@@ -130,7 +130,7 @@ impl Failure {
             let line = serde_json::json!({
                 "event": "error", "message": message, "causes": causes, "hint": self.hint, "exit_code": self.exit as u8,
             });
-            write_stderr(&format!("{line}\n"));
+            write_stderr(&format!("{}\n", json::line(&line)));
             return self.exit;
         }
         let mut lines = String::new();

@@ -3,6 +3,10 @@
 use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
+/// What to do with an object of `config/`, `gc/` or `intents/` that nobody may have made.
+pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; \
+                             restores do not need it";
+
 /// Returns whether no key opened a repository because another version of the format made it.
 pub fn is_of_another_version(error: &repo::Error) -> bool {
     matches!(error, repo::Error::Malformed { object, source } if object.starts_with("keys/") && source.is_another_version())
@@ -44,7 +48,8 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
             "if you made a new repository there, or know why another one answers, `--accept-new-repository` remembers that one instead",
         ),
         repo::Error::TooManyKeys { .. } => Some(
-            "somebody may have added keys to exhaust this machine; `--key ID` tries the one that `key list` shows under that id",
+            "somebody may have added keys to exhaust this machine; `--key ID` tries one alone: its id is its name in keys/, and `key list` \
+             shows it where the repository can be opened",
         ),
         repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
         repo::Error::WrongSecret { .. } => {
@@ -80,11 +85,12 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::Damaged { object, .. } | repo::Error::Malformed { object, .. } | repo::Error::WrongContent { object }
             if ["gc/", "intents/", "config/"].iter().any(|class| object.starts_with(class)) =>
         {
-            Some(
-                "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; restores \
-                 do not need it",
-            )
+            Some(REMOVE_IT)
         }
+        error if error.is_of_index() => Some(
+            "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also be removed with the store's own tools: \
+             no byte of it can be used",
+        ),
         error if is_of_another_version(error) => {
             Some("use the version of Drumlin that made the repository; if it was this one, the key is damaged: try another key")
         }

@@ -17,6 +17,7 @@ mod failure;
 mod filter;
 mod find;
 mod forget;
+mod given;
 mod global;
 mod hints;
 mod history;
@@ -55,7 +56,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 
 use crate::settings::environment::Environment;
 use crate::ui::output::write_stderr;
-use crate::ui::{Ui, text};
+use crate::ui::{Ui, json, text};
 use context::Context;
 use failure::{Exit, Failure};
 use global::Global;
@@ -162,7 +163,7 @@ fn refuse(error: &clap::Error) -> Exit {
     // The command line was not understood, so it is looked at as it stands.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        write_stderr(&format!("{}\n", usage_error(if is_help { "no command is given" } else { &plain })));
+        write_stderr(&format!("{}\n", json::line(&usage_error(if is_help { "no command is given" } else { &plain }))));
     } else if std::env::args_os().all(|argument| argument.to_str().is_some_and(|argument| text::harmless(argument) == argument)) {
         let _ = error.print();
     } else {

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::interrupt;
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
+use super::streams::SECRETS;
 use super::views::{exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
@@ -95,6 +96,7 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         allow_other: args.allow_other,
         now: text::now(),
         name_of_time,
+        without: &SECRETS,
         tell: Box::new(move |path, words| ui.loss(&format!("{}: {}", text::printable(path), text::harmless(words)))),
     };
     let monitor = Arc::new(Monitor::default());

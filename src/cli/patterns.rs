@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
+use super::given;
 use crate::rules::{BYTE_ORDER_MARK, Case, Pattern, escape};
 use crate::ui::text::printable;
 
@@ -52,9 +53,9 @@ impl Surroundings {
         exact.chain(folded.iter().map(|typed| of(typed, Case::Folded))).collect()
     }
 
-    /// Returns the patterns in a file, one a line.
+    /// Returns the patterns in a file, one a line; fails if they are too many or too long.
     pub fn patterns_in(&self, file: &Path, case: Case) -> Result<Vec<Pattern>, Failure> {
-        let text = std::fs::read(file).map_err(|error| Failure::file("read the exclude file", file, &error))?;
+        let text = given::rules_in(file)?;
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let lines = lines.filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));

@@ -10,9 +10,10 @@ use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::SnapshotView;
+use crate::format::snapshot::Snapshot;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
 use crate::monitor::Monitor;
-use crate::repo::{Reader, snapshots};
+use crate::repo::{Reader, Repository, snapshots};
 use crate::ui::text;
 
 /// Shows sizes, and what deduplication and compression saved
@@ -70,16 +71,28 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
-        let (snapshot, reader) = wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::new)?;
+        let (snapshot, reader) = wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::looking)?;
         let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
     }
-    let all = snapshots::list(&repository)?;
+    let all = sound_snapshots(ctx, &repository)?;
     let forgotten = snapshots::listing(&repository)?.forgotten.len() as u64;
-    let reader = Reader::new(&repository)?;
+    let reader = Reader::looking(&repository)?;
     let count = |monitor: &Arc<Monitor>| stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor);
     let (figures, _) = ctx.run("counting", count)?;
     tell_repository(ctx, &figures)
+}
+
+/// Returns the snapshots that can be read, and names the others: what is counted is too little then.
+fn sound_snapshots(ctx: &Context, repository: &Repository) -> Result<Vec<Snapshot>, Failure> {
+    let mut sound = Vec::new();
+    for (id, snapshot) in snapshots::list_all(repository)? {
+        match snapshot {
+            Ok(snapshot) => sound.push(snapshot),
+            Err(error) => ctx.ui.damage(&format!("snapshot {} is not counted: {}", id.short(), Failure::from(error).text())),
+        }
+    }
+    Ok(sound)
 }
 
 fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failure> {

@@ -52,6 +52,8 @@ pub struct MountOptions {
     pub now: Timestamp,
     /// How times are called.
     pub name_of_time: NameOfTime,
+    /// Variables with secrets, which the system's helper does not get when it unmounts.
+    pub without: &'static [&'static str],
     /// Is called with what cannot be read.
     pub tell: Tell,
 }

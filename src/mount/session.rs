@@ -37,6 +37,8 @@ pub struct Mounted {
     session: ManuallyDrop<BackgroundSession>,
     device: OwnedFd,
     files: Arc<Files>,
+    /// Variables that the helper does not get.
+    without: &'static [&'static str],
 }
 
 /// How unmounting ended.
@@ -91,6 +93,7 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
     ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);
+    let without = options.without;
     let files = Arc::new(Files::new(reader, shown, options)?);
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Error::NoHelper,
@@ -101,7 +104,7 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
     let session = Session::new(Kernel::new(files.clone()), &dir, &config).map_err(refused)?;
     let device = session.as_fd().try_clone_to_owned().map_err(Error::Session)?;
     let session = ManuallyDrop::new(session.spawn().map_err(Error::Session)?);
-    let mounted = Mounted { dir, session, device, files };
+    let mounted = Mounted { dir, session, device, files, without };
     if let Err(error) = drop_vanished(&mounted.files, mounted.session.notifier()) {
         // Nobody else would take it away; the error that led here is the one to report.
         let _ = mounted.unmount();
@@ -169,10 +172,10 @@ impl Mounted {
             // Somebody else was quicker.
             Ok(()) | Err(Errno::INVAL) => Ok(Ended::Unmounted),
             Err(Errno::PERM) => {
-                if run_helper(&["-u", "-q"], &self.dir).is_ok() {
+                if run_helper(&["-u", "-q"], &self.dir, self.without).is_ok() {
                     return Ok(Ended::Unmounted);
                 }
-                run_helper(&["-u", "-z"], &self.dir).map_err(failed)?;
+                run_helper(&["-u", "-z"], &self.dir, self.without).map_err(failed)?;
                 Ok(Ended::StillUsed)
             }
             Err(Errno::BUSY) => {
@@ -191,8 +194,12 @@ impl Mounted {
     }
 }
 
-fn run_helper(options: &[&str], dir: &Path) -> io::Result<()> {
-    let output = Command::new(HELPER).args(options).arg("--").arg(dir).stdin(Stdio::null()).output()?;
+fn run_helper(options: &[&str], dir: &Path, without: &[&str]) -> io::Result<()> {
+    let mut helper = Command::new(HELPER);
+    for name in without {
+        helper.env_remove(name);
+    }
+    let output = helper.args(options).arg("--").arg(dir).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }

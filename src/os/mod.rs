@@ -13,5 +13,6 @@ pub mod holes;
 pub mod lease;
 pub mod owners;
 pub mod process;
+pub mod short;
 pub mod special;
 pub mod stat;

@@ -27,7 +27,7 @@ pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
     if store.transfers() < 2 {
         return store;
     }
-    let fetches = locations::known_at(cache_dir, store.location()).is_none();
+    let fetches = locations::known_at(cache_dir, store.place()).is_none();
     let coming = [Class::Snapshots, Class::Index].map(|class| {
         let store = store.clone();
         let ask = move || fetch(&*store, class, fetches).ok();
@@ -138,6 +138,10 @@ impl Store for AheadStore {
 
     fn location(&self) -> &str {
         self.inner.location()
+    }
+
+    fn place(&self) -> &str {
+        self.inner.place()
     }
 
     fn transfers(&self) -> usize {

@@ -121,8 +121,7 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
     if list_or_nothing(store, Class::Keys)?.len() < 2 {
         return Ok(false);
     }
-    let slots = slots::read_all(store, &Wanted { last: None, only: None })?;
-    let mut repositories: Vec<_> = slots.into_iter().filter_map(|(_, slot)| Some(slot.ok()?.repository)).collect();
+    let mut repositories = slots::read_all(store, &Wanted { last: None, only: None })?.repositories();
     let count = repositories.len();
     repositories.sort();
     repositories.dedup();

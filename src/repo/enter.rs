@@ -33,8 +33,8 @@ pub struct Entrance {
 /// That it has not gone back in time is seen by whoever lists it; here only if the place is known to hold several copies of it in turn,
 /// if going back is accepted now, or if it is a folder to which nothing else would look.
 pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entrance: &Entrance) -> Result<Arc<Repository>> {
-    let witness = Witness::open(entrance.state_dir.as_deref(), store.location(), entrance.accept);
-    let witness = if entrance.is_dry { witness.only_looking() } else { witness };
+    let names = (store.place(), store.location());
+    let witness = Witness::open_called(entrance.state_dir.as_deref(), names, (entrance.accept, entrance.is_dry));
     let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
     let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
     let is_usual = is_one && fits;
@@ -59,7 +59,8 @@ pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
 
 /// Remembers a repository that was made just now, whatever was at its place before.
 pub fn remember(repository: &Repository, state_dir: Option<&Path>) -> Option<(PathBuf, std::io::Error)> {
-    let witness = Witness::open(state_dir, repository.location(), Accept::default());
+    let names = (repository.store().place(), repository.location());
+    let witness = Witness::open_called(state_dir, names, (Accept::default(), false));
     witness.begin_anew();
     // It cannot fail: nothing is remembered.
     let _ = witness.admit(&repository.identity());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::error::{Error, Result};
 use super::index::{Avoided, Run};
-use super::listed::read_listed;
+use super::listed::{read_listed, read_small};
 use super::names;
 use super::open::{Repository, check_writable};
 use super::put::{Put, put};
@@ -305,7 +305,7 @@ pub(super) fn read_whole(repository: &Repository, (number, word): (u64, &str), l
 
 /// Reads a record from the store, whatever the cache holds, and verifies it.
 pub(super) fn read_from_store(repository: &Repository, number: u64, word: &str) -> Result<CollectorRecord> {
-    parse(repository, number, word, &repository.store().read(&names::generation_key(number, word))?)
+    parse(repository, number, word, &read_small(repository.store(), &names::generation_key(number, word))?)
 }
 
 fn parse(repository: &Repository, number: u64, word: &str, bytes: &[u8]) -> Result<CollectorRecord> {

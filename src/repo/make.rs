@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::cache::Cache;
 use super::error::{Error, Result};
+use super::listed::read_small;
 use super::open::Repository;
 use super::random::system_32;
 use super::witness::Witness;
@@ -103,10 +104,10 @@ impl Repository {
             }
             _ => error.into(),
         })?;
-        let (cache, slot) = (Cache::open(&options.cache_dir, repository, &location)?, slot.to_hex());
+        let (cache, slot) = (Cache::open(&options.cache_dir, repository, store.place())?, slot.to_hex());
         cache.write("open", "config", &sealed.bytes)?;
-        cache.write("open", &slot, &store.read(&Key::new(Class::Keys, slot.clone()))?)?;
-        locations::remember_location(&options.cache_dir, &location, repository)?;
+        cache.write("open", &slot, &read_small(&*store, &Key::new(Class::Keys, slot.clone()))?)?;
+        locations::remember_location(&options.cache_dir, store.place(), repository)?;
         Ok(Arc::new(Self::assemble(store, (keyring, master), config, (cache, slot), Arc::new(Witness::in_memory()))))
     }
 }

@@ -1,7 +1,7 @@
 //! Signed marks beside a snapshot's slot: tombstones and protections. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
 
 use super::error::{Error, Result};
-use super::listed::read_there;
+use super::listed::read_whole;
 use super::open::{Repository, check_writable};
 use super::{names, reserve};
 use crate::container::seal_single;
@@ -120,7 +120,7 @@ pub(super) fn load_listed(
     if len_bytes > OBJECT_LEN_MAX_BYTES {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    let bytes = read_there(repository.store(), &key, || Ok(repository.store().read(&key)?))?;
+    let bytes = read_whole(repository.store(), &key, len_bytes)?;
     Ok((parse(repository, kind, id, &bytes)?, bytes))
 }
 

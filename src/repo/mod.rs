@@ -22,6 +22,7 @@ pub mod incomplete;
 pub mod index;
 pub mod intents;
 pub mod keys;
+mod left_out;
 pub mod listed;
 pub mod listing;
 mod locations;

@@ -121,10 +121,10 @@ impl Repository {
         })?;
         let (opened, (keyring, valid)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
         let Valid { config, sealed, void } = valid;
-        let cache = Cache::open(&options.cache_dir, opened.repository, &location)?;
+        let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
-        locations::remember_location(&options.cache_dir, &location, opened.repository)?;
+        locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
         let local = (cache, opened.slot_name);
         let repository = Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
         Ok(Self { void, is_offline: false, ..repository })
@@ -196,8 +196,8 @@ impl Repository {
 
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
     fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions, witness: &Arc<Witness>) -> Option<Self> {
-        let repository = locations::known_at(&options.cache_dir, store.location())?;
-        let cache = Cache::open(&options.cache_dir, repository, store.location()).ok()?;
+        let repository = locations::known_at(&options.cache_dir, store.place())?;
+        let cache = Cache::open(&options.cache_dir, repository, store.place()).ok()?;
         let sealed = cache.read("open", "config")?;
         for slot in cache.names("open").into_iter().filter(|name| name != "config") {
             let bytes = cache.read("open", &slot)?;
@@ -227,8 +227,8 @@ impl Repository {
 
     /// Returns the same repository with the local copies that belong to one of several copies of it at this place.
     pub(super) fn as_copy(&self, number: u32, cache_dir: &Path) -> Result<Arc<Self>> {
-        let location = self.store.location();
-        let place = if number == 0 { location.to_owned() } else { format!("{location}#{number}") };
+        let place = self.store.place();
+        let place = if number == 0 { place.to_owned() } else { format!("{place}#{number}") };
         let cache = Cache::open(cache_dir, self.config.repository, &place)?;
         Ok(Arc::new(Self { void: self.void.clone(), witness: self.witness.clone(), ..self.elsewhere(self.store.clone(), cache) }))
     }

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::left_out::LeftOut;
 use super::lru::ByteLru;
 use crate::container::{ContainerError, open_single};
 use crate::crypto::keyring::Keyring;
@@ -22,6 +23,8 @@ type Hash = [u8; 32];
 pub struct Opened {
     contents: Mutex<ByteLru<Hash, Arc<[u8]>>>,
     signatures: Mutex<HashSet<Hash>>,
+    /// Who is told of what is left out because it does not open.
+    pub left_out: LeftOut,
 }
 
 /// A signature: whose it is, of what, and itself.
@@ -29,7 +32,8 @@ pub type Signed<'a> = (&'a [u8; 32], &'a [u8], &'a [u8; 64]);
 
 impl Default for Opened {
     fn default() -> Self {
-        Self { contents: Mutex::new(ByteLru::new(CONTENT_BYTES)), signatures: Mutex::default() }
+        let contents = Mutex::new(ByteLru::new(CONTENT_BYTES));
+        Self { contents, signatures: Mutex::default(), left_out: LeftOut::default() }
     }
 }
 

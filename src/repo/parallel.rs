@@ -8,6 +8,36 @@ use crate::store::Store;
 /// How many wait for a slow store at once at least: what is read in this way is short, and most of the time nothing is on its way.
 const WAITING: usize = 32;
 
+/// Bytes of objects that are read at once, as they take so much memory; one may be larger.
+const AT_ONCE_MAX_BYTES: u64 = 32 << 20;
+
+/// Returns how many of these items are worked on at once, if `len_of` says how many bytes of memory one takes: at least one.
+pub fn at_once<I>(items: &[I], len_of: impl Fn(&I) -> u64) -> usize {
+    let mut len_bytes = 0;
+    let fits = items.iter().take_while(|item| {
+        // A store may list any length.
+        len_bytes = u64::saturating_add(len_bytes, len_of(item));
+        len_bytes <= AT_ONCE_MAX_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// Does the same as [`for_each`] with items of which each takes `len_of` bytes of memory while it is worked on.
+pub fn for_each_long<I: Sync, T: Send>(
+    store: &dyn Store,
+    items: &[I],
+    len_of: impl Fn(&I) -> u64,
+    work: impl Fn(&I) -> T + Sync,
+) -> Result<Vec<T>> {
+    let (mut done, mut rest) = (Vec::with_capacity(items.len()), items);
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(at_once(rest, &len_of));
+        done.extend(for_each(store, now, &work)?);
+        rest = later;
+    }
+    Ok(done)
+}
+
 /// Works on each item and returns what comes of them in their order.
 ///
 /// At a store that answers at once the items are taken one after another on this thread; at others as many at once as
@@ -54,6 +84,13 @@ mod tests {
             assert_eq!(for_each(&*store, &[] as &[u8], |_| ()).unwrap(), []);
             assert_eq!(both(&*store, || 1, || 2), (1, 2));
         }
+    }
+
+    #[test]
+    fn long_things_are_taken_a_few_at_a_time() {
+        let lengths = [AT_ONCE_MAX_BYTES / 2, AT_ONCE_MAX_BYTES / 2, u64::MAX, 1, 2];
+        assert_eq!([0, 1, 2, 3].map(|at| at_once(&lengths[at..], |len| *len)), [2, 1, 1, 2]);
+        assert_eq!(for_each_long(&distant(), &lengths, |len| *len, |len| *len).unwrap(), lengths);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Creating an object that nobody else may have created first.
 
 use super::error::Result;
+use super::listed::read_small;
 use crate::store::{ErrorKind, Key, Store};
 
 /// How a race for a name ended.
@@ -23,7 +24,7 @@ pub fn put(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Put> {
     if !matches!(error.kind, ErrorKind::Exists | ErrorKind::Unanswered) {
         return Err(error.into());
     }
-    match store.read(key) {
+    match read_small(store, key) {
         Ok(found) if found == bytes => Ok(Put::Made),
         Ok(found) if error.kind == ErrorKind::Exists => Ok(Put::Exists(found)),
         _ => Err(error.into()),

@@ -39,20 +39,31 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Makes a reader whose index is what the store holds now.
+    /// Makes a reader whose index is what the store holds now; fails if a run is damaged.
     pub fn new(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let reader = Self::offline(repository)?;
         reader.sync()?;
         Ok(reader)
     }
 
-    /// Makes a reader for looking at trees and at single files, whose index is what the store holds now.
+    /// Makes a reader for looking, whose index is what the store holds now without the runs that are damaged.
+    ///
+    /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then missing is missing to whoever wants it.
+    /// Nothing may be concluded from that a chunk is not found.
+    pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.pass_over();
+        let reader = Self::with_index(repository, index);
+        reader.sync()?;
+        Ok(reader)
+    }
+
+    /// Makes a reader like [`Self::looking`] for looking at trees and at single files.
     ///
     /// Of long index runs in a distant store only the end is fetched, where the records of trees are, and the records of file
-    /// content one block at a time. Who reads much content, or all of the index, uses [`Self::new`].
+    /// content one block at a time. Who reads much content, or all of the index, uses [`Self::looking`].
     pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
-        let reader = Self::with_index(repository, index);
+        let reader = Self::with_index(repository, index.pass_over());
         reader.sync()?;
         reader.expect_trees();
         Ok(reader)
@@ -71,7 +82,9 @@ impl Reader {
 
     /// Makes the index what the store holds now.
     pub fn sync(&self) -> Result<()> {
-        self.index.sync(self.repository.store(), self.repository.cache(), self.repository.keyring())
+        let synced = self.index.sync(self.repository.store(), self.repository.cache(), self.repository.keyring());
+        self.index.take_left_out().iter().for_each(|(run, error)| self.repository.opened().left_out.tell(run, error));
+        synced
     }
 
     /// Makes a reader whose index is what lies in the local cache; the store is not asked.
@@ -327,6 +340,13 @@ impl Reader {
     /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.
     pub(super) fn parsed<T>(id: &ChunkId, parsed: std::result::Result<T, DecodeError>) -> Result<T> {
         parsed.map_err(Error::malformed(format!("chunk {}", id.short())))
+    }
+}
+
+impl Repository {
+    /// Says who is told, once of each, of index runs that readers leave out because they are damaged.
+    pub fn tell_left_out(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.opened().left_out.tell_by(tell);
     }
 }
 

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::{Error, Result};
-use super::listed::read_there;
+use super::listed::read_whole;
 use super::names;
 use super::parallel;
 use super::random::system_32;
@@ -38,8 +38,24 @@ pub(super) fn create_slot(
     Ok(id)
 }
 
-/// The slots of a store, or why one of them cannot be read.
-pub(super) type Slots = Vec<(Key, Result<Slot>)>;
+/// The slots of a store.
+pub(super) struct Slots {
+    /// Each, or why it cannot be read.
+    read: Vec<(Key, Result<Slot>)>,
+    /// How many others there are that were not read.
+    unread: usize,
+}
+
+impl Slots {
+    pub fn is_empty(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// Returns the repository of each that was read.
+    pub fn repositories(&self) -> Vec<RepositoryId> {
+        self.read.iter().filter_map(|(_, slot)| Some(slot.as_ref().ok()?.repository)).collect()
+    }
+}
 
 /// How many objects of `keys/` are read at most: whoever has no key can add some without end.
 const READ_MAX: usize = 1024;
@@ -67,22 +83,25 @@ pub(super) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Slots> {
         let is_last = wanted.last == Some(&object.name);
         (!is_last, SlotId::from_hex(&object.name).is_none(), object.modified_s, object.name.clone())
     });
+    let unread = listed.len().saturating_sub(READ_MAX);
     listed.truncate(READ_MAX);
     let slots = parallel::for_each(store, &listed, |object| read_slot(store, object))?;
-    Ok(listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect())
+    let read = listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect();
+    Ok(Slots { read, unread })
 }
 
 /// Tries a secret on slots, the one that opened last and then those that cost least, until one opens and `accept` agrees with it.
 ///
-/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some were too dear to be tried.
+/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some were not tried: they are too many, or too dear.
 /// So a slot that somebody planted to exhaust this machine is only tried when no other opens; and neither a damaged slot,
 /// nor one that came from another repository of the same owner, stands in the way of a good one.
 pub(super) fn open_any<T>(
-    read: Slots,
+    slots: Slots,
     secret: &Secret,
     wanted: &Wanted,
     accept: impl Fn(&OpenedSlot) -> Result<T>,
 ) -> Result<Option<(OpenedSlot, T)>> {
+    let Slots { read, unread } = slots;
     let (mut slots, mut refused) = (Vec::new(), None);
     for (key, slot) in read {
         match slot {
@@ -91,12 +110,12 @@ pub(super) fn open_any<T>(
         }
     }
     slots.sort_by_key(|(slot, key)| (wanted.last != Some(&key.name), slot.kdf.cost()));
-    let (mut work, mut tried, mut too_dear) = (0, 0, 0);
+    let (mut work, mut tried, mut untried) = (0, 0, unread);
     for (slot, key) in slots {
         let cost = if matches!(secret, Secret::Passphrase(_)) { slot.kdf.cost() } else { 0 };
         let is_dear = cost > WORK_MAX_KIB || work + cost > ALL_WORK_MAX_KIB || tried == limits::SLOTS_MAX;
         if cost > 0 && is_dear && wanted.only.is_none() {
-            too_dear += 1;
+            untried += 1;
             continue;
         }
         work += cost;
@@ -122,8 +141,8 @@ pub(super) fn open_any<T>(
             Err(error) => refused = Some(error),
         }
     }
-    if too_dear > 0 {
-        return Err(Error::TooManyKeys { untried: too_dear });
+    if untried > 0 {
+        return Err(Error::TooManyKeys { untried });
     }
     // What is wrong with a slot is only worth telling when no other slot opened.
     refused.map_or(Ok(None), Err)
@@ -135,7 +154,7 @@ pub(super) fn read_slot(store: &dyn Store, object: &Listed) -> Result<Slot> {
     if object.len_bytes > limits::SLOT_LEN_MAX_BYTES as u64 {
         return Err(Error::malformed(&key)(DecodeError::new("key slot", "longer than the limit")));
     }
-    let bytes = read_there(store, &key, || Ok(store.read(&key)?))?;
+    let bytes = read_whole(store, &key, object.len_bytes)?;
     Slot::decode(&bytes).map_err(Error::malformed(&key))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::commit::{NewTree, Secured};
 use super::error::{Error, Result};
-use super::listed::read_listed;
+use super::listed::{memory_of, read_listed, read_small};
 pub use super::listing::Listing;
 use super::names;
 use super::open::{Repository, check_writable};
@@ -56,14 +56,14 @@ pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) ->
     }
     let whole_after = secured.whole_after();
     let put = match put(repository.store(), &key, &sealed.bytes) {
-        Err(error) if is_unknown(&error) => match repository.store().read(&key) {
+        Err(error) if is_unknown(&error) => match read_small(repository.store(), &key) {
             // The request arrived after `put` had looked whether it did.
             Ok(bytes) if bytes == sealed.bytes && is_unanswered(&error) => Put::Made,
             // What the store could not keep it may still show: a disk does until it is mounted again.
             Ok(bytes) if bytes == sealed.bytes => return Err(error),
             Ok(bytes) => Put::Exists(bytes),
             // It may have been made, forgotten and dropped since: made again under this id, it would be there without its chunks.
-            Err(absent) if absent.kind == ErrorKind::NotFound => {
+            Err(absent) if absent.is_not_found() => {
                 let (stored, tree) = secured.renamed()?;
                 return Ok(Commit::Lost(stored, tree, error));
             }
@@ -214,10 +214,15 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     let marks = listed.iter().filter_map(|object| Some((names::tombstone_of(&object.name)?, object)));
     let (marks, removed): (Vec<_>, Vec<_>) = marks.partition(|(id, _)| slots.contains_key(id));
     listing.removed.extend(removed.into_iter().map(|(id, object)| (id, object.len_bytes)));
-    let tombstones = parallel::for_each(repository.store(), &marks, |(id, object)| {
-        let tombstone = load_tombstone(repository, id, object.len_bytes)?;
-        Ok::<_, Error>((tombstone, load_any(repository, (id, slots[id]))?))
-    })?;
+    let tombstones = parallel::for_each_long(
+        repository.store(),
+        &marks,
+        |(id, _)| memory_of(slots[id]),
+        |(id, object)| {
+            let tombstone = load_tombstone(repository, id, object.len_bytes)?;
+            Ok::<_, Error>((tombstone, load_any(repository, (id, slots[id]))?))
+        },
+    )?;
     let mut marked = HashSet::new();
     for ((id, object), loaded) in marks.into_iter().zip(tombstones) {
         match loaded {
@@ -237,7 +242,8 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
     }
     let unmarked: Vec<(&SnapshotId, u64)> =
         slots.iter().filter(|(id, _)| !marked.contains(*id)).map(|(id, len_bytes)| (id, *len_bytes)).collect();
-    let loaded = parallel::for_each(repository.store(), &unmarked, |slot| load_any(repository, *slot))?;
+    let loaded =
+        parallel::for_each_long(repository.store(), &unmarked, |(_, len)| memory_of(*len), |slot| load_any(repository, *slot))?;
     let loaded = loaded.into_iter().collect::<Result<Vec<_>>>()?;
     let snapshots = unmarked.into_iter().zip(loaded).filter_map(|((id, _), loaded)| Some((*id, is_there(loaded)?)));
     listing.snapshots.extend(snapshots);
@@ -322,7 +328,7 @@ pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>
     if let Some(copy) = load_cached(repository, id) {
         return Ok(Some(copy));
     }
-    let bytes = repository.store().read(&key)?;
+    let bytes = read_small(repository.store(), &key)?;
     let snapshot = parse(repository, id, &key, &bytes)?;
     if snapshot.is_some() {
         let _ = repository.cache().write("snapshots", &id.to_hex(), &bytes);
@@ -339,7 +345,7 @@ pub(super) fn load_whole(repository: &Repository, (id, len_bytes): (&SnapshotId,
 /// Reads one snapshot from the store, whatever the cache holds, and verifies it like [`load`].
 pub fn load_from_store(repository: &Repository, id: &SnapshotId) -> Result<Option<Snapshot>> {
     let key = names::snapshot_key(id);
-    parse(repository, id, &key, &repository.store().read(&key)?)
+    parse(repository, id, &key, &read_small(repository.store(), &key)?)
 }
 
 /// Loads the local copy of a snapshot without asking the store.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::error::{Error, Result};
 use super::generations::{self, Generations, State};
+use super::listed::read_listed;
 pub use super::mark::ForgetNote;
 use super::mark::{self, MarkKind};
 use super::names;
@@ -131,7 +132,11 @@ pub fn undelete(
         Err(error) if error.is_damage() => {}
         Err(error) => return Err(error),
     }
-    let bytes = repository.store().read(&tombstone)?;
+    let bytes = match read_listed(repository.store(), &tombstone, found.len_bytes) {
+        // It holds for nothing: nobody misses it.
+        Err(error) if error.is_damage() && !error.is_not_found() => None,
+        read => Some(read?),
+    };
     repository.store().remove(&tombstone)?;
     repository.cache().remove(CACHE_GROUP, &id.to_hex());
     // A collector that condemned it before may not have seen that the tombstone is gone: its verdict decides.
@@ -143,7 +148,7 @@ pub fn undelete(
     if kept.is_ok() {
         // A store may put it back one day.
         hash.iter().for_each(|hash| repository.witness().took_back(hash));
-    } else {
+    } else if let Some(bytes) = bytes {
         // It goes on explaining where the snapshot went; and what failed halfway is to be as it was.
         put(repository.store(), &tombstone, &bytes)?;
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::cache::{self, LocalCopy};
 use super::error::{Error, Result};
 use super::index::DRAFTS;
+use super::listed::read_exactly;
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
@@ -13,6 +14,7 @@ use super::rounded;
 use crate::container::{ContainerError, name_of};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
+use crate::store::ErrorKind;
 
 /// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or two segments of a pack,
 /// who walks a tree wants most of them.
@@ -91,7 +93,10 @@ impl TreePacks {
 /// Fetches a whole pack, checks it against its name and keeps a copy.
 fn fetch(repository: &Repository, pack: &PackRef) -> Result<LocalCopy> {
     let key = names::pack_key(PackClass::Meta, &pack.name);
-    let bytes = repository.store().read(&key)?;
+    let bytes = match read_exactly(repository.store(), &key, pack.len.into()) {
+        Err(error) if error.kind == ErrorKind::Short => Vec::new(),
+        read => read?,
+    };
     if name_of(&bytes) != pack.name {
         return Err(Error::WrongContent { object: key.to_string() });
     }

@@ -56,7 +56,7 @@ pub struct RestoreOptions {
 impl RestoreOptions {
     /// Makes the reader that serves best: who restores a part of a snapshot needs little of the index.
     pub(super) fn reader(&self, repository: &Arc<Repository>) -> repo::Result<Arc<Reader>> {
-        if self.path.is_some() { Reader::sparing(repository) } else { Reader::new(repository) }
+        if self.path.is_some() { Reader::sparing(repository) } else { Reader::looking(repository) }
     }
 }
 

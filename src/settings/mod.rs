@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::os::short;
 use environment::Environment;
 pub use error::SettingsError;
 use model::AppSettings;
@@ -26,6 +27,8 @@ use section::{Section, Source};
 pub const FILE_NAME: &str = "drumlin.toml";
 /// Where the file is searched last.
 const SYSTEM_DIR: &str = "/etc/drumlin";
+/// Longest file that is read.
+const FILE_LEN_MAX_BYTES: u64 = 4 << 20;
 
 /// Everything that a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +65,9 @@ impl Settings {
     fn read(file: &Path, env: &Environment) -> Result<Self, SettingsError> {
         let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
         let file = std::path::absolute(file).map_err(fail)?;
-        let text = std::fs::read_to_string(&file).map_err(fail)?;
+        let text = short::read(&file, FILE_LEN_MAX_BYTES).map_err(fail)?;
+        let text =
+            String::from_utf8(text).map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))?;
         // Some editors put a byte order mark before all text.
         Self::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), file, env)
     }

@@ -134,6 +134,10 @@ impl Store for CountStore {
         self.inner.location()
     }
 
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
     fn transfers(&self) -> usize {
         self.inner.transfers()
     }

@@ -163,6 +163,10 @@ impl Store for FaultStore {
         self.inner.location()
     }
 
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
     fn transfers(&self) -> usize {
         self.inner.transfers()
     }

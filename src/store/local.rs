@@ -35,6 +35,8 @@ const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 pub struct LocalStore {
     root: File,
     location: String,
+    /// The path without links and `..`.
+    place: String,
     publisher: Publisher,
     /// Folders whose own names this process has made durable.
     durable: Mutex<HashSet<String>>,
@@ -43,11 +45,12 @@ pub struct LocalStore {
 impl LocalStore {
     /// Opens the store in an existing folder; fails with [`ErrorKind::NotFound`] if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let location = absolute(path).display().to_string();
+        let (place, location) = names_of(path);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(root) => {
-                Ok(Self { root: root.into(), location, publisher: Publisher::default(), durable: Mutex::new(HashSet::new()) })
+                let (publisher, durable) = (Publisher::default(), Mutex::new(HashSet::new()));
+                Ok(Self { root: root.into(), location, place, publisher, durable })
             }
             Err(errno) => Err(failure(Action::List, &location, "its folder", errno.into())),
         }
@@ -277,9 +280,19 @@ impl Store for LocalStore {
         &self.location
     }
 
+    fn place(&self) -> &str {
+        &self.place
+    }
+
     fn is_racy(&self) -> bool {
         self.publisher.replaces()
     }
+}
+
+/// Returns what the store in a folder calls its place, which is the path without links and `..` if it is there, and itself.
+pub fn names_of(path: &Path) -> (String, String) {
+    let location = absolute(path).display().to_string();
+    (fs::canonicalize(path).map_or_else(|_| location.clone(), |path| path.display().to_string()), location)
 }
 
 /// Appends a range of a file to `out`, without zeroing the room first.

@@ -234,6 +234,11 @@ pub trait Store: Send + Sync {
     /// Returns where the store is, for people.
     fn location(&self) -> &str;
 
+    /// Returns the one name under which this place is remembered, however it was called.
+    fn place(&self) -> &str {
+        self.location()
+    }
+
     /// Returns how many calls at once serve it best: the more the longer an answer takes. More do no harm, they wait.
     fn transfers(&self) -> usize {
         1

@@ -228,6 +228,10 @@ impl Store for RetryStore {
         self.inner.location()
     }
 
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
     fn transfers(&self) -> usize {
         self.inner.transfers()
     }

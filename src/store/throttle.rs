@@ -65,6 +65,10 @@ impl Store for ThrottleStore {
         self.inner.location()
     }
 
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
     fn transfers(&self) -> usize {
         self.inner.transfers()
     }

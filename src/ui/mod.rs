@@ -1,5 +1,6 @@
 //! What people and scripts see: text, tables, colours, progress, prompts, JSON.
 
+pub mod json;
 pub mod output;
 pub mod progress;
 pub mod prompt;
@@ -140,7 +141,7 @@ impl Ui {
 
     fn message(&self, kind: &'static str, role: Role, message: &str) {
         if self.json_lines {
-            write_stderr(&format!("{}\n", serde_json::json!({ "event": kind, "message": message })));
+            write_stderr(&format!("{}\n", json::line(&serde_json::json!({ "event": kind, "message": message }))));
         } else {
             // What is left of progress that was drawn before would stand behind a shorter message.
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };

@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::json;
+
 /// Standard output could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
@@ -44,7 +46,7 @@ impl Output {
 
     /// Writes one JSON document, readable and with a line's end.
     pub fn write_json(&mut self, document: &impl Serialize) -> Result<(), OutputError> {
-        serde_json::to_writer_pretty(&mut self.0, document).map_err(io::Error::from)?;
+        json::write_pretty(&mut self.0, document)?;
         Ok(self.0.write_all(b"\n")?)
     }
 
@@ -101,7 +103,7 @@ impl JsonList {
         let mut out = Output::stdout()?;
         writeln!(out, "{{")?;
         for (name, value) in fields {
-            writeln!(out, "  \"{name}\": {value},")?;
+            writeln!(out, "  \"{name}\": {},", json::line(value))?;
         }
         write!(out, "  \"{list}\": [")?;
         Ok(Self { out, count: 0 })
@@ -110,7 +112,7 @@ impl JsonList {
     /// Adds an item.
     pub fn item(&mut self, item: &impl Serialize) -> Result<(), OutputError> {
         write!(self.out, "{}\n    ", if self.count > 0 { "," } else { "" })?;
-        serde_json::to_writer(&mut self.out.0, item).map_err(io::Error::from)?;
+        json::write(&mut self.out.0, item)?;
         self.count += 1;
         Ok(())
     }
@@ -123,7 +125,7 @@ impl JsonList {
     fn write_end(mut self, fields: &[(&str, Value)]) -> Result<(), OutputError> {
         write!(self.out, "{}]", if self.count > 0 { "\n  " } else { "" })?;
         for (name, value) in fields {
-            write!(self.out, ",\n  \"{name}\": {value}")?;
+            write!(self.out, ",\n  \"{name}\": {}", json::line(value))?;
         }
         writeln!(self.out, "\n}}")?;
         self.out.finish()

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::json;
 use super::output::write_stderr;
 use super::table::char_width;
 use super::text;
@@ -138,9 +139,7 @@ impl Meter {
 }
 
 fn write_json(state: &State, wait: Duration) -> Duration {
-    if let Ok(line) = serde_json::to_string(state) {
-        write_stderr(&format!("{line}\n"));
-    }
+    write_stderr(&format!("{}\n", json::line(state)));
     wait
 }
 

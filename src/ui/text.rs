@@ -138,7 +138,7 @@ fn push_harmless(out: &mut String, c: char) {
 }
 
 /// Returns whether a terminal does anything about a character but showing it: direction marks can make it show a name back to front.
-fn is_loud(c: char) -> bool {
+pub fn is_loud(c: char) -> bool {
     let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || is_mark || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -22,6 +22,7 @@ mod fleet;
 mod forged;
 mod forget;
 mod full;
+mod generous;
 mod home;
 mod hostile;
 mod kill;

@@ -1,8 +1,6 @@
 //! What a backup is about to do: the command line and the configuration, put together.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +11,7 @@ use super::outcome::Outcome;
 use crate::backup::{self, BackupOptions, ExcludeOptions, StreamSource};
 use crate::cli::context::{self, Context, Place};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::given;
 use crate::cli::global::PROGRAM;
 use crate::cli::own;
 use crate::cli::patterns::Surroundings;
@@ -23,7 +22,7 @@ use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
 use crate::repo::session::Checkpoints;
-use crate::rules::{BYTE_ORDER_MARK, Case, Pattern};
+use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
 use crate::settings::model::{AppSettings, CommandSettings};
 use crate::settings::values::Chunker;
@@ -198,25 +197,11 @@ fn typed_path(path: PathBuf) -> PathBuf {
 fn paths_from(args: &SourceArgs) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for file in &args.files_from {
-        let mut text = Vec::new();
-        let read = match file.as_os_str().as_bytes() {
-            b"-" => io::stdin().read_to_end(&mut text),
-            _ => File::open(file).and_then(|mut file| file.read_to_end(&mut text)),
-        };
-        read.map_err(|error| Failure::file("read the names of sources from", file, &error))?;
-        let end = if args.null { 0 } else { b'\n' };
-        // Some editors write it; with --null no editor was at work.
-        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| !args.null).unwrap_or(&text);
-        let names = text.split(|byte| *byte == end).filter(|name| !name.is_empty());
-        let before = paths.len();
-        paths.extend(names.map(|name| PathBuf::from(OsStr::from_bytes(name))));
-        if paths.len() == before {
+        let mut names = given::names_in(file, args.null)?;
+        if names.is_empty() {
             return Err(Failure::usage(format!("{} names nothing to back up", file.display())));
         }
-        if text.contains(&0) && !args.null {
-            let hint = "names that end with a zero byte, as `find -print0` gives them, need --null";
-            return Err(Failure::usage(format!("{} has zero bytes in its names", file.display())).hint(hint));
-        }
+        paths.append(&mut names);
     }
     Ok(paths)
 }

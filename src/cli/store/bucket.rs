@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::secret;
 use crate::cli::streams::OWN_SECRETS;
+use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
 use crate::store::lazy::OpenStore;
@@ -22,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The variable that names a file of certificates for AWS's own tools.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// Longest file of certificates: all authorities of the world have a quarter of a mebibyte.
+const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
 /// Puts together what is known; reads the secret of the access key if the configuration says where it is.
 pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options, Failure> {
@@ -59,7 +63,8 @@ fn trust(ctx: &Context, file: Option<PathBuf>, pin: Option<[u8; 32]>) -> Result<
     let Some(path) = file.or_else(|| ctx.env.path(CA_BUNDLE)) else {
         return Ok(None);
     };
-    let pem = std::fs::read(&path).map_err(|error| Failure::file(&format!("read the {what}"), &path, &error))?;
+    let pem =
+        short::read(&path, CA_FILE_LEN_MAX_BYTES).map_err(|error| Failure::file(&format!("read the {what}"), &path, &error))?;
     Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 

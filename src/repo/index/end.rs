@@ -38,6 +38,19 @@ pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
     [0..header_len, (len_bytes - guess(len_bytes)).max(header_len)..len_bytes]
 }
 
+/// Reads header and trailer of a run that is listed with this length, and verifies them.
+pub fn verify(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64)) -> Result<()> {
+    let read = |range: Range<u64>| -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        store.read_into(key, range, &mut bytes)?;
+        Ok(bytes)
+    };
+    let trailer_at = len_bytes.saturating_sub(TRAILER_LEN_BYTES as u64);
+    let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &read(0..HEADER_LEN_BYTES as u64)?);
+    let trailer = opener.map_err(Error::damaged(key))?.trailer(&read(trailer_at..len_bytes)?, len_bytes);
+    trailer.map(drop).map_err(Error::damaged(key))
+}
+
 /// Fetches header and end of a run, `len_bytes` long in the store, at once, and what is missing of the end after that.
 ///
 /// Header, table and trailer are verified; blocks are when they are used. Returns the bytes of the local copy.

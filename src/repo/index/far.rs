@@ -73,8 +73,9 @@ impl IndexSet {
             return Ok(known);
         }
         let repository = &sparing.repository;
-        let bytes = fetch_verified(repository.store(), key, &run.name())?;
-        let whole = Arc::new(keep_whole(repository.cache(), repository.keyring(), run.name(), &bytes)?);
+        let keyring = repository.keyring();
+        let bytes = fetch_verified(repository.store(), keyring, (key, run.len_bytes()), &run.name())?;
+        let whole = Arc::new(keep_whole(repository.cache(), keyring, run.name(), &bytes)?);
         self.exchange(&whole);
         Ok(whole)
     }

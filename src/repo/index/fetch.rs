@@ -9,6 +9,7 @@ use crate::crypto::keyring::Keyring;
 use crate::id::ObjectId;
 use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
+use crate::repo::listed::read_exactly;
 use crate::repo::open::Repository;
 use crate::store::{Key, Store};
 
@@ -37,9 +38,17 @@ pub struct FarBlock {
     pub first_number: u64,
 }
 
-/// Reads a whole run from the store and checks it against its name.
-pub fn fetch_verified(store: &dyn Store, key: &Key, name: &ObjectId) -> Result<Vec<u8>> {
-    let bytes = store.read(key)?;
+/// Longest run in bytes that is read before anything of it is known to be the repository's: collectors write none that is longer.
+const UNSEEN_MAX_BYTES: u64 = 32 << 20;
+
+/// Reads a whole run, listed with this length, from the store and checks it against its name.
+///
+/// Of what is very long the header and the trailer are verified first, so that what nobody with a key made costs no memory.
+pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64), name: &ObjectId) -> Result<Vec<u8>> {
+    if len_bytes > UNSEEN_MAX_BYTES {
+        end::verify(store, keyring, (key, len_bytes))?;
+    }
+    let bytes = read_exactly(store, key, len_bytes)?;
     if name_of(&bytes) == *name { Ok(bytes) } else { Err(Error::WrongContent { object: key.to_string() }) }
 }
 

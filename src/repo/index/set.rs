@@ -23,9 +23,6 @@ const BLOCK_CACHE_BYTES: usize = 8 << 20;
 /// How often the index is listed again because a run went away under the listing.
 const LISTINGS_MAX: usize = 8;
 
-/// Bytes of runs that are fetched at once, as they take so much memory; one may be larger.
-const FETCHED_MAX_BYTES: u64 = 32 << 20;
-
 type Blocks = ByteLru<(ObjectId, usize), Arc<[RunRecord]>>;
 
 struct BlockCache(Mutex<Blocks>);
@@ -45,6 +42,10 @@ pub struct IndexSet {
     pub(super) sparing: Option<Sparing>,
     /// Whether it stays as it is, whatever the store holds.
     is_frozen: bool,
+    /// Whether damaged runs are left out instead of being an error.
+    passes_over: bool,
+    /// Those that were, and what is wrong with them, until somebody asks.
+    left_out: Mutex<Vec<(ObjectId, Error)>>,
 }
 
 impl IndexSet {
@@ -64,6 +65,17 @@ impl IndexSet {
     pub fn spare(mut self, repository: &Arc<Repository>) -> Self {
         self.sparing = Some(Sparing::new(repository));
         self
+    }
+
+    /// Lets the set do without runs that are damaged: for those who only look, and name what they then miss.
+    pub fn pass_over(mut self) -> Self {
+        self.passes_over = true;
+        self
+    }
+
+    /// Returns the runs that were left out since this was asked last, and what is wrong with them.
+    pub fn take_left_out(&self) -> Vec<(ObjectId, Error)> {
+        std::mem::take(&mut *self.left_out.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
@@ -112,18 +124,21 @@ impl IndexSet {
     }
 
     /// Adds the runs that are in the store and not known yet, drops none, and returns the names of all that are listed.
+    ///
+    /// Fails if one of them is damaged, and none replaces it; see [`Self::pass_over`].
     pub fn fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
         for _ in 1..LISTINGS_MAX {
-            match self.try_fetch_new(store, cache, keyring) {
+            match self.try_fetch_new(store, (cache, keyring), false) {
                 // A collector replaced a run since the listing: what replaces it is in the next one.
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
         }
-        self.try_fetch_new(store, cache, keyring)
+        self.try_fetch_new(store, (cache, keyring), self.passes_over)
     }
 
-    fn try_fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
+    /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
+    fn try_fetch_new(&self, store: &dyn Store, here: (&Cache, &Keyring), is_last: bool) -> Result<HashSet<ObjectId>> {
         let named = |object: Listed| Some((names::object_id(&object.name)?, object));
         let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
@@ -131,22 +146,27 @@ impl IndexSet {
         let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
         let mut damaged = Vec::new();
         while !new.is_empty() {
-            let rest = new.split_off(self.at_once(store, &new));
-            for fetched in
-                parallel::for_each(store, &new, |(id, object)| self.fetch(store, (cache, keyring), id, object, &names))?
+            let rest = new.split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
+            for ((id, _), fetched) in
+                new.iter().zip(parallel::for_each(store, &new, |(id, object)| self.fetch(store, here, id, object, &names))?)
             {
-                damaged.extend(fetched?);
+                match fetched {
+                    Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => damaged.push((*id, error)),
+                    fetched => fetched?,
+                }
             }
             new = rest;
         }
         // A damaged run that another replaces is not needed any more: it was repaired.
-        if let Some((_, error)) = damaged.into_iter().find(|(id, _)| !self.is_replaced(id, &names)) {
-            return Err(error);
+        damaged.retain(|(id, _)| !self.is_replaced(id, &names));
+        if self.passes_over {
+            self.left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(damaged);
+            return Ok(names);
         }
-        Ok(names)
+        damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
     }
 
-    /// Adds one run from the store, unless another that is known replaces it; returns what is wrong with its bytes.
+    /// Adds one run from the store, unless another that is known replaces it.
     fn fetch(
         &self,
         store: &dyn Store,
@@ -154,20 +174,15 @@ impl IndexSet {
         id: &ObjectId,
         object: &Listed,
         listed: &HashSet<ObjectId>,
-    ) -> Result<Option<(ObjectId, Error)>> {
+    ) -> Result<()> {
         if self.is_replaced(id, listed) {
-            return Ok(None);
+            return Ok(());
+        }
+        if self.is_spared(store, object) {
+            return self.fetch_end(store, (cache, keyring), *id, object);
         }
         let key = Key::new(Class::Index, object.name.clone());
-        let fetched = if self.is_spared(store, object) {
-            self.fetch_end(store, (cache, keyring), *id, object)
-        } else {
-            fetch::fetch_verified(store, &key, id).and_then(|bytes| self.add(cache, keyring, *id, &bytes))
-        };
-        match fetched {
-            Err(error) if error.is_damage() && !error.is_not_found() => Ok(Some((*id, error))),
-            fetched => fetched.map(|()| None),
-        }
+        self.add(cache, keyring, *id, &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?)
     }
 
     /// Returns whether a listed run says that it replaces this one. One that is listed no more does not count: the repository may
@@ -362,15 +377,8 @@ impl IndexSet {
         Ok(records)
     }
 
-    /// Returns how many of these runs are fetched at once: at least one.
-    fn at_once(&self, store: &dyn Store, runs: &[(ObjectId, Listed)]) -> usize {
-        let mut len_bytes = 0;
-        let fits = runs.iter().take_while(|(_, object)| {
-            let len = if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes };
-            // A store may list any length.
-            len_bytes = u64::saturating_add(len_bytes, len);
-            len_bytes <= FETCHED_MAX_BYTES
-        });
-        fits.count().max(1)
+    /// Returns how much of a run is fetched.
+    fn fetched_len(&self, store: &dyn Store, object: &Listed) -> u64 {
+        if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes }
     }
 }

@@ -4,6 +4,7 @@
 //! which several copies are used at one place in turn, each copy is remembered by itself.
 //! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
 
+mod called;
 mod file;
 mod policies;
 
@@ -44,11 +45,15 @@ pub struct Identity<'a> {
 /// The memory of one place, in a file if there is a folder for it.
 pub struct Witness {
     file: Option<PathBuf>,
+    /// The file of another name of the place, and that name: what is written goes there too.
+    called: Option<(PathBuf, String)>,
     memory: Mutex<Memory>,
     accept: Accept,
     trouble: Mutex<Option<io::Error>>,
     /// A repository is being made here: what the file holds is of another one.
     is_anew: AtomicBool,
+    /// What is known is known of the other name alone, and no repository was admitted yet.
+    is_borrowed: AtomicBool,
     /// What the file holds is not known, so it is neither heeded nor written for as long as the process lives.
     is_blind: AtomicBool,
     /// This process is to change nothing.
@@ -61,8 +66,7 @@ impl Witness {
     /// A damaged one gets another name before a new one is written. One that cannot be read stays as it is, and what is seen is remembered
     /// for as long as the process lives: it may be read again one day.
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
-        let hash = blake3::hash(location.as_bytes()).to_hex();
-        let file = state_dir.map(|dir| dir.join(PLACES).join(&hash[..32]).join(FILE));
+        let file = state_dir.map(|dir| file_of(dir, location));
         let fresh = Memory::of(location);
         let (memory, trouble, is_blind) = match file.as_deref().map_or(Ok(Held::Nothing), read) {
             Ok(Held::Memory(memory)) if memory.location == location => (memory, None, false),
@@ -71,13 +75,8 @@ impl Witness {
             Err(error) => (fresh, Some(error), true),
         };
         let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
-        let (is_anew, is_blind) = (AtomicBool::new(false), AtomicBool::new(is_blind));
-        Self { file, memory, accept, trouble, is_anew, is_blind, only_looks: false }
-    }
-
-    /// Returns the same memory, of which nothing that is learnt or accepted outlives the process: for dry runs.
-    pub fn only_looking(self) -> Self {
-        Self { only_looks: true, ..self }
+        let (is_anew, is_borrowed, is_blind) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
+        Self { file, called: None, memory, accept, trouble, is_anew, is_borrowed, is_blind, only_looks: false }
     }
 
     /// Returns whether nothing outlives the process.
@@ -149,6 +148,7 @@ impl Witness {
                     memory.copies.push(CopyMemory::default());
                 }
                 self.is_anew.store(false, Ordering::Relaxed);
+                self.is_borrowed.store(false, Ordering::Relaxed);
                 Ok(())
             },
         )
@@ -159,6 +159,7 @@ impl Witness {
         let mut memory = lock(&self.memory);
         *memory = Memory::of(&memory.location);
         self.is_anew.store(true, Ordering::Relaxed);
+        self.is_borrowed.store(false, Ordering::Relaxed);
         self.is_blind.store(false, Ordering::Relaxed);
     }
 
@@ -343,11 +344,13 @@ impl Witness {
                 self.note(error);
             }
         }
-        let before = memory.clone();
+        let (before, was_borrowed) = (memory.clone(), self.is_borrowed.load(Ordering::Relaxed));
         let result = change(&mut memory);
-        if let Some(file) = file.filter(|_| before != *memory && may_write) {
+        let is_new = before != *memory || was_borrowed && !self.is_borrowed.load(Ordering::Relaxed);
+        if let Some(file) = file.filter(|_| is_new && may_write) {
             let made_room = if is_broken { set_aside(file) } else { Ok(()) };
             let _ = made_room.and_then(|()| write(file, &memory)).map_err(|error| self.note(error));
+            self.note_called(&memory, &Memory::default());
         }
         result
     }
@@ -367,6 +370,12 @@ fn take_over(memory: &mut Memory, now: Memory) {
         let used = at.map_or(used, |at| memory.copies.remove(at));
         memory.copies.push(used);
     }
+}
+
+/// Returns the file of a place's memory.
+fn file_of(state_dir: &Path, location: &str) -> PathBuf {
+    let hash = blake3::hash(location.as_bytes()).to_hex();
+    state_dir.join(PLACES).join(&hash[..32]).join(FILE)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

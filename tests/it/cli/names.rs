@@ -293,6 +293,13 @@ fn no_message_speaks_to_the_terminal() {
     ] {
         let ran = home.run(args).ok();
         assert!(!ran.err.contains('\u{1b}') && !ran.out.contains('\u{1b}'), "{args:?}: {:?}{:?}", ran.out, ran.err);
+        // JSON says the same names, and a terminal may be what reads it.
+        let told = home.run([args, &["--json", "--json-progress"]].concat()).ok();
+        let is_loud = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!told.err.contains(is_loud) && !told.out.contains(is_loud), "{args:?}: {told:?}");
+        let parsed: Value = serde_json::from_str(&told.out).unwrap();
+        let is_told = parsed.to_string().contains(&Value::from(name).to_string().trim_matches('"').to_owned());
+        assert!(is_told || ["forget", "du"].contains(&args[0]), "{args:?}: {told:?}");
     }
 }
 

@@ -362,3 +362,31 @@ fn none_of_the_secrets_that_are_named_reaches_a_command() {
         assert!(seen.contains("AWS_ACCESS_KEY_ID=stays") && !seen.contains("not for you"), "{name}: {seen}");
     }
 }
+
+/// A mistyped name may lead to an image of a disk: nothing of that length is taken into memory.
+#[test]
+fn lists_in_files_have_limits() {
+    let home = Home::with_repository();
+    home.make_source();
+    fs::File::create(home.path("big")).unwrap().set_len(2 << 30).unwrap();
+    home.write("lines", "x\n".repeat(50_001));
+    home.write("line", format!("x\n{}\n", "y".repeat(5_000)));
+    home.write("names", format!("{}\n", "n".repeat(1_000)).repeat(70_000));
+    home.write("name", "n".repeat(17 << 20));
+    for (options, says) in [
+        ("--exclude-file big", "the exclude file big is longer than 8 MiB"),
+        ("--exclude-file lines", "the exclude file lines has more than 50000 lines"),
+        ("--exclude-file line", "the exclude file line has a line 2 that is longer than 4 KiB"),
+        ("--files-from big", "big has a name that is longer than 16 MiB"),
+        ("--files-from big --null", "big has more names than fit into 64 MiB"),
+        ("--files-from names", "names has more names than fit into 64 MiB"),
+        ("--files-from name", "name has a name that is longer than 16 MiB"),
+        ("--files-from - <big", "- has a name that is longer than 16 MiB"),
+        ("--config big", "it is longer than 4096 KiB"),
+    ] {
+        let ran = home.script(&[], &format!("ulimit -v 2000000; $drumlin -r repo --key-file test.key backup src {options}"));
+        assert!(ran.code == 2 && ran.err.contains(says), "{options}: {ran:?}");
+    }
+    home.write("lines", "x\n".repeat(49_999));
+    home.run(["backup", "src", "--exclude-file", "lines"]).ok();
+}

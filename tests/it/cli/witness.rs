@@ -6,8 +6,9 @@ use std::fs;
 use drumlin::crypto::slot::slot_id;
 use drumlin::format::slot::{Slot, SlotKdf};
 
-use crate::fixture::copy_folder;
+use crate::fixture::{copy_folder, noise};
 use crate::home::{Home, Ran};
+use crate::reader_py::trees::files_below;
 
 /// A home with a repository of one snapshot, and `old`, a copy of it from before the second.
 fn with_old_copy() -> Home {
@@ -360,6 +361,7 @@ fn garbage_locks_nobody_out() {
     for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
         let ran = home.run(["restore", "latest", "--target", "out", cache]).ok();
         assert!(ran.err.contains(&format!("config/{}", u64::MAX)), "{}", ran.err);
+        assert!(ran.err.contains("remove this object from the store"), "{}", ran.err);
         let restored = home.path("out").join(home.text("src/f").trim_start_matches('/'));
         assert_eq!(fs::read_to_string(restored).unwrap(), "one");
         fs::remove_dir_all(home.path("out")).unwrap();
@@ -368,6 +370,12 @@ fn garbage_locks_nobody_out() {
             assert!([0, 4].contains(&home.run(words).code), "{command}");
         }
     }
+    // What is counted is named beside what is not.
+    let counted = home.run(["stats"]).code(4);
+    assert!(
+        counted.out.contains("1 snapshot of 1 file") && counted.err.contains("snapshot 00000000 is not counted"),
+        "{counted:?}"
+    );
     // Whoever stores or removes stops, and says what it is about.
     home.write("src/f", "two, longer");
     let named = home.run(["backup", "src"]).code(4);
@@ -488,4 +496,115 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
     assert_eq!(home.json(["snapshots", "--accept-rollback"])["snapshots"].as_array().unwrap().len(), 1);
     assert_eq!(ids(&home).len(), 1);
     home.run(["check"]).ok();
+}
+
+/// Many keys that look older than the right one are not all read; then that is what is said, and not what is wrong with one of them.
+#[test]
+fn more_keys_than_are_read_are_said_to_be_too_many() {
+    let home = Home::with_password();
+    let id = home.json(["key", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_577_836_800);
+    for number in 0..1_100 {
+        let name = format!("repo/keys/{number:032x}");
+        home.write(&name, "x");
+        fs::File::options().write(true).open(home.path(&name)).unwrap().set_modified(then).unwrap();
+    }
+    // A machine that has not used the repository does not know which one is right.
+    let anew = |more: &[&str]| {
+        let words = [&["snapshots", "--cache-dir=empty"], more].concat();
+        Ran::of(&home.command(words).env("DRUMLIN_STATE_DIR", "fresh").output().unwrap())
+    };
+    anew(&[]).fails(12, "no key that was tried opens the repository, and 77 would cost too much to try", "--key ID");
+    anew(&["--key", &id[..8]]).ok();
+}
+
+/// Who may only add objects keeps nobody from reading by the index either; nothing is stored or removed until it is mended.
+#[test]
+fn garbage_in_the_index_keeps_nobody_from_reading() {
+    let home = Home::with_repository();
+    home.write("src/f", noise(1, 20_000));
+    home.run(["backup", "src"]).ok();
+    let file = format!("latest:{}", home.text("src/f"));
+    let planted = [7, 8].map(|number| format!("index/0/{number:064x}"));
+    home.write(&format!("repo/{}", planted[0]), "junk");
+    home.write(&format!("repo/{}", planted[1]), "");
+    fs::File::create(home.path(&format!("repo/{}", planted[1]))).unwrap().set_len(200 << 20).unwrap();
+    let commands = [
+        "restore latest --target out --overwrite always",
+        "ls latest",
+        "cat FILE",
+        "find f",
+        "du latest",
+        "history src/f",
+        "stats",
+    ];
+    for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
+        for command in commands {
+            let words = command.split(' ').map(|word| if word == "FILE" { &file } else { word });
+            let ran = home.run(words.chain([cache, "-q"])).ok();
+            for object in &planted {
+                assert!(
+                    ran.err.contains(&format!("{object} is damaged")) && ran.err.contains("is left out"),
+                    "{command}: {ran:?}"
+                );
+                assert_eq!(ran.err.matches(object.as_str()).count(), 1, "{command}: {ran:?}");
+            }
+            assert!(ran.err.contains("drumlin repair --apply"), "{command}: {ran:?}");
+        }
+        let restored = home.path("out").join(home.text("src/f").trim_start_matches('/'));
+        assert!(fs::read(restored).unwrap() == noise(1, 20_000));
+        fs::remove_dir_all(home.path("out")).unwrap();
+    }
+    home.write("src/f", noise(2, 20_000));
+    for command in [&["backup", "src", "--cache-dir=anew"][..], &["prune"]] {
+        home.run(command).fails(4, "index/0/", "removed with the store's own tools");
+    }
+    planted.iter().for_each(|object| fs::remove_file(home.path(&format!("repo/{object}"))).unwrap());
+    home.run(["backup", "src"]).ok();
+    home.run(["check"]).ok();
+}
+
+/// What a damaged run alone knows is missing, which is damage like any other.
+#[test]
+fn what_a_damaged_run_would_say_is_missing() {
+    let home = Home::with_repository();
+    home.write("src/f", noise(1, 20_000));
+    home.run(["backup", "src"]).ok();
+    let run = files_below(&home.path("repo/index")).pop().unwrap();
+    let mut bytes = fs::read(&run).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&run, bytes).unwrap();
+    for command in ["restore latest --target out", "ls latest", "stats", "find f"] {
+        let ran = home.run(command.split(' ').chain(["--cache-dir=empty"])).code(4);
+        assert!(ran.err.contains("is left out") && ran.err.contains("is missing from the repository"), "{command}: {ran:?}");
+    }
+    home.run(["repair", "--apply"]).code(0);
+    home.run(["restore", "latest", "--target", "out", "--cache-dir=empty"]).ok();
+}
+
+/// A folder is one place, by whatever path it is called; and a path that leads elsewhere since is still the one that was known.
+#[test]
+fn a_known_folder_is_known_under_every_name() {
+    let home = with_old_copy();
+    swap(&home, "repo", "old");
+    std::os::unix::fs::symlink("repo", home.path("link")).unwrap();
+    for name in ["repo", "./repo", "src/../repo", "link", "link/../repo", "link/"] {
+        home.run(["snapshots", "-r", name]).fails(5, "went back in time", "--accept-rollback");
+    }
+    swap(&home, "repo", "old");
+    home.run(["snapshots", "-r", "link"]).ok();
+    // One that was only ever called by a link, which is turned to an older copy that nobody has seen.
+    let home = Home::new().with("DRUMLIN_REPOSITORY", "link").with("DRUMLIN_KEY_FILE", "test.key");
+    fs::create_dir(home.path("new")).unwrap();
+    std::os::unix::fs::symlink("new", home.path("link")).unwrap();
+    home.run(["init"]).ok();
+    home.write("src/f", "one");
+    home.run(["backup", "src"]).ok();
+    copy_folder(&home.path("new"), &home.path("older"));
+    home.write("src/f", "two, longer");
+    home.run(["backup", "src"]).ok();
+    fs::remove_file(home.path("link")).unwrap();
+    std::os::unix::fs::symlink("older", home.path("link")).unwrap();
+    home.run(["snapshots"]).fails(5, "went back in time", "--accept-rollback");
+    home.run(["snapshots", "-r", "new"]).ok();
 }

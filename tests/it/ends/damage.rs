@@ -1,7 +1,7 @@
 //! Ends that are damaged: here, in the store, or on the way.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use drumlin::format::container::HEADER_LEN_BYTES;
 use drumlin::repo::{self, Reader, Repository};
@@ -63,7 +63,24 @@ fn damage_in_the_store_is_named_and_never_believed() {
         .chain(sound.len() - 9..sound.len())
     {
         with_flip(at, &|repository| {
-            let error = find_root(&long, repository).expect_err("it is needed");
+            // Whoever looks goes on without it, and tells it once; whoever relies on it does not.
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let tells = told.clone();
+            let tell = told.clone();
+            repository.tell_left_out(move |error| tell.lock().unwrap().push((error.is_damage(), error.to_string())));
+            for _ in 0..2 {
+                match Reader::sparing(repository).unwrap().locate(&long.snapshot.root) {
+                    Ok(found) => assert!(found.is_none() && told.lock().unwrap().len() == 1, "byte {at}"),
+                    // A block is opened when it is looked into.
+                    Err(error) => tells.lock().unwrap().push((error.is_damage(), error.to_string())),
+                }
+            }
+            let told = told.lock().unwrap();
+            assert!(
+                !told.is_empty() && told.iter().all(|(is_damage, what)| *is_damage && what.contains(name)),
+                "byte {at}: {told:?}"
+            );
+            let error = Reader::new(repository).err().expect("it is needed");
             assert!(error.is_damage() && error.to_string().contains(name), "byte {at}: {error:?}");
         });
     }

@@ -277,3 +277,58 @@ fn the_reader_hides_what_is_forgotten_and_restores_it_when_told_to() {
     assert_eq!(list(&[]).len(), 2);
     assert!(String::from_utf8(lab.read(&[], &["list"]).stderr).unwrap().contains("does not count"));
 }
+
+/// An interrupted `init` leaves the slot of a repository that never was; the same passphrase may open it, and it may come first.
+#[test]
+fn the_reader_goes_on_to_the_slot_of_this_repository() {
+    let (lab, other) = (Lab::new(Profile::Small, QUICK), Lab::new(Profile::Small, QUICK));
+    std::fs::write(lab.path("source/a"), "one").unwrap();
+    lab.back_up(Compression::DEFAULT);
+    let slot = trees::files_below(&other.path("repository/keys")).pop().unwrap();
+    std::fs::copy(slot, lab.path("repository/keys").join("0".repeat(32))).unwrap();
+    lab.assert_restores("restored", &[], "latest");
+    let list = lab.read(&[], &["list"]);
+    let said = String::from_utf8(list.stderr).unwrap();
+    assert!(list.status.success() && said.contains("keys/00000000000000000000000000000000 is passed over"), "{said}");
+}
+
+/// Whoever may only add files keeps nobody from reading: other names are no objects, and what is damaged is named.
+#[test]
+fn the_reader_ignores_other_names_and_passes_over_what_is_damaged() {
+    let lab = Lab::new(Profile::Small, QUICK);
+    trees::all_kinds(&lab.path("source"));
+    lab.back_up(Compression::DEFAULT);
+    let plant = |name: String| {
+        let file = lab.path("repository").join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "garbage").unwrap();
+    };
+    let hex = "0".repeat(62);
+    for name in
+        ["config/x", "keys/readme", "snapshots/readme", "snapshots/.hidden", "data/readme", "data/zz/readme", "data/1", "other/1"]
+    {
+        plant(name.to_owned());
+    }
+    for name in [format!("data/01/00{hex}"), format!("meta/AA/AA{hex}"), format!("snapshots/{}", "A".repeat(32))] {
+        plant(name);
+    }
+    let list = lab.read(&[], &["list"]);
+    assert_eq!((list.status.code(), &list.stderr[..]), (Some(0), &b""[..]), "{list:?}");
+    lab.assert_restores("by-toc", &[], "latest");
+    lab.assert_restores("by-walk", &["--walk"], "latest");
+    // These have the names of objects.
+    let damaged = [format!("snapshots/{}", "0".repeat(32)), format!("data/00/00{hex}"), format!("meta/00/00{hex}")];
+    damaged.iter().cloned().for_each(plant);
+    for (command, named) in [(&["list"][..], &damaged[..1]), (&["restore", "latest", "again"][..], &damaged[..])] {
+        let target = lab.path("again");
+        let words: Vec<&str> =
+            command.iter().map(|word| if *word == "again" { target.to_str().unwrap() } else { word }).collect();
+        let read = lab.read(&[], &words);
+        let said = String::from_utf8(read.stderr).unwrap();
+        assert_eq!(read.status.code(), Some(4), "{said}");
+        assert_eq!(said.lines().count(), named.len(), "{said}");
+        named.iter().for_each(|name| assert!(said.contains(&format!("{name} is damaged, and passed over")), "{said}"));
+    }
+    let restored = lab.path("again").join(lab.path("source").strip_prefix("/").unwrap());
+    assert_eq!(trees::describe(&restored), trees::describe(&lab.path("source")));
+}

@@ -105,3 +105,23 @@ fn right_code_is_left_in_peace() {
     ];
     assert_eq!(about(&files), Vec::<String>::new());
 }
+
+/// The page on security counts the `unsafe` blocks and names the files that they are in.
+#[test]
+fn every_unsafe_block_is_accounted_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = BTreeMap::new();
+    read_sources(&root.join("src"), "", &mut files);
+    let blocks = |text: &str| text.lines().filter(|line| line.split("//").next().unwrap().contains("unsafe {")).count();
+    let found: Vec<(&String, usize)> =
+        files.iter().map(|(name, text)| (name, blocks(text))).filter(|(_, count)| *count > 0).collect();
+    let page = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let said = page.split("\n* ").find(|item| item.contains("`unsafe` blocks")).unwrap();
+    let words = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
+    let count: usize = found.iter().map(|(_, count)| count).sum();
+    assert!(said.starts_with(&format!("{} `unsafe` blocks", words[count])), "there are {count}: {said}");
+    for (name, _) in &found {
+        assert!(said.contains(&format!("`src/{name}`")), "{name} is not named: {said}");
+    }
+    assert_eq!(said.matches("`src/").count(), found.len(), "{said}");
+}
