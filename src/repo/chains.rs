@@ -112,8 +112,7 @@ pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
 /// went.
 ///
 /// Asks the store nothing: a tombstone of which there is no local copy may explain any one, and so may what is damaged.
-/// [`refuse_hidden`] is
-/// stricter.
+/// [`refuse_hidden`] is stricter.
 pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Vec<&'a Snapshot> {
     let good = good_of(listing);
     let known = hashes_of(&good);

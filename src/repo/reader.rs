@@ -233,8 +233,7 @@ impl Reader {
     }
 
     /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them,
-    /// and it does not
-    /// lie at the places in `wrong`.
+    /// and it does not lie at the places in `wrong`.
     ///
     /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
     fn look_again(&self, (gone, wrong): (&[ObjectId], &[Location]), id: &ChunkId) -> Result<Option<Location>> {
@@ -251,9 +250,8 @@ impl Reader {
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
     ///
     /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a
-    /// collector may have
-    /// moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it, that is an error:
-    /// the first one.
+    /// collector may have moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it,
+    /// that is an error: the first one.
     pub fn with_chunk<T>(
         &self,
         location: &Location,

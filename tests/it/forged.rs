@@ -1,7 +1,6 @@
 //! Goal: an index run that lies about where chunks are, as whoever may add objects and has a key can make one, destroys nothing,
-//! and hides
-//! nothing that another place still has. What is kept in two places honestly costs an honest collector little.
-//! Method: runs are sealed by hand, so that they hide all others, or are asked before them.
+//! and hides nothing that another place still has. What is kept in two places honestly costs an honest collector little. Method:
+//! runs are sealed by hand, so that they hide all others, or are asked before them.
 
 use std::fs;
 use std::sync::Arc;

@@ -258,7 +258,11 @@ impl Store for Late {
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
+        let stat = self.inner.stat(key);
+        if let Some((key, bytes)) = self.held.lock().unwrap().take_if(|(held, _)| held == key) {
+            self.inner.create(&key, &bytes).unwrap();
+        }
+        stat
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -266,11 +270,7 @@ impl Store for Late {
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        let read = self.inner.read(key);
-        if let Some((key, bytes)) = self.held.lock().unwrap().take_if(|(held, _)| held == key) {
-            self.inner.create(&key, &bytes).unwrap();
-        }
-        read
+        self.inner.read(key)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {

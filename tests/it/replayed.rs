@@ -47,8 +47,7 @@ fn packs(store: &MemoryStore) -> usize {
 }
 
 /// A verdict names ids and no hashes: what it dropped explains no gap in a chain once its tombstone is gone, so that nobody can
-/// make room
-/// for hiding a snapshot by taking an old tombstone away.
+/// make room for hiding a snapshot by taking an old tombstone away.
 #[test]
 fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
     let (repo, shots) = history(5);

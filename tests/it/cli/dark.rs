@@ -46,7 +46,9 @@ fn all_work(home: &Home, words: &[&str], run: impl Fn(&[&str]) -> Ran) {
         let ran = run(command).ok();
         let warnings: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("warning: ")).collect();
         assert_eq!(warnings.len(), 1, "{command:?}: {}", ran.err);
-        for words in words {
+        // What only looks would have remembered nothing anyway.
+        let is_dry = command.contains(&"--plan") || command == ["repair"];
+        for words in words.iter().filter(|words| !is_dry || **words != NO_MEMORY) {
             assert_eq!(warnings[0].matches(words).count(), 1, "{command:?}: {}", ran.err);
         }
     }

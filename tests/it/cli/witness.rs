@@ -333,7 +333,9 @@ fn what_an_interrupted_init_left_is_no_damage() {
     home.run(["init", "--repo", "begun"]).ok();
     // What comes after the config, and so was not done.
     fs::remove_file(home.path("begun/config/1")).unwrap();
-    fs::remove_file(home.path("begun/probe/reserve")).unwrap();
+    for part in ["reserve", "reserve-marks"] {
+        fs::remove_file(home.path("begun/probe").join(part)).unwrap();
+    }
     fs::remove_dir_all(home.path(".state")).unwrap();
     home.run(["snapshots", "--repo", "begun"]).fails(10, "there is no repository", "drumlin init");
     home.run(["init", "--repo", "begun"]).ok();
