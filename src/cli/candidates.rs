@@ -147,12 +147,12 @@ impl Candidates {
         wanted.snapshot != "latest" || !wanted.narrow().is_empty() || !is_alone || !is_in_order
     }
 
-    /// Returns whether not all snapshots (those about a path, if one is wanted) were made of the same sources.
+    /// Returns whether a whole snapshot is wanted, and not all were made of the same sources. With a path it is enough that the newest
+    /// snapshot of all of it was taken.
     fn has_other_sources(&self, wanted: &SnapPath) -> bool {
-        let is_about = |one: &Snapshot| wanted.path_below_root().is_none_or(|path| share_of(one, path) != Share::Nothing);
-        let mut about = self.good.iter().filter(|one| wanted.narrow().fits(one) && is_about(one));
-        let first = about.next();
-        about.any(|one| first.is_some_and(|first| first.sources != one.sources))
+        let mut fitting = self.good.iter().filter(|one| wanted.narrow().fits(one));
+        let first = fitting.next();
+        wanted.path_below_root().is_none() && fitting.any(|one| first.is_some_and(|first| first.sources != one.sources))
     }
 }
 

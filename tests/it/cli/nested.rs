@@ -90,6 +90,8 @@ fn other_sources_make_a_choice_that_is_said() {
     assert!(!home.run(["ls", "latest", "-q"]).ok().err.contains("note:"));
     // Among those of one path there is none, and where all are of the same sources there is none at all.
     assert!(!home.run(["ls", "latest:etc"]).ok().err.contains("note:"));
+    home.run(["backup", "etc", "u"]).ok();
+    assert_eq!(home.run(["cat", "latest:etc/e"]).ok().err, "", "the newest has all of it, whatever else it has");
     let same = Home::with_repository();
     same.write("u/a", "a");
     same.run(["backup", "u"]).ok();
