@@ -27,37 +27,24 @@ pub fn mark(
 
 /// Does the same for snapshots that need not be whole: what they have is marked, and what they lack is passed over.
 ///
-/// Fails if something is there and cannot be read: the disk may give it again, so nothing is to be removed by that.
+/// Fails at what is worse than `passed_over`. Whoever removes something by the marks passes over what is lost only: what a disk cannot
+/// read it may give again.
 pub fn mark_what_is_there(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
-    found: (&Marks, &mut HashSet<ObjectId>),
+    (marks, condemned, passed_over): (&Marks, &mut HashSet<ObjectId>, Trouble),
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
-    match walk(reader, snapshots, found, pool, monitor)? {
-        Some(error) if trouble(&error) > Trouble::Lost => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Does the same, and passes over what cannot be read as well: for whoever removes nothing.
-pub fn mark_what_can_be_read(
-    reader: &Arc<Reader>,
-    snapshots: &[Snapshot],
-    found: (&Marks, &mut HashSet<ObjectId>),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
-) -> Result<()> {
-    match walk(reader, snapshots, found, pool, monitor)? {
-        Some(error) if trouble(&error) > Trouble::Unreadable => Err(error),
+    match walk(reader, snapshots, (marks, condemned), pool, monitor)? {
+        Some(error) if trouble(&error) > passed_over => Err(error),
         _ => Ok(()),
     }
 }
 
 /// What an error says of what was looked for, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
+pub enum Trouble {
     /// It is lost.
     Lost,
     /// It is there, and cannot be read.

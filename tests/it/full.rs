@@ -2,7 +2,6 @@
 //! Method: a store that counts blocks like a file system and refuses what does not fit; it is filled to the last block; then a prune
 //! collects, or dies at every call of the store, and the next one goes on.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,9 +12,10 @@ use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, probe, reserve, snapshots};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
+use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
 use crate::fixture::{TestRepo, fast_folder, noise, now, options, run_check};
+use crate::forward::forward_to_inner;
 use crate::prune::{at_once, forget, prune};
 
 const BLOCK_BYTES: u64 = 4096;
@@ -43,21 +43,7 @@ impl Small {
 }
 
 impl Store for Small {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
-    }
-
-    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.inner.read_into(key, range, out)
-    }
-
-    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(key)
-    }
+    forward_to_inner!(list, stat, read_into, read, remove);
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         if self.used() + (bytes.len() as u64).div_ceil(BLOCK_BYTES) > self.blocks.load(Ordering::SeqCst) {
@@ -65,10 +51,6 @@ impl Store for Small {
             return Err(StoreError { kind: ErrorKind::Full, action: "create", location, object, source: "no room".into() });
         }
         self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
     }
 
     fn location(&self) -> &str {

@@ -14,6 +14,7 @@ use drumlin::store::{Class, Key, Listed, Store, StoreError};
 
 use crate::damage::read_all;
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::forward::forward_to_inner;
 
 /// Length of a planted snapshot: as long as one may be that is read.
 const PLANTED_LEN_BYTES: u64 = 8 << 20;
@@ -40,16 +41,14 @@ impl Generous {
 }
 
 impl Store for Generous {
+    forward_to_inner!(stat, create, remove, location);
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = self.inner.list(class, prefix)?;
         if class == Class::Snapshots {
             listed.extend((0..self.planted).map(|number| Listed::new(format!("{number:032x}"), PLANTED_LEN_BYTES, None)));
         }
         Ok(listed)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -73,18 +72,6 @@ impl Store for Generous {
         let mut bytes = self.inner.read(key)?;
         bytes.resize(bytes.len() + (1 << 20), 0);
         Ok(bytes)
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 
     fn transfers(&self) -> usize {

@@ -21,6 +21,7 @@ mod fixture;
 mod fleet;
 mod forged;
 mod forget;
+mod forward;
 mod full;
 mod generous;
 mod home;

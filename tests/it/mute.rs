@@ -8,9 +8,10 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::repo::{Error, Repository, snapshots};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
+use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_check};
+use crate::forward::forward_to_inner;
 use crate::prune::{at_once, prune};
 
 /// Lists some objects and gives them to nobody.
@@ -30,9 +31,7 @@ impl Mute {
 }
 
 impl Store for Mute {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
+    forward_to_inner!(list, create, remove, location);
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
         self.refuse(key).and_then(|()| self.inner.stat(key))
@@ -44,18 +43,6 @@ impl Store for Mute {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         self.refuse(key).and_then(|()| self.inner.read(key))
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 

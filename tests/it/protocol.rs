@@ -1,7 +1,6 @@
 //! Goal: whatever a collector does while a backup runs, the snapshot that the backup commits is whole; or it says why there is none.
 //! Method: a scripted collector acts at chosen calls of the backup's store; the result is read by a machine that knows nothing.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,9 +14,10 @@ use drumlin::monitor::Monitor;
 use drumlin::repo::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, generations, intents, names, snapshots};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
+use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreError};
 
 use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
+use crate::forward::forward_to_inner;
 
 /// Checks everything, on a machine that has seen nothing.
 fn check(repo: &TestRepo) -> CheckReport {
@@ -253,9 +253,7 @@ struct Late {
 }
 
 impl Store for Late {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
+    forward_to_inner!(list, read_into, read, remove, location);
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
         let stat = self.inner.stat(key);
@@ -265,14 +263,6 @@ impl Store for Late {
         stat
     }
 
-    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        self.inner.read_into(key, range, out)
-    }
-
-    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(key)
-    }
-
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         if key.class != Class::Snapshots || self.is_over.swap(true, Ordering::Relaxed) {
             return self.inner.create(key, bytes);
@@ -280,14 +270,6 @@ impl Store for Late {
         *self.held.lock().unwrap() = Some((key.clone(), bytes.to_vec()));
         let (location, object) = (self.location().to_owned(), key.to_string());
         Err(StoreError { kind: ErrorKind::Unanswered, action: "create", location, object, source: "no answer".into() })
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 

@@ -11,9 +11,10 @@ use drumlin::maintain::repair::{self, Plan};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Error, Repository};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
+use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
 use crate::fixture::{TestRepo, fast_folder, noise, run_backup, run_check};
+use crate::forward::forward_to_inner;
 use crate::prune::{at_once, prune};
 
 /// Cannot read some of its objects: so often, each.
@@ -43,13 +44,7 @@ impl Worn {
 }
 
 impl Store for Worn {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
-    }
+    forward_to_inner!(list, stat, create, remove, location);
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         self.try_to_read(key).and_then(|()| self.inner.read_into(key, range, out))
@@ -57,18 +52,6 @@ impl Store for Worn {
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         self.try_to_read(key).and_then(|()| self.inner.read(key))
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 

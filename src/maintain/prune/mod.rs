@@ -28,7 +28,7 @@ use self::roots::{Drop, Roots, look};
 use crate::format::generation::{Condemned, Removal, Victim};
 use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
-use crate::maintain::mark::{mark, mark_what_is_there};
+use crate::maintain::mark::{Trouble, mark, mark_what_is_there};
 use crate::monitor::Monitor;
 use crate::repo::collect::{self, PackList};
 use crate::repo::generations::{self, Generations, State};
@@ -196,7 +196,7 @@ impl Prune<'_> {
     /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but has to finish another's work first.
     fn mark(&self, reader: &Arc<Reader>, roots: &Roots, (marks, condemned): (&Marks, &mut HashSet<ObjectId>)) -> Result<()> {
         mark(reader, &roots.snapshots, (marks, &mut *condemned), &self.pool, self.monitor)?;
-        mark_what_is_there(reader, &roots.expired, (marks, condemned), &self.pool, self.monitor)
+        mark_what_is_there(reader, &roots.expired, (marks, condemned, Trouble::Lost), &self.pool, self.monitor)
     }
 
     fn plan(&self, marked: &Marked) -> Result<Plan> {

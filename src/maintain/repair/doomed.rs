@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::Examined;
-use crate::maintain::mark::mark_what_can_be_read;
+use crate::maintain::mark::{Trouble, mark_what_is_there};
 use crate::monitor::Monitor;
 use crate::repo::generations::{Generations, State};
 use crate::repo::reach::Marks;
@@ -60,6 +60,6 @@ pub fn only_places(
     let stays = |snapshot: &&Snapshot| dropped.binary_search(&snapshot.id).is_err();
     let roots: Vec<Snapshot> = examined.snapshots.iter().filter(stays).cloned().collect();
     let (marks, mut unneeded) = (Marks::new(reader.index().record_count()), doomed.clone());
-    mark_what_can_be_read(reader, &roots, (&marks, &mut unneeded), &examined.pool, monitor)?;
+    mark_what_is_there(reader, &roots, (&marks, &mut unneeded, Trouble::Unreadable), &examined.pool, monitor)?;
     Ok(doomed - &unneeded)
 }

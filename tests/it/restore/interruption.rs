@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{OpenOptions, Repository};
 use drumlin::restore::{self, Error};
-use drumlin::store::{Class, Key, Listed, Store, StoreError};
+use drumlin::store::{Class, Key, Store, StoreError};
 
 use super::{differences, options, restore_well, target};
 use crate::fixture::{TestRepo, noise, secret, write};
+use crate::forward::forward_to_inner;
 
 /// A store that cancels the restore at the n-th read of data, as somebody with Ctrl-C would.
 struct Interrupter {
@@ -22,35 +23,13 @@ struct Interrupter {
 }
 
 impl Store for Interrupter {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
-    }
+    forward_to_inner!(list, stat, read, create, remove, location);
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         if key.class == Class::Data && self.left.fetch_sub(1, Ordering::Relaxed) <= 0 {
             self.monitor.cancel();
         }
         self.inner.read_into(key, range, out)
-    }
-
-    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.inner.read(key)
-    }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 
