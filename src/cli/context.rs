@@ -257,8 +257,8 @@ impl Context {
         self.env.state_dir(rustix::process::geteuid().is_root())
     }
 
-    /// Says that something cannot be remembered, and that no local copies are kept, if that is so: both at once, for they mostly have one
-    /// cause.
+    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept, if that is so: both at once, for they
+    /// mostly have one cause.
     pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
         let unnoticed = "so that going back in time may not be noticed";
         let memory = match memory {
@@ -269,9 +269,12 @@ impl Context {
             None => None,
         };
         let copies = copies.map(|why| format!("no local copies are kept, which is slower: {why}"));
-        let all: Vec<String> = memory.into_iter().chain(copies).collect();
-        if !all.is_empty() {
-            self.ui.warn(&text::harmless(&all.join("; ")));
+        let is_unsafe = memory.is_some();
+        let says = text::harmless(&memory.into_iter().chain(copies).collect::<Vec<String>>().join("; "));
+        match says.as_str() {
+            "" => {}
+            says if is_unsafe => self.ui.loss(says),
+            says => self.ui.warn(says),
         }
     }
 

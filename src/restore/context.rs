@@ -17,7 +17,7 @@ use super::link_group::LinkGroup;
 use super::load::Load;
 use super::mark::{self, Mark};
 use super::options::{Counts, RestoreOptions, add};
-use super::own::{self, OwnFolders};
+use super::own::{self, OwnFolders, Repositories};
 use super::select::Scope;
 use super::taken::Taken;
 use super::target::{Identity, TargetDir};
@@ -63,6 +63,8 @@ pub struct Context<'a> {
     pub host: Host,
     /// What is never touched.
     pub own: OwnFolders,
+    /// What nothing is removed from.
+    pub repositories: Repositories,
     /// What is written to.
     pub disks: Disks,
     /// What was done so far.
@@ -117,6 +119,7 @@ impl<'a> Context<'a> {
             monitor,
             host,
             own: OwnFolders::new(&options.own_folders),
+            repositories: Repositories::default(),
             disks: Disks::default(),
             counts: Counts::default(),
             trust,

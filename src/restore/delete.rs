@@ -11,6 +11,7 @@ use super::own;
 use super::target::TargetDir;
 use super::way;
 use crate::format::entry::EntryKind;
+use crate::monitor::ProblemKind;
 use crate::os::attributes::{read_flags, write_flags};
 use crate::os::dir::{Dir, Names};
 use crate::os::special;
@@ -26,11 +27,11 @@ impl Extras {
     /// Lists a folder; `None` if the snapshot's silence about a name in it does not mean that it should not be there.
     ///
     /// That is so above and beside the folders that were backed up whole, where another file system is mounted, which
-    /// a backup may have been told not to enter, in a repository, which a backup into it did not enter, and if more could
+    /// a backup may have been told not to enter, in a repository, of which a backup may have some parts only, and if more could
     /// not be read than the snapshot lists.
     pub fn of(context: &Context, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
-        if dir.is_fresh || !context.may_delete_in(&path) {
+        if dir.is_fresh || !context.may_delete_in(&path) || context.repositories.hold(&path) {
             return None;
         }
         match Self::list(context, dir) {
@@ -51,9 +52,14 @@ impl Extras {
         }
         let names = open.names()?;
         let is_sign = |name: Option<Vec<u8>>| name.is_some_and(|name| own::is_sign(&name));
-        // One that the snapshot has the content of is restored like any other folder.
-        if own::is_repository(&open, &names) && !context.names_in(&dir.path()).any(is_sign) {
-            context.bar(&dir.path(), own::LEFT_REPOSITORY);
+        if own::is_repository(&open, &names) {
+            let path = dir.path();
+            // What the snapshot has of it is restored like anything else.
+            match context.names_in(&path).any(is_sign) {
+                true => context.monitor.problem(ProblemKind::Notice, &path, own::LEFT_REPOSITORY),
+                false => context.bar(&path, own::LEFT_REPOSITORY),
+            }
+            context.repositories.add(path);
             return Ok(None);
         }
         Ok(Some(Self { names, at: 0 }))

@@ -3,7 +3,9 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Mutex;
 
+use super::descriptors::lock;
 use super::target::Identity;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
@@ -37,6 +39,23 @@ pub fn is_repository(dir: &Dir, names: &Names) -> bool {
 /// Returns whether a name is that of a folder that is such a sign.
 pub fn is_sign(name: &[u8]) -> bool {
     SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
+}
+
+/// Folders of the target that look like repositories, by their paths in the snapshot: below them nothing is removed either.
+#[derive(Default)]
+pub struct Repositories(Mutex<Vec<Vec<u8>>>);
+
+impl Repositories {
+    /// Takes one more; what lies in it is looked at later.
+    pub fn add(&self, path: Vec<u8>) {
+        lock(&self.0).push(path);
+    }
+
+    /// Returns whether a path lies in one of them.
+    pub fn hold(&self, path: &[u8]) -> bool {
+        let lies_in = |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
+        lock(&self.0).iter().any(lies_in)
+    }
 }
 
 /// The folders, known by what they are, so that no link or other mount leads around this.

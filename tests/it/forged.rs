@@ -10,10 +10,11 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, ObjectId};
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
+use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::index::{PlacedPack, seal_run};
 use drumlin::repo::tables::{self, ListedPack};
-use drumlin::repo::{Error, Reader, Repository, names};
+use drumlin::repo::{Error, Reader, Repository, names, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::count::CountStore;
 use drumlin::store::memory::MemoryStore;
@@ -66,6 +67,8 @@ pub enum Lie {
     AnotherChunk,
     /// All file content is in one pack, where nothing begins.
     NoSegment,
+    /// All file content is in its own pack, where nothing begins.
+    OwnPack,
 }
 
 /// Returns a record for each chunk, right for trees and for the first pack with content, and wrong for the rest.
@@ -80,6 +83,7 @@ fn lies(packs: &[PlacedPack], lie: Lie) -> Vec<RunRecord> {
                 let wrong = match lie {
                     Lie::AnotherChunk => RunRecord { pack: 0, offset: HEADER_LEN_BYTES, chunk: 0, ..right },
                     Lie::NoSegment => RunRecord { pack: 0, offset: HEADER_LEN_BYTES + 1, stored_len: 100, chunk: 0, ..right },
+                    Lie::OwnPack => RunRecord { offset: HEADER_LEN_BYTES + 1, stored_len: 100, chunk: 0, ..right },
                 };
                 let is_lie = placed.pack.class == PackClass::Data && at > 0;
                 records.push((placed.pack.class, if is_lie { wrong } else { right }));
@@ -148,6 +152,26 @@ fn a_run_that_lies_about_places_destroys_nothing() {
             repo.memory.remove(&planted).unwrap();
             assert_whole(&repo, &repo.memory, 3);
             prune(&repo.open(), at_once()).unwrap();
+            assert_whole(&repo, &repo.memory, 3);
+        }
+    }
+}
+
+/// What packs say of themselves counts for a repair: nothing that one of them has is lost because a run is wrong about it.
+#[test]
+fn a_run_that_lies_about_places_costs_a_repair_nothing() {
+    for lie in [Lie::AnotherChunk, Lie::NoSegment, Lie::OwnPack] {
+        for hides in [true, false] {
+            let (repo, shots) = three();
+            plant(&repo, &repo.memory, lie, hides);
+            let (_cache, stranger) = new_machine(&repo, &repo.memory);
+            let options = RepairOptions { snapshots: true, ..crate::repair::options(Level::Full) };
+            let planned = repair::plan(&stranger, &options, &Monitor::default()).unwrap();
+            planned.apply(&Monitor::default()).unwrap();
+            let (_cache, machine) = new_machine(&repo, &repo.memory);
+            assert_eq!(snapshots::list_ids(&machine).unwrap().len(), shots.len(), "{lie:?} {hides}: none is replaced");
+            assert_whole(&repo, &repo.memory, 3);
+            prune(&machine, at_once()).unwrap();
             assert_whole(&repo, &repo.memory, 3);
         }
     }

@@ -79,7 +79,10 @@ impl<'a> Drafts<'a> {
     pub fn reseal_damaged_packs(&mut self) -> Result<()> {
         let runs = self.examined.reader.index().runs();
         for (pack, places) in places_of(&runs, &self.damaged)? {
-            self.reseal(pack, &places, None)?;
+            match self.if_whole(&pack)? {
+                Some(placed) => self.reseal(placed.pack, &rebuild::places_of(&placed), None)?,
+                None => self.reseal(pack, &places, None)?,
+            };
         }
         for run in runs {
             let (lost, packs): (Vec<&PackRef>, Vec<&PackRef>) =
@@ -93,6 +96,16 @@ impl<'a> Drafts<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Returns what a pack holds if it is whole, whatever runs say of it: then it is a run that is wrong.
+    fn if_whole(&self, pack: &PackRef) -> Result<Option<PlacedPack>> {
+        if self.examined.damage.is_gone(&pack.name) {
+            return Ok(None);
+        }
+        let listed = ListedPack { class: pack.class, name: pack.name, len_bytes: u64::from(pack.len) };
+        let salvaged = rebuild::salvage(self.repository, &listed, true)?;
+        Ok(salvaged.filter(|salvaged| !salvaged.is_damaged).map(|salvaged| salvaged.placed))
     }
 
     /// Makes new packs of these, which a verdict names; the runs that name them go when it is carried out.

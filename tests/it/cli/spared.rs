@@ -75,18 +75,29 @@ fn repositories_that_the_snapshot_does_not_have_are_spared_wherever_they_are() {
     assert!(ran.err.contains(SAYS) && home.path("src/other/keys").exists(), "{}", ran.err);
 }
 
-/// One repository in the snapshot of another is a folder like others.
+/// What a snapshot has of another repository is restored, and nothing of it is removed: the snapshot may have a part of it only.
 #[test]
-fn a_repository_that_was_backed_up_is_restored_with_all_that_is_removed() {
+fn a_repository_that_was_backed_up_is_restored_and_nothing_in_it_removed() {
     let home = Home::with_repository();
+    home.run(["backup", "test.key"]).ok();
     fs::create_dir(home.path("src")).unwrap();
     fs::create_dir(home.path("src/other")).unwrap();
     copy_folder(&home.path("repo"), &home.path("src/other"));
     home.run(["backup", "src"]).ok();
     let before = home.tree("src/other");
-    home.write("src/other/snapshots/new", "goes");
+    home.write("src/other/snapshots/new", "stays");
+    home.write("src/other/data/zz/new", "stays");
+    home.write("src/beside", "goes");
+    let whole = home.tree("src/other");
+    fs::remove_file(home.path("src/other/config/1")).unwrap();
+    let ran = restore(&home, &[&place(&home, "src"), "-t", "src", "--delete"], 0);
+    assert!(ran.err.contains(SAYS) && !home.path("src/beside").exists(), "{ran:?}");
+    assert_eq!(home.tree("src/other"), whole);
+    assert!(whole.len() > before.len());
+    // Packs and keys that patterns left out of the snapshot.
+    home.run(["backup", "src", "--exclude", "keys", "--exclude", "data"]).ok();
     restore(&home, &[&place(&home, "src"), "-t", "src", "--delete"], 0);
-    assert_eq!(home.tree("src/other"), before);
+    assert_eq!(home.tree("src/other"), whole);
 }
 
 fn listed(home: &Home, path: &str) -> Vec<String> {
