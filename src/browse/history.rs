@@ -1,6 +1,6 @@
 //! Every version of one path over many snapshots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::changes::{Differences, Step, tree_of};
@@ -71,17 +71,23 @@ pub struct History {
 
 /// Looks a path up in snapshots, which must be sorted oldest first.
 ///
-/// A snapshot in which the path is not, and none of whose sources holds it, says nothing about it. Each node on the way is read
-/// once, however many snapshots share it; memory is about 100 bytes for each of these nodes. Fails if the repository cannot be
-/// read for another reason than damage, and with [`Error::Cancelled`].
+/// A snapshot none of whose sources holds the path says nothing about it, unless something in the path is all that was ever backed up of
+/// it on that host and for that app. Each node on the way is read once, however many snapshots share it; memory is about 100 bytes for
+/// each of these nodes. Fails if the repository cannot be read for another reason than damage, and with [`Error::Cancelled`].
 pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Monitor) -> Result<History> {
     let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let mut lookup = Lookup { trees, parts, known: HashMap::new() };
     let mut history = History::default();
     let mut series: Vec<Series> = Vec::new();
+    let series_of = |snapshot: &Snapshot| (snapshot.host.clone(), snapshot.app.clone());
+    let of_all: HashSet<_> = snapshots.iter().filter(|one| covers(one, &lookup.parts)).map(series_of).collect();
     for (at, snapshot) in snapshots.iter().enumerate() {
         if monitor.is_cancelled() {
             return Err(Error::Cancelled);
+        }
+        let is_covered = covers(snapshot, &lookup.parts);
+        if !is_covered && of_all.contains(&series_of(snapshot)) {
+            continue;
         }
         let found = match lookup.find(&snapshot.root) {
             Ok(found) => found,
@@ -91,7 +97,7 @@ pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Mon
             }
             Err(error) => return Err(error),
         };
-        if found.is_none() && !covers(snapshot, &lookup.parts) {
+        if found.is_none() && !is_covered {
             continue;
         }
         let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use super::candidates::warn_of_list;
 use super::context::{Context, Purpose, here};
 use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
@@ -76,7 +77,9 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
         return tell_snapshot(ctx, &figures);
     }
     let all = sound_snapshots(ctx, &repository)?;
-    let forgotten = snapshots::listing(&repository)?.forgotten.len() as u64;
+    let listing = snapshots::listing(&repository)?;
+    warn_of_list(&ctx.ui, &repository, &listing);
+    let forgotten = listing.forgotten.len() as u64;
     let reader = Reader::looking(&repository)?;
     let count = |monitor: &Arc<Monitor>| stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor);
     let (figures, _) = ctx.run("counting", count)?;

@@ -98,3 +98,18 @@ fn other_sources_make_a_choice_that_is_said() {
     same.run(["backup", "u", "--always-snapshot"]).ok();
     assert!(!same.run(["ls", "latest"]).ok().err.contains("note:"));
 }
+
+#[test]
+fn a_snapshot_of_a_piece_is_no_version_of_the_whole() {
+    let home = home();
+    let changes = |path: &str| -> Vec<String> {
+        let told = home.json(["history", path]);
+        told["versions"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(changes("u"), ["appeared"]);
+    assert_eq!(changes("u/docs"), ["appeared", "modified"]);
+    assert_eq!(changes("u/pics"), ["appeared"]);
+    // Where there is no more than a piece, that has a history.
+    home.run(["forget", &short(&home, 0), "--force"]).ok();
+    assert_eq!(changes("u"), ["appeared"]);
+}

@@ -440,6 +440,7 @@ fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
         &["history", "src/f"],
         &["ls", "latest"],
         &["-q", "find", "f"],
+        &["stats"],
         &["forget", "--dry-run", "--keep-last", "5"],
     ] {
         let ran = home.run(command).ok();
