@@ -81,6 +81,8 @@ struct Held {
     told: HashMap<Vec<u8>, u64>,
     /// The folder in which was looked last.
     last: Option<(Vec<u8>, Option<ChunkId>)>,
+    /// The folder and the entries beside which was looked last: sources come by the thousand in one folder.
+    near: Option<(ChunkId, Vec<DirEntry>)>,
 }
 
 impl Held {
@@ -92,7 +94,7 @@ impl Held {
                 *most = before.max(*most);
             }
         }
-        Self { trees: trees.clone(), root: snapshot.root, files: snapshot.stats.totals.files, told, last: None }
+        Self { trees: trees.clone(), root: snapshot.root, files: snapshot.stats.totals.files, told, last: None, near: None }
     }
 
     fn told(&self, path: &[u8]) -> u64 {
@@ -105,11 +107,26 @@ impl Held {
         if name.is_empty() {
             return Ok(self.files.max(self.told(path)));
         }
-        let entry = match self.folder(above)? {
-            Some(folder) => self.trees.find(&folder, name)?,
-            None => None,
+        let files = match self.folder(above)? {
+            Some(folder) => self.files_in(folder, name)?,
+            None => 0,
         };
-        Ok(entry.as_ref().map_or(0, files_of).max(self.told(path)))
+        Ok(files.max(self.told(path)))
+    }
+
+    fn files_in(&mut self, folder: ChunkId, name: &[u8]) -> Result<u64> {
+        let spans = |leaf: &[DirEntry]| match leaf {
+            [first, .., last] => (&first.entry.name[..]..=&last.entry.name[..]).contains(&name),
+            _ => false,
+        };
+        let leaf = match self.near.take().filter(|(of, leaf)| *of == folder && spans(leaf)) {
+            Some((_, leaf)) => leaf,
+            None => self.trees.leaf_for(&folder, name)?,
+        };
+        let at = leaf.binary_search_by(|found| found.entry.name[..].cmp(name));
+        let files = at.map_or(0, |at| files_of(&leaf[at]));
+        self.near = Some((folder, leaf));
+        Ok(files)
     }
 
     fn folder(&mut self, path: &[u8]) -> Result<Option<ChunkId>> {

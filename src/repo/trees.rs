@@ -83,6 +83,11 @@ impl Trees {
 
     /// Returns the entry `name` of a directory, reading one path of nodes.
     pub fn find(&self, dir: &ChunkId, name: &[u8]) -> Result<Option<DirEntry>> {
+        Ok(self.leaf_for(dir, name)?.into_iter().find(|found| found.entry.name == name))
+    }
+
+    /// Returns the entries of the leaf of a directory in which a name stands if it is there, sorted by name.
+    pub fn leaf_for(&self, dir: &ChunkId, name: &[u8]) -> Result<Vec<DirEntry>> {
         let mut promised = Promised::top(*dir);
         // Levels go down by one each time, so that this ends.
         loop {
@@ -91,9 +96,9 @@ impl Trees {
             match node {
                 TreeNode::Inner { level, children } => match promised.child(level, &children, name) {
                     Some(child) => promised = child,
-                    None => return Ok(None),
+                    None => return Ok(Vec::new()),
                 },
-                leaf => return Ok(leaf_entries(leaf).into_iter().find(|found| found.entry.name == name)),
+                leaf => return Ok(leaf_entries(leaf)),
             }
         }
     }
