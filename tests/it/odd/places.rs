@@ -117,6 +117,8 @@ fn mount(at: &Path, arguments: &[&str]) -> Result<Made, String> {
 
 fn image(at: &Path, mib: u64) -> String {
     let path = at.join("image");
+    // The long form puts more on it. All of it is a hole.
+    let mib = if super::is_long() { mib * 4 } else { mib };
     fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
     path.to_str().unwrap().to_owned()
 }
