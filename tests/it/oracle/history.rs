@@ -85,7 +85,7 @@ pub fn play(seed: u64, is_loud: bool) -> Sums {
     // Both number files in their own ways: an old file system uses a number again at once.
     let place = if dice.chance(75) { Home::in_memory() } else { Home::new() };
     let offset_s: i64 = *dice.pick(&[0, 0, 20_700, -18_000]);
-    let zone = format!("XXX{}{}:{:02}", if offset_s > 0 { "-" } else { "" }, offset_s.abs() / 3600, offset_s.abs() / 60 % 60);
+    let zone = format!("OWN{}{}:{:02}", if offset_s > 0 { "-" } else { "" }, offset_s.abs() / 3600, offset_s.abs() / 60 % 60);
     let home = place.with("TZ", &zone).and_repository();
     let mut history =
         History { home, dice, shots: Vec::new(), in_trash: 0, offset_s, sums: Sums::default(), seed, log: Vec::new(), is_loud };
