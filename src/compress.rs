@@ -30,12 +30,18 @@ impl Compression {
 const GAIN_MIN_PERMILLE: usize = 30;
 /// Bytes of each of the probe's samples.
 const PROBE_LEN_BYTES: usize = 8 << 10;
-/// zstd level of the probe.
+/// zstd level of the probe. It finds repeats and codes no literals, so that bytes are counted too.
 const PROBE_LEVEL: i32 = -5;
+/// How many windows are counted, and the bytes of each.
+const WINDOWS: usize = 16;
+const WINDOW_LEN_BYTES: usize = 2 << 10;
+/// Two bytes of a window that look alike so much more often (in 1/10) than among random ones let it shrink: by about a 30th at least.
+const ALIKE_MIN_TENTHS: usize = 14;
 
 /// Compresses segments on one thread.
 pub struct SegmentCompressor {
     level: Option<i32>,
+    is_thorough: bool,
     compressor: Compressor<'static>,
     probe: Compressor<'static>,
     scratch: Vec<u8>,
@@ -53,7 +59,13 @@ impl SegmentCompressor {
         for parameter in parameters_for(level) {
             compressor.set_parameter(*parameter).expect("the parameters are within zstd's bounds");
         }
-        Self { level, compressor, probe: make(PROBE_LEVEL), scratch: Vec::new() }
+        Self { level, is_thorough: false, compressor, probe: make(PROBE_LEVEL), scratch: Vec::new() }
+    }
+
+    /// Makes one that tries whatever it is given, and takes any gain: for whoever puts segments together anew, which must not take more
+    /// room than before.
+    pub fn thorough(compression: Compression) -> Self {
+        Self { is_thorough: true, ..Self::new(compression) }
     }
 
     /// Returns the compressed segment, or `None` if it is to be stored raw.
@@ -61,28 +73,45 @@ impl SegmentCompressor {
     /// The answer depends on nothing but `raw` and the level; the buffer is reused by the next call.
     pub fn compress<'a>(&'a mut self, raw: &[u8]) -> Option<&'a [u8]> {
         self.level?;
-        if !self.looks_compressible(raw) {
+        if !self.is_thorough && !self.looks_compressible(raw) {
             return None;
         }
-        let worth = raw.len() - raw.len() * GAIN_MIN_PERMILLE / 1000;
+        let worth = if self.is_thorough { raw.len() } else { raw.len() - raw.len() * GAIN_MIN_PERMILLE / 1000 };
         self.scratch.resize(zstd::zstd_safe::compress_bound(raw.len()), 0);
         let len = self.compressor.compress_to_buffer(raw, &mut self.scratch[..]).ok()?;
         (len < worth).then(|| &self.scratch[..len])
     }
 
-    /// Tries three small samples at the quickest level: only if none of them shrinks is the whole left raw.
+    /// Tries three small samples at the quickest level, and counts the bytes of more: only if nothing promises a gain is the whole left raw.
     fn looks_compressible(&mut self, raw: &[u8]) -> bool {
         if raw.len() <= 8 * PROBE_LEN_BYTES {
             return true;
         }
         let last = raw.len() - PROBE_LEN_BYTES;
         self.scratch.resize(zstd::zstd_safe::compress_bound(PROBE_LEN_BYTES).max(self.scratch.len()), 0);
-        [0, last / 2, last].into_iter().any(|start| {
+        let shrinks = [0, last / 2, last].into_iter().any(|start| {
             let sample = &raw[start..start + PROBE_LEN_BYTES];
             let worth = PROBE_LEN_BYTES - PROBE_LEN_BYTES * GAIN_MIN_PERMILLE / 1000;
             self.probe.compress_to_buffer(sample, &mut self.scratch[..]).is_ok_and(|len| len < worth)
-        })
+        });
+        shrinks || windows(raw).any(is_uneven)
     }
+}
+
+/// Returns windows of what is longer than all of them, spread over it.
+fn windows(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let last = raw.len() - WINDOW_LEN_BYTES;
+    (0..WINDOWS).map(move |at| last / (WINDOWS - 1) * at).map(|start| &raw[start..start + WINDOW_LEN_BYTES])
+}
+
+/// Returns whether some bytes of a window are so much more frequent than others that it shrinks by that alone, as hexadecimal digits and
+/// base64 do, in which nothing repeats itself.
+fn is_uneven(window: &[u8]) -> bool {
+    let mut counts = [0u32; 256];
+    window.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    let alike: usize = counts.iter().map(|count| (count * count) as usize).sum();
+    // Each byte is alike itself.
+    (alike - window.len()) * 256 * 10 > window.len() * window.len() * ALIKE_MIN_TENTHS
 }
 
 /// Table sizes that suit segments better than zstd's own for the two usual levels.
@@ -143,4 +172,77 @@ fn check_frame_header(body: &[u8]) -> Result<(), DecodeError> {
         return refuse("its zstd frame asks for too large a window");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN_BYTES: usize = 2 << 20;
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    /// Noise in an alphabet of so many letters, all as frequent as each other.
+    fn letters(count: u8) -> Vec<u8> {
+        noise(LEN_BYTES).into_iter().map(|byte| b' ' + byte % count).collect()
+    }
+
+    /// Packed twice, as content of camera and archive files is, but for a letter in 25 that is the same.
+    fn spiked() -> Vec<u8> {
+        noise(LEN_BYTES).chunks(25).flat_map(|chunk| [&[0], &chunk[1..]].concat()).collect()
+    }
+
+    #[test]
+    fn what_shrinks_is_found_wherever_it_lies() {
+        let base64: Vec<u8> = letters(64).chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
+        let mixed = |share: usize| {
+            let mut bytes = noise(LEN_BYTES);
+            let len = LEN_BYTES / share;
+            bytes[LEN_BYTES / 5..][..len].copy_from_slice(&letters(16)[..len]);
+            bytes
+        };
+        let cases: [(&str, Vec<u8>, Option<usize>); 8] = [
+            ("zeros", vec![0; LEN_BYTES], Some(1)),
+            ("hexadecimal digits", letters(16), Some(52)),
+            ("base64", base64, Some(78)),
+            ("four letters", letters(4), Some(32)),
+            ("digits in the eighth part", mixed(8), Some(95)),
+            ("digits in the quarter", mixed(4), Some(89)),
+            ("noise", noise(LEN_BYTES), None),
+            ("noise with a spike", spiked(), None),
+        ];
+        let mut compressor = SegmentCompressor::new(Compression::DEFAULT);
+        for (name, raw, most_percent) in cases {
+            let len = compressor.compress(&raw).map(<[u8]>::len);
+            assert_eq!(len.is_some(), most_percent.is_some(), "{name}: {len:?}");
+            let most = most_percent.map_or(raw.len(), |percent| raw.len() * percent / 100);
+            assert!(len.unwrap_or(0) <= most, "{name}: {len:?} of {}", raw.len());
+        }
+    }
+
+    /// Noise is told without compressing it: that would take a hundred times as long.
+    #[test]
+    fn noise_is_passed_over() {
+        let mut compressor = SegmentCompressor::new(Compression::DEFAULT);
+        for len in [64 << 10, (64 << 10) + 1, 100_000, LEN_BYTES] {
+            assert_eq!(compressor.compress(&noise(len)), None);
+            assert_eq!(compressor.looks_compressible(&noise(len)), len <= 64 << 10, "{len}");
+        }
+    }
+
+    /// A segment of what was compressed apart before may hold little that shrinks: a collector must not store that raw.
+    #[test]
+    fn who_is_thorough_takes_any_gain() {
+        let mut raw = noise(LEN_BYTES);
+        raw[100_000..120_000].fill(b'x');
+        let len = |mut compressor: SegmentCompressor| compressor.compress(&raw).map(<[u8]>::len);
+        assert_eq!(len(SegmentCompressor::new(Compression::DEFAULT)), None);
+        assert!(len(SegmentCompressor::thorough(Compression::DEFAULT)).is_some_and(|len| len < raw.len() - 19_000));
+        assert_eq!(len(SegmentCompressor::thorough(Compression::None)), None);
+        assert_eq!(SegmentCompressor::thorough(Compression::DEFAULT).compress(&noise(LEN_BYTES)), None);
+    }
 }

@@ -132,8 +132,11 @@ impl Candidates {
         let path = wanted.path_below_root();
         let is_part = path.is_some_and(|path| share_of(found.snapshot, path) == Share::Part);
         let has_others = self.has_other_sources(wanted);
-        // A document names the snapshot itself, but not what else might have been expected of it.
-        if is_part || !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
+        // A document names the snapshot itself, but not what else might have been expected of it; and less than was asked for is told
+        // in any case.
+        if is_part {
+            ui.loss(&words(wanted, found, is_part, has_others));
+        } else if !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
             ui.note(&words(wanted, found, is_part, has_others));
         }
         found.snapshot.clone()

@@ -42,7 +42,11 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
             let clock = listing.clock(now);
             let is_guarded = |one: &trash::Forgotten| listing.protected.contains(&one.tombstone.snapshot);
             let can = |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock) || is_guarded(one);
-            listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot).collect()
+            let waiting = listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot);
+            // What this machine brought back before, and a store put into the trash again.
+            let replayed =
+                listing.faults.iter().filter(|(_, error)| matches!(error, Error::Unjustified { .. })).map(|(id, _)| *id);
+            waiting.chain(replayed).collect()
         }
         false => args.snaps.iter().map(|text| choose(&ids, &listing, text)).collect::<Result<Vec<_>, Failure>>()?,
     };

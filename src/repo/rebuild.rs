@@ -131,7 +131,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
     let (keyring, kind) = (repository.keyring(), names::container_kind(pack.class));
     let opener = Opener::from_salt(keyring, kind, &pack.salt);
     let mut builder = ContainerBuilder::new(kind, Vec::new());
-    let mut compressor = SegmentCompressor::new(Compression::DEFAULT);
+    let mut compressor = SegmentCompressor::thorough(Compression::DEFAULT);
     let mut decompressor = SegmentDecompressor::default();
     let mut resealed = 0;
     for (offset, stored_len) in places {

@@ -431,6 +431,24 @@ fn small_runs_and_packs_are_put_together() {
     assert_sound(&repo, 40);
 }
 
+/// Small packs are put into one segment where that compresses better, however many threads there are.
+#[test]
+fn a_little_is_stored_again_by_one_thread() {
+    let repo = TestRepo::new();
+    let mut text: String = noise(1, 30_000).iter().map(|byte| format!("{byte:02x}")).collect();
+    for round in 0..24 {
+        text.replace_range(30_000..30_002, &format!("{round:02}"));
+        repo.write(&format!("file-{round}"), text.as_bytes());
+        repo.snapshot();
+    }
+    let before = bytes_of(&repo.memory, &[Class::Data]);
+    let report = prune(&repo.open(), PruneOptions { threads: 6, low_memory: false, ..at_once() }).unwrap();
+    let after = bytes_of(&repo.memory, &[Class::Data]);
+    // Half as much as it has is what the first takes, and each other one that is compressed alone.
+    assert!(before > 10 * 30_000 && after < 2 * 30_000, "{after} bytes, {before} before: {report:#?}");
+    assert_sound(&repo, 24);
+}
+
 /// Records of old generations go; a session that began before them looks everything up again.
 #[test]
 fn old_records_are_trimmed() {

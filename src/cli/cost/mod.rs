@@ -7,11 +7,13 @@ pub mod thaw;
 use clap::Args;
 use serde::Serialize;
 
+use super::candidates::warn_of_list;
 use super::context::{Context, Place, Purpose};
 use super::failure::{Exit, Failure};
 use super::views::RequestsView;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{Repository, snapshots};
+use crate::repo::Repository;
+use crate::repo::snapshots::{self, Listing};
 use crate::settings::location::Location;
 use crate::store::Class;
 use crate::ui::text;
@@ -96,7 +98,9 @@ pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
     let repository = ctx.open_place(&place, Purpose::Work)?;
-    let figures = look(&repository)?;
+    let listing = snapshots::overview(&repository)?;
+    warn_of_list(&ctx.ui, &repository, &listing);
+    let figures = look(&repository, listing)?;
     let providers: Vec<&Provider> = match args.provider.or_else(|| guess_for(&place)) {
         Some(provider) => vec![provider],
         None => PROVIDERS.iter().collect(),
@@ -124,7 +128,7 @@ fn guess_for(place: &Place) -> Option<&'static Provider> {
     }
 }
 
-fn look(repository: &Repository) -> Result<Figures, Failure> {
+fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
     let (mut classes, mut stored) = (Vec::new(), Stored::default());
     for class in Class::ALL {
         let lens = if class == Class::Data { &mut stored.content } else { &mut stored.rest };
@@ -145,7 +149,7 @@ fn look(repository: &Repository) -> Result<Figures, Failure> {
         down_rest: others.iter().map(|held| held.bytes).sum(),
         ..Asked::default()
     };
-    let snapshots: Vec<Snapshot> = snapshots::list_all(repository)?.into_iter().filter_map(|(_, one)| one.ok()).collect();
+    let snapshots: Vec<Snapshot> = listing.snapshots.into_iter().filter_map(|(_, one)| one.ok()).collect();
     let (changed, backups_looked_at) = backup_like(&snapshots);
     Ok(Figures { classes, stored, backups_looked_at, changed, restore })
 }

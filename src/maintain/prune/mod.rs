@@ -225,7 +225,8 @@ impl Prune<'_> {
         };
         let before: HashSet<ObjectId> = marked.reader.index().runs().iter().map(|run| run.name()).collect();
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
-        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), options.lanes(), self.monitor)?;
+        let lanes = repack::lanes_for(plan.repack_bytes, options.lanes());
+        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), lanes, self.monitor)?;
         self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;
         self.report.stored_run_bytes += stats.bytes_of_runs;
         let runs = marked.reader.index().runs();

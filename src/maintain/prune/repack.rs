@@ -14,6 +14,10 @@ use crate::repo::reach::Marks;
 use crate::repo::session::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 
+/// So many bytes of packs for each lane. Each closes segments and packs of its own that are not full, which compress less well: more lanes
+/// than needed could make a small repository larger.
+const LANE_MIN_BYTES: u64 = 8 << 20;
+
 /// Raw bytes from which on a segment is large enough to stay alone: half of what a backup makes.
 const ALONE_MIN_BYTES: [u64; 2] = [1 << 20, 1 << 19];
 
@@ -55,6 +59,11 @@ fn named(reader: &Reader, victims: &[Victim]) -> Vec<PackRef> {
     let found: BTreeMap<ObjectId, PackRef> =
         all.filter(|pack| wanted.contains(&pack.name)).map(|pack| (pack.name, *pack)).collect();
     found.into_values().collect()
+}
+
+/// Returns how many of `lanes` are worth it for packs of so many bytes: at least one.
+pub fn lanes_for(repack_bytes: u64, lanes: usize) -> usize {
+    lanes.min(usize::try_from(repack_bytes / LANE_MIN_BYTES).unwrap_or(lanes)).max(1)
 }
 
 struct Mover<'a> {

@@ -170,7 +170,7 @@ impl Engine {
             let (raw, chunks) = segment.finish();
             if !engine.has_failed() {
                 let made = lock(&engine.compressors).pop();
-                let mut compressor = made.unwrap_or_else(|| SegmentCompressor::new(engine.options.compression));
+                let mut compressor = made.unwrap_or_else(|| engine.compressor());
                 match compressor.compress(&raw) {
                     Some(body) => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Zstd, body, raw.len(), chunks)),
                     None => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Raw, &raw, raw.len(), chunks)),
@@ -179,6 +179,11 @@ impl Engine {
             }
             engine.raw_buffers.0.send(raw).expect("the engine holds both ends");
         });
+    }
+
+    fn compressor(&self) -> SegmentCompressor {
+        let make = if self.journal.identity().is_none() { SegmentCompressor::thorough } else { SegmentCompressor::new };
+        make(self.options.compression)
     }
 
     /// Adds a segment to the open pack that is compressed already.

@@ -291,12 +291,12 @@ impl Witness {
 
     /// Returns whether a repository's folder on this machine holds all that is remembered of it, as far as names tell.
     ///
-    /// To look there costs no request. Where nothing is remembered, that it has a config is enough.
+    /// To look there costs no request. Where nothing is remembered it does not: only a listing can tell then.
     pub fn fits_folder(&self, folder: &Path) -> bool {
         let memory = lock(&self.memory);
         let is_there = |name: String| folder.join(name).symlink_metadata().is_ok();
         let (Some(copy), [_]) = (memory.copies.last(), &memory.copies[..]) else {
-            return memory.copies.is_empty() && is_there("config/1".to_owned());
+            return false;
         };
         let has_head = |head: &Head| {
             is_there(format!("snapshots/{}", head.snapshot)) || is_there(format!("snapshots/{}.forgotten", head.snapshot))

@@ -449,6 +449,22 @@ fn another_grouping_or_filter_is_another_policy() {
     assert_eq!(ran["forgotten"].as_array().unwrap().len(), 2);
 }
 
+/// A store that puts a tombstone back after a snapshot was brought back is told of, and undone with the others.
+#[test]
+fn all_that_is_brought_back_has_what_was_put_into_the_trash_again() {
+    let home = quick(3);
+    let ids = ids(&home.json(["snapshots"]));
+    home.run(["forget", &ids[0], &ids[1], "--force"]).ok();
+    let tombstone = home.path(&format!("repo/snapshots/{}.forgotten", ids[0]));
+    let bytes = std::fs::read(&tombstone).unwrap();
+    home.run(["undelete", &ids[0]]).ok();
+    std::fs::write(&tombstone, bytes).unwrap();
+    home.run(["snapshots"]).fails(5, "it was taken back", "undelete");
+    let back = home.json(["undelete", "--all"]);
+    assert_eq!(back["undeleted"], serde_json::json!([ids[1], ids[0]]));
+    assert_eq!(count(&home, &[]), 3);
+}
+
 /// What was applied is not among the local copies: those may be deleted at any time. The second forget finds nothing in the trash.
 #[test]
 fn a_steady_policy_needs_no_force_without_local_copies() {

@@ -8,6 +8,7 @@ mod cost;
 mod dark;
 mod distance;
 mod forget;
+mod hidden;
 mod init;
 mod key;
 mod line;

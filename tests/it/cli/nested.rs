@@ -58,6 +58,7 @@ fn a_piece_is_taken_if_there_is_no_more_and_that_is_said() {
     for args in [&["restore", &place, "-t", "out"][..], &["ls", &place], &["du", &place]] {
         says(home.run(args), &docs, &only);
         says(home.run(args.iter().chain(&["--json"])), &docs, &only);
+        says(home.run(args.iter().chain(&["-q"])), &docs, &only);
     }
     // One that was taken away from is none that holds the piece.
     std::fs::remove_dir_all(home.path("u/docs")).unwrap();

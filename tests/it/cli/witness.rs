@@ -72,6 +72,15 @@ fn going_back_in_time_is_noticed_by_every_command() {
         }
     }
     assert!(home.tree("repo") == before && !home.path("out").exists(), "something was changed");
+    // The local copies know it too, where the rest was deleted.
+    let state = home.tree(".state");
+    fs::rename(home.path(".state"), home.path("state-before")).unwrap();
+    for command in all_commands(&home) {
+        home.run(&command).code(5);
+        let _ = fs::remove_dir_all(home.path(".state"));
+    }
+    fs::rename(home.path("state-before"), home.path(".state")).unwrap();
+    assert_eq!(home.tree(".state"), state);
     home.write("src/g", "three");
     home.run(["backup", "src"]).fails(5, "went back in time", "--accept-rollback");
     let only = home.json(["snapshots", "--accept-rollback"]);
