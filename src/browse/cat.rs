@@ -13,7 +13,7 @@ use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, EntryKind, Ref};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-use crate::repo::{self, Location, Reader, Trees};
+use crate::repo::{self, Location, Part, Reader, Trees};
 
 /// Segments that are read ahead; each is about 1 MiB and at most 8 MiB.
 const AHEAD_MAX: usize = 8;
@@ -153,7 +153,7 @@ fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), S
         for _ in 0..trees.reader().repository().readers(THREADS_MIN) {
             let (queue, spare) = (queue.clone(), spare.clone());
             scope.spawn(move || {
-                let mut stored = Vec::new();
+                let mut stored = Part::default();
                 for (chunks, answer) in queue {
                     // The other end is gone if the receiver failed: then nobody wants the bytes.
                     let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &spare));
@@ -206,12 +206,11 @@ fn write_in_order(
 }
 
 /// Reads neighbouring chunks of one segment; each is verified, and has the length that its reference states.
-fn read(reader: &Reader, chunks: &Chunks, stored: &mut Vec<u8>, spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
+fn read(reader: &Reader, chunks: &Chunks, stored: &mut Part, spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
     if chunks.iter().map(|(_, _, len)| *len as usize).sum::<usize>() < STREAMED_LEN_MIN_BYTES {
         return copy(reader, chunks).map(Verified::Copied);
     }
     let place = chunks[0].0;
-    stored.clear();
     match reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored) {
         // A collector may have moved the chunks, each to another place.
         Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),

@@ -9,7 +9,7 @@ use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::lru::ByteLru;
-use crate::repo::{Error, Location, Reader};
+use crate::repo::{Error, Location, Part, Reader};
 
 /// How long a damaged segment is not tried again.
 const DAMAGED_REST: Duration = Duration::from_secs(10);
@@ -160,7 +160,7 @@ impl Segments {
             return;
         };
         let len = (last.offset - first.offset) as usize + last.stored_len as usize;
-        let mut stored = Vec::with_capacity(len);
+        let mut stored = Part::with_capacity(len);
         if self.reader.read_range(&first.pack, first.offset, len, &mut stored).is_err() {
             return;
         }

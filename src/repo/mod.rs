@@ -66,5 +66,6 @@ pub use index::Location;
 pub use make::{InitOptions, NewIdentity};
 pub use open::{Expected, OpenOptions, Repository};
 pub use reader::{CompressedSegment, Reader};
+pub use rounded::Part;
 pub use session::{Lane, Session, SessionOptions, Stored};
 pub use trees::{DirEntry, Trees};

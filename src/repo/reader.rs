@@ -8,7 +8,7 @@ use super::index::{IndexSet, Location};
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
-use super::rounded;
+use super::rounded::{self, Part};
 use super::tree_packs::TreePacks;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment};
@@ -169,7 +169,7 @@ impl Reader {
     }
 
     fn try_read_segment(&self, location: &Location) -> Result<Segment> {
-        let mut stored = Vec::new();
+        let mut stored = Part::default();
         self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
         self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
     }
@@ -178,7 +178,7 @@ impl Reader {
     ///
     /// Its seal is verified; what is in it is not looked at.
     pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
-        let mut stored = Vec::new();
+        let mut stored = Part::default();
         self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
         let object = || format!("{} (at byte {})", names::pack_key(location.pack.class, &location.pack.name), location.offset);
         let opened = self.opener(&location.pack).compressed_segment(u64::from(location.offset), &mut stored);
@@ -192,27 +192,27 @@ impl Reader {
         let opener = self.opener(pack);
         let trailer_at =
             pack.len.checked_sub(TRAILER_LEN_BYTES as u32).ok_or(ContainerError::Short).map_err(Error::damaged(object()))?;
-        let mut trailer = Vec::new();
+        let mut trailer = Part::default();
         self.read_range(pack, trailer_at, TRAILER_LEN_BYTES, &mut trailer)?;
         let trailer = opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
         let toc_at = u32::try_from(trailer.toc_offset).unwrap_or(trailer_at).min(trailer_at);
-        let mut toc = Vec::new();
+        let mut toc = Part::default();
         self.read_range(pack, toc_at, (trailer_at - toc_at) as usize, &mut toc)?;
         let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc));
         toc.map_err(Error::damaged(object()))
     }
 
-    /// Appends bytes of a pack as they are stored; those of packs with trees may come from a local copy.
+    /// Replaces `part` by bytes of a pack as they are stored; those of packs with trees may come from a local copy.
     ///
     /// The store sees whole blocks only (see [`rounded`]).
-    pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, out: &mut Vec<u8>) -> Result<()> {
+    pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, part: &mut Part) -> Result<()> {
         let range = u64::from(offset)..u64::from(offset) + len as u64;
         match pack.class {
             PackClass::Data => {
                 let key = names::pack_key(pack.class, &pack.name);
-                Ok(rounded::read(self.repository.store(), &key, range, pack.len.into(), out)?)
+                Ok(rounded::read(self.repository.store(), &key, range, pack.len.into(), part)?)
             }
-            PackClass::Meta => self.tree_packs.read_range(&self.repository, pack, range, out),
+            PackClass::Meta => self.tree_packs.read_range(&self.repository, pack, range, part),
         }
     }
 
@@ -353,7 +353,7 @@ pub struct CompressedSegment {
     /// Its lengths and how it is compressed.
     pub frame: Frame,
     /// What was stored, opened in place.
-    stored: Vec<u8>,
+    stored: Part,
 }
 
 impl CompressedSegment {

@@ -3,28 +3,64 @@
 //! The cut points of known content tell something about the secret table that places them (chapter 05), and who keeps the store
 //! sees every range that is read. So whole blocks around a part are asked for, by whoever reads a part of a pack.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 use crate::store::{ErrorKind, Key, Store, StoreError};
 
 /// What ranges are rounded outwards to: at most twice this is read in vain, 1.6 % of a read of 8 MiB.
 pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
-/// Appends a range of an object of this length to `out`, asking the store for whole blocks in one request.
+/// A part of an object, in the memory into which the blocks around it were read.
+#[derive(Default)]
+pub struct Part {
+    bytes: Vec<u8>,
+    range: Range<usize>,
+}
+
+impl Part {
+    /// Returns memory for as many bytes, and the blocks around them.
+    pub fn with_capacity(len_bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(len_bytes + 2 * BLOCK_LEN_BYTES as usize), range: 0..0 }
+    }
+
+    /// Replaces it by what `fill` appends to no bytes. If that fails it is empty.
+    pub fn fill<E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        self.range = 0..0;
+        self.bytes.clear();
+        fill(&mut self.bytes)?;
+        self.range = 0..self.bytes.len();
+        Ok(())
+    }
+}
+
+impl Deref for Part {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
+    }
+}
+
+impl DerefMut for Part {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.range.clone()]
+    }
+}
+
+/// Replaces `part` by a range of an object of this length, asking the store for whole blocks in one request.
 ///
 /// If the object turns out to be shorter or cannot be read, and so is damaged, exactly the range is asked for: it may be there all the same.
-pub fn read(store: &dyn Store, key: &Key, range: Range<u64>, object: u64, out: &mut Vec<u8>) -> Result<(), StoreError> {
-    let (at, around) = (out.len(), blocks_around(&range, object));
-    match store.read_into(key, around.clone(), out) {
+pub fn read(store: &dyn Store, key: &Key, range: Range<u64>, object: u64, part: &mut Part) -> Result<(), StoreError> {
+    let around = blocks_around(&range, object);
+    match part.fill(|out| store.read_into(key, around.clone(), out)) {
         Err(error) if matches!(error.kind, ErrorKind::Short | ErrorKind::Unreadable) && around != range => {
-            out.truncate(at);
-            return store.read_into(key, range, out);
+            return part.fill(|out| store.read_into(key, range, out));
         }
         read => read?,
     }
     let before = usize::try_from(range.start - around.start).expect("a block fits in memory");
-    out.drain(at..at + before);
-    out.truncate(at + usize::try_from(range.end.saturating_sub(range.start)).expect("what was read fits in memory"));
+    let len = usize::try_from(range.end.saturating_sub(range.start)).expect("what was read fits in memory");
+    part.range = before..before + len;
     Ok(())
 }
 
@@ -98,10 +134,10 @@ mod tests {
         for range in
             [0..1, 0..LEN, 1..2, 65_535..65_536, 65_535..65_537, 65_536..131_072, 128..299_999, 299_999..LEN, 70_000..70_000]
         {
-            let mut out = b"before".to_vec();
-            read(&store, &key, range.clone(), LEN, &mut out).unwrap();
-            assert_eq!(out[..6], *b"before");
-            assert!(out[6..] == bytes[range.start as usize..range.end as usize], "{range:?}");
+            let mut part = Part::default();
+            part.fill(|out| Ok::<_, StoreError>(out.extend(b"before"))).unwrap();
+            read(&store, &key, range.clone(), LEN, &mut part).unwrap();
+            assert!(part[..] == bytes[range.start as usize..range.end as usize], "{range:?}");
             let seen = std::mem::take(&mut *store.ranges.lock().unwrap());
             let [seen] = &seen[..] else { panic!("{range:?}: {seen:?}") };
             assert!(
@@ -116,11 +152,12 @@ mod tests {
     #[test]
     fn what_a_short_object_still_has_is_read() {
         let (store, key, bytes) = observer(100_000);
-        let mut out = Vec::new();
-        read(&store, &key, 70_000..99_000, LEN, &mut out).unwrap();
-        assert!(out == bytes[70_000..99_000]);
+        let mut part = Part::default();
+        read(&store, &key, 70_000..99_000, LEN, &mut part).unwrap();
+        assert!(part[..] == bytes[70_000..99_000]);
         for range in [70_000..100_001, 200_000..200_001, LEN - 1..LEN + 1, 5..u64::MAX] {
-            assert_eq!(read(&store, &key, range.clone(), LEN, &mut Vec::new()).unwrap_err().kind, ErrorKind::Short, "{range:?}");
+            assert_eq!(read(&store, &key, range.clone(), LEN, &mut part).unwrap_err().kind, ErrorKind::Short, "{range:?}");
+            assert!(part.is_empty());
         }
     }
 }

@@ -4,7 +4,7 @@ use super::error::{Error, Result};
 use super::index::PlacedPack;
 use super::names;
 use super::open::Repository;
-use super::rounded::{self, BLOCK_LEN_BYTES};
+use super::rounded::{self, BLOCK_LEN_BYTES, Part};
 use crate::container::{ContainerError, Opener};
 use crate::format::container::{HEADER_LEN_BYTES, Header, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef};
@@ -33,8 +33,8 @@ pub fn pack_ref(pack: &ListedPack, salt: [u8; 32]) -> PackRef {
 pub fn read(repository: &Repository, pack: &ListedPack, hint: Option<[u8; 32]>) -> Result<PlacedPack> {
     let key = names::pack_key(pack.class, &pack.name);
     let read = |from: u64, to: u64| {
-        let mut bytes = Vec::new();
-        rounded::read(repository.store(), &key, from..to, pack.len_bytes, &mut bytes).map(|()| bytes)
+        let mut part = Part::default();
+        rounded::read(repository.store(), &key, from..to, pack.len_bytes, &mut part).map(|()| part)
     };
     let trailer_at = pack.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).filter(|at| *at >= HEADER_LEN_BYTES as u64);
     let trailer_at = trailer_at.ok_or(ContainerError::Short).map_err(Error::damaged(&key))?;
@@ -47,7 +47,8 @@ pub fn read(repository: &Repository, pack: &ListedPack, hint: Option<[u8; 32]>) 
     let (salt, opener, trailer) = match by_hint.and_then(|(salt, opener)| Some((salt, trailer_of(&opener).ok()?, opener))) {
         Some((salt, trailer, opener)) => (salt, opener, trailer),
         None => {
-            let header = if tail_at == 0 { tail[..HEADER_LEN_BYTES].to_vec() } else { read(0, HEADER_LEN_BYTES as u64)? };
+            let header =
+                if tail_at == 0 { tail[..HEADER_LEN_BYTES].to_vec() } else { read(0, HEADER_LEN_BYTES as u64)?.to_vec() };
             let opener = Opener::from_header(keyring, kind, &header).map_err(Error::damaged(&key))?;
             let trailer = trailer_of(&opener).map_err(Error::damaged(&key))?;
             (Header::decode(&header).map_err(Error::malformed(&key))?.salt, opener, trailer)
@@ -55,7 +56,7 @@ pub fn read(repository: &Repository, pack: &ListedPack, hint: Option<[u8; 32]>) 
     };
     let toc = match trailer.toc_offset.checked_sub(tail_at) {
         Some(at) if trailer.toc_offset <= trailer_at => tail[at as usize..(trailer_at - tail_at) as usize].to_vec(),
-        _ => read(trailer.toc_offset, trailer_at)?,
+        _ => read(trailer.toc_offset, trailer_at)?.to_vec(),
     };
     let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc)).map_err(Error::damaged(&key))?;
     Ok(PlacedPack { pack: pack_ref(pack, salt), toc })

@@ -10,7 +10,7 @@ use super::listed::read_exactly;
 use super::lru::ByteLru;
 use super::names;
 use super::open::Repository;
-use super::rounded;
+use super::rounded::{self, Part};
 use crate::container::{ContainerError, name_of};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
@@ -37,20 +37,21 @@ impl Default for TreePacks {
 }
 
 impl TreePacks {
-    /// Appends a range of a pack's stored bytes.
-    pub fn read_range(&self, repository: &Repository, pack: &PackRef, range: Range<u64>, out: &mut Vec<u8>) -> Result<()> {
+    /// Replaces `part` by a range of a pack's stored bytes.
+    pub fn read_range(&self, repository: &Repository, pack: &PackRef, range: Range<u64>, part: &mut Part) -> Result<()> {
         let key = names::pack_key(PackClass::Meta, &pack.name);
-        let from_store = |out| Ok(rounded::read(repository.store(), &key, range.clone(), pack.len.into(), out)?);
+        let from_store = |part| Ok(rounded::read(repository.store(), &key, range.clone(), pack.len.into(), part)?);
         let file = match self.file(repository, pack) {
             Ok(Some(file)) => file,
             // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
-            Ok(None) | Err(Error::WrongContent { .. }) => return from_store(out),
+            Ok(None) | Err(Error::WrongContent { .. }) => return from_store(part),
             Err(error) => return Err(error),
         };
-        let at = out.len();
-        out.resize(at + (range.end - range.start) as usize, 0);
         let short = |_| Error::Damaged { object: key.to_string(), source: ContainerError::Short };
-        file.read_exact_at(&mut out[at..], range.start).map_err(short)
+        part.fill(|out| {
+            out.resize((range.end - range.start) as usize, 0);
+            file.read_exact_at(out, range.start).map_err(short)
+        })
     }
 
     /// Removes the local copy of a pack, which may be what is bad.

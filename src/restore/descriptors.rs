@@ -16,23 +16,32 @@ pub trait Reopenable {
 /// Those that hold a descriptor now; who is done with, and dropped, holds none.
 pub struct Descriptors<T> {
     limit: usize,
-    open: Mutex<VecDeque<Weak<T>>>,
+    open: Mutex<Open<T>>,
+}
+
+struct Open<T> {
+    items: VecDeque<Weak<T>>,
+    /// How many came since those that are dropped were looked for.
+    new: usize,
 }
 
 impl<T: Reopenable> Descriptors<T> {
     /// Allows `limit` descriptors (at least 1).
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), open: Mutex::default() }
+        Self { limit: limit.max(1), open: Mutex::new(Open { items: VecDeque::new(), new: 0 }) }
     }
 
     /// Notes that `item` has just been opened; closes others where there are too many.
     pub fn opened(&self, item: &Arc<T>) {
         let mut closing = Vec::new();
         {
-            let mut open = lock(&self.open);
+            let Open { items: open, new } = &mut *lock(&self.open);
             open.push_back(Arc::downgrade(item));
-            if open.len() > self.limit {
+            *new += 1;
+            // Not each time: that would take as long as there are descriptors.
+            if open.len() > self.limit && *new > self.limit / 4 {
                 open.retain(|item| item.strong_count() > 0);
+                *new = 0;
             }
             let mut chances = open.len();
             while open.len() > self.limit {
@@ -56,7 +65,7 @@ impl<T: Reopenable> Descriptors<T> {
     /// Closes all.
     #[cfg(test)]
     pub fn close_all(&self) {
-        let all = std::mem::take(&mut *lock(&self.open));
+        let all = std::mem::take(&mut lock(&self.open).items);
         for item in all.iter().filter_map(Weak::upgrade) {
             item.close();
         }

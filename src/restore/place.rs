@@ -14,7 +14,7 @@ use crate::container::Segment;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackRef;
 use crate::monitor::{ProblemKind, in_words};
-use crate::repo::{Error, Location};
+use crate::repo::{Error, Location, Part};
 
 /// A planned batch with what its numbers stand for.
 pub struct Batch {
@@ -29,7 +29,7 @@ pub struct Batch {
 /// Memory that one worker uses again and again.
 #[derive(Default)]
 pub struct Buffers {
-    stored: Vec<u8>,
+    stored: Part,
     raw: Vec<u8>,
     /// For comparing.
     pub bytes: Vec<u8>,
@@ -114,8 +114,7 @@ fn fail_piece(context: &Context, batch: &Batch, placement: &Placement, error: &E
     piece_done(context, job);
 }
 
-fn fetch(context: &Context, pack: &PackRef, (offset, len): (u32, u32), stored: &mut Vec<u8>) -> Result<(), Error> {
-    stored.clear();
+fn fetch(context: &Context, pack: &PackRef, (offset, len): (u32, u32), stored: &mut Part) -> Result<(), Error> {
     context.trees.reader().read_range(pack, offset, len as usize, stored)?;
     add(&context.counts.bytes_fetched, len.into());
     add(&context.monitor.bytes_stored, len.into());
