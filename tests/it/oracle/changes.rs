@@ -40,7 +40,7 @@ pub fn check(history: &mut History) {
     let wanted: BTreeMap<Vec<u8>, Change> =
         names.into_iter().filter_map(|name| Some((name.clone(), change(left, right, name)?))).collect();
     let changes = told["changes"].as_array().unwrap();
-    let mut found = told_changes(changes, (left, right));
+    let mut found = told_changes(changes, [left, right]);
     found.retain(|name, _| !is_way(name));
     let odd: Vec<_> = wanted.keys().chain(found.keys()).filter(|name| wanted.get(*name) != found.get(*name)).collect();
     let lines = odd.iter().map(|name| format!("{}: {:?}, not {:?}", name.escape_ascii(), wanted.get(*name), found.get(*name)));
@@ -72,7 +72,9 @@ fn change(left: &Shot, right: &Shot, name: &[u8]) -> Option<Change> {
 }
 
 /// Returns what is told of each path; what was moved was removed in one place and added in another, with the same content.
-fn told_changes(changes: &[Value], (left, right): (&Shot, &Shot)) -> BTreeMap<Vec<u8>, Change> {
+fn told_changes(changes: &[Value], shots: [&Shot; 2]) -> BTreeMap<Vec<u8>, Change> {
+    // A folder on the way to a source may have the same in it as one that is in a source, and be told as moved.
+    let [left, right] = shots.map(|shot| -> Tree { shot.tree.clone().into_iter().chain(shot.ways.clone()).collect() });
     let mut found = BTreeMap::new();
     let mut tell = |name: Vec<u8>, change: Change| {
         let before = found.insert(name.clone(), change);
@@ -86,9 +88,9 @@ fn told_changes(changes: &[Value], (left, right): (&Shot, &Shot)) -> BTreeMap<Ve
         let Some(what) = ["added", "removed", "modified", "metadata", "type"].into_iter().find(|name| *name == what) else {
             let from = path_in(one, "from");
             assert_eq!(what, "renamed");
-            check_moved((&left.tree, &from), (&right.tree, &path));
-            with_all(&left.tree, &from).for_each(|name| tell(name, ("removed", Vec::new())));
-            with_all(&right.tree, &path).for_each(|name| tell(name, ("added", Vec::new())));
+            check_moved((&left, &from), (&right, &path));
+            with_all(&left, &from).for_each(|name| tell(name, ("removed", Vec::new())));
+            with_all(&right, &path).for_each(|name| tell(name, ("added", Vec::new())));
             continue;
         };
         tell(path, (what, fields));

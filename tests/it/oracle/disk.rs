@@ -30,8 +30,13 @@ pub struct Node {
     pub bytes: Arc<Vec<u8>>,
     /// Bytes in holes that are at least 16 KiB long, and in those that are at least 64 KiB long.
     pub holes: [u64; 2],
+    /// Whether a block of zeros takes room, which a restore makes a hole.
+    pub has_full_zeros: bool,
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
+
+/// Bytes of a file system's block.
+const BLOCK_LEN: usize = 4 << 10;
 
 /// Everything below a folder by its path from there; the folder itself is the empty path.
 pub type Tree = BTreeMap<Vec<u8>, Node>;
@@ -41,10 +46,14 @@ impl Node {
     pub fn of(path: &Path) -> Self {
         let about = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         let kind = kind_of(&about);
-        let (bytes, holes) = match kind {
-            "file" => (fs::read(path).unwrap(), holes_of(path, about.len())),
-            "symlink" => (fs::read_link(path).unwrap().into_os_string().into_vec(), [0; 2]),
-            _ => (Vec::new(), [0; 2]),
+        let (bytes, (holes, has_full_zeros)) = match kind {
+            "file" => {
+                let bytes = fs::read(path).unwrap();
+                let holes = holes_of(path, &bytes);
+                (bytes, holes)
+            }
+            "symlink" => (fs::read_link(path).unwrap().into_os_string().into_vec(), ([0; 2], false)),
+            _ => (Vec::new(), ([0; 2], false)),
         };
         Self {
             kind,
@@ -57,6 +66,7 @@ impl Node {
             nlink: about.nlink(),
             bytes: Arc::new(bytes),
             holes,
+            has_full_zeros,
             xattrs: xattrs_of(path),
         }
     }
@@ -119,18 +129,21 @@ fn xattrs_of(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     named.map(|name| (name.to_vec(), value(name))).collect()
 }
 
-/// Returns the sums of the holes of a file, by asking its file system.
-fn holes_of(path: &Path, len: u64) -> [u64; 2] {
-    let Ok(file) = File::open(path) else { return [0; 2] };
-    let (mut at, mut sums) = (0, [0; 2]);
+/// Returns the sums of the holes of a file, by asking its file system, and whether a block of zeros lies outside of them.
+fn holes_of(path: &Path, bytes: &[u8]) -> ([u64; 2], bool) {
+    let len = bytes.len() as u64;
+    let Ok(file) = File::open(path) else { return ([0; 2], false) };
+    let (mut at, mut sums, mut has_full_zeros) = (0, [0; 2], false);
     while at < len {
         let start = seek(&file, SeekFrom::Data(at)).unwrap_or(len).min(len);
         for (sum, least) in sums.iter_mut().zip([16 << 10, 64 << 10]) {
             *sum += if start - at >= least { start - at } else { 0 };
         }
-        at = if start < len { seek(&file, SeekFrom::Hole(start)).unwrap_or(len).max(start + 1) } else { len };
+        at = if start < len { seek(&file, SeekFrom::Hole(start)).unwrap_or(len).max(start + 1).min(len) } else { len };
+        let full = &bytes[start as usize..at as usize];
+        has_full_zeros |= full.chunks_exact(BLOCK_LEN).any(|block| block.iter().all(|byte| *byte == 0));
     }
-    sums
+    (sums, has_full_zeros)
 }
 
 /// Returns everything below a folder, and the folder itself.

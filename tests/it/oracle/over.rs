@@ -249,6 +249,7 @@ impl Case {
             && wanted.differs(before).iter().all(|field| *field == "links")
             && names(&self.wanted, wanted) == names(&self.before, before)
             && before.holes == wanted.holes
+            && !before.has_full_zeros
     }
 
     /// Names of one file are names of one file again, as far as they were restored.

@@ -1,6 +1,7 @@
 //! Sums: of a backup's report, of `du`, of `stats`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -134,10 +135,17 @@ fn check_unique(told: &Value, shots: &[&Shot], inline: u64) {
     assert!((whole..=most).contains(&unique) && (!are_all_whole || unique == whole), "{unique} of {whole} to {most} B: {told:#}");
 }
 
-/// What a node of a tree holds that tells it from another: names and inode numbers, and what is in folders.
-type Key = Vec<(Vec<u8>, Node0, Option<usize>)>;
-/// Inode and stamps of an entry.
-type Node0 = ((u64, u64), (i64, i64), (i64, i64), u32, bool);
+/// What a node of a tree holds that tells it from another: names, entries, and what is in folders.
+type Key = Vec<(Vec<u8>, Entry, Option<usize>)>;
+/// All that an entry says: two files that were made alike in one tick of the clock are told apart by nothing, unless they have other names.
+type Entry = (&'static str, Stamps, (u32, u32, u32), Arc<Vec<u8>>, BTreeMap<Vec<u8>, Vec<u8>>);
+/// The inode number of what has several names, and the times of the last changes.
+type Stamps = (Option<(u64, u64)>, (i64, i64), (i64, i64));
+
+fn entry(node: &Node) -> Entry {
+    let stamps = (node.is_linked().then_some(node.inode), node.ctime, node.mtime);
+    (node.kind, stamps, (node.mode, node.uid, node.gid), node.bytes.clone(), node.xattrs.clone())
+}
 
 /// Returns each different folder of snapshots with the bytes of small files that stand right in it.
 fn folders(shots: &[&Shot]) -> BTreeMap<Key, u64> {
@@ -156,7 +164,7 @@ fn number(nodes: &Tree, folder: &[u8], numbers: &mut BTreeMap<Key, usize>, sums:
     let (mut key, mut sum) = (Key::new(), 0);
     for (name, node) in inside {
         let below = node.is_dir().then(|| number(nodes, name, numbers, sums));
-        key.push((name[folder.len()..].to_vec(), (node.inode, node.ctime, node.mtime, node.mode, node.is_linked()), below));
+        key.push((name[folder.len()..].to_vec(), entry(node), below));
         sum += if node.bytes.len() <= INLINE_MAX { node.content_len() } else { 0 };
     }
     let next = numbers.len();
