@@ -379,10 +379,10 @@ fn no_honest_command_destroys_what_can_be_known() {
         all.1.extend(outcome.err().map(|error| format!("seed {seed}: {error}")));
     });
     let (happened, wrong) = all.into_inner().unwrap();
-    println!("{count} histories, {happened:?}");
-    // Wrong, but today's: what records of a copy name passes for explained, also to a machine that saw more (SECURITY.md).
-    // With signed and chained records none is left.
-    assert!(wrong.len() as u64 * 10 <= count, "{} violations:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{count} histories, {} violations, {happened:?}", wrong.len());
+    // Wrong, but today's: an old tombstone explains where a protected snapshot went that is hidden, to those who did not take it back
+    // (SECURITY.md); 35 of 3,000. With signed and chained records none is left.
+    assert!(wrong.len() as u64 * 50 <= count, "{} violations:\n{}", wrong.len(), wrong.join("\n"));
     for what in
         ["backup", "hidden", "replayed", "records of a copy", "forged", "collected", "went back in time", "refused a verdict"]
     {
