@@ -74,12 +74,12 @@ pub fn decide(stat: Option<&Stat>, wanted: &WantedFile, overwrite: Overwrite, tr
         Overwrite::IfDifferent => trust.found.wrote(stat),
         Overwrite::Always | Overwrite::Never => false,
     };
-    if looks_right && is_believed {
-        Decision::Keep
-    } else if stat.nlink <= 1 {
-        Decision::Compare
-    } else {
-        Decision::CompareWhole
+    match (looks_right && is_believed, stat.nlink > 1, wanted.is_linked) {
+        (true, _, _) => Decision::Keep,
+        (false, false, _) => Decision::Compare,
+        (false, true, true) => Decision::CompareWhole,
+        // Whatever it holds: who writes to one of its other names later must not change this one.
+        (false, true, false) => Decision::Replace,
     }
 }
 
@@ -183,9 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn what_others_share_is_compared_whole_and_what_they_own_is_replaced() {
+    fn what_has_other_names_is_compared_whole_or_replaced_and_so_is_what_others_own() {
         let decide = |stat: &Stat| super::decide(Some(stat), &WANTED, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
-        assert_eq!(decide(&Stat { nlink: 2, ..found(9, MARCH) }), Decision::CompareWhole);
+        let linked = WantedFile { is_linked: true, ..WANTED };
+        let shared = Stat { nlink: 2, ..found(9, MARCH) };
+        assert_eq!(super::decide(Some(&shared), &linked, Overwrite::Always, &trust(JUNE, Vec::new())), Decision::CompareWhole);
+        assert_eq!(decide(&shared), Decision::Replace);
         assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), Decision::Replace);
         assert_eq!(decide(&Stat { uid: 65_000, ..found(10, MARCH) }), Decision::Replace, "its owner may have it open");
         assert_eq!(decide(&Stat { kind: EntryKind::Symlink, ..found(10, MARCH) }), Decision::Replace);
