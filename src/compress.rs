@@ -191,7 +191,7 @@ mod tests {
         noise(LEN_BYTES).into_iter().map(|byte| b' ' + byte % count).collect()
     }
 
-    /// Packed twice, as content of camera and archive files is, but for a letter in 25 that is the same.
+    /// Noise in which one byte of 25 is zero: too little to be worth compressing.
     fn spiked() -> Vec<u8> {
         noise(LEN_BYTES).chunks(25).flat_map(|chunk| [&[0], &chunk[1..]].concat()).collect()
     }
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// Noise is told without compressing it: that would take a hundred times as long.
+    /// Noise is told without compressing it.
     #[test]
     fn noise_is_passed_over() {
         let mut compressor = SegmentCompressor::new(Compression::DEFAULT);

@@ -285,3 +285,29 @@ fn nothing_is_restored_into_the_repository() {
     assert!(!home.path("repo/data/new").exists());
     home.run(["check", "--level", "full"]).ok();
 }
+
+/// Two names of one file, which the snapshot has as two files, become two, though both are right; a name elsewhere keeps what it has.
+#[test]
+fn what_is_no_other_name_in_the_snapshot_is_none_afterwards() {
+    use std::os::unix::fs::MetadataExt;
+    let home = Home::with_repository();
+    home.write("src/a", "the same");
+    fs::copy(home.path("src/a"), home.path("src/b")).unwrap();
+    let time = fs::metadata(home.path("src/a")).unwrap().modified().unwrap();
+    fs::File::options().write(true).open(home.path("src/b")).unwrap().set_modified(time).unwrap();
+    home.run(["backup", "src"]).ok();
+    for options in [&[][..], &["--overwrite=always"]] {
+        let _ = fs::remove_dir_all(home.path("out"));
+        restore(&home, &[]).ok();
+        fs::remove_file(home.path("out/b")).unwrap();
+        fs::hard_link(home.path("out/a"), home.path("out/b")).unwrap();
+        fs::hard_link(home.path("out/a"), home.path("elsewhere")).unwrap();
+        restore(&home, &[options, &["--dry-run"]].concat()).ok();
+        restore(&home, options).ok();
+        let inode = |name: &str| fs::metadata(home.path(name)).unwrap().ino();
+        assert!(inode("out/a") != inode("out/b") && inode("out/a") != inode("elsewhere"), "{options:?}");
+        fs::write(home.path("elsewhere"), "changed").unwrap();
+        assert_eq!([home.read("out/a"), home.read("out/b")], ["the same", "the same"]);
+        fs::remove_file(home.path("elsewhere")).unwrap();
+    }
+}
