@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::repo::{Reader, Repository, Result, horizon, incomplete, snapshots, state, trash};
+use crate::repo::{Reader, Repository, Result, horizon, incomplete, protect, snapshots, state, trash};
 
 /// What went before.
 pub struct Parent {
@@ -60,7 +60,7 @@ impl Parent {
         slots: &BTreeMap<SnapshotId, u64>,
     ) -> std::result::Result<Option<Snapshot>, Error> {
         for id in self.snapshot.iter().map(|parent| parent.id).chain(self.chain) {
-            if !slots.contains_key(&id) && !trash::was_forgotten(repository, &id)? {
+            if !slots.contains_key(&id) && (protect::holds(repository, &id)? || !trash::was_forgotten(repository, &id)?) {
                 let what = format!("snapshot {}", id.short());
                 return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
             }

@@ -15,6 +15,7 @@ use super::generations::Generations;
 use super::index::IndexSet;
 use super::listed::{read_listed, read_there};
 use super::open::{Repository, decode_config};
+use super::present::Present;
 use super::reader::Reader;
 use super::slots::read_slot;
 use super::{cache, intents, keys, names, protect, snapshots, trash};
@@ -149,11 +150,11 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     seen_before.extend(repository.witness().heads());
     let mut findings = Findings::default();
     let mut all = AllSnapshots::default();
-    let mut present = HashSet::new();
-    for object in repository.store().list(Class::Snapshots, "")? {
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let Present { slots: present, guarded } = Present::of(repository, &listed)?;
+    for object in listed {
         let key = Key::new(Class::Snapshots, object.name.clone());
         if let Some(id) = SnapshotId::from_hex(&key.name) {
-            present.insert(id);
             let found = findings.note(&key, snapshots::load_whole(repository, (&id, object.len_bytes)))?;
             // A burnt slot is no snapshot.
             findings.seen -= u64::from(matches!(found, Some(None)));
@@ -168,8 +169,8 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
             };
             // Counted apart: it is no snapshot.
             findings.seen -= u64::from(found.is_some());
-            all.forgotten.extend(found.as_ref().map(|_| id));
-            if let Some(tombstone) = found {
+            if let Some(tombstone) = found.filter(|_| !guarded.contains(&id)) {
+                all.forgotten.insert(id);
                 all.explained.learn(&id, tombstone.hash);
             }
         } else if let Some(id) = names::protection_of(&key.name) {
@@ -182,7 +183,8 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     // A damaged record of a collector is reported for itself.
     let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
     for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
-        if all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some() {
+        let is_told = || all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some();
+        if !guarded.contains(&id) && is_told() {
             continue;
         }
         let object = names::snapshot_key(&id).to_string();

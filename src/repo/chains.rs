@@ -120,10 +120,10 @@ pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Vec<&'a
     if missing(good.iter().copied(), &known, &explained).is_empty() {
         return Vec::new();
     }
-    for (id, len_bytes) in &listing.removed {
-        explained.learn(id, trash::load_copy_of(repository, id, *len_bytes).and_then(|tombstone| tombstone.hash));
+    for (id, len_bytes) in listing.explaining() {
+        explained.learn(id, trash::load_copy_of(repository, id, len_bytes).and_then(|tombstone| tombstone.hash));
     }
-    explained.hashes.extend(trash::hashes_of_copies(repository));
+    explained.hashes.extend(trash::hashes_of_copies(repository, |id| !listing.guarded.contains(id)));
     let mut open = missing(good.iter().copied(), &known, &explained);
     open.retain(|hash| !repository.witness().accepts_missing(hash));
     let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count();
@@ -152,10 +152,10 @@ fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
 /// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are explained or nothing is left.
 fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>, explained: &mut Explained) -> Result<()> {
     let mut unknown = Vec::new();
-    for (id, len_bytes) in &listing.removed {
-        match trash::load_copy_of(repository, id, *len_bytes) {
+    for (id, len_bytes) in listing.explaining() {
+        match trash::load_copy_of(repository, id, len_bytes) {
             Some(tombstone) => explained.learn(id, tombstone.hash),
-            None => unknown.push((*id, *len_bytes)),
+            None => unknown.push((*id, len_bytes)),
         }
     }
     if open.is_subset(&explained.hashes) {

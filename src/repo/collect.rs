@@ -113,7 +113,10 @@ pub fn confirm(repository: &Repository, number: u64, condemned: Option<&Removal>
     if is_ours("condemned")? && is_ours("verdict")? { Ok(()) } else { Err(Error::SecondCollector { generation: number }) }
 }
 
-/// Removes the intents and the slots of dropped snapshots; their tombstones stay and explain where they went.
+/// Removes the intents, the protections and the slots of dropped snapshots; their tombstones stay and explain where they went.
+///
+/// A protection goes before its slot: beside a tombstone alone it would say that the snapshot is hidden. One that was made between
+/// the two goes afterwards.
 pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
     if dropped.is_empty() {
         return Ok(());
@@ -125,10 +128,19 @@ pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Resu
             intents::remove(repository, &session, &[number])?;
         }
     }
+    remove_protections(repository, dropped)?;
     for id in dropped {
         repository.store().remove(&names::snapshot_key(id))?;
-        repository.store().remove(&names::protection_key(id))?;
         repository.cache().remove("snapshots", &id.to_hex());
+    }
+    remove_protections(repository, dropped)
+}
+
+fn remove_protections(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
+    for object in repository.store().list(Class::Snapshots, "")? {
+        if names::protection_of(&object.name).is_some_and(|id| dropped.binary_search(&id).is_ok()) {
+            repository.store().remove(&Key::new(Class::Snapshots, object.name))?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::{Error, Result};
 use super::generations::Generations;
 use super::index::Place;
+use super::present::Present;
 use super::reach::{Visitor, visit_reachable};
 use super::session::{Journal, Lane, Session, Stored};
 use super::trees::Trees;
@@ -17,7 +18,7 @@ use crate::format::node::Totals;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
-use crate::store::Class;
+use crate::store::{Class, Listed};
 
 /// How often a session looks again after a conflict before it gives up.
 const ROUNDS_MAX: usize = 8;
@@ -86,9 +87,8 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
         let repository = stored.reader.repository().clone();
         stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
         if !stored.journal.has_conflict(&repository, tree.parent)? {
-            let (slots, forgotten) = list_slots(&repository)?;
-            let heads = repository.witness().heads();
-            trash::refuse_missing(&repository, heads, &slots.keys().copied().collect())?;
+            let (slots, forgotten, present) = list_slots(&repository)?;
+            trash::refuse_missing(&repository, repository.witness().heads(), &present)?;
             if stored.journal.session().is_some_and(|session| slots.contains_key(&session)) {
                 // Burnt: the commit would find out too, but not on a store that replaces objects.
                 stored.journal.rename(names::new_session(&repository.random_32()?));
@@ -182,11 +182,14 @@ fn pool_of(repository: &Repository, threads: usize) -> Result<rayon::ThreadPool>
     pool.map_err(|error| Error::Threads(error.to_string()))
 }
 
-/// Lists the commit slots, and the snapshots with tombstones.
-fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>)> {
+/// Lists the commit slots and their lengths, the snapshots with tombstones, and what is present.
+fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>, Present)> {
     let listed = repository.store().list(Class::Snapshots, "")?;
-    let slots = listed.iter().filter_map(|object| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes))).collect();
-    Ok((slots, listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect()))
+    let length_of = |object: &Listed| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes));
+    let slots: BTreeMap<SnapshotId, u64> = listed.iter().filter_map(length_of).collect();
+    let forgotten = listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect();
+    let present = Present::of(repository, &listed)?;
+    Ok((slots, forgotten, present))
 }
 
 /// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.

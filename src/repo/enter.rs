@@ -1,16 +1,15 @@
 //! Opening a repository at a place that this machine may remember.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::generations::Generations;
 use super::open::{Expected, OpenOptions, Repository};
+use super::present::Present;
 use super::witness::{Accept, Witness};
-use super::{configs, snapshots, trash};
+use super::{configs, trash};
 use crate::crypto::slot::Secret;
-use crate::id::SnapshotId;
 use crate::store::Store;
 
 /// What is known about a repository before it is opened, and what the user accepts.
@@ -69,8 +68,7 @@ pub fn remember(repository: &Repository, state_dir: Option<&Path>) -> Option<(Pa
 
 /// Makes sure that the repository has not gone back in time, for those that do not list its snapshots otherwise.
 pub fn look_back(repository: &Repository) -> Result<()> {
-    let slots: HashSet<SnapshotId> = snapshots::list_ids(repository)?.into_iter().collect();
-    trash::refuse_hidden(repository, &slots)?;
+    trash::refuse_hidden(repository, &Present::list(repository)?)?;
     Generations::list(repository).map(drop)
 }
 

@@ -37,6 +37,7 @@ mod open;
 mod opened;
 mod order;
 pub mod parallel;
+pub mod present;
 pub mod probe;
 pub mod promised;
 pub mod protect;

@@ -1,22 +1,32 @@
 //! Protected snapshots: no policy forgets them, and naming them does not either. Spec: `format-spec/08-snapshots.md`, section 6.
 
+use std::collections::HashSet;
+
 use super::error::{Error, Result};
 use super::mark::{self, ForgetNote, MarkKind};
 use super::names;
 use super::open::{Repository, check_writable};
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
-use crate::store::ErrorKind;
+use crate::store::{ErrorKind, Listed};
 
 /// Protects a snapshot. Returns false if it was protected already.
 ///
 /// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails if somebody forgets the
-/// snapshot at the same time: then it is in the trash, protected.
+/// snapshot at the same time: then it is in the trash, protected; and if a collector drops it meanwhile: then nothing stays.
 pub fn protect(repository: &Repository, id: &SnapshotId, hash: [u8; 32], note: &ForgetNote) -> Result<bool> {
     let is_new = mark::create(repository, MarkKind::Protection, id, Some(hash), note)?.is_some();
     match repository.store().stat(&names::tombstone_key(id)) {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(is_new),
-        stat => stat.map_err(Error::from).and_then(|_| Err(Error::InTrash { id: *id })),
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(is_new),
+        stat => stat.map(drop)?,
+    }
+    match repository.store().stat(&names::snapshot_key(id)) {
+        // A protection without a slot would say that it is hidden.
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            repository.store().remove(&names::protection_key(id))?;
+            Err(Error::Collected { id: *id })
+        }
+        stat => Err(stat.map_or_else(Error::from, |_| Error::InTrash { id: *id })),
     }
 }
 
@@ -35,6 +45,32 @@ pub fn is_protected(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     match repository.store().stat(&names::protection_key(id)) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
         stat => Ok(stat.map(|_| true)?),
+    }
+}
+
+/// Returns the protections in a listing of `snapshots/` that hold, and beside which `is_slot` says that no slot stands.
+///
+/// Collectors remove a protection before the slot, so that one which is still there then belongs to a snapshot that is hidden. One
+/// that does not hold says nothing: whoever may add objects could make it for any snapshot that was dropped.
+pub fn without_slot(
+    repository: &Repository,
+    listed: &[Listed],
+    is_slot: impl Fn(&SnapshotId) -> bool,
+) -> Result<HashSet<SnapshotId>> {
+    let mut guarded = HashSet::new();
+    for id in listed.iter().filter_map(|object| names::protection_of(&object.name)).filter(|id| !is_slot(id)) {
+        if holds(repository, &id)? {
+            guarded.insert(id);
+        }
+    }
+    Ok(guarded)
+}
+
+/// Returns whether there is a protection that holds.
+pub fn holds(repository: &Repository, id: &SnapshotId) -> Result<bool> {
+    match load(repository, id) {
+        Err(error) if error.is_damage() => Ok(false),
+        protection => protection.map(|_| true),
     }
 }
 

@@ -12,6 +12,7 @@ pub use super::mark::ForgetNote;
 use super::mark::{self, MarkKind};
 use super::names;
 use super::open::{Repository, check_writable};
+use super::present::Present;
 use super::put::put;
 use crate::format::entry::Timestamp;
 use crate::format::generation::Removal;
@@ -228,10 +229,11 @@ pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Tombstone
     parse_copy(repository, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?)
 }
 
-/// Returns the hashes of the snapshots that local copies of tombstones are about.
-pub(super) fn hashes_of_copies(repository: &Repository) -> Vec<[u8; 32]> {
-    let ids = repository.cache().names(CACHE_GROUP);
-    ids.iter().filter_map(|name| load_cached(repository, &SnapshotId::from_hex(name)?)?.hash).collect()
+/// Returns the hashes of the snapshots that local copies of tombstones are about, as far as `counts` says that they count.
+pub(super) fn hashes_of_copies(repository: &Repository, counts: impl Fn(&SnapshotId) -> bool) -> Vec<[u8; 32]> {
+    let names = repository.cache().names(CACHE_GROUP);
+    let ids = names.iter().filter_map(|name| SnapshotId::from_hex(name)).filter(counts);
+    ids.filter_map(|id| load_cached(repository, &id)?.hash).collect()
 }
 
 fn parse_copy(repository: &Repository, id: &SnapshotId, bytes: &[u8]) -> Option<Tombstone> {
@@ -248,7 +250,7 @@ pub(super) fn drop_copies(repository: &Repository, is_back: impl Fn(&SnapshotId)
     }
 }
 
-/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose.
+/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose; if it is not protected.
 ///
 /// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict that dropped it tells.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
@@ -262,23 +264,24 @@ pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     }
 }
 
-/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not among `slots`, and nobody forgot it.
-pub fn refuse_hidden(repository: &Repository, slots: &HashSet<SnapshotId>) -> Result<()> {
+/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not present, and nobody forgot it.
+pub fn refuse_hidden(repository: &Repository, present: &Present) -> Result<()> {
     let copies = repository.cache().names("snapshots");
     let mut seen: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
     seen.extend(repository.witness().heads());
-    refuse_missing(repository, seen, slots)
+    refuse_missing(repository, seen, present)
 }
 
 /// Likewise, of these.
 pub(super) fn refuse_missing(
     repository: &Repository,
     known: impl IntoIterator<Item = SnapshotId>,
-    slots: &HashSet<SnapshotId>,
+    present: &Present,
 ) -> Result<()> {
+    let is_dropped = |id: &SnapshotId| -> Result<bool> { Ok(!present.guarded.contains(id) && was_forgotten(repository, id)?) };
     for id in known {
         // It may have been committed since the slots were listed.
-        if slots.contains(&id) || was_forgotten(repository, &id)? || is_there(repository, &id)? {
+        if present.slots.contains(&id) || is_dropped(&id)? || is_there(repository, &id)? {
             continue;
         }
         let what = format!("snapshot {}", id.short());

@@ -24,6 +24,7 @@ mod forget;
 mod forward;
 mod full;
 mod generous;
+mod guarded;
 mod home;
 mod hostile;
 mod kill;

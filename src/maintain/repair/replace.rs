@@ -4,7 +4,6 @@
 //! whatever dies in between leaves both, and a repeated repair finds the new one and goes on. Spec: `format-spec/08-snapshots.md`,
 //! section 7.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
@@ -13,12 +12,13 @@ use crate::backup;
 use crate::compress::Compression;
 use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
-use crate::id::{ChunkSet, SnapshotId};
+use crate::id::ChunkSet;
 use crate::maintain::check::Damage;
 use crate::maintain::forget::REPAIRED;
 use crate::monitor::Monitor;
 use crate::repo::commit::{self, NewTree, Secured};
 use crate::repo::generations::Generations;
+use crate::repo::present::Present;
 use crate::repo::session::{Checkpoints, Identity, SessionStats};
 use crate::repo::snapshots::{self, Commit};
 use crate::repo::trash::{self, ForgetNote};
@@ -60,8 +60,8 @@ pub fn replace_all(
         return Ok(());
     }
     repository.confirm_key()?;
-    let known: HashSet<SnapshotId> =
-        snapshots::list_ids(repository)?.into_iter().chain(broken.iter().map(|broken| broken.snapshot.id)).collect();
+    let mut known = Present::list(repository)?;
+    known.slots.extend(broken.iter().map(|broken| broken.snapshot.id));
     trash::refuse_hidden(repository, &known)?;
     let listing = snapshots::listing_as_it_is(repository)?;
     let now = (options.clock)();
@@ -114,6 +114,10 @@ impl Replacing<'_> {
         if protect::is_protected(self.repository, &old.id)? {
             let note = ForgetNote { reason: format!("{REPAIRED}: instead of {}", old.id), ..self.note.clone() };
             protect::protect(self.repository, &new.id, snapshots::chain_hash(&new), &note)?;
+            // Without a slot the old one's would say that it is hidden.
+            if !Present::list(self.repository)?.slots.contains(&old.id) {
+                protect::unprotect(self.repository, &old.id)?;
+            }
         }
         self.forget(old, &format!("{REPAIRED}: replaced by {}", new.id.short()))?;
         Ok(Some(Replaced { old: old.id, new: Some(new.id), left_out }))
