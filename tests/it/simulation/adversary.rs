@@ -45,7 +45,7 @@ struct Struggle<'a> {
     machines: Vec<Arc<Repository>>,
     /// What each machine has seen.
     known: Vec<BTreeSet<SnapshotId>>,
-    /// Every object that there ever was, which the adversary kept.
+    /// Every object that there ever was, as it was first, which the adversary kept.
     kept: BTreeMap<Key, Vec<u8>>,
     /// What it took away and did not put back.
     hidden: BTreeSet<Key>,
@@ -111,7 +111,8 @@ impl<'a> Struggle<'a> {
 
     fn keep_all(&mut self) {
         for key in self.store.keys() {
-            self.kept.insert(key.clone(), self.store.read(&key).unwrap());
+            let bytes = self.store.read(&key).unwrap();
+            self.kept.entry(key).or_insert(bytes);
         }
     }
 
@@ -142,7 +143,10 @@ impl<'a> Struggle<'a> {
         match backup::run(&self.machines[number], options, &Monitor::default()) {
             Ok(report) => {
                 let snapshot = report.snapshot.unwrap();
-                self.trace.push(format!("{} by {number}, parent {:?}", snapshot.id, snapshot.parent));
+                let before = snapshot
+                    .previous
+                    .map(|hash| self.owed.values().find(|one| snapshots::chain_hash(one) == hash).map(|one| one.id));
+                self.trace.push(format!("{} by {number} of {host}, parent {:?}, after {before:?}", snapshot.id, snapshot.parent));
                 self.known[number].insert(snapshot.id);
                 if self.is_tainted && self.assert_whole(&[snapshot.id].into(), "").is_err() {
                     // It builds upon a parent that was hidden while others collected.
@@ -159,9 +163,15 @@ impl<'a> Struggle<'a> {
         }
     }
 
+    /// Returns whether the store shows a snapshot. A collector fills the slot of one that is hidden from it, and whose intent is too
+    /// old.
+    fn shows(&self, id: &SnapshotId) -> bool {
+        let slot = names::snapshot_key(id);
+        self.store.read(&slot).is_ok_and(|bytes| self.kept.get(&slot) == Some(&bytes))
+    }
+
     fn any_owed(&mut self) -> Option<Snapshot> {
-        let there = |id: &SnapshotId| self.store.stat(&names::snapshot_key(id)).is_ok();
-        let all: Vec<Snapshot> = self.owed.values().filter(|one| there(&one.id)).cloned().collect();
+        let all: Vec<Snapshot> = self.owed.values().filter(|one| self.shows(&one.id)).cloned().collect();
         (!all.is_empty()).then(|| all[self.random.random_range(0..all.len())].clone())
     }
 
@@ -278,8 +288,7 @@ impl<'a> Struggle<'a> {
         let pack = |key: &Key| Some(Victim { class: class_of(key.class)?, name: names::object_id(&key.name)? });
         let mut packs: Vec<Victim> = self.store.keys().iter().filter_map(pack).filter(|_| self.random.random_bool(0.3)).collect();
         packs.sort();
-        let there = |id: &SnapshotId| self.store.stat(&names::snapshot_key(id)).is_ok();
-        let visible: Vec<SnapshotId> = self.owed.keys().copied().filter(there).collect();
+        let visible: Vec<SnapshotId> = self.owed.keys().copied().filter(|id| self.shows(id)).collect();
         let snapshots: Vec<SnapshotId> = visible.iter().filter(|_| self.random.random_bool(0.2)).copied().collect();
         self.explained.extend(&snapshots);
         let (removal, number) = (Removal { packs, snapshots }, all.highest() + 1);
@@ -296,6 +305,7 @@ impl<'a> Struggle<'a> {
         let number = self.random.random_range(0..self.machines.len() + 1);
         let machine = self.machines.get(number).cloned().unwrap_or_else(|| self.new_machine(200 + round));
         let mut must = self.provable();
+        self.trace.push(format!("round {round}, {number} collects, provable {must:?}, known {:?}", self.known.get(number)));
         must.extend(self.known.get(number).into_iter().flatten().filter(|id| self.owed.contains_key(*id)));
         let options = PruneOptions { max_unused_permille: 0, ..prune_options(self.now()) };
         match prune::run(&machine, &options, &Monitor::default()) {
@@ -329,10 +339,9 @@ impl<'a> Struggle<'a> {
 
     /// Snapshots that the listing shows or a chain proves, and that nobody forgot.
     fn provable(&self) -> BTreeSet<SnapshotId> {
-        let there = |id: &SnapshotId| self.store.stat(&names::snapshot_key(id)).is_ok();
-        let visible: Vec<&Snapshot> = self.owed.values().filter(|one| there(&one.id)).collect();
+        let visible: Vec<&Snapshot> = self.owed.values().filter(|one| self.shows(&one.id)).collect();
         let named: BTreeSet<[u8; 32]> = visible.iter().filter_map(|one| one.previous).collect();
-        let is_proven = |one: &&Snapshot| there(&one.id) || named.contains(&snapshots::chain_hash(one));
+        let is_proven = |one: &&Snapshot| self.shows(&one.id) || named.contains(&snapshots::chain_hash(one));
         self.owed.values().filter(is_proven).map(|one| one.id).collect()
     }
 
@@ -369,10 +378,11 @@ fn prune_options(now: Timestamp) -> PruneOptions {
 
 #[test]
 fn no_honest_command_destroys_what_can_be_known() {
-    let count = std::env::var("DRUMLIN_ADVERSARY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
+    let number = |variable, usual: u64| std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let (first, count) = (number("DRUMLIN_TEST_SEED", 1), number("DRUMLIN_ADVERSARY_SEEDS", SEEDS));
     let beginning = Beginning::new();
     let all = std::sync::Mutex::new((BTreeMap::<&str, u64>::new(), Vec::new()));
-    for_each_seed(1..1 + count, |seed| {
+    for_each_seed(first..first + count, |seed| {
         let mut struggle = Struggle::new(&beginning, seed);
         let outcome = struggle.play();
         let mut all = all.lock().unwrap();
