@@ -60,6 +60,7 @@ pub mod chunker;
 pub mod cli;
 pub mod compress;
 pub mod container;
+pub mod copying;
 pub mod crypto;
 pub mod format;
 pub mod id;

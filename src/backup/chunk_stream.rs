@@ -1,11 +1,13 @@
 //! From bytes to chunks to references: reads, cuts, hashes and puts.
 
 use std::io;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::list_builder::ListBuilder;
 use crate::chunker::Cutter;
+use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
@@ -52,9 +54,10 @@ impl ChunkStream {
         list: &mut ListBuilder,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, StreamError> {
-        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES);
+        let room = (2 * self.cutter.len_max()).max(READ_LEN_BYTES) + SLOW_START_MAX_BYTES;
         self.buffer.resize(room.max(self.buffer.len()), 0);
-        let (mut filled, mut total, mut at_end) = (0, 0, false);
+        let start = slow_start(self.buffer.as_ptr());
+        let (mut filled, mut total, mut at_end) = (start, 0, false);
         while !at_end {
             while filled < self.buffer.len() && !at_end {
                 match read(&mut self.buffer[filled..]) {
@@ -67,9 +70,9 @@ impl ChunkStream {
                     Err(error) => return Err(StreamError::Read(error)),
                 }
             }
-            let used = self.put_chunks(lane, list, filled, at_end)?;
-            self.buffer.copy_within(used..filled, 0);
-            filled -= used;
+            let used = self.put_chunks(lane, list, start..filled, at_end)?;
+            self.buffer.copy_within(used..filled, start);
+            filled -= used - start;
         }
         Ok(total)
     }
@@ -85,9 +88,9 @@ impl ChunkStream {
         Ok(())
     }
 
-    /// Cuts the buffer's first `filled` bytes as far as cut points are certain, and returns how far that was.
-    fn put_chunks(&mut self, lane: &mut Lane, list: &mut ListBuilder, filled: usize, at_end: bool) -> RepoResult<usize> {
-        let mut used = 0;
+    /// Cuts these bytes of the buffer as far as cut points are certain, and returns where that was.
+    fn put_chunks(&mut self, lane: &mut Lane, list: &mut ListBuilder, bytes: Range<usize>, at_end: bool) -> RepoResult<usize> {
+        let Range { start: mut used, end: filled } = bytes;
         let mut chunks = Vec::new();
         while used < filled && (at_end || filled - used >= self.cutter.len_max()) {
             let len = self.cutter.cut(&self.buffer[used..filled]);

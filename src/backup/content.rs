@@ -15,6 +15,7 @@ use super::chunk_stream::StreamError;
 use super::context::Context;
 use super::list_builder::ListBuilder;
 use super::worker::Worker;
+use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::format::entry::{Content, Ref};
 use crate::format::limits::INLINE_LEN_MAX_BYTES;
 use crate::os::filesystem;
@@ -65,7 +66,9 @@ fn read_small(context: &Context, worker: &mut Worker, file: &File, stat: &Stat) 
     let Worker { lane, stream, buffer, .. } = worker;
     let wanted = stat.size as usize;
     // One byte more than expected: a full answer that is shorter than asked for is the end of the file.
-    buffer.resize(buffer.len().max(wanted + 1), 0);
+    buffer.resize(buffer.len().max(wanted + 1 + SLOW_START_MAX_BYTES), 0);
+    let start = slow_start(buffer.as_ptr());
+    let buffer = &mut buffer[start..];
     let mut filled = 0;
     while filled <= wanted {
         match read_some(context, file, &mut buffer[filled..=wanted]).map_err(StreamError::Read)? {

@@ -49,8 +49,9 @@ impl TreePacks {
         };
         let short = |_| Error::Damaged { object: key.to_string(), source: ContainerError::Short };
         part.fill(|out| {
-            out.resize((range.end - range.start) as usize, 0);
-            file.read_exact_at(out, range.start).map_err(short)
+            let start = out.len();
+            out.resize(start + (range.end - range.start) as usize, 0);
+            file.read_exact_at(&mut out[start..], range.start).map_err(short)
         })
     }
 
