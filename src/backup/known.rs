@@ -205,6 +205,25 @@ pub struct Printer {
     trusted: Option<(u32, u32)>,
 }
 
+/// Numbers one behind the other, put together where nothing has to grow: they are as many for each name.
+struct Fields {
+    bytes: [u8; 128],
+    len_bytes: usize,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { bytes: [0; 128], len_bytes: 0 }
+    }
+}
+
+impl Fields {
+    fn put<const LEN: usize>(&mut self, field: [u8; LEN]) {
+        self.bytes[self.len_bytes..][..LEN].copy_from_slice(&field);
+        self.len_bytes += LEN;
+    }
+}
+
 /// Hashing is quickest in large pieces.
 const LINES_LEN_BYTES: usize = 32 << 10;
 
@@ -224,24 +243,23 @@ impl Printer {
         self.is_settled &= is_settled(stat.ctime, self.settled_before, self.trusted == Some(stat.dev));
         let is_dir = stat.kind == EntryKind::Dir;
         let linked = stat.nlink > 1 && !is_dir;
-        let time = |line: &mut Vec<u8>, time: Timestamp| {
-            line.extend_from_slice(&time.seconds.to_le_bytes());
-            line.extend_from_slice(&time.nanos.to_le_bytes());
-        };
+        let (major, minor) = stat.device.unwrap_or_default();
+        let size = if is_dir { 0 } else { stat.size };
+        let inode = if devices.ignore_inodes { 0 } else { stat.inode };
+        let mut fields = Fields::default();
+        fields.put([stat.kind as u8, u8::from(stat.btime.is_some()), u8::from(linked)]);
+        fields.put(stat.mode.to_le_bytes());
+        [stat.uid, stat.gid, read_flags(stat), major, minor].iter().for_each(|number| fields.put(number.to_le_bytes()));
+        fields.put(size.to_le_bytes());
+        for time in [stat.mtime, stat.ctime, stat.btime.unwrap_or_default()] {
+            fields.put(time.seconds.to_le_bytes());
+            fields.put(time.nanos.to_le_bytes());
+        }
+        fields.put(inode.to_le_bytes());
         let line = &mut self.line;
         line.extend_from_slice(&(name.len() as u64).to_le_bytes());
         line.extend_from_slice(name);
-        line.extend_from_slice(&[stat.kind as u8, u8::from(stat.btime.is_some()), u8::from(linked)]);
-        line.extend_from_slice(&stat.mode.to_le_bytes());
-        for number in [stat.uid, stat.gid, read_flags(stat), stat.device.unwrap_or_default().0, stat.device.unwrap_or_default().1]
-        {
-            line.extend_from_slice(&number.to_le_bytes());
-        }
-        line.extend_from_slice(&if is_dir { 0 } else { stat.size }.to_le_bytes());
-        time(line, stat.mtime);
-        time(line, stat.ctime);
-        time(line, stat.btime.unwrap_or_default());
-        line.extend_from_slice(&if devices.ignore_inodes { 0 } else { stat.inode }.to_le_bytes());
+        line.extend_from_slice(&fields.bytes[..fields.len_bytes]);
         if linked {
             line.extend_from_slice(&devices.label(stat.dev));
         }

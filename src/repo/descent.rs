@@ -45,11 +45,11 @@ impl Descent {
     /// Returns the next entry like the iterator, leaving out the nodes that `is_wanted` refuses, unread.
     pub fn next_where(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
         let Self { trees, levels, path } = self;
-        let found = levels.with_last(|level| {
+        let mut found = None;
+        levels.with_last(|level| {
             path.truncate(level.path_len);
-            level.cursor.next(trees, is_wanted)
+            found = level.cursor.next(trees, is_wanted);
         });
-        let found = found.flatten();
         if let Some(Ok(found)) = &found {
             path.push(b'/');
             path.extend_from_slice(&found.entry.name);

@@ -49,10 +49,10 @@ impl Cursor {
     /// What follows a damaged node cannot be trusted to be complete: an error ends the directory.
     pub fn next(&mut self, trees: &Trees, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
         let step = self.step(trees, is_wanted);
-        if step.is_err() {
+        if matches!(step, Some(Err(_))) {
             self.end();
         }
-        step.transpose()
+        step
     }
 
     /// Leaves out all that follows.
@@ -72,26 +72,27 @@ impl Cursor {
         }
     }
 
-    fn step(&mut self, trees: &Trees, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Result<Option<DirEntry>> {
+    fn step(&mut self, trees: &Trees, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
         if let Some(why) = self.refused.take() {
-            return Err(Error::malformed("a directory")(DecodeError::new("tree", why)));
+            return Some(Err(Error::malformed("a directory")(DecodeError::new("tree", why))));
         }
         loop {
-            let Some(stand) = self.way.last_mut() else {
-                return Ok(None);
-            };
+            let stand = self.way.last_mut()?;
             match &mut stand.node {
                 // What is not wanted is not read; of what was begun that is known already.
                 Node::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => drop(self.way.pop()),
-                Node::Unread => stand.read(trees)?,
+                Node::Unread => match stand.read(trees) {
+                    Ok(()) => {}
+                    Err(error) => return Some(Err(error)),
+                },
                 Node::Leaf(entries) => {
                     let entry = entries.next();
                     stand.taken += 1;
                     if entries.as_slice().is_empty() {
                         (stand.node, stand.held_bytes) = (Node::Over, 0);
                     }
-                    if entry.is_some() {
-                        return Ok(entry);
+                    if let Some(entry) = entry {
+                        return Some(Ok(entry));
                     }
                 }
                 Node::Inner(children) => match children.next() {

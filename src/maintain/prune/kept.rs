@@ -66,7 +66,10 @@ impl<'a> Kept<'a> {
             return Ok(());
         };
         let mut needed = Vec::new();
-        for chunk in placed.toc.segments.iter().flat_map(|segment| &segment.chunks) {
+        let mut chunks: Vec<_> = placed.toc.segments.iter().flat_map(|segment| &segment.chunks).collect();
+        // So that neighbours in the index are found one after the other.
+        chunks.sort_unstable_by_key(|chunk| chunk.id);
+        for chunk in chunks {
             let mut places = self.reader.index().places(&chunk.id)?;
             let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
             let is_own = |place: &Place| place.is_trusted && self.own.contains(&place.location.pack.name);
