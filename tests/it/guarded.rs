@@ -8,39 +8,18 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::trash::{self, TRASH_WINDOW_S};
 use drumlin::repo::{Error, Repository, chains, enter, names, protect, snapshots};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
-use tempfile::TempDir;
 
-use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_check};
+use crate::fixture::{Meanwhile, TestRepo, fast_folder, now, run_check};
 use crate::prune::{at_once, forget, prune};
-
-fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
-    let cache = fast_folder();
-    let repository = repo.open_in(store.clone(), cache.path()).unwrap();
-    (cache, repository)
-}
-
-fn note() -> ForgetNote {
-    let word = str::to_owned;
-    ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") }
-}
+use crate::replayed::{history, new_machine, note};
 
 fn protect(repository: &Repository, shot: &Snapshot) {
     assert!(protect::protect(repository, &shot.id, snapshots::chain_hash(shot), &note()).unwrap());
-}
-
-fn history(count: u64) -> (TestRepo, Vec<Snapshot>) {
-    let repo = TestRepo::new();
-    let take = |round| {
-        repo.write("only", &noise(round, 60_000 + round as usize));
-        repo.snapshot()
-    };
-    let shots = (0..count).map(take).collect();
-    (repo, shots)
 }
 
 /// Four snapshots. The third was forgotten, brought back and protected; returned is its old tombstone, too.

@@ -16,13 +16,15 @@ use tempfile::TempDir;
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_check};
 use crate::prune::{at_once, forget, prune};
 
-fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
+/// Opens the repository on a machine that has seen nothing.
+pub fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
     let cache = fast_folder();
     let repository = repo.open_in(store.clone(), cache.path()).unwrap();
     (cache, repository)
 }
 
-fn history(count: u64) -> (TestRepo, Vec<Snapshot>) {
+/// Makes as many snapshots, each with content that only it has.
+pub fn history(count: u64) -> (TestRepo, Vec<Snapshot>) {
     let repo = TestRepo::new();
     let take = |round| {
         repo.write("only", &noise(round, 60_000 + round as usize));
@@ -32,7 +34,8 @@ fn history(count: u64) -> (TestRepo, Vec<Snapshot>) {
     (repo, shots)
 }
 
-fn note() -> ForgetNote {
+/// What is told of who forgets or protects.
+pub fn note() -> ForgetNote {
     let word = str::to_owned;
     ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") }
 }
