@@ -39,7 +39,7 @@ impl Candidates {
         let listing = snapshots::overview(repository)?;
         let is_id = is_by_id(&wanted.snapshot);
         if !is_id {
-            warn_of_list(ui, repository, &listing);
+            warn_of_list(ui, repository, &listing)?;
             refuse_hidden(repository, &listing, wanted)?;
         }
         let text = &wanted.snapshot;
@@ -238,9 +238,9 @@ fn paths(all: &[&[u8]]) -> String {
 const PATHS_SHOWN: usize = 3;
 
 /// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to be missing.
-pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) {
+pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Result<(), Failure> {
     warn_of_dates(ui, listing);
-    for after in chains::name_hidden(repository, listing) {
+    for after in chains::name_hidden(repository, listing)? {
         ui.loss(&format!(
             "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides it, or it is lost; \
              `drumlin check` tells more",
@@ -249,6 +249,7 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) {
             text::local_time(after.started)
         ));
     }
+    Ok(())
 }
 
 /// Fails if a name may mean another snapshot than it did, because one is proven to be missing.
@@ -257,7 +258,7 @@ fn refuse_hidden(repository: &Repository, listing: &Listing, wanted: &SnapPath) 
         return Ok(());
     }
     let is_meant = |after: &&Snapshot| wanted.narrow().host().is_none_or(|host| host == after.host);
-    let hidden = chains::name_hidden(repository, listing).into_iter().find(is_meant);
+    let hidden = chains::name_hidden(repository, listing)?.into_iter().find(is_meant);
     hidden.map_or(Ok(()), |after| Err(chains::hidden_before(repository, after).into()))
 }
 

@@ -41,7 +41,7 @@ impl SnapshotFilter {
     pub fn load(&self, ctx: &Context, repository: &Repository) -> Result<(Vec<Snapshot>, Exit), Failure> {
         let (mut good, mut exit) = (Vec::new(), Exit::Done);
         let listing = snapshots::overview(repository)?;
-        warn_of_list(&ctx.ui, repository, &listing);
+        warn_of_list(&ctx.ui, repository, &listing)?;
         for (id, snapshot) in listing.snapshots {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),

@@ -72,7 +72,7 @@ pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
         let why = Failure::from(error).text();
         ctx.ui.loss(&format!("snapshot {} is not forgotten, because its tombstone does not hold: {why}", id.short()));
     }
-    warn_of_list(&ctx.ui, &repository, &listing);
+    warn_of_list(&ctx.ui, &repository, &listing)?;
     if args.forgotten { list_forgotten(ctx, args, listing) } else { list(ctx, args, listing) }
 }
 

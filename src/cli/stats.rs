@@ -78,7 +78,7 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     }
     let all = sound_snapshots(ctx, &repository)?;
     let listing = snapshots::listing(&repository)?;
-    warn_of_list(&ctx.ui, &repository, &listing);
+    warn_of_list(&ctx.ui, &repository, &listing)?;
     let forgotten = listing.forgotten.len() as u64;
     let reader = Reader::looking(&repository)?;
     let count = |monitor: &Arc<Monitor>| stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor);

@@ -3,29 +3,26 @@
 //! An object that vanishes between listing and reading was removed on purpose by somebody else, and is no fault.
 
 mod records;
+mod snapshots;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use self::records::generations;
+pub use self::snapshots::{AllSnapshots, all_snapshots};
 
-use super::chains::{self, Break, Explained};
 use super::error::{Error, Result};
-use super::generations::Generations;
 use super::index::IndexSet;
 use super::listed::{read_listed, read_there};
 use super::open::{Repository, decode_config};
-use super::present::Present;
 use super::reader::Reader;
 use super::slots::read_slot;
-use super::{cache, intents, keys, names, protect, snapshots, trash};
+use super::{cache, intents, keys, names};
 use crate::container::name_of;
 use crate::crypto::slot::slot_id;
-use crate::format::codec::DecodeError;
 use crate::format::run::{PackClass, PackRef};
 use crate::format::slot::Slot;
-use crate::format::snapshot::Snapshot;
-use crate::id::{ObjectId, SlotId, SnapshotId};
+use crate::id::{ObjectId, SlotId};
 use crate::store::{Class, Key, Listed};
 
 /// Bytes that are read at once of objects that need not be in memory.
@@ -124,115 +121,6 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
         }
     }
     Ok(findings)
-}
-
-/// Every snapshot and tombstone in the store.
-#[derive(Default)]
-pub struct AllSnapshots {
-    /// The good snapshots, oldest first, those in the trash among them: they can be brought back.
-    pub good: Vec<Snapshot>,
-    /// Ids of those in the trash.
-    pub forgotten: HashSet<SnapshotId>,
-    /// Slots that are damaged and were forgotten as such: nobody expects anything of them any more.
-    pub written_off: Vec<SnapshotId>,
-    /// What explains that others are gone.
-    explained: Explained,
-}
-
-/// Reads and verifies every snapshot and tombstone: seal, signature and chain.
-///
-/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone, unless a tombstone
-/// tells that it was forgotten.
-pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
-    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
-    let copies = repository.cache().names("snapshots");
-    let mut seen_before: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
-    seen_before.extend(repository.witness().heads());
-    let mut findings = Findings::default();
-    let mut all = AllSnapshots::default();
-    let listed = repository.store().list(Class::Snapshots, "")?;
-    let Present { slots: present, guarded } = Present::of(repository, &listed)?;
-    for object in listed {
-        let key = Key::new(Class::Snapshots, object.name.clone());
-        if let Some(id) = SnapshotId::from_hex(&key.name) {
-            let found = findings.note(&key, snapshots::load_whole(repository, (&id, object.len_bytes)))?;
-            // A burnt slot is no snapshot.
-            findings.seen -= u64::from(matches!(found, Some(None)));
-            all.good.extend(found.flatten());
-        } else if let Some(id) = names::tombstone_of(&key.name) {
-            let found = match trash::load_listed(repository, &id, object.len_bytes) {
-                Err(error @ Error::Unjustified { .. }) => {
-                    findings.faults.push(Fault { object: key.to_string(), error });
-                    continue;
-                }
-                loaded => findings.note(&key, loaded)?,
-            };
-            // Counted apart: it is no snapshot.
-            findings.seen -= u64::from(found.is_some());
-            if let Some(tombstone) = found.filter(|_| !guarded.contains(&id)) {
-                all.forgotten.insert(id);
-                all.explained.learn(&id, tombstone.hash);
-            }
-        } else if let Some(id) = names::protection_of(&key.name) {
-            let found = findings.note(&key, protect::load(repository, &id))?;
-            findings.seen -= u64::from(found.is_some());
-        } else {
-            findings.foreign.push(key.to_string());
-        }
-    }
-    // A damaged record of a collector is reported for itself.
-    let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
-    for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
-        let is_told = || all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some();
-        if !guarded.contains(&id) && is_told() {
-            continue;
-        }
-        let object = names::snapshot_key(&id).to_string();
-        let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
-        findings.faults.push(Fault { object, error });
-    }
-    let untold: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
-    all.explained.learn_dropped(repository, untold.iter());
-    all.forgotten.retain(|id| present.contains(id));
-    all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
-    write_off(&mut all, &untold, &mut findings);
-    check_chains(repository, &all, &mut findings);
-    repository.witness().saw_snapshots(all.good.iter(), |_| false);
-    Ok((all, findings))
-}
-
-/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict
-/// dropped.
-fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
-    for snapshot in &all.good {
-        all.explained.unread.remove(&snapshot.id);
-    }
-    for id in all.explained.unread.union(dropped) {
-        let object = names::snapshot_key(id).to_string();
-        let faults = findings.faults.len();
-        findings.faults.retain(|fault| fault.object != object);
-        if findings.faults.len() < faults {
-            all.written_off.push(*id);
-        }
-    }
-    all.written_off.sort_unstable();
-}
-
-/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`, section 5.
-fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Findings) {
-    for (snapshot, wrong) in chains::breaks(&all.good, &all.explained) {
-        let is_accepted = |hash: &chains::ChainHash| repository.witness().accepts_missing(hash);
-        if wrong == Break::Missing && snapshot.previous.as_ref().is_some_and(is_accepted) {
-            continue;
-        }
-        let object = names::snapshot_key(&snapshot.id).to_string();
-        let why = match wrong {
-            Break::Missing => "the snapshot before it is missing or damaged",
-            Break::Misplaced => "the snapshot before it is of another host or later",
-        };
-        let error = Error::malformed(&object)(DecodeError::new("chain of snapshots", why));
-        findings.faults.push(Fault { object, error });
-    }
 }
 
 /// Reads and verifies every index run in the store, and returns a reader whose index is exactly the good ones.

@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::generations::Generations;
 use super::open::Repository;
 use super::snapshots::{self, Listing};
-use super::{parallel, trash};
+use super::{parallel, protect, trash};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 
@@ -111,26 +111,46 @@ pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
 /// Returns the snapshots of this listing that name one which is not there, where nothing that is at hand can explain where it
 /// went.
 ///
-/// Asks the store nothing: a tombstone of which there is no local copy may explain any one, and so may what is damaged.
-/// [`refuse_hidden`] is stricter.
-pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Vec<&'a Snapshot> {
+/// A tombstone of which there is no local copy may explain any one, and so may what is damaged; they are not read. The store is
+/// asked only for protections of what would be explained otherwise. [`refuse_hidden`] is stricter.
+pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<Vec<&'a Snapshot>> {
     let good = good_of(listing);
     let known = hashes_of(&good);
     let mut explained = Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
     if missing(good.iter().copied(), &known, &explained).is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    for (id, len_bytes) in listing.explaining() {
-        explained.learn(id, trash::load_copy_of(repository, id, len_bytes).and_then(|tombstone| tombstone.hash));
-    }
-    explained.hashes.extend(trash::hashes_of_copies(repository, |id| !listing.guarded.contains(id)));
+    let removed = listing.removed.iter().map(|(id, len_bytes)| (*id, hash_in_copy(repository, id, *len_bytes)));
+    let copies = trash::hashes_of_copies(repository).into_iter().map(|(id, hash)| (id, Some(hash)));
+    let (doubtful, sure): (Vec<_>, Vec<_>) = removed.chain(copies).partition(|(id, _)| listing.bare.contains(id));
+    sure.iter().for_each(|(id, hash)| explained.learn(id, *hash));
     let mut open = missing(good.iter().copied(), &known, &explained);
     open.retain(|hash| !repository.witness().accepts_missing(hash));
     let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count();
-    if open.len() <= explained.unread.len() + damaged {
-        return Vec::new();
+    // Each protection that is read explains one, or holds, so that garbage is read for what is missing at most.
+    for (id, hash) in doubtful {
+        if open.len() <= explained.unread.len() + damaged {
+            break;
+        }
+        if is_about(hash, &open) && !protect::holds(repository, &id)? {
+            explained.learn(&id, hash);
+            open.retain(|gap| hash != Some(*gap));
+        }
     }
-    good.into_iter().filter(|one| one.previous.is_some_and(|previous| open.contains(&previous))).collect()
+    if open.len() <= explained.unread.len() + damaged {
+        return Ok(Vec::new());
+    }
+    Ok(good.into_iter().filter(|one| one.previous.is_some_and(|previous| open.contains(&previous))).collect())
+}
+
+/// Returns the hash of what a tombstone of this length is about, from its local copy.
+fn hash_in_copy(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Option<ChainHash> {
+    trash::load_copy_of(repository, id, len_bytes).and_then(|tombstone| tombstone.hash)
+}
+
+/// Returns whether a tombstone that says this may explain one of these gaps.
+fn is_about(hash: Option<ChainHash>, open: &HashSet<ChainHash>) -> bool {
+    hash.is_none_or(|hash| open.contains(&hash))
 }
 
 /// Returns the snapshots of a listing that can be read, those in the trash among them. What is damaged proves nothing.
@@ -151,24 +171,27 @@ fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
 
 /// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are explained or nothing is left.
 fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>, explained: &mut Explained) -> Result<()> {
-    let mut unknown = Vec::new();
-    for (id, len_bytes) in listing.explaining() {
-        match trash::load_copy_of(repository, id, len_bytes) {
-            Some(tombstone) => explained.learn(id, tombstone.hash),
-            None => unknown.push((*id, len_bytes)),
+    let (mut told, mut unknown) = (Vec::new(), Vec::new());
+    for (id, len_bytes) in &listing.removed {
+        match trash::load_copy_of(repository, id, *len_bytes) {
+            Some(tombstone) => told.push((*id, tombstone.hash)),
+            None => unknown.push((*id, *len_bytes)),
         }
     }
+    learn_told(repository, listing, (&told, open), explained)?;
     if open.is_subset(&explained.hashes) {
         return Ok(());
     }
+    told.clear();
     let load = |(id, len_bytes): &(SnapshotId, u64)| trash::load_listed(repository, id, *len_bytes);
     for ((id, _), read) in unknown.iter().zip(parallel::for_each(repository.store(), &unknown, load)?) {
         match read {
             // It explains nothing; and one that was taken away since belongs to a snapshot that is back.
             Err(error) if error.is_damage() => {}
-            read => explained.learn(id, read?.hash),
+            read => told.push((*id, read?.hash)),
         }
     }
+    learn_told(repository, listing, (&told, open), explained)?;
     if !open.is_subset(&explained.hashes) {
         let dropped = Generations::list(repository)?.dropped(repository)?;
         let has_tombstone = |id: &SnapshotId| {
@@ -176,5 +199,18 @@ fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>
         };
         explained.learn_dropped(repository, dropped.iter().filter(|id| !has_tombstone(id)));
     }
+    Ok(())
+}
+
+/// Takes in what tombstones that hold say of these gaps, but of what a protection holds for.
+fn learn_told(
+    repository: &Repository,
+    listing: &Listing,
+    (told, open): (&[(SnapshotId, Option<ChainHash>)], &HashSet<ChainHash>),
+    explained: &mut Explained,
+) -> Result<()> {
+    let told: Vec<_> = told.iter().filter(|(_, hash)| is_about(*hash, open)).collect();
+    let guarded = listing.bare.guarded(repository, told.iter().map(|(id, _)| *id))?;
+    told.iter().filter(|(id, _)| !guarded.contains(id)).for_each(|(id, hash)| explained.learn(id, *hash));
     Ok(())
 }

@@ -188,8 +188,7 @@ fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec
     let length_of = |object: &Listed| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes));
     let slots: BTreeMap<SnapshotId, u64> = listed.iter().filter_map(length_of).collect();
     let forgotten = listed.iter().filter_map(|object| names::tombstone_of(&object.name)).collect();
-    let present = Present::of(repository, &listed)?;
-    Ok((slots, forgotten, present))
+    Ok((slots, forgotten, Present::of(&listed)))
 }
 
 /// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.

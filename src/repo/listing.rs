@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::{Error, Result};
 use super::order;
+use super::present::BareProtections;
 use super::trash::{Forgotten, TrashClock};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
@@ -21,10 +22,10 @@ pub struct Listing {
     pub forgotten: Vec<Forgotten>,
     /// Tombstones that do not hold: their snapshots are not forgotten.
     pub faults: Vec<(SnapshotId, Error)>,
-    /// Tombstones without a slot, and their length in bytes: what they are about was removed on purpose, unless it is `guarded`.
+    /// Tombstones without a slot, and their length in bytes: what they are about was removed on purpose, unless a protection holds.
     pub removed: BTreeMap<SnapshotId, u64>,
-    /// Protections without a slot: nobody drops what is protected, so no tombstone explains where these went.
-    pub guarded: HashSet<SnapshotId>,
+    /// Protections without a slot.
+    pub bare: BareProtections,
     /// Every commit slot, whatever it holds, and its length in bytes.
     pub slots: BTreeMap<SnapshotId, u64>,
     /// Hashes of the snapshots that tombstones beside slots are about.
@@ -40,11 +41,6 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Returns the tombstones that explain where a snapshot without a slot went, and their length in bytes.
-    pub fn explaining(&self) -> impl Iterator<Item = (&SnapshotId, u64)> {
-        self.removed.iter().filter(|(id, _)| !self.guarded.contains(id)).map(|(id, len_bytes)| (id, *len_bytes))
-    }
-
     /// Returns the snapshots that are dated later than the store got them, or than `now`.
     pub fn dated_ahead(&self, now: Timestamp) -> Vec<&Snapshot> {
         let latest_s = |id| self.stored_s.get(id).map_or(now.seconds, |stored_s| now.seconds.min(*stored_s));

@@ -1,14 +1,12 @@
 //! Protected snapshots: no policy forgets them, and naming them does not either. Spec: `format-spec/08-snapshots.md`, section 6.
 
-use std::collections::HashSet;
-
 use super::error::{Error, Result};
 use super::mark::{self, ForgetNote, MarkKind};
 use super::names;
 use super::open::{Repository, check_writable};
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
-use crate::store::{ErrorKind, Listed};
+use crate::store::ErrorKind;
 
 /// Protects a snapshot. Returns false if it was protected already.
 ///
@@ -46,24 +44,6 @@ pub fn is_protected(repository: &Repository, id: &SnapshotId) -> Result<bool> {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
         stat => Ok(stat.map(|_| true)?),
     }
-}
-
-/// Returns the protections in a listing of `snapshots/` that hold, and beside which `is_slot` says that no slot stands.
-///
-/// Collectors remove a protection before the slot, so that one which is still there then belongs to a snapshot that is hidden. One
-/// that does not hold says nothing: whoever may add objects could make it for any snapshot that was dropped.
-pub fn without_slot(
-    repository: &Repository,
-    listed: &[Listed],
-    is_slot: impl Fn(&SnapshotId) -> bool,
-) -> Result<HashSet<SnapshotId>> {
-    let mut guarded = HashSet::new();
-    for id in listed.iter().filter_map(|object| names::protection_of(&object.name)).filter(|id| !is_slot(id)) {
-        if holds(repository, &id)? {
-            guarded.insert(id);
-        }
-    }
-    Ok(guarded)
 }
 
 /// Returns whether there is a protection that holds.

@@ -11,8 +11,7 @@ use super::open::{Repository, check_writable};
 use super::order;
 pub use super::order::chain_hash;
 use super::parallel;
-use super::present::Present;
-use super::protect;
+use super::present::{BareProtections, Present};
 use super::put::{Put, put};
 use super::session::Stored;
 use super::trash::{self, Forgotten};
@@ -167,13 +166,15 @@ pub fn listing_as_it_is(repository: &Repository) -> Result<Listing> {
 
 /// Compares a listing with what this machine remembers, and remembers it.
 fn remember(repository: &Repository, listing: &Listing) -> Result<()> {
-    let present = Present { slots: listing.slots.keys().copied().collect(), guarded: listing.guarded.clone() };
+    let present = Present { slots: listing.slots.keys().copied().collect(), bare: listing.bare.clone() };
     trash::refuse_hidden(repository, &present)?;
+    let heads = repository.witness().heads();
+    let removed: Vec<SnapshotId> = heads.into_iter().filter(|id| listing.removed.contains_key(id)).collect();
+    let guarded = listing.bare.guarded(repository, removed.iter().copied())?;
+    let is_gone = |id: &SnapshotId| removed.contains(id) && !guarded.contains(id);
     let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
     let forgotten = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
-    repository
-        .witness()
-        .saw_snapshots(listed.chain(forgotten), |id| listing.removed.contains_key(id) && !listing.guarded.contains(id));
+    repository.witness().saw_snapshots(listed.chain(forgotten), is_gone);
     Ok(())
 }
 
@@ -214,7 +215,7 @@ fn list_with(repository: &Repository, load_tombstone: LoadTombstone) -> Result<L
         listed.iter().filter_map(|object| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes))).collect();
     let protected = listed.iter().filter_map(|object| names::protection_of(&object.name));
     listing.protected = protected.filter(|id| slots.contains_key(id)).collect();
-    listing.guarded = protect::without_slot(repository, &listed, |id| slots.contains_key(id))?;
+    listing.bare = BareProtections::of(&listed, |id| slots.contains_key(id));
     let times = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name).zip(object.modified_s));
     listing.stored_s = times.collect();
     let marks = listed.iter().filter_map(|object| Some((names::tombstone_of(&object.name)?, object)));

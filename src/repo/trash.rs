@@ -229,11 +229,11 @@ pub fn load_cached(repository: &Repository, id: &SnapshotId) -> Option<Tombstone
     parse_copy(repository, id, &repository.cache().read(CACHE_GROUP, &id.to_hex())?)
 }
 
-/// Returns the hashes of the snapshots that local copies of tombstones are about, as far as `counts` says that they count.
-pub(super) fn hashes_of_copies(repository: &Repository, counts: impl Fn(&SnapshotId) -> bool) -> Vec<[u8; 32]> {
+/// Returns the snapshots that local copies of tombstones are about, and their hashes.
+pub(super) fn hashes_of_copies(repository: &Repository) -> Vec<(SnapshotId, [u8; 32])> {
     let names = repository.cache().names(CACHE_GROUP);
-    let ids = names.iter().filter_map(|name| SnapshotId::from_hex(name)).filter(counts);
-    ids.filter_map(|id| load_cached(repository, &id)?.hash).collect()
+    let ids = names.iter().filter_map(|name| SnapshotId::from_hex(name));
+    ids.filter_map(|id| Some((id, load_cached(repository, &id)?.hash?))).collect()
 }
 
 fn parse_copy(repository: &Repository, id: &SnapshotId, bytes: &[u8]) -> Option<Tombstone> {
@@ -250,7 +250,7 @@ pub(super) fn drop_copies(repository: &Repository, is_back: impl Fn(&SnapshotId)
     }
 }
 
-/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose; if it is not protected.
+/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose, unless a protection holds.
 ///
 /// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict that dropped it tells.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
@@ -278,10 +278,12 @@ pub(super) fn refuse_missing(
     known: impl IntoIterator<Item = SnapshotId>,
     present: &Present,
 ) -> Result<()> {
-    let is_dropped = |id: &SnapshotId| -> Result<bool> { Ok(!present.guarded.contains(id) && was_forgotten(repository, id)?) };
-    for id in known {
+    let missing: Vec<SnapshotId> = known.into_iter().filter(|id| !present.slots.contains(id)).collect();
+    let guarded = present.bare.guarded(repository, missing.iter().copied())?;
+    for id in missing {
+        let is_dropped = !guarded.contains(&id) && was_forgotten(repository, &id)?;
         // It may have been committed since the slots were listed.
-        if present.slots.contains(&id) || is_dropped(&id)? || is_there(repository, &id)? {
+        if is_dropped || is_there(repository, &id)? {
             continue;
         }
         let what = format!("snapshot {}", id.short());

@@ -99,7 +99,7 @@ pub fn run(ctx: &Context, args: &CostArgs) -> Result<Exit, Failure> {
     let place = ctx.place(&settings, None)?;
     let repository = ctx.open_place(&place, Purpose::Work)?;
     let listing = snapshots::overview(&repository)?;
-    warn_of_list(&ctx.ui, &repository, &listing);
+    warn_of_list(&ctx.ui, &repository, &listing)?;
     let figures = look(&repository, listing)?;
     let providers: Vec<&Provider> = match args.provider.or_else(|| guess_for(&place)) {
         Some(provider) => vec![provider],

@@ -42,7 +42,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let listing = snapshots::listing(&repository)?;
     let named = names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
     warn_of_faults(ctx, &listing, &named.unreadable);
-    warn_of_list(&ctx.ui, &repository, &listing);
+    warn_of_list(&ctx.ui, &repository, &listing)?;
     let now = text::now();
     let note = note(&listing, now);
     if args.protect || args.unprotect {

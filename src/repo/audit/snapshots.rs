@@ -1,0 +1,162 @@
+//! What `snapshots/` holds, and whether all of it is there. Spec: `format-spec/08-snapshots.md`.
+
+use std::collections::HashSet;
+
+use super::{Fault, Findings};
+use crate::format::codec::DecodeError;
+use crate::format::snapshot::Snapshot;
+use crate::format::tombstone::Tombstone;
+use crate::id::SnapshotId;
+use crate::repo::chains::{self, Break, Explained};
+use crate::repo::error::{Error, Result};
+use crate::repo::generations::Generations;
+use crate::repo::listed::memory_of;
+use crate::repo::open::Repository;
+use crate::repo::present::{BareProtections, Present};
+use crate::repo::{names, parallel, protect, snapshots, trash};
+use crate::store::{Class, Key, Listed};
+
+/// Every snapshot and tombstone in the store.
+#[derive(Default)]
+pub struct AllSnapshots {
+    /// The good snapshots, oldest first, those in the trash among them: they can be brought back.
+    pub good: Vec<Snapshot>,
+    /// Ids of those in the trash.
+    pub forgotten: HashSet<SnapshotId>,
+    /// Slots that are damaged and were forgotten as such: nobody expects anything of them any more.
+    pub written_off: Vec<SnapshotId>,
+    /// What explains that others are gone.
+    explained: Explained,
+}
+
+/// Reads and verifies every snapshot and tombstone: seal, signature and chain.
+///
+/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone, unless a tombstone
+/// tells that it was forgotten.
+pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
+    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
+    let copies = repository.cache().names("snapshots");
+    let mut seen_before: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
+    seen_before.extend(repository.witness().heads());
+    let mut findings = Findings::default();
+    let mut all = AllSnapshots::default();
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let Present { slots: present, bare } = Present::of(&listed);
+    let guarded = read_all(repository, listed, &bare, (&mut all, &mut findings))?;
+    // A damaged record of a collector is reported for itself.
+    let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
+    for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
+        let is_told = || all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some();
+        if !guarded.contains(&id) && is_told() {
+            continue;
+        }
+        let object = names::snapshot_key(&id).to_string();
+        let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
+        findings.faults.push(Fault { object, error });
+    }
+    let untold: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
+    all.explained.learn_dropped(repository, untold.iter());
+    all.forgotten.retain(|id| present.contains(id));
+    all.good.sort_by_key(|snapshot| (snapshot.started, snapshot.sequence));
+    write_off(&mut all, &untold, &mut findings);
+    check_chains(repository, &all, &mut findings);
+    repository.witness().saw_snapshots(all.good.iter(), |_| false);
+    Ok((all, findings))
+}
+
+/// Reads what a listing names, and returns what bare protections hold for: no tombstone explains where that went.
+fn read_all(
+    repository: &Repository,
+    listed: Vec<Listed>,
+    bare: &BareProtections,
+    (all, findings): (&mut AllSnapshots, &mut Findings),
+) -> Result<HashSet<SnapshotId>> {
+    let memory = |object: &Listed| memory_of(object.len_bytes);
+    let read = parallel::for_each_long(repository.store(), &listed, memory, |object| read(repository, object))?;
+    let (mut tombstones, mut guarded) = (Vec::new(), HashSet::new());
+    for (object, held) in listed.into_iter().zip(read) {
+        let key = Key::new(Class::Snapshots, object.name);
+        match held {
+            Held::Slot(loaded) => {
+                let found = findings.note(&key, loaded)?;
+                // A burnt slot is no snapshot.
+                findings.seen -= u64::from(matches!(found, Some(None)));
+                all.good.extend(found.flatten());
+            }
+            Held::Tombstone(Err(error @ Error::Unjustified { .. })) => {
+                findings.faults.push(Fault { object: key.to_string(), error });
+            }
+            Held::Tombstone(loaded) => {
+                let found = findings.note(&key, loaded)?;
+                // Counted apart: it is no snapshot.
+                findings.seen -= u64::from(found.is_some());
+                tombstones.extend(found);
+            }
+            Held::Protection(loaded) => {
+                let found = findings.note(&key, loaded)?;
+                findings.seen -= u64::from(found.is_some());
+                guarded.extend(found.map(|protection| protection.snapshot).filter(|id| bare.contains(id)));
+            }
+            Held::Foreign => findings.foreign.push(key.to_string()),
+        }
+    }
+    for tombstone in tombstones.iter().filter(|tombstone| !guarded.contains(&tombstone.snapshot)) {
+        all.forgotten.insert(tombstone.snapshot);
+        all.explained.learn(&tombstone.snapshot, tombstone.hash);
+    }
+    Ok(guarded)
+}
+
+/// What a name in `snapshots/` holds.
+enum Held {
+    Slot(Result<Option<Snapshot>>),
+    Tombstone(Result<Tombstone>),
+    Protection(Result<Tombstone>),
+    Foreign,
+}
+
+fn read(repository: &Repository, object: &Listed) -> Held {
+    if let Some(id) = SnapshotId::from_hex(&object.name) {
+        Held::Slot(snapshots::load_whole(repository, (&id, object.len_bytes)))
+    } else if let Some(id) = names::tombstone_of(&object.name) {
+        Held::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
+    } else if let Some(id) = names::protection_of(&object.name) {
+        Held::Protection(protect::load(repository, &id))
+    } else {
+        Held::Foreign
+    }
+}
+
+/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict
+/// dropped.
+fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
+    for snapshot in &all.good {
+        all.explained.unread.remove(&snapshot.id);
+    }
+    for id in all.explained.unread.union(dropped) {
+        let object = names::snapshot_key(id).to_string();
+        let faults = findings.faults.len();
+        findings.faults.retain(|fault| fault.object != object);
+        if findings.faults.len() < faults {
+            all.written_off.push(*id);
+        }
+    }
+    all.written_off.sort_unstable();
+}
+
+/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`, section 5.
+fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Findings) {
+    for (snapshot, wrong) in chains::breaks(&all.good, &all.explained) {
+        let is_accepted = |hash: &chains::ChainHash| repository.witness().accepts_missing(hash);
+        if wrong == Break::Missing && snapshot.previous.as_ref().is_some_and(is_accepted) {
+            continue;
+        }
+        let object = names::snapshot_key(&snapshot.id).to_string();
+        let why = match wrong {
+            Break::Missing => "the snapshot before it is missing or damaged",
+            Break::Misplaced => "the snapshot before it is of another host or later",
+        };
+        let error = Error::malformed(&object)(DecodeError::new("chain of snapshots", why));
+        findings.faults.push(Fault { object, error });
+    }
+}
