@@ -22,7 +22,7 @@
 //!
 //! | stratum | modules | knows |
 //! |---|---|---|
-//! | 0 words | [`id`], [`monitor`] | nothing else |
+//! | 0 words | [`id`], [`monitor`], [`copying`], [`sync`] | nothing else |
 //! | 1 pure | [`format`], [`crypto`], [`chunker`], [`compress`], [`container`], [`retention`], [`rules`] | bytes and values |
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
@@ -75,4 +75,5 @@ pub mod retention;
 pub mod rules;
 pub mod settings;
 pub mod store;
+pub mod sync;
 pub mod ui;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use crate::sync::lock;
 
 /// Something in the source (or target) that could not be handled; the operation goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl Monitor {
     pub fn begin_again(&self) {
         let counters = [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored];
         counters.into_iter().chain(&self.counts).for_each(|counter| counter.store(0, Ordering::Relaxed));
-        *self.problems.lock().unwrap_or_else(PoisonError::into_inner) = Problems::default();
+        *lock(&self.problems) = Problems::default();
     }
 
     /// Returns whether the operation was asked to stop.
@@ -137,12 +139,12 @@ impl Monitor {
 
     /// Returns the path that was being worked on last.
     pub fn current_path(&self) -> Vec<u8> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.current).clone()
     }
 
     /// Records something worth knowing that holds for much more than the path where it was met first.
     pub fn notice_once(&self, path: &[u8], message: &'static str) {
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(message) {
+        if lock(&self.said).insert(message) {
             self.problem(ProblemKind::Notice, path, message);
         }
     }
@@ -164,7 +166,7 @@ impl Monitor {
 
     fn keep(&self, kind: ProblemKind, path: &[u8], message: String, room: impl FnOnce(&mut Problems) -> &mut Kept) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = lock(&self.problems);
         let place = problems.next;
         problems.next += 1;
         let kept = room(&mut problems);
@@ -178,7 +180,7 @@ impl Monitor {
     /// Returns the problems so far, those of whole sources first, then the others in their order: of sources, of losses and of others at most
     /// [`PROBLEMS_KEPT_MAX`] each, and fewer if their paths are long.
     pub fn problems(&self) -> Vec<Problem> {
-        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let problems = lock(&self.problems);
         let mut all: Vec<_> = problems.losses.problems.iter().chain(&problems.others.problems).collect();
         all.sort_by_key(|(place, _)| *place);
         problems.sources.problems.iter().chain(all).map(|(_, problem)| problem.clone()).collect()

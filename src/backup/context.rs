@@ -1,8 +1,8 @@
 //! What all threads of one backup share.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::devices::Devices;
 use super::doubts::Doubts;
@@ -15,6 +15,7 @@ use crate::monitor::Monitor;
 use crate::os::owners::OwnerNames;
 use crate::os::stat::Stat;
 use crate::repo::{Session, Trees};
+use crate::sync::lock;
 
 /// Shared by all threads of one backup.
 pub struct Context<'a> {
@@ -122,7 +123,7 @@ impl KeptGroup {
 impl HardLinks {
     /// Returns content and size of a group that was read before.
     pub fn get(&self, group: &Linked) -> Option<(Content, u64)> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         let found = kept.groups.get_mut(group)?;
         found.names_left -= 1;
         if found.names_left > 0 {
@@ -137,7 +138,7 @@ impl HardLinks {
     ///
     /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found to be stored.
     pub fn keep(&self, group: Linked, names: u64, mut content: Content, size: u64) -> (Content, u64) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         if let Some(first) = kept.groups.get(&group) {
             return (first.content.clone(), first.size);
         }

@@ -8,10 +8,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 use crate::os::dir::Dir;
 use crate::os::filesystem;
+use crate::sync;
 
 type Number = (u32, u32);
 /// Stands for a device.
@@ -42,15 +43,15 @@ impl Devices {
 
     /// States that a device is met at an absolute path; where it was met first counts.
     pub fn enter(&self, device: Number, path: &[u8]) {
-        if !self.labels.read().unwrap_or_else(PoisonError::into_inner).contains_key(&device) {
-            let mut labels = self.labels.write().unwrap_or_else(PoisonError::into_inner);
+        if !sync::read(&self.labels).contains_key(&device) {
+            let mut labels = sync::write(&self.labels);
             labels.entry(device).or_insert_with(|| *blake3::hash(path).as_bytes());
         }
     }
 
     /// Returns the label of a device; one that was never entered (some file systems have one for each layer) goes by its number.
     pub fn label(&self, device: Number) -> Label {
-        let known = self.labels.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied();
+        let known = sync::read(&self.labels).get(&device).copied();
         known.unwrap_or_else(|| {
             let mut label = Label::default();
             label[..4].copy_from_slice(&device.0.to_le_bytes());
@@ -61,16 +62,16 @@ impl Devices {
 
     /// Returns whether a folder on this device was met, whose file system is trusted.
     pub fn is_known_to_be_trusted(&self, device: Number) -> bool {
-        self.trusted.read().unwrap_or_else(PoisonError::into_inner).get(&device).copied().unwrap_or(false)
+        sync::read(&self.trusted).get(&device).copied().unwrap_or(false)
     }
 
     /// Returns whether the file system of an open folder on this device is known to keep its word.
     pub fn is_trusted(&self, device: Number, dir: &Dir) -> bool {
-        if let Some(known) = self.trusted.read().unwrap_or_else(PoisonError::into_inner).get(&device) {
+        if let Some(known) = sync::read(&self.trusted).get(&device) {
             return *known;
         }
         let trusted = filesystem::is_trusted(dir);
-        self.trusted.write().unwrap_or_else(PoisonError::into_inner).insert(device, trusted);
+        sync::write(&self.trusted).insert(device, trusted);
         trusted
     }
 }

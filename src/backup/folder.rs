@@ -1,7 +1,7 @@
 //! One folder of the walk: its names, compared with the parent's, and what becomes of them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::before::Before;
 use super::context::Context;
@@ -20,6 +20,7 @@ use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::os::dir::{Dir, Names};
 use crate::repo::{DirEntry, Error, Result};
+use crate::sync::lock;
 
 /// Names that are looked at together.
 const GROUP_LEN: usize = 256;
@@ -310,8 +311,4 @@ pub fn finished(own: Option<Box<DirEntry>>, is_before: bool, (tree, totals): (Ch
     entry.entry.content = Content::Tree(tree);
     entry.totals = Some(totals);
     Done::Entry { entry, same: own_is_before && is_before }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

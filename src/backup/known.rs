@@ -9,8 +9,8 @@
 //! folder, and a tag for each name on file systems that are not trusted to mark a file that was moved. The table is a hint:
 //! without it `trust::Trust` decides by stamps alone, and has more files read.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::devices::Devices;
 use super::options::BackupOptions;
@@ -21,6 +21,7 @@ use crate::id::{ChunkId, SnapshotId};
 use crate::os::attributes::read_flags;
 use crate::os::stat::Stat;
 use crate::repo::{Repository, Result, state};
+use crate::sync::{self, lock};
 
 /// Folders that are remembered (104 bytes each, twice during a backup); those beyond are compared with the parent's tree.
 const FOLDERS_MAX: usize = 200_000;
@@ -135,7 +136,7 @@ impl KnownFolders {
 
     /// Remembers a folder of the snapshot that is being made; `is_news` says that its fingerprint is not the parent's.
     pub fn add(&self, mut new: NewKnown, is_news: bool) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.now);
         if now.records.len() == self.room {
             return;
         }
@@ -180,7 +181,7 @@ impl KnownFolders {
         if is_parent && !self.has_news.into_inner() {
             return Ok(());
         }
-        let mut now = self.now.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut now = sync::into_inner(self.now);
         now.records.sort_unstable();
         let count = (now.records.len() as u64).to_le_bytes();
         let mut bytes = [MAGIC, snapshot.0.as_slice(), &count, now.records.as_flattened()].concat();

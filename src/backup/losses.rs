@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::earlier::{Earlier, HAD, before_of};
 use super::options::Error;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::repo;
+use crate::sync::lock;
 
 /// From how many lost files on it is worth saying that most of them are gone.
 const LOST_MIN: u64 = 5;
@@ -84,7 +85,7 @@ impl Losses {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Fate>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sources)
     }
 
     /// Fails if no source at all is in the snapshot, because none could be read or patterns leave out the rest.

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::sync::{self, lock};
 
 /// The stacks. A thread does first what it added last, so a tree is worked off deepest first and the stacks stay short; one
 /// that has nothing left takes what another added first: the task that is likely to keep it busy for longest.
@@ -68,7 +70,7 @@ impl<T> Queue<T> {
                 return None;
             }
             state.waiting += 1;
-            state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.more, state);
             state.waiting -= 1;
         }
     }
@@ -85,6 +87,6 @@ impl<T> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -1,7 +1,7 @@
 //! The pieces of work of one walk.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::before::Before;
 use super::context::Context;
@@ -17,6 +17,7 @@ use crate::format::node::Totals;
 use crate::id::ChunkId;
 use crate::os::dir::{Dir, Names};
 use crate::repo::DirEntry;
+use crate::sync::lock;
 
 /// Where a result goes: group and position in it.
 pub type Slot = (usize, usize);
@@ -57,12 +58,12 @@ impl<'a> Walk<'a> {
 
     /// Keeps the root folder's result.
     pub fn put_root(&self, done: Done) {
-        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        *lock(&self.root) = Some(done);
     }
 
     /// Returns the root folder's result, once it is there.
     pub fn take_root(&self) -> Option<Done> {
-        self.root.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.root).take()
     }
 }
 

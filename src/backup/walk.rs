@@ -3,7 +3,7 @@
 //! A folder is never waited for: when its last child is done, whoever did it finishes the folder too. So the walk needs
 //! no more memory than the folders on its way, however large the tree is.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::chunk_stream::ChunkStream;
 use super::context::Context;
@@ -16,6 +16,7 @@ use super::worker::Worker;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::repo::{DirEntry, Error, Lane, Result};
+use crate::sync::{self, lock};
 
 /// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the parent's.
 pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -> Result<(DirEntry, bool)> {
@@ -31,7 +32,7 @@ pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -
         }
         work(&walk, &failure, profile, (0, lanes));
     });
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = sync::into_inner(failure) {
         return Err(error);
     }
     match walk.take_root() {
@@ -88,7 +89,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
 /// Keeps the error that the user must see: "stopped" and "cancelled" are consequences of another.
 fn fail(failure: &Mutex<Option<Error>>, error: Error) {
     let is_consequence = |error: &Error| matches!(error, Error::Stopped | Error::Cancelled);
-    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failure = lock(&failure);
     if failure.as_ref().is_none_or(|known| is_consequence(known) && !is_consequence(&error)) {
         *failure = Some(error);
     }

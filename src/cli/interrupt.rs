@@ -1,7 +1,7 @@
 //! Ctrl-C and its kin: the first signal asks the running operation to stop, the second ends the program at once.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -9,6 +9,7 @@ use signal_hook::iterator::Signals;
 use super::failure::Exit;
 use super::streams;
 use crate::monitor::Monitor;
+use crate::sync::lock;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
 
@@ -23,7 +24,7 @@ pub fn listen() -> io::Result<()> {
     let mut signals = Signals::new(wanted)?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
-            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let running = lock(&RUNNING).clone();
             match running {
                 Some(monitor) if !monitor.is_cancelled() => monitor.cancel(),
                 // Nothing stored can be half: ending at any moment is safe, and this user has asked twice.
@@ -57,13 +58,13 @@ fn end_now() -> ! {
 
 /// Makes an operation the one that signals stop, until the guard is dropped.
 pub fn while_running(monitor: &Arc<Monitor>) -> Guard {
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(monitor));
+    *lock(&RUNNING) = Some(Arc::clone(monitor));
     Guard
 }
 
 /// Returns whether a signal has asked the running operation to stop.
 pub fn is_stopping() -> bool {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|monitor| monitor.is_cancelled())
+    lock(&RUNNING).as_ref().is_some_and(|monitor| monitor.is_cancelled())
 }
 
 /// Ends what [`while_running`] began.
@@ -71,6 +72,6 @@ pub struct Guard;
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&RUNNING) = None;
     }
 }

@@ -1,10 +1,11 @@
 //! What the stores of a run were asked: requests are money and time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::views::RequestsView;
 use crate::store::Action;
 use crate::store::count::{CountStore, Counts};
+use crate::sync::lock;
 use crate::ui::{Ui, text};
 
 /// The counters of all stores of a run.
@@ -14,11 +15,11 @@ pub struct Requests(Mutex<Vec<Arc<CountStore>>>);
 impl Requests {
     /// Counts what another store is asked, too.
     pub fn add(&self, store: Arc<CountStore>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+        lock(&self.0).push(store);
     }
 
     fn counts(&self) -> Counts {
-        let stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = lock(&self.0);
         stores.iter().fold(Counts::default(), |sum, store| sum + store.counts())
     }
 
@@ -29,7 +30,7 @@ impl Requests {
 
     /// Says the sum so far, to those who want to know more, if there was a store that could be asked.
     pub fn tell(&self, ui: &Ui) {
-        let is_used = !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_used = !lock(&self.0).is_empty();
         if is_used {
             ui.detail(&format!("requests: {}", in_one_line(&self.counts())));
         }

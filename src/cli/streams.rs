@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::backup::{Stream, StreamSource};
 use crate::monitor::Monitor;
 use crate::os::descriptors::is_descriptor;
+use crate::sync::lock;
 
 /// How often a waiting stream looks whether the user wants to stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -34,7 +35,7 @@ pub fn kill_commands() {
 }
 
 fn groups() -> MutexGuard<'static, Vec<Pid>> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&GROUPS)
 }
 
 /// Returns standard input as the file `name`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use clap::{Args, ValueEnum};
@@ -16,6 +16,7 @@ use crate::monitor::ProblemKind;
 use crate::repo::{Repository, names};
 use crate::restore::{self, NeededPack, RestoreOptions};
 use crate::store::{Readiness, StoreError, ThawTier};
+use crate::sync::{self, lock};
 use crate::ui::text;
 
 /// Options about packs that are not at hand.
@@ -211,7 +212,7 @@ fn look(
             Some(archive) => archive.readiness(&names::pack_key(pack.pack.class, &pack.pack.name))?,
             None => Readiness::Ready,
         };
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&state);
         match readiness {
             Readiness::Ready => state.ready.add(pack),
             Readiness::Thawing => state.thawing.add(pack),
@@ -219,7 +220,7 @@ fn look(
         }
         Ok(())
     })?;
-    Ok((needed, state.into_inner().unwrap_or_else(PoisonError::into_inner), exit))
+    Ok((needed, sync::into_inner(state), exit))
 }
 
 /// Asks something about every pack, several at once; the first failure ends it.
@@ -235,11 +236,11 @@ fn for_each_pack(
                 while let Some(pack) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = ask(pack) {
                         next.store(packs.len(), Ordering::Relaxed);
-                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        lock(&failure).get_or_insert(error);
                     }
                 }
             });
         }
     });
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), |error| Err(error.into()))
+    sync::into_inner(failure).map_or(Ok(()), |error| Err(error.into()))
 }

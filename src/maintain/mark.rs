@@ -1,7 +1,7 @@
 //! Marking what roots reach, and which packs must therefore stay.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::format::container::ChunkKind;
 use crate::format::snapshot::Snapshot;
@@ -10,6 +10,7 @@ use crate::monitor::Monitor;
 use crate::repo::index::Place;
 use crate::repo::reach::{Marks, Visitor, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
+use crate::sync::{self, lock};
 
 /// Marks every record by which a chunk of these snapshots is found.
 ///
@@ -72,8 +73,8 @@ fn walk(
     let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let marker = Marker { reader, condemned: Mutex::new(std::mem::take(condemned)), failure: Mutex::default() };
     visit_unmarked(&Trees::new(reader.clone()), &roots, (&marker, marks), pool, monitor)?;
-    *condemned = marker.condemned.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(marker.failure.into_inner().unwrap_or_else(PoisonError::into_inner))
+    *condemned = sync::into_inner(marker.condemned);
+    Ok(sync::into_inner(marker.failure))
 }
 
 struct Marker<'a> {
@@ -85,7 +86,7 @@ struct Marker<'a> {
 impl Marker<'_> {
     /// Spares the first condemned pack that has a chunk; returns false if none has it.
     fn spare(&self, id: &ChunkId) -> Result<bool> {
-        let mut condemned = self.condemned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut condemned = lock(&self.condemned);
         for place in self.reader.index().places(id)? {
             if condemned.remove(&place.location.pack.name) {
                 self.reader.index().trust_pack(&place.location.pack.name);
@@ -96,7 +97,7 @@ impl Marker<'_> {
     }
 
     fn fail(&self, error: Error) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = lock(&self.failure);
         // What is lost may be passed over; what could not be read just now may not.
         if failure.as_ref().is_none_or(|known| trouble(known) < trouble(&error)) {
             *failure = Some(error);

@@ -14,6 +14,7 @@ use crate::repo::audit::{self, Usage};
 use crate::repo::index::Place;
 use crate::repo::reach::{Visitor, visit_reachable};
 use crate::repo::{Error, Reader, Repository, Result, Trees};
+use crate::sync::lock;
 
 /// What one snapshot holds.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ struct Sums {
 
 impl Sums {
     fn keep(&self, error: Error) {
-        self.damage.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+        lock(&self.damage).get_or_insert(error);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -12,6 +12,7 @@ use super::segments::{GAP_MAX_BYTES, Segments};
 use crate::format::entry::Ref;
 use crate::id::ChunkId;
 use crate::repo::{Error, Location, Result};
+use crate::sync::lock;
 
 /// First window, in bytes.
 const WINDOW_MIN_BYTES: u64 = 1 << 20;
@@ -121,7 +122,7 @@ impl Ahead {
     ///
     /// What does not fit into the queue is left out, and errors are left to the read that meets them.
     pub fn on_read(&self, (nodes, segments): (&Nodes, &Segments), file: &FileMap, reading: &Reading, read: Range<u64>) {
-        let next = reading.sequence.lock().unwrap_or_else(PoisonError::into_inner).read(read, self.window_max);
+        let next = lock(&reading.sequence).read(read, self.window_max);
         let wanted = match next {
             Next::Nothing => return,
             Next::Elsewhere => return reading.turn(),

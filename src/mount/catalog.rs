@@ -1,6 +1,6 @@
 //! Which snapshots there are now.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -9,6 +9,7 @@ use super::report::Report;
 use super::views::{NameOfTime, Views};
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Result, snapshots};
+use crate::sync::{self, lock};
 
 /// How old the list may be when somebody looks.
 const FRESH: Duration = Duration::from_secs(3);
@@ -46,13 +47,13 @@ impl Catalog {
         {
             self.look(&mut looked, report);
         }
-        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+        sync::read(&self.views).clone()
     }
 
     /// Returns the views as they are now, however young the last list is; where listing fails, the last list stands.
     pub fn views_now(&self, report: &Report) -> Arc<Views> {
-        self.look(&mut self.looked.lock().unwrap_or_else(PoisonError::into_inner), report);
-        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.look(&mut lock(&self.looked), report);
+        sync::read(&self.views).clone()
     }
 
     fn look(&self, looked: &mut (Instant, [u8; 32]), report: &Report) {
@@ -72,7 +73,7 @@ impl Catalog {
         // What the new ones hold must be found in the index before anybody sees them.
         self.reader.sync()?;
         let views = Arc::new(Views::new(found, self.name_of_time));
-        let old = std::mem::replace(&mut *self.views.write().unwrap_or_else(PoisonError::into_inner), views.clone());
+        let old = std::mem::replace(&mut *sync::write(&self.views), views.clone());
         *listed = now;
         // It cannot fail: this value holds the other end too.
         old.vanished(&views).into_iter().for_each(|name| drop(self.vanished.0.send(name)));

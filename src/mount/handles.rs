@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::sync::lock;
 
 /// Values that the kernel names by numbers while they are open.
 pub struct Handles<T> {
@@ -35,6 +37,6 @@ impl<T> Handles<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<T>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }

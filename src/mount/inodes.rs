@@ -6,10 +6,11 @@
 //! next free number. Numbers of different snapshots differ, because programs take files with one number for one file.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
+use crate::sync::lock;
 
 /// The number of the top.
 pub const ROOT: u64 = 1;
@@ -178,7 +179,7 @@ impl Inodes {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -1,12 +1,13 @@
 //! How many names the hard-linked files of a snapshot have.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::browse::Walk;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::repo::Trees;
+use crate::sync::lock;
 
 /// Most entries, and most nodes of directories, that are looked at to count the links of a snapshot: somebody waits meanwhile.
 ///
@@ -30,13 +31,13 @@ pub struct Links {
 impl Links {
     /// Returns how many names a group of links has in its snapshot.
     pub fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.counted);
         if !counted.contains_key(&snapshot.id) && (counted.len() >= SNAPSHOTS_MAX || groups_in(&counted) >= GROUPS_MAX) {
             counted.clear();
         }
         let slot = counted.entry(snapshot.id).or_default().clone();
         drop(counted);
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&slot);
         let counts = slot.get_or_insert_with(|| Arc::new(count_all(trees, &snapshot.root).unwrap_or_default()));
         counts.get(&group).copied().unwrap_or(SEVERAL)
     }

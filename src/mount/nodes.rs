@@ -1,7 +1,7 @@
 //! Decoded nodes of directories and of chunk lists, kept within a limit of memory.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::format::codec::DecodeError;
 use crate::format::entry::{Entry, Ref};
@@ -10,6 +10,7 @@ use crate::id::ChunkId;
 use crate::repo::lru::ByteLru;
 use crate::repo::promised::Promised;
 use crate::repo::{Error, Result, Trees};
+use crate::sync::lock;
 
 /// Reads nodes and keeps those that were used last.
 pub struct Nodes {
@@ -150,11 +151,11 @@ impl Nodes {
     }
 
     fn kept(&self, id: &ChunkId) -> Option<Node> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(id)
+        lock(&self.kept).get(id)
     }
 
     fn keep(&self, id: ChunkId, node: Node, len_bytes: usize) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(id, node, len_bytes);
+        lock(&self.kept).insert(id, node, len_bytes);
     }
 }
 

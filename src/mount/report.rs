@@ -1,11 +1,12 @@
 //! What is told to the user while programs only see numbers.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::monitor::in_words;
 use crate::repo::Error;
+use crate::sync::lock;
 
 /// How many things are remembered as told.
 const TOLD_MAX: usize = 10_000;
@@ -41,7 +42,7 @@ impl Report {
     pub fn say(&self, path: &[u8], words: &str) {
         let mut hash = blake3::Hasher::new();
         hash.update(path).update(b"\0").update(words.as_bytes());
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if told.len() >= TOLD_MAX {
             told.clear();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::container::Segment;
@@ -10,6 +10,7 @@ use crate::format::container::ChunkKind;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::lru::ByteLru;
 use crate::repo::{Error, Location, Part, Reader};
+use crate::sync::{self, lock};
 
 /// How long a damaged segment is not tried again.
 const DAMAGED_REST: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ impl Segments {
             if state.loading.insert(key) {
                 break;
             }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.arrived, state);
         }
         drop(state);
         let _claim = Claim { segments: self, keys: vec![key] };
@@ -193,8 +194,4 @@ impl Drop for Claim<'_> {
 
 fn key_of(location: &Location) -> Key {
     (location.pack.name, location.offset)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

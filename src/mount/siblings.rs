@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::nodes::Found;
 use crate::format::entry::{Content, Entry, Ref};
 use crate::id::ChunkId;
+use crate::sync::lock;
 
 /// Leaves of folders that are remembered.
 const LEAVES_MAX: usize = 64;
@@ -65,7 +66,7 @@ impl Siblings {
     pub fn opened(&self, found: &Found) -> impl Iterator<Item = ChunkId> {
         let (leaf, at) = found.place();
         let entries = found.neighbours();
-        let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leaves = lock(&self.leaves);
         if leaves.len() >= LEAVES_MAX && !leaves.contains_key(&leaf) {
             leaves.clear();
         }

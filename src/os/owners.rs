@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::sync;
 
 /// Turns numbers of users and groups into names and back; shared by threads.
 ///
@@ -77,12 +79,12 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
         K: std::borrow::Borrow<Q>,
         Q::Owned: Into<K>,
     {
-        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+        if let Some(kept) = sync::read(&self.0).get(key) {
             return kept.clone();
         }
         // Asked without the lock: a slow answer must not hold up those who know theirs.
         let answer = ask();
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = sync::write(&self.0);
         if all.len() < KEPT_MAX {
             all.insert(key.to_owned().into(), answer.clone());
         }

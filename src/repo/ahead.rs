@@ -7,13 +7,14 @@
 use std::iter;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::index::end;
 use super::locations;
 use super::parallel;
 use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+use crate::sync::lock;
 
 /// How many bytes of a class are fetched before anybody asks, and may wait for one who never does.
 const FETCHED_MAX_BYTES: u64 = 8 << 20;
@@ -167,10 +168,6 @@ impl Store for AheadStore {
     fn archive(&self) -> Option<&dyn Archive> {
         self.inner.archive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::cache_folder::CacheFolder;
 use super::error::{Error, Result};
 use super::locations::hash_of_location;
 use crate::id::{ObjectId, RepositoryId};
+use crate::sync::lock;
 
 /// The group of copies of packs with trees.
 pub const TREES: &str = "meta";
@@ -318,10 +319,6 @@ fn scratch_elsewhere() -> Result<File> {
     let in_memory = |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
     let made: io::Result<File> = tempfile::tempfile().or_else(in_memory);
     made.map_err(|source| Error::Cache { path: "a temporary file".into(), source })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sets the time by which it is known what was used last; if that fails, the copy only goes sooner.

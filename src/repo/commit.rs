@@ -3,7 +3,7 @@
 //! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::error::{Error, Result};
 use super::generations::Generations;
@@ -19,6 +19,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::store::{Class, Listed};
+use crate::sync::{self, lock};
 
 /// How often a session looks again after a conflict before it gives up.
 const ROUNDS_MAX: usize = 8;
@@ -128,7 +129,7 @@ pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usi
         visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
         Ok((horizon, look))
     })?;
-    match look.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match sync::into_inner(look.0) {
         None => whole::note(repository, &snapshot.id, horizon.decided),
         Some(error) => {
             incomplete::add(repository, snapshot.id)?;
@@ -155,7 +156,7 @@ struct Look(Mutex<Option<Error>>);
 
 impl Look {
     fn fail(&self, error: Error) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        lock(&self.0).get_or_insert(error);
     }
 }
 
@@ -206,7 +207,7 @@ fn store_missing(session: &Session, tree: &NewTree, pool: &rayon::ThreadPool, mo
         Rescue { reader: session.reader(), journal: &journal, lane: Mutex::new(Lane::new(session)), failure: Mutex::new(None) };
     let trees = Trees::new(session.reader().clone());
     visit_reachable(&trees, &[(tree.root, tree.totals)], &rescue, pool, monitor)?;
-    rescue.failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    sync::into_inner(rescue.failure).map_or(Ok(()), Err)
 }
 
 struct Rescue<'a> {
@@ -221,11 +222,11 @@ impl Rescue<'_> {
         let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
         let is_lost = |error: &Error| error.is_damage() && !error.is_of_index();
         let bytes = read.map_err(|error| if is_lost(&error) { Error::Swept { id: *id } } else { error })?;
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner).put(kind, id, &bytes).map(drop)
+        lock(&self.lane).put(kind, id, &bytes).map(drop)
     }
 
     fn fail(&self, error: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        lock(&self.failure).get_or_insert(error);
     }
 }
 

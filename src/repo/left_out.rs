@@ -1,10 +1,11 @@
 //! Index runs that those who look do without, because they are damaged: each is told once, however many readers meet it.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use super::error::Error;
 use crate::id::ObjectId;
+use crate::sync::lock;
 
 /// Is called with what is wrong with a run; by any thread.
 type Tell = Box<dyn Fn(&Error) + Send + Sync>;
@@ -24,7 +25,7 @@ impl LeftOut {
 
     /// Tells of a run, unless that was told.
     pub fn tell(&self, run: &ObjectId, error: &Error) {
-        let is_new = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(*run);
+        let is_new = lock(&self.told).insert(*run);
         if let Some(tell) = self.tell.get().filter(|_| is_new) {
             tell(error);
         }

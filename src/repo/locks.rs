@@ -1,8 +1,8 @@
 //! Keeping what is needed locked against removal, in stores that can. Spec: `format-spec/12-store.md`, section 6.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::error::{Error, Result};
@@ -15,6 +15,7 @@ use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::Monitor;
 use crate::store::{Class, ErrorKind, Key};
+use crate::sync::{self, lock};
 
 const DAY_S: i64 = 24 * 3600;
 
@@ -112,10 +113,10 @@ pub fn still_locked(
     for_each(repository, victims, monitor, &|victim| {
         let asked = archive.locked_until(&names::pack_key(victim.class, &victim.name));
         let end_s = asked.ok().flatten().filter(|end_s| *end_s > now.seconds);
-        ends.lock().unwrap_or_else(PoisonError::into_inner).extend(end_s);
+        lock(&ends).extend(end_s);
         Ok(())
     })?;
-    let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ends = sync::into_inner(ends);
     Ok((ends.len() as u64, ends.iter().max().copied()))
 }
 
@@ -158,7 +159,7 @@ fn for_each<T: Sync>(
     act: &(dyn Fn(&T) -> Result<()> + Sync),
 ) -> Result<()> {
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
-    let lock = || failure.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || lock(&failure);
     let work = || {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             if monitor.is_cancelled() || lock().is_some() {

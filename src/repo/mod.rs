@@ -31,6 +31,7 @@ pub mod loss;
 pub mod lru;
 mod make;
 mod mark;
+mod marks;
 pub mod merge;
 pub mod names;
 mod open;

@@ -4,13 +4,14 @@
 //! a snapshot, to open its container is the next.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::left_out::LeftOut;
 use super::lru::ByteLru;
 use crate::container::{ContainerError, open_single};
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ContainerKind;
+use crate::sync::lock;
 
 /// Memory for the content of opened containers in bytes: some thousand snapshots.
 const CONTENT_BYTES: usize = 2 << 20;
@@ -80,10 +81,6 @@ fn hash_of(kind: ContainerKind, parts: &[&[u8]]) -> Hash {
         hasher.update(part);
     }
     *hasher.finalize().as_bytes()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

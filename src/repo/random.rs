@@ -1,8 +1,10 @@
 //! Where names and salts come from.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::error::{Error, Result};
+
+use crate::sync::lock;
 
 /// A source of random bytes.
 pub enum Randomness {
@@ -24,7 +26,7 @@ impl Randomness {
             return system_32();
         };
         let mut bytes = [0; 32];
-        sequence.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes);
+        lock(&sequence).fill(&mut bytes);
         Ok(bytes)
     }
 }

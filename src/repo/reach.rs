@@ -2,12 +2,13 @@
 //!
 //! What was seen is one bit per record of the index, so 100 million chunks take 12 MiB.
 
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::Mutex;
 
 use super::error::{Error, Result};
 use super::index::Place;
+use super::marks::Said;
+pub use super::marks::{Marks, Notes};
 use super::trees::Trees;
 use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
@@ -16,88 +17,7 @@ use crate::format::node::{ListNode, Totals, TreeNode};
 use crate::format::promise::{ListPromise, TreePromise};
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-
-/// One bit per record of the index.
-pub struct Marks(Vec<AtomicU64>);
-
-impl Marks {
-    /// Makes `count` bits, all clear.
-    pub fn new(count: u64) -> Self {
-        Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    /// Sets a bit and returns whether it was clear; what is beyond the last bit is always clear.
-    pub fn set(&self, number: u64) -> bool {
-        let bit = 1 << (number % 64);
-        self.0.get((number / 64) as usize).is_none_or(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
-    }
-
-    /// Returns whether a bit is set.
-    pub fn is_set(&self, number: u64) -> bool {
-        self.0.get((number / 64) as usize).is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (number % 64) != 0)
-    }
-}
-
-/// What was said of the chunk of each record: of a node what stands above it, of file content its length.
-///
-/// Four bytes for each record of a window of 16 million, which begins anywhere: so a larger repository is covered over time.
-pub struct Notes {
-    slots: Vec<AtomicU32>,
-    start: u64,
-    records: u64,
-    hashes: RandomState,
-}
-
-/// Slots at most: 64 MiB.
-const NOTES_MAX: u64 = 16 << 20;
-
-impl Notes {
-    /// Makes room for what is said of `records` records.
-    pub fn new(records: u64) -> Self {
-        let hashes = RandomState::new();
-        let start = hashes.hash_one(records) % records.max(1);
-        Self { slots: (0..records.min(NOTES_MAX)).map(|_| AtomicU32::new(0)).collect(), start, records, hashes }
-    }
-
-    /// Notes what is said first of a chunk; returns what was noted before if that is something else.
-    fn say(&self, number: u64, said: impl Hash) -> Said {
-        let Some(slot) = self.slot(number) else {
-            return Said::Unknown;
-        };
-        // 0 is: nothing was said.
-        let hash = (self.hashes.hash_one(said) as u32).max(1);
-        match slot.compare_exchange(0, hash, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Said::First,
-            Err(before) if before == hash => Said::Again,
-            Err(_) => Said::Otherwise,
-        }
-    }
-
-    /// Notes how long the chunk of a record is.
-    pub fn note_len(&self, number: u64, len_bytes: u32) {
-        self.say(number, len_bytes);
-    }
-
-    /// Returns whether the chunk of a record has another length, as far as its length was noted.
-    pub fn has_other_len(&self, number: u64, len_bytes: u32) -> bool {
-        let noted = self.slot(number).map_or(0, |slot| slot.load(Ordering::Relaxed));
-        noted != 0 && noted != (self.hashes.hash_one(len_bytes) as u32).max(1)
-    }
-
-    fn slot(&self, number: u64) -> Option<&AtomicU32> {
-        let at = (number + self.records - self.start) % self.records.max(1);
-        self.slots.get(usize::try_from(at).ok()?)
-    }
-}
-
-/// How what is said of a chunk compares with what was said before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
-    First,
-    Again,
-    Otherwise,
-    Unknown,
-}
+use crate::sync::{self, lock};
 
 /// Is told what is reached.
 pub trait Visitor: Sync {
@@ -177,7 +97,7 @@ pub fn visit_unmarked(
             walk.enter(scope, Visit { kind: ChunkKind::Tree, id: *id, promise, above: None });
         }
     });
-    let failure = walk.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let failure = sync::into_inner(walk.failure);
     if monitor.is_cancelled() {
         return Err(Error::Cancelled);
     }
@@ -365,11 +285,11 @@ impl<'a> Walk<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.monitor.is_cancelled() || self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.monitor.is_cancelled() || lock(&self.failure).is_some()
     }
 
     fn fail(&self, error: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        lock(&self.failure).get_or_insert(error);
     }
 }
 

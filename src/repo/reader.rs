@@ -1,7 +1,7 @@
 //! From a chunk id to its verified bytes.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::error::{Error, Result};
 use super::index::{IndexSet, Location};
@@ -17,6 +17,7 @@ use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame, PackToc, TRAIL
 use crate::format::run::{PackClass, PackRef};
 use crate::id::{ChunkId, ObjectId};
 use crate::store::Key;
+use crate::sync::lock;
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
@@ -361,8 +362,4 @@ impl CompressedSegment {
     pub fn body(&self) -> &[u8] {
         &self.stored[FRAME_LEN_BYTES..][..self.frame.body_len as usize]
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

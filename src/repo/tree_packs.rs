@@ -1,7 +1,7 @@
 //! Stored bytes of packs with trees: from the store by ranges at first, from a local copy of the whole pack when more is wanted.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::cache::{self, LocalCopy};
 use super::error::{Error, Result};
@@ -15,6 +15,7 @@ use crate::container::{ContainerError, name_of};
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::store::ErrorKind;
+use crate::sync::lock;
 
 /// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or two segments of a pack,
 /// who walks a tree wants most of them.
@@ -103,8 +104,4 @@ fn fetch(repository: &Repository, pack: &PackRef) -> Result<LocalCopy> {
         return Err(Error::WrongContent { object: key.to_string() });
     }
     repository.cache().write_trees(&pack.name.to_hex(), &bytes)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

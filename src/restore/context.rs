@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::descriptors::{Descriptors, lock};
+use super::descriptors::Descriptors;
 use super::disks::Disks;
 use super::error::{Error, Result};
 use super::ground::Ground;
@@ -29,6 +29,7 @@ use crate::os::owners::OwnerNames;
 use crate::os::process;
 use crate::os::stat::Stat;
 use crate::repo::{self, DirEntry, Trees};
+use crate::sync::lock;
 
 /// Descriptors of folders and files that are kept open, where the process may have enough of them.
 const OPEN_DIRS_MAX: usize = 256;

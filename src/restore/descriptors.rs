@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::sync::lock;
 
 /// Something that can be opened again after it was closed.
 pub trait Reopenable {
@@ -70,11 +72,6 @@ impl<T: Reopenable> Descriptors<T> {
             item.close();
         }
     }
-}
-
-/// Locks even if another thread broke while it held the lock: what is locked here is always whole.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

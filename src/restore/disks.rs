@@ -6,9 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
-use super::descriptors::lock;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 /// One open folder of each file system that the target lies on.
 ///

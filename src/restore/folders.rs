@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, fchmod};
 
 use super::context::Context;
-use super::descriptors::{Reopenable, lock};
+use super::descriptors::Reopenable;
 use super::ground::Standing;
 use super::mark;
 use super::options::add;
@@ -15,6 +15,7 @@ use super::target::TargetDir;
 use crate::id::ChunkId;
 use crate::os::apply::{Metadata, Object, Present, apply, confirm};
 use crate::repo;
+use crate::sync::lock;
 
 /// Notes that something in a folder is done; finishes it, and those above, if it was the last.
 pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {

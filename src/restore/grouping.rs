@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::context::Context;
-use super::descriptors::lock;
 use super::folders::release_dir;
 use super::link_group::{First, Link, LinkGroup, LinkState, Name, Wanted};
 use super::options::add;
 use crate::monitor::ProblemKind;
+use crate::sync::lock;
 
 /// Notes that a member is done and returns the links that wait for it.
 pub fn complete(context: &Context, group: &LinkGroup, first: First) -> Vec<Link> {

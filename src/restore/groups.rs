@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::descriptors::lock;
 use super::group_log::{Done, GroupLog};
 use super::link_group::{LinkGroup, LinkState};
 use super::target::TargetDir;
+use crate::sync::lock;
 
 /// Groups that come to life between two times that finished ones are put away.
 const LIVE_MAX: usize = 16 << 10;

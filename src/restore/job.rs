@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::descriptors::{Descriptors, Reopenable, lock};
+use super::descriptors::{Descriptors, Reopenable};
 use super::error::same_name;
 use super::link_group::{LinkGroup, Name};
 use super::load::Weight;
@@ -18,6 +18,7 @@ use crate::os::dir::{Dir, stat_of};
 use crate::os::process::own_ids;
 use crate::os::special;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 /// What the jobs of one restore share: descriptors, and what this process is and does.
 pub struct Host {

@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use super::context::Context;
 use super::counted::entry_done;
 use super::delete::clear;
-use super::descriptors::lock;
 use super::enter::REPLACED;
 use super::error::same_name;
 use super::existing::look;
@@ -29,6 +28,7 @@ use crate::os::dir::{Dir, stat_of};
 use crate::os::filesystem::is_trusted;
 use crate::os::special;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 /// What became of another name.
 enum Outcome {

@@ -16,13 +16,13 @@ use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::descriptors::lock;
 use crate::format::entry::{Timestamp, Xattr};
 use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::process;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 const NAME: &[u8] = b"user.drumlin.restoring";
 /// How often it is noted that the restore is at work: what it did since the last time is compared by the next run.

@@ -1,12 +1,12 @@
 //! Hard-link groups whose first member could not be made in its own place: the next one takes its part.
 
 use super::context::Context;
-use super::descriptors::lock;
 use super::error::Result;
 use super::feed::Feed;
 use super::grouping::promote;
 use super::items::Item;
 use super::workers::with_workers;
+use crate::sync::lock;
 
 /// Restores what is left of such groups, after everything else.
 pub fn restore(context: &Context) -> Result<()> {

@@ -5,12 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::descriptors::lock;
 use super::target::Identity;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
 use crate::repo::names::{SIGNS, Sign};
+use crate::sync::lock;
 
 /// What is said of such a folder.
 pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
-use super::descriptors::{Descriptors, Reopenable, lock};
+use super::descriptors::{Descriptors, Reopenable};
 use super::target::TargetDir;
 use crate::os::apply::LOCKING_FLAGS;
 use crate::os::attributes::{read_flags, write_flags};
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 /// What a folder had before it was taken over.
 #[derive(Clone, Copy, PartialEq, Eq)]

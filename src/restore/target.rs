@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::descriptors::{Descriptors, Reopenable, lock};
+use super::descriptors::{Descriptors, Reopenable};
 use super::ground::{Ground, Standing};
 use super::spelling::Spelling;
 use crate::id::ChunkId;
@@ -13,6 +13,7 @@ use crate::os::apply::Metadata;
 use crate::os::attributes::Subject;
 use crate::os::dir::Dir;
 use crate::os::stat::Stat;
+use crate::sync::lock;
 
 /// What an inode is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

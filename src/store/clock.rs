@@ -49,10 +49,11 @@ impl Clock for SystemClock {
 
 #[cfg(test)]
 pub mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Mutex, PoisonError};
 
     use super::*;
+    use crate::sync::lock;
 
     /// A clock that stands still but for the waits, which take no time.
     #[derive(Default)]
@@ -64,18 +65,18 @@ pub mod tests {
     impl TestClock {
         /// Returns all waits so far.
         pub fn waits(&self) -> Vec<Duration> {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+            lock(&self.state).1.clone()
         }
 
         /// Lets time pass.
         pub fn advance(&self, span: Duration) {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).0 += span;
+            lock(&self.state).0 += span;
         }
     }
 
     impl Clock for TestClock {
         fn now(&self) -> Duration {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+            lock(&self.state).0
         }
 
         fn wait(&self, span: Duration) -> bool {
@@ -83,7 +84,7 @@ pub mod tests {
                 return false;
             }
             self.advance(span);
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).1.push(span);
+            lock(&self.state).1.push(span);
             true
         }
     }

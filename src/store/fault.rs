@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Action, Archive, Class, ErrorKind, Key, Listed, Store, StoreError};
+
+use crate::sync::lock;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,7 @@ impl FaultStore {
         if self.dead.load(Ordering::Relaxed) {
             return Some(Effect::Before(ErrorKind::Other));
         }
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = lock(&self.faults);
         let mut hit = None;
         for (fault, seen) in faults.iter_mut() {
             if fault.action.is_none_or(|wanted| wanted == action) && fault.class.is_none_or(|wanted| wanted == class) {

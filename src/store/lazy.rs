@@ -1,9 +1,11 @@
 //! A store that is opened when it is first asked for something: an unchanged backup never is, and needs no network.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Archive, Class, Key, Listed, Store, StoreError};
+
+use crate::sync::lock;
 
 /// Opens a store.
 pub type OpenStore = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
@@ -26,7 +28,7 @@ impl LazyStore {
 
     fn get(&self) -> Result<&dyn Store, StoreError> {
         if self.opened.get().is_none() {
-            let _guard = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = lock(&self.opening);
             if self.opened.get().is_none() {
                 // Nobody else can have set it: the guard is held.
                 let _ = self.opened.set((self.open)()?);

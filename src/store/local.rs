@@ -13,13 +13,15 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use self::publish::Publisher;
 use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, beneath, is_valid_name};
+
+use crate::sync::lock;
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const FOLDER_LEVELS_MAX: usize = 2;
@@ -167,7 +169,7 @@ impl LocalStore {
     }
 
     fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.durable)
     }
 
     fn try_remove(&self, key: &Key) -> io::Result<()> {

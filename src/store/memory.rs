@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
+
+use crate::sync;
 
 /// A store in memory; it is gone with the process.
 #[derive(Default)]
@@ -48,16 +50,16 @@ impl MemoryStore {
 
     /// Returns the objects that a `create` replaced by other bytes since this store was made.
     pub fn replaced(&self) -> Vec<Key> {
-        self.replaced.read().unwrap_or_else(PoisonError::into_inner).clone()
+        sync::read(&self.replaced).clone()
     }
 
     /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At first there is no clock.
     pub fn set_clock(&self, now_s: i64) {
-        *self.clock_s.write().unwrap_or_else(PoisonError::into_inner) = Some(now_s);
+        *sync::write(&self.clock_s) = Some(now_s);
     }
 
     fn clock_s(&self) -> Option<i64> {
-        *self.clock_s.read().unwrap_or_else(PoisonError::into_inner)
+        *sync::read(&self.clock_s)
     }
 
     /// Returns the names of all objects, sorted.
@@ -72,11 +74,11 @@ impl MemoryStore {
     }
 
     fn objects(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Object>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+        sync::read(&self.objects)
     }
 
     fn objects_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Object>> {
-        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+        sync::write(&self.objects)
     }
 
     fn get(&self, action: Action, key: &Key) -> Result<Arc<[u8]>, StoreError> {
@@ -127,7 +129,7 @@ impl Store for MemoryStore {
             Entry::Vacant(place) => drop(place.insert(object)),
             Entry::Occupied(mut place) if self.replaces.load(Ordering::Relaxed) => {
                 if *place.insert(object).bytes != *bytes {
-                    self.replaced.write().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+                    sync::write(&self.replaced).push(key.clone());
                 }
             }
             Entry::Occupied(_) => return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists")),

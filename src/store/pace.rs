@@ -1,9 +1,11 @@
 //! How many bytes a second may go up and come down, for all threads together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+
+use crate::sync::lock;
 
 /// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones would be felt on a slow line.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
@@ -68,7 +70,7 @@ impl Pace {
 
 impl Limit {
     fn take(&self, now: Duration, len_bytes: usize) -> Duration {
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = lock(&self.free_at);
         let start = (*free_at).max(now.saturating_sub(CREDIT));
         // Pieces are short: this is exact to a nanosecond and ends in a year at worst.
         let nanos = len_bytes as u128 * 1_000_000_000 / u128::from(self.bytes_per_s);

@@ -4,11 +4,13 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::{Action, Archive, Class, ErrorKind, Key, Listed, Readiness, Store, StoreError, ThawTier};
+
+use crate::sync::lock;
 
 /// How patient a [`RetryStore`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl RetryStore {
 
     fn tell(&self, error: &StoreError, limit: Duration) {
         let now = self.clock.now();
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told_at = lock(&self.told_at);
         if told_at.is_none_or(|told_at| now.saturating_sub(told_at) >= SILENCE) {
             *told_at = Some(now);
             drop(told_at);

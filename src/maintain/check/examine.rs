@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::damage::Damage;
 use super::ledger::Ledger;
+use super::level::Level;
+use super::listing::{list_packs, note_findings, verify_packs};
+use super::options::CheckOptions;
 use super::packs::PackStage;
 use super::report::CheckReport;
-use super::{CheckOptions, Level, list_packs, note_findings, paths, trees, verify_packs};
+use super::{paths, trees};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Monitor, in_words};

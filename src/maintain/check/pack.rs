@@ -1,7 +1,7 @@
 //! One pack, byte by byte: sound or not, and if not, what is lost.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -14,6 +14,7 @@ use crate::format::run::{PackRef, RunRecord};
 use crate::id::ChunkId;
 use crate::monitor::in_words;
 use crate::repo::names;
+use crate::sync::lock;
 
 /// Damaged segments of one pack that are told in words.
 const SEGMENTS_TOLD_MAX: usize = 16;
@@ -88,7 +89,7 @@ impl<'a> PackVerifier<'a> {
     }
 
     fn scratch(&self) -> std::sync::MutexGuard<'_, Vec<(SegmentDecompressor, Vec<u8>)>> {
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.scratch)
     }
 
     /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be had through the index.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,6 +22,7 @@ use crate::repo::around::read_around;
 use crate::repo::listed::read_there;
 use crate::repo::reach::Notes;
 use crate::repo::{Error, Reader, Repository, Result, audit, names};
+use crate::sync::lock;
 
 /// Threads that read packs and hash them: few for a disk, more for a distant store.
 ///
@@ -226,7 +227,7 @@ impl PackStage<'_> {
 /// A loader: takes jobs until there are none, or nobody wants them any more.
 fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>>, done: &Sender<Loaded>) {
     while let Ok(mut bytes) = buffers.recv() {
-        let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = lock(&source).next();
         let Some(job) = next else {
             return;
         };

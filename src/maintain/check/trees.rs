@@ -1,8 +1,8 @@
 //! Reading all trees of all snapshots: each node once, each reference looked up in the index.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::damage::Damage;
 use super::report::CheckReport;
@@ -14,6 +14,7 @@ use crate::monitor::{Monitor, in_words};
 use crate::repo::index::Place;
 use crate::repo::reach::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
+use crate::sync::{self, lock};
 
 /// Missing chunks that are told one by one; the rest are only counted, and their paths are named all the same.
 const MISSING_TOLD_MAX: usize = 10_000;
@@ -36,7 +37,7 @@ pub fn verify(
     visit_reachable(trees, &roots, &found, pool, monitor)?;
     report.counts.nodes = found.nodes.into_inner();
     report.counts.chunks_referenced = found.chunks.into_inner();
-    let faults = found.faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let faults = sync::into_inner(found.faults);
     for (id, message) in faults.nodes {
         report.problem(format!("chunk {}", id.short()), message);
         damage.lose(id);
@@ -94,7 +95,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.faults)
     }
 
     fn note_missing(&self, kind: ChunkKind, id: &ChunkId, is_named: bool) {

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Marked;
+use super::marked::Marked;
 use crate::format::container::{ChunkKind, HEADER_LEN_BYTES};
 use crate::format::generation::Victim;
 use crate::id::{ChunkId, ObjectId};

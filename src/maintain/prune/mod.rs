@@ -9,6 +9,7 @@
 //! decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
 mod kept;
+mod marked;
 mod options;
 mod plan;
 mod repack;
@@ -24,15 +25,15 @@ pub use self::plan::Plan;
 pub use self::report::PruneReport;
 
 use self::kept::Kept;
+use self::marked::Marked;
 use self::roots::{Drop, Roots, look};
 use crate::format::generation::{Condemned, Removal, Victim};
 use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
 use crate::maintain::mark::{Trouble, mark, mark_what_is_there};
 use crate::monitor::Monitor;
-use crate::repo::collect::{self, PackList};
+use crate::repo::collect;
 use crate::repo::generations::{self, Generations, State};
-use crate::repo::horizon::Horizon;
 use crate::repo::index::Run;
 use crate::repo::locks::{self, Unneeded};
 use crate::repo::reach::Marks;
@@ -83,17 +84,6 @@ struct Prune<'a> {
     /// Whether there is no room, so that as little as can be is written before something is removed.
     is_tight: bool,
     report: PruneReport,
-}
-
-/// What is known of the repository after marking.
-struct Marked {
-    reader: Arc<Reader>,
-    horizon: Horizon,
-    listed: PackList,
-    marks: Marks,
-    roots: Roots,
-    /// Packs that this collector has stored.
-    own: HashSet<ObjectId>,
 }
 
 impl Prune<'_> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, SegmentRecord};
@@ -13,6 +13,7 @@ use crate::monitor::Monitor;
 use crate::repo::reach::Marks;
 use crate::repo::session::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
+use crate::sync::{self, lock};
 
 /// So many bytes of packs for each lane. Each closes segments and packs of its own that are not full, which compress less well: more lanes
 /// than needed could make a small repository larger.
@@ -42,12 +43,12 @@ pub fn repack(
             scope.spawn(|| {
                 if let Err(error) = mover.store_packs(&packs, &next) {
                     next.store(packs.len(), Ordering::Relaxed);
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    lock(&failure).get_or_insert(error);
                 }
             });
         }
     });
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)?;
+    sync::into_inner(failure).map_or(Ok(()), Err)?;
     Ok(session.finish()?.stats())
 }
 

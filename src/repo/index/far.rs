@@ -1,6 +1,6 @@
 //! Looking into runs of which only the end is here: single blocks from the store, and the whole run once that is cheaper.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::end;
 use super::fetch::{FarBlock, Sparing, fetch_and_open, fetch_verified, keep_whole};
@@ -14,6 +14,7 @@ use crate::repo::cache::Cache;
 use crate::repo::error::Result;
 use crate::repo::parallel;
 use crate::store::{Class, Key, Listed, Store};
+use crate::sync::lock;
 
 /// Which part of a run's blocks is read alone before the whole run is worth fetching.
 const BLOCKS_DIVISOR: usize = 8;
@@ -68,7 +69,7 @@ impl IndexSet {
 
     /// Fetches all of a run, unless somebody else just did; from then on it is one like any other.
     fn fetch_whole(&self, sparing: &Sparing, run: &Run, key: &Key) -> Result<Arc<Run>> {
-        let _guard = sparing.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = lock(&sparing.fetching);
         if let Some(known) = self.runs().into_iter().find(|known| known.name() == run.name() && known.far().is_none()) {
             return Ok(known);
         }

@@ -1,7 +1,7 @@
 //! All live runs together: find a chunk, learn of new runs.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::end;
 use super::fetch::{self, FarBlock, Sparing};
@@ -17,6 +17,7 @@ use crate::repo::names;
 use crate::repo::open::Repository;
 use crate::repo::parallel;
 use crate::store::{Class, Key, Listed, Store};
+use crate::sync::{self, lock};
 
 /// Memory for opened blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
@@ -75,7 +76,7 @@ impl IndexSet {
 
     /// Returns the runs that were left out since this was asked last, and what is wrong with them.
     pub fn take_left_out(&self) -> Vec<(ObjectId, Error)> {
-        std::mem::take(&mut *self.left_out.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.left_out))
     }
 
     /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
@@ -160,7 +161,7 @@ impl IndexSet {
         // A damaged run that another replaces is not needed any more: it was repaired.
         damaged.retain(|(id, _)| !self.is_replaced(id, &names));
         if self.passes_over {
-            self.left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(damaged);
+            lock(&self.left_out).extend(damaged);
             return Ok(names);
         }
         damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
@@ -274,11 +275,11 @@ impl IndexSet {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+        sync::read(&self.known)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+        sync::write(&self.known)
     }
 
     /// Returns the best place of the chunk with this id; all 32 bytes are compared.
@@ -367,7 +368,7 @@ impl IndexSet {
         read: impl FnOnce() -> Result<Arc<[RunRecord]>>,
     ) -> Result<Arc<[RunRecord]>> {
         let key = (run.name(), block);
-        let blocks = || self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = || lock(&self.blocks.0);
         if let Some(records) = blocks().get(&key) {
             return Ok(records);
         }

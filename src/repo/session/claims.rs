@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use super::lock;
 use crate::id::{ChunkId, ChunkSet};
+use crate::sync::lock;
 
 const SHARDS: usize = 16;
 

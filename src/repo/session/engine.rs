@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::claims::Claims;
 use super::journal::Journal;
-use super::{Checkpoints, Counters, FirstError, SessionOptions, lock};
+use super::options::{Checkpoints, Counters, FirstError, SessionOptions};
 use crate::compress::SegmentCompressor;
 use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
 use crate::format::container::{ChunkRecord, SegmentCodec};
@@ -19,6 +19,7 @@ use crate::repo::index::{PlacedPack, build_run};
 use crate::repo::names;
 use crate::repo::reader::{CompressedSegment, Reader};
 use crate::store::{ErrorKind, Key, StoreError};
+use crate::sync::lock;
 
 /// Packs that are on their way at once: few on a disk, as many as serve a distant store.
 const WRITERS_MIN: usize = 2;

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use super::lock;
 use crate::format::entry::Timestamp;
 use crate::format::intent::Intent;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
@@ -12,6 +11,7 @@ use crate::repo::horizon::{Horizon, Reliance};
 use crate::repo::index::Origin;
 use crate::repo::intents;
 use crate::repo::open::Repository;
+use crate::sync::lock;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Session;
 use super::engine::Engine;
-use super::{Counters, Session};
+use super::options::Counters;
 use crate::container::SegmentBuilder;
 use crate::format::container::{ChunkKind, ChunkRecord};
 use crate::format::run::PackClass;

@@ -12,81 +12,24 @@ mod claims;
 mod engine;
 mod journal;
 mod lane;
+mod options;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 pub use journal::{Clock, Identity, Journal};
 pub use lane::Lane;
+pub use options::{Checkpoints, SessionOptions, SessionStats};
 
 use self::claims::Claims;
 use self::engine::Engine;
+use self::options::Counters;
 use super::error::{Error, Result};
 use super::horizon::{self, Horizon};
 use super::names;
 use super::reader::Reader;
-use crate::compress::Compression;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
-
-/// How a session works.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionOptions {
-    /// How hard segments are compressed.
-    pub compression: Compression,
-    /// Threads that compress (at least 1).
-    pub threads: usize,
-    /// Smaller packs and fewer buffers: about 40 MiB instead of 150.
-    pub low_memory: bool,
-    /// Counts what would be stored, and stores nothing.
-    pub dry_run: bool,
-    /// When checkpoints are made.
-    pub checkpoints: Checkpoints,
-}
-
-/// After how much a session writes a run and an intent, so that an interrupted backup finds what it stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Checkpoints {
-    /// After this time at the latest.
-    pub interval: Duration,
-    /// After so many bytes of packs.
-    pub bytes: u64,
-}
-
-impl Default for Checkpoints {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(600), bytes: 16 << 30 }
-    }
-}
-
-impl SessionOptions {
-    /// Returns how many lanes (threads that read and put) the session has buffers for.
-    pub fn lanes(&self) -> usize {
-        self.threads.clamp(1, if self.low_memory { 2 } else { 6 })
-    }
-}
-
-/// Counters of a session.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub chunks_new: AtomicU64,
-    pub bytes_new_raw: AtomicU64,
-    pub bytes_stored: AtomicU64,
-    pub bytes_of_runs: AtomicU64,
-}
-
-/// What a session stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionStats {
-    /// Chunks stored for the first time.
-    pub chunks_new: u64,
-    /// Their bytes before compression.
-    pub bytes_new_raw: u64,
-    /// Bytes of all packs and runs.
-    pub bytes_stored: u64,
-    /// Those of them that are of runs.
-    pub bytes_of_runs: u64,
-}
+use crate::sync::lock;
 
 /// Proof that everything a session took is durable: without it no snapshot can be committed.
 pub struct Stored {
@@ -306,28 +249,5 @@ impl Drop for Session {
     fn drop(&mut self) {
         // An abandoned session must not leave threads behind; its errors have been reported by whoever dropped it.
         let _ = self.settle();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The first error of any thread, kept for `finish`.
-#[derive(Default)]
-pub(super) struct FirstError(Mutex<Option<Error>>, std::sync::atomic::AtomicBool);
-
-impl FirstError {
-    fn set(&self, error: Error) {
-        self.1.store(true, Ordering::Relaxed);
-        lock(&self.0).get_or_insert(error);
-    }
-
-    fn is_set(&self) -> bool {
-        self.1.load(Ordering::Relaxed)
-    }
-
-    fn take(&self) -> Option<Error> {
-        lock(&self.0).take()
     }
 }

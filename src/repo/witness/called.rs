@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::file::{Memory, write};
-use super::{Accept, Witness, file_of, lock};
+use super::{Accept, Witness, file_of};
+use crate::sync::lock;
 
 impl Witness {
     /// Reads what is remembered of a place that is called by another name too, such as a path with a link in it.

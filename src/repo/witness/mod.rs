@@ -10,13 +10,14 @@ mod policies;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::file::{COPIES_MAX, CopyMemory, FILE, Head, Held, Memory, add, hold, read, set_aside, write};
 use super::error::{Error, Result};
 use crate::format::snapshot::Snapshot;
 use crate::id::{RepositoryId, SnapshotId, encode_hex};
+use crate::sync::lock;
 
 pub use self::file::{PLACES, PolicyNote};
 
@@ -376,10 +377,6 @@ fn take_over(memory: &mut Memory, now: Memory) {
 fn file_of(state_dir: &Path, location: &str) -> PathBuf {
     let hash = blake3::hash(location.as_bytes()).to_hex();
     state_dir.join(PLACES).join(&hash[..32]).join(FILE)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

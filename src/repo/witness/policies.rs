@@ -1,7 +1,8 @@
 //! Which policies this machine applied to the series of a repository, so that it knows whether one is new to them.
 
+use super::Witness;
 use super::file::{POLICIES_MAX, PolicyNote};
-use super::{Witness, lock};
+use crate::sync::lock;
 
 impl Witness {
     /// Returns what is remembered of a series.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::profile;
+use aws_credential_types::provider;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{self};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::Credentials;
 use aws_types::os_shim_internal::{Env, Fs};
@@ -17,6 +17,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::failure::one_line;
+
+use crate::sync::lock;
 
 /// How long a program may take: somebody may have to touch a key, or to answer in a browser.
 const RUN_MAX: Duration = Duration::from_secs(600);
@@ -207,10 +209,6 @@ fn wait(child: &Mutex<Child>, (stdout, stderr): (Gathering, Gathering), is_wante
         }
         thread::sleep(PAUSE);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads what the program printed; secrets are in no error.

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use crate::store::pace::{PIECE_LEN_MAX_BYTES, Pace};
+use crate::sync::lock;
 
 /// Bytes that are handed to the connection at once: small enough for a slow line to show progress.
 const STEP_LEN_BYTES: usize = 128 << 10;
@@ -38,7 +39,7 @@ impl Gate {
 
     /// Waits for a place.
     pub fn enter(&self) -> Pass<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = lock(&self.free);
         *self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner) -= 1;
         Pass(self)
     }
@@ -46,7 +47,7 @@ impl Gate {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.0.free) += 1;
         self.0.freed.notify_one();
     }
 }

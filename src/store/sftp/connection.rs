@@ -23,6 +23,7 @@ use super::line::{Line, Sent};
 use super::options::SftpOptions;
 use super::wire::{self, Answer, Attributes, Handle, Request};
 use crate::store::pace::Pace;
+use crate::sync::lock;
 
 /// Longest wait for an answer to the question whether an idle connection still works.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
@@ -266,7 +267,7 @@ impl Connection {
     }
 
     fn spare(&self) -> MutexGuard<'_, SpareState> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.spare)
     }
 
     /// Sends what is to be sent, so that it does not pile up.
@@ -363,7 +364,7 @@ impl Connection {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn lost(&self, why: &str) -> SftpError {

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::line::Sent;
 use super::wire::Handle;
+
+use crate::sync::lock;
 
 /// As many as the runs of an index and the packs with trees that a path leads through, usually. Servers hold each of them open.
 const FILES_MAX: usize = 32;
@@ -73,7 +75,7 @@ impl KeptFiles {
     }
 
     fn files(&self) -> MutexGuard<'_, VecDeque<OpenFile>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

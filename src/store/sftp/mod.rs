@@ -23,8 +23,8 @@ mod read;
 pub mod wire;
 
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use self::error::SftpError;
@@ -34,6 +34,8 @@ use self::pool::{Lease, Pool, Use};
 use self::publish::{Publisher, SCRATCH_FOLDER};
 use super::listing::Room;
 use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
+
+use crate::sync::{self, lock};
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const FOLDER_LEVELS_MAX: usize = 2;
@@ -151,7 +153,7 @@ impl SftpStore {
         let work = || {
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let entries = list(group);
-                let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut listed = lock(&listed);
                 match (entries, &mut *listed) {
                     (Ok(entries), Ok(all)) => {
                         all.extend(group.iter().cloned().zip(entries.into_iter().map(Option::unwrap_or_default)))
@@ -170,7 +172,7 @@ impl SftpStore {
             }
             work();
         });
-        listed.into_inner().unwrap_or_else(PoisonError::into_inner)
+        sync::into_inner(listed)
     }
 }
 

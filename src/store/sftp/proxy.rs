@@ -10,13 +10,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 
 use super::error::{SftpError, printable};
+
+use crate::sync::lock;
 
 /// How long a program may take to end by itself when its connection has, and to say why; and then once more when it is asked to.
 const GRACE: Duration = Duration::from_millis(300);
@@ -57,7 +59,7 @@ pub fn kill_all() {
 }
 
 fn running() -> MutexGuard<'static, Vec<Pid>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&RUNNING)
 }
 
 impl RunningProxy {
@@ -115,7 +117,7 @@ impl RunningProxy {
         while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && since.elapsed() < GRACE {
             thread::sleep(Duration::from_millis(5));
         }
-        let said = printable(&self.said.lock().unwrap_or_else(PoisonError::into_inner));
+        let said = printable(&lock(&self.said));
         let code = ended.as_ref().and_then(WaitIdStatus::exit_status);
         let ended = ended.map(|_| code.map_or_else(|| "it was killed".to_owned(), |code| format!("it ended with status {code}")));
         let said = (!said.is_empty()).then(|| format!("it says: {said}"));
@@ -172,7 +174,7 @@ fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHand
     let listen = move || {
         let mut buffer = [0; 512];
         while let Ok(len @ 1..) = stderr.read(&mut buffer) {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = lock(&said);
             said.extend_from_slice(&buffer[..len]);
             let surplus = said.len().saturating_sub(SAID_LEN_MAX_BYTES);
             said.drain(..surplus);

@@ -1,8 +1,8 @@
 //! Giving a file its bytes first and its name last.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::connection::{Connection, Spare};
@@ -10,6 +10,8 @@ use super::error::SftpError;
 use super::folder::Folder;
 use super::line::Sent;
 use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
+
+use crate::sync::lock;
 
 /// The folder of files that have no object's name yet.
 pub const SCRATCH_FOLDER: &str = "tmp";
@@ -71,7 +73,7 @@ impl Publisher {
     /// The answer does not matter: mostly it is there.
     fn make_folder_ahead(&self, connection: &Connection, folder: &Folder, name: &str) {
         let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/')) else { return };
-        let mut asked_for = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked_for = lock(&self.folders);
         if asked_for.insert(inner.to_owned()) {
             connection.tell(&Request::MakeDir(&folder.path(inner), 0o755));
         }

@@ -79,6 +79,9 @@ fn cycles_are_noticed() {
     assert_eq!(about(&facade).len(), 1, "{:?}", about(&facade));
     let parent = [("format/mod.rs", "mod a; fn f() { a::g() }"), ("format/a.rs", "use super::f;")];
     assert_eq!(about(&parent).len(), 1, "{:?}", about(&parent));
+    let behind_export =
+        [("format/mod.rs", "mod a; mod b; pub use a::A; use b::B;"), ("format/a.rs", ""), ("format/b.rs", "use super::own;")];
+    assert_eq!(about(&behind_export).len(), 1, "{:?}", about(&behind_export));
     let folders = [
         ("format/x.rs", "use crate::crypto::y;"),
         ("format/z.rs", ""),

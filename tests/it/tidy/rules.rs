@@ -42,32 +42,32 @@ const ENVIRONMENT: &[&str] = &["std::env", "println!", "print!", "eprintln!", "e
 const ENVIRONMENT_AND_STORES: &[&str] = &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!", "dyn Store"];
 
 const STRATA: &[Stratum] = &[
-    Stratum { modules: "id monitor copying", imports: "", never: INPUT_AND_OUTPUT },
+    Stratum { modules: "id monitor copying sync", imports: "", never: INPUT_AND_OUTPUT },
     Stratum {
         modules: "format crypto chunker compress container retention rules",
-        imports: "id monitor",
+        imports: "id monitor copying sync",
         never: INPUT_AND_OUTPUT,
     },
-    Stratum { modules: "store", imports: "id monitor", never: ENVIRONMENT },
-    Stratum { modules: "os", imports: "id monitor format::entry", never: ENVIRONMENT },
+    Stratum { modules: "store", imports: "id monitor copying sync", never: ENVIRONMENT },
+    Stratum { modules: "os", imports: "id monitor copying sync format::entry", never: ENVIRONMENT },
     Stratum {
         modules: "repo",
-        imports: "id monitor copying format crypto chunker compress container retention rules store",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules store",
         never: ENVIRONMENT,
     },
     Stratum {
         modules: "backup restore browse maintain copy mount",
-        imports: "id monitor copying format crypto chunker compress container retention rules repo os",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "sources schedule notify metrics",
-        imports: "id monitor copying format crypto chunker compress container retention rules repo os backup restore browse maintain copy mount",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os backup restore browse maintain copy mount",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
         modules: "settings ui web cli main lib",
-        imports: "id monitor copying format crypto chunker compress container retention rules store repo os backup restore browse maintain copy \
+        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain copy \
                   mount sources schedule notify metrics",
         never: &[],
     },

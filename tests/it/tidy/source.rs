@@ -130,7 +130,7 @@ pub fn paths<'a>(tokens: &[Token<'a>]) -> Vec<NamedPath<'a>> {
             }
             found.push(NamedPath { parts, line, exported: false });
         }
-        exported = text == "pub" || exported && text != ";" && text != "{" && text != "}";
+        exported = text == "pub" || exported && !matches!(text, "use" | ";" | "{" | "}");
         at += 1;
     }
     found

@@ -1,0 +1,27 @@
+//! State of a repository after marking: what a plan is made of.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::roots::Roots;
+use crate::id::ObjectId;
+use crate::repo::Reader;
+use crate::repo::collect::PackList;
+use crate::repo::horizon::Horizon;
+use crate::repo::reach::Marks;
+
+/// State of the repository after marking.
+pub struct Marked {
+    /// Reads by the index that was marked.
+    pub reader: Arc<Reader>,
+    /// The generations that were seen.
+    pub horizon: Horizon,
+    /// The packs in the store.
+    pub listed: PackList,
+    /// Which chunks are reachable.
+    pub marks: Marks,
+    /// Snapshots and intents.
+    pub roots: Roots,
+    /// Packs that this collector has stored.
+    pub own: HashSet<ObjectId>,
+}

@@ -1,0 +1,87 @@
+//! Options and counters of a write session, and the first error of its threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::compress::Compression;
+use crate::repo::error::Error;
+use crate::sync::lock;
+
+/// How a session works.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// How hard segments are compressed.
+    pub compression: Compression,
+    /// Threads that compress (at least 1).
+    pub threads: usize,
+    /// Smaller packs and fewer buffers: about 40 MiB instead of 150.
+    pub low_memory: bool,
+    /// Counts what would be stored, and stores nothing.
+    pub dry_run: bool,
+    /// When checkpoints are made.
+    pub checkpoints: Checkpoints,
+}
+
+/// After how much a session writes a run and an intent, so that an interrupted backup finds what it stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoints {
+    /// After this time at the latest.
+    pub interval: Duration,
+    /// After so many bytes of packs.
+    pub bytes: u64,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(600), bytes: 16 << 30 }
+    }
+}
+
+impl SessionOptions {
+    /// Returns how many lanes (threads that read and put) the session has buffers for.
+    pub fn lanes(&self) -> usize {
+        self.threads.clamp(1, if self.low_memory { 2 } else { 6 })
+    }
+}
+
+/// Counters of a session.
+#[derive(Default)]
+pub struct Counters {
+    pub chunks_new: AtomicU64,
+    pub bytes_new_raw: AtomicU64,
+    pub bytes_stored: AtomicU64,
+    pub bytes_of_runs: AtomicU64,
+}
+
+/// What a session stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// Chunks stored for the first time.
+    pub chunks_new: u64,
+    /// Their bytes before compression.
+    pub bytes_new_raw: u64,
+    /// Bytes of all packs and runs.
+    pub bytes_stored: u64,
+    /// Those of them that are of runs.
+    pub bytes_of_runs: u64,
+}
+
+/// The first error of any thread, kept for `finish`.
+#[derive(Default)]
+pub struct FirstError(Mutex<Option<Error>>, AtomicBool);
+
+impl FirstError {
+    pub fn set(&self, error: Error) {
+        self.1.store(true, Ordering::Relaxed);
+        lock(&self.0).get_or_insert(error);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    pub fn take(&self) -> Option<Error> {
+        lock(&self.0).take()
+    }
+}
