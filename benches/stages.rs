@@ -20,7 +20,7 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::id::{ChunkId, RepositoryId};
 use drumlin::os::dir::Dir;
-use drumlin::repo::session::Identity;
+use drumlin::repo::write::Identity;
 use drumlin::repo::{InitOptions, Lane, Reader, Repository, Session, SessionOptions};
 use drumlin::store::memory::MemoryStore;
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};

@@ -15,7 +15,7 @@ import subprocess
 
 from mounts import PASSWORD, TOOLS, Mounted, random_reads, read_by, timed
 
-LANE = "src/repo/session/lane.rs"
+LANE = "src/repo/write/lane.rs"
 FIXED = "open.len_bytes() >= SEGMENT_LEN_BYTES[class as usize]"
 CHOSEN = "open.len_bytes() >= if class == PackClass::Data { CHOSEN.with(|len| *len) } else { SEGMENT_LEN_BYTES[1] }"
 CHOICE = """

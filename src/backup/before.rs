@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use crate::id::ChunkId;
-use crate::repo::entries::DirEntries;
+use crate::repo::read::entries::DirEntries;
 use crate::repo::{DirEntry, Trees};
 
 /// The parent's entries of a folder, met name by name.

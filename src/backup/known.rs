@@ -20,7 +20,8 @@ use crate::format::node::Totals;
 use crate::id::{ChunkId, SnapshotId};
 use crate::os::attributes::read_flags;
 use crate::os::stat::Stat;
-use crate::repo::{Repository, Result, state};
+use crate::repo::open::notes;
+use crate::repo::{Repository, Result};
 use crate::sync::{self, lock};
 
 /// Folders that are remembered (104 bytes each, twice during a backup); those beyond are compared with the parent's tree.
@@ -96,7 +97,7 @@ struct Now {
 impl KnownFolders {
     /// Loads what is remembered of the snapshot `parent`; nothing if there is no parent or the note is of another.
     pub fn load(repository: &Repository, series: &str, parent: Option<SnapshotId>, options: &BackupOptions) -> Self {
-        let stored = parent.and_then(|parent| parse(&state::load(repository, &note_name(series))?, parent));
+        let stored = parent.and_then(|parent| parse(&notes::load(repository, &note_name(series))?, parent));
         let (before, tags_before) = stored.unwrap_or_default();
         Self {
             key: *blake3::keyed_hash(repository.keyring().cache_key(), b"folders").as_bytes(),
@@ -186,7 +187,7 @@ impl KnownFolders {
         let count = (now.records.len() as u64).to_le_bytes();
         let mut bytes = [MAGIC, snapshot.0.as_slice(), &count, now.records.as_flattened()].concat();
         now.tags.iter().for_each(|tag| bytes.extend_from_slice(&tag.to_le_bytes()));
-        state::save(repository, &note_name(series), &bytes)
+        notes::save(repository, &note_name(series), &bytes)
     }
 
     /// Returns what stands for an absolute path.

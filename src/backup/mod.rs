@@ -72,9 +72,9 @@ use crate::format::snapshot::{Snapshot, SnapshotProblem, SnapshotStats};
 use crate::id::ChunkId;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::os::owners::OwnerNames;
-use crate::repo::commit::{self, NewTree, Secured};
-use crate::repo::session::Identity;
+use crate::repo::snapshots::prepare::{self, NewTree, Secured};
 use crate::repo::snapshots::{self, Commit};
+use crate::repo::write::Identity;
 use crate::repo::{DirEntry, Reader, Repository, Session, SessionOptions, Stored, Trees};
 
 /// How often a backup begins because a collector removed what it relied on. More than twice is rare: what is young is left alone.
@@ -153,7 +153,7 @@ fn attempt(
         return Ok(BackupReport { snapshot: None, unchanged_since: None, stats: stats(session.stats()) });
     }
     if let (true, false, Some(parent)) = (same, options.always_snapshot || accepts_loss, &parent.snapshot) {
-        commit::confirm_unchanged(session.reader(), parent, options.threads, monitor)?;
+        prepare::confirm_unchanged(session.reader(), parent, options.threads, monitor)?;
         note(monitor, known.save(repository, &series, parent.id, true));
         return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats: stats(session.stats()) });
     }
@@ -269,7 +269,7 @@ fn commit_tree(
 ) -> Result<Snapshot, Error> {
     let mut lost = 0;
     loop {
-        let secured = commit::secure(stored, tree, monitor)?;
+        let secured = prepare::secure(stored, tree, monitor)?;
         let snapshot = describe(&secured)?;
         match snapshots::commit(repository, &snapshot, secured)? {
             Commit::Done => return Ok(snapshot),
@@ -328,7 +328,7 @@ fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) ->
     Ok(NewFolder { above: None, name: Vec::new(), scope, was, seen: None, gap: false, is_same: true })
 }
 
-fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::session::SessionStats) -> SnapshotStats {
+fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::write::SessionStats) -> SnapshotStats {
     let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     SnapshotStats {
         totals,

@@ -7,7 +7,7 @@ use crate::compress::Compression;
 use crate::format::config::Profile;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::id::SnapshotId;
-use crate::repo::session::{Checkpoints, Clock};
+use crate::repo::write::{Checkpoints, Clock};
 use crate::rules::{BadPattern, Pattern};
 
 /// What to leave out.

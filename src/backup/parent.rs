@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::options::{BackupOptions, Error};
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
-use crate::repo::{Reader, Repository, Result, horizon, incomplete, protect, snapshots, state, trash};
+use crate::repo::gc::horizon;
+use crate::repo::open::notes;
+use crate::repo::snapshots::{self, incomplete, protect, trash};
+use crate::repo::{Reader, Repository, Result};
 
 /// What went before.
 pub struct Parent {
@@ -76,13 +79,13 @@ impl Parent {
 
 /// Notes a new snapshot as the next parent. Losing the note costs one listing.
 pub fn remember(repository: &Repository, options: &BackupOptions, snapshot: &Snapshot) -> Result<()> {
-    state::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
+    notes::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
     remember_chain(repository, &options.host, snapshot.id)
 }
 
 /// Notes the last snapshot of a host's chain that this machine made. Losing the note costs one listing.
 pub fn remember_chain(repository: &Repository, host: &str, snapshot: SnapshotId) -> Result<()> {
-    state::save(repository, &chain_name(host), &snapshot.0)
+    notes::save(repository, &chain_name(host), &snapshot.0)
 }
 
 /// Returns the snapshots of the same host and app that name any of the sources, the newest first.
@@ -100,7 +103,7 @@ fn of_sources(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> 
 }
 
 fn load_id(repository: &Repository, name: &str) -> Option<SnapshotId> {
-    Some(SnapshotId(state::load(repository, name)?.try_into().ok()?))
+    Some(SnapshotId(notes::load(repository, name)?.try_into().ok()?))
 }
 
 fn chain_name(host: &str) -> String {

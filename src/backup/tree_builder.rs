@@ -177,7 +177,7 @@ mod tests {
     use crate::format::config::Profile;
     use crate::format::entry::{Content, Timestamp, Xattr};
     use crate::format::slot::SlotKdf;
-    use crate::repo::session::{Checkpoints, Identity};
+    use crate::repo::write::{Checkpoints, Identity};
     use crate::repo::{InitOptions, Reader, Repository, Session, SessionOptions, Trees};
     use crate::store::memory::MemoryStore;
 

@@ -7,8 +7,8 @@ use crate::format::entry::Content;
 use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-use crate::repo::merge::Merge;
-use crate::repo::stack::{Holds, Stack};
+use crate::repo::read::stack::{Holds, Stack};
+use crate::repo::read::tree_diff::Merge;
 use crate::repo::{DirEntry, Error, Trees};
 
 /// A path that differs; one of the entries at least is there.

@@ -10,8 +10,8 @@ use crate::format::node::{Totals, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::Monitor;
-use crate::repo::promised::Promised;
-use crate::repo::trees::leaf_entries;
+use crate::repo::read::node_ref::Promised;
+use crate::repo::read::trees::leaf_entries;
 use crate::repo::{DirEntry, Error, Result, Trees};
 
 /// The versions of a path in the snapshots of one host and app.

@@ -9,8 +9,9 @@ use super::snap::{SnapPath, parse_time};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
+use crate::repo::snapshots::chains;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Error, Repository, chains};
+use crate::repo::{Error, Repository};
 use crate::ui::{Ui, text};
 
 /// The snapshots that a name may mean, oldest first.

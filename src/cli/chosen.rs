@@ -7,7 +7,8 @@ use super::candidates::Candidates;
 use super::failure::Failure;
 use super::snap::SnapPath;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{Reader, Repository, Trees, parallel};
+use crate::repo::objects::parallel;
+use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
 /// How a reader is made.

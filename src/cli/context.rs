@@ -12,8 +12,8 @@ use super::own;
 use super::requests::Requests;
 use super::secret::{Origin, SecretArgs};
 use crate::monitor::{Monitor, in_words};
-use crate::repo::enter::{self, Entrance};
-use crate::repo::witness::{Accept, Witness};
+use crate::repo::checked_open::{self, Entrance};
+use crate::repo::open::witness::{Accept, Witness};
 use crate::repo::{self, Expected, OpenOptions, Repository};
 use crate::settings::Settings;
 use crate::settings::environment::Environment;
@@ -169,7 +169,7 @@ impl Context {
         let mut entrance = self.entrance(place);
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
-            enter::refuse_missing(&*store, &self.witness(place))?;
+            checked_open::refuse_missing(&*store, &self.witness(place))?;
         }
         let ui = self.ui;
         let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
@@ -181,7 +181,7 @@ impl Context {
                 Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
                 _ => Arc::clone(&store),
             };
-            match enter::enter(store, &secret, &options, &entrance) {
+            match checked_open::enter(store, &secret, &options, &entrance) {
                 Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.ui.warn("wrong password, try again"),
                 Err(error @ repo::Error::WrongSecret { .. }) => {
                     let hint = hints::hint_of(&error).unwrap_or_default();
@@ -213,7 +213,7 @@ impl Context {
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let place = self.place(&self.settings()?, None)?;
         let store = self.store(&place, Purpose::Work)?;
-        let lost = match enter::refuse_missing(&*store, &self.witness(&place)) {
+        let lost = match checked_open::refuse_missing(&*store, &self.witness(&place)) {
             Err(lost @ repo::Error::ConfigLost { .. }) => lost.into(),
             _ => match self.open_place(&place, Purpose::Work) {
                 Err(failure) if is_applied && failure.exit == Exit::Damage => failure,

@@ -15,7 +15,9 @@ use crate::chunker::chunk_lens;
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{self, InitOptions, NewIdentity, Repository, enter, keys, probe, reserve};
+use crate::repo::gc::reserve;
+use crate::repo::open::{keys, probe};
+use crate::repo::{self, InitOptions, NewIdentity, Repository, checked_open};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
 use crate::ui::text;
@@ -127,7 +129,7 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
         entries => Some(entries.and_then(Result::ok)),
     };
     if entries.is_some() {
-        match enter::refuse_missing(&*ctx.store(place, Purpose::Work)?, &witness) {
+        match checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &witness) {
             Ok(()) => return Err(repo::Error::AlreadyExists { location: place.shown() }.into()),
             Err(repo::Error::NoRepository { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -218,7 +220,7 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
     let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.tell_trouble(enter::remember(&repository, ctx.state_dir().as_deref()), repository.cache_trouble());
+    ctx.tell_trouble(checked_open::remember(&repository, ctx.state_dir().as_deref()), repository.cache_trouble());
     reserve::keep(&repository)?;
     if !is_exclusive {
         probe::remember(&repository)?;

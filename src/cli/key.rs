@@ -12,8 +12,8 @@ use super::secret::{Origin, SecretArgs, passphrase_kdf};
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
-use crate::repo::keys::{self, SlotDescription};
-use crate::repo::{self, Repository, enter};
+use crate::repo::open::keys::{self, SlotDescription};
+use crate::repo::{self, Repository, checked_open};
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
 
@@ -106,7 +106,7 @@ impl KeyView {
 pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     // Nothing here lists what is stored.
-    enter::look_back(&repository)?;
+    checked_open::look_back(&repository)?;
     match args.command {
         KeyCommand::List => list(ctx, &repository),
         KeyCommand::Add(args) => add(ctx, &repository, args),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::repo::witness::PLACES;
+use crate::repo::open::witness::PLACES;
 
 /// Returns what the program made in the folder for local copies. Whatever else lies there belongs to somebody else.
 pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {

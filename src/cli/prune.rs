@@ -10,8 +10,9 @@ use super::failure::{Exit, Failure};
 use super::views::RequestsView;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
-use crate::repo::locks::LockReport;
-use crate::repo::{probe, reserve};
+use crate::repo::gc::object_locks::LockReport;
+use crate::repo::gc::reserve;
+use crate::repo::open::probe;
 use crate::settings::values::parse_size;
 use crate::ui::text;
 

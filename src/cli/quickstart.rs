@@ -20,7 +20,8 @@ use super::secret::{self, KeyFile, Origin};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
-use crate::repo::{Error, Repository, enter, keys};
+use crate::repo::open::keys;
+use crate::repo::{Error, Repository, checked_open};
 use crate::settings::location::Location;
 use crate::settings::repository::{RepositorySettings, SecretSettings};
 use crate::settings::{FILE_NAME, Settings};
@@ -147,7 +148,7 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
         made.key_file = Some(path.clone());
     }
     let found = match place.folder().is_none_or(Path::is_dir) {
-        true => enter::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place)),
+        true => checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place)),
         false => Err(Error::NoRepository { location: place.shown(), is_known: false }),
     };
     if !matches!(found, Err(Error::NoRepository { .. })) {

@@ -14,7 +14,8 @@ use super::global::PROGRAM;
 use crate::id::SnapshotId;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
 use crate::maintain::repair::{self, Broken, NewRun, Outcome, Plan, RepairOptions, Replaced};
-use crate::repo::{self, Repository, names};
+use crate::repo::objects::layout;
+use crate::repo::{self, Repository};
 use crate::ui::output::Output;
 use crate::ui::style::Role;
 use crate::ui::text;
@@ -184,7 +185,7 @@ fn plan_and_apply(
 }
 
 fn show(plan: &Plan) -> Shown {
-    let object = |pack: &crate::format::run::PackRef| names::pack_key(pack.class, &pack.name).to_string();
+    let object = |pack: &crate::format::run::PackRef| layout::pack_key(pack.class, &pack.name).to_string();
     let pack = |pack: &repair::NewPack| PackView {
         object: object(&pack.pack),
         instead_of: object(&pack.instead_of),
@@ -192,7 +193,7 @@ fn show(plan: &Plan) -> Shown {
         chunks: pack.chunks,
     };
     let run = |run: &NewRun| RunView {
-        object: names::run_key(0, &run.name).to_string(),
+        object: layout::run_key(0, &run.name).to_string(),
         replaces: run.replaces.iter().map(|name| name.to_hex()).collect(),
         packs: run.packs,
         chunks: run.chunks,

@@ -13,8 +13,8 @@ use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
 use crate::repo::Error;
+use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::trash::TRASH_WINDOW_S;
 use crate::ui::table::{Align, Table};
 use crate::ui::text;
 

@@ -13,7 +13,8 @@ use super::cost::thaw as prices;
 use super::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::ProblemKind;
-use crate::repo::{Repository, names};
+use crate::repo::Repository;
+use crate::repo::objects::layout;
 use crate::restore::{self, NeededPack, RestoreOptions};
 use crate::store::{Readiness, StoreError, ThawTier};
 use crate::sync::{self, lock};
@@ -178,7 +179,7 @@ pub fn thaw(
     let frozen: Vec<NeededPack> = state.frozen.values().flatten().copied().collect();
     let tier = args.thaw_speed.into();
     for_each_pack(repository, &frozen, &|pack| {
-        archive.thaw(&names::pack_key(pack.pack.class, &pack.pack.name), args.thaw_days, tier)
+        archive.thaw(&layout::pack_key(pack.pack.class, &pack.pack.name), args.thaw_days, tier)
     })?;
     let waiting = frozen.len() as u64 + state.thawing.packs;
     if waiting == 0 {
@@ -209,7 +210,7 @@ fn look(
     let archive = repository.store().archive();
     for_each_pack(repository, &needed, &|pack| {
         let readiness = match archive {
-            Some(archive) => archive.readiness(&names::pack_key(pack.pack.class, &pack.pack.name))?,
+            Some(archive) => archive.readiness(&layout::pack_key(pack.pack.class, &pack.pack.name))?,
             None => Readiness::Ready,
         };
         let mut state = lock(&state);

@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::context::{Context, Purpose};
 use super::failure::{Exit, Failure};
 use crate::id::SnapshotId;
-use crate::repo::trash::{self, TRASH_WINDOW_S};
-use crate::repo::{Error, probe, snapshots};
+use crate::repo::open::probe;
+use crate::repo::snapshots::trash::{self, TRASH_WINDOW_S};
+use crate::repo::{Error, snapshots};
 use crate::ui::text;
 
 /// Brings forgotten snapshots back, within 7 days

@@ -8,7 +8,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
 use crate::repo::index::Place;
-use crate::repo::reach::{Marks, Visitor, visit_unmarked};
+use crate::repo::read::reachable::{Marks, Visitor, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 

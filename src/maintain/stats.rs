@@ -12,7 +12,7 @@ use crate::id::ChunkId;
 use crate::monitor::Monitor;
 use crate::repo::audit::{self, Usage};
 use crate::repo::index::Place;
-use crate::repo::reach::{Visitor, visit_reachable};
+use crate::repo::read::reachable::{Visitor, visit_reachable};
 use crate::repo::{Error, Reader, Repository, Result, Trees};
 use crate::sync::lock;
 

@@ -8,7 +8,7 @@ use crate::format::entry::{Entry, Ref};
 use crate::format::node::{ListNode, TreeChild, TreeNode};
 use crate::id::ChunkId;
 use crate::repo::lru::ByteLru;
-use crate::repo::promised::Promised;
+use crate::repo::read::node_ref::Promised;
 use crate::repo::{Error, Result, Trees};
 use crate::sync::lock;
 

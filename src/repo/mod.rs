@@ -1,73 +1,35 @@
 //! A repository: keys, index, packs, trees and snapshots over a store.
 //!
-//! The only stratum that knows both stored bytes and the store.
+//! The only stratum that knows both stored bytes and the store. Its rooms, each of which may import those above it:
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`objects`] | names of objects, how small ones are created and read |
+//! | `cache` | local copies of immutable objects |
+//! | [`open`] | [`Repository`], key slots, what this machine remembers of a place |
+//! | [`index`] | where chunks are |
+//! | [`read`] | from a chunk id to its bytes; directories, node by node |
+//! | [`gc`] | the collection protocol: generations, intents, object locks |
+//! | [`write`] | sessions: chunks in, durable packs and index runs out |
+//! | [`snapshots`] | commit, lists, trash, protections |
+//! | [`audit`] | what the store itself holds, for `check` and `repair` |
+//! | [`checked_open`] | opening at a place that this machine may remember |
 
-mod ahead;
-pub mod around;
 pub mod audit;
 mod cache;
-mod cache_folder;
-pub mod chains;
-pub mod collect;
-pub mod commit;
-mod configs;
-pub mod descent;
-pub mod drafts;
-pub mod enter;
-pub mod entries;
+pub mod checked_open;
 pub mod error;
-pub mod generations;
-pub mod horizon;
-pub mod incomplete;
+pub mod gc;
 pub mod index;
-pub mod intents;
-pub mod keys;
-mod left_out;
-pub mod listed;
-pub mod listing;
-mod locations;
-pub mod locks;
-pub mod loss;
-pub mod lru;
-mod make;
-mod mark;
-mod marks;
-pub mod merge;
-pub mod names;
-mod open;
-mod opened;
-mod order;
-pub mod parallel;
-pub mod present;
-pub mod probe;
-pub mod promised;
-pub mod protect;
-mod put;
-mod random;
-pub mod reach;
-pub mod reader;
-pub mod rebuild;
-pub mod reserve;
-mod rounded;
-pub mod session;
-mod slots;
+pub mod objects;
+pub mod open;
+pub mod read;
 pub mod snapshots;
-pub mod stack;
-pub mod state;
-pub mod tables;
-pub mod trash;
-mod tree_packs;
-pub mod trees;
-mod whole;
-pub mod witness;
+pub mod write;
 
-pub use ahead::look_ahead;
-pub use descent::Descent;
+pub use cache::lru;
 pub use error::{Error, Result};
 pub use index::Location;
-pub use make::{InitOptions, NewIdentity};
-pub use open::{Expected, OpenOptions, Repository};
-pub use reader::{CompressedSegment, Reader};
-pub use rounded::Part;
-pub use session::{Lane, Session, SessionOptions, Stored};
-pub use trees::{DirEntry, Trees};
+pub use open::{Expected, InitOptions, NewIdentity, OpenOptions, Repository};
+pub use read::{CompressedSegment, Descent, DirEntry, Part, Reader, Trees, look_ahead};
+pub use write::{Lane, Session, SessionOptions, Stored};

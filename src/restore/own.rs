@@ -9,7 +9,7 @@ use super::target::Identity;
 use crate::format::entry::EntryKind;
 use crate::os::dir::{Dir, Names};
 use crate::os::stat::Stat;
-use crate::repo::names::{SIGNS, Sign};
+use crate::repo::objects::layout::{SIGNS, Sign};
 use crate::sync::lock;
 
 /// What is said of such a folder.

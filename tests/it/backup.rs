@@ -399,7 +399,7 @@ fn a_store_that_lost_a_snapshot_is_noticed() {
     let first = repo.backup("host").snapshot.unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
-    repo.repository.store().remove(&drumlin::repo::names::snapshot_key(&first.id)).unwrap();
+    repo.repository.store().remove(&drumlin::repo::objects::layout::snapshot_key(&first.id)).unwrap();
     repo.reopen();
     let lost = repo.backup_with(options(&[repo.source()], "host"));
     assert!(matches!(lost, Err(Error::Repository(drumlin::repo::Error::RolledBack { .. }))));
@@ -412,8 +412,8 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
     repo.backup("host");
     let info = drumlin::format::slot::SlotInfo { label: "second".to_owned(), created: crate::fixture::now() };
     let second = drumlin::crypto::slot::Secret::KeyFile(zeroize::Zeroizing::new([9; 32]));
-    drumlin::repo::keys::add(&repo.repository, &info, (&second, drumlin::format::slot::SlotKdf::KeyFile)).unwrap();
-    let first = drumlin::repo::keys::list(&repo.repository).unwrap().into_iter().find(|slot| slot.in_use).unwrap();
+    drumlin::repo::open::keys::add(&repo.repository, &info, (&second, drumlin::format::slot::SlotKdf::KeyFile)).unwrap();
+    let first = drumlin::repo::open::keys::list(&repo.repository).unwrap().into_iter().find(|slot| slot.in_use).unwrap();
     repo.reopen();
     repo.repository.store().remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name)).unwrap();
     let_time_pass();

@@ -186,7 +186,7 @@ fn of_many_creators_exactly_one_succeeds() {
 fn of_many_creators_on_proftpd_at_least_one_succeeds() {
     on_proftpd(|store| {
         assert!(create_at_once(&*store) >= 16);
-        assert!(!drumlin::repo::probe::probe(&*store).unwrap(), "it says what it is, so the probe need not be lucky");
+        assert!(!drumlin::repo::open::probe::probe(&*store).unwrap(), "it says what it is, so the probe need not be lucky");
     });
 }
 

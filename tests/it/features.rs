@@ -8,7 +8,8 @@ use drumlin::crypto::slot::Secret;
 use drumlin::format::config::Config;
 use drumlin::format::container::ContainerKind;
 use drumlin::format::slot::{Slot, SlotInfo, SlotKdf};
-use drumlin::repo::{Error, OpenOptions, Repository, keys, snapshots};
+use drumlin::repo::open::keys;
+use drumlin::repo::{Error, OpenOptions, Repository, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 use zeroize::Zeroizing;
 

@@ -15,7 +15,7 @@ use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{Consistency, Snapshot};
 use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
-use drumlin::repo::session::Checkpoints;
+use drumlin::repo::write::Checkpoints;
 use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::count::CountStore;
 use drumlin::store::memory::MemoryStore;

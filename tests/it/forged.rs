@@ -13,8 +13,9 @@ use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::index::{PlacedPack, seal_run};
-use drumlin::repo::tables::{self, ListedPack};
-use drumlin::repo::{Error, Reader, Repository, names, snapshots};
+use drumlin::repo::objects::layout;
+use drumlin::repo::read::pack_tables::{self, ListedPack};
+use drumlin::repo::{Error, Reader, Repository, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::count::CountStore;
 use drumlin::store::memory::MemoryStore;
@@ -44,10 +45,10 @@ fn three() -> (TestRepo, [Snapshot; 3]) {
 
 fn packs(repository: &Repository, store: &dyn Store) -> Vec<PlacedPack> {
     let of = |class: PackClass| {
-        let listed = store.list(names::store_class(class), "").unwrap();
+        let listed = store.list(layout::store_class(class), "").unwrap();
         listed.into_iter().filter_map(move |object| {
-            let name = names::object_id(&object.name)?;
-            Some(tables::read(repository, &ListedPack { class, name, len_bytes: object.len_bytes }, None).unwrap())
+            let name = layout::object_id(&object.name)?;
+            Some(pack_tables::read(repository, &ListedPack { class, name, len_bytes: object.len_bytes }, None).unwrap())
         })
     };
     of(PackClass::Data).chain(of(PackClass::Meta)).collect()
@@ -55,7 +56,7 @@ fn packs(repository: &Repository, store: &dyn Store) -> Vec<PlacedPack> {
 
 fn runs(store: &dyn Store) -> Vec<ObjectId> {
     let mut runs: Vec<ObjectId> =
-        store.list(Class::Index, "").unwrap().iter().filter_map(|object| names::object_id(&object.name)).collect();
+        store.list(Class::Index, "").unwrap().iter().filter_map(|object| layout::object_id(&object.name)).collect();
     runs.sort_unstable();
     runs
 }
@@ -107,7 +108,7 @@ pub fn forge(forger: &Repository, store: &dyn Store, lie: Lie, hides: bool) -> (
         let sealed = seal_run(forger, toc, &records).unwrap();
         // Runs are asked in the order of the listing.
         if hides || others.iter().all(|other| sealed.name < *other) {
-            return (names::run_key(0, &sealed.name), sealed.bytes);
+            return (layout::run_key(0, &sealed.name), sealed.bytes);
         }
     }
 }
@@ -181,7 +182,7 @@ fn a_run_that_lies_about_places_costs_a_repair_nothing() {
 #[test]
 fn a_run_that_lies_is_not_believed_by_whoever_finishes_anothers_work() {
     use drumlin::format::generation::{Condemned, Removal, Victim};
-    use drumlin::repo::generations;
+    use drumlin::repo::gc::generations;
     for is_decided in [true, false] {
         let (repo, _) = three();
         plant(&repo, &repo.memory, Lie::AnotherChunk, true);

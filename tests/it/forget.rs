@@ -9,8 +9,8 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::forget::{self, Filter, ForgetPlan, GroupBy};
 use drumlin::monitor::Monitor;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, Listing};
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::{Repository, Result};
 use drumlin::retention::Policy;
 use drumlin::store::fault::{Effect, Fault, FaultStore};
@@ -157,7 +157,7 @@ fn a_backup_whose_parent_is_forgotten_meanwhile_is_whole() {
 fn damaged_snapshots_are_never_forgotten_by_rules() {
     let (repo, shots) = many(4);
     let repository = repo.open();
-    let key = drumlin::repo::names::snapshot_key(&shots[0].id);
+    let key = drumlin::repo::objects::layout::snapshot_key(&shots[0].id);
     repo.memory.overwrite(&key, b"damaged");
     let repository_elsewhere = repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap();
     let (listing, plan) = plan(&repository_elsewhere, "last 2").unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use drumlin::maintain::check::Level;
-use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{Reader, Trees, snapshots};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Listed, Store, StoreError};

@@ -10,8 +10,10 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, chains, enter, names, protect, snapshots};
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, TRASH_WINDOW_S};
+use drumlin::repo::snapshots::{self, chains, protect};
+use drumlin::repo::{Error, Repository, checked_open};
 use drumlin::store::count::CountStore;
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
@@ -30,7 +32,7 @@ fn protected() -> (TestRepo, Vec<Snapshot>, (Key, Vec<u8>)) {
     let (repo, shots) = history(4);
     let (_cache, owner) = new_machine(&repo, &repo.memory);
     forget(&owner, &shots[2]);
-    let tombstone = names::tombstone_key(&shots[2].id);
+    let tombstone = layout::tombstone_key(&shots[2].id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&owner, &shots[2].id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     protect(&owner, &shots[2]);
@@ -52,7 +54,7 @@ fn an_old_tombstone_does_not_explain_where_a_protected_snapshot_went() {
     let store = Arc::new(repo.memory.image());
     let (_cache, seen) = new_machine(&repo, &store);
     assert_eq!(snapshots::listing(&seen).unwrap().protected.len(), 1);
-    let slot = names::snapshot_key(&shots[2].id);
+    let slot = layout::snapshot_key(&shots[2].id);
     let snapshot = store.read(&slot).unwrap();
     store.overwrite(&tombstone, &bytes);
     let (_copy, misled) = new_machine(&repo, &store);
@@ -60,7 +62,7 @@ fn an_old_tombstone_does_not_explain_where_a_protected_snapshot_went() {
     store.remove(&slot).unwrap();
     let before = packs(&store);
     for known in [&seen, &misled] {
-        assert!(is_rolled_back(prune(known, at_once())) && is_rolled_back(enter::look_back(known)));
+        assert!(is_rolled_back(prune(known, at_once())) && is_rolled_back(checked_open::look_back(known)));
         assert!(is_rolled_back(snapshots::listing(known)) && is_rolled_back(snapshots::list_all(known)));
         assert!(!run_check(known, Level::Structure).is_sound());
     }
@@ -86,11 +88,11 @@ fn a_protection_that_does_not_hold_hides_nothing() {
     protect(&repo.open(), &shots[2]);
     forget(&repo.open(), &shots[1]);
     prune(&repo.open(), at_once()).unwrap();
-    let other = repo.memory.read(&names::protection_key(&shots[2].id)).unwrap();
+    let other = repo.memory.read(&layout::protection_key(&shots[2].id)).unwrap();
     for bytes in [b"garbage".to_vec(), Vec::new(), other] {
-        repo.memory.overwrite(&names::protection_key(&shots[1].id), &bytes);
+        repo.memory.overwrite(&layout::protection_key(&shots[1].id), &bytes);
         assert_eq!(snapshots::listing(&machine).unwrap().snapshots.len(), 2);
-        enter::look_back(&machine).unwrap();
+        checked_open::look_back(&machine).unwrap();
         prune(&machine, at_once()).unwrap();
         prune(&new_machine(&repo, &repo.memory).1, at_once()).unwrap();
     }
@@ -108,7 +110,7 @@ fn many_protections_that_do_not_hold_are_not_read() {
     let known = fast_folder();
     let (read, told) = reads(&repo, known.path());
     assert_eq!(told, 0);
-    let garbage = |id: &SnapshotId| repo.memory.overwrite(&names::protection_key(id), b"garbage");
+    let garbage = |id: &SnapshotId| repo.memory.overwrite(&layout::protection_key(id), b"garbage");
     let id_of = |number: u16| SnapshotId(*blake3::hash(&number.to_be_bytes()).as_bytes().first_chunk().unwrap());
     garbage(&shots[1].id);
     (0..MANY).for_each(|number| garbage(&id_of(number)));
@@ -117,18 +119,18 @@ fn many_protections_that_do_not_hold_are_not_read() {
         assert!(more <= read + 8 && told == 0, "{more} reads, {read} without garbage");
     }
     // Each such tombstone may be what a gap is explained by: a new machine, which knows none, reads them to collect, and no more.
-    (0..MANY).for_each(|number| repo.memory.overwrite(&names::tombstone_key(&id_of(number)), b"garbage"));
+    (0..MANY).for_each(|number| repo.memory.overwrite(&layout::tombstone_key(&id_of(number)), b"garbage"));
     let (more, told) = reads(&repo, fast_folder().path());
     assert!(more <= read + 8 + u64::from(MANY) && told == 0, "{more} reads, {read} without garbage");
     prune(&repo.open(), at_once()).unwrap();
     // What holds is found among them.
     let (store, hidden) = (&repo.memory, &shots[2]);
     forget(&repo.open(), hidden);
-    let tombstone = store.read(&names::tombstone_key(&hidden.id)).unwrap();
+    let tombstone = store.read(&layout::tombstone_key(&hidden.id)).unwrap();
     trash::undelete(&repo.open(), &hidden.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     protect(&repo.open(), hidden);
-    store.overwrite(&names::tombstone_key(&hidden.id), &tombstone);
-    store.remove(&names::snapshot_key(&hidden.id)).unwrap();
+    store.overwrite(&layout::tombstone_key(&hidden.id), &tombstone);
+    store.remove(&layout::snapshot_key(&hidden.id)).unwrap();
     assert!(is_rolled_back(prune(&new_machine(&repo, store).1, at_once())));
 }
 
@@ -137,7 +139,7 @@ fn reads(repo: &TestRepo, cache: &Path) -> (u64, usize) {
     let counted = Arc::new(CountStore::new(repo.memory.clone()));
     let machine = repo.open_in(counted.clone(), cache).unwrap();
     let before = counted.counts();
-    enter::look_back(&machine).unwrap();
+    checked_open::look_back(&machine).unwrap();
     let told = chains::name_hidden(&machine, &snapshots::overview(&machine).unwrap()).unwrap().len();
     snapshots::listing(&machine).unwrap();
     prune(&machine, at_once()).unwrap();
@@ -171,15 +173,15 @@ fn a_collector_that_dies_leaves_no_protection_without_a_slot() {
             let fault = Fault { action: None, class: None, call, effect, then_dead: true };
             assert!(run(Arc::new(FaultStore::new(image.clone(), vec![fault]))).is_err(), "{what}");
             let there = |key: Key| image.stat(&key).is_ok();
-            let is_bare = there(names::snapshot_key(&shots[1].id)) && !there(names::protection_key(&shots[1].id));
+            let is_bare = there(layout::snapshot_key(&shots[1].id)) && !there(layout::protection_key(&shots[1].id));
             between += u32::from(is_bare);
             let (_cache, machine) = new_machine(&repo, &image);
             crate::fixture::copy_folder(&repo.cache(), _cache.path());
             snapshots::listing(&machine).unwrap_or_else(|error| panic!("{what}: {error:?}"));
-            enter::look_back(&machine).unwrap();
+            checked_open::look_back(&machine).unwrap();
             prune(&machine, at_once()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
-            assert!(image.stat(&names::protection_key(&shots[1].id)).is_err(), "{what}");
-            assert!(image.stat(&names::snapshot_key(&shots[1].id)).is_err(), "{what}");
+            assert!(image.stat(&layout::protection_key(&shots[1].id)).is_err(), "{what}");
+            assert!(image.stat(&layout::snapshot_key(&shots[1].id)).is_err(), "{what}");
         }
     }
     assert!(between > 0, "no collector died between the two");
@@ -191,7 +193,7 @@ fn a_protected_snapshot_whose_slot_is_lost_is_replaced_and_missed_by_nobody() {
     let (repo, shots) = history(3);
     let machine = repo.open();
     protect(&machine, &shots[1]);
-    repo.memory.remove(&names::snapshot_key(&shots[1].id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&shots[1].id)).unwrap();
     replace(&machine);
     for machine in [machine, new_machine(&repo, &repo.memory).1] {
         let listing = snapshots::listing(&machine).unwrap();
@@ -216,6 +218,6 @@ fn who_protects_too_late_leaves_nothing() {
     });
     let outcome = protect::protect(&machine, &shots[1].id, snapshots::chain_hash(&shots[1]), &note());
     assert!(late.is_done() && matches!(outcome, Err(Error::Collected { .. })), "{outcome:?}");
-    assert!(repo.memory.stat(&names::protection_key(&shots[1].id)).is_err());
+    assert!(repo.memory.stat(&layout::protection_key(&shots[1].id)).is_err());
     assert_eq!(snapshots::listing(&repo.open()).unwrap().snapshots.len(), 2);
 }

@@ -16,8 +16,8 @@ use drumlin::format::node::{ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::repo::commit::{self, NewTree};
-use drumlin::repo::session::{Checkpoints, Identity};
+use drumlin::repo::snapshots::prepare::{self, NewTree};
+use drumlin::repo::write::{Checkpoints, Identity};
 use drumlin::repo::{Reader, Session, SessionOptions, snapshots};
 use drumlin::restore::archive::ArchiveFormat;
 use drumlin::restore::{self, Overwrite, RestoreOptions, RestoreReport};
@@ -62,7 +62,7 @@ impl<'a> Forger<'a> {
     pub fn finish_with(self, root: ChunkId, totals: Totals) -> Snapshot {
         let repository = &self.repo.repository;
         let tree = NewTree { root, totals, parent: None };
-        let secured = commit::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured = prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: repository.config().repository,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::Level;
-use drumlin::repo::generations::{Generations, State};
+use drumlin::repo::gc::generations::{Generations, State};
 use drumlin::repo::{InitOptions, OpenOptions, Repository, snapshots};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;

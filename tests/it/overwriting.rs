@@ -11,9 +11,11 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use drumlin::monitor::Monitor;
-use drumlin::repo::generations::{self, Generations, State};
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, Result, intents, names, snapshots};
+use drumlin::repo::gc::generations::{self, Generations, State};
+use drumlin::repo::gc::intents;
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::{Error, Repository, Result, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 
 use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check};
@@ -63,7 +65,7 @@ fn no_session_expires_and_all_else_is_collected() {
     let cache = fast_folder();
     let dead = run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), &repo.source()).snapshot.unwrap();
     // As if the session had died before its commit, months ago.
-    repo.memory.remove(&names::snapshot_key(&dead.id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&dead.id)).unwrap();
     repo.write("a", &noise(2, 200_000));
     let first = repo.snapshot();
     repo.write("a", &noise(3, 200_000));
@@ -76,7 +78,7 @@ fn no_session_expires_and_all_else_is_collected() {
     assert!(report.removed_bytes > 200_000, "{report:#?}");
     let left = intents::read_all(&repo.open()).unwrap();
     assert!(left.keys().eq([&dead.id]), "those of sessions that are over are gone");
-    assert!(repo.memory.stat(&names::snapshot_key(&dead.id)).is_err(), "the slot was not burnt");
+    assert!(repo.memory.stat(&layout::snapshot_key(&dead.id)).is_err(), "the slot was not burnt");
     assert!(check(&repo).is_sound() && repo.memory.replaced().is_empty());
     // On a store that excludes, the session is over.
     prune(&repo.open(), PruneOptions { exclusion: Exclusion::Store, ..later }).unwrap();
@@ -104,7 +106,7 @@ fn a_verdict_that_is_not_its_own_stops_a_collector() {
         if is_disturbed {
             assert!(matches!(pruned, Err(Error::SecondCollector { generation: 1 })), "{pruned:?}");
             assert_eq!(keys_of(&repo, Class::Data), before);
-            assert!(repo.memory.stat(&names::snapshot_key(&first.id)).is_ok());
+            assert!(repo.memory.stat(&layout::snapshot_key(&first.id)).is_ok());
         } else {
             assert_eq!(pruned.unwrap().dropped, [first.id]);
         }
@@ -151,7 +153,7 @@ fn a_snapshot_about_which_a_collector_decides_is_not_brought_back() {
         generations::condemn(&repository, 1, now(), Condemned { oldest: 1, removal }).unwrap();
         let back = trash::undelete(&repository, &first.id, TRASH_WINDOW_S, now(), &|| Ok(is_exclusive));
         let state = Generations::list(&repository).unwrap().state(&repository, 1).unwrap();
-        let is_forgotten = repo.memory.stat(&names::tombstone_key(&first.id)).is_ok();
+        let is_forgotten = repo.memory.stat(&layout::tombstone_key(&first.id)).is_ok();
         if is_exclusive {
             assert!(back.is_ok() && state == State::Cancelled && !is_forgotten, "{back:?}, {state:?}");
         } else {

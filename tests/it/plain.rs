@@ -1,7 +1,7 @@
 //! Goal: a repository works on file systems that can do little, loses nothing there, and is said to replace objects.
 //! Method: a file system without links and exclusive renames, the suite of stores, and the whole program.
 
-use drumlin::repo::probe::probe;
+use drumlin::repo::open::probe::probe;
 use drumlin::store::local::LocalStore;
 use drumlin::store::{Class, ErrorKind, Key, Store};
 

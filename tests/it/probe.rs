@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use drumlin::repo::probe::{self, probe};
+use drumlin::repo::open::probe::{self, probe};
 use drumlin::repo::{Error, Result};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;

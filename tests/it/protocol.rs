@@ -11,8 +11,10 @@ use drumlin::id::ObjectId;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, ForgetNote};
-use drumlin::repo::{Repository, generations, intents, names, snapshots};
+use drumlin::repo::gc::{generations, intents};
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
+use drumlin::repo::{Repository, snapshots};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreError};
 
@@ -30,7 +32,7 @@ fn packs(repo: &TestRepo) -> Vec<Victim> {
     let keys = repo.memory.keys();
     let of = |class, pack_class| {
         let keys = keys.iter().filter(move |key| key.class == class);
-        keys.map(move |key| Victim { class: pack_class, name: names::object_id(&key.name).unwrap() })
+        keys.map(move |key| Victim { class: pack_class, name: layout::object_id(&key.name).unwrap() })
     };
     let mut found: Vec<Victim> = of(Class::Data, PackClass::Data).chain(of(Class::Meta, PackClass::Meta)).collect();
     found.sort();
@@ -48,7 +50,7 @@ fn condemn(repository: &Repository, number: u64, packs: Vec<Victim>) -> Removal 
 /// Removes all runs and packs that were there, as a collector that found nothing worth keeping.
 fn remove_all(repo: &TestRepo, removal: &Removal, runs: &[ObjectId]) {
     for key in repo.memory.keys() {
-        let name = names::object_id(&key.name);
+        let name = layout::object_id(&key.name);
         let is_run = key.class == Class::Index && name.is_some_and(|name| runs.contains(&name));
         if is_run || name.is_some_and(|name| removal.packs.iter().any(|victim| victim.name == name)) {
             repo.memory.remove(&key).unwrap();
@@ -57,7 +59,7 @@ fn remove_all(repo: &TestRepo, removal: &Removal, runs: &[ObjectId]) {
 }
 
 fn runs(repo: &TestRepo) -> Vec<ObjectId> {
-    repo.memory.keys().iter().filter(|key| key.class == Class::Index).filter_map(|key| names::object_id(&key.name)).collect()
+    repo.memory.keys().iter().filter(|key| key.class == Class::Index).filter_map(|key| layout::object_id(&key.name)).collect()
 }
 
 /// A repository whose only snapshot was removed by hand: its chunks are garbage that a backup of the same source finds.
@@ -66,7 +68,7 @@ fn garbage() -> TestRepo {
     repo.write("a", &noise(0, 400_000));
     repo.write("b", &noise(1, 300_000));
     let snapshot = repo.snapshot();
-    repo.memory.remove(&names::snapshot_key(&snapshot.id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&snapshot.id)).unwrap();
     repo
 }
 

@@ -18,9 +18,11 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
 use drumlin::maintain::prune::{self, PruneOptions, PruneReport};
 use drumlin::monitor::Monitor;
-use drumlin::repo::generations::{self, Generations};
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Repository, Result, intents, names, snapshots};
+use drumlin::repo::gc::generations::{self, Generations};
+use drumlin::repo::gc::intents;
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::{Repository, Result, snapshots};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
@@ -207,7 +209,7 @@ fn a_collector_may_die_at_every_call() {
     // Half done sessions and a pack that no run names.
     repo.write("garbage", &noise(7, 60_000));
     let garbage = repo.snapshot();
-    repo.memory.remove(&names::snapshot_key(&garbage.id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&garbage.id)).unwrap();
     intents::burn_slot(&repo.open(), &garbage.id).unwrap();
     let run = |store: Arc<dyn Store>| {
         let cache = fast_folder();
@@ -358,7 +360,7 @@ fn what_a_running_backup_stored_is_left_alone() {
     repo.write("new", &noise(5, 400_000));
     let snapshot = repo.snapshot();
     // As if the session had not committed yet.
-    repo.memory.remove(&names::snapshot_key(&snapshot.id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&snapshot.id)).unwrap();
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
     let packs = bytes_of(&repo.memory, &[Class::Data]);
@@ -379,7 +381,7 @@ fn dead_sessions_expire_and_their_slots_are_burnt_first() {
     history(&repo, 1);
     repo.write("new", &noise(5, 400_000));
     let snapshot = repo.snapshot();
-    repo.memory.remove(&names::snapshot_key(&snapshot.id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&snapshot.id)).unwrap();
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
     let mut later = at_once();

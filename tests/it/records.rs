@@ -11,7 +11,7 @@ use drumlin::format::run::RunToc;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::repair;
 use drumlin::monitor::Monitor;
-use drumlin::repo::generations::{self, Generations};
+use drumlin::repo::gc::generations::{self, Generations};
 use drumlin::repo::{Error, Repository, audit};
 use drumlin::store::{Action, Class, Key, Store};
 

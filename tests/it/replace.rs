@@ -18,10 +18,11 @@ use drumlin::maintain::forget::{self, Filter, GroupBy};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::maintain::repair::{self, Plan, RepairOptions, Replaced};
 use drumlin::monitor::Monitor;
+use drumlin::repo::objects::layout;
+use drumlin::repo::read::trees::leaf_entries;
 use drumlin::repo::snapshots::Listing;
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::trees::leaf_entries;
-use drumlin::repo::{Reader, Repository, Trees, names, snapshots};
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::{Reader, Repository, Trees, snapshots};
 use drumlin::retention::Policy;
 use drumlin::store::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
@@ -47,7 +48,7 @@ fn spoil(store: &MemoryStore, key: &Key, way: &str) {
 /// A damaged copy in which neither snapshot is in the trash.
 fn patient<'a>(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Patient<'a> {
     let patient = Patient::new(sound, |store| {
-        store.remove(&names::tombstone_key(&sound.snapshots[1].id)).unwrap();
+        store.remove(&layout::tombstone_key(&sound.snapshots[1].id)).unwrap();
         damage(store);
     });
     drop_copies(&patient, "tombstones");
@@ -329,7 +330,7 @@ fn roots_of(seen: &Seen) -> Vec<(Option<SnapshotId>, [u8; 32], bool)> {
 fn a_damaged_slot_is_replaced_from_a_local_copy() {
     let sound = Sound::new();
     for old in &sound.snapshots {
-        let key = names::snapshot_key(&old.id);
+        let key = layout::snapshot_key(&old.id);
         for way in ["removed", "flipped", "cut"] {
             let what = format!("{key} {way}");
             let patient = patient(&sound, |store| match way {
@@ -371,7 +372,7 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
         backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap()
     };
     let shots: Vec<Snapshot> = (0..4).map(|number| take(if number < 2 { "one" } else { "two" }, number)).collect();
-    let key = names::snapshot_key(&shots[0].id);
+    let key = layout::snapshot_key(&shots[0].id);
     flip(&repo.memory, &key, 200);
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
@@ -390,7 +391,7 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
     let report = run_check(&repository, Level::Full);
     assert!(report.is_sound() && report.notices.is_empty(), "{:?} {:?}", report.problems.items, report.notices);
     // A store that takes the chance to hide one more is found out.
-    repo.memory.remove(&names::snapshot_key(&shots[2].id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&shots[2].id)).unwrap();
     assert_eq!(run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full).problems.count, 2);
 }
 
@@ -446,7 +447,7 @@ fn of_a_large_folder_only_the_lost_nodes_are_left_out() {
         }
     }
     assert!(expected.len() > 500, "much of it is left");
-    let key = names::pack_key(spoilt.pack.class, &spoilt.pack.name);
+    let key = layout::pack_key(spoilt.pack.class, &spoilt.pack.name);
     flip(&repo.memory, &key, spoilt.offset as usize + 60);
 
     let cache = fast_folder();

@@ -7,8 +7,11 @@ use drumlin::format::intent::Intent;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{CheckReport, Level};
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, chains, intents, names, snapshots};
+use drumlin::repo::gc::intents;
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::snapshots::{self, chains};
+use drumlin::repo::{Error, Repository};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Store};
 use tempfile::TempDir;
@@ -58,10 +61,10 @@ fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
     prune(&repo.open(), at_once()).unwrap();
     assert!(check(&repo, &repo.memory).is_sound());
     let store = Arc::new(repo.memory.image());
-    store.remove(&names::snapshot_key(&shots[3].id)).unwrap();
+    store.remove(&layout::snapshot_key(&shots[3].id)).unwrap();
     for gone in [None, Some(&shots[0]), Some(&shots[1])] {
         if let Some(gone) = gone {
-            store.remove(&names::tombstone_key(&gone.id)).unwrap();
+            store.remove(&layout::tombstone_key(&gone.id)).unwrap();
         }
         let before = packs(&store);
         let (_cache, machine) = new_machine(&repo, &store);
@@ -71,8 +74,8 @@ fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
         assert!(!check(&repo, &store).is_sound());
     }
     // Shown again, it is as it was.
-    store.overwrite(&names::snapshot_key(&shots[3].id), &repo.memory.read(&names::snapshot_key(&shots[3].id)).unwrap());
-    store.overwrite(&names::tombstone_key(&shots[1].id), &repo.memory.read(&names::tombstone_key(&shots[1].id)).unwrap());
+    store.overwrite(&layout::snapshot_key(&shots[3].id), &repo.memory.read(&layout::snapshot_key(&shots[3].id)).unwrap());
+    store.overwrite(&layout::tombstone_key(&shots[1].id), &repo.memory.read(&layout::tombstone_key(&shots[1].id)).unwrap());
     let (_cache, machine) = new_machine(&repo, &store);
     prune(&machine, at_once()).unwrap();
     assert!(check(&repo, &store).is_sound());
@@ -86,7 +89,7 @@ fn a_copy_of_a_tombstone_explains_what_a_verdict_dropped() {
     let (_cache, machine) = new_machine(&repo, &repo.memory);
     snapshots::listing(&machine).unwrap();
     prune(&repo.open(), at_once()).unwrap();
-    repo.memory.remove(&names::tombstone_key(&shots[1].id)).unwrap();
+    repo.memory.remove(&layout::tombstone_key(&shots[1].id)).unwrap();
     prune(&machine, at_once()).unwrap();
     assert!(chains::name_hidden(&machine, &snapshots::listing(&machine).unwrap()).unwrap().is_empty());
     let (_cache, stranger) = new_machine(&repo, &repo.memory);
@@ -106,7 +109,7 @@ fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     // Clocks may stand still.
     let note = note();
     let put = || trash::forget(&machine, &last.id, Some(snapshots::chain_hash(last)), &note).unwrap();
-    let key = names::tombstone_key(&last.id);
+    let key = layout::tombstone_key(&last.id);
     let back = || trash::undelete(&machine, &last.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     assert!(put());
     let first = repo.memory.read(&key).unwrap();
@@ -132,7 +135,7 @@ fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     assert!(run_check(&machine, Level::Structure).is_sound());
     // Nor does it explain that the snapshot is gone.
     repo.memory.overwrite(&key, &first);
-    let slot = names::snapshot_key(&last.id);
+    let slot = layout::snapshot_key(&last.id);
     let bytes = repo.memory.read(&slot).unwrap();
     repo.memory.remove(&slot).unwrap();
     for _ in 0..2 {
@@ -156,7 +159,7 @@ fn a_list_tells_what_is_hidden_in_the_middle() {
     };
     assert!(hidden(&repo.memory).is_empty());
     let store = Arc::new(repo.memory.image());
-    store.remove(&names::snapshot_key(&shots[1].id)).unwrap();
+    store.remove(&layout::snapshot_key(&shots[1].id)).unwrap();
     assert_eq!(hidden(&store), [shots[2].id]);
     // What was forgotten is not hidden, in the trash and after it, to those who have seen the tombstone and to others.
     let machine = repo.open();
@@ -166,7 +169,7 @@ fn a_list_tells_what_is_hidden_in_the_middle() {
     assert!(hidden(&repo.memory).is_empty());
     assert!(chains::name_hidden(&machine, &snapshots::overview(&machine).unwrap()).unwrap().is_empty());
     // Who has copies of all tombstones is not misled by their number.
-    repo.memory.remove(&names::snapshot_key(&shots[2].id)).unwrap();
+    repo.memory.remove(&layout::snapshot_key(&shots[2].id)).unwrap();
     let (_cache, stranger) = new_machine(&repo, &repo.memory);
     snapshots::overview(&stranger).unwrap();
     assert!(prune(&stranger, at_once()).is_err());
@@ -200,6 +203,6 @@ fn an_intent_that_the_store_dates_into_the_future_expires() {
         let mut options = at_once();
         options.now = began;
         prune(&machine, options).unwrap();
-        assert_eq!(store.stat(&names::snapshot_key(&session)).is_ok(), is_dead, "{ahead_days} days ahead");
+        assert_eq!(store.stat(&layout::snapshot_key(&session)).is_ok(), is_dead, "{ahead_days} days ahead");
     }
 }

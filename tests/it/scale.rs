@@ -19,7 +19,7 @@ use drumlin::maintain::forget::{self, Filter, GroupBy};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots;
-use drumlin::repo::trash::ForgetNote;
+use drumlin::repo::snapshots::trash::ForgetNote;
 use drumlin::retention::Policy;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};

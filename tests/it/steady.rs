@@ -11,7 +11,7 @@ use drumlin::maintain::evidence::Evidence;
 use drumlin::maintain::forget::{self, Filter, GroupBy, Refusal};
 use drumlin::repo::Repository;
 use drumlin::repo::snapshots::Listing;
-use drumlin::repo::trash::{self, ForgetNote, Forgotten};
+use drumlin::repo::snapshots::trash::{self, ForgetNote, Forgotten};
 use drumlin::retention::Policy;
 use jiff::tz::TimeZone;
 

@@ -12,8 +12,9 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 use drumlin::maintain::check::Level;
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S, TrashClock};
-use drumlin::repo::{Error, Repository, names, snapshots};
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S, TrashClock};
+use drumlin::repo::{Error, Repository, snapshots};
 use drumlin::store::{Key, Store};
 use proptest::prelude::*;
 
@@ -58,7 +59,7 @@ fn plant(repo: &TestRepo, shot: &Snapshot, keyring: &Keyring, tombstone: &Tombst
     spoil(&mut slot);
     let repository = repo.open();
     let sealed = seal_single(repository.keyring(), ContainerKind::Tombstone, &[1; 32], &codec::encode(&slot));
-    repo.memory.overwrite(&names::tombstone_key(&shot.id), &sealed.bytes);
+    repo.memory.overwrite(&layout::tombstone_key(&shot.id), &sealed.bytes);
 }
 
 fn tombstone(repository: &Repository, shot: &Snapshot) -> Tombstone {
@@ -131,14 +132,14 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
     for wave in 0..3 {
         match wave {
             1 => plant(&repo, &first, repository.keyring(), &own, |slot| slot.signature[5] ^= 1),
-            2 => repo.memory.overwrite(&names::tombstone_key(&first.id), b"no container"),
+            2 => repo.memory.overwrite(&layout::tombstone_key(&first.id), b"no container"),
             _ => {}
         }
         assert_eq!(ids(&repository), [first.id, second.id, third.id], "wave {wave}");
         let listing = snapshots::listing(&repository).unwrap();
         assert_eq!((listing.forgotten.len(), listing.faults.len()), (0, 3), "wave {wave}");
         let report = repo.check(Level::Quick);
-        let named = |id| report.problems.items.iter().any(|problem| problem.object == names::tombstone_key(id).to_string());
+        let named = |id| report.problems.items.iter().any(|problem| problem.object == layout::tombstone_key(id).to_string());
         assert!([&first.id, &second.id, &third.id].into_iter().all(named), "{report:#?}");
         assert_eq!((report.problems.count, report.counts.forgotten), (3, 0));
     }
@@ -152,11 +153,11 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
 #[test]
 fn a_tombstone_of_absurd_length_is_not_read() {
     let (repo, repository, [first, ..]) = three();
-    repo.memory.overwrite(&names::tombstone_key(&first.id), &vec![0; 1 << 20]);
+    repo.memory.overwrite(&layout::tombstone_key(&first.id), &vec![0; 1 << 20]);
     assert!(matches!(trash::load(&repository, &first.id), Err(Error::WrongContent { .. })));
     let mut note = note(NOW);
     note.reason = "x".repeat(70_000);
-    repo.memory.remove(&names::tombstone_key(&first.id)).unwrap();
+    repo.memory.remove(&layout::tombstone_key(&first.id)).unwrap();
     assert!(trash::forget(&repository, &first.id, None, &note).is_err(), "nothing is stored that no reader takes");
     assert_eq!(ids(&repository).len(), 3);
 }
@@ -165,7 +166,7 @@ fn a_tombstone_of_absurd_length_is_not_read() {
 fn every_bit_of_a_tombstone_counts() {
     let (repo, repository, [first, ..]) = three();
     forget(&repository, &first);
-    let key = names::tombstone_key(&first.id);
+    let key = layout::tombstone_key(&first.id);
     let sound = repo.memory.read(&key).unwrap();
     let signed = open_single(repository.keyring(), ContainerKind::Tombstone, &sound).unwrap();
     assert!(signed.len() > 150);
@@ -187,8 +188,8 @@ fn what_a_collector_removed_is_no_fault() {
     forget(&repository, &first);
     forget(&repository, &second);
     let remove = |key: Key| repo.memory.remove(&key).unwrap();
-    remove(names::snapshot_key(&first.id));
-    remove(names::snapshot_key(&second.id));
+    remove(layout::snapshot_key(&first.id));
+    remove(layout::snapshot_key(&second.id));
     let listing = snapshots::listing(&repository).unwrap();
     assert_eq!((listing.snapshots.len(), listing.forgotten.len(), listing.removed.len()), (1, 0, 2));
     // This machine saw them, and the third names the second as the one before it.
@@ -204,7 +205,7 @@ fn what_a_collector_removed_is_no_fault() {
     // Without its tombstone a snapshot that was seen is missed.
     forget(&repository, &third);
     trash::undelete(&repository, &third.id, TRASH_WINDOW_S, NOW, &|| Ok(true)).unwrap();
-    remove(names::snapshot_key(&third.id));
+    remove(layout::snapshot_key(&third.id));
     assert_eq!(repo.check(Level::Quick).problems.count, 2, "gone, and missed in the chain");
 }
 

@@ -18,11 +18,13 @@ use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::monitor::Monitor;
-use drumlin::repo::commit::{self, NewTree};
-use drumlin::repo::session::{Checkpoints, Identity};
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::gc::{generations, intents};
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::prepare::{self, NewTree};
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::snapshots::{self, protect};
+use drumlin::repo::write::{Checkpoints, Identity};
 use drumlin::repo::{Error, InitOptions, OpenOptions, Reader, Repository, Session, SessionOptions};
-use drumlin::repo::{generations, intents, names, protect, snapshots};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;
@@ -66,8 +68,8 @@ fn copy_objects(from: &MemoryStore, to: &MemoryStore, class: Class) {
 
 fn packs(store: &MemoryStore) -> Vec<Victim> {
     let of = |class: PackClass| {
-        let listed = store.list(names::store_class(class), "").unwrap();
-        listed.into_iter().map(move |object| Victim { class, name: names::object_id(&object.name).unwrap() })
+        let listed = store.list(layout::store_class(class), "").unwrap();
+        listed.into_iter().map(move |object| Victim { class, name: layout::object_id(&object.name).unwrap() })
     };
     let mut found: Vec<Victim> = of(PackClass::Data).chain(of(PackClass::Meta)).collect();
     found.sort();
@@ -98,7 +100,7 @@ fn anothers_verdict_is_judged_first() {
         prune(&owner_of_copy, at_once()).unwrap();
         copy_objects(&copy, &repo.memory, Class::Collector);
         // Not even its end makes the record obeyed; a record `done` would say that all of it is gone.
-        repo.memory.remove(&names::generation_key(1, "done")).unwrap();
+        repo.memory.remove(&layout::generation_key(1, "done")).unwrap();
         let before = objects(&repo.memory);
         for options in [at_once(), PruneOptions::new(now())] {
             let (_cache, owner) = new_machine(&repo, &repo.memory);
@@ -133,12 +135,12 @@ fn a_verdict_names_no_pack_that_is_needed() {
         let refused = prune(&owner, at_once()).unwrap_err();
         assert!(matches!(&refused, Error::Unjustified { why, .. } if why.contains("only place")), "{refused:?}");
         assert_eq!(objects(&repo.memory), before);
-        ["condemned", "verdict"].iter().for_each(|word| repo.memory.remove(&names::generation_key(1, word)).unwrap());
+        ["condemned", "verdict"].iter().for_each(|word| repo.memory.remove(&layout::generation_key(1, word)).unwrap());
     }
     assert_all_readable(&repo, 3);
     // A pack that nothing names.
     let garbage = Victim { class: PackClass::Data, name: drumlin::id::ObjectId([7; 32]) };
-    repo.memory.overwrite(&names::pack_key(PackClass::Data, &garbage.name), b"garbage");
+    repo.memory.overwrite(&layout::pack_key(PackClass::Data, &garbage.name), b"garbage");
     let (_cache, forger) = new_machine(&repo, &repo.memory);
     let removal = Removal { packs: vec![garbage], snapshots: Vec::new() };
     generations::condemn(&forger, 1, now(), Condemned { oldest: 1, removal: removal.clone() }).unwrap();
@@ -174,7 +176,7 @@ fn a_replayed_tombstone_drops_nothing_that_is_protected() {
     let (repo, [_, second, _]) = three();
     repo.memory.set_clock(now().seconds - 30 * 24 * 3600);
     forget(&repo.open(), &second);
-    let tombstone = names::tombstone_key(&second.id);
+    let tombstone = layout::tombstone_key(&second.id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&repo.open(), &second.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     protect::protect(&repo.open(), &second.id, snapshots::chain_hash(&second), &note()).unwrap();
@@ -193,7 +195,7 @@ fn a_tombstone_that_was_taken_back_is_not_obeyed_again() {
     let (repo, [_, second, _]) = three();
     let machine = repo.open();
     forget(&machine, &second);
-    let tombstone = names::tombstone_key(&second.id);
+    let tombstone = layout::tombstone_key(&second.id);
     let bytes = repo.memory.read(&tombstone).unwrap();
     trash::undelete(&machine, &second.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     repo.memory.overwrite(&tombstone, &bytes);
@@ -209,7 +211,7 @@ fn what_a_chain_proves_to_be_hidden_stops_collectors() {
     let (repo, [first, second, third]) = three();
     for (hidden, is_proven) in [(&first, true), (&second, true), (&third, false)] {
         let store = Arc::new(repo.memory.image());
-        store.remove(&names::snapshot_key(&hidden.id)).unwrap();
+        store.remove(&layout::snapshot_key(&hidden.id)).unwrap();
         let before = objects(&store);
         for dry_run in [true, false] {
             let (_cache, machine) = new_machine(&repo, &store);
@@ -241,18 +243,18 @@ fn no_slot_of_a_known_snapshot_is_burnt() {
     later.now.seconds += 30 * 24 * 3600;
     for (hidden, knows) in [(&second, false), (&third, true)] {
         let store = Arc::new(repo.memory.image());
-        store.remove(&names::snapshot_key(&hidden.id)).unwrap();
+        store.remove(&layout::snapshot_key(&hidden.id)).unwrap();
         let (_cache, machine) = match knows {
             true => (fast_folder(), repo.open_in(store.clone(), &repo.cache()).unwrap()),
             false => new_machine(&repo, &store),
         };
         assert!(intents::read_all(&machine).unwrap().contains_key(&hidden.id), "its intent is there");
         assert!(matches!(prune(&machine, later), Err(Error::RolledBack { .. })));
-        assert!(store.stat(&names::snapshot_key(&hidden.id)).is_err(), "the slot is burnt");
+        assert!(store.stat(&layout::snapshot_key(&hidden.id)).is_err(), "the slot is burnt");
     }
     // And one that is burnt although it was a snapshot is missed by those who know it.
     let store = Arc::new(repo.memory.image());
-    store.remove(&names::snapshot_key(&third.id)).unwrap();
+    store.remove(&layout::snapshot_key(&third.id)).unwrap();
     let (_cache, machine) = new_machine(&repo, &store);
     intents::burn_slot(&machine, &third.id).unwrap();
     let known = repo.open_in(store, &repo.cache()).unwrap();
@@ -273,7 +275,7 @@ fn intents_from_the_future_expire() {
     for has_clock in [true, false] {
         let (repo, [.., third]) = three();
         let store = Arc::new(repo.memory.image());
-        store.remove(&names::snapshot_key(&third.id)).unwrap();
+        store.remove(&layout::snapshot_key(&third.id)).unwrap();
         let (_cache, machine) = new_machine(&repo, &store);
         let mut sessions = intents::read_all(&machine).unwrap();
         let numbers = sessions.remove(&third.id).unwrap().numbers;
@@ -299,7 +301,7 @@ fn intents_from_the_future_expire() {
             let mut options = at_once();
             options.now.seconds = began + days * day;
             prune(&machine, options).unwrap();
-            store.stat(&names::snapshot_key(&third.id)).is_ok()
+            store.stat(&layout::snapshot_key(&third.id)).is_ok()
         };
         assert_eq!(is_burnt(13), !has_clock, "where no store says when it was made, an absurd date counts as old");
         assert!(is_burnt(15));
@@ -313,7 +315,7 @@ fn plant(repo: &TestRepo, snapshot: &Snapshot) {
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
     let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &[3; 32], &slot);
-    repo.memory.overwrite(&names::snapshot_key(&snapshot.id), &sealed.bytes);
+    repo.memory.overwrite(&layout::snapshot_key(&snapshot.id), &sealed.bytes);
 }
 
 /// A snapshot with the last number that there is, or one behind it, ends nobody's backups, and what they store can be read.
@@ -357,10 +359,10 @@ fn what_no_reader_takes_is_not_committed() {
         let identity = Identity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
         let session = Session::new(Reader::new(&repo.repository).unwrap(), options, identity);
         let tree = NewTree { root: third.root, totals: third.stats.totals, parent: None };
-        let secured = commit::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured = prepare::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot { id: secured.session(), ..snapshot };
         assert!(matches!(snapshots::commit(&repo.repository, &snapshot, secured), Err(Error::Malformed { .. })));
-        assert!(repo.memory.stat(&names::snapshot_key(&snapshot.id)).is_err());
+        assert!(repo.memory.stat(&layout::snapshot_key(&snapshot.id)).is_err());
     }
 }
 

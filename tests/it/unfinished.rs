@@ -11,8 +11,9 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, Outcome, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::generations::{self, Generations, State};
-use drumlin::repo::{Error, Repository, names};
+use drumlin::repo::gc::generations::{self, Generations, State};
+use drumlin::repo::objects::layout;
+use drumlin::repo::{Error, Repository};
 use drumlin::store::{Class, Key, Store};
 
 use crate::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
@@ -21,7 +22,7 @@ use crate::repair::{flip, keys_of, options};
 
 fn victim_of(key: &Key) -> Victim {
     let class = if key.class == Class::Data { PackClass::Data } else { PackClass::Meta };
-    Victim { class, name: names::object_id(&key.name).unwrap() }
+    Victim { class, name: layout::object_id(&key.name).unwrap() }
 }
 
 /// A collector that dies before its verdict, or after it.
@@ -158,7 +159,7 @@ fn what_lacks_something_in_the_trash_does_not_stop_the_end_of_a_prune_that_died(
         let lost = keys_of(&repo.memory, Class::Data).into_iter().find(|key| !before.contains(key)).unwrap();
         std::fs::remove_file(repo.source().join("gone")).unwrap();
         let garbage = Victim { class: PackClass::Data, name: ObjectId([7; 32]) };
-        repo.memory.overwrite(&names::pack_key(garbage.class, &garbage.name), b"garbage");
+        repo.memory.overwrite(&layout::pack_key(garbage.class, &garbage.name), b"garbage");
         repo.memory.remove(&lost).unwrap();
         let outcome = mend(&repo.open());
         assert_eq!(outcome.replaced.iter().map(|one| one.old).collect::<Vec<_>>(), [broken.id]);
@@ -218,7 +219,7 @@ fn anothers_generation_of_which_anything_is_spared_is_cancelled() {
     repo.snapshot();
     let needed = victim_of(&keys_of(&repo.memory, Class::Data)[0]);
     let garbage = Victim { class: PackClass::Data, name: ObjectId([7; 32]) };
-    repo.memory.overwrite(&names::pack_key(garbage.class, &garbage.name), b"garbage");
+    repo.memory.overwrite(&layout::pack_key(garbage.class, &garbage.name), b"garbage");
     for (packs, is_carried_out) in [(vec![needed], false), (vec![needed, garbage], false), (vec![garbage], true)] {
         let mut removal = Removal { packs, snapshots: Vec::new() };
         removal.packs.sort_unstable();
@@ -272,10 +273,10 @@ fn an_unreadable_slot_in_the_trash_does_not_stop_the_end_of_a_prune_that_died() 
         repo.write("file", &noise(3, 150_000));
         repo.snapshot();
         let garbage = Victim { class: PackClass::Data, name: ObjectId([7; 32]) };
-        repo.memory.overwrite(&names::pack_key(garbage.class, &garbage.name), b"garbage");
+        repo.memory.overwrite(&layout::pack_key(garbage.class, &garbage.name), b"garbage");
         begin_to_remove(&repo.open(), &Removal { packs: vec![garbage], snapshots: Vec::new() }, is_decided);
         forget(&repo.open(), &broken);
-        repo.memory.overwrite(&names::snapshot_key(&broken.id), b"no snapshot any more");
+        repo.memory.overwrite(&layout::snapshot_key(&broken.id), b"no snapshot any more");
         let report = prune(&repo.open(), at_once()).unwrap();
         assert!(report.dropped == [broken.id] && report.removed_packs >= 1, "{report:#?}");
         let report = run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full);

@@ -21,7 +21,7 @@ use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
-use crate::repo::session::Checkpoints;
+use crate::repo::write::Checkpoints;
 use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
 use crate::settings::model::{AppSettings, CommandSettings};

@@ -14,10 +14,11 @@ use super::{paths, trees};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Monitor, in_words};
+use crate::repo::audit::rebuild::ListedPack;
 use crate::repo::audit::{AllSnapshots, Findings};
-use crate::repo::reach::Notes;
-use crate::repo::rebuild::ListedPack;
-use crate::repo::{Error, Reader, Repository, Result, Trees, audit, names};
+use crate::repo::objects::layout;
+use crate::repo::read::reachable::Notes;
+use crate::repo::{Error, Reader, Repository, Result, Trees, audit};
 
 /// What a look found, and what is needed to look again with another index.
 pub struct Examined {
@@ -55,14 +56,14 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     let lost_slots = lost_slots(&all, &findings);
     report.counts.snapshots = note_findings(&mut report, findings);
     report.counts.forgotten = all.forgotten.len() as u64;
-    let written_off = all.written_off.iter().map(names::snapshot_key);
+    let written_off = all.written_off.iter().map(layout::snapshot_key);
     report.notices.extend(written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")));
     let (snapshots, forgotten) = (all.good, all.forgotten);
     // What was found so far costs no path: a damaged snapshot has none to name.
     let harmless = report.problems.count;
     let (reader, findings) = audit::index(repository)?;
     let damaged_runs =
-        findings.faults.iter().filter_map(|fault| names::object_id(fault.object.strip_prefix("index/")?)).collect();
+        findings.faults.iter().filter_map(|fault| layout::object_id(fault.object.strip_prefix("index/")?)).collect();
     report.counts.index_runs = note_findings(&mut report, findings);
     report.counts.chunks_indexed = reader.index().chunk_count();
 

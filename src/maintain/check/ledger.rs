@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use super::report::Coverage;
 use crate::format::entry::Timestamp;
 use crate::id::ObjectId;
-use crate::repo::{Repository, Result, state};
+use crate::repo::open::notes;
+use crate::repo::{Repository, Result};
 
 const NAME: &str = "check ledger";
 const RECORD_LEN_BYTES: usize = 40;
@@ -19,7 +20,7 @@ pub struct Ledger(HashMap<ObjectId, i64>);
 impl Ledger {
     /// Loads what this machine noted; nothing if there is nothing that can be trusted.
     pub fn load(repository: &Repository) -> Self {
-        let bytes = state::load(repository, NAME).unwrap_or_default();
+        let bytes = notes::load(repository, NAME).unwrap_or_default();
         let parse = |record: &[u8]| {
             let (id, seconds) = record.split_at(32);
             let seconds = i64::from_le_bytes(seconds.try_into().expect("8 bytes"));
@@ -53,7 +54,7 @@ impl Ledger {
             bytes.extend_from_slice(&pack.0);
             bytes.extend_from_slice(&seconds.to_le_bytes());
         }
-        state::save(repository, NAME, &bytes)
+        notes::save(repository, NAME, &bytes)
     }
 
     /// Returns how much of these packs was ever verified.

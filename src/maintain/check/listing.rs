@@ -13,9 +13,10 @@ use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::monitor::in_words;
 use crate::repo::audit::{self, Findings};
-use crate::repo::generations;
+use crate::repo::gc::generations;
 use crate::repo::index::Avoided;
-use crate::repo::{Error, Reader, Result, names};
+use crate::repo::objects::layout;
+use crate::repo::{Error, Reader, Result};
 
 /// Adds what was found in one class of objects to the report, and returns how many objects were looked at.
 pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
@@ -59,7 +60,7 @@ pub fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut D
                 continue;
             };
             if len != u64::from(pack.len) {
-                let object = names::pack_key(pack.class, &pack.name).to_string();
+                let object = layout::pack_key(pack.class, &pack.name).to_string();
                 report.problem(object, format!("it has {len} bytes instead of {}", pack.len));
                 damage.cut(pack.name, len);
             }
@@ -101,7 +102,7 @@ fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckR
     let named: HashSet<ObjectId> = sound_runs.flat_map(|run| run.toc().packs.clone()).map(|pack| pack.name).collect();
     let is_lost = |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
     for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
-        report.problem(names::pack_key(pack.class, &pack.name).to_string(), "it is missing");
+        report.problem(layout::pack_key(pack.class, &pack.name).to_string(), "it is missing");
         damage.missed(pack.name);
     }
     Ok(())

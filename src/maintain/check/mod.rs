@@ -37,7 +37,7 @@ pub use self::report::{AffectedPath, CheckCounts, CheckProblem, CheckReport, Cov
 pub(super) use self::damage::Damage;
 pub(super) use self::examine::{Examined, examine};
 use crate::monitor::Monitor;
-use crate::repo::generations::Generations;
+use crate::repo::gc::generations::Generations;
 use crate::repo::{Repository, Result};
 
 /// How often a check looks again before it believes that what it found is damage.

@@ -13,7 +13,7 @@ use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, S
 use crate::format::run::{PackRef, RunRecord};
 use crate::id::ChunkId;
 use crate::monitor::in_words;
-use crate::repo::names;
+use crate::repo::objects::layout;
 use crate::sync::lock;
 
 /// Damaged segments of one pack that are told in words.
@@ -72,7 +72,7 @@ impl<'a> PackVerifier<'a> {
     }
 
     fn header_opener(&self, expected: &Expected, bytes: &[u8]) -> Result<Opener, ContainerError> {
-        let kind = names::container_kind(expected.pack.class);
+        let kind = layout::container_kind(expected.pack.class);
         let opener = Opener::from_header(self.keyring, kind, bytes)?;
         if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
             return Err(DecodeError::new("container header", "another salt than the index says").into());
@@ -97,7 +97,7 @@ impl<'a> PackVerifier<'a> {
         let mut diagnosis = Diagnosis::default();
         let records = expected.records.as_deref().unwrap_or_default();
         let table = self.header_opener(expected, bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
-        let kind = names::container_kind(expected.pack.class);
+        let kind = layout::container_kind(expected.pack.class);
         let by_salt = expected.records.is_some().then(|| Opener::from_salt(self.keyring, kind, &expected.pack.salt));
         let Some(opener) = by_salt.or(table) else {
             return diagnosis;

@@ -18,10 +18,11 @@ use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
-use crate::repo::around::read_around;
-use crate::repo::listed::read_there;
-use crate::repo::reach::Notes;
-use crate::repo::{Error, Reader, Repository, Result, audit, names};
+use crate::repo::objects::bad_sectors::read_around;
+use crate::repo::objects::layout;
+use crate::repo::objects::sized_read::read_there;
+use crate::repo::read::reachable::Notes;
+use crate::repo::{Error, Reader, Repository, Result, audit};
 use crate::sync::lock;
 
 /// Threads that read packs and hash them: few for a disk, more for a distant store.
@@ -102,7 +103,7 @@ impl PackStage<'_> {
     }
 
     fn count(&mut self, job: &Expected, is_first: bool) {
-        self.monitor.working_on(names::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
+        self.monitor.working_on(layout::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
         self.monitor.bytes_done.fetch_add(job.listed_len, Ordering::Relaxed);
         if is_first {
             self.report.counts.packs_verified += 1;
@@ -176,7 +177,7 @@ impl PackStage<'_> {
     }
 
     fn note_damage(&mut self, verifier: &PackVerifier<'_>, job: &Expected, bytes: &[u8], otherwise: String) {
-        let object = names::pack_key(job.pack.class, &job.pack.name).to_string();
+        let object = layout::pack_key(job.pack.class, &job.pack.name).to_string();
         self.ledger.forget(&job.pack.name);
         if job.records.is_none() {
             // Nobody relies on it: a backup was interrupted, or what was sound in it was stored again.
@@ -200,7 +201,7 @@ impl PackStage<'_> {
         let Some(records) = &job.records else {
             return Ok(true);
         };
-        let object = names::pack_key(job.pack.class, &job.pack.name).to_string();
+        let object = layout::pack_key(job.pack.class, &job.pack.name).to_string();
         let (wrong, unnamed) = compare_with_index(toc, records);
         let mut agrees = true;
         if wrong > 0 {
@@ -233,7 +234,7 @@ fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>
         };
         let read = |job: &Expected| {
             let (class, name) = (job.pack.class, &job.pack.name);
-            let key = names::pack_key(class, name);
+            let key = layout::pack_key(class, name);
             let read = || audit::read_pack(repository, class, name, job.listed_len, &mut bytes);
             match read_there(repository.store(), &key, read) {
                 // What lies around a bad sector may be sound, and all of it the second time.

@@ -12,8 +12,8 @@ use crate::format::node::{ListNode, TreeNode};
 use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, SnapshotId};
 use crate::monitor::Monitor;
-use crate::repo::reach::Marks;
-use crate::repo::stack::{Holds, Stack};
+use crate::repo::read::reachable::Marks;
+use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::{Error, Result, Trees};
 
 /// Names every file and folder of these snapshots that is not whole any more.

@@ -12,7 +12,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
 use crate::monitor::{Monitor, in_words};
 use crate::repo::index::Place;
-use crate::repo::reach::{Notes, Visitor, visit_reachable};
+use crate::repo::read::reachable::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
 use crate::sync::{self, lock};
 

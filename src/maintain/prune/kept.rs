@@ -12,11 +12,12 @@ use crate::format::container::{ChunkKind, HEADER_LEN_BYTES};
 use crate::format::generation::Victim;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
-use crate::repo::collect::{self, PackList};
+use crate::repo::gc::collect::{self, PackList};
 use crate::repo::index::Place;
-use crate::repo::reach::Marks;
-use crate::repo::tables::{self, ListedPack};
-use crate::repo::{Error, Location, Reader, Result, parallel};
+use crate::repo::objects::parallel;
+use crate::repo::read::pack_tables::{self, ListedPack};
+use crate::repo::read::reachable::Marks;
+use crate::repo::{Error, Location, Reader, Result};
 
 /// What is known when packs are about to go.
 pub struct Kept<'a> {
@@ -62,7 +63,7 @@ impl<'a> Kept<'a> {
             return Ok(());
         };
         let pack = ListedPack { class: listed.class, name: victim.name, len_bytes: listed.len_bytes };
-        let Some(placed) = tables::read_before_removal(self.reader.repository(), &pack, salt)? else {
+        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, salt)? else {
             return Ok(());
         };
         let mut needed = Vec::new();
@@ -127,7 +128,7 @@ impl<'a> Kept<'a> {
         let len_bytes = self.listed.packs.get(&location.pack.name).map_or(0, |listed| listed.len_bytes);
         let pack = ListedPack { class: location.pack.class, name: location.pack.name, len_bytes };
         // Where the table cannot be read either the pack is damaged.
-        let Some(placed) = tables::read_before_removal(self.reader.repository(), &pack, None)? else {
+        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, None)? else {
             return Ok(true);
         };
         let mut offset = HEADER_LEN_BYTES as u32;

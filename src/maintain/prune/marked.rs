@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::roots::Roots;
 use crate::id::ObjectId;
 use crate::repo::Reader;
-use crate::repo::collect::PackList;
-use crate::repo::horizon::Horizon;
-use crate::repo::reach::Marks;
+use crate::repo::gc::collect::PackList;
+use crate::repo::gc::horizon::Horizon;
+use crate::repo::read::reachable::Marks;
 
 /// State of the repository after marking.
 pub struct Marked {

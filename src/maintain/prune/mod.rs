@@ -32,13 +32,14 @@ use crate::format::snapshot::Snapshot;
 use crate::id::ObjectId;
 use crate::maintain::mark::{Trouble, mark, mark_what_is_there};
 use crate::monitor::Monitor;
-use crate::repo::collect;
-use crate::repo::generations::{self, Generations, State};
+use crate::repo::gc::collect;
+use crate::repo::gc::generations::{self, Generations, State};
+use crate::repo::gc::object_locks::{self, Unneeded};
 use crate::repo::index::Run;
-use crate::repo::locks::{self, Unneeded};
-use crate::repo::reach::Marks;
-use crate::repo::session::Checkpoints;
-use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions, names};
+use crate::repo::objects::layout;
+use crate::repo::read::reachable::Marks;
+use crate::repo::write::Checkpoints;
+use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
 /// How often a collector begins again because another one was first, or because there is more to remove.
 const ROUNDS_MAX: usize = 16;
@@ -60,15 +61,15 @@ pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monit
     let mut prune = Prune { repository, options, monitor, pool, is_tight: false, report: PruneReport::default() };
     let ran = prune.run_with_room();
     if let Some(span_s) = options.lock_span_s {
-        let until_s = locks::end_of_day(options.now, span_s);
+        let until_s = object_locks::end_of_day(options.now, span_s);
         match &ran {
             Ok(()) => {
                 let unneeded = prune.unneeded();
-                prune.report.locks = Some(locks::extend(repository, &unneeded, until_s, options.dry_run, monitor)?);
+                prune.report.locks = Some(object_locks::extend(repository, &unneeded, until_s, options.dry_run, monitor)?);
             }
             // What is needed cannot be told from the rest, so nothing is let go while that is mended. What happened counts more than this.
             Err(error) if error.is_damage() => {
-                drop(locks::extend(repository, &Unneeded::default(), until_s, options.dry_run, monitor));
+                drop(object_locks::extend(repository, &Unneeded::default(), until_s, options.dry_run, monitor));
             }
             Err(_) => {}
         }
@@ -302,7 +303,7 @@ impl Prune<'_> {
     /// repository. Fails with `Unjustified` if it names a snapshot that a collector may not drop, or a pack that is the only place of
     /// something which is needed. Those on the way to being removed are no roots, whoever relies on them.
     fn judge_another(&self, number: u64, removal: &Removal) -> Result<Roots> {
-        let refuse = |why| Err(Error::Unjustified { object: names::generation_key(number, "verdict").to_string(), why });
+        let refuse = |why| Err(Error::Unjustified { object: layout::generation_key(number, "verdict").to_string(), why });
         let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
         let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
         if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
@@ -345,7 +346,8 @@ impl Prune<'_> {
         };
         self.report.stored_run_bytes += rewritten.stored_bytes;
         self.report.removed_run_bytes += rewritten.removed_bytes;
-        let (locked_packs, until_s) = locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
+        let (locked_packs, until_s) =
+            object_locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
         collect::remove_packs(self.repository, &removal.packs)?;
         self.report.locked_packs += locked_packs;
         self.report.locked_until_s = self.report.locked_until_s.max(until_s);

@@ -2,12 +2,12 @@
 
 use crate::compress::Compression;
 use crate::format::entry::Timestamp;
-use crate::repo::trash::TRASH_WINDOW_S;
+use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 
 /// Who makes sure that no two collectors contradict each other, and that no session commits which was taken for dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
-    /// The store: it creates exclusively, as [`crate::repo::probe::is_exclusive`] found.
+    /// The store: it creates exclusively, as [`crate::repo::open::probe::is_exclusive`] found.
     Store,
     /// The user, who says that no other collector runs: no session expires, and records are read back before anything is removed.
     User,

@@ -10,9 +10,9 @@ use crate::format::padding::padded_len;
 use crate::format::run::{PackClass, RunRecord};
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::Result;
-use crate::repo::collect::PackList;
+use crate::repo::gc::collect::PackList;
 use crate::repo::index::{IndexSet, Run};
-use crate::repo::reach::Marks;
+use crate::repo::read::reachable::Marks;
 
 use super::roots::Roots;
 
@@ -108,7 +108,7 @@ pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
 
 /// Counts what is marked in every pack.
 pub fn measure(index: &IndexSet, marks: &Marks, listed: &PackList, roots: &Roots) -> Result<HashMap<ObjectId, PackUse>> {
-    let new = |(name, pack): (&ObjectId, &crate::repo::collect::ListedPack)| {
+    let new = |(name, pack): (&ObjectId, &crate::repo::gc::collect::ListedPack)| {
         let (class, len_bytes) = (pack.class, pack.len_bytes);
         (*name, PackUse { class, len_bytes, named: 0, live: 0, is_settled: false, unused_bytes: 0 })
     };

@@ -10,8 +10,8 @@ use crate::format::generation::Victim;
 use crate::format::run::PackRef;
 use crate::id::ObjectId;
 use crate::monitor::Monitor;
-use crate::repo::reach::Marks;
-use crate::repo::session::SessionStats;
+use crate::repo::read::reachable::Marks;
+use crate::repo::write::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 use crate::sync::{self, lock};
 

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
-use crate::repo::locks::LockReport;
+use crate::repo::gc::object_locks::LockReport;
 
 /// What a collector did.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,8 @@
 //! Spec: `format-spec/12-store.md`, section 7, and `format-spec/13-commit.md`, section 4.
 
 use super::Prune;
-use crate::repo::{Result, reserve};
+use crate::repo::Result;
+use crate::repo::gc::reserve;
 
 impl Prune<'_> {
     /// Collects; where there is no room for that, frees what little may go at once, and then begins with whole packs.

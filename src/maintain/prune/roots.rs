@@ -6,9 +6,11 @@ use super::options::{Exclusion, PruneOptions};
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
-use crate::repo::intents::SessionIntents;
+use crate::repo::gc::intents;
+use crate::repo::gc::intents::SessionIntents;
+use crate::repo::snapshots::chains;
 use crate::repo::snapshots::{self, Listing};
-use crate::repo::{Repository, Result, chains, intents};
+use crate::repo::{Repository, Result};
 
 /// The roots, as one look at `intents/` and then at `snapshots/` found them.
 #[derive(Default)]

@@ -8,10 +8,13 @@ use crate::format::intent::Intent;
 use crate::id::ObjectId;
 use crate::maintain::check::{self, CheckOptions, CheckReport, Level};
 use crate::monitor::Monitor;
-use crate::repo::generations::Generations;
-use crate::repo::horizon::{Horizon, Reliance};
-use crate::repo::loss::{self, Notice};
-use crate::repo::{Error, Reader, Repository, Result, incomplete, intents, rebuild, snapshots};
+use crate::repo::audit::rebuild;
+use crate::repo::gc::generations::Generations;
+use crate::repo::gc::horizon::{Horizon, Reliance};
+use crate::repo::gc::intents;
+use crate::repo::gc::loss::{self, Notice};
+use crate::repo::snapshots::{self, incomplete};
+use crate::repo::{Error, Reader, Repository, Result};
 
 /// What a repair did.
 pub struct Outcome {

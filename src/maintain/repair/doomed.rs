@@ -12,8 +12,8 @@ use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::Examined;
 use crate::maintain::mark::{Trouble, mark_what_is_there};
 use crate::monitor::Monitor;
-use crate::repo::generations::{Generations, State};
-use crate::repo::reach::Marks;
+use crate::repo::gc::generations::{Generations, State};
+use crate::repo::read::reachable::Marks;
 use crate::repo::{Reader, Repository, Result};
 
 /// A verdict that is on record and not carried out.

@@ -8,8 +8,8 @@ use crate::format::generation::Victim;
 use crate::format::run::{PackClass, PackRef};
 use crate::id::ObjectId;
 use crate::maintain::check::{Examined, Level};
+use crate::repo::audit::rebuild::{self, ListedPack, Resealed, Salvaged, SegmentPlaces};
 use crate::repo::index::{PlacedPack, Run};
-use crate::repo::rebuild::{self, ListedPack, Resealed, Salvaged, SegmentPlaces};
 use crate::repo::{Reader, Repository, Result};
 
 /// Chunks that a new run names at most, but for the last pack's: 12 MiB of memory.

@@ -14,9 +14,9 @@ use crate::format::snapshot::SnapshotProblem;
 use crate::id::{ChunkId, ChunkSet};
 use crate::maintain::check::Damage;
 use crate::monitor::Monitor;
-use crate::repo::promised::Promised;
-use crate::repo::stack::{Holds, Stack};
-use crate::repo::trees::leaf_entries;
+use crate::repo::read::node_ref::Promised;
+use crate::repo::read::stack::{Holds, Stack};
+use crate::repo::read::trees::leaf_entries;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
 /// What is left of a tree.

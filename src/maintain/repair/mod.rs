@@ -16,7 +16,7 @@
 //! # Everywhere
 //!
 //! Other machines have copies of the index, and snapshots that they take for whole. A generation that is open meanwhile and
-//! cancelled in the end tells them to look again: see [`crate::repo::loss`].
+//! cancelled in the end tells them to look again: see [`crate::repo::gc::loss`].
 
 mod apply;
 mod doomed;
@@ -34,8 +34,9 @@ use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::{CheckReport, Damage, Level};
-use crate::repo::drafts::Drafting;
-use crate::repo::{Repository, rebuild};
+use crate::repo::Repository;
+use crate::repo::audit::drafts::Drafting;
+use crate::repo::audit::rebuild;
 
 pub use self::apply::Outcome;
 pub use self::plan::plan;

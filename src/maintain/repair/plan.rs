@@ -11,8 +11,10 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::{CheckOptions, CheckProblem, CheckReport, Damage, Examined, Level, examine};
 use crate::monitor::Monitor;
-use crate::repo::generations::{self, Generations};
-use crate::repo::{Error, Repository, Result, drafts, names, rebuild, snapshots};
+use crate::repo::audit::{drafts, rebuild};
+use crate::repo::gc::generations::{self, Generations};
+use crate::repo::objects::layout;
+use crate::repo::{Error, Repository, Result, snapshots};
 
 /// How often damage is looked at before it is believed although collectors are at work.
 const LOOKS_MAX: usize = 3;
@@ -46,7 +48,7 @@ fn try_plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
             Ok(Drafted::Damaged(packs)) => {
                 drafts.discard();
                 for pack in packs {
-                    let object = names::pack_key(pack.class, &pack.name).to_string();
+                    let object = layout::pack_key(pack.class, &pack.name).to_string();
                     let message = "not all of it can be read, and a prune that did not finish is going to remove it".to_owned();
                     examined.report.problems.push(CheckProblem { object, message });
                     damaged.insert(pack.name);
@@ -171,7 +173,7 @@ fn beyond_repair(examined: &Examined, copies: &[Snapshot]) -> Vec<String> {
     // In their chains the copies are followed by snapshots about which the check complains for that reason.
     let follows = |snapshot: &&Snapshot| snapshot.previous.is_some_and(|previous| hashes.contains(&previous));
     let healed = copies.iter().chain(examined.snapshots.iter().filter(follows));
-    let healed: HashSet<String> = healed.map(|snapshot| names::snapshot_key(&snapshot.id).to_string()).collect();
+    let healed: HashSet<String> = healed.map(|snapshot| layout::snapshot_key(&snapshot.id).to_string()).collect();
     let is_beyond =
         |object: &str| ["config/", "keys/", "snapshots/", "intents/", "gc/"].iter().any(|class| object.starts_with(class));
     let is_lost = |object: &String| is_beyond(object) && !healed.contains(object);

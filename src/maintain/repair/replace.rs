@@ -16,13 +16,16 @@ use crate::id::ChunkSet;
 use crate::maintain::check::Damage;
 use crate::maintain::forget::REPAIRED;
 use crate::monitor::Monitor;
-use crate::repo::commit::{self, NewTree, Secured};
-use crate::repo::generations::Generations;
-use crate::repo::present::Present;
-use crate::repo::session::{Checkpoints, Identity, SessionStats};
+use crate::repo::gc::generations::Generations;
+use crate::repo::gc::intents;
+use crate::repo::open::probe;
+use crate::repo::snapshots::prepare::{self, NewTree, Secured};
+use crate::repo::snapshots::present::Present;
+use crate::repo::snapshots::protect;
+use crate::repo::snapshots::trash::{self, ForgetNote};
 use crate::repo::snapshots::{self, Commit};
-use crate::repo::trash::{self, ForgetNote};
-use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees, intents, probe, protect};
+use crate::repo::write::{Checkpoints, Identity, SessionStats};
+use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees};
 
 /// How often a tree is walked again because a collector was at work meanwhile.
 const LOOKS_MAX: usize = 3;
@@ -179,7 +182,7 @@ impl Replacing<'_> {
         lost.add_all(old.problem_count, &old.problems);
         loop {
             let stats = stored.stats();
-            let secured = commit::secure(stored, tree, self.monitor)?;
+            let secured = prepare::secure(stored, tree, self.monitor)?;
             let snapshot = self.describe(old, &secured, tree, (&lost, stats))?;
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {

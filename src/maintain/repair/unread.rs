@@ -8,7 +8,8 @@ use crate::container::name_of;
 use crate::format::run::PackRef;
 use crate::id::ObjectId;
 use crate::maintain::check::Examined;
-use crate::repo::{Error, Repository, Result, audit, names};
+use crate::repo::objects::layout;
+use crate::repo::{Error, Repository, Result, audit};
 
 /// How long to wait before the second look: at a disk of this machine, and at another store.
 const PAUSE_AT_HAND: Duration = Duration::from_millis(300);
@@ -57,7 +58,7 @@ fn is_sound(repository: &Repository, pack: &PackRef) -> Result<bool> {
 }
 
 fn is_any_there(repository: &Repository, pack: &PackRef) -> Result<bool> {
-    let key = names::pack_key(pack.class, &pack.name);
+    let key = layout::pack_key(pack.class, &pack.name);
     match repository.store().read_into(&key, 0..1, &mut Vec::new()).map_err(Error::from) {
         Err(error) if error.is_damage() => Ok(false),
         read => read.map(|()| true),

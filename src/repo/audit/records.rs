@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use super::{Fault, Findings};
 use crate::format::generation::RecordContent;
 use crate::repo::error::{Error, Result};
-use crate::repo::generations::read_whole;
-use crate::repo::names;
+use crate::repo::gc::generations::read_whole;
+use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, Key};
 
@@ -20,7 +20,7 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
     let (mut highest, mut oldest) = (0, (0, 1));
     for object in repository.store().list(Class::Collector, "")? {
         let key = Key::new(Class::Collector, object.name.clone());
-        let Some((number, word)) = names::generation_of(&key.name) else {
+        let Some((number, word)) = layout::generation_of(&key.name) else {
             findings.foreign.push(key.to_string());
             continue;
         };

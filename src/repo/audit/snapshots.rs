@@ -7,13 +7,14 @@ use crate::format::codec::DecodeError;
 use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
-use crate::repo::chains::{self, Break, Explained};
 use crate::repo::error::{Error, Result};
-use crate::repo::generations::Generations;
-use crate::repo::listed::memory_of;
+use crate::repo::gc::generations::Generations;
+use crate::repo::objects::sized_read::memory_of;
+use crate::repo::objects::{layout, parallel};
 use crate::repo::open::Repository;
-use crate::repo::present::{BareProtections, Present};
-use crate::repo::{names, parallel, protect, snapshots, trash};
+use crate::repo::snapshots::chains::{self, Break, Explained};
+use crate::repo::snapshots::present::{BareProtections, Present};
+use crate::repo::snapshots::{self, protect, trash};
 use crate::store::{Class, Key, Listed};
 
 /// Every snapshot and tombstone in the store.
@@ -50,7 +51,7 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
         if !guarded.contains(&id) && is_told() {
             continue;
         }
-        let object = names::snapshot_key(&id).to_string();
+        let object = layout::snapshot_key(&id).to_string();
         let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
         findings.faults.push(Fault { object, error });
     }
@@ -118,9 +119,9 @@ enum Held {
 fn read(repository: &Repository, object: &Listed) -> Held {
     if let Some(id) = SnapshotId::from_hex(&object.name) {
         Held::Slot(snapshots::load_whole(repository, (&id, object.len_bytes)))
-    } else if let Some(id) = names::tombstone_of(&object.name) {
+    } else if let Some(id) = layout::tombstone_of(&object.name) {
         Held::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
-    } else if let Some(id) = names::protection_of(&object.name) {
+    } else if let Some(id) = layout::protection_of(&object.name) {
         Held::Protection(protect::load(repository, &id))
     } else {
         Held::Foreign
@@ -134,7 +135,7 @@ fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &m
         all.explained.unread.remove(&snapshot.id);
     }
     for id in all.explained.unread.union(dropped) {
-        let object = names::snapshot_key(id).to_string();
+        let object = layout::snapshot_key(id).to_string();
         let faults = findings.faults.len();
         findings.faults.retain(|fault| fault.object != object);
         if findings.faults.len() < faults {
@@ -151,7 +152,7 @@ fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Find
         if wrong == Break::Missing && snapshot.previous.as_ref().is_some_and(is_accepted) {
             continue;
         }
-        let object = names::snapshot_key(&snapshot.id).to_string();
+        let object = layout::snapshot_key(&snapshot.id).to_string();
         let why = match wrong {
             Break::Missing => "the snapshot before it is missing or damaged",
             Break::Misplaced => "the snapshot before it is of another host or later",

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::end;
 use super::run::{ENDS, Run, WHOLE};
+use super::tail;
 use crate::container::name_of;
 use crate::crypto::keyring::Keyring;
 use crate::id::ObjectId;
 use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
-use crate::repo::listed::read_exactly;
+use crate::repo::objects::sized_read::read_exactly;
 use crate::repo::open::Repository;
 use crate::store::{Key, Store};
 
@@ -46,7 +46,7 @@ const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 /// Of what is very long the header and the trailer are verified first, so that what nobody with a key made costs no memory.
 pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64), name: &ObjectId) -> Result<Vec<u8>> {
     if len_bytes > UNSEEN_MAX_BYTES {
-        end::verify(store, keyring, (key, len_bytes))?;
+        tail::verify(store, keyring, (key, len_bytes))?;
     }
     let bytes = read_exactly(store, key, len_bytes)?;
     if name_of(&bytes) == *name { Ok(bytes) } else { Err(Error::WrongContent { object: key.to_string() }) }
@@ -67,7 +67,7 @@ pub fn fetch_and_open(
     place: (&Key, u64),
 ) -> Result<Run> {
     let fetch = || {
-        let bytes = end::fetch(store, keyring, place)?;
+        let bytes = tail::fetch(store, keyring, place)?;
         cache.write(ENDS, &name.to_hex(), &bytes)?;
         // Another process that has the whole run, or a user who tidies up, may have removed it already.
         let copy = cache.open_copy(ENDS, &name.to_hex()).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));

@@ -2,17 +2,17 @@
 //!
 //! Spec: `format-spec/06-index.md`.
 
-pub(super) mod end;
-mod far;
 mod fetch;
 mod filter;
-mod known;
 mod merge;
+mod places;
+mod remote;
 mod run;
 mod set;
+pub(super) mod tail;
 mod write;
 
-pub use known::{Avoided, Place};
+pub use self::places::{Avoided, Place};
 pub use merge::{MERGED_RECORDS_MAX, merge_runs};
 pub use run::{DRAFTS, FILTERS, Location, Run, WHOLE};
 pub use set::IndexSet;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::end;
 use super::filter::RunFilter;
+use super::tail;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener};
 use crate::crypto::keyring::Keyring;
@@ -109,15 +109,15 @@ impl Run {
     ///
     /// Fails if the copy is not that, and with the damage that is found; blocks are verified when they are read.
     pub fn open_end(keyring: &Keyring, name: ObjectId, file: LocalCopy, (key, len_bytes): (&Key, u64)) -> Result<Self> {
-        let kept = len_of(&file, ENDS, &name)?.checked_sub((end::LEN_BYTES + HEADER_LEN_BYTES) as u64);
-        let mut stated = [0; end::LEN_BYTES];
+        let kept = len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
+        let mut stated = [0; tail::LEN_BYTES];
         let is_that = file.read_exact_at(&mut stated, 0).is_ok() && u64::from_le_bytes(stated) == len_bytes;
         let from = kept.filter(|_| is_that).and_then(|kept| len_bytes.checked_sub(kept));
         let from = from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
         let from = from.map_err(Error::damaged(format!("index/{name}")))?;
         let far = Far { key: key.clone(), blocks_read: AtomicUsize::new(0) };
         let run =
-            Self::open_held(keyring, name, Held { file, header_at: end::LEN_BYTES as u64, from, len_bytes, far: Some(far) })?;
+            Self::open_held(keyring, name, Held { file, header_at: tail::LEN_BYTES as u64, from, len_bytes, far: Some(far) })?;
         if run.toc.meta_offset() < from {
             return Err(Error::damaged(format!("index/{name}"))(ContainerError::Short));
         }

@@ -3,19 +3,19 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::end;
 use super::fetch::{self, FarBlock, Sparing};
-use super::known::{Avoided, Known, Numbered, Place};
+use super::places::{Avoided, Known, Numbered, Place};
 use super::run::{ENDS, FILTERS, Location, Run, WHOLE};
+use super::tail;
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::Cache;
+use crate::repo::cache::lru::ByteLru;
 use crate::repo::error::{Error, Result};
-use crate::repo::lru::ByteLru;
-use crate::repo::names;
+use crate::repo::objects::layout;
+use crate::repo::objects::parallel;
 use crate::repo::open::Repository;
-use crate::repo::parallel;
 use crate::store::{Class, Key, Listed, Store};
 use crate::sync::{self, lock};
 
@@ -140,7 +140,7 @@ impl IndexSet {
 
     /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
     fn try_fetch_new(&self, store: &dyn Store, here: (&Cache, &Keyring), is_last: bool) -> Result<HashSet<ObjectId>> {
-        let named = |object: Listed| Some((names::object_id(&object.name)?, object));
+        let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
         let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
         let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
@@ -380,6 +380,6 @@ impl IndexSet {
 
     /// Returns how much of a run is fetched.
     fn fetched_len(&self, store: &dyn Store, object: &Listed) -> u64 {
-        if self.is_spared(store, object) { end::guess(object.len_bytes) } else { object.len_bytes }
+        if self.is_spared(store, object) { tail::guess(object.len_bytes) } else { object.len_bytes }
     }
 }

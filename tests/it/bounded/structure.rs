@@ -15,8 +15,8 @@ use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use drumlin::id::ChunkId;
 use drumlin::monitor::Monitor;
-use drumlin::repo::commit::{self, NewTree};
-use drumlin::repo::session::{Checkpoints, Identity};
+use drumlin::repo::snapshots::prepare::{self, NewTree};
+use drumlin::repo::write::{Checkpoints, Identity};
 use drumlin::repo::{InitOptions, Lane, Reader, Repository, Session, SessionOptions, snapshots};
 use drumlin::store::memory::MemoryStore;
 
@@ -76,7 +76,7 @@ impl Forger {
     /// Commits a snapshot of a root.
     pub fn finish(self, root: ChunkId, totals: Totals, sequence: u64) -> Snapshot {
         let tree = NewTree { root, totals, parent: None };
-        let secured = commit::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured = prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: self.repository.config().repository,

@@ -14,7 +14,7 @@ use drumlin::format::container::ChunkKind;
 use drumlin::format::entry::{Content, Entry, EntryKind, Ref, Timestamp};
 use drumlin::format::node::{Totals, TreeChild, TreeNode};
 use drumlin::id::ChunkId;
-use drumlin::repo::session::{Checkpoints, Identity};
+use drumlin::repo::write::{Checkpoints, Identity};
 use drumlin::repo::{Lane, Reader, Session, SessionOptions, Trees};
 
 use crate::fixture::{TestRepo, bare_entry, now};

@@ -11,7 +11,8 @@ use drumlin::format::codec;
 use drumlin::format::container::ContainerKind;
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::id::SnapshotId;
-use drumlin::repo::{OpenOptions, Repository, names, snapshots};
+use drumlin::repo::objects::layout;
+use drumlin::repo::{OpenOptions, Repository, snapshots};
 use drumlin::store::local::LocalStore;
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ pub fn add_dated(home: &Home, repository: &Arc<Repository>, (age_s, stored_age_s
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
     let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &[number as u8; 32], &slot);
-    let path = home.write(&format!("repo/{}", names::snapshot_key(&snapshot.id)), &sealed.bytes);
+    let path = home.write(&format!("repo/{}", layout::snapshot_key(&snapshot.id)), &sealed.bytes);
     let slot = File::open(path).unwrap();
     let stored_age = Duration::from_secs(stored_age_s.unsigned_abs());
     slot.set_modified(if stored_age_s < 0 { SystemTime::now() + stored_age } else { SystemTime::now() - stored_age }).unwrap();

@@ -75,7 +75,7 @@ fn losses_are_known_without_a_parent() {
 
 #[test]
 fn a_snapshot_that_lacks_something_is_no_parent_and_still_compared_with() {
-    use drumlin::repo::incomplete;
+    use drumlin::repo::snapshots::incomplete;
 
     let repo = crate::fixture::TestRepo::new();
     (0..10).for_each(|number| repo.write(&format!("f{number}"), b"x"));

@@ -58,7 +58,7 @@ fn a_machine_that_knows_better_refuses() {
 #[test]
 fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
     let home = Home::with_repository();
-    drumlin::repo::probe::remember(&super::forget::open(&home)).unwrap();
+    drumlin::repo::open::probe::remember(&super::forget::open(&home)).unwrap();
     let cache = home.text("cache");
     let prune = |options: &[&str]| home.run([&["--cache-dir", &cache, "prune"], options].concat());
     prune(&[]).fails(1, "this store replaces objects", "--only-collector");

@@ -18,7 +18,7 @@ use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::SlotKdf;
 use drumlin::format::snapshot::Consistency;
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{InitOptions, Repository, snapshots};
 use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use drumlin::monitor::Monitor;
-use drumlin::repo::names;
+use drumlin::repo::objects::layout;
 use drumlin::restore::{self, NeededPack, RestoreOptions};
 use drumlin::store::{Action, Class, Store};
 
@@ -35,7 +35,7 @@ fn a_plan_names_the_packs_that_the_restore_reads() {
     let all = needed(&repo, &snapshot, &options(&repo, &target(&repo)));
     let listed: BTreeSet<String> = stored.iter().map(|object| object.name.clone()).collect();
     let named = |packs: &[NeededPack]| -> BTreeSet<String> {
-        packs.iter().map(|needed| names::pack_key(needed.pack.class, &needed.pack.name).name).collect()
+        packs.iter().map(|needed| layout::pack_key(needed.pack.class, &needed.pack.name).name).collect()
     };
     assert_eq!(named(&all), listed);
     assert!(all.iter().all(|needed| needed.bytes > 0 && needed.bytes <= u64::from(needed.pack.len)));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use drumlin::format::generation::{Condemned, Removal};
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use drumlin::monitor::Monitor;
-use drumlin::repo::locks::{self, Unneeded};
-use drumlin::repo::trash::{self, ForgetNote};
-use drumlin::repo::{Error, generations, snapshots};
+use drumlin::repo::gc::generations;
+use drumlin::repo::gc::object_locks::{self, Unneeded};
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
+use drumlin::repo::{Error, snapshots};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::s3::S3Store;
 use drumlin::store::s3::options::Lock;
@@ -62,7 +63,7 @@ fn what_is_needed_stays_locked_and_garbage_does_not() {
     assert!(ends(&store).iter().all(|(_, end_s)| end_s.unwrap() < now.seconds + 2 * DAY_S), "a dry run changes nothing");
 
     // As if a run had been stopped: what it has done is found.
-    let until_s = locks::end_of_day(now, 30 * DAY_S);
+    let until_s = object_locks::end_of_day(now, 30 * DAY_S);
     let slot = Key::new(Class::Config, "1");
     assert!(store.extend_lock(&slot, until_s).unwrap());
     let report = run(30, false);
@@ -100,11 +101,11 @@ fn what_is_needed_stays_locked_and_garbage_does_not() {
 fn condemned_packs_are_not_extended(repo: &TestRepo, store: &S3Store) {
     let extend = || {
         let until_s = now().seconds + 100 * DAY_S;
-        locks::extend(&repo.repository, &Unneeded::default(), until_s, true, &Monitor::default()).unwrap().objects
+        object_locks::extend(&repo.repository, &Unneeded::default(), until_s, true, &Monitor::default()).unwrap().objects
     };
     let objects = extend();
     let mut listed = store.list(Class::Data, "").unwrap().into_iter();
-    let pack = listed.find_map(|object| drumlin::repo::names::object_id(&object.name)).unwrap();
+    let pack = listed.find_map(|object| drumlin::repo::objects::layout::object_id(&object.name)).unwrap();
     let victim = drumlin::format::generation::Victim { class: drumlin::format::run::PackClass::Data, name: pack };
     let removal = Removal { packs: vec![victim], snapshots: Vec::new() };
     let number = generations::Generations::list(&repo.repository).unwrap().highest() + 1;
@@ -134,7 +135,7 @@ fn damage_lets_no_lock_run_out() {
     let options = PruneOptions { lock_span_s: Some(30 * DAY_S), ..PruneOptions::new(now()) };
     let refused = prune::run(&elsewhere, &options, &Monitor::default()).unwrap_err();
     assert!(refused.is_damage(), "{refused:?}");
-    let until_s = locks::end_of_day(options.now, 30 * DAY_S);
+    let until_s = object_locks::end_of_day(options.now, 30 * DAY_S);
     let ends = ends(&store);
     assert!(ends.len() > 4 && ends.iter().all(|(_, end_s)| *end_s == Some(until_s)), "{ends:?}");
 }

@@ -11,8 +11,8 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::{self, Exclusion, PruneOptions};
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::session::Checkpoints;
-use drumlin::repo::trash::{self, ForgetNote};
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
+use drumlin::repo::write::Checkpoints;
 use drumlin::repo::{Error, Reader, Repository, snapshots};
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -274,7 +274,7 @@ impl Actor<'_> {
         let read = Reader::new(&self.machine).and_then(|reader| read_all(&reader, &chosen.root));
         match read {
             // It was dropped while it was read.
-            Err(_) if self.store.inner.stat(&drumlin::repo::names::snapshot_key(&chosen.id)).is_err() => Ok(()),
+            Err(_) if self.store.inner.stat(&drumlin::repo::objects::layout::snapshot_key(&chosen.id)).is_err() => Ok(()),
             Err(error) if error.is_damage() && self.setting.loss.is_some() => Ok(()),
             read => read.map_err(said),
         }

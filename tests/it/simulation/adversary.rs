@@ -20,8 +20,11 @@ use drumlin::id::SnapshotId;
 use drumlin::maintain::check::{self, CheckOptions, Level};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, ForgetNote, TRASH_WINDOW_S};
-use drumlin::repo::{Error, Repository, generations, names, protect, snapshots};
+use drumlin::repo::gc::generations;
+use drumlin::repo::objects::layout;
+use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
+use drumlin::repo::snapshots::{self, protect};
+use drumlin::repo::{Error, Repository};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 use rand::rngs::SmallRng;
@@ -166,7 +169,7 @@ impl<'a> Struggle<'a> {
     /// Returns whether the store shows a snapshot. A collector fills the slot of one that is hidden from it, and whose intent is too
     /// old.
     fn shows(&self, id: &SnapshotId) -> bool {
-        let slot = names::snapshot_key(id);
+        let slot = layout::snapshot_key(id);
         self.store.read(&slot).is_ok_and(|bytes| self.kept.get(&slot) == Some(&bytes))
     }
 
@@ -245,7 +248,7 @@ impl<'a> Struggle<'a> {
     /// With a time of the store's that is long past.
     fn replay_tombstone(&mut self) {
         let replayed =
-            self.protected.iter().find_map(|id| Some((names::tombstone_key(id), self.kept.get(&names::tombstone_key(id))?)));
+            self.protected.iter().find_map(|id| Some((layout::tombstone_key(id), self.kept.get(&layout::tombstone_key(id))?)));
         if let Some((key, bytes)) = replayed {
             self.store.set_clock(self.clock.now().seconds - 100 * DAY_S);
             self.store.overwrite(&key, bytes);
@@ -285,7 +288,7 @@ impl<'a> Struggle<'a> {
         let Ok(all) = generations::Generations::list(&forger) else {
             return;
         };
-        let pack = |key: &Key| Some(Victim { class: class_of(key.class)?, name: names::object_id(&key.name)? });
+        let pack = |key: &Key| Some(Victim { class: class_of(key.class)?, name: layout::object_id(&key.name)? });
         let mut packs: Vec<Victim> = self.store.keys().iter().filter_map(pack).filter(|_| self.random.random_bool(0.3)).collect();
         packs.sort();
         let visible: Vec<SnapshotId> = self.owed.keys().copied().filter(|id| self.shows(id)).collect();
@@ -328,7 +331,7 @@ impl<'a> Struggle<'a> {
                 let highest = generations::Generations::list(&self.new_machine(250)).unwrap().highest();
                 ["condemned", "verdict"]
                     .iter()
-                    .for_each(|word| self.store.remove(&names::generation_key(highest, word)).unwrap());
+                    .for_each(|word| self.store.remove(&layout::generation_key(highest, word)).unwrap());
                 self.machines = (0..2).map(|at| self.new_machine(1000 + 10 * round + at)).collect();
                 self.known.iter_mut().for_each(BTreeSet::clear);
             }
@@ -355,7 +358,7 @@ impl<'a> Struggle<'a> {
         let options = CheckOptions { level: Level::Structure, threads: 1, now: self.now() };
         let report = check::run(&machine, &options, &Monitor::default()).map_err(super::said)?;
         for id in must {
-            let is_there = image.stat(&names::snapshot_key(id)).is_ok();
+            let is_there = image.stat(&layout::snapshot_key(id)).is_ok();
             if !is_there || report.incomplete.contains(id) {
                 return Err(format!("{when} snapshot {id} was destroyed (there: {is_there}):\n{}", self.trace.join("\n")));
             }

@@ -16,7 +16,8 @@ use drumlin::format::node::{ListNode, TreeNode};
 use drumlin::format::run::{PackClass, RECORD_LEN_BYTES, RunRecord, RunToc};
 use drumlin::format::snapshot::{CommitSlot, Snapshot};
 use drumlin::id::{ChunkId, ObjectId, SnapshotId};
-use drumlin::repo::{Repository, names};
+use drumlin::repo::Repository;
+use drumlin::repo::objects::layout;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Key, Store};
 
@@ -103,7 +104,7 @@ impl Oracle {
         };
         for key in keys.iter().skip(self.losses.seen) {
             self.seen.remove(key);
-            let chunks = names::object_id(&key.name).and_then(|name| self.packs.remove(&name));
+            let chunks = layout::object_id(&key.name).and_then(|name| self.packs.remove(&name));
             self.losses.chunks.extend(chunks.into_iter().flatten());
             self.losses.excused.extend(self.slots.keys());
             *self.happened.entry("pack lost").or_default() += 1;
@@ -139,7 +140,7 @@ impl Oracle {
 
     /// Takes in what changed, and returns what must not be.
     pub fn observe(&mut self) -> Result<(), String> {
-        if let Some(key) = self.store.replaced().iter().find(|key| names::tombstone_of(&key.name).is_none()) {
+        if let Some(key) = self.store.replaced().iter().find(|key| layout::tombstone_of(&key.name).is_none()) {
             return Err(format!("{key} was created twice, with different content"));
         }
         let now: BTreeSet<Key> = self.store.keys().into_iter().collect();
@@ -169,7 +170,7 @@ impl Oracle {
             Class::Data => self.pack_came(PackClass::Data, key, &bytes),
             Class::Meta => self.pack_came(PackClass::Meta, key, &bytes),
             Class::Index => self.run_came(key, &bytes),
-            Class::Snapshots => match names::tombstone_of(&key.name) {
+            Class::Snapshots => match layout::tombstone_of(&key.name) {
                 Some(id) => drop(self.forgotten.insert(id)),
                 None => return self.slot_came(key, &bytes),
             },
@@ -199,7 +200,7 @@ impl Oracle {
     }
 
     fn pack_came(&mut self, class: PackClass, key: &Key, bytes: &[u8]) {
-        let opener = Opener::from_header(self.repository.keyring(), names::container_kind(class), bytes).unwrap();
+        let opener = Opener::from_header(self.repository.keyring(), layout::container_kind(class), bytes).unwrap();
         let toc = opener.pack_toc(bytes).unwrap();
         let mut ids = HashSet::new();
         for (walked, record) in walk(&opener, bytes).zip(&toc.segments) {
@@ -209,7 +210,7 @@ impl Oracle {
                 self.chunks.entry(chunk.id).or_insert_with(|| (kind, plain.to_vec()));
             }
         }
-        self.packs.insert(names::object_id(&key.name).unwrap(), ids);
+        self.packs.insert(layout::object_id(&key.name).unwrap(), ids);
     }
 
     fn run_came(&mut self, key: &Key, bytes: &[u8]) {
@@ -234,7 +235,7 @@ impl Oracle {
         if toc.session.is_none() && toc.replaces.is_empty() {
             self.count("repacked");
         }
-        self.runs.insert(names::object_id(&key.name).unwrap(), places);
+        self.runs.insert(layout::object_id(&key.name).unwrap(), places);
     }
 
     fn slot_came(&mut self, key: &Key, bytes: &[u8]) -> Result<(), String> {
@@ -297,14 +298,14 @@ impl Oracle {
         self.is_doubtful |= matches!(key.class, Class::Data | Class::Meta | Class::Index);
         match key.class {
             Class::Data | Class::Meta => {
-                let name = names::object_id(&key.name).unwrap();
+                let name = layout::object_id(&key.name).unwrap();
                 self.packs.remove(&name);
                 if !self.doomed_packs.contains(&name) {
                     return Err(format!("I4: {key} was removed without a verdict"));
                 }
             }
-            Class::Index => drop(self.runs.remove(&names::object_id(&key.name).unwrap())),
-            Class::Snapshots => match names::tombstone_of(&key.name) {
+            Class::Index => drop(self.runs.remove(&layout::object_id(&key.name).unwrap())),
+            Class::Snapshots => match layout::tombstone_of(&key.name) {
                 Some(id) => drop(self.forgotten.remove(&id)),
                 None => {
                     let id = SnapshotId::from_hex(&key.name).unwrap();
@@ -318,7 +319,7 @@ impl Oracle {
                 }
             },
             Class::Intents => {
-                let (session, _) = names::intent_of(&key.name).unwrap();
+                let (session, _) = layout::intent_of(&key.name).unwrap();
                 if !self.filled.contains_key(&session) {
                     return Err(format!("I7: {key} was removed before its slot was filled"));
                 }

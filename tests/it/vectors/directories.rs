@@ -12,7 +12,8 @@ use drumlin::format::entry::{Content, Entry, EntryKind, Ref};
 use drumlin::format::node::{ListChild, ListNode, Totals, TreeChild, TreeNode};
 use drumlin::id::ChunkId;
 use drumlin::monitor::Monitor;
-use drumlin::repo::{OpenOptions, Repository, names};
+use drumlin::repo::objects::layout;
+use drumlin::repo::{OpenOptions, Repository};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::Store;
 use drumlin::store::count::CountStore;
@@ -200,9 +201,9 @@ fn lists() -> Vec<(&'static str, Vec<u8>)> {
 fn repository() -> TestRepo {
     let memory = Arc::new(MemoryStore::default());
     let [_, (_, slot)] = slots();
-    memory.create(&names::slot_key(&drumlin::crypto::slot::slot_id(&slot)), &slot.encode()).unwrap();
+    memory.create(&layout::slot_key(&drumlin::crypto::slot::slot_id(&slot)), &slot.encode()).unwrap();
     let sealed = seal_single(&super::keyring(), ContainerKind::Config, &[7; 32], &config().encode());
-    memory.create(&names::config_key(1), &sealed.bytes).unwrap();
+    memory.create(&layout::config_key(1), &sealed.bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let options = OpenOptions { cache_dir: scratch.path().join("cache"), prefer_cached: false };
     let secret = drumlin::crypto::slot::Secret::KeyFile(super::master().into());

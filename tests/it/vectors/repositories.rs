@@ -21,8 +21,9 @@ use drumlin::format::slot::SlotKdf;
 use drumlin::id::ChunkId;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::monitor::Monitor;
-use drumlin::repo::trash::{self, ForgetNote};
-use drumlin::repo::{InitOptions, OpenOptions, Reader, Repository, Trees, protect, snapshots};
+use drumlin::repo::snapshots::trash::{self, ForgetNote};
+use drumlin::repo::snapshots::{self, protect};
+use drumlin::repo::{InitOptions, OpenOptions, Reader, Repository, Trees};
 use drumlin::store::local::LocalStore;
 use zeroize::Zeroizing;
 

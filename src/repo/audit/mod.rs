@@ -1,0 +1,259 @@
+//! What the store itself holds, whatever the local copies say: for `check` and `stats`.
+//!
+//! An object that vanishes between listing and reading was removed on purpose by somebody else, and is no fault.
+
+pub mod drafts;
+pub mod rebuild;
+mod records;
+mod snapshots;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+pub use self::records::generations;
+pub use self::snapshots::{AllSnapshots, all_snapshots};
+
+use super::cache;
+use super::error::{Error, Result};
+use super::gc::intents;
+use super::index::IndexSet;
+use super::objects::layout;
+use super::objects::sized_read::{read_listed, read_there};
+use super::open::key_slots::read_slot;
+use super::open::keys;
+use super::open::{Repository, decode_config};
+use super::read::reader::Reader;
+use crate::container::name_of;
+use crate::crypto::slot::slot_id;
+use crate::format::run::{PackClass, PackRef};
+use crate::format::slot::Slot;
+use crate::id::{ObjectId, SlotId};
+use crate::store::{Class, Key, Listed};
+
+/// Bytes that are read at once of objects that need not be in memory.
+const PIECE_LEN_BYTES: u64 = 4 << 20;
+/// How often the index is listed again because a run went away under the listing.
+const LISTINGS_MAX: usize = 5;
+
+/// An object that is not what it should be.
+#[derive(Debug)]
+pub struct Fault {
+    /// The object.
+    pub object: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// What was found in one class of objects.
+#[derive(Default)]
+pub struct Findings {
+    /// Objects that were looked at.
+    pub seen: u64,
+    /// Those that are not what they should be.
+    pub faults: Vec<Fault>,
+    /// Names that belong to no object of the class.
+    pub foreign: Vec<String>,
+    /// What else is worth knowing.
+    pub notices: Vec<String>,
+}
+
+impl Findings {
+    /// Notes the outcome of one object; only failures that are not damage are returned.
+    fn note<T>(&mut self, key: &Key, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.is_damage() => self.faults.push(Fault { object: key.to_string(), error }),
+            Err(error) => return Err(error),
+            Ok(value) => {
+                self.seen += 1;
+                return Ok(Some(value));
+            }
+        }
+        self.seen += 1;
+        Ok(None)
+    }
+}
+
+/// Reads and verifies every config.
+pub fn configs(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Config, "")? {
+        let key = Key::new(Class::Config, object.name.clone());
+        match key.name.parse::<u64>().ok().filter(|number| number.to_string() == key.name) {
+            Some(number) => {
+                let bytes = read_listed(repository.store(), &key, object.len_bytes);
+                let config = bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
+                findings.note(&key, config)?;
+            }
+            None => findings.foreign.push(key.to_string()),
+        }
+    }
+    Ok(findings)
+}
+
+/// Reads every key slot, and verifies all of it that can be verified without its secret.
+pub fn slots(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Keys, "")? {
+        let key = Key::new(Class::Keys, object.name.clone());
+        if SlotId::from_hex(&key.name).is_none() {
+            findings.foreign.push(key.to_string());
+            continue;
+        }
+        let slot = read_slot(repository.store(), &object);
+        let is_anothers =
+            |slot: &Slot| slot.repository != repository.keyring().repository() && slot_id(slot).to_hex() == key.name;
+        if slot.as_ref().is_ok_and(is_anothers) {
+            // Whoever began to make a repository here and did not end left it.
+            findings.notices.push(format!("{key} is a key of another repository"));
+            continue;
+        }
+        findings.note(&key, slot.and_then(|slot| keys::verify(repository, &key.name, &slot)))?;
+    }
+    Ok(findings)
+}
+
+/// Reads and verifies every intent.
+pub fn intents(repository: &Repository) -> Result<Findings> {
+    let mut findings = Findings::default();
+    for object in repository.store().list(Class::Intents, "")? {
+        let key = Key::new(Class::Intents, object.name.clone());
+        match layout::intent_of(&key.name) {
+            Some((session, number)) => {
+                findings.note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
+            }
+            None => findings.foreign.push(key.to_string()),
+        }
+    }
+    Ok(findings)
+}
+
+/// Reads and verifies every index run in the store, and returns a reader whose index is exactly the good ones.
+///
+/// The local copies that it uses are compared with the store's objects; wrong ones are replaced.
+pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
+    for _ in 0..LISTINGS_MAX {
+        let mut findings = Findings::default();
+        let mut good = Vec::new();
+        let mut vanished = false;
+        for object in repository.store().list(Class::Index, "")? {
+            let key = Key::new(Class::Index, object.name.clone());
+            let Some(name) = layout::object_id(&object.name) else {
+                findings.foreign.push(key.to_string());
+                continue;
+            };
+            match read_there(repository.store(), &key, || check_run(repository, &key, name, object.len_bytes)) {
+                Err(error) if error.is_not_found() => vanished = true,
+                outcome => good.extend(findings.note(&key, outcome)?),
+            }
+        }
+        if !vanished {
+            let set = IndexSet::open_these(repository.cache(), repository.keyring(), &good)?;
+            let replaced: HashSet<ObjectId> = set.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
+            // A damaged run that was replaced has been repaired.
+            let is_needed = |fault: &Fault| !replaced.iter().any(|name| fault.object.ends_with(&name.to_hex()));
+            findings.faults.retain(is_needed);
+            return Ok((Reader::with_index(repository, set), findings));
+        }
+        // A collector merges runs: what replaces the one that went away was not listed yet.
+    }
+    Err(Error::Threads("the index kept changing while it was listed".to_owned()))
+}
+
+fn check_run(repository: &Repository, key: &Key, name: ObjectId, len_bytes: u64) -> Result<ObjectId> {
+    let wrong = || Error::WrongContent { object: key.to_string() };
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = Vec::new();
+    let mut at = 0;
+    while at < len_bytes {
+        piece.clear();
+        let end = len_bytes.min(at + PIECE_LEN_BYTES);
+        repository.store().read_into(key, at..end, &mut piece)?;
+        hasher.update(&piece);
+        at = end;
+    }
+    if ObjectId(*hasher.finalize().as_bytes()) != name {
+        return Err(wrong());
+    }
+    if repository.cache().hash_of("index", &name.to_hex()) != Some(name) {
+        let bytes = repository.store().read(key)?;
+        if name_of(&bytes) != name {
+            return Err(wrong());
+        }
+        repository.cache().write("index", &name.to_hex(), &bytes)?;
+        repository.cache().remove("filter", &name.to_hex());
+    }
+    IndexSet::open_these(repository.cache(), repository.keyring(), &[name]).map(|_| name)
+}
+
+/// The packs of one class in the store.
+#[derive(Default)]
+pub struct PackListing {
+    /// Length in bytes of each.
+    pub len_bytes: HashMap<ObjectId, u64>,
+    /// Names that belong to no pack.
+    pub foreign: Vec<String>,
+}
+
+/// Lists the packs of a class.
+pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
+    let mut listing = PackListing::default();
+    for Listed { name, len_bytes, .. } in repository.store().list(layout::store_class(class), "")? {
+        match layout::object_id(&name).filter(|id| layout::pack_key(class, id).name == name) {
+            Some(id) => {
+                listing.len_bytes.insert(id, len_bytes);
+            }
+            None => listing.foreign.push(Key::new(layout::store_class(class), name).to_string()),
+        }
+    }
+    Ok(listing)
+}
+
+/// Returns those of `packs` that a run names which is listed now; the others were removed on purpose, index first.
+pub fn still_named(reader: &Reader, packs: Vec<PackRef>) -> Result<Vec<PackRef>> {
+    if packs.is_empty() {
+        return Ok(packs);
+    }
+    let listed = reader.repository().store().list(Class::Index, "")?;
+    let listed: HashSet<ObjectId> = listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
+    let runs = reader.index().runs();
+    let live = runs.iter().filter(|run| listed.contains(&run.name()));
+    let named: HashSet<ObjectId> = live.flat_map(|run| &run.toc().packs).map(|pack| pack.name).collect();
+    Ok(packs.into_iter().filter(|pack| named.contains(&pack.name)).collect())
+}
+
+/// Replaces `out` by a pack's bytes in the store, be they right or wrong.
+pub fn read_pack(repository: &Repository, class: PackClass, name: &ObjectId, len: u64, out: &mut Vec<u8>) -> Result<()> {
+    out.clear();
+    Ok(repository.store().read_into(&layout::pack_key(class, name), 0..len, out)?)
+}
+
+/// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot fail by a bad copy.
+pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) -> Result<()> {
+    let name = pack.name.to_hex();
+    if repository.cache().read(cache::TREES, &name).is_some_and(|copy| copy == bytes) {
+        return Ok(());
+    }
+    repository.cache().write_trees(&name, bytes).map(drop)
+}
+
+/// Objects and bytes of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The class's folder.
+    pub folder: &'static str,
+    /// Objects in it.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Lists what every class takes in the store.
+pub fn usage(repository: &Repository) -> Result<Vec<Usage>> {
+    let of_class = |class: &Class| -> Result<Usage> {
+        let listed = repository.store().list(*class, "")?;
+        let bytes = listed.iter().map(|object| object.len_bytes).sum();
+        Ok(Usage { folder: class.folder(), objects: listed.len() as u64, bytes })
+    };
+    Class::ALL.iter().map(of_class).collect()
+}

@@ -1,0 +1,99 @@
+//! Opening a repository at a place that this machine may remember.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::gc::generations::Generations;
+use super::open::configs;
+use super::open::witness::{Accept, Witness};
+use super::open::{Expected, OpenOptions, Repository};
+use super::snapshots::present::Present;
+use super::snapshots::trash;
+use crate::crypto::slot::Secret;
+use crate::store::Store;
+
+/// What is known about a repository before it is opened, and what the user accepts.
+#[derive(Default)]
+pub struct Entrance {
+    /// The folder of what this machine remembers; without one nothing is remembered.
+    pub state_dir: Option<PathBuf>,
+    /// The repository's folder, if it is one of this machine.
+    pub folder: Option<PathBuf>,
+    /// What the user accepts.
+    pub accept: Accept,
+    /// What is expected.
+    pub expected: Expected,
+    /// Whether nothing of it is to be remembered.
+    pub is_dry: bool,
+}
+
+/// Opens the repository at a place, and makes sure that it is the one that this machine remembers there.
+///
+/// That it has not gone back in time is seen by whoever lists it; here only if the place is known to hold several copies of it in turn,
+/// if going back is accepted now, or if it is a folder to which nothing else would look.
+pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entrance: &Entrance) -> Result<Arc<Repository>> {
+    let names = (store.place(), store.location());
+    let witness = Witness::open_called(entrance.state_dir.as_deref(), names, (entrance.accept, entrance.is_dry));
+    let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
+    let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
+    let is_usual = is_one && fits;
+    let options = OpenOptions { cache_dir: options.cache_dir.clone(), prefer_cached: options.prefer_cached && is_usual };
+    let repository = Repository::open_known(store, secret, &options, (witness, &entrance.expected))?;
+    if is_one {
+        if !fits {
+            look_back(&repository)?;
+        }
+        return Ok(repository);
+    }
+    choose_copy(&repository, &options.cache_dir)
+}
+
+/// Fails with `NoRepository` if there is none, and with `ConfigLost` if there was one.
+pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
+    match configs::list(store)?.is_empty() {
+        true => Err(configs::why_missing(store, witness)?),
+        false => Ok(()),
+    }
+}
+
+/// Remembers a repository that was made just now, whatever was at its place before.
+pub fn remember(repository: &Repository, state_dir: Option<&Path>) -> Option<(PathBuf, std::io::Error)> {
+    let names = (repository.store().place(), repository.location());
+    let witness = Witness::open_called(state_dir, names, (Accept::default(), false));
+    witness.begin_anew();
+    // It cannot fail: nothing is remembered.
+    let _ = witness.admit(&repository.identity());
+    witness.trouble()
+}
+
+/// Makes sure that the repository has not gone back in time, for those that do not list its snapshots otherwise.
+pub fn look_back(repository: &Repository) -> Result<()> {
+    trash::refuse_hidden(repository, &Present::list(repository)?)?;
+    Generations::list(repository).map(drop)
+}
+
+/// Finds out which of the copies that are known here this one is; one that is none of them is remembered too, if the user accepts it.
+fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Repository>> {
+    let witness = repository.witness();
+    let last = witness.copy();
+    let mut first_error = None;
+    for number in witness.copies() {
+        witness.use_copy(number);
+        let copy = repository.as_copy(number, cache_dir)?;
+        match look_back(&copy) {
+            Ok(()) => return Ok(copy),
+            Err(error @ Error::RolledBack { .. }) => drop(first_error.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match first_error {
+        Some(error) if !witness.accept().rollback => {
+            witness.use_copy(last);
+            Err(error)
+        }
+        // What a dry run learns of a copy that is not remembered must not be taken for another one's.
+        _ if witness.only_looks() => repository.as_copy(witness.add_copy(), Path::new("")),
+        _ => repository.as_copy(witness.add_copy(), cache_dir),
+    }
+}

@@ -1,0 +1,32 @@
+//! Up to which generation the newest snapshots of this machine are known to be whole.
+//!
+//! What was found in the index when a snapshot was made may have been taken out of it since, by a repair on another machine. Who
+//! takes subtrees over from such a snapshot looks them up first. A local note like all of them: without it that costs one walk of
+//! the tree. Spec: `format-spec/13-commit.md`, section 3, rule R.
+
+use crate::id::SnapshotId;
+use crate::repo::error::Result;
+use crate::repo::open::Repository;
+use crate::repo::open::notes;
+
+const NOTE: &str = "whole snapshots";
+const RECORD_LEN_BYTES: usize = 24;
+/// Snapshots that are remembered: more series than one machine has.
+const SNAPSHOTS_MAX: usize = 256;
+
+/// Notes that all of a snapshot was in the index as it was after this generation.
+pub fn note(repository: &Repository, snapshot: &SnapshotId, generation: u64) -> Result<()> {
+    let stored = notes::load(repository, NOTE).unwrap_or_default();
+    let others = stored.chunks_exact(RECORD_LEN_BYTES).filter(|record| record[..16] != snapshot.0);
+    let mut bytes = snapshot.0.to_vec();
+    bytes.extend_from_slice(&generation.to_le_bytes());
+    others.take(SNAPSHOTS_MAX - 1).for_each(|record| bytes.extend_from_slice(record));
+    notes::save(repository, NOTE, &bytes)
+}
+
+/// Returns the generation that is noted of a snapshot; 0 if nothing is known of it.
+pub fn known(repository: &Repository, snapshot: &SnapshotId) -> u64 {
+    let stored = notes::load(repository, NOTE).unwrap_or_default();
+    let found = stored.chunks_exact(RECORD_LEN_BYTES).find(|record| record[..16] == snapshot.0);
+    found.map_or(0, |record| u64::from_le_bytes(record[16..].try_into().expect("8 bytes")))
+}

@@ -1,0 +1,108 @@
+//! Telling all machines that a repair takes something out of the index: with a generation that is cancelled in the end.
+//!
+//! While it is open, nobody relies on the packs that it names; when it is over, whoever began before it looks again. Nothing is
+//! removed under it. Spec: `format-spec/13-commit.md`, section 5.1.
+
+use super::generations::{self, Generations, State};
+use crate::format::entry::Timestamp;
+use crate::format::generation::{Condemned, Removal, Victim};
+use crate::format::limits::RECORD_PACKS_MAX;
+use crate::repo::error::{Error, Result};
+use crate::repo::open::Repository;
+use crate::repo::open::probe;
+
+/// How often another collector may be quicker.
+const ATTEMPTS_MAX: usize = 8;
+
+/// A generation that was opened to tell of a loss.
+#[derive(Debug)]
+pub struct Notice {
+    number: u64,
+    removal: Removal,
+}
+
+impl Notice {
+    /// Opens a generation that condemns these packs, or goes on with the one that a repair which died had opened.
+    ///
+    /// Returns `None` if that cannot be done: the store replaces objects, so that collectors could be misled, or a collector that
+    /// died has to be finished first.
+    pub fn open(repository: &Repository, now: Timestamp, mut packs: Vec<Victim>) -> Result<Option<Self>> {
+        packs.sort_unstable();
+        packs.dedup();
+        packs.truncate(RECORD_PACKS_MAX);
+        Self::open_for(repository, now, Removal { packs, snapshots: Vec::new() })
+    }
+
+    fn open_for(repository: &Repository, now: Timestamp, removal: Removal) -> Result<Option<Self>> {
+        for _ in 0..ATTEMPTS_MAX {
+            match try_open(repository, now, &removal) {
+                Ok(Attempt::Opened(number)) => return Ok(Some(Self { number, removal })),
+                Ok(Attempt::Impossible) => return Ok(None),
+                Ok(Attempt::Again) => {}
+                // A record was trimmed under the listing.
+                Err(error) if error.is_not_found() => {}
+                // What a damaged record says is not known: nobody stores anything until that is mended.
+                Err(error) if error.is_damage() => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Closes it: nothing is removed, and everybody who has not seen it so far looks again.
+    ///
+    /// Returns false if a collector decided otherwise each time, so that not everybody is told.
+    pub fn close(self, repository: &Repository, now: Timestamp) -> Result<bool> {
+        let mut open = Some(self);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(Self { number, removal }) = open else {
+                return Ok(false);
+            };
+            if generations::decide(repository, number, now, None)?.is_none() {
+                return Ok(true);
+            }
+            open = Self::open_for(repository, now, removal)?;
+        }
+        Ok(false)
+    }
+}
+
+enum Attempt {
+    Opened(u64),
+    Again,
+    Impossible,
+}
+
+fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Result<Attempt> {
+    let generations = Generations::list(repository)?;
+    let highest = generations.highest();
+    if highest > 0 {
+        match generations.state(repository, highest)? {
+            State::Open(open) if open == *removal => return Ok(Attempt::Opened(highest)),
+            State::Unfinished(_) => return Ok(Attempt::Impossible),
+            State::Open(_) if !probe::is_exclusive(repository)? => return Ok(Attempt::Impossible),
+            // Whoever opened it looks again and plans anew.
+            State::Open(_) => {
+                generations::decide(repository, highest, now, None)?;
+                return Ok(Attempt::Again);
+            }
+            State::Cancelled | State::Done => {}
+        }
+    }
+    if !probe::is_exclusive(repository)? {
+        return Ok(Attempt::Impossible);
+    }
+    let number = highest.checked_add(1).ok_or(Error::Contended { rounds: 1 })?;
+    let condemned = Condemned { oldest: generations.oldest(repository)?.max(1), removal: removal.clone() };
+    let is_first = generations::condemn(repository, number, now, condemned)?;
+    Ok(if is_first { Attempt::Opened(number) } else { Attempt::Again })
+}
+
+/// Returns whether the last generation was cancelled, so that a notice of a loss may be the newest thing that happened.
+pub fn is_told(repository: &Repository) -> Result<bool> {
+    let generations = Generations::list(repository)?;
+    match generations.highest() {
+        0 => Ok(false),
+        highest => Ok(generations.state(repository, highest)? == State::Cancelled),
+    }
+}

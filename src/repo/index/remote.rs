@@ -1,0 +1,114 @@
+//! Looking into runs of which only the end is here: single blocks from the store, and the whole run once that is cheaper.
+
+use std::sync::Arc;
+
+use super::fetch::{FarBlock, Sparing, fetch_and_open, fetch_verified, keep_whole};
+use super::places::Place;
+use super::run::{ENDS, Run};
+use super::set::IndexSet;
+use super::tail;
+use crate::crypto::keyring::Keyring;
+use crate::format::run::RunRecord;
+use crate::id::{ChunkId, ObjectId};
+use crate::repo::cache::Cache;
+use crate::repo::error::Result;
+use crate::repo::objects::parallel;
+use crate::store::{Class, Key, Listed, Store};
+use crate::sync::lock;
+
+/// Which part of a run's blocks is read alone before the whole run is worth fetching.
+const BLOCKS_DIVISOR: usize = 8;
+/// How many blocks of a run are read alone at most: one after another they take about as long as fetching the longest run.
+const BLOCKS_MAX: usize = 64;
+
+impl IndexSet {
+    /// Returns whether only the end of a run is fetched.
+    pub(super) fn is_spared(&self, store: &dyn Store, object: &Listed) -> bool {
+        self.sparing.is_some() && store.transfers() >= 2 && tail::is_long(object.len_bytes)
+    }
+
+    /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks are read at once.
+    ///
+    /// Fails only if what is wanted is in none of those that can be read.
+    pub(super) fn look_far(&self, id: &ChunkId, blocks: &[FarBlock], wants_more: &mut dyn FnMut(Place) -> bool) -> Result<()> {
+        let Some(sparing) = self.sparing.as_ref().filter(|_| !blocks.is_empty()) else {
+            return Ok(());
+        };
+        let store = sparing.repository.store();
+        let mut failed = None;
+        for (far, read) in blocks.iter().zip(parallel::for_each(store, blocks, |far| self.far_block(sparing, far))?) {
+            match read {
+                Err(error) => failed = failed.or(Some(error)),
+                Ok(records) => {
+                    if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id))
+                        && !wants_more(self.place(&far.run, (far.block, at), far.first_number, &records[at]))
+                    {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn far_block(&self, sparing: &Sparing, far: &FarBlock) -> Result<Arc<[RunRecord]>> {
+        let Some(rest) = far.run.far() else {
+            return self.block(&far.run, far.block);
+        };
+        self.cached_block(&far.run, far.block, || {
+            if rest.count_block() > BLOCKS_MAX.min(far.run.block_count() / BLOCKS_DIVISOR) {
+                return self.fetch_whole(sparing, &far.run, &rest.key)?.read_block(far.block);
+            }
+            let place = far.run.toc().block(far.block);
+            let mut stored = Vec::new();
+            let range = place.offset..place.offset + place.stored_len() as u64;
+            sparing.repository.store().read_into(&rest.key, range, &mut stored)?;
+            far.run.open_block(far.block, stored)
+        })
+    }
+
+    /// Fetches all of a run, unless somebody else just did; from then on it is one like any other.
+    fn fetch_whole(&self, sparing: &Sparing, run: &Run, key: &Key) -> Result<Arc<Run>> {
+        let _guard = lock(&sparing.fetching);
+        if let Some(known) = self.runs().into_iter().find(|known| known.name() == run.name() && known.far().is_none()) {
+            return Ok(known);
+        }
+        let repository = &sparing.repository;
+        let keyring = repository.keyring();
+        let bytes = fetch_verified(repository.store(), keyring, (key, run.len_bytes()), &run.name())?;
+        let whole = Arc::new(keep_whole(repository.cache(), keyring, run.name(), &bytes)?);
+        self.exchange(&whole);
+        Ok(whole)
+    }
+
+    /// Adds a run that is in the store by its end: from the local copy, or fetched.
+    pub(super) fn fetch_end(
+        &self,
+        store: &dyn Store,
+        (cache, keyring): (&Cache, &Keyring),
+        name: ObjectId,
+        object: &Listed,
+    ) -> Result<()> {
+        let key = Key::new(Class::Index, object.name.clone());
+        let place = (&key, object.len_bytes);
+        let copy = cache.open_copy(ENDS, &name.to_hex()).and_then(|copy| Run::open_end(keyring, name, copy, place));
+        self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, (cache, keyring), name, place))?));
+        Ok(())
+    }
+
+    /// Fetches those ends again whose local copies went bad.
+    ///
+    /// Fails with the damage if one is damaged in the store too. Runs that are there no more are left as they are, for [`Self::sync`].
+    pub fn renew_ends(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+        for run in self.runs() {
+            let Some(rest) = run.far().filter(|_| !run.is_sound_here()) else {
+                continue;
+            };
+            match fetch_and_open(store, (cache, keyring), run.name(), (&rest.key, run.len_bytes())) {
+                Err(error) if error.is_not_found() => {}
+                fetched => self.exchange(&Arc::new(fetched?)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading around what a store cannot read of an object: the bad sectors of its disk.
+
+use crate::repo::error::Result;
+use crate::store::{ErrorKind, Key, OBJECT_LEN_MAX_BYTES, Store};
+
+/// Bytes that are asked for at once: what lies around a bad sector is lost with it.
+const PIECE_LEN_BYTES: u64 = 128 << 10;
+/// Pieces that cannot be read before no more are tried: each may take a disk many seconds.
+const BAD_PIECES_MAX: usize = 64;
+
+/// Replaces `out` by what can be read of an object, with zeros in the place of the rest; returns whether that was all of it.
+///
+/// For an object of which a read failed with [`ErrorKind::Unreadable`]. Ends early where the object does.
+pub fn read_around(store: &dyn Store, key: &Key, len_bytes: u64, out: &mut Vec<u8>) -> Result<bool> {
+    out.clear();
+    let (mut at, mut bad_pieces) = (0, 0);
+    while at < len_bytes && len_bytes <= OBJECT_LEN_MAX_BYTES && bad_pieces < BAD_PIECES_MAX {
+        let (here, end) = (out.len(), len_bytes.min(at + PIECE_LEN_BYTES));
+        match store.read_into(key, at..end, out) {
+            Ok(()) => {}
+            Err(error) if error.kind == ErrorKind::Unreadable => {
+                bad_pieces += 1;
+                out.truncate(here);
+                out.resize(here + usize::try_from(end - at).expect("a piece fits in memory"), 0);
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Short | ErrorKind::NotFound) => {
+                out.truncate(here);
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        at = end;
+    }
+    Ok(bad_pieces == 0 && at == len_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Class, Listed, StoreError};
+
+    /// Cannot read a range of its objects.
+    struct Worn(MemoryStore, Range<u64>);
+
+    impl Store for Worn {
+        fn list(&self, class: Class, prefix: &str) -> std::result::Result<Vec<Listed>, StoreError> {
+            self.0.list(class, prefix)
+        }
+
+        fn stat(&self, key: &Key) -> std::result::Result<u64, StoreError> {
+            self.0.stat(key)
+        }
+
+        fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
+            if range.start < self.1.end && self.1.start < range.end {
+                let (location, object) = (self.location().to_owned(), key.to_string());
+                out.push(1);
+                let source = "a bad sector".into();
+                return Err(StoreError { kind: ErrorKind::Unreadable, action: "read", location, object, source });
+            }
+            self.0.read_into(key, range, out)
+        }
+
+        fn read(&self, key: &Key) -> std::result::Result<Vec<u8>, StoreError> {
+            self.0.read(key)
+        }
+
+        fn create(&self, key: &Key, bytes: &[u8]) -> std::result::Result<(), StoreError> {
+            self.0.create(key, bytes)
+        }
+
+        fn remove(&self, key: &Key) -> std::result::Result<(), StoreError> {
+            self.0.remove(key)
+        }
+
+        fn location(&self) -> &str {
+            self.0.location()
+        }
+    }
+
+    #[test]
+    fn only_the_piece_with_the_bad_sector_is_lost() {
+        const PIECE: usize = 128 << 10;
+        let (key, bytes) = (Key::new(Class::Data, "aa/b"), vec![7; 3 * PIECE + 10]);
+        let store = Worn(MemoryStore::default(), PIECE as u64 + 4096..PIECE as u64 + 4608);
+        store.create(&key, &bytes).unwrap();
+        let mut out = b"before".to_vec();
+        assert!(!read_around(&store, &key, bytes.len() as u64, &mut out).unwrap());
+        let mut expected = bytes.clone();
+        expected[PIECE..2 * PIECE].fill(0);
+        assert_eq!(out, expected);
+        // One that is shorter than it should be, and one that is whole.
+        assert!(!read_around(&store, &key, bytes.len() as u64 + PIECE as u64, &mut out).unwrap());
+        assert_eq!(out.len(), 3 * PIECE);
+        let store = Worn(store.0, 0..0);
+        assert!(read_around(&store, &key, bytes.len() as u64, &mut out).unwrap());
+        assert_eq!(out, bytes);
+    }
+}

@@ -1,0 +1,39 @@
+//! Where names and salts come from.
+
+use std::sync::Mutex;
+
+use crate::repo::error::{Error, Result};
+
+use crate::sync::lock;
+
+/// A source of random bytes.
+pub enum Randomness {
+    /// The system's.
+    System,
+    /// A sequence that a seed decides, for simulations.
+    Seeded(Mutex<blake3::OutputReader>),
+}
+
+impl Randomness {
+    /// Returns a source that gives the same bytes for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self::Seeded(Mutex::new(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof()))
+    }
+
+    /// Returns the next 32 bytes.
+    pub fn next_32(&self) -> Result<[u8; 32]> {
+        let Self::Seeded(sequence) = self else {
+            return system_32();
+        };
+        let mut bytes = [0; 32];
+        lock(&sequence).fill(&mut bytes);
+        Ok(bytes)
+    }
+}
+
+/// Returns 32 bytes of the system's randomness.
+pub fn system_32() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
+    Ok(bytes)
+}

@@ -1,0 +1,153 @@
+//! The numbered configurations of a repository. Spec: `format-spec/09-config.md`.
+
+use super::key_slots::{self, Wanted};
+use super::witness::Witness;
+use crate::container::open_single;
+use crate::crypto::keyring::Keyring;
+use crate::format::config::Config;
+use crate::format::container::ContainerKind;
+use crate::repo::error::{Error, Result};
+use crate::repo::objects::layout;
+use crate::repo::objects::sized_read::read_listed;
+use crate::store::{Class, ErrorKind, Listed, Store};
+
+/// How many are tried, the highest numbers first, before the first one: whoever has no key can add objects without end.
+const TRIED_MAX: usize = 256;
+
+/// What `config/` holds.
+pub struct Configs {
+    /// Numbers and lengths in bytes, the highest number first.
+    listed: Vec<(u64, u64)>,
+    /// The highest, or why it cannot be read.
+    newest: Result<Vec<u8>>,
+}
+
+/// The config that counts.
+pub struct Valid {
+    /// The config.
+    pub config: Config,
+    /// Its object.
+    pub sealed: Vec<u8>,
+    /// Objects with higher numbers, which nobody with the repository's keys made, or which are damaged.
+    pub void: Vec<String>,
+}
+
+impl Configs {
+    /// Lists `config/` and reads the highest; `None` if there is none.
+    pub fn read(store: &dyn Store) -> Result<Option<Self>> {
+        let listed = list(store)?;
+        let Some((number, len_bytes)) = listed.first().copied() else {
+            return Ok(None);
+        };
+        let newest = read_listed(store, &layout::config_key(number), len_bytes);
+        match newest {
+            Err(error) if !error.is_damage() => Err(error),
+            newest => Ok(Some(Self { listed, newest })),
+        }
+    }
+
+    /// Returns the highest config that opens with these keys, so that what anybody can add locks nobody out.
+    pub fn valid(&self, store: &dyn Store, keyring: &Keyring) -> Result<Valid> {
+        let (mut void, mut first_error) = (Vec::new(), None);
+        let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
+        for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate() {
+            let read = match (&self.newest, at) {
+                (Ok(sealed), 0) => Ok(sealed.clone()),
+                (Err(_), 0) => Err(Error::WrongContent { object: layout::config_key(*number).to_string() }),
+                _ => read_listed(store, &layout::config_key(*number), *len_bytes),
+            };
+            let error = match read {
+                Err(error) if error.is_damage() => error,
+                read => {
+                    let sealed = read?;
+                    match decode_config(keyring, &sealed, *number) {
+                        // Somebody with the keys made it: what it needs must not be passed over.
+                        Err(error @ Error::Malformed { .. }) => return Err(error),
+                        Err(error) => error,
+                        Ok(config) => return Ok(Valid { config, sealed, void }),
+                    }
+                }
+            };
+            void.push(layout::config_key(*number).to_string());
+            first_error.get_or_insert(error);
+        }
+        let source = Box::new(first_error.expect("there is at least one"));
+        Err(Error::ConfigDamaged { location: store.location().to_owned(), source })
+    }
+}
+
+/// Returns the numbers and lengths of all configs, the highest number first.
+pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
+    let is_one = |number: &u64, name: &str| *number > 0 && layout::config_key(*number).name == name;
+    let number = |name: &str| name.parse::<u64>().ok().filter(|number| is_one(number, name));
+    let objects = list_or_nothing(store, Class::Config)?;
+    let mut listed: Vec<(u64, u64)> = objects.iter().filter_map(|one| Some((number(&one.name)?, one.len_bytes))).collect();
+    listed.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Ok(listed)
+}
+
+/// Returns what is said of a place without any config: that it has lost it, or that there is no repository.
+pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
+    let location = store.location().to_owned();
+    match is_known_key_there(store, witness)? || has_remains(store)? {
+        true => Ok(Error::ConfigLost { location }),
+        false => Ok(Error::NoRepository { location, is_known: witness.knows() }),
+    }
+}
+
+/// Returns whether the key is there that opened the repository which this machine remembers.
+fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
+    let Some(slot) = witness.last_slot() else {
+        return Ok(false);
+    };
+    Ok(list_or_nothing(store, Class::Keys)?.iter().any(|object| object.name == slot))
+}
+
+/// Returns whether a place without any config was a repository: something is there that only comes after it.
+///
+/// An `init` that died leaves empty folders, what a probe made, and one key of a repository that never was.
+pub fn has_remains(store: &dyn Store) -> Result<bool> {
+    for class in [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector] {
+        if !list_or_nothing(store, class)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    let is_reserve = |object: &Listed| object.name.starts_with(layout::RESERVE);
+    Ok(list_or_nothing(store, Class::Probe)?.iter().any(is_reserve) || has_two_keys_of_one(store)?)
+}
+
+/// Returns whether two keys are of the same repository: a second one is added to what is there.
+fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
+    if list_or_nothing(store, Class::Keys)?.len() < 2 {
+        return Ok(false);
+    }
+    let mut repositories = key_slots::read_all(store, &Wanted { last: None, only: None })?.repositories();
+    let count = repositories.len();
+    repositories.sort();
+    repositories.dedup();
+    Ok(repositories.len() < count)
+}
+
+/// Opens and parses a config; `number` is that of its name, 0 for whatever it says.
+pub fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
+    let object = || layout::config_key(number);
+    let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
+    let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
+    if config.repository != keyring.repository() || (number != 0 && config.number != number) {
+        return Err(Error::WrongContent { object: object().to_string() });
+    }
+    Ok(config)
+}
+
+/// Refuses to write to a repository with features that this version does not know.
+pub fn check_writable(config: &Config) -> Result<()> {
+    config.check_writable().map_err(Error::malformed(layout::config_key(config.number)))
+}
+
+/// Lists a class; a store without any folder yet is empty.
+pub fn list_or_nothing(store: &dyn Store, class: Class) -> Result<Vec<Listed>> {
+    match store.list(class, "") {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
+        listed => Ok(listed?),
+    }
+}

@@ -1,0 +1,77 @@
+//! Key slots in the store: list, add, remove, open. Spec: `format-spec/10-keys.md`.
+
+use super::key_slots::{create_slot, read_slot};
+use super::{Repository, check_writable};
+use crate::crypto::slot::{Secret, open_info, slot_id};
+use crate::format::slot::{Slot, SlotInfo, SlotKdf};
+use crate::id::SlotId;
+use crate::repo::error::{Error, Result};
+use crate::store::{Class, Key};
+
+/// A key slot as people see it.
+pub struct SlotDescription {
+    /// Its name in the store: an id in hex, unless somebody else put it there.
+    pub name: String,
+    /// What opens it; `None` if it cannot be understood at all.
+    pub kdf: Option<SlotKdf>,
+    /// Name and date; an error means that it is damaged, or that no holder of the repository's keys made it.
+    pub info: Result<SlotInfo>,
+    /// Whether it opened this repository now.
+    pub in_use: bool,
+}
+
+/// Lists all key slots, those that are damaged or foreign too: one of them hides none of the others.
+pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
+    let mut slots = Vec::new();
+    for object in repository.store().list(Class::Keys, "")? {
+        let slot = match read_slot(repository.store(), &object) {
+            Err(error) if error.is_not_found() => continue,
+            slot => slot,
+        };
+        let kdf = slot.as_ref().ok().map(|slot| slot.kdf);
+        let info = slot.and_then(|slot| verify(repository, &object.name, &slot));
+        slots.push(SlotDescription { in_use: repository.slot_name() == object.name, name: object.name, kdf, info });
+    }
+    slots.sort_by_cached_key(|slot| (slot.info.as_ref().map(|info| info.created).unwrap_or_default(), slot.name.clone()));
+    Ok(slots)
+}
+
+/// Verifies all of a slot that can be verified without its secret, and returns what it says about itself.
+pub(in crate::repo) fn verify(repository: &Repository, name: &str, slot: &Slot) -> Result<SlotInfo> {
+    let key = Key::new(Class::Keys, name);
+    if slot_id(slot).to_hex() != name || slot.repository != repository.keyring().repository() {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    open_info(repository.keyring(), slot).map_err(Error::malformed(&key))
+}
+
+/// Adds a slot that opens the same keys with another secret.
+pub fn add(repository: &Repository, info: &SlotInfo, secret: (&Secret, SlotKdf)) -> Result<SlotId> {
+    check_writable(repository.config())?;
+    create_slot(repository.store(), repository.keyring(), repository.master(), info, secret)
+}
+
+/// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens stays.
+///
+/// Whoever used it and kept the master key can still read everything: only a new repository helps against that.
+/// Returns its name.
+pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
+    let slots = list(repository)?;
+    let mut matching: Vec<_> = slots.iter().filter(|slot| slot.name.starts_with(prefix)).collect();
+    if matching.iter().any(|slot| slot.name == prefix) {
+        matching.retain(|slot| slot.name == prefix);
+    }
+    let name = match matching[..] {
+        [slot] => &slot.name,
+        [] => return Err(Error::NotFound { what: "key", text: prefix.to_owned() }),
+        _ => return Err(Error::Ambiguous { what: "key", text: prefix.to_owned() }),
+    };
+    // What no holder of the keys made opens nothing, so it does not count; but what opens does, whatever it says.
+    let is_left = |other: &SlotDescription| other.name != *name && (other.info.is_ok() || other.in_use);
+    if !slots.iter().any(is_left) {
+        return Err(Error::LastKey);
+    }
+    repository.store().remove(&Key::new(Class::Keys, name.clone()))?;
+    repository.cache().remove("open", name);
+    Ok(name.clone())
+}

@@ -1,0 +1,17 @@
+//! Opening a repository: configuration, key slots, and what this machine remembers of it.
+
+pub(in crate::repo) mod configs;
+mod init;
+pub(in crate::repo) mod key_slots;
+pub mod keys;
+pub mod notes;
+pub mod probe;
+mod repository;
+mod skipped_runs;
+mod verified_cache;
+pub mod witness;
+
+pub(in crate::repo) use configs::{check_writable, decode_config};
+pub use init::{InitOptions, NewIdentity};
+
+pub use repository::{Expected, OpenOptions, Repository};

@@ -1,0 +1,390 @@
+//! Opening a repository.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::configs::{self, Configs, Valid};
+pub(in crate::repo) use super::configs::{check_writable, decode_config};
+use super::key_slots::{self, Wanted};
+use super::verified_cache::Opened;
+use super::witness::{Identity, Witness};
+use crate::container::ContainerError;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::slot::Secret;
+use crate::format::config::Config;
+use crate::format::container::ContainerKind;
+use crate::format::slot::Bundle;
+use crate::id::encode_hex;
+use crate::repo::cache::Cache;
+use crate::repo::cache::locations;
+use crate::repo::error::{Error, Result};
+use crate::repo::objects::random::Randomness;
+use crate::repo::objects::sized_read::{read_listed, read_there};
+use crate::repo::objects::{layout, parallel};
+use crate::store::{Class, ErrorKind, Key, Store};
+
+/// An open repository; shared between threads.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    opened: Arc<Opened>,
+    randomness: Randomness,
+    bundle: Zeroizing<[u8; 32]>,
+    config: Config,
+    cache: Cache,
+    slot: String,
+    witness: Arc<Witness>,
+    /// Objects of `config/` that count for nothing.
+    void: Vec<String>,
+    /// Whether the store was not asked yet.
+    is_offline: bool,
+}
+
+/// What is known of a repository, from elsewhere than its place.
+#[derive(Default)]
+pub struct Expected {
+    /// The start of its fingerprint, 16 bytes at least.
+    pub fingerprint: Option<Vec<u8>>,
+    /// The same of all repositories that the file which opens it was made for; they count where nothing is remembered.
+    pub fingerprints_of_key: Vec<Vec<u8>>,
+    /// The start of the name of the key slot to try, and no other.
+    pub key: Option<String>,
+}
+
+/// What opening needs besides the secret.
+pub struct OpenOptions {
+    /// Folder for local copies.
+    pub cache_dir: PathBuf,
+    /// Whether keys and config may come from local copies, so that the store is not asked.
+    ///
+    /// For operations that ask the store themselves before they rely on anything (a backup).
+    pub prefer_cached: bool,
+}
+
+impl Repository {
+    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it is not asked.
+    pub fn open(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Result<Arc<Self>> {
+        Self::open_known(store, secret, options, (Witness::in_memory(), &Expected::default()))
+    }
+
+    /// Opens a repository and makes sure that it is the one which this machine remembers, and which is expected.
+    pub fn open_known(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        (witness, expected): (Witness, &Expected),
+    ) -> Result<Arc<Self>> {
+        let is_new = !witness.knows();
+        let witness = Arc::new(witness);
+        let cached = options.prefer_cached.then(|| Self::open_cached(&store, secret, options, &witness)).flatten();
+        let repository = match cached {
+            Some(repository) => repository,
+            None => Self::open_here(store, secret, options, (&witness, expected))?,
+        };
+        repository.expect(expected.fingerprint.as_deref())?;
+        if is_new && !witness.accept().new_repository {
+            repository.expect_one(&expected.fingerprints_of_key)?;
+        }
+        repository.witness.admit(&repository.identity())?;
+        Ok(Arc::new(repository))
+    }
+
+    /// Returns which repository it is.
+    pub(in crate::repo) fn identity(&self) -> Identity<'_> {
+        let (repository, fingerprint) = (self.config.repository, self.keyring.fingerprint());
+        Identity { repository, fingerprint, config: self.config.number, slot: &self.slot }
+    }
+
+    fn open_here(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        (witness, expected): (&Arc<Witness>, &Expected),
+    ) -> Result<Self> {
+        let location = store.location().to_owned();
+        let last = witness.last_slot();
+        let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
+        let (configs, slots) = parallel::both(&*store, || Configs::read(&*store), || key_slots::read_all(&*store, &wanted));
+        let Some(configs) = configs? else {
+            return Err(configs::why_missing(&*store, witness)?);
+        };
+        let slots = slots?;
+        match (slots.is_empty(), expected.key.as_deref()) {
+            (false, _) => {}
+            (true, None) => return Err(Error::KeysLost { location }),
+            (true, Some(key)) => return Err(Error::NotFound { what: "key", text: key.to_owned() }),
+        }
+        let opened = key_slots::open_any(slots, secret, &wanted, |opened| {
+            let keyring = Keyring::new(&opened.master, opened.repository);
+            configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
+        })?;
+        let (opened, (keyring, valid)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let Valid { config, sealed, void } = valid;
+        let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
+        cache.write("open", "config", &sealed)?;
+        cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
+        locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
+        let local = (cache, opened.slot_name);
+        let repository = Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
+        Ok(Self { void, is_offline: false, ..repository })
+    }
+
+    /// Fails if a fingerprint is expected that does not begin this repository's.
+    fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
+        let found = self.keyring.fingerprint();
+        match fingerprint {
+            Some(known) if !found.starts_with(known) => Err(Error::AnotherRepository {
+                location: self.store.location().to_owned(),
+                known: encode_hex(known),
+                found: encode_hex(&found),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if none of these fingerprints begins this repository's, unless there are none.
+    fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
+        let found = self.keyring.fingerprint();
+        match fingerprints.iter().any(|known| found.starts_with(known)) {
+            true => Ok(()),
+            false => self.expect(fingerprints.first().map(Vec::as_slice)),
+        }
+    }
+
+    /// Opens from local copies alone, whatever lies at the place.
+    ///
+    /// For whoever puts a config back that was lost, and for a machine that remembers the repository.
+    pub fn open_copies(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Arc<Self>> {
+        Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
+    }
+
+    /// Returns whether no config in the store opens.
+    pub fn has_lost_config(&self) -> Result<bool> {
+        // Another repository at the same place is none that this one's config belongs to.
+        if !self.store.list(Class::Keys, &self.slot)?.iter().any(|object| object.name == self.slot) {
+            return Ok(false);
+        }
+        let Some(configs) = Configs::read(&*self.store)? else {
+            return Ok(true);
+        };
+        match configs.valid(&*self.store, &self.keyring) {
+            Ok(_) => Ok(false),
+            Err(Error::ConfigDamaged { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates the config again that this machine has a copy of, for a repository that has lost its own; returns its name, or `None` if it has
+    /// none. What cannot be read in its place goes first: whoever dies then has one that is lost.
+    pub fn put_config_back(&self) -> Result<Option<String>> {
+        let Some(sealed) = self.cache.read("open", "config") else {
+            return Ok(None);
+        };
+        let config = decode_config(&self.keyring, &sealed, 0)?;
+        check_writable(&config)?;
+        let key = layout::config_key(config.number);
+        match self.store.create(&key, &sealed) {
+            Err(error) if error.kind == ErrorKind::Exists => {
+                self.store.remove(&key)?;
+                self.store.create(&key, &sealed)?;
+            }
+            created => created?,
+        }
+        Ok(Some(key.to_string()))
+    }
+
+    /// Opens from local copies alone; `None` for any reason means that the store must be asked.
+    fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions, witness: &Arc<Witness>) -> Option<Self> {
+        let repository = locations::known_at(&options.cache_dir, store.place())?;
+        let cache = Cache::open(&options.cache_dir, repository, store.place()).ok()?;
+        let sealed = cache.read("open", "config")?;
+        for slot in cache.names("open").into_iter().filter(|name| name != "config") {
+            let bytes = cache.read("open", &slot)?;
+            let Some(Bundle::Full { master }) = key_slots::open_slot(&bytes, secret) else {
+                continue;
+            };
+            let bundle = Zeroizing::new(master);
+            let keyring = Keyring::new(&bundle, repository);
+            // A command with another cache may have seen a later one.
+            let config = decode_config(&keyring, &sealed, 0).ok().filter(|config| config.number >= witness.config())?;
+            let repository = Self::assemble(store.clone(), (keyring, bundle), config, (cache, slot), witness.clone());
+            return Some(Self { is_offline: true, ..repository });
+        }
+        None
+    }
+
+    pub(in crate::repo) fn assemble(
+        store: Arc<dyn Store>,
+        (keyring, bundle): (Keyring, Zeroizing<[u8; 32]>),
+        config: Config,
+        (cache, slot): (Cache, String),
+        witness: Arc<Witness>,
+    ) -> Self {
+        let (keyring, opened, randomness) = (Arc::new(keyring), Arc::default(), Randomness::System);
+        Self { store, keyring, opened, randomness, bundle, config, cache, slot, witness, void: Vec::new(), is_offline: false }
+    }
+
+    /// Returns the same repository with the local copies that belong to one of several copies of it at this place.
+    pub(in crate::repo) fn as_copy(&self, number: u32, cache_dir: &Path) -> Result<Arc<Self>> {
+        let place = self.store.place();
+        let place = if number == 0 { place.to_owned() } else { format!("{place}#{number}") };
+        let cache = Cache::open(cache_dir, self.config.repository, &place)?;
+        Ok(Arc::new(Self { void: self.void.clone(), witness: self.witness.clone(), ..self.elsewhere(self.store.clone(), cache) }))
+    }
+
+    fn elsewhere(&self, store: Arc<dyn Store>, cache: Cache) -> Self {
+        Self {
+            store,
+            keyring: self.keyring.clone(),
+            opened: self.opened.clone(),
+            randomness: Randomness::System,
+            bundle: self.bundle.clone(),
+            config: self.config.clone(),
+            cache,
+            slot: self.slot.clone(),
+            witness: Arc::new(Witness::in_memory()),
+            void: Vec::new(),
+            is_offline: false,
+        }
+    }
+
+    /// Returns the same repository in another store, as a new machine would open it, for simulations.
+    ///
+    /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`: never for real data.
+    pub fn in_simulation(&self, store: Arc<dyn Store>, seed: u64) -> Arc<Self> {
+        let simulated = self.elsewhere(store, Cache::in_memory());
+        Arc::new(Self { randomness: Randomness::seeded(seed), ..simulated })
+    }
+
+    /// Makes sure that a repository opened from local copies still accepts the key that opened it, and needs no feature for
+    /// writing that this version does not have.
+    ///
+    /// Called before the first thing is stored: neither a removed key nor an old config must go on working from a copy.
+    pub fn confirm_key(&self) -> Result<()> {
+        let key = Key::new(Class::Keys, self.slot.clone());
+        let (slot, listed) = parallel::both(&*self.store, || self.store.stat(&key), || configs::list(&*self.store));
+        let listed = listed?;
+        let location = || self.store.location().to_owned();
+        let Some((newest, len_bytes)) = listed.first().copied() else {
+            return Err(configs::why_missing(&*self.store, &self.witness)?);
+        };
+        let slot = match slot {
+            // One that is listed all the same was not removed by anybody.
+            Err(error) if error.kind == ErrorKind::NotFound => read_there(&*self.store, &key, || Ok(self.store.stat(&key)?)),
+            slot => slot.map_err(Error::from),
+        };
+        match slot {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                self.cache.remove("open", &self.slot);
+                return Err(Error::WrongSecret { location: location() });
+            }
+            Err(error) => return Err(error),
+        }
+        if newest < self.config.number {
+            let what = layout::config_key(self.config.number).to_string();
+            return Err(Error::RolledBack { location: location(), what });
+        }
+        if newest == self.config.number {
+            return check_writable(&self.config);
+        }
+        self.cache.remove("open", "config");
+        // One that nobody with the keys made stops writers: it may be a real one that is damaged, and must be obeyed.
+        let sealed = read_listed(&*self.store, &layout::config_key(newest), len_bytes)?;
+        check_writable(&decode_config(&self.keyring, &sealed, newest)?)
+    }
+
+    /// Returns the objects of `config/` that nobody with the repository's keys made, or that are damaged.
+    pub fn void_configs(&self) -> &[String] {
+        &self.void
+    }
+
+    /// Returns whether it was opened from local copies, so that nothing is known yet of what lies at the place.
+    pub fn is_offline(&self) -> bool {
+        self.is_offline
+    }
+
+    /// Returns what this machine remembers of the repository at this place.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Returns how many of `threads` threads, or more, should read: those that wait for a store do not work.
+    pub fn readers(&self, threads: usize) -> usize {
+        threads.max(self.store.transfers()).max(1)
+    }
+
+    /// Returns the keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Returns the master key, for wrapping it under another secret.
+    pub(in crate::repo) fn master(&self) -> &[u8; 32] {
+        &self.bundle
+    }
+
+    /// Returns the settings fixed at `init`.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns where the repository is.
+    pub fn location(&self) -> &str {
+        self.store.location()
+    }
+
+    /// Returns the name of the key slot that opened the repository.
+    pub fn slot_name(&self) -> &str {
+        &self.slot
+    }
+
+    /// Returns 32 random bytes, for a name or a salt.
+    pub(in crate::repo) fn random_32(&self) -> Result<[u8; 32]> {
+        self.randomness.next_32()
+    }
+
+    pub(in crate::repo) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Opens a container that holds one structure.
+    pub(in crate::repo) fn open_single(
+        &self,
+        kind: ContainerKind,
+        sealed: &[u8],
+    ) -> std::result::Result<Arc<[u8]>, ContainerError> {
+        self.opened.content(&self.keyring, kind, sealed)
+    }
+
+    /// Sets how many bytes local copies of trees may take; 2 GiB if this is never called.
+    pub fn limit_cache(&self, bytes: u64) {
+        self.cache.limit(bytes);
+    }
+
+    /// Returns why local copies are not kept in their folder, if they are not.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.cache.trouble()
+    }
+
+    /// Makes an unnamed file in the local cache, for what does not fit into memory.
+    pub fn scratch_file(&self) -> Result<std::fs::File> {
+        self.cache.scratch_file()
+    }
+
+    /// Says that such a file can no longer be used.
+    pub fn scratch_error(&self, source: std::io::Error) -> Error {
+        Error::Cache { path: "an unnamed file".into(), source }
+    }
+
+    pub(in crate::repo) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}

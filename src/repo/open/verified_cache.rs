@@ -1,0 +1,116 @@
+//! What this process has opened and verified already.
+//!
+//! One operation reads the same few snapshots and records many times. To verify a signature takes longer than all else about
+//! a snapshot, to open its container is the next.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use super::skipped_runs::LeftOut;
+use crate::container::{ContainerError, open_single};
+use crate::crypto::keyring::Keyring;
+use crate::format::container::ContainerKind;
+use crate::repo::cache::lru::ByteLru;
+use crate::sync::lock;
+
+/// Memory for the content of opened containers in bytes: some thousand snapshots.
+const CONTENT_BYTES: usize = 2 << 20;
+/// How many signatures are remembered, 32 bytes each; with one more all are forgotten.
+const SIGNATURES_MAX: usize = 50_000;
+
+type Hash = [u8; 32];
+
+/// Remembers, by hashes of all that counts.
+pub struct Opened {
+    contents: Mutex<ByteLru<Hash, Arc<[u8]>>>,
+    signatures: Mutex<HashSet<Hash>>,
+    /// Who is told of what is left out because it does not open.
+    pub left_out: LeftOut,
+}
+
+/// A signature: whose it is, of what, and itself.
+pub type Signed<'a> = (&'a [u8; 32], &'a [u8], &'a [u8; 64]);
+
+impl Default for Opened {
+    fn default() -> Self {
+        let contents = Mutex::new(ByteLru::new(CONTENT_BYTES));
+        Self { contents, signatures: Mutex::default(), left_out: LeftOut::default() }
+    }
+}
+
+impl Opened {
+    /// Opens a container that holds one structure, unless the very same was opened before, and returns the structure's bytes.
+    pub fn content(&self, keyring: &Keyring, kind: ContainerKind, sealed: &[u8]) -> Result<Arc<[u8]>, ContainerError> {
+        let hash = hash_of(kind, &[sealed]);
+        if let Some(content) = lock(&self.contents).get(&hash) {
+            return Ok(content);
+        }
+        let content: Arc<[u8]> = open_single(keyring, kind, sealed)?.into();
+        lock(&self.contents).insert(hash, content.clone(), size_of::<Hash>() + content.len());
+        Ok(content)
+    }
+
+    /// Returns whether a signature of this kind of object is good; `verify` is asked unless the very same was good before.
+    pub fn is_signed(
+        &self,
+        kind: ContainerKind,
+        (writer, signed, signature): Signed,
+        verify: fn(&[u8; 32], &[u8], &[u8; 64]) -> bool,
+    ) -> bool {
+        let hash = hash_of(kind, &[writer, signature, signed]);
+        if lock(&self.signatures).contains(&hash) {
+            return true;
+        }
+        let is_good = verify(writer, signed, signature);
+        let mut signatures = lock(&self.signatures);
+        if is_good {
+            if signatures.len() >= SIGNATURES_MAX {
+                signatures.clear();
+            }
+            signatures.insert(hash);
+        }
+        is_good
+    }
+}
+
+/// Hashes parts of which all but the last have a fixed length.
+fn hash_of(kind: ContainerKind, parts: &[&[u8]]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[kind as u8]);
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::seal_single;
+    use crate::id::RepositoryId;
+
+    #[test]
+    fn what_is_remembered_is_exactly_what_was_good() {
+        let keyring = Keyring::new(&[1; 32], RepositoryId([2; 16]));
+        let sealed = seal_single(&keyring, ContainerKind::Snapshot, &[3; 32], b"content").bytes;
+        let opened = Opened::default();
+        for _ in 0..2 {
+            assert_eq!(*opened.content(&keyring, ContainerKind::Snapshot, &sealed).unwrap(), *b"content");
+            assert!(opened.content(&keyring, ContainerKind::Intent, &sealed).is_err());
+            for at in 0..sealed.len() {
+                let mut damaged = sealed.clone();
+                damaged[at] ^= 1;
+                assert!(opened.content(&keyring, ContainerKind::Snapshot, &damaged).is_err());
+            }
+        }
+        let (writer, signature) = (keyring.verifying_key(), keyring.sign_snapshot(b"snapshot"));
+        let (kind, verify) = (ContainerKind::Snapshot, Keyring::verify_snapshot);
+        for _ in 0..2 {
+            assert!(opened.is_signed(kind, (&writer, b"snapshot", &signature), verify));
+            assert!(!opened.is_signed(kind, (&writer, b"snapshos", &signature), verify));
+            assert!(!opened.is_signed(kind, (&[0; 32], b"snapshot", &signature), verify));
+            let tombstone = Keyring::verify_tombstone;
+            assert!(!opened.is_signed(ContainerKind::Tombstone, (&writer, b"snapshot", &signature), tombstone));
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! What this machine remembers of the repository at a place, so that it notices when another one answers there, or an older state of it.
+//!
+//! It lies in a folder of its own and not among the local copies: deleting those forgets nothing. Of a repository that is copied, and of
+//! which several copies are used at one place in turn, each copy is remembered by itself.
+//! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
+
+mod called;
+mod file;
+mod policies;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use self::file::{COPIES_MAX, CopyMemory, FILE, Head, Held, Memory, add, hold, read, set_aside, write};
+use crate::format::snapshot::Snapshot;
+use crate::id::{RepositoryId, SnapshotId, encode_hex};
+use crate::repo::error::{Error, Result};
+use crate::sync::lock;
+
+pub use self::file::{PLACES, PolicyNote};
+
+/// What the user accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// An older state than the one that is remembered.
+    pub rollback: bool,
+    /// Another repository than the one that is remembered.
+    pub new_repository: bool,
+}
+
+/// Which repository it is, as it says itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// Its id.
+    pub repository: RepositoryId,
+    /// The fingerprint of its keys.
+    pub fingerprint: [u8; 32],
+    /// The number of its config.
+    pub config: u64,
+    /// The key slot that opened it.
+    pub slot: &'a str,
+}
+
+/// The memory of one place, in a file if there is a folder for it.
+pub struct Witness {
+    file: Option<PathBuf>,
+    /// The file of another name of the place, and that name: what is written goes there too.
+    called: Option<(PathBuf, String)>,
+    memory: Mutex<Memory>,
+    accept: Accept,
+    trouble: Mutex<Option<io::Error>>,
+    /// A repository is being made here: what the file holds is of another one.
+    is_anew: AtomicBool,
+    /// What is known is known of the other name alone, and no repository was admitted yet.
+    is_borrowed: AtomicBool,
+    /// What the file holds is not known, so it is neither heeded nor written for as long as the process lives.
+    is_blind: AtomicBool,
+    /// This process is to change nothing.
+    only_looks: bool,
+}
+
+impl Witness {
+    /// Reads what is remembered of a place. A file that cannot be read or understood is told by [`Self::trouble`], and nothing is known then.
+    ///
+    /// A damaged one gets another name before a new one is written. One that cannot be read stays as it is, and what is seen is remembered
+    /// for as long as the process lives: it may be read again one day.
+    pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
+        let file = state_dir.map(|dir| file_of(dir, location));
+        let fresh = Memory::of(location);
+        let (memory, trouble, is_blind) = match file.as_deref().map_or(Ok(Held::Nothing), read) {
+            Ok(Held::Memory(memory)) if memory.location == location => (memory, None, false),
+            Ok(Held::Memory(_) | Held::Nothing) => (fresh, None, false),
+            Ok(Held::Broken(why)) => (fresh, Some(why), false),
+            Err(error) => (fresh, Some(error), true),
+        };
+        let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
+        let (is_anew, is_borrowed, is_blind) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
+        Self { file, called: None, memory, accept, trouble, is_anew, is_borrowed, is_blind, only_looks: false }
+    }
+
+    /// Returns whether nothing outlives the process.
+    pub fn only_looks(&self) -> bool {
+        self.only_looks
+    }
+
+    /// Remembers for as long as the process lives.
+    pub fn in_memory() -> Self {
+        let witness = Self::open(None, "", Accept::default());
+        lock(&witness.memory).copies.push(CopyMemory::default());
+        witness
+    }
+
+    /// Returns what the user accepts.
+    pub fn accept(&self) -> Accept {
+        self.accept
+    }
+
+    /// Returns whether a repository was seen at this place before.
+    pub fn knows(&self) -> bool {
+        !lock(&self.memory).repository.is_empty()
+    }
+
+    /// Returns the name of the key slot that opened the repository last.
+    pub fn last_slot(&self) -> Option<String> {
+        Some(lock(&self.memory).slot.clone()).filter(|slot| !slot.is_empty())
+    }
+
+    /// Returns the highest number of a config that counted.
+    pub fn config(&self) -> u64 {
+        lock(&self.memory).config
+    }
+
+    /// Takes the trouble that reading or writing the file made, to be told once.
+    pub fn trouble(&self) -> Option<(PathBuf, io::Error)> {
+        Some((self.file.clone()?, lock(&self.trouble).take()?))
+    }
+
+    /// Compares a repository with the one that is remembered, and remembers it.
+    ///
+    /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than what was known before it was read, unless the user
+    /// accepts that. Another process may have seen a later one since.
+    pub fn admit(&self, identity: &Identity) -> Result<()> {
+        let (repository, fingerprint) = (identity.repository.to_hex(), encode_hex(&identity.fingerprint));
+        let (location, mut known) = {
+            let memory = lock(&self.memory);
+            (memory.location.clone(), memory.config)
+        };
+        self.change_where(
+            |now| now.location == location,
+            |memory| {
+                let is_same = memory.repository == repository && memory.fingerprint == fingerprint;
+                if !memory.repository.is_empty() && !is_same {
+                    if !self.accept.new_repository {
+                        let known = memory.fingerprint.clone();
+                        return Err(Error::AnotherRepository { location: memory.location.clone(), known, found: fingerprint });
+                    }
+                    *memory = Memory::of(&memory.location);
+                    known = 0;
+                }
+                if identity.config < known && !self.accept.rollback {
+                    return Err(Error::RolledBack { location: memory.location.clone(), what: format!("config/{known}") });
+                }
+                (memory.repository, memory.fingerprint) = (repository, fingerprint);
+                memory.config = if self.accept.rollback { identity.config } else { identity.config.max(memory.config) };
+                identity.slot.clone_into(&mut memory.slot);
+                if memory.copies.is_empty() {
+                    memory.copies.push(CopyMemory::default());
+                }
+                self.is_anew.store(false, Ordering::Relaxed);
+                self.is_borrowed.store(false, Ordering::Relaxed);
+                Ok(())
+            },
+        )
+    }
+
+    /// Forgets what is remembered, because a repository is being made here.
+    pub fn begin_anew(&self) {
+        let mut memory = lock(&self.memory);
+        *memory = Memory::of(&memory.location);
+        self.is_anew.store(true, Ordering::Relaxed);
+        self.is_borrowed.store(false, Ordering::Relaxed);
+        self.is_blind.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns the number of the copy that is used now.
+    pub fn copy(&self) -> u32 {
+        lock(&self.memory).copies.last().map_or(0, |copy| copy.number)
+    }
+
+    /// Returns the numbers of the copies that are remembered, those first that have come furthest.
+    pub fn copies(&self) -> Vec<u32> {
+        let mut copies = lock(&self.memory).copies.clone();
+        let progress = |copy: &CopyMemory| copy.heads.iter().fold(0u64, |sum, head| sum.saturating_add(head.sequence));
+        copies.sort_by_key(|copy| std::cmp::Reverse(progress(copy)));
+        copies.iter().map(|copy| copy.number).collect()
+    }
+
+    /// Says which copy is used now.
+    pub fn use_copy(&self, number: u32) {
+        self.change(|memory| {
+            if let Some(at) = memory.copies.iter().position(|copy| copy.number == number) {
+                let copy = memory.copies.remove(at);
+                memory.copies.push(copy);
+            }
+        });
+    }
+
+    /// Remembers one copy more, of which nothing is known yet, and returns its number.
+    pub fn add_copy(&self) -> u32 {
+        self.change(|memory| {
+            let number = memory.copies.iter().map(|copy| copy.number + 1).max().unwrap_or(0);
+            memory.copies.push(CopyMemory { number, ..CopyMemory::default() });
+            let surplus = memory.copies.len().saturating_sub(COPIES_MAX);
+            memory.copies.drain(..surplus);
+            number
+        })
+    }
+
+    /// Returns the snapshots that must be there, or be explained: the newest of each host.
+    pub fn heads(&self) -> Vec<SnapshotId> {
+        self.heads_of(None)
+    }
+
+    /// Returns the like, of one host if one is given.
+    pub fn heads_of(&self, host: Option<&str>) -> Vec<SnapshotId> {
+        let memory = lock(&self.memory);
+        let is_of = |head: &&Head| host.is_none_or(|host| head.host == host);
+        let heads = memory.copies.last().into_iter().flat_map(|copy| &copy.heads).filter(is_of);
+        heads.filter_map(|head| SnapshotId::from_hex(&head.snapshot)).collect()
+    }
+
+    /// Remembers snapshots that are there; of each host the newest. `is_gone` says which of the known ones are explained.
+    pub fn saw_snapshots<'a>(&self, seen: impl Iterator<Item = &'a Snapshot>, is_gone: impl Fn(&SnapshotId) -> bool) {
+        self.change(|memory| {
+            let Some(copy) = memory.copies.last_mut() else {
+                return;
+            };
+            copy.heads.retain(|head| SnapshotId::from_hex(&head.snapshot).is_some_and(|id| !is_gone(&id)));
+            for snapshot in seen {
+                let new = Head { host: snapshot.host.clone(), snapshot: snapshot.id.to_hex(), sequence: snapshot.sequence };
+                match copy.heads.iter_mut().find(|head| head.host == snapshot.host) {
+                    Some(head) if head.sequence < new.sequence => *head = new,
+                    Some(_) => {}
+                    None => copy.heads.push(new),
+                }
+            }
+        });
+    }
+
+    /// Returns the highest generation of collectors that is remembered.
+    pub fn generation(&self) -> u64 {
+        lock(&self.memory).copies.last().map_or(0, |copy| copy.generation)
+    }
+
+    /// Fails with `RolledBack` if the highest generation of a listing is lower than what was known before it was made.
+    pub fn compare_generation(location: &str, known: u64, highest: u64) -> Result<()> {
+        if highest < known {
+            let what = format!("the record of generation {known}");
+            return Err(Error::RolledBack { location: location.to_owned(), what });
+        }
+        Ok(())
+    }
+
+    /// Remembers a generation of which a record that somebody with a key made was seen.
+    pub fn saw_generation(&self, number: u64) {
+        if lock(&self.memory).copies.last().is_some_and(|copy| copy.generation < number) {
+            self.change(|memory| {
+                // Another process may have seen a higher one meanwhile.
+                memory.copies.last_mut().into_iter().for_each(|copy| copy.generation = copy.generation.max(number));
+            });
+        }
+    }
+
+    /// Returns whether it was accepted that a snapshot is missing, or accepts it if the user does so now.
+    pub fn accepts_missing(&self, hash: &[u8; 32]) -> bool {
+        let hash = encode_hex(hash);
+        if self.accept.rollback {
+            self.change(|memory| {
+                if let Some(copy) = memory.copies.last_mut() {
+                    add(&mut copy.accepted, hash);
+                }
+            });
+            return true;
+        }
+        lock(&self.memory).copies.last().is_some_and(|copy| copy.accepted.contains(&hash))
+    }
+
+    /// Remembers that a tombstone was taken back.
+    pub fn took_back(&self, tombstone: &[u8; 32]) {
+        let hash = encode_hex(tombstone);
+        self.change(|memory| {
+            if let Some(copy) = memory.copies.last_mut() {
+                add(&mut copy.taken_back, hash);
+            }
+        });
+    }
+
+    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an older state, it counts again
+    /// from now on.
+    pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
+        let hash = encode_hex(tombstone);
+        let has_it = lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
+        if has_it && self.accept.rollback {
+            self.change(|memory| {
+                memory.copies.last_mut().into_iter().for_each(|copy| copy.taken_back.retain(|one| *one != hash))
+            });
+        }
+        has_it && !self.accept.rollback
+    }
+
+    /// Returns whether a repository's folder on this machine holds all that is remembered of it, as far as names tell.
+    ///
+    /// To look there costs no request. Where nothing is remembered it does not: only a listing can tell then.
+    pub fn fits_folder(&self, folder: &Path) -> bool {
+        let memory = lock(&self.memory);
+        let is_there = |name: String| folder.join(name).symlink_metadata().is_ok();
+        let (Some(copy), [_]) = (memory.copies.last(), &memory.copies[..]) else {
+            return false;
+        };
+        let has_head = |head: &Head| {
+            is_there(format!("snapshots/{}", head.snapshot)) || is_there(format!("snapshots/{}.forgotten", head.snapshot))
+        };
+        is_there(format!("config/{}", memory.config))
+            && (memory.slot.is_empty() || is_there(format!("keys/{}", memory.slot)))
+            && (copy.generation == 0 || is_there(format!("gc/{}.condemned", copy.generation)))
+            && copy.heads.iter().all(has_head)
+    }
+
+    /// Changes what is remembered of the repository that was admitted.
+    fn change<R>(&self, change: impl FnOnce(&mut Memory) -> R) -> R {
+        let (location, repository) = {
+            let memory = lock(&self.memory);
+            (memory.location.clone(), memory.repository.clone())
+        };
+        self.change_where(|now| now.repository == repository && now.location == location, change)
+    }
+
+    /// Changes what is remembered, after taking over what other processes have learned meanwhile: `is_ours` says of what the file
+    /// holds now whether it is about the same; what is about another repository stays, but for one that is being made here.
+    ///
+    /// Nobody else changes the file meanwhile: a later write would drop what an earlier one saw, and a rollback of just that would pass.
+    fn change_where<R>(&self, is_ours: impl FnOnce(&Memory) -> bool, change: impl FnOnce(&mut Memory) -> R) -> R {
+        let file = self.file.as_deref().filter(|_| !self.only_looks && !self.is_blind.load(Ordering::Relaxed));
+        let _held = file.and_then(hold);
+        let is_anew = self.is_anew.load(Ordering::Relaxed);
+        let now = file.filter(|_| !is_anew).map_or(Ok(Held::Nothing), read);
+        let may_write = match &now {
+            Ok(Held::Memory(now)) => is_ours(now),
+            Ok(Held::Nothing | Held::Broken(_)) => true,
+            Err(_) => false,
+        };
+        let mut memory = lock(&self.memory);
+        let mut is_broken = false;
+        match now {
+            Ok(Held::Memory(now)) if may_write => take_over(&mut memory, now),
+            Ok(Held::Memory(_) | Held::Nothing) => {}
+            Ok(Held::Broken(why)) => {
+                is_broken = true;
+                self.note(why);
+            }
+            Err(error) => {
+                self.is_blind.store(true, Ordering::Relaxed);
+                self.note(error);
+            }
+        }
+        let (before, was_borrowed) = (memory.clone(), self.is_borrowed.load(Ordering::Relaxed));
+        let result = change(&mut memory);
+        let is_new = before != *memory || was_borrowed && !self.is_borrowed.load(Ordering::Relaxed);
+        if let Some(file) = file.filter(|_| is_new && may_write) {
+            let made_room = if is_broken { set_aside(file) } else { Ok(()) };
+            let _ = made_room.and_then(|()| write(file, &memory)).map_err(|error| self.note(error));
+            self.note_called(&memory, &Memory::default());
+        }
+        result
+    }
+
+    /// Keeps the first trouble until it is told.
+    fn note(&self, trouble: io::Error) {
+        lock(&self.trouble).get_or_insert(trouble);
+    }
+}
+
+/// Takes over what the file holds, but stays with the copy that this process uses: another one may use another copy.
+fn take_over(memory: &mut Memory, now: Memory) {
+    let used = memory.copies.pop();
+    *memory = now;
+    if let Some(used) = used {
+        let at = memory.copies.iter().position(|copy| copy.number == used.number);
+        let used = at.map_or(used, |at| memory.copies.remove(at));
+        memory.copies.push(used);
+    }
+}
+
+/// Returns the file of a place's memory.
+fn file_of(state_dir: &Path, location: &str) -> PathBuf {
+    let hash = blake3::hash(location.as_bytes()).to_hex();
+    state_dir.join(PLACES).join(&hash[..32]).join(FILE)
+}
+
+#[cfg(test)]
+mod tests;

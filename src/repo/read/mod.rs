@@ -1,0 +1,21 @@
+//! Reading: chunks by their ids, directories node by node, and everything that a snapshot reaches.
+
+mod descent;
+pub mod entries;
+mod marks;
+mod meta_packs;
+pub mod node_ref;
+pub mod pack_tables;
+mod padded;
+mod prefetch;
+pub mod reachable;
+pub mod reader;
+pub mod stack;
+pub mod tree_diff;
+pub mod trees;
+
+pub use descent::Descent;
+pub use padded::Part;
+pub use prefetch::look_ahead;
+pub use reader::{CompressedSegment, Reader};
+pub use trees::{DirEntry, Trees};

@@ -1,0 +1,254 @@
+//! What whoever looks will ask a distant store for, asked for while the repository is still being opened: the list of snapshots and
+//! that of index runs, and, where nothing of them is on this machine yet, the snapshots themselves and the ends of the runs.
+//!
+//! Each answer is given once, to the first who asks: whoever asks again asks about a later state. One that did not come, for whatever
+//! reason, is asked for again. Spec: `format-spec/12-store.md`, section 2.
+
+use std::iter;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use crate::repo::cache::locations;
+use crate::repo::index::tail;
+use crate::repo::objects::parallel;
+use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+use crate::sync::lock;
+
+/// How many bytes of a class are fetched before anybody asks, and may wait for one who never does.
+const FETCHED_MAX_BYTES: u64 = 8 << 20;
+/// How many objects.
+const FETCHED_MAX: usize = 64;
+
+/// Returns a store that has the first answers sooner, made of one that is distant; any other is returned as it is.
+///
+/// For those that look: what they are told is true for the time when this is called.
+pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
+    if store.transfers() < 2 {
+        return store;
+    }
+    let fetches = locations::known_at(cache_dir, store.place()).is_none();
+    let coming = [Class::Snapshots, Class::Index].map(|class| {
+        let store = store.clone();
+        let ask = move || fetch(&*store, class, fetches).ok();
+        (class, Mutex::new(thread::Builder::new().name("ahead".to_owned()).spawn(ask).ok()))
+    });
+    Arc::new(AheadStore { inner: store, coming, pieces: Mutex::default() })
+}
+
+/// What is known of a class before anybody asked.
+struct Found {
+    listed: Vec<Listed>,
+    pieces: Vec<Piece>,
+}
+
+/// A part of an object.
+struct Piece {
+    key: Key,
+    range: Range<u64>,
+    is_whole: bool,
+    bytes: Vec<u8>,
+}
+
+/// Lists a class and, if `fetches` says so, reads what those who look read of it.
+fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<Found, StoreError> {
+    let listed = store.list(class, "")?;
+    let wanted = if fetches { wanted(class, &listed) } else { Vec::new() };
+    let read =
+        parallel::for_each(store, &wanted, |(object, range)| read(store, Key::new(class, object.name.clone()), (object, range)));
+    // What went since, or cannot be read, is not needed, or asked for again.
+    let pieces = read.into_iter().flatten().filter_map(Result::ok).collect();
+    Ok(Found { listed, pieces })
+}
+
+/// Returns what is read of these objects, nothing if that is much.
+fn wanted(class: Class, listed: &[Listed]) -> Vec<(&Listed, Range<u64>)> {
+    let ranges = |object: &Listed| match class {
+        Class::Index if tail::is_long(object.len_bytes) => tail::first_ranges(object.len_bytes).to_vec(),
+        _ => iter::once(0..object.len_bytes).collect(),
+    };
+    let all: Vec<_> = listed.iter().flat_map(|object| ranges(object).into_iter().map(move |range| (object, range))).collect();
+    let len_bytes = all.iter().map(|(_, range)| range.end - range.start).fold(0, u64::saturating_add);
+    if listed.len() > FETCHED_MAX || len_bytes > FETCHED_MAX_BYTES { Vec::new() } else { all }
+}
+
+fn read(store: &dyn Store, key: Key, (object, range): (&Listed, &Range<u64>)) -> Result<Piece, StoreError> {
+    let mut bytes = Vec::new();
+    store.read_into(&key, range.clone(), &mut bytes)?;
+    Ok(Piece { key, range: range.clone(), is_whole: *range == (0..object.len_bytes), bytes })
+}
+
+/// The answers about a class, until they are taken.
+type Coming = Mutex<Option<JoinHandle<Option<Found>>>>;
+
+/// A store of which some answers are on their way.
+struct AheadStore {
+    inner: Arc<dyn Store>,
+    coming: [(Class, Coming); 2],
+    pieces: Mutex<Vec<Piece>>,
+}
+
+impl AheadStore {
+    /// Waits for what is on its way of a class, and takes it.
+    fn take_listed(&self, class: Class) -> Option<Vec<Listed>> {
+        let (_, coming) = self.coming.iter().find(|(of, _)| *of == class)?;
+        let found = lock(coming).take()?.join().ok()??;
+        lock(&self.pieces).extend(found.pieces);
+        Some(found.listed)
+    }
+
+    fn take_piece(&self, is_it: impl Fn(&Piece) -> bool) -> Option<Vec<u8>> {
+        let mut pieces = lock(&self.pieces);
+        let at = pieces.iter().position(is_it)?;
+        Some(pieces.swap_remove(at).bytes)
+    }
+}
+
+impl Store for AheadStore {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        match prefix.is_empty().then(|| self.take_listed(class)).flatten() {
+            Some(listed) => Ok(listed),
+            None => self.inner.list(class, prefix),
+        }
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.inner.stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        match self.take_piece(|piece| piece.key == *key && piece.range == range) {
+            Some(bytes) => out.extend_from_slice(&bytes),
+            None => self.inner.read_into(key, range, out)?,
+        }
+        Ok(())
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        self.take_piece(|piece| piece.key == *key && piece.is_whole).map_or_else(|| self.inner.read(key), Ok)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.inner.create(key, bytes)
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.inner.remove(key)
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
+    fn transfers(&self) -> usize {
+        self.inner.transfers()
+    }
+
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
+    fn is_racy(&self) -> bool {
+        self.inner.is_racy()
+    }
+
+    fn can_run_full(&self) -> bool {
+        self.inner.can_run_full()
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::count::CountStore;
+    use crate::store::lazy::LazyStore;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Action, ErrorKind};
+
+    fn distant() -> (Arc<MemoryStore>, Arc<CountStore>) {
+        let memory = Arc::new(MemoryStore::default());
+        let inner = memory.clone();
+        let far = LazyStore::new("far away".to_owned(), 3, Box::new(move || Ok(inner.clone())));
+        (memory, Arc::new(CountStore::new(Arc::new(far))))
+    }
+
+    fn snapshot(number: u8) -> Key {
+        Key::new(Class::Snapshots, format!("{number:032x}"))
+    }
+
+    fn run(number: u8) -> Key {
+        Key::new(Class::Index, format!("0/{number:064x}"))
+    }
+
+    /// What was asked for ahead is not asked for again by the first who wants it, and is by the second.
+    #[test]
+    fn each_answer_is_given_once() {
+        let (memory, counted) = distant();
+        let long = vec![7; 3 << 20];
+        memory.create(&snapshot(1), b"one").unwrap();
+        memory.create(&run(1), b"run").unwrap();
+        memory.create(&run(2), &long).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = look_ahead(counted.clone(), dir.path());
+        assert_eq!(store.list(Class::Snapshots, "").unwrap().len(), 1);
+        assert_eq!(store.list(Class::Index, "").unwrap().len(), 2);
+        let before = counted.counts();
+        assert_eq!((store.read(&snapshot(1)).unwrap(), store.read(&run(1)).unwrap()), (b"one".to_vec(), b"run".to_vec()));
+        for range in tail::first_ranges(long.len() as u64) {
+            let mut out = vec![1];
+            store.read_into(&run(2), range.clone(), &mut out).unwrap();
+            assert_eq!((out[0], &out[1..]), (1, &long[range.start as usize..range.end as usize]));
+        }
+        assert_eq!((counted.counts() - before).total().calls, 0);
+        // All this is gone: what is asked now is asked of the store.
+        memory.remove(&snapshot(1)).unwrap();
+        memory.create(&snapshot(2), b"two").unwrap();
+        assert_eq!(store.read(&snapshot(1)).unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(store.list(Class::Snapshots, "").unwrap()[0].name, snapshot(2).name);
+        assert_eq!(store.read(&snapshot(2)).unwrap(), b"two");
+    }
+
+    /// Where there are local copies, only the lists are asked for; where there is very much, too.
+    #[test]
+    fn little_is_fetched_for_nobody() {
+        for is_known in [true, false] {
+            let (memory, counted) = distant();
+            memory.create(&snapshot(1), b"one").unwrap();
+            memory.create(&run(1), &vec![7; 1 + if is_known { 0 } else { FETCHED_MAX_BYTES as usize * 16 }]).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            if is_known {
+                locations::remember_location(dir.path(), "far away", crate::id::RepositoryId([7; 16])).unwrap();
+            }
+            let store = look_ahead(counted.clone(), dir.path());
+            store.list(Class::Index, "").unwrap();
+            store.list(Class::Snapshots, "").unwrap();
+            let counts = counted.counts();
+            assert_eq!(counts.of_action(Action::List).calls, 2);
+            assert_eq!(counts.of(Action::Read, Class::Index).calls, 0);
+            assert_eq!(counts.of(Action::Read, Class::Snapshots).calls, u64::from(!is_known));
+        }
+    }
+
+    /// A store that cannot be reached says so to the one who asks.
+    #[test]
+    fn what_failed_ahead_is_asked_for_again() {
+        let store =
+            LazyStore::new("far away".to_owned(), 3, Box::new(|| MemoryStore::default().stat(&run(1)).map(|_| unreachable!())));
+        let dir = tempfile::tempdir().unwrap();
+        let store = look_ahead(Arc::new(store), dir.path());
+        assert_eq!(store.list(Class::Index, "").unwrap_err().kind, ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,365 @@
+//! From a chunk id to its verified bytes.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use super::meta_packs::TreePacks;
+use super::padded::{self, Part};
+use crate::compress::SegmentDecompressor;
+use crate::container::{ContainerError, Opener, Segment};
+use crate::format::codec::DecodeError;
+use crate::format::container::{ChunkKind, FRAME_LEN_BYTES, Frame, PackToc, TRAILER_LEN_BYTES};
+use crate::format::run::{PackClass, PackRef};
+use crate::id::{ChunkId, ObjectId};
+use crate::repo::cache::lru::ByteLru;
+use crate::repo::error::{Error, Result};
+use crate::repo::index::{IndexSet, Location};
+use crate::repo::objects::layout;
+use crate::repo::open::Repository;
+use crate::store::Key;
+use crate::sync::lock;
+
+/// Memory for decoded segments in bytes.
+const SEGMENT_CACHE_BYTES: usize = 24 << 20;
+/// How often the index is listed again because a run went away while a chunk was looked for.
+const LOOKS_MAX: usize = 8;
+/// Openers that are kept, a few hundred bytes each.
+const OPENERS_MAX: usize = 256;
+
+/// Of more packs with trees than these nobody can say which a path leads through.
+const EXPECTED_MAX: usize = 16;
+
+/// Reads chunks of one repository; shared between threads.
+pub struct Reader {
+    repository: Arc<Repository>,
+    index: Arc<IndexSet>,
+    segments: Mutex<ByteLru<(ObjectId, u32), Arc<Segment>>>,
+    openers: Mutex<ByteLru<ObjectId, Arc<Opener>>>,
+    tree_packs: TreePacks,
+    decompressors: Mutex<Vec<SegmentDecompressor>>,
+}
+
+impl Reader {
+    /// Makes a reader whose index is what the store holds now; fails if a run is damaged.
+    pub fn new(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let reader = Self::offline(repository)?;
+        reader.sync()?;
+        Ok(reader)
+    }
+
+    /// Makes a reader for looking, whose index is what the store holds now without the runs that are damaged.
+    ///
+    /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then missing is missing to whoever wants it.
+    /// Nothing may be concluded from that a chunk is not found.
+    pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.pass_over();
+        let reader = Self::with_index(repository, index);
+        reader.sync()?;
+        Ok(reader)
+    }
+
+    /// Makes a reader like [`Self::looking`] for looking at trees and at single files.
+    ///
+    /// Of long index runs in a distant store only the end is fetched, where the records of trees are, and the records of file
+    /// content one block at a time. Who reads much content, or all of the index, uses [`Self::looking`].
+    pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
+        let reader = Self::with_index(repository, index.pass_over());
+        reader.sync()?;
+        reader.expect_trees();
+        Ok(reader)
+    }
+
+    /// Tells the store in which packs the way to a file may lie, if they are few.
+    fn expect_trees(&self) {
+        let runs = self.index.runs();
+        let packs = runs.iter().flat_map(|run| &run.toc().packs).filter(|pack| pack.class == PackClass::Meta);
+        let names: BTreeSet<ObjectId> = packs.map(|pack| pack.name).collect();
+        if names.len() <= EXPECTED_MAX {
+            let keys: Vec<Key> = names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
+            self.repository.store().expect(&keys);
+        }
+    }
+
+    /// Makes the index what the store holds now.
+    pub fn sync(&self) -> Result<()> {
+        let synced = self.index.sync(self.repository.store(), self.repository.cache(), self.repository.keyring());
+        self.index.take_left_out().iter().for_each(|(run, error)| self.repository.opened().left_out.tell(run, error));
+        synced
+    }
+
+    /// Makes a reader whose index is what lies in the local cache; the store is not asked.
+    pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
+        Ok(Self::with_index(repository, IndexSet::open_cached(repository.cache(), repository.keyring())?))
+    }
+
+    /// Makes a reader with this index.
+    pub(in crate::repo) fn with_index(repository: &Arc<Repository>, index: IndexSet) -> Arc<Self> {
+        Arc::new(Self {
+            repository: repository.clone(),
+            index: Arc::new(index),
+            segments: Mutex::new(ByteLru::new(SEGMENT_CACHE_BYTES)),
+            openers: Mutex::new(ByteLru::new(OPENERS_MAX)),
+            tree_packs: TreePacks::default(),
+            decompressors: Mutex::default(),
+        })
+    }
+
+    /// Returns the repository.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Arc<IndexSet> {
+        &self.index
+    }
+
+    /// Returns a place of the chunk, or `None` if the index names none.
+    pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
+        let (mut looks, mut is_renewed) = (1, false);
+        loop {
+            match self.index.find(id) {
+                // A collector replaced a run of which only the end is here.
+                Err(error) if error.is_not_found() && looks < LOOKS_MAX => {
+                    looks += 1;
+                    self.sync()?;
+                }
+                Err(error) if error.is_damage() && !error.is_not_found() && !is_renewed && !self.index.is_frozen() => {
+                    is_renewed = true;
+                    self.renew_copies()?;
+                }
+                found => return found,
+            }
+        }
+    }
+
+    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again; returns whether there were any.
+    ///
+    /// Those who walk through trees begin again with it, once it is fetched.
+    pub fn drop_bad_copies(&self) -> bool {
+        self.index.drop_bad_copies(self.repository.cache())
+    }
+
+    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and copies are hints.
+    fn renew_copies(&self) -> Result<()> {
+        let (store, cache, keyring) = (self.repository.store(), self.repository.cache(), self.repository.keyring());
+        self.drop_bad_copies();
+        self.sync()?;
+        self.index.renew_ends(store, cache, keyring)
+    }
+
+    /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.
+    pub fn locate_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
+        match self.index.find_trusted(id) {
+            Err(error) if error.is_damage() => self.locate(id).and_then(|_| self.index.find_trusted(id)),
+            found => found,
+        }
+    }
+
+    /// Reads, opens and decompresses a whole segment; its chunks' ids are not verified yet.
+    pub fn read_segment(&self, location: &Location) -> Result<Segment> {
+        match self.try_read_segment(location) {
+            Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
+                // It may be the local copy that is bad: copies are hints, so the store is asked once more.
+                self.tree_packs.drop_copy(&self.repository, &location.pack.name);
+                self.try_read_segment(location)
+            }
+            read => read,
+        }
+    }
+
+    fn try_read_segment(&self, location: &Location) -> Result<Segment> {
+        let mut stored = Part::default();
+        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
+        self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
+    }
+
+    /// Reads and opens a whole segment as it is compressed, so that it can go into another pack.
+    ///
+    /// Its seal is verified; what is in it is not looked at.
+    pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
+        let mut stored = Part::default();
+        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
+        let object = || format!("{} (at byte {})", layout::pack_key(location.pack.class, &location.pack.name), location.offset);
+        let opened = self.opener(&location.pack).compressed_segment(u64::from(location.offset), &mut stored);
+        let frame = opened.map_err(Error::damaged(object()))?.0;
+        Ok(CompressedSegment { frame, stored })
+    }
+
+    /// Reads the table of contents of a pack.
+    pub fn read_toc(&self, pack: &PackRef) -> Result<PackToc> {
+        let object = || layout::pack_key(pack.class, &pack.name);
+        let opener = self.opener(pack);
+        let trailer_at =
+            pack.len.checked_sub(TRAILER_LEN_BYTES as u32).ok_or(ContainerError::Short).map_err(Error::damaged(object()))?;
+        let mut trailer = Part::default();
+        self.read_range(pack, trailer_at, TRAILER_LEN_BYTES, &mut trailer)?;
+        let trailer = opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
+        let toc_at = u32::try_from(trailer.toc_offset).unwrap_or(trailer_at).min(trailer_at);
+        let mut toc = Part::default();
+        self.read_range(pack, toc_at, (trailer_at - toc_at) as usize, &mut toc)?;
+        let toc = opener.toc(&trailer, &toc).and_then(|toc| opener.parse_pack_toc(&trailer, &toc));
+        toc.map_err(Error::damaged(object()))
+    }
+
+    /// Replaces `part` by bytes of a pack as they are stored; those of packs with trees may come from a local copy.
+    ///
+    /// The store sees whole blocks only (see [`rounded`]).
+    pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, part: &mut Part) -> Result<()> {
+        let range = u64::from(offset)..u64::from(offset) + len as u64;
+        match pack.class {
+            PackClass::Data => {
+                let key = layout::pack_key(pack.class, &pack.name);
+                Ok(padded::read(self.repository.store(), &key, range, pack.len.into(), part)?)
+            }
+            PackClass::Meta => self.tree_packs.read_range(&self.repository, pack, range, part),
+        }
+    }
+
+    /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
+    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<Segment> {
+        let object = || format!("{} (at byte {offset})", layout::pack_key(pack.class, &pack.name));
+        let opener = self.opener(pack);
+        let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
+        let opened = opener.segment(u64::from(offset), stored, &mut decompressor, &mut buffer);
+        lock(&self.decompressors).push(decompressor);
+        opened.and_then(|_| Ok(Segment::parse(buffer)?)).map_err(Error::damaged(object()))
+    }
+
+    /// Returns a chunk's bytes, verified; segments are cached, so neighbours cost nothing.
+    pub fn read_chunk(&self, kind: ChunkKind, id: &ChunkId) -> Result<Vec<u8>> {
+        let location = self.locate(id)?.ok_or(Error::MissingChunk { id: *id })?;
+        self.with_chunk(&location, kind, id, <[u8]>::to_vec)
+    }
+
+    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them,
+    /// and it does not lie at the places in `wrong`.
+    ///
+    /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
+    fn look_again(&self, (gone, wrong): (&[ObjectId], &[Location]), id: &ChunkId) -> Result<Option<Location>> {
+        if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
+            self.sync()?;
+            self.index.avoid_pack(*last);
+        }
+        let mut places = self.index.places(id)?;
+        places.retain(|place| !gone.contains(&place.location.pack.name) && !wrong.contains(&place.location));
+        let best = places.iter().find(|place| place.is_trusted).or(places.first());
+        Ok(best.map(|place| place.location))
+    }
+
+    /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
+    ///
+    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a
+    /// collector may have moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it,
+    /// that is an error: the first one.
+    pub fn with_chunk<T>(
+        &self,
+        location: &Location,
+        kind: ChunkKind,
+        id: &ChunkId,
+        use_bytes: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
+        let mut location = *location;
+        let (mut gone, mut wrong) = (Vec::new(), Vec::new());
+        let mut first = None;
+        let segment = loop {
+            let read = self.cached_segment(&location).and_then(|segment| {
+                self.chunk_of(&segment, &location, kind, id)?;
+                Ok(segment)
+            });
+            let error = match read {
+                Err(error) if error.is_damage() => error,
+                read => break read?,
+            };
+            match error.is_not_found() {
+                true => gone.push(location.pack.name),
+                false => wrong.push(location),
+            }
+            let next = self.look_again((&gone, &wrong), id)?;
+            // That something is damaged says more than that something else is not there.
+            if first.as_ref().is_none_or(|first: &Error| first.is_not_found()) {
+                first = Some(error);
+            }
+            match next {
+                Some(next) => location = next,
+                None => return Err(first.unwrap_or(Error::MissingChunk { id: *id })),
+            }
+        };
+        let (_, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+        Ok(use_bytes(bytes))
+    }
+
+    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the index has; `None` if there is
+    /// none.
+    pub fn read_elsewhere(&self, wrong: &Location, kind: ChunkKind, id: &ChunkId) -> Result<Option<Vec<u8>>> {
+        let Some(other) = self.look_again((&[], std::slice::from_ref(wrong)), id)? else {
+            return Ok(None);
+        };
+        match self.with_chunk(&other, kind, id, <[u8]>::to_vec) {
+            Err(error) if error.is_damage() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Returns one chunk of a decoded segment after verifying its id.
+    pub fn chunk_of<'a>(&self, segment: &'a Segment, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<&'a [u8]> {
+        let (stored_kind, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+        if stored_kind != kind || self.repository.keyring().chunk_id(kind, bytes) != *id {
+            return Err(Error::WrongChunk { id: *id });
+        }
+        Ok(bytes)
+    }
+
+    /// Makes sure that a chunk lies just there, and is what its id promises.
+    pub fn verify(&self, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<()> {
+        self.chunk_of(&*self.cached_segment(location)?, location, kind, id).map(drop)
+    }
+
+    fn cached_segment(&self, location: &Location) -> Result<Arc<Segment>> {
+        let key = (location.pack.name, location.offset);
+        if let Some(segment) = lock(&self.segments).get(&key) {
+            return Ok(segment);
+        }
+        let segment = Arc::new(self.read_segment(location)?);
+        lock(&self.segments).insert(key, segment.clone(), segment.memory_bytes());
+        Ok(segment)
+    }
+
+    fn opener(&self, pack: &PackRef) -> Arc<Opener> {
+        if let Some(opener) = lock(&self.openers).get(&pack.name) {
+            return opener;
+        }
+        let kind = layout::container_kind(pack.class);
+        let opener = Arc::new(Opener::from_salt(self.repository.keyring(), kind, &pack.salt));
+        lock(&self.openers).insert(pack.name, opener.clone(), 1);
+        opener
+    }
+
+    /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.
+    pub(in crate::repo) fn parsed<T>(id: &ChunkId, parsed: std::result::Result<T, DecodeError>) -> Result<T> {
+        parsed.map_err(Error::malformed(format!("chunk {}", id.short())))
+    }
+}
+
+impl Repository {
+    /// Says who is told, once of each, of index runs that readers leave out because they are damaged.
+    pub fn tell_left_out(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
+        self.opened().left_out.tell_by(tell);
+    }
+}
+
+/// A segment as it is compressed.
+pub struct CompressedSegment {
+    /// Its lengths and how it is compressed.
+    pub frame: Frame,
+    /// What was stored, opened in place.
+    stored: Part,
+}
+
+impl CompressedSegment {
+    /// Returns the body as the frame's codec made it.
+    pub fn body(&self) -> &[u8] {
+        &self.stored[FRAME_LEN_BYTES..][..self.frame.body_len as usize]
+    }
+}

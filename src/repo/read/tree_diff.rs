@@ -1,0 +1,172 @@
+//! Two directories side by side, without what stands in both. Spec: `format-spec/07-trees.md`, sections 1 and 2.
+
+use std::cmp::Ordering;
+use std::vec::IntoIter;
+
+use super::node_ref::Promised;
+use super::trees::{DirEntry, Trees, leaf_entries};
+use crate::format::node::TreeNode;
+use crate::id::ChunkId;
+use crate::repo::error::Result;
+
+/// Yields the names of two directories in their order, each with its entry on the left, on the right, or on both sides.
+///
+/// Nodes that stand in both are left out unread: where a node ends depends on names alone, so reading costs about what differs,
+/// however large the directories are. Entries that share a node with a difference are yielded though they may be equal. Holds a
+/// leaf and one path of inner nodes of each side, which it can give up and read again. The first error is the last item: what lies
+/// behind it cannot be told.
+pub struct Merge {
+    trees: Trees,
+    tops: [ChunkId; 2],
+    left: Side,
+    right: Side,
+    is_over: bool,
+}
+
+/// A name with its entry on the left and on the right; one of them at least is there.
+pub type Pair = (Option<DirEntry>, Option<DirEntry>);
+
+/// How far one directory was gone through.
+struct Side {
+    /// Nodes that were not opened, the next one last.
+    pending: Vec<Promised>,
+    /// What is left of the leaf that was opened last.
+    leaf: IntoIter<DirEntry>,
+    held_bytes: usize,
+    /// Names up to this one were yielded before the nodes were given up.
+    behind: Option<Vec<u8>>,
+}
+
+/// Ranks what a side comes to next, so that of two things with the same name the higher one is opened first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Entry,
+    Level(u8),
+    Top,
+}
+
+impl Merge {
+    /// Begins with the top nodes of two directories.
+    pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
+        let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
+        Self { trees: trees.clone(), tops: [*left, *right], left: left_side, right: right_side, is_over: false }
+    }
+
+    /// Returns about how much memory the nodes take that were decoded, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.left.held_bytes + self.right.held_bytes
+    }
+
+    /// Gives the decoded nodes up, and will go on behind `name`, which was yielded last.
+    pub fn give_up(&mut self, name: &[u8]) {
+        if !self.is_over {
+            let [left, right] = self.tops.map(|top| Side::new(&top, Some(name.to_vec())));
+            (self.left, self.right) = (left, right);
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<Pair>> {
+        loop {
+            let (left, right) = (self.left.head(), self.right.head());
+            let order = match (left, right) {
+                (None, None) => return Ok(None),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((left, _)), Some((right, _))) => left.cmp(right),
+            };
+            let rank = |head: Option<(&[u8], Rank)>| head.map(|(_, rank)| rank);
+            let by_rank = rank(left).cmp(&rank(right));
+            let is_entry = |head| rank(head) == Some(Rank::Entry);
+            match order {
+                Ordering::Less if is_entry(left) => return Ok(Some((self.left.leaf.next(), None))),
+                Ordering::Greater if is_entry(right) => return Ok(Some((None, self.right.leaf.next()))),
+                Ordering::Equal if is_entry(left) && is_entry(right) => {
+                    return Ok(Some((self.left.leaf.next(), self.right.leaf.next())));
+                }
+                Ordering::Equal if by_rank == Ordering::Equal && self.left.next_id() == self.right.next_id() => {
+                    self.left.pending.pop();
+                    self.right.pending.pop();
+                }
+                Ordering::Less => self.left.open(&self.trees)?,
+                Ordering::Greater => self.right.open(&self.trees)?,
+                Ordering::Equal => {
+                    if by_rank != Ordering::Less {
+                        self.left.open(&self.trees)?;
+                    }
+                    if by_rank != Ordering::Greater {
+                        self.right.open(&self.trees)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Pair>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let step = self.step();
+        self.is_over = !matches!(step, Ok(Some(_)));
+        if self.is_over {
+            [&mut self.left, &mut self.right].into_iter().for_each(Side::end);
+        }
+        step.transpose()
+    }
+}
+
+impl Side {
+    fn new(top: &ChunkId, behind: Option<Vec<u8>>) -> Self {
+        Self { pending: vec![Promised::top(*top)], leaf: Vec::new().into_iter(), held_bytes: 0, behind }
+    }
+
+    fn end(&mut self) {
+        (self.pending, self.leaf, self.held_bytes) = (Vec::new(), Vec::new().into_iter(), 0);
+    }
+
+    /// Returns the name of what comes next, and what that is.
+    fn head(&self) -> Option<(&[u8], Rank)> {
+        if let Some(found) = self.leaf.as_slice().first() {
+            return Some((&found.entry.name, Rank::Entry));
+        }
+        let node = self.pending.last()?;
+        Some((node.first_name(), node.level().map_or(Rank::Top, Rank::Level)))
+    }
+
+    fn next_id(&self) -> Option<ChunkId> {
+        self.pending.last().map(|node| node.id)
+    }
+
+    /// Opens the next node. It must be what the node above states: else equal nodes could be missed.
+    fn open(&mut self, trees: &Trees) -> Result<()> {
+        let Some(promised) = self.pending.pop() else {
+            return Ok(());
+        };
+        let node = trees.node(&promised.id)?;
+        promised.check(&node)?;
+        match node {
+            TreeNode::Inner { level, children } => {
+                let passed = self.behind.as_ref().map_or(0, |behind| {
+                    // Of a child whose next sibling begins at or before that name, everything was yielded.
+                    children.partition_point(|child| child.first_name <= *behind).saturating_sub(1)
+                });
+                self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
+                self.held_bytes = self.pending.iter().map(Promised::memory_bytes).sum();
+            }
+            leaf => {
+                let entries = leaf_entries(leaf);
+                self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
+                self.leaf = entries.into_iter();
+                if let Some(behind) = &self.behind {
+                    while self.leaf.as_slice().first().is_some_and(|found| found.entry.name <= *behind) {
+                        self.leaf.next();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

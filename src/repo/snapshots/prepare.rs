@@ -1,0 +1,254 @@
+//! From durable packs to a snapshot: intent, look again, rescue, commit.
+//!
+//! Spec: `format-spec/13-commit.md`, section 3, steps W4 to W7.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use super::present::Present;
+use super::{incomplete, trash};
+use crate::format::container::ChunkKind;
+use crate::format::node::Totals;
+use crate::format::snapshot::Snapshot;
+use crate::id::{ChunkId, SnapshotId};
+use crate::monitor::Monitor;
+use crate::repo::error::{Error, Result};
+use crate::repo::gc::generations::Generations;
+use crate::repo::gc::{horizon, intents, known_whole};
+use crate::repo::index::Place;
+use crate::repo::objects::layout;
+use crate::repo::read::reachable::{Visitor, visit_reachable};
+use crate::repo::read::trees::Trees;
+use crate::repo::write::{Journal, Lane, Session, Stored};
+use crate::repo::{Reader, Repository};
+use crate::store::{Class, Listed};
+use crate::sync::{self, lock};
+
+/// How often a session looks again after a conflict before it gives up.
+const ROUNDS_MAX: usize = 8;
+
+/// The tree that is to be committed.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTree {
+    /// Its root.
+    pub root: ChunkId,
+    /// Sums over everything in it.
+    pub totals: Totals,
+    /// The snapshot from which subtrees were taken over unread; `None` if there is none.
+    pub parent: Option<SnapshotId>,
+}
+
+/// Proof that no collector removes what a session relies on, before it commits or is told that it cannot.
+pub struct Secured {
+    stored: Stored,
+    tree: NewTree,
+    slots: BTreeMap<SnapshotId, u64>,
+}
+
+impl Secured {
+    /// Returns the id under which the snapshot must be committed.
+    pub fn session(&self) -> SnapshotId {
+        self.journal().session().expect("only backups are secured")
+    }
+
+    /// Returns all commit slots and their lengths in bytes, as they were listed after the intent was stored.
+    pub fn slots(&self) -> &BTreeMap<SnapshotId, u64> {
+        &self.slots
+    }
+
+    /// Returns the generation after which all of the tree was in the index.
+    pub(in crate::repo) fn whole_after(&self) -> u64 {
+        self.journal().decided()
+    }
+
+    /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for it.
+    pub(in crate::repo) fn note_index(&self) {
+        self.journal().horizon().note_again(&self.stored.reader);
+    }
+
+    /// Returns what the last session stored.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a second time.
+    pub(in crate::repo) fn renamed(self) -> Result<(Stored, NewTree)> {
+        self.journal().rename(layout::new_session(&self.stored.reader.repository().random_32()?));
+        Ok((self.stored, self.tree))
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.stored.journal
+    }
+}
+
+/// Tells collectors what the session relies on, and makes sure that it is there: what is not is stored again.
+///
+/// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup must begin again, without a
+/// parent. Fails with [`Error::Contended`] if that goes on and on. In no case is anything lost but the attempt.
+pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Result<Secured> {
+    for _ in 0..ROUNDS_MAX {
+        let repository = stored.reader.repository().clone();
+        stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
+        if !stored.journal.has_conflict(&repository, tree.parent)? {
+            let (slots, forgotten, present) = list_slots(&repository)?;
+            trash::refuse_missing(&repository, repository.witness().heads(), &present)?;
+            if stored.journal.session().is_some_and(|session| slots.contains_key(&session)) {
+                // Burnt: the commit would find out too, but not on a store that replaces objects.
+                stored.journal.rename(layout::new_session(&repository.random_32()?));
+                continue;
+            }
+            // Rule P: such a parent was a root all the time. One that was dropped has a tombstone for ever, whatever its slot
+            // holds by now.
+            if tree.parent.is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent)) {
+                return Ok(Secured { stored, tree, slots });
+            }
+        }
+        let session = stored.journal.session();
+        stored = resolve(stored, &tree, monitor).inspect_err(|error| {
+            if let (Error::Swept { .. }, Some(session)) = (error, session) {
+                // This session will never commit: collectors need not respect it for two weeks. If this fails, they do.
+                let _ = intents::burn_slot(&repository, &session);
+                // Nor may the next one take over what is lost.
+                let _ = tree.parent.map(|parent| incomplete::add(&repository, parent));
+            }
+        })?;
+        tree.parent = None;
+    }
+    Err(Error::Contended { rounds: ROUNDS_MAX })
+}
+
+/// Makes sure that nothing of a snapshot was taken out of the index that nothing differs from, where looking costs nothing.
+///
+/// Fails with [`Error::Swept`] if something was: the backup must begin again, without a parent.
+pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<()> {
+    let repository = reader.repository();
+    if !repository.store().is_at_hand() || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)? {
+        return Ok(());
+    }
+    let pool = pool_of(repository, threads)?;
+    let (horizon, look) = renewing(reader, || {
+        let (horizon, look) = (horizon::sync(reader)?, Look(Mutex::new(None)));
+        visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
+        Ok((horizon, look))
+    })?;
+    match sync::into_inner(look.0) {
+        None => known_whole::note(repository, &snapshot.id, horizon.decided),
+        Some(error) => {
+            incomplete::add(repository, snapshot.id)?;
+            Err(error)
+        }
+    }
+}
+
+/// Walks once more if a local copy of an index run turned out to be bad: that is no damage, and nothing is swept.
+fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
+    match walk() {
+        Err(error) if error.is_of_index() && reader.drop_bad_copies() => {
+            // What comes with them is not relied on before it was looked at.
+            horizon::sync(reader)?;
+            horizon::forget(reader.repository());
+            walk()
+        }
+        walked => walked,
+    }
+}
+
+/// Finds out whether all of a tree may be relied on.
+struct Look(Mutex<Option<Error>>);
+
+impl Look {
+    fn fail(&self, error: Error) {
+        lock(&self.0).get_or_insert(error);
+    }
+}
+
+impl Visitor for Look {
+    fn reached(&self, _kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        if !place.is_trusted {
+            self.fail(Error::Swept { id: *id });
+        }
+        place.is_trusted
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.fail(Error::Swept { id: *id });
+    }
+
+    fn fault(&self, _kind: ChunkKind, id: &ChunkId, _error: Error) {
+        self.fail(Error::Swept { id: *id });
+    }
+}
+
+fn pool_of(repository: &Repository, threads: usize) -> Result<rayon::ThreadPool> {
+    let threads = repository.readers(threads);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
+    pool.map_err(|error| Error::Threads(error.to_string()))
+}
+
+/// Lists the commit slots and their lengths, the snapshots with tombstones, and what is present.
+fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>, Present)> {
+    let listed = repository.store().list(Class::Snapshots, "")?;
+    let length_of = |object: &Listed| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes));
+    let slots: BTreeMap<SnapshotId, u64> = listed.iter().filter_map(length_of).collect();
+    let forgotten = listed.iter().filter_map(|object| layout::tombstone_of(&object.name)).collect();
+    Ok((slots, forgotten, Present::of(&listed)))
+}
+
+/// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.
+fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
+    let threads = stored.options.threads;
+    let session = Session::resume(stored).expect("only backups are secured");
+    let pool = pool_of(session.reader().repository(), threads)?;
+    renewing(session.reader(), || store_missing(&session, tree, &pool, monitor))?;
+    session.finish()
+}
+
+fn store_missing(session: &Session, tree: &NewTree, pool: &rayon::ThreadPool, monitor: &Monitor) -> Result<()> {
+    let journal = session.prepare()?;
+    let rescue =
+        Rescue { reader: session.reader(), journal: &journal, lane: Mutex::new(Lane::new(session)), failure: Mutex::new(None) };
+    let trees = Trees::new(session.reader().clone());
+    visit_reachable(&trees, &[(tree.root, tree.totals)], &rescue, pool, monitor)?;
+    sync::into_inner(rescue.failure).map_or(Ok(()), Err)
+}
+
+struct Rescue<'a> {
+    reader: &'a Reader,
+    journal: &'a Journal,
+    lane: Mutex<Lane<'a>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Rescue<'_> {
+    fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &Place) -> Result<()> {
+        let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
+        let is_lost = |error: &Error| error.is_damage() && !error.is_of_index();
+        let bytes = read.map_err(|error| if is_lost(&error) { Error::Swept { id: *id } } else { error })?;
+        lock(&self.lane).put(kind, id, &bytes).map(drop)
+    }
+
+    fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+    }
+}
+
+impl Visitor for Rescue<'_> {
+    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+        if place.is_trusted {
+            self.journal.rely(place.location.pack.name);
+        } else if let Err(error) = self.store_again(kind, id, place) {
+            self.fail(error);
+            return false;
+        }
+        true
+    }
+
+    fn missing(&self, _kind: ChunkKind, id: &ChunkId) {
+        self.fail(Error::Swept { id: *id });
+    }
+
+    fn fault(&self, _kind: ChunkKind, id: &ChunkId, error: Error) {
+        self.fail(if error.is_damage() { Error::Swept { id: *id } } else { error });
+    }
+}

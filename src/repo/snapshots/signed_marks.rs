@@ -1,0 +1,152 @@
+//! Signed marks beside a snapshot's slot: tombstones and protections. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
+
+use crate::container::seal_single;
+use crate::crypto::keyring::Keyring;
+use crate::format::codec;
+use crate::format::container::ContainerKind;
+use crate::format::entry::Timestamp;
+use crate::format::limits::TOMBSTONE_LEN_MAX_BYTES;
+use crate::format::tombstone::{Tombstone, TombstoneSlot};
+use crate::id::SnapshotId;
+use crate::repo::error::{Error, Result};
+use crate::repo::gc::reserve;
+use crate::repo::objects::layout;
+use crate::repo::objects::sized_read::read_whole;
+use crate::repo::open::{Repository, check_writable};
+use crate::store::{ErrorKind, Key};
+
+/// Longest mark that is read: more than padding and seals add to the longest structure.
+const OBJECT_LEN_MAX_BYTES: u64 = 2 * TOMBSTONE_LEN_MAX_BYTES as u64;
+
+/// What a mark says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    /// The snapshot is forgotten.
+    Tombstone,
+    /// No policy forgets the snapshot.
+    Protection,
+}
+
+impl MarkKind {
+    /// Returns the key of a snapshot's mark.
+    pub fn key(self, id: &SnapshotId) -> Key {
+        match self {
+            Self::Tombstone => layout::tombstone_key(id),
+            Self::Protection => layout::protection_key(id),
+        }
+    }
+
+    fn container(self) -> ContainerKind {
+        match self {
+            Self::Tombstone => ContainerKind::Tombstone,
+            Self::Protection => ContainerKind::Protection,
+        }
+    }
+}
+
+/// Who makes a mark, when and why.
+#[derive(Clone, Debug)]
+pub struct ForgetNote {
+    /// Name of the host.
+    pub host: String,
+    /// Name of the user.
+    pub user: String,
+    /// Program and version.
+    pub program: String,
+    /// The time now; of a tombstone, the later of the host's and the store's.
+    pub now: Timestamp,
+    /// Why, for people: a policy, or that the snapshot was named.
+    pub reason: String,
+}
+
+/// Signs and creates a mark; returns its object's bytes, or `None` if there was one already.
+pub(in crate::repo) fn create(
+    repository: &Repository,
+    kind: MarkKind,
+    id: &SnapshotId,
+    hash: Option<[u8; 32]>,
+    note: &ForgetNote,
+) -> Result<Option<Vec<u8>>> {
+    check_writable(repository.config())?;
+    let keyring = repository.keyring();
+    let mark = unsigned(repository, id, hash, note);
+    let signed = mark.encode();
+    let key = kind.key(id);
+    Tombstone::decode(&signed).map_err(Error::malformed(&key))?;
+    let signature = match kind {
+        MarkKind::Tombstone => keyring.sign_tombstone(&signed),
+        MarkKind::Protection => keyring.sign_protection(&signed),
+    };
+    let slot = codec::encode(&TombstoneSlot { signed, signature });
+    let sealed = seal_single(keyring, kind.container(), &repository.random_32()?, &slot);
+    // To forget is the first step to more room.
+    let create = || match repository.store().create(&key, &sealed.bytes) {
+        Err(error) if error.kind == ErrorKind::Exists => Ok(false),
+        created => Ok(created.map(|()| true)?),
+    };
+    let is_new = reserve::with_room(repository, create)?;
+    Ok(is_new.then_some(sealed.bytes))
+}
+
+/// Returns what a mark says.
+pub(in crate::repo) fn unsigned(
+    repository: &Repository,
+    id: &SnapshotId,
+    hash: Option<[u8; 32]>,
+    note: &ForgetNote,
+) -> Tombstone {
+    Tombstone {
+        snapshot: *id,
+        repository: repository.keyring().repository(),
+        hash,
+        host: note.host.clone(),
+        user: note.user.clone(),
+        program: note.program.clone(),
+        forgotten: note.now,
+        reason: note.reason.clone(),
+        extensions: Vec::new(),
+        writer: repository.keyring().verifying_key(),
+    }
+}
+
+/// Reads a mark from the store and verifies seal, name, repository and signature; returns its object's bytes too.
+pub(in crate::repo) fn load(repository: &Repository, kind: MarkKind, id: &SnapshotId) -> Result<(Tombstone, Vec<u8>)> {
+    let len_bytes = repository.store().stat(&kind.key(id))?;
+    load_listed(repository, kind, id, len_bytes)
+}
+
+/// Likewise, of an object whose length is known from a listing.
+pub(in crate::repo) fn load_listed(
+    repository: &Repository,
+    kind: MarkKind,
+    id: &SnapshotId,
+    len_bytes: u64,
+) -> Result<(Tombstone, Vec<u8>)> {
+    let key = kind.key(id);
+    if len_bytes > OBJECT_LEN_MAX_BYTES {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    let bytes = read_whole(repository.store(), &key, len_bytes)?;
+    Ok((parse(repository, kind, id, &bytes)?, bytes))
+}
+
+/// Verifies a mark's object.
+pub(in crate::repo) fn parse(repository: &Repository, kind: MarkKind, id: &SnapshotId, bytes: &[u8]) -> Result<Tombstone> {
+    let key = kind.key(id);
+    let plain = repository.open_single(kind.container(), bytes).map_err(Error::damaged(&key))?;
+    let slot: TombstoneSlot = codec::decode("mark of a snapshot", &plain).map_err(Error::malformed(&key))?;
+    let mark = Tombstone::decode(&slot.signed).map_err(Error::malformed(&key))?;
+    let verify = match kind {
+        MarkKind::Tombstone => Keyring::verify_tombstone,
+        MarkKind::Protection => Keyring::verify_protection,
+    };
+    if mark.writer != repository.keyring().verifying_key()
+        || !repository.opened().is_signed(kind.container(), (&mark.writer, &slot.signed, &slot.signature), verify)
+    {
+        return Err(Error::BadSignature { object: key.to_string() });
+    }
+    if mark.snapshot != *id || mark.repository != repository.keyring().repository() {
+        return Err(Error::WrongContent { object: key.to_string() });
+    }
+    Ok(mark)
+}

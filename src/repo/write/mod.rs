@@ -1,0 +1,13 @@
+//! Writing: chunks in, durable packs and index runs out. Spec: `format-spec/13-commit.md`, section 3.
+
+mod claims;
+mod engine;
+mod journal;
+mod lane;
+mod options;
+mod session;
+
+pub use journal::{Clock, Identity, Journal};
+pub use lane::Lane;
+pub use options::{Checkpoints, SessionOptions, SessionStats};
+pub use session::{Session, Stored};
