@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::views::RequestsView;
 use crate::store::Action;
-use crate::store::count::{CountStore, Counts};
+use crate::store::layers::count::{CountStore, Counts};
 use crate::sync::lock;
 use crate::ui::{Ui, text};
 

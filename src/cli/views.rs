@@ -6,7 +6,7 @@ use crate::format::node::Totals;
 use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::monitor::{Monitor, Problem};
 use crate::store::Action;
-use crate::store::count::Counts;
+use crate::store::layers::count::Counts;
 use crate::ui::text;
 
 /// A snapshot.

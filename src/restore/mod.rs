@@ -30,67 +30,31 @@
 //! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and one read per worker.
 
 pub mod archive;
-mod compare;
-mod context;
-mod counted;
-mod delete;
-mod descriptors;
-mod disks;
-mod dry_run;
-mod enter;
 mod error;
-mod existing;
-mod feed;
-mod finish;
-mod folders;
-mod gather;
-mod ground;
-mod group_log;
-mod grouping;
-mod groups;
-mod items;
-mod job;
-mod kept;
-mod link_group;
-mod linking;
-mod load;
-mod mark;
+mod needed_packs;
 mod options;
-mod orphans;
-mod others;
-mod own;
-mod packs;
-mod pipeline;
-mod place;
 mod plan;
-mod recheck;
-mod select;
-mod source;
-mod spelling;
-mod taken;
 mod target;
-mod verify;
-mod walk;
-mod way;
-mod workers;
+mod write;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::error::{Error, Result};
+pub use self::needed_packs::{NeededPack, needed_packs};
 pub use self::options::{Action, Overwrite, Planned, RestoreOptions, RestoreReport};
-pub use self::packs::{NeededPack, needed_packs};
 
-use self::context::{Context, Trust};
-use self::folders::finish_shut;
-use self::ground::{Ground, Standing};
-use self::mark::Mark;
-use self::own::OwnFolders;
-use self::pipeline::Planner;
-use self::source::Source;
-use self::taken::Had;
-use self::target::{Identity, TargetDir};
+use self::plan::coverage::{Ground, Standing};
+use self::target::dir::{Identity, TargetDir};
+use self::target::protected_dirs::OwnFolders;
+use self::target::restore_mark::{self, Mark};
+use self::target::taken_over::Had;
+use self::write::context::{Context, Trust};
+use self::write::dir_finish::finish_shut;
+use self::write::pipeline::Planner;
+use self::write::source::Source;
+use self::write::{dry_run, orphan_links, verify, workers};
 use crate::format::entry::Xattr;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
@@ -120,7 +84,7 @@ pub fn run(
     let failed = |source| Error::Target { path: options.target.clone(), source };
     let Opened { dir: target, is_new, mode } = open_target(&options.target).map_err(failed)?;
     let work = source.work(snapshot);
-    let found = mark::read(&target, &work);
+    let found = restore_mark::read(&target, &work);
     let is_ours = is_new || found.is_ours;
     let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
@@ -204,7 +168,7 @@ fn list_in(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         opened => Some(opened.map_err(failed)?),
     };
-    let found = target.as_ref().map(|target| mark::read(target, &source.work(snapshot))).unwrap_or_default();
+    let found = target.as_ref().map(|target| restore_mark::read(target, &source.work(snapshot))).unwrap_or_default();
     let is_in_place = target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
@@ -266,7 +230,7 @@ fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
     let is_owner_right = dir
         .stat_self()
         .is_ok_and(|stat| (stat.uid, stat.gid, mode.unwrap_or(stat.mode)) == (wanted.uid, wanted.gid, wanted.mode));
-    let without_mark = |xattrs: Vec<Xattr>| xattrs.into_iter().filter(|xattr| !mark::is_mark(xattr)).collect::<Vec<_>>();
+    let without_mark = |xattrs: Vec<Xattr>| xattrs.into_iter().filter(|xattr| !restore_mark::is_mark(xattr)).collect::<Vec<_>>();
     is_owner_right && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
 }
 
@@ -279,5 +243,5 @@ fn restore(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<
         }
         planner.run()
     })?;
-    orphans::restore(context)
+    orphan_links::restore(context)
 }

@@ -3,21 +3,15 @@
 //! It moves opaque bytes: nothing here knows what they mean. Spec: `format-spec/12-store.md`.
 
 pub mod beneath;
-pub mod clock;
-pub mod count;
-pub mod fault;
-pub mod lazy;
+pub mod layers;
 #[cfg(any(feature = "s3", feature = "sftp"))]
 pub mod listing;
 pub mod local;
 pub mod memory;
-pub mod pace;
-pub mod retry;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "sftp")]
 pub mod sftp;
-pub mod throttle;
 
 use std::fmt;
 use std::ops::Range;

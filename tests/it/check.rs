@@ -9,7 +9,7 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::stats;
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots;
-use drumlin::store::count::CountStore;
+use drumlin::store::layers::count::CountStore;
 use drumlin::store::{Action, Class, Store};
 
 use crate::fixture::{Meanwhile, TestRepo, fast_folder, noise, run_backup, run_check};

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use drumlin::store::count::CountStore;
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::count::CountStore;
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};

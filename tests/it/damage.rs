@@ -425,7 +425,7 @@ fn restores_are_right_or_say_so() {
 #[test]
 fn what_goes_bad_on_the_way_is_refused() {
     use drumlin::store::Action;
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     let sound = Sound::new();
     for call in 0..12 {
         for class in [Class::Data, Class::Meta, Class::Index, Class::Snapshots] {

@@ -17,7 +17,7 @@ use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
 use drumlin::repo::write::Checkpoints;
 use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
-use drumlin::store::count::CountStore;
+use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Listed, Store, StoreError};
 use tempfile::TempDir;

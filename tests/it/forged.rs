@@ -17,7 +17,7 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::read::pack_tables::{self, ListedPack};
 use drumlin::repo::{Error, Reader, Repository, snapshots};
 use drumlin::restore::{self, RestoreOptions};
-use drumlin::store::count::CountStore;
+use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;

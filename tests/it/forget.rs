@@ -13,7 +13,7 @@ use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, Listing};
 use drumlin::repo::{Repository, Result};
 use drumlin::retention::Policy;
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::{Action, Class, ErrorKind};
 use jiff::tz::TimeZone;
 

@@ -12,7 +12,7 @@ use drumlin::repo::gc::reserve;
 use drumlin::repo::open::probe;
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, snapshots};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 

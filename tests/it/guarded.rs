@@ -14,8 +14,8 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, chains, protect};
 use drumlin::repo::{Error, Repository, checked_open};
-use drumlin::store::count::CountStore;
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::count::CountStore;
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 

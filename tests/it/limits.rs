@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drumlin::store::clock::SystemClock;
-use drumlin::store::pace::Pace;
+use drumlin::store::layers::clock::SystemClock;
+use drumlin::store::layers::rate_limit::Pace;
 use drumlin::store::{Class, Key, Store};
 
 use crate::fixture::noise;

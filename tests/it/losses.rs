@@ -15,7 +15,7 @@ use drumlin::maintain::prune::PruneOptions;
 use drumlin::maintain::repair::{self, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Repository, snapshots};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store};
 use rand::rngs::SmallRng;

@@ -9,7 +9,7 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::Level;
 use drumlin::repo::gc::generations::{Generations, State};
 use drumlin::repo::{InitOptions, OpenOptions, Repository, snapshots};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};

@@ -8,7 +8,7 @@ use std::thread::{self, ThreadId};
 
 use drumlin::repo::open::probe::{self, probe};
 use drumlin::repo::{Error, Result};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 

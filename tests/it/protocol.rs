@@ -158,7 +158,7 @@ fn a_burnt_slot_makes_the_backup_take_another_name() {
 /// A commit that failed, and of which nothing is there, is made under another id: it is as if that session had never been.
 #[test]
 fn a_commit_that_may_come_yet_is_made_under_another_id() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     let (action, class) = (Some(Action::Create), Some(Class::Snapshots));
     let fault = |call| Fault { action, class, call, effect: Effect::Before(ErrorKind::Other), then_dead: false };
     let repo = TestRepo::new();
@@ -182,7 +182,7 @@ fn a_commit_that_may_come_yet_is_made_under_another_id() {
 /// it needs. Made again under the same id, it would be a snapshot without chunks.
 #[test]
 fn a_commit_that_was_made_and_undone_is_not_made_again() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     let repo = Arc::new(TestRepo::new());
     repo.write("a", &noise(0, 400_000));
     let (action, class, effect) = (Some(Action::Create), Some(Class::Snapshots), Effect::After(ErrorKind::Unanswered));
@@ -209,7 +209,7 @@ fn a_commit_that_was_made_and_undone_is_not_made_again() {
 /// The answer to the commit may be lost although it was done: then it was done.
 #[test]
 fn a_lost_answer_is_asked_for_again() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     for class in [Class::Intents, Class::Snapshots] {
         let repo = TestRepo::new();
         repo.write("a", &noise(0, 40_000));
@@ -226,7 +226,7 @@ fn a_lost_answer_is_asked_for_again() {
 /// again it shows the object, which is no proof that it keeps it.
 #[test]
 fn what_could_not_be_made_is_not_made_because_it_can_be_read() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     for class in [Class::Intents, Class::Snapshots] {
         for kind in [ErrorKind::Other, ErrorKind::Full, ErrorKind::NotPermitted] {
             let repo = TestRepo::new();
@@ -291,7 +291,7 @@ fn a_commit_may_arrive_late() {
 /// A snapshot that cannot be read because the store is away is not left out of a list: an older one would be the newest.
 #[test]
 fn a_list_without_a_store_is_none() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     let repo = TestRepo::new();
     repo.write("a", &noise(0, 40_000));
     repo.snapshot();
@@ -310,7 +310,7 @@ fn a_list_without_a_store_is_none() {
 /// What a session stored and no snapshot vouches for may be lost without a trace; the next session does not rely on what it remembers.
 #[test]
 fn what_an_unfinished_backup_stored_is_not_believed_to_be_there() {
-    use drumlin::store::fault::{Effect, Fault, FaultStore};
+    use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
     let repo = TestRepo::new();
     repo.write("first", &noise(0, 200_000));
     repo.snapshot();

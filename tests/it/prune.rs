@@ -24,7 +24,7 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::{Repository, Result, snapshots};
 use drumlin::restore::{self, RestoreOptions};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Store};
 

@@ -18,7 +18,7 @@ use drumlin::maintain::repair::{self, Plan, RepairOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::gc::generations;
 use drumlin::repo::{self, OpenOptions, Reader, Repository, Trees};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};

@@ -24,7 +24,7 @@ use drumlin::repo::snapshots::Listing;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::{Reader, Repository, Trees, snapshots};
 use drumlin::retention::Policy;
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 use jiff::tz::TimeZone;

@@ -11,8 +11,8 @@ use crate::cli::streams::OWN_SECRETS;
 use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
-use crate::store::lazy::OpenStore;
-use crate::store::pace::Pace;
+use crate::store::layers::lazy::OpenStore;
+use crate::store::layers::rate_limit::Pace;
 use crate::store::s3::S3Store;
 use crate::store::s3::options::{Lock, S3Options, Trust};
 

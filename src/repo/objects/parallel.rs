@@ -69,7 +69,7 @@ mod tests {
     use std::sync::{Arc, Barrier};
 
     use super::*;
-    use crate::store::lazy::LazyStore;
+    use crate::store::layers::lazy::LazyStore;
     use crate::store::memory::MemoryStore;
 
     fn distant() -> LazyStore {

@@ -173,8 +173,8 @@ impl Store for AheadStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::count::CountStore;
-    use crate::store::lazy::LazyStore;
+    use crate::store::layers::count::CountStore;
+    use crate::store::layers::lazy::LazyStore;
     use crate::store::memory::MemoryStore;
     use crate::store::{Action, ErrorKind};
 

@@ -13,12 +13,12 @@ use crate::format::entry::{Content, Entry, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::apply::{Metadata, SYSTEM_FLAGS};
 use crate::repo::{self, DirEntry};
-use crate::restore::context::Context;
 use crate::restore::error::{Error, Result};
-use crate::restore::kept::Kept;
-use crate::restore::link_group::{Likeness, likeness};
-use crate::restore::source::Source;
-use crate::restore::walk::{Step, Walk};
+use crate::restore::plan::kept_dirs::Kept;
+use crate::restore::plan::walk::{Step, Walk};
+use crate::restore::write::context::Context;
+use crate::restore::write::link_group::{Likeness, likeness};
+use crate::restore::write::source::Source;
 
 /// Files up to this length are read whole before they are begun.
 const SHORT_LEN_MAX_BYTES: u64 = 1 << 20;

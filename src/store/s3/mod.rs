@@ -33,7 +33,7 @@ use self::credentials::Renewing;
 use self::failure::{Again, Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
-use super::pace::Pace;
+use super::layers::rate_limit::Pace;
 use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
 
 /// How often a request is sent again that the server says it cannot do, and the pause before.

@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::options::Lock;
 use super::signed_hash::SignedHash;
 use super::transfer::Progress;
-use crate::store::pace::PIECE_LEN_MAX_BYTES;
+use crate::store::layers::rate_limit::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
 /// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.

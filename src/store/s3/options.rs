@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Class;
-use crate::store::pace::Pace;
+use crate::store::layers::rate_limit::Pace;
 
 /// A bucket and how to reach it. Whoever makes it has read the configuration and the environment.
 #[derive(Clone)]

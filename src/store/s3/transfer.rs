@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use crate::store::pace::{PIECE_LEN_MAX_BYTES, Pace};
+use crate::store::layers::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
 use crate::sync::lock;
 
 /// Bytes that are handed to the connection at once: small enough for a slow line to show progress.

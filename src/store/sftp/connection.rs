@@ -22,7 +22,7 @@ use super::kept::KeptFiles;
 use super::line::{Line, Sent};
 use super::options::SftpOptions;
 use super::wire::{self, Answer, Attributes, Handle, Request};
-use crate::store::pace::Pace;
+use crate::store::layers::rate_limit::Pace;
 use crate::sync::lock;
 
 /// Longest wait for an answer to the question whether an idle connection still works.

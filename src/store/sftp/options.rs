@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::proxy::Proxy;
-use crate::store::pace::Pace;
+use crate::store::layers::rate_limit::Pace;
 
 /// A folder of another machine and how to reach it. Whoever makes it has read the configuration, `~/.ssh/config` and the environment.
 #[derive(Clone)]

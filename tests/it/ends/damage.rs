@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use drumlin::format::container::HEADER_LEN_BYTES;
 use drumlin::repo::{self, Reader, Repository};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::{Action, Class, Store};
 
 use super::{LONG, Long, copies, index_reads, list, only_run};

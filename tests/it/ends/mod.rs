@@ -16,9 +16,9 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, ObjectId};
 use drumlin::repo::index::{Run, merge_runs, seal_run};
 use drumlin::repo::{Reader, Repository, Trees};
-use drumlin::store::count::{Count, CountStore};
-use drumlin::store::fault::{Effect, Fault, FaultStore};
-use drumlin::store::lazy::LazyStore;
+use drumlin::store::layers::count::{Count, CountStore};
+use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
+use drumlin::store::layers::lazy::LazyStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
 use crate::damage::{Contents, read_all};

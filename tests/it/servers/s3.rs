@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
-use drumlin::store::pace::Pace;
+use drumlin::store::layers::rate_limit::Pace;
 use drumlin::store::s3::S3Store;
 use drumlin::store::s3::options::S3Options;
 use tempfile::TempDir;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drumlin::store::clock::SystemClock;
-use drumlin::store::pace::Pace;
+use drumlin::store::layers::clock::SystemClock;
+use drumlin::store::layers::rate_limit::Pace;
 use drumlin::store::sftp::SftpStore;
 use drumlin::store::sftp::options::SftpOptions;
 use drumlin::store::sftp::proxy::Proxy;

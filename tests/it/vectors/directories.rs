@@ -16,7 +16,7 @@ use drumlin::repo::objects::layout;
 use drumlin::repo::{OpenOptions, Repository};
 use drumlin::restore::{self, RestoreOptions};
 use drumlin::store::Store;
-use drumlin::store::count::CountStore;
+use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
 
 use super::codec::{config, plain_entry};

@@ -1,0 +1,7 @@
+//! What a restore reads: the selected entries of a snapshot, and the ranges of packs that hold them.
+
+pub mod coverage;
+pub mod kept_dirs;
+pub mod read_plan;
+pub mod select;
+pub mod walk;

@@ -1,0 +1,9 @@
+//! The target of a restore: directories that are known by identity, and what protects them.
+
+pub mod descriptors;
+pub mod dir;
+pub mod disks;
+pub mod protected_dirs;
+pub mod restore_mark;
+pub mod spelling;
+pub mod taken_over;

@@ -1,0 +1,302 @@
+//! Entering folders of the target: those that are there, those that are made, and links that lead to one.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+
+use super::clear_name;
+use super::context::Context;
+use super::existing;
+use crate::format::entry::EntryKind;
+use crate::os::apply::{LOCKING_FLAGS, Metadata};
+use crate::os::attributes::{read_flags, write_flags};
+use crate::os::dir::Dir;
+use crate::os::habits::keeps_owners;
+use crate::os::process::own_ids;
+use crate::os::special;
+use crate::os::stat::Stat;
+use crate::restore::error::same_name;
+use crate::restore::options::Overwrite;
+use crate::restore::plan::coverage::Standing;
+use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::restore_mark;
+use crate::restore::target::taken_over::Had;
+
+/// What is said if something is not what was made or looked at a moment ago.
+pub const REPLACED: &str = "it was replaced meanwhile";
+
+/// Permission to write for others than the owner, and the bit with which they can only replace what is theirs.
+const OTHERS_WRITE: u16 = 0o022;
+const STICKY: u16 = 0o1000;
+
+/// A folder that is about to be entered: the one above, its name and how it lies to the sources.
+struct Place<'a> {
+    parent: &'a Arc<TargetDir>,
+    above: &'a Dir,
+    name: &'a [u8],
+    standing: Standing,
+}
+
+/// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else of that name.
+///
+/// A link in the place of a folder on the way to the sources, or of a source, stays and is followed if files go back to
+/// where they came from. `None` if what is there is to be left alone, which is told.
+pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: Metadata) -> io::Result<Option<Arc<TargetDir>>> {
+    let above = parent.open(&context.host.dirs)?;
+    let place = Place { parent, above: &above, name, standing: parent.standing_of(&context.ground, name) };
+    let mut found = existing::look(context, parent, &above, name)?;
+    let linked = follow(context, &place, found.as_ref())?;
+    if let Some(dir) = &linked {
+        found = Some(dir.stat_self()?);
+    }
+    if found.is_some_and(|stat| context.spares_all_below(&stat, || parent.path_of(name))) {
+        return Ok(None);
+    }
+    let is_fresh = found.is_none_or(|stat| stat.kind != EntryKind::Dir);
+    if let Some(stat) = found.filter(|_| is_fresh) {
+        if context.options.overwrite == Overwrite::Never {
+            context.bar(&parent.path_of(name), "what is there is no folder and is left alone");
+            return Ok(None);
+        }
+        context.own.refuse_link(&stat)?;
+        clear_name::remove(&above, name, &stat)?;
+    }
+    parent.hold();
+    let entered = match found.filter(|_| !is_fresh) {
+        None => make(context, &place, metadata),
+        Some(stat) => take(context, &place, (linked, stat), metadata),
+    };
+    if entered.is_err() {
+        parent.release();
+    }
+    entered.map(Some)
+}
+
+/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that may be entered.
+pub fn look_into(context: &Context, parent: &Arc<TargetDir>, name: &[u8]) -> io::Result<Option<Arc<TargetDir>>> {
+    let above = parent.open(&context.host.dirs)?;
+    let standing = parent.standing_of(&context.ground, name);
+    let found = existing::look(context, parent, &above, name)?;
+    let linked = follow(context, &Place { parent, above: &above, name, standing }, found.as_ref())?;
+    let is_linked = linked.is_some();
+    let dir = match (linked, found) {
+        (Some(dir), _) => dir,
+        (None, Some(found)) if found.kind == EntryKind::Dir => above.open_dir(name)?,
+        (None, _) => return Ok(None),
+    };
+    if context.own.contains(&dir.stat_self()?) {
+        return Ok(None);
+    }
+    let entered = TargetDir::found((parent, name), (standing, is_linked), dir, None)?;
+    context.host.dirs.opened(&entered);
+    Ok(Some(entered))
+}
+
+/// Opens what a symbolic link in the place of a folder leads to, if links of that place are kept.
+///
+/// Only a link that nobody else can have put there: its owner's files would be written wherever it leads.
+fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Result<Option<Dir>> {
+    let is_kept = context.ground.is_in_place() && place.standing != Standing::Below;
+    let Some(link) = found.filter(|stat| is_kept && stat.kind == EntryKind::Symlink) else {
+        return Ok(None);
+    };
+    let around = place.above.stat_self()?;
+    let is_trusted = |uid: u32| [0, own_ids().0].contains(&uid);
+    let may_others_write = around.mode & OTHERS_WRITE != 0 && around.mode & STICKY == 0;
+    if !is_trusted(link.uid) || !is_trusted(around.uid) || may_others_write {
+        return Err(io::Error::other(
+            "a symbolic link that others can change is in its place: it is neither followed nor replaced",
+        ));
+    }
+    let led = place
+        .above
+        .open_through(place.name)
+        .map_err(|error| io::Error::other(format!("the symbolic link in its place is kept, and leads to no folder: {error}")))?;
+    Ok(Some(led))
+}
+
+fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<Arc<TargetDir>> {
+    let Place { parent, above, name, standing } = *place;
+    special::make_dir(above, name).map_err(same_name)?;
+    let identity = if parent.is_fresh || is_private(&above.stat_self()?) {
+        let stat = above.stat(name)?;
+        if stat.kind != EntryKind::Dir {
+            return Err(io::Error::other(REPLACED));
+        }
+        Identity::from(&stat)
+    } else {
+        newborn(above, name)?
+    };
+    if standing == Standing::Above && !context.is_ours {
+        restore_mark::mark_way(&above.open_dir(name)?);
+    }
+    Ok(TargetDir::made((parent, name), standing, identity, Box::new(metadata)))
+}
+
+/// Returns whether nobody else can change names in a folder.
+pub fn is_private(stat: &Stat) -> bool {
+    stat.uid == own_ids().0 && stat.mode & OTHERS_WRITE == 0
+}
+
+/// Takes the folder that was just made in a folder in which others can change names; it must be that one.
+fn newborn(above: &Dir, name: &[u8]) -> io::Result<Identity> {
+    let dir = above.open_dir(name)?;
+    let stat = dir.stat_self()?;
+    let is_own = (stat.uid, stat.mode & 0o777) == (own_ids().0, 0o700) || !keeps_owners(&dir);
+    if !is_own || !dir.names()?.is_empty() {
+        return Err(io::Error::other(REPLACED));
+    }
+    Ok(Identity::from(&stat))
+}
+
+fn take(
+    context: &Context,
+    place: &Place<'_>,
+    (linked, found): (Option<Dir>, Stat),
+    metadata: Metadata,
+) -> io::Result<Arc<TargetDir>> {
+    let is_linked = linked.is_some();
+    let dir = match linked {
+        Some(dir) => dir,
+        None => {
+            open_up(context, place.above, place.name, &found)?;
+            place.above.open_dir(place.name)?
+        }
+    };
+    let stat = dir.stat_self()?;
+    context.disks.note(&dir, &stat)?;
+    // What leads to the sources is somebody else's, unless a restore that did not end has made it.
+    let is_way = place.standing == Standing::Above && !context.is_ours && !restore_mark::read(&dir, "").is_ours;
+    let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
+    let metadata = is_changed.then(|| Box::new(metadata));
+    // Who can change what lies there must not have another's folder made his.
+    let before = if Identity::from(&found) == Identity::from(&stat) { found } else { stat };
+    let had = Had::from(&before);
+    let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
+    let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
+    let entered = TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata);
+    let entered = entered.inspect_err(|_| {
+        let again = if is_linked { place.above.open_through(place.name) } else { place.above.open_dir(place.name) };
+        let is_it = |dir: &Dir| dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before));
+        let _ = again.and_then(|dir| if is_it(&dir) { had.give_back(&dir) } else { Ok(()) });
+    })?;
+    if !is_changed && now.mode != before.mode {
+        let _ = entered.mode_back.set(before.mode);
+    }
+    if had != Had::from(&now) {
+        context.taken.note(&entered, had);
+    }
+    context.host.dirs.opened(&entered);
+    Ok(entered)
+}
+
+/// Gives a folder's owner, who restores, the rights that he has taken from himself.
+pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io::Result<()> {
+    let is_shut = || above.open_dir(name).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if may_give_way(context, found) || found.uid == own_ids().0 && found.mode & 0o700 != 0o700 && is_shut() {
+        special::change_mode(above, name, EntryKind::Dir, found.mode | 0o700)?;
+    }
+    Ok(())
+}
+
+/// Returns whether this user has taken rights from himself that he can give back.
+fn may_give_way(context: &Context, stat: &Stat) -> bool {
+    !context.host.is_superuser && stat.uid == own_ids().0 && stat.mode & 0o700 != 0o700
+}
+
+fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::Result<()> {
+    if is_changed {
+        take_over(context, dir, stat)
+    } else if may_give_way(context, stat) {
+        // It was reached through a link.
+        Ok(fchmod(dir, Mode::from_raw_mode(u32::from(stat.mode)) | Mode::RWXU)?)
+    } else {
+        Ok(())
+    }
+}
+
+/// Makes an existing folder one that can be restored into, and that nobody else can meddle with until it is done.
+///
+/// The superuser takes over whatever is not his, whoever will have it: its owner could put other things into the place of
+/// what is being made in it.
+fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
+    let flags = read_flags(stat);
+    if flags & LOCKING_FLAGS != 0 {
+        write_flags(dir, flags & !LOCKING_FLAGS)?;
+    }
+    let own = own_ids().0;
+    if context.host.is_superuser && stat.uid != own {
+        return match fchown(dir, Some(Uid::from_raw(own)), None::<Gid>) {
+            Ok(()) => Ok(fchmod(dir, Mode::RWXU)?),
+            // There are no owners here, or they cannot be changed: what is made is looked at before it is used.
+            Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let mut mode = stat.mode;
+    if stat.uid == own {
+        mode |= 0o700;
+    }
+    if context.host.is_superuser && mode & STICKY == 0 {
+        mode &= !OTHERS_WRITE;
+    }
+    if mode != stat.mode {
+        match fchmod(dir, Mode::from_raw_mode(u32::from(mode))) {
+            Err(rustix::io::Errno::PERM) if !keeps_owners(dir) => {}
+            changed => changed?,
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a folder is reached through another mount than the one that it is in.
+pub fn is_mount_point(dir: &Dir, inner: &Stat) -> io::Result<bool> {
+    let outer = crate::os::dir::stat_of(dir.as_fd())?;
+    Ok((outer.mount_id, outer.dev) != (inner.mount_id, inner.dev))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &std::path::Path) -> Dir {
+        Dir::open(path).unwrap()
+    }
+
+    #[test]
+    fn a_folder_that_took_the_place_of_a_new_one_is_refused() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let above = open(folder.path());
+        special::make_dir(&above, b"made").unwrap();
+        assert_eq!(newborn(&above, b"made").unwrap(), Identity::from(&above.stat(b"made").unwrap()));
+        // What happens between the two steps: somebody puts his own folder, or a link to it, into the place.
+        let meddle: [&dyn Fn(); 4] = [
+            &|| std::fs::write(at("made/full"), b"").unwrap(),
+            &|| std::fs::set_permissions(at("made"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap(),
+            &|| {
+                std::fs::rename(at("made"), at("away")).unwrap();
+                std::os::unix::fs::symlink("away", at("made")).unwrap();
+            },
+            &|| {
+                // Only root can play the other user.
+                std::fs::rename(at("made"), at("away")).unwrap();
+                std::fs::create_dir(at("made")).unwrap();
+                std::os::unix::fs::chown(at("made"), Some(4321), None).unwrap();
+                std::fs::set_permissions(at("made"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+            },
+        ];
+        let count = if rustix::process::geteuid().is_root() { 4 } else { 3 };
+        for (number, meddle) in meddle[..count].iter().enumerate() {
+            for name in ["made", "away"] {
+                let _ = std::fs::remove_file(at(name));
+                let _ = std::fs::remove_dir_all(at(name));
+            }
+            special::make_dir(&above, b"made").unwrap();
+            meddle();
+            assert!(newborn(&above, b"made").is_err(), "{number}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Hard-link groups whose first member is done, put away in an unnamed file, so that memory does not grow with their number.
+//!
+//! The log has records one behind the other, addressed by where they start. Folders are records of their own, which name the folder above, so
+//! that one can be entered again from the target's own folder. Sorted runs of (group number, record) in the same log make groups found.
+//! Nobody reads it after this process: it has no name and its layout is no part of the format.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::link_group::{First, Likeness, Name};
+use crate::format::entry::EntryKind;
+use crate::restore::target::dir::{Identity, TargetDir};
+
+/// Bytes that wait in memory to be written.
+const BUFFER_MAX_BYTES: usize = 1 << 20;
+/// Groups that are found through memory before they become a run.
+const RECENT_MAX: usize = 128 << 10;
+/// Pairs of a run between two of its fences: what one read brings.
+const PAIRS_PER_FENCE: usize = 256;
+const PAIR_LEN_BYTES: usize = 16;
+/// Folders that were read again and are kept.
+const DIRS_MAX: usize = 4096;
+/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a link leads to it),
+/// likeness.
+const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1 + 16;
+
+/// What can have several names.
+const KINDS: [EntryKind; 6] =
+    [EntryKind::File, EntryKind::Symlink, EntryKind::Fifo, EntryKind::Socket, EntryKind::CharDevice, EntryKind::BlockDevice];
+
+/// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record starts.
+type Place = u64;
+const ROOT: Place = Place::MAX;
+
+/// A group of which a member is done.
+pub struct Done {
+    /// What its members are.
+    pub kind: EntryKind,
+    /// What they have in common.
+    pub likeness: Likeness,
+    /// The member.
+    pub first: First,
+}
+
+/// The groups that were put away.
+pub struct GroupLog {
+    root: Arc<TargetDir>,
+    file: File,
+    written: u64,
+    buffer: Vec<u8>,
+    recent: HashMap<u64, Place>,
+    runs: Vec<SortedRun>,
+    dirs: HashMap<Place, Arc<TargetDir>>,
+}
+
+/// Pairs of group number and place in ascending order.
+struct SortedRun {
+    start: Place,
+    pairs: usize,
+    fences: Vec<u64>,
+}
+
+struct Record {
+    identity: Identity,
+    dir: Place,
+    kind: u8,
+    likeness: Likeness,
+    name: Box<[u8]>,
+}
+
+impl GroupLog {
+    /// Starts empty in `file`, below the target's own folder.
+    pub fn new(root: Arc<TargetDir>, file: File) -> Self {
+        Self { root, file, written: 0, buffer: Vec::new(), recent: HashMap::new(), runs: Vec::new(), dirs: HashMap::new() }
+    }
+
+    /// Puts a group away; fails if the file cannot be written.
+    pub fn insert(&mut self, number: u64, group: &Done) -> io::Result<()> {
+        let First { name: Name { dir, name }, identity } = &group.first;
+        let dir = self.place_of_dir(dir)?;
+        let place = self.append((identity, dir), (group.kind as u8, &group.likeness), name)?;
+        self.recent.insert(number, place);
+        if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
+    }
+
+    /// Returns the group with this number, `None` if it was not put away.
+    pub fn get(&mut self, number: u64) -> io::Result<Option<Done>> {
+        let Some(place) = self.find(number)? else {
+            return Ok(None);
+        };
+        let record = self.read_record(place)?;
+        let kind = *KINDS.iter().find(|kind| **kind as u8 == record.kind).ok_or_else(unreadable)?;
+        let name = Name { dir: self.dir_at(record.dir)?, name: record.name };
+        Ok(Some(Done { kind, likeness: record.likeness, first: First { name, identity: record.identity } }))
+    }
+
+    /// Returns where a folder's record is; writes it, and those of folders above, if this is the first group there.
+    fn place_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<Place> {
+        let mut missing = Vec::new();
+        let mut above = dir;
+        let mut place = loop {
+            let Some(parent) = above.parent() else {
+                break ROOT;
+            };
+            if let Some(place) = above.record.get() {
+                break *place;
+            }
+            missing.push(above);
+            above = parent;
+        };
+        for dir in missing.into_iter().rev() {
+            place = self.append((&dir.identity(), place), (u8::from(dir.is_linked), &[0; 16]), dir.name())?;
+            place = *dir.record.get_or_init(|| place);
+        }
+        Ok(place)
+    }
+
+    /// Returns the folder of a record, as this restore made or entered it.
+    fn dir_at(&mut self, place: Place) -> io::Result<Arc<TargetDir>> {
+        let mut missing = Vec::new();
+        let mut at = place;
+        let mut dir = loop {
+            if at == ROOT {
+                break self.root.clone();
+            }
+            if let Some(known) = self.dirs.get(&at) {
+                break known.clone();
+            }
+            let record = self.read_record(at)?;
+            let above = record.dir;
+            missing.push((at, record));
+            at = above;
+        };
+        if self.dirs.len() + missing.len() > DIRS_MAX {
+            self.dirs.clear();
+        }
+        for (at, record) in missing.into_iter().rev() {
+            dir = TargetDir::known(&dir, &record.name, record.identity, record.kind != 0);
+            self.dirs.insert(at, dir.clone());
+        }
+        Ok(dir)
+    }
+
+    fn find(&self, number: u64) -> io::Result<Option<Place>> {
+        if let Some(place) = self.recent.get(&number) {
+            return Ok(Some(*place));
+        }
+        for run in self.runs.iter().rev() {
+            if let Some(place) = self.find_in(run, number)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<Place>> {
+        let Some(fence) = run.fences.partition_point(|first| *first <= number).checked_sub(1) else {
+            return Ok(None);
+        };
+        let first = fence * PAIRS_PER_FENCE;
+        let mut pairs = vec![0; PAIRS_PER_FENCE.min(run.pairs - first) * PAIR_LEN_BYTES];
+        self.read_at(run.start + (first * PAIR_LEN_BYTES) as u64, &mut pairs)?;
+        let (pairs, _) = pairs.as_chunks::<PAIR_LEN_BYTES>();
+        let found = pairs.binary_search_by_key(&number, |pair| u64_at(pair, 0));
+        Ok(found.ok().map(|at| u64_at(&pairs[at], 8)))
+    }
+
+    fn close_run(&mut self) -> io::Result<()> {
+        let mut pairs: Vec<(u64, Place)> = self.recent.iter().map(|(number, place)| (*number, *place)).collect();
+        pairs.sort_unstable();
+        let start = self.end();
+        for (number, place) in &pairs {
+            self.buffer.extend_from_slice(&number.to_le_bytes());
+            self.buffer.extend_from_slice(&place.to_le_bytes());
+        }
+        self.flush()?;
+        self.recent.clear();
+        let fences = pairs.iter().step_by(PAIRS_PER_FENCE).map(|(number, _)| *number).collect();
+        self.runs.push(SortedRun { start, pairs: pairs.len(), fences });
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        (identity, dir): (&Identity, Place),
+        (kind, likeness): (u8, &Likeness),
+        name: &[u8],
+    ) -> io::Result<Place> {
+        let place = self.end();
+        let ((major, minor), inode) = identity.parts();
+        let name_len = u16::try_from(name.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+        self.buffer.extend_from_slice(&major.to_le_bytes());
+        self.buffer.extend_from_slice(&minor.to_le_bytes());
+        self.buffer.extend_from_slice(&inode.to_le_bytes());
+        self.buffer.extend_from_slice(&dir.to_le_bytes());
+        self.buffer.extend_from_slice(&name_len.to_le_bytes());
+        self.buffer.push(kind);
+        self.buffer.extend_from_slice(likeness);
+        self.buffer.extend_from_slice(name);
+        if self.buffer.len() >= BUFFER_MAX_BYTES {
+            self.flush()?;
+        }
+        Ok(place)
+    }
+
+    fn read_record(&self, place: Place) -> io::Result<Record> {
+        let mut fixed = [0; FIXED_LEN_BYTES];
+        self.read_at(place, &mut fixed)?;
+        let half = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
+        let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
+        self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
+        let identity = Identity::new((half(0), half(4)), u64_at(&fixed, 8));
+        let likeness = *fixed.last_chunk().expect("it is the last part");
+        Ok(Record { identity, dir: u64_at(&fixed, 16), kind: fixed[26], likeness, name: name.into() })
+    }
+
+    fn end(&self) -> Place {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Reads what was appended; a record or run is never partly in the buffer.
+    fn read_at(&self, place: Place, into: &mut [u8]) -> io::Result<()> {
+        match place.checked_sub(self.written) {
+            None => self.file.read_exact_at(into, place),
+            Some(at) => {
+                let from = self.buffer.get(at as usize..at as usize + into.len()).ok_or_else(unreadable)?;
+                into.copy_from_slice(from);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn unreadable() -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidData)
+}

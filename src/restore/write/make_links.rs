@@ -1,0 +1,290 @@
+//! Making the other names of a file that is done: hard links, or copies where the file system has none.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::clear_name::unlock;
+use super::context::Context;
+use super::counts::entry_done;
+use super::delete::clear;
+use super::dir_finish::release_dir;
+use super::enter_dir::REPLACED;
+use super::existing::look;
+use super::file_job::is_for;
+use super::link_group::{First, Link, LinkGroup, Name};
+use super::link_outcomes::count_link;
+use crate::format::entry::EntryKind;
+use crate::os::apply::{Metadata, Object, Present, apply};
+use crate::os::attributes::{Subject, read_flags, write_flags};
+use crate::os::dir::{Dir, stat_of};
+use crate::os::filesystem::is_trusted;
+use crate::os::special;
+use crate::os::stat::Stat;
+use crate::restore::error::same_name;
+use crate::restore::options::{Overwrite, add};
+use crate::restore::target::dir::Identity;
+use crate::sync::lock;
+
+/// What became of another name.
+enum Outcome {
+    /// It was there.
+    Kept,
+    /// It is a link now.
+    Linked,
+    /// It is a copy now.
+    Copied,
+    /// Something else is there and is to be left alone.
+    LeftAlone,
+}
+
+/// Makes one more name of a group of which a member is done.
+pub fn make_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) {
+    match try_link(context, group, first, link) {
+        Ok(Outcome::LeftAlone) => context.leave_alone(|| link.dir.path_of(&link.name)),
+        Ok(outcome) => {
+            entry_done(context, link.size);
+            count_link(context, link.size, matches!(outcome, Outcome::Kept));
+            if matches!(outcome, Outcome::Copied) {
+                add(&context.counts.bytes_written, link.size);
+            }
+        }
+        Err(error) => context.report_failed(&link.dir.path_of(&link.name), error),
+    }
+    release_dir(context, &link.dir);
+}
+
+fn try_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) -> io::Result<Outcome> {
+    let Link { dir, name, .. } = link;
+    let from = first.name.dir.open(&context.host.dirs)?;
+    let to = dir.open(&context.host.dirs)?;
+    if let Some(stat) = look(context, dir, &to, name)? {
+        if is_one_file((&from, first), (&to, link), &stat)? {
+            return Ok(Outcome::Kept);
+        }
+        if context.options.overwrite == Overwrite::Never {
+            return Ok(Outcome::LeftAlone);
+        }
+        if context.lacks_links(first.identity) && is_copy(context, (&from, first), (&to, link), &stat)? {
+            return Ok(Outcome::Kept);
+        }
+        clear(context, dir, name, &stat)?;
+    }
+    match link_to(group, (&from, &first.name), &to, name) {
+        Ok(()) => {}
+        Err(error) if is_without_links(&error) => {
+            let is_general = !matches!(Errno::from_io_error(&error), Some(Errno::MLINK | Errno::XDEV));
+            context.say_copies(is_general.then_some(first.identity), || dir.path_of(name));
+            return copy(context, group.kind, (&from, first), (&to, link)).map(|()| Outcome::Copied);
+        }
+        Err(error) => return Err(same_name(error)),
+    }
+    // Where numbers tell nothing, they do not tell of a replacement either.
+    if is_trusted(&*to) && Identity::from(&to.stat(name)?) != first.identity {
+        special::remove(&to, name)?;
+        return Err(io::Error::other("the file that it links to was replaced meanwhile"));
+    }
+    Ok(Outcome::Linked)
+}
+
+/// Returns whether what is there is the first member itself; where numbers of files are not to be believed, all is compared.
+fn is_one_file((from, first): (&Dir, &First), (to, link): (&Dir, &Link), stat: &Stat) -> io::Result<bool> {
+    if Identity::from(stat) != first.identity {
+        return Ok(false);
+    }
+    if is_trusted(to) {
+        return Ok(true);
+    }
+    let other = from.stat(&first.name.name)?;
+    let of = |stat: &Stat| (stat.kind, stat.size, stat.mtime, stat.ctime, stat.nlink);
+    if stat.nlink < 2 || of(stat) != of(&other) {
+        return Ok(false);
+    }
+    let is_file = stat.kind == EntryKind::File;
+    Ok(!is_file || is_same_content(&from.open_file(&first.name.name)?, &to.open_file(&link.name)?, stat.size)?)
+}
+
+/// Returns whether the file system has no hard links, no more of them for this file, or none between these folders.
+fn is_without_links(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::XDEV))
+}
+
+/// Gives the first member of a group another name, even if it is immutable: such a file takes none.
+fn link_to(group: &LinkGroup, (from, first): (&Dir, &Name), to: &Dir, name: &[u8]) -> io::Result<()> {
+    let link = || special::make_hard_link(from, &first.name, to, name);
+    match link() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    // One at a time, so that no other member finds the flags set again between these steps.
+    let _alone = lock(&group.state);
+    let stat = from.stat(&first.name)?;
+    if !unlock(from, &first.name, &stat)? {
+        return link();
+    }
+    let linked = link();
+    write_flags(from.open_file(&first.name)?, read_flags(&stat)).and(linked)
+}
+
+/// Bytes that are copied at once.
+const COPY_LEN_BYTES: usize = 256 << 10;
+
+/// Makes a name that is a copy of the first member, as that one is on the disk.
+fn copy(context: &Context, kind: EntryKind, first: (&Dir, &First), (to, link): (&Dir, &Link)) -> io::Result<()> {
+    if kind != EntryKind::File {
+        return copy_other(context, first, (to, link));
+    }
+    let (source, stat) = open_first(first)?;
+    let target = special::create_file(to, &link.name, 0o600).map_err(same_name)?;
+    if let Err(error) = copy_content(&source, &target, stat.size) {
+        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the first.
+        let _ = special::remove(to, &link.name);
+        return Err(error);
+    }
+    finish_copy(context, (&source, &stat), &target, link)
+}
+
+fn finish_copy(context: &Context, (source, stat): (&File, &Stat), target: &File, link: &Link) -> io::Result<()> {
+    let metadata = metadata_of(&Subject::Open(source.as_fd()), stat)?;
+    let present = Present { mtime: None, ..Present::from(&stat_of(target)?) };
+    let mut failed = Vec::new();
+    apply(Object::Open(target.as_fd()), &present, &metadata, &mut failed);
+    context.report_metadata(failed, || link.dir.path_of(&link.name));
+    Ok(())
+}
+
+fn metadata_of(subject: &Subject<'_>, stat: &Stat) -> io::Result<Metadata> {
+    let Stat { uid, gid, mode, mtime, .. } = *stat;
+    Ok(Metadata { uid, gid, mode, mtime, flags: read_flags(stat), xattrs: subject.read_all()?, ..Metadata::default() })
+}
+
+fn open_first((from, first): (&Dir, &First)) -> io::Result<(File, Stat)> {
+    let source = from.open_file(&first.name.name)?;
+    let stat = stat_of(&source)?;
+    if Identity::from(&stat) != first.identity {
+        return Err(io::Error::other("the file that it is a copy of was replaced meanwhile"));
+    }
+    Ok((source, stat))
+}
+
+fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
+    target.set_len(size)?;
+    let mut buffer = vec![0; COPY_LEN_BYTES];
+    let mut at = 0;
+    while at < size {
+        let part = &mut buffer[..COPY_LEN_BYTES.min((size - at) as usize)];
+        source.read_exact_at(part, at)?;
+        // Zeros are there already, as a hole.
+        if part.iter().any(|byte| *byte != 0) {
+            target.write_all_at(part, at)?;
+        }
+        at += part.len() as u64;
+    }
+    Ok(())
+}
+
+/// Returns whether what is there is a copy of the first member already; if so, its metadata is made right.
+fn is_copy(context: &Context, first: (&Dir, &First), (to, link): (&Dir, &Link), stat: &Stat) -> io::Result<bool> {
+    let (source, wanted) = open_first(first)?;
+    let is_like = (stat.kind, stat.size) == (EntryKind::File, wanted.size) && stat.nlink <= 1;
+    if !is_like || !is_for(stat.uid, wanted.uid) {
+        return Ok(false);
+    }
+    let Some(there) = open_to_compare(to, &link.name)? else {
+        return Ok(false);
+    };
+    if Identity::from(&stat_of(&there)?) != Identity::from(stat) || !is_same_content(&source, &there, wanted.size)? {
+        return Ok(false);
+    }
+    finish_copy(context, (&source, &wanted), &there, link)?;
+    Ok(true)
+}
+
+/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give it a mode and a time, takes no right
+/// to write, which a file that is for reading only does not give.
+fn open_to_compare(dir: &Dir, name: &[u8]) -> io::Result<Option<File>> {
+    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    match special::open_to_change(dir, name) {
+        Err(error) if is_refused(&error) => match dir.open_file(name) {
+            Err(error) if is_refused(&error) => Ok(None),
+            opened => opened.map(Some),
+        },
+        opened => opened.map(Some),
+    }
+}
+
+fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
+    let mut buffers = [vec![0; COPY_LEN_BYTES], vec![0; COPY_LEN_BYTES]];
+    let mut at = 0;
+    while at < size {
+        let len = COPY_LEN_BYTES.min((size - at) as usize);
+        let [one, other] = &mut buffers;
+        a.read_exact_at(&mut one[..len], at)?;
+        b.read_exact_at(&mut other[..len], at)?;
+        if one[..len] != other[..len] {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
+}
+
+/// Makes a second symbolic link or special file like the first member.
+fn copy_other(context: &Context, (from, first): (&Dir, &First), (to, link): (&Dir, &Link)) -> io::Result<()> {
+    let source = special::open_path(from, &first.name.name)?;
+    let stat = stat_of(&source)?;
+    if Identity::from(&stat) != first.identity {
+        return Err(io::Error::other(REPLACED));
+    }
+    let other = super::special_files::Other {
+        dir: Arc::clone(&link.dir),
+        name: link.name.clone(),
+        kind: stat.kind,
+        link_target: if stat.kind == EntryKind::Symlink { special::read_open_link(&source)? } else { Vec::new() },
+        device: stat.device,
+        metadata: metadata_of(&Subject::of_path(source.as_fd()), &stat)?,
+        group: None,
+        _weight: None,
+    };
+    super::special_files::make_anew(context, &other, to).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn what_its_owner_may_only_read_is_compared_and_the_rest_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        for (name, mode) in [("read", 0o444), ("shut", 0o000), ("open", 0o644)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            if is_root {
+                chown(&path, Some(65_534), None).unwrap();
+            }
+        }
+        let dir = Dir::open(folder.path()).unwrap();
+        let is_open = |name: &[u8]| open_to_compare(&dir, name).unwrap().is_some();
+        // The system keeps users per thread.
+        let found = std::thread::scope(|scope| {
+            let look = || {
+                if is_root {
+                    rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+                }
+                [&b"read"[..], b"shut", b"open"].map(is_open)
+            };
+            scope.spawn(look).join().unwrap()
+        });
+        assert_eq!(found, [true, false, true]);
+        assert!(open_to_compare(&dir, b"missing").is_err());
+    }
+}

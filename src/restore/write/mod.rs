@@ -1,0 +1,30 @@
+//! Writing to the target: the walking thread, the workers, and the end of each entry.
+
+pub mod batch;
+pub mod clear_name;
+pub mod compare;
+pub mod context;
+pub mod counts;
+pub mod delete;
+pub mod dir_finish;
+pub mod dry_run;
+pub mod enter_dir;
+pub mod entries;
+pub mod existing;
+pub mod file_job;
+pub mod finish;
+pub mod link_group;
+pub mod link_group_log;
+pub mod link_groups;
+pub mod link_outcomes;
+pub mod make_links;
+pub mod memory_load;
+pub mod orphan_links;
+pub mod pipeline;
+pub mod planner;
+pub mod read_back;
+pub mod source;
+pub mod special_files;
+pub mod verify;
+pub mod workers;
+pub mod write_chunks;

@@ -1,0 +1,299 @@
+//! The thread that walks the snapshot, enters folders, and feeds the workers.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::context::Context;
+use super::delete::{Extra, Extras, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
+use super::dir_finish::release_dir;
+use super::dry_run::below;
+use super::enter_dir;
+use super::entries::{Item, Unfilled};
+use super::existing;
+use super::link_group::{Link, LinkGroup, Wanted, likeness};
+use super::link_groups::Groups;
+use super::link_outcomes::{Part, join, tell_apart};
+use super::planner::Feed;
+use super::workers::{Back, Unit};
+use crate::format::entry::{Content, Entry, EntryKind};
+use crate::os::apply::Metadata;
+use crate::repo::DirEntry;
+use crate::restore::error::Result;
+use crate::restore::options::Overwrite;
+use crate::restore::plan::kept_dirs::Kept;
+use crate::restore::plan::walk::{Step, Walk};
+use crate::restore::target::dir::TargetDir;
+
+/// Walks and plans; the workers are at the other end of the channels.
+pub struct Planner<'a> {
+    context: &'a Context<'a>,
+    walk: Walk,
+    /// What stands before the walk's paths in messages.
+    shown: Vec<u8>,
+    feed: Feed<'a>,
+    frames: Vec<Frame>,
+    groups: Groups,
+}
+
+/// A folder that the walk is in.
+struct Frame {
+    dir: Place,
+    /// Names that the target has here; only for folders that are selected whole.
+    extras: Option<Extras>,
+    /// Length of the folder's path in that of the walk.
+    path_len: usize,
+}
+
+/// A folder's state in the target.
+enum Place {
+    /// Not needed so far: nothing in it was selected.
+    Waiting(Kept),
+    Entered(Arc<TargetDir>),
+    /// It cannot be entered, which was reported: what is below it is passed over.
+    Barred,
+}
+
+impl<'a> Planner<'a> {
+    /// Starts at `root`, the target's own folder.
+    pub fn new(context: &'a Context<'a>, walk: Walk, root: Arc<TargetDir>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
+        let shown = root.path();
+        let repository = context.trees.reader().repository().clone();
+        let groups = Groups::new(root.clone(), Box::new(move || repository.scratch_file().map_err(std::io::Error::other)));
+        let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
+        Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups }
+    }
+
+    /// Removes what the snapshot does not have from folders that were backed up whole, as far as they are selected whole.
+    pub fn delete_rest_of_top(&mut self) {
+        if self.walk.takes_all() {
+            self.frames[0].extras = self.extras_of(&self.frames[0]);
+        }
+    }
+
+    /// Walks everything and waits until nothing can come back from the workers any more.
+    pub fn run(mut self) -> Result<()> {
+        while let Some(step) = self.walk.next() {
+            self.context.check()?;
+            self.take(step);
+            self.context.beat();
+            self.feed.take_what_came_back();
+            self.feed.wait_for_room()?;
+        }
+        if let Some(Frame { dir: Place::Entered(root), .. }) = self.frames.pop() {
+            // A walk to a single entry has no folder's end.
+            release_dir(self.context, &root);
+        }
+        self.feed.settle()
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Enter(entry, is_taken) => {
+                self.delete_before(&entry.entry.name);
+                let path_len = self.walk.path().len();
+                let kept = Kept::new(entry, self.walk.tree_above());
+                self.frames.push(Frame { dir: Place::Waiting(kept), extras: None, path_len });
+                if is_taken && self.current_dir().is_none() {
+                    self.frames.pop();
+                    self.walk.skip_folder();
+                } else if is_taken && let Some(frame) = self.frames.last() {
+                    let extras = self.extras_of(frame);
+                    self.frames.last_mut().expect("it was just there").extras = extras;
+                }
+            }
+            Step::Entry(entry) => {
+                self.delete_before(&entry.entry.name);
+                if let Some(dir) = self.current_dir() {
+                    self.take_entry(dir, *entry);
+                }
+            }
+            Step::Passed(name) => self.delete_before(&name),
+            Step::Broken(error) => {
+                if let Some(frame) = self.frames.last_mut() {
+                    // What is missing here may be in the part that cannot be read.
+                    frame.extras = None;
+                }
+                let path = self.full_path();
+                self.context.report_unreadable(&path, error);
+            }
+            Step::Leave => {
+                self.delete_rest();
+                if let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.pop() {
+                    release_dir(self.context, &dir);
+                }
+            }
+        }
+    }
+
+    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None` if that is impossible.
+    fn current_dir(&mut self) -> Option<Arc<TargetDir>> {
+        let first_waiting = self.frames.iter().rposition(|frame| matches!(frame.dir, Place::Entered(_)))? + 1;
+        for position in first_waiting..self.frames.len() {
+            let Place::Entered(parent) = &self.frames[position - 1].dir else {
+                return None;
+            };
+            let parent = parent.clone();
+            let Place::Waiting(kept) = std::mem::replace(&mut self.frames[position].dir, Place::Barred) else {
+                return None;
+            };
+            let dir = self.enter(&parent, kept)?;
+            self.frames[position].dir = Place::Entered(dir);
+        }
+        match &self.frames.last()?.dir {
+            Place::Entered(dir) => Some(dir.clone()),
+            Place::Waiting(_) | Place::Barred => None,
+        }
+    }
+
+    /// Enters a folder; attributes that are long are read again when it is finished.
+    fn enter(&self, parent: &Arc<TargetDir>, kept: Kept) -> Option<Arc<TargetDir>> {
+        let context = self.context;
+        let name = kept.name().to_vec();
+        let above = kept.is_cut();
+        let mut entry = match kept.into_whole(&context.trees) {
+            Ok(entry) => entry,
+            Err(error) => {
+                context.report_unreadable(&parent.path_of(&name), error);
+                return None;
+            }
+        };
+        let mut metadata = context.metadata_of(&mut entry, || parent.path_of(&name));
+        if above.is_some() {
+            metadata.xattrs = Vec::new();
+        }
+        match enter_dir::enter(context, parent, &name, metadata) {
+            Ok(entered) => {
+                if let (Some(dir), Some(above)) = (&entered, above) {
+                    let _ = dir.attributes_in.set(above);
+                }
+                entered
+            }
+            Err(error) => {
+                context.report_failed(&parent.path_of(&name), error);
+                None
+            }
+        }
+    }
+
+    fn take_entry(&mut self, dir: Arc<TargetDir>, mut found: DirEntry) {
+        let weight_bytes = found.entry.parts_memory_bytes();
+        let metadata = self.context.metadata_of(&mut found, || self.full_path());
+        let weight = self.context.load.add(weight_bytes);
+        let entry = found.entry;
+        self.context.monitor.working_on(self.walk.path());
+        dir.hold();
+        let Ok(group) = self.group_of(&dir, &entry, &metadata) else {
+            return;
+        };
+        let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device, weight };
+        match Item::new((dir, entry.name.into()), entry.kind, wanted, group) {
+            Item::File(job, content) if job.dir.is_fresh && !matches!(content, Content::Inline(_)) => {
+                self.feed.fill(Unfilled { job, content, compare: false });
+            }
+            item => self.feed.push_item(item),
+        }
+    }
+
+    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is another member, which is dealt with.
+    fn group_of(
+        &mut self,
+        dir: &Arc<TargetDir>,
+        entry: &Entry,
+        metadata: &Metadata,
+    ) -> std::result::Result<Option<Arc<LinkGroup>>, ()> {
+        let Some(number) = entry.hard_link else {
+            return Ok(None);
+        };
+        dir.note_link();
+        let name = &entry.name[..];
+        if self.context.options.overwrite == Overwrite::Never && !dir.is_fresh && self.exists(dir, name) {
+            // What is left alone has another content perhaps: nothing may be linked to it.
+            self.context.leave_alone(|| dir.path_of(name));
+            release_dir(self.context, dir);
+            return Err(());
+        }
+        let repository = self.context.trees.reader().repository();
+        let found = self.groups.get(number).map_err(|error| self.context.stop(repository.scratch_error(error).into()))?;
+        let Some(group) = found else {
+            let group = Arc::new(LinkGroup::new(entry, metadata));
+            self.groups.insert(number, group.clone());
+            return Ok(Some(group));
+        };
+        if group.kind != entry.kind {
+            self.context.report(&dir.path_of(name), "it claims to be a hard link to something of another kind".to_owned());
+            release_dir(self.context, dir);
+            return Err(());
+        }
+        if group.likeness != likeness(entry, metadata) {
+            tell_apart(self.context, &dir.path_of(name));
+            return Ok(None);
+        }
+        let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
+        match join(self.context, &group, Link { dir: dir.clone(), name: name.into(), size }) {
+            Part::First => return Ok(Some(group)),
+            Part::Link(first, link) => self.feed.push_item(Item::Link(group, first, link)),
+            Part::Dealt => {}
+        }
+        Err(())
+    }
+
+    fn exists(&self, dir: &Arc<TargetDir>, name: &[u8]) -> bool {
+        dir.open(&self.context.host.dirs).and_then(|open| existing::stat(&open, name)).is_ok_and(|stat| stat.is_some())
+    }
+
+    fn extras_of(&self, frame: &Frame) -> Option<Extras> {
+        match &frame.dir {
+            Place::Entered(dir) => Extras::of(self.context, dir),
+            Place::Waiting(_) | Place::Barred => None,
+        }
+    }
+
+    fn delete_before(&mut self, name: &[u8]) {
+        if let Some(extras) = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()) {
+            let extras = extras.before(name);
+            self.delete(extras);
+        }
+    }
+
+    fn delete_rest(&mut self) {
+        if let Some(extras) = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()) {
+            let extras = extras.rest();
+            self.delete(extras);
+        }
+    }
+
+    fn delete(&self, names: Vec<Vec<u8>>) {
+        let Some(Frame { dir: Place::Entered(dir), .. }) = self.frames.last() else {
+            return;
+        };
+        for name in names {
+            if let Err(error) = self.delete_one(dir, &name) {
+                self.context.report_failed(&dir.path_of(&name), error);
+            }
+        }
+    }
+
+    fn delete_one(&self, dir: &Arc<TargetDir>, name: &[u8]) -> std::io::Result<()> {
+        let above = &self.walk.path()[..self.frames.last().map_or(0, |frame| frame.path_len)];
+        let path = below(above, name);
+        let stat = match look_at(&*dir.open(&self.context.host.dirs)?, name)? {
+            Extra::Seen(stat) => stat,
+            Extra::Unseen if self.walk.would_select(&path, true) => {
+                self.context.bar(&dir.path_of(name), UNSEEN_MOUNT);
+                return Ok(());
+            }
+            Extra::Gone | Extra::Unseen => return Ok(()),
+        };
+        let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, dir, name);
+        if is_wanted && !self.context.spares(&stat, || dir.path_of(name)) && !self.context.keeps_unread(|| dir.path_of(name)) {
+            let stays = |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);
+            remove_tree(self.context, dir, name, &stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
+        }
+        Ok(())
+    }
+
+    fn full_path(&self) -> Vec<u8> {
+        [&self.shown, &b"/"[..], self.walk.path()].concat()
+    }
+}

@@ -1,0 +1,209 @@
+//! The planner's side of the workers: entries and pieces go in, batches are planned when they are full, answers are taken back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::batch::Gathering;
+use super::compare::{Comparison, Need};
+use super::context::Context;
+use super::entries::{Item, Unfilled};
+use super::file_job::FileJob;
+use super::finish::{piece_damaged, piece_done};
+use super::workers::{Back, Unit};
+use crate::format::codec::DecodeError;
+use crate::format::entry::Ref;
+use crate::repo::Error;
+use crate::restore::error::Result;
+use crate::restore::options::add;
+
+/// Entries that one worker handles at a time.
+const ITEMS_PER_UNIT: usize = 128;
+/// Pieces, and their bytes, that one worker compares at a time.
+const PIECES_PER_COMPARISON: usize = 64;
+const BYTES_PER_COMPARISON: u64 = 8 << 20;
+/// How often a waiting planner looks whether it should stop.
+const WAIT: Duration = Duration::from_millis(50);
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+/// Hard links that may wait; each takes about 80 bytes.
+const LINKS_WAITING_MAX: usize = 64 << 10;
+
+/// What was collected for the workers, and what they owe.
+pub struct Feed<'a> {
+    context: &'a Context<'a>,
+    units: Sender<Unit>,
+    back: Receiver<Back>,
+    outstanding: usize,
+    items: Vec<Item>,
+    batch: Gathering,
+}
+
+impl<'a> Feed<'a> {
+    /// Starts with nothing collected.
+    pub fn new(context: &'a Context<'a>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
+        Self { context, units, back, outstanding: 0, items: Vec::new(), batch: Gathering::new() }
+    }
+
+    /// Adds an entry for the workers to look at.
+    pub fn push_item(&mut self, item: Item) {
+        self.items.push(item);
+        if self.items.len() >= ITEMS_PER_UNIT {
+            self.send_items();
+        }
+    }
+
+    /// Takes answers as far as there are any.
+    pub fn take_what_came_back(&mut self) {
+        while let Ok(back) = self.back.try_recv() {
+            self.take_back(back);
+        }
+    }
+
+    /// Sends what was collected and waits until no answer is owed any more.
+    pub fn settle(&mut self) -> Result<()> {
+        loop {
+            self.send_items();
+            if self.outstanding == 0 {
+                self.send_batch();
+                return self.context.check();
+            }
+            // What is collected waits for the last answers: one large batch reads less than many small ones.
+            match self.back.recv_timeout(WAIT) {
+                Ok(back) => self.take_back(back),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.context.check(),
+            }
+            self.take_what_came_back();
+            self.context.beat();
+            self.context.check()?;
+        }
+    }
+
+    /// Waits while too many hard links wait for files that are still to be written, or what is under way is too long: both take memory.
+    pub fn wait_for_room(&mut self) -> Result<()> {
+        let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
+        if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
+            return Ok(());
+        }
+        while links_waiting() > LINKS_WAITING_MAX / 2 || !self.context.load.has_room() {
+            self.context.check()?;
+            self.send_items();
+            self.take_what_came_back();
+            self.send_batch();
+            std::thread::sleep(SHORT_WAIT);
+        }
+        Ok(())
+    }
+
+    fn send_items(&mut self) {
+        if !self.items.is_empty() {
+            let items = std::mem::take(&mut self.items);
+            self.send(Unit::Items(items));
+        }
+    }
+
+    fn send(&mut self, unit: Unit) {
+        if !matches!(unit, Unit::Place(..)) {
+            self.outstanding += 1;
+        }
+        // The workers stay until this end of the channel is closed; if they broke, the restore was stopped.
+        let _ = self.units.send(unit);
+    }
+
+    fn send_batch(&mut self) {
+        if let Some(batch) = self.batch.take_batch(self.context) {
+            let batch = Arc::new(batch);
+            for read in 0..batch.plan.reads.len() {
+                self.send(Unit::Place(batch.clone(), read));
+            }
+        }
+    }
+
+    fn take_back(&mut self, back: Back) {
+        self.outstanding -= 1;
+        back.unfilled.into_iter().for_each(|unfilled| self.fill(unfilled));
+        back.missing.into_iter().for_each(|need| self.need(need));
+    }
+
+    fn need(&mut self, need: Need) {
+        self.batch.push(need);
+        if self.batch.is_full() {
+            self.send_batch();
+        }
+    }
+
+    /// Goes through the pieces of a file: they are fetched, or first compared with what is there.
+    pub fn fill(&mut self, Unfilled { job, content, compare }: Unfilled) {
+        let mut waiting = Vec::new();
+        let (mut offset, mut waiting_bytes) = (0, 0);
+        for piece in self.context.trees.refs(&content) {
+            if self.context.is_stopped() {
+                return;
+            }
+            let piece = match piece.and_then(|piece| fit(piece, offset, job.size)) {
+                Ok(piece) => piece,
+                Err(error) => return self.fail(&job, waiting.len(), error),
+            };
+            if compare {
+                job.expect();
+                waiting.push((offset, piece));
+                waiting_bytes += piece.len();
+                if waiting.len() >= PIECES_PER_COMPARISON || waiting_bytes >= BYTES_PER_COMPARISON {
+                    self.send(Unit::Compare(Comparison { job: job.clone(), pieces: std::mem::take(&mut waiting) }));
+                    waiting_bytes = 0;
+                }
+            } else {
+                self.fetch(&job, offset, piece);
+            }
+            offset += piece.len();
+        }
+        if offset != job.size {
+            return self.fail(&job, waiting.len(), misfit());
+        }
+        if !waiting.is_empty() {
+            self.send(Unit::Compare(Comparison { job: job.clone(), pieces: waiting }));
+        }
+        if job.is_pieced || compare {
+            piece_done(self.context, &job);
+        }
+    }
+
+    /// A file's only piece finishes the file itself, so that it need not be counted.
+    fn fetch(&mut self, job: &Arc<FileJob>, offset: u64, piece: Ref) {
+        match piece {
+            Ref::Data { id, len } => {
+                if job.is_pieced {
+                    job.expect();
+                }
+                self.need(Need { job: job.clone(), id, len, offset });
+            }
+            Ref::Hole { len } => {
+                job.count_placed(len);
+                add(&self.context.monitor.bytes_done, len);
+            }
+        }
+    }
+
+    /// Gives up a file whose list of pieces is damaged, with `waiting` pieces that were not sent.
+    fn fail(&self, job: &Arc<FileJob>, waiting: usize, error: Error) {
+        if !error.is_damage() {
+            return self.context.stop(error.into());
+        }
+        piece_damaged(self.context, job, &error);
+        (0..=waiting).for_each(|_| piece_done(self.context, job));
+    }
+}
+
+/// Checks that a piece lies inside of its file.
+fn fit(piece: Ref, offset: u64, size: u64) -> std::result::Result<Ref, Error> {
+    match offset.checked_add(piece.len()) {
+        Some(end) if end <= size => Ok(piece),
+        _ => Err(misfit()),
+    }
+}
+
+fn misfit() -> Error {
+    Error::malformed("the list of its chunks")(DecodeError::new("file", "pieces do not add up to its size"))
+}

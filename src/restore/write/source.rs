@@ -1,0 +1,88 @@
+//! What is restored: everything, the content of one folder, or one file.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::context::Context;
+use crate::format::entry::Content;
+use crate::format::node::Totals;
+use crate::format::snapshot::Snapshot;
+use crate::repo::{DirEntry, Trees};
+use crate::restore::error::{Error, Result};
+use crate::restore::options::RestoreOptions;
+use crate::restore::plan::select::{Scope, Select};
+use crate::restore::plan::walk::Walk;
+
+/// The part of a snapshot that is restored.
+pub struct Source {
+    /// Path of the folder whose content goes into the target, without a trailing slash; empty for `/`.
+    pub shown: Vec<u8>,
+    /// The folder itself; `None` for `/`, of which snapshots know nothing, and for a single file.
+    pub folder: Option<DirEntry>,
+    kind: Kind,
+    totals: Totals,
+    select: Arc<Select>,
+}
+
+enum Kind {
+    Whole(crate::id::ChunkId),
+    Single(Box<DirEntry>),
+}
+
+impl Source {
+    /// Finds what the options ask for; fails with [`Error::NoSuchPath`] if the snapshot does not have it.
+    pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
+        let steps = options.path.as_deref().unwrap_or_default().split(|byte| *byte == b'/').filter(|step| !step.is_empty());
+        let steps: Vec<&[u8]> = steps.collect();
+        let select = Arc::new(Select::new(&options.includes, &options.excludes)?);
+        if steps.is_empty() {
+            let totals = snapshot.stats.totals;
+            return Ok(Self { shown: Vec::new(), folder: None, kind: Kind::Whole(snapshot.root), totals, select });
+        }
+        let path = [b"/", &steps.join(&b'/')[..]].concat();
+        let missing = || Error::NoSuchPath { path: String::from_utf8_lossy(&path).into_owned() };
+        let found = trees.lookup(&snapshot.root, &path)?.ok_or_else(missing)?;
+        if let Content::Tree(tree) = found.entry.content {
+            let totals = found.totals.unwrap_or_default();
+            return Ok(Self { shown: path, folder: Some(found), kind: Kind::Whole(tree), totals, select });
+        }
+        let totals = found.content_totals();
+        let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();
+        Ok(Self { shown, folder: None, kind: Kind::Single(Box::new(found)), totals, select })
+    }
+
+    /// Names the snapshot and the part of it, for a later run that goes on with it.
+    pub fn work(&self, snapshot: &Snapshot) -> String {
+        let hash = blake3::hash(&[snapshot.id.to_hex().as_bytes(), &self.shown].concat());
+        hash.to_hex()[..32].to_owned()
+    }
+
+    /// Returns what of the target's paths is selected.
+    pub fn scope(&self) -> Scope {
+        Scope { select: self.select.clone(), shown: self.shown.clone() }
+    }
+
+    /// Starts a walk through it.
+    pub fn walk(&self, context: &Context) -> Result<Walk> {
+        let select = self.select.clone();
+        Ok(match &self.kind {
+            Kind::Whole(tree) => Walk::below(&context.trees, tree, select),
+            Kind::Single(entry) => Walk::single(entry.clone(), select),
+        })
+    }
+
+    /// Says which patterns matched nothing.
+    pub fn tell_unmatched(&self, context: &Context) {
+        for (kind, pattern) in self.select.unmatched() {
+            context.monitor.problem(kind, pattern.as_bytes(), "this pattern matched nothing");
+        }
+    }
+
+    /// Tells the monitor how much there is to do, if that is known.
+    pub fn expect_totals(&self, context: &Context) {
+        if context.options.includes.is_empty() && context.options.excludes.is_empty() {
+            context.monitor.files_total.store(self.totals.files, Ordering::Relaxed);
+            context.monitor.bytes_total.store(self.totals.bytes, Ordering::Relaxed);
+        }
+    }
+}

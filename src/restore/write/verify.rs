@@ -1,0 +1,108 @@
+//! The second walk of a restore with `verify`: everything that was restored is read from the disk again.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crossbeam_channel::Sender;
+
+use super::context::Context;
+use super::enter_dir::look_into;
+use super::read_back::{Recheck, Subject};
+use super::workers::{Unit, with_workers};
+use crate::format::entry::Content;
+use crate::repo::DirEntry;
+use crate::restore::error::Result;
+use crate::restore::options::add;
+use crate::restore::plan::walk::{Step, Walk};
+use crate::restore::target::dir::TargetDir;
+
+/// Pieces, and their bytes, that one worker reads at a time.
+const PIECES_PER_UNIT: usize = 64;
+const BYTES_PER_UNIT: u64 = 8 << 20;
+
+/// Reads everything from the disk, where all must have arrived before, and compares it with the snapshot's ids.
+///
+/// What could not be restored, or was left alone, is passed over: it has been reported.
+pub fn verify(context: &Context, walk: Walk, root: &Arc<TargetDir>) -> Result<()> {
+    // Everything is gone through once more: the bytes of the second reading count like those of the first.
+    let again = |total: &std::sync::atomic::AtomicU64| add(total, total.load(std::sync::atomic::Ordering::Relaxed));
+    again(&context.monitor.bytes_total);
+    with_workers(context, |units, _| Verifier { context, walk, units, dirs: vec![Some(root.clone())] }.run())
+}
+
+struct Verifier<'a> {
+    context: &'a Context<'a>,
+    walk: Walk,
+    units: Sender<Unit>,
+    dirs: Vec<Option<Arc<TargetDir>>>,
+}
+
+impl Verifier<'_> {
+    fn run(mut self) -> Result<()> {
+        while let Some(step) = self.walk.next() {
+            self.context.check()?;
+            match step {
+                Step::Enter(entry, _) => {
+                    let below = self.enter(&entry.entry.name);
+                    self.dirs.push(below);
+                }
+                Step::Entry(entry) => self.take(*entry),
+                Step::Leave => {
+                    self.dirs.pop();
+                }
+                // The first walk has reported it.
+                Step::Passed(_) | Step::Broken(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that was reported.
+    fn enter(&self, name: &[u8]) -> Option<Arc<TargetDir>> {
+        let parent = self.dirs.last()?.as_ref()?;
+        look_into(self.context, parent, name).ok().flatten()
+    }
+
+    fn take(&mut self, found: DirEntry) {
+        let mut entry = found.entry;
+        let Some(Some(dir)) = self.dirs.last().cloned() else {
+            return;
+        };
+        if self.context.was_passed_over(&dir.path_of(&entry.name)) {
+            return;
+        }
+        self.context.monitor.working_on(self.walk.path());
+        add(&self.context.counts.verified, 1);
+        let content = match &entry.content {
+            Content::Refs(_) | Content::List(_) => std::mem::replace(&mut entry.content, Content::None),
+            Content::Inline(_) | Content::None | Content::Tree(_) => Content::None,
+        };
+        let subject = Arc::new(Subject { dir, entry, is_wrong: AtomicBool::new(false) });
+        if matches!(content, Content::None) {
+            return self.send(subject, Vec::new());
+        }
+        let (mut pieces, mut bytes, mut offset) = (Vec::new(), 0, 0);
+        for piece in self.context.trees.refs(&content) {
+            // A list that cannot be read has made the restore of this file fail, so that it was passed over.
+            let Ok(piece) = piece else { return };
+            pieces.push((offset, piece));
+            offset += piece.len();
+            bytes += piece.len();
+            if pieces.len() >= PIECES_PER_UNIT || bytes >= BYTES_PER_UNIT {
+                self.send(subject.clone(), std::mem::take(&mut pieces));
+                bytes = 0;
+            }
+            if self.context.is_stopped() {
+                return;
+            }
+        }
+        if !pieces.is_empty() {
+            self.send(subject, pieces);
+        }
+    }
+
+    fn send(&self, subject: Arc<Subject>, pieces: Vec<(u64, crate::format::entry::Ref)>) {
+        // The workers stay until this end of the channel is closed; if they broke, the restore was stopped.
+        let _ = self.units.send(Unit::Recheck(Recheck { subject, pieces }));
+    }
+}

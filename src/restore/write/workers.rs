@@ -1,0 +1,108 @@
+//! The threads that do the work: units come in through a bounded channel, what must be planned goes back.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::compare::{Comparison, Need, compare};
+use super::context::Context;
+use super::entries::{Item, Unfilled, handle};
+use super::read_back::{Recheck, recheck};
+use super::write_chunks::{Batch, Buffers, place};
+use crate::restore::error::{Error, Result};
+
+/// A piece of work.
+pub enum Unit {
+    /// Entries to look at and, where they need no chunks, to make.
+    Items(Vec<Item>),
+    /// Pieces of an existing file to compare.
+    Compare(Comparison),
+    /// One read of a batch, by its position in the plan.
+    Place(Arc<Batch>, usize),
+    /// Something to read again.
+    Recheck(Recheck),
+}
+
+/// What comes back from every [`Unit::Items`] and [`Unit::Compare`], exactly once.
+#[derive(Default)]
+pub struct Back {
+    /// Files that need chunks.
+    pub unfilled: Vec<Unfilled>,
+    /// Pieces that differ.
+    pub missing: Vec<Need>,
+}
+
+/// Units on their way to the workers: each keeps its batch, or its entries, in memory.
+const UNITS_MAX: usize = 64;
+const UNITS_MAX_LOW: usize = 8;
+/// Most threads where memory is short.
+const THREADS_MAX_LOW: usize = 2;
+
+/// Runs `plan`, which sends units, beside the worker threads, and returns when all work is done.
+pub fn with_workers(context: &Context, plan: impl FnOnce(Sender<Unit>, Receiver<Back>) -> Result<()>) -> Result<()> {
+    let low = context.options.low_memory;
+    let readers = context.trees.reader().repository().readers(context.options.threads);
+    let threads = if low { readers.min(THREADS_MAX_LOW) } else { readers };
+    let (unit_sender, units) = bounded(if low { UNITS_MAX_LOW } else { UNITS_MAX });
+    let (back, back_receiver) = unbounded();
+    let planned = std::thread::scope(|scope| {
+        for number in 0..threads {
+            let (units, back) = (units.clone(), back.clone());
+            let started = std::thread::Builder::new()
+                .name(format!("restore-{number}"))
+                .spawn_scoped(scope, move || work(context, &units, &back));
+            if let Err(error) = started {
+                context.stop(Error::Threads(error));
+            }
+        }
+        drop((units, back));
+        plan(unit_sender, back_receiver)
+    });
+    planned.and_then(|()| context.check())
+}
+
+/// Works until the channel closes; when the restore was stopped, units are only taken away.
+fn work(context: &Context, units: &Receiver<Unit>, back: &Sender<Back>) {
+    let _alarm = Alarm(context);
+    let mut buffers = Buffers::default();
+    for unit in units {
+        let mut answer = Back::default();
+        match unit {
+            Unit::Place(batch, read) => {
+                if !context.is_stopped() {
+                    place(context, &batch, &batch.plan.reads[read], &mut buffers);
+                }
+                continue;
+            }
+            Unit::Recheck(work) => {
+                if !context.is_stopped() {
+                    recheck(context, &work, &mut buffers.bytes);
+                }
+                continue;
+            }
+            Unit::Compare(comparison) => compare(context, &comparison, &mut buffers.bytes, &mut answer.missing),
+            Unit::Items(items) => {
+                for item in items {
+                    if context.is_stopped() {
+                        break;
+                    }
+                    answer.unfilled.extend(handle(context, item));
+                }
+            }
+        }
+        if back.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Stops the others if this thread breaks, so that nobody waits for its answer.
+struct Alarm<'a>(&'a Context<'a>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(Error::Threads(std::io::Error::other("a thread broke")));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A decorator that keeps to a [`Pace`] where the store itself does not: on disks, which are often a network's.
+//!
+//! It moves whole objects, so it waits for all pieces of one before it is stored, and after it was read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
+use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+
+/// Lets the bytes of objects through at a limited speed.
+pub struct ThrottleStore {
+    inner: Arc<dyn Store>,
+    pace: Arc<Pace>,
+}
+
+impl ThrottleStore {
+    /// Wraps a store.
+    pub fn new(inner: Arc<dyn Store>, pace: Arc<Pace>) -> Self {
+        Self { inner, pace }
+    }
+
+    fn received(&self, len_bytes: usize) {
+        pieces(len_bytes).for_each(|piece| self.pace.download(piece));
+    }
+}
+
+/// Returns the lengths of the pieces of an object.
+fn pieces(len_bytes: usize) -> impl Iterator<Item = usize> {
+    (0..len_bytes).step_by(PIECE_LEN_MAX_BYTES).map(move |at| PIECE_LEN_MAX_BYTES.min(len_bytes - at))
+}
+
+impl Store for ThrottleStore {
+    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(class, prefix)
+    }
+
+    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
+        self.inner.stat(key)
+    }
+
+    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let before = out.len();
+        self.inner.read_into(key, range, out)?;
+        self.received(out.len() - before);
+        Ok(())
+    }
+
+    fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.inner.read(key)?;
+        self.received(bytes.len());
+        Ok(bytes)
+    }
+
+    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        pieces(bytes.len()).for_each(|piece| self.pace.upload(piece));
+        self.inner.create(key, bytes)
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        self.inner.remove(key)
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    fn place(&self) -> &str {
+        self.inner.place()
+    }
+
+    fn transfers(&self) -> usize {
+        self.inner.transfers()
+    }
+
+    fn expect(&self, keys: &[Key]) {
+        self.inner.expect(keys);
+    }
+
+    fn is_racy(&self) -> bool {
+        self.inner.is_racy()
+    }
+
+    fn can_run_full(&self) -> bool {
+        self.inner.can_run_full()
+    }
+
+    fn is_at_hand(&self) -> bool {
+        self.inner.is_at_hand()
+    }
+
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.inner.archive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::layers::clock::Clock;
+    use crate::store::layers::clock::tests::TestClock;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn objects_go_up_and_down_at_the_limit() {
+        let clock = Arc::new(TestClock::default());
+        let pace = Arc::new(Pace::new(clock.clone(), Some(1 << 20), Some(4 << 20)));
+        let store = ThrottleStore::new(Arc::new(MemoryStore::default()), pace);
+        let key = Key::new(Class::Data, "00/00");
+        let bytes = vec![7; (8 << 20) + 1];
+        store.create(&key, &bytes).unwrap();
+        let up = clock.now();
+        assert!(up > Duration::from_millis(7800) && up <= Duration::from_millis(8001), "{up:?}");
+        assert_eq!(store.read(&key).unwrap(), bytes);
+        let down = clock.now() - up;
+        assert!(down > Duration::from_millis(1800) && down <= Duration::from_millis(2001), "{down:?}");
+        let mut part = vec![1];
+        store.read_into(&key, 5..9, &mut part).unwrap();
+        assert_eq!(part, [1, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    fn pieces_are_all_of_it() {
+        for len in [0, 1, PIECE_LEN_MAX_BYTES, PIECE_LEN_MAX_BYTES + 1, 100_000] {
+            assert_eq!(pieces(len).sum::<usize>(), len);
+            assert!(pieces(len).all(|piece| piece > 0 && piece <= PIECE_LEN_MAX_BYTES));
+        }
+    }
+}
