@@ -66,7 +66,7 @@ soak-long:      ## An hour of reading from a mount by eight processes while back
 	DRUMLIN_SOAK_SECONDS=$${DRUMLIN_SOAK_SECONDS:-3600} $(CARGO) nextest run --locked --profile long --no-capture mount::soak
 
 odd-long:       ## Each odd file system as source, as repository and as target, with more files and changes.
-	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd::
+	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd_file_systems::
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

@@ -3,9 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/it/bounded/structure.rs"]
+#[path = "../../tests/it/safety/bounded_memory/structure.rs"]
 mod structure;
-#[path = "../../tests/it/bounded/walkers.rs"]
+#[path = "../../tests/it/safety/bounded_memory/walkers.rs"]
 mod walkers;
 
 fuzz_target!(|bytes: &[u8]| {

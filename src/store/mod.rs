@@ -197,7 +197,7 @@ pub struct StoreError {
 
 /// A flat store of small immutable objects.
 ///
-/// Required of every implementation (checked by `tests/it/conformance.rs`):
+/// Required of every implementation (checked by `tests/it/store/conformance.rs`):
 /// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of several that create one
 ///   name at once exactly one succeeds. Servers that cannot hold the second half are found by a probe (chapter 12, section 4).
 /// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with [`ErrorKind::Unanswered`].

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 const FIELDS: &str = "archive archive_bytes bytes damaged dirs files format hard_links left_out partial problem_count problems requests seconds snapshot";
 
@@ -69,7 +69,7 @@ fn what_is_missing_is_said() {
         ran.err
     );
     home.run(["restore", &from, "--to-tar", "out.tar"]).ok();
-    home.write("src/large", crate::fixture::noise(1, 3_000_000));
+    home.write("src/large", crate::support::fixture::noise(1, 3_000_000));
     home.run(["backup", "src"]).ok();
     let ran = home
         .script(&[], &format!("set +e; {{ $drumlin restore '{from}' --to-tar -; echo $? > code; }} | head -c 10 > /dev/null"));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, Ran, fields};
+use crate::support::home::{Home, Ran, fields};
 
 /// Returns the paths below the home folder that the newest snapshot holds, folders with a slash.
 fn listed(home: &Home) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 fn with_backup() -> Home {
     let home = Home::with_repository();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::home::Home;
+use crate::support::home::Home;
 
 fn configured(text: &str) -> Home {
     let home = Home::new();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 fn with_backups() -> Home {
     let home = Home::with_repository();

@@ -2,7 +2,7 @@
 //!
 //! Where this machine cannot remember what it saw either, the same warning says that.
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 const COMMANDS: [&[&str]; 20] = [
     &["backup", "src"],

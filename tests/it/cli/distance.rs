@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::fixture::{let_time_pass, noise};
-use crate::home::Home;
+use crate::support::fixture::{let_time_pass, noise};
+use crate::support::home::Home;
 
 /// Returns a home with a source of 40 small files in four folders, and a repository whose settings are these lines.
 fn home_with(settings: &str) -> Home {
@@ -29,7 +29,7 @@ fn back_up_unchanged(home: &Home) {
 }
 
 #[cfg(feature = "s3")]
-fn bucket_settings(server: &crate::servers::s3::S3Server, home: &Path) -> String {
+fn bucket_settings(server: &crate::support::servers::s3::S3Server, home: &Path) -> String {
     std::fs::write(home.join("secret"), "secret\n").unwrap();
     format!(
         "url = \"s3://{}/a\"\nendpoint = \"http://127.0.0.1:{}\"\nregion = \"us-east-1\"\nkey-id = \"test\"\nsecret-file = \"{}/secret\"",
@@ -44,7 +44,7 @@ fn bucket_settings(server: &crate::servers::s3::S3Server, home: &Path) -> String
 fn a_bucket_sees_no_request_of_an_unchanged_backup_and_eight_of_a_small_one() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let server = crate::servers::moto::start_logging(&log);
+    let server = crate::support::servers::moto::start_logging(&log);
     let home = home_with(&bucket_settings(&server, folder.path()));
     let requests = || std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
     let before = requests().len();
@@ -73,8 +73,8 @@ fn machine_settings(options: &drumlin::store::sftp::options::SftpOptions) -> Str
 fn one_file_by_a_machine_that_knows_nothing_takes_few_round_trips() {
     /// Nine for the login, and twelve.
     const ROUNDS_MAX: u64 = 21;
-    let server = crate::servers::openssh::OpenSsh::start();
-    let proxy = crate::servers::proxy::Proxy::start(server.address);
+    let server = crate::support::servers::openssh::OpenSsh::start();
+    let proxy = crate::support::servers::proxy::Proxy::start(server.address);
     let home = home_with(&machine_settings(&server.options_through(&proxy, "drumlin")));
     proxy.delay(std::time::Duration::from_millis(100));
     let file = format!("latest:{}", home.path("src/dir-1/file-1").display());
@@ -99,8 +99,8 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
 
     use drumlin::store::sftp::SftpStore;
     use drumlin::store::{Class, Key, Store};
-    let server = crate::servers::openssh::OpenSsh::start();
-    let proxy = crate::servers::proxy::Proxy::start(server.address);
+    let server = crate::support::servers::openssh::OpenSsh::start();
+    let proxy = crate::support::servers::proxy::Proxy::start(server.address);
     let options = server.options_through(&proxy, "drumlin");
     let home = home_with(&machine_settings(&options));
     let logged = || std::fs::read_to_string(server.path("log")).unwrap().matches("Connection from ").count();
@@ -149,15 +149,16 @@ print(usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 ";
     let folder = tempfile::tempdir().unwrap();
-    let server = crate::servers::moto::start();
+    let server = crate::support::servers::moto::start();
     let home = home_with(&bucket_settings(&server, folder.path()));
     for index in 0..4 {
         home.write(&format!("src/large-{index}"), noise(100 + index, 56 << 20));
     }
-    let python = crate::servers::moto::python();
+    let python = crate::support::servers::moto::python();
     let wrapper = [python.to_str().unwrap(), "-c", MEASURE];
-    let ran =
-        crate::home::Ran::of(&home.wrapped(&wrapper, ["backup", "src", "--quiet", "--connections", "16"]).output().unwrap());
+    let ran = crate::support::home::Ran::of(
+        &home.wrapped(&wrapper, ["backup", "src", "--quiet", "--connections", "16"]).output().unwrap(),
+    );
     let peak_kib: u64 = ran.ok().out.trim().parse().unwrap();
     println!("{peak_kib} KiB");
     assert!((20_000..220 << 10).contains(&peak_kib), "{peak_kib} KiB");

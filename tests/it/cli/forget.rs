@@ -16,7 +16,7 @@ use drumlin::repo::{OpenOptions, Repository, snapshots};
 use drumlin::store::local::LocalStore;
 use serde_json::Value;
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 const DAY_S: i64 = 86_400;
 
@@ -390,7 +390,7 @@ fn a_steady_policy_needs_no_force_and_a_flood_is_stopped() {
         }
         let args = ["forget", "--keep-daily", "7"];
         let ran = home.wrapped(&["faketime", "-f", &night(day)], args).output().unwrap();
-        let ran = crate::home::Ran::of(&ran).ok();
+        let ran = crate::support::home::Ran::of(&ran).ok();
         assert!(ran.out.contains("forgot "), "{}", ran.out);
     }
     assert!((3..=5).contains(&count(&home, &[])), "{}", count(&home, &[]));
@@ -421,7 +421,7 @@ fn a_protected_name_does_not_keep_the_others() {
 fn a_date_of_last_year_minutes_after_honest_ones_is_not_believed() {
     let home = quick(3);
     home.write("src/number", "by a wrong clock");
-    crate::home::Ran::of(&home.wrapped(&["faketime", "-f", "-400d"], ["backup", "src"]).output().unwrap()).ok();
+    crate::support::home::Ran::of(&home.wrapped(&["faketime", "-f", "-400d"], ["backup", "src"]).output().unwrap()).ok();
     let told = home.json(["forget", "--keep-last", "2", "--dry-run"]);
     let rules: Vec<&Value> =
         told["groups"][0]["decisions"].as_array().unwrap().iter().map(|decision| &decision["reasons"][0]["rule"]).collect();
@@ -479,7 +479,7 @@ fn a_steady_policy_needs_no_force_without_local_copies() {
         let _ = std::fs::remove_dir_all(home.path(".cache"));
         let at = format!("-{days}d");
         let forget = home.wrapped(&["faketime", "-f", &at], ["forget", "--keep-last", "5"]).output().unwrap();
-        crate::home::Ran::of(&forget).ok();
+        crate::support::home::Ran::of(&forget).ok();
     }
     assert!((5..=6).contains(&count(&home, &[])), "{}", count(&home, &[]));
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::home::Home;
+use crate::support::home::Home;
 
 /// The snapshot after it names it: every command that lists says so, also with `-q`, and those that remove refuse.
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 #[test]
 fn a_password_from_everywhere_opens() {

@@ -1,6 +1,6 @@
 //! `key list`, `key add`, `key remove`, `key change-password`.
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 #[test]
 fn keys_come_and_go() {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 /// Incompressible bytes.
 fn noise(len: usize) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::home::Home;
+use crate::support::home::Home;
 
 /// Commands that read, write and remove as much as there is.
 const COMMANDS: [&[&str]; 6] = [

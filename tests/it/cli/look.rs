@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::home::{Home, Ran, fields};
+use crate::support::home::{Home, Ran, fields};
 
 /// Makes three snapshots of one file.
 fn three_snapshots() -> Home {

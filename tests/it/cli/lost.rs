@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 const NONE_NOW: &str = "disk: this source had 10 files in an earlier snapshot and has none now";
 
@@ -77,12 +77,13 @@ fn losses_are_known_without_a_parent() {
 fn a_snapshot_that_lacks_something_is_no_parent_and_still_compared_with() {
     use drumlin::repo::snapshots::incomplete;
 
-    let repo = crate::fixture::TestRepo::new();
+    let repo = crate::support::fixture::TestRepo::new();
     (0..10).for_each(|number| repo.write(&format!("f{number}"), b"x"));
     let before = repo.backup("host").snapshot.unwrap();
     incomplete::add(&repo.repository, before.id).unwrap();
     fs::remove_dir_all(repo.source()).unwrap();
-    let options = drumlin::backup::BackupOptions { allow_empty: false, ..crate::fixture::options(&[repo.source()], "host") };
+    let options =
+        drumlin::backup::BackupOptions { allow_empty: false, ..crate::support::fixture::options(&[repo.source()], "host") };
     let (report, monitor) = repo.backup_with(options).unwrap();
     assert!(monitor.problems()[0].message.starts_with("this source had 10 files"), "{:?}", monitor.problems());
     assert_eq!(report.snapshot.unwrap().parent, None);

@@ -5,8 +5,8 @@
 
 use serde_json::json;
 
-use crate::fixture::noise;
-use crate::home::{Home, Ran};
+use crate::support::fixture::noise;
+use crate::support::home::{Home, Ran};
 
 /// A program in which mounting is permitted and harms nobody, if there can be one.
 const OWN_MOUNTS: [&str; 2] = ["unshare", "-rm"];

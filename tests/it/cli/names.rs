@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::fixture::copy_folder;
-use crate::home::{Home, Ran};
+use crate::support::fixture::copy_folder;
+use crate::support::home::{Home, Ran};
 
 /// Takes a snapshot of `src/number` by a clock that is wrong by so much.
 fn take(home: &Home, number: &str, clock: &str, more: &[&str]) -> Ran {
@@ -309,7 +309,7 @@ fn wrong_usage_is_a_json_line_where_json_lines_are_wanted() {
     for args in [&["backup", "--nope", "--json-progress"][..], &["--json-progress", "frobnicate"], &["find", "--json-progress"]] {
         let ran = home.run(args).code(2);
         let line: Value = serde_json::from_str(ran.err.trim()).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
-        assert_eq!(crate::home::fields(&line), "causes event exit_code hint message");
+        assert_eq!(crate::support::home::fields(&line), "causes event exit_code hint message");
         assert_eq!((&line["event"], &line["exit_code"]), (&"error".into(), &2.into()));
     }
 }

@@ -7,10 +7,10 @@
 
 use std::process::{Child, Stdio};
 
-use crate::fixture::noise;
-use crate::home::{Home, Ran};
-use crate::servers::s3::S3Server;
-use crate::servers::{moto, s3rver, s3s_fs};
+use crate::support::fixture::noise;
+use crate::support::home::{Home, Ran};
+use crate::support::servers::s3::S3Server;
+use crate::support::servers::{moto, s3rver, s3s_fs};
 
 const PRUNE: [&str; 5] = ["prune", "--trash", "0d", "--max-unused=0", "--only-collector"];
 

@@ -2,7 +2,7 @@
 //!
 //! Method: the same few paths under every command that takes a snapshot, and what each says of its choice.
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 /// Takes a snapshot of all of `u`, then (all newer) one of a part of it and one of something else.
 fn home() -> Home {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::home::{Home, Ran, fields};
+use crate::support::home::{Home, Ran, fields};
 
 const COMMANDS: [&str; 18] = [
     "quickstart",

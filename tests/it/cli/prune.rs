@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 const FIELDS: &str = "dropped dry_run freed_bytes index_runs locked_packs locked_until locks outrun plan protected removed_bytes removed_packs \
                       requests running_sessions seconds spared_packs stored_bytes waiting";
@@ -73,14 +73,14 @@ fn on_a_store_that_replaces_objects_the_user_must_say_that_no_other_runs() {
 #[cfg(feature = "s3")]
 #[test]
 fn locks_are_extended() {
-    let server = crate::servers::moto::start();
+    let server = crate::support::servers::moto::start();
     let bucket = "locked";
     server.as_owner(|owner| owner.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(true).send());
     let home = Home::with_bucket(server.port(), &format!("{bucket}/a"), "lock = { mode = \"governance\", days = 3 }");
-    home.write("src/large", crate::fixture::noise(1, 300_000));
+    home.write("src/large", crate::support::fixture::noise(1, 300_000));
     home.run(["init"]).ok();
     home.run(["backup", "src"]).ok();
-    home.write("src/large", crate::fixture::noise(2, 300_000));
+    home.write("src/large", crate::support::fixture::noise(2, 300_000));
     home.run(["backup", "src"]).ok();
     home.run(["forget", "latest~1", "--force"]).ok();
     let prune = ["prune", "--trash", "0d", "--extend-locks", "30d"];

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 fn quickstart(home: &Home, args: &[&str]) -> Value {
     home.json(["quickstart"].iter().chain(args))

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::fixture::noise;
-use crate::home::Home;
+use crate::support::fixture::noise;
+use crate::support::home::Home;
 
 /// Holds a lease on the file that it is given, says so, and gives it back half a second after it was asked to.
 const HOLDER: &str = r#"
@@ -62,7 +62,7 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_the_end() {
 #[test]
 fn a_password_command_takes_nothing_from_a_dump() {
     let home = Home::with_password();
-    let dump = crate::fixture::noise(5, 200_000);
+    let dump = crate::support::fixture::noise(5, 200_000);
     let arguments = ["backup", "--stdin", "--stdin-name", "dump", "--password-command", "head -c 1000 > /dev/null; echo secret"];
     let home = home.with("DRUMLIN_PASSWORD", "");
     home.run_with_input(arguments, &dump).ok();

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::home::Home;
+use crate::support::home::Home;
 
 /// Returns an address of this machine at which nobody listens.
 fn nobody() -> String {
@@ -34,7 +34,7 @@ fn a_life(home: &Home, shown: &str) {
 #[cfg(feature = "sftp")]
 #[test]
 fn a_life_on_another_machine() {
-    let mut server = crate::servers::openssh::OpenSsh::start();
+    let mut server = crate::support::servers::openssh::OpenSsh::start();
     let options = server.options("drumlin");
     let home =
         Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
@@ -60,7 +60,7 @@ fn a_life_on_another_machine() {
 #[cfg(feature = "sftp")]
 #[test]
 fn an_unknown_machine_is_refused_at_once() {
-    let server = crate::servers::openssh::OpenSsh::start();
+    let server = crate::support::servers::openssh::OpenSsh::start();
     let options = server.options("drumlin");
     let home = Home::new().with("DRUMLIN_KEY_FILE", "key");
     let url = format!("sftp://{}@{}:{}/./drumlin", options.user, options.host, options.port);
@@ -72,7 +72,7 @@ fn an_unknown_machine_is_refused_at_once() {
 #[cfg(feature = "s3")]
 #[test]
 fn a_life_in_a_bucket() {
-    let server = crate::servers::moto::start();
+    let server = crate::support::servers::moto::start();
     let (bucket, endpoint) = (server.bucket(), format!("http://127.0.0.1:{}", server.port()));
     let home = Home::with_bucket(server.port(), &format!("{bucket}/a/b"), "storage-class = \"STANDARD_IA\"");
     let shown = format!("s3://{bucket}/a/b?endpoint={endpoint}&region=us-east-1");
@@ -111,9 +111,9 @@ fn nobody_answers() {
 #[cfg(feature = "s3")]
 #[test]
 fn frozen_content_is_ordered_and_then_restored() {
-    let server = crate::servers::moto::start();
+    let server = crate::support::servers::moto::start();
     let home = Home::with_bucket(server.port(), &format!("{}/a", server.bucket()), "storage-class = \"DEEP_ARCHIVE\"");
-    home.write("src/large", crate::fixture::noise(1, 300_000));
+    home.write("src/large", crate::support::fixture::noise(1, 300_000));
     home.run(["init"]).ok();
     home.run(["backup", "src"]).ok();
     let from = format!("latest:{}", home.text("src"));

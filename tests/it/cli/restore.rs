@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::fixture::noise;
-use crate::home::{Home, Ran, fields};
+use crate::support::fixture::noise;
+use crate::support::home::{Home, Ran, fields};
 
 fn with_backup() -> Home {
     let home = Home::with_repository();

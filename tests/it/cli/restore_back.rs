@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()

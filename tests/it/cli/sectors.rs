@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::fixture::noise;
-use crate::home::{Home, Ran};
+use crate::support::fixture::noise;
+use crate::support::home::{Home, Ran};
 
 /// Four files in a pack each.
 fn with_packs() -> (Home, Vec<PathBuf>) {

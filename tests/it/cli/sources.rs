@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 /// Runs a backup and returns how it ended, and the files of the snapshot below the home folder.
 fn files_of(home: &Home, args: &[&str]) -> (i32, Vec<String>, String) {

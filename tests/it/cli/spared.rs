@@ -6,8 +6,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::fixture::copy_folder;
-use crate::home::{Home, Ran};
+use crate::support::fixture::copy_folder;
+use crate::support::home::{Home, Ran};
 
 const SAYS: &str = "nothing is removed: it looks like a repository";
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::home::{Home, Ran};
-use crate::servers::openssh::OpenSsh;
+use crate::support::home::{Home, Ran};
+use crate::support::servers::openssh::OpenSsh;
 
 /// A server, and a home whose repository `far` is at the machine `vault`, which only the SSH configuration knows.
 struct Vault {
@@ -84,7 +84,7 @@ fn blocks_of_match_and_aliases_count() {
 fn a_proxy_command_carries_connections_without_the_secrets() {
     let vault = Vault::start();
     let (all, log) = (lines(&vault.server), vault.home.path("relay"));
-    vault.home.write("relay.sh", crate::sftp::proxy::RELAY);
+    vault.home.write("relay.sh", crate::store::sftp::proxy::RELAY);
     let command = format!("bash -c \"$(cat {})\" %h %p {} '%n %r 100%%'", vault.home.text("relay.sh"), log.display());
     vault.ssh_config(&format!("Host vault\n{all}  ProxyCommand {command}\n"));
     let home = Vault { home: vault.home.with("DRUMLIN_SSH_PASSWORD", "hush").with("SEEN", "yes"), ..vault };

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 /// Runs the program at a terminal; each pair is what the program must show before something is typed.
 fn at_terminal(home: &Home, arguments: &str, dialogue: &[(&str, &str)]) -> Ran {

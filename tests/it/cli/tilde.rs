@@ -1,6 +1,6 @@
 //! `~` in quotes, which no shell replaced.
 
-use crate::home::Home;
+use crate::support::home::Home;
 
 #[test]
 fn a_tilde_that_was_not_replaced_makes_no_folder_of_that_name() {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 /// Makes three snapshots: as it was, a letter changed and a folder renamed, and a letter gone.
 fn three_snapshots() -> Home {

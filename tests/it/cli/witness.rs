@@ -6,9 +6,9 @@ use std::fs;
 use drumlin::crypto::slot::slot_id;
 use drumlin::format::slot::{Slot, SlotKdf};
 
-use crate::fixture::{copy_folder, noise};
-use crate::home::{Home, Ran};
-use crate::reader_py::trees::files_below;
+use crate::format::reader_py::trees::files_below;
+use crate::support::fixture::{copy_folder, noise};
+use crate::support::home::{Home, Ran};
 
 /// A home with a repository of one snapshot, and `old`, a copy of it from before the second.
 fn with_old_copy() -> Home {

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::shown::{SHOWN_HOME, rename_host};
-use crate::home::Home;
-use crate::servers::openssh::OpenSsh;
-use crate::servers::place::Place;
-use crate::servers::{moto, run};
+use crate::support::home::Home;
+use crate::support::servers::openssh::OpenSsh;
+use crate::support::servers::place::Place;
+use crate::support::servers::{moto, run};
 
 /// Folders of a machine that pages speak of. Here they are in the scratch home.
 const ROOTS: [&str; 3] = ["/etc/drumlin", "/mnt/", "/srv/"];

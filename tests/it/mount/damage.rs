@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::{Mount, read, wait_for};
-use crate::fixture::noise;
-use crate::home::Home;
+use crate::support::fixture::noise;
+use crate::support::home::Home;
 
 const EIO: i32 = 5;
 const ESTALE: i32 = 116;

@@ -1,9 +1,9 @@
 //! Mounts of repositories on other machines.
 
 use super::{Mount, sh};
-use crate::fixture::noise;
-use crate::home::Home;
-use crate::servers::place::Place;
+use crate::support::fixture::noise;
+use crate::support::home::Home;
+use crate::support::servers::place::Place;
 
 /// What is shown is the source: names, content, times, and any part of a file that is longer than one request.
 fn is_the_same(home: &Home) {
@@ -34,6 +34,6 @@ fn another_machine_shows_the_same() {
 #[cfg(feature = "s3")]
 #[test]
 fn a_bucket_shows_the_same() {
-    let place = Place::bucket(crate::servers::moto::start());
+    let place = Place::bucket(crate::support::servers::moto::start());
     is_the_same(&place.home());
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use super::{Mount, is_mounted, read, sh, wait_for};
-use crate::home::Home;
+use crate::support::home::Home;
 
 fn furnished() -> Home {
     let home = Home::with_repository();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::home::{Home, Ran};
+use crate::support::home::{Home, Ran};
 
 /// How long anything may take: machines can be slow.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{Dir, SeekFrom, seek};
 
 use super::{Mount, read, sh};
-use crate::fixture::noise;
-use crate::home::Home;
+use crate::support::fixture::noise;
+use crate::support::home::Home;
 
 #[test]
 fn any_part_of_a_file_is_what_it_was() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Mount, read, sh, wait_for};
-use crate::home::{Home, fields};
+use crate::support::home::{Home, fields};
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> =

@@ -17,7 +17,7 @@ use drumlin::store::Store;
 use super::damage::{data_keys, two_packs};
 use super::round_trip::make_everything;
 use super::{differences, options, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 /// Writes an archive; it lies beside the target.
 pub fn archive(

@@ -10,7 +10,7 @@ use drumlin::monitor::{Monitor, ProblemKind};
 use drumlin::restore::{Overwrite, RestoreOptions, RestoreReport};
 
 use super::{differences, options, restore, restore_well, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 fn with_problems(snapshot: &Snapshot, paths: &[&Path]) -> Snapshot {
     let problem = |path: &&Path| SnapshotProblem {
@@ -189,7 +189,7 @@ fn names_of_a_right_file_stay_and_a_missing_one_is_not_linked_to_a_wrong_file() 
         write(&source.join(name), &noise(len as u64, len));
         fs::hard_link(source.join(name), source.join(format!("{name} too"))).unwrap();
     }
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     restore_well(&repo, &snapshot, &options(&repo, &target));

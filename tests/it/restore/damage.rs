@@ -7,7 +7,7 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, Store};
 
 use super::{options, restore, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 /// A repository of two hosts: some files are in the packs of the one, some in those of the other.
 pub fn two_packs() -> TestRepo {
@@ -152,7 +152,7 @@ fn a_damaged_tree_loses_its_folder_and_no_other() {
         store.remove(&key).unwrap();
     }
     // Nodes are read from local copies: only who has none notices. Then nothing of the snapshot can be reached.
-    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::fixture::secret(), &fresh).unwrap();
+    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::support::fixture::secret(), &fresh).unwrap();
     let monitor = Monitor::default();
     let all = drumlin::restore::RestoreOptions { path: None, ..options(&repo, &target(&repo)) };
     let report = drumlin::restore::run(&repository, &snapshot, &all, &monitor).unwrap();

@@ -9,7 +9,7 @@ use drumlin::restore::{Overwrite, RestoreOptions, RestoreReport};
 use drumlin::store::{Action, Class};
 
 use super::{differences, options, restore, restore_well, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 const MIB: usize = 1 << 20;
 
@@ -62,7 +62,7 @@ fn content_is_compared_unless_size_and_time_are_to_be_believed() {
     let source = repo.source();
     write(&source.join("file"), &noise(1, 200_000));
     write(&source.join("short"), b"right");
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     let compared = options(&repo, &target);

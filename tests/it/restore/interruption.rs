@@ -12,8 +12,8 @@ use drumlin::restore::{self, Error};
 use drumlin::store::{Class, Key, Store, StoreError};
 
 use super::{differences, options, restore_well, target};
-use crate::fixture::{TestRepo, noise, secret, write};
-use crate::forward::forward_to_inner;
+use crate::support::fixture::{TestRepo, noise, secret, write};
+use crate::support::forward::forward_to_inner;
 
 /// A store that cancels the restore at the n-th read of data, as somebody with Ctrl-C would.
 struct Interrupter {
@@ -49,7 +49,7 @@ fn stopped_anywhere_it_continues_and_ends_equal() {
     write(&source.join("large"), &noise(500, 16 << 20));
     fs::hard_link(source.join("large"), source.join("linked")).unwrap();
     fs::File::create(source.join("sparse")).unwrap().set_len(50 << 20).unwrap();
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let whole = snapshot.stats.totals.bytes;
     let mut options = options(&repo, &target(&repo));
@@ -74,7 +74,7 @@ fn a_half_written_file_with_the_right_length_is_compared() {
     let repo = TestRepo::new();
     let source = repo.source();
     write(&source.join("large"), &noise(500, 20 << 20));
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let (repository, monitor) = interrupted(&repo, 2);
     let options = options(&repo, &target(&repo));
@@ -92,7 +92,7 @@ fn after_another_boot_time_and_length_are_not_believed() {
     let repo = TestRepo::new();
     let source = repo.source();
     write(&source.join("file"), &noise(1, 300_000));
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     let options = options(&repo, &target);
@@ -145,7 +145,7 @@ fn a_file_that_was_not_cut_yet_is_cut_by_the_next_run() {
     let repo = TestRepo::new();
     let source = repo.source();
     write(&source.join("large"), &noise(500, 4 << 20));
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let options = options(&repo, &target(&repo));
     let there = [&noise(500, 2 << 20)[..], &noise(501, 4 << 20)].concat();

@@ -16,7 +16,7 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::Monitor;
 use drumlin::restore::{self, RestoreOptions, RestoreReport};
 
-use crate::fixture::TestRepo;
+use crate::support::fixture::TestRepo;
 
 /// Options for restoring the test's source folder into `target`.
 pub fn options(repo: &TestRepo, target: &Path) -> RestoreOptions {

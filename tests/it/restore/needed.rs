@@ -8,7 +8,7 @@ use drumlin::restore::{self, NeededPack, RestoreOptions};
 use drumlin::store::{Action, Class, Store};
 
 use super::{options, restore_well, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 /// Three packs: the files are larger than what fits into one.
 fn repo_of_several_packs() -> (TestRepo, drumlin::format::snapshot::Snapshot) {

@@ -12,7 +12,7 @@ use drumlin::restore::RestoreOptions;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 
 use super::{differences, options, restore, restore_well, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -8,7 +8,7 @@ use drumlin::restore::{self, Action, Error, RestoreOptions};
 use drumlin::store::{Action as Call, Class};
 
 use super::{differences, options, restore as run, restore_well, target};
-use crate::fixture::{TestRepo, noise, write};
+use crate::support::fixture::{TestRepo, noise, write};
 
 /// Returns all names below `root`, sorted.
 fn names(root: &Path) -> Vec<String> {
@@ -75,7 +75,7 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     for name in ["changed", "folder/new", "kept", "linked"] {
         write(&source.join(name), &noise(1, 2000));
     }
-    crate::fixture::let_time_pass();
+    crate::support::fixture::let_time_pass();
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     let options = RestoreOptions { delete: true, ..options(&repo, &target) };

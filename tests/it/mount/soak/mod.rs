@@ -22,8 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use self::ledger::Ledger;
 use self::readers::{READERS, Reader};
 use super::{Mount, sh};
-use crate::fixture::noise;
-use crate::home::Home;
+use crate::support::fixture::noise;
+use crate::support::home::Home;
 
 /// The part of the source that never changes, the one that does, and copies of what it was when it was backed up.
 const FIXED: &str = "src/fixed";
