@@ -27,7 +27,8 @@
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
 //! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`], `mount` | repository and host, never the store |
-//! | 6 shell | `settings`, `ui`, `cli` | everything |
+//! | 5 automation | [`settings`], [`connect`], [`sources`], [`text`] | the user's file, secrets; stores only in `connect` |
+//! | 6 shell | `ui`, `cli` | everything |
 //!
 //! (5 is kept for automation: schedules, sources that are programs, metrics.)
 //!
@@ -59,6 +60,7 @@ pub mod browse;
 pub mod chunker;
 pub mod cli;
 pub mod compress;
+pub mod connect;
 pub mod container;
 pub mod copying;
 pub mod crypto;
@@ -74,6 +76,8 @@ pub mod restore;
 pub mod retention;
 pub mod rules;
 pub mod settings;
+pub mod sources;
 pub mod store;
 pub mod sync;
+pub mod text;
 pub mod ui;

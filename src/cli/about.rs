@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Trees};
-use crate::ui::text;
+use crate::text;
 
 /// What makes trees, if they are needed.
 pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;

@@ -18,8 +18,8 @@ use crate::format::snapshot::Snapshot;
 use crate::repo::{DirEntry, Repository, Trees};
 use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport, ContentError};
 use crate::restore::{self, RestoreOptions};
+use crate::text;
 use crate::ui::output::Output;
-use crate::ui::text;
 
 /// Bytes that are handed to the system at once.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
@@ -135,7 +135,7 @@ pub fn run(
             seconds: began.elapsed().as_secs_f64(),
             problem_count: monitor.problem_count(),
             problems: ProblemView::all(&monitor),
-            requests: ctx.requests.view(),
+            requests: ctx.requests_view(),
         })?;
     } else {
         let lines = lines(snapshot, wanted, &report, began);

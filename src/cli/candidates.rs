@@ -12,7 +12,8 @@ use crate::id::SnapshotId;
 use crate::repo::snapshots::chains;
 use crate::repo::snapshots::{self, Listing};
 use crate::repo::{Error, Repository};
-use crate::ui::{Ui, text};
+use crate::text;
+use crate::ui::Ui;
 
 /// The snapshots that a name may mean, oldest first.
 pub struct Candidates {

@@ -2,11 +2,13 @@
 
 use clap::Args;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use crate::browse;
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::ui::output::Output;
 
 /// Writes the content of a file in a snapshot to standard output

@@ -5,13 +5,14 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use super::views::{RequestsView, exact, lossy};
+use crate::connect::Purpose;
 use crate::maintain::check::{self, AffectedPath, CheckOptions, CheckProblem, CheckReport, Level};
+use crate::text;
 use crate::ui::output::Output;
 use crate::ui::style::Role;
-use crate::ui::text;
 
 /// Checks that everything stored is whole, and names the files that are not
 #[derive(Args)]
@@ -156,7 +157,7 @@ fn view(ctx: &Context, report: &CheckReport, seconds: f64) -> CheckView {
             oldest: report.coverage.oldest.and_then(text::rfc3339),
         },
         seconds,
-        requests: ctx.requests.view(),
+        requests: ctx.requests_view(),
     }
 }
 

@@ -4,18 +4,20 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Change, ChangeKind, Diff, WindowLimits};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Reader, Trees};
+use crate::text;
 use crate::ui::output::{JsonList, Output};
-use crate::ui::text;
 
 /// Shows what changed between two snapshots, or between two paths in them
 ///

@@ -3,19 +3,21 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::entries::{TotalsView, kind_name};
 use super::failure::{Exit, Failure, ended};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::{exact, lossy, shown};
 use crate::browse::{self, Usage, Usages};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::node::Totals;
 use crate::monitor::Monitor;
+use crate::text;
 use crate::ui::output::{JsonList, Output, OutputError};
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 /// Shows how much is in a folder of a snapshot, and in each folder in it
 ///

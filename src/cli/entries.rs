@@ -6,7 +6,7 @@ use super::views::{exact, lossy};
 use crate::format::entry::{Content, EntryKind, entry_flag};
 use crate::format::node::Totals;
 use crate::repo::DirEntry;
-use crate::ui::text;
+use crate::text;
 
 /// An entry of a snapshot.
 #[derive(Serialize)]

@@ -5,14 +5,15 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::hints::{hint_of, is_of_another_version, store_hint};
+use crate::connect::hints::{hint_of, is_of_another_version, store_hint};
+use crate::connect::{self, TroubleKind};
 use crate::repo;
 use crate::settings::SettingsError;
 use crate::settings::location::LocationError;
 use crate::store::{ErrorKind, StoreError};
+use crate::text;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
-use crate::ui::text;
 use crate::ui::{Ui, json};
 use crate::{backup, browse, restore};
 
@@ -188,6 +189,33 @@ impl From<StoreError> for Failure {
         let exit = if error.kind == ErrorKind::NotPermitted { Exit::NotPermitted } else { Exit::Error };
         let failure = Self::of(exit, &error);
         match store_hint(&error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<connect::Error> for Failure {
+    fn from(error: connect::Error) -> Self {
+        let trouble = match error {
+            connect::Error::Settings(error) => return error.into(),
+            connect::Error::Location(error) => return error.into(),
+            connect::Error::Store(error) => return error.into(),
+            connect::Error::Repository(error) => return error.into(),
+            connect::Error::WrongSecret { source, origin } => {
+                let hint = hint_of(&source).unwrap_or_default();
+                return Self::of(Exit::WrongSecret, &source).hint(format!("{}; {hint}", origin.describe()));
+            }
+            connect::Error::Other(trouble) => trouble,
+        };
+        let exit = match trouble.kind {
+            TroubleKind::Usage => Exit::Usage,
+            TroubleKind::Failed => Exit::Error,
+            TroubleKind::NoSecret => Exit::WrongSecret,
+            TroubleKind::Interrupted => Exit::Interrupted,
+        };
+        let failure = Self::of(exit, &*trouble);
+        match trouble.hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
@@ -14,6 +14,8 @@ use super::patterns::from_printed;
 use super::snap::{SnapArg, SnapPath, parse_time, parse_time_from};
 use super::views::shown;
 use crate::browse::{self, Criteria, PatternOptions, Patterns, Search};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
@@ -21,8 +23,8 @@ use crate::monitor::Monitor;
 use crate::repo::{DirEntry, Reader, Repository, Trees};
 use crate::retention::parse_span;
 use crate::settings::values::parse_size;
+use crate::text;
 use crate::ui::output::{JsonList, Output};
-use crate::ui::text;
 
 /// Finds files and folders by name in all snapshots, each version once, in the newest snapshot that holds it
 ///

@@ -6,18 +6,20 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::entries::kind_name;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::snap::normal_path;
 use super::views::{exact, lossy};
 use crate::browse::{self, History, Series, Version, VersionStep};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Trees};
+use crate::text;
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 /// Shows every version of one path over all snapshots: when it appeared, changed and vanished
 ///

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::context::{self, Context, Place, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
 use super::keyfile::{self, About, KIT_LABEL};
-use super::secret::{self, KeyFile, Origin};
 use crate::chunker::chunk_lens;
+use crate::connect::Origin;
+use crate::connect::credentials::{self, KeyFile};
+use crate::connect::host;
+use crate::connect::{Place, Purpose};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -20,7 +23,7 @@ use crate::repo::open::{keys, probe};
 use crate::repo::{self, InitOptions, NewIdentity, Repository, checked_open};
 use crate::settings::values::parse_profile;
 use crate::store::Class;
-use crate::ui::text;
+use crate::text;
 
 /// Makes a repository
 ///
@@ -170,13 +173,13 @@ impl NewKey {
     pub fn for_repository(ctx: &Context, place: &Place, origin: &Origin, strong: bool) -> Result<Self, Failure> {
         let identity = NewIdentity::random()?;
         let Origin::KeyFile(path) = origin else {
-            let password = origin.read_new_password(&ctx.ui, &ctx.env)?;
+            let password = origin.read_new_password(&ctx.ui, ctx.env())?;
             let secret = Secret::Passphrase(password);
-            return Ok(Self { identity, secret, kdf: secret::passphrase_kdf(strong), label: "password", made: None });
+            return Ok(Self { identity, secret, kdf: credentials::passphrase_kdf(strong), label: "password", made: None });
         };
         let (secret, made) = match path.symlink_metadata() {
             Ok(_) => {
-                let read = secret::read_key_file(&ctx.ui, path)?;
+                let read = credentials::read_key_file(&ctx.ui, path)?;
                 note_in_key_file(ctx, path, &read, (&place.shown(), &identity.fingerprint()));
                 (read.secret, None)
             }
@@ -215,12 +218,13 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
         label: key.label.to_owned(),
         now: text::now(),
         program: PROGRAM.to_owned(),
-        cache_dir: ctx.cache_dir(place)?,
+        cache_dir: ctx.cache_dir(place),
     };
     let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.tell_trouble(checked_open::remember(&repository, ctx.state_dir().as_deref()), repository.cache_trouble());
+    ctx.connector()
+        .tell_trouble(checked_open::remember(&repository, ctx.connector().state_dir().as_deref()), repository.cache_trouble());
     reserve::keep(&repository)?;
     if !is_exclusive {
         probe::remember(&repository)?;
@@ -241,7 +245,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let id = keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: made }, (&slot, SlotKdf::KeyFile))?;
     let (repository_id, fingerprint) = (repository.config().repository.to_hex(), repository.keyring().fingerprint());
     let about =
-        About { location: repository.location(), repository_id: &repository_id, fingerprint, host: &context::host_name(), made };
+        About { location: repository.location(), repository_id: &repository_id, fingerprint, host: &host::host_name(), made };
     keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
         // Best effort: a slot whose words nobody has is harmless.
         let _ = keys::remove(repository, &id.to_hex());

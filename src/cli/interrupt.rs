@@ -7,8 +7,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::failure::Exit;
-use super::streams;
 use crate::monitor::Monitor;
+use crate::sources::command;
 use crate::sync::lock;
 use crate::ui::output::write_stderr;
 use crate::ui::prompt;
@@ -49,7 +49,7 @@ fn is_ignored(signal: i32) -> bool {
 
 fn end_now() -> ! {
     prompt::restore_terminal();
-    streams::kill_commands();
+    command::kill_commands();
     #[cfg(feature = "sftp")]
     crate::store::sftp::proxy::kill_all();
     write_stderr("\n");

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::keyfile;
-use super::secret::{Origin, SecretArgs, passphrase_kdf};
+use crate::connect::Purpose;
+use crate::connect::credentials::passphrase_kdf;
+use crate::connect::{Origin, SecretArgs};
 use crate::crypto::slot::Secret;
 use crate::format::slot::{SlotInfo, SlotKdf};
 use crate::id::SlotId;
 use crate::repo::open::keys::{self, SlotDescription};
 use crate::repo::{self, Repository, checked_open};
+use crate::text;
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 /// What to do about keys that cannot be used.
 const DAMAGED_HINT: &str =
@@ -181,7 +183,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
         })?;
         return done(ctx, "added", &id.to_hex(), Some(path.clone()));
     }
-    let password = new_password_origin(&args.password).read_new_password(&ctx.ui, &ctx.env)?;
+    let password = new_password_origin(&args.password).read_new_password(&ctx.ui, ctx.env())?;
     let info = SlotInfo { label: label("password"), created: now };
     let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)))?;
     done(ctx, "added", &id.to_hex(), None)
@@ -194,7 +196,7 @@ fn change_password(ctx: &Context, repository: &Repository, args: &PasswordArgs) 
         let why = "the repository was opened with a key file, which has no password";
         return Err(Failure::usage(why).hint("open it with the password to change; `drumlin key add` adds a password"));
     }
-    let password = new_password_origin(args).read_new_password(&ctx.ui, &ctx.env)?;
+    let password = new_password_origin(args).read_new_password(&ctx.ui, ctx.env())?;
     let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
     let info = SlotInfo { label, created: text::now() };
     let strong = args.strong || old.kdf == Some(passphrase_kdf(true));

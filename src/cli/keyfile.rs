@@ -10,8 +10,7 @@ use super::failure::{Exit, Failure};
 use crate::crypto::kdf::Key;
 use crate::crypto::phrase::{WORDS_BEGIN, WORDS_END, words_of};
 use crate::format::entry::Timestamp;
-use crate::settings::values::parse_fingerprint;
-use crate::ui::text;
+use crate::text;
 
 /// The label of a recovery kit's key slot.
 pub const KIT_LABEL: &str = "recovery kit";
@@ -85,12 +84,6 @@ pub fn fingerprint_line(fingerprint: &[u8; 32]) -> String {
 /// Returns the start of a fingerprint in groups that can be read aloud.
 pub fn grouped(fingerprint: &[u8; 32]) -> String {
     fingerprint[..16].chunks(2).map(crate::id::encode_hex).collect::<Vec<_>>().join("-")
-}
-
-/// Returns the fingerprint that a line of a key file or kit names.
-pub fn fingerprint_in(line: &str) -> Option<Vec<u8>> {
-    let named = line.trim_start_matches(['#', ' ']).strip_prefix("Fingerprint")?;
-    parse_fingerprint(named.trim_start_matches(':').trim()).ok().map(|fingerprint| fingerprint.0)
 }
 
 /// Writes a recovery kit; an existing file is never touched.

@@ -2,19 +2,21 @@
 
 use clap::Args;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::entries::{EntryView, long_line};
 use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::shown;
 use crate::browse::{self, Walk};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::DirEntry;
+use crate::text;
 use crate::ui::output::{JsonList, Output};
-use crate::ui::text;
 
 /// Lists what is in a snapshot, or below a path of it
 #[derive(Args)]

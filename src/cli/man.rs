@@ -6,7 +6,7 @@ use clap::{Args, Command};
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use crate::ui::text;
+use crate::text;
 
 /// Writes the manual pages into a folder
 ///

@@ -19,7 +19,6 @@ mod find;
 mod forget;
 mod given;
 mod global;
-mod hints;
 mod history;
 mod init;
 mod interrupt;
@@ -30,19 +29,15 @@ mod man;
 #[cfg(feature = "mount")]
 mod mount;
 mod narrow;
-mod own;
 mod patterns;
 mod prune;
 mod quickstart;
 mod repair;
 mod requests;
 mod restore;
-mod secret;
 mod snap;
 mod snapshots;
 mod stats;
-mod store;
-mod streams;
 mod thaw;
 mod tilde;
 mod undelete;
@@ -55,12 +50,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::settings::environment::Environment;
+use crate::text;
 use crate::ui::output::write_stderr;
-use crate::ui::{Ui, json, text};
+use crate::ui::{Ui, json};
 use context::Context;
 use failure::{Exit, Failure};
 use global::Global;
-use requests::Requests;
 
 /// Deduplicating, encrypted backups
 ///
@@ -132,11 +127,10 @@ pub fn main() -> ExitCode {
     if let Err(error) = interrupt::listen() {
         return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
     }
-    let requests = Requests::default();
     let is_dry = cli.command.is_dry();
-    let ctx = Context { global: cli.global.complete(&env), env, ui, requests, is_dry };
-    let result = tilde::refuse_in_variables(&ctx.env).and_then(|()| run(&ctx, cli.command));
-    ctx.requests.tell(&ui);
+    let ctx = Context::new(cli.global.complete(&env), env, ui, is_dry);
+    let result = tilde::refuse_in_variables(ctx.env()).and_then(|()| run(&ctx, cli.command));
+    requests::tell(&ui, ctx.requests());
     match result {
         Ok(Exit::Done | Exit::Unreadable | Exit::Error) if ui.has_told_damage() => Exit::Damage,
         Err(failure) if failure.silent && ui.has_told_damage() => Exit::Damage,

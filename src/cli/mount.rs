@@ -7,19 +7,21 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::interrupt;
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
-use super::streams::SECRETS;
 use super::views::{exact, lossy};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::entry::Timestamp;
 use crate::monitor::Monitor;
 use crate::mount::{self, Ended, Error, MountOptions, Mounted, Shown};
+use crate::os::shell::SECRETS;
 use crate::repo::Reader;
 use crate::settings::values::parse_size;
-use crate::ui::text;
+use crate::text;
 
 /// How long those who use files of the mount are waited for when it ends.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::format::snapshot::Snapshot;
-use crate::ui::text;
+use crate::text;
 
 /// Where these options stand in the help.
 pub const HEADING: &str = "Which snapshots";

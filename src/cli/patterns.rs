@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::given;
 use crate::rules::{BYTE_ORDER_MARK, Case, Pattern, escape};
-use crate::ui::text::printable;
+use crate::text::printable;
 
 /// Where patterns are typed.
 #[derive(Clone, Debug, Default)]

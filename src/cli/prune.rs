@@ -5,16 +5,17 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::views::RequestsView;
+use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::maintain::prune::{self, Exclusion, PruneOptions, PruneReport};
 use crate::repo::gc::object_locks::LockReport;
 use crate::repo::gc::reserve;
 use crate::repo::open::probe;
 use crate::settings::values::parse_size;
-use crate::ui::text;
+use crate::text;
 
 /// For how long locks may be extended: what is locked strictly cannot be let go by anybody.
 const DAY_S: i64 = 24 * 3600;
@@ -227,7 +228,7 @@ fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) ->
             young_bytes: plan.young_bytes,
         },
         seconds,
-        requests: ctx.requests.view(),
+        requests: ctx.requests_view(),
     }
 }
 

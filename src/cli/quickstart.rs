@@ -12,11 +12,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::backup::{BackupView, Outcome, Plan};
-use super::context::{self, Context, Place, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
 use super::keyfile::{self, About, KIT_LABEL};
-use super::secret::{self, KeyFile, Origin};
+use crate::connect::Origin;
+use crate::connect::credentials::{self, KeyFile};
+use crate::connect::host;
+use crate::connect::{Place, Purpose};
 use crate::crypto::slot::Secret;
 use crate::format::config::Profile;
 use crate::format::slot::{SlotInfo, SlotKdf};
@@ -25,7 +28,7 @@ use crate::repo::{Error, Repository, checked_open};
 use crate::settings::location::Location;
 use crate::settings::repository::{RepositorySettings, SecretSettings};
 use crate::settings::{FILE_NAME, Settings};
-use crate::ui::text;
+use crate::text;
 
 /// Makes a first backup with nothing configured
 ///
@@ -65,7 +68,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let folder = folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
     let settings = ctx.settings()?;
     let config_dir = ctx
-        .env
+        .env()
         .config_dir()
         .ok_or_else(|| Failure::usage("no folder for the key and configuration is known").hint("set HOME"))?;
     let place = choose_place(ctx, &settings, &config_dir)?;
@@ -78,7 +81,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     if settings.file.is_none() {
         let file = config_dir.join(FILE_NAME);
         write_config(&file, &place, made.key_file.as_deref())?;
-        defaults = Settings::load(Some(&file), &ctx.env)?;
+        defaults = Settings::load(Some(&file), ctx.env())?;
         made.config = Some(file);
         made.now.push("configuration");
     }
@@ -106,7 +109,7 @@ fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result
         ctx.place(settings, None)?
     } else {
         let data = ctx
-            .env
+            .env()
             .data_dir()
             .ok_or_else(|| Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo"))?;
         Place { name: None, location: Location::Local(data.join("repository")), settings: None }
@@ -182,9 +185,9 @@ fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Ma
     let places = [path.to_path_buf(), beside(path, repository)];
     let mut found = None;
     for place in places.iter().filter(|place| place.exists()) {
-        match secret::read_key_file(&ctx.ui, place) {
+        match credentials::read_key_file(&ctx.ui, place) {
             Ok(kit) if is_own(&kit) => found = found.or(Some((place, kit.secret))),
-            Err(failure) if !has_kit => return Err(failure),
+            Err(failure) if !has_kit => return Err(failure.into()),
             _ => {}
         }
     }
@@ -201,7 +204,7 @@ fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Ma
                 location: repository.location(),
                 repository_id: &repository_id,
                 fingerprint: own,
-                host: &context::host_name(),
+                host: &host::host_name(),
                 made: now,
             };
             let place = places.iter().find(|place| !place.exists()).unwrap_or(&places[1]);
@@ -248,7 +251,7 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
 
 /// Returns the options that later commands need, so that what is printed can be typed.
 fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: &Made) -> String {
-    let is_explicit = ctx.global.config.is_some() && ctx.env.get("DRUMLIN_CONFIG").is_none();
+    let is_explicit = ctx.global.config.is_some() && ctx.env().get("DRUMLIN_CONFIG").is_none();
     let config = match (&ctx.global.config, is_explicit) {
         (Some(file), true) => format!(" --config {}", word(file)),
         _ => String::new(),

@@ -8,17 +8,18 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::check::{AffectedView, ProblemView};
-use super::context::{Context, host_name, user_name};
+use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use super::global::PROGRAM;
+use crate::connect::host::{host_name, user_name};
 use crate::id::SnapshotId;
 use crate::maintain::check::{AffectedPath, CheckProblem, CheckReport, Kept, Level};
 use crate::maintain::repair::{self, Broken, NewRun, Outcome, Plan, RepairOptions, Replaced};
 use crate::repo::objects::layout;
 use crate::repo::{self, Repository};
+use crate::text;
 use crate::ui::output::Output;
 use crate::ui::style::Role;
-use crate::ui::text;
 
 /// How often to plan anew because collectors were at work in between.
 const ATTEMPTS_MAX: usize = 4;

@@ -1,39 +1,14 @@
-//! What the stores of a run were asked: requests are money and time.
+//! What the stores of a run were asked, for people.
 
-use std::sync::{Arc, Mutex};
-
-use super::views::RequestsView;
 use crate::store::Action;
-use crate::store::layers::count::{CountStore, Counts};
-use crate::sync::lock;
-use crate::ui::{Ui, text};
+use crate::store::layers::count::Counts;
+use crate::text;
+use crate::ui::Ui;
 
-/// The counters of all stores of a run.
-#[derive(Default)]
-pub struct Requests(Mutex<Vec<Arc<CountStore>>>);
-
-impl Requests {
-    /// Counts what another store is asked, too.
-    pub fn add(&self, store: Arc<CountStore>) {
-        lock(&self.0).push(store);
-    }
-
-    fn counts(&self) -> Counts {
-        let stores = lock(&self.0);
-        stores.iter().fold(Counts::default(), |sum, store| sum + store.counts())
-    }
-
-    /// Returns the sum so far, for scripts.
-    pub fn view(&self) -> RequestsView {
-        RequestsView::new(&self.counts())
-    }
-
-    /// Says the sum so far, to those who want to know more, if there was a store that could be asked.
-    pub fn tell(&self, ui: &Ui) {
-        let is_used = !lock(&self.0).is_empty();
-        if is_used {
-            ui.detail(&format!("requests: {}", in_one_line(&self.counts())));
-        }
+/// Says the sum so far, to those who want to know more, if there was a store that could be asked.
+pub fn tell(ui: &Ui, counts: Option<Counts>) {
+    if let Some(counts) = counts {
+        ui.detail(&format!("requests: {}", in_one_line(&counts)));
     }
 }
 

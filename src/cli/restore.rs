@@ -10,19 +10,21 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::archive::{self, ArchiveArgs};
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::failure::{Exit, Failure, ended};
 use super::narrow::Narrow;
 use super::patterns::Surroundings;
 use super::snap::{SnapArg, SnapPath};
 use super::thaw::{self, ThawArgs};
 use super::views::{ProblemView, RequestsView, exact, lossy};
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
 use crate::repo::Repository;
 use crate::restore::{self, Overwrite, Planned, RestoreOptions, RestoreReport};
+use crate::text;
 use crate::ui::output::{JsonList, Output};
-use crate::ui::text;
 
 /// Restores a snapshot, or one path of it
 ///
@@ -175,11 +177,11 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let repository = ctx.open_place(&place, Purpose::Look)?;
     let snapshot = wanted.resolve(&ctx.ui, &repository)?;
     let root = wanted.path.as_deref().map(|path| OsStr::from_bytes(path).into());
-    let typed_at = Surroundings { here: Some(here()?), home: ctx.env.home(), root };
+    let typed_at = Surroundings { here: Some(here()?), home: ctx.env().home(), root };
     let options = RestoreOptions {
         path: wanted.path,
         target: args.target.unwrap_or_default(),
-        own_folders: ctx.own_folders(&place)?,
+        own_folders: ctx.own_folders(&place),
         includes: typed_at.patterns(&args.includes, &args.folded_includes),
         excludes: typed_at.patterns(&args.excludes, &args.folded_excludes),
         dry_run: args.dry_run,
@@ -221,7 +223,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
             seconds,
             problem_count: monitor.problem_count(),
             problems: ProblemView::all(&monitor),
-            requests: ctx.requests.view(),
+            requests: ctx.requests_view(),
         })
     } else {
         let said = ctx.ui.say(&lines(&snapshot, &options, &report, began).join("\n"));

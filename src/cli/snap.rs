@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::narrow::Narrow;
 use crate::format::entry::Timestamp;
 use crate::os::owners::home_of_user;
-use crate::ui::text::bytes_of_typed;
+use crate::text::bytes_of_typed;
 
 /// A parsed `SNAP[:PATH]`, and among which snapshots it chooses.
 #[derive(Clone, Debug)]

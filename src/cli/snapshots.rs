@@ -4,10 +4,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::candidates::warn_of_list;
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::filter::SnapshotFilter;
 use super::views::SnapshotView;
+use crate::connect::Purpose;
 use crate::format::entry::Timestamp;
 use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
@@ -15,8 +16,8 @@ use crate::id::SnapshotId;
 use crate::repo::Error;
 use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 use crate::repo::snapshots::{self, Listing};
+use crate::text;
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 /// Lists snapshots, oldest first
 #[derive(Args)]

@@ -6,16 +6,18 @@ use clap::Args;
 use serde::Serialize;
 
 use super::candidates::warn_of_list;
-use super::context::{Context, Purpose, here};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::narrow::Narrow;
 use super::snap::{SnapArg, SnapPath};
 use super::views::SnapshotView;
+use crate::connect::Purpose;
+use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
 use crate::maintain::stats::{self, RepositoryFigures, SnapshotFigures};
 use crate::monitor::Monitor;
 use crate::repo::{Reader, Repository, snapshots};
-use crate::ui::text;
+use crate::text;
 
 /// Shows sizes, and what deduplication and compression saved
 #[derive(Args)]

@@ -18,7 +18,7 @@ use crate::repo::objects::layout;
 use crate::restore::{self, NeededPack, RestoreOptions};
 use crate::store::{Readiness, StoreError, ThawTier};
 use crate::sync::{self, lock};
-use crate::ui::text;
+use crate::text;
 
 /// Options about packs that are not at hand.
 #[derive(Args)]

@@ -3,13 +3,14 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
+use crate::connect::Purpose;
 use crate::id::SnapshotId;
 use crate::repo::open::probe;
 use crate::repo::snapshots::trash::{self, TRASH_WINDOW_S};
 use crate::repo::{Error, snapshots};
-use crate::ui::text;
+use crate::text;
 
 /// Brings forgotten snapshots back, within 7 days
 ///

@@ -7,7 +7,7 @@ use crate::format::snapshot::{Consistency, Snapshot, SnapshotStats};
 use crate::monitor::{Monitor, Problem};
 use crate::store::Action;
 use crate::store::layers::count::Counts;
-use crate::ui::text;
+use crate::text;
 
 /// A snapshot.
 #[derive(Serialize)]

@@ -13,6 +13,7 @@ pub mod holes;
 pub mod lease;
 pub mod owners;
 pub mod process;
+pub mod shell;
 pub mod short;
 pub mod special;
 pub mod stat;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
-use super::text::is_loud;
+use crate::text::is_loud;
 
 /// Writes a document in several lines.
 pub fn write_pretty(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {

@@ -6,16 +6,18 @@ pub mod progress;
 pub mod prompt;
 pub mod style;
 pub mod table;
-pub mod text;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use crate::connect::Operator;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::settings::environment::Environment;
+use crate::text;
 use output::{OutputError, write_stderr};
 use progress::{Progress, ProgressKind};
 use style::{Role, Style};
@@ -59,6 +61,24 @@ const PROBLEMS_SHOWN: usize = 20;
 
 /// Whether this process, which has one exit code, has met damage that is not in what its command returns.
 static IS_DAMAGED: AtomicBool = AtomicBool::new(false);
+
+impl Operator for Ui {
+    fn ask_password(&self, question: &str) -> io::Result<Zeroizing<String>> {
+        prompt::ask_password(question)
+    }
+
+    fn detail(&self, message: &str) {
+        Self::detail(self, message);
+    }
+
+    fn warn(&self, message: &str) {
+        Self::warn(self, message);
+    }
+
+    fn loss(&self, message: &str) {
+        Self::loss(self, message);
+    }
+}
 
 impl Ui {
     /// Decides about colours and progress.

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::json;
 use super::output::write_stderr;
 use super::table::char_width;
-use super::text;
 use crate::monitor::Monitor;
+use crate::text;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

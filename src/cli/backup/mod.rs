@@ -8,8 +8,9 @@ pub use args::BackupArgs;
 pub use outcome::{BackupView, Outcome};
 pub use plan::Plan;
 
-use super::context::{Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure, ended};
+use crate::connect::Purpose;
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {

@@ -11,7 +11,7 @@ use crate::cli::failure::Exit;
 use crate::cli::views::{ProblemView, RequestsView, SnapshotView, StatsView};
 use crate::format::snapshot::SnapshotStats;
 use crate::monitor::{Monitor, ProblemKind};
-use crate::ui::text;
+use crate::text;
 
 /// What came of a backup.
 pub struct Outcome {
@@ -50,7 +50,7 @@ impl Outcome {
             seconds: self.seconds,
             problem_count: self.monitor.problem_count(),
             problems: ProblemView::all(&self.monitor),
-            requests: ctx.requests.view(),
+            requests: ctx.requests_view(),
         }
     }
 

@@ -9,14 +9,15 @@ use std::time::Instant;
 use super::args::{BackupArgs, SourceArgs, StreamArgs};
 use super::outcome::Outcome;
 use crate::backup::{self, BackupOptions, ExcludeOptions, StreamSource};
-use crate::cli::context::{self, Context, Place};
+use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::given;
 use crate::cli::global::PROGRAM;
-use crate::cli::own;
 use crate::cli::patterns::Surroundings;
-use crate::cli::streams;
 use crate::compress::Compression;
+use crate::connect::Place;
+use crate::connect::host;
+use crate::connect::own_dirs;
 use crate::format::config::Profile;
 use crate::format::snapshot::Consistency;
 use crate::monitor::Monitor;
@@ -26,7 +27,8 @@ use crate::rules::{Case, Pattern};
 use crate::settings::Settings;
 use crate::settings::model::{AppSettings, CommandSettings};
 use crate::settings::values::Chunker;
-use crate::ui::text;
+use crate::sources::command;
+use crate::text;
 
 /// What a backup is about to do: the command line and the configuration, put together.
 pub struct Plan {
@@ -94,8 +96,8 @@ impl Plan {
     pub fn carry_out(self, ctx: &Context, place: &Place, repository: &Arc<Repository>) -> Result<Outcome, Failure> {
         let began = Instant::now();
         let dry_run = self.args.dry_run;
-        let mut own_folders = ctx.own_folders(place)?;
-        own_folders.extend(ctx.cache_dir(place).map_or_else(|_| Vec::new(), |dir| own::in_cache_to_leave_out(&dir)));
+        let mut own_folders = ctx.own_folders(place);
+        own_folders.extend(own_dirs::in_cache_to_leave_out(&ctx.cache_dir(place)));
         let (patterns, always_read) = (self.patterns(ctx)?, self.always_read(ctx)?);
         let (report, monitor) = ctx.run("backing up", |monitor| {
             let options = self.options(ctx, repository, monitor, (patterns, always_read, own_folders))?;
@@ -108,14 +110,14 @@ impl Plan {
     /// the command line's, which are to match something.
     fn patterns(&self, ctx: &Context) -> Result<Vec<Pattern>, Failure> {
         let (configured, typed) = (&self.settings.excludes, &self.args.excludes);
-        let anywhere = Surroundings { home: ctx.env.home(), ..Surroundings::default() };
+        let anywhere = Surroundings { home: ctx.env().home(), ..Surroundings::default() };
         let words = |patterns: &[String]| patterns.iter().map(OsString::from).collect::<Vec<_>>();
         let mut patterns = anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));
         for file in &configured.pattern_files {
             patterns.append(&mut anywhere.patterns_in(file, Case::Exact)?);
         }
         patterns.iter_mut().for_each(|pattern| pattern.is_general = true);
-        let here = Surroundings { here: Some(context::here()?), ..anywhere };
+        let here = Surroundings { here: Some(host::here()?), ..anywhere };
         patterns.append(&mut here.patterns(&typed.patterns, &typed.folded_patterns));
         for file in &typed.files {
             patterns.append(&mut here.patterns_in(file, Case::Exact)?);
@@ -125,9 +127,9 @@ impl Plan {
 
     /// Returns the patterns of what is read even if it looks unchanged.
     fn always_read(&self, ctx: &Context) -> Result<Vec<Pattern>, Failure> {
-        let anywhere = Surroundings { home: ctx.env.home(), ..Surroundings::default() };
+        let anywhere = Surroundings { home: ctx.env().home(), ..Surroundings::default() };
         let configured = self.settings.always_read.iter().map(OsString::from).collect::<Vec<_>>();
-        let here = Surroundings { here: Some(context::here()?), ..anywhere.clone() };
+        let here = Surroundings { here: Some(host::here()?), ..anywhere.clone() };
         Ok([anywhere.patterns(&configured, &[]), here.patterns(&self.args.sources.always_read, &[])].concat())
     }
 
@@ -149,8 +151,8 @@ impl Plan {
             allow_empty: settings.allow_empty == Some(true),
             streams,
             tags: settings.tags,
-            host: settings.host.unwrap_or_else(context::host_name),
-            user: context::user_name(),
+            host: settings.host.unwrap_or_else(host::host_name),
+            user: host::user_name(),
             app,
             program: PROGRAM.to_owned(),
             excludes: ExcludeOptions {
@@ -215,12 +217,12 @@ fn open_special(
 ) -> Result<Vec<PathBuf>, Failure> {
     let mut others = Vec::with_capacity(paths.len());
     for path in paths {
-        if !(reads_special && streams::is_special(&path)) {
+        if !(reads_special && command::is_special(&path)) {
             others.push(path);
             continue;
         }
         let fail = |error| Failure::file("read", &path, &error);
-        streams.push(streams::file_source(&path, monitor).map_err(fail)?);
+        streams.push(command::file_source(&path, monitor).map_err(fail)?);
     }
     Ok(others)
 }
@@ -228,11 +230,11 @@ fn open_special(
 fn open_streams(commands: &[CommandSettings], args: &StreamArgs, monitor: &Arc<Monitor>) -> Result<Vec<StreamSource>, Failure> {
     let mut sources = Vec::new();
     if args.stdin {
-        sources.push(streams::stdin_source(&args.stdin_name, monitor));
+        sources.push(command::stdin_source(&args.stdin_name, monitor));
     }
     for CommandSettings { name, run } in commands {
         let fail = |error| Failure::new(Exit::Error, format!("cannot run `{run}`")).caused_by(&error);
-        sources.push(streams::command_source(name, run, monitor).map_err(fail)?);
+        sources.push(command::command_source(name, run, monitor).map_err(fail)?);
     }
     Ok(sources)
 }

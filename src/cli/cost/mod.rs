@@ -8,15 +8,16 @@ use clap::Args;
 use serde::Serialize;
 
 use super::candidates::warn_of_list;
-use super::context::{Context, Place, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::views::RequestsView;
+use crate::connect::{Place, Purpose};
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::snapshots::{self, Listing};
 use crate::settings::location::Location;
 use crate::store::Class;
-use crate::ui::text;
+use crate::text;
 use estimate::{Asked, Held, Stored};
 use prices::{PROVIDERS, Provider, guess, parse_provider};
 
@@ -183,7 +184,7 @@ fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
         changed_backup: asked(&figures.changed),
         full_restore: asked(&figures.restore),
         providers: providers.iter().map(|provider| price(provider, figures)).collect(),
-        requests: ctx.requests.view(),
+        requests: ctx.requests_view(),
     }
 }
 

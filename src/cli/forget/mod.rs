@@ -14,9 +14,11 @@ use self::outlook::show_outlook;
 use self::view::ForgetView;
 use self::words::table_of;
 use super::candidates::warn_of_list;
-use super::context::{self, Context, Purpose};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::global::PROGRAM;
+use crate::connect::Purpose;
+use crate::connect::host;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::maintain::evidence::Evidence;
@@ -27,8 +29,8 @@ use crate::repo::snapshots::trash::{ForgetNote, TRASH_WINDOW_S};
 use crate::repo::snapshots::{self, Listing};
 use crate::retention::Policy;
 use crate::settings::Settings;
+use crate::text;
 use crate::ui::style::Role;
-use crate::ui::text;
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
@@ -126,8 +128,8 @@ fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
     // A clock that is behind must not date a tombstone back: its time to live would be shorter.
     let store = listing.store_s.map_or(now, |seconds| Timestamp { seconds, nanos: 0 });
     ForgetNote {
-        host: context::host_name(),
-        user: context::user_name(),
+        host: host::host_name(),
+        user: host::user_name(),
         program: PROGRAM.to_owned(),
         now: now.max(store),
         reason: String::new(),
@@ -146,7 +148,7 @@ fn carry_out(
         false => ctx.run("forgetting", |monitor| forget::apply(repository, plan, note, monitor))?.0,
     };
     if ctx.ui.json {
-        return Ok(ctx.ui.print_json(&ForgetView::new(plan, dry_run, (&forgotten, until), ctx.requests.view()))?);
+        return Ok(ctx.ui.print_json(&ForgetView::new(plan, dry_run, (&forgotten, until), ctx.requests_view()))?);
     }
     let is_told = |group: &&Group| dry_run || group.refused.is_none() && group.going().next().is_some();
     for group in plan.groups.iter().filter(is_told) {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::args::ForgetArgs;
 use crate::cli::candidates::{Candidates, is_by_id};
-use crate::cli::context::{Context, here};
+use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::snap::SnapPath;
+use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::repo::snapshots::Listing;
 use crate::repo::{Error, Reader, Repository, Trees};
-use crate::ui::text;
+use crate::text;
 
 /// What the user named, each once.
 pub struct Named {

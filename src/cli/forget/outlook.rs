@@ -10,9 +10,9 @@ use crate::cli::failure::{Exit, Failure};
 use crate::maintain::forget::ForgetPlan;
 use crate::retention::simulate::{Count, Simulation, simulate};
 use crate::retention::{Policy, span_text};
+use crate::text;
 use crate::ui::style::Role;
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 const DAY_S: i64 = 86_400;
 const MONTH_S: i64 = 2_629_800;

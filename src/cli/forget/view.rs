@@ -7,7 +7,7 @@ use crate::cli::views::{RequestsView, exact, lossy};
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey};
-use crate::ui::text;
+use crate::text;
 
 /// What a series has in common.
 #[derive(Serialize)]

@@ -4,9 +4,9 @@ use crate::cli::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
 use crate::maintain::forget::{ForgetPlan, Group, GroupKey, Refusal};
 use crate::retention::{Decision, Doubt, Keep, Miss, Period, Policy, span_text};
+use crate::text;
 use crate::ui::style::{Role, Style};
 use crate::ui::table::{Align, Table};
-use crate::ui::text;
 
 /// Returns a series by what its snapshots have in common.
 pub fn name_of(key: &GroupKey) -> String {

@@ -39,6 +39,7 @@ const INPUT_AND_OUTPUT: &[&str] = &[
     "dbg!",
 ];
 const ENVIRONMENT: &[&str] = &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!"];
+const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!"];
 const ENVIRONMENT_AND_STORES: &[&str] = &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!", "dyn Store"];
 
 const STRATA: &[Stratum] = &[
@@ -61,14 +62,20 @@ const STRATA: &[Stratum] = &[
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
-        modules: "sources schedule notify metrics",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os backup restore browse maintain copy mount",
+        modules: "settings connect text",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os",
+        never: PRINTING,
+    },
+    Stratum {
+        modules: "sources jobs schedule notify metrics",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules repo os backup restore browse maintain copy \
+                  mount settings connect text",
         never: ENVIRONMENT_AND_STORES,
     },
     Stratum {
-        modules: "settings ui web cli main lib",
-        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain copy \
-                  mount sources schedule notify metrics",
+        modules: "ui web cli main lib",
+        imports: "id monitor copying sync format crypto chunker compress container retention rules store repo os backup restore browse maintain \
+                  copy mount settings connect text sources jobs schedule notify metrics",
         never: &[],
     },
 ];

@@ -1,19 +1,19 @@
-//! Opens the store of a repository, wherever it is, with all that belongs around it: limits, counters, patience.
-
-#[cfg(feature = "s3")]
-mod bucket;
-#[cfg(feature = "sftp")]
-mod machine;
-#[cfg(feature = "sftp")]
-mod ssh;
+//! Opens the store of a repository, wherever it is, with all that belongs around it: limits, counters, retries.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Place, Purpose};
-use super::failure::Failure;
-use super::interrupt;
+use super::connector::Connector;
+#[cfg(not(all(feature = "s3", feature = "sftp")))]
+use super::error::Error;
+use super::error::Result;
+use super::operator::Operator;
+use super::place::{Place, Purpose};
+#[cfg(feature = "s3")]
+use super::s3;
+#[cfg(feature = "sftp")]
+use super::sftp;
 use crate::monitor::in_words;
 use crate::repo;
 use crate::settings::location::{Bucket, Location, Remote};
@@ -26,29 +26,29 @@ use crate::store::layers::retry::{OnTrouble, Patience, RetryStore};
 use crate::store::layers::throttle::ThrottleStore;
 use crate::store::local::LocalStore;
 use crate::store::{ErrorKind, Store, StoreError};
-use crate::ui::{Ui, text};
+use crate::text;
 
 /// How many transfers run at once, and what opens the store.
 type Opener = (usize, OpenStore);
 
-impl Context {
+impl Connector {
     /// Opens the store of a repository. What is not on this machine is connected to with the first request.
     ///
     /// Fails if its folder on this machine is missing, unless it is to be made.
-    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
-        let clock = Arc::new(SystemClock::new(interrupt::is_stopping));
+    pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>> {
+        let clock = Arc::new(SystemClock::new(self.is_stopping));
         let line = place.settings.as_ref().map_or_else(LineSettings::default, |settings| settings.line.clone());
         let limit = |own: Option<u64>, configured: Option<u64>| own.or(configured).filter(|limit| *limit != u64::MAX);
-        let up = limit(self.global.limit_upload, line.limit_upload);
-        let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.global.limit_download, line.limit_download)));
+        let up = limit(self.options.limit_upload, line.limit_upload);
+        let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.options.limit_download, line.limit_download)));
         let store = self.bare_store(place, purpose, pace)?;
         let counted = Arc::new(CountStore::new(store));
         self.requests.add(counted.clone());
         let patience = line.retry.map_or_else(Patience::default, Patience::of);
-        Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(self.ui))))
+        Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(Arc::clone(&self.operator)))))
     }
 
-    fn bare_store(&self, place: &Place, purpose: Purpose, pace: Arc<Pace>) -> Result<Arc<dyn Store>, Failure> {
+    fn bare_store(&self, place: &Place, purpose: Purpose, pace: Arc<Pace>) -> Result<Arc<dyn Store>> {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
             Location::Local(path) => {
@@ -62,36 +62,29 @@ impl Context {
     }
 
     #[cfg(feature = "s3")]
-    fn bucket(&self, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<Opener, Failure> {
-        let options = bucket::options(self, part, settings, pace)?;
-        Ok((options.connections, bucket::opener(options)))
+    fn bucket(&self, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<Opener> {
+        let options = s3::options(self, part, settings, pace)?;
+        Ok((options.connections, s3::opener(options)))
     }
 
     #[cfg(not(feature = "s3"))]
-    fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<Pace>) -> Result<Opener, Failure> {
-        Err(Failure::usage("this program was built without S3").hint("build it with the feature `s3`, which is on by default"))
+    fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<Pace>) -> Result<Opener> {
+        Err(Error::usage("this program was built without S3").hint("build it with the feature `s3`, which is on by default"))
     }
 
     #[cfg(feature = "sftp")]
-    fn machine(
-        &self,
-        remote: &Remote,
-        settings: RepositorySettings,
-        purpose: Purpose,
-        pace: Arc<Pace>,
-    ) -> Result<Opener, Failure> {
-        let options = machine::options(self, remote, settings, (purpose, pace))?;
-        Ok((options.connections, machine::opener(options, purpose == Purpose::Make)))
+    fn machine(&self, remote: &Remote, settings: RepositorySettings, purpose: Purpose, pace: Arc<Pace>) -> Result<Opener> {
+        let options = sftp::options(self, remote, settings, (purpose, pace))?;
+        Ok((options.connections, sftp::opener(options, purpose == Purpose::Make)))
     }
 
     #[cfg(not(feature = "sftp"))]
-    fn machine(&self, _: &Remote, _: RepositorySettings, _: Purpose, _: Arc<Pace>) -> Result<Opener, Failure> {
-        Err(Failure::usage("this program was built without SFTP")
-            .hint("build it with the feature `sftp`, which is on by default"))
+    fn machine(&self, _: &Remote, _: RepositorySettings, _: Purpose, _: Arc<Pace>) -> Result<Opener> {
+        Err(Error::usage("this program was built without SFTP").hint("build it with the feature `sftp`, which is on by default"))
     }
 }
 
-fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) -> Result<Arc<dyn Store>, Failure> {
+fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) -> Result<Arc<dyn Store>> {
     let opened = match purpose {
         Purpose::Make => LocalStore::open_or_make(path),
         _ => LocalStore::open(path),
@@ -106,8 +99,8 @@ fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) ->
 }
 
 /// Says why it takes longer.
-fn warn_of_trouble(ui: Ui) -> OnTrouble {
+fn warn_of_trouble(operator: Arc<dyn Operator>) -> OnTrouble {
     Box::new(move |error: &StoreError, limit: Duration| {
-        ui.warn(&format!("{}; trying again for up to {}", in_words(error), text::duration(limit)));
+        operator.warn(&format!("{}; trying again for up to {}", in_words(error), text::duration(limit)));
     })
 }

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::cli::context::{self, Context, Purpose};
-use crate::cli::failure::Failure;
-use crate::cli::secret;
-use crate::cli::store::ssh;
+use super::connector::Connector;
+use super::credentials;
+use super::error::{Error, Result};
+use super::host;
+use super::operator::Operator;
+use super::place::Purpose;
+use super::ssh;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::repository::{RepositorySettings, SftpSettings};
@@ -33,30 +36,30 @@ const IDENTITIES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// Puts together what is known; reads or asks for the secrets that it takes.
 pub fn options(
-    ctx: &Context,
+    connector: &Connector,
     remote: &Remote,
     settings: RepositorySettings,
     (purpose, pace): (Purpose, Arc<Pace>),
-) -> Result<SftpOptions, Failure> {
+) -> Result<SftpOptions> {
     let RepositorySettings { line, sftp, .. } = settings;
-    let local_user = context::user_name();
+    let local_user = host::user_name();
     let ssh_config = sftp.ssh_config.as_deref();
-    let host = ssh::read_config(ctx, remote, &local_user, ssh_config)?;
+    let host = ssh::read_config(connector, remote, &local_user, ssh_config)?;
     refuse_unexpanded(&sftp, &host)?;
     let (port, user) =
         (remote.port.or(host.port).unwrap_or(PORT), remote.user.clone().or_else(|| host.user.clone()).unwrap_or(local_user));
     let host_name = host.host_name.clone().unwrap_or_else(|| remote.host.clone());
     let to = Destination { host: &host_name, alias: &remote.host, port, user: &user };
-    let proxy = ssh::proxy_of(&ctx.env, &host, to, ssh_config)?;
-    let password = read_password(ctx, &sftp)?;
-    let (identity_files, identity_files_are_usual) = identity_files(&ctx.env, &sftp, &host);
-    let agent_socket = agent_socket(&ctx.env, &host);
+    let proxy = ssh::proxy_of(&connector.env, &host, to, ssh_config)?;
+    let password = read_password(connector, &sftp)?;
+    let (identity_files, identity_files_are_usual) = identity_files(&connector.env, &sftp, &host);
+    let agent_socket = agent_socket(&connector.env, &host);
     let key_passphrase = match password.is_some() || agent_socket.is_some() {
         true => None,
-        false => ask_passphrase(&identity_files)?,
+        false => ask_passphrase(&*connector.operator, &identity_files)?,
     };
     Ok(SftpOptions {
-        known_hosts: known_hosts(&ctx.env, &sftp, &host),
+        known_hosts: known_hosts(&connector.env, &sftp, &host),
         host: host_name,
         port,
         user,
@@ -70,7 +73,7 @@ pub fn options(
         key_passphrase,
         agent_socket,
         password,
-        connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
+        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
         keep_alive: KEEP_ALIVE,
         keeps_files: purpose == Purpose::Look,
@@ -88,7 +91,7 @@ pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
 
 /// Refuses paths that are not understood, unless the configuration names others: without the right file of known machines, every server would
 /// look like one that is merely new.
-fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<(), Failure> {
+fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
     let is_used = |option: &str| match option {
         KNOWN_HOSTS => sftp.known_hosts.is_empty(),
         "IdentityFile" => sftp.identity_files.is_empty(),
@@ -96,7 +99,7 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<(), Failu
     };
     let Some(odd) = host.unexpanded.iter().find(|odd| is_used(odd.option)) else { return Ok(()) };
     let says = format!("`{} {}` of the SSH configuration has something in it that is not understood", odd.option, odd.written);
-    Err(Failure::usage(says).hint(
+    Err(Error::usage(says).hint(
         "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
          name the file",
     ))
@@ -138,11 +141,11 @@ fn known_hosts(env: &Environment, sftp: &SftpSettings, host: &HostConfig) -> Vec
     own.into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect()
 }
 
-fn read_password(ctx: &Context, sftp: &SftpSettings) -> Result<Option<Zeroizing<String>>, Failure> {
-    match (ctx.env.get("DRUMLIN_SSH_PASSWORD"), &sftp.password) {
-        (_, Some(origin)) => secret::read_store_password(&ctx.ui, origin).map(Some),
+fn read_password(connector: &Connector, sftp: &SftpSettings) -> Result<Option<Zeroizing<String>>> {
+    match (connector.env.get("DRUMLIN_SSH_PASSWORD"), &sftp.password) {
+        (_, Some(origin)) => credentials::read_store_password(&*connector.operator, origin).map(Some),
         (Some(password), None) => {
-            let text = password.to_str().ok_or_else(|| Failure::usage("DRUMLIN_SSH_PASSWORD is not UTF-8 text"))?;
+            let text = password.to_str().ok_or_else(|| Error::usage("DRUMLIN_SSH_PASSWORD is not UTF-8 text"))?;
             Ok(Some(Zeroizing::new(text.to_owned())))
         }
         (None, None) => Ok(None),
@@ -150,11 +153,11 @@ fn read_password(ctx: &Context, sftp: &SftpSettings) -> Result<Option<Zeroizing<
 }
 
 /// Asks for the passphrase of the first key file if it is protected: nothing else could open it.
-fn ask_passphrase(identity_files: &[PathBuf]) -> Result<Option<Zeroizing<String>>, Failure> {
+fn ask_passphrase(operator: &dyn Operator, identity_files: &[PathBuf]) -> Result<Option<Zeroizing<String>>> {
     let Some(file) = identity_files.first().filter(|file| is_protected(file)) else {
         return Ok(None);
     };
-    secret::ask_passphrase(file).map(Some)
+    credentials::ask_passphrase(operator, file).map(Some)
 }
 
 /// Returns whether a key file can be read and is encrypted.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::context::Context;
-use crate::cli::failure::Failure;
-use crate::cli::secret;
-use crate::cli::streams::OWN_SECRETS;
+use super::connector::Connector;
+use super::credentials;
+use super::error::{Error, Result};
+use crate::os::shell::OWN_SECRETS;
 use crate::os::short;
 use crate::settings::location::Bucket;
 use crate::settings::repository::RepositorySettings;
@@ -28,13 +28,13 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
 /// Puts together what is known; reads the secret of the access key if the configuration says where it is.
-pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options, Failure> {
+pub fn options(connector: &Connector, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options> {
     let RepositorySettings { line, s3, .. } = settings;
     let credentials = match (s3.key_id, &s3.secret) {
-        (Some(id), Some(origin)) => Some((id, secret::read_store_password(&ctx.ui, origin)?)),
+        (Some(id), Some(origin)) => Some((id, credentials::read_store_password(&*connector.operator, origin)?)),
         _ => None,
     };
-    let trust = trust(ctx, s3.ca_file, s3.certificate)?;
+    let trust = trust(connector, s3.ca_file, s3.certificate)?;
     Ok(S3Options {
         bucket: part.name.clone(),
         prefix: part.prefix.clone(),
@@ -48,23 +48,23 @@ pub fn options(ctx: &Context, part: &Bucket, settings: RepositorySettings, pace:
         storage_classes: s3.storage_classes,
         lock: s3.lock.map(|lock| Lock { is_compliance: lock.is_compliance, days: lock.days }),
         trust,
-        connections: ctx.global.connections.or(line.connections).unwrap_or(CONNECTIONS),
+        connections: connector.options.connections.or(line.connections).unwrap_or(CONNECTIONS),
         timeout: line.timeout.unwrap_or(TIMEOUT),
         pace,
     })
 }
 
 /// Returns which certificates the server may show: by the configuration, else by the file that AWS's own tools take.
-fn trust(ctx: &Context, file: Option<PathBuf>, pin: Option<[u8; 32]>) -> Result<Option<Trust>, Failure> {
+fn trust(connector: &Connector, file: Option<PathBuf>, pin: Option<[u8; 32]>) -> Result<Option<Trust>> {
     if let Some(pin) = pin {
         return Ok(Some(Trust::Pinned(pin)));
     }
     let what = if file.is_some() { "ca-file" } else { CA_BUNDLE };
-    let Some(path) = file.or_else(|| ctx.env.path(CA_BUNDLE)) else {
+    let Some(path) = file.or_else(|| connector.env.path(CA_BUNDLE)) else {
         return Ok(None);
     };
     let pem =
-        short::read(&path, CA_FILE_LEN_MAX_BYTES).map_err(|error| Failure::file(&format!("read the {what}"), &path, &error))?;
+        short::read(&path, CA_FILE_LEN_MAX_BYTES).map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
     Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 

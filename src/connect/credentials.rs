@@ -5,65 +5,32 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use zeroize::Zeroizing;
 
-use super::failure::{Exit, Failure};
-use super::keyfile;
-use super::streams;
+use super::error::{Error, Result, TroubleKind};
+use super::operator::Operator;
+use super::origin::{Origin, SecretArgs};
 use crate::crypto::passphrase::{KDF_STANDARD, KDF_STRONG};
 use crate::crypto::phrase;
 use crate::crypto::slot::Secret;
 use crate::format::slot::SlotKdf;
+use crate::os::shell::shell;
 use crate::settings::environment::Environment;
 use crate::settings::repository::SecretSettings;
-use crate::ui::{Ui, prompt, text};
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A file that holds the password.
-    PasswordFile(PathBuf),
-    /// A command that prints the password.
-    PasswordCommand(String),
-    /// `DRUMLIN_PASSWORD`.
-    Environment,
-    /// A key file or recovery kit.
-    KeyFile(PathBuf),
-    /// The terminal.
-    Prompt,
-}
+use crate::settings::values::parse_fingerprint;
+use crate::text;
 
 /// Longest password or key file that is read, in bytes.
 const SECRET_LEN_MAX_BYTES: u64 = 64 << 10;
-
-/// What `--password-file`, `--password-command` and `--key-file` said; at most one of them did.
-#[derive(Clone, Debug, Default)]
-pub struct SecretArgs {
-    /// `--password-file`.
-    pub password_file: Option<PathBuf>,
-    /// `--password-command`.
-    pub password_command: Option<String>,
-    /// `--key-file`.
-    pub key_file: Option<PathBuf>,
-}
-
-impl SecretArgs {
-    /// Returns the origin that they name.
-    pub fn origin(&self) -> Option<Origin> {
-        let file = self.password_file.clone().map(Origin::PasswordFile);
-        file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
-            .or_else(|| self.key_file.clone().map(Origin::KeyFile))
-    }
-}
 
 impl Origin {
     /// Decides: the command line, else the environment, else the configuration, else the terminal.
     ///
     /// Fails if the environment names more than one.
-    pub fn choose(args: &SecretArgs, env: &Environment, settings: Option<&SecretSettings>) -> Result<Self, Failure> {
+    pub fn choose(args: &SecretArgs, env: &Environment, settings: Option<&SecretSettings>) -> Result<Self> {
         if let Some(origin) = args.origin() {
             return Ok(origin);
         }
@@ -78,7 +45,7 @@ impl Origin {
         let mut set = named.into_iter().filter_map(|(name, origin)| Some((name, origin?)));
         match (set.next(), set.next()) {
             (Some((one, _)), Some((other, _))) => {
-                Err(Failure::usage(format!("{one} and {other} are both set")).hint("unset all but one"))
+                Err(Error::usage(format!("{one} and {other} are both set")).hint("unset all but one"))
             }
             (Some((_, origin)), None) => Ok(origin),
             _ => Ok(match settings {
@@ -90,50 +57,39 @@ impl Origin {
         }
     }
 
-    /// Says where the secret came from, for the hint that follows a wrong one.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::PasswordFile(path) => format!("the password was read from {}", text::path(path)),
-            Self::PasswordCommand(_) => "the password came from the password command".to_owned(),
-            Self::Environment => "the password was in DRUMLIN_PASSWORD".to_owned(),
-            Self::KeyFile(path) => format!("the key was read from {}", text::path(path)),
-            Self::Prompt => "the password was typed".to_owned(),
-        }
-    }
-
     /// Reads the secret of an existing repository, and the fingerprint that a key file or kit names.
-    pub fn read(&self, ui: &Ui, env: &Environment, location: &str) -> Result<(Secret, Vec<Vec<u8>>), Failure> {
+    pub fn read(&self, operator: &dyn Operator, env: &Environment, location: &str) -> Result<(Secret, Vec<Vec<u8>>)> {
         let password = match self {
             Self::KeyFile(path) => {
-                let KeyFile { secret, fingerprints } = read_key_file(ui, path)?;
+                let KeyFile { secret, fingerprints } = read_key_file(operator, path)?;
                 return Ok((Secret::KeyFile(secret), fingerprints));
             }
-            Self::Prompt => ask(&format!("password for {location}"))?,
-            other => other.read_password(ui, env)?,
+            Self::Prompt => ask(operator, &format!("password for {location}"))?,
+            other => other.read_password(operator, env)?,
         };
         Ok((Secret::Passphrase(password), Vec::new()))
     }
 
     /// Reads a password that is about to be set: at the terminal it is asked for twice.
-    pub fn read_new_password(&self, ui: &Ui, env: &Environment) -> Result<Zeroizing<String>, Failure> {
+    pub fn read_new_password(&self, operator: &dyn Operator, env: &Environment) -> Result<Zeroizing<String>> {
         match self {
             Self::Prompt => {
-                let password = ask("new password")?;
-                if *ask("the same again")? == *password {
+                let password = ask(operator, "new password")?;
+                if *ask(operator, "the same again")? == *password {
                     return Ok(password);
                 }
-                Err(Failure::new(Exit::Error, "the two passwords differ").hint("nothing was changed; try again"))
+                Err(Error::new(TroubleKind::Failed, "the two passwords differ").hint("nothing was changed; try again"))
             }
-            other => other.read_password(ui, env),
+            other => other.read_password(operator, env),
         }
     }
 
-    fn read_password(&self, ui: &Ui, env: &Environment) -> Result<Zeroizing<String>, Failure> {
+    fn read_password(&self, operator: &dyn Operator, env: &Environment) -> Result<Zeroizing<String>> {
         match self {
             Self::PasswordFile(path) => {
-                let fail = |error| Failure::file("read the password file", path, &error);
+                let fail = |error| Error::file("read the password file", path, error);
                 let file = File::open(path).map_err(fail)?;
-                warn_if_readable_by_others(ui, path, &file);
+                warn_if_readable_by_others(operator, path, &file);
                 check_password(read_all(file).map_err(fail)?, &format!("the password file {}", text::path(path)))
             }
             Self::PasswordCommand(command) => check_password(run_password_command(command)?, "the password command's output"),
@@ -141,7 +97,7 @@ impl Origin {
                 let text = env.get("DRUMLIN_PASSWORD").unwrap_or(OsStr::new(""));
                 check_password(Zeroizing::new(text.as_bytes().to_vec()), "DRUMLIN_PASSWORD")
             }
-            Self::KeyFile(_) | Self::Prompt => Err(Failure::usage("this needs a password, not a key file")),
+            Self::KeyFile(_) | Self::Prompt => Err(Error::usage("this needs a password, not a key file")),
         }
     }
 }
@@ -154,24 +110,30 @@ pub fn passphrase_kdf(strong: bool) -> SlotKdf {
 
 /// Reads the password of a store: that of an SSH account, or the secret of an access key.
 #[cfg(any(feature = "s3", feature = "sftp"))]
-pub fn read_store_password(ui: &Ui, origin: &SecretSettings) -> Result<Zeroizing<String>, Failure> {
+pub fn read_store_password(operator: &dyn Operator, origin: &SecretSettings) -> Result<Zeroizing<String>> {
     let origin = match origin {
         SecretSettings::PasswordFile(path) => Origin::PasswordFile(path.clone()),
         SecretSettings::PasswordCommand(command) => Origin::PasswordCommand(command.clone()),
         SecretSettings::KeyFile(path) => Origin::KeyFile(path.clone()),
     };
-    origin.read_password(ui, &Environment::default())
+    origin.read_password(operator, &Environment::default())
 }
 
 /// Asks for the passphrase that protects a file with an SSH key.
 #[cfg(feature = "sftp")]
-pub fn ask_passphrase(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    prompt::ask_password(&format!("passphrase of {}", text::path(file))).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", text::path(file)))
-            .caused_by(&error)
+pub fn ask_passphrase(operator: &dyn Operator, file: &Path) -> Result<Zeroizing<String>> {
+    operator.ask_password(&format!("passphrase of {}", text::path(file))).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Error::interrupted(),
+        _ => Error::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", text::path(file)))
+            .caused_by(error)
             .hint("add it to an SSH agent (ssh-add), or name a key without passphrase as `identity-file`"),
     })
+}
+
+/// Returns the fingerprint that a line of a key file or kit names.
+pub fn fingerprint_in(line: &str) -> Option<Vec<u8>> {
+    let named = line.trim_start_matches(['#', ' ']).strip_prefix("Fingerprint")?;
+    parse_fingerprint(named.trim_start_matches(':').trim()).ok().map(|fingerprint| fingerprint.0)
 }
 
 /// What a key file or recovery kit holds.
@@ -183,28 +145,32 @@ pub struct KeyFile {
 }
 
 /// Reads a key file or recovery kit.
-pub fn read_key_file(ui: &Ui, path: &Path) -> Result<KeyFile, Failure> {
-    let fail = |error| Failure::file("read the key file", path, &error);
+pub fn read_key_file(operator: &dyn Operator, path: &Path) -> Result<KeyFile> {
+    let fail = |error| Error::file("read the key file", path, error);
     let file = File::open(path).map_err(fail)?;
-    warn_if_readable_by_others(ui, path, &file);
+    warn_if_readable_by_others(operator, path, &file);
     let bytes = read_all(file).map_err(fail)?;
     let text = String::from_utf8_lossy(without_mark(&bytes));
-    let fingerprints = text.lines().filter_map(keyfile::fingerprint_in).collect();
+    let fingerprints = text.lines().filter_map(fingerprint_in).collect();
     let secret = phrase::secret_of_words(&text).map_err(|error| {
-        Failure::new(Exit::WrongSecret, format!("{} is not a key file", text::path(path)))
-            .caused_by(&error)
+        Error::new(TroubleKind::NoSecret, format!("{} is not a key file", text::path(path)))
+            .caused_by(error)
             .hint("a key file or recovery kit holds 24 words; check each against what was printed")
     })?;
     Ok(KeyFile { secret, fingerprints })
 }
 
-fn warn_if_readable_by_others(ui: &Ui, path: &Path, file: &File) {
+fn warn_if_readable_by_others(operator: &dyn Operator, path: &Path, file: &File) {
     let Ok(metadata) = file.metadata() else {
         return;
     };
     let mode = metadata.permissions().mode();
     if metadata.is_file() && mode & 0o077 != 0 {
-        ui.warn(&format!("{} can be read by others (mode {:04o}): chmod 600 keeps it to you", text::path(path), mode & 0o7777));
+        operator.warn(&format!(
+            "{} can be read by others (mode {:04o}): chmod 600 keeps it to you",
+            text::path(path),
+            mode & 0o7777
+        ));
     }
 }
 
@@ -224,45 +190,45 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// Returns the one line that a password is.
-fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>, Failure> {
+fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<String>> {
     let line = without_mark(&bytes);
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| {
-        let failure = Failure::usage(format!("{origin} is not UTF-8 text"));
+        let failure = Error::usage(format!("{origin} is not UTF-8 text"));
         match bytes.get(..2) {
             Some(b"\xff\xfe" | b"\xfe\xff") => failure.hint("it is UTF-16, as some editors save text: save it as UTF-8"),
             _ => failure,
         }
     })?;
     if text.is_empty() {
-        return Err(Failure::usage(format!("{origin} is empty")).hint("an empty password would protect nothing"));
+        return Err(Error::usage(format!("{origin} is empty")).hint("an empty password would protect nothing"));
     }
     if text.contains(['\n', '\r']) {
-        return Err(Failure::usage(format!("{origin} has more than one line")).hint("a password is one line"));
+        return Err(Error::usage(format!("{origin} has more than one line")).hint("a password is one line"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let fail = |error: &io::Error| Failure::new(Exit::Error, "cannot run the password command").caused_by(error);
+fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let fail = |error: io::Error| Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error);
     // What comes by standard input is the user's dump, unless somebody sits there.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
-    let mut child = streams::shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(|error| fail(&error))?;
+    let mut child = shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(fail)?;
     let output = child.stdout.take().expect("standard output is piped");
     let bytes = read_all(output);
-    let status = child.wait().map_err(|error| fail(&error))?;
+    let status = child.wait().map_err(fail)?;
     if !status.success() {
-        return Err(Failure::new(Exit::Error, format!("the password command failed ({status})")));
+        return Err(Error::new(TroubleKind::Failed, format!("the password command failed ({status})")));
     }
-    bytes.map_err(|error| fail(&error))
+    bytes.map_err(fail)
 }
 
-fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
-    let answer = prompt::ask_password(question).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::interrupted(),
-        _ => Failure::usage("no password was given, and there is no terminal to ask for it")
-            .caused_by(&error)
+fn ask(operator: &dyn Operator, question: &str) -> Result<Zeroizing<String>> {
+    let answer = operator.ask_password(question).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Error::interrupted(),
+        _ => Error::usage("no password was given, and there is no terminal to ask for it")
+            .caused_by(error)
             .hint("use --password-file, --password-command, --key-file, or DRUMLIN_PASSWORD"),
     })?;
     check_password(Zeroizing::new(answer.as_bytes().to_vec()), "the password")
@@ -271,10 +237,19 @@ fn ask(question: &str) -> Result<Zeroizing<String>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::UiOptions;
 
-    fn quiet() -> Ui {
-        Ui::new(UiOptions { quiet: true, ..UiOptions::default() }, &Environment::default())
+    struct Nobody;
+
+    impl Operator for Nobody {
+        fn ask_password(&self, _: &str) -> io::Result<Zeroizing<String>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn detail(&self, _: &str) {}
+
+        fn warn(&self, _: &str) {}
+
+        fn loss(&self, _: &str) {}
     }
 
     #[test]
@@ -289,7 +264,7 @@ mod tests {
         assert_eq!(choose(&nothing, &nowhere, Some(&settings)), Origin::KeyFile("/k".into()));
         assert_eq!(choose(&nothing, &nowhere, None), Origin::Prompt);
         let both = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p"), ("DRUMLIN_PASSWORD", "x")]);
-        assert_eq!(Origin::choose(&nothing, &both, None).unwrap_err().exit, Exit::Usage);
+        assert_eq!(Origin::choose(&nothing, &both, None).unwrap_err().kind(), Some(TroubleKind::Usage));
     }
 
     #[test]
@@ -306,11 +281,11 @@ mod tests {
     #[test]
     fn commands_and_the_environment_give_passwords() {
         let env = Environment::of([("DRUMLIN_PASSWORD", "from env")]);
-        let read = |origin: Origin| origin.read_password(&quiet(), &env).map(|text| text.to_string());
+        let read = |origin: Origin| origin.read_password(&Nobody, &env).map(|text| text.to_string());
         assert_eq!(read(Origin::PasswordCommand("echo secret".into())).unwrap(), "secret");
         assert_eq!(read(Origin::Environment).unwrap(), "from env");
-        assert_eq!(read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().exit, Exit::Error);
-        assert_eq!(read(Origin::PasswordCommand("true".into())).unwrap_err().exit, Exit::Usage);
-        assert_eq!(read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().exit, Exit::Error);
+        assert_eq!(read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(), Some(TroubleKind::Failed));
+        assert_eq!(read(Origin::PasswordCommand("true".into())).unwrap_err().kind(), Some(TroubleKind::Usage));
+        assert_eq!(read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().kind(), Some(TroubleKind::Failed));
     }
 }

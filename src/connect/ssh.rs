@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::Glob;
 
-use crate::cli::context::{self, Context};
-use crate::cli::failure::Failure;
-use crate::cli::streams::SECRETS;
+use super::connector::Connector;
+use super::error::{Error, Result};
+use super::host;
 use crate::os::owners::{home_of_user, is_private_group};
+use crate::os::shell::SECRETS;
 use crate::settings::environment::Environment;
 use crate::settings::location::Remote;
 use crate::settings::ssh_config::proxy::{self, Destination, command_line, jump_arguments};
@@ -18,10 +19,10 @@ use crate::settings::ssh_config::{Asker, Files, HostConfig, host_config};
 use crate::store::sftp::proxy::Proxy;
 
 /// Reads what the configuration says about a machine, and warns of what cannot be heeded.
-pub fn read_config(ctx: &Context, remote: &Remote, local_user: &str, explicit: Option<&Path>) -> Result<HostConfig, Failure> {
-    let host = read_config_in(&ctx.env, remote, local_user, explicit)?;
+pub fn read_config(connector: &Connector, remote: &Remote, local_user: &str, explicit: Option<&Path>) -> Result<HostConfig> {
+    let host = read_config_in(&connector.env, remote, local_user, explicit)?;
     if host.canonicalizes == Some(true) {
-        ctx.ui.warn(
+        connector.operator.warn(
             "`CanonicalizeHostname` of the SSH configuration is passed over: the machine is looked for by its name as it stands",
         );
     }
@@ -31,21 +32,16 @@ pub fn read_config(ctx: &Context, remote: &Remote, local_user: &str, explicit: O
 /// Reads what the configuration says about a machine: that of `explicit`, else the user's, which may be missing.
 ///
 /// Fails if `explicit` is missing, and if either cannot be read or understood.
-pub fn read_config_in(
-    env: &Environment,
-    remote: &Remote,
-    local_user: &str,
-    explicit: Option<&Path>,
-) -> Result<HostConfig, Failure> {
+pub fn read_config_in(env: &Environment, remote: &Remote, local_user: &str, explicit: Option<&Path>) -> Result<HostConfig> {
     // Without a home folder there is no usual file; one that is named is read all the same.
     let Some(home) = env.home().or_else(|| explicit.and_then(|_| home_of_user().or_else(|| Some("/".into())))) else {
         return Ok(HostConfig::default());
     };
     if let Some(file) = explicit {
-        File::open(file).map_err(|error| Failure::file("read", file, &error))?;
+        File::open(file).map_err(|error| Error::file("read", file, error))?;
     }
     let file = explicit.map_or_else(|| home.join(".ssh/config"), Path::to_path_buf);
-    let (uid, local_host) = (rustix::process::getuid().as_raw(), context::host_name());
+    let (uid, local_host) = (rustix::process::getuid().as_raw(), host::host_name());
     let (user, port) = (remote.user.as_deref(), remote.port);
     let asker = Asker { home: &home, env, local_user, uid, local_host: &local_host, user, port };
     Ok(host_config(&file, &remote.host, asker, &Disk { named: explicit })?)
@@ -54,14 +50,8 @@ pub fn read_config_in(
 /// Returns the program that connections go through, if the configuration names one. `explicit` is the configuration that was named.
 ///
 /// `ssh` looks for its configuration in the home folder that the system has for the user: if that is another one than `HOME`, it is told.
-pub fn proxy_of(
-    env: &Environment,
-    host: &HostConfig,
-    to: Destination<'_>,
-    explicit: Option<&Path>,
-) -> Result<Option<Proxy>, Failure> {
-    let refused =
-        |why: String| Failure::usage(why).hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config");
+pub fn proxy_of(env: &Environment, host: &HostConfig, to: Destination<'_>, explicit: Option<&Path>) -> Result<Option<Proxy>> {
+    let refused = |why: String| Error::usage(why).hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config");
     match &host.proxy {
         None | Some(proxy::Proxy::None) => Ok(None),
         Some(proxy::Proxy::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::backup::{Stream, StreamSource};
 use crate::monitor::Monitor;
 use crate::os::descriptors::is_descriptor;
+use crate::os::shell::shell;
 use crate::sync::lock;
 
 /// How often a waiting stream looks whether the user wants to stop.
@@ -62,32 +63,6 @@ pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::
 /// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because some shells end on what they do
 /// not know.
 const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
-
-/// Variables with secrets of repositories and stores. What a command needs of these it must be given in another way.
-pub const SECRETS: [&str; 9] = [
-    "DRUMLIN_PASSWORD",
-    "DRUMLIN_PASSWORD_FILE",
-    "DRUMLIN_PASSWORD_COMMAND",
-    "DRUMLIN_KEY_FILE",
-    "DRUMLIN_SSH_PASSWORD",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-];
-
-/// Those of this program alone. Programs that give out credentials of AWS may need the others.
-pub const OWN_SECRETS: &[&str] = SECRETS.split_at(5).0;
-
-/// Returns the shell with one command, without the secrets in this program's environment.
-pub fn shell(command: &str) -> Command {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command);
-    for name in SECRETS {
-        shell.env_remove(name);
-    }
-    shell
-}
 
 /// Returns whether a path leads to something that is read but is no file of its own: a device, a fifo, or whatever the program was
 /// started with (`/dev/stdin` may be a file, of which nobody wants the link).
@@ -237,12 +212,6 @@ mod tests {
                 len => all.extend_from_slice(&buffer[..len]),
             }
         }
-    }
-
-    #[test]
-    fn own_secrets_are_all_that_are_ours() {
-        let is_own = |name: &&str| name.starts_with("DRUMLIN_");
-        assert!(OWN_SECRETS.iter().all(is_own) && OWN_SECRETS.len() == SECRETS.iter().filter(|name| is_own(name)).count());
     }
 
     #[test]

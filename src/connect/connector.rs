@@ -1,0 +1,250 @@
+//! Opening stores and repositories.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use super::hints;
+use super::host::here;
+use super::operator::Operator;
+use super::origin::{Origin, SecretArgs};
+use super::own_dirs;
+use super::place::{Place, Purpose};
+use super::requests::Requests;
+use crate::monitor::in_words;
+use crate::repo::checked_open::{self, Entrance};
+use crate::repo::open::witness::{Accept, Witness};
+use crate::repo::{self, Expected, OpenOptions, Repository};
+use crate::settings::Settings;
+use crate::settings::environment::Environment;
+use crate::settings::location::Location;
+use crate::settings::values::Fingerprint;
+use crate::text;
+
+/// What decides how repositories are opened, before the configuration does.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// The repository, by URL or by its name in the configuration.
+    pub repo: Option<OsString>,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Where the password or key comes from.
+    pub secret: SecretArgs,
+    /// The directory of local copies.
+    pub cache_dir: Option<PathBuf>,
+    /// Goes on with a repository that is older than this machine remembers it.
+    pub accept_rollback: bool,
+    /// Goes on with another repository than the one that this machine remembers.
+    pub accept_new_repository: bool,
+    /// The fingerprint that the repository must have.
+    pub fingerprint: Option<Fingerprint>,
+    /// The start of the id of the only key that is tried.
+    pub key: Option<String>,
+    /// Bytes per second that are sent at most; `u64::MAX` for no limit, whatever is configured.
+    pub limit_upload: Option<u64>,
+    /// Bytes per second that are received at most, likewise.
+    pub limit_download: Option<u64>,
+    /// Transfers at once.
+    pub connections: Option<usize>,
+    /// Stores nothing and remembers nothing.
+    pub is_dry: bool,
+}
+
+/// Opens repositories.
+pub struct Connector {
+    /// Options of the caller.
+    pub options: ConnectOptions,
+    /// Environment variables.
+    pub env: Environment,
+    /// Who is asked and warned.
+    pub operator: Arc<dyn Operator>,
+    /// Returns whether a signal has asked the running operation to stop; waiting for a store ends then.
+    pub is_stopping: fn() -> bool,
+    /// What stores were asked in this run.
+    pub requests: Requests,
+}
+
+/// How often a password may be typed before the program gives up.
+const PROMPTS_MAX: usize = 3;
+
+impl Connector {
+    /// Makes one that has opened nothing yet.
+    pub fn new(options: ConnectOptions, env: Environment, operator: Arc<dyn Operator>, is_stopping: fn() -> bool) -> Self {
+        Self { options, env, operator, is_stopping, requests: Requests::default() }
+    }
+
+    /// Reads the configuration file.
+    pub fn settings(&self) -> Result<Settings> {
+        let settings = Settings::load(self.options.config.as_deref(), &self.env)?;
+        if let Some(file) = &settings.file {
+            self.operator.detail(&format!("configuration: {}", text::path(file)));
+        }
+        Ok(settings)
+    }
+
+    /// Returns the repository that `--repo`, `wanted` or the configuration names.
+    pub fn place(&self, settings: &Settings, wanted: Option<&str>) -> Result<Place> {
+        let text: OsString = match (&self.options.repo, wanted.or(settings.default_repository())) {
+            (Some(text), _) => text.clone(),
+            (None, Some(name)) => name.into(),
+            (None, None) => return Err(no_repository_named(settings)),
+        };
+        let here = here()?;
+        let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
+        let Some((name, repository)) = named else {
+            refuse_unknown_name(settings, &text, &here)?;
+            return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
+        };
+        let base = settings.file.as_deref().and_then(Path::parent).unwrap_or(&here);
+        let url = self.env.expand_home(&repository.url);
+        let location = Location::parse(url.as_os_str(), base)?;
+        Ok(Place::new(location, Some((name, repository)), &self.env))
+    }
+
+    /// Returns the folder of local copies; empty if none is known, and then they live as long as the process.
+    pub fn cache_dir(&self, place: &Place) -> PathBuf {
+        let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
+        self.options.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir()).unwrap_or_default()
+    }
+
+    /// Returns the folders that no backup should hold and no restore touch: the repository's own, those of local copies, and that of what
+    /// is remembered.
+    pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
+        // What is remembered changes with every backup, like the local copies.
+        let remembered = self.state_dir().map_or_else(Vec::new, |dir| own_dirs::in_state(&dir));
+        let copies = own_dirs::in_cache(&self.cache_dir(place));
+        place.folder().map(Path::to_path_buf).into_iter().chain(copies).chain(remembered).collect()
+    }
+
+    /// Decides where the repository's secret comes from.
+    pub fn secret_origin(&self, place: &Place) -> Result<Origin> {
+        let settings = place.settings.as_ref().and_then(|settings| settings.secret.as_ref());
+        Origin::choose(&self.options.secret, &self.env, settings)
+    }
+
+    /// Opens the repository that the options or the configuration name.
+    pub fn open(&self, purpose: Purpose) -> Result<Arc<Repository>> {
+        let settings = self.settings()?;
+        let place = self.place(&settings, None)?;
+        self.open_place(&place, purpose)
+    }
+
+    /// Opens a repository.
+    pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>> {
+        let store = self.store(place, purpose)?;
+        let origin = self.secret_origin(place)?;
+        let options = OpenOptions { cache_dir: self.cache_dir(place), prefer_cached: purpose == Purpose::BackUp };
+        let mut entrance = self.entrance(place);
+        if origin == Origin::Prompt {
+            // Nobody should have to type a password only to learn that nothing is there.
+            checked_open::refuse_missing(&*store, &self.witness(place))?;
+        }
+        let operator = Arc::clone(&self.operator);
+        let attempts = if origin == Origin::Prompt { PROMPTS_MAX } else { 1 };
+        let mut attempt = 1;
+        loop {
+            let secret;
+            (secret, entrance.expected.fingerprints_of_key) = origin.read(&*self.operator, &self.env, store.location())?;
+            let store = match purpose {
+                Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
+                _ => Arc::clone(&store),
+            };
+            match checked_open::enter(store, &secret, &options, &entrance) {
+                Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.operator.warn("wrong password, try again"),
+                Err(source @ repo::Error::WrongSecret { .. }) => return Err(Error::WrongSecret { source, origin }),
+                result => {
+                    let repository = result?;
+                    if let Some(bytes) = place.settings.as_ref().and_then(|settings| settings.cache_size) {
+                        repository.limit_cache(bytes);
+                    }
+                    self.operator.detail(&format!("repository: {}", repository.location()));
+                    self.tell_trouble(repository.witness().trouble(), repository.cache_trouble());
+                    if let [object, more @ ..] = repository.void_configs() {
+                        let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                        self.operator.warn(&format!(
+                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged; {}",
+                            hints::REMOVE_IT
+                        ));
+                    }
+                    repository.tell_left_out(move |error| operator.loss(&left_out(error)));
+                    return Ok(repository);
+                }
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Returns what is known about a repository before it is opened.
+    fn entrance(&self, place: &Place) -> Entrance {
+        let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
+        let fingerprint = self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
+        let accept = Accept { rollback: self.options.accept_rollback, new_repository: self.options.accept_new_repository };
+        Entrance {
+            state_dir: self.state_dir(),
+            folder: place.folder().map(Path::to_path_buf),
+            accept,
+            is_dry: self.options.is_dry,
+            expected: Expected { fingerprint, key: self.options.key.clone(), ..Expected::default() },
+        }
+    }
+
+    /// Returns what this machine remembers of a place, whatever is there now.
+    pub fn witness(&self, place: &Place) -> Witness {
+        let (place, called) = place.remembered_as();
+        Witness::open_called(self.state_dir().as_deref(), (&place, &called), (Accept::default(), true))
+    }
+
+    /// Returns the folder of what this machine remembers.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.env.state_dir(rustix::process::geteuid().is_root())
+    }
+
+    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept, if that is so: both at once, for they
+    /// mostly have one cause.
+    pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
+        let unnoticed = "so that going back in time may not be noticed";
+        let memory = match memory {
+            Some((file, error)) => Some(format!("cannot remember the repository in {}, {unnoticed}: {error}", file.display())),
+            None if self.state_dir().is_none() => Some(format!(
+                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME is not set (DRUMLIN_STATE_DIR names one)"
+            )),
+            None => None,
+        };
+        let copies = copies.map(|why| format!("no local copies are kept, which is slower: {why}"));
+        let is_unsafe = memory.is_some();
+        let says = text::harmless(&memory.into_iter().chain(copies).collect::<Vec<String>>().join("; "));
+        match says.as_str() {
+            "" => {}
+            says if is_unsafe => self.operator.loss(says),
+            says => self.operator.warn(says),
+        }
+    }
+}
+
+/// Says that an index run is left out, and what to do.
+fn left_out(error: &repo::Error) -> String {
+    let hint = hints::hint_of(error).map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{}, and is left out{hint}", in_words(error))
+}
+
+fn no_repository_named(settings: &Settings) -> Error {
+    let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
+    let failure = Error::usage("no repository is named");
+    if names.is_empty() {
+        return failure.hint("give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up");
+    }
+    failure.hint(format!("give --repo NAME (the configuration has {}), or set `repository` in [defaults]", names.join(", ")))
+}
+
+/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that name here is hardly what is meant.
+fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result<()> {
+    let name = text.to_string_lossy();
+    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    if !is_word || settings.repositories.is_empty() || here.join(text).exists() {
+        return Ok(());
+    }
+    let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
+    let why = format!("there is no repository `{name}` in the configuration, and no folder of that name here");
+    Err(Error::usage(why).hint(format!("the configuration has {}; write ./{name} for a folder", names.join(", "))))
+}

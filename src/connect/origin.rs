@@ -1,0 +1,53 @@
+//! Where the password or key of a repository comes from.
+
+use std::path::PathBuf;
+
+use crate::text;
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file that holds the password.
+    PasswordFile(PathBuf),
+    /// A command that prints the password.
+    PasswordCommand(String),
+    /// `DRUMLIN_PASSWORD`.
+    Environment,
+    /// A key file or recovery kit.
+    KeyFile(PathBuf),
+    /// The terminal.
+    Prompt,
+}
+
+impl Origin {
+    /// Says where the secret came from, for the hint that follows a wrong one.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::PasswordFile(path) => format!("the password was read from {}", text::path(path)),
+            Self::PasswordCommand(_) => "the password came from the password command".to_owned(),
+            Self::Environment => "the password was in DRUMLIN_PASSWORD".to_owned(),
+            Self::KeyFile(path) => format!("the key was read from {}", text::path(path)),
+            Self::Prompt => "the password was typed".to_owned(),
+        }
+    }
+}
+
+/// What `--password-file`, `--password-command` and `--key-file` said; at most one of them did.
+#[derive(Clone, Debug, Default)]
+pub struct SecretArgs {
+    /// `--password-file`.
+    pub password_file: Option<PathBuf>,
+    /// `--password-command`.
+    pub password_command: Option<String>,
+    /// `--key-file`.
+    pub key_file: Option<PathBuf>,
+}
+
+impl SecretArgs {
+    /// Returns the origin that they name.
+    pub fn origin(&self) -> Option<Origin> {
+        let file = self.password_file.clone().map(Origin::PasswordFile);
+        file.or_else(|| self.password_command.clone().map(Origin::PasswordCommand))
+            .or_else(|| self.key_file.clone().map(Origin::KeyFile))
+    }
+}

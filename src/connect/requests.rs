@@ -1,0 +1,24 @@
+//! Counters of what the stores of a run were asked: requests are money and time.
+
+use std::sync::{Arc, Mutex};
+
+use crate::store::layers::count::{CountStore, Counts};
+use crate::sync::lock;
+
+/// The counters of all stores of a run.
+#[derive(Default)]
+pub struct Requests(Mutex<Vec<Arc<CountStore>>>);
+
+impl Requests {
+    /// Counts what another store is asked, too.
+    pub fn add(&self, store: Arc<CountStore>) {
+        lock(&self.0).push(store);
+    }
+
+    /// Returns the sum so far; `None` if no store was opened.
+    pub fn counts(&self) -> Option<Counts> {
+        let stores = lock(&self.0);
+        let sum = stores.iter().fold(Counts::default(), |sum, store| sum + store.counts());
+        (!stores.is_empty()).then_some(sum)
+    }
+}
