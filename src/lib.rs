@@ -27,7 +27,7 @@
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
 //! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`], `mount` | repository and host, never the store |
-//! | 5 automation | [`settings`], [`connect`], [`sources`], [`text`] | the user's file, secrets; stores only in `connect` |
+//! | 5 automation | [`settings`], [`connect`], [`sources`], [`jobs`], [`text`] | the user's file, secrets; stores only in `connect` |
 //! | 6 shell | `ui`, `cli` | everything |
 //!
 //! (5 is kept for automation: schedules, sources that are programs, metrics.)
@@ -66,6 +66,7 @@ pub mod copying;
 pub mod crypto;
 pub mod format;
 pub mod id;
+pub mod jobs;
 pub mod maintain;
 pub mod monitor;
 #[cfg(feature = "mount")]

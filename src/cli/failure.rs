@@ -15,7 +15,7 @@ use crate::text;
 use crate::ui::output::{OutputError, write_stderr};
 use crate::ui::style::Role;
 use crate::ui::{Ui, json};
-use crate::{backup, browse, restore};
+use crate::{backup, browse, jobs, restore};
 
 /// The exit codes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,15 @@ impl From<StoreError> for Failure {
         match store_hint(&error) {
             Some(hint) => failure.hint(hint),
             None => failure,
+        }
+    }
+}
+
+impl From<jobs::Error> for Failure {
+    fn from(error: jobs::Error) -> Self {
+        match error {
+            jobs::Error::Connect(error) => error.into(),
+            jobs::Error::Backup(error) => error.into(),
         }
     }
 }

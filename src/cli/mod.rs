@@ -17,7 +17,6 @@ mod failure;
 mod filter;
 mod find;
 mod forget;
-mod given;
 mod global;
 mod history;
 mod init;
@@ -29,7 +28,6 @@ mod man;
 #[cfg(feature = "mount")]
 mod mount;
 mod narrow;
-mod patterns;
 mod prune;
 mod quickstart;
 mod repair;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::backup::{BackupView, Outcome, Plan};
+use super::backup::{BackupView, Outcome, carry_out, plan_folder};
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::init::{self, NewKey, RepositoryView};
@@ -85,7 +85,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
         made.config = Some(file);
         made.now.push("configuration");
     }
-    let outcome = Plan::of_folder(&defaults, &folder)?.carry_out(ctx, &place, &repository)?;
+    let outcome = carry_out(plan_folder(ctx, &defaults, &folder)?, ctx, &place, &repository)?;
     if ctx.ui.json {
         ctx.ui.print_json(&QuickstartView {
             repository: RepositoryView::new(&repository),

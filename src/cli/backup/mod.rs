@@ -6,7 +6,7 @@ mod plan;
 
 pub use args::BackupArgs;
 pub use outcome::{BackupView, Outcome};
-pub use plan::Plan;
+pub use plan::{carry_out, plan_folder};
 
 use super::context::Context;
 use super::failure::{Exit, Failure, ended};
@@ -15,10 +15,10 @@ use crate::connect::Purpose;
 /// Runs the command.
 pub fn run(ctx: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let settings = ctx.settings()?;
-    let plan = Plan::new(&settings, args)?;
-    let place = ctx.place(&settings, plan.repository(ctx)?)?;
+    let job = plan::plan(ctx, &settings, args)?;
+    let place = ctx.place(&settings, job.repository(ctx.global.repo.is_some())?)?;
     let repository = ctx.open_place(&place, Purpose::BackUp)?;
-    let outcome = plan.carry_out(ctx, &place, &repository)?;
+    let outcome = carry_out(job, ctx, &place, &repository)?;
     let told = if ctx.ui.json {
         ctx.ui.print_json(&outcome.view(ctx))
     } else {

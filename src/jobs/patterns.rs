@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
-use super::given;
+use super::lists;
+use crate::connect::Result;
 use crate::rules::{BYTE_ORDER_MARK, Case, Pattern, escape};
 use crate::text::printable;
 
@@ -54,8 +54,8 @@ impl Surroundings {
     }
 
     /// Returns the patterns in a file, one a line; fails if they are too many or too long.
-    pub fn patterns_in(&self, file: &Path, case: Case) -> Result<Vec<Pattern>, Failure> {
-        let text = given::rules_in(file)?;
+    pub fn patterns_in(&self, file: &Path, case: Case) -> Result<Vec<Pattern>> {
+        let text = lists::rules_in(file)?;
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let lines = lines.filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use crate::connect::{Error, Result};
 use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::rules::BYTE_ORDER_MARK;
 
@@ -20,11 +20,11 @@ const NAMES_LEN_MAX_BYTES: usize = 64 << 20;
 const NAME_BESIDE_BYTES: usize = 32;
 
 /// Returns what a file of patterns holds; fails if that is more than its rules may be.
-pub fn rules_in(file: &Path) -> Result<Vec<u8>, Failure> {
+pub fn rules_in(file: &Path) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let read = File::open(file).and_then(|opened| opened.take(RULES_LEN_MAX_BYTES + 1).read_to_end(&mut text));
-    read.map_err(|error| Failure::file("read the exclude file", file, &error))?;
-    let too_much = |what: String| Err(Failure::usage(format!("the exclude file {} {what}", file.display())));
+    read.map_err(|error| Error::file("read the exclude file", file, error))?;
+    let too_much = |what: String| Err(Error::usage(format!("the exclude file {} {what}", file.display())));
     if text.len() as u64 > RULES_LEN_MAX_BYTES {
         return too_much(format!("is longer than {} MiB", RULES_LEN_MAX_BYTES >> 20));
     }
@@ -39,15 +39,15 @@ pub fn rules_in(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Returns the names of sources in a file, or in standard input for `-`, name by name: one a line, or one before each zero byte.
-pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>, Failure> {
-    let fail = |error: io::Error| Failure::file("read the names of sources from", file, &error);
+pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
+    let fail = |error: io::Error| Error::file("read the names of sources from", file, error);
     let input: Box<dyn Read> = match file.as_os_str().as_bytes() {
         b"-" => Box::new(io::stdin()),
         _ => Box::new(File::open(file).map_err(fail)?),
     };
     let mut input = BufReader::new(input);
     let end = if end_in_zero { 0 } else { b'\n' };
-    let refused = |what: String| Failure::usage(format!("{} has {what}", file.display()));
+    let refused = |what: String| Error::usage(format!("{} has {what}", file.display()));
     let (mut names, mut room, mut is_first) = (Vec::new(), NAMES_LEN_MAX_BYTES, true);
     loop {
         let mut name = Vec::new();

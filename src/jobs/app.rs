@@ -1,0 +1,231 @@
+//! One backup of an app, or of what the caller names.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::Result;
+use super::patterns::Surroundings;
+use crate::backup::{self, BackupOptions, BackupReport, ExcludeOptions, StreamSource};
+use crate::compress::Compression;
+use crate::connect::{self, Connector, Place, TroubleKind, host, own_dirs};
+use crate::format::config::Profile;
+use crate::format::snapshot::Consistency;
+use crate::monitor::Monitor;
+use crate::repo::Repository;
+use crate::repo::write::Checkpoints;
+use crate::rules::{Case, Pattern};
+use crate::settings::Settings;
+use crate::settings::model::{AppSettings, CommandSettings};
+use crate::settings::values::Chunker;
+use crate::sources::command;
+use crate::text;
+
+/// What the caller adds to the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    /// Patterns of what to leave out; each should match something.
+    pub excludes: Vec<Pattern>,
+    /// Patterns of what is read even if it looks unchanged.
+    pub always_read: Vec<Pattern>,
+    /// Standard input is backed up as a file of this name.
+    pub stdin: Option<String>,
+    /// Reads and counts, but stores nothing.
+    pub dry_run: bool,
+    /// Makes a snapshot even if nothing has changed.
+    pub always_snapshot: bool,
+    /// Reads every file, whatever earlier snapshots say of it.
+    pub read_all: bool,
+    /// Trusts times and lengths alone, not inode numbers.
+    pub ignore_inode: bool,
+    /// Needs less memory, for some speed.
+    pub low_memory: bool,
+    /// Threads that work at once.
+    pub threads: usize,
+    /// Program and version, as stored in the snapshot.
+    pub program: String,
+}
+
+/// A backup that is about to be made: the configuration and the caller's additions, put together.
+pub struct Job {
+    /// The app, empty for none.
+    pub app: String,
+    /// Its settings, with the defaults and what the caller put in their place.
+    pub settings: AppSettings,
+    /// What else the caller wants.
+    pub additions: Additions,
+}
+
+impl Job {
+    /// Returns the settings of an app with the defaults; those of none if the caller names sources.
+    ///
+    /// Fails if there is nothing to back up.
+    pub fn settings_of(settings: &Settings, app: Option<&str>, has_source: bool) -> Result<AppSettings, connect::Error> {
+        let configured = app.and_then(|app| settings.apps.get(app));
+        let mut merged = match (configured, has_source) {
+            (Some(app), _) => app.clone().with_defaults(&settings.defaults),
+            (None, true) => AppSettings::default().with_defaults(&settings.defaults),
+            (None, false) => return Err(nothing_to_back_up(settings, app)),
+        };
+        if has_source {
+            merged.paths = Vec::new();
+            merged.commands = Vec::new();
+        } else if let Some(key) = merged.later.first() {
+            let why = format!("app `{}` has `{key}`, which comes in a later version", app.unwrap_or_default());
+            let hint = "a backup without it would not be what the configuration asks for";
+            return Err(connect::Error::usage(why).hint(hint));
+        }
+        Ok(merged)
+    }
+
+    /// Returns the name of the repository that the configuration has for it. `is_named`: the caller names one.
+    pub fn repository(&self, is_named: bool) -> Result<Option<&str>, connect::Error> {
+        match self.settings.repositories.as_slice() {
+            [_, _, ..] if !is_named && !self.app.is_empty() => {
+                let why = format!("app `{}` has several repositories, which comes in a later version", self.app);
+                Err(connect::Error::usage(why).hint("give --repo NAME for one of them"))
+            }
+            names => Ok(names.first().map(String::as_str)),
+        }
+    }
+
+    /// Takes the snapshot.
+    pub fn run(
+        self,
+        connector: &Connector,
+        place: &Place,
+        repository: &Arc<Repository>,
+        monitor: &Arc<Monitor>,
+    ) -> Result<BackupReport> {
+        let options = self.options(connector, place, repository, monitor)?;
+        Ok(backup::run(repository, options, monitor)?)
+    }
+
+    fn options(
+        self,
+        connector: &Connector,
+        place: &Place,
+        repository: &Repository,
+        monitor: &Arc<Monitor>,
+    ) -> Result<BackupOptions, connect::Error> {
+        let mut own_folders = connector.own_folders(place);
+        own_folders.extend(own_dirs::in_cache_to_leave_out(&connector.cache_dir(place)));
+        let anywhere = Surroundings { home: connector.env.home(), ..Surroundings::default() };
+        let patterns = self.patterns(&anywhere)?;
+        let configured = words(&self.settings.always_read);
+        let Self { app, settings, additions } = self;
+        let mut streams = open_streams(&settings.commands, additions.stdin.as_deref(), monitor)?;
+        let paths = open_special(settings.paths, settings.read_special == Some(true), &mut streams, monitor)?;
+        let excludes = settings.excludes;
+        Ok(BackupOptions {
+            consistency: if paths.is_empty() { Consistency::Dump } else { Consistency::Live },
+            paths,
+            follow_sources: settings.follow_sources == Some(true),
+            allow_empty: settings.allow_empty == Some(true),
+            streams,
+            tags: settings.tags,
+            host: settings.host.unwrap_or_else(host::host_name),
+            user: host::user_name(),
+            app,
+            program: additions.program,
+            excludes: ExcludeOptions {
+                patterns,
+                caches: excludes.caches.unwrap_or(false),
+                if_present: excludes.if_present,
+                larger_than: excludes.larger_than,
+                ignore_files: excludes.ignore_files,
+                one_file_system: excludes.one_file_system.unwrap_or(false),
+                always_read: [anywhere.patterns(&configured, &[]), additions.always_read].concat(),
+                own_folders,
+            },
+            chunker: settings.chunker.map(|chunker| profile_of(chunker, repository.config().profile)),
+            compression: settings.compression.unwrap_or(Compression::DEFAULT),
+            dry_run: additions.dry_run,
+            always_snapshot: additions.always_snapshot,
+            read_all: additions.read_all,
+            ignore_inodes: additions.ignore_inode,
+            threads: additions.threads,
+            low_memory: additions.low_memory,
+            clock: Arc::new(text::now),
+            checkpoints: Checkpoints::default(),
+        })
+    }
+
+    /// Returns all patterns, those in files too: the configuration's, for which it does not matter where the program runs, then
+    /// the caller's, which are to match something.
+    fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
+        let configured = &self.settings.excludes;
+        let mut patterns = anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));
+        for file in &configured.pattern_files {
+            patterns.append(&mut anywhere.patterns_in(file, Case::Exact)?);
+        }
+        patterns.iter_mut().for_each(|pattern| pattern.is_general = true);
+        patterns.extend(self.additions.excludes.iter().cloned());
+        Ok(patterns)
+    }
+}
+
+fn words(patterns: &[String]) -> Vec<OsString> {
+    patterns.iter().map(OsString::from).collect()
+}
+
+fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> connect::Error {
+    let Some(app) = app else {
+        return connect::Error::usage("nothing to back up was named").hint("give a PATH, --stdin, --command or --app");
+    };
+    let known: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
+    let error = connect::Error::usage(format!("there is no [app.{app}] in the configuration, and no PATH was given"));
+    if known.is_empty() { error } else { error.hint(format!("the configuration has {}", known.join(", "))) }
+}
+
+/// Makes streams of the special files among the paths, if these are to be read.
+fn open_special(
+    paths: Vec<PathBuf>,
+    reads_special: bool,
+    streams: &mut Vec<StreamSource>,
+    monitor: &Arc<Monitor>,
+) -> Result<Vec<PathBuf>, connect::Error> {
+    let mut others = Vec::with_capacity(paths.len());
+    for path in paths {
+        if !(reads_special && command::is_special(&path)) {
+            others.push(path);
+            continue;
+        }
+        let fail = |error| connect::Error::file("read", &path, error);
+        streams.push(command::file_source(&path, monitor).map_err(fail)?);
+    }
+    Ok(others)
+}
+
+fn open_streams(
+    commands: &[CommandSettings],
+    stdin: Option<&str>,
+    monitor: &Arc<Monitor>,
+) -> Result<Vec<StreamSource>, connect::Error> {
+    let mut sources: Vec<StreamSource> = stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
+    for CommandSettings { name, run } in commands {
+        let fail = |error| connect::Error::new(TroubleKind::Failed, format!("cannot run `{run}`")).caused_by(error);
+        sources.push(command::command_source(name, run, monitor).map_err(fail)?);
+    }
+    Ok(sources)
+}
+
+fn profile_of(chunker: Chunker, own: Profile) -> Profile {
+    match (chunker, own) {
+        (Chunker::Fixed, _) => Profile::Fixed,
+        (Chunker::ContentDefined, Profile::Fixed) => Profile::Standard,
+        (Chunker::ContentDefined, own) => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunkers_keep_the_repository_s_sizes() {
+        assert_eq!(profile_of(Chunker::ContentDefined, Profile::Large), Profile::Large);
+        assert_eq!(profile_of(Chunker::ContentDefined, Profile::Fixed), Profile::Standard);
+        assert_eq!(profile_of(Chunker::Fixed, Profile::Small), Profile::Fixed);
+    }
+}
