@@ -25,7 +25,7 @@ use crate::store::layers::rate_limit::Pace;
 use crate::store::layers::retry::{OnTrouble, Patience, RetryStore};
 use crate::store::layers::throttle::ThrottleStore;
 use crate::store::local::LocalStore;
-use crate::store::{ErrorKind, Store, StoreError};
+use crate::store::{ErrorKind, Store, StoreError, StoreProperties};
 use crate::text;
 
 /// How many transfers run at once, and what opens the store.
@@ -58,7 +58,8 @@ impl Connector {
             Location::S3(part) => self.bucket(part, settings, pace)?,
             Location::Sftp(remote) => self.machine(remote, settings, purpose, pace)?,
         };
-        Ok(Arc::new(LazyStore::new(place.shown(), transfers, open)))
+        let properties = StoreProperties { parallelism: transfers, is_local: false, can_run_full: true };
+        Ok(Arc::new(LazyStore::new(place.shown(), properties, open)))
     }
 
     #[cfg(feature = "s3")]

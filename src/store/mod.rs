@@ -195,6 +195,30 @@ pub struct StoreError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// What is known of a store without asking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreProperties {
+    /// How many calls at once serve it best: the more the longer an answer takes. More do no harm, they wait.
+    pub parallelism: usize,
+    /// Looking costs no request: the store is a folder of this machine.
+    pub is_local: bool,
+    /// It can run out of room, so that some is kept back.
+    pub can_run_full: bool,
+}
+
+impl Default for StoreProperties {
+    fn default() -> Self {
+        Self { parallelism: 1, is_local: false, can_run_full: false }
+    }
+}
+
+impl StoreProperties {
+    /// Returns whether answers take so long that several calls should wait at once.
+    pub fn is_remote(&self) -> bool {
+        self.parallelism > 1
+    }
+}
+
 /// A flat store of small immutable objects.
 ///
 /// Required of every implementation (checked by `tests/it/store/conformance.rs`):
@@ -233,28 +257,18 @@ pub trait Store: Send + Sync {
         self.location()
     }
 
-    /// Returns how many calls at once serve it best: the more the longer an answer takes. More do no harm, they wait.
-    fn transfers(&self) -> usize {
-        1
+    /// Returns what is known of the store without asking it.
+    fn properties(&self) -> StoreProperties {
+        StoreProperties::default()
     }
 
     /// Says that parts of these objects may be read soon, which a store may prepare for; nothing is waited for.
-    fn expect(&self, keys: &[Key]) {
+    fn hint_reads(&self, keys: &[Key]) {
         let _ = keys;
     }
 
     /// Returns whether the store is known to let several creators of one name succeed now and then, whatever a probe sees.
-    fn is_racy(&self) -> bool {
-        false
-    }
-
-    /// Returns whether looking costs no request: the store is a folder of this machine.
-    fn is_at_hand(&self) -> bool {
-        false
-    }
-
-    /// Returns whether the store can run out of room, so that some is kept back.
-    fn can_run_full(&self) -> bool {
+    fn has_create_race(&self) -> bool {
         false
     }
 

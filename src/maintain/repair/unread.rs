@@ -26,7 +26,7 @@ pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     if unread.is_empty() {
         return Ok(());
     }
-    thread::sleep(if repository.store().is_at_hand() { PAUSE_AT_HAND } else { PAUSE });
+    thread::sleep(if repository.store().properties().is_local { PAUSE_AT_HAND } else { PAUSE });
     let packs = packs_of(examined);
     for pack in packs.iter().filter(|pack| unread.contains(&pack.name)) {
         if is_sound(repository, pack)? {

@@ -170,7 +170,7 @@ fn for_each<T: Sync>(
             }
         }
     };
-    let threads = repository.store().transfers().clamp(1, items.len().max(1));
+    let threads = repository.store().properties().parallelism.clamp(1, items.len().max(1));
     thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     if monitor.is_cancelled() {
         return Err(Error::Cancelled);

@@ -22,7 +22,7 @@ const STEPS: usize = 16;
 
 /// Makes the parts of the reserve that are missing where the store can run full; that there is no room for them is no failure.
 pub fn keep(repository: &Repository) -> Result<()> {
-    if !repository.store().can_run_full() {
+    if !repository.store().properties().can_run_full {
         return Ok(());
     }
     let listed = repository.store().list(Class::Probe, layout::RESERVE)?;

@@ -24,7 +24,7 @@ const BLOCKS_MAX: usize = 64;
 impl IndexSet {
     /// Returns whether only the end of a run is fetched.
     pub(super) fn is_spared(&self, store: &dyn Store, object: &Listed) -> bool {
-        self.sparing.is_some() && store.transfers() >= 2 && tail::is_long(object.len_bytes)
+        self.sparing.is_some() && store.properties().is_remote() && tail::is_long(object.len_bytes)
     }
 
     /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks are read at once.

@@ -39,45 +39,26 @@ mod tests {
     use std::ops::Range;
 
     use super::*;
+    use crate::store::layers;
     use crate::store::memory::MemoryStore;
-    use crate::store::{Class, Listed, StoreError};
+    use crate::store::{Class, StoreError};
 
     /// Cannot read a range of its objects.
     struct Worn(MemoryStore, Range<u64>);
 
-    impl Store for Worn {
-        fn list(&self, class: Class, prefix: &str) -> std::result::Result<Vec<Listed>, StoreError> {
-            self.0.list(class, prefix)
-        }
-
-        fn stat(&self, key: &Key) -> std::result::Result<u64, StoreError> {
-            self.0.stat(key)
+    impl layers::Layer for Worn {
+        fn inner(&self) -> &dyn Store {
+            &self.0
         }
 
         fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
             if range.start < self.1.end && self.1.start < range.end {
-                let (location, object) = (self.location().to_owned(), key.to_string());
+                let (location, object) = (Store::location(self).to_owned(), key.to_string());
                 out.push(1);
                 let source = "a bad sector".into();
                 return Err(StoreError { kind: ErrorKind::Unreadable, action: "read", location, object, source });
             }
             self.0.read_into(key, range, out)
-        }
-
-        fn read(&self, key: &Key) -> std::result::Result<Vec<u8>, StoreError> {
-            self.0.read(key)
-        }
-
-        fn create(&self, key: &Key, bytes: &[u8]) -> std::result::Result<(), StoreError> {
-            self.0.create(key, bytes)
-        }
-
-        fn remove(&self, key: &Key) -> std::result::Result<(), StoreError> {
-            self.0.remove(key)
-        }
-
-        fn location(&self) -> &str {
-            self.0.location()
         }
     }
 

@@ -41,12 +41,12 @@ pub fn for_each_long<I: Sync, T: Send>(
 /// Works on each item and returns what comes of them in their order.
 ///
 /// At a store that answers at once the items are taken one after another on this thread; at others as many at once as
-/// [`Store::transfers`] says, or [`WAITING`]. Fails only if threads cannot be started.
+/// [`StoreProperties::parallelism`] says, or [`WAITING`]. Fails only if threads cannot be started.
 pub fn for_each<I: Sync, T: Send>(store: &dyn Store, items: &[I], work: impl Fn(&I) -> T + Sync) -> Result<Vec<T>> {
-    if store.transfers() < 2 || items.len() < 2 {
+    if !store.properties().is_remote() || items.len() < 2 {
         return Ok(items.iter().map(&work).collect());
     }
-    let threads = store.transfers().max(WAITING).min(items.len());
+    let threads = store.properties().parallelism.max(WAITING).min(items.len());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("read-{at}")).build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
     Ok(pool.install(|| items.par_iter().with_max_len(1).map(&work).collect()))
@@ -54,7 +54,7 @@ pub fn for_each<I: Sync, T: Send>(store: &dyn Store, items: &[I], work: impl Fn(
 
 /// Does two things, at once where the store answers slowly.
 pub fn both<A: Send, B: Send>(store: &dyn Store, first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
-    if store.transfers() < 2 {
+    if !store.properties().is_remote() {
         return (first(), second());
     }
     std::thread::scope(|scope| {
@@ -69,11 +69,16 @@ mod tests {
     use std::sync::{Arc, Barrier};
 
     use super::*;
+    use crate::store::StoreProperties;
     use crate::store::layers::lazy::LazyStore;
     use crate::store::memory::MemoryStore;
 
     fn distant() -> LazyStore {
-        LazyStore::new("far away".to_owned(), 3, Box::new(|| Ok(Arc::new(MemoryStore::default()))))
+        LazyStore::new(
+            "far away".to_owned(),
+            StoreProperties { parallelism: 3, ..StoreProperties::default() },
+            Box::new(|| Ok(Arc::new(MemoryStore::default()))),
+        )
     }
 
     #[test]

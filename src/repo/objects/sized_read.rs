@@ -55,7 +55,7 @@ pub fn read_exactly(store: &dyn Store, key: &Key, len_bytes: u64) -> std::result
 /// Fails with `NotFound` only if it went since: what the store goes on listing and says that it is not there is damaged. Nothing may be
 /// concluded from its absence.
 pub fn read_there<T>(store: &dyn Store, key: &Key, mut read: impl FnMut() -> Result<T>) -> Result<T> {
-    let pauses: &[u64] = if store.is_at_hand() { &PAUSES_MS } else { &NO_PAUSES_MS };
+    let pauses: &[u64] = if store.properties().is_local { &PAUSES_MS } else { &NO_PAUSES_MS };
     for pause_ms in pauses {
         match read() {
             Err(error) if error.is_not_found() && is_listed(store, key)? => thread::sleep(Duration::from_millis(*pause_ms)),

@@ -71,7 +71,7 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     if again || store.read(&keys[0])? != first {
         return Ok(false);
     }
-    if store.is_racy() {
+    if store.has_create_race() {
         // Races that are won prove nothing of a server that is known to lose some.
         return Ok(false);
     }
@@ -98,7 +98,7 @@ fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
 
 /// Lets several threads create an object at once, and returns which one was told that it did; `None` if several were.
 fn winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
-    let creators = u8::try_from(store.transfers().clamp(*CREATORS.start(), *CREATORS.end())).unwrap_or(u8::MAX);
+    let creators = u8::try_from(store.properties().parallelism.clamp(*CREATORS.start(), *CREATORS.end())).unwrap_or(u8::MAX);
     let barrier = Barrier::new(usize::from(creators));
     let race = |number: u8| {
         barrier.wait();

@@ -318,7 +318,7 @@ impl Repository {
 
     /// Returns how many of `threads` threads, or more, should read: those that wait for a store do not work.
     pub fn readers(&self, threads: usize) -> usize {
-        threads.max(self.store.transfers()).max(1)
+        threads.max(self.store.properties().parallelism).max(1)
     }
 
     /// Returns the keys.

@@ -82,8 +82,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::store::Class;
+    use crate::store::layers;
     use crate::store::memory::MemoryStore;
-    use crate::store::{Class, Listed};
 
     const LEN: u64 = 300_000;
 
@@ -93,30 +94,14 @@ mod tests {
         ranges: Mutex<Vec<Range<u64>>>,
     }
 
-    impl Store for Observer {
-        fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-            self.inner.list(class, prefix)
-        }
-
-        fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-            self.inner.stat(key)
+    impl layers::Layer for Observer {
+        fn inner(&self) -> &dyn Store {
+            &*self.inner
         }
 
         fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
             self.ranges.lock().unwrap().push(range.clone());
             self.inner.read_into(key, range, out)
-        }
-
-        fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-            self.inner.read(key)
-        }
-
-        fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-            self.inner.create(key, bytes)
-        }
-
-        fn remove(&self, key: &Key) -> Result<(), StoreError> {
-            self.inner.remove(key)
         }
 
         fn location(&self) -> &str {

@@ -13,7 +13,8 @@ use std::thread::{self, JoinHandle};
 use crate::repo::cache::locations;
 use crate::repo::index::tail;
 use crate::repo::objects::parallel;
-use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+use crate::store::layers;
+use crate::store::{Class, Key, Listed, Store, StoreError};
 use crate::sync::lock;
 
 /// How many bytes of a class are fetched before anybody asks, and may wait for one who never does.
@@ -25,7 +26,7 @@ const FETCHED_MAX: usize = 64;
 ///
 /// For those that look: what they are told is true for the time when this is called.
 pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
-    if store.transfers() < 2 {
+    if !store.properties().is_remote() {
         return store;
     }
     let fetches = locations::known_at(cache_dir, store.place()).is_none();
@@ -105,16 +106,16 @@ impl AheadStore {
     }
 }
 
-impl Store for AheadStore {
+impl layers::Layer for AheadStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         match prefix.is_empty().then(|| self.take_listed(class)).flatten() {
             Some(listed) => Ok(listed),
             None => self.inner.list(class, prefix),
         }
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -128,51 +129,12 @@ impl Store for AheadStore {
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         self.take_piece(|piece| piece.key == *key && piece.is_whole).map_or_else(|| self.inner.read(key), Ok)
     }
-
-    fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        self.inner.create(key, bytes)
-    }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn place(&self) -> &str {
-        self.inner.place()
-    }
-
-    fn transfers(&self) -> usize {
-        self.inner.transfers()
-    }
-
-    fn expect(&self, keys: &[Key]) {
-        self.inner.expect(keys);
-    }
-
-    fn is_racy(&self) -> bool {
-        self.inner.is_racy()
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.inner.can_run_full()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoreProperties;
     use crate::store::layers::count::CountStore;
     use crate::store::layers::lazy::LazyStore;
     use crate::store::memory::MemoryStore;
@@ -181,7 +143,11 @@ mod tests {
     fn distant() -> (Arc<MemoryStore>, Arc<CountStore>) {
         let memory = Arc::new(MemoryStore::default());
         let inner = memory.clone();
-        let far = LazyStore::new("far away".to_owned(), 3, Box::new(move || Ok(inner.clone())));
+        let far = LazyStore::new(
+            "far away".to_owned(),
+            StoreProperties { parallelism: 3, ..StoreProperties::default() },
+            Box::new(move || Ok(inner.clone())),
+        );
         (memory, Arc::new(CountStore::new(Arc::new(far))))
     }
 
@@ -245,8 +211,11 @@ mod tests {
     /// A store that cannot be reached says so to the one who asks.
     #[test]
     fn what_failed_ahead_is_asked_for_again() {
-        let store =
-            LazyStore::new("far away".to_owned(), 3, Box::new(|| MemoryStore::default().stat(&run(1)).map(|_| unreachable!())));
+        let store = LazyStore::new(
+            "far away".to_owned(),
+            StoreProperties { parallelism: 3, ..StoreProperties::default() },
+            Box::new(|| MemoryStore::default().stat(&run(1)).map(|_| unreachable!())),
+        );
         let dir = tempfile::tempdir().unwrap();
         let store = look_ahead(Arc::new(store), dir.path());
         assert_eq!(store.list(Class::Index, "").unwrap_err().kind, ErrorKind::NotFound);

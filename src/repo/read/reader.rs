@@ -77,7 +77,7 @@ impl Reader {
         let names: BTreeSet<ObjectId> = packs.map(|pack| pack.name).collect();
         if names.len() <= EXPECTED_MAX {
             let keys: Vec<Key> = names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
-            self.repository.store().expect(&keys);
+            self.repository.store().hint_reads(&keys);
         }
     }
 

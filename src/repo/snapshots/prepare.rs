@@ -123,7 +123,9 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
 /// Fails with [`Error::Swept`] if something was: the backup must begin again, without a parent.
 pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<()> {
     let repository = reader.repository();
-    if !repository.store().is_at_hand() || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)? {
+    if !repository.store().properties().is_local
+        || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)?
+    {
         return Ok(());
     }
     let pool = pool_of(repository, threads)?;

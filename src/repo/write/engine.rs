@@ -123,7 +123,7 @@ impl Engine {
         let sizes = if is_collector && !options.low_memory {
             Sizes::of_collector(&options)
         } else {
-            Sizes::new(&options, reader.repository().store().transfers())
+            Sizes::new(&options, reader.repository().store().properties().parallelism)
         };
         let named = |index| format!("compress-{index}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(named).build();

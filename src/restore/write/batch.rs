@@ -75,7 +75,7 @@ impl Gathering {
                 }
             }
         }
-        let read_len_max_bytes = match context.trees.reader().repository().store().transfers() {
+        let read_len_max_bytes = match context.trees.reader().repository().store().properties().parallelism {
             _ if low => READ_LEN_MAX_BYTES_LOW,
             0 | 1 => READ_LEN_MAX_BYTES,
             _ => READ_LEN_MAX_BYTES_DISTANT,

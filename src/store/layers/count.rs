@@ -4,7 +4,7 @@ use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::{Action, Archive, Class, Key, Listed, Store, StoreError};
+use crate::store::{Action, Class, Key, Listed, Store, StoreError};
 
 /// Calls and bytes of one action on one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,11 @@ impl CountStore {
     }
 }
 
-impl Store for CountStore {
+impl super::Layer for CountStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let result = self.inner.list(class, prefix);
         self.note(Action::List, class, &result, Vec::len);
@@ -128,37 +132,5 @@ impl Store for CountStore {
         let result = self.inner.remove(key);
         self.note(Action::Remove, key.class, &result, |()| 0);
         result
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn place(&self) -> &str {
-        self.inner.place()
-    }
-
-    fn transfers(&self) -> usize {
-        self.inner.transfers()
-    }
-
-    fn expect(&self, keys: &[Key]) {
-        self.inner.expect(keys);
-    }
-
-    fn is_racy(&self) -> bool {
-        self.inner.is_racy()
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.inner.can_run_full()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
     }
 }

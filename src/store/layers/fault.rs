@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::store::{Action, Archive, Class, ErrorKind, Key, Listed, Store, StoreError};
+use crate::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
 use crate::sync::lock;
 
@@ -123,7 +123,11 @@ impl FaultStore {
     }
 }
 
-impl Store for FaultStore {
+impl super::Layer for FaultStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let effect = self.next(Action::List, class);
         self.call(effect, |kind| self.fail(Action::List, class.folder(), kind), || self.inner.list(class, prefix))
@@ -159,37 +163,5 @@ impl Store for FaultStore {
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         let effect = self.next(Action::Remove, key.class);
         self.call(effect, |kind| self.fail(Action::Remove, key, kind), || self.inner.remove(key))
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn place(&self) -> &str {
-        self.inner.place()
-    }
-
-    fn transfers(&self) -> usize {
-        self.inner.transfers()
-    }
-
-    fn expect(&self, keys: &[Key]) {
-        self.inner.expect(keys);
-    }
-
-    fn is_racy(&self) -> bool {
-        self.inner.is_racy()
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.inner.can_run_full()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
     }
 }

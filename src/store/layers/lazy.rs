@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+use crate::store::{Archive, Class, Key, Listed, Store, StoreError, StoreProperties};
 
 use crate::sync::lock;
 
@@ -13,7 +13,7 @@ pub type OpenStore = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send +
 /// Opens another store with its first call, and passes everything on to it; a call that cannot open it fails as opening did.
 pub struct LazyStore {
     location: String,
-    transfers: usize,
+    properties: StoreProperties,
     open: OpenStore,
     opened: OnceLock<Arc<dyn Store>>,
     /// Held while it is being opened, so that a bad moment is not multiplied by the number of threads.
@@ -21,9 +21,9 @@ pub struct LazyStore {
 }
 
 impl LazyStore {
-    /// Makes a store that is at `location`, is served best by so many calls at once, and is opened by `open`.
-    pub fn new(location: String, transfers: usize, open: OpenStore) -> Self {
-        Self { location, transfers, open, opened: OnceLock::new(), opening: Mutex::new(()) }
+    /// Makes a store that is at `location`, has these properties, and is opened by `open`.
+    pub fn new(location: String, properties: StoreProperties, open: OpenStore) -> Self {
+        Self { location, properties, open, opened: OnceLock::new(), opening: Mutex::new(()) }
     }
 
     fn get(&self) -> Result<&dyn Store, StoreError> {
@@ -67,22 +67,18 @@ impl Store for LazyStore {
         &self.location
     }
 
-    fn transfers(&self) -> usize {
-        self.transfers
+    fn properties(&self) -> StoreProperties {
+        self.properties
     }
 
-    fn expect(&self, keys: &[Key]) {
+    fn hint_reads(&self, keys: &[Key]) {
         if let Some(store) = self.opened.get() {
-            store.expect(keys);
+            store.hint_reads(keys);
         }
     }
 
-    fn is_racy(&self) -> bool {
-        self.get().is_ok_and(Store::is_racy)
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.get().is_ok_and(Store::can_run_full)
+    fn has_create_race(&self) -> bool {
+        self.get().is_ok_and(Store::has_create_race)
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
@@ -104,7 +100,7 @@ mod tests {
         let counter = tries.clone();
         let store = LazyStore::new(
             "somewhere".to_owned(),
-            3,
+            StoreProperties { parallelism: 3, ..StoreProperties::default() },
             Box::new(move || match counter.fetch_add(1, Ordering::Relaxed) {
                 0 => Err(StoreError {
                     kind: ErrorKind::Unavailable,
@@ -116,7 +112,7 @@ mod tests {
                 _ => Ok(Arc::new(MemoryStore::default())),
             }),
         );
-        assert_eq!((store.location(), store.transfers(), tries.load(Ordering::Relaxed)), ("somewhere", 3, 0));
+        assert_eq!((store.location(), store.properties().parallelism, tries.load(Ordering::Relaxed)), ("somewhere", 3, 0));
         let key = Key::new(Class::Keys, "a");
         assert_eq!(store.stat(&key).unwrap_err().kind, ErrorKind::Unavailable);
         std::thread::scope(|scope| {

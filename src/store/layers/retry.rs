@@ -149,7 +149,7 @@ impl Call<'_> {
         }
         if error.kind == ErrorKind::Unreadable {
             self.unreadable += 1;
-            if self.unreadable > UNREADABLE_MAX || self.store.is_at_hand() {
+            if self.unreadable > UNREADABLE_MAX || self.store.properties().is_local {
                 return false;
             }
         }
@@ -174,7 +174,11 @@ fn jittered(pause: Duration) -> Duration {
     pause / 2 + (pause / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }
 
-impl Store for RetryStore {
+impl super::Layer for RetryStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.repeat(Action::List, class, || self.inner.list(class, prefix))
     }
@@ -224,34 +228,6 @@ impl Store for RetryStore {
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.repeat(Action::Remove, key.class, || self.inner.remove(key))
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn place(&self) -> &str {
-        self.inner.place()
-    }
-
-    fn transfers(&self) -> usize {
-        self.inner.transfers()
-    }
-
-    fn expect(&self, keys: &[Key]) {
-        self.inner.expect(keys);
-    }
-
-    fn is_racy(&self) -> bool {
-        self.inner.is_racy()
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.inner.can_run_full()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
     }
 
     fn archive(&self) -> Option<&dyn Archive> {

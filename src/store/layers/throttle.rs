@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::rate_limit::{PIECE_LEN_MAX_BYTES, Pace};
-use crate::store::{Archive, Class, Key, Listed, Store, StoreError};
+use crate::store::{Key, Store, StoreError};
 
 /// Lets the bytes of objects through at a limited speed.
 pub struct ThrottleStore {
@@ -30,13 +30,9 @@ fn pieces(len_bytes: usize) -> impl Iterator<Item = usize> {
     (0..len_bytes).step_by(PIECE_LEN_MAX_BYTES).map(move |at| PIECE_LEN_MAX_BYTES.min(len_bytes - at))
 }
 
-impl Store for ThrottleStore {
-    fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.inner.list(class, prefix)
-    }
-
-    fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.stat(key)
+impl super::Layer for ThrottleStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -56,42 +52,6 @@ impl Store for ThrottleStore {
         pieces(bytes.len()).for_each(|piece| self.pace.upload(piece));
         self.inner.create(key, bytes)
     }
-
-    fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.inner.remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn place(&self) -> &str {
-        self.inner.place()
-    }
-
-    fn transfers(&self) -> usize {
-        self.inner.transfers()
-    }
-
-    fn expect(&self, keys: &[Key]) {
-        self.inner.expect(keys);
-    }
-
-    fn is_racy(&self) -> bool {
-        self.inner.is_racy()
-    }
-
-    fn can_run_full(&self) -> bool {
-        self.inner.can_run_full()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
-    }
-
-    fn archive(&self) -> Option<&dyn Archive> {
-        self.inner.archive()
-    }
 }
 
 #[cfg(test)]
@@ -99,6 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::Class;
     use crate::store::layers::clock::Clock;
     use crate::store::layers::clock::tests::TestClock;
     use crate::store::memory::MemoryStore;

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use self::publish::Publisher;
 use super::beneath;
-use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
+use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties, is_valid_name};
 
 use crate::sync::lock;
 
@@ -271,12 +271,8 @@ impl Store for LocalStore {
         self.try_remove(key).map_err(|error| self.fail(Action::Remove, key, error))
     }
 
-    fn is_at_hand(&self) -> bool {
-        true
-    }
-
-    fn can_run_full(&self) -> bool {
-        true
+    fn properties(&self) -> StoreProperties {
+        StoreProperties { parallelism: 1, is_local: true, can_run_full: true }
     }
 
     fn location(&self) -> &str {
@@ -287,7 +283,7 @@ impl Store for LocalStore {
         &self.place
     }
 
-    fn is_racy(&self) -> bool {
+    fn has_create_race(&self) -> bool {
         self.publisher.replaces()
     }
 }

@@ -34,7 +34,7 @@ use self::failure::{Again, Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
 use super::layers::rate_limit::Pace;
-use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError};
+use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties};
 
 /// How often a request is sent again that the server says it cannot do, and the pause before.
 const REFUSALS_MAX: u32 = 2;
@@ -206,17 +206,13 @@ impl Store for S3Store {
         &self.location
     }
 
-    /// A bucket may have a quota, and there is no asking for it.
-    fn can_run_full(&self) -> bool {
-        true
-    }
-
     fn archive(&self) -> Option<&dyn Archive> {
         Some(self)
     }
 
-    fn transfers(&self) -> usize {
-        self.transfers
+    fn properties(&self) -> StoreProperties {
+        // A bucket may have a quota, and there is no asking for it.
+        StoreProperties { parallelism: self.transfers, is_local: false, can_run_full: true }
     }
 }
 

@@ -33,7 +33,7 @@ use self::options::SftpOptions;
 use self::pool::{Lease, Pool, Use};
 use self::publish::{Publisher, SCRATCH_FOLDER};
 use super::listing::Room;
-use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, is_valid_name};
+use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties, is_valid_name};
 
 use crate::sync::{self, lock};
 
@@ -256,19 +256,15 @@ impl Store for SftpStore {
         self.with((Action::Remove, Use::Little), key, |connection| self.folder.remove(connection, &checked_path(key)?))
     }
 
-    fn can_run_full(&self) -> bool {
-        true
-    }
-
     fn location(&self) -> &str {
         &self.location
     }
 
-    fn transfers(&self) -> usize {
-        self.pool.connections_max()
+    fn properties(&self) -> StoreProperties {
+        StoreProperties { parallelism: self.pool.connections_max(), is_local: false, can_run_full: true }
     }
 
-    fn expect(&self, keys: &[Key]) {
+    fn hint_reads(&self, keys: &[Key]) {
         let paths: Vec<_> = keys.iter().filter_map(|key| Some(self.folder.path(&checked_path(key).ok()?))).collect();
         if paths.is_empty() || !self.pool.keeps_files() {
             return;
@@ -279,7 +275,7 @@ impl Store for SftpStore {
         }
     }
 
-    fn is_racy(&self) -> bool {
+    fn has_create_race(&self) -> bool {
         self.pool.is_racy()
     }
 }

@@ -18,6 +18,7 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::repair;
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Reader, Repository, Trees, snapshots};
+use drumlin::store::layers;
 use drumlin::store::local::LocalStore;
 use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
 use tempfile::TempDir;
@@ -82,7 +83,11 @@ impl Dying {
 
 fn whole(_: &Path) {}
 
-impl Store for Dying {
+impl layers::Layer for Dying {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.call(class, whole, |inner| inner.list(class, prefix))
     }
@@ -110,14 +115,6 @@ impl Store for Dying {
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.call(key.class, whole, |inner| inner.remove(key))
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
-    }
-
-    fn is_at_hand(&self) -> bool {
-        self.inner.is_at_hand()
     }
 }
 

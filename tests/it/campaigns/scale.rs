@@ -21,6 +21,7 @@ use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots;
 use drumlin::repo::snapshots::trash::ForgetNote;
 use drumlin::retention::Policy;
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Listed, Store, StoreError};
 use jiff::tz::TimeZone;
@@ -74,7 +75,11 @@ impl Unsteady {
     }
 }
 
-impl Store for Unsteady {
+impl layers::Layer for Unsteady {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.call(|inner| inner.list(class, prefix))
     }
@@ -97,10 +102,6 @@ impl Store for Unsteady {
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.call(|inner| inner.remove(key))
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 

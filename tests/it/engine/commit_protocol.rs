@@ -15,11 +15,11 @@ use drumlin::repo::gc::{generations, intents};
 use drumlin::repo::objects::layout;
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, snapshots};
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreError};
 
 use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
-use crate::support::forward::forward_to_inner;
 
 /// Checks everything, on a machine that has seen nothing.
 fn check(repo: &TestRepo) -> CheckReport {
@@ -254,8 +254,10 @@ struct Late {
     is_over: AtomicBool,
 }
 
-impl Store for Late {
-    forward_to_inner!(list, read_into, read, remove, location);
+impl layers::Layer for Late {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
         let stat = self.inner.stat(key);
@@ -270,7 +272,7 @@ impl Store for Late {
             return self.inner.create(key, bytes);
         }
         *self.held.lock().unwrap() = Some((key.clone(), bytes.to_vec()));
-        let (location, object) = (self.location().to_owned(), key.to_string());
+        let (location, object) = (Store::location(self).to_owned(), key.to_string());
         Err(StoreError { kind: ErrorKind::Unanswered, action: "create", location, object, source: "no answer".into() })
     }
 }

@@ -12,13 +12,13 @@ use drumlin::repo::gc::reserve;
 use drumlin::repo::open::probe;
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{Repository, snapshots};
+use drumlin::store::layers;
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
+use drumlin::store::{Class, ErrorKind, Key, Store, StoreError, StoreProperties};
 
 use super::prune::{at_once, forget, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, options, run_check};
-use crate::support::forward::forward_to_inner;
 
 const BLOCK_BYTES: u64 = 4096;
 
@@ -44,12 +44,14 @@ impl Small {
     }
 }
 
-impl Store for Small {
-    forward_to_inner!(list, stat, read_into, read, remove);
+impl layers::Layer for Small {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         if self.used() + (bytes.len() as u64).div_ceil(BLOCK_BYTES) > self.blocks.load(Ordering::SeqCst) {
-            let (location, object) = (self.location().to_owned(), key.to_string());
+            let (location, object) = (Store::location(self).to_owned(), key.to_string());
             return Err(StoreError { kind: ErrorKind::Full, action: "create", location, object, source: "no room".into() });
         }
         self.inner.create(key, bytes)
@@ -59,8 +61,8 @@ impl Store for Small {
         "small"
     }
 
-    fn can_run_full(&self) -> bool {
-        true
+    fn properties(&self) -> StoreProperties {
+        StoreProperties { can_run_full: true, ..StoreProperties::default() }
     }
 }
 

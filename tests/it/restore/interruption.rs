@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{OpenOptions, Repository};
 use drumlin::restore::{self, Error};
+use drumlin::store::layers;
 use drumlin::store::{Class, Key, Store, StoreError};
 
 use super::{differences, options, restore_well, target};
 use crate::support::fixture::{TestRepo, noise, secret, write};
-use crate::support::forward::forward_to_inner;
 
 /// A store that cancels the restore at the n-th read of data, as somebody with Ctrl-C would.
 struct Interrupter {
@@ -22,8 +22,10 @@ struct Interrupter {
     monitor: Arc<Monitor>,
 }
 
-impl Store for Interrupter {
-    forward_to_inner!(list, stat, read, create, remove, location);
+impl layers::Layer for Interrupter {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         if key.class == Class::Data && self.left.fetch_sub(1, Ordering::Relaxed) <= 0 {

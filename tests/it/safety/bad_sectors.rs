@@ -10,12 +10,12 @@ use drumlin::maintain::check::Level;
 use drumlin::maintain::repair::{self, Plan};
 use drumlin::monitor::Monitor;
 use drumlin::repo::{Error, Repository};
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
 use crate::engine::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, run_backup, run_check};
-use crate::support::forward::forward_to_inner;
 
 /// Cannot read some of its objects: so often, each.
 struct Worn {
@@ -43,8 +43,10 @@ impl Worn {
     }
 }
 
-impl Store for Worn {
-    forward_to_inner!(list, stat, create, remove, location);
+impl layers::Layer for Worn {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         self.try_to_read(key).and_then(|()| self.inner.read_into(key, range, out))

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use drumlin::maintain::check::Level;
 use drumlin::maintain::prune::PruneOptions;
 use drumlin::repo::{Error, Repository, snapshots};
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Class, ErrorKind, Key, Store, StoreError};
 
 use crate::engine::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
-use crate::support::forward::forward_to_inner;
 
 /// Lists some objects and gives them to nobody.
 struct Mute {
@@ -30,8 +30,10 @@ impl Mute {
     }
 }
 
-impl Store for Mute {
-    forward_to_inner!(list, create, remove, location);
+impl layers::Layer for Mute {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
         self.refuse(key).and_then(|()| self.inner.stat(key))

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use drumlin::maintain::check::Level;
 use drumlin::repo::snapshots::trash::{self, ForgetNote};
 use drumlin::repo::{Reader, Trees, snapshots};
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
-use drumlin::store::{Class, Key, Listed, Store, StoreError};
+use drumlin::store::{Class, Key, Listed, Store, StoreError, StoreProperties};
 
 use super::damage::read_all;
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
-use crate::support::forward::forward_to_inner;
 
 /// Length of a planted snapshot: as long as one may be that is read.
 const PLANTED_LEN_BYTES: u64 = 8 << 20;
@@ -40,8 +40,10 @@ impl Generous {
     }
 }
 
-impl Store for Generous {
-    forward_to_inner!(stat, create, remove, location);
+impl layers::Layer for Generous {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
 
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = self.inner.list(class, prefix)?;
@@ -74,8 +76,8 @@ impl Store for Generous {
         Ok(bytes)
     }
 
-    fn transfers(&self) -> usize {
-        32
+    fn properties(&self) -> StoreProperties {
+        StoreProperties { parallelism: 32, ..StoreProperties::default() }
     }
 }
 

@@ -24,7 +24,7 @@ fn a_store_without_links_replaces_objects_and_says_so() {
     assert_eq!(std::fs::read_dir(disk.dir().join("r/data/ab")).unwrap().count(), 1, "something was left");
     store.remove(&key).unwrap();
     assert_eq!(store.read(&key).unwrap_err().kind, ErrorKind::NotFound);
-    assert!(store.is_racy());
+    assert!(store.has_create_race());
     assert!(!probe(&store).unwrap(), "it must not be taken for exclusive, however lucky the probe is");
 }
 

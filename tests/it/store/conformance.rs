@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use crate::support::name_of_test;
 use drumlin::store::layers::count::CountStore;
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::local::LocalStore;
@@ -362,7 +363,7 @@ impl SmallDisk {
         assert!(std::env::var_os(IN_NAMESPACE).is_none(), "a file system cannot be mounted in a namespace either");
         let mut again = std::process::Command::new("unshare");
         again.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
-        again.args([&format!("conformance::{test}"), "--exact", "--nocapture"]).env(IN_NAMESPACE, "1");
+        again.args([&*name_of_test(module_path!(), test), "--exact", "--nocapture"]).env(IN_NAMESPACE, "1");
         let output = again.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.contains("1 passed"), "needs root or user namespaces: {said}");

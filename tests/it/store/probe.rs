@@ -8,6 +8,7 @@ use std::thread::{self, ThreadId};
 
 use drumlin::repo::open::probe::{self, probe};
 use drumlin::repo::{Error, Result};
+use drumlin::store::layers;
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
@@ -47,7 +48,11 @@ impl Liar {
     }
 }
 
-impl Store for Liar {
+impl layers::Layer for Liar {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> std::result::Result<Vec<Listed>, StoreError> {
         let mut listed = self.inner.list(class, prefix)?;
         match self.lie {
@@ -58,17 +63,9 @@ impl Store for Liar {
         Ok(listed)
     }
 
-    fn stat(&self, key: &Key) -> std::result::Result<u64, StoreError> {
-        self.inner.stat(key)
-    }
-
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
         let range = if self.lie == Lie::IgnoresRanges { 0..range.end - range.start } else { range };
         self.inner.read_into(key, range, out)
-    }
-
-    fn read(&self, key: &Key) -> std::result::Result<Vec<u8>, StoreError> {
-        self.inner.read(key)
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> std::result::Result<(), StoreError> {

@@ -17,6 +17,7 @@ use drumlin::maintain::check::{self, CheckOptions, CheckReport, Level};
 use drumlin::monitor::Monitor;
 use drumlin::repo::write::Checkpoints;
 use drumlin::repo::{self, InitOptions, OpenOptions, Reader, Repository, Trees};
+use drumlin::store::layers;
 use drumlin::store::layers::count::CountStore;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, Key, Listed, Store, StoreError};
@@ -247,7 +248,11 @@ impl Meanwhile {
     }
 }
 
-impl Store for Meanwhile {
+impl layers::Layer for Meanwhile {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.at(Action::List, class).list(class, prefix)
     }
@@ -270,10 +275,6 @@ impl Store for Meanwhile {
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         self.at(Action::Remove, key.class).remove(key)
-    }
-
-    fn location(&self) -> &str {
-        self.inner.location()
     }
 }
 

@@ -1,8 +1,13 @@
 //! Helpers of tests: repositories in memory, scratch home directories, real servers.
 
 pub mod fixture;
-pub mod forward;
 pub mod home;
 #[cfg(feature = "mount")]
 pub mod plain_disk;
 pub mod servers;
+
+/// Returns the name under which the test binary runs one of its tests again: `module` is `module_path!()`.
+pub fn name_of_test(module: &str, test: &str) -> String {
+    let (_binary, module) = module.split_once("::").unwrap();
+    format!("{module}::{test}")
+}

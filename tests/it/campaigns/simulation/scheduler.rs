@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::Duration;
 
+use drumlin::store::layers;
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Listed, Store, StoreError};
 
@@ -203,7 +204,11 @@ impl TurnStore {
     }
 }
 
-impl Store for TurnStore {
+impl layers::Layer for TurnStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.call((Action::List, class, None), || self.inner.list(class, prefix))
     }

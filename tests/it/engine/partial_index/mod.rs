@@ -19,7 +19,7 @@ use drumlin::repo::{Reader, Repository, Trees};
 use drumlin::store::layers::count::{Count, CountStore};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::layers::lazy::LazyStore;
-use drumlin::store::{Action, Class, ErrorKind, Key, Store};
+use drumlin::store::{Action, Class, ErrorKind, Key, Store, StoreProperties};
 
 use crate::safety::damage::{Contents, read_all};
 use crate::support::fixture::{TestRepo, fast_folder, noise};
@@ -78,7 +78,11 @@ impl Long {
     fn open_over(&self, store: Arc<dyn Store>, cache: &Path) -> (Arc<CountStore>, Arc<Repository>) {
         let counted = Arc::new(CountStore::new(store));
         let far = counted.clone();
-        let store = LazyStore::new("far away".to_owned(), 4, Box::new(move || Ok(far.clone() as Arc<dyn Store>)));
+        let store = LazyStore::new(
+            "far away".to_owned(),
+            StoreProperties { parallelism: 4, ..StoreProperties::default() },
+            Box::new(move || Ok(far.clone() as Arc<dyn Store>)),
+        );
         (counted, self.repo.open_in(Arc::new(store), cache).unwrap())
     }
 

@@ -8,6 +8,7 @@ use drumlin::store::{Class, ErrorKind, Key, Store};
 
 use super::canned::{Canned, answer, error};
 use super::{kind_of, text_of};
+use crate::support::name_of_test;
 use crate::support::servers::moto;
 use crate::support::servers::s3::S3Server;
 use crate::support::servers::s3::options;
@@ -49,7 +50,7 @@ const AGAIN: &str = "DRUMLIN_TEST_S3_PORT";
 /// Runs a test of this module again in a process with nothing but the given environment.
 fn again(server: Option<&S3Server>, test: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("s3::options::{test}"), "--exact", "--nocapture"]).env_clear();
+    command.args([&*name_of_test(module_path!(), test), "--exact", "--nocapture"]).env_clear();
     command.env(AGAIN, server.map_or(9, S3Server::port).to_string()).envs(environment.iter().copied());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -21,6 +21,7 @@ use drumlin::store::{Archive, Class, ErrorKind, Key, Readiness, Store, StoreErro
 use super::{kind_of, text_of};
 use crate::safety::forged_runs::{Lie, forge};
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::support::name_of_test;
 use crate::support::servers::s3::{S3Server, options};
 use crate::support::servers::{moto, radosgw, s3rver, s3s_fs};
 
@@ -128,7 +129,7 @@ fn what_is_wrong_with_a_credential_is_told() {
     }
     let mut again = Command::new("faketime");
     again.args(["-f", "+1d"]).arg(std::env::current_exe().unwrap());
-    again.args(["s3::real::what_is_wrong_with_a_credential_is_told", "--exact", "--nocapture"]);
+    again.args([&*name_of_test(module_path!(), "what_is_wrong_with_a_credential_is_told"), "--exact", "--nocapture"]);
     again.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env(FALSE_CLOCK, server.port().to_string());
     let output = again.output().expect("faketime is installed by scripts/test-deps.sh");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -166,7 +167,9 @@ fn certificates_are_checked() {
     let (port, certificate) = radosgw::tls(&server);
     for is_trusted in [false, true] {
         let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(["s3::real::certificates_are_checked", "--exact", "--nocapture"]).env(TLS_PORT, port.to_string());
+        again
+            .args([&name_of_test(module_path!(), "certificates_are_checked"), "--exact", "--nocapture"])
+            .env(TLS_PORT, port.to_string());
         // It goes before what is tested here.
         again.env_remove("AWS_CA_BUNDLE");
         if is_trusted {

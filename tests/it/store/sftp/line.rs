@@ -162,7 +162,7 @@ fn whoever_reads_on_need_not_open_again() {
         proxy.delay(Duration::ZERO);
         assert_eq!(least, wanted);
         let before = proxy.rounds();
-        store.expect(&[pack(2), pack(3), pack(99)]);
+        store.hint_reads(&[pack(2), pack(3), pack(99)]);
         assert_eq!(proxy.rounds(), before);
         assert_eq!([2, 3].map(|number| read(number, 0).unwrap()), [2, 3].map(|number| vec![number; 100]));
         assert_eq!(read(99, 0).unwrap_err().kind, ErrorKind::NotFound);
