@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::list_builder::ListBuilder;
 use crate::chunker::Cutter;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
 use crate::os::holes::is_zero;
+use crate::repo::write::list_builder::ListBuilder;
 use crate::repo::{Lane, Result as RepoResult};
 
 /// Bytes read at once, at least.

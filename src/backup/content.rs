@@ -13,7 +13,6 @@ use rustix::fs::{Advice, fadvise};
 
 use super::chunk_stream::StreamError;
 use super::context::Context;
-use super::list_builder::ListBuilder;
 use super::worker::Worker;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::format::entry::{Content, Ref};
@@ -22,6 +21,7 @@ use crate::os::filesystem;
 use crate::os::holes::{self, BLOCK_LEN_BYTES, next_data, next_zeros};
 use crate::os::lease::{READ_WAIT_MAX, retry};
 use crate::os::stat::Stat;
+use crate::repo::write::list_builder::ListBuilder;
 
 /// Files up to this many bytes are read at once, and again if they changed meanwhile.
 pub const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::context::{Context, Counts};
 use super::known::KnownFolder;
-use super::tree_builder::TreeBuilder;
 use crate::format::entry::{Content, Entry};
 use crate::format::node::Totals;
 use crate::id::ChunkId;
+use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Lane, Result};
 
 /// What became of one name.

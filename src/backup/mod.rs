@@ -28,7 +28,6 @@ mod gather;
 mod gone;
 mod ignore_file;
 mod known;
-mod list_builder;
 mod losses;
 mod options;
 mod parent;
@@ -38,7 +37,6 @@ mod sources;
 mod stamps;
 mod stream;
 mod task;
-mod tree_builder;
 mod trust;
 mod visit;
 mod walk;
@@ -48,8 +46,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use options::{BackupOptions, BackupReport, Error, ExcludeOptions, Stream, StreamSource};
-pub use parent::remember_chain;
-pub use tree_builder::TreeBuilder;
 
 use self::context::{Context, Counts, HardLinks};
 use self::devices::Devices;

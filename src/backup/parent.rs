@@ -7,7 +7,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::SnapshotId;
 use crate::repo::gc::horizon;
 use crate::repo::open::notes;
-use crate::repo::snapshots::{self, incomplete, protect, trash};
+use crate::repo::snapshots::{self, incomplete, protect, series_notes, trash};
 use crate::repo::{Reader, Repository, Result};
 
 /// What went before.
@@ -25,8 +25,8 @@ impl Parent {
     /// Finds the parent by this machine's notes; without notes the store is asked.
     pub fn find(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         let repository = reader.repository();
-        let chain = load_id(repository, &chain_name(&options.host));
-        let noted = load_id(repository, &series_name(options, sources));
+        let chain = series_notes::load_id(repository, &series_notes::chain_name(&options.host));
+        let noted = series_notes::load_id(repository, &series_name(options, sources));
         // A forgotten parent would let a backup say "unchanged" about what is in the trash.
         let noted = noted.filter(|id| trash::load_cached(repository, id).is_none());
         // Nor may one that lacks something: what it lacks is to be stored again.
@@ -49,7 +49,7 @@ impl Parent {
     pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         // What is condemned must be known before anything is found, or the same chunk would be relied on again.
         horizon::sync(reader)?;
-        let chain = load_id(reader.repository(), &chain_name(&options.host));
+        let chain = series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
         let others = of_sources(reader, options, sources)?;
         Ok(Self { snapshot: None, others, chain, host: options.host.clone() })
     }
@@ -80,12 +80,7 @@ impl Parent {
 /// Notes a new snapshot as the next parent. Losing the note costs one listing.
 pub fn remember(repository: &Repository, options: &BackupOptions, snapshot: &Snapshot) -> Result<()> {
     notes::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
-    remember_chain(repository, &options.host, snapshot.id)
-}
-
-/// Notes the last snapshot of a host's chain that this machine made. Losing the note costs one listing.
-pub fn remember_chain(repository: &Repository, host: &str, snapshot: SnapshotId) -> Result<()> {
-    notes::save(repository, &chain_name(host), &snapshot.0)
+    series_notes::remember_chain(repository, &options.host, snapshot.id)
 }
 
 /// Returns the snapshots of the same host and app that name any of the sources, the newest first.
@@ -100,14 +95,6 @@ fn of_sources(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> 
         reader.sync()?;
     }
     Ok(found)
-}
-
-fn load_id(repository: &Repository, name: &str) -> Option<SnapshotId> {
-    Some(SnapshotId(notes::load(repository, name)?.try_into().ok()?))
-}
-
-fn chain_name(host: &str) -> String {
-    format!("chain {host}")
 }
 
 /// Returns the name that this machine's notes about a series of snapshots have: same host, app and sources.

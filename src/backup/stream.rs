@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use super::chunk_stream::{ChunkStream, StreamError};
 use super::context::{Context, Counts};
-use super::list_builder::ListBuilder;
 use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
 use crate::format::entry::{Entry, EntryKind, is_valid_name};
 use crate::monitor::ProblemKind;
+use crate::repo::write::list_builder::ListBuilder;
 use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.

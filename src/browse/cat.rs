@@ -1,30 +1,13 @@
-//! Streaming a file's content in bounded memory, reading ahead while the receiver is busy.
+//! Writing the content of one file.
 
-use std::collections::VecDeque;
 use std::io::Write;
-use std::thread;
-
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::error::Error;
 use super::place::Place;
-use crate::container::Segment;
-use crate::format::container::ChunkKind;
-use crate::format::entry::{Content, EntryKind, Ref};
-use crate::id::ChunkId;
+use crate::format::entry::{Content, EntryKind};
 use crate::monitor::Monitor;
-use crate::repo::{self, Location, Part, Reader, Trees};
-
-/// Segments that are read ahead; each is about 1 MiB and at most 8 MiB.
-const AHEAD_MAX: usize = 8;
-/// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself any number of times.
-const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
-/// Threads that read, open and decompress.
-const THREADS_MIN: usize = 4;
-/// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are used again.
-const STREAMED_LEN_MIN_BYTES: usize = 1 << 20;
-/// Longest piece of zeros that is written at once, in bytes.
-const ZEROS_LEN_BYTES: usize = 1 << 20;
+use crate::repo::Trees;
+use crate::repo::read::file_stream::{StreamError, stream_file};
 
 /// Writes the content of a file (or the target of a symbolic link) to `out` and returns its length in bytes.
 ///
@@ -35,19 +18,13 @@ pub fn cat(trees: &Trees, place: &Place, out: &mut dyn Write, monitor: &Monitor)
     let Some(found) = &place.entry else {
         return Err(Error::NotAFile { path: path(), kind: "directory" });
     };
-    let mut sink = Sink { out, monitor, written: 0 };
-    let result = match &found.entry.content {
-        Content::Inline(bytes) => sink.write(bytes),
-        content @ (Content::Refs(_) | Content::List(_)) => stream(trees, content, &mut sink),
-        Content::None | Content::Tree(_) => {
-            return Err(Error::NotAFile { path: path(), kind: kind_name(found.entry.kind) });
-        }
-    };
-    match result.and_then(|()| sink.flush()) {
-        Ok(()) if sink.written == found.entry.size => Ok(sink.written),
-        Ok(()) => Err(repo::Error::WrongContent { object: path() }.into()),
-        Err(Stopped::Repository(error)) => Err(error.into()),
-        Err(Stopped::Output(source)) => Err(Error::Output { path: path(), source }),
+    if matches!(found.entry.content, Content::None | Content::Tree(_)) {
+        return Err(Error::NotAFile { path: path(), kind: kind_name(found.entry.kind) });
+    }
+    match stream_file(trees, &found.entry, &place.path, out, monitor) {
+        Ok(()) => Ok(found.entry.size),
+        Err(StreamError::Repository(error)) => Err(error.into()),
+        Err(StreamError::Output(source)) => Err(Error::Output { path: path(), source }),
     }
 }
 
@@ -61,237 +38,5 @@ fn kind_name(kind: EntryKind) -> &'static str {
         EntryKind::Socket => "socket",
         EntryKind::CharDevice => "character device",
         EntryKind::BlockDevice => "block device",
-    }
-}
-
-/// Why streaming ended early.
-enum Stopped {
-    Repository(repo::Error),
-    Output(std::io::Error),
-}
-
-impl From<repo::Error> for Stopped {
-    fn from(error: repo::Error) -> Self {
-        Self::Repository(error)
-    }
-}
-
-/// The receiver, with what it got so far.
-struct Sink<'a> {
-    out: &'a mut dyn Write,
-    monitor: &'a Monitor,
-    written: u64,
-}
-
-impl Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
-        if self.monitor.is_cancelled() {
-            return Err(repo::Error::Cancelled.into());
-        }
-        self.out.write_all(bytes).map_err(Stopped::Output)?;
-        self.written += bytes.len() as u64;
-        self.monitor.bytes_done.fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn write_zeros(&mut self, mut len: u64) -> Result<(), Stopped> {
-        let zeros = vec![0; ZEROS_LEN_BYTES.min(usize::try_from(len).unwrap_or(ZEROS_LEN_BYTES))];
-        while len > 0 {
-            let part = len.min(zeros.len() as u64);
-            self.write(&zeros[..part as usize])?;
-            len -= part;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Stopped> {
-        self.out.flush().map_err(Stopped::Output)
-    }
-}
-
-/// The next piece of the file: neighbouring chunks of one segment, or a hole.
-enum Piece {
-    Chunks(Chunks),
-    Hole(u64),
-}
-
-/// Verified chunks of one piece, in order.
-enum Verified {
-    /// A decoded segment and the positions in it; its buffer goes back to the readers.
-    Segment(Segment, Vec<u16>),
-    /// Copied out of a segment that stays in the reader's cache, because other pieces are likely to want it.
-    Copied(Vec<u8>),
-}
-
-/// What is on its way, in the order of the file.
-enum Pending {
-    Verified(Receiver<repo::Result<Verified>>),
-    Hole(u64),
-}
-
-type Chunks = Vec<(Location, ChunkId, u32)>;
-type Job = (Chunks, Sender<repo::Result<Verified>>);
-
-fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> Result<(), Stopped> {
-    let mut pieces = Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
-    let Some(first) = pieces.next() else {
-        return Ok(());
-    };
-    let first = first?;
-    let second = pieces.next().transpose()?;
-    if second.is_none() {
-        // Most files are one piece, and not worth a thread.
-        return match first {
-            Piece::Chunks(chunks) => sink.write(&copy(trees.reader(), &chunks)?),
-            Piece::Hole(len) => sink.write_zeros(len),
-        };
-    }
-    let rest = [Ok(first)].into_iter().chain(second.map(Ok)).chain(pieces);
-    thread::scope(|scope| {
-        let (jobs, queue) = bounded::<Job>(AHEAD_MAX);
-        let (give_back, spare) = unbounded();
-        for _ in 0..trees.reader().repository().readers(THREADS_MIN) {
-            let (queue, spare) = (queue.clone(), spare.clone());
-            scope.spawn(move || {
-                let mut stored = Part::default();
-                for (chunks, answer) in queue {
-                    // The other end is gone if the receiver failed: then nobody wants the bytes.
-                    let _ = answer.send(read(trees.reader(), &chunks, &mut stored, &spare));
-                }
-            });
-        }
-        drop(queue);
-        write_in_order(rest, &jobs, &give_back, sink)
-    })
-}
-
-/// Keeps [`AHEAD_MAX`] pieces on their way and writes them in order.
-fn write_in_order(
-    pieces: impl Iterator<Item = repo::Result<Piece>>,
-    jobs: &Sender<Job>,
-    give_back: &Sender<Vec<u8>>,
-    sink: &mut Sink<'_>,
-) -> Result<(), Stopped> {
-    let mut pieces = pieces.fuse();
-    let mut ahead = VecDeque::new();
-    loop {
-        while ahead.len() < AHEAD_MAX
-            && let Some(piece) = pieces.next()
-        {
-            ahead.push_back(match piece? {
-                Piece::Hole(len) => Pending::Hole(len),
-                Piece::Chunks(chunks) => {
-                    let (answer, verified) = bounded(1);
-                    jobs.send((chunks, answer)).expect("the threads live as long as the sender");
-                    Pending::Verified(verified)
-                }
-            });
-        }
-        match ahead.pop_front() {
-            None => return Ok(()),
-            Some(Pending::Hole(len)) => sink.write_zeros(len)?,
-            Some(Pending::Verified(verified)) => {
-                let verified = verified.recv().map_err(|_| repo::Error::Threads("a reading thread broke".to_owned()))?;
-                match verified? {
-                    Verified::Copied(bytes) => sink.write(&bytes)?,
-                    Verified::Segment(segment, positions) => {
-                        let chunks = positions.iter().filter_map(|position| segment.chunk(usize::from(*position)));
-                        chunks.map(|(_, bytes)| bytes).try_for_each(|bytes| sink.write(bytes))?;
-                        let _ = give_back.send(segment.into_buffer());
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Reads neighbouring chunks of one segment; each is verified, and has the length that its reference states.
-fn read(reader: &Reader, chunks: &Chunks, stored: &mut Part, spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
-    if chunks.iter().map(|(_, _, len)| *len as usize).sum::<usize>() < STREAMED_LEN_MIN_BYTES {
-        return copy(reader, chunks).map(Verified::Copied);
-    }
-    let place = chunks[0].0;
-    match reader.read_range(&place.pack, place.offset, place.stored_len as usize, stored) {
-        // A collector may have moved the chunks, each to another place.
-        Err(error) if error.is_not_found() => return copy(reader, chunks).map(Verified::Copied),
-        read => read?,
-    }
-    match open(reader, chunks, stored, spare) {
-        // Another place may have what is not here as it should be.
-        Err(error) if error.is_damage() => copy(reader, chunks).map(Verified::Copied),
-        opened => opened,
-    }
-}
-
-/// Opens the segment that these chunks lie in, and verifies each.
-fn open(reader: &Reader, chunks: &Chunks, stored: &mut [u8], spare: &Receiver<Vec<u8>>) -> repo::Result<Verified> {
-    let place = chunks[0].0;
-    let segment = reader.open_segment(&place.pack, place.offset, stored, spare.try_recv().unwrap_or_default())?;
-    for (location, id, len) in chunks {
-        if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {
-            return Err(repo::Error::WrongChunk { id: *id });
-        }
-    }
-    Ok(Verified::Segment(segment, chunks.iter().map(|(location, _, _)| location.chunk).collect()))
-}
-
-/// Copies neighbouring chunks out of a segment that stays in the reader's cache.
-fn copy(reader: &Reader, chunks: &Chunks) -> repo::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(chunks.iter().map(|(_, _, len)| *len as usize).sum());
-    for (location, id, len) in chunks {
-        let before = bytes.len();
-        reader.with_chunk(location, ChunkKind::Data, id, |chunk| bytes.extend_from_slice(chunk))?;
-        if bytes.len() - before != *len as usize {
-            return Err(repo::Error::WrongChunk { id: *id });
-        }
-    }
-    Ok(bytes)
-}
-
-/// Groups a file's references into pieces.
-struct Pieces<'a, I: Iterator<Item = repo::Result<Ref>>> {
-    reader: &'a Reader,
-    refs: std::iter::Peekable<I>,
-    /// The chunk that did not belong to the piece before.
-    held: Option<(Location, ChunkId, u32)>,
-}
-
-impl<I: Iterator<Item = repo::Result<Ref>>> Pieces<'_, I> {
-    fn locate(&self, id: ChunkId, len: u32) -> repo::Result<(Location, ChunkId, u32)> {
-        let location = self.reader.locate(&id)?.ok_or(repo::Error::MissingChunk { id })?;
-        Ok((location, id, len))
-    }
-
-    fn step(&mut self) -> repo::Result<Option<Piece>> {
-        let first = match self.held.take() {
-            Some(held) => held,
-            None => match self.refs.next().transpose()? {
-                None => return Ok(None),
-                Some(Ref::Hole { len }) => return Ok(Some(Piece::Hole(len))),
-                Some(Ref::Data { id, len }) => self.locate(id, len)?,
-            },
-        };
-        let mut len_bytes = first.2 as usize;
-        let mut chunks = vec![first];
-        while let Some(Ok(Ref::Data { id, len })) = self.refs.peek().map(|piece| piece.as_ref().copied()) {
-            self.refs.next();
-            let next = self.locate(id, len)?;
-            len_bytes += len as usize;
-            let elsewhere = (next.0.pack.name, next.0.offset) != (first.0.pack.name, first.0.offset);
-            if elsewhere || len_bytes > PIECE_LEN_MAX_BYTES {
-                self.held = Some(next);
-                break;
-            }
-            chunks.push(next);
-        }
-        Ok(Some(Piece::Chunks(chunks)))
-    }
-}
-
-impl<I: Iterator<Item = repo::Result<Ref>>> Iterator for Pieces<'_, I> {
-    type Item = repo::Result<Piece>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
     }
 }

@@ -13,10 +13,9 @@ use serde::Serialize;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::views::{ProblemView, RequestsView};
-use crate::browse;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{DirEntry, Repository, Trees};
-use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport, ContentError};
+use crate::repo::Repository;
+use crate::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
 use crate::restore::{self, RestoreOptions};
 use crate::text;
 use crate::ui::output::Output;
@@ -101,12 +100,7 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     let write = |out: &mut dyn Write| {
         ctx.run("archiving", |monitor| {
-            let read = |trees: &Trees, path: &[u8], found: &DirEntry, out: &mut dyn Write| {
-                let place =
-                    browse::Place { path: path.to_vec(), entry: Some(found.clone()), tree: None, totals: Default::default() };
-                browse::cat(trees, &place, out, monitor).map(drop).map_err(content_error)
-            };
-            archive::write(repository, (snapshot, options), Archive { format: wanted.format, out, read: &read }, monitor)
+            archive::write(repository, (snapshot, options), Archive { format: wanted.format, out }, monitor)
         })
     };
     let (report, monitor) = match &wanted.file {
@@ -182,14 +176,6 @@ fn into_file<T>(
             let _ = std::fs::remove_file(path);
         }
     })
-}
-
-fn content_error(error: browse::Error) -> ContentError {
-    match error {
-        browse::Error::Repository(error) => ContentError::Repository(error),
-        browse::Error::Output { source, .. } => ContentError::Output(source),
-        error => ContentError::Output(std::io::Error::other(error)),
-    }
 }
 
 fn name_of(format: ArchiveFormat) -> &'static str {

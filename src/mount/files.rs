@@ -7,17 +7,13 @@ use crossbeam_channel::Receiver;
 use fuser::{FileAttr, FileType};
 use rustix::io::Errno;
 
-use super::ahead::{Ahead, Reading};
 use super::attributes::{of_entry, of_view};
 use super::catalog::{Catalog, Vanished};
-use super::content::FileMap;
 use super::error::Error;
 use super::handles::Handles;
 use super::inodes::{EntryNode, Inodes, Node};
 use super::links::Links;
-use super::nodes::{Found, Nodes};
 use super::report::{Report, Tell};
-use super::segments::Segments;
 use super::siblings::Siblings;
 use super::views::{Item, NameOfTime, Views};
 use crate::browse;
@@ -25,6 +21,10 @@ use crate::format::entry::{Content, EntryKind, Ref, Timestamp, Xattr};
 use crate::format::node::Totals;
 use crate::format::snapshot::Snapshot;
 use crate::id::ChunkId;
+use crate::repo::read::file_content::FileContents;
+use crate::repo::read::file_map::FileMap;
+use crate::repo::read::node_cache::Found;
+use crate::repo::read::readahead::Reading;
 use crate::repo::{self, Reader, Trees};
 
 /// How long the kernel may believe what it was told of a snapshot's files: they never change.
@@ -71,9 +71,7 @@ pub type Answer<T> = std::result::Result<T, Errno>;
 
 /// The file system, without the kernel's words.
 pub struct Files {
-    pub(super) nodes: Nodes,
-    segments: Arc<Segments>,
-    ahead: Ahead,
+    pub(super) contents: FileContents,
     siblings: Siblings,
     /// Nobody takes back what was fetched for files that are not open yet.
     of_siblings: Reading,
@@ -97,19 +95,14 @@ impl Files {
     /// Finds what is to be shown.
     pub fn new(reader: &Arc<Reader>, shown: &Shown, options: MountOptions) -> Result<Self, Error> {
         let cache = options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
-        let (for_nodes, for_segments) = (cache / 4, cache - cache / 4);
         let trees = Trees::new(reader.clone());
         let report = Report::new(options.tell);
         let (catalog, top) = match shown {
             Shown::All => (Some(Catalog::open(reader, options.name_of_time, &report)?), Node::Top(String::new())),
             Shown::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
         };
-        let segments = Arc::new(Segments::new(reader.clone(), for_segments));
-        let threads = reader.repository().readers(AHEAD_THREADS_MIN);
         Ok(Self {
-            nodes: Nodes::new(trees, for_nodes),
-            ahead: Ahead::start(&segments, threads, for_segments)?,
-            segments,
+            contents: FileContents::new(reader, cache, AHEAD_THREADS_MIN)?,
             siblings: Siblings::default(),
             of_siblings: Reading::default(),
             links: Links::default(),
@@ -149,7 +142,7 @@ impl Files {
             return Ok(Some((self.view(number, &node), BRIEFLY)));
         }
         let dir = self.tree_of(parent, &folder)?;
-        let found = self.nodes.find(&dir, name).map_err(|error| self.failed(parent, &error))?;
+        let found = self.contents.nodes().find(&dir, name).map_err(|error| self.failed(parent, &error))?;
         let Some(found) = found else { return Ok(None) };
         let entry = self.entry_node((parent, &folder), dir, &found)?;
         let number = self.enter(&entry);
@@ -181,11 +174,11 @@ impl Files {
 
     /// Returns the attributes of an entry.
     pub(super) fn attributes(&self, number: u64, snapshot: &Snapshot, found: &Found) -> FileAttr {
-        let links = found.hard_link.map_or(1, |group| self.links.count(self.nodes.trees(), snapshot, group));
+        let links = found.hard_link.map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
         let data_len = match found.content {
             // What cannot be read is told to whoever reads the file.
-            Content::List(_) => FileMap::new(found.clone()).data_len(&self.nodes, LIST_NODES_MAX).ok().flatten(),
-            Content::Refs(_) => FileMap::new(found.clone()).data_len(&self.nodes, 0).ok().flatten(),
+            Content::List(_) => FileMap::new(found.clone()).data_len(self.contents.nodes(), LIST_NODES_MAX).ok().flatten(),
+            Content::Refs(_) => FileMap::new(found.clone()).data_len(self.contents.nodes(), 0).ok().flatten(),
             _ => None,
         };
         of_entry(number, found, links, data_len.unwrap_or(found.size))
@@ -202,7 +195,7 @@ impl Files {
 
     /// Returns the entry of a node.
     fn found(&self, number: u64, entry: &EntryNode) -> Answer<Found> {
-        let found = self.nodes.find(&entry.dir, &entry.name).map_err(|error| self.failed(number, &error))?;
+        let found = self.contents.nodes().find(&entry.dir, &entry.name).map_err(|error| self.failed(number, &error))?;
         found.ok_or(Errno::NOENT)
     }
 
@@ -240,7 +233,7 @@ impl Files {
             return Err(Errno::INVAL);
         }
         let mut next = self.siblings.opened(&found);
-        self.ahead.ask(&self.segments, &mut next, &self.of_siblings);
+        self.contents.prefetch(&mut next, &self.of_siblings);
         drop(next);
         Ok(self.open.open(OpenFile { number, map: FileMap::new(found), reading: Reading::default() }))
     }
@@ -259,27 +252,8 @@ impl Files {
         if offset >= end {
             return Ok(Vec::new());
         }
-        if let Some(bytes) = file.map.inline() {
-            let part = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
-            return Ok(part.and_then(|(from, to)| bytes.get(from..to)).ok_or(Errno::IO)?.to_vec());
-        }
-        self.ahead.on_read((&self.nodes, &self.segments), &file.map, &file.reading, offset..end);
-        let mut out = Vec::with_capacity((end - offset) as usize);
-        for span in file.map.spans(&self.nodes, offset) {
-            let span = span.map_err(|error| self.failed(file.number, &error))?;
-            if span.start >= end {
-                break;
-            }
-            let (from, to) = (offset.max(span.start) - span.start, end.min(span.end()) - span.start);
-            match span.piece {
-                Ref::Hole { .. } => out.resize(out.len() + (to - from) as usize, 0),
-                Ref::Data { id, len } => {
-                    let copied = self.segments.copy(&id, len, from as usize..to as usize, &mut out);
-                    copied.map_err(|error| self.failed(file.number, &error))?;
-                }
-            }
-        }
-        if out.len() as u64 == end - offset { Ok(out) } else { Err(Errno::IO) }
+        let read = self.contents.read_at(&file.map, &file.reading, offset..end);
+        read.map_err(|error| self.failed(file.number, &error))
     }
 
     /// Returns where the next data, or the next hole, begins at or behind an offset of an open file.
@@ -291,7 +265,7 @@ impl Files {
         if file.map.inline().is_some() {
             return Ok(if to_data { offset } else { file.map.len() });
         }
-        for span in file.map.spans(&self.nodes, offset) {
+        for span in self.contents.spans(&file.map, offset) {
             let span = span.map_err(|error| self.failed(file.number, &error))?;
             if matches!(span.piece, Ref::Data { .. }) == to_data {
                 return Ok(span.start.max(offset));

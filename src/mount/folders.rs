@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use super::attributes::file_type;
 use super::files::{Answer, Files, top_node};
 use super::inodes::{EntryNode, Node, ROOT, number_of_group, number_of_name};
-use super::nodes::Found;
 use super::views::BY_ID;
 use crate::format::limits;
 use crate::id::ChunkId;
+use crate::repo::read::node_cache::Found;
 
 /// Places of `.` and `..` before those of the entries.
 const DOTS: u64 = 2;
@@ -141,13 +141,13 @@ impl Files {
         let leaves = match leaves.get() {
             Some(leaves) => leaves,
             None => {
-                let found = self.nodes.leaves(dir).map_err(failed)?;
+                let found = self.contents.nodes().leaves(dir).map_err(failed)?;
                 leaves.get_or_init(|| found)
             }
         };
         let (mut at, first) = (place % PLACES_PER_LEAF, place / PLACES_PER_LEAF);
         for (leaf, id) in (0u64..).zip(leaves).skip(usize::try_from(first).unwrap_or(usize::MAX)) {
-            let node = self.nodes.tree(id).map_err(failed)?;
+            let node = self.contents.nodes().tree(id).map_err(failed)?;
             while let Some(found) = Found::new(&node, at as usize) {
                 at += 1;
                 if found.name.len() > NAME_LEN_MAX_BYTES {

@@ -4,10 +4,8 @@
 //! and from segments of file content (`segments`), which are read ahead where a file is read in order (`ahead`, `siblings`).
 //! Everything that is kept has a limit in bytes; what stands in a snapshot never changes, so the kernel may keep all it learns.
 
-mod ahead;
 mod attributes;
 mod catalog;
-mod content;
 mod error;
 mod files;
 mod folders;
@@ -16,9 +14,7 @@ mod inodes;
 mod kernel;
 mod links;
 mod memory;
-mod nodes;
 mod report;
-mod segments;
 mod session;
 mod siblings;
 mod views;

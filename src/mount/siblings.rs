@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use super::nodes::Found;
 use crate::format::entry::{Content, Entry, Ref};
 use crate::id::ChunkId;
+use crate::repo::read::node_cache::Found;
 use crate::sync::lock;
 
 /// Leaves of folders that are remembered.

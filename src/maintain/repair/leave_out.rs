@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use crate::backup::TreeBuilder;
 use crate::format::entry::{Content, Ref};
 use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
 use crate::format::node::{Totals, TreeNode};
@@ -17,6 +16,7 @@ use crate::monitor::Monitor;
 use crate::repo::read::node_ref::Promised;
 use crate::repo::read::stack::{Holds, Stack};
 use crate::repo::read::trees::leaf_entries;
+use crate::repo::write::tree_builder::TreeBuilder;
 use crate::repo::{DirEntry, Error, Lane, Result, Trees};
 
 /// What is left of a tree.

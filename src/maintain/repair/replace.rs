@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
 use super::{Broken, RepairOptions, Replaced};
-use crate::backup;
 use crate::compress::Compression;
 use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
@@ -23,7 +22,7 @@ use crate::repo::snapshots::prepare::{self, NewTree, Secured};
 use crate::repo::snapshots::present::Present;
 use crate::repo::snapshots::protect;
 use crate::repo::snapshots::trash::{self, ForgetNote};
-use crate::repo::snapshots::{self, Commit};
+use crate::repo::snapshots::{self, Commit, series_notes};
 use crate::repo::write::{Checkpoints, Identity, SessionStats};
 use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees};
 
@@ -187,7 +186,7 @@ impl Replacing<'_> {
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {
                     // A note that is not written costs the next backup a listing.
-                    let _ = backup::remember_chain(self.repository, &snapshot.host, snapshot.id);
+                    let _ = series_notes::remember_chain(self.repository, &snapshot.host, snapshot.id);
                     return Ok(snapshot);
                 }
                 // Nothing is worse than before, and a repeated repair begins with what was stored.

@@ -2,14 +2,20 @@
 
 mod descent;
 pub mod entries;
+pub mod file_content;
+pub mod file_map;
+pub mod file_stream;
 mod marks;
 mod meta_packs;
+pub mod node_cache;
 pub mod node_ref;
 pub mod pack_tables;
 mod padded;
 mod prefetch;
 pub mod reachable;
+pub mod readahead;
 pub mod reader;
+pub mod segment_cache;
 pub mod stack;
 pub mod tree_diff;
 pub mod trees;

@@ -8,6 +8,7 @@ mod order;
 pub mod prepare;
 pub mod present;
 pub mod protect;
+pub mod series_notes;
 mod signed_marks;
 pub mod trash;
 

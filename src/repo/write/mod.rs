@@ -4,8 +4,10 @@ mod claims;
 mod engine;
 mod journal;
 mod lane;
+pub mod list_builder;
 mod options;
 mod session;
+pub mod tree_builder;
 
 pub use journal::{Clock, Identity, Journal};
 pub use lane::Lane;

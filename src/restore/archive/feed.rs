@@ -8,10 +8,11 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::format::{AddError, ArchiveReport, ContentError, Format, Lack, Member, ReadContent};
+use super::format::{AddError, ArchiveReport, Format, Lack, Member};
 use crate::format::entry::{Content, Entry, EntryKind};
 use crate::monitor::ProblemKind;
 use crate::os::apply::{Metadata, SYSTEM_FLAGS};
+use crate::repo::read::file_stream::{StreamError, stream_file};
 use crate::repo::{self, DirEntry};
 use crate::restore::error::{Error, Result};
 use crate::restore::plan::kept_dirs::Kept;
@@ -32,7 +33,7 @@ const MET_MAX: usize = 1 << 20;
 /// Neighbours are read by one thread, because they are likely to lie in one segment.
 const BATCH_LEN_BYTES: u64 = 512 << 10;
 
-type Read = std::result::Result<Vec<u8>, ContentError>;
+type Read = std::result::Result<Vec<u8>, StreamError>;
 type Batch = Vec<(Arc<Found>, Sender<Read>)>;
 
 /// A hard-link group: its number, and what its members have in common. The number alone may be that of two groups in a snapshot of
@@ -82,7 +83,6 @@ enum Waiting {
 /// The entries of an archive.
 pub struct Feed<'a> {
     context: &'a Context<'a>,
-    read: &'a ReadContent<'a>,
     walk: Walk,
     /// What stands before the walk's paths in messages, and in the snapshot.
     shown: &'a [u8],
@@ -100,11 +100,10 @@ pub struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     /// Starts at the beginning of what is restored.
-    pub fn new(context: &'a Context<'a>, source: &'a Source, read: &'a ReadContent<'a>) -> Result<Self> {
+    pub fn new(context: &'a Context<'a>, source: &'a Source) -> Result<Self> {
         let walk = source.walk(context)?;
         Ok(Self {
             context,
-            read,
             walk,
             shown: &source.shown,
             untold: Vec::new(),
@@ -119,7 +118,7 @@ impl<'a> Feed<'a> {
 
     /// Writes everything into an archive, and ends it.
     pub fn run(mut self, format: &mut dyn Format) -> Result<ArchiveReport> {
-        let (context, read, shown) = (self.context, self.read, self.shown);
+        let (context, shown) = (self.context, self.shown);
         thread::scope(|scope| {
             let (batches, queue) = unbounded::<Batch>();
             for _ in 0..context.trees.reader().repository().readers(context.options.threads.max(1)) {
@@ -128,7 +127,8 @@ impl<'a> Feed<'a> {
                     for (found, answer) in queue.into_iter().flatten() {
                         let mut bytes = Vec::with_capacity(found.entry.entry.size as usize);
                         let path = [shown, b"/", &found.path].concat();
-                        let outcome = read(&context.trees, &path, &found.entry, &mut bytes);
+                        let entry = &found.entry.entry;
+                        let outcome = stream_file(&context.trees, entry, &path, &mut bytes, context.monitor);
                         // The other end is gone if the archive failed: then nobody wants the bytes.
                         let _ = answer.send(outcome.map(|()| bytes));
                     }
@@ -260,17 +260,16 @@ impl<'a> Feed<'a> {
         let bytes = match content.filter(|_| link_to.is_none()).map(|content| content.recv()) {
             None => None,
             Some(Ok(Ok(bytes))) => Some(bytes),
-            Some(Ok(Err(ContentError::Repository(error)))) => {
+            Some(Ok(Err(StreamError::Repository(error)))) => {
                 self.context.report_unreadable(&path, error);
                 return Ok(());
             }
-            Some(Ok(Err(ContentError::Output(source)))) => return Err(Error::Archive { source }),
+            Some(Ok(Err(StreamError::Output(source)))) => return Err(Error::Archive { source }),
             Some(Err(_)) => return Err(repo::Error::Threads("a reading thread broke".to_owned()).into()),
         };
-        let (read, trees) = (self.read, &self.context.trees);
         let mut write_content = |out: &mut dyn Write| match (&bytes, &entry.content) {
             (Some(bytes), _) | (None, Content::Inline(bytes)) => Ok(out.write_all(bytes)?),
-            (None, _) => read(trees, &path, &found.entry, out),
+            (None, _) => stream_file(&self.context.trees, entry, &path, out, monitor),
         };
         let member = Member { path: &found.path, found: &found.entry, link_to: link_to.as_deref() };
         match format.add(&member, &mut write_content) {

@@ -2,25 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::repo::{self, DirEntry, Trees};
-
-/// Writes the content of the file at a path of the snapshot.
-pub type ReadContent<'a> = dyn Fn(&Trees, &[u8], &DirEntry, &mut dyn Write) -> std::result::Result<(), ContentError> + Sync + 'a;
-
-/// Why a file's content did not get to where it was wanted.
-#[derive(Debug)]
-pub enum ContentError {
-    /// It cannot be read.
-    Repository(repo::Error),
-    /// It cannot be written.
-    Output(io::Error),
-}
-
-impl From<io::Error> for ContentError {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
+use crate::repo::read::file_stream::StreamError;
+use crate::repo::{self, DirEntry};
 
 /// What is in an archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,17 +64,17 @@ impl From<io::Error> for AddError {
     }
 }
 
-impl From<ContentError> for AddError {
-    fn from(error: ContentError) -> Self {
+impl From<StreamError> for AddError {
+    fn from(error: StreamError) -> Self {
         match error {
-            ContentError::Repository(error) => Self::Torn(error),
-            ContentError::Output(error) => Self::Output(error),
+            StreamError::Repository(error) => Self::Torn(error),
+            StreamError::Output(error) => Self::Output(error),
         }
     }
 }
 
 /// Writes the content of an entry.
-pub type Content<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), ContentError> + 'a;
+pub type Content<'a> = dyn FnMut(&mut dyn Write) -> std::result::Result<(), StreamError> + 'a;
 
 /// A kind of archive that is being written.
 pub trait Format {

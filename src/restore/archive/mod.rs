@@ -21,7 +21,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub use self::format::{ArchiveReport, ContentError, ReadContent};
+pub use self::format::ArchiveReport;
 
 use self::feed::Feed;
 use self::format::Counted;
@@ -45,14 +45,12 @@ pub enum ArchiveFormat {
     Zip,
 }
 
-/// Where an archive goes, and how the content of what goes there is read.
+/// Where an archive goes.
 pub struct Archive<'a> {
     /// Its kind.
     pub format: ArchiveFormat,
     /// Where its bytes go.
     pub out: &'a mut dyn Write,
-    /// Writes the content of a file, each byte verified, to where it is wanted; called by several threads.
-    pub read: &'a ReadContent<'a>,
 }
 
 /// Writes a snapshot, or a part of it, as an archive; of `options` the path, the patterns, the threads and `numeric_ids` count.
@@ -70,14 +68,14 @@ pub fn write(
     let source = Source::find(&trees, snapshot, options)?;
     let context = Context::new(trees.clone(), options, monitor, (Ground::new(snapshot, false), Trust::default(), source.scope()));
     source.expect_totals(&context);
-    let Archive { format, out, read } = archive;
+    let Archive { format, out } = archive;
     let mut counted = Counted { out, written: 0 };
     let mut report = match format {
         ArchiveFormat::Tar => {
             let mut tar = Tar::new(&mut counted, (trees, monitor), options.numeric_ids);
-            Feed::new(&context, &source, read)?.run(&mut tar)?
+            Feed::new(&context, &source)?.run(&mut tar)?
         }
-        ArchiveFormat::Zip => Feed::new(&context, &source, read)?.run(&mut Zip::new(&mut counted))?,
+        ArchiveFormat::Zip => Feed::new(&context, &source)?.run(&mut Zip::new(&mut counted))?,
     };
     counted.flush().map_err(|source| Error::Archive { source })?;
     source.tell_unmatched(&context);

@@ -2,15 +2,12 @@
 //! what was written.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use drumlin::browse::{self, Place};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::{Monitor, ProblemKind};
-use drumlin::repo::{DirEntry, Trees};
-use drumlin::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport, ContentError};
+use drumlin::restore::archive::{self, Archive, ArchiveFormat, ArchiveReport};
 use drumlin::restore::{Error, RestoreOptions};
 use drumlin::store::Store;
 
@@ -27,15 +24,8 @@ pub fn archive(
     format: ArchiveFormat,
 ) -> (Result<ArchiveReport, Error>, Monitor, std::path::PathBuf) {
     let (monitor, path) = (Monitor::default(), repo.scratch.path().join("archive"));
-    let read = |trees: &Trees, path: &[u8], found: &DirEntry, out: &mut dyn Write| {
-        let place = Place { path: path.to_vec(), entry: Some(found.clone()), tree: None, totals: Default::default() };
-        browse::cat(trees, &place, out, &monitor).map(drop).map_err(|error| match error {
-            browse::Error::Repository(error) => ContentError::Repository(error),
-            error => panic!("{error}"),
-        })
-    };
     let mut out = std::io::BufWriter::new(fs::File::create(&path).unwrap());
-    let report = archive::write(&repo.repository, (snapshot, options), Archive { format, out: &mut out, read: &read }, &monitor);
+    let report = archive::write(&repo.repository, (snapshot, options), Archive { format, out: &mut out }, &monitor);
     drop(out);
     (report, monitor, path)
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::content::FileMap;
-use super::nodes::Nodes;
-use super::segments::{GAP_MAX_BYTES, Segments};
+use super::file_map::FileMap;
+use super::node_cache::Nodes;
+use super::segment_cache::{GAP_MAX_BYTES, Segments};
 use crate::format::entry::Ref;
 use crate::id::ChunkId;
 use crate::repo::{Error, Location, Result};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::nodes::{Found, Nodes, wrong_levels};
+use super::node_cache::{Found, Nodes, wrong_levels};
 use crate::format::entry::{Content, Ref};
 use crate::format::limits;
 use crate::format::node::ListNode;
@@ -57,6 +57,11 @@ impl FileMap {
     /// Makes the map of a file's entry.
     pub fn new(found: Found) -> Self {
         Self { found }
+    }
+
+    /// Returns the name of the file.
+    pub fn name(&self) -> &[u8] {
+        &self.found.name
     }
 
     /// Returns the length of the file in bytes.

@@ -3,12 +3,12 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
+use super::node_ref::Promised;
 use crate::format::codec::DecodeError;
 use crate::format::entry::{Entry, Ref};
 use crate::format::node::{ListNode, TreeChild, TreeNode};
 use crate::id::ChunkId;
 use crate::repo::lru::ByteLru;
-use crate::repo::read::node_ref::Promised;
 use crate::repo::{Error, Result, Trees};
 use crate::sync::lock;
 
