@@ -336,7 +336,7 @@ fn other_programs_of_the_user_cannot_look_into_this_one() {
     assert_eq!(home.run(["cat", "latest:/seen"]).ok().out, "shut\n");
 }
 
-/// What README.md says is taken out of the environment, name by name.
+/// What docs/scripting.md says is taken out of the environment, name by name.
 #[test]
 fn none_of_the_secrets_that_are_named_reaches_a_command() {
     let names = [
@@ -351,9 +351,9 @@ fn none_of_the_secrets_that_are_named_reaches_a_command() {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     ];
     let home = Home::with_repository().with("AWS_ACCESS_KEY_ID", "stays");
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scripting.md")).unwrap();
     for name in names {
-        assert!(page.contains(&format!("`{name}`")), "README.md does not name {name}");
+        assert!(page.contains(&format!("`{name}`")), "docs/scripting.md does not name {name}");
         let backup = ["--key-file", "test.key", "backup", "--command", "env | tee seen", "--command-name", "e"];
         let mut command = home.command(backup);
         command.env_remove("DRUMLIN_KEY_FILE").env(name, "not for you");
