@@ -7,6 +7,7 @@
 //! `<!-- not run: REASON -->` before a block leaves it out. `<!-- before: COMMAND -->` runs what is not shown, and `<!-- server: WORDS -->`
 //! starts a server ([`stage`]). With `DRUMLIN_DOCS_UPDATE=1` `console` blocks that are wrong are rewritten from what happened.
 
+mod form;
 mod json;
 mod page;
 mod promises;
@@ -21,11 +22,19 @@ use page::{Block, Part};
 use shown::normal;
 use stage::Stage;
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the name of a page as seen from the project's directory.
+fn name_of(page: &Path) -> String {
+    page.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
+}
+
 fn pages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
-    pages.extend(["README.md", "SECURITY.md"].map(|name| root.join(name)));
+    pages.extend(["README.md", "SECURITY.md"].map(|name| root().join(name)));
     pages.sort();
     pages
 }
@@ -35,7 +44,7 @@ fn every_block_shows_what_happens() {
     let update = std::env::var_os("DRUMLIN_DOCS_UPDATE").is_some();
     let (mut blocks, mut wrong) = (0, String::new());
     for path in pages() {
-        let page = Page { name: path.file_name().unwrap().to_str().unwrap(), stage: Stage::new() };
+        let page = Page { name: name_of(&path), stage: Stage::new() };
         let played = page.play(&fs::read_to_string(&path).unwrap());
         blocks += played.blocks;
         wrong += &played.wrong;
@@ -48,8 +57,8 @@ fn every_block_shows_what_happens() {
 }
 
 /// A page and where its commands are run.
-struct Page<'a> {
-    name: &'a str,
+struct Page {
+    name: String,
     stage: Stage,
 }
 
@@ -70,7 +79,7 @@ enum Use {
     Skip,
 }
 
-impl Page<'_> {
+impl Page {
     fn play(mut self, text: &str) -> Played {
         let mut played = Played::default();
         let mut next = Use::Show;
