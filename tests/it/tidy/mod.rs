@@ -1,6 +1,7 @@
 //! Goal: the architecture stays what `lib.rs` says it is. Method: reads every file of `src/` as tokens (comments, literals and test code
 //! left out) and complains about imports that go up, import cycles, words that a stratum must not know, and things too big to read.
 
+mod dependencies;
 mod rules;
 mod source;
 
