@@ -1,5 +1,6 @@
 //! `restore --to-tar` and `--to-zip`: where archives go, what is said, exit codes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::json;
@@ -21,7 +22,9 @@ fn archives_are_files_or_standard_output() {
     let (home, from) = with_snapshot();
     let report = home.json(["restore", &from, "--to-tar", "out.tar"]);
     assert_eq!((fields(&report), &report["format"], &report["files"]), (FIELDS.to_owned(), &json!("tar"), &json!(4)));
-    assert_eq!(report["archive_bytes"].as_u64(), Some(home.path("out.tar").metadata().unwrap().len()));
+    let made = home.path("out.tar").metadata().unwrap();
+    assert_eq!(report["archive_bytes"].as_u64(), Some(made.len()));
+    assert_eq!(made.permissions().mode() & 0o7777, 0o600, "archives are made for their owner only");
     let said = home.run(["restore", &from, "--to-zip", "out.zip", "--exclude", "*.tmp"]).ok().out;
     assert!(said.starts_with("wrote 3 files in 1 folder of snapshot ") && said.contains(" of zip\n"), "{said}");
     std::fs::create_dir(home.path("back")).unwrap();
