@@ -1,4 +1,4 @@
-//! Limits, numbers of the registry, purposes of keys, profiles and classes.
+//! Limits, choices, numbers of the registry, purposes of keys, profiles and classes.
 
 use std::collections::BTreeSet;
 
@@ -62,6 +62,35 @@ fn limits_are_the_programs() {
     let stated: Vec<(&str, u64)> = table.rows.iter().map(|row| (row[0].as_str(), row[1].parse().unwrap())).collect();
     assert_eq!(stated, values);
     assert_eq!(OBJECT_LEN_MAX_BYTES, limits::CONTAINER_LEN_MAX_BYTES);
+}
+
+/// Returns the numbers in the value that a source gives to a constant, or to a field of that name.
+fn numbers_in(source: &str, name: &str) -> Vec<u64> {
+    let product = |text: &str| text.split('*').map(|factor| factor.trim().parse::<u64>().ok()).product::<Option<u64>>();
+    let number = |text: &str| match text.split_once("<<") {
+        Some((left, right)) => Some(product(left)? << product(right)?),
+        None => product(text),
+    };
+    let numbers = |value: &str| value.split(['(', ')', '[', ']', ',']).filter_map(number).collect::<Vec<_>>();
+    if let Some((_, rest)) = source.split_once(&format!("const {name}: ")) {
+        let (_, rest) = rest.split_once(" = ").unwrap();
+        return numbers(rest.split(";\n").next().unwrap());
+    }
+    let field = format!("{name}: ");
+    let mut values = source.split(&field).skip(1).map(|rest| numbers(rest.split([',', '}']).next().unwrap()));
+    values.find(|numbers| !numbers.is_empty()).unwrap_or_default()
+}
+
+#[test]
+fn choices_are_the_programs() {
+    let table = table("choices");
+    assert!(table.rows.len() >= 20);
+    for row in &table.rows {
+        let (name, file) = (table.cell(row, "name"), table.cell(row, "source"));
+        let source = std::fs::read_to_string(root().join(file)).unwrap();
+        let found: Vec<String> = numbers_in(&source, name).iter().map(u64::to_string).collect();
+        assert_eq!(found.join(", "), table.cell(row, "value"), "{name} in {file}");
+    }
 }
 
 #[test]
