@@ -2,6 +2,7 @@
 //! left out) and complains about imports that go up, import cycles, words that a stratum must not know, and things too big to read.
 
 mod dependencies;
+mod links;
 mod rules;
 mod source;
 
