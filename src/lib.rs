@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! sources ─ walk ─ compare ─ read, cut, hash ─ put ─ segments ─ packs ─┐
-//!                     └────────── trees ────────┘                      ├─ finish ─ commit
+//!                     └────────── trees ────────┘                      ├─ finish ─ secure ─ commit
 //!                                                  index runs ─────────┘
 //! ```
 //!
@@ -37,7 +37,8 @@
 //! * Nothing in stratum 1 opens a file, reads a clock, starts a thread or draws randomness: salt and time are arguments.
 //! * The store moves opaque bytes; it never learns what they mean.
 //! * Ids flow forward. A chunk's id is known before it is stored, so trees never wait for packs.
-//! * Only [`repo::Session::finish`] yields the token that a commit demands: packs, then index, then snapshot.
+//! * The write order is in the types. [`repo::Session::finish`] yields what is durable, packs and index runs;
+//!   [`repo::snapshots::prepare::secure`] makes [`repo::snapshots::prepare::Secured`] of it; only that can be committed.
 //! * A writer never overwrites and never removes. A reader verifies every chunk against its id.
 //! * Local caches are hints: deleting them changes cost, never results.
 //! * Every buffer has a limit before memory is taken, every loop over stored data a bound.
