@@ -30,8 +30,6 @@
 //! | 5 automation | [`settings`], [`connect`], [`sources`], [`jobs`], [`text`] | the user's file, secrets; stores only in `connect` |
 //! | 6 shell | `ui`, `cli` | everything |
 //!
-//! (5 is kept for automation: schedules, sources that are programs, metrics.)
-//!
 //! # Invariants
 //!
 //! * Nothing in stratum 1 opens a file, reads a clock, starts a thread or draws randomness: salt and time are arguments.
