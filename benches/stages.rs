@@ -1,6 +1,8 @@
-//! Each stage of the program beside the bare primitive that does the same work: bytes (or elements) per second of both.
+//! Each stage of the program beside the bare primitive that does the same work: bytes (or elements)
+//! per second of both.
 //!
-//! `cargo bench --bench stages [-- FILTER]`. The inputs are generated: text that compresses like a database dump, and random bytes.
+//! `cargo bench --bench stages [-- FILTER]`. The inputs are generated: text that compresses like a
+//! database dump, and random bytes.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -60,7 +62,9 @@ fn text() -> Vec<u8> {
     let (mut rng, mut text) = (SmallRng::seed_from_u64(2), Vec::with_capacity(LEN_BYTES + 100));
     while text.len() < LEN_BYTES {
         let word = words.choose(&mut rng).expect("there are some");
-        text.extend_from_slice(format!("({},'{word}',{:.2}),\n", rng.random::<u32>(), rng.random::<f64>()).as_bytes());
+        text.extend_from_slice(
+            format!("({},'{word}',{:.2}),\n", rng.random::<u32>(), rng.random::<f64>()).as_bytes(),
+        );
     }
     text.truncate(LEN_BYTES);
     text
@@ -87,7 +91,18 @@ fn cut(c: &mut Criterion) {
                 while rest.len() > 32 << 10 {
                     let lens = (32 << 10, 128 << 10, 512 << 10);
                     let gear = keyring.gear();
-                    let (_, len) = cut_gear(rest, lens.0, lens.1, lens.2, strict, loose, strict << 1, loose << 1, gear, &shifted);
+                    let (_, len) = cut_gear(
+                        rest,
+                        lens.0,
+                        lens.1,
+                        lens.2,
+                        strict,
+                        loose,
+                        strict << 1,
+                        loose << 1,
+                        gear,
+                        &shifted,
+                    );
                     rest = &rest[black_box(len)..];
                 }
             })
@@ -114,8 +129,9 @@ fn compress(c: &mut Criterion) {
     for (name, data) in [("random", random()), ("text", text())] {
         let segment = &data[..SEGMENT_LEN_BYTES];
         let mut ours = SegmentCompressor::new(Compression::DEFAULT);
-        group
-            .bench_function(BenchmarkId::new("drumlin", name), |b| b.iter(|| black_box(ours.compress(segment)).map(<[u8]>::len)));
+        group.bench_function(BenchmarkId::new("drumlin", name), |b| {
+            b.iter(|| black_box(ours.compress(segment)).map(<[u8]>::len))
+        });
         let mut bare = zstd::bulk::Compressor::new(3).expect("memory");
         let mut out = vec![0; zstd::zstd_safe::compress_bound(SEGMENT_LEN_BYTES)];
         group.bench_function(BenchmarkId::new("bare zstd 3", name), |b| {
@@ -140,7 +156,8 @@ fn seal(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(LEN_BYTES as u64)).sample_size(20);
     let id = keyring.chunk_id(ChunkKind::Data, &data);
     let pack = || {
-        let mut builder = ContainerBuilder::new(ContainerKind::Data, Vec::with_capacity(LEN_BYTES + (1 << 20)));
+        let mut builder =
+            ContainerBuilder::new(ContainerKind::Data, Vec::with_capacity(LEN_BYTES + (1 << 20)));
         for body in data.chunks(SEGMENT_LEN_BYTES) {
             let mut segment = SegmentBuilder::new(Vec::new());
             segment.push(ChunkKind::Data, id, body);
@@ -149,11 +166,16 @@ fn seal(c: &mut Criterion) {
         }
         builder.finish_pack(&keyring, &[3; 32])
     };
-    group.bench_function("drumlin: a pack, built, sealed and named", |b| b.iter(|| pack().bytes.len()));
-    let (cipher, mut body) = (ChaCha20Poly1305::new_from_slice(&[1; 32]).expect("32 bytes"), data.clone());
+    group.bench_function("drumlin: a pack, built, sealed and named", |b| {
+        b.iter(|| pack().bytes.len())
+    });
+    let (cipher, mut body) =
+        (ChaCha20Poly1305::new_from_slice(&[1; 32]).expect("32 bytes"), data.clone());
     group.bench_function("bare chacha20-poly1305 and blake3", |b| {
         b.iter(|| {
-            let tag = cipher.encrypt_inout_detached(&[0; 12].into(), &[], (&mut body[..]).into()).expect("short");
+            let tag = cipher
+                .encrypt_inout_detached(&[0; 12].into(), &[], (&mut body[..]).into())
+                .expect("short");
             (tag, blake3::hash(&body))
         })
     });
@@ -164,13 +186,20 @@ fn seal(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(stored_len as u64));
     let (mut decompressor, mut out) = (SegmentDecompressor::default(), Vec::new());
     group.bench_function("drumlin: a segment, opened", |b| {
-        let open = |stored: &mut Vec<u8>| opener.segment(HEADER_LEN_BYTES as u64, stored, &mut decompressor, &mut out).is_ok();
+        let open = |stored: &mut Vec<u8>| {
+            opener.segment(HEADER_LEN_BYTES as u64, stored, &mut decompressor, &mut out).is_ok()
+        };
         b.iter_batched_ref(|| stored.to_vec(), open, BatchSize::LargeInput)
     });
     let mut bare = body[..stored_len].to_vec();
-    let tag = cipher.encrypt_inout_detached(&[0; 12].into(), &[], (&mut bare[..]).into()).expect("short");
+    let tag =
+        cipher.encrypt_inout_detached(&[0; 12].into(), &[], (&mut bare[..]).into()).expect("short");
     group.bench_function("bare chacha20-poly1305, opening", |b| {
-        let open = |bare: &mut Vec<u8>| cipher.decrypt_inout_detached(&[0; 12].into(), &[], (&mut bare[..]).into(), &tag).is_ok();
+        let open = |bare: &mut Vec<u8>| {
+            cipher
+                .decrypt_inout_detached(&[0; 12].into(), &[], (&mut bare[..]).into(), &tag)
+                .is_ok()
+        };
         b.iter_batched_ref(|| bare.clone(), open, BatchSize::LargeInput)
     });
 }
@@ -199,7 +228,9 @@ fn look_up(c: &mut Criterion) {
         },
         Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) },
     );
-    let ids: Vec<ChunkId> = (0..2 * COUNT as u64).map(|n| repo.keyring().chunk_id(ChunkKind::Data, &n.to_le_bytes())).collect();
+    let ids: Vec<ChunkId> = (0..2 * COUNT as u64)
+        .map(|n| repo.keyring().chunk_id(ChunkKind::Data, &n.to_le_bytes()))
+        .collect();
     let (there, missing) = ids.split_at(COUNT);
     let mut lane = Lane::new(&session);
     for (n, id) in (0u64..).zip(there) {
@@ -207,17 +238,23 @@ fn look_up(c: &mut Criterion) {
     }
     drop(lane);
     session.finish().expect("memory");
-    let (reader, plain) = (Reader::new(&repo).expect("an index"), there.iter().map(|id| (*id, ())).collect::<HashMap<_, _>>());
+    let (reader, plain) = (
+        Reader::new(&repo).expect("an index"),
+        there.iter().map(|id| (*id, ())).collect::<HashMap<_, _>>(),
+    );
     let mut group = c.benchmark_group("look up, of 200,000");
     group.throughput(Throughput::Elements(1));
     for (name, ids) in [("hit", there), ("miss", missing)] {
         let mut rng = SmallRng::seed_from_u64(3);
         let mut next = || ids.choose(&mut rng).expect("there are some");
-        group
-            .bench_function(BenchmarkId::new("drumlin", name), |b| b.iter(|| reader.locate(next()).expect("an index").is_some()));
+        group.bench_function(BenchmarkId::new("drumlin", name), |b| {
+            b.iter(|| reader.locate(next()).expect("an index").is_some())
+        });
         let mut rng = SmallRng::seed_from_u64(3);
         let mut next = || ids.choose(&mut rng).expect("there are some");
-        group.bench_function(BenchmarkId::new("bare hash map", name), |b| b.iter(|| plain.contains_key(next())));
+        group.bench_function(BenchmarkId::new("bare hash map", name), |b| {
+            b.iter(|| plain.contains_key(next()))
+        });
     }
 }
 
@@ -232,19 +269,29 @@ fn walk(c: &mut Criterion) {
     group.bench_function("drumlin: sorted names and their stats", |b| {
         b.iter(|| {
             let dir = Dir::open(folder.path()).expect("it was made");
-            dir.names().expect("it was made").iter().map(|name| dir.stat(name).expect("it was made").size).sum::<u64>()
+            dir.names()
+                .expect("it was made")
+                .iter()
+                .map(|name| dir.stat(name).expect("it was made").size)
+                .sum::<u64>()
         })
     });
     group.bench_function("bare getdents and statx", |b| {
         use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags, openat, statx};
         b.iter(|| {
-            let dir = openat(CWD, folder.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).expect("it was made");
+            let dir = openat(CWD, folder.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+                .expect("it was made");
             let mut buffer = vec![std::mem::MaybeUninit::uninit(); 32 << 10];
             let (mut listing, mut sum) = (RawDir::new(&dir, &mut buffer), 0);
             while let Some(Ok(entry)) = listing.next() {
-                sum += statx(&dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
-                    .expect("it was made")
-                    .stx_size;
+                sum += statx(
+                    &dir,
+                    entry.file_name(),
+                    AtFlags::SYMLINK_NOFOLLOW,
+                    StatxFlags::BASIC_STATS,
+                )
+                .expect("it was made")
+                .stx_size;
             }
             sum
         })

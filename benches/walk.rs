@@ -1,6 +1,8 @@
-//! The least that an unchanged backup can do: a parallel `openat` / `getdents` / `statx` walk of a tree, and nothing else.
+//! The least that an unchanged backup can do: a parallel `openat` / `getdents` / `statx` walk of a
+//! tree, and nothing else.
 //!
-//! `cargo bench --bench walk -- FOLDER [THREADS] [ROUNDS]` prints entries, wall time and CPU time of the best round.
+//! `cargo bench --bench walk -- FOLDER [THREADS] [ROUNDS]` prints entries, wall time and CPU time
+//! of the best round.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -13,12 +15,21 @@ use rayon::Scope;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, statx};
 use rustix::time::{ClockId, clock_gettime};
 
-const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
-const STAT_FLAGS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::STATX_DONT_SYNC).union(AtFlags::NO_AUTOMOUNT);
-const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+const DIR_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const STAT_FLAGS: AtFlags =
+    AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::STATX_DONT_SYNC).union(AtFlags::NO_AUTOMOUNT);
+const STAT_MASK: StatxFlags =
+    StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
-/// Visits the folder `name` of `parent`; folders inside of it are visited by whichever thread is free.
-fn visit<'s>(scope: &Scope<'s>, parent: Option<Arc<OwnedFd>>, name: CString, entries: &'s AtomicU64) {
+/// Visits the folder `name` of `parent`; folders inside of it are visited by whichever thread is
+/// free.
+fn visit<'s>(
+    scope: &Scope<'s>,
+    parent: Option<Arc<OwnedFd>>,
+    name: CString,
+    entries: &'s AtomicU64,
+) {
     let opened = match &parent {
         Some(parent) => openat(parent, &name, DIR_FLAGS, Mode::empty()),
         None => openat(CWD, &name, DIR_FLAGS, Mode::empty()),
@@ -49,8 +60,11 @@ fn cpu_seconds() -> f64 {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let Some(folder) = args.first() else { return println!("usage: walk FOLDER [THREADS] [ROUNDS]") };
-    let number = |at: usize, default| args.get(at).map_or(default, |text| text.parse().expect("a number"));
+    let Some(folder) = args.first() else {
+        return println!("usage: walk FOLDER [THREADS] [ROUNDS]");
+    };
+    let number =
+        |at: usize, default| args.get(at).map_or(default, |text| text.parse().expect("a number"));
     let (threads, rounds) = (number(1, 0), number(2, 5));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let root = CString::new(folder.as_str()).expect("a path without NUL");

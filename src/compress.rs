@@ -1,4 +1,5 @@
-//! zstd with reused contexts, a probe that skips what will not shrink, and a hard limit on what comes out.
+//! zstd with reused contexts, a probe that skips what will not shrink, and a hard limit on what
+//! comes out.
 //!
 //! Spec: `format-spec/04-container.md`, section "Segments". The level is not part of the format.
 
@@ -35,7 +36,8 @@ const PROBE_LEVEL: i32 = -5;
 /// How many windows are counted, and the bytes of each.
 const WINDOWS: usize = 16;
 const WINDOW_LEN_BYTES: usize = 2 << 10;
-/// Two bytes of a window that look alike so much more often (in 1/10) than among random ones let it shrink: by about a 30th at least.
+/// Two bytes of a window that look alike so much more often (in 1/10) than among random ones let it
+/// shrink: by about a 30th at least.
 const ALIKE_MIN_TENTHS: usize = 14;
 
 /// Compresses segments on one thread.
@@ -59,40 +61,55 @@ impl SegmentCompressor {
         for parameter in parameters_for(level) {
             compressor.set_parameter(*parameter).expect("the parameters are within zstd's bounds");
         }
-        Self { level, is_thorough: false, compressor, probe: make(PROBE_LEVEL), scratch: Vec::new() }
+        Self {
+            level,
+            is_thorough: false,
+            compressor,
+            probe: make(PROBE_LEVEL),
+            scratch: Vec::new(),
+        }
     }
 
-    /// Makes one that tries whatever it is given, and takes any gain: for whoever puts segments together anew, which must not take more
-    /// room than before.
+    /// Makes one that tries whatever it is given, and takes any gain: for whoever puts segments
+    /// together anew, which must not take more room than before.
     pub fn thorough(compression: Compression) -> Self {
         Self { is_thorough: true, ..Self::new(compression) }
     }
 
     /// Returns the compressed segment, or `None` if it is to be stored raw.
     ///
-    /// The answer depends on nothing but `raw` and the level; the buffer is reused by the next call.
+    /// The answer depends on nothing but `raw` and the level; the buffer is reused by the next
+    /// call.
     pub fn compress<'a>(&'a mut self, raw: &[u8]) -> Option<&'a [u8]> {
         self.level?;
         if !self.is_thorough && !self.looks_compressible(raw) {
             return None;
         }
-        let worth = if self.is_thorough { raw.len() } else { raw.len() - raw.len() * GAIN_MIN_PERMILLE / 1000 };
+        let worth = if self.is_thorough {
+            raw.len()
+        } else {
+            raw.len() - raw.len() * GAIN_MIN_PERMILLE / 1000
+        };
         self.scratch.resize(zstd::zstd_safe::compress_bound(raw.len()), 0);
         let len = self.compressor.compress_to_buffer(raw, &mut self.scratch[..]).ok()?;
         (len < worth).then(|| &self.scratch[..len])
     }
 
-    /// Tries three small samples at the quickest level, and counts the bytes of more: only if nothing promises a gain is the whole left raw.
+    /// Tries three small samples at the quickest level, and counts the bytes of more: only if
+    /// nothing promises a gain is the whole left raw.
     fn looks_compressible(&mut self, raw: &[u8]) -> bool {
         if raw.len() <= 8 * PROBE_LEN_BYTES {
             return true;
         }
         let last = raw.len() - PROBE_LEN_BYTES;
-        self.scratch.resize(zstd::zstd_safe::compress_bound(PROBE_LEN_BYTES).max(self.scratch.len()), 0);
+        self.scratch
+            .resize(zstd::zstd_safe::compress_bound(PROBE_LEN_BYTES).max(self.scratch.len()), 0);
         let shrinks = [0, last / 2, last].into_iter().any(|start| {
             let sample = &raw[start..start + PROBE_LEN_BYTES];
             let worth = PROBE_LEN_BYTES - PROBE_LEN_BYTES * GAIN_MIN_PERMILLE / 1000;
-            self.probe.compress_to_buffer(sample, &mut self.scratch[..]).is_ok_and(|len| len < worth)
+            self.probe
+                .compress_to_buffer(sample, &mut self.scratch[..])
+                .is_ok_and(|len| len < worth)
         });
         shrinks || windows(raw).any(is_uneven)
     }
@@ -101,11 +118,13 @@ impl SegmentCompressor {
 /// Returns windows of what is longer than all of them, spread over it.
 fn windows(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last = raw.len() - WINDOW_LEN_BYTES;
-    (0..WINDOWS).map(move |at| last / (WINDOWS - 1) * at).map(|start| &raw[start..start + WINDOW_LEN_BYTES])
+    (0..WINDOWS)
+        .map(move |at| last / (WINDOWS - 1) * at)
+        .map(|start| &raw[start..start + WINDOW_LEN_BYTES])
 }
 
-/// Returns whether some bytes of a window are so much more frequent than others that it shrinks by that alone, as hexadecimal digits and
-/// base64 do, in which nothing repeats itself.
+/// Returns whether some bytes of a window are so much more frequent than others that it shrinks by
+/// that alone, as hexadecimal digits and base64 do, in which nothing repeats itself.
 fn is_uneven(window: &[u8]) -> bool {
     let mut counts = [0u32; 256];
     window.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
@@ -116,9 +135,9 @@ fn is_uneven(window: &[u8]) -> bool {
 
 /// Table sizes that suit segments better than zstd's own for the two usual levels.
 ///
-/// Measured on the benchmark data with 2 MiB segments: level 3 with a larger table of long matches and a smaller one of short
-/// matches stores 0.6 % less of `sql`, 0.5 % less of `vm` and 0.3 % more of `tree` in the same time; level 1 with a larger table
-/// stores 3 % less for a sixth more time.
+/// Measured on the benchmark data with 2 MiB segments: level 3 with a larger table of long matches
+/// and a smaller one of short matches stores 0.6 % less of `sql`, 0.5 % less of `vm` and 0.3 % more
+/// of `tree` in the same time; level 1 with a larger table stores 3 % less for a sixth more time.
 fn parameters_for(level: Option<i32>) -> &'static [CParameter] {
     match level {
         Some(3) => &[CParameter::HashLog(18), CParameter::ChainLog(14)],
@@ -132,9 +151,14 @@ fn parameters_for(level: Option<i32>) -> &'static [CParameter] {
 pub struct SegmentDecompressor(Option<Decompressor<'static>>);
 
 impl SegmentDecompressor {
-    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused, and so
-    /// is whatever is not one plain frame.
-    pub fn decompress(&mut self, body: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused,
+    /// and so is whatever is not one plain frame.
+    pub fn decompress(
+        &mut self,
+        body: &[u8],
+        raw_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
         if zstd::zstd_safe::find_frame_compressed_size(body) != Ok(body.len()) {
             return Err(DecodeError::new("segment", "its body is not one zstd frame"));
         }
@@ -152,10 +176,11 @@ impl SegmentDecompressor {
 /// Start of a zstd frame; a skippable frame begins otherwise.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Refuses what another decompressor might: a skippable frame, a dictionary, a window over the longest
-/// segment.
+/// Refuses what another decompressor might: a skippable frame, a dictionary, a window over the
+/// longest segment.
 ///
-/// Spec: `format-spec/04-container.md`, section 2; the fields are those of RFC 8878, section 3.1.1.1.
+/// Spec: `format-spec/04-container.md`, section 2; the fields are those of RFC 8878, section
+/// 3.1.1.1.
 fn check_frame_header(body: &[u8]) -> Result<(), DecodeError> {
     let refuse = |why| Err(DecodeError::new("segment", why));
     let Some([descriptor, window, ..]) = body.strip_prefix(&ZSTD_MAGIC) else {
@@ -198,7 +223,8 @@ mod tests {
 
     #[test]
     fn what_shrinks_is_found_wherever_it_lies() {
-        let base64: Vec<u8> = letters(64).chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
+        let base64: Vec<u8> =
+            letters(64).chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
         let mixed = |share: usize| {
             let mut bytes = noise(LEN_BYTES);
             let len = LEN_BYTES / share;
@@ -234,15 +260,22 @@ mod tests {
         }
     }
 
-    /// A segment of what was compressed apart before may hold little that shrinks: a collector must not store that raw.
+    /// A segment of what was compressed apart before may hold little that shrinks: a collector must
+    /// not store that raw.
     #[test]
     fn who_is_thorough_takes_any_gain() {
         let mut raw = noise(LEN_BYTES);
         raw[100_000..120_000].fill(b'x');
         let len = |mut compressor: SegmentCompressor| compressor.compress(&raw).map(<[u8]>::len);
         assert_eq!(len(SegmentCompressor::new(Compression::DEFAULT)), None);
-        assert!(len(SegmentCompressor::thorough(Compression::DEFAULT)).is_some_and(|len| len < raw.len() - 19_000));
+        assert!(
+            len(SegmentCompressor::thorough(Compression::DEFAULT))
+                .is_some_and(|len| len < raw.len() - 19_000)
+        );
         assert_eq!(len(SegmentCompressor::thorough(Compression::None)), None);
-        assert_eq!(SegmentCompressor::thorough(Compression::DEFAULT).compress(&noise(LEN_BYTES)), None);
+        assert_eq!(
+            SegmentCompressor::thorough(Compression::DEFAULT).compress(&noise(LEN_BYTES)),
+            None
+        );
     }
 }

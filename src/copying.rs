@@ -1,15 +1,17 @@
 //! Where in memory the kernel copies to quickly.
 //!
-//! It copies with one instruction of the processor (`rep movsb`), which takes two to four times as long where the target begins a
-//! few bytes behind the source, counted within pages. Files are read from the beginning of a page, and large allocations begin 16
-//! bytes behind one: the usual case is the slow one.
+//! It copies with one instruction of the processor (`rep movsb`), which takes two to four times as
+//! long where the target begins a few bytes behind the source, counted within pages. Files are read
+//! from the beginning of a page, and large allocations begin 16 bytes behind one: the usual case is
+//! the slow one.
 
 /// Bytes of a page.
 const PAGE_LEN_BYTES: usize = 4096;
 /// From this many bytes behind the start of a page on it is quick.
 const QUICK_FROM_BYTES: usize = 64;
 
-/// Returns how many bytes at the start of some memory are best left unused, if whole pages of a file are read into it.
+/// Returns how many bytes at the start of some memory are best left unused, if whole pages of a
+/// file are read into it.
 pub fn slow_start(memory: *const u8) -> usize {
     QUICK_FROM_BYTES.saturating_sub(memory.addr() % PAGE_LEN_BYTES)
 }

@@ -50,7 +50,8 @@ id_type! {
     ChunkId, 32
 }
 id_type! {
-    /// The BLAKE3 hash of a stored object's bytes, which is its name. Spec: `format-spec/04-container.md`.
+    /// The BLAKE3 hash of a stored object's bytes, which is its name. Spec:
+    /// `format-spec/04-container.md`.
     ObjectId, 32
 }
 id_type! {
@@ -106,7 +107,8 @@ pub fn encode_hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Fills `out` from lower-case hex of exactly its length; false (and `out` unspecified) for anything else.
+/// Fills `out` from lower-case hex of exactly its length; false (and `out` unspecified) for
+/// anything else.
 pub fn decode_hex(text: &str, out: &mut [u8]) -> bool {
     let digits = text.as_bytes();
     if digits.len() != out.len() * 2 {

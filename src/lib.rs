@@ -2,11 +2,13 @@
 //!
 //! # Bird's-eye view
 //!
-//! A **backup** walks its sources, compares each file with the last snapshot, cuts what changed into **chunks**, names each
-//! chunk by a keyed hash of its content, and puts the ones that the repository does not have yet. Neighbouring chunks are
-//! compressed together in **segments**, segments are sealed into **packs**, packs are created in a **store**; an **index
-//! run** says where each chunk lies. Directories are chunks too: **trees** that refer to chunks by their ids. A **snapshot**
-//! names the root of a tree; creating it is the commit, and nothing before it is visible.
+//! A **backup** walks its sources, compares each file with the last snapshot, cuts what changed
+//! into **chunks**, names each chunk by a keyed hash of its content, and puts the ones that the
+//! repository does not have yet. Neighbouring chunks are compressed together in **segments**,
+//! segments are sealed into **packs**, packs are created in a **store**; an **index run** says
+//! where each chunk lies. Directories are chunks too: **trees** that refer to chunks by their ids.
+//! A **snapshot** names the root of a tree; creating it is the commit, and nothing before it is
+//! visible.
 //!
 //! ```text
 //! sources ─ walk ─ compare ─ read, cut, hash ─ put ─ segments ─ packs ─┐
@@ -14,7 +16,8 @@
 //!                                                  index runs ─────────┘
 //! ```
 //!
-//! A **restore** goes the other way: snapshot, trees, a plan per pack, segments, verified chunks, files.
+//! A **restore** goes the other way: snapshot, trees, a plan per pack, segments, verified chunks,
+//! files.
 //!
 //! # Strata
 //!
@@ -32,25 +35,29 @@
 //!
 //! # Invariants
 //!
-//! * Nothing in stratum 1 opens a file, reads a clock, starts a thread or draws randomness: salt and time are arguments.
+//! * Nothing in stratum 1 opens a file, reads a clock, starts a thread or draws randomness: salt
+//!   and time are arguments.
 //! * The store moves opaque bytes; it never learns what they mean.
 //! * Ids flow forward. A chunk's id is known before it is stored, so trees never wait for packs.
-//! * The write order is in the types. [`repo::Session::finish`] yields what is durable, packs and index runs;
-//!   [`repo::snapshots::prepare::secure`] makes [`repo::snapshots::prepare::Secured`] of it; only that can be committed.
+//! * The write order is in the types. [`repo::Session::finish`] yields what is durable, packs and
+//!   index runs; [`repo::snapshots::prepare::secure`] makes [`repo::snapshots::prepare::Secured`]
+//!   of it; only that can be committed.
 //! * A writer never overwrites and never removes. A reader verifies every chunk against its id.
 //! * Local caches are hints: deleting them changes cost, never results.
 //! * Every buffer has a limit before memory is taken, every loop over stored data a bound.
 //!
 //! # Glossary
 //!
-//! **chunk** a piece of a file or a node, named by its id · **segment** chunks compressed and sealed together · **pack** a
-//! container of segments · **container** the one sealed form of everything stored · **index run** a sorted, immutable part
-//! of the index · **tree**, **node** a directory as a search tree · **snapshot** the root of a tree, signed · **commit slot**
-//! the object that makes a snapshot exist · **repository** everything under one master key · **store** where its objects
-//! lie · **key slot** the master key wrapped under a password or key file · **keyring** the keys derived from the master ·
-//! **lane** one thread's way into a write session · **parent** the snapshot that a backup is compared with ·
-//! **tombstone** the mark of a forgotten snapshot · **trash** the forgotten snapshots that can still be brought back · **series** snapshots of one
-//! host, app and paths · **policy** the rules that say which of a series stay.
+//! **chunk** a piece of a file or a node, named by its id · **segment** chunks compressed and
+//! sealed together · **pack** a container of segments · **container** the one sealed form of
+//! everything stored · **index run** a sorted, immutable part of the index · **tree**, **node** a
+//! directory as a search tree · **snapshot** the root of a tree, signed · **commit slot** the
+//! object that makes a snapshot exist · **repository** everything under one master key · **store**
+//! where its objects lie · **key slot** the master key wrapped under a password or key file ·
+//! **keyring** the keys derived from the master · **lane** one thread's way into a write session ·
+//! **parent** the snapshot that a backup is compared with · **tombstone** the mark of a forgotten
+//! snapshot · **trash** the forgotten snapshots that can still be brought back · **series**
+//! snapshots of one host, app and paths · **policy** the rules that say which of a series stay.
 //!
 //! The stored bytes are specified in `format-spec/`, independently of this code.
 

@@ -105,8 +105,9 @@ struct Kept {
 /// Most bytes of the path that is shown while it is worked on.
 const SHOWN_PATH_MAX_BYTES: usize = 4 << 10;
 
-/// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the rest are only counted. What is a loss
-/// has this room for itself: however much else there is to tell, it is named. So has what is about whole sources.
+/// How many problems a [`Monitor`] keeps in words, and how many bytes of their paths and words; the
+/// rest are only counted. What is a loss has this room for itself: however much else there is to
+/// tell, it is named. So has what is about whole sources.
 pub const PROBLEMS_KEPT_MAX: usize = 10_000;
 const PROBLEMS_KEPT_MAX_BYTES: usize = 16 << 20;
 
@@ -119,7 +120,10 @@ impl Monitor {
     /// Forgets what was counted and found, because the operation begins again.
     pub fn begin_again(&self) {
         let counters = [&self.files_done, &self.dirs_done, &self.bytes_done, &self.bytes_stored];
-        counters.into_iter().chain(&self.counts).for_each(|counter| counter.store(0, Ordering::Relaxed));
+        counters
+            .into_iter()
+            .chain(&self.counts)
+            .for_each(|counter| counter.store(0, Ordering::Relaxed));
         *lock(&self.problems) = Problems::default();
     }
 
@@ -142,7 +146,8 @@ impl Monitor {
         lock(&self.current).clone()
     }
 
-    /// Records something worth knowing that holds for much more than the path where it was met first.
+    /// Records something worth knowing that holds for much more than the path where it was met
+    /// first.
     pub fn notice_once(&self, path: &[u8], message: &'static str) {
         if lock(&self.said).insert(message) {
             self.problem(ProblemKind::Notice, path, message);
@@ -151,12 +156,9 @@ impl Monitor {
 
     /// Records a problem; the operation's caller decides about the exit code.
     pub fn problem(&self, kind: ProblemKind, path: &[u8], message: impl Into<String>) {
-        self.keep(
-            kind,
-            path,
-            message.into(),
-            |problems| if kind.is_loss() { &mut problems.losses } else { &mut problems.others },
-        );
+        self.keep(kind, path, message.into(), |problems| {
+            if kind.is_loss() { &mut problems.losses } else { &mut problems.others }
+        });
     }
 
     /// Records a problem of a whole source: it comes before all others, however many these are.
@@ -164,7 +166,13 @@ impl Monitor {
         self.keep(kind, path, message.into(), |problems| &mut problems.sources);
     }
 
-    fn keep(&self, kind: ProblemKind, path: &[u8], message: String, room: impl FnOnce(&mut Problems) -> &mut Kept) {
+    fn keep(
+        &self,
+        kind: ProblemKind,
+        path: &[u8],
+        message: String,
+        room: impl FnOnce(&mut Problems) -> &mut Kept,
+    ) {
         self.counts[kind as usize].fetch_add(1, Ordering::Relaxed);
         let mut problems = lock(&self.problems);
         let place = problems.next;
@@ -177,11 +185,13 @@ impl Monitor {
         }
     }
 
-    /// Returns the problems so far, those of whole sources first, then the others in their order: of sources, of losses and of others at most
-    /// [`PROBLEMS_KEPT_MAX`] each, and fewer if their paths are long.
+    /// Returns the problems so far, those of whole sources first, then the others in their order:
+    /// of sources, of losses and of others at most [`PROBLEMS_KEPT_MAX`] each, and fewer if their
+    /// paths are long.
     pub fn problems(&self) -> Vec<Problem> {
         let problems = lock(&self.problems);
-        let mut all: Vec<_> = problems.losses.problems.iter().chain(&problems.others.problems).collect();
+        let mut all: Vec<_> =
+            problems.losses.problems.iter().chain(&problems.others.problems).collect();
         all.sort_by_key(|(place, _)| *place);
         problems.sources.problems.iter().chain(all).map(|(_, problem)| problem.clone()).collect()
     }
@@ -203,7 +213,8 @@ impl Monitor {
     }
 }
 
-/// Joins an error and its causes into one line; what a transparent wrapper would say twice is said once.
+/// Joins an error and its causes into one line; what a transparent wrapper would say twice is said
+/// once.
 pub fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
@@ -224,13 +235,18 @@ mod tests {
     #[test]
     fn losses_are_named_however_much_else_there_is() {
         let monitor = Monitor::default();
-        (0..2 * PROBLEMS_KEPT_MAX).for_each(|_| monitor.problem(ProblemKind::Notice, b"/x", "left out"));
+        (0..2 * PROBLEMS_KEPT_MAX)
+            .for_each(|_| monitor.problem(ProblemKind::Notice, b"/x", "left out"));
         monitor.problem(ProblemKind::Unreadable, b"/precious", "denied");
         monitor.problem(ProblemKind::Changed, b"/x", "changed");
         let problems = monitor.problems();
-        assert_eq!((problems.len(), monitor.problem_count()), (PROBLEMS_KEPT_MAX + 1, 2 * PROBLEMS_KEPT_MAX as u64 + 2));
+        assert_eq!(
+            (problems.len(), monitor.problem_count()),
+            (PROBLEMS_KEPT_MAX + 1, 2 * PROBLEMS_KEPT_MAX as u64 + 2)
+        );
         assert_eq!(problems.last().map(|last| &last.path[..]), Some(&b"/precious"[..]));
-        (0..PROBLEMS_KEPT_MAX).for_each(|_| monitor.problem(ProblemKind::Unreadable, b"/x", "denied"));
+        (0..PROBLEMS_KEPT_MAX)
+            .for_each(|_| monitor.problem(ProblemKind::Unreadable, b"/x", "denied"));
         monitor.source_problem(ProblemKind::Unreadable, b"/source", "gone");
         assert_eq!(monitor.problems().first().map(|first| &first.path[..]), Some(&b"/source"[..]));
         assert_eq!(

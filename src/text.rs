@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 
 use crate::format::entry::Timestamp;
 
-/// Returns a number of bytes with a binary unit and three digits, fewer where they say all: `0 B`, `1.50 KiB`, `32 KiB`, `12.3 GiB`.
+/// Returns a number of bytes with a binary unit and three digits, fewer where they say all: `0 B`,
+/// `1.50 KiB`, `32 KiB`, `12.3 GiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -78,7 +79,8 @@ pub fn local_time(time: Timestamp) -> String {
 }
 
 fn to_jiff(time: Timestamp) -> Option<jiff::Timestamp> {
-    // Nanoseconds are always counted forward; jiff wants both parts to have one sign, which adding does.
+    // Nanoseconds are always counted forward; jiff wants both parts to have one sign, which adding
+    // does.
     let base = jiff::Timestamp::from_second(time.seconds).ok()?;
     base.checked_add(jiff::SignedDuration::from_nanos(time.nanos.into())).ok()
 }
@@ -87,11 +89,14 @@ fn to_jiff(time: Timestamp) -> Option<jiff::Timestamp> {
 pub fn now() -> Timestamp {
     let nanos = jiff::Timestamp::now().as_nanosecond();
     let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).expect("jiff's range fits");
-    Timestamp { seconds, nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).expect("less than 10^9") }
+    Timestamp {
+        seconds,
+        nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).expect("less than 10^9"),
+    }
 }
 
-/// Returns the bytes of a name so that a terminal shows them and nothing more: control characters and bytes that are not
-/// UTF-8 become `\x1b`, a backslash becomes two.
+/// Returns the bytes of a name so that a terminal shows them and nothing more: control characters
+/// and bytes that are not UTF-8 become `\x1b`, a backslash becomes two.
 pub fn printable(name: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for part in name.utf8_chunks() {
@@ -108,7 +113,8 @@ pub fn printable(name: &[u8]) -> String {
     out
 }
 
-/// Returns a text in which names may stand, printable or not, so that a terminal shows it in one line and does nothing else.
+/// Returns a text in which names may stand, printable or not, so that a terminal shows it in one
+/// line and does nothing else.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push_harmless(&mut out, c));
@@ -137,13 +143,17 @@ fn push_harmless(out: &mut String, c: char) {
     }
 }
 
-/// Returns whether a terminal does anything about a character but showing it: direction marks can make it show a name back to front.
+/// Returns whether a terminal does anything about a character but showing it: direction marks can
+/// make it show a name back to front.
 pub fn is_loud(c: char) -> bool {
     let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || is_mark || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    c.is_control()
+        || is_mark
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the bytes of a name as it was typed, which is as [`printable`] shows it: `\\xe9`, and two backslashes for one.
+/// Returns the bytes of a name as it was typed, which is as [`printable`] shows it: `\\xe9`, and
+/// two backslashes for one.
 ///
 /// Other backslashes stay what they are: somebody typed the name's own.
 pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {
@@ -168,7 +178,10 @@ pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {
 /// Returns the mode column of `ls -l`: kind letter and nine permission letters.
 pub fn mode(kind: char, mode: u16) -> String {
     let bit = |shift: u32, letter: char| if mode >> shift & 1 == 1 { letter } else { '-' };
-    let special = |shift: u32, special_shift: u32, both: char, alone: char| match (mode >> special_shift & 1, mode >> shift & 1) {
+    let special = |shift: u32, special_shift: u32, both: char, alone: char| match (
+        mode >> special_shift & 1,
+        mode >> shift & 1,
+    ) {
         (1, 1) => both,
         (1, _) => alone,
         (_, 1) => 'x',
@@ -193,7 +206,11 @@ pub fn mode(kind: char, mode: u16) -> String {
 /// Returns a string that a shell reads as one word.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -219,8 +236,14 @@ mod tests {
 
     #[test]
     fn numbers_and_spans() {
-        assert_eq!((count(0), count(999), count(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
-        assert_eq!((counted(1, "file"), counted(2_000, "directory")), ("1 file".into(), "2,000 directories".into()));
+        assert_eq!(
+            (count(0), count(999), count(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
+        assert_eq!(
+            (counted(1, "file"), counted(2_000, "directory")),
+            ("1 file".into(), "2,000 directories".into())
+        );
         let spans = [(0.314, "0.31 s"), (42.9, "42 s"), (187.0, "3:07 min"), (7439.0, "2:03:59 h")];
         for (seconds, text) in spans {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
@@ -240,14 +263,24 @@ mod tests {
     #[test]
     fn names_cannot_speak_to_the_terminal() {
         assert_eq!(printable("Füße/日本".as_bytes()), "Füße/日本");
-        for name in
-            [&b"caf\xe9"[..], b"a\\xe9", "\u{9b}".as_bytes(), b"plain", b"b\\s", b"t\there\n", b"\\\\", b"photos\\new.jpg"]
-        {
+        for name in [
+            &b"caf\xe9"[..],
+            b"a\\xe9",
+            "\u{9b}".as_bytes(),
+            b"plain",
+            b"b\\s",
+            b"t\there\n",
+            b"\\\\",
+            b"photos\\new.jpg",
+        ] {
             assert_eq!(bytes_of_typed(printable(name).as_bytes()), name);
         }
         assert_eq!(bytes_of_typed(b"a\\b\\n\\x41"), b"a\\b\\n\\x41");
         assert_eq!(printable(b"a\x1b[2Jb\nc\\d\xffe"), "a\\x1b[2Jb\\x0ac\\\\d\\xffe");
-        assert_eq!(printable("\u{202e}gpj.exe\u{9b}".as_bytes()), "\\xe2\\x80\\xaegpj.exe\\xc2\\x9b");
+        assert_eq!(
+            printable("\u{202e}gpj.exe\u{9b}".as_bytes()),
+            "\\xe2\\x80\\xaegpj.exe\\xc2\\x9b"
+        );
     }
 
     #[test]

@@ -56,8 +56,9 @@ struct Batch {
 /// Stores every file the way a backup does, and returns what was written to `work`.
 pub fn store(files: &[Sized], work: &Path, clock: &mut Clock) -> Stored {
     let (mut batch, mut writer) = (Batch::default(), Writer::new(work));
-    let gear: [u64; 256] =
-        std::array::from_fn(|i| u64::from_le_bytes(*blake3::hash(&[i as u8]).as_bytes().first_chunk().expect("32 bytes")));
+    let gear: [u64; 256] = std::array::from_fn(|i| {
+        u64::from_le_bytes(*blake3::hash(&[i as u8]).as_bytes().first_chunk().expect("32 bytes"))
+    });
     let shifted = gear.map(|g| g << 1);
     let mut files = files.iter().filter(|(_, len)| *len > INLINE_LEN_BYTES_MAX).peekable();
     let mut open: Option<(File, u64, u64)> = None;
@@ -69,7 +70,12 @@ pub fn store(files: &[Sized], work: &Path, clock: &mut Clock) -> Stored {
         let bytes: usize = chunks.iter().map(Range::len).sum();
         clock.count("cut", bytes as u64);
         let ids: Vec<_> = clock.time("hash", bytes as u64, || {
-            chunks.iter().map(|chunk| *blake3::keyed_hash(&KEY, &batch.buffer.bytes()[chunk.clone()]).as_bytes()).collect()
+            chunks
+                .iter()
+                .map(|chunk| {
+                    *blake3::keyed_hash(&KEY, &batch.buffer.bytes()[chunk.clone()]).as_bytes()
+                })
+                .collect()
         });
         for (id, chunk) in ids.into_iter().zip(&chunks) {
             writer.put(id, &batch.buffer.bytes()[chunk.clone()], clock);
@@ -82,7 +88,11 @@ pub fn store(files: &[Sized], work: &Path, clock: &mut Clock) -> Stored {
 }
 
 /// Reads small files until the batch is full, or one piece of a large file.
-fn fill<'a>(batch: &mut Batch, files: &mut impl Iterator<Item = &'a Sized>, open: &mut Option<(File, u64, u64)>) {
+fn fill<'a>(
+    batch: &mut Batch,
+    files: &mut impl Iterator<Item = &'a Sized>,
+    open: &mut Option<(File, u64, u64)>,
+) {
     while batch.buffer.bytes().len() < PIECE_LEN_BYTES || open.is_some() {
         if open.is_none() {
             let Some((path, len)) = files.next() else { return };
@@ -109,7 +119,21 @@ fn cut(batch: &Batch, is_end: bool, gear: &[u64; 256], shifted: &[u64; 256]) -> 
             let bytes = &batch.buffer.bytes()[at..end];
             let len = match bytes.len() <= len_min {
                 true => bytes.len(),
-                false => cut_gear(bytes, len_min, len_avg, len_max, strict, loose, strict << 1, loose << 1, gear, shifted).1,
+                false => {
+                    cut_gear(
+                        bytes,
+                        len_min,
+                        len_avg,
+                        len_max,
+                        strict,
+                        loose,
+                        strict << 1,
+                        loose << 1,
+                        gear,
+                        shifted,
+                    )
+                    .1
+                }
             };
             chunks.push(at..at + len);
             at += len;
@@ -158,8 +182,9 @@ impl<'a> Writer<'a> {
         // What will not shrink is known beforehand and for nothing: this is a bound.
         let mut probe = Clock::default();
         let (raw, packed, compressor) = (&self.raw, &mut self.packed, &mut self.compressor);
-        let len = probe
-            .time("compress", raw.len() as u64, || compressor.compress_to_buffer(raw, &mut packed[..]).expect("enough room"));
+        let len = probe.time("compress", raw.len() as u64, || {
+            compressor.compress_to_buffer(raw, &mut packed[..]).expect("enough room")
+        });
         let is_raw = len > raw.len() - raw.len() * 3 / 100;
         if !is_raw {
             clock.add(probe);
@@ -169,11 +194,19 @@ impl<'a> Writer<'a> {
         let range = start..self.pack.len();
         let body = &mut self.pack[range.clone()];
         let cipher = ChaCha20Poly1305::new_from_slice(&KEY).expect("32 bytes");
-        let tag = clock
-            .time("seal", body.len() as u64, || cipher.encrypt_inout_detached(&[0; 12].into(), &[], body.into()).expect("short"));
+        let tag = clock.time("seal", body.len() as u64, || {
+            cipher.encrypt_inout_detached(&[0; 12].into(), &[], body.into()).expect("short")
+        });
         let chunk_lens = std::mem::take(&mut self.chunk_lens);
         let raw_len = self.raw.len();
-        self.stored.segments.push(Segment { pack: self.stored.packs, range, tag, raw_len, is_raw, chunk_lens });
+        self.stored.segments.push(Segment {
+            pack: self.stored.packs,
+            range,
+            tag,
+            raw_len,
+            is_raw,
+            chunk_lens,
+        });
         self.raw.clear();
         if self.pack.len() >= PACK_LEN_BYTES {
             self.close_pack(clock);

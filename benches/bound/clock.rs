@@ -36,7 +36,11 @@ impl Clock {
 
     /// Returns the seconds of several stages.
     pub fn sum(&self, stages: &[&str]) -> f64 {
-        self.0.iter().filter(|(name, ..)| stages.contains(name)).map(|(_, seconds, _)| seconds).sum()
+        self.0
+            .iter()
+            .filter(|(name, ..)| stages.contains(name))
+            .map(|(_, seconds, _)| seconds)
+            .sum()
     }
 
     /// Prints a line for each stage.
@@ -44,7 +48,11 @@ impl Clock {
         println!("| stage | CPU s | MB | GB/s |\n|---|---|---|---|");
         for (stage, seconds, bytes) in &self.0 {
             let bytes = *bytes as f64;
-            println!("| {stage} | {seconds:.3} | {:.1} | {:.2} |", bytes / 1e6, bytes / seconds / 1e9);
+            println!(
+                "| {stage} | {seconds:.3} | {:.1} | {:.2} |",
+                bytes / 1e6,
+                bytes / seconds / 1e9
+            );
         }
     }
 }

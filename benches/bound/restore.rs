@@ -15,20 +15,26 @@ use super::source::{Buffer, Sized};
 /// Takes every segment back to its chunks.
 pub fn read_back(stored: &Stored, work: &Path, clock: &mut Clock) {
     let cipher = ChaCha20Poly1305::new_from_slice(&KEY).expect("32 bytes");
-    let (mut decompressor, mut raw, mut bytes) = (Decompressor::new().expect("memory"), Vec::new(), Vec::new());
+    let (mut decompressor, mut raw, mut bytes) =
+        (Decompressor::new().expect("memory"), Vec::new(), Vec::new());
     let mut segments = stored.segments.iter().peekable();
     for pack in 0..stored.packs {
         let path = work.join(pack.to_string());
         let len = fs::metadata(&path).expect("it was written").len();
         bytes.resize(len as usize, 0);
         clock.time("fetch", len, || {
-            File::open(path).expect("it was written").read_exact_at(&mut bytes, 0).expect("it was written")
+            File::open(path)
+                .expect("it was written")
+                .read_exact_at(&mut bytes, 0)
+                .expect("it was written")
         });
         std::hint::black_box(clock.time("scrub", len, || blake3::hash(&bytes)));
         while let Some(segment) = segments.next_if(|segment| segment.pack == pack) {
             let body = &mut bytes[segment.range.clone()];
             clock.time("open", body.len() as u64, || {
-                cipher.decrypt_inout_detached(&[0; 12].into(), &[], (&mut *body).into(), &segment.tag).expect("it was sealed so");
+                cipher
+                    .decrypt_inout_detached(&[0; 12].into(), &[], (&mut *body).into(), &segment.tag)
+                    .expect("it was sealed so");
             });
             if raw.len() < segment.raw_len {
                 raw.resize(segment.raw_len, 0);
@@ -37,7 +43,9 @@ pub fn read_back(stored: &Stored, work: &Path, clock: &mut Clock) {
                 true => body,
                 false => {
                     clock.time("unpack", segment.raw_len as u64, || {
-                        decompressor.decompress_to_buffer(body, &mut raw[..]).expect("it was packed so")
+                        decompressor
+                            .decompress_to_buffer(body, &mut raw[..])
+                            .expect("it was packed so")
                     });
                     &raw[..segment.raw_len]
                 }
@@ -54,7 +62,8 @@ pub fn read_back(stored: &Stored, work: &Path, clock: &mut Clock) {
     }
 }
 
-/// Writes every folder and file anew below `target`, with owner, mode and times; reading them is not counted.
+/// Writes every folder and file anew below `target`, with owner, mode and times; reading them is
+/// not counted.
 pub fn place(root: &Path, target: &Path, folders: &[PathBuf], files: &[Sized], clock: &mut Clock) {
     let there = |path: &Path| target.join(path.strip_prefix(root).expect("it lies below the root"));
     clock.time("place", 0, || {
@@ -73,7 +82,9 @@ pub fn place(root: &Path, target: &Path, folders: &[PathBuf], files: &[Sized], c
             let end = buffer.read_piece(&from, *len, at);
             let bytes = buffer.bytes();
             let start = end - bytes.len() as u64;
-            clock.time("place", bytes.len() as u64, || to.write_all_at(bytes, start).expect("room on the disk"));
+            clock.time("place", bytes.len() as u64, || {
+                to.write_all_at(bytes, start).expect("room on the disk")
+            });
             at = end;
         }
         clock.time("place", 0, || {

@@ -68,7 +68,8 @@ impl Buffer {
         self.len -= start;
     }
 
-    /// Appends a file's next piece of data from `at` on, skipping holes; returns where the piece ended.
+    /// Appends a file's next piece of data from `at` on, skipping holes; returns where the piece
+    /// ended.
     pub fn read_piece(&mut self, file: &File, len: u64, at: u64) -> u64 {
         let (mut start, mut end) = (at, len);
         if len > PIECE_LEN_BYTES as u64 {
@@ -82,7 +83,9 @@ impl Buffer {
         }
         let mut got = 0;
         while got < wanted {
-            match file.read_at(&mut self.room[self.len + got..self.len + wanted], start + got as u64) {
+            match file
+                .read_at(&mut self.room[self.len + got..self.len + wanted], start + got as u64)
+            {
                 Ok(0) | Err(_) => break,
                 Ok(n) => got += n,
             }

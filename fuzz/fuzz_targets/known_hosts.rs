@@ -1,4 +1,5 @@
-//! Files of known machines: whatever they say, a key is trusted only if it stands there, for this name and port, and is not revoked.
+//! Files of known machines: whatever they say, a key is trusted only if it stands there, for this
+//! name and port, and is not revoked.
 #![no_main]
 
 use drumlin::store::sftp::host_key::{KnownKeys, Names};
@@ -14,9 +15,20 @@ fuzz_target!(|text: &str| {
             _ => "[vault]:2222",
         };
         for key in known.trusted() {
-            let can_name = |line: &&str| line.contains(key) && (line.to_ascii_lowercase().contains(named) || line.contains(['*', '?', '|']));
+            let can_name = |line: &&str| {
+                line.contains(key)
+                    && (line.to_ascii_lowercase().contains(named) || line.contains(['*', '?', '|']))
+            };
             assert!(text.lines().any(|line| can_name(&line)), "{key} for {named}");
-            assert!(!text.lines().any(|line| line.split_whitespace().eq(["@revoked", "*", "ssh-ed25519", key])), "{key}");
+            assert!(
+                !text.lines().any(|line| line.split_whitespace().eq([
+                    "@revoked",
+                    "*",
+                    "ssh-ed25519",
+                    key
+                ])),
+                "{key}"
+            );
         }
     }
 });

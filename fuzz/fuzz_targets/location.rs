@@ -1,4 +1,5 @@
-//! Locations of repositories: what is shown of one that is not on this machine can be typed, and means the same.
+//! Locations of repositories: what is shown of one that is not on this machine can be typed, and
+//! means the same.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What an SFTP server sends: understood or refused, whatever it is, and in no more memory than it takes itself.
+//! What an SFTP server sends: understood or refused, whatever it is, and in no more memory than it
+//! takes itself.
 #![no_main]
 
 use drumlin::store::sftp::wire::{Answer, Packet, decode};

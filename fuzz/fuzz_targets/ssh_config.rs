@@ -1,4 +1,5 @@
-//! The user's SSH configuration: whatever it says, and whatever it includes, it is read to its end or refused.
+//! The user's SSH configuration: whatever it says, and whatever it includes, it is read to its end
+//! or refused.
 #![no_main]
 
 use std::io;
@@ -25,13 +26,22 @@ impl Files for Halves<'_> {
 fuzz_target!(|text: &str| {
     let asker = Asker { home: Path::new("/home/ada"), local_user: "ada", user: None };
     let (first, included) = text.split_at(text.floor_char_boundary(text.len() / 2));
-    let Ok(config) = host_config(Path::new("/c"), "vault", asker, &Halves(first, included)) else { return };
-    let to = Destination { host: config.host_name.as_deref().unwrap_or("vault"), alias: "vault", port: 22, user: "ada" };
+    let Ok(config) = host_config(Path::new("/c"), "vault", asker, &Halves(first, included)) else {
+        return;
+    };
+    let to = Destination {
+        host: config.host_name.as_deref().unwrap_or("vault"),
+        alias: "vault",
+        port: 22,
+        user: "ada",
+    };
     match &config.proxy {
         Some(Proxy::Command(written)) => drop(command_line(written, to)),
         Some(Proxy::Jump(written)) => {
             if let Ok(arguments) = jump_arguments(written, to, None) {
-                assert!(arguments.last().is_some_and(|host| !host.to_string_lossy().starts_with('-')));
+                assert!(
+                    arguments.last().is_some_and(|host| !host.to_string_lossy().starts_with('-'))
+                );
             }
         }
         Some(Proxy::None) | None => {}

@@ -1,4 +1,5 @@
-//! Repositories of nodes that are valid one by one: every walker stops when it is told to, in bounded memory (`-rss_limit_mb`).
+//! Repositories of nodes that are valid one by one: every walker stops when it is told to, in
+//! bounded memory (`-rss_limit_mb`).
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -8,6 +8,9 @@ fuzz_target!(|data: (u64, [u8; 48])| {
     if let Ok(trailer) = Trailer::decode(&data.1, data.0) {
         assert_eq!(trailer.encode(), data.1);
         assert!(trailer.toc_offset >= HEADER_LEN_BYTES as u64);
-        assert_eq!(trailer.toc_offset + trailer.sealed_toc_len() + TRAILER_LEN_BYTES as u64, data.0);
+        assert_eq!(
+            trailer.toc_offset + trailer.sealed_toc_len() + TRAILER_LEN_BYTES as u64,
+            data.0
+        );
     }
 });

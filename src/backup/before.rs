@@ -10,7 +10,8 @@ use crate::repo::{DirEntry, Trees};
 pub struct Before(Option<Box<Peekable<DirEntries>>>);
 
 impl Before {
-    /// Starts at the first entry of the parent's folder; a folder that the parent did not have is empty.
+    /// Starts at the first entry of the parent's folder; a folder that the parent did not have is
+    /// empty.
     pub fn new(trees: &Trees, tree: Option<ChunkId>) -> Self {
         Self(tree.map(|tree| Box::new(trees.entries(&tree).peekable())))
     }
@@ -20,9 +21,11 @@ impl Before {
         Self(None)
     }
 
-    /// Returns the parent's entry of `name`, and whether names before it were passed over since the last call.
+    /// Returns the parent's entry of `name`, and whether names before it were passed over since the
+    /// last call.
     ///
-    /// A parent that cannot be read from here on counts as not having the rest: the files are read again.
+    /// A parent that cannot be read from here on counts as not having the rest: the files are read
+    /// again.
     pub fn take(&mut self, name: &[u8]) -> (Option<DirEntry>, bool) {
         let mut gap = false;
         let Some(entries) = &mut self.0 else {
@@ -34,7 +37,9 @@ impl Before {
                     entries.next();
                     gap = true;
                 }
-                Some(Ok(before)) if before.entry.name == name => return (entries.next().and_then(|entry| entry.ok()), gap),
+                Some(Ok(before)) if before.entry.name == name => {
+                    return (entries.next().and_then(|entry| entry.ok()), gap);
+                }
                 Some(Err(_)) => {
                     self.0 = None;
                     return (None, true);

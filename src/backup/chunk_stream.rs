@@ -21,7 +21,8 @@ const READ_LEN_BYTES: usize = 2 << 20;
 pub struct ChunkStream {
     cutter: Cutter,
     buffer: Vec<u8>,
-    /// Hashes on all cores instead of this lane's alone: worth it where a single file is all there is to read.
+    /// Hashes on all cores instead of this lane's alone: worth it where a single file is all there
+    /// is to read.
     parallel: bool,
 }
 
@@ -78,7 +79,12 @@ impl ChunkStream {
     }
 
     /// Puts bytes that are already in memory.
-    pub fn put_slice(&mut self, lane: &mut Lane, list: &mut ListBuilder, bytes: &[u8]) -> RepoResult<()> {
+    pub fn put_slice(
+        &mut self,
+        lane: &mut Lane,
+        list: &mut ListBuilder,
+        bytes: &[u8],
+    ) -> RepoResult<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (chunk, behind) = rest.split_at(self.cutter.cut(rest));
@@ -89,7 +95,13 @@ impl ChunkStream {
     }
 
     /// Cuts these bytes of the buffer as far as cut points are certain, and returns where that was.
-    fn put_chunks(&mut self, lane: &mut Lane, list: &mut ListBuilder, bytes: Range<usize>, at_end: bool) -> RepoResult<usize> {
+    fn put_chunks(
+        &mut self,
+        lane: &mut Lane,
+        list: &mut ListBuilder,
+        bytes: Range<usize>,
+        at_end: bool,
+    ) -> RepoResult<usize> {
         let Range { start: mut used, end: filled } = bytes;
         let mut chunks = Vec::new();
         while used < filled && (at_end || filled - used >= self.cutter.len_max()) {
@@ -102,8 +114,10 @@ impl ChunkStream {
             return Ok(used);
         }
         let keyring = keyring_of(lane);
-        let ids: Vec<_> =
-            chunks.par_iter().map(|chunk| (!is_zero(chunk)).then(|| keyring.chunk_id(ChunkKind::Data, chunk))).collect();
+        let ids: Vec<_> = chunks
+            .par_iter()
+            .map(|chunk| (!is_zero(chunk)).then(|| keyring.chunk_id(ChunkKind::Data, chunk)))
+            .collect();
         for (chunk, id) in chunks.iter().zip(ids) {
             match id {
                 Some(id) => put_hashed(lane, list, chunk, id)?,
@@ -122,7 +136,12 @@ fn put_chunk(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8]) -> RepoResul
     put_hashed(lane, list, chunk, id)
 }
 
-fn put_hashed(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8], id: crate::id::ChunkId) -> RepoResult<()> {
+fn put_hashed(
+    lane: &mut Lane,
+    list: &mut ListBuilder,
+    chunk: &[u8],
+    id: crate::id::ChunkId,
+) -> RepoResult<()> {
     lane.put(ChunkKind::Data, &id, chunk)?;
     let len = u32::try_from(chunk.len()).expect("chunks are at most 4 MiB");
     list.push(lane, Ref::Data { id, len })

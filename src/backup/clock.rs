@@ -5,17 +5,25 @@ use crate::monitor::{Monitor, ProblemKind};
 use crate::repo::{Repository, snapshots};
 use crate::retention::trust::TOLERANCE_S;
 
-/// How much later than the last one a snapshot must be dated for a distant store to be asked when it got it, in seconds: more than a week.
+/// How much later than the last one a snapshot must be dated for a distant store to be asked when
+/// it got it, in seconds: more than a week.
 const JUMP_S: i64 = 8 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
 
-/// Says so if a new snapshot is dated later than the store got it, or earlier than the one before it.
+/// Says so if a new snapshot is dated later than the store got it, or earlier than the one before
+/// it.
 ///
-/// A distant store is asked only if the date is far from the last one: an ordinary backup costs no request more. One on this machine is
-/// asked wherever the answer can matter.
-pub fn look(repository: &Repository, snapshot: &Snapshot, before: Option<&Snapshot>, monitor: &Monitor) {
+/// A distant store is asked only if the date is far from the last one: an ordinary backup costs no
+/// request more. One on this machine is asked wherever the answer can matter.
+pub fn look(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    before: Option<&Snapshot>,
+    monitor: &Monitor,
+) {
     let started_s = snapshot.started.seconds;
-    let last_s = before.map_or(repository.config().created.seconds, |before| before.started.seconds);
+    let last_s =
+        before.map_or(repository.config().created.seconds, |before| before.started.seconds);
     if let Some(before) = before.filter(|_| last_s > started_s.saturating_add(TOLERANCE_S)) {
         let what = format!(
             "the clock went back by {}: snapshot {} before this one is dated later; its place in the chain counts, not the date",
@@ -33,7 +41,9 @@ pub fn look(repository: &Repository, snapshot: &Snapshot, before: Option<&Snapsh
         && started_s > stored_s.saturating_add(TOLERANCE_S)
     {
         let ahead = days(started_s - stored_s);
-        let what = format!("this snapshot is dated in the future: the clock here is {ahead} ahead of the store's");
+        let what = format!(
+            "this snapshot is dated in the future: the clock here is {ahead} ahead of the store's"
+        );
         monitor.problem(ProblemKind::Notice, b"", what);
     }
 }

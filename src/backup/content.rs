@@ -1,8 +1,10 @@
-//! Reading the content of one file: small ones with one read, large ones as a stream; what is zero becomes holes.
+//! Reading the content of one file: small ones with one read, large ones as a stream; what is zero
+//! becomes holes.
 //!
-//! **Holes.** A file that takes less room than its length has holes. Where they are is asked of file systems that are known to
-//! tell the truth (`os::filesystem`); an answer that cannot be true, and every other file system, leads to reading: long runs
-//! of zero blocks are holes then. Either way no byte is taken for zero on the word of somebody who may be wrong.
+//! **Holes.** A file that takes less room than its length has holes. Where they are is asked of
+//! file systems that are known to tell the truth (`os::filesystem`); an answer that cannot be true,
+//! and every other file system, leads to reading: long runs of zero blocks are holes then. Either
+//! way no byte is taken for zero on the word of somebody who may be wrong.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,7 +37,12 @@ const WINDOW_LEN_BYTES: usize = 512 << 10;
 type StreamResult<T> = std::result::Result<T, StreamError>;
 
 /// Returns a file's content and the bytes that it really has.
-pub fn read_content(context: &Context, worker: &mut Worker, file: &File, stat: &Stat) -> StreamResult<(Content, u64)> {
+pub fn read_content(
+    context: &Context,
+    worker: &mut Worker,
+    file: &File,
+    stat: &Stat,
+) -> StreamResult<(Content, u64)> {
     if stat.size <= SMALL_LEN_MAX_BYTES {
         return read_small(context, worker, file, stat);
     }
@@ -44,11 +51,14 @@ pub fn read_content(context: &Context, worker: &mut Worker, file: &File, stat: &
     let mut list = ListBuilder::default();
     let mut reader = FileReader { context, file, position: 0 };
     if !is_sparse(stat) {
-        worker.stream.put_all(&mut worker.lane, &mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
+        worker
+            .stream
+            .put_all(&mut worker.lane, &mut list, |buffer| reader.read_until(u64::MAX, buffer))?;
     } else {
         let stored = stat.blocks.saturating_mul(512);
         let is_stopped = || context.monitor.is_cancelled();
-        let is_told = filesystem::is_trusted(file) && holes::are_plausible(file, stat.size, stored, is_stopped);
+        let is_told = filesystem::is_trusted(file)
+            && holes::are_plausible(file, stat.size, stored, is_stopped);
         if !is_told || reader.put_extents(worker, &mut list, stat.size)? == Extents::Doubtful {
             reader.put_looking_for_holes(worker, &mut list)?;
         }
@@ -62,10 +72,16 @@ fn is_sparse(stat: &Stat) -> bool {
     stat.blocks.saturating_mul(512) < stat.size
 }
 
-fn read_small(context: &Context, worker: &mut Worker, file: &File, stat: &Stat) -> StreamResult<(Content, u64)> {
+fn read_small(
+    context: &Context,
+    worker: &mut Worker,
+    file: &File,
+    stat: &Stat,
+) -> StreamResult<(Content, u64)> {
     let Worker { lane, stream, buffer, .. } = worker;
     let wanted = stat.size as usize;
-    // One byte more than expected: a full answer that is shorter than asked for is the end of the file.
+    // One byte more than expected: a full answer that is shorter than asked for is the end of the
+    // file.
     buffer.resize(buffer.len().max(wanted + 1 + SLOW_START_MAX_BYTES), 0);
     let start = slow_start(buffer.as_ptr());
     let buffer = &mut buffer[start..];
@@ -75,7 +91,8 @@ fn read_small(context: &Context, worker: &mut Worker, file: &File, stat: &Stat) 
             0 => break,
             len => filled += len,
         }
-        // A file that should be empty is asked once more: those of the kernel have content, and no length.
+        // A file that should be empty is asked once more: those of the kernel have content, and no
+        // length.
         if filled == wanted && wanted > 0 {
             break;
         }
@@ -143,7 +160,9 @@ impl FileReader<'_> {
             return Err(io::Error::other("interrupted"));
         }
         let wanted = buffer.len().min(usize::try_from(end - self.position).unwrap_or(usize::MAX));
-        let len = retry(READ_WAIT_MAX, is_stopped, || self.file.read_at(&mut buffer[..wanted], self.position))?;
+        let len = retry(READ_WAIT_MAX, is_stopped, || {
+            self.file.read_at(&mut buffer[..wanted], self.position)
+        })?;
         self.count(len as u64);
         Ok(len)
     }
@@ -153,12 +172,23 @@ impl FileReader<'_> {
         self.context.monitor.bytes_done.fetch_add(len, Ordering::Relaxed);
     }
 
-    fn put_hole(&mut self, worker: &mut Worker, list: &mut ListBuilder, len: u64) -> StreamResult<()> {
+    fn put_hole(
+        &mut self,
+        worker: &mut Worker,
+        list: &mut ListBuilder,
+        len: u64,
+    ) -> StreamResult<()> {
         Ok(list.push(&mut worker.lane, Ref::Hole { len })?)
     }
 
-    /// Puts data and the holes between as the file system tells them, up to `size`, the length of the file at the beginning.
-    fn put_extents(&mut self, worker: &mut Worker, list: &mut ListBuilder, size: u64) -> StreamResult<Extents> {
+    /// Puts data and the holes between as the file system tells them, up to `size`, the length of
+    /// the file at the beginning.
+    fn put_extents(
+        &mut self,
+        worker: &mut Worker,
+        list: &mut ListBuilder,
+        size: u64,
+    ) -> StreamResult<Extents> {
         while self.position < size {
             if self.context.monitor.is_cancelled() {
                 return Err(StreamError::Read(io::Error::other("interrupted")));
@@ -172,7 +202,9 @@ impl FileReader<'_> {
                 self.count(hole);
             }
             if end > start {
-                let read = worker.stream.put_all(&mut worker.lane, list, |buffer| self.read_until(end, buffer))?;
+                let read = worker
+                    .stream
+                    .put_all(&mut worker.lane, list, |buffer| self.read_until(end, buffer))?;
                 if read < end - start {
                     // The file shrank; the caller sees it by its size.
                     return Ok(Extents::Read);
@@ -200,14 +232,22 @@ impl FileReader<'_> {
     }
 
     /// Puts the rest of the file; long runs of zero blocks become holes.
-    fn put_looking_for_holes(&mut self, worker: &mut Worker, list: &mut ListBuilder) -> StreamResult<()> {
+    fn put_looking_for_holes(
+        &mut self,
+        worker: &mut Worker,
+        list: &mut ListBuilder,
+    ) -> StreamResult<()> {
         let mut window = Window::default();
         loop {
-            let zeros = window.skip_zeros(|buffer| self.read_until(u64::MAX, buffer)).map_err(StreamError::Read)?;
+            let zeros = window
+                .skip_zeros(|buffer| self.read_until(u64::MAX, buffer))
+                .map_err(StreamError::Read)?;
             if zeros > 0 {
                 self.put_hole(worker, list, zeros)?;
             }
-            let read = |buffer: &mut [u8]| window.read_data(buffer, |buffer| self.read_until(u64::MAX, buffer));
+            let read = |buffer: &mut [u8]| {
+                window.read_data(buffer, |buffer| self.read_until(u64::MAX, buffer))
+            };
             if worker.stream.put_all(&mut worker.lane, list, read)? == 0 && window.is_at_end {
                 return Ok(());
             }
@@ -243,8 +283,12 @@ impl Window {
         Ok(())
     }
 
-    /// Passes over a long run of zeros right here, however long it is; returns its length, 0 if there is none.
-    fn skip_zeros(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<u64> {
+    /// Passes over a long run of zeros right here, however long it is; returns its length, 0 if
+    /// there is none.
+    fn skip_zeros(
+        &mut self,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<u64> {
         let mut passed = 0;
         loop {
             if self.bytes.len() - self.taken < HOLE_LEN_MIN_BYTES {
@@ -253,7 +297,9 @@ impl Window {
             // A run that began before is as long as it was, whatever is left of it here.
             let len_min = if passed > 0 { BLOCK_LEN_BYTES } else { HOLE_LEN_MIN_BYTES };
             match next_zeros(&self.bytes, self.taken, len_min) {
-                Some(zeros) if zeros.start == self.taken && (zeros.len() >= len_min || passed > 0) => {
+                Some(zeros)
+                    if zeros.start == self.taken && (zeros.len() >= len_min || passed > 0) =>
+                {
                     passed += zeros.len() as u64;
                     self.taken = zeros.end;
                     if zeros.end < self.bytes.len() || self.is_at_end {
@@ -265,10 +311,18 @@ impl Window {
         }
     }
 
-    /// Takes bytes up to the next long run of zeros; 0 at its beginning, and at the end of the file.
-    fn read_data(&mut self, buffer: &mut [u8], read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+    /// Takes bytes up to the next long run of zeros; 0 at its beginning, and at the end of the
+    /// file.
+    fn read_data(
+        &mut self,
+        buffer: &mut [u8],
+        read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let mut end = self.end_of_data();
-        if end == self.taken && !self.is_at_end && self.bytes.len() - self.taken < HOLE_LEN_MIN_BYTES {
+        if end == self.taken
+            && !self.is_at_end
+            && self.bytes.len() - self.taken < HOLE_LEN_MIN_BYTES
+        {
             self.fill(read)?;
             end = self.end_of_data();
         }
@@ -281,7 +335,8 @@ impl Window {
     /// Returns how far it is certain that no long run of zeros begins.
     fn end_of_data(&self) -> usize {
         match next_zeros(&self.bytes, self.taken, HOLE_LEN_MIN_BYTES) {
-            // A short run at the end of the window may go on behind it, but not behind the end of the file.
+            // A short run at the end of the window may go on behind it, but not behind the end of
+            // the file.
             Some(zeros) if zeros.len() >= HOLE_LEN_MIN_BYTES || !self.is_at_end => zeros.start,
             _ => self.bytes.len(),
         }

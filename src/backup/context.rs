@@ -73,7 +73,8 @@ impl Counts {
 
 /// Memory for the content of groups whose other names were not seen yet, about 300 bytes each.
 const LINKS_MAX_BYTES: usize = 16 << 20;
-/// What a group takes beside its content: its place in the map, which is half empty at worst, and the allocator's.
+/// What a group takes beside its content: its place in the map, which is half empty at worst, and
+/// the allocator's.
 const GROUP_LEN_BYTES: usize = 2 * size_of::<(Linked, KeptGroup)>() + 32;
 
 /// The content of each inode with several names that was read, until all its names were seen.
@@ -99,7 +100,13 @@ pub struct Linked {
 impl Linked {
     /// Returns what an open file is.
     pub fn of(stat: &Stat) -> Self {
-        Self { dev: stat.dev, inode: stat.inode, size: stat.size, mtime: stat.mtime, ctime: stat.ctime }
+        Self {
+            dev: stat.dev,
+            inode: stat.inode,
+            size: stat.size,
+            mtime: stat.mtime,
+            ctime: stat.ctime,
+        }
     }
 }
 
@@ -134,10 +141,18 @@ impl HardLinks {
         Some((found.content, found.size))
     }
 
-    /// Keeps the content of a group with `names` names; if another thread was quicker, its content is returned and counts.
+    /// Keeps the content of a group with `names` names; if another thread was quicker, its content
+    /// is returned and counts.
     ///
-    /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found to be stored.
-    pub fn keep(&self, group: Linked, names: u64, mut content: Content, size: u64) -> (Content, u64) {
+    /// With [`LINKS_MAX_BYTES`] in use another is not kept: its next name is read again and found
+    /// to be stored.
+    pub fn keep(
+        &self,
+        group: Linked,
+        names: u64,
+        mut content: Content,
+        size: u64,
+    ) -> (Content, u64) {
         let mut kept = lock(&self.0);
         if let Some(first) = kept.groups.get(&group) {
             return (first.content.clone(), first.size);
@@ -146,7 +161,11 @@ impl HardLinks {
             if let Content::Refs(refs) = &mut content {
                 refs.shrink_to_fit();
             }
-            let new = KeptGroup { content: content.clone(), size, names_left: names.saturating_sub(1).max(1) };
+            let new = KeptGroup {
+                content: content.clone(),
+                size,
+                names_left: names.saturating_sub(1).max(1),
+            };
             kept.len_bytes += new.len_bytes();
             kept.groups.insert(group, new);
         }

@@ -11,7 +11,13 @@ use crate::os::stat::Stat;
 use crate::repo::DirEntry;
 
 /// Makes the entry of a file.
-pub fn describe(context: &Context, name: &[u8], stat: &Stat, content: Content, xattrs: Vec<Xattr>) -> DirEntry {
+pub fn describe(
+    context: &Context,
+    name: &[u8],
+    stat: &Stat,
+    content: Content,
+    xattrs: Vec<Xattr>,
+) -> DirEntry {
     let size = match (&content, stat.kind) {
         (Content::Inline(bytes), _) => bytes.len() as u64,
         (_, EntryKind::File) => stat.size,
@@ -46,13 +52,19 @@ fn has_links(stat: &Stat) -> bool {
     stat.nlink > 1 && stat.kind != EntryKind::Dir
 }
 
-/// Returns the hard-link group of a file with several names, described by an entry without name, owners' names and group.
+/// Returns the hard-link group of a file with several names, described by an entry without name,
+/// owners' names and group.
 ///
-/// The number depends on all that the entry says, content included: where inode numbers are not unique, or one is used
-/// again, two files never come into one group unless nothing but their names tells them apart.
+/// The number depends on all that the entry says, content included: where inode numbers are not
+/// unique, or one is used again, two files never come into one group unless nothing but their names
+/// tells them apart.
 fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
     let label = context.devices.label(stat.dev);
-    context.session.reader().repository().keyring().hard_link_group(&label, stat.inode, &codec::encode(described))
+    context.session.reader().repository().keyring().hard_link_group(
+        &label,
+        stat.inode,
+        &codec::encode(described),
+    )
 }
 
 /// Returns whether the parent's entry is in the group that it would be in now.
@@ -64,20 +76,24 @@ fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
     before.hard_link == Some(hard_link_group(context, stat, &bare))
 }
 
-/// Returns whether the parent's entry still says everything about a file, content included, provided that it is of this file:
-/// see `trust`.
+/// Returns whether the parent's entry still says everything about a file, content included,
+/// provided that it is of this file: see `trust`.
 ///
-/// The change stamp moves with every change of content or attributes and cannot be set back by ordinary means; `is_trusted` says
-/// whether this machine's own clock made it.
+/// The change stamp moves with every change of content or attributes and cannot be set back by
+/// ordinary means; `is_trusted` says whether this machine's own clock made it.
 pub fn is_unchanged(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime
         && before.btime == stat.btime
         && (stat.kind == EntryKind::Dir || before.size == stat_size(stat));
-    let same_metadata = (before.mode, before.uid, before.gid, before.device) == (stat.mode, stat.uid, stat.gid, stat.device)
+    let same_metadata = (before.mode, before.uid, before.gid, before.device)
+        == (stat.mode, stat.uid, stat.gid, stat.device)
         && before.flags == read_flags(stat);
-    same_file && same_metadata && is_settled(stat.ctime, context.trust_before, is_trusted) && is_same_group(context, before, stat)
+    same_file
+        && same_metadata
+        && is_settled(stat.ctime, context.trust_before, is_trusted)
+        && is_same_group(context, before, stat)
 }
 
 /// Returns whether the parent's entry has the attributes that are there now, all of them.
@@ -90,10 +106,11 @@ pub fn stat_size(stat: &Stat) -> u64 {
     if matches!(stat.kind, EntryKind::File | EntryKind::Symlink) { stat.size } else { 0 }
 }
 
-/// Returns whether a folder on the way to a source needs no new entry: its times do not matter, they change for reasons
-/// outside the sources.
+/// Returns whether a folder on the way to a source needs no new entry: its times do not matter,
+/// they change for reasons outside the sources.
 pub fn is_way_unchanged(before: &Entry, stat: &Stat) -> bool {
-    before.kind == stat.kind && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
+    before.kind == stat.kind
+        && (before.mode, before.uid, before.gid) == (stat.mode, stat.uid, stat.gid)
 }
 
 /// Marks an entry as torn.
@@ -106,10 +123,15 @@ pub fn is_doubtful(entry: &DirEntry) -> bool {
     entry.entry.flags & entry_flag::CHANGED_WHILE_READ != 0
 }
 
-/// Returns the attributes that were read, as far as an entry can hold them, and records what is missing as a problem.
+/// Returns the attributes that were read, as far as an entry can hold them, and records what is
+/// missing as a problem.
 ///
 /// One that cannot be read leaves the others, and the ACL, alone.
-pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<Partly>) -> Vec<Xattr> {
+pub fn xattrs_or_problem(
+    context: &Context,
+    path: &[u8],
+    read: std::io::Result<Partly>,
+) -> Vec<Xattr> {
     let (mut xattrs, unread) = read.unwrap_or_else(|error| {
         if error.kind() == std::io::ErrorKind::Unsupported {
             context.monitor.notice_once(
@@ -132,13 +154,18 @@ pub fn xattrs_or_problem(context: &Context, path: &[u8], read: std::io::Result<P
         left.is_some()
     });
     if xattrs.len() < count {
-        let what = format!("{} of its {count} extended attributes are more than an entry can hold", count - xattrs.len());
+        let what = format!(
+            "{} of its {count} extended attributes are more than an entry can hold",
+            count - xattrs.len()
+        );
         context.monitor.problem(ProblemKind::Unreadable, path, what);
     }
     xattrs
 }
 
-/// Most bytes of a file's extended attributes: the rest of an entry's bulk is its name and inline content.
-const XATTRS_LEN_MAX_BYTES: usize = ENTRY_BULK_MAX_BYTES - NAME_LEN_MAX_BYTES - SYMLINK_LEN_MAX_BYTES;
+/// Most bytes of a file's extended attributes: the rest of an entry's bulk is its name and inline
+/// content.
+const XATTRS_LEN_MAX_BYTES: usize =
+    ENTRY_BULK_MAX_BYTES - NAME_LEN_MAX_BYTES - SYMLINK_LEN_MAX_BYTES;
 /// Longest target of a symbolic link in bytes that Linux makes.
 const SYMLINK_LEN_MAX_BYTES: usize = 4096;

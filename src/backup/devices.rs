@@ -1,7 +1,8 @@
 //! The devices that one backup meets, under labels that are the same in the next backup.
 //!
-//! The kernel numbers devices as they come: after a start, for each snapshot of a volume, and for each btrfs subvolume that is
-//! mounted, a file system has another number. Where it begins (a source, or the folder that it is mounted on) stays the same.
+//! The kernel numbers devices as they come: after a start, for each snapshot of a volume, and for
+//! each btrfs subvolume that is mounted, a file system has another number. Where it begins (a
+//! source, or the folder that it is mounted on) stays the same.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -33,7 +34,9 @@ impl Devices {
         let devices = Self { ignore_inodes, ..Self::default() };
         for path in paths {
             let source = Path::new(OsStr::from_bytes(path));
-            for found in [std::fs::symlink_metadata(source), std::fs::metadata(source)].into_iter().flatten() {
+            for found in
+                [std::fs::symlink_metadata(source), std::fs::metadata(source)].into_iter().flatten()
+            {
                 let number = found.dev();
                 devices.enter((rustix::fs::major(number), rustix::fs::minor(number)), path);
             }
@@ -49,7 +52,8 @@ impl Devices {
         }
     }
 
-    /// Returns the label of a device; one that was never entered (some file systems have one for each layer) goes by its number.
+    /// Returns the label of a device; one that was never entered (some file systems have one for
+    /// each layer) goes by its number.
     pub fn label(&self, device: Number) -> Label {
         let known = sync::read(&self.labels).get(&device).copied();
         known.unwrap_or_else(|| {

@@ -1,7 +1,9 @@
-//! What the parent could not read wholly: there equal stamps prove that a file did not change, not that the snapshot has all of it.
+//! What the parent could not read wholly: there equal stamps prove that a file did not change, not
+//! that the snapshot has all of it.
 //!
-//! An attribute that could not be read is missing from the parent's entry. If that entry were taken over because the file did not
-//! change, the loss would be told once and last for ever, and a restore would take the attribute away from where it still is.
+//! An attribute that could not be read is missing from the parent's entry. If that entry were taken
+//! over because the file did not change, the loss would be told once and last for ever, and a
+//! restore would take the attribute away from where it still is.
 
 use std::collections::BTreeSet;
 
@@ -27,11 +29,13 @@ impl Doubts {
         // What could not be read comes first.
         let is_cut = parent.problem_count > parent.problems.len() as u64;
         let is_all = is_cut && parent.problems.last().is_none_or(|last| is_unreadable(&last));
-        let paths = parent.problems.iter().filter(is_unreadable).map(|problem| problem.path.clone());
+        let paths =
+            parent.problems.iter().filter(is_unreadable).map(|problem| problem.path.clone());
         Self { paths: paths.collect(), is_all }
     }
 
-    /// Returns whether the parent may not have all of what is at `path`; what lies below it is another matter.
+    /// Returns whether the parent may not have all of what is at `path`; what lies below it is
+    /// another matter.
     pub fn is_on(&self, path: &[u8]) -> bool {
         self.is_all || self.paths.contains(path)
     }
@@ -42,7 +46,8 @@ impl Doubts {
             return self.is_all;
         }
         let prefix = [path, b"/"].concat();
-        let below = self.paths.range(prefix.clone()..).take_while(|doubted| doubted.starts_with(&prefix));
+        let below =
+            self.paths.range(prefix.clone()..).take_while(|doubted| doubted.starts_with(&prefix));
         below.into_iter().any(|doubted| !doubted[prefix.len()..].contains(&b'/'))
     }
 }

@@ -1,5 +1,6 @@
-//! How many files each source had in earlier snapshots. It is looked up apart from the parent, because a backup may have none: a
-//! source that was added, or a user more under `home/*`, begins another series, and `--read-all` takes over nothing.
+//! How many files each source had in earlier snapshots. It is looked up apart from the parent,
+//! because a backup may have none: a source that was added, or a user more under `home/*`, begins
+//! another series, and `--read-all` takes over nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,9 +17,15 @@ pub struct Earlier {
 }
 
 impl Earlier {
-    /// Begins with the parent, in which only what the walk does not meet is looked up; without one, each of the `paths` is looked up in
-    /// the newest of the `others` (the newest first) that names it and can be read.
-    pub fn of(trees: &Trees, parent: Option<&Snapshot>, others: &[Snapshot], paths: &[Vec<u8>]) -> Result<Self> {
+    /// Begins with the parent, in which only what the walk does not meet is looked up; without one,
+    /// each of the `paths` is looked up in the newest of the `others` (the newest first) that names
+    /// it and can be read.
+    pub fn of(
+        trees: &Trees,
+        parent: Option<&Snapshot>,
+        others: &[Snapshot],
+        paths: &[Vec<u8>],
+    ) -> Result<Self> {
         let parent = parent.map(|parent| Held::of(trees, parent));
         let (mut found, mut left) = (HashMap::new(), HashSet::<&[u8]>::new());
         if parent.is_none() {
@@ -29,7 +36,12 @@ impl Earlier {
                 break;
             }
             let mut held = Held::of(trees, other);
-            for path in other.sources.iter().filter(|path| left.contains(path.as_slice())).collect::<Vec<_>>() {
+            for path in other
+                .sources
+                .iter()
+                .filter(|path| left.contains(path.as_slice()))
+                .collect::<Vec<_>>()
+            {
                 match held.files(path) {
                     Ok(files) => {
                         left.remove(path.as_slice());
@@ -60,7 +72,8 @@ impl Earlier {
 /// How a problem begins that says how many files a source had.
 pub const HAD: &str = "this source had ";
 
-/// Returns how many files a problem of an earlier snapshot says that a source had before it lost them.
+/// Returns how many files a problem of an earlier snapshot says that a source had before it lost
+/// them.
 ///
 /// What was told once is told until somebody accepts it.
 pub fn before_of(message: &str) -> Option<u64> {
@@ -69,10 +82,13 @@ pub fn before_of(message: &str) -> Option<u64> {
 
 /// Returns how many files an entry stands for.
 pub fn files_of(entry: &DirEntry) -> u64 {
-    entry.totals.map_or_else(|| u64::from(entry.entry.kind == EntryKind::File), |totals| totals.files)
+    entry
+        .totals
+        .map_or_else(|| u64::from(entry.entry.kind == EntryKind::File), |totals| totals.files)
 }
 
-/// One snapshot, in which sources are looked up in their order: those in one folder need only that folder again.
+/// One snapshot, in which sources are looked up in their order: those in one folder need only that
+/// folder again.
 struct Held {
     trees: Trees,
     root: ChunkId,
@@ -81,7 +97,8 @@ struct Held {
     told: HashMap<Vec<u8>, u64>,
     /// The folder in which was looked last.
     last: Option<(Vec<u8>, Option<ChunkId>)>,
-    /// The folder and the entries beside which was looked last: sources come by the thousand in one folder.
+    /// The folder and the entries beside which was looked last: sources come by the thousand in one
+    /// folder.
     near: Option<(ChunkId, Vec<DirEntry>)>,
 }
 
@@ -94,7 +111,14 @@ impl Held {
                 *most = before.max(*most);
             }
         }
-        Self { trees: trees.clone(), root: snapshot.root, files: snapshot.stats.totals.files, told, last: None, near: None }
+        Self {
+            trees: trees.clone(),
+            root: snapshot.root,
+            files: snapshot.stats.totals.files,
+            told,
+            last: None,
+            near: None,
+        }
     }
 
     fn told(&self, path: &[u8]) -> u64 {

@@ -27,7 +27,8 @@ use crate::repo::{DirEntry, Result};
 
 /// Opens a folder and looks at its names.
 pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
-    let path = new.above.as_ref().map_or(Vec::new(), |(above, _)| path_below(above, &new.name, worker));
+    let path =
+        new.above.as_ref().map_or(Vec::new(), |(above, _)| path_below(above, &new.name, worker));
     walk.context.monitor.working_on(&path);
     let opened = open(&mut new, walk, &path);
     let stat = |dir: &Dir| match &new.was {
@@ -38,13 +39,19 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
     let (stat, dir) = match opened {
         Ok(found) => found,
         Err(error) => {
-            let (files, streams) = if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
-            let stood_in = stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context)));
+            let (files, streams) =
+                if new.scope.only_named { below(&new.scope.named) } else { (true, false) };
+            let stood_in =
+                stat_unopened(&new, &error).or_else(|| streams.then(|| made_folder(walk.context)));
             if new.scope.is_source && stood_in.is_none() {
                 walk.context.losses.unread(&path, error);
             } else if files && (new.scope.only_named || new.scope.is_source) {
                 // What was asked for by name and is not there is no file that went away by chance.
-                walk.context.monitor.source_problem(ProblemKind::Unreadable, &path, error.to_string());
+                walk.context.monitor.source_problem(
+                    ProblemKind::Unreadable,
+                    &path,
+                    error.to_string(),
+                );
             } else if files {
                 let _ = report(walk.context, &path, &error);
             }
@@ -68,7 +75,12 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
             walk.context.losses.stored(&found.path, known.totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
-        return above.clone().fill(walk, worker, *slot, finished(found.own, is_before, (known.tree, known.totals)));
+        return above.clone().fill(
+            walk,
+            worker,
+            *slot,
+            finished(found.own, is_before, (known.tree, known.totals)),
+        );
     }
     let folder = Folder::new(walk, new, found, covered.as_ref());
     match covered {
@@ -84,7 +96,8 @@ fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
     }
     let opened = match new.above.as_ref().and_then(|(above, _)| above.dir()) {
         Some(above) if !new.scope.follows => {
-            let opened = walk.context.listings.insist(&above, &new.name, || above.open_dir(&new.name));
+            let opened =
+                walk.context.listings.insist(&above, &new.name, || above.open_dir(&new.name));
             opened.map_err(|error| walk.context.listings.judge_folder(&above, new.seen, error))
         }
         Some(_) => Dir::open(Path::new(OsStr::from_bytes(path))),
@@ -103,14 +116,23 @@ fn open(new: &mut NewFolder, walk: &Walk, path: &[u8]) -> std::io::Result<Dir> {
 /// Finds out whether all names of a folder, and all that `stat` says about them, are as remembered.
 fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Option<Covered> {
     let (context, dir) = (walk.context, found.dir.as_ref()?);
-    if new.scope.only_named || !new.scope.named.is_empty() || found.marker.is_some() || found.names.len() > KNOWN_NAMES_MAX {
+    if new.scope.only_named
+        || !new.scope.named.is_empty()
+        || found.marker.is_some()
+        || found.names.len() > KNOWN_NAMES_MAX
+    {
         return None;
     }
     let known = found.identity.known?;
-    if known.print.is_none() || new.was.tree() != Some((known.tree, known.totals)) || context.doubts.is_in(&found.path) {
+    if known.print.is_none()
+        || new.was.tree() != Some((known.tree, known.totals))
+        || context.doubts.is_in(&found.path)
+    {
         return None;
     }
-    let printer = worker.printer.get_or_insert_with(|| context.known.printer(trust_before(context.started), None));
+    let printer = worker
+        .printer
+        .get_or_insert_with(|| context.known.printer(trust_before(context.started), None));
     printer.reset();
     let (mut subfolders, mut files, mut bytes) = (Vec::new(), 0, 0);
     let has_rules = context.excludes.has_rules(found.chain.as_deref());
@@ -120,7 +142,9 @@ fn cover(new: &NewFolder, walk: &Walk, worker: &mut Worker, found: &Found) -> Op
         let is_dir = stat.kind == EntryKind::Dir;
         if has_rules || reads_some {
             let path = path::join(&found.path, name);
-            if has_rules && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref()) {
+            if has_rules
+                && context.excludes.leaves_out(&path, &stat, is_dir, found.chain.as_deref())
+            {
                 continue;
             }
             if reads_some && !is_dir && context.excludes.always_reads(&path) {
@@ -165,12 +189,18 @@ fn skip(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     above.fill(walk, worker, slot, Done::Skipped { gap: true })
 }
 
-fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, Option<Dir>)) -> Found {
+fn look_at(
+    new: &NewFolder,
+    walk: &Walk,
+    path: Vec<u8>,
+    (stat, mut dir): (Stat, Option<Dir>),
+) -> Found {
     let excludes = &walk.context.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
     let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
     let sureness = (is_same, identity.is_trusted);
-    let own = (!vouched_for).then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), sureness))));
+    let own = (!vouched_for)
+        .then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), sureness))));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.scope.is_source).and_then(|above| above.device());
     let mut only_named = new.scope.only_named;
@@ -205,9 +235,17 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
             let mut report = |name: &[u8], kind, what: String| {
                 walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
             };
-            chain = excludes.chain_for((dir, &path), &names, above.and_then(|above| above.chain()), &mut report);
+            chain = excludes.chain_for(
+                (dir, &path),
+                &names,
+                above.and_then(|above| above.chain()),
+                &mut report,
+            );
             // Who names a folder wants what is in it, whatever marks it.
-            marker = excludes.marker_of(dir, &names).filter(|_| !new.scope.is_source).map(<[u8]>::to_vec);
+            marker = excludes
+                .marker_of(dir, &names)
+                .filter(|_| !new.scope.is_source)
+                .map(<[u8]>::to_vec);
             names
         }
     };
@@ -215,11 +253,18 @@ fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, (stat, mut dir): (Stat, 
 }
 
 /// Finds out which folder this is, and whether it is the one that the parent had here.
-fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat, Option<&Dir>)) -> (Identity, bool) {
+fn identify(
+    new: &NewFolder,
+    context: &Context,
+    path: &[u8],
+    (stat, dir): (&Stat, Option<&Dir>),
+) -> (Identity, bool) {
     let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
     let (known, is_unmoved) = match &new.was {
         Was::Covered(known, _) => (Some(*known), true),
-        Was::Entry(before) => (context.known.find(path), is_unmoved(context, &before.entry, (stat, is_trusted))),
+        Was::Entry(before) => {
+            (context.known.find(path), is_unmoved(context, &before.entry, (stat, is_trusted)))
+        }
         Was::Unknown => (None, false),
     };
     let ignored = context.devices.ignore_inodes;
@@ -232,7 +277,8 @@ fn identify(new: &NewFolder, context: &Context, path: &[u8], (stat, dir): (&Stat
     (Identity { place, inode: stat.inode, known, trust, is_trusted }, is_same)
 }
 
-/// Returns the folder's own entry without content, the parent's where nothing about the folder itself changed.
+/// Returns the folder's own entry without content, the parent's where nothing about the folder
+/// itself changed.
 fn own_entry(
     new: &NewFolder,
     walk: &Walk,
@@ -251,7 +297,9 @@ fn own_entry(
         (Some(dir), _) if !is_way => read_xattrs_of(dir),
         (Some(_), Some(above)) => read_xattrs(&*above, &new.name, EntryKind::Dir),
         // Who may not open it may read most of them nevertheless.
-        (None, Some(above)) if !is_way && !new.scope.follows => read_xattrs(&*above, &new.name, EntryKind::Dir),
+        (None, Some(above)) if !is_way && !new.scope.follows => {
+            read_xattrs(&*above, &new.name, EntryKind::Dir)
+        }
         _ => Ok(Default::default()),
     };
     let xattrs = xattrs_or_problem(walk.context, path, xattrs);
@@ -275,7 +323,8 @@ fn below(named: &Named) -> (bool, bool) {
     })
 }
 
-/// Describes a folder on the way to a stream that this host does not have, or may not open: private, and of now.
+/// Describes a folder on the way to a stream that this host does not have, or may not open:
+/// private, and of now.
 fn made_folder(context: &Context) -> Stat {
     let (uid, gid) = own_ids();
     let (kind, now) = (EntryKind::Dir, context.started);

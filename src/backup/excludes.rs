@@ -17,8 +17,9 @@ use crate::rules::{Patterns, Rules};
 /// The first bytes of a valid `CACHEDIR.TAG`.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Kernel file systems without content of their own, by their magic numbers: proc, sysfs, cgroup, cgroup2, devpts, debugfs,
-/// tracefs, securityfs, pstore, bpf, mqueue, hugetlbfs, configfs, efivarfs, binfmt_misc, fusectl, autofs, rpc_pipefs, selinux.
+/// Kernel file systems without content of their own, by their magic numbers: proc, sysfs, cgroup,
+/// cgroup2, devpts, debugfs, tracefs, securityfs, pstore, bpf, mqueue, hugetlbfs, configfs,
+/// efivarfs, binfmt_misc, fusectl, autofs, rpc_pipefs, selinux.
 const KERNEL_FILE_SYSTEMS: [u64; 19] = [
     0x9fa0,
     0x6265_6572,
@@ -83,7 +84,8 @@ impl Excludes {
             Some(((stat.dev, stat.inode), dir.path().unwrap_or_else(|| path.clone())))
         });
         let own = own.collect();
-        let (patterns, always_read) = (Patterns::new(&options.patterns)?, Patterns::new(&options.always_read)?);
+        let (patterns, always_read) =
+            (Patterns::new(&options.patterns)?, Patterns::new(&options.always_read)?);
         Ok(Self { patterns, always_read, sources: sources.iter().cloned().collect(), own, options })
     }
 
@@ -93,15 +95,20 @@ impl Excludes {
     }
 
     /// Returns whether the file or folder at the absolute `path` is left out.
-    pub fn leaves_out(&self, path: &[u8], stat: &Stat, is_dir: bool, chain: Option<&IgnoreChain>) -> bool {
+    pub fn leaves_out(
+        &self,
+        path: &[u8],
+        stat: &Stat,
+        is_dir: bool,
+        chain: Option<&IgnoreChain>,
+    ) -> bool {
         if self.is_excluded(path, is_dir) {
             return true;
         }
         if !is_dir
-            && self
-                .options
-                .larger_than
-                .is_some_and(|limit| stat.kind == crate::format::entry::EntryKind::File && stat.size > limit)
+            && self.options.larger_than.is_some_and(|limit| {
+                stat.kind == crate::format::entry::EntryKind::File && stat.size > limit
+            })
         {
             return true;
         }
@@ -126,7 +133,9 @@ impl Excludes {
         }
         let mut bases = vec![1];
         if patterns.has_relative() {
-            bases.extend(slashes(path).filter(|at| self.sources.contains(&path[..*at])).map(|at| at + 1));
+            bases.extend(
+                slashes(path).filter(|at| self.sources.contains(&path[..*at])).map(|at| at + 1),
+            );
         }
         patterns.find(path, &bases, is_dir).is_some_and(|matched| !matched.keeps)
     }
@@ -136,7 +145,8 @@ impl Excludes {
         !self.always_read.is_empty()
     }
 
-    /// Returns whether the file at the absolute `path` is one of these: a pattern fits it or a folder above it.
+    /// Returns whether the file at the absolute `path` is one of these: a pattern fits it or a
+    /// folder above it.
     pub fn always_reads(&self, path: &[u8]) -> bool {
         self.reads_some_always()
             && (self.matches(&self.always_read, path, false)
@@ -160,11 +170,13 @@ impl Excludes {
         above: Option<&Arc<IgnoreChain>>,
         report: &mut dyn FnMut(&[u8], ProblemKind, String),
     ) -> Option<Arc<IgnoreChain>> {
-        let present = self.options.ignore_files.iter().filter(|name| names.contains(name.as_bytes()));
+        let present =
+            self.options.ignore_files.iter().filter(|name| names.contains(name.as_bytes()));
         let (mut rules, mut lines) = (Rules::default(), above.map_or(0, |above| above.lines));
         for name in present {
             let (name, room) = (name.as_bytes(), LINES_MAX.saturating_sub(lines));
-            let (text, count) = ignore_file::read(dir, name, room, &mut |kind, what| report(name, kind, what));
+            let (text, count) =
+                ignore_file::read(dir, name, room, &mut |kind, what| report(name, kind, what));
             lines += count;
             rules.add_file(&text);
         }
@@ -174,7 +186,8 @@ impl Excludes {
         Some(Arc::new(IgnoreChain { rules, base: path.len() + 1, lines, above: above.cloned() }))
     }
 
-    /// Returns the one name of a folder that is kept when its content is left out, or `None` if the content is wanted.
+    /// Returns the one name of a folder that is kept when its content is left out, or `None` if the
+    /// content is wanted.
     pub fn marker_of<'a>(&'a self, dir: &Dir, names: &Names) -> Option<&'a [u8]> {
         let present = self.options.if_present.iter().find(|name| names.contains(name.as_bytes()));
         if let Some(name) = present {
@@ -184,20 +197,35 @@ impl Excludes {
         (self.options.caches && names.contains(tag) && has_cache_tag(dir, tag)).then_some(tag)
     }
 
-    /// Returns why a name that cannot be looked at is passed over: with `one_file_system` a mount of another user is none of ours.
-    pub fn stops_at_unseen(&self, dir: &Dir, name: &[u8], from: Option<(u32, u32)>) -> Option<&'static str> {
+    /// Returns why a name that cannot be looked at is passed over: with `one_file_system` a mount
+    /// of another user is none of ours.
+    pub fn stops_at_unseen(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        from: Option<(u32, u32)>,
+    ) -> Option<&'static str> {
         let device = self.options.one_file_system.then(|| dir.device_of(name).ok()).flatten()?;
         from.is_some_and(|from| from != device).then_some("not entered: it is another file system")
     }
 
-    /// Returns whether a folder is the program's own; its number alone says that only on a file system that is trusted.
+    /// Returns whether a folder is the program's own; its number alone says that only on a file
+    /// system that is trusted.
     fn is_own(&self, dir: &Dir, stat: &Stat) -> bool {
-        let mut alike = self.own.iter().filter(|(number, _)| *number == (stat.dev, stat.inode)).peekable();
-        alike.peek().is_some() && (is_trusted(dir) || alike.any(|(_, path)| dir.path().as_ref() == Some(path)))
+        let mut alike =
+            self.own.iter().filter(|(number, _)| *number == (stat.dev, stat.inode)).peekable();
+        alike.peek().is_some()
+            && (is_trusted(dir) || alike.any(|(_, path)| dir.path().as_ref() == Some(path)))
     }
 
-    /// Returns why the folder `dir` is recorded without its content, if so; `from` is the device of the folder above.
-    pub fn stops_at(&self, dir: &Dir, stat: &Stat, from: Option<(u32, u32)>) -> Option<&'static str> {
+    /// Returns why the folder `dir` is recorded without its content, if so; `from` is the device of
+    /// the folder above.
+    pub fn stops_at(
+        &self,
+        dir: &Dir,
+        stat: &Stat,
+        from: Option<(u32, u32)>,
+    ) -> Option<&'static str> {
         if self.is_own(dir, stat) {
             return Some("not entered: it is the repository itself or its cache");
         }
@@ -208,7 +236,9 @@ impl Excludes {
             return Some("not entered: it is another file system");
         }
         let magic = fstatfs(dir).map(|stat| stat.f_type as u64 & 0xffff_ffff);
-        magic.is_ok_and(|magic| KERNEL_FILE_SYSTEMS.contains(&magic)).then_some("not entered: it is a file system of the kernel")
+        magic
+            .is_ok_and(|magic| KERNEL_FILE_SYSTEMS.contains(&magic))
+            .then_some("not entered: it is a file system of the kernel")
     }
 }
 
@@ -219,6 +249,7 @@ fn slashes(path: &[u8]) -> impl Iterator<Item = usize> {
 
 fn has_cache_tag(dir: &Dir, name: &[u8]) -> bool {
     let mut head = [0; CACHE_TAG.len()];
-    let read = dir.open_file(name).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
+    let read =
+        dir.open_file(name).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
     read.is_ok() && head == CACHE_TAG
 }

@@ -29,28 +29,43 @@ pub struct Place<'a> {
 }
 
 /// Makes the entry of anything but a folder; `None` after recording why there is none.
-pub fn read(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
+pub fn read(
+    context: &Context,
+    worker: &mut Worker,
+    stat: &Stat,
+    place: Place,
+) -> Result<Option<DirEntry>> {
     let content = match stat.kind {
         EntryKind::File => return read_file(context, worker, place),
-        EntryKind::Symlink => match context.listings.insist(place.dir, place.name, || place.dir.read_link(place.name)) {
-            // What no reader takes must not get into a tree.
-            Ok(target) if target.is_empty() => {
-                return Ok(report(context, place.path, &io::Error::other("it is a link without a target")));
+        EntryKind::Symlink => {
+            match context.listings.insist(place.dir, place.name, || place.dir.read_link(place.name))
+            {
+                // What no reader takes must not get into a tree.
+                Ok(target) if target.is_empty() => {
+                    return Ok(report(
+                        context,
+                        place.path,
+                        &io::Error::other("it is a link without a target"),
+                    ));
+                }
+                Ok(target) => Content::Inline(target),
+                Err(error) => return Ok(report(context, place.path, &error)),
             }
-            Ok(target) => Content::Inline(target),
-            Err(error) => return Ok(report(context, place.path, &error)),
-        },
+        }
         _ => Content::None,
     };
-    let xattrs = xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
+    let xattrs =
+        xattrs_or_problem(context, place.path, read_xattrs(place.dir, place.name, stat.kind));
     Ok(Some(describe(context, place.name, stat, content, xattrs)))
 }
 
-/// Reads a regular file and returns its entry, or `None` after recording why it is not in the snapshot.
+/// Reads a regular file and returns its entry, or `None` after recording why it is not in the
+/// snapshot.
 ///
 /// Fails only if the repository does.
 pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result<Option<DirEntry>> {
-    let open = || context.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
+    let open =
+        || context.listings.insist(place.dir, place.name, || place.dir.open_file(place.name));
     let mut file = match retry(LEASE_WAIT_MAX, || context.monitor.is_cancelled(), open) {
         Ok(file) => file,
         Err(error) => return Ok(report(context, place.path, &error)),
@@ -69,7 +84,11 @@ pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result
             Ok(found) => found,
             Err(StreamError::Repository(error)) => return Err(error),
             Err(StreamError::Read(error)) => {
-                return Ok(report(context, place.path, &context.listings.judge(place.dir, place.name, error)));
+                return Ok(report(
+                    context,
+                    place.path,
+                    &context.listings.judge(place.dir, place.name, error),
+                ));
             }
         };
         let torn = how_torn(&stat, size, stat_of(&file).ok().as_ref());
@@ -90,38 +109,45 @@ pub fn read_file(context: &Context, worker: &mut Worker, place: Place) -> Result
 
 /// Returns why what was read may not be one state of the file, if so; `size` is how much was read.
 ///
-/// That a file of length 0 has content is no sign of a change: those that the kernel makes up are like that.
+/// That a file of length 0 has content is no sign of a change: those that the kernel makes up are
+/// like that.
 fn how_torn(before: &Stat, size: u64, after: Option<&Stat>) -> Option<String> {
     let state = |stat: &Stat| (stat.size, stat.mtime, stat.ctime);
     if after.is_none_or(|after| state(after) != state(before)) {
         return Some("it changed while it was read: its content may mix two states".to_owned());
     }
     let differs = size != before.size && before.size > 0;
-    differs.then(|| format!("it is {} bytes long by its file system, but {size} could be read", before.size))
+    differs.then(|| {
+        format!("it is {} bytes long by its file system, but {size} could be read", before.size)
+    })
 }
 
 /// Records why a file cannot be read.
 pub fn report(context: &Context, path: &[u8], error: &io::Error) -> Option<DirEntry> {
     let (kind, what) = match error.kind() {
         io::ErrorKind::NotFound => (ProblemKind::Vanished, error.to_string()),
-        io::ErrorKind::WouldBlock => (ProblemKind::Unreadable, format!("another program does not give it back: {error}")),
+        io::ErrorKind::WouldBlock => {
+            (ProblemKind::Unreadable, format!("another program does not give it back: {error}"))
+        }
         _ => (ProblemKind::Unreadable, error.to_string()),
     };
     context.monitor.problem(kind, path, what);
     None
 }
 
-/// Returns a file's content and the bytes that it really has; what was read under another of its names is not read again.
+/// Returns a file's content and the bytes that it really has; what was read under another of its
+/// names is not read again.
 ///
-/// Only where inode numbers are known to be unique, and only if nothing changed since: elsewhere two names are two files until
-/// both are read.
+/// Only where inode numbers are known to be unique, and only if nothing changed since: elsewhere
+/// two names are two files until both are read.
 fn read_or_share(
     context: &Context,
     worker: &mut Worker,
     file: &File,
     stat: &Stat,
 ) -> std::result::Result<(Content, u64), StreamError> {
-    let linked = (stat.nlink > 1).then(|| Linked::of(stat)).filter(|_| filesystem::is_trusted(file));
+    let linked =
+        (stat.nlink > 1).then(|| Linked::of(stat)).filter(|_| filesystem::is_trusted(file));
     if let Some(known) = linked.and_then(|linked| context.links.get(&linked)) {
         return Ok(known);
     }

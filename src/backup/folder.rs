@@ -24,9 +24,11 @@ use crate::sync::lock;
 
 /// Names that are looked at together.
 const GROUP_LEN: usize = 256;
-/// Groups of one folder that may wait for children; bounds the memory of a folder with a million subfolders.
+/// Groups of one folder that may wait for children; bounds the memory of a folder with a million
+/// subfolders.
 const OPEN_GROUPS_MAX: usize = 8;
-/// Names of a folder that is remembered by its fingerprint; larger ones are always compared with the parent's tree.
+/// Names of a folder that is remembered by its fingerprint; larger ones are always compared with
+/// the parent's tree.
 pub const KNOWN_NAMES_MAX: usize = 4096;
 
 impl Folder {
@@ -40,7 +42,11 @@ impl Folder {
         let (before, printer, gather) = match covered {
             Some(covered) => {
                 let positions = covered.subfolders.iter().map(|child| child.position).collect();
-                (Before::new(&walk.context.trees, None), None, Gather::covered(covered.known, positions))
+                (
+                    Before::new(&walk.context.trees, None),
+                    None,
+                    Gather::covered(covered.known, positions),
+                )
             }
             None => {
                 let can_be_known = is_whole
@@ -49,14 +55,22 @@ impl Folder {
                     && found.marker.is_none()
                     && found.names.len() <= KNOWN_NAMES_MAX;
                 let trusted = found.device.filter(|_| found.identity.is_trusted);
-                let printer =
-                    can_be_known.then(|| Box::new(walk.context.known.printer(trust_before(walk.context.started), trusted)));
-                (Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)), printer, Gather::new(tree))
+                let printer = can_be_known.then(|| {
+                    Box::new(
+                        walk.context.known.printer(trust_before(walk.context.started), trusted),
+                    )
+                });
+                (
+                    Before::new(&walk.context.trees, tree.map(|(tree, _)| tree)),
+                    printer,
+                    Gather::new(tree),
+                )
             }
         };
         let print = covered.and_then(|covered| covered.known.print);
         let named = new.scope.named;
-        let tags = (covered.is_none() && !found.identity.is_trusted).then(|| Tags::new(found.identity.place));
+        let tags = (covered.is_none() && !found.identity.is_trusted)
+            .then(|| Tags::new(found.identity.place));
         Arc::new(Self {
             above: new.above,
             name: new.name.into(),
@@ -91,15 +105,30 @@ impl Folder {
     }
 
     /// Enters the subfolders of a folder whose own names are known to be the parent's.
-    pub fn scan_covered(self: Arc<Self>, walk: &Walk, worker: &mut Worker, covered: Covered) -> Result<()> {
+    pub fn scan_covered(
+        self: Arc<Self>,
+        walk: &Walk,
+        worker: &mut Worker,
+        covered: Covered,
+    ) -> Result<()> {
         let enter = |(index, child): (usize, CoveredChild)| {
             self.dir_users.fetch_add(1, Ordering::AcqRel);
-            let (above, was) = (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
+            let (above, was) =
+                (Some((self.clone(), (0, index))), Was::Covered(child.known, child.stat));
             let (name, scope) = (child.name, Scope { is_inside: true, ..Scope::default() });
             let seen = Some((child.stat.inode, child.stat.btime));
-            Task::Enter(Box::new(NewFolder { above, name, scope, was, seen, gap: false, is_same: true }))
+            Task::Enter(Box::new(NewFolder {
+                above,
+                name,
+                scope,
+                was,
+                seen,
+                gap: false,
+                is_same: true,
+            }))
         };
-        walk.queue.push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
+        walk.queue
+            .push(worker.index, covered.subfolders.into_iter().enumerate().map(enter).collect());
         let path = lock(&self.scan).end();
         worker.last_path = Some((Arc::downgrade(&self), path));
         self.release_dir();
@@ -137,7 +166,8 @@ impl Folder {
         lock(&self.dir).clone()
     }
 
-    /// States that one user of the open folder (the scan, or a child that had to be opened) is done; the last closes it.
+    /// States that one user of the open folder (the scan, or a child that had to be opened) is
+    /// done; the last closes it.
     pub fn release_dir(&self) {
         if self.dir_users.fetch_sub(1, Ordering::AcqRel) == 1 {
             lock(&self.dir).take();
@@ -192,7 +222,13 @@ impl Folder {
     }
 
     /// Takes the result of a child that was a task.
-    pub fn fill(self: Arc<Self>, walk: &Walk, worker: &mut Worker, slot: Slot, done: Done) -> Result<()> {
+    pub fn fill(
+        self: Arc<Self>,
+        walk: &Walk,
+        worker: &mut Worker,
+        slot: Slot,
+        done: Done,
+    ) -> Result<()> {
         lock(&self.state).0.fill(slot.0, slot.1, done);
         self.settle(walk, worker)
     }
@@ -233,7 +269,8 @@ impl Folder {
         self.remember(walk.context, gather.kept(), (tree, totals));
         drop(state);
         if self.is_source {
-            let path = self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
+            let path =
+                self.above.as_ref().map_or_else(Vec::new, |(above, _)| above.path_of(&self.name));
             walk.context.losses.stored(&path, totals.files);
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
@@ -245,7 +282,8 @@ impl Folder {
     fn remember(&self, context: &Context, kept: u64, now: (ChunkId, Totals)) {
         let mut scan = lock(&self.scan);
         let is_sure = !self.is_unsure.load(Ordering::Relaxed);
-        let fresh = scan.fresh.filter(|(count, _)| *count == kept && is_sure).map(|(_, print)| print);
+        let fresh =
+            scan.fresh.filter(|(count, _)| *count == kept && is_sure).map(|(_, print)| print);
         let Identity { place, inode, known, .. } = self.identity;
         let mut new = NewKnown::new((place, inode), fresh.or(scan.print), now);
         let before = known.as_ref().and_then(|known| context.known.tags(known));
@@ -265,12 +303,16 @@ impl Folder {
 }
 
 impl Scan {
-    /// Gives up what is not needed any more: a folder waits for all that is below it. Returns its path.
+    /// Gives up what is not needed any more: a folder waits for all that is below it. Returns its
+    /// path.
     fn end(&mut self) -> Vec<u8> {
         self.has_more = self.before.has_more();
         self.before = Before::nothing();
         (self.names, self.named) = (Names::default(), Named::default());
-        self.fresh = self.printer.take().and_then(|mut printer| Some((printer.count(), printer.finish_settled()?)));
+        self.fresh = self
+            .printer
+            .take()
+            .and_then(|mut printer| Some((printer.count(), printer.finish_settled()?)));
         std::mem::take(&mut self.path)
     }
 }
@@ -287,7 +329,8 @@ impl Drop for Folder {
 
 /// Returns the path of the folder `name` in the folder `above`.
 ///
-/// Mostly this thread was there, or right below it, last: to go up from each of 50,000 folders in each other takes minutes.
+/// Mostly this thread was there, or right below it, last: to go up from each of 50,000 folders in
+/// each other takes minutes.
 pub fn path_below(above: &Arc<Folder>, name: &[u8], worker: &Worker) -> Vec<u8> {
     if let Some((last, path)) = &worker.last_path
         && let Some(last) = last.upgrade()
@@ -302,8 +345,13 @@ pub fn path_below(above: &Arc<Folder>, name: &[u8], worker: &Worker) -> Vec<u8> 
     above.path_of(name)
 }
 
-/// Makes the result of a folder whose tree is done; `is_before` says that this is the parent's tree, and no gap lies before it.
-pub fn finished(own: Option<Box<DirEntry>>, is_before: bool, (tree, totals): (ChunkId, Totals)) -> Done {
+/// Makes the result of a folder whose tree is done; `is_before` says that this is the parent's
+/// tree, and no gap lies before it.
+pub fn finished(
+    own: Option<Box<DirEntry>>,
+    is_before: bool,
+    (tree, totals): (ChunkId, Totals),
+) -> Done {
     let Some(mut entry) = own else {
         return if is_before { Done::Same } else { Done::Below { tree, totals } };
     };

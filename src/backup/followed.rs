@@ -22,7 +22,12 @@ pub fn stat_followed(path: &[u8]) -> io::Result<Stat> {
 }
 
 /// Makes the entry of the file that a link leads to, under the link's name.
-pub fn read_followed(context: &Context, worker: &mut Worker, stat: &Stat, place: Place) -> Result<Option<DirEntry>> {
+pub fn read_followed(
+    context: &Context,
+    worker: &mut Worker,
+    stat: &Stat,
+    place: Place,
+) -> Result<Option<DirEntry>> {
     let (dir, name) = match target_of(place.path) {
         Ok((dir, name)) => (dir, name.unwrap_or_default()),
         Err(error) => return Ok(report(context, place.path, &error)),

@@ -17,7 +17,8 @@ use crate::repo::DirEntry;
 /// What of a folder is wanted.
 #[derive(Default)]
 pub struct Scope {
-    /// Nothing but what was asked for by name: the folder lies on the way to it, or rules leave the rest out.
+    /// Nothing but what was asked for by name: the folder lies on the way to it, or rules leave the
+    /// rest out.
     pub only_named: bool,
     /// What was asked for below it by name, whatever rules say.
     pub named: Named,
@@ -36,7 +37,8 @@ pub enum Was {
     Unknown,
     /// Its entry there.
     Entry(Box<DirEntry>),
-    /// Its tree there; its own entry is still the same, the folder above vouches for that and looked at it just now.
+    /// Its tree there; its own entry is still the same, the folder above vouches for that and
+    /// looked at it just now.
     Covered(KnownFolder, Stat),
 }
 
@@ -95,8 +97,8 @@ impl Was {
 pub struct Found {
     /// Its absolute path.
     pub path: Vec<u8>,
-    /// Its own entry: without content, or the parent's where nothing about the folder itself changed; `None` if the folder
-    /// above vouches for it.
+    /// Its own entry: without content, or the parent's where nothing about the folder itself
+    /// changed; `None` if the folder above vouches for it.
     pub own: Option<Box<DirEntry>>,
     /// The open folder, where it may be entered.
     pub dir: Option<Dir>,

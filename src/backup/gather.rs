@@ -46,15 +46,16 @@ pub struct Earlier {
 impl Done {
     /// Compares what reading a file gave with what the parent had, and counts it.
     ///
-    /// A file that was read only because its stamps could not be trusted may turn out to be the same.
+    /// A file that was read only because its stamps could not be trusted may turn out to be the
+    /// same.
     pub fn of_read(counts: &Counts, entry: Option<DirEntry>, earlier: Earlier) -> Self {
         let Some(entry) = entry else {
             return Self::Skipped { gap: earlier.gap || earlier.entry.is_some() };
         };
-        let same = earlier
-            .entry
-            .as_ref()
-            .is_some_and(|earlier| earlier.entry.content == entry.entry.content && is_equal_but_for_content(earlier, &entry));
+        let same = earlier.entry.as_ref().is_some_and(|earlier| {
+            earlier.entry.content == entry.entry.content
+                && is_equal_but_for_content(earlier, &entry)
+        });
         let counter = match (&earlier.entry, same) {
             (None, _) => &counts.new,
             (Some(_), false) => &counts.changed,
@@ -68,7 +69,12 @@ impl Done {
 /// Compares all but content and the positions of owners' names, which depend on the neighbours.
 pub fn is_equal_but_for_content(earlier: &DirEntry, now: &DirEntry) -> bool {
     let content = earlier.entry.content.clone();
-    let positioned = Entry { user: earlier.entry.user, group: earlier.entry.group, content, ..now.entry.clone() };
+    let positioned = Entry {
+        user: earlier.entry.user,
+        group: earlier.entry.group,
+        content,
+        ..now.entry.clone()
+    };
     earlier.entry == positioned && (&earlier.user, &earlier.group) == (&now.user, &now.group)
 }
 
@@ -78,7 +84,8 @@ struct Group {
     missing: usize,
 }
 
-/// Results in the order of names; groups are folded as soon as they and all before them are complete.
+/// Results in the order of names; groups are folded as soon as they and all before them are
+/// complete.
 pub struct Gather {
     /// Those that are open, the group with the number `next` first.
     groups: VecDeque<Group>,
@@ -90,17 +97,23 @@ pub struct Gather {
 impl Gather {
     /// Starts with nothing; `before` is the folder's tree in the parent.
     pub fn new(before: Option<(ChunkId, Totals)>) -> Self {
-        let fold = Compared { before, same: before.map(|_| 0), kept: 0, builder: TreeBuilder::default() };
+        let fold =
+            Compared { before, same: before.map(|_| 0), kept: 0, builder: TreeBuilder::default() };
         Self { groups: VecDeque::new(), next: 0, group_count: None, fold: Fold::Compared(fold) }
     }
 
-    /// Starts with the parent's entries, of which only the subfolders at these positions can differ.
+    /// Starts with the parent's entries, of which only the subfolders at these positions can
+    /// differ.
     pub fn covered(known: KnownFolder, positions: Vec<u32>) -> Self {
         let mut gather = Self::new(None);
         gather.open(0, positions.len());
         gather.close(1);
-        gather.fold =
-            Fold::Covered(CoveredFold { before: (known.tree, known.totals), positions, folded: 0, changed: BTreeMap::new() });
+        gather.fold = Fold::Covered(CoveredFold {
+            before: (known.tree, known.totals),
+            positions,
+            folded: 0,
+            changed: BTreeMap::new(),
+        });
         gather
     }
 
@@ -125,7 +138,10 @@ impl Gather {
 
     /// Puts one result in its place.
     pub fn fill(&mut self, group: usize, position: usize, done: Done) {
-        let group = self.groups.get_mut(group - self.next).expect("a group is open until all its slots are filled");
+        let group = self
+            .groups
+            .get_mut(group - self.next)
+            .expect("a group is open until all its slots are filled");
         group.slots[position] = Some(done);
         group.missing -= 1;
     }
@@ -146,8 +162,14 @@ impl Gather {
         Ok(self.group_count == Some(self.next))
     }
 
-    /// Returns the folder's tree and sums; `gap` says whether the parent had names behind the last one.
-    pub fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
+    /// Returns the folder's tree and sums; `gap` says whether the parent had names behind the last
+    /// one.
+    pub fn finish(
+        &mut self,
+        context: &Context,
+        lane: &mut Lane,
+        gap: bool,
+    ) -> Result<(ChunkId, Totals)> {
         self.fold.finish(context, lane, gap)
     }
 }
@@ -169,7 +191,12 @@ impl Fold {
         }
     }
 
-    fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
+    fn finish(
+        &mut self,
+        context: &Context,
+        lane: &mut Lane,
+        gap: bool,
+    ) -> Result<(ChunkId, Totals)> {
         match self {
             Self::Compared(fold) => fold.finish(context, lane, gap),
             Self::Covered(fold) => fold.finish(context, lane),
@@ -179,8 +206,9 @@ impl Fold {
 
 /// Builds a tree, or finds that it is the parent's.
 ///
-/// As long as every entry is the parent's next one, only their number is kept. With the first difference the parent's
-/// entries up to there are read again and built; so an unchanged folder costs no building and no memory.
+/// As long as every entry is the parent's next one, only their number is kept. With the first
+/// difference the parent's entries up to there are read again and built; so an unchanged folder
+/// costs no building and no memory.
 struct Compared {
     before: Option<(ChunkId, Totals)>,
     same: Option<u64>,
@@ -201,7 +229,9 @@ impl Compared {
                 self.kept += 1;
                 self.builder.push(lane, *entry)
             }
-            (Done::Same | Done::Below { .. }, _) => unreachable!("only a folder that vouches for its entries has such children"),
+            (Done::Same | Done::Below { .. }, _) => {
+                unreachable!("only a folder that vouches for its entries has such children")
+            }
             (Done::Skipped { gap: true }, _) => self.build_same(context, lane),
             (Done::Skipped { gap: false }, _) => Ok(()),
         }
@@ -211,13 +241,22 @@ impl Compared {
         let (Some(count), Some((tree, _))) = (self.same.take(), self.before) else {
             return Ok(());
         };
-        for entry in context.trees.entries(&tree).take(usize::try_from(count).expect("entries were counted one by one")) {
+        for entry in context
+            .trees
+            .entries(&tree)
+            .take(usize::try_from(count).expect("entries were counted one by one"))
+        {
             self.builder.push(lane, entry?)?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, context: &Context, lane: &mut Lane, gap: bool) -> Result<(ChunkId, Totals)> {
+    fn finish(
+        &mut self,
+        context: &Context,
+        lane: &mut Lane,
+        gap: bool,
+    ) -> Result<(ChunkId, Totals)> {
         if let (Some(_), Some(before), false) = (self.same, self.before, gap) {
             return Ok(before);
         }

@@ -1,5 +1,6 @@
-//! Names that a folder lists and that are not there when they are looked at: most went away meanwhile; but a damaged file system,
-//! or one that cannot express a name, says so for ever, and then something is missing that nobody would hear of.
+//! Names that a folder lists and that are not there when they are looked at: most went away
+//! meanwhile; but a damaged file system, or one that cannot express a name, says so for ever, and
+//! then something is missing that nobody would hear of.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::format::entry::{EntryKind, Timestamp};
 use crate::os::dir::Dir;
 
-/// How many names are listed again in one backup: what goes away from huge folders must not make it slow.
+/// How many names are listed again in one backup: what goes away from huge folders must not make it
+/// slow.
 const NAMES_MAX: u64 = 4_000_000;
 
 /// How many names may be listed again.
@@ -20,11 +22,14 @@ impl Default for Listings {
 }
 
 impl Listings {
-    /// Lists a folder once more until a name with its inode number is the one that is looked for; false if there is none.
+    /// Lists a folder once more until a name with its inode number is the one that is looked for;
+    /// false if there is none.
     fn find(&self, dir: &Dir, is_it: impl FnMut(&[u8], u64) -> bool) -> bool {
         let left = self.0.load(Ordering::Relaxed);
         let (is_found, count) = dir.search(left, is_it).unwrap_or((false, 1));
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            Some(left.saturating_sub(count))
+        });
         is_found
     }
 
@@ -32,16 +37,25 @@ impl Listings {
         self.find(dir, |listed, _| listed == name)
     }
 
-    /// Tells an error about `name` in `dir`: what is not there although its folder lists it did not go away.
+    /// Tells an error about `name` in `dir`: what is not there although its folder lists it did not
+    /// go away.
     pub fn judge(&self, dir: &Dir, name: &[u8], error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::NotFound && self.holds(dir, name) {
-            return io::Error::other(format!("its folder lists it, and it cannot be found ({error})"));
+            return io::Error::other(format!(
+                "its folder lists it, and it cannot be found ({error})"
+            ));
         }
         error
     }
 
-    /// Does something with `name` in `dir`, once more if it is not there although its folder still lists it: it may be new.
-    pub fn insist<T>(&self, dir: &Dir, name: &[u8], act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    /// Does something with `name` in `dir`, once more if it is not there although its folder still
+    /// lists it: it may be new.
+    pub fn insist<T>(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        act: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
         match act() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.holds(dir, name) => {
                 act().map_err(|error| self.judge(dir, name, error))
@@ -50,11 +64,16 @@ impl Listings {
         }
     }
 
-    /// Tells an error about a folder that was seen and could not be opened: one that is there under another name is in the
-    /// snapshot under neither.
+    /// Tells an error about a folder that was seen and could not be opened: one that is there under
+    /// another name is in the snapshot under neither.
     ///
     /// `seen` is its inode number and when it was made, if it was looked at.
-    pub fn judge_folder(&self, above: &Dir, seen: Option<(u64, Option<Timestamp>)>, error: io::Error) -> io::Error {
+    pub fn judge_folder(
+        &self,
+        above: &Dir,
+        seen: Option<(u64, Option<Timestamp>)>,
+        error: io::Error,
+    ) -> io::Error {
         let (Some((inode, btime)), io::ErrorKind::NotFound) = (seen, error.kind()) else {
             return error;
         };
@@ -65,12 +84,16 @@ impl Listings {
         });
         // The number alone may be that of a new folder.
         let is_it = is_listed
-            && above.stat(&name).is_ok_and(|stat| (stat.kind, stat.inode, stat.btime) == (EntryKind::Dir, inode, btime));
+            && above.stat(&name).is_ok_and(|stat| {
+                (stat.kind, stat.inode, stat.btime) == (EntryKind::Dir, inode, btime)
+            });
         if !is_it {
             return error;
         }
         let name = String::from_utf8_lossy(&name).into_owned();
-        io::Error::other(format!("it was renamed to {name} during the backup, and is not in it under either name"))
+        io::Error::other(format!(
+            "it was renamed to {name} during the backup, and is not in it under either name"
+        ))
     }
 }
 
@@ -93,7 +116,9 @@ mod tests {
         };
         listings.insist(&dir, b"there", appears).unwrap();
         assert!(
-            listings.insist(&dir, b"there", || Err::<(), _>(missing())).is_err_and(|error| error.kind() == io::ErrorKind::Other)
+            listings
+                .insist(&dir, b"there", || Err::<(), _>(missing()))
+                .is_err_and(|error| error.kind() == io::ErrorKind::Other)
         );
         // Without end nothing is listed again.
         let none = Listings(0.into());

@@ -1,4 +1,5 @@
-//! Reading ignore files. Anybody who has a folder in the backup can write them, so they are not trusted to be short.
+//! Reading ignore files. Anybody who has a folder in the backup can write them, so they are not
+//! trusted to be short.
 
 use std::io::Read;
 
@@ -21,17 +22,23 @@ pub type Report<'a> = dyn FnMut(ProblemKind, String) + 'a;
 /// What is not used is told: what it would leave out is in the backup then.
 pub fn read(dir: &Dir, name: &[u8], room: usize, report: &mut Report<'_>) -> (Vec<u8>, usize) {
     let mut text = Vec::new();
-    let read = dir.open_file(name).and_then(|file| file.take(FILE_LEN_MAX_BYTES as u64 + 1).read_to_end(&mut text));
+    let read = dir
+        .open_file(name)
+        .and_then(|file| file.take(FILE_LEN_MAX_BYTES as u64 + 1).read_to_end(&mut text));
     match read {
         Ok(_) if text.len() <= FILE_LEN_MAX_BYTES => used_lines(&text, room, report),
         Ok(_) => {
-            report(ProblemKind::Unreadable, format!("it is longer than {} KiB: {UNUSED}", FILE_LEN_MAX_BYTES >> 10));
+            report(
+                ProblemKind::Unreadable,
+                format!("it is longer than {} KiB: {UNUSED}", FILE_LEN_MAX_BYTES >> 10),
+            );
             (Vec::new(), 0)
         }
         Err(error) => {
             // It went away, or is a folder or a link, which are no ignore files.
             let harmless = [Errno::NOENT, Errno::ISDIR, Errno::LOOP];
-            let is_harmless = Errno::from_io_error(&error).is_some_and(|errno| harmless.contains(&errno));
+            let is_harmless =
+                Errno::from_io_error(&error).is_some_and(|errno| harmless.contains(&errno));
             let kind = if is_harmless { ProblemKind::Notice } else { ProblemKind::Unreadable };
             report(kind, format!("it cannot be read ({error}): {UNUSED}"));
             (Vec::new(), 0)
@@ -45,7 +52,8 @@ fn used_lines(text: &[u8], room: usize, report: &mut Report<'_>) -> (Vec<u8>, us
     let lines = || text.split(|byte| *byte == b'\n');
     let count = lines().count();
     if count > room {
-        let what = format!("it and the ignore files above it have more than {LINES_MAX} lines: {UNUSED}");
+        let what =
+            format!("it and the ignore files above it have more than {LINES_MAX} lines: {UNUSED}");
         report(ProblemKind::Unreadable, what);
         return (Vec::new(), 0);
     }
@@ -55,9 +63,11 @@ fn used_lines(text: &[u8], room: usize, report: &mut Report<'_>) -> (Vec<u8>, us
     };
     let long = lines().filter(|line| is_long(line)).count();
     let more = if long > 1 { format!(" and {} more are", long - 1) } else { " is".to_owned() };
-    let what = format!("line {}{more} longer than {} KiB: not used", first + 1, LINE_LEN_MAX_BYTES >> 10);
+    let what =
+        format!("line {}{more} longer than {} KiB: not used", first + 1, LINE_LEN_MAX_BYTES >> 10);
     report(ProblemKind::Unreadable, what);
-    let short: Vec<&[u8]> = lines().map(|line| if is_long(line) { &[][..] } else { line }).collect();
+    let short: Vec<&[u8]> =
+        lines().map(|line| if is_long(line) { &[][..] } else { line }).collect();
     (short.join(&b'\n'), count)
 }
 

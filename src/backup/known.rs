@@ -1,13 +1,15 @@
-//! What this machine remembers of the folders of the last snapshot: one fingerprint of names and stats each, and which file
-//! was behind a name.
+//! What this machine remembers of the folders of the last snapshot: one fingerprint of names and
+//! stats each, and which file was behind a name.
 //!
-//! A folder whose fingerprint is still the same has exactly the entries that the parent's tree holds, so the tree is neither
-//! read nor compared; only its subfolders are visited. Like the parent's entries (`describe::is_unchanged`), a fingerprint
-//! vouches only for stamps that were settled when it was taken.
+//! A folder whose fingerprint is still the same has exactly the entries that the parent's tree
+//! holds, so the tree is neither read nor compared; only its subfolders are visited. Like the
+//! parent's entries (`describe::is_unchanged`), a fingerprint vouches only for stamps that were
+//! settled when it was taken.
 //!
-//! Snapshots hold no inode numbers, so what tells a file from another that took its place stands here: the number of each
-//! folder, and a tag for each name on file systems that are not trusted to mark a file that was moved. The table is a hint:
-//! without it `trust::Trust` decides by stamps alone, and has more files read.
+//! Snapshots hold no inode numbers, so what tells a file from another that took its place stands
+//! here: the number of each folder, and a tag for each name on file systems that are not trusted to
+//! mark a file that was moved. The table is a hint: without it `trust::Trust` decides by stamps
+//! alone, and has more files read.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +26,12 @@ use crate::repo::open::notes;
 use crate::repo::{Repository, Result};
 use crate::sync::{self, lock};
 
-/// Folders that are remembered (104 bytes each, twice during a backup); those beyond are compared with the parent's tree.
+/// Folders that are remembered (104 bytes each, twice during a backup); those beyond are compared
+/// with the parent's tree.
 const FOLDERS_MAX: usize = 200_000;
 const FOLDERS_LOW_MEMORY_MAX: usize = 20_000;
-/// Names with tags that are remembered (8 bytes each, twice during a backup), for each folder that may be.
+/// Names with tags that are remembered (8 bytes each, twice during a backup), for each folder that
+/// may be.
 const TAGS_PER_FOLDER: usize = 10;
 
 /// A fingerprint; all zero where a folder has none.
@@ -69,7 +73,11 @@ pub struct NewKnown {
 
 impl NewKnown {
     /// Describes a folder.
-    pub fn new((place, inode): (Print, u64), print: Option<Print>, (tree, totals): (ChunkId, Totals)) -> Self {
+    pub fn new(
+        (place, inode): (Print, u64),
+        print: Option<Print>,
+        (tree, totals): (ChunkId, Totals),
+    ) -> Self {
         Self { folder: KnownFolder { place, print, tree, totals, inode, tags: None }, tags: None }
     }
 }
@@ -95,9 +103,16 @@ struct Now {
 }
 
 impl KnownFolders {
-    /// Loads what is remembered of the snapshot `parent`; nothing if there is no parent or the note is of another.
-    pub fn load(repository: &Repository, series: &str, parent: Option<SnapshotId>, options: &BackupOptions) -> Self {
-        let stored = parent.and_then(|parent| parse(&notes::load(repository, &note_name(series))?, parent));
+    /// Loads what is remembered of the snapshot `parent`; nothing if there is no parent or the note
+    /// is of another.
+    pub fn load(
+        repository: &Repository,
+        series: &str,
+        parent: Option<SnapshotId>,
+        options: &BackupOptions,
+    ) -> Self {
+        let stored =
+            parent.and_then(|parent| parse(&notes::load(repository, &note_name(series))?, parent));
         let (before, tags_before) = stored.unwrap_or_default();
         Self {
             key: *blake3::keyed_hash(repository.keyring().cache_key(), b"folders").as_bytes(),
@@ -114,7 +129,8 @@ impl KnownFolders {
         (!self.before.is_empty()).then(|| self.place_of(path)).and_then(|place| self.find_at(place))
     }
 
-    /// Returns what is remembered of the folder `name` in the folder at an absolute path, without putting the two together.
+    /// Returns what is remembered of the folder `name` in the folder at an absolute path, without
+    /// putting the two together.
     pub fn find_in(&self, path: &[u8], name: &[u8]) -> Option<KnownFolder> {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(path).update(b"/").update(name);
@@ -135,13 +151,15 @@ impl KnownFolders {
         None
     }
 
-    /// Remembers a folder of the snapshot that is being made; `is_news` says that its fingerprint is not the parent's.
+    /// Remembers a folder of the snapshot that is being made; `is_news` says that its fingerprint
+    /// is not the parent's.
     pub fn add(&self, mut new: NewKnown, is_news: bool) {
         let mut now = lock(&self.now);
         if now.records.len() == self.room {
             return;
         }
-        let tags = new.tags.filter(|tags| now.tags.len() + tags.len() <= TAGS_PER_FOLDER * self.room);
+        let tags =
+            new.tags.filter(|tags| now.tags.len() + tags.len() <= TAGS_PER_FOLDER * self.room);
         new.folder.tags = tags.map(|tags| {
             let first = now.tags.len() as u32;
             now.tags.extend(&tags);
@@ -177,8 +195,15 @@ impl KnownFolders {
         Printer { hasher, line: Vec::new(), count: 0, is_settled: true, settled_before, trusted }
     }
 
-    /// Notes the folders for the backup after `snapshot`; `is_parent` says that it is the one that they were loaded for.
-    pub fn save(self, repository: &Repository, series: &str, snapshot: SnapshotId, is_parent: bool) -> Result<()> {
+    /// Notes the folders for the backup after `snapshot`; `is_parent` says that it is the one that
+    /// they were loaded for.
+    pub fn save(
+        self,
+        repository: &Repository,
+        series: &str,
+        snapshot: SnapshotId,
+        is_parent: bool,
+    ) -> Result<()> {
         if is_parent && !self.has_news.into_inner() {
             return Ok(());
         }
@@ -196,7 +221,8 @@ impl KnownFolders {
     }
 }
 
-/// Takes the fingerprint of one folder: everything that tells whether the parent's entries still hold.
+/// Takes the fingerprint of one folder: everything that tells whether the parent's entries still
+/// hold.
 pub struct Printer {
     hasher: blake3::Hasher,
     line: Vec<u8>,
@@ -207,7 +233,8 @@ pub struct Printer {
     trusted: Option<(u32, u32)>,
 }
 
-/// Numbers one behind the other, put together where nothing has to grow: they are as many for each name.
+/// Numbers one behind the other, put together where nothing has to grow: they are as many for each
+/// name.
 struct Fields {
     bytes: [u8; 128],
     len_bytes: usize,
@@ -239,10 +266,12 @@ impl Printer {
 
     /// Adds the next name of the folder, in order.
     ///
-    /// The number of a device counts for nothing: it is another after each start, and for each snapshot of a volume.
+    /// The number of a device counts for nothing: it is another after each start, and for each
+    /// snapshot of a volume.
     pub fn add(&mut self, name: &[u8], stat: &Stat, devices: &Devices) {
         self.count += 1;
-        self.is_settled &= is_settled(stat.ctime, self.settled_before, self.trusted == Some(stat.dev));
+        self.is_settled &=
+            is_settled(stat.ctime, self.settled_before, self.trusted == Some(stat.dev));
         let is_dir = stat.kind == EntryKind::Dir;
         let linked = stat.nlink > 1 && !is_dir;
         let (major, minor) = stat.device.unwrap_or_default();
@@ -251,7 +280,9 @@ impl Printer {
         let mut fields = Fields::default();
         fields.put([stat.kind as u8, u8::from(stat.btime.is_some()), u8::from(linked)]);
         fields.put(stat.mode.to_le_bytes());
-        [stat.uid, stat.gid, read_flags(stat), major, minor].iter().for_each(|number| fields.put(number.to_le_bytes()));
+        [stat.uid, stat.gid, read_flags(stat), major, minor]
+            .iter()
+            .for_each(|number| fields.put(number.to_le_bytes()));
         fields.put(size.to_le_bytes());
         for time in [stat.mtime, stat.ctime, stat.btime.unwrap_or_default()] {
             fields.put(time.seconds.to_le_bytes());
@@ -300,10 +331,12 @@ fn note_name(series: &str) -> String {
 /// Takes a table apart: records and tags; `None` if it is of another snapshot.
 fn parse(bytes: &[u8], parent: SnapshotId) -> Option<(Vec<u8>, Vec<Tag>)> {
     let (count, rest) = bytes.strip_prefix(MAGIC)?.strip_prefix(&parent.0)?.split_first_chunk()?;
-    let records_len_bytes = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(RECORD_LEN_BYTES)?;
+    let records_len_bytes =
+        usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(RECORD_LEN_BYTES)?;
     let (records, tags) = rest.split_at_checked(records_len_bytes)?;
     let (tags, rest) = tags.as_chunks();
-    rest.is_empty().then(|| (records.to_vec(), tags.iter().map(|tag| Tag::from_le_bytes(*tag)).collect()))
+    rest.is_empty()
+        .then(|| (records.to_vec(), tags.iter().map(|tag| Tag::from_le_bytes(*tag)).collect()))
 }
 
 fn encode(folder: &KnownFolder) -> [u8; RECORD_LEN_BYTES] {
@@ -323,7 +356,8 @@ fn encode(folder: &KnownFolder) -> [u8; RECORD_LEN_BYTES] {
 
 fn decode(record: &[u8]) -> KnownFolder {
     let hash_at = |at: usize| Print::try_from(&record[at..at + PRINT_LEN_BYTES]).expect("16 bytes");
-    let number = |at: usize| u64::from_le_bytes(record[64 + 8 * at..][..8].try_into().expect("8 bytes"));
+    let number =
+        |at: usize| u64::from_le_bytes(record[64 + 8 * at..][..8].try_into().expect("8 bytes"));
     let half = |at: usize| u32::from_le_bytes(record[at..][..4].try_into().expect("4 bytes"));
     KnownFolder {
         place: hash_at(0),
@@ -341,7 +375,14 @@ mod tests {
 
     fn folder(tags: Option<(u32, u32)>) -> KnownFolder {
         let totals = Totals { files: 1, dirs: 2, bytes: 3 };
-        KnownFolder { place: [1; 16], print: Some([2; 16]), tree: ChunkId([3; 32]), totals, inode: u64::MAX - 1, tags }
+        KnownFolder {
+            place: [1; 16],
+            print: Some([2; 16]),
+            tree: ChunkId([3; 32]),
+            totals,
+            inode: u64::MAX - 1,
+            tags,
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Sources that had files and have none any more, or lost most of them: a disk that is not mounted looks like that.
+//! Sources that had files and have none any more, or lost most of them: a disk that is not mounted
+//! looks like that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -88,16 +89,20 @@ impl Losses {
         lock(&self.sources)
     }
 
-    /// Fails if no source at all is in the snapshot, because none could be read or patterns leave out the rest.
+    /// Fails if no source at all is in the snapshot, because none could be read or patterns leave
+    /// out the rest.
     pub fn refuse_nothing(&self) -> Result<(), Error> {
         let mut sources = self.lock();
-        if self.has_stream.load(Ordering::Relaxed) || sources.values().any(|source| matches!(source.became, Became::Stored(_))) {
+        if self.has_stream.load(Ordering::Relaxed)
+            || sources.values().any(|source| matches!(source.became, Became::Stored(_)))
+        {
             return Ok(());
         }
         if sources.values().any(|source| matches!(source.became, Became::LeftOut)) {
             return Err(Error::AllLeftOut);
         }
-        let unread = sources.iter_mut().find(|(_, source)| matches!(source.became, Became::Unread(_)));
+        let unread =
+            sources.iter_mut().find(|(_, source)| matches!(source.became, Became::Unread(_)));
         match unread.map(|(path, source)| (path, std::mem::take(&mut source.became))) {
             Some((path, Became::Unread(source))) => {
                 Err(Error::Source { path: String::from_utf8_lossy(path).into_owned(), source })
@@ -106,7 +111,8 @@ impl Losses {
         }
     }
 
-    /// Says which sources could not be read, and which have lost their files since earlier snapshots, or had lost them then already.
+    /// Says which sources could not be read, and which have lost their files since earlier
+    /// snapshots, or had lost them then already.
     ///
     /// What was lost comes first: it is to be known next time, and there may be no room for all.
     pub fn tell(&self, earlier: &mut Earlier, allows: bool, monitor: &Monitor) -> repo::Result<()> {
@@ -133,7 +139,11 @@ impl Losses {
             }
         }
         for (path, error) in unread {
-            monitor.source_problem(ProblemKind::Unreadable, &path, format!("this source was not read: {error}"));
+            monitor.source_problem(
+                ProblemKind::Unreadable,
+                &path,
+                format!("this source was not read: {error}"),
+            );
         }
         Ok(())
     }
@@ -155,7 +165,10 @@ fn had_in_words(before: u64) -> String {
 
 fn in_words(before: u64, now: u64) -> String {
     let has = if now == 0 { "none".to_owned() } else { now.to_string() };
-    format!("{} and has {has} now: is its disk mounted? (--allow-empty accepts it)", had_in_words(before))
+    format!(
+        "{} and has {has} now: is its disk mounted? (--allow-empty accepts it)",
+        had_in_words(before)
+    )
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 //!                            unchanged → parent's entry ──────────────────────┴→ trees → root → finish → commit
 //! ```
 //!
-//! Ids are keyed hashes of plaintext, known before anything is stored, so trees never wait for packs. The session's
-//! `finish` yields the token that `commit` demands: the write order stands in the types. If the process dies anywhere
-//! before the commit there is no snapshot, nothing older is touched, and what was stored and indexed is not sent again.
+//! Ids are keyed hashes of plaintext, known before anything is stored, so trees never wait for
+//! packs. The session's `finish` yields the token that `commit` demands: the write order stands in
+//! the types. If the process dies anywhere before the commit there is no snapshot, nothing older is
+//! touched, and what was stored and indexed is not sent again.
 
 mod before;
 mod chunk_stream;
@@ -73,16 +74,23 @@ use crate::repo::snapshots::{self, Commit};
 use crate::repo::write::Identity;
 use crate::repo::{DirEntry, Reader, Repository, Session, SessionOptions, Stored, Trees};
 
-/// How often a backup begins because a collector removed what it relied on. More than twice is rare: what is young is left alone.
+/// How often a backup begins because a collector removed what it relied on. More than twice is
+/// rare: what is young is left alone.
 const ATTEMPTS_MAX: usize = 8;
 
 /// Takes a snapshot.
 ///
-/// Files that could not be read are recorded as problems in `monitor` and in the snapshot, and do not stop it. Fails without a
-/// snapshot if the repository fails, a stream is incomplete, a named source does not exist, or `monitor` is cancelled.
+/// Files that could not be read are recorded as problems in `monitor` and in the snapshot, and do
+/// not stop it. Fails without a snapshot if the repository fails, a stream is incomplete, a named
+/// source does not exist, or `monitor` is cancelled.
 ///
-/// If a collector removed what the backup relied on, it begins again without a parent; fails if streams make that impossible.
-pub fn run(repository: &Arc<Repository>, mut options: BackupOptions, monitor: &Monitor) -> Result<BackupReport, Error> {
+/// If a collector removed what the backup relied on, it begins again without a parent; fails if
+/// streams make that impossible.
+pub fn run(
+    repository: &Arc<Repository>,
+    mut options: BackupOptions,
+    monitor: &Monitor,
+) -> Result<BackupReport, Error> {
     let streams = std::mem::take(&mut options.streams);
     let can_repeat = streams.is_empty();
     let mut outcome = attempt(repository, &options, (streams, true), monitor);
@@ -109,9 +117,11 @@ fn attempt(
     let reader = Reader::offline(repository)?;
     let (parent, mut earlier) = went_before(&reader, options, &sources, use_parent)?;
     let Sources { named, readable, losses, .. } = sources;
-    let (series, session_options) = (parent::series_name(options, &named), session_options(options));
+    let (series, session_options) =
+        (parent::series_name(options, &named), session_options(options));
     let parent_id = parent.snapshot.as_ref().map(|parent| parent.id);
-    let identity = Identity { host: options.host.clone(), parent: parent_id, clock: options.clock.clone() };
+    let identity =
+        Identity { host: options.host.clone(), parent: parent_id, clock: options.clock.clone() };
     let session = Session::new(reader.clone(), session_options, identity);
     let context = Context {
         session: &session,
@@ -123,7 +133,10 @@ fn attempt(
         monitor,
         started,
         known: KnownFolders::load(repository, &series, parent_id, options),
-        trust_before: parent.snapshot.as_ref().map_or(Timestamp::default(), |parent| trust_before(parent.started)),
+        trust_before: parent
+            .snapshot
+            .as_ref()
+            .map_or(Timestamp::default(), |parent| trust_before(parent.started)),
         counts: Counts::default(),
         losses,
         allows_empty: options.allow_empty,
@@ -131,27 +144,43 @@ fn attempt(
         listings: Listings::default(),
     };
     let profile = options.chunker.unwrap_or(repository.config().profile);
-    let root = root_folder(&context, way_to(&context, profile, &readable, streams)?, parent.snapshot.as_ref())?;
+    let root = root_folder(
+        &context,
+        way_to(&context, profile, &readable, streams)?,
+        parent.snapshot.as_ref(),
+    )?;
     let walked = walk_and_tell(&context, root, (profile, session_options.lanes()), &mut earlier);
     let (counts, known) = (context.counts, context.known);
     let (root, totals, same) = match walked {
         Ok((entry, same)) => (tree_id(&entry), entry.totals.unwrap_or_default(), same),
         Err(error) => {
-            // What is stored so far is kept and indexed for the next backup; the first error is the one to tell.
+            // What is stored so far is kept and indexed for the next backup; the first error is the
+            // one to tell.
             let _ = session.abandon();
             return Err(error);
         }
     };
     // It must not be told again next time.
-    let accepts_loss = options.allow_empty && parent.snapshot.as_ref().is_some_and(losses::is_told_in);
+    let accepts_loss =
+        options.allow_empty && parent.snapshot.as_ref().is_some_and(losses::is_told_in);
     let stats = |session| stats_of(&counts, totals, session);
     if options.dry_run {
-        return Ok(BackupReport { snapshot: None, unchanged_since: None, stats: stats(session.stats()) });
+        return Ok(BackupReport {
+            snapshot: None,
+            unchanged_since: None,
+            stats: stats(session.stats()),
+        });
     }
-    if let (true, false, Some(parent)) = (same, options.always_snapshot || accepts_loss, &parent.snapshot) {
+    if let (true, false, Some(parent)) =
+        (same, options.always_snapshot || accepts_loss, &parent.snapshot)
+    {
         prepare::confirm_unchanged(session.reader(), parent, options.threads, monitor)?;
         note(monitor, known.save(repository, &series, parent.id, true));
-        return Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats: stats(session.stats()) });
+        return Ok(BackupReport {
+            snapshot: None,
+            unchanged_since: Some(parent.id),
+            stats: stats(session.stats()),
+        });
     }
     let stored = session.finish()?;
     let stats = stats(stored.stats());
@@ -167,7 +196,8 @@ fn attempt(
     Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
 }
 
-/// Returns the parent, if one is to be used, and what losses are compared with, which is there without a parent, too.
+/// Returns the parent, if one is to be used, and what losses are compared with, which is there
+/// without a parent, too.
 fn went_before(
     reader: &Arc<Reader>,
     options: &BackupOptions,
@@ -179,7 +209,8 @@ fn went_before(
         false => Parent::none(reader, options, &sources.all)?,
     };
     let others = std::mem::take(&mut parent.others);
-    let earlier = Earlier::of(&Trees::new(reader.clone()), parent.snapshot.as_ref(), &others, &sources.all)?;
+    let earlier =
+        Earlier::of(&Trees::new(reader.clone()), parent.snapshot.as_ref(), &others, &sources.all)?;
     Ok((parent, earlier))
 }
 
@@ -222,7 +253,12 @@ fn sources_of(options: &BackupOptions, streams: &[StreamSource]) -> Result<Sourc
 }
 
 /// Puts all sources into one tree, and stores the streams among them.
-fn way_to(context: &Context, profile: Profile, paths: &[Source], streams: Vec<StreamSource>) -> Result<SourceNode, Error> {
+fn way_to(
+    context: &Context,
+    profile: Profile,
+    paths: &[Source],
+    streams: Vec<StreamSource>,
+) -> Result<SourceNode, Error> {
     let mut way = SourceNode::empty();
     paths.iter().for_each(|path| way.insert(path));
     stream::check_places(&streams, &way)?;
@@ -238,17 +274,23 @@ const UNMATCHED_NAMED_MAX: usize = 10;
 /// Says which patterns matched nothing: a typing error shows only here.
 fn tell_unmatched(monitor: &Monitor, patterns: &[String]) {
     let named = patterns.iter().take(UNMATCHED_NAMED_MAX);
-    named.for_each(|pattern| monitor.problem(ProblemKind::Notice, pattern.as_bytes(), "this pattern matched nothing"));
+    named.for_each(|pattern| {
+        monitor.problem(ProblemKind::Notice, pattern.as_bytes(), "this pattern matched nothing")
+    });
     if let Some(more @ 1..) = patterns.len().checked_sub(UNMATCHED_NAMED_MAX) {
         monitor.problem(ProblemKind::Notice, b"", format!("{more} more patterns matched nothing"));
     }
 }
 
-/// Notes for the next backup are hints: that one could not be written must not make a good snapshot look like a failure.
+/// Notes for the next backup are hints: that one could not be written must not make a good snapshot
+/// look like a failure.
 fn note(monitor: &Monitor, noted: crate::repo::Result<()>) {
     if let Err(error) = noted {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let what = format!("the next backup will be slower, its notes could not be written: {error}{cause}");
+        let cause =
+            std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let what = format!(
+            "the next backup will be slower, its notes could not be written: {error}{cause}"
+        );
         monitor.problem(ProblemKind::Notice, b"", what);
     }
 }
@@ -256,7 +298,8 @@ fn note(monitor: &Monitor, noted: crate::repo::Result<()>) {
 /// How often a snapshot whose commit was not confirmed is committed under a new id.
 const LOST_MAX: usize = 4;
 
-/// Commits a tree, under a new id each time that a collector took the session for dead, or that the answer was lost.
+/// Commits a tree, under a new id each time that a collector took the session for dead, or that the
+/// answer was lost.
 fn commit_tree(
     repository: &Repository,
     (mut stored, mut tree): (Stored, NewTree),
@@ -306,7 +349,11 @@ fn tree_id(entry: &DirEntry) -> ChunkId {
 }
 
 /// Makes the walk's beginning: the folder `/`, with the parent's root as what it was before.
-fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) -> Result<NewFolder, Error> {
+fn root_folder(
+    context: &Context,
+    way: SourceNode,
+    parent: Option<&Snapshot>,
+) -> Result<NewFolder, Error> {
     let failed = |source| Error::Source { path: "/".to_owned(), source };
     let stat = sources::open_way(b"/").and_then(|dir| dir.stat_self()).map_err(failed)?;
     let was = parent.map_or(Was::Unknown, |parent| {
@@ -321,10 +368,22 @@ fn root_folder(context: &Context, way: SourceNode, parent: Option<&Snapshot>) ->
         SourceNode::Made(_) => unreachable!("a stream has a name"),
     };
     let scope = Scope { only_named, named, is_source: !only_named, ..Scope::default() };
-    Ok(NewFolder { above: None, name: Vec::new(), scope, was, seen: None, gap: false, is_same: true })
+    Ok(NewFolder {
+        above: None,
+        name: Vec::new(),
+        scope,
+        was,
+        seen: None,
+        gap: false,
+        is_same: true,
+    })
 }
 
-fn stats_of(counts: &Counts, totals: Totals, session: crate::repo::write::SessionStats) -> SnapshotStats {
+fn stats_of(
+    counts: &Counts,
+    totals: Totals,
+    session: crate::repo::write::SessionStats,
+) -> SnapshotStats {
     let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     SnapshotStats {
         totals,
@@ -352,7 +411,8 @@ fn describe_snapshot(
     tags.dedup();
     let mut lost = monitor.problems();
     lost.retain(|problem| problem.kind != ProblemKind::Notice);
-    // There may be no room for all: what is not in the snapshot comes first, and whole sources before the rest.
+    // There may be no room for all: what is not in the snapshot comes first, and whole sources
+    // before the rest.
     lost.sort_by_key(|problem| problem.kind != ProblemKind::Unreadable);
     let kind = |kind| match kind {
         ProblemKind::Vanished => 2,
@@ -366,7 +426,11 @@ fn describe_snapshot(
         room = left.unwrap_or(0);
         left.is_some()
     });
-    let problems = in_words.map(|lost| SnapshotProblem { path: lost.path, kind: kind(lost.kind), message: lost.message });
+    let problems = in_words.map(|lost| SnapshotProblem {
+        path: lost.path,
+        kind: kind(lost.kind),
+        message: lost.message,
+    });
     Ok(Snapshot {
         id: secured.session(),
         repository: repository.config().repository,

@@ -13,8 +13,8 @@ use crate::rules::{BadPattern, Pattern};
 /// What to leave out.
 #[derive(Clone, Debug, Default)]
 pub struct ExcludeOptions {
-    /// Patterns with the meaning of gitignore, as if they stood in `/`; those with a slash inside, but none at their beginning,
-    /// also as if they stood in each source.
+    /// Patterns with the meaning of gitignore, as if they stood in `/`; those with a slash inside,
+    /// but none at their beginning, also as if they stood in each source.
     pub patterns: Vec<Pattern>,
     /// Leaves out the content of folders with a valid `CACHEDIR.TAG`.
     pub caches: bool,
@@ -47,7 +47,8 @@ pub struct StreamSource {
     pub path: Vec<u8>,
     /// The bytes.
     pub stream: Box<dyn Stream>,
-    /// Whether the other sources count without it: what cannot be read is told then, and is not in the snapshot.
+    /// Whether the other sources count without it: what cannot be read is told then, and is not in
+    /// the snapshot.
     pub may_fail: bool,
 }
 
@@ -85,7 +86,8 @@ pub struct BackupOptions {
     pub always_snapshot: bool,
     /// Reads every file, whatever earlier snapshots say of it, and takes over nothing from them.
     pub read_all: bool,
-    /// Goes by times and lengths alone, for file systems that number their files anew each time they are mounted.
+    /// Goes by times and lengths alone, for file systems that number their files anew each time
+    /// they are mounted.
     pub ignore_inodes: bool,
     /// Threads for reading, and as many for compressing.
     pub threads: usize,

@@ -14,7 +14,8 @@ use crate::repo::{Reader, Repository, Result};
 pub struct Parent {
     /// The last snapshot of the same host, app and sources.
     pub snapshot: Option<Snapshot>,
-    /// Without one: the snapshots of the same host and app that name any of the sources, the newest first.
+    /// Without one: the snapshots of the same host and app that name any of the sources, the newest
+    /// first.
     pub others: Vec<Snapshot>,
     /// The last snapshot that this machine made for the host, whatever its sources.
     chain: Option<SnapshotId>,
@@ -38,7 +39,9 @@ impl Parent {
         }
         let mut others = of_sources(reader, options, sources)?;
         let newest = others.iter().position(|other| other.sources == sources);
-        let snapshot = newest.filter(|at| !incomplete.contains(&others[*at].id)).map(|at| others.swap_remove(at));
+        let snapshot = newest
+            .filter(|at| !incomplete.contains(&others[*at].id))
+            .map(|at| others.swap_remove(at));
         if snapshot.is_some() {
             others.clear();
         }
@@ -47,25 +50,35 @@ impl Parent {
 
     /// Takes no parent, only the chain, for a backup that reads everything again.
     pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
-        // What is condemned must be known before anything is found, or the same chunk would be relied on again.
+        // What is condemned must be known before anything is found, or the same chunk would be
+        // relied on again.
         horizon::sync(reader)?;
-        let chain = series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
+        let chain =
+            series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
         let others = of_sources(reader, options, sources)?;
         Ok(Self { snapshot: None, others, chain, host: options.host.clone() })
     }
 
-    /// Returns the newest snapshot of the host's chain, after making sure that what this machine saw is still there.
+    /// Returns the newest snapshot of the host's chain, after making sure that what this machine
+    /// saw is still there.
     ///
-    /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot is gone that this machine wrote or relied on, and that nobody forgot.
+    /// `slots` are the commit slots and their lengths. Fails with `RolledBack` if a snapshot is
+    /// gone that this machine wrote or relied on, and that nobody forgot.
     pub fn check_still_there(
         &self,
         repository: &Repository,
         slots: &BTreeMap<SnapshotId, u64>,
     ) -> std::result::Result<Option<Snapshot>, Error> {
         for id in self.snapshot.iter().map(|parent| parent.id).chain(self.chain) {
-            if !slots.contains_key(&id) && (protect::holds(repository, &id)? || !trash::was_forgotten(repository, &id)?) {
+            if !slots.contains_key(&id)
+                && (protect::holds(repository, &id)? || !trash::was_forgotten(repository, &id)?)
+            {
                 let what = format!("snapshot {}", id.short());
-                return Err(crate::repo::Error::RolledBack { location: repository.location().to_owned(), what }.into());
+                return Err(crate::repo::Error::RolledBack {
+                    location: repository.location().to_owned(),
+                    what,
+                }
+                .into());
             }
         }
         let noted = self.chain.and_then(|id| snapshots::load_cached(repository, &id));
@@ -78,18 +91,31 @@ impl Parent {
 }
 
 /// Notes a new snapshot as the next parent. Losing the note costs one listing.
-pub fn remember(repository: &Repository, options: &BackupOptions, snapshot: &Snapshot) -> Result<()> {
+pub fn remember(
+    repository: &Repository,
+    options: &BackupOptions,
+    snapshot: &Snapshot,
+) -> Result<()> {
     notes::save(repository, &series_name(options, &snapshot.sources), &snapshot.id.0)?;
     series_notes::remember_chain(repository, &options.host, snapshot.id)
 }
 
 /// Returns the snapshots of the same host and app that name any of the sources, the newest first.
-fn of_sources(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Vec<Snapshot>> {
+fn of_sources(
+    reader: &Reader,
+    options: &BackupOptions,
+    sources: &[Vec<u8>],
+) -> Result<Vec<Snapshot>> {
     let all = snapshots::list_all(reader.repository())?;
     let wanted: HashSet<&[u8]> = sources.iter().map(Vec::as_slice).collect();
-    let names_any = |snapshot: &Snapshot| snapshot.sources.iter().any(|source| wanted.contains(source.as_slice()));
-    let fits = |snapshot: &Snapshot| snapshot.host == options.host && snapshot.app == options.app && names_any(snapshot);
-    let found: Vec<Snapshot> = all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).filter(fits).collect();
+    let names_any = |snapshot: &Snapshot| {
+        snapshot.sources.iter().any(|source| wanted.contains(source.as_slice()))
+    };
+    let fits = |snapshot: &Snapshot| {
+        snapshot.host == options.host && snapshot.app == options.app && names_any(snapshot)
+    };
+    let found: Vec<Snapshot> =
+        all.into_iter().rev().filter_map(|(_, snapshot)| snapshot.ok()).filter(fits).collect();
     if !found.is_empty() {
         // Their trees are looked up in the index, so that must be as new as they are.
         reader.sync()?;
@@ -97,10 +123,14 @@ fn of_sources(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> 
     Ok(found)
 }
 
-/// Returns the name that this machine's notes about a series of snapshots have: same host, app and sources.
+/// Returns the name that this machine's notes about a series of snapshots have: same host, app and
+/// sources.
 pub fn series_name(options: &BackupOptions, sources: &[Vec<u8>]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [options.host.as_bytes(), options.app.as_bytes()].into_iter().chain(sources.iter().map(Vec::as_slice)) {
+    for part in [options.host.as_bytes(), options.app.as_bytes()]
+        .into_iter()
+        .chain(sources.iter().map(Vec::as_slice))
+    {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
     format!("series {}", hasher.finalize().to_hex())

@@ -14,10 +14,15 @@ pub fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// Returns an empty path with room for so many bytes.
 ///
-/// In deep folders each path is a name longer than the one above. Had each just the room that it needs, none would fit into what
-/// another gave back, and the memory of the process would grow with the square of the depth (400 MiB for 50,000 levels).
+/// In deep folders each path is a name longer than the one above. Had each just the room that it
+/// needs, none would fit into what another gave back, and the memory of the process would grow with
+/// the square of the depth (400 MiB for 50,000 levels).
 pub fn empty(len_bytes: usize) -> Vec<u8> {
-    Vec::with_capacity(if len_bytes < ROUNDED_MIN_BYTES { len_bytes } else { len_bytes.next_power_of_two() })
+    Vec::with_capacity(if len_bytes < ROUNDED_MIN_BYTES {
+        len_bytes
+    } else {
+        len_bytes.next_power_of_two()
+    })
 }
 
 #[cfg(test)]

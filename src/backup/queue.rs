@@ -1,4 +1,5 @@
-//! A stack of tasks for each of several threads, which ends when nothing is left and nobody can add more.
+//! A stack of tasks for each of several threads, which ends when nothing is left and nobody can add
+//! more.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,8 +7,9 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::sync::{self, lock};
 
-/// The stacks. A thread does first what it added last, so a tree is worked off deepest first and the stacks stay short; one
-/// that has nothing left takes what another added first: the task that is likely to keep it busy for longest.
+/// The stacks. A thread does first what it added last, so a tree is worked off deepest first and
+/// the stacks stay short; one that has nothing left takes what another added first: the task that
+/// is likely to keep it busy for longest.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     more: Condvar,
@@ -52,7 +54,8 @@ impl<T> Queue<T> {
 
     /// Returns the next task for a thread, or `None` when there will never be one.
     ///
-    /// `has_finished` says that it has finished the task that it took before, and that all that this led to is added.
+    /// `has_finished` says that it has finished the task that it took before, and that all that
+    /// this led to is added.
     pub fn next(&self, thread: usize, has_finished: bool) -> Option<T> {
         let mut state = self.lock();
         state.active -= usize::from(has_finished);

@@ -1,4 +1,5 @@
-//! The sources that the user named, as one tree: folders on the way are visited only for what was asked for.
+//! The sources that the user named, as one tree: folders on the way are visited only for what was
+//! asked for.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -71,11 +72,14 @@ impl SourceNode {
         Some(at)
     }
 
-    /// Returns whether a file at this path would lie in a source, in the place of one, or above one.
+    /// Returns whether a file at this path would lie in a source, in the place of one, or above
+    /// one.
     pub fn is_taken(&self, parts: &[&[u8]]) -> bool {
         match (self, parts) {
             (Self::Whole { .. } | Self::Made(_), _) | (Self::Way(_), []) => true,
-            (Self::Way(named), [first, rest @ ..]) => named.get(*first).is_some_and(|child| child.is_taken(rest)),
+            (Self::Way(named), [first, rest @ ..]) => {
+                named.get(*first).is_some_and(|child| child.is_taken(rest))
+            }
         }
     }
 }
@@ -89,7 +93,8 @@ pub struct Source {
     pub follows: bool,
 }
 
-/// Returns the sources, sorted, whether they are there or not. `link/` and `link/.` follow the link; `all_follow` makes all do so.
+/// Returns the sources, sorted, whether they are there or not. `link/` and `link/.` follow the
+/// link; `all_follow` makes all do so.
 pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Error> {
     let mut found = Vec::new();
     for path in paths {
@@ -100,7 +105,8 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Erro
         let absolute = std::path::absolute(path).map_err(failed)?;
         let clean = without_parents(&absolute).into_os_string().into_encoded_bytes();
         let bytes = path.as_os_str().as_bytes();
-        let follows = all_follow || [&b"/"[..], b"/.", b"/.."].iter().any(|end| bytes.ends_with(end));
+        let follows =
+            all_follow || [&b"/"[..], b"/.", b"/.."].iter().any(|end| bytes.ends_with(end));
         found.push(Source { path: clean, follows });
     }
     found.sort();
@@ -114,11 +120,16 @@ pub fn absolute(paths: &[PathBuf], all_follow: bool) -> Result<Vec<Source>, Erro
 }
 
 /// Returns the sources that can be read; the others are noted. Fails if none is left.
-pub fn readable(sources: &[Source], has_streams: bool, losses: &Losses) -> Result<Vec<Source>, Error> {
+pub fn readable(
+    sources: &[Source],
+    has_streams: bool,
+    losses: &Losses,
+) -> Result<Vec<Source>, Error> {
     let mut good = Vec::new();
     for source in sources {
         let path = Path::new(OsStr::from_bytes(&source.path));
-        let looked = if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+        let looked =
+            if source.follows { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
         match looked.and_then(|_| refuse_behind_link(source, sources)) {
             Ok(()) => good.push(source.clone()),
             Err(error) => losses.unread(&source.path, error),
@@ -130,9 +141,12 @@ pub fn readable(sources: &[Source], has_streams: bool, losses: &Losses) -> Resul
     Ok(good)
 }
 
-/// Refuses a source that lies behind a link which is stored as a link: a snapshot has one thing in one place.
+/// Refuses a source that lies behind a link which is stored as a link: a snapshot has one thing in
+/// one place.
 fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
-    let place = |path: &Path| sources.binary_search_by(|other| other.path.as_slice().cmp(path.as_os_str().as_bytes()));
+    let place = |path: &Path| {
+        sources.binary_search_by(|other| other.path.as_slice().cmp(path.as_os_str().as_bytes()))
+    };
     let find = |path: &Path| place(path).ok().map(|at| &sources[at]);
     let path = Path::new(OsStr::from_bytes(&source.path));
     for above in path.ancestors().skip(1) {
@@ -142,7 +156,9 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
         };
         if is_stored && std::fs::symlink_metadata(above)?.is_symlink() {
             let link = above.display();
-            let why = format!("it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source follows it");
+            let why = format!(
+                "it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source follows it"
+            );
             return Err(io::Error::other(why));
         }
     }
@@ -151,15 +167,22 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
 
 /// Says what a source is that is no folder, where somebody may expect something else of it.
 ///
-/// Who names a device or fifo expects what comes out of it, unless it `is_within` another source, of which it is a part.
-pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_within): (Option<&DirEntry>, bool)) {
+/// Who names a device or fifo expects what comes out of it, unless it `is_within` another source,
+/// of which it is a part.
+pub fn tell_of_file(
+    context: &Context,
+    path: &[u8],
+    stat: &Stat,
+    (before, is_within): (Option<&DirEntry>, bool),
+) {
     context.losses.had(path, before.map_or(0, files_of));
     context.losses.stored(path, u64::from(stat.kind == EntryKind::File));
     let leads_to_special = || {
         let target = std::fs::metadata(Path::new(OsStr::from_bytes(path)));
         // The null device has nothing to be read: who links to it wants nothing to be there.
         target.is_ok_and(|found| {
-            let is_null = found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
+            let is_null =
+                found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3);
             !found.is_file() && !found.is_dir() && !is_null
         })
     };
@@ -172,17 +195,25 @@ pub fn tell_of_file(context: &Context, path: &[u8], stat: &Stat, (before, is_wit
             true,
             "this source is a symbolic link to a device, fifo or socket: the link is stored, and nothing is read (--read-special with what it leads to)",
         ),
-        EntryKind::Symlink => {
-            (false, "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)")
+        EntryKind::Symlink => (
+            false,
+            "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)",
+        ),
+        EntryKind::Fifo => (
+            true,
+            "this source is a fifo: it is stored as such and not read (--read-special reads it)",
+        ),
+        EntryKind::Socket => {
+            (true, "this source is a socket: it is stored as such, and nothing is read")
         }
-        EntryKind::Fifo => (true, "this source is a fifo: it is stored as such and not read (--read-special reads it)"),
-        EntryKind::Socket => (true, "this source is a socket: it is stored as such, and nothing is read"),
-        EntryKind::BlockDevice => {
-            (true, "this source is a block device: it is stored as such and not read (--read-special reads it)")
-        }
-        EntryKind::CharDevice => {
-            (true, "this source is a character device: it is stored as such and not read (--read-special reads it)")
-        }
+        EntryKind::BlockDevice => (
+            true,
+            "this source is a block device: it is stored as such and not read (--read-special reads it)",
+        ),
+        EntryKind::CharDevice => (
+            true,
+            "this source is a character device: it is stored as such and not read (--read-special reads it)",
+        ),
         _ => return,
     };
     let kind = if is_lost && !is_within { ProblemKind::Unreadable } else { ProblemKind::Notice };
@@ -195,7 +226,9 @@ fn without_parents(path: &Path) -> PathBuf {
         return path.components().collect();
     }
     match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned()).join(name),
+        (Some(parent), Some(name)) => {
+            std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned()).join(name)
+        }
         _ => std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
     }
 }

@@ -4,8 +4,8 @@ use crate::format::entry::Timestamp;
 
 /// Returns the time before which a file's change stamp proves that the parent saw its last change.
 ///
-/// Stamps come from a coarse clock: a file that changed right when the parent began may have changed again within one
-/// tick, so those are read once more.
+/// Stamps come from a coarse clock: a file that changed right when the parent began may have
+/// changed again within one tick, so those are read once more.
 pub fn trust_before(parent_started: Timestamp) -> Timestamp {
     const TICK_NANOS: u32 = 100_000_000;
     match parent_started.nanos.checked_sub(TICK_NANOS) {
@@ -22,9 +22,10 @@ const BEHIND_MAX_S: i64 = 3600;
 
 /// Returns whether a change stamp from before `before` proves that nothing changed since.
 ///
-/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen. Where the file system `is_trusted` the stamp
-/// is of this machine's clock; elsewhere a server may have made it, whose clock is behind: what changed right after the parent began may
-/// then bear a stamp of well before.
+/// Coarse stamps (whole seconds, as on FAT) leave two seconds in which a change goes unseen. Where
+/// the file system `is_trusted` the stamp is of this machine's clock; elsewhere a server may have
+/// made it, whose clock is behind: what changed right after the parent began may then bear a stamp
+/// of well before.
 pub fn is_settled(ctime: Timestamp, before: Timestamp, is_trusted: bool) -> bool {
     let room_s = match (is_trusted, ctime.nanos) {
         (false, _) => BEHIND_MAX_S,
@@ -42,7 +43,11 @@ mod tests {
     fn a_parent_of_the_beginning_of_time_proves_nothing() {
         let first = Timestamp { seconds: i64::MIN, nanos: 0 };
         assert_eq!(trust_before(first).seconds, i64::MIN);
-        assert!([true, false].iter().all(|trusted| !is_settled(Timestamp::default(), first, *trusted)));
+        assert!([true, false].iter().all(|trusted| !is_settled(
+            Timestamp::default(),
+            first,
+            *trusted
+        )));
         assert!([true, false].iter().all(|trusted| !is_settled(first, first, *trusted)));
     }
 

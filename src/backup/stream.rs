@@ -15,9 +15,14 @@ use crate::repo::{DirEntry, Lane};
 
 /// Stores a stream and adds its entry to the sources.
 ///
-/// An error at its end (the program failed) fails the backup: half a dump must never look like a whole one. A stream that
-/// `may_fail` is left out then.
-pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sources: &mut SourceNode) -> Result<(), Error> {
+/// An error at its end (the program failed) fails the backup: half a dump must never look like a
+/// whole one. A stream that `may_fail` is left out then.
+pub fn store(
+    context: &Context,
+    profile: Profile,
+    mut source: StreamSource,
+    sources: &mut SourceNode,
+) -> Result<(), Error> {
     let path = || String::from_utf8_lossy(&source.path).into_owned();
     let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
     context.monitor.working_on(&source.path);
@@ -63,7 +68,8 @@ pub fn store(context: &Context, profile: Profile, mut source: StreamSource, sour
     Ok(())
 }
 
-/// Checks, before any of them is read, that every stream can have its place beside the other sources.
+/// Checks, before any of them is read, that every stream can have its place beside the other
+/// sources.
 pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<(), Error> {
     let refuse = |stream: &StreamSource, why| {
         let path = String::from_utf8_lossy(&stream.path).into_owned();
@@ -71,25 +77,34 @@ pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<()
     };
     let mut taken = BTreeSet::new();
     for stream in streams {
-        let parts: Vec<&[u8]> = stream.path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&[u8]> =
+            stream.path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
         if parts.is_empty() || !parts.iter().all(|part| is_valid_name(part)) {
             return refuse(stream, "its name cannot be the name of a file");
         }
         if sources.is_taken(&parts) || !taken.insert(parts) {
-            return refuse(stream, "another source has this place in the snapshot: give it another name");
+            return refuse(
+                stream,
+                "another source has this place in the snapshot: give it another name",
+            );
         }
     }
     for (above, below) in taken.iter().zip(taken.iter().skip(1)) {
         if below.starts_with(above) {
             let path = String::from_utf8_lossy(&above.join(&b'/')).into_owned();
-            let why = "the folder of another stream has this place in the snapshot: give it another name";
+            let why =
+                "the folder of another stream has this place in the snapshot: give it another name";
             return Err(Error::Stream { path, source: std::io::Error::other(why) });
         }
     }
     Ok(())
 }
 
-fn made_entry(context: &Context, name: Vec<u8>, (content, size): (crate::format::entry::Content, u64)) -> DirEntry {
+fn made_entry(
+    context: &Context,
+    name: Vec<u8>,
+    (content, size): (crate::format::entry::Content, u64),
+) -> DirEntry {
     let (uid, gid) = crate::os::process::own_ids();
     let now = context.started;
     let entry = Entry {
@@ -111,5 +126,10 @@ fn made_entry(context: &Context, name: Vec<u8>, (content, size): (crate::format:
         flags: 0,
         extensions: Vec::new(),
     };
-    DirEntry { entry, user: context.owners.user(uid), group: context.owners.group(gid), totals: None }
+    DirEntry {
+        entry,
+        user: context.owners.user(uid),
+        group: context.owners.group(gid),
+        totals: None,
+    }
 }

@@ -53,7 +53,11 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Starts at `root` with this many threads.
     pub fn new(context: &'a Context<'a>, root: NewFolder, threads: usize) -> Self {
-        Self { context, queue: Queue::new(Task::Enter(Box::new(root)), threads), root: Mutex::default() }
+        Self {
+            context,
+            queue: Queue::new(Task::Enter(Box::new(root)), threads),
+            root: Mutex::default(),
+        }
     }
 
     /// Keeps the root folder's result.
@@ -88,13 +92,14 @@ pub struct NewFolder {
 /// A folder that is being worked on.
 pub struct Folder {
     pub(super) above: Option<(Arc<Folder>, Slot)>,
-    /// Its name; its path is that of the folder above and this: a deep folder has no room for all of it
-    /// at each level.
+    /// Its name; its path is that of the folder above and this: a deep folder has no room for all
+    /// of it at each level.
     pub(super) name: Box<[u8]>,
     pub(super) own: Mutex<Option<Box<DirEntry>>>,
     pub(super) tree_before: Option<(ChunkId, Totals)>,
     pub(super) gap: bool,
-    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the open files.
+    /// Open until everything that needs it was opened in turn, so that deep trees do not use up the
+    /// open files.
     pub(super) dir: Mutex<Option<Arc<Dir>>>,
     pub(super) dir_users: AtomicUsize,
     pub(super) device: Option<(u32, u32)>,
@@ -120,7 +125,8 @@ pub(super) struct Scan {
     pub(super) group: usize,
     pub(super) before: Before,
     pub(super) named: Named,
-    /// The folder's fingerprint as far as its names were looked at; none for folders that are never known.
+    /// The folder's fingerprint as far as its names were looked at; none for folders that are never
+    /// known.
     pub(super) printer: Option<Box<Printer>>,
     /// That of all names and how many there were, if it was settled.
     pub(super) fresh: Option<(u64, Print)>,

@@ -1,14 +1,19 @@
-//! Whether a name still leads to the file that the parent snapshot describes under it, or to another with the same stamps.
+//! Whether a name still leads to the file that the parent snapshot describes under it, or to
+//! another with the same stamps.
 //!
-//! Equal stamps prove that a file did not change, not that it is the same file: two that were made in one tick of the clock
-//! can change places. What proves that, in this order:
+//! Equal stamps prove that a file did not change, not that it is the same file: two that were made
+//! in one tick of the clock can change places. What proves that, in this order:
 //!
-//! 1. this machine's notes (`known`): the inode number of the folder, and of each name where file systems are not trusted;
-//! 2. the stamps of the folder, if it is the same one: they move when a name in it comes, goes or leads elsewhere;
-//! 3. on file systems that are trusted (`os::filesystem`), in a folder that is the same one: the change stamp of the file,
-//!    which moves when it is renamed. So only what lies below a renamed folder can be mistaken for something else.
+//! 1. this machine's notes (`known`): the inode number of the folder, and of each name where file
+//!    systems are not trusted;
+//! 2. the stamps of the folder, if it is the same one: they move when a name in it comes, goes or
+//!    leads elsewhere;
+//! 3. on file systems that are trusted (`os::filesystem`), in a folder that is the same one: the
+//!    change stamp of the file, which moves when it is renamed. So only what lies below a renamed
+//!    folder can be mistaken for something else.
 //!
-//! Without notes a folder is the same one if the folder above vouches for it by 2 or 3. What nothing speaks for is read.
+//! Without notes a folder is the same one if the folder above vouches for it by 2 or 3. What
+//! nothing speaks for is read.
 
 use super::context::Context;
 use super::known::{KnownFolder, Print};
@@ -32,9 +37,14 @@ pub enum Trust {
 impl Trust {
     /// Decides about a folder.
     ///
-    /// `is_same` says whether the folder is the parent's, as far as the one above can tell; `is_unmoved` whether its own
-    /// stamps are the parent's, and `is_trusted` whether its file system is.
-    pub fn of(context: &Context, known: Option<&KnownFolder>, (is_same, is_unmoved, is_trusted): (bool, bool, bool)) -> Self {
+    /// `is_same` says whether the folder is the parent's, as far as the one above can tell;
+    /// `is_unmoved` whether its own stamps are the parent's, and `is_trusted` whether its file
+    /// system is.
+    pub fn of(
+        context: &Context,
+        known: Option<&KnownFolder>,
+        (is_same, is_unmoved, is_trusted): (bool, bool, bool),
+    ) -> Self {
         match known.filter(|known| context.known.tags(known).is_some()) {
             Some(known) => Self::Tags(*known),
             None if is_same && is_unmoved => Self::All,
@@ -57,9 +67,11 @@ impl Trust {
     }
 }
 
-/// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says whether its file system is.
+/// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says
+/// whether its file system is.
 pub fn is_unmoved(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
-    (before.mtime, before.ctime) == (stat.mtime, stat.ctime) && is_settled(stat.ctime, context.trust_before, is_trusted)
+    (before.mtime, before.ctime) == (stat.mtime, stat.ctime)
+        && is_settled(stat.ctime, context.trust_before, is_trusted)
 }
 
 /// The tags of a folder's names, as they are looked at.

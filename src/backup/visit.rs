@@ -1,4 +1,5 @@
-//! Looking at one name of a folder: whether it is wanted, what the parent had, and what is to be done.
+//! Looking at one name of a folder: whether it is wanted, what the parent had, and what is to be
+//! done.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +20,8 @@ use crate::os::attributes::read_xattrs;
 use crate::os::stat::Stat;
 use crate::repo::{DirEntry, Result};
 
-/// Files of at least this many bytes become tasks of their own, so that several threads can share one folder.
+/// Files of at least this many bytes become tasks of their own, so that several threads can share
+/// one folder.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
 /// What was found out about a name that is no folder's.
@@ -36,22 +38,41 @@ struct Seen {
 
 impl Folder {
     /// Looks at one name.
-    pub(super) fn visit(self: &Arc<Self>, walk: &Walk, worker: &mut Worker, scan: &mut Scan, at: (&[u8], Slot)) -> Result<Visit> {
+    pub(super) fn visit(
+        self: &Arc<Self>,
+        walk: &Walk,
+        worker: &mut Worker,
+        scan: &mut Scan,
+        at: (&[u8], Slot),
+    ) -> Result<Visit> {
         let (context, (name, slot)) = (walk.context, at);
         let (before, gap) = scan.before.take(name);
         let skipped = Done::Skipped { gap: gap || before.is_some() };
         let (is_source, follows, named) = match scan.named.remove(name) {
-            Some(SourceNode::Made(entry)) => return Ok(Visit::Done(Done::Entry { entry, same: false })),
+            Some(SourceNode::Made(entry)) => {
+                return Ok(Visit::Done(Done::Entry { entry, same: false }));
+            }
             Some(SourceNode::Whole { follows, named }) => (true, follows, named),
             Some(SourceNode::Way(named)) => (false, false, named),
             None => (false, false, Named::new()),
         };
-        let scope =
-            |only_named, named| Scope { only_named, named, is_source, follows, is_inside: self.is_inside || self.is_whole };
+        let scope = |only_named, named| Scope {
+            only_named,
+            named,
+            is_source,
+            follows,
+            is_inside: self.is_inside || self.is_whole,
+        };
         if !self.is_whole && !is_source {
-            return Ok(self.enter_later((slot, name), scope(true, named), (before, None), (gap, true)));
+            return Ok(self.enter_later(
+                (slot, name),
+                scope(true, named),
+                (before, None),
+                (gap, true),
+            ));
         }
-        let is_passed_over = !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
+        let is_passed_over =
+            !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
         if is_passed_over && named.is_empty() {
             return Ok(Visit::Done(skipped));
         }
@@ -88,10 +109,17 @@ impl Folder {
             tags.add(context, name, &stat);
         }
         // What the folder proves of a link says nothing of what the link leads to.
-        let is_same =
-            !follows && before.as_ref().is_some_and(|before| self.identity.trust.vouches(context, name, (&before.entry, &stat)));
+        let is_same = !follows
+            && before.as_ref().is_some_and(|before| {
+                self.identity.trust.vouches(context, name, (&before.entry, &stat))
+            });
         if is_dir {
-            return Ok(self.enter_later((slot, name), scope(false, named), (before, Some(&stat)), (gap, is_same)));
+            return Ok(self.enter_later(
+                (slot, name),
+                scope(false, named),
+                (before, Some(&stat)),
+                (gap, is_same),
+            ));
         }
         let seen = Seen { slot, stat, is_source, follows, is_same, gap };
         self.visit_file(context, worker, place, (seen, before))
@@ -108,7 +136,12 @@ impl Folder {
         let Seen { slot, stat, is_source, follows, is_same, gap } = seen;
         context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         if is_source {
-            sources::tell_of_file(context, place.path, &stat, (before.as_ref(), self.is_whole || self.is_inside));
+            sources::tell_of_file(
+                context,
+                place.path,
+                &stat,
+                (before.as_ref(), self.is_whole || self.is_inside),
+            );
         }
         // Asked in any case: whether a pattern matched anything is told at the end.
         let is_wanted_anew = context.excludes.always_reads(place.path);
@@ -116,7 +149,11 @@ impl Folder {
             Some(before)
                 if is_same
                     && !is_wanted_anew
-                    && is_unchanged(context, &before.entry, (&stat, self.trusts(context, &stat)))
+                    && is_unchanged(
+                        context,
+                        &before.entry,
+                        (&stat, self.trusts(context, &stat)),
+                    )
                     && !lacks_attributes(context, place, &before.entry, follows) =>
             {
                 Counts::add(&context.counts.unchanged, 1);
@@ -126,13 +163,21 @@ impl Folder {
             before => Earlier { entry: before.map(Box::new), gap },
         };
         if !follows && stat.kind == EntryKind::File && stat.size >= OWN_TASK_LEN_BYTES {
-            return Ok(Visit::Task(Task::Read { folder: self.clone(), slot, name: place.name.to_vec(), earlier }));
+            return Ok(Visit::Task(Task::Read {
+                folder: self.clone(),
+                slot,
+                name: place.name.to_vec(),
+                earlier,
+            }));
         }
         let entry = match follows {
             true => read_followed(context, worker, &stat, place)?,
             false => read(context, worker, &stat, place)?,
         };
-        if entry.as_ref().is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat)) {
+        if entry
+            .as_ref()
+            .is_some_and(|entry| is_doubtful(entry) || entry.entry.size != stat_size(&stat))
+        {
             self.be_unsure();
         }
         Ok(Visit::Done(Done::of_read(&context.counts, entry, earlier)))
@@ -140,31 +185,46 @@ impl Folder {
 
     /// Returns whether rules leave a name out.
     ///
-    /// What was asked for by name is in the snapshot, unless a pattern excludes just that, and no source above would hold it:
-    /// `home/* --exclude bob` is everybody but bob.
+    /// What was asked for by name is in the snapshot, unless a pattern excludes just that, and no
+    /// source above would hold it: `home/* --exclude bob` is everybody but bob.
     fn leaves_out(&self, context: &Context, path: &[u8], stat: &Stat, is_source: bool) -> bool {
         let is_dir = stat.kind == EntryKind::Dir;
         if !is_source {
-            return self.is_whole && context.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
+            return self.is_whole
+                && context.excludes.leaves_out(path, stat, is_dir, self.chain.as_deref());
         }
-        let is_out = !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
+        let is_out =
+            !self.is_inside && !self.is_whole && context.excludes.is_excluded(path, is_dir);
         if is_out {
             context.losses.left_out(path);
-            context.monitor.source_problem(ProblemKind::Notice, path, "this source is left out: a pattern excludes it");
+            context.monitor.source_problem(
+                ProblemKind::Notice,
+                path,
+                "this source is left out: a pattern excludes it",
+            );
         }
         is_out
     }
 
     /// Returns whether the stamps of a name in this folder are of a file system that is trusted.
     fn trusts(&self, context: &Context, stat: &Stat) -> bool {
-        self.identity.is_trusted && self.device == Some(stat.dev) || context.devices.is_known_to_be_trusted(stat.dev)
+        self.identity.is_trusted && self.device == Some(stat.dev)
+            || context.devices.is_known_to_be_trusted(stat.dev)
     }
 
     /// Says why a name cannot be looked at, unless it is a mount that is not to be entered anyway.
-    fn report_unseen(&self, context: &Context, place: Place, error: std::io::Error, is_source: bool) {
+    fn report_unseen(
+        &self,
+        context: &Context,
+        place: Place,
+        error: std::io::Error,
+        is_source: bool,
+    ) {
         if is_source {
             context.losses.unread(place.path, error);
-        } else if let Some(reason) = context.excludes.stops_at_unseen(place.dir, place.name, self.device) {
+        } else if let Some(reason) =
+            context.excludes.stops_at_unseen(place.dir, place.name, self.device)
+        {
             context.monitor.problem(ProblemKind::Notice, place.path, reason);
         } else {
             let _ = report(context, place.path, &error);
@@ -181,11 +241,20 @@ impl Folder {
         let above = Some((self.clone(), slot));
         let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
         let seen = stat.map(|stat| (stat.inode, stat.btime));
-        Visit::Task(Task::Enter(Box::new(NewFolder { above, name: name.to_vec(), scope, was, seen, gap, is_same })))
+        Visit::Task(Task::Enter(Box::new(NewFolder {
+            above,
+            name: name.to_vec(),
+            scope,
+            was,
+            seen,
+            gap,
+            is_same,
+        })))
     }
 }
 
 /// Returns whether the parent's entry of a file that did not change may lack an attribute.
 fn lacks_attributes(context: &Context, place: Place, before: &Entry, follows: bool) -> bool {
-    context.doubts.is_on(place.path) && (follows || !has_xattrs(before, read_xattrs(place.dir, place.name, before.kind)))
+    context.doubts.is_on(place.path)
+        && (follows || !has_xattrs(before, read_xattrs(place.dir, place.name, before.kind)))
 }

@@ -1,7 +1,7 @@
 //! The threads of a backup: each takes folders and large files from one stack, deepest first.
 //!
-//! A folder is never waited for: when its last child is done, whoever did it finishes the folder too. So the walk needs
-//! no more memory than the folders on its way, however large the tree is.
+//! A folder is never waited for: when its last child is done, whoever did it finishes the folder
+//! too. So the walk needs no more memory than the folders on its way, however large the tree is.
 
 use std::sync::Mutex;
 
@@ -18,15 +18,25 @@ use crate::format::config::Profile;
 use crate::repo::{DirEntry, Error, Lane, Result};
 use crate::sync::{self, lock};
 
-/// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the parent's.
-pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -> Result<(DirEntry, bool)> {
+/// Walks from `root` with one thread per lane; returns the root's entry, and whether it is the
+/// parent's.
+pub fn run(
+    context: &Context,
+    root: NewFolder,
+    profile: Profile,
+    lanes: usize,
+) -> Result<(DirEntry, bool)> {
     let walk = Walk::new(context, root, lanes);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
         for index in 1..lanes {
             let (walk, failure) = (&walk, &failure);
             let work = move || work(walk, failure, profile, (index, lanes));
-            if std::thread::Builder::new().name(format!("read-{index}")).spawn_scoped(scope, work).is_err() {
+            if std::thread::Builder::new()
+                .name(format!("read-{index}"))
+                .spawn_scoped(scope, work)
+                .is_err()
+            {
                 break;
             }
         }
@@ -42,7 +52,12 @@ pub fn run(context: &Context, root: NewFolder, profile: Profile, lanes: usize) -
 }
 
 /// One thread's work, until there is none left.
-fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, (index, lanes): (usize, usize)) {
+fn work(
+    walk: &Walk,
+    failure: &Mutex<Option<Error>>,
+    profile: Profile,
+    (index, lanes): (usize, usize),
+) {
     let session = walk.context.session;
     let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
     let mut worker = Worker {
@@ -74,7 +89,9 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
             let path = folder.path_of(&name);
             walk.context.monitor.working_on(&path);
             let entry = match folder.dir() {
-                Some(dir) => read_file(walk.context, worker, Place { dir: &dir, name: &name, path: &path })?,
+                Some(dir) => {
+                    read_file(walk.context, worker, Place { dir: &dir, name: &name, path: &path })?
+                }
                 None => None,
             };
             if entry.as_ref().is_some_and(is_doubtful) {

@@ -9,11 +9,18 @@ use crate::monitor::Monitor;
 use crate::repo::Trees;
 use crate::repo::read::file_stream::{StreamError, stream_file};
 
-/// Writes the content of a file (or the target of a symbolic link) to `out` and returns its length in bytes.
+/// Writes the content of a file (or the target of a symbolic link) to `out` and returns its length
+/// in bytes.
 ///
-/// Every chunk is verified before any byte of it is written; what was written before a failure is the file's beginning.
-/// Holes are written as zeros. Takes at most about 100 MiB, mostly the reader's cache, for a file of any size.
-pub fn cat(trees: &Trees, place: &Place, out: &mut dyn Write, monitor: &Monitor) -> Result<u64, Error> {
+/// Every chunk is verified before any byte of it is written; what was written before a failure is
+/// the file's beginning. Holes are written as zeros. Takes at most about 100 MiB, mostly the
+/// reader's cache, for a file of any size.
+pub fn cat(
+    trees: &Trees,
+    place: &Place,
+    out: &mut dyn Write,
+    monitor: &Monitor,
+) -> Result<u64, Error> {
     let path = || String::from_utf8_lossy(&place.path).into_owned();
     let Some(found) = &place.entry else {
         return Err(Error::NotAFile { path: path(), kind: "directory" });

@@ -24,7 +24,8 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Returns the directory that stands on one side and is none on the other, and whether that side is the right one.
+    /// Returns the directory that stands on one side and is none on the other, and whether that
+    /// side is the right one.
     pub fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
         match (self.left.as_ref().and_then(tree_of), self.right.as_ref().and_then(tree_of)) {
             (Some(tree), None) => Some((false, tree)),
@@ -36,8 +37,9 @@ impl Difference {
 
 /// Yields what differs, depth first in the order of names; a directory before what is in it.
 ///
-/// Directories with equal trees are not read, and of others only the nodes that differ. Holds two leaves per level of directories
-/// as far as there is room for them (see [`Stack`]). Where a directory cannot be read, its path and the error are yielded, and nothing more of it.
+/// Directories with equal trees are not read, and of others only the nodes that differ. Holds two
+/// leaves per level of directories as far as there is room for them (see [`Stack`]). Where a
+/// directory cannot be read, its path and the error are yielded, and nothing more of it.
 pub(super) struct Differences<'a> {
     trees: Trees,
     monitor: &'a Monitor,
@@ -83,7 +85,10 @@ impl<'a> Differences<'a> {
             return Ok(());
         }
         if self.path.len() > PATH_LEN_MAX_BYTES {
-            return Err(Error::malformed("a directory")(DecodeError::new("tree", "a path is longer than allowed")));
+            return Err(Error::malformed("a directory")(DecodeError::new(
+                "tree",
+                "a path is longer than allowed",
+            )));
         }
         let path = &self.path;
         self.open.with_last(|level| level.entered = path[level.path_len + 1..].to_vec());
@@ -92,7 +97,8 @@ impl<'a> Differences<'a> {
         Ok(())
     }
 
-    /// Returns what must be told of two entries at the current path, if anything, and goes into two directories.
+    /// Returns what must be told of two entries at the current path, if anything, and goes into two
+    /// directories.
     fn compare(&mut self, (left, right): (Option<DirEntry>, Option<DirEntry>)) -> Option<Step> {
         let mut fields = Fields::default();
         if let (Some(left), Some(right)) = (&left, &right) {
@@ -113,7 +119,9 @@ impl<'a> Differences<'a> {
         let [left, right] = self.top.take()?;
         match (left.tree, right.tree) {
             // One of them may be the root, which has no metadata of its own.
-            (Some(left_tree), Some(right_tree)) if left.entry.is_none() || right.entry.is_none() => {
+            (Some(left_tree), Some(right_tree))
+                if left.entry.is_none() || right.entry.is_none() =>
+            {
                 self.enter(&left_tree, &right_tree).err().map(|error| Err((Vec::new(), error)))
             }
             _ => self.compare((left.entry, right.entry)),
@@ -145,7 +153,11 @@ impl Iterator for Differences<'_> {
                     return Some(Err((self.path.clone(), error)));
                 }
                 Some(Ok(pair)) => {
-                    let name = pair.0.as_ref().or(pair.1.as_ref()).map_or(&[][..], |found| &found.entry.name);
+                    let name = pair
+                        .0
+                        .as_ref()
+                        .or(pair.1.as_ref())
+                        .map_or(&[][..], |found| &found.entry.name);
                     self.path.push(b'/');
                     self.path.extend_from_slice(name);
                     if let Some(told) = self.compare(pair) {

@@ -43,10 +43,12 @@ pub enum ChangeKind {
     },
 }
 
-/// Yields what changed between two places, in the order of paths; of a directory first itself, then what is in it.
+/// Yields what changed between two places, in the order of paths; of a directory first itself, then
+/// what is in it.
 ///
-/// Where a directory cannot be read, its path and the error are yielded and the rest goes on behind it. What was moved is found
-/// among [`WindowLimits`] at a time; a directory that was moved is one change. Memory is bounded by that window.
+/// Where a directory cannot be read, its path and the error are yielded and the rest goes on behind
+/// it. What was moved is found among [`WindowLimits`] at a time; a directory that was moved is one
+/// change. Memory is bounded by that window.
 pub struct Diff<'a> {
     trees: Trees,
     /// What the paths of the left and of the right begin with.
@@ -62,7 +64,12 @@ pub struct Diff<'a> {
 
 impl<'a> Diff<'a> {
     /// Compares two places; cancelling `monitor` ends it with [`Error::Cancelled`].
-    pub fn new(trees: &Trees, places: [&Place; 2], limits: WindowLimits, monitor: &'a Monitor) -> Self {
+    pub fn new(
+        trees: &Trees,
+        places: [&Place; 2],
+        limits: WindowLimits,
+        monitor: &'a Monitor,
+    ) -> Self {
         let [left, right] = places;
         Self {
             trees: trees.clone(),
@@ -89,7 +96,13 @@ impl<'a> Diff<'a> {
             _ if fields.has(Field::Content) => ChangeKind::Modified,
             _ => ChangeKind::Metadata,
         };
-        Change { path: self.path_of(right.is_some(), &path), kind, before: left, after: right, fields }
+        Change {
+            path: self.path_of(right.is_some(), &path),
+            kind,
+            before: left,
+            after: right,
+            fields,
+        }
     }
 
     fn renamed(&self, from: Difference, to: Difference) -> Change {
@@ -119,13 +132,17 @@ impl<'a> Diff<'a> {
             Ok(one) => one,
             Err((path, error)) => return Some(Err((self.path_of(true, &path), error))),
         };
-        if let Some(from) = moved.and_then(|from| window.items[from].step.take()).and_then(Step::ok) {
+        if let Some(from) = moved.and_then(|from| window.items[from].step.take()).and_then(Step::ok)
+        {
             return Some(Ok(self.renamed(from, one)));
         }
         match (below, one.one_sided_tree()) {
             (Some(below), _) => self.to_tell.extend(below.into_iter().rev()),
             (None, Some((is_right, tree))) => {
-                self.walk = Some((is_right, Walk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true)));
+                self.walk = Some((
+                    is_right,
+                    Walk::new(&self.trees, &tree, &self.path_of(is_right, &one.path), true),
+                ));
             }
             (None, None) => {}
         }
@@ -140,7 +157,11 @@ impl Iterator for Diff<'_> {
         loop {
             if let Some((is_right, walk)) = &mut self.walk {
                 if let Some((path, found)) = walk.next() {
-                    return Some(found.map(|found| one_sided(path.clone(), found, *is_right)).map_err(|error| (path, error)));
+                    return Some(
+                        found
+                            .map(|found| one_sided(path.clone(), found, *is_right))
+                            .map_err(|error| (path, error)),
+                    );
                 }
                 self.walk = None;
             }
@@ -160,7 +181,10 @@ impl Iterator for Diff<'_> {
 }
 
 fn one_sided(path: Vec<u8>, found: DirEntry, is_right: bool) -> Change {
-    let (kind, before, after) =
-        if is_right { (ChangeKind::Added, None, Some(found)) } else { (ChangeKind::Removed, Some(found), None) };
+    let (kind, before, after) = if is_right {
+        (ChangeKind::Added, None, Some(found))
+    } else {
+        (ChangeKind::Removed, Some(found), None)
+    };
     Change { path, kind, before, after, fields: Fields::default() }
 }

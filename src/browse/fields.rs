@@ -9,7 +9,8 @@ use crate::repo::DirEntry;
 pub enum Field {
     /// What it is: a file, a directory…
     Kind = 1,
-    /// The bytes of a file, the target of a symbolic link, the numbers of a device; never of a directory.
+    /// The bytes of a file, the target of a symbolic link, the numbers of a device; never of a
+    /// directory.
     Content = 2,
     /// Permissions.
     Mode = 4,
@@ -50,9 +51,10 @@ pub struct Fields(u16);
 impl Fields {
     /// Returns in what two entries differ.
     ///
-    /// What is in a directory does not count, nor do names, nor what nobody can set or restore: the time of the last change of the
-    /// inode, the time of creation, the numbers of hard-link groups, and whether a file changed while it was read. Content is
-    /// compared by its references: equal bytes that were cut otherwise count as different.
+    /// What is in a directory does not count, nor do names, nor what nobody can set or restore: the
+    /// time of the last change of the inode, the time of creation, the numbers of hard-link groups,
+    /// and whether a file changed while it was read. Content is compared by its references: equal
+    /// bytes that were cut otherwise count as different.
     pub fn between(left: &DirEntry, right: &DirEntry) -> Self {
         let (a, b) = (&left.entry, &right.entry);
         let flags = |entry: &Entry| entry.flags & !entry_flag::CHANGED_WHILE_READ;
@@ -82,9 +84,11 @@ impl Fields {
         self.0 & field as u16 != 0
     }
 
-    /// Returns whether this is no more than the time of a directory, which changes when something in it does.
+    /// Returns whether this is no more than the time of a directory, which changes when something
+    /// in it does.
     pub fn is_time_of_dir(self, found: Option<&DirEntry>) -> bool {
-        self == Self::default().with(Field::Mtime) && found.is_some_and(|found| found.entry.kind == EntryKind::Dir)
+        self == Self::default().with(Field::Mtime)
+            && found.is_some_and(|found| found.entry.kind == EntryKind::Dir)
     }
 
     /// Returns whether nothing differs.
@@ -100,5 +104,6 @@ impl Fields {
 
 fn is_same_content(a: &Entry, b: &Entry) -> bool {
     let is_dir = |content: &Content| matches!(content, Content::Tree(_));
-    (is_dir(&a.content) && is_dir(&b.content)) || (a.size == b.size && a.device == b.device && a.content == b.content)
+    (is_dir(&a.content) && is_dir(&b.content))
+        || (a.size == b.size && a.device == b.device && a.content == b.content)
 }

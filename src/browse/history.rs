@@ -34,7 +34,8 @@ pub struct Version {
     pub fields: Fields,
     /// What it was; `None` if it was not there.
     pub found: Option<Arc<DirEntry>>,
-    /// The first snapshot that holds it (or lacks the path), as a position in what was looked through.
+    /// The first snapshot that holds it (or lacks the path), as a position in what was looked
+    /// through.
     pub first: usize,
     /// The last of them.
     pub last: usize,
@@ -62,25 +63,35 @@ pub enum VersionStep {
 pub struct History {
     /// The series in which the path was ever there, in the order of host and app.
     pub series: Vec<Series>,
-    /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did not exist.
+    /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did
+    /// not exist.
     pub unread: Vec<(usize, Error)>,
-    /// Snapshots in which what lies below the path cannot be compared with the version before, because one of the two is damaged
-    /// there: that counts as a change.
+    /// Snapshots in which what lies below the path cannot be compared with the version before,
+    /// because one of the two is damaged there: that counts as a change.
     pub uncompared: Vec<(usize, Error)>,
 }
 
 /// Looks a path up in snapshots, which must be sorted oldest first.
 ///
-/// A snapshot none of whose sources holds the path says nothing about it, unless something in the path is all that was ever backed up of
-/// it on that host and for that app. Each node on the way is read once, however many snapshots share it; memory is about 100 bytes for
-/// each of these nodes. Fails if the repository cannot be read for another reason than damage, and with [`Error::Cancelled`].
-pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Monitor) -> Result<History> {
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+/// A snapshot none of whose sources holds the path says nothing about it, unless something in the
+/// path is all that was ever backed up of it on that host and for that app. Each node on the way is
+/// read once, however many snapshots share it; memory is about 100 bytes for each of these nodes.
+/// Fails if the repository cannot be read for another reason than damage, and with
+/// [`Error::Cancelled`].
+pub fn history(
+    trees: &Trees,
+    snapshots: &[Snapshot],
+    path: &[u8],
+    monitor: &Monitor,
+) -> Result<History> {
+    let parts: Vec<&[u8]> =
+        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     let mut lookup = Lookup { trees, parts, known: HashMap::new() };
     let mut history = History::default();
     let mut series: Vec<Series> = Vec::new();
     let series_of = |snapshot: &Snapshot| (snapshot.host.clone(), snapshot.app.clone());
-    let of_all: HashSet<_> = snapshots.iter().filter(|one| covers(one, &lookup.parts)).map(series_of).collect();
+    let of_all: HashSet<_> =
+        snapshots.iter().filter(|one| covers(one, &lookup.parts)).map(series_of).collect();
     for (at, snapshot) in snapshots.iter().enumerate() {
         if monitor.is_cancelled() {
             return Err(Error::Cancelled);
@@ -102,10 +113,18 @@ pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Mon
         }
         let is_its = |one: &&mut Series| one.host == snapshot.host && one.app == snapshot.app;
         match series.iter_mut().find(is_its) {
-            Some(own) => history.uncompared.extend(own.add(trees, at, found, monitor)?.map(|error| (at, error))),
+            Some(own) => history
+                .uncompared
+                .extend(own.add(trees, at, found, monitor)?.map(|error| (at, error))),
             None => {
-                let mut own = Series { host: snapshot.host.clone(), app: snapshot.app.clone(), versions: Vec::new() };
-                history.uncompared.extend(own.add(trees, at, found, monitor)?.map(|error| (at, error)));
+                let mut own = Series {
+                    host: snapshot.host.clone(),
+                    app: snapshot.app.clone(),
+                    versions: Vec::new(),
+                };
+                history
+                    .uncompared
+                    .extend(own.add(trees, at, found, monitor)?.map(|error| (at, error)));
                 series.push(own);
             }
         }
@@ -119,7 +138,8 @@ pub fn history(trees: &Trees, snapshots: &[Snapshot], path: &[u8], monitor: &Mon
 /// Returns whether a source of the snapshot is the path or holds it.
 fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
     let holds = |source: &Vec<u8>| {
-        let parts: Vec<&[u8]> = source.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&[u8]> =
+            source.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
         path.starts_with(&parts)
     };
     snapshot.sources.iter().any(holds)
@@ -127,12 +147,22 @@ fn covers(snapshot: &Snapshot, path: &[&[u8]]) -> bool {
 
 impl Series {
     /// Adds what was found in the snapshot at a position; returns what is damaged below it.
-    fn add(&mut self, trees: &Trees, at: usize, found: Option<Arc<DirEntry>>, monitor: &Monitor) -> Result<Option<Error>> {
+    fn add(
+        &mut self,
+        trees: &Trees,
+        at: usize,
+        found: Option<Arc<DirEntry>>,
+        monitor: &Monitor,
+    ) -> Result<Option<Error>> {
         let mut damage = None;
         let (step, fields) = match (self.versions.last(), &found) {
             (None, None) => return Ok(None),
-            (None | Some(Version { found: None, .. }), Some(_)) => (Some(VersionStep::Appeared), Fields::default()),
-            (Some(Version { found: Some(_), .. }), None) => (Some(VersionStep::Vanished), Fields::default()),
+            (None | Some(Version { found: None, .. }), Some(_)) => {
+                (Some(VersionStep::Appeared), Fields::default())
+            }
+            (Some(Version { found: Some(_), .. }), None) => {
+                (Some(VersionStep::Vanished), Fields::default())
+            }
             (Some(Version { found: None, .. }), None) => (None, Fields::default()),
             (Some(Version { found: Some(before), .. }), Some(after)) => {
                 let fields;
@@ -147,18 +177,30 @@ impl Series {
             }
             (step, _) => {
                 let step = step.unwrap_or(VersionStep::Appeared);
-                self.versions.push(Version { step, fields, found, first: at, last: at, snapshots: 1 });
+                self.versions.push(Version {
+                    step,
+                    fields,
+                    found,
+                    first: at,
+                    last: at,
+                    snapshots: 1,
+                });
             }
         }
         Ok(damage)
     }
 }
 
-/// Returns in what two versions differ; of directories their content does where [`super::Diff`] would tell of something in them that
-/// is more than the time of a directory.
+/// Returns in what two versions differ; of directories their content does where [`super::Diff`]
+/// would tell of something in them that is more than the time of a directory.
 ///
 /// What is damaged counts as a difference, and is returned too.
-fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>, monitor: &Monitor) -> Result<(Fields, Option<Error>)> {
+fn differing(
+    trees: &Trees,
+    before: &Arc<DirEntry>,
+    after: &Arc<DirEntry>,
+    monitor: &Monitor,
+) -> Result<(Fields, Option<Error>)> {
     if Arc::ptr_eq(before, after) {
         return Ok((Fields::default(), None));
     }
@@ -166,13 +208,19 @@ fn differing(trees: &Trees, before: &Arc<DirEntry>, after: &Arc<DirEntry>, monit
     let (Some(before), Some(after)) = (tree_of(before), tree_of(after)) else {
         return Ok((fields, None));
     };
-    let place = |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
-    let is_told = |step: &Step| !step.as_ref().is_ok_and(|below| below.fields.is_time_of_dir(below.right.as_ref()));
-    let differs = || Differences::new(trees, [&place(before), &place(after)], monitor).find(is_told);
+    let place =
+        |tree| Place { path: Vec::new(), entry: None, tree: Some(tree), totals: Totals::default() };
+    let is_told = |step: &Step| {
+        !step.as_ref().is_ok_and(|below| below.fields.is_time_of_dir(below.right.as_ref()))
+    };
+    let differs =
+        || Differences::new(trees, [&place(before), &place(after)], monitor).find(is_told);
     match if before == after { None } else { differs() } {
         None => Ok((fields, None)),
         Some(Ok(_)) => Ok((fields.with(Field::Content), None)),
-        Some(Err((_, error))) if error.is_damage() => Ok((fields.with(Field::Content), Some(error))),
+        Some(Err((_, error))) if error.is_damage() => {
+            Ok((fields.with(Field::Content), Some(error)))
+        }
         Some(Err((_, error))) => Err(error),
     }
 }
@@ -228,7 +276,8 @@ impl Lookup<'_> {
             let node = self.trees.node(&promised.id)?;
             promised.check(&node)?;
             match node {
-                TreeNode::Inner { level, children } => match promised.child(level, &children, name) {
+                TreeNode::Inner { level, children } => match promised.child(level, &children, name)
+                {
                     Some(child) => promised = child,
                     None => break Known::Nothing,
                 },
@@ -242,7 +291,9 @@ impl Lookup<'_> {
     }
 
     fn in_leaf(&self, leaf: TreeNode, part: usize) -> Known {
-        let Some(found) = leaf_entries(leaf).into_iter().find(|found| found.entry.name == self.parts[part]) else {
+        let Some(found) =
+            leaf_entries(leaf).into_iter().find(|found| found.entry.name == self.parts[part])
+        else {
             return Known::Nothing;
         };
         match tree_of(&found) {

@@ -1,5 +1,5 @@
-//! Looking into snapshots without restoring: finding a path, walking what is below it, streaming a file, comparing snapshots,
-//! following a path through all of them, searching, adding up.
+//! Looking into snapshots without restoring: finding a path, walking what is below it, streaming a
+//! file, comparing snapshots, following a path through all of them, searching, adding up.
 //!
 //! Only `cat` reads file content; everything else reads trees.
 

@@ -27,7 +27,12 @@ pub fn find(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Place, Er
     let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let path: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
     if path.is_empty() {
-        return Ok(Place { path, entry: None, tree: Some(snapshot.root), totals: snapshot.stats.totals });
+        return Ok(Place {
+            path,
+            entry: None,
+            tree: Some(snapshot.root),
+            totals: snapshot.stats.totals,
+        });
     }
     let Some(found) = trees.lookup(&snapshot.root, &path)? else {
         let path = String::from_utf8_lossy(&path).into_owned();

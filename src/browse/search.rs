@@ -26,16 +26,17 @@ const SPECIAL: &[u8] = b"*?[]{}\\";
 /// Most patterns that are compiled: each takes some kilobytes of memory.
 const COMPILED_MAX: usize = 2_000;
 
-/// A regular expression over bytes for one character but a slash, and for a byte of a name that is not text.
-const ANY_CHARACTER: &str =
-    r"(?:[\x00-.0-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff])";
+/// A regular expression over bytes for one character but a slash, and for a byte of a name that is
+/// not text.
+const ANY_CHARACTER: &str = r"(?:[\x00-.0-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff])";
 /// What stands for `[^/]*` meanwhile: no regular expression holds it.
 const ANY_NAME: &str = "\0";
 
 /// How patterns are read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PatternOptions {
-    /// They are regular expressions, which may match anywhere; else globs, which match all of a name.
+    /// They are regular expressions, which may match anywhere; else globs, which match all of a
+    /// name.
     pub regex: bool,
     /// All of them are about whole paths; else only those with a slash.
     pub whole_path: bool,
@@ -46,37 +47,57 @@ pub struct PatternOptions {
 impl Patterns {
     /// Compiles patterns, which are bytes as names are; an entry must fit one of them.
     ///
-    /// A glob with a slash that does not begin with one may begin at any folder. Fails with [`Error::Pattern`], also for a regular
-    /// expression that is not text: it has its own words for bytes.
+    /// A glob with a slash that does not begin with one may begin at any folder. Fails with
+    /// [`Error::Pattern`], also for a regular expression that is not text: it has its own words for
+    /// bytes.
     pub fn new(patterns: &[impl AsRef<[u8]>], options: PatternOptions) -> Result<Self, Error> {
         let (mut literal, mut names, mut paths) = (HashSet::new(), Vec::new(), Vec::new());
         for pattern in patterns.iter().map(AsRef::as_ref) {
             let is_path = options.whole_path || pattern.contains(&b'/');
-            if !is_path && !options.regex && !options.ignore_case && !pattern.iter().any(|byte| SPECIAL.contains(byte)) {
+            if !is_path
+                && !options.regex
+                && !options.ignore_case
+                && !pattern.iter().any(|byte| SPECIAL.contains(byte))
+            {
                 literal.insert(pattern.to_vec());
                 continue;
             }
-            let refuse = |source: Box<dyn std::error::Error + Send + Sync>| refused(pattern, source);
-            let regex = if options.regex { regex_of(pattern) } else { regex_of_glob(pattern, is_path, options.ignore_case) };
+            let refuse =
+                |source: Box<dyn std::error::Error + Send + Sync>| refused(pattern, source);
+            let regex = if options.regex {
+                regex_of(pattern)
+            } else {
+                regex_of_glob(pattern, is_path, options.ignore_case)
+            };
             if is_path {
                 paths.push(regex.map_err(refuse)?)
             } else {
                 names.push(regex.map_err(refuse)?)
             }
             if names.len() + paths.len() > COMPILED_MAX {
-                return Err(refuse(format!("at most {COMPILED_MAX} patterns can have special characters or slashes").into()));
+                return Err(refuse(
+                    format!(
+                        "at most {COMPILED_MAX} patterns can have special characters or slashes"
+                    )
+                    .into(),
+                ));
             }
         }
         let compile = |patterns: Vec<String>| {
             let set = RegexSetBuilder::new(&patterns).case_insensitive(options.ignore_case).build();
-            set.map_err(|error| Error::Pattern { pattern: patterns.join(" "), source: error.into() })
+            set.map_err(|error| Error::Pattern {
+                pattern: patterns.join(" "),
+                source: error.into(),
+            })
         };
         Ok(Self { literal, names: compile(names)?, paths: compile(paths)? })
     }
 
     fn fits(&self, path: &[u8], name: &[u8]) -> bool {
         // A path may be long, and most patterns are about names.
-        self.literal.contains(name) || self.names.is_match(name) || (!self.paths.is_empty() && self.paths.is_match(path))
+        self.literal.contains(name)
+            || self.names.is_match(name)
+            || (!self.paths.is_empty() && self.paths.is_match(path))
     }
 }
 
@@ -87,10 +108,11 @@ fn refused(pattern: &[u8], source: Cause) -> Error {
     Error::Pattern { pattern: String::from_utf8_lossy(pattern).into_owned(), source }
 }
 
-/// Returns a regular expression as it was given, if it can be compiled alone: the message is about this one then.
+/// Returns a regular expression as it was given, if it can be compiled alone: the message is about
+/// this one then.
 fn regex_of(pattern: &[u8]) -> Result<String, Cause> {
-    let text =
-        std::str::from_utf8(pattern).map_err(|_| "a regular expression is text; a byte that is not is (?-u:\\xe9) there")?;
+    let text = std::str::from_utf8(pattern)
+        .map_err(|_| "a regular expression is text; a byte that is not is (?-u:\\xe9) there")?;
     RegexSetBuilder::new([text]).build()?;
     Ok(text.to_owned())
 }
@@ -112,7 +134,8 @@ fn regex_of_glob(pattern: &[u8], is_path: bool, ignore_case: bool) -> Result<Str
     Ok(bytes_again(if ignore_case { fold_beyond_ascii(&regex) } else { regex }))
 }
 
-/// Stands for the byte 0 in globs, which are text; the bytes that are none have the characters above it, which nobody gives a meaning.
+/// Stands for the byte 0 in globs, which are text; the bytes that are none have the characters
+/// above it, which nobody gives a meaning.
 const STAND_IN: u32 = 0x10_fe00;
 
 fn stand_in(byte: u8) -> char {
@@ -129,22 +152,31 @@ fn text_of(pattern: &[u8]) -> String {
     text
 }
 
-/// Puts the bytes in the place of their stand-ins, which stand in the regex of a glob as escaped bytes.
+/// Puts the bytes in the place of their stand-ins, which stand in the regex of a glob as escaped
+/// bytes.
 fn bytes_again(regex: String) -> String {
     let mut buffer = [0; 4];
-    let mut escaped = |c: char| c.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    let all: Vec<(u8, String)> = (0x80..=0xff).map(|byte| (byte, escaped(stand_in(byte)))).collect();
+    let mut escaped = |c: char| {
+        c.encode_utf8(&mut buffer).bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>()
+    };
+    let all: Vec<(u8, String)> =
+        (0x80..=0xff).map(|byte| (byte, escaped(stand_in(byte)))).collect();
     all.iter().fold(regex, |regex, (byte, from)| regex.replace(from, &format!("\\x{byte:02x}")))
 }
 
-/// Lets letters beyond ASCII, which stand in the regex of a glob as bytes, be small or capital; those in classes stay as they are.
+/// Lets letters beyond ASCII, which stand in the regex of a glob as bytes, be small or capital;
+/// those in classes stay as they are.
 fn fold_beyond_ascii(regex: &str) -> String {
     let (mut folded, mut rest, mut is_class) = (String::new(), regex, false);
     while let Some(first) = rest.chars().next() {
         let letters = if is_class { String::new() } else { escaped_letters(rest) };
         if letters.is_empty() {
             // An escaped character is no bracket.
-            let len = if first == '\\' { 1 + rest[1..].chars().next().map_or(0, char::len_utf8) } else { first.len_utf8() };
+            let len = if first == '\\' {
+                1 + rest[1..].chars().next().map_or(0, char::len_utf8)
+            } else {
+                first.len_utf8()
+            };
             is_class = (is_class || first == '[') && first != ']';
             folded += &rest[..len];
             rest = &rest[len..];
@@ -159,16 +191,21 @@ fn fold_beyond_ascii(regex: &str) -> String {
 /// Returns the letters that stand at the beginning as escaped bytes.
 fn escaped_letters(regex: &str) -> String {
     let escaped = |at: usize| Some(regex.get(at..at + 4)?.strip_prefix("\\x")).flatten();
-    let bytes = (0..).step_by(4).map_while(|at| u8::from_str_radix(escaped(at)?, 16).ok()).take_while(|byte| !byte.is_ascii());
+    let bytes = (0..)
+        .step_by(4)
+        .map_while(|at| u8::from_str_radix(escaped(at)?, 16).ok())
+        .take_while(|byte| !byte.is_ascii());
     String::from_utf8(bytes.collect()).unwrap_or_default()
 }
 
 /// Returns a regex for a letter in either case, in escaped bytes.
 fn either_case(letter: char) -> String {
-    let mut cases = vec![letter.to_string(), letter.to_lowercase().collect(), letter.to_uppercase().collect()];
+    let mut cases =
+        vec![letter.to_string(), letter.to_lowercase().collect(), letter.to_uppercase().collect()];
     cases.sort_unstable();
     cases.dedup();
-    let escaped = |text: &String| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let escaped =
+        |text: &String| text.bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
     format!("(?:{})", cases.iter().map(escaped).collect::<Vec<_>>().join("|"))
 }
 
@@ -201,9 +238,10 @@ impl Criteria {
 
 /// Searches one snapshot after the other, and in each what the ones before did not have.
 ///
-/// A node at a path is read once, however many snapshots hold it there, and a version of a file is found once: 16 bytes of memory
-/// (24 with the table's room) are kept for each of them. Versions differ in content, time of change or any
-/// other attribute; of a folder only permissions, owners and other attributes count, not its time.
+/// A node at a path is read once, however many snapshots hold it there, and a version of a file is
+/// found once: 16 bytes of memory (24 with the table's room) are kept for each of them. Versions
+/// differ in content, time of change or any other attribute; of a folder only permissions, owners
+/// and other attributes count, not its time.
 pub struct Search {
     trees: Trees,
     patterns: Patterns,
@@ -215,7 +253,8 @@ pub struct Search {
     folders: Vec<PathHash>,
 }
 
-/// Stands for a path: the hash of the one above and the name, so that a long path is not hashed again for each name in it.
+/// Stands for a path: the hash of the one above and the name, so that a long path is not hashed
+/// again for each name in it.
 type PathHash = [u8; 32];
 
 /// An entry that was found and its path, or the path of a directory that cannot be read and why.
@@ -225,7 +264,15 @@ impl Search {
     /// Begins a search.
     pub fn new(trees: &Trees, patterns: Patterns, criteria: Criteria) -> Self {
         let (nodes, versions) = (HashSet::new(), HashSet::new());
-        Self { trees: trees.clone(), patterns, criteria, nodes, versions, descent: None, folders: Vec::new() }
+        Self {
+            trees: trees.clone(),
+            patterns,
+            criteria,
+            nodes,
+            versions,
+            descent: None,
+            folders: Vec::new(),
+        }
     }
 
     /// Goes on with what is below another tree; `path` is what paths in it begin with.
@@ -246,15 +293,16 @@ impl Search {
                 self.descent = None;
                 return Some(Err((Vec::new(), repo::Error::Cancelled)));
             }
-            let found = match descent.next_where(&mut |id| nodes.insert(hash(&[&folder, b"/", &id.0]))) {
-                None => {
-                    descent.leave();
-                    self.folders.pop();
-                    continue;
-                }
-                Some(Err(error)) => return Some(Err((descent.path().to_vec(), error))),
-                Some(Ok(found)) => found,
-            };
+            let found =
+                match descent.next_where(&mut |id| nodes.insert(hash(&[&folder, b"/", &id.0]))) {
+                    None => {
+                        descent.leave();
+                        self.folders.pop();
+                        continue;
+                    }
+                    Some(Err(error)) => return Some(Err((descent.path().to_vec(), error))),
+                    Some(Ok(found)) => found,
+                };
             if let Some(tree) = tree_of(&found) {
                 descent.enter(&tree);
                 self.folders.push(below(&folder, &found.entry.name));
@@ -274,16 +322,26 @@ impl Search {
     }
 }
 
-/// Returns what tells two versions of a path apart: all in which [`super::Fields`] sees a difference, but of a folder neither its time nor what
-/// is in it, which change with every file.
+/// Returns what tells two versions of a path apart: all in which [`super::Fields`] sees a
+/// difference, but of a folder neither its time nor what is in it, which change with every file.
 fn version_of(found: &DirEntry) -> Vec<u8> {
     let entry = &found.entry;
-    let owners = (entry.uid, entry.gid, found.user.as_deref().map(str::to_owned), found.group.as_deref().map(str::to_owned));
+    let owners = (
+        entry.uid,
+        entry.gid,
+        found.user.as_deref().map(str::to_owned),
+        found.group.as_deref().map(str::to_owned),
+    );
     let flags = entry.flags & !entry_flag::CHANGED_WHILE_READ;
     let attributes = (entry.kind, entry.mode, owners, &entry.xattrs, flags, &entry.extensions);
     match entry.kind {
         EntryKind::Dir => codec::encode(&attributes),
-        _ => codec::encode(&(attributes, &entry.content, entry.mtime, (entry.size, entry.device, entry.hard_link.is_some()))),
+        _ => codec::encode(&(
+            attributes,
+            &entry.content,
+            entry.mtime,
+            (entry.size, entry.device, entry.hard_link.is_some()),
+        )),
     }
 }
 

@@ -17,10 +17,12 @@ pub struct Usage {
     pub totals: Totals,
 }
 
-/// Yields what is below a place with its sums, down to a depth, in the order of names; a directory before what is in it.
+/// Yields what is below a place with its sums, down to a depth, in the order of names; a directory
+/// before what is in it.
 ///
-/// Reads the directories above the deepest that are told and nothing below: their sums are in the nodes. Where a directory cannot
-/// be read its path and the error are yielded, and the rest goes on behind it.
+/// Reads the directories above the deepest that are told and nothing below: their sums are in the
+/// nodes. Where a directory cannot be read its path and the error are yielded, and the rest goes on
+/// behind it.
 pub struct Usages {
     depth: usize,
     descent: Option<Descent>,

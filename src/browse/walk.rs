@@ -6,8 +6,9 @@ use crate::repo::{Descent, DirEntry, Error, Trees};
 
 /// Yields each entry below a directory with its path: a directory, then what is in it.
 ///
-/// Memory is that of a [`Descent`], however many entries there are. Where a directory cannot be read its error is yielded with
-/// its path, and the walk goes on behind it: the caller decides whether to stop.
+/// Memory is that of a [`Descent`], however many entries there are. Where a directory cannot be
+/// read its error is yielded with its path, and the walk goes on behind it: the caller decides
+/// whether to stop.
 pub struct Walk {
     recursive: bool,
     descent: Descent,
@@ -22,7 +23,8 @@ impl Walk {
         Self { recursive, descent: Descent::new(trees, tree, path) }
     }
 
-    /// Returns the next entry, or why a directory cannot be read, without its path; `None` at the end.
+    /// Returns the next entry, or why a directory cannot be read, without its path; `None` at the
+    /// end.
     pub fn next_entry(&mut self) -> Option<Result<DirEntry, Error>> {
         loop {
             match self.descent.next() {

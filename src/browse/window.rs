@@ -1,4 +1,5 @@
-//! Differences that are held together, so that what vanished in one place and appeared in another is seen to have moved.
+//! Differences that are held together, so that what vanished in one place and appeared in another
+//! is seen to have moved.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,7 +9,8 @@ use crate::format::codec;
 use crate::format::entry::{Content, EntryKind};
 use crate::repo::{DirEntry, Trees};
 
-/// Limits of what is held; the differences that are put in may take half of it, the rest is for what is in directories.
+/// Limits of what is held; the differences that are put in may take half of it, the rest is for
+/// what is in directories.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLimits {
     /// Paths.
@@ -55,8 +57,13 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Takes differences until half of the window is full, finds out what is in directories and what was moved.
-    pub fn fill(trees: &Trees, limits: WindowLimits, steps: &mut dyn Iterator<Item = Step>) -> Self {
+    /// Takes differences until half of the window is full, finds out what is in directories and
+    /// what was moved.
+    pub fn fill(
+        trees: &Trees,
+        limits: WindowLimits,
+        steps: &mut dyn Iterator<Item = Step>,
+    ) -> Self {
         let (items, tops, seen) = (Vec::new(), Vec::new(), Default::default());
         let mut window = Self { items, tops, limits, bytes: 0, is_full: false, seen };
         while window.has_room(2) {
@@ -67,7 +74,9 @@ impl Window {
         let mut fresh: Vec<usize> = window.tops.clone();
         while !fresh.is_empty() {
             let mut folders = fresh;
-            folders.retain(|at| window.difference(*at).is_some_and(|one| one.one_sided_tree().is_some()));
+            folders.retain(|at| {
+                window.difference(*at).is_some_and(|one| one.one_sided_tree().is_some())
+            });
             window.find_moves(&folders);
             fresh = Vec::new();
             for at in folders {
@@ -76,22 +85,31 @@ impl Window {
                 }
             }
         }
-        let files: Vec<usize> = (0..window.items.len()).filter(|at| window.is_whole_file(*at)).collect();
+        let files: Vec<usize> =
+            (0..window.items.len()).filter(|at| window.is_whole_file(*at)).collect();
         window.find_moves(&files);
         window
     }
 
     fn has_room(&self, part: usize) -> bool {
-        self.items.len() < self.limits.paths.div_ceil(part) && self.bytes < self.limits.bytes.div_ceil(part)
+        self.items.len() < self.limits.paths.div_ceil(part)
+            && self.bytes < self.limits.bytes.div_ceil(part)
     }
 
     fn push(&mut self, step: Step, parent: Option<usize>) -> usize {
         self.bytes += ITEM_LEN_BYTES;
         if let Ok(one) = &step {
             let entries = [&one.left, &one.right].into_iter().flatten();
-            self.bytes += one.path.len() + entries.map(|found| found.entry.parts_memory_bytes()).sum::<usize>();
+            self.bytes += one.path.len()
+                + entries.map(|found| found.entry.parts_memory_bytes()).sum::<usize>();
         }
-        self.items.push(Item { step: Some(step), below: None, moved: None, parent, has_moved_below: false });
+        self.items.push(Item {
+            step: Some(step),
+            below: None,
+            moved: None,
+            parent,
+            has_moved_below: false,
+        });
         self.items.len() - 1
     }
 
@@ -101,7 +119,8 @@ impl Window {
 
     /// Adds what is in a directory that stands on one side only, unless it is too much.
     fn look_into(&mut self, trees: &Trees, at: usize) -> Vec<usize> {
-        let Some((path, (is_right, tree))) = self.difference(at).and_then(|one| Some((one.path.clone(), one.one_sided_tree()?)))
+        let Some((path, (is_right, tree))) =
+            self.difference(at).and_then(|one| Some((one.path.clone(), one.one_sided_tree()?)))
         else {
             return Vec::new();
         };
@@ -114,7 +133,9 @@ impl Window {
                 self.is_full = true;
                 return Vec::new();
             }
-            let step = found.map(|found| below(&path, found, is_right)).map_err(|error| (path.clone(), error));
+            let step = found
+                .map(|found| below(&path, found, is_right))
+                .map_err(|error| (path.clone(), error));
             self.push(step, Some(at));
         }
         let added: Vec<usize> = (first..self.items.len()).collect();
@@ -148,7 +169,8 @@ impl Window {
         }
     }
 
-    /// Pairs these with each other, and with those that were looked at before: first by name and content, then by content.
+    /// Pairs these with each other, and with those that were looked at before: first by name and
+    /// content, then by content.
     fn find_moves(&mut self, fresh: &[usize]) {
         let known: Vec<(usize, bool, [Identity; 2])> = fresh
             .iter()
@@ -211,10 +233,12 @@ fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
     Difference { path, left, right, fields: Fields::default() }
 }
 
-/// Returns what tells that an entry is the same thing elsewhere, with its name and without; `None` if too many things look alike.
+/// Returns what tells that an entry is the same thing elsewhere, with its name and without; `None`
+/// if too many things look alike.
 ///
-/// Directories are the same if their trees are, files if their content is; a small file or a link must have the same time too,
-/// because little content is often the same by chance. Empty ones and special files are never.
+/// Directories are the same if their trees are, files if their content is; a small file or a link
+/// must have the same time too, because little content is often the same by chance. Empty ones and
+/// special files are never.
 fn identities(found: &DirEntry) -> Option<[Identity; 2]> {
     let entry = &found.entry;
     let mut hash = blake3::Hasher::new();
@@ -226,7 +250,9 @@ fn identities(found: &DirEntry) -> Option<[Identity; 2]> {
         Content::Refs(_) | Content::List(_) => {}
         _ => return None,
     }
-    hash.update(&codec::encode(&entry.kind)).update(&entry.size.to_le_bytes()).update(&codec::encode(&entry.content));
+    hash.update(&codec::encode(&entry.kind))
+        .update(&entry.size.to_le_bytes())
+        .update(&codec::encode(&entry.content));
     let short = |hash: &blake3::Hasher| hash.finalize().as_bytes().first_chunk().copied();
     let alone = short(&hash)?;
     Some([short(hash.update(b"name").update(&entry.name))?, alone])

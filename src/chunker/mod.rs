@@ -1,4 +1,5 @@
-//! Where files are cut: FastCDC with a secret table, or fixed blocks. Spec: `format-spec/05-ids.md`.
+//! Where files are cut: FastCDC with a secret table, or fixed blocks. Spec:
+//! `format-spec/05-ids.md`.
 
 use fastcdc::v2020::{Normalization, cut_gear, select_masks};
 use zeroize::Zeroizing;

@@ -57,7 +57,12 @@ fn parts(path: &[u8]) -> Vec<&[u8]> {
 /// Returns the sources of a snapshot that lie in a path.
 pub fn sources_in<'a>(snapshot: &'a Snapshot, path: &[u8]) -> Vec<&'a [u8]> {
     let wanted = parts(path);
-    snapshot.sources.iter().map(Vec::as_slice).filter(|source| parts(source).starts_with(&wanted)).collect()
+    snapshot
+        .sources
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|source| parts(source).starts_with(&wanted))
+        .collect()
 }
 
 /// Returns the newest that was made of the whole path, else the newest of all.
@@ -68,10 +73,15 @@ pub fn newest_for<'a>(among: &[&'a Snapshot], path: Option<&[u8]>) -> Option<&'a
 
 /// Finds the newest snapshot that holds a path.
 ///
-/// One that was made of the whole path goes before those of sources that lie in it, however new these are: they lack the rest. Of each host
-/// and app only those snapshots count whose sources are those of its last one about the path: what is not backed up any more,
-/// because the sources are others now, is not the latest of anything.
-pub fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_>) -> Result<Found<'a>, Failure> {
+/// One that was made of the whole path goes before those of sources that lie in it, however new
+/// these are: they lack the rest. Of each host and app only those snapshots count whose sources are
+/// those of its last one about the path: what is not backed up any more, because the sources are
+/// others now, is not the latest of anything.
+pub fn latest_with<'a>(
+    among: &[&'a Snapshot],
+    path: &[u8],
+    trees: &MakeTrees<'_>,
+) -> Result<Found<'a>, Failure> {
     if let [one] = among {
         // Whoever asked finds out by itself whether it is there.
         return Ok(Found::first(one));
@@ -83,7 +93,8 @@ pub fn latest_with<'a>(among: &[&'a Snapshot], path: &[u8], trees: &MakeTrees<'_
         let is_about = |at: usize| shares[at] == share;
         let (found, skipped) = newest_among(among, &is_about, (&trees, path))?;
         if let Some(at) = found {
-            let newer_parts = if share == Share::Whole { count_parts(&shares[at + 1..]) } else { 0 };
+            let newer_parts =
+                if share == Share::Whole { count_parts(&shares[at + 1..]) } else { 0 };
             return Ok(Found { snapshot: among[at], newer: among.len() - 1 - at, newer_parts });
         }
         others += skipped;
@@ -95,7 +106,8 @@ fn count_parts(shares: &[Share]) -> usize {
     shares.iter().filter(|share| **share == Share::Part).count()
 }
 
-/// Returns the position of the newest of those that are about the path that holds it, and how many were passed over for their sources.
+/// Returns the position of the newest of those that are about the path that holds it, and how many
+/// were passed over for their sources.
 fn newest_among(
     among: &[&Snapshot],
     is_about: &dyn Fn(usize) -> bool,
@@ -103,7 +115,9 @@ fn newest_among(
 ) -> Result<(Option<usize>, u64), Failure> {
     let (mut sources, mut others, mut last) = (HashMap::new(), 0, None);
     for (at, snapshot) in among.iter().enumerate().rev().filter(|(at, _)| is_about(*at)) {
-        if *sources.entry((&snapshot.host, &snapshot.app)).or_insert(&snapshot.sources) != &snapshot.sources {
+        if *sources.entry((&snapshot.host, &snapshot.app)).or_insert(&snapshot.sources)
+            != &snapshot.sources
+        {
             others += 1;
             continue;
         }
@@ -115,7 +129,8 @@ fn newest_among(
         match trees.lookup(&snapshot.root, path) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok((Some(at), others)),
-            // Nobody can tell. An older one must not be taken for it in silence, so whoever reads it finds the damage.
+            // Nobody can tell. An older one must not be taken for it in silence, so whoever reads
+            // it finds the damage.
             Err(error) if error.is_damage() => return Ok((Some(at), others)),
             Err(error) => return Err(error.into()),
         }
@@ -124,7 +139,8 @@ fn newest_among(
     Ok((None, others))
 }
 
-/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot was made.
+/// Makes sure that a reader finds a snapshot: the index may have been listed before the snapshot
+/// was made.
 pub fn sync_with(reader: &Reader, snapshot: &Snapshot) -> Result<(), Failure> {
     if reader.locate(&snapshot.root)?.is_none() {
         reader.sync()?;
@@ -139,23 +155,35 @@ fn nowhere(path: &[u8], others: u64, all: usize) -> Failure {
         let why = format!(
             "there is no '{path}' in the snapshots of the sources that are backed up now; {others} of other sources may have it"
         );
-        return Failure::new(Exit::Error, why).hint(format!("`drumlin history {}` looks in all", text::shell_word(&path)));
+        return Failure::new(Exit::Error, why)
+            .hint(format!("`drumlin history {}` looks in all", text::shell_word(&path)));
     }
-    Failure::new(Exit::Error, format!("there is no '{path}' in any of {}", text::counted(all as u64, "snapshot"))).hint(PATHS)
+    Failure::new(
+        Exit::Error,
+        format!("there is no '{path}' in any of {}", text::counted(all as u64, "snapshot")),
+    )
+    .hint(PATHS)
 }
 
-/// Finds the snapshot that is so many before the newest, among those that were made of the whole path, or of a part if there are no such:
-/// others say nothing about it.
-pub fn before_latest<'a>(among: &[&'a Snapshot], (path, back): (&[u8], usize)) -> Result<&'a Snapshot, Failure> {
-    let of = |share| among.iter().copied().filter(|one| share_of(one, path) == share).collect::<Vec<_>>();
+/// Finds the snapshot that is so many before the newest, among those that were made of the whole
+/// path, or of a part if there are no such: others say nothing about it.
+pub fn before_latest<'a>(
+    among: &[&'a Snapshot],
+    (path, back): (&[u8], usize),
+) -> Result<&'a Snapshot, Failure> {
+    let of = |share| {
+        among.iter().copied().filter(|one| share_of(one, path) == share).collect::<Vec<_>>()
+    };
     let whole = of(Share::Whole);
     let about = if whole.is_empty() { of(Share::Part) } else { whole };
     about.len().checked_sub(back.saturating_add(1)).map(|at| about[at]).ok_or_else(|| {
-        let (all, about) = (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
+        let (all, about) =
+            (text::counted(among.len() as u64, "snapshot"), text::count(about.len() as u64));
         let why = format!("only {about} of {all} are about '{}'", text::printable(path));
         Failure::new(Exit::Error, why).hint(PATHS)
     })
 }
 
 /// The hint about paths that are nowhere.
-const PATHS: &str = "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";
+const PATHS: &str =
+    "paths are stored absolute; `drumlin find NAME` looks for a name in all folders";

@@ -26,11 +26,13 @@ const BUFFER_LEN_BYTES: usize = 1 << 20;
 /// Options about archives.
 #[derive(Args)]
 pub struct ArchiveArgs {
-    /// Write a tar archive instead of files, to a file that is not there yet, or to standard output if it is -
+    /// Write a tar archive instead of files, to a file that is not there yet, or to standard output
+    /// if it is -
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to_zip", "target", "dry_run", "verify", "delete", "overwrite", "plan", "thaw"])]
     to_tar: Option<PathBuf>,
 
-    /// Write a zip file instead of files; zip holds no links, devices, owners nor attributes, and only names that are text
+    /// Write a zip file instead of files; zip holds no links, devices, owners nor attributes, and
+    /// only names that are text
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "dry_run", "verify", "delete", "overwrite", "numeric_ids", "plan", "thaw"])]
     to_zip: Option<PathBuf>,
 }
@@ -62,7 +64,8 @@ pub struct Wanted {
 }
 
 impl ArchiveArgs {
-    /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a password.
+    /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a
+    /// password.
     pub fn wanted(&self, ctx: &Context) -> Result<Option<Wanted>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
@@ -72,15 +75,19 @@ impl ArchiveArgs {
         if place.as_os_str() != "-" {
             if place.metadata().is_ok_and(|metadata| metadata.is_file() || metadata.is_dir()) {
                 let failure = Failure::usage(format!("{} exists", text::path(place)));
-                return Err(failure.hint("existing files are never overwritten: choose another name"));
+                return Err(
+                    failure.hint("existing files are never overwritten: choose another name")
+                );
             }
             return Ok(Some(Wanted { format, file: Some(place.clone()) }));
         }
         if format == ArchiveFormat::Zip {
-            return Err(Failure::usage("a zip file is not written to standard output").hint("name a file, or use --to-tar"));
+            return Err(Failure::usage("a zip file is not written to standard output")
+                .hint("name a file, or use --to-tar"));
         }
         if ctx.ui.json {
-            return Err(Failure::usage("--json and the archive cannot both go to standard output").hint("name a file"));
+            return Err(Failure::usage("--json and the archive cannot both go to standard output")
+                .hint("name a file"));
         }
         if std::io::stdout().is_terminal() {
             return Err(Failure::usage("an archive is not written to a terminal")
@@ -100,7 +107,12 @@ pub fn run(
 ) -> Result<Exit, Failure> {
     let write = |out: &mut dyn Write| {
         ctx.run("archiving", |monitor| {
-            archive::write(repository, (snapshot, options), Archive { format: wanted.format, out }, monitor)
+            archive::write(
+                repository,
+                (snapshot, options),
+                Archive { format: wanted.format, out },
+                monitor,
+            )
         })
     };
     let (report, monitor) = match &wanted.file {
@@ -141,23 +153,32 @@ pub fn run(
     }
     Ok(match report {
         ArchiveReport { damaged: 1.., .. } => Exit::Damage,
-        ArchiveReport { left_out: 1.., .. } | ArchiveReport { partial: 1.., .. } => Exit::Unreadable,
+        ArchiveReport { left_out: 1.., .. } | ArchiveReport { partial: 1.., .. } => {
+            Exit::Unreadable
+        }
         _ => Exit::Done,
     })
 }
 
-/// Makes the file, fills it, and waits for the disk; whatever fails, a file that was made goes again: it would be no archive.
+/// Makes the file, fills it, and waits for the disk; whatever fails, a file that was made goes
+/// again: it would be no archive.
 fn into_file<T>(
     options: &RestoreOptions,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     restore::refuse_own(&RestoreOptions { target: folder.to_path_buf(), ..options.clone() })?;
     let is_new = path.symlink_metadata().is_err();
     let failed = |error: &std::io::Error| Failure::file("write", path, error);
     // For its owner alone: it holds what others may not read. What is there is a device or a pipe.
-    let file = File::options().write(true).create_new(is_new).mode(0o600).open(path).map_err(|error| failed(&error))?;
+    let file = File::options()
+        .write(true)
+        .create_new(is_new)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| failed(&error))?;
     if file.is_terminal() {
         return Err(Failure::usage("an archive is not written to a terminal").hint("name a file"));
     }
@@ -166,7 +187,9 @@ fn into_file<T>(
         let written = write(&mut out)?;
         let file = out.into_inner().map_err(|error| failed(error.error()))?;
         if is_new {
-            file.sync_all().and_then(|()| File::open(folder)?.sync_all()).map_err(|error| failed(&error))?;
+            file.sync_all()
+                .and_then(|()| File::open(folder)?.sync_all())
+                .map_err(|error| failed(&error))?;
         }
         Ok(written)
     };
@@ -185,7 +208,12 @@ fn name_of(format: ArchiveFormat) -> &'static str {
     }
 }
 
-fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport, began: Instant) -> Vec<String> {
+fn lines(
+    snapshot: &Snapshot,
+    wanted: &Wanted,
+    report: &ArchiveReport,
+    began: Instant,
+) -> Vec<String> {
     let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| text::path(file));
     let mut lines = vec![
         format!(

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::about::{Found, MakeTrees, Share, before_latest, latest_with, newest_for, share_of, sources_in};
+use super::about::{
+    Found, MakeTrees, Share, before_latest, latest_with, newest_for, share_of, sources_in,
+};
 use super::failure::{Exit, Failure};
 use super::snap::{SnapPath, parse_time};
 use crate::format::entry::Timestamp;
@@ -35,9 +37,14 @@ enum Name<'a> {
 }
 
 impl Candidates {
-    /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future, and names those that are damaged:
-    /// the command ends with the exit code for damage where one of them may have been meant.
-    pub fn of_repository(ui: &Ui, repository: &Arc<Repository>, wanted: &SnapPath) -> Result<Self, Failure> {
+    /// Lists the snapshots that `wanted` chooses from; warns of those that are dated in the future,
+    /// and names those that are damaged: the command ends with the exit code for damage where one
+    /// of them may have been meant.
+    pub fn of_repository(
+        ui: &Ui,
+        repository: &Arc<Repository>,
+        wanted: &SnapPath,
+    ) -> Result<Self, Failure> {
         let listing = snapshots::overview(repository)?;
         let is_id = is_by_id(&wanted.snapshot);
         if !is_id {
@@ -56,21 +63,26 @@ impl Candidates {
                 // It may be the newest one: an older one must not be taken for `latest` in silence.
                 Err(error) => {
                     lacks_any = true;
-                    let says = format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text());
-                    // Anybody may put garbage there; this was the newest of its host, so an older one is taken for it now.
+                    let says = format!(
+                        "snapshot {} is left out: {}",
+                        id.short(),
+                        Failure::from(error).text()
+                    );
+                    // Anybody may put garbage there; this was the newest of its host, so an older
+                    // one is taken for it now.
                     if !is_id && heads.contains(&id) { ui.damage(&says) } else { ui.loss(&says) }
                 }
             }
         }
         if good.is_empty() && !lacks_any {
-            return Err(
-                Failure::new(Exit::Error, "the repository holds no snapshot").hint("`drumlin backup PATH` takes the first one")
-            );
+            return Err(Failure::new(Exit::Error, "the repository holds no snapshot")
+                .hint("`drumlin backup PATH` takes the first one"));
         }
         let candidates = Self { good, lacks_any, moments: listing.moments };
         match name_of(text) {
             Ok(Name::Id(_))
-                if !candidates.good.iter().any(|snapshot| is_meant(&snapshot.id)) && is_in_trash(repository, text)? =>
+                if !candidates.good.iter().any(|snapshot| is_meant(&snapshot.id))
+                    && is_in_trash(repository, text)? =>
             {
                 Err(Failure::from(missing(text)).instead(IN_TRASH))
             }
@@ -80,14 +92,28 @@ impl Candidates {
 
     /// Takes the good ones of a listing, for several names.
     pub fn of_listing(listing: &Listing) -> Self {
-        let good: Vec<_> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
-        Self { lacks_any: good.len() < listing.snapshots.len(), good, moments: listing.moments.clone() }
+        let good: Vec<_> = listing
+            .snapshots
+            .iter()
+            .filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned())
+            .collect();
+        Self {
+            lacks_any: good.len() < listing.snapshots.len(),
+            good,
+            moments: listing.moments.clone(),
+        }
     }
 
     /// Finds the one that is meant, and says which it is unless it was named by its id.
     ///
-    /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them may have been meant.
-    pub fn choose(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
+    /// Where none fits and damaged ones are left out, the exit code is that of damage: one of them
+    /// may have been meant.
+    pub fn choose(
+        &self,
+        ui: &Ui,
+        wanted: &SnapPath,
+        trees: &MakeTrees<'_>,
+    ) -> Result<Snapshot, Failure> {
         self.choose_good(ui, wanted, trees).map_err(|mut failure| {
             if failure.exit == Exit::Error && self.lacks_any && !is_by_id(&wanted.snapshot) {
                 failure.exit = Exit::Damage;
@@ -96,12 +122,21 @@ impl Candidates {
         })
     }
 
-    fn choose_good(&self, ui: &Ui, wanted: &SnapPath, trees: &MakeTrees<'_>) -> Result<Snapshot, Failure> {
+    fn choose_good(
+        &self,
+        ui: &Ui,
+        wanted: &SnapPath,
+        trees: &MakeTrees<'_>,
+    ) -> Result<Snapshot, Failure> {
         let narrow = wanted.narrow();
         let text = &wanted.snapshot;
-        let among: Vec<&Snapshot> = self.good.iter().filter(|snapshot| narrow.fits(snapshot)).collect();
+        let among: Vec<&Snapshot> =
+            self.good.iter().filter(|snapshot| narrow.fits(snapshot)).collect();
         let nothing = || {
-            let failure = Failure::new(Exit::Error, format!("no snapshot{} matches '{}'", narrow.words(), shown(text)));
+            let failure = Failure::new(
+                Exit::Error,
+                format!("no snapshot{} matches '{}'", narrow.words(), shown(text)),
+            );
             Err(failure.hint("`drumlin snapshots` lists them"))
         };
         match name_of(text)? {
@@ -110,17 +145,24 @@ impl Candidates {
                 None => nothing(),
             },
             Name::AppAt(app, time) => {
-                let is_app = |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
-                let is_by_then = |one: &Snapshot| self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
-                let fitting: Vec<_> = among.iter().copied().filter(|one| is_app(one) && is_by_then(one)).collect();
+                let is_app =
+                    |one: &Snapshot| one.app == app || app.is_empty() && narrow.app().is_some();
+                let is_by_then =
+                    |one: &Snapshot| self.moments.get(&one.id).is_none_or(|moment| *moment <= time);
+                let fitting: Vec<_> =
+                    among.iter().copied().filter(|one| is_app(one) && is_by_then(one)).collect();
                 match newest_for(&fitting, wanted.path_below_root()) {
                     Some(found) => Ok(self.say(ui, wanted, Found::first(found))),
                     None => nothing(),
                 }
             }
             Name::Latest(back) => match wanted.path_below_root() {
-                Some(path) if !among.is_empty() && back == 0 => Ok(self.say(ui, wanted, latest_with(&among, path, trees)?)),
-                Some(path) if !among.is_empty() => Ok(self.say(ui, wanted, Found::first(before_latest(&among, (path, back))?))),
+                Some(path) if !among.is_empty() && back == 0 => {
+                    Ok(self.say(ui, wanted, latest_with(&among, path, trees)?))
+                }
+                Some(path) if !among.is_empty() => {
+                    Ok(self.say(ui, wanted, Found::first(before_latest(&among, (path, back))?)))
+                }
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
                     Some(at) => Ok(self.say(ui, wanted, Found::first(among[at]))),
                     None => nothing(),
@@ -134,8 +176,8 @@ impl Candidates {
         let path = wanted.path_below_root();
         let is_part = path.is_some_and(|path| share_of(found.snapshot, path) == Share::Part);
         let has_others = self.has_other_sources(wanted);
-        // A document names the snapshot itself, but not what else might have been expected of it; and less than was asked for is told
-        // in any case.
+        // A document names the snapshot itself, but not what else might have been expected of it;
+        // and less than was asked for is told in any case.
         if is_part {
             ui.loss(&words(wanted, found, is_part, has_others));
         } else if !ui.json && (found.newer > 0 || has_others || self.is_choice(wanted)) {
@@ -144,7 +186,8 @@ impl Candidates {
         found.snapshot.clone()
     }
 
-    /// Returns whether a name can mean anything but the last snapshot, by date too, of the only host and app that there is.
+    /// Returns whether a name can mean anything but the last snapshot, by date too, of the only
+    /// host and app that there is.
     fn is_choice(&self, wanted: &SnapPath) -> bool {
         let series = |one: &Snapshot| (one.host.clone(), one.app.clone());
         let is_alone = self.good.windows(2).all(|pair| series(&pair[0]) == series(&pair[1]));
@@ -152,12 +195,13 @@ impl Candidates {
         wanted.snapshot != "latest" || !wanted.narrow().is_empty() || !is_alone || !is_in_order
     }
 
-    /// Returns whether a whole snapshot is wanted, and not all were made of the same sources. With a path it is enough that the newest
-    /// snapshot of all of it was taken.
+    /// Returns whether a whole snapshot is wanted, and not all were made of the same sources. With
+    /// a path it is enough that the newest snapshot of all of it was taken.
     fn has_other_sources(&self, wanted: &SnapPath) -> bool {
         let mut fitting = self.good.iter().filter(|one| wanted.narrow().fits(one));
         let first = fitting.next();
-        wanted.path_below_root().is_none() && fitting.any(|one| first.is_some_and(|first| first.sources != one.sources))
+        wanted.path_below_root().is_none()
+            && fitting.any(|one| first.is_some_and(|first| first.sources != one.sources))
     }
 }
 
@@ -180,22 +224,29 @@ pub fn is_by_id(text: &str) -> bool {
 fn name_of(text: &str) -> Result<Name<'_>, Failure> {
     if let Some((app, time)) = text.split_once('@') {
         let time = parse_time(time).ok_or_else(|| {
-            Failure::usage(format!("`{time}` is not a date or time")).hint("write 2026-03-01 or 2026-03-01T12:30")
+            Failure::usage(format!("`{time}` is not a date or time"))
+                .hint("write 2026-03-01 or 2026-03-01T12:30")
         })?;
         return Ok(Name::AppAt(app, time));
     }
     let back = match text.strip_prefix("latest") {
         None => return Ok(Name::Id(text)),
         Some("") => 0,
-        Some(rest) => rest.strip_prefix('~').and_then(|number| number.parse().ok()).ok_or_else(|| missing(text))?,
+        Some(rest) => rest
+            .strip_prefix('~')
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| missing(text))?,
     };
     Ok(Name::Latest(back))
 }
 
 fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>, Failure> {
-    let mut fitting = among.iter().filter(|snapshot| !text.is_empty() && snapshot.id.to_hex().starts_with(text));
+    let mut fitting =
+        among.iter().filter(|snapshot| !text.is_empty() && snapshot.id.to_hex().starts_with(text));
     match (fitting.next(), fitting.next()) {
-        (Some(_), Some(_)) => Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into()),
+        (Some(_), Some(_)) => {
+            Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into())
+        }
         (found, _) => Ok(found.copied()),
     }
 }
@@ -203,10 +254,16 @@ fn by_id<'a>(among: &[&'a Snapshot], text: &str) -> Result<Option<&'a Snapshot>,
 /// Tells which snapshot was chosen.
 fn words(wanted: &SnapPath, found: Found<'_>, is_part: bool, has_others: bool) -> String {
     let Found { snapshot, newer, newer_parts } = found;
-    let app = if snapshot.app.is_empty() { String::new() } else { format!(", app {}", shown(&snapshot.app)) };
+    let app = if snapshot.app.is_empty() {
+        String::new()
+    } else {
+        format!(", app {}", shown(&snapshot.app))
+    };
     let is_latest = wanted.snapshot.starts_with("latest");
     let path = wanted.path_below_root();
-    let looked = path.filter(|_| is_latest).map(|path| format!(":{} is looked for in", text::printable(path)));
+    let looked = path
+        .filter(|_| is_latest)
+        .map(|path| format!(":{} is looked for in", text::printable(path)));
     let newer = match newer {
         0 => String::new(),
         1 => "; 1 newer snapshot does not hold it".to_owned(),
@@ -214,8 +271,14 @@ fn words(wanted: &SnapPath, found: Found<'_>, is_part: bool, has_others: bool) -
     };
     let parts = if newer_parts > 0 { ", or only a part of it" } else { "" };
     let sources = match path {
-        Some(path) if is_part => format!("; of {} it holds only {}", text::printable(path), paths(&sources_in(snapshot, path))),
-        None if has_others => format!("; it holds {}, and not what others hold", paths(&sources_in(snapshot, b"/"))),
+        Some(path) if is_part => format!(
+            "; of {} it holds only {}",
+            text::printable(path),
+            paths(&sources_in(snapshot, path))
+        ),
+        None if has_others => {
+            format!("; it holds {}, and not what others hold", paths(&sources_in(snapshot, b"/")))
+        }
         _ => String::new(),
     };
     format!(
@@ -239,7 +302,8 @@ fn paths(all: &[&[u8]]) -> String {
 /// How many sources of a snapshot are told.
 const PATHS_SHOWN: usize = 3;
 
-/// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to be missing.
+/// Warns of what is wrong with a list: dates that cannot be right, and snapshots that are proven to
+/// be missing.
 pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Result<(), Failure> {
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
@@ -255,7 +319,11 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Resu
 }
 
 /// Fails if a name may mean another snapshot than it did, because one is proven to be missing.
-fn refuse_hidden(repository: &Repository, listing: &Listing, wanted: &SnapPath) -> Result<(), Failure> {
+fn refuse_hidden(
+    repository: &Repository,
+    listing: &Listing,
+    wanted: &SnapPath,
+) -> Result<(), Failure> {
     if !matches!(name_of(&wanted.snapshot)?, Name::Latest(1..) | Name::AppAt(..)) {
         return Ok(());
     }

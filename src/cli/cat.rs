@@ -14,8 +14,8 @@ use crate::ui::output::Output;
 /// Writes the content of a file in a snapshot to standard output
 #[derive(Args)]
 pub struct CatArgs {
-    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
-    /// A PATH that does not begin with / is taken from the current folder
+    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or
+    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP:PATH")]
     snap: SnapArg,
 
@@ -27,7 +27,8 @@ pub struct CatArgs {
 pub fn run(ctx: &Context, args: &CatArgs) -> Result<Exit, Failure> {
     let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let Some(path) = &wanted.path else {
-        return Err(Failure::usage("no file is named").hint("write SNAP:PATH, for example latest:/etc/hosts"));
+        return Err(Failure::usage("no file is named")
+            .hint("write SNAP:PATH, for example latest:/etc/hosts"));
     };
     let repository = ctx.open(Purpose::Look)?;
     let (snapshot, trees) = wanted.open(&ctx.ui, &repository)?;

@@ -17,7 +17,8 @@ use crate::ui::style::Role;
 /// Checks that everything stored is whole, and names the files that are not
 #[derive(Args)]
 pub struct CheckArgs {
-    /// quick (lists), structure (reads all trees), sample=P% (and this share of the file content), full (and all of it)
+    /// quick (lists), structure (reads all trees), sample=P% (and this share of the file content),
+    /// full (and all of it)
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     level: Level,
 }
@@ -101,7 +102,8 @@ impl AffectedView {
 pub fn run(ctx: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
     let repository = ctx.open(Purpose::Work)?;
-    let options = CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
+    let options =
+        CheckOptions { level: args.level, threads: ctx.global.threads(), now: text::now() };
     let (report, _) = ctx.run("checking", |monitor| check::run(&repository, &options, monitor))?;
     ended(exit_of(&report), tell(ctx, &report, began))
 }
@@ -115,7 +117,8 @@ fn tell(ctx: &Context, report: &CheckReport, began: Instant) -> Result<(), Failu
     tell_verdict(ctx, report)
 }
 
-/// Returns the exit code of a report: going back in time is worse than damage, which repairs may mend.
+/// Returns the exit code of a report: going back in time is worse than damage, which repairs may
+/// mend.
 pub fn exit_of(report: &CheckReport) -> Exit {
     match (report.is_sound(), report.went_back) {
         (true, _) => Exit::Done,
@@ -176,16 +179,28 @@ fn summary(report: &CheckReport, began: Instant) -> Vec<String> {
             text::counted(counts.chunks_indexed, "chunk")
         ),
         format!("  packs      {}, {}", text::count(counts.packs), text::size(counts.pack_bytes)),
-        format!("  read whole {} of them, {}", text::count(counts.packs_verified), text::size(counts.bytes_verified)),
+        format!(
+            "  read whole {} of them, {}",
+            text::count(counts.packs_verified),
+            text::size(counts.bytes_verified)
+        ),
     ];
     if report.level >= Level::Structure {
         let refers = text::counted(counts.chunks_referenced, "chunk");
-        lines.push(format!("  trees      {} referring to {refers} of files", text::counted(counts.nodes, "node")));
+        lines.push(format!(
+            "  trees      {} referring to {refers} of files",
+            text::counted(counts.nodes, "node")
+        ));
     }
     if coverage.bytes > 0 {
         let percent = 100.0 * coverage.bytes_ever as f64 / coverage.bytes as f64;
-        let oldest = coverage.oldest.map_or_else(String::new, |oldest| format!(", the oldest on {}", text::local_time(oldest)));
-        lines.push(format!("  content    {:.0} % was ever read whole by a check{oldest}", percent.floor()));
+        let oldest = coverage.oldest.map_or_else(String::new, |oldest| {
+            format!(", the oldest on {}", text::local_time(oldest))
+        });
+        lines.push(format!(
+            "  content    {:.0} % was ever read whole by a check{oldest}",
+            percent.floor()
+        ));
     }
     lines.push(format!("  time       {}", text::duration(began.elapsed())));
     lines
@@ -199,7 +214,14 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
         return Ok(());
     }
     let mut out = Output::stdout()?;
-    writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(report.problems.count, "problem"))))?;
+    writeln!(
+        out,
+        "{}",
+        style.paint(
+            Role::Error,
+            &format!("found {}:", text::counted(report.problems.count, "problem"))
+        )
+    )?;
     for problem in &report.problems.items {
         writeln!(out, "  {}: {}", problem.object, problem.message)?;
     }
@@ -209,7 +231,8 @@ fn tell_verdict(ctx: &Context, report: &CheckReport) -> Result<(), Failure> {
         writeln!(out, "affected:")?;
     }
     for affected in &report.affected.items {
-        let what = if affected.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        let what =
+            if affected.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
         writeln!(out, "  {}:{}{what}", affected.snapshot.short(), text::printable(&affected.path))?;
     }
     let hidden = report.affected.count - report.affected.items.len() as u64;

@@ -15,7 +15,8 @@ use crate::ui::Ui;
 pub type NewReader = fn(&Arc<Repository>) -> crate::repo::Result<Arc<Reader>>;
 
 impl SnapPath {
-    /// Finds the snapshot in the repository, and says which it is where that was not said by its id.
+    /// Finds the snapshot in the repository, and says which it is where that was not said by its
+    /// id.
     ///
     /// `latest` with a path is the newest that holds the path.
     pub fn resolve(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<Snapshot, Failure> {
@@ -24,7 +25,11 @@ impl SnapPath {
     }
 
     /// Finds the snapshot, and what reads its trees.
-    pub fn open(&self, ui: &Ui, repository: &Arc<Repository>) -> Result<(Snapshot, Trees), Failure> {
+    pub fn open(
+        &self,
+        ui: &Ui,
+        repository: &Arc<Repository>,
+    ) -> Result<(Snapshot, Trees), Failure> {
         let (snapshot, reader) = self.open_with(ui, repository, Reader::sparing)?;
         Ok((snapshot, Trees::new(reader)))
     }
@@ -37,7 +42,8 @@ impl SnapPath {
         new_reader: NewReader,
     ) -> Result<(Snapshot, Arc<Reader>), Failure> {
         let list = || Candidates::of_repository(ui, repository, self);
-        let (reader, candidates) = parallel::both(repository.store(), || new_reader(repository), list);
+        let (reader, candidates) =
+            parallel::both(repository.store(), || new_reader(repository), list);
         let (candidates, reader) = (candidates?, reader?);
         let snapshot = candidates.choose(ui, self, &|| Ok(Trees::new(reader.clone())))?;
         sync_with(&reader, &snapshot)?;
@@ -45,8 +51,15 @@ impl SnapPath {
     }
 
     /// Finds the snapshot and the path in it by trees that are there already.
-    pub fn resolve_by(&self, ui: &Ui, repository: &Arc<Repository>, trees: &Trees) -> Result<Snapshot, Failure> {
-        let snapshot = Candidates::of_repository(ui, repository, self)?.choose(ui, self, &|| Ok(trees.clone()))?;
+    pub fn resolve_by(
+        &self,
+        ui: &Ui,
+        repository: &Arc<Repository>,
+        trees: &Trees,
+    ) -> Result<Snapshot, Failure> {
+        let snapshot =
+            Candidates::of_repository(ui, repository, self)?
+                .choose(ui, self, &|| Ok(trees.clone()))?;
         sync_with(trees.reader(), &snapshot)?;
         Ok(snapshot)
     }

@@ -1,4 +1,5 @@
-//! What every command begins with: options, settings, the repository, and an operation that can be stopped.
+//! What every command begins with: options, settings, the repository, and an operation that can be
+//! stopped.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,7 +118,8 @@ impl Context {
         self.connector.witness(place)
     }
 
-    /// Opens a repository that is to be repaired; one that has lost its config gets it back from the local copies, if that is wanted.
+    /// Opens a repository that is to be repaired; one that has lost its config gets it back from
+    /// the local copies, if that is wanted.
     pub fn open_to_repair(&self, is_applied: bool) -> Result<Arc<Repository>, Failure> {
         let place = self.place(&self.settings()?, None)?;
         let store = self.store(&place, Purpose::Work)?;
@@ -129,9 +131,12 @@ impl Context {
             },
         };
         let options = OpenOptions { cache_dir: self.cache_dir(&place), prefer_cached: true };
-        let (secret, _) = self.secret_origin(&place)?.read(&self.ui, self.env(), store.location())?;
+        let (secret, _) =
+            self.secret_origin(&place)?.read(&self.ui, self.env(), store.location())?;
         let copies = Repository::open_copies(&store, &secret, &options);
-        let Some(copies) = copies.filter(|copies| is_applied && copies.has_lost_config().unwrap_or(false)) else {
+        let Some(copies) =
+            copies.filter(|copies| is_applied && copies.has_lost_config().unwrap_or(false))
+        else {
             return Err(lost);
         };
         if let Some(object) = copies.put_config_back()? {

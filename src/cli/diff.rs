@@ -21,9 +21,9 @@ use crate::ui::output::{JsonList, Output};
 
 /// Shows what changed between two snapshots, or between two paths in them
 ///
-/// One line for each change: + added, - removed, M content modified, U only metadata changed (in brackets which), T became
-/// something else, R moved. Folders of which only the time differs are left out; --json has them. The exit code is 0 whatever
-/// differs.
+/// One line for each change: + added, - removed, M content modified, U only metadata changed (in
+/// brackets which), T became something else, R moved. Folders of which only the time differs are
+/// left out; --json has them. The exit code is 0 whatever differs.
 #[derive(Args)]
 pub struct DiffArgs {
     /// The older side, SNAP[:PATH], for example latest~1 or latest~1:/etc
@@ -64,7 +64,11 @@ struct SideView {
 
 impl SideView {
     fn new(found: &DirEntry) -> Self {
-        Self { kind: kind_name(found.entry.kind), size: found.entry.size, mtime: text::rfc3339(found.entry.mtime) }
+        Self {
+            kind: kind_name(found.entry.kind),
+            size: found.entry.size,
+            mtime: text::rfc3339(found.entry.mtime),
+        }
     }
 }
 
@@ -103,7 +107,8 @@ pub fn run(ctx: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     }
     let is_root = |place: &browse::Place| place.entry.is_none();
     if places.iter().any(is_root) && places.iter().any(|place| place.tree.is_none()) {
-        return Err(Failure::usage("a whole snapshot and a single file cannot be compared").hint("name a path on both sides"));
+        return Err(Failure::usage("a whole snapshot and a single file cannot be compared")
+            .hint("name a path on both sides"));
     }
     let mut out = if ctx.ui.json {
         let fields = [("left", ids[0].clone().into()), ("right", ids[1].clone().into())];
@@ -140,7 +145,11 @@ enum Listing {
 type Unread = Vec<(Vec<u8>, Failure)>;
 
 /// Tells every change; returns the sums, and the folders that cannot be read.
-fn tell(out: &mut Listing, diff: Diff<'_>, monitor: &Monitor) -> Result<(Summary, Unread), Failure> {
+fn tell(
+    out: &mut Listing,
+    diff: Diff<'_>,
+    monitor: &Monitor,
+) -> Result<(Summary, Unread), Failure> {
     let (mut summary, mut unread) = (Summary::default(), Unread::new());
     for change in diff {
         if monitor.is_cancelled() {
@@ -181,7 +190,8 @@ fn letter_and_name(kind: &ChangeKind) -> (char, &'static str) {
 
 fn line(change: &Change) -> String {
     let named = |path: &[u8], found: &Option<DirEntry>| {
-        let is_dir = path != b"/" && found.as_ref().is_some_and(|found| found.entry.kind == EntryKind::Dir);
+        let is_dir =
+            path != b"/" && found.as_ref().is_some_and(|found| found.entry.kind == EntryKind::Dir);
         format!("{}{}", text::printable(path), if is_dir { "/" } else { "" })
     };
     let path = match &change.kind {
@@ -219,7 +229,9 @@ struct Summary {
 impl Summary {
     fn add(&mut self, change: &Change) {
         let is_file = |found: &&DirEntry| found.entry.kind == EntryKind::File;
-        let size = |found: &Option<DirEntry>| found.as_ref().filter(is_file).map_or(0, |found| found.entry.size);
+        let size = |found: &Option<DirEntry>| {
+            found.as_ref().filter(is_file).map_or(0, |found| found.entry.size)
+        };
         let (before, after) = (size(&change.before), size(&change.after));
         let add = |sum: &mut u64, bytes: u64| *sum = sum.saturating_add(bytes);
         match &change.kind {
@@ -253,7 +265,9 @@ impl Summary {
     }
 
     fn to_text(&self) -> String {
-        let sized = |number: u64, word: &str, bytes: u64| format!("{} {word} ({})", text::count(number), text::size(bytes));
+        let sized = |number: u64, word: &str, bytes: u64| {
+            format!("{} {word} ({})", text::count(number), text::size(bytes))
+        };
         let modified = format!(
             "{} modified ({}, were {})",
             text::count(self.modified),
@@ -268,7 +282,8 @@ impl Summary {
             (self.type_changed, format!("{} of another kind", text::count(self.type_changed))),
             (self.metadata, format!("{} with other metadata only", text::count(self.metadata))),
         ];
-        let parts: Vec<String> = parts.into_iter().filter(|(number, _)| *number > 0).map(|(_, part)| part).collect();
+        let parts: Vec<String> =
+            parts.into_iter().filter(|(number, _)| *number > 0).map(|(_, part)| part).collect();
         if parts.is_empty() { "no differences".to_owned() } else { parts.join(", ") }
     }
 }

@@ -21,11 +21,12 @@ use crate::ui::table::{Align, Table};
 
 /// Shows how much is in a folder of a snapshot, and in each folder in it
 ///
-/// Sizes are those of the files, not of what the repository needs for them; `drumlin stats` tells that.
+/// Sizes are those of the files, not of what the repository needs for them; `drumlin stats` tells
+/// that.
 #[derive(Args)]
 pub struct DuArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
-    /// A PATH that does not begin with / is taken from the current folder
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
+    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -64,12 +65,17 @@ struct UsageView {
 
 impl UsageView {
     fn new(path: &[u8], line: &Line) -> Self {
-        Self { path: lossy(path), path_hex: exact(path), kind: kind_name(line.kind), totals: TotalsView::new(line.totals) }
+        Self {
+            path: lossy(path),
+            path_hex: exact(path),
+            kind: kind_name(line.kind),
+            totals: TotalsView::new(line.totals),
+        }
     }
 }
 
-/// One entry that is to be shown. Its path is that of the entry above and its name: of folders in folders all paths would take
-/// memory with the square of the depth.
+/// One entry that is to be shown. Its path is that of the entry above and its name: of folders in
+/// folders all paths would take memory with the square of the depth.
 struct Line {
     above: Option<usize>,
     name: Box<[u8]>,
@@ -80,14 +86,18 @@ struct Line {
 /// What is to be shown, an entry behind the one that it lies in.
 struct Lines {
     lines: Vec<Line>,
-    /// The folders that the walk is in: their places among the lines, and the lengths of their paths.
+    /// The folders that the walk is in: their places among the lines, and the lengths of their
+    /// paths.
     way: Vec<(usize, usize)>,
 }
 
 impl Lines {
     /// Begins with the place itself.
     fn new(path: &[u8], kind: EntryKind, totals: Totals) -> Self {
-        Self { lines: vec![Line { above: None, name: path.into(), kind, totals }], way: vec![(0, path.len())] }
+        Self {
+            lines: vec![Line { above: None, name: path.into(), kind, totals }],
+            way: vec![(0, path.len())],
+        }
     }
 
     fn add(&mut self, usage: &Usage) {
@@ -115,7 +125,8 @@ impl Lines {
         if path.is_empty() { b"/".to_vec() } else { path }
     }
 
-    /// Returns the places of the lines in an order; what is of one size stands in the order of the walk.
+    /// Returns the places of the lines in an order; what is of one size stands in the order of the
+    /// walk.
     fn sorted(&self, order: Order) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.lines.len()).collect();
         if order == Order::Size {
@@ -134,11 +145,14 @@ pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
     let kind = place.entry.as_ref().map_or(EntryKind::Dir, |found| found.entry.kind);
     let mut lines = Lines::new(&place.path, kind, place.totals);
     let below = Usages::new(&trees, &place, args.depth);
-    let (unread, _) = ctx.run("adding up", |monitor| collect(below, args.all, &mut lines, monitor))?;
+    let (unread, _) =
+        ctx.run("adding up", |monitor| collect(below, args.all, &mut lines, monitor))?;
     let order = lines.sorted(args.sort);
     if ctx.ui.json {
         let mut list = JsonList::begin(&[("snapshot", snapshot.id.to_hex().into())], "entries")?;
-        order.iter().try_for_each(|at| list.item(&UsageView::new(&lines.path(*at), &lines.lines[*at])))?;
+        order
+            .iter()
+            .try_for_each(|at| list.item(&UsageView::new(&lines.path(*at), &lines.lines[*at])))?;
         list.finish(&[])?;
     } else {
         ended(Exit::Done, print(&lines, &order).map_err(Failure::from))?;
@@ -150,7 +164,12 @@ pub fn run(ctx: &Context, args: &DuArgs) -> Result<Exit, Failure> {
 }
 
 /// Adds what is to be shown; returns the folders that cannot be read.
-fn collect(below: Usages, with_files: bool, lines: &mut Lines, monitor: &Monitor) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
+fn collect(
+    below: Usages,
+    with_files: bool,
+    lines: &mut Lines,
+    monitor: &Monitor,
+) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
     for usage in below {
         if monitor.is_cancelled() {
@@ -168,7 +187,8 @@ fn collect(below: Usages, with_files: bool, lines: &mut Lines, monitor: &Monitor
 
 /// Prints a table, of which each line is made when it is written: paths can be long.
 fn print(lines: &Lines, order: &[usize]) -> Result<(), OutputError> {
-    let mut table = Table::new(&[("size", Align::Right), ("files", Align::Right), ("folders", Align::Right)]);
+    let mut table =
+        Table::new(&[("size", Align::Right), ("files", Align::Right), ("folders", Align::Right)]);
     for at in order {
         let Totals { files, dirs, bytes } = lines.lines[*at].totals;
         table.row(vec![text::size(bytes), text::count(files), text::count(dirs)]);

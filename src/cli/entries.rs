@@ -73,7 +73,11 @@ impl EntryView {
             device: entry.device,
             hard_link: entry.hard_link,
             xattrs: entry.xattrs.iter().map(|xattr| lossy(&xattr.name)).collect(),
-            flags: flags.into_iter().filter(|(bit, _)| entry.flags & bit != 0).map(|(_, name)| name).collect(),
+            flags: flags
+                .into_iter()
+                .filter(|(bit, _)| entry.flags & bit != 0)
+                .map(|(_, name)| name)
+                .collect(),
             totals: found.totals.map(TotalsView::new),
         }
     }
@@ -89,14 +93,16 @@ impl TotalsView {
 /// Returns the line of `ls -l`; `label` is what stands behind the columns.
 pub fn long_line(label: &str, found: &DirEntry) -> String {
     let entry = &found.entry;
-    let owner =
-        |name: Option<&str>, number: u32| name.map_or_else(|| number.to_string(), |name| text::printable(name.as_bytes()));
+    let owner = |name: Option<&str>, number: u32| {
+        name.map_or_else(|| number.to_string(), |name| text::printable(name.as_bytes()))
+    };
     let size = match (entry.device, found.totals) {
         (Some((major, minor)), _) => format!("{major}, {minor}"),
         (None, Some(totals)) => text::size(totals.bytes),
         (None, None) => text::size(entry.size),
     };
-    let target = link_target(found).map_or_else(String::new, |target| format!(" -> {}", text::printable(target)));
+    let target = link_target(found)
+        .map_or_else(String::new, |target| format!(" -> {}", text::printable(target)));
     format!(
         "{} {:<8} {:<8} {size:>10} {} {}{target}",
         text::mode(kind_letter(entry.kind), entry.mode),

@@ -136,21 +136,32 @@ impl Failure {
         }
         let mut lines = String::new();
         for (at, message) in self.chain.iter().enumerate() {
-            let (label, role) = if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
-            // Names of files, hosts and servers stand in it: a terminal must not obey them.
-            // A cause may have several lines, such as where in a pattern the mistake is; none of them may look like one of ours.
-            let message = if at == 0 { text::harmless(message) } else { text::harmless_lines(message).replace('\n', "\n      ") };
+            let (label, role) =
+                if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
+            // Names of files, hosts and servers stand in it: a terminal must not obey them. A cause
+            // may have several lines, such as where in a pattern the mistake is; none of them may
+            // look like one of ours.
+            let message = if at == 0 {
+                text::harmless(message)
+            } else {
+                text::harmless_lines(message).replace('\n', "\n      ")
+            };
             lines += &format!("{} {message}\n", ui.err_style.paint(role, label));
         }
         if let Some(hint) = &self.hint {
-            lines += &format!("  {} {}\n", ui.err_style.paint(Role::Good, "hint:"), text::harmless(hint));
+            lines += &format!(
+                "  {} {}\n",
+                ui.err_style.paint(Role::Good, "hint:"),
+                text::harmless(hint)
+            );
         }
         write_stderr(&lines);
         self.exit
     }
 }
 
-/// Returns how a command ends that is done and has told so: that nobody listened to the end changes nothing of it.
+/// Returns how a command ends that is done and has told so: that nobody listened to the end changes
+/// nothing of it.
 pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
     match told {
         Err(failure) if !failure.silent => Err(failure),
@@ -162,7 +173,12 @@ impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         if error.reader_is_gone() {
             // Whoever reads has seen enough: nothing failed.
-            return Self { exit: Exit::Done, chain: vec![error.to_string()], hint: None, silent: true };
+            return Self {
+                exit: Exit::Done,
+                chain: vec![error.to_string()],
+                hint: None,
+                silent: true,
+            };
         }
         Self::of(Exit::Error, &error)
     }
@@ -186,7 +202,8 @@ impl From<LocationError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let exit = if error.kind == ErrorKind::NotPermitted { Exit::NotPermitted } else { Exit::Error };
+        let exit =
+            if error.kind == ErrorKind::NotPermitted { Exit::NotPermitted } else { Exit::Error };
         let failure = Self::of(exit, &error);
         match store_hint(&error) {
             Some(hint) => failure.hint(hint),
@@ -213,7 +230,8 @@ impl From<connect::Error> for Failure {
             connect::Error::Repository(error) => return error.into(),
             connect::Error::WrongSecret { source, origin } => {
                 let hint = hint_of(&source).unwrap_or_default();
-                return Self::of(Exit::WrongSecret, &source).hint(format!("{}; {hint}", origin.describe()));
+                return Self::of(Exit::WrongSecret, &source)
+                    .hint(format!("{}; {hint}", origin.describe()));
             }
             connect::Error::Other(trouble) => trouble,
         };
@@ -261,9 +279,8 @@ impl From<browse::Error> for Failure {
         match error {
             browse::Error::Repository(error) => error.into(),
             browse::Error::Output { source, .. } => OutputError::from(source).into(),
-            browse::Error::NoSuchPath { .. } => {
-                Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
-            }
+            browse::Error::NoSuchPath { .. } => Self::of(Exit::Error, &error)
+                .hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
             browse::Error::NotAFile { .. } => Self::of(Exit::Error, &error),
             browse::Error::Pattern { .. } => Self::of(Exit::Usage, &error),
         }
@@ -297,9 +314,9 @@ pub fn exit_of(error: &repo::Error) -> Exit {
     match error {
         repo::Error::NoRepository { .. } => Exit::NoRepository,
         repo::Error::WrongSecret { .. } => Exit::WrongSecret,
-        repo::Error::RolledBack { .. } | repo::Error::Unjustified { .. } | repo::Error::AnotherRepository { .. } => {
-            Exit::RolledBack
-        }
+        repo::Error::RolledBack { .. }
+        | repo::Error::Unjustified { .. }
+        | repo::Error::AnotherRepository { .. } => Exit::RolledBack,
         repo::Error::TooManyKeys { .. } => Exit::WrongSecret,
         // Not damaged, but made by a later version; or removed by somebody else at the same time.
         repo::Error::Malformed { object, .. } if object.starts_with("config/") => Exit::Error,
@@ -335,12 +352,25 @@ mod tests {
     fn every_kind_has_its_exit_code() {
         let location = || "/r".to_owned();
         for (error, exit) in [
-            (repo::Error::NoRepository { location: location(), is_known: false }, Exit::NoRepository),
+            (
+                repo::Error::NoRepository { location: location(), is_known: false },
+                Exit::NoRepository,
+            ),
             (repo::Error::WrongSecret { location: location() }, Exit::WrongSecret),
             (repo::Error::RolledBack { location: location(), what: "x".into() }, Exit::RolledBack),
             (repo::Error::Cancelled, Exit::Interrupted),
-            (repo::Error::AnotherRepository { location: location(), known: "aa".into(), found: "bb".into() }, Exit::RolledBack),
-            (repo::Error::Unjustified { object: "gc/1.verdict".into(), why: "x".into() }, Exit::RolledBack),
+            (
+                repo::Error::AnotherRepository {
+                    location: location(),
+                    known: "aa".into(),
+                    found: "bb".into(),
+                },
+                Exit::RolledBack,
+            ),
+            (
+                repo::Error::Unjustified { object: "gc/1.verdict".into(), why: "x".into() },
+                Exit::RolledBack,
+            ),
             (repo::Error::ConfigLost { location: location() }, Exit::Damage),
             (repo::Error::WrongContent { object: "snapshots/x".into() }, Exit::Damage),
             (repo::Error::LastKey, Exit::Error),

@@ -37,8 +37,13 @@ impl SnapshotFilter {
         list.drain(..list.len().saturating_sub(self.latest.unwrap_or(usize::MAX)));
     }
 
-    /// Loads the snapshots that are meant, oldest first, and warns of damaged ones: what they hold cannot be told.
-    pub fn load(&self, ctx: &Context, repository: &Repository) -> Result<(Vec<Snapshot>, Exit), Failure> {
+    /// Loads the snapshots that are meant, oldest first, and warns of damaged ones: what they hold
+    /// cannot be told.
+    pub fn load(
+        &self,
+        ctx: &Context,
+        repository: &Repository,
+    ) -> Result<(Vec<Snapshot>, Exit), Failure> {
         let (mut good, mut exit) = (Vec::new(), Exit::Done);
         let listing = snapshots::overview(repository)?;
         warn_of_list(&ctx.ui, repository, &listing)?;
@@ -46,7 +51,11 @@ impl SnapshotFilter {
             match snapshot {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) => {
-                    ctx.ui.loss(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
+                    ctx.ui.loss(&format!(
+                        "snapshot {} is left out: {}",
+                        id.short(),
+                        Failure::from(error).text()
+                    ));
                     exit = Exit::Damage;
                 }
             }

@@ -26,19 +26,21 @@ use crate::settings::values::parse_size;
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
-/// Finds files and folders by name in all snapshots, each version once, in the newest snapshot that holds it
+/// Finds files and folders by name in all snapshots, each version once, in the newest snapshot that
+/// holds it
 ///
-/// Patterns are globs: * and ? stand for any characters but /, [a-z] for one of these, {a,b} for a or b, ** for any folders.
-/// A pattern without / must fit a whole name; one with / fits a whole path, and begins at any folder if it does not begin with /.
-/// Names may be typed as they are printed: \\xe9 is a byte that is no text.
+/// Patterns are globs: * and ? stand for any characters but /, [a-z] for one of these, {a,b} for a
+/// or b, ** for any folders. A pattern without / must fit a whole name; one with / fits a whole
+/// path, and begins at any folder if it does not begin with /. Names may be typed as they are
+/// printed: \\xe9 is a byte that is no text.
 #[derive(Args)]
 pub struct FindArgs {
     /// What to look for; several find what fits any of them
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<OsString>,
 
-    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path, anywhere in a path);
-    /// a byte that is no text is (?-u:\xe9) there
+    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path,
+    /// anywhere in a path); a byte that is no text is (?-u:\xe9) there
     #[arg(long)]
     regex: bool,
 
@@ -50,7 +52,8 @@ pub struct FindArgs {
     #[arg(long, short = 'i')]
     ignore_case: bool,
 
-    /// Only these kinds: f files, d folders, l symbolic links, p pipes, s sockets, c and b devices; several with commas
+    /// Only these kinds: f files, d folders, l symbolic links, p pipes, s sockets, c and b devices;
+    /// several with commas
     #[arg(long = "type", value_name = "KINDS", value_delimiter = ',', value_parser = parse_kind)]
     kinds: Vec<EntryKind>,
 
@@ -62,7 +65,8 @@ pub struct FindArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     smaller_than: Option<u64>,
 
-    /// Only what was changed after this: 2026-03-01 (after that day), 2026-03-01T12:30, or a span before now such as 3d or 1y6m
+    /// Only what was changed after this: 2026-03-01 (after that day), 2026-03-01T12:30, or a span
+    /// before now such as 3d or 1y6m
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     newer_than: Option<Timestamp>,
 
@@ -110,7 +114,9 @@ fn moment_of(text: &str, parse: fn(&str) -> Option<Timestamp>) -> Result<Timesta
         let now = text::now();
         return Ok(Timestamp { seconds: now.seconds - span_s, ..now });
     }
-    parse(text).ok_or_else(|| format!("`{text}` is neither a date or time such as 2026-03-01 nor a span such as 3d"))
+    parse(text).ok_or_else(|| {
+        format!("`{text}` is neither a date or time such as 2026-03-01 nor a span such as 3d")
+    })
 }
 
 #[derive(Serialize)]
@@ -122,9 +128,12 @@ struct FoundView {
 
 /// Runs the command.
 pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
-    let options = PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
+    let options =
+        PatternOptions { regex: args.regex, whole_path: args.path, ignore_case: args.ignore_case };
     // Regular expressions have their own words for bytes.
-    let typed = |pattern: &OsString| if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) };
+    let typed = |pattern: &OsString| {
+        if args.regex { pattern.as_bytes().to_vec() } else { from_printed(pattern.as_bytes()) }
+    };
     let patterns = Patterns::new(&args.patterns.iter().map(typed).collect::<Vec<_>>(), options)?;
     let criteria = Criteria {
         kinds: (!args.kinds.is_empty()).then(|| args.kinds.clone()),
@@ -149,7 +158,11 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
     let unread = searched.0;
     if out.finish()? == 0 {
-        ctx.ui.say(if unread.is_empty() { "nothing found" } else { "nothing found, in what could be read" })?;
+        ctx.ui.say(if unread.is_empty() {
+            "nothing found"
+        } else {
+            "nothing found, in what could be read"
+        })?;
     }
     for (path, error) in &unread {
         ctx.ui.loss(&format!("{}: {}", shown(path), error.text()));
@@ -170,14 +183,19 @@ fn places(
         let (snapshots, exit) = args.filter.load(ctx, repository)?;
         let newest_first = snapshots.into_iter().rev();
         return Ok((
-            newest_first.map(|snapshot| (snapshot.root, snapshot)).map(|(root, one)| (one, root, Vec::new())).collect(),
+            newest_first
+                .map(|snapshot| (snapshot.root, snapshot))
+                .map(|(root, one)| (one, root, Vec::new()))
+                .collect(),
             exit,
         ));
     };
     let wanted = SnapPath::parse(text, &here()?)?.among(args.filter.narrow());
     let snapshot = wanted.resolve_by(&ctx.ui, repository, trees)?;
     let place = browse::find(trees, &snapshot, wanted.path.as_deref().unwrap_or(b"/"))?;
-    let tree = place.tree.ok_or_else(|| Failure::usage("a file has nothing below it").hint("name a folder behind the colon"))?;
+    let tree = place.tree.ok_or_else(|| {
+        Failure::usage("a file has nothing below it").hint("name a folder behind the colon")
+    })?;
     Ok((vec![(snapshot, tree, place.path)], Exit::Done))
 }
 
@@ -215,12 +233,19 @@ impl Listing {
 
     fn entry(&mut self, snapshot: &Snapshot, path: &[u8], found: &DirEntry) -> Result<(), Failure> {
         match self {
-            Self::Json(list) => list.item(&FoundView { snapshot: snapshot.id.to_hex(), entry: EntryView::new(path, found) })?,
+            Self::Json(list) => list.item(&FoundView {
+                snapshot: snapshot.id.to_hex(),
+                entry: EntryView::new(path, found),
+            })?,
             Self::Text { out, long, count } => {
                 *count += 1;
                 let slash = if found.entry.kind == EntryKind::Dir { "/" } else { "" };
                 let place = format!("{}:{}", snapshot.id.short(), text::printable(path));
-                if *long { writeln!(out, "{}", long_line(&place, found))? } else { writeln!(out, "{place}{slash}")? }
+                if *long {
+                    writeln!(out, "{}", long_line(&place, found))?
+                } else {
+                    writeln!(out, "{place}{slash}")?
+                }
             }
         }
         Ok(())

@@ -13,16 +13,18 @@ use crate::ui::UiOptions;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Repository: a folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a [repository.NAME] in the configuration
-    /// [env: DRUMLIN_REPOSITORY]
+    /// Repository: a folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a
+    /// [repository.NAME] in the configuration [env: DRUMLIN_REPOSITORY]
     #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME")]
     pub repo: Option<OsString>,
 
-    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin] [env: DRUMLIN_CONFIG]
+    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin]
+    /// [env: DRUMLIN_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// File that holds the repository's password [env: DRUMLIN_PASSWORD_FILE; DRUMLIN_PASSWORD holds the password itself]
+    /// File that holds the repository's password [env: DRUMLIN_PASSWORD_FILE; DRUMLIN_PASSWORD
+    /// holds the password itself]
     #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["password_command", "key_file"])]
     pub password_file: Option<PathBuf>,
 
@@ -34,20 +36,23 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Folder for local copies of indexes; it may be deleted at any time [default: $XDG_CACHE_HOME/drumlin]
-    /// [env: DRUMLIN_CACHE_DIR]
+    /// Folder for local copies of indexes; it may be deleted at any time [default:
+    /// $XDG_CACHE_HOME/drumlin] [env: DRUMLIN_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Go on with a repository that is older than this machine remembers it: a copy that was put back on purpose. The copy is remembered
+    /// Go on with a repository that is older than this machine remembers it: a copy that was put
+    /// back on purpose. The copy is remembered
     #[arg(long, global = true)]
     pub accept_rollback: bool,
 
-    /// Go on with another repository than the one that this machine remembers at this place, and remember it instead
+    /// Go on with another repository than the one that this machine remembers at this place, and
+    /// remember it instead
     #[arg(long, global = true)]
     pub accept_new_repository: bool,
 
-    /// The repository must have this fingerprint, or one that begins so, with 32 hex digits at least [default: as configured]
+    /// The repository must have this fingerprint, or one that begins so, with 32 hex digits at
+    /// least [default: as configured]
     #[arg(long, global = true, value_name = "HEX", value_parser = parse_fingerprint)]
     pub fingerprint: Option<Fingerprint>,
 
@@ -87,13 +92,15 @@ pub struct Global {
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub limit_download: Option<u64>,
 
-    /// Transfers at once, from and to a bucket or another machine [default: as configured, else 8 or 4]
+    /// Transfers at once, from and to a bucket or another machine [default: as configured, else 8
+    /// or 4]
     #[arg(long, global = true, value_name = "N", value_parser = parse_connections)]
     pub connections: Option<usize>,
 }
 
 impl Global {
-    /// Takes from the environment what the command line does not say. A variable that is empty is as if it was not set.
+    /// Takes from the environment what the command line does not say. A variable that is empty is
+    /// as if it was not set.
     pub fn complete(mut self, env: &Environment) -> Self {
         self.repo = self.repo.or_else(|| env.get("DRUMLIN_REPOSITORY").map(OsStr::to_owned));
         self.config = self.config.or_else(|| env.path("DRUMLIN_CONFIG"));

@@ -23,10 +23,12 @@ use crate::ui::table::{Align, Table};
 
 /// Shows every version of one path over all snapshots: when it appeared, changed and vanished
 ///
-/// Snapshots of different hosts and apps are told apart. A snapshot whose sources do not hold the path says nothing about it.
+/// Snapshots of different hosts and apps are told apart. A snapshot whose sources do not hold the
+/// path says nothing about it.
 #[derive(Args)]
 pub struct HistoryArgs {
-    /// The path, without a snapshot; if it does not begin with / it is taken from the current folder
+    /// The path, without a snapshot; if it does not begin with / it is taken from the current
+    /// folder
     #[arg(value_name = "PATH")]
     path: OsString,
 
@@ -101,18 +103,24 @@ impl VersionView {
 pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let path = normal_path(&text::bytes_of_typed(args.path.as_bytes()), &here()?);
     if path == b"/" {
-        return Err(Failure::usage("the root has no history of its own").hint("`drumlin diff` compares whole snapshots"));
+        return Err(Failure::usage("the root has no history of its own")
+            .hint("`drumlin diff` compares whole snapshots"));
     }
     let repository = ctx.open(Purpose::Look)?;
     let (snapshots, mut exit) = args.filter.load(ctx, &repository)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
-    let looked = ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
+    let looked =
+        ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
     let history = looked.0;
     ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
     let mut unread = Vec::new();
     for (at, error) in history.unread {
         let id = snapshots[at].id;
-        ctx.ui.loss(&format!("snapshot {} is left out: {}", id.short(), Failure::from(error).text()));
+        ctx.ui.loss(&format!(
+            "snapshot {} is left out: {}",
+            id.short(),
+            Failure::from(error).text()
+        ));
         unread.push(id.to_hex());
         exit = Exit::Damage;
     }
@@ -120,7 +128,10 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     for (at, error) in history.uncompared {
         let id = snapshots[at].id;
         let why = Failure::from(error).text();
-        ctx.ui.loss(&format!("what is there in snapshot {} cannot be compared with the version before: {why}", id.short()));
+        ctx.ui.loss(&format!(
+            "what is there in snapshot {} cannot be compared with the version before: {why}",
+            id.short()
+        ));
         uncompared.push(id.to_hex());
         exit = Exit::Damage;
     }
@@ -129,22 +140,40 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         let shown = text::printable(&path);
         return Err(Failure::new(
             Exit::Error,
-            format!("there is no '{shown}' in any of {}", text::counted(snapshots.len() as u64, "snapshot")),
+            format!(
+                "there is no '{shown}' in any of {}",
+                text::counted(snapshots.len() as u64, "snapshot")
+            ),
         )
         .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"));
     }
     if ctx.ui.json {
         let of_series = |series: &Series| -> Vec<VersionView> {
-            series.versions.iter().map(|version| VersionView::new(series, version, &snapshots)).collect()
+            series
+                .versions
+                .iter()
+                .map(|version| VersionView::new(series, version, &snapshots))
+                .collect()
         };
         let versions = history.series.iter().flat_map(of_series).collect();
-        ctx.ui.print_json(&HistoryView { path: lossy(&path), path_hex: exact(&path), versions, unread, uncompared })?;
+        ctx.ui.print_json(&HistoryView {
+            path: lossy(&path),
+            path_hex: exact(&path),
+            versions,
+            unread,
+            uncompared,
+        })?;
         return Ok(exit);
     }
     let mut parts = Vec::new();
     for series in &history.series {
-        let app = if series.app.is_empty() { String::new() } else { format!("{} on ", text::printable(series.app.as_bytes())) };
-        let heading = format!("{app}{}, {}", text::printable(series.host.as_bytes()), text::printable(&path));
+        let app = if series.app.is_empty() {
+            String::new()
+        } else {
+            format!("{} on ", text::printable(series.app.as_bytes()))
+        };
+        let heading =
+            format!("{app}{}, {}", text::printable(series.host.as_bytes()), text::printable(&path));
         parts.push([vec![heading], table(series, &snapshots).lines()].concat().join("\n"));
     }
     if !parts.is_empty() {
@@ -165,7 +194,9 @@ fn table(series: &Series, snapshots: &[Snapshot]) -> Table {
         ("first", Align::Left),
         ("last", Align::Left),
     ]);
-    let seen = |at: usize| format!("{} {}", snapshots[at].id.short(), text::local_time(snapshots[at].started));
+    let seen = |at: usize| {
+        format!("{} {}", snapshots[at].id.short(), text::local_time(snapshots[at].started))
+    };
     for version in &series.versions {
         let found = version.found.as_deref();
         table.row(vec![
@@ -200,9 +231,11 @@ fn hint(history: &History, snapshots: &[Snapshot], path: &[u8]) -> Option<String
     let is_gone = series.versions.last().is_some_and(|version| version.found.is_none());
     let wanted = if is_gone { newest } else { held.next().unwrap_or(newest) };
     // A path that is not UTF-8 cannot be shown as it must be typed.
-    let path = std::str::from_utf8(path).ok().filter(|path| text::printable(path.as_bytes()) == *path)?;
+    let path =
+        std::str::from_utf8(path).ok().filter(|path| text::printable(path.as_bytes()) == *path)?;
     let place = text::shell_word(&format!("{}:{path}", snapshots[wanted.last].id.short()));
     let kind = wanted.found.as_ref()?.entry.kind;
-    let cat = if kind == EntryKind::File { format!("\n  drumlin cat {place}") } else { String::new() };
+    let cat =
+        if kind == EntryKind::File { format!("\n  drumlin cat {place}") } else { String::new() };
     Some(format!("\nTo get one back, for example:\n  drumlin restore {place} --target DIR{cat}"))
 }

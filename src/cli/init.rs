@@ -27,20 +27,29 @@ use crate::text;
 
 /// Makes a repository
 ///
-/// The password is asked for at the terminal unless --password-file, --password-command or DRUMLIN_PASSWORD gives it. With --key-file,
-/// the repository opens with that key file instead; a file that does not exist is made.
+/// The password is asked for at the terminal unless --password-file, --password-command or
+/// DRUMLIN_PASSWORD gives it. With --key-file, the repository opens with that key file instead; a
+/// file that does not exist is made.
 #[derive(Args)]
 pub struct InitArgs {
-    /// How files are cut into chunks, for the repository's whole life: small, standard, large or fixed
+    /// How files are cut into chunks, for the repository's whole life: small, standard, large or
+    /// fixed
     #[arg(long, value_name = "PROFILE", default_value = "standard", value_parser = parse_profile)]
     profile: Profile,
 
-    /// Also write a recovery kit: 24 words that open the repository, with instructions for your heirs
+    /// Also write a recovery kit: 24 words that open the repository, with instructions for your
+    /// heirs
     #[arg(long, value_name = "FILE")]
     kit: Option<PathBuf>,
 
     /// Work that every guess of the password costs: standard (64 MiB of memory) or strong (1 GiB)
-    #[arg(long, value_name = "KDF", value_enum, default_value = "standard", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "KDF",
+        value_enum,
+        default_value = "standard",
+        hide_possible_values = true
+    )]
     kdf: Kdf,
 }
 
@@ -90,15 +99,19 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{} exists", text::path(kit)))
             .hint("existing files are never overwritten: choose another name"));
     }
-    let folder = args.kit.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let folder =
+        args.kit.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(
-            Failure::usage(format!("there is no folder {} for the recovery kit", text::path(folder))).hint("make it first")
-        );
+        return Err(Failure::usage(format!(
+            "there is no folder {} for the recovery kit",
+            text::path(folder)
+        ))
+        .hint("make it first"));
     }
     let origin = ctx.secret_origin(&place)?;
     if args.kdf == Kdf::Strong && matches!(origin, Origin::KeyFile(_)) {
-        return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed").hint("leave --kdf out"));
+        return Err(Failure::usage("--kdf is about passwords; a key file cannot be guessed")
+            .hint("leave --kdf out"));
     }
     let key = NewKey::for_repository(ctx, &place, &origin, args.kdf == Kdf::Strong)?;
     let made_key_file = key.made.clone();
@@ -107,7 +120,11 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
         add_kit(&repository, kit)?;
     }
     if ctx.ui.json {
-        let view = InitView { repository: RepositoryView::new(&repository), key_file: made_key_file, kit: args.kit };
+        let view = InitView {
+            repository: RepositoryView::new(&repository),
+            key_file: made_key_file,
+            kit: args.kit,
+        };
         ctx.ui.print_json(&view)?;
         return Ok(Exit::Done);
     }
@@ -116,19 +133,28 @@ pub fn run(ctx: &Context, args: InitArgs) -> Result<Exit, Failure> {
     lines.push(String::new());
     lines.extend(what_to_keep_safe(repository.location(), &origin, args.kit.as_deref()));
     lines.push(String::new());
-    lines.push(format!("next: drumlin --repo {} backup FOLDER", text::shell_word(repository.location())));
+    lines.push(format!(
+        "next: drumlin --repo {} backup FOLDER",
+        text::shell_word(repository.location())
+    ));
     ctx.ui.say(&lines.join("\n"))?;
     Ok(Exit::Done)
 }
 
-/// Refuses a place that holds a repository or is known to have held one, and a folder with anything else that is not what a half-finished
-/// `init` leaves.
+/// Refuses a place that holds a repository or is known to have held one, and a folder with anything
+/// else that is not what a half-finished `init` leaves.
 pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
     let witness = ctx.witness(place);
     let is_known = witness.knows();
     let entries = match place.folder().map(std::fs::read_dir) {
         Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Some(Err(error)) => return Err(Failure::file("read the folder", place.folder().unwrap_or(Path::new("")), &error)),
+        Some(Err(error)) => {
+            return Err(Failure::file(
+                "read the folder",
+                place.folder().unwrap_or(Path::new("")),
+                &error,
+            ));
+        }
         entries => Some(entries.and_then(Result::ok)),
     };
     if entries.is_some() {
@@ -150,10 +176,13 @@ pub fn refuse_used(ctx: &Context, place: &Place) -> Result<(), Failure> {
         .filter_map(Result::ok)
         .find(|entry| !folders.iter().any(|folder| entry.file_name() == *folder));
     match foreign {
-        Some(entry) => Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown())).hint(format!(
-            "it holds {}; a repository wants a folder of its own",
-            text::printable(entry.file_name().as_encoded_bytes())
-        ))),
+        Some(entry) => {
+            Err(Failure::new(Exit::Error, format!("the folder {} is not empty", place.shown()))
+                .hint(format!(
+                    "it holds {}; a repository wants a folder of its own",
+                    text::printable(entry.file_name().as_encoded_bytes())
+                )))
+        }
         None => Ok(()),
     }
 }
@@ -170,12 +199,23 @@ pub struct NewKey {
 
 impl NewKey {
     /// Reads the password, or reads or makes the key file.
-    pub fn for_repository(ctx: &Context, place: &Place, origin: &Origin, strong: bool) -> Result<Self, Failure> {
+    pub fn for_repository(
+        ctx: &Context,
+        place: &Place,
+        origin: &Origin,
+        strong: bool,
+    ) -> Result<Self, Failure> {
         let identity = NewIdentity::random()?;
         let Origin::KeyFile(path) = origin else {
             let password = origin.read_new_password(&ctx.ui, ctx.env())?;
             let secret = Secret::Passphrase(password);
-            return Ok(Self { identity, secret, kdf: credentials::passphrase_kdf(strong), label: "password", made: None });
+            return Ok(Self {
+                identity,
+                secret,
+                kdf: credentials::passphrase_kdf(strong),
+                label: "password",
+                made: None,
+            });
         };
         let (secret, made) = match path.symlink_metadata() {
             Ok(_) => {
@@ -185,18 +225,35 @@ impl NewKey {
             }
             Err(_) => {
                 let secret = keyfile::new_secret()?;
-                keyfile::write_key_file(path, &secret, (&place.shown(), &identity.fingerprint()), text::now())?;
+                keyfile::write_key_file(
+                    path,
+                    &secret,
+                    (&place.shown(), &identity.fingerprint()),
+                    text::now(),
+                )?;
                 (secret, Some(path.clone()))
             }
         };
-        Ok(Self { identity, secret: Secret::KeyFile(secret), kdf: SlotKdf::KeyFile, label: "key file", made })
+        Ok(Self {
+            identity,
+            secret: Secret::KeyFile(secret),
+            kdf: SlotKdf::KeyFile,
+            label: "key file",
+            made,
+        })
     }
 }
 
-/// Says in a key file that was made for another repository that it is for this one too; a machine that knows neither asks that.
+/// Says in a key file that was made for another repository that it is for this one too; a machine
+/// that knows neither asks that.
 ///
 /// The repository comes after it: a line too many does no harm.
-fn note_in_key_file(ctx: &Context, path: &Path, read: &KeyFile, (location, fingerprint): (&str, &[u8; 32])) {
+fn note_in_key_file(
+    ctx: &Context,
+    path: &Path,
+    read: &KeyFile,
+    (location, fingerprint): (&str, &[u8; 32]),
+) {
     if read.fingerprints.is_empty() {
         return;
     }
@@ -210,7 +267,12 @@ fn note_in_key_file(ctx: &Context, path: &Path, read: &KeyFile, (location, finge
 }
 
 /// Makes the repository, and finds out what its store can do.
-pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Result<Arc<Repository>, Failure> {
+pub fn make(
+    ctx: &Context,
+    place: &Place,
+    profile: Profile,
+    key: NewKey,
+) -> Result<Arc<Repository>, Failure> {
     let options = InitOptions {
         profile,
         secret: key.secret,
@@ -223,8 +285,10 @@ pub fn make(ctx: &Context, place: &Place, profile: Profile, key: NewKey) -> Resu
     let store = ctx.store(place, Purpose::Make)?;
     let is_exclusive = probe::probe(&*store)?;
     let repository = Repository::init_as(store, &options, key.identity)?;
-    ctx.connector()
-        .tell_trouble(checked_open::remember(&repository, ctx.connector().state_dir().as_deref()), repository.cache_trouble());
+    ctx.connector().tell_trouble(
+        checked_open::remember(&repository, ctx.connector().state_dir().as_deref()),
+        repository.cache_trouble(),
+    );
     reserve::keep(&repository)?;
     if !is_exclusive {
         probe::remember(&repository)?;
@@ -242,10 +306,20 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let secret = keyfile::new_secret()?;
     let made = text::now();
     let slot = Secret::KeyFile(secret.clone());
-    let id = keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: made }, (&slot, SlotKdf::KeyFile))?;
-    let (repository_id, fingerprint) = (repository.config().repository.to_hex(), repository.keyring().fingerprint());
-    let about =
-        About { location: repository.location(), repository_id: &repository_id, fingerprint, host: &host::host_name(), made };
+    let id = keys::add(
+        repository,
+        &SlotInfo { label: KIT_LABEL.to_owned(), created: made },
+        (&slot, SlotKdf::KeyFile),
+    )?;
+    let (repository_id, fingerprint) =
+        (repository.config().repository.to_hex(), repository.keyring().fingerprint());
+    let about = About {
+        location: repository.location(),
+        repository_id: &repository_id,
+        fingerprint,
+        host: &host::host_name(),
+        made,
+    };
     keyfile::write_kit(path, &secret, &about).inspect_err(|_| {
         // Best effort: a slot whose words nobody has is harmless.
         let _ = keys::remove(repository, &id.to_hex());
@@ -260,7 +334,10 @@ pub fn describe(repository: &Repository) -> Vec<String> {
         Profile::Fixed => format!("blocks of {}", text::size(average as u64)),
         _ => format!("chunks of {} to {}", text::size(least as u64), text::size(most as u64)),
     };
-    vec![format!("  profile      {} ({chunks})", profile.name()), format!("  fingerprint  {}", fingerprint(repository))]
+    vec![
+        format!("  profile      {} ({chunks})", profile.name()),
+        format!("  fingerprint  {}", fingerprint(repository)),
+    ]
 }
 
 /// Returns the start of a repository's fingerprint in groups that can be read aloud.
@@ -271,16 +348,26 @@ pub fn fingerprint(repository: &Repository) -> String {
 fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {
     let mut lines = vec!["keep safe, and not only on this machine:".to_owned()];
     match origin {
-        Origin::KeyFile(path) => lines.push(format!("  the key file {}: whoever has it can read the backups", text::path(path))),
+        Origin::KeyFile(path) => lines.push(format!(
+            "  the key file {}: whoever has it can read the backups",
+            text::path(path)
+        )),
         _ => lines.push("  the password: nobody can tell it to you again".to_owned()),
     }
     match kit {
-        Some(kit) => {
-            lines.push(format!("  the recovery kit {}: print it, then keep it where you keep your will", text::path(kit)))
-        }
+        Some(kit) => lines.push(format!(
+            "  the recovery kit {}: print it, then keep it where you keep your will",
+            text::path(kit)
+        )),
         None => {
-            lines.push("  without it nothing can be read any more. A second way in, 24 words to print:".to_owned());
-            lines.push(format!("  drumlin --repo {} key add --output KIT.txt", text::shell_word(location)));
+            lines.push(
+                "  without it nothing can be read any more. A second way in, 24 words to print:"
+                    .to_owned(),
+            );
+            lines.push(format!(
+                "  drumlin --repo {} key add --output KIT.txt",
+                text::shell_word(location)
+            ));
         }
     }
     lines

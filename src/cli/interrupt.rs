@@ -1,4 +1,5 @@
-//! Ctrl-C and its kin: the first signal asks the running operation to stop, the second ends the program at once.
+//! Ctrl-C and its kin: the first signal asks the running operation to stop, the second ends the
+//! program at once.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -18,7 +19,8 @@ static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
 /// Begins to listen for signals.
 pub fn listen() -> io::Result<()> {
-    // A file that may not grow any more is an error of whoever writes it, as a full disk is, not the end of the program.
+    // A file that may not grow any more is an error of whoever writes it, as a full disk is, not
+    // the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(wanted)?;
@@ -27,7 +29,8 @@ pub fn listen() -> io::Result<()> {
             let running = lock(&RUNNING).clone();
             match running {
                 Some(monitor) if !monitor.is_cancelled() => monitor.cancel(),
-                // Nothing stored can be half: ending at any moment is safe, and this user has asked twice.
+                // Nothing stored can be half: ending at any moment is safe, and this user has asked
+                // twice.
                 _ => end_now(),
             }
         }
@@ -39,7 +42,8 @@ pub fn listen() -> io::Result<()> {
 ///
 /// The kernel is asked, not `/proc`: that may not be mounted.
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: all zeros is a value of this type of plain numbers, and without a new action the call only writes the old one there.
+    // SAFETY: all zeros is a value of this type of plain numbers, and without a new action the call
+    // only writes the old one there.
     let (asked, old) = unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         (libc::sigaction(signal, std::ptr::null(), &raw mut old), old)

@@ -20,8 +20,7 @@ use crate::text;
 use crate::ui::table::{Align, Table};
 
 /// What to do about keys that cannot be used.
-const DAMAGED_HINT: &str =
-    "`drumlin key remove ID` removes a damaged or foreign key; whoever used it can get a new one by `drumlin key add`";
+const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever used it can get a new one by `drumlin key add`";
 
 /// Shows and changes the keys that open the repository
 #[derive(Args)]
@@ -38,7 +37,8 @@ enum KeyCommand {
     Add(AddArgs),
     /// Removes a key
     ///
-    /// Whoever used it and copied the repository's inner key can still read everything: only a new repository helps against that.
+    /// Whoever used it and copied the repository's inner key can still read everything: only a new
+    /// repository helps against that.
     Remove(RemoveArgs),
     /// Replaces the password that opens the repository by a new one
     ChangePassword(PasswordArgs),
@@ -121,15 +121,20 @@ pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Refuses to remove the key that opened the repository now: whoever holds no other one would be locked out.
+/// Refuses to remove the key that opened the repository now: whoever holds no other one would be
+/// locked out.
 fn refuse_in_use(repository: &Repository, prefix: &str) -> Result<(), Failure> {
     let slots = keys::list(repository)?;
     let is_meant = |slot: &&SlotDescription| !prefix.is_empty() && slot.name.starts_with(prefix);
     let opening = |slot: &SlotDescription| slot.info.is_ok() || slot.in_use;
     // A prefix that fits several is another mistake, and that it is the last key another reason.
     match slots.iter().filter(is_meant).collect::<Vec<_>>()[..] {
-        [slot] if slot.in_use && slots.iter().any(|other| other.name != slot.name && opening(other)) => {
-            let why = format!("key {} is the one that opened the repository now", short(&slot.name));
+        [slot]
+            if slot.in_use
+                && slots.iter().any(|other| other.name != slot.name && opening(other)) =>
+        {
+            let why =
+                format!("key {} is the one that opened the repository now", short(&slot.name));
             Err(Failure::new(Exit::Error, why)
                 .hint("open it with another password or key to remove this one; `key change-password` replaces it"))
         }
@@ -175,7 +180,12 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     if let Some(path) = &args.output {
         // The file first: a key that is in no file must not be what somebody relies on.
         let secret = keyfile::new_secret()?;
-        keyfile::write_key_file(path, &secret, (repository.location(), &repository.keyring().fingerprint()), now)?;
+        keyfile::write_key_file(
+            path,
+            &secret,
+            (repository.location(), &repository.keyring().fingerprint()),
+            now,
+        )?;
         let info = SlotInfo { label: label("key file"), created: now };
         let added = keys::add(repository, &info, (&Secret::KeyFile(secret), SlotKdf::KeyFile));
         let id = added.inspect_err(|_| {
@@ -185,16 +195,28 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     }
     let password = new_password_origin(&args.password).read_new_password(&ctx.ui, ctx.env())?;
     let info = SlotInfo { label: label("password"), created: now };
-    let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)))?;
+    let id = keys::add(
+        repository,
+        &info,
+        (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)),
+    )?;
     done(ctx, "added", &id.to_hex(), None)
 }
 
-fn change_password(ctx: &Context, repository: &Repository, args: &PasswordArgs) -> Result<Exit, Failure> {
+fn change_password(
+    ctx: &Context,
+    repository: &Repository,
+    args: &PasswordArgs,
+) -> Result<Exit, Failure> {
     let slots = keys::list(repository)?;
-    let old = slots.iter().find(|slot| slot.in_use).ok_or(repo::Error::NotFound { what: "key", text: "in use".to_owned() })?;
+    let old = slots
+        .iter()
+        .find(|slot| slot.in_use)
+        .ok_or(repo::Error::NotFound { what: "key", text: "in use".to_owned() })?;
     if old.kdf == Some(SlotKdf::KeyFile) {
         let why = "the repository was opened with a key file, which has no password";
-        return Err(Failure::usage(why).hint("open it with the password to change; `drumlin key add` adds a password"));
+        return Err(Failure::usage(why)
+            .hint("open it with the password to change; `drumlin key add` adds a password"));
     }
     let password = new_password_origin(args).read_new_password(&ctx.ui, ctx.env())?;
     let label = old.info.as_ref().map_or_else(|_| "password".to_owned(), |info| info.label.clone());
@@ -217,7 +239,9 @@ fn new_password_origin(args: &PasswordArgs) -> Origin {
 
 fn done(ctx: &Context, what: &str, name: &str, file: Option<PathBuf>) -> Result<Exit, Failure> {
     if ctx.ui.json {
-        ctx.ui.print_json(&serde_json::json!({ "key": { "id": name, "action": what, "file": file } }))?;
+        ctx.ui.print_json(
+            &serde_json::json!({ "key": { "id": name, "action": what, "file": file } }),
+        )?;
         return Ok(Exit::Done);
     }
     let text = match (what, file) {
@@ -236,7 +260,8 @@ fn kind_name(kdf: &SlotKdf) -> &'static str {
     }
 }
 
-/// Returns an id as people see it; a name that is no id is shown whole, since its start says nothing.
+/// Returns an id as people see it; a name that is no id is shown whole, since its start says
+/// nothing.
 fn short(name: &str) -> &str {
     if SlotId::from_hex(name).is_some() { &name[..8] } else { name }
 }

@@ -32,8 +32,9 @@ pub struct About<'a> {
 /// Returns a fresh secret.
 pub fn new_secret() -> Result<Key, Failure> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *secret)
-        .map_err(|error| Failure::new(Exit::Error, format!("the system gave no random bytes: {error}")))?;
+    getrandom::fill(&mut *secret).map_err(|error| {
+        Failure::new(Exit::Error, format!("the system gave no random bytes: {error}"))
+    })?;
     Ok(secret)
 }
 
@@ -64,7 +65,8 @@ const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
 
 /// Adds to a key file, durably, that it opens one more repository.
 ///
-/// Fails where the file would grow so far that it could not be read one day, and for what is no file.
+/// Fails where the file would grow so far that it could not be read one day, and for what is no
+/// file.
 pub fn add_repository(path: &Path, (location, fingerprint): (&str, &[u8; 32])) -> io::Result<()> {
     let found = path.metadata()?;
     if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
@@ -72,7 +74,9 @@ pub fn add_repository(path: &Path, (location, fingerprint): (&str, &[u8; 32])) -
     }
     let mut file = File::options().append(true).open(path)?;
     let location = text::printable(location.as_bytes());
-    file.write_all(format!("\n# Repository: {location}\n{}\n", fingerprint_line(fingerprint)).as_bytes())?;
+    file.write_all(
+        format!("\n# Repository: {location}\n{}\n", fingerprint_line(fingerprint)).as_bytes(),
+    )?;
     file.sync_all()
 }
 
@@ -91,7 +95,8 @@ pub fn write_kit(path: &Path, secret: &Key, about: &About<'_>) -> Result<(), Fai
     write_new(path, &kit_text(secret, about))
 }
 
-/// Writes a whole new file for its owner only, durably; nobody ever sees half of it, and no other file is replaced.
+/// Writes a whole new file for its owner only, durably; nobody ever sees half of it, and no other
+/// file is replaced.
 fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     try_write_new(path, text).map_err(|error| {
         let failure = Failure::file("create", path, &error);
@@ -104,7 +109,8 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A temporary file is made with O_EXCL and mode 0600.
     let mut file = tempfile::Builder::new().prefix(".drumlin-key-").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -182,7 +188,8 @@ fn numbered_words(secret: &Key) -> Zeroizing<String> {
     out
 }
 
-/// Returns what is needed beside the words, and what to do first, which a kit for another machine has room for.
+/// Returns what is needed beside the words, and what to do first, which a kit for another machine
+/// has room for.
 fn way_to(location: &str, word: &str) -> (&'static str, String) {
     const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step 1 is about:\n\
                           no password of the backup, not the computer that made it.";
@@ -203,7 +210,10 @@ fn way_to(location: &str, word: &str) -> (&'static str, String) {
              plugged in, plug it into the computer you use now; its folder may then have\n   \
              another name, which takes the place of {word} below."
         );
-        return ("Nothing else is needed: no password, no account, not the computer that made it.", step);
+        return (
+            "Nothing else is needed: no password, no account, not the computer that made it.",
+            step,
+        );
     };
     (ACCESS, step.to_owned())
 }
@@ -242,7 +252,10 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a.key");
         std::fs::write(&path, "precious").unwrap();
-        assert!(write_key_file(&path, &new_secret().unwrap(), ("/r", &ABOUT.fingerprint), ABOUT.made).is_err());
+        assert!(
+            write_key_file(&path, &new_secret().unwrap(), ("/r", &ABOUT.fingerprint), ABOUT.made)
+                .is_err()
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
@@ -250,7 +263,9 @@ mod tests {
     #[test]
     fn a_kit_shows_commands_that_a_shell_understands() {
         let kit = kit_text(&new_secret().unwrap(), &ABOUT);
-        assert!(kit.contains("drumlin --repo '/mnt/usb disk/r' --key-file kit.txt restore latest --target restored\n"));
+        assert!(kit.contains(
+            "drumlin --repo '/mnt/usb disk/r' --key-file kit.txt restore latest --target restored\n"
+        ));
         assert!(kit.contains("\n   1. ") && kit.contains(" 24. "));
         assert!(kit.lines().all(|line| line.len() <= 110));
         assert!(kit.contains("Nothing else is needed: no password"));
@@ -263,8 +278,16 @@ mod tests {
             ("sftp://u1@u1.your-storagebox.de:23/./drumlin", "DRUMLIN_SSH_PASSWORD"),
         ] {
             let kit = kit_text(&new_secret().unwrap(), &About { location, ..ABOUT });
-            assert!(kit.contains(&format!("export {variable}=___")) && !kit.contains("Nothing else is needed"), "{}", *kit);
-            assert!(kit.contains(&format!("drumlin --repo {} --key-file kit.txt snapshots\n", text::shell_word(location))));
+            assert!(
+                kit.contains(&format!("export {variable}=___"))
+                    && !kit.contains("Nothing else is needed"),
+                "{}",
+                *kit
+            );
+            assert!(kit.contains(&format!(
+                "drumlin --repo {} --key-file kit.txt snapshots\n",
+                text::shell_word(location)
+            )));
             assert!(kit.lines().all(|line| line.len() <= 160));
         }
     }

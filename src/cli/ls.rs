@@ -21,8 +21,8 @@ use crate::ui::output::{JsonList, Output};
 /// Lists what is in a snapshot, or below a path of it
 #[derive(Args)]
 pub struct LsArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
-    /// A PATH that does not begin with / is taken from the current folder
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
+    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -48,8 +48,9 @@ pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     match (&place.tree, &place.entry) {
         (Some(tree), _) => {
-            let walked =
-                ctx.run("listing", |monitor| list(&mut out, Walk::new(&trees, tree, &place.path, args.recursive), monitor))?;
+            let walked = ctx.run("listing", |monitor| {
+                list(&mut out, Walk::new(&trees, tree, &place.path, args.recursive), monitor)
+            })?;
             for (path, error) in walked.0 {
                 ctx.ui.loss(&format!("{}: {}", shown(&path), error.text()));
                 exit = Exit::Damage;
@@ -63,7 +64,11 @@ pub fn run(ctx: &Context, args: &LsArgs) -> Result<Exit, Failure> {
 }
 
 /// Writes every entry; returns the folders that cannot be read.
-fn list(out: &mut Listing, walk: Walk, monitor: &Monitor) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
+fn list(
+    out: &mut Listing,
+    walk: Walk,
+    monitor: &Monitor,
+) -> Result<Vec<(Vec<u8>, Failure)>, Failure> {
     let mut unread = Vec::new();
     for (path, found) in walk {
         if monitor.is_cancelled() {
@@ -96,7 +101,9 @@ impl Listing {
     fn entry(&mut self, path: &[u8], found: &DirEntry) -> Result<(), Failure> {
         match self {
             Self::Json(list) => list.item(&EntryView::new(path, found))?,
-            Self::Text { out, long: true } => writeln!(out, "{}", long_line(&text::printable(path), found))?,
+            Self::Text { out, long: true } => {
+                writeln!(out, "{}", long_line(&text::printable(path), found))?
+            }
             Self::Text { out, long: false } => {
                 let slash = if found.entry.kind == EntryKind::Dir { "/" } else { "" };
                 writeln!(out, "{}{slash}", text::printable(path))?;

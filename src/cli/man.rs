@@ -19,10 +19,15 @@ pub struct ManArgs {
 
 /// Runs the command; `definition` is the whole command line.
 pub fn run(ctx: &Context, args: &ManArgs, definition: Command) -> Result<Exit, Failure> {
-    std::fs::create_dir_all(&args.dir).map_err(|error| Failure::file("make the folder", &args.dir, &error))?;
-    clap_mangen::generate_to(definition, &args.dir).map_err(|error| Failure::file("write manual pages to", &args.dir, &error))?;
+    std::fs::create_dir_all(&args.dir)
+        .map_err(|error| Failure::file("make the folder", &args.dir, &error))?;
+    clap_mangen::generate_to(definition, &args.dir)
+        .map_err(|error| Failure::file("write manual pages to", &args.dir, &error))?;
     let mut pages = Vec::new();
-    for entry in std::fs::read_dir(&args.dir).map_err(|error| Failure::file("read", &args.dir, &error))?.filter_map(Result::ok) {
+    for entry in std::fs::read_dir(&args.dir)
+        .map_err(|error| Failure::file("read", &args.dir, &error))?
+        .filter_map(Result::ok)
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("drumlin") && name.ends_with(".1") {
             pages.push(entry.path());
@@ -32,7 +37,11 @@ pub fn run(ctx: &Context, args: &ManArgs, definition: Command) -> Result<Exit, F
     if ctx.ui.json {
         ctx.ui.print_json(&serde_json::json!({ "pages": pages }))?;
     } else {
-        ctx.ui.say(&format!("wrote {} to {}", text::counted(pages.len() as u64, "page"), text::path(&args.dir)))?;
+        ctx.ui.say(&format!(
+            "wrote {} to {}",
+            text::counted(pages.len() as u64, "page"),
+            text::path(&args.dir)
+        ))?;
     }
     Ok(Exit::Done)
 }

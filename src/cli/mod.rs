@@ -57,8 +57,9 @@ use global::Global;
 
 /// Deduplicating, encrypted backups
 ///
-/// Drumlin takes snapshots of folders, stores what is new in them once, compressed and encrypted, and gives back any file of any
-/// snapshot. `drumlin quickstart` makes a first backup with nothing configured.
+/// Drumlin takes snapshots of folders, stores what is new in them once, compressed and encrypted,
+/// and gives back any file of any snapshot. `drumlin quickstart` makes a first backup with nothing
+/// configured.
 #[derive(Parser)]
 #[command(name = "drumlin", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 struct Cli {
@@ -118,12 +119,16 @@ pub fn main() -> ExitCode {
     };
     // A core dump would put keys on the disk. Where the system refuses, nothing else is lost.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // It also covers dumps that are piped to a program, and keeps other programs of this user out of memory and environment.
+    // It also covers dumps that are piped to a program, and keeps other programs of this user out
+    // of memory and environment.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let env = Environment::of_process();
     let ui = Ui::new(cli.global.ui_options(), &env);
     if let Err(error) = interrupt::listen() {
-        return Failure::new(Exit::Error, "cannot listen for signals").caused_by(&error).report(&ui).into();
+        return Failure::new(Exit::Error, "cannot listen for signals")
+            .caused_by(&error)
+            .report(&ui)
+            .into();
     }
     let is_dry = cli.command.is_dry();
     let ctx = Context::new(cli.global.complete(&env), env, ui, is_dry);
@@ -155,13 +160,22 @@ fn refuse(error: &clap::Error) -> Exit {
     // The command line was not understood, so it is looked at as it stands.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        write_stderr(&format!("{}\n", json::line(&usage_error(if is_help { "no command is given" } else { &plain }))));
-    } else if std::env::args_os().all(|argument| argument.to_str().is_some_and(|argument| text::harmless(argument) == argument)) {
+        write_stderr(&format!(
+            "{}\n",
+            json::line(&usage_error(if is_help { "no command is given" } else { &plain }))
+        ));
+    } else if std::env::args_os().all(|argument| {
+        argument.to_str().is_some_and(|argument| text::harmless(argument) == argument)
+    }) {
         let _ = error.print();
     } else {
         // What was typed stands in the first part.
         let (message, rest) = plain.split_once("\n\n").unwrap_or((&plain, ""));
-        write_stderr(&format!("{}\n\n{}", text::harmless(message.trim_end()), text::harmless_lines(rest)));
+        write_stderr(&format!(
+            "{}\n\n{}",
+            text::harmless(message.trim_end()),
+            text::harmless_lines(rest)
+        ));
     }
     Exit::Usage
 }
@@ -180,7 +194,8 @@ fn usage_error(plain: &str) -> serde_json::Value {
 }
 
 impl Command {
-    /// Returns whether it only shows what it would do: then it changes nothing, what this machine remembers among it.
+    /// Returns whether it only shows what it would do: then it changes nothing, what this machine
+    /// remembers among it.
     fn is_dry(&self) -> bool {
         match self {
             Self::Backup(args) => args.dry_run,

@@ -28,17 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shows snapshots as a read-only file system
 ///
-/// Every snapshot is a folder in DIR/by-id; DIR/by-time, DIR/by-app, DIR/by-host and DIR/latest link to them. New snapshots appear
-/// while it is mounted. With SNAP, DIR is that snapshot, or one folder of it.
-/// It is there until Ctrl-C, or until somebody unmounts DIR. It needs the package fuse3 and, in a container, the device /dev/fuse.
+/// Every snapshot is a folder in DIR/by-id; DIR/by-time, DIR/by-app, DIR/by-host and DIR/latest
+/// link to them. New snapshots appear while it is mounted. With SNAP, DIR is that snapshot, or one
+/// folder of it. It is there until Ctrl-C, or until somebody unmounts DIR. It needs the package
+/// fuse3 and, in a container, the device /dev/fuse.
 #[derive(Args)]
 pub struct MountArgs {
     /// An empty folder
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 
-    /// Show only this: SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
-    /// A PATH that does not begin with / is taken from the current folder
+    /// Show only this: SNAP is an id or the start of one, latest, latest~2 (two before it), or
+    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: Option<SnapArg>,
 
@@ -87,7 +88,13 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let (shown, reader) = match &wanted {
         Some(wanted) => {
             let (snapshot, reader) = wanted.open_with(&ctx.ui, &repository, Reader::sparing)?;
-            (Shown::One(Box::new(snapshot), wanted.path.clone().unwrap_or_else(|| b"/".to_vec())), reader)
+            (
+                Shown::One(
+                    Box::new(snapshot),
+                    wanted.path.clone().unwrap_or_else(|| b"/".to_vec()),
+                ),
+                reader,
+            )
         }
         None => (Shown::All, Reader::sparing(&repository)?),
     };
@@ -99,12 +106,15 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         now: text::now(),
         name_of_time,
         without: &SECRETS,
-        tell: Box::new(move |path, words| ui.loss(&format!("{}: {}", text::printable(path), text::harmless(words)))),
+        tell: Box::new(move |path, words| {
+            ui.loss(&format!("{}: {}", text::printable(path), text::harmless(words)))
+        }),
     };
     let monitor = Arc::new(Monitor::default());
     let guard = interrupt::while_running(&monitor);
     let mounted = mount::mount(&reader, &shown, &args.dir, options)?;
-    let served = tell(ctx, &mounted, &shown, repository.location()).and_then(|()| serve(ctx, &mounted, &monitor));
+    let served = tell(ctx, &mounted, &shown, repository.location())
+        .and_then(|()| serve(ctx, &mounted, &monitor));
     drop(guard);
     if served.is_err() {
         // The error that led here is the one to report.
@@ -175,16 +185,28 @@ impl From<Error> for Failure {
                 "a container must be allowed to use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`; elsewhere everybody \
                  usually may, `chmod 666 /dev/fuse` makes it so",
             ),
-            Error::NoHelper => Some("it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add fuse3`"),
-            Error::OthersNotAllowed => Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out"),
-            Error::Folder { .. } | Error::Look { .. } => Some("make an empty folder for it: `mkdir DIR`"),
-            Error::Dead { .. } => Some("take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again"),
+            Error::NoHelper => Some(
+                "it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add fuse3`",
+            ),
+            Error::OthersNotAllowed => {
+                Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out")
+            }
+            Error::Folder { .. } | Error::Look { .. } => {
+                Some("make an empty folder for it: `mkdir DIR`")
+            }
+            Error::Dead { .. } => Some(
+                "take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again",
+            ),
             Error::Mount { .. } => Some(
                 "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not root must own the folder and needs \
                  the package fuse3",
             ),
-            Error::Unmount { .. } => Some("`fusermount3 -u -z DIR` frees the folder even while files in it are in use"),
-            Error::NotAFolder { .. } => Some("mount the folder that it is in; `drumlin cat` writes one file"),
+            Error::Unmount { .. } => {
+                Some("`fusermount3 -u -z DIR` frees the folder even while files in it are in use")
+            }
+            Error::NotAFolder { .. } => {
+                Some("mount the folder that it is in; `drumlin cat` writes one file")
+            }
             Error::Session(_) => None,
         };
         let failure = match error {

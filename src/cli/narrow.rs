@@ -64,8 +64,11 @@ impl Narrow {
     /// Returns what is meant, for people: ` of host web1`; nothing if nothing is said.
     pub fn words(&self) -> String {
         let word = |text: &str| text::printable(text.as_bytes());
-        let mut parts: Vec<String> = self.host.iter().map(|host| format!("host {}", word(host))).collect();
-        parts.extend(self.app.iter().map(|app| if app.is_empty() { "no app".to_owned() } else { format!("app {}", word(app)) }));
+        let mut parts: Vec<String> =
+            self.host.iter().map(|host| format!("host {}", word(host))).collect();
+        parts.extend(self.app.iter().map(|app| {
+            if app.is_empty() { "no app".to_owned() } else { format!("app {}", word(app)) }
+        }));
         parts.extend(self.tags.iter().map(|tag| format!("tag {}", word(tag))));
         if parts.is_empty() { String::new() } else { format!(" of {}", parts.join(", ")) }
     }

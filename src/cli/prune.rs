@@ -40,16 +40,18 @@ pub struct PruneArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack: Option<u64>,
 
-    /// File content stored less long ago is not rewritten: for storage classes that bill a least duration, such as 90d
+    /// File content stored less long ago is not rewritten: for storage classes that bill a least
+    /// duration, such as 90d
     #[arg(long, value_name = "SPAN", default_value = "0d", value_parser = parse_window)]
     min_age: i64,
 
-    /// Locks what is still needed against removal for so long from now on, where it is locked for less: 30d; never shortens.
-    /// Needs a bucket with object lock
+    /// Locks what is still needed against removal for so long from now on, where it is locked for
+    /// less: 30d; never shortens. Needs a bucket with object lock
     #[arg(long, value_name = "SPAN", value_parser = parse_lock)]
     extend_locks: Option<i64>,
 
-    /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects instead of refusing to
+    /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects
+    /// instead of refusing to
     #[arg(long)]
     only_collector: bool,
 
@@ -137,7 +139,11 @@ fn parse_lock(text: &str) -> Result<i64, String> {
 fn parse_percent(text: &str) -> Result<u32, String> {
     let refuse = || format!("`{text}` is not a percentage such as 5 or 2.5%");
     let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| refuse())?;
-    if (0.0..=100.0).contains(&percent) { Ok((percent * 10.0).round() as u32) } else { Err(refuse()) }
+    if (0.0..=100.0).contains(&percent) {
+        Ok((percent * 10.0).round() as u32)
+    } else {
+        Err(refuse())
+    }
 }
 
 /// Runs the command.
@@ -147,7 +153,10 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     // A dry run creates nothing, so it does not probe either.
     let exclusion = match args.dry_run {
         true => Exclusion::Store,
-        false => exclusion_by(reserve::with_room(&repository, || probe::is_exclusive(&repository))?, args.only_collector)?,
+        false => exclusion_by(
+            reserve::with_room(&repository, || probe::is_exclusive(&repository))?,
+            args.only_collector,
+        )?,
     };
     if exclusion == Exclusion::User {
         ctx.ui.note("this store replaces objects: what backups that died have stored stays, in case they go on");
@@ -178,13 +187,17 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Returns who makes sure that prunes do not contradict each other; on a store that cannot, the user has to say so.
+/// Returns who makes sure that prunes do not contradict each other; on a store that cannot, the
+/// user has to say so.
 fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, Failure> {
     match (is_exclusive, only_collector) {
         (true, _) => Ok(Exclusion::Store),
         (false, true) => Ok(Exclusion::User),
         (false, false) => {
-            let failure = Failure::new(Exit::Error, "this store replaces objects, so two prunes would not notice each other");
+            let failure = Failure::new(
+                Exit::Error,
+                "this store replaces objects, so two prunes would not notice each other",
+            );
             Err(failure.hint("see that no other prune runs, nor was killed just now, then repeat this with --only-collector"))
         }
     }
@@ -201,7 +214,9 @@ fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) ->
         stored_bytes: report.stored_bytes,
         freed_bytes: report.freed_bytes(),
         dropped: ids(&report.dropped),
-        waiting: waiting.map(|(id, until)| WaitingView { snapshot: id.to_hex(), until: text::rfc3339(*until) }).collect(),
+        waiting: waiting
+            .map(|(id, until)| WaitingView { snapshot: id.to_hex(), until: text::rfc3339(*until) })
+            .collect(),
         protected: ids(&report.guarded),
         spared_packs: report.spared_packs,
         running_sessions: report.running_sessions,
@@ -237,8 +252,15 @@ fn planned(report: &PruneReport) -> Vec<String> {
     let plan = &report.plan;
     let mut lines = vec![
         "would remove".to_owned(),
-        format!("  snapshots  {}, forgotten long enough ago", text::count(plan.dropped.len() as u64)),
-        format!("  unneeded   {}, {}", text::counted(plan.dead.len() as u64, "pack"), text::size(plan.dead_bytes)),
+        format!(
+            "  snapshots  {}, forgotten long enough ago",
+            text::count(plan.dropped.len() as u64)
+        ),
+        format!(
+            "  unneeded   {}, {}",
+            text::counted(plan.dead.len() as u64, "pack"),
+            text::size(plan.dead_bytes)
+        ),
         format!(
             "  rewritten  {}, {} with about {} that nothing needs",
             text::counted(plan.repack.len() as u64, "pack"),
@@ -271,7 +293,11 @@ fn locked(locks: &LockReport, what: &str) -> String {
 fn done(report: &PruneReport, began: Instant) -> Vec<String> {
     let freed = report.freed_bytes();
     let mut lines = vec![
-        if report.removed_packs == 0 { "nothing to free".to_owned() } else { format!("freed {}", text::size(freed)) },
+        if report.removed_packs == 0 {
+            "nothing to free".to_owned()
+        } else {
+            format!("freed {}", text::size(freed))
+        },
         format!(
             "  removed    {}, {}; rewritten {}",
             text::counted(report.removed_packs, "pack"),
@@ -299,7 +325,10 @@ fn later(report: &PruneReport) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(until) = report.waiting.iter().map(|(_, until)| *until).min() {
         let count = text::counted(report.waiting.len() as u64, "snapshot");
-        lines.push(format!("  trash      {count} can be brought back; the first goes after {}", text::local_time(until)));
+        lines.push(format!(
+            "  trash      {count} can be brought back; the first goes after {}",
+            text::local_time(until)
+        ));
     }
     if let Some(first) = report.guarded.first() {
         let count = text::counted(report.guarded.len() as u64, "snapshot");
@@ -309,7 +338,10 @@ fn later(report: &PruneReport) -> Vec<String> {
         ));
     }
     if plan.left_unused_bytes > 0 {
-        lines.push(format!("  left       about {} between things that are needed", text::size(plan.left_unused_bytes)));
+        lines.push(format!(
+            "  left       about {} between things that are needed",
+            text::size(plan.left_unused_bytes)
+        ));
     }
     if plan.young_bytes > 0 {
         let bytes = text::size(plan.young_bytes);
@@ -328,7 +360,10 @@ mod tests {
         assert_eq!(exclusion_by(true, true).ok(), Some(Exclusion::Store));
         assert_eq!(exclusion_by(false, true).ok(), Some(Exclusion::User));
         let refused = exclusion_by(false, false).err().unwrap();
-        assert!(refused.exit == Exit::Error && refused.text().contains("replaces objects"), "{refused:?}");
+        assert!(
+            refused.exit == Exit::Error && refused.text().contains("replaces objects"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -32,8 +32,9 @@ use crate::text;
 
 /// Makes a first backup with nothing configured
 ///
-/// Makes a repository in your data folder (or where --repo says), a key file, a recovery kit and a configuration file, takes a snapshot of
-/// FOLDER, and says how to get files back. Asks nothing. Run again, it keeps all that and takes another snapshot.
+/// Makes a repository in your data folder (or where --repo says), a key file, a recovery kit and a
+/// configuration file, takes a snapshot of FOLDER, and says how to get files back. Asks nothing.
+/// Run again, it keeps all that and takes another snapshot.
 #[derive(Args)]
 pub struct QuickstartArgs {
     /// What to back up [default: the current folder]
@@ -65,18 +66,23 @@ struct QuickstartView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from("."));
-    let folder = folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
+    let folder =
+        folder.canonicalize().map_err(|error| Failure::file("read the folder", &folder, &error))?;
     let settings = ctx.settings()?;
-    let config_dir = ctx
-        .env()
-        .config_dir()
-        .ok_or_else(|| Failure::usage("no folder for the key and configuration is known").hint("set HOME"))?;
+    let config_dir = ctx.env().config_dir().ok_or_else(|| {
+        Failure::usage("no folder for the key and configuration is known").hint("set HOME")
+    })?;
     let place = choose_place(ctx, &settings, &config_dir)?;
     let mut made = Made { config: settings.file.clone(), ..Made::default() };
     let fail = |error| Failure::file("make the folder", &config_dir, &error);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config_dir).map_err(fail)?;
     let repository = open_or_make(ctx, &place, &mut made)?;
-    ensure_kit(ctx, &repository, &config_dir.join(format!("{}-recovery-kit.txt", name_of(&place))), &mut made)?;
+    ensure_kit(
+        ctx,
+        &repository,
+        &config_dir.join(format!("{}-recovery-kit.txt", name_of(&place))),
+        &mut made,
+    )?;
     let mut defaults = settings.clone();
     if settings.file.is_none() {
         let file = config_dir.join(FILE_NAME);
@@ -103,23 +109,29 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
     Ok(outcome.exit())
 }
 
-/// Decides where the repository is: `--repo`, else the configuration's, else the user's data folder.
+/// Decides where the repository is: `--repo`, else the configuration's, else the user's data
+/// folder.
 fn choose_place(ctx: &Context, settings: &Settings, config_dir: &Path) -> Result<Place, Failure> {
     let mut place = if ctx.global.repo.is_some() || settings.default_repository().is_some() {
         ctx.place(settings, None)?
     } else {
-        let data = ctx
-            .env()
-            .data_dir()
-            .ok_or_else(|| Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo"))?;
+        let data = ctx.env().data_dir().ok_or_else(|| {
+            Failure::usage("no folder for the repository is known").hint("set HOME, or give --repo")
+        })?;
         Place { name: None, location: Location::Local(data.join("repository")), settings: None }
     };
     if place.settings.is_none() {
-        // A name that depends on nothing but the place, so that running it again finds what was made.
-        let name = if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.location) };
+        // A name that depends on nothing but the place, so that running it again finds what was
+        // made.
+        let name =
+            if settings.file.is_none() { FIRST_NAME.to_owned() } else { name_for(&place.location) };
         let key_file = config_dir.join(format!("{name}.key"));
         let secret = Some(SecretSettings::KeyFile(key_file));
-        place.settings = Some(RepositorySettings { url: place.shown(), secret, ..RepositorySettings::default() });
+        place.settings = Some(RepositorySettings {
+            url: place.shown(),
+            secret,
+            ..RepositorySettings::default()
+        });
         place.name = Some(name);
     }
     Ok(place)
@@ -129,20 +141,34 @@ fn name_of(place: &Place) -> &str {
     place.name.as_deref().unwrap_or(FIRST_NAME)
 }
 
-/// Returns a name for a repository that the configuration does not know: its folder's name and a few digits.
+/// Returns a name for a repository that the configuration does not know: its folder's name and a
+/// few digits.
 fn name_for(location: &Location) -> String {
     let (stem, whole) = match location {
-        Location::Local(path) => (path.file_name().map(|name| name.to_string_lossy().into_owned()), path.as_os_str().to_owned()),
+        Location::Local(path) => (
+            path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            path.as_os_str().to_owned(),
+        ),
         Location::S3(bucket) => (
-            bucket.prefix.rsplit('/').find(|part| !part.is_empty()).or(Some(&bucket.name)).map(str::to_owned),
+            bucket
+                .prefix
+                .rsplit('/')
+                .find(|part| !part.is_empty())
+                .or(Some(&bucket.name))
+                .map(str::to_owned),
             location.to_string().into(),
         ),
-        Location::Sftp(remote) => (remote.path.rsplit('/').next().map(str::to_owned), location.to_string().into()),
+        Location::Sftp(remote) => {
+            (remote.path.rsplit('/').next().map(str::to_owned), location.to_string().into())
+        }
     };
     let stem = stem.unwrap_or_default();
     let stem: String = stem.chars().filter(|c| c.is_alphanumeric() || *c == '-').take(40).collect();
     let digits = &blake3::hash(whole.as_bytes()).to_hex()[..4];
-    format!("{}-{digits}", if stem.is_empty() { "repository" } else { stem.trim_start_matches('-') })
+    format!(
+        "{}-{digits}",
+        if stem.is_empty() { "repository" } else { stem.trim_start_matches('-') }
+    )
 }
 
 fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Repository>, Failure> {
@@ -151,7 +177,9 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
         made.key_file = Some(path.clone());
     }
     let found = match place.folder().is_none_or(Path::is_dir) {
-        true => checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place)),
+        true => {
+            checked_open::refuse_missing(&*ctx.store(place, Purpose::Work)?, &ctx.witness(place))
+        }
         false => Err(Error::NoRepository { location: place.shown(), is_known: false }),
     };
     if !matches!(found, Err(Error::NoRepository { .. })) {
@@ -174,14 +202,22 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
 
 /// Makes a recovery kit, unless the repository has one.
 ///
-/// The kit may have been printed and deleted, so its key slot tells. The file comes first here: a run that died
-/// between the two is completed by the next one, from the words in the file.
-fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Made) -> Result<(), Failure> {
-    let has_kit = keys::list(repository)?.iter().any(|slot| slot.info.as_ref().is_ok_and(|info| info.label == KIT_LABEL));
+/// The kit may have been printed and deleted, so its key slot tells. The file comes first here: a
+/// run that died between the two is completed by the next one, from the words in the file.
+fn ensure_kit(
+    ctx: &Context,
+    repository: &Repository,
+    path: &Path,
+    made: &mut Made,
+) -> Result<(), Failure> {
+    let has_kit = keys::list(repository)?
+        .iter()
+        .any(|slot| slot.info.as_ref().is_ok_and(|info| info.label == KIT_LABEL));
     let now = text::now();
     let own = repository.keyring().fingerprint();
     let is_own = |kit: &KeyFile| kit.fingerprints.iter().any(|known| own.starts_with(known));
-    // A kit of another repository, which is gone or elsewhere, stays what it is: its page would lead to that one.
+    // A kit of another repository, which is gone or elsewhere, stays what it is: its page would
+    // lead to that one.
     let places = [path.to_path_buf(), beside(path, repository)];
     let mut found = None;
     for place in places.iter().filter(|place| place.exists()) {
@@ -213,7 +249,11 @@ fn ensure_kit(ctx: &Context, repository: &Repository, path: &Path, made: &mut Ma
             secret
         }
     };
-    keys::add(repository, &SlotInfo { label: KIT_LABEL.to_owned(), created: now }, (&Secret::KeyFile(secret), SlotKdf::KeyFile))?;
+    keys::add(
+        repository,
+        &SlotInfo { label: KIT_LABEL.to_owned(), created: now },
+        (&Secret::KeyFile(secret), SlotKdf::KeyFile),
+    )?;
     made.now.push("recovery kit");
     Ok(())
 }
@@ -228,7 +268,10 @@ fn beside(path: &Path, repository: &Repository) -> PathBuf {
 fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(), Failure> {
     let quote = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::String(text.replace("${", "$${")).to_string()),
-        None => Err(Failure::usage(format!("{} is not UTF-8 and cannot stand in a configuration file", text::path(path)))),
+        None => Err(Failure::usage(format!(
+            "{} is not UTF-8 and cannot stand in a configuration file",
+            text::path(path)
+        ))),
     };
     let mut text = format!(
         "# Written by `drumlin quickstart`; yours to change.\n\n[repository.{}]\nurl = {}\n",
@@ -261,7 +304,9 @@ fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: 
     match &made.key_file {
         _ if is_default => config,
         _ if settings.repositories.contains_key(name) => format!("{config} --repo {name}"),
-        Some(key) => format!("{config} --repo {} --key-file {}", text::shell_word(&place.shown()), word(key)),
+        Some(key) => {
+            format!("{config} --repo {} --key-file {}", text::shell_word(&place.shown()), word(key))
+        }
         None => format!("{config} --repo {}", text::shell_word(&place.shown())),
     }
 }
@@ -280,7 +325,8 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
     lines.extend(outcome.lines());
     let source = word(folder);
     // A snapshot that was not made now need not be the latest one.
-    let snapshot = outcome.report.unchanged_since.map_or_else(|| "latest".to_owned(), |id| id.short());
+    let snapshot =
+        outcome.report.unchanged_since.map_or_else(|| "latest".to_owned(), |id| id.short());
     let inside = text::shell_word(&format!("{snapshot}:{}", folder.display()));
     lines.extend([
         String::new(),
@@ -297,13 +343,19 @@ fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path
         lines.push("nothing can be read any more, by anybody.".to_owned());
     }
     if made.now.contains(&"configuration") {
-        lines.push("Folders that programs mark as caches are left out; the configuration says so.".to_owned());
+        lines.push(
+            "Folders that programs mark as caches are left out; the configuration says so."
+                .to_owned(),
+        );
     }
     if let Some(kit) = &made.kit {
         lines.push(format!("Print {} and keep it away from this machine.", text::path(kit)));
     }
     if place.folder().is_some_and(|repository| on_one_disk(folder, repository)) {
-        lines.push("The repository is on the same disk as what it protects. To have one on another disk:".to_owned());
+        lines.push(
+            "The repository is on the same disk as what it protects. To have one on another disk:"
+                .to_owned(),
+        );
         lines.push(format!("  drumlin quickstart --repo /mnt/DISK/drumlin {source}"));
     }
     lines.join("\n")

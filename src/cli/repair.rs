@@ -26,9 +26,10 @@ const ATTEMPTS_MAX: usize = 4;
 
 /// Plans how to heal what is damaged; with --apply, heals what can be healed
 ///
-/// The index is made again from what the packs hold; what can still be read of a damaged pack is stored again; and what is lost is taken out of
-/// the index, so that the next backup stores it again if the source still has it. Nothing is removed, and backups may run meanwhile.
-/// What stays lost stays in the snapshots that lack it, until --snapshots makes new ones without it.
+/// The index is made again from what the packs hold; what can still be read of a damaged pack is
+/// stored again; and what is lost is taken out of the index, so that the next backup stores it
+/// again if the source still has it. Nothing is removed, and backups may run meanwhile. What stays
+/// lost stays in the snapshots that lack it, until --snapshots makes new ones without it.
 #[derive(Args)]
 pub struct RepairArgs {
     /// What to heal [default: index]
@@ -38,7 +39,8 @@ pub struct RepairArgs {
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     level: Level,
 
-    /// Also replace snapshots that would go on lacking something by new ones without it; the old ones go to the trash
+    /// Also replace snapshots that would go on lacking something by new ones without it; the old
+    /// ones go to the trash
     #[arg(long)]
     snapshots: bool,
 
@@ -137,7 +139,8 @@ pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
             shown.lost = outcome.after.affected;
         }
         // What they lack was shown with them, and is lacking in the trash only.
-        let old: HashSet<SnapshotId> = outcome.replaced.iter().map(|replaced| replaced.old).collect();
+        let old: HashSet<SnapshotId> =
+            outcome.replaced.iter().map(|replaced| replaced.old).collect();
         shown.lost.take_out(|lost| old.contains(&lost.snapshot));
         shown.is_any_broken &= !args.snapshots;
         shown.is_untold = outcome.is_untold;
@@ -170,8 +173,13 @@ fn plan_and_apply(
 ) -> Result<(Planned, Option<Outcome>), Failure> {
     let (mut attempts, mut replaced) = (1, Vec::new());
     loop {
-        let (plan, _) = ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
-        let planned = Planned { level: plan.found.level, went_back: plan.found.went_back, shown: show(&plan) };
+        let (plan, _) =
+            ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
+        let planned = Planned {
+            level: plan.found.level,
+            went_back: plan.found.went_back,
+            shown: show(&plan),
+        };
         if !apply {
             return Ok((planned, None));
         }
@@ -186,7 +194,8 @@ fn plan_and_apply(
 }
 
 fn show(plan: &Plan) -> Shown {
-    let object = |pack: &crate::format::run::PackRef| layout::pack_key(pack.class, &pack.name).to_string();
+    let object =
+        |pack: &crate::format::run::PackRef| layout::pack_key(pack.class, &pack.name).to_string();
     let pack = |pack: &repair::NewPack| PackView {
         object: object(&pack.pack),
         instead_of: object(&pack.instead_of),
@@ -205,7 +214,11 @@ fn show(plan: &Plan) -> Shown {
         beyond: plan.beyond.clone(),
         packs: plan.packs.iter().map(pack).collect(),
         runs: plan.added.iter().chain(&plan.rewritten).map(run).collect(),
-        replaced: plan.broken.iter().map(|broken| ReplacedView::planned(broken, &plan.outlook)).collect(),
+        replaced: plan
+            .broken
+            .iter()
+            .map(|broken| ReplacedView::planned(broken, &plan.outlook))
+            .collect(),
         lost: plan.outlook.affected.clone(),
         is_any_broken: plan.is_any_broken,
         is_untold: false,
@@ -215,7 +228,8 @@ fn show(plan: &Plan) -> Shown {
 
 impl ReplacedView {
     fn planned(broken: &Broken, outlook: &CheckReport) -> Self {
-        let of_it = outlook.affected.items.iter().filter(|lost| lost.snapshot == broken.snapshot.id);
+        let of_it =
+            outlook.affected.items.iter().filter(|lost| lost.snapshot == broken.snapshot.id);
         Self { snapshot: broken.snapshot.id.to_hex(), by: None, left_out: of_it.count() as u64 }
     }
 
@@ -254,7 +268,14 @@ fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> 
     if shown.problems.is_empty() {
         writeln!(out, "no damage found, but what is needed would be removed")?;
     } else {
-        writeln!(out, "{}", style.paint(Role::Error, &format!("found {}:", text::counted(shown.problems.count, "problem"))))?;
+        writeln!(
+            out,
+            "{}",
+            style.paint(
+                Role::Error,
+                &format!("found {}:", text::counted(shown.problems.count, "problem"))
+            )
+        )?;
     }
     for problem in &shown.problems.items {
         writeln!(out, "  {}: {}", problem.object, problem.message)?;
@@ -266,18 +287,25 @@ fn tell(ctx: &Context, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> 
         let (chunks, old) = (text::counted(pack.chunks, "chunk"), &pack.instead_of);
         match pack.removed_by {
             None => writeln!(out, "  store again what can be read of {old}: {chunks}")?,
-            Some(number) => writeln!(out, "  store again what is in {old}, which gc/{number}.verdict removes: {chunks}")?,
+            Some(number) => writeln!(
+                out,
+                "  store again what is in {old}, which gc/{number}.verdict removes: {chunks}"
+            )?,
         }
     }
     for run in &shown.runs {
-        let (packs, chunks) = (text::counted(run.packs, "pack"), text::counted(run.chunks, "chunk"));
+        let (packs, chunks) =
+            (text::counted(run.packs, "pack"), text::counted(run.chunks, "chunk"));
         let instead = match run.replaces.len() {
             0 => String::new(),
             count => format!(", instead of {}", text::counted(count as u64, "run")),
         };
         let left_out = match run.left_out {
             0 => String::new(),
-            count => format!(", without {} that are stored elsewhere or lost", text::counted(count, "chunk")),
+            count => format!(
+                ", without {} that are stored elsewhere or lost",
+                text::counted(count, "chunk")
+            ),
         };
         writeln!(out, "  an index run that names {packs} with {chunks}{instead}{left_out}")?;
     }
@@ -295,7 +323,15 @@ fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), F
     if shown.replaced.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{}", if applied { "replaced:" } else { "snapshots to be replaced by new ones without what is lost:" })?;
+    writeln!(
+        out,
+        "{}",
+        if applied {
+            "replaced:"
+        } else {
+            "snapshots to be replaced by new ones without what is lost:"
+        }
+    )?;
     for replaced in &shown.replaced {
         let old = &replaced.snapshot[..8];
         let left_out = match replaced.left_out {
@@ -312,7 +348,8 @@ fn tell_replaced(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), F
 }
 
 fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), Failure> {
-    let is_planned = !shown.packs.is_empty() || !shown.runs.is_empty() || !shown.replaced.is_empty();
+    let is_planned =
+        !shown.packs.is_empty() || !shown.runs.is_empty() || !shown.replaced.is_empty();
     if !args.apply && is_planned {
         let option = if args.snapshots { " --snapshots" } else { "" };
         writeln!(out, "nothing was changed: `drumlin repair{option} --apply` does it")?;
@@ -325,16 +362,19 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
         )?;
     }
     if shown.is_untold {
-        let once = "run `drumlin backup --read-all` once on each other machine that backs up to here";
+        let once =
+            "run `drumlin backup --read-all` once on each other machine that backs up to here";
         writeln!(out, "other machines cannot be told of this by the repository itself: {once}")?;
     }
     if shown.lost.is_empty() || !args.apply && is_planned {
         return Ok(());
     }
     if shown.is_any_broken {
-        writeln!(out, "back up the same sources again: what they still hold is stored again, and is back in every snapshot")?;
-        let rest =
-            "what stays lost even then: `drumlin repair --snapshots` replaces the snapshots that lack it by new ones without it";
+        writeln!(
+            out,
+            "back up the same sources again: what they still hold is stored again, and is back in every snapshot"
+        )?;
+        let rest = "what stays lost even then: `drumlin repair --snapshots` replaces the snapshots that lack it by new ones without it";
         writeln!(out, "{rest}")?;
     } else {
         writeln!(
@@ -348,12 +388,17 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
 fn tell_lost(out: &mut Output, shown: &Shown, applied: bool) -> Result<(), Failure> {
     if shown.lost.is_empty() {
         let which = if applied && !shown.replaced.is_empty() { "any other" } else { "any" };
-        writeln!(out, "no file of {which} snapshot {} lost", if applied { "is" } else { "will be" })?;
+        writeln!(
+            out,
+            "no file of {which} snapshot {} lost",
+            if applied { "is" } else { "will be" }
+        )?;
     } else {
         writeln!(out, "lost{}:", if applied { "" } else { " even then" })?;
     }
     for lost in &shown.lost.items {
-        let what = if lost.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
+        let what =
+            if lost.is_folder { " (folder: not all of what is in it can be had)" } else { "" };
         writeln!(out, "  {}:{}{what}", lost.snapshot.short(), text::printable(&lost.path))?;
     }
     let hidden = shown.lost.count - shown.lost.items.len() as u64;

@@ -18,8 +18,11 @@ fn in_one_line(counts: &Counts) -> String {
         return "none".to_owned();
     }
     let actions = Action::ALL.iter().map(|action| (counts.of_action(*action).calls, action.name()));
-    let actions: Vec<String> =
-        actions.filter(|(calls, _)| *calls > 0).map(|(calls, name)| format!("{} {name}", text::count(calls))).collect();
-    let [up, down] = [Action::Create, Action::Read].map(|action| text::size(counts.of_action(action).bytes));
+    let actions: Vec<String> = actions
+        .filter(|(calls, _)| *calls > 0)
+        .map(|(calls, name)| format!("{} {name}", text::count(calls)))
+        .collect();
+    let [up, down] =
+        [Action::Create, Action::Read].map(|action| text::size(counts.of_action(action).bytes));
     format!("{} ({}), {up} up, {down} down", text::count(counts.total().calls), actions.join(", "))
 }

@@ -28,14 +28,16 @@ use crate::ui::output::{JsonList, Output};
 
 /// Restores a snapshot, or one path of it
 ///
-/// With PATH, the content of that folder (or that one file) is put into DIR; without, everything, each file below DIR with its full path.
-/// What is right already is left as it is, so an interrupted restore is continued by running it again.
-/// Folders of other users are root's while root restores into them: one that is killed (not if it stops by itself) leaves them so until it is run again.
-/// At its end the disk is waited for: what is reported to be restored survives the loss of power.
+/// With PATH, the content of that folder (or that one file) is put into DIR; without, everything,
+/// each file below DIR with its full path. What is right already is left as it is, so an
+/// interrupted restore is continued by running it again. Folders of other users are root's while
+/// root restores into them: one that is killed (not if it stops by itself) leaves them so until it
+/// is run again. At its end the disk is waited for: what is reported to be restored survives the
+/// loss of power.
 #[derive(Args)]
 pub struct RestoreArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or APP@2026-03-01.
-    /// A PATH that does not begin with / is taken from the current folder
+    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
+    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -46,7 +48,8 @@ pub struct RestoreArgs {
     #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
     target: Option<PathBuf>,
 
-    /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given several times
+    /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given
+    /// several times
     #[arg(long = "include", short = 'i', value_name = "PATTERN")]
     includes: Vec<OsString>,
 
@@ -70,12 +73,14 @@ pub struct RestoreArgs {
     #[arg(long)]
     verify: bool,
 
-    /// Remove what lies in restored folders and is not in the snapshot, but for what the snapshot lists as not read
+    /// Remove what lies in restored folders and is not in the snapshot, but for what the snapshot
+    /// lists as not read
     #[arg(long)]
     delete: bool,
 
-    /// Files that are there already: always (compare content), if-changed (trust size and time), never (leave alone).
-    /// Without this, content is compared, but for what an interrupted restore into a new folder wrote itself
+    /// Files that are there already: always (compare content), if-changed (trust size and time),
+    /// never (leave alone). Without this, content is compared, but for what an interrupted restore
+    /// into a new folder wrote itself
     #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
     overwrite: Option<OverwriteArg>,
 
@@ -211,7 +216,8 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     }
     let restore = |monitor: &Arc<Monitor>| {
         // What went wrong before it ended, and what it leaves in a state that somebody has to know.
-        restore::run(&repository, &snapshot, &options, monitor).inspect_err(|_| ctx.ui.list_problems(monitor))
+        restore::run(&repository, &snapshot, &options, monitor)
+            .inspect_err(|_| ctx.ui.list_problems(monitor))
     };
     let (report, monitor) = ctx.run("restoring", restore)?;
     let seconds = began.elapsed().as_secs_f64();
@@ -233,7 +239,8 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     ended(exit_of(&report), told.map_err(Failure::from))
 }
 
-/// Damage in the repository and everything else that went wrong are told apart: one calls for `check`, the other does not.
+/// Damage in the repository and everything else that went wrong are told apart: one calls for
+/// `check`, the other does not.
 fn exit_of(report: &RestoreReport) -> Exit {
     match report {
         RestoreReport { damaged: 1.., .. } => Exit::Damage,
@@ -242,7 +249,12 @@ fn exit_of(report: &RestoreReport) -> Exit {
     }
 }
 
-fn lines(snapshot: &Snapshot, options: &RestoreOptions, report: &RestoreReport, began: Instant) -> Vec<String> {
+fn lines(
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    report: &RestoreReport,
+    began: Instant,
+) -> Vec<String> {
     let mut lines = vec![format!(
         "restored {} in {} of snapshot {} to {}",
         text::counted(report.files, "file"),
@@ -250,30 +262,62 @@ fn lines(snapshot: &Snapshot, options: &RestoreOptions, report: &RestoreReport, 
         snapshot.id.short(),
         text::path(&options.target)
     )];
-    lines.push(format!("  written  {} of {}", text::size(report.bytes_written), text::size(report.bytes)));
+    lines.push(format!(
+        "  written  {} of {}",
+        text::size(report.bytes_written),
+        text::size(report.bytes)
+    ));
     let mut some = |count: u64, line: String| {
         if count > 0 {
             lines.push(line);
         }
     };
     let was = |count: u64| text::counted(count, "file");
-    some(report.files_kept, format!("  kept     {}, {}, right already", was(report.files_kept), text::size(report.bytes_kept)));
+    some(
+        report.files_kept,
+        format!(
+            "  kept     {}, {}, right already",
+            was(report.files_kept),
+            text::size(report.bytes_kept)
+        ),
+    );
     some(report.left_alone, format!("  left     {} as it was", was(report.left_alone)));
-    some(report.deleted, format!("  removed  {} that the snapshot does not have", text::count(report.deleted)));
+    some(
+        report.deleted,
+        format!("  removed  {} that the snapshot does not have", text::count(report.deleted)),
+    );
     some(
         u64::from(options.verify),
-        format!("  verified {} by reading again, {} wrong", was(report.verified), report.verify_failed),
+        format!(
+            "  verified {} by reading again, {} wrong",
+            was(report.verified),
+            report.verify_failed
+        ),
     );
-    some(report.damaged, format!("  damaged  {} could not be restored: the repository is damaged", was(report.damaged)));
+    some(
+        report.damaged,
+        format!(
+            "  damaged  {} could not be restored: the repository is damaged",
+            was(report.damaged)
+        ),
+    );
     some(report.failed, format!("  failed   {} could not be restored", text::count(report.failed)));
     lines.push(format!("  time     {}", text::duration(began.elapsed())));
     lines
 }
 
-fn list(ctx: &Context, repository: &Arc<Repository>, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Exit, Failure> {
+fn list(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+) -> Result<Exit, Failure> {
     let mut plan = if ctx.ui.json {
         let target = options.target.to_string_lossy().into_owned();
-        Plan::Json(JsonList::begin(&[("snapshot", snapshot.id.to_hex().into()), ("target", target.into())], "planned")?)
+        Plan::Json(JsonList::begin(
+            &[("snapshot", snapshot.id.to_hex().into()), ("target", target.into())],
+            "planned",
+        )?)
     } else {
         Plan::Text(Output::stdout()?)
     };
@@ -305,11 +349,23 @@ impl Plan {
         match self {
             Self::Json(list) => {
                 let path_hex = exact(path);
-                list.item(&PlannedView { action: action.name(), path: lossy(path), path_hex, size, is_dir })?;
+                list.item(&PlannedView {
+                    action: action.name(),
+                    path: lossy(path),
+                    path_hex,
+                    size,
+                    is_dir,
+                })?;
             }
             Self::Text(out) => {
                 let slash = if is_dir { "/" } else { "" };
-                writeln!(out, "{:<11} {:>10}  {}{slash}", action.name(), text::size(size), text::printable(path))?;
+                writeln!(
+                    out,
+                    "{:<11} {:>10}  {}{slash}",
+                    action.name(),
+                    text::size(size),
+                    text::printable(path)
+                )?;
             }
         }
         Ok(())
@@ -318,10 +374,16 @@ impl Plan {
     fn finish(self, report: &RestoreReport, monitor: &Monitor) -> Result<(), Failure> {
         match self {
             Self::Json(list) => {
-                let view = serde_json::to_value(ReportView::from(report)).expect("numbers can be written");
-                let problems = serde_json::to_value(ProblemView::all(monitor)).expect("texts can be written");
+                let view =
+                    serde_json::to_value(ReportView::from(report)).expect("numbers can be written");
+                let problems =
+                    serde_json::to_value(ProblemView::all(monitor)).expect("texts can be written");
                 let count = monitor.problem_count().into();
-                Ok(list.finish(&[("report", view), ("problem_count", count), ("problems", problems)])?)
+                Ok(list.finish(&[
+                    ("report", view),
+                    ("problem_count", count),
+                    ("problems", problems),
+                ])?)
             }
             Self::Text(mut out) => {
                 writeln!(

@@ -26,22 +26,31 @@ pub struct SnapPath {
 impl SnapPath {
     /// Parses what the user typed.
     ///
-    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first colon. A path that does not
-    /// begin with `/` is taken from the folder `here`.
+    /// The path begins at the first `:/`, so that times may hold colons; without one, at the first
+    /// colon. A path that does not begin with `/` is taken from the folder `here`.
     pub fn parse(text: &OsStr, here: &Path) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
-        let is_time = |rest: &[u8]| std::str::from_utf8(rest).is_ok_and(|rest| parse_time(rest).is_some());
+        let is_time =
+            |rest: &[u8]| std::str::from_utf8(rest).is_ok_and(|rest| parse_time(rest).is_some());
         let colon = bytes.windows(2).position(|pair| pair == b":/").or_else(|| {
             let at = bytes.iter().position(|byte| *byte == b'@');
-            if at.is_some_and(|at| is_time(&bytes[at + 1..])) { None } else { bytes.iter().position(|byte| *byte == b':') }
+            if at.is_some_and(|at| is_time(&bytes[at + 1..])) {
+                None
+            } else {
+                bytes.iter().position(|byte| *byte == b':')
+            }
         });
         let (name, path) = match colon {
-            Some(colon) => (&bytes[..colon], Some(normal_path(&from_home(bytes_of_typed(&bytes[colon + 1..])), here))),
+            Some(colon) => (
+                &bytes[..colon],
+                Some(normal_path(&from_home(bytes_of_typed(&bytes[colon + 1..])), here)),
+            ),
             None => (bytes, None),
         };
         let snapshot = String::from_utf8_lossy(name).into_owned();
         if snapshot.is_empty() {
-            return Err(Failure::usage("no snapshot is named").hint("write latest:/path, or an id of `drumlin snapshots`"));
+            return Err(Failure::usage("no snapshot is named")
+                .hint("write latest:/path, or an id of `drumlin snapshots`"));
         }
         Ok(Self { snapshot, path, narrow: Narrow::default() })
     }
@@ -66,17 +75,21 @@ impl SnapPath {
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
         Ok(date) if !text.contains(':') => {
-            let next = of_jiff(date.tomorrow().ok()?.to_zoned(TimeZone::system()).ok()?.timestamp());
+            let next =
+                of_jiff(date.tomorrow().ok()?.to_zoned(TimeZone::system()).ok()?.timestamp());
             Some(Timestamp { seconds: next.seconds - 1, nanos: 999_999_999 })
         }
         _ => parse_moment(text),
     }
 }
 
-/// Parses the like, but of a date its first moment: what is older than a day is older than its beginning.
+/// Parses the like, but of a date its first moment: what is older than a day is older than its
+/// beginning.
 pub fn parse_time_from(text: &str) -> Option<Timestamp> {
     match text.parse::<civil::Date>() {
-        Ok(date) if !text.contains(':') => Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp())),
+        Ok(date) if !text.contains(':') => {
+            Some(of_jiff(date.to_zoned(TimeZone::system()).ok()?.timestamp()))
+        }
         _ => parse_moment(text),
     }
 }
@@ -94,12 +107,16 @@ fn of_jiff(time: jiff::Timestamp) -> Timestamp {
     let nanos = time.as_nanosecond();
     let seconds = nanos.div_euclid(1_000_000_000);
     let nanos = nanos.rem_euclid(1_000_000_000);
-    Timestamp { seconds: seconds.try_into().expect("jiff's range fits"), nanos: nanos.try_into().expect("less than 10^9") }
+    Timestamp {
+        seconds: seconds.try_into().expect("jiff's range fits"),
+        nanos: nanos.try_into().expect("less than 10^9"),
+    }
 }
 
 /// Makes a path absolute, and takes out empty parts, `.` and `..`; nothing at all is the root.
 pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
-    let from: &[u8] = if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
+    let from: &[u8] =
+        if path.is_empty() || path.starts_with(b"/") { b"" } else { here.as_os_str().as_bytes() };
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
         match part {
@@ -113,7 +130,11 @@ pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
 
 /// Puts the home folder in the place of `~` at the beginning, which no shell does behind a colon.
 fn from_home(path: Vec<u8>) -> Vec<u8> {
-    let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).or_else(|| home_of_user().map(Into::into));
+    let home = || {
+        std::env::var_os("HOME")
+            .filter(|home| !home.is_empty())
+            .or_else(|| home_of_user().map(Into::into))
+    };
     match path.strip_prefix(b"~") {
         Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
             home().map_or_else(|| path.clone(), |home| [home.as_bytes(), rest].concat())
@@ -159,8 +180,12 @@ mod tests {
 
     #[test]
     fn times_are_dates_moments_or_instants() {
-        assert_eq!(parse_time("2026-03-01T12:30:00Z"), Some(Timestamp { seconds: 1_772_368_200, nanos: 0 }));
-        let (morning, day) = (parse_time("2026-03-01T08:00").unwrap(), parse_time("2026-03-01").unwrap());
+        assert_eq!(
+            parse_time("2026-03-01T12:30:00Z"),
+            Some(Timestamp { seconds: 1_772_368_200, nanos: 0 })
+        );
+        let (morning, day) =
+            (parse_time("2026-03-01T08:00").unwrap(), parse_time("2026-03-01").unwrap());
         assert_eq!(day.seconds - morning.seconds, 16 * 3600 - 1);
         for text in ["", "yesterday", "2026-13-01", "12:30"] {
             assert_eq!(parse_time(text), None, "{text}");

@@ -25,7 +25,8 @@ pub struct SnapshotsArgs {
     #[command(flatten)]
     filter: SnapshotFilter,
 
-    /// Those in the trash instead, who forgot them and why, and until when `drumlin undelete` brings them back
+    /// Those in the trash instead, who forgot them and why, and until when `drumlin undelete`
+    /// brings them back
     #[arg(long)]
     forgotten: bool,
 }
@@ -68,10 +69,17 @@ impl DamagedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: &SnapshotsArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
-    let mut listing = if args.forgotten { snapshots::listing(&repository)? } else { snapshots::overview(&repository)? };
+    let mut listing = if args.forgotten {
+        snapshots::listing(&repository)?
+    } else {
+        snapshots::overview(&repository)?
+    };
     for (id, error) in std::mem::take(&mut listing.faults) {
         let why = Failure::from(error).text();
-        ctx.ui.loss(&format!("snapshot {} is not forgotten, because its tombstone does not hold: {why}", id.short()));
+        ctx.ui.loss(&format!(
+            "snapshot {} is not forgotten, because its tombstone does not hold: {why}",
+            id.short()
+        ));
     }
     warn_of_list(&ctx.ui, &repository, &listing)?;
     if args.forgotten { list_forgotten(ctx, args, listing) } else { list(ctx, args, listing) }
@@ -88,7 +96,10 @@ fn list(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Result<Exit, F
     good.retain(|snapshot| args.filter.fits(snapshot));
     args.filter.keep_newest(&mut good);
     let is_protected = |snapshot: &Snapshot| listing.protected.contains(&snapshot.id);
-    let view = |snapshot: &Snapshot| SavedView { snapshot: SnapshotView::new(snapshot), protected: is_protected(snapshot) };
+    let view = |snapshot: &Snapshot| SavedView {
+        snapshot: SnapshotView::new(snapshot),
+        protected: is_protected(snapshot),
+    };
     let exit = finish(ctx, damaged, || good.iter().map(view).collect())?;
     if good.is_empty() {
         ctx.ui.say("no snapshots")?;
@@ -126,7 +137,11 @@ fn list_forgotten(ctx: &Context, args: &SnapshotsArgs, listing: Listing) -> Resu
 }
 
 /// Prints the document, or tells of damaged snapshots; returns how the command ends.
-fn finish<T: Serialize>(ctx: &Context, damaged: Vec<DamagedView>, views: impl FnOnce() -> Vec<T>) -> Result<Exit, Failure> {
+fn finish<T: Serialize>(
+    ctx: &Context,
+    damaged: Vec<DamagedView>,
+    views: impl FnOnce() -> Vec<T>,
+) -> Result<Exit, Failure> {
     // A listing that hides snapshots must not look like a whole one.
     let exit = if damaged.is_empty() { Exit::Done } else { Exit::Damage };
     if ctx.ui.json {
@@ -141,9 +156,11 @@ fn finish<T: Serialize>(ctx: &Context, damaged: Vec<DamagedView>, views: impl Fn
 
 fn trash_table(forgotten: &[(Snapshot, Tombstone, Timestamp)]) -> Table {
     let left = |name| (name, Align::Left);
-    let mut table = Table::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
+    let mut table =
+        Table::new(&["id", "time", "host", "paths", "forgotten", "until", "why"].map(left));
     for (snapshot, tombstone, until) in forgotten {
-        let paths: Vec<String> = snapshot.sources.iter().map(|path| text::printable(path)).collect();
+        let paths: Vec<String> =
+            snapshot.sources.iter().map(|path| text::printable(path)).collect();
         table.row(vec![
             snapshot.id.short(),
             text::local_time(snapshot.started),
@@ -165,12 +182,19 @@ fn table(snapshots: &[Snapshot], is_protected: impl Fn(&Snapshot) -> bool) -> Ta
     columns.extend(has_app.then_some(("app", Align::Left)));
     columns.extend(has_tags.then_some(("tags", Align::Left)));
     columns.extend(has_protected.then_some(("kept", Align::Left)));
-    columns.extend([("files", Align::Right), ("size", Align::Right), ("added", Align::Right), ("paths", Align::Left)]);
+    columns.extend([
+        ("files", Align::Right),
+        ("size", Align::Right),
+        ("added", Align::Right),
+        ("paths", Align::Left),
+    ]);
     let mut table = Table::new(&columns);
     for snapshot in snapshots {
         let word = |text: &str| text::printable(text.as_bytes());
-        let paths: Vec<String> = snapshot.sources.iter().map(|path| text::printable(path)).collect();
-        let mut cells = vec![snapshot.id.short(), text::local_time(snapshot.started), word(&snapshot.host)];
+        let paths: Vec<String> =
+            snapshot.sources.iter().map(|path| text::printable(path)).collect();
+        let mut cells =
+            vec![snapshot.id.short(), text::local_time(snapshot.started), word(&snapshot.host)];
         cells.extend(has_app.then(|| word(&snapshot.app)));
         cells.extend(has_tags.then(|| word(&snapshot.tags.join(","))));
         let kept = if is_protected(snapshot) { "protected" } else { "" };

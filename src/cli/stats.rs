@@ -74,8 +74,10 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     let threads = ctx.global.threads();
     if let Some(wanted) = wanted {
-        let (snapshot, reader) = wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::looking)?;
-        let (figures, _) = ctx.run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
+        let (snapshot, reader) =
+            wanted.among(&args.narrow).open_with(&ctx.ui, &repository, Reader::looking)?;
+        let (figures, _) = ctx
+            .run("counting", |monitor| stats::of_snapshot(&reader, &snapshot, threads, monitor))?;
         return tell_snapshot(ctx, &figures);
     }
     let all = sound_snapshots(ctx, &repository)?;
@@ -83,18 +85,25 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let forgotten = listing.forgotten.len() as u64;
     let reader = Reader::looking(&repository)?;
-    let count = |monitor: &Arc<Monitor>| stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor);
+    let count = |monitor: &Arc<Monitor>| {
+        stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor)
+    };
     let (figures, _) = ctx.run("counting", count)?;
     tell_repository(ctx, &figures)
 }
 
-/// Returns the snapshots that can be read, and names the others: what is counted is too little then.
+/// Returns the snapshots that can be read, and names the others: what is counted is too little
+/// then.
 fn sound_snapshots(ctx: &Context, repository: &Repository) -> Result<Vec<Snapshot>, Failure> {
     let mut sound = Vec::new();
     for (id, snapshot) in snapshots::list_all(repository)? {
         match snapshot {
             Ok(snapshot) => sound.push(snapshot),
-            Err(error) => ctx.ui.damage(&format!("snapshot {} is not counted: {}", id.short(), Failure::from(error).text())),
+            Err(error) => ctx.ui.damage(&format!(
+                "snapshot {} is not counted: {}",
+                id.short(),
+                Failure::from(error).text()
+            )),
         }
     }
     Ok(sound)
@@ -104,7 +113,12 @@ fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failu
     let SnapshotFigures { snapshot, chunks, unique_bytes, inline_bytes } = figures;
     if ctx.ui.json {
         let (chunks, unique_bytes, inline_bytes) = (*chunks, *unique_bytes, *inline_bytes);
-        let view = SnapshotStatsView { snapshot: SnapshotView::new(snapshot), chunks, unique_bytes, inline_bytes };
+        let view = SnapshotStatsView {
+            snapshot: SnapshotView::new(snapshot),
+            chunks,
+            unique_bytes,
+            inline_bytes,
+        };
         ctx.ui.print_json(&view)?;
         return Ok(Exit::Done);
     }
@@ -124,7 +138,11 @@ fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failu
 
 /// Says how much content stands in trees, if any does.
 fn in_trees(inline_bytes: u64) -> String {
-    if inline_bytes == 0 { String::new() } else { format!(" and, of small files, {} in trees", text::size(inline_bytes)) }
+    if inline_bytes == 0 {
+        String::new()
+    } else {
+        format!(" and, of small files, {} in trees", text::size(inline_bytes))
+    }
 }
 
 fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, Failure> {
@@ -132,21 +150,36 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ctx.ui.print_json(&view(figures))?;
         return Ok(Exit::Done);
     }
-    // A repository of one snapshot has next to no repetitions, and of a few files more frame than content.
+    // A repository of one snapshot has next to no repetitions, and of a few files more frame than
+    // content.
     let times = |ratio: Option<f64>| {
-        ratio.filter(|ratio| *ratio >= 1.005).map_or_else(String::new, |ratio| format!("  ({ratio:.2} times smaller)"))
+        ratio
+            .filter(|ratio| *ratio >= 1.005)
+            .map_or_else(String::new, |ratio| format!("  ({ratio:.2} times smaller)"))
     };
     let bytes = figures.totals.bytes;
     let mut lines = vec![
-        format!("{} of {}", text::counted(figures.snapshots, "snapshot"), text::counted(figures.totals.files, "file")),
+        format!(
+            "{} of {}",
+            text::counted(figures.snapshots, "snapshot"),
+            text::counted(figures.totals.files, "file")
+        ),
         format!("  as full copies       {:>10}", text::size(bytes)),
-        format!("  without repetitions  {:>10}{}", text::size(figures.unique_bytes), times(figures.dedup_ratio())),
+        format!(
+            "  without repetitions  {:>10}{}",
+            text::size(figures.unique_bytes),
+            times(figures.dedup_ratio())
+        ),
         format!(
             "  stored content       {:>10}{}",
             text::size(figures.stored_bytes_of("data")),
             times(figures.compression_ratio())
         ),
-        format!("  stored altogether    {:>10}{}", text::size(figures.stored_bytes()), times(figures.total_ratio())),
+        format!(
+            "  stored altogether    {:>10}{}",
+            text::size(figures.stored_bytes()),
+            times(figures.total_ratio())
+        ),
         String::new(),
         format!(
             "  {} of content{}, {} of trees",
@@ -156,11 +189,19 @@ fn tell_repository(ctx: &Context, figures: &RepositoryFigures) -> Result<Exit, F
         ),
     ];
     if figures.forgotten > 0 {
-        lines.push(format!("  {} in the trash, not counted above", text::counted(figures.forgotten, "snapshot")));
+        lines.push(format!(
+            "  {} in the trash, not counted above",
+            text::counted(figures.forgotten, "snapshot")
+        ));
     }
     let used = figures.usage.iter().filter(|usage| usage.objects > 0);
     lines.extend(used.map(|usage| {
-        format!("  {:<10} {:>8}  {:>10}", usage.folder, text::counted(usage.objects, "object"), text::size(usage.bytes))
+        format!(
+            "  {:<10} {:>8}  {:>10}",
+            usage.folder,
+            text::counted(usage.objects, "object"),
+            text::size(usage.bytes)
+        )
     }));
     ctx.ui.print(&lines.join("\n"))?;
     Ok(Exit::Done)
@@ -185,7 +226,11 @@ fn view(figures: &RepositoryFigures) -> RepositoryStatsView {
         usage: figures
             .usage
             .iter()
-            .map(|usage| UsageView { class: usage.folder, objects: usage.objects, bytes: usage.bytes })
+            .map(|usage| UsageView {
+                class: usage.folder,
+                objects: usage.objects,
+                bytes: usage.bytes,
+            })
             .collect(),
     }
 }

@@ -1,4 +1,5 @@
-//! `drumlin restore --plan` and `--thaw`: which packs a restore reads, which of them lie in an archive class, and ordering these.
+//! `drumlin restore --plan` and `--thaw`: which packs a restore reads, which of them lie in an
+//! archive class, and ordering these.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,16 +24,25 @@ use crate::text;
 /// Options about packs that are not at hand.
 #[derive(Args)]
 pub struct ThawArgs {
-    /// Show how much would be read, what of it lies in an archive class, and what thawing it takes; change nothing
+    /// Show how much would be read, what of it lies in an archive class, and what thawing it takes;
+    /// change nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub plan: bool,
 
-    /// Order what lies in an archive class to be thawed; run the same command again later: when all is there, it restores
+    /// Order what lies in an archive class to be thawed; run the same command again later: when all
+    /// is there, it restores
     #[arg(long, conflicts_with_all = ["dry_run", "plan"])]
     pub thaw: bool,
 
-    /// How quickly to thaw: expedited (minutes, dear), standard (hours), bulk (up to two days, cheap)
-    #[arg(long, value_name = "SPEED", value_enum, default_value = "standard", hide_possible_values = true)]
+    /// How quickly to thaw: expedited (minutes, dear), standard (hours), bulk (up to two days,
+    /// cheap)
+    #[arg(
+        long,
+        value_name = "SPEED",
+        value_enum,
+        default_value = "standard",
+        hide_possible_values = true
+    )]
     thaw_speed: Speed,
 
     /// How many days thawed packs stay readable
@@ -185,24 +195,41 @@ pub fn thaw(
     if waiting == 0 {
         return Ok(());
     }
-    let hours = state.frozen.keys().filter_map(|class| prices::of(class, tier)).map(|thaw| thaw.hours.1).fold(0.0, f64::max);
-    let ordered = format!("{} ordered now, {} before", text::counted(frozen.len() as u64, "pack"), state.thawing.packs);
-    let when = if hours > 0.0 { format!("in {hours} hours at the latest") } else { "later".to_owned() };
+    let hours = state
+        .frozen
+        .keys()
+        .filter_map(|class| prices::of(class, tier))
+        .map(|thaw| thaw.hours.1)
+        .fold(0.0, f64::max);
+    let ordered = format!(
+        "{} ordered now, {} before",
+        text::counted(frozen.len() as u64, "pack"),
+        state.thawing.packs
+    );
+    let when =
+        if hours > 0.0 { format!("in {hours} hours at the latest") } else { "later".to_owned() };
     Err(Failure::new(
         Exit::Error,
-        format!("nothing is restored yet: {} being thawed ({ordered})", text::counted(waiting, "pack")),
+        format!(
+            "nothing is restored yet: {} being thawed ({ordered})",
+            text::counted(waiting, "pack")
+        ),
     )
-    .hint(format!("run the same command again {when}: it restores as soon as all of them are there")))
+    .hint(format!(
+        "run the same command again {when}: it restores as soon as all of them are there"
+    )))
 }
 
-/// Returns what is needed and in which state it is, and the exit code: 4 if something of it cannot be found or read.
+/// Returns what is needed and in which state it is, and the exit code: 4 if something of it cannot
+/// be found or read.
 fn look(
     ctx: &Context,
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
     options: &RestoreOptions,
 ) -> Result<(Vec<NeededPack>, State, Exit), Failure> {
-    let (needed, monitor) = ctx.run("planning", |monitor| restore::needed_packs(repository, snapshot, options, monitor))?;
+    let (needed, monitor) = ctx
+        .run("planning", |monitor| restore::needed_packs(repository, snapshot, options, monitor))?;
     ctx.ui.list_problems(&monitor);
     let is_damaged = monitor.problems().iter().any(|problem| problem.kind == ProblemKind::Damaged);
     let exit = if is_damaged { Exit::Damage } else { Exit::Done };
@@ -210,7 +237,9 @@ fn look(
     let archive = repository.store().archive();
     for_each_pack(repository, &needed, &|pack| {
         let readiness = match archive {
-            Some(archive) => archive.readiness(&layout::pack_key(pack.pack.class, &pack.pack.name))?,
+            Some(archive) => {
+                archive.readiness(&layout::pack_key(pack.pack.class, &pack.pack.name))?
+            }
             None => Readiness::Ready,
         };
         let mut state = lock(&state);

@@ -1,4 +1,5 @@
-//! `~` where the shell did not replace it: a folder of that name in the current one is never what was meant.
+//! `~` where the shell did not replace it: a folder of that name in the current one is never what
+//! was meant.
 
 use std::any::TypeId;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,14 @@ use super::failure::Failure;
 use crate::settings::environment::Environment;
 
 /// The variables that name a path.
-const VARIABLES: [&str; 6] =
-    ["DRUMLIN_CACHE_DIR", "DRUMLIN_CONFIG", "DRUMLIN_KEY_FILE", "DRUMLIN_PASSWORD_FILE", "DRUMLIN_STATE_DIR", "AWS_CA_BUNDLE"];
+const VARIABLES: [&str; 6] = [
+    "DRUMLIN_CACHE_DIR",
+    "DRUMLIN_CONFIG",
+    "DRUMLIN_KEY_FILE",
+    "DRUMLIN_PASSWORD_FILE",
+    "DRUMLIN_STATE_DIR",
+    "AWS_CA_BUNDLE",
+];
 
 const HINT: &str = "a shell replaces ~ by your home folder where it stands outside of quotes; write the whole path, or ./~ for what has that name";
 
@@ -32,7 +39,10 @@ fn refuse_in_arg(arg: Arg) -> Arg {
     if arg.get_value_parser().type_id() != TypeId::of::<PathBuf>() {
         return arg;
     }
-    arg.value_parser(PathBufValueParser::new().try_map(|path| if is_of_home(&path) { Err(HINT) } else { Ok(path) }))
+    arg.value_parser(
+        PathBufValueParser::new()
+            .try_map(|path| if is_of_home(&path) { Err(HINT) } else { Ok(path) }),
+    )
 }
 
 fn is_of_home(path: &Path) -> bool {

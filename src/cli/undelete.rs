@@ -36,28 +36,40 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
     let repository = ctx.open(Purpose::Work)?;
     let listing = snapshots::listing_to_bring_back(&repository)?;
     let now = text::now();
-    let mut ids: Vec<SnapshotId> = listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
+    let mut ids: Vec<SnapshotId> =
+        listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
     // A tombstone that does not hold is cleared away the same way.
     ids.extend(listing.faults.iter().map(|(id, _)| *id));
     let chosen = match args.all {
         true => {
             let clock = listing.clock(now);
-            let is_guarded = |one: &trash::Forgotten| listing.protected.contains(&one.tombstone.snapshot);
-            let can = |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock) || is_guarded(one);
+            let is_guarded =
+                |one: &trash::Forgotten| listing.protected.contains(&one.tombstone.snapshot);
+            let can =
+                |one: &&trash::Forgotten| !one.is_over(TRASH_WINDOW_S, clock) || is_guarded(one);
             let waiting = listing.forgotten.iter().filter(can).map(|one| one.tombstone.snapshot);
             // What this machine brought back before, and a store put into the trash again.
-            let replayed =
-                listing.faults.iter().filter(|(_, error)| matches!(error, Error::Unjustified { .. })).map(|(id, _)| *id);
+            let replayed = listing
+                .faults
+                .iter()
+                .filter(|(_, error)| matches!(error, Error::Unjustified { .. }))
+                .map(|(id, _)| *id);
             waiting.chain(replayed).collect()
         }
-        false => args.snaps.iter().map(|text| choose(&ids, &listing, text)).collect::<Result<Vec<_>, Failure>>()?,
+        false => args
+            .snaps
+            .iter()
+            .map(|text| choose(&ids, &listing, text))
+            .collect::<Result<Vec<_>, Failure>>()?,
     };
     if !chosen.is_empty() {
         repository.confirm_key()?;
     }
     let (mut undeleted, mut failed) = (Vec::new(), None);
     for id in &chosen {
-        match trash::undelete(&repository, id, TRASH_WINDOW_S, now, &|| probe::is_exclusive(&repository)) {
+        match trash::undelete(&repository, id, TRASH_WINDOW_S, now, &|| {
+            probe::is_exclusive(&repository)
+        }) {
             Ok(()) => {
                 undeleted.push(id.to_hex());
                 ctx.ui.say(&format!("snapshot {} is back", id.short()))?;
@@ -79,12 +91,18 @@ pub fn run(ctx: &Context, args: &UndeleteArgs) -> Result<Exit, Failure> {
 }
 
 /// Finds the one snapshot in the trash whose id begins so.
-fn choose(ids: &[SnapshotId], listing: &snapshots::Listing, text: &str) -> Result<SnapshotId, Failure> {
+fn choose(
+    ids: &[SnapshotId],
+    listing: &snapshots::Listing,
+    text: &str,
+) -> Result<SnapshotId, Failure> {
     let begins = |id: &&SnapshotId| !text.is_empty() && id.to_hex().starts_with(text);
     let mut fitting = ids.iter().filter(begins);
     match (fitting.next(), fitting.next()) {
         (Some(id), None) => Ok(*id),
-        (Some(_), Some(_)) => Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into()),
+        (Some(_), Some(_)) => {
+            Err(Error::Ambiguous { what: "snapshot", text: text.to_owned() }.into())
+        }
         _ => {
             if let Some((id, _)) = listing.snapshots.iter().find(|(id, _)| begins(&id)) {
                 return Err(Error::NotForgotten { id: *id }.into());
@@ -92,7 +110,8 @@ fn choose(ids: &[SnapshotId], listing: &snapshots::Listing, text: &str) -> Resul
             if let Some(id) = listing.removed.keys().find(begins) {
                 return Err(Error::Collected { id: *id }.into());
             }
-            let failure = Failure::from(Error::NotFound { what: "snapshot", text: text.to_owned() });
+            let failure =
+                Failure::from(Error::NotFound { what: "snapshot", text: text.to_owned() });
             Err(failure.instead("`drumlin snapshots --forgotten` lists what is in the trash"))
         }
     }

@@ -59,7 +59,8 @@ pub struct Connector {
     pub env: Environment,
     /// Who is asked and warned.
     pub operator: Arc<dyn Operator>,
-    /// Returns whether a signal has asked the running operation to stop; waiting for a store ends then.
+    /// Returns whether a signal has asked the running operation to stop; waiting for a store ends
+    /// then.
     pub is_stopping: fn() -> bool,
     /// What stores were asked in this run.
     pub requests: Requests,
@@ -70,7 +71,12 @@ const PROMPTS_MAX: usize = 3;
 
 impl Connector {
     /// Makes one that has opened nothing yet.
-    pub fn new(options: ConnectOptions, env: Environment, operator: Arc<dyn Operator>, is_stopping: fn() -> bool) -> Self {
+    pub fn new(
+        options: ConnectOptions,
+        env: Environment,
+        operator: Arc<dyn Operator>,
+        is_stopping: fn() -> bool,
+    ) -> Self {
         Self { options, env, operator, is_stopping, requests: Requests::default() }
     }
 
@@ -91,7 +97,9 @@ impl Connector {
             (None, None) => return Err(no_repository_named(settings)),
         };
         let here = here()?;
-        let named = text.to_str().and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
+        let named = text
+            .to_str()
+            .and_then(|name| Some((name.to_owned(), settings.repositories.get(name)?.clone())));
         let Some((name, repository)) = named else {
             refuse_unknown_name(settings, &text, &here)?;
             return Ok(Place::new(Location::parse(&text, &here)?, None, &self.env));
@@ -102,14 +110,20 @@ impl Connector {
         Ok(Place::new(location, Some((name, repository)), &self.env))
     }
 
-    /// Returns the folder of local copies; empty if none is known, and then they live as long as the process.
+    /// Returns the folder of local copies; empty if none is known, and then they live as long as
+    /// the process.
     pub fn cache_dir(&self, place: &Place) -> PathBuf {
         let configured = place.settings.as_ref().and_then(|settings| settings.cache_dir.clone());
-        self.options.cache_dir.clone().or(configured).or_else(|| self.env.cache_dir()).unwrap_or_default()
+        self.options
+            .cache_dir
+            .clone()
+            .or(configured)
+            .or_else(|| self.env.cache_dir())
+            .unwrap_or_default()
     }
 
-    /// Returns the folders that no backup should hold and no restore touch: the repository's own, those of local copies, and that of what
-    /// is remembered.
+    /// Returns the folders that no backup should hold and no restore touch: the repository's own,
+    /// those of local copies, and that of what is remembered.
     pub fn own_folders(&self, place: &Place) -> Vec<PathBuf> {
         // What is remembered changes with every backup, like the local copies.
         let remembered = self.state_dir().map_or_else(Vec::new, |dir| own_dirs::in_state(&dir));
@@ -134,7 +148,10 @@ impl Connector {
     pub fn open_place(&self, place: &Place, purpose: Purpose) -> Result<Arc<Repository>> {
         let store = self.store(place, purpose)?;
         let origin = self.secret_origin(place)?;
-        let options = OpenOptions { cache_dir: self.cache_dir(place), prefer_cached: purpose == Purpose::BackUp };
+        let options = OpenOptions {
+            cache_dir: self.cache_dir(place),
+            prefer_cached: purpose == Purpose::BackUp,
+        };
         let mut entrance = self.entrance(place);
         if origin == Origin::Prompt {
             // Nobody should have to type a password only to learn that nothing is there.
@@ -145,23 +162,34 @@ impl Connector {
         let mut attempt = 1;
         loop {
             let secret;
-            (secret, entrance.expected.fingerprints_of_key) = origin.read(&*self.operator, &self.env, store.location())?;
+            (secret, entrance.expected.fingerprints_of_key) =
+                origin.read(&*self.operator, &self.env, store.location())?;
             let store = match purpose {
                 Purpose::Look => repo::look_ahead(Arc::clone(&store), &options.cache_dir),
                 _ => Arc::clone(&store),
             };
             match checked_open::enter(store, &secret, &options, &entrance) {
-                Err(repo::Error::WrongSecret { .. }) if attempt < attempts => self.operator.warn("wrong password, try again"),
-                Err(source @ repo::Error::WrongSecret { .. }) => return Err(Error::WrongSecret { source, origin }),
+                Err(repo::Error::WrongSecret { .. }) if attempt < attempts => {
+                    self.operator.warn("wrong password, try again")
+                }
+                Err(source @ repo::Error::WrongSecret { .. }) => {
+                    return Err(Error::WrongSecret { source, origin });
+                }
                 result => {
                     let repository = result?;
-                    if let Some(bytes) = place.settings.as_ref().and_then(|settings| settings.cache_size) {
+                    if let Some(bytes) =
+                        place.settings.as_ref().and_then(|settings| settings.cache_size)
+                    {
                         repository.limit_cache(bytes);
                     }
                     self.operator.detail(&format!("repository: {}", repository.location()));
                     self.tell_trouble(repository.witness().trouble(), repository.cache_trouble());
                     if let [object, more @ ..] = repository.void_configs() {
-                        let also = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                        let also = if more.is_empty() {
+                            String::new()
+                        } else {
+                            format!(" (and {} more)", more.len())
+                        };
                         self.operator.warn(&format!(
                             "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged; {}",
                             hints::REMOVE_IT
@@ -178,21 +206,33 @@ impl Connector {
     /// Returns what is known about a repository before it is opened.
     fn entrance(&self, place: &Place) -> Entrance {
         let configured = place.settings.as_ref().and_then(|settings| settings.fingerprint.clone());
-        let fingerprint = self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
-        let accept = Accept { rollback: self.options.accept_rollback, new_repository: self.options.accept_new_repository };
+        let fingerprint =
+            self.options.fingerprint.clone().or(configured).map(|fingerprint| fingerprint.0);
+        let accept = Accept {
+            rollback: self.options.accept_rollback,
+            new_repository: self.options.accept_new_repository,
+        };
         Entrance {
             state_dir: self.state_dir(),
             folder: place.folder().map(Path::to_path_buf),
             accept,
             is_dry: self.options.is_dry,
-            expected: Expected { fingerprint, key: self.options.key.clone(), ..Expected::default() },
+            expected: Expected {
+                fingerprint,
+                key: self.options.key.clone(),
+                ..Expected::default()
+            },
         }
     }
 
     /// Returns what this machine remembers of a place, whatever is there now.
     pub fn witness(&self, place: &Place) -> Witness {
         let (place, called) = place.remembered_as();
-        Witness::open_called(self.state_dir().as_deref(), (&place, &called), (Accept::default(), true))
+        Witness::open_called(
+            self.state_dir().as_deref(),
+            (&place, &called),
+            (Accept::default(), true),
+        )
     }
 
     /// Returns the folder of what this machine remembers.
@@ -200,12 +240,15 @@ impl Connector {
         self.env.state_dir(rustix::process::geteuid().is_root())
     }
 
-    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept, if that is so: both at once, for they
-    /// mostly have one cause.
+    /// Says that something cannot be remembered, also with `-q`, and that no local copies are kept,
+    /// if that is so: both at once, for they mostly have one cause.
     pub fn tell_trouble(&self, memory: Option<(PathBuf, std::io::Error)>, copies: Option<String>) {
         let unnoticed = "so that going back in time may not be noticed";
         let memory = match memory {
-            Some((file, error)) => Some(format!("cannot remember the repository in {}, {unnoticed}: {error}", file.display())),
+            Some((file, error)) => Some(format!(
+                "cannot remember the repository in {}, {unnoticed}: {error}",
+                file.display()
+            )),
             None if self.state_dir().is_none() => Some(format!(
                 "cannot remember the repository, {unnoticed}: no folder for that is known, HOME is not set (DRUMLIN_STATE_DIR names one)"
             )),
@@ -213,7 +256,8 @@ impl Connector {
         };
         let copies = copies.map(|why| format!("no local copies are kept, which is slower: {why}"));
         let is_unsafe = memory.is_some();
-        let says = text::harmless(&memory.into_iter().chain(copies).collect::<Vec<String>>().join("; "));
+        let says =
+            text::harmless(&memory.into_iter().chain(copies).collect::<Vec<String>>().join("; "));
         match says.as_str() {
             "" => {}
             says if is_unsafe => self.operator.loss(says),
@@ -232,19 +276,29 @@ fn no_repository_named(settings: &Settings) -> Error {
     let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
     let failure = Error::usage("no repository is named");
     if names.is_empty() {
-        return failure.hint("give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up");
+        return failure.hint(
+            "give --repo FOLDER or set DRUMLIN_REPOSITORY; `drumlin quickstart` sets everything up",
+        );
     }
-    failure.hint(format!("give --repo NAME (the configuration has {}), or set `repository` in [defaults]", names.join(", ")))
+    failure.hint(format!(
+        "give --repo NAME (the configuration has {}), or set `repository` in [defaults]",
+        names.join(", ")
+    ))
 }
 
-/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that name here is hardly what is meant.
+/// Refuses a word that is neither a repository of the configuration nor a folder: a folder of that
+/// name here is hardly what is meant.
 fn refuse_unknown_name(settings: &Settings, text: &OsStr, here: &Path) -> Result<()> {
     let name = text.to_string_lossy();
-    let is_word = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    let is_word =
+        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
     if !is_word || settings.repositories.is_empty() || here.join(text).exists() {
         return Ok(());
     }
     let names: Vec<&str> = settings.repositories.keys().map(String::as_str).collect();
-    let why = format!("there is no repository `{name}` in the configuration, and no folder of that name here");
-    Err(Error::usage(why).hint(format!("the configuration has {}; write ./{name} for a folder", names.join(", "))))
+    let why = format!(
+        "there is no repository `{name}` in the configuration, and no folder of that name here"
+    );
+    Err(Error::usage(why)
+        .hint(format!("the configuration has {}; write ./{name} for a folder", names.join(", "))))
 }

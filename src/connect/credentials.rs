@@ -1,4 +1,5 @@
-//! Passwords and keys: where they come from, and how they are read. Never from the command line itself.
+//! Passwords and keys: where they come from, and how they are read. Never from the command line
+//! itself.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -30,12 +31,17 @@ impl Origin {
     /// Decides: the command line, else the environment, else the configuration, else the terminal.
     ///
     /// Fails if the environment names more than one.
-    pub fn choose(args: &SecretArgs, env: &Environment, settings: Option<&SecretSettings>) -> Result<Self> {
+    pub fn choose(
+        args: &SecretArgs,
+        env: &Environment,
+        settings: Option<&SecretSettings>,
+    ) -> Result<Self> {
         if let Some(origin) = args.origin() {
             return Ok(origin);
         }
-        let command =
-            env.get("DRUMLIN_PASSWORD_COMMAND").map(|text| Origin::PasswordCommand(text.to_string_lossy().into_owned()));
+        let command = env
+            .get("DRUMLIN_PASSWORD_COMMAND")
+            .map(|text| Origin::PasswordCommand(text.to_string_lossy().into_owned()));
         let named = [
             ("DRUMLIN_PASSWORD", env.get("DRUMLIN_PASSWORD").map(|_| Origin::Environment)),
             ("DRUMLIN_PASSWORD_FILE", env.path("DRUMLIN_PASSWORD_FILE").map(Origin::PasswordFile)),
@@ -45,20 +51,29 @@ impl Origin {
         let mut set = named.into_iter().filter_map(|(name, origin)| Some((name, origin?)));
         match (set.next(), set.next()) {
             (Some((one, _)), Some((other, _))) => {
-                Err(Error::usage(format!("{one} and {other} are both set")).hint("unset all but one"))
+                Err(Error::usage(format!("{one} and {other} are both set"))
+                    .hint("unset all but one"))
             }
             (Some((_, origin)), None) => Ok(origin),
             _ => Ok(match settings {
                 Some(SecretSettings::PasswordFile(path)) => Origin::PasswordFile(path.clone()),
-                Some(SecretSettings::PasswordCommand(command)) => Origin::PasswordCommand(command.clone()),
+                Some(SecretSettings::PasswordCommand(command)) => {
+                    Origin::PasswordCommand(command.clone())
+                }
                 Some(SecretSettings::KeyFile(path)) => Origin::KeyFile(path.clone()),
                 None => Origin::Prompt,
             }),
         }
     }
 
-    /// Reads the secret of an existing repository, and the fingerprint that a key file or kit names.
-    pub fn read(&self, operator: &dyn Operator, env: &Environment, location: &str) -> Result<(Secret, Vec<Vec<u8>>)> {
+    /// Reads the secret of an existing repository, and the fingerprint that a key file or kit
+    /// names.
+    pub fn read(
+        &self,
+        operator: &dyn Operator,
+        env: &Environment,
+        location: &str,
+    ) -> Result<(Secret, Vec<Vec<u8>>)> {
         let password = match self {
             Self::KeyFile(path) => {
                 let KeyFile { secret, fingerprints } = read_key_file(operator, path)?;
@@ -71,33 +86,49 @@ impl Origin {
     }
 
     /// Reads a password that is about to be set: at the terminal it is asked for twice.
-    pub fn read_new_password(&self, operator: &dyn Operator, env: &Environment) -> Result<Zeroizing<String>> {
+    pub fn read_new_password(
+        &self,
+        operator: &dyn Operator,
+        env: &Environment,
+    ) -> Result<Zeroizing<String>> {
         match self {
             Self::Prompt => {
                 let password = ask(operator, "new password")?;
                 if *ask(operator, "the same again")? == *password {
                     return Ok(password);
                 }
-                Err(Error::new(TroubleKind::Failed, "the two passwords differ").hint("nothing was changed; try again"))
+                Err(Error::new(TroubleKind::Failed, "the two passwords differ")
+                    .hint("nothing was changed; try again"))
             }
             other => other.read_password(operator, env),
         }
     }
 
-    fn read_password(&self, operator: &dyn Operator, env: &Environment) -> Result<Zeroizing<String>> {
+    fn read_password(
+        &self,
+        operator: &dyn Operator,
+        env: &Environment,
+    ) -> Result<Zeroizing<String>> {
         match self {
             Self::PasswordFile(path) => {
                 let fail = |error| Error::file("read the password file", path, error);
                 let file = File::open(path).map_err(fail)?;
                 warn_if_readable_by_others(operator, path, &file);
-                check_password(read_all(file).map_err(fail)?, &format!("the password file {}", text::path(path)))
+                check_password(
+                    read_all(file).map_err(fail)?,
+                    &format!("the password file {}", text::path(path)),
+                )
             }
-            Self::PasswordCommand(command) => check_password(run_password_command(command)?, "the password command's output"),
+            Self::PasswordCommand(command) => {
+                check_password(run_password_command(command)?, "the password command's output")
+            }
             Self::Environment => {
                 let text = env.get("DRUMLIN_PASSWORD").unwrap_or(OsStr::new(""));
                 check_password(Zeroizing::new(text.as_bytes().to_vec()), "DRUMLIN_PASSWORD")
             }
-            Self::KeyFile(_) | Self::Prompt => Err(Error::usage("this needs a password, not a key file")),
+            Self::KeyFile(_) | Self::Prompt => {
+                Err(Error::usage("this needs a password, not a key file"))
+            }
         }
     }
 }
@@ -110,7 +141,10 @@ pub fn passphrase_kdf(strong: bool) -> SlotKdf {
 
 /// Reads the password of a store: that of an SSH account, or the secret of an access key.
 #[cfg(any(feature = "s3", feature = "sftp"))]
-pub fn read_store_password(operator: &dyn Operator, origin: &SecretSettings) -> Result<Zeroizing<String>> {
+pub fn read_store_password(
+    operator: &dyn Operator,
+    origin: &SecretSettings,
+) -> Result<Zeroizing<String>> {
     let origin = match origin {
         SecretSettings::PasswordFile(path) => Origin::PasswordFile(path.clone()),
         SecretSettings::PasswordCommand(command) => Origin::PasswordCommand(command.clone()),
@@ -197,21 +231,28 @@ fn check_password(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Zeroizing<S
     let text = std::str::from_utf8(line).map_err(|_| {
         let failure = Error::usage(format!("{origin} is not UTF-8 text"));
         match bytes.get(..2) {
-            Some(b"\xff\xfe" | b"\xfe\xff") => failure.hint("it is UTF-16, as some editors save text: save it as UTF-8"),
+            Some(b"\xff\xfe" | b"\xfe\xff") => {
+                failure.hint("it is UTF-16, as some editors save text: save it as UTF-8")
+            }
             _ => failure,
         }
     })?;
     if text.is_empty() {
-        return Err(Error::usage(format!("{origin} is empty")).hint("an empty password would protect nothing"));
+        return Err(Error::usage(format!("{origin} is empty"))
+            .hint("an empty password would protect nothing"));
     }
     if text.contains(['\n', '\r']) {
-        return Err(Error::usage(format!("{origin} has more than one line")).hint("a password is one line"));
+        return Err(
+            Error::usage(format!("{origin} has more than one line")).hint("a password is one line")
+        );
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let fail = |error: io::Error| Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error);
+    let fail = |error: io::Error| {
+        Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error)
+    };
     // What comes by standard input is the user's dump, unless somebody sits there.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
     let mut child = shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(fail)?;
@@ -219,7 +260,10 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = read_all(output);
     let status = child.wait().map_err(fail)?;
     if !status.success() {
-        return Err(Error::new(TroubleKind::Failed, format!("the password command failed ({status})")));
+        return Err(Error::new(
+            TroubleKind::Failed,
+            format!("the password command failed ({status})"),
+        ));
     }
     bytes.map_err(fail)
 }
@@ -257,19 +301,26 @@ mod tests {
         let args = SecretArgs { password_command: Some("x".into()), ..SecretArgs::default() };
         let env = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p")]);
         let settings = SecretSettings::KeyFile("/k".into());
-        let choose = |args: &SecretArgs, env: &Environment, settings| Origin::choose(args, env, settings).unwrap();
+        let choose = |args: &SecretArgs, env: &Environment, settings| {
+            Origin::choose(args, env, settings).unwrap()
+        };
         let (nothing, nowhere) = (SecretArgs::default(), Environment::default());
         assert_eq!(choose(&args, &env, Some(&settings)), Origin::PasswordCommand("x".into()));
         assert_eq!(choose(&nothing, &env, Some(&settings)), Origin::PasswordFile("/p".into()));
         assert_eq!(choose(&nothing, &nowhere, Some(&settings)), Origin::KeyFile("/k".into()));
         assert_eq!(choose(&nothing, &nowhere, None), Origin::Prompt);
         let both = Environment::of([("DRUMLIN_PASSWORD_FILE", "/p"), ("DRUMLIN_PASSWORD", "x")]);
-        assert_eq!(Origin::choose(&nothing, &both, None).unwrap_err().kind(), Some(TroubleKind::Usage));
+        assert_eq!(
+            Origin::choose(&nothing, &both, None).unwrap_err().kind(),
+            Some(TroubleKind::Usage)
+        );
     }
 
     #[test]
     fn a_password_is_one_line_of_text() {
-        let check = |bytes: &[u8]| check_password(Zeroizing::new(bytes.to_vec()), "it").map(|text| text.to_string()).ok();
+        let check = |bytes: &[u8]| {
+            check_password(Zeroizing::new(bytes.to_vec()), "it").map(|text| text.to_string()).ok()
+        };
         assert_eq!(check(b"correct horse\n"), Some("correct horse".into()));
         assert_eq!(check(b" spaces stay \r\n"), Some(" spaces stay ".into()));
         assert_eq!(check(b"\xef\xbb\xbfnotepad\r\n"), Some("notepad".into()));
@@ -281,11 +332,21 @@ mod tests {
     #[test]
     fn commands_and_the_environment_give_passwords() {
         let env = Environment::of([("DRUMLIN_PASSWORD", "from env")]);
-        let read = |origin: Origin| origin.read_password(&Nobody, &env).map(|text| text.to_string());
+        let read =
+            |origin: Origin| origin.read_password(&Nobody, &env).map(|text| text.to_string());
         assert_eq!(read(Origin::PasswordCommand("echo secret".into())).unwrap(), "secret");
         assert_eq!(read(Origin::Environment).unwrap(), "from env");
-        assert_eq!(read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(), Some(TroubleKind::Failed));
-        assert_eq!(read(Origin::PasswordCommand("true".into())).unwrap_err().kind(), Some(TroubleKind::Usage));
-        assert_eq!(read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().kind(), Some(TroubleKind::Failed));
+        assert_eq!(
+            read(Origin::PasswordCommand("echo x; exit 3".into())).unwrap_err().kind(),
+            Some(TroubleKind::Failed)
+        );
+        assert_eq!(
+            read(Origin::PasswordCommand("true".into())).unwrap_err().kind(),
+            Some(TroubleKind::Usage)
+        );
+        assert_eq!(
+            read(Origin::PasswordFile("/nonexistent".into())).unwrap_err().kind(),
+            Some(TroubleKind::Failed)
+        );
     }
 }

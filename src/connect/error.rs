@@ -65,7 +65,8 @@ impl Error {
 
     /// Makes a failure of a file operation: `cannot read`, and the file.
     pub fn file(action: &str, path: &Path, error: io::Error) -> Self {
-        Self::new(TroubleKind::Failed, format!("cannot {action} {}", text::path(path))).caused_by(error)
+        Self::new(TroubleKind::Failed, format!("cannot {action} {}", text::path(path)))
+            .caused_by(error)
     }
 
     /// Makes the failure of an operation that the user stopped.

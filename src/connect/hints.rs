@@ -51,38 +51,56 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
             "somebody may have added keys to exhaust this machine; `--key ID` tries one alone: its id is its name in keys/, and `key list` \
              shows it where the repository can be opened",
         ),
-        repo::Error::AlreadyExists { .. } => Some("use it with its own password or key, or choose another place for the new one"),
-        repo::Error::WrongSecret { .. } => {
-            Some("check which password or key file belongs to this repository; a recovery kit works as --key-file")
+        repo::Error::AlreadyExists { .. } => {
+            Some("use it with its own password or key, or choose another place for the new one")
         }
-        repo::Error::NotForgotten { .. } => Some("`drumlin snapshots --forgotten` lists what is in the trash"),
-        repo::Error::Undecided { .. } => Some("it stays in the trash; try again when the prune has ended"),
+        repo::Error::WrongSecret { .. } => Some(
+            "check which password or key file belongs to this repository; a recovery kit works as --key-file",
+        ),
+        repo::Error::NotForgotten { .. } => {
+            Some("`drumlin snapshots --forgotten` lists what is in the trash")
+        }
+        repo::Error::Undecided { .. } => {
+            Some("it stays in the trash; try again when the prune has ended")
+        }
         repo::Error::SecondCollector { .. } => {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
         repo::Error::Unjustified { object, .. } => Some(unjustified_hint(object)),
-        repo::Error::NoLocks { .. } => {
-            Some("set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock")
+        repo::Error::NoLocks { .. } => Some(
+            "set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock",
+        ),
+        repo::Error::UnusableStore { .. } => {
+            Some("nothing was written there but what found this out; use another place")
         }
-        repo::Error::UnusableStore { .. } => Some("nothing was written there but what found this out; use another place"),
-        repo::Error::Collected { .. } => Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when"),
-        repo::Error::InTrash { .. } => Some("`drumlin undelete` brings it back; it is protected then"),
+        repo::Error::Collected { .. } => {
+            Some("`drumlin snapshots --forgotten` lists what can be brought back, and until when")
+        }
+        repo::Error::InTrash { .. } => {
+            Some("`drumlin undelete` brings it back; it is protected then")
+        }
         repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),
         repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
         repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
         repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
-        repo::Error::NotFound { what: "path", .. } => Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
+        repo::Error::NotFound { what: "path", .. } => {
+            Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
+        }
         repo::Error::Ambiguous { .. } => Some("give more of its digits"),
         repo::Error::RolledBack { .. } => Some(
             "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
              `--accept-rollback` goes on with it and remembers it",
         ),
-        repo::Error::Cache { .. } => Some("`--cache-dir` names another folder; the cache may be deleted at any time"),
-        repo::Error::ForeignCache { .. } => {
-            Some("take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`")
+        repo::Error::Cache { .. } => {
+            Some("`--cache-dir` names another folder; the cache may be deleted at any time")
         }
+        repo::Error::ForeignCache { .. } => Some(
+            "take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`",
+        ),
         repo::Error::Store(error) => store_hint(error),
-        repo::Error::Damaged { object, .. } | repo::Error::Malformed { object, .. } | repo::Error::WrongContent { object }
+        repo::Error::Damaged { object, .. }
+        | repo::Error::Malformed { object, .. }
+        | repo::Error::WrongContent { object }
             if ["gc/", "intents/", "config/"].iter().any(|class| object.starts_with(class)) =>
         {
             Some(REMOVE_IT)
@@ -91,9 +109,9 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
             "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also be removed with the store's own tools: \
              no byte of it can be used",
         ),
-        error if is_of_another_version(error) => {
-            Some("use the version of Drumlin that made the repository; if it was this one, the key is damaged: try another key")
-        }
+        error if is_of_another_version(error) => Some(
+            "use the version of Drumlin that made the repository; if it was this one, the key is damaged: try another key",
+        ),
         error if error.is_damage() => Some(
             "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
         ),
@@ -104,20 +122,22 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
 /// Returns the like of a store's failure.
 pub fn store_hint(error: &StoreError) -> Option<&'static str> {
     match error.kind {
-        ErrorKind::Full => Some("make room where the repository is; what is stored so far is used by the next run"),
+        ErrorKind::Full => {
+            Some("make room where the repository is; what is stored so far is used by the next run")
+        }
         ErrorKind::Unreadable => Some(
             "see what the system says of that disk; `drumlin check --level full` says which files it concerns, `drumlin repair` what can \
              be done; if the disk is failing, copy the whole repository to another one first",
         ),
-        ErrorKind::NotPermitted => {
-            Some("whoever runs this, or its credential, must be allowed to use the repository's folder or bucket")
-        }
-        ErrorKind::Unavailable => {
-            Some("nothing was changed by this request; look at the network and the address, then run it again")
-        }
-        ErrorKind::Unanswered => {
-            Some("look at the network, then run it again: what is stored so far is used, and nothing can be half")
-        }
+        ErrorKind::NotPermitted => Some(
+            "whoever runs this, or its credential, must be allowed to use the repository's folder or bucket",
+        ),
+        ErrorKind::Unavailable => Some(
+            "nothing was changed by this request; look at the network and the address, then run it again",
+        ),
+        ErrorKind::Unanswered => Some(
+            "look at the network, then run it again: what is stored so far is used, and nothing can be half",
+        ),
         _ => None,
     }
 }

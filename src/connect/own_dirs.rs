@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::repo::open::witness::PLACES;
 
-/// Returns what the program made in the folder for local copies. Whatever else lies there belongs to somebody else.
+/// Returns what the program made in the folder for local copies. Whatever else lies there belongs
+/// to somebody else.
 pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {
-    let is_own = |(name, path): &(Vec<u8>, PathBuf)| is_copies(name) || name == LOCATIONS && is_filled_with(path, is_location);
+    let is_own = |(name, path): &(Vec<u8>, PathBuf)| {
+        is_copies(name) || name == LOCATIONS && is_filled_with(path, is_location)
+    };
     paths(folders_in(cache_dir).into_iter().filter(is_own))
 }
 
@@ -17,8 +20,8 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
     if own.is_empty() || own.len() < all { own } else { vec![cache_dir.to_path_buf()] }
 }
 
-/// Returns what the program made in the folder of what it remembers: all of it as one where nothing else lies in it, so that a backup
-/// sees no change where something is remembered anew.
+/// Returns what the program made in the folder of what it remembers: all of it as one where nothing
+/// else lies in it, so that a backup sees no change where something is remembered anew.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
     let all = state_dir.join(PLACES);
     if is_filled_with(&all, is_place) {
@@ -65,19 +68,26 @@ fn is_hex(name: &[u8], len: usize) -> bool {
 /// Returns whether a folder's name is that of a repository's copies.
 fn is_copies(name: &[u8]) -> bool {
     let mut parts = name.splitn(2, |byte| *byte == b'-');
-    parts.next().is_some_and(|id| is_hex(id, 32)) && parts.next().is_some_and(|place| is_hex(place, 16))
+    parts.next().is_some_and(|id| is_hex(id, 32))
+        && parts.next().is_some_and(|place| is_hex(place, 16))
 }
 
-/// Returns whether this is a note of which repository is at a location, or one that was being written.
+/// Returns whether this is a note of which repository is at a location, or one that was being
+/// written.
 fn is_location(name: &[u8], path: &Path) -> bool {
-    let is_named = is_hex(name, 64) || name.strip_prefix(b".tmp-").is_some_and(|rest| is_hex(rest, 16));
-    is_named && path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() <= LOCATION_LEN_MAX_BYTES)
+    let is_named =
+        is_hex(name, 64) || name.strip_prefix(b".tmp-").is_some_and(|rest| is_hex(rest, 16));
+    is_named
+        && path
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_file() && found.len() <= LOCATION_LEN_MAX_BYTES)
 }
 
 /// Returns whether this is the folder of what is remembered of a place.
 fn is_place(name: &[u8], path: &Path) -> bool {
-    let is_memory =
-        |name: &[u8], _: &Path| name == b"lock" || [&b"memory.json"[..], b".new-"].iter().any(|own| name.starts_with(own));
+    let is_memory = |name: &[u8], _: &Path| {
+        name == b"lock" || [&b"memory.json"[..], b".new-"].iter().any(|own| name.starts_with(own))
+    };
     is_hex(name, 32) && is_filled_with(path, is_memory)
 }
 

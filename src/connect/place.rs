@@ -21,9 +21,11 @@ pub struct Place {
 /// What a repository is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To look at what is there, as it is when the command begins (`format-spec/12-store.md`, section 2); nothing is stored or removed.
+    /// To look at what is there, as it is when the command begins (`format-spec/12-store.md`,
+    /// section 2); nothing is stored or removed.
     Look,
-    /// To back up: keys and settings may come from local copies, because they are confirmed before anything is stored.
+    /// To back up: keys and settings may come from local copies, because they are confirmed before
+    /// anything is stored.
     BackUp,
     /// Anything else.
     Work,
@@ -47,18 +49,33 @@ impl Place {
         self.location.folder()
     }
 
-    /// Completes a location by what the configuration and the environment say of the server: a bucket's name alone says not which
-    /// it is.
-    pub fn new(location: Location, named: Option<(String, RepositorySettings)>, env: &Environment) -> Self {
+    /// Completes a location by what the configuration and the environment say of the server: a
+    /// bucket's name alone says not which it is.
+    pub fn new(
+        location: Location,
+        named: Option<(String, RepositorySettings)>,
+        env: &Environment,
+    ) -> Self {
         let (name, settings) = named.unzip();
         let mut place = Self { name, location, settings };
         if let Location::S3(bucket) = &mut place.location {
             let configured = place.settings.as_ref().map(|settings| &settings.s3);
-            let of_env = |names: &[&str]| names.iter().find_map(|name| env.get(name)?.to_str().map(str::to_owned));
-            let of_server = || of_env(&["DRUMLIN_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
+            let of_env = |names: &[&str]| {
+                names.iter().find_map(|name| env.get(name)?.to_str().map(str::to_owned))
+            };
+            let of_server =
+                || of_env(&["DRUMLIN_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
             let of_region = || of_env(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
-            bucket.endpoint = bucket.endpoint.take().or(configured.and_then(|s3| s3.endpoint.clone())).or_else(of_server);
-            bucket.region = bucket.region.take().or(configured.and_then(|s3| s3.region.clone())).or_else(of_region);
+            bucket.endpoint = bucket
+                .endpoint
+                .take()
+                .or(configured.and_then(|s3| s3.endpoint.clone()))
+                .or_else(of_server);
+            bucket.region = bucket
+                .region
+                .take()
+                .or(configured.and_then(|s3| s3.region.clone()))
+                .or_else(of_region);
         }
         place
     }

@@ -16,7 +16,8 @@ use crate::store::layers::rate_limit::Pace;
 use crate::store::s3::S3Store;
 use crate::store::s3::options::{Lock, S3Options, Trust};
 
-/// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's router.
+/// Transfers at once: enough to fill a line of 1 Gbit/s at 30 ms, and few enough for a home's
+/// router.
 const CONNECTIONS: usize = 8;
 /// After how much time without progress a request has failed.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,11 +28,19 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// Longest file of certificates: all authorities of the world have a quarter of a mebibyte.
 const CA_FILE_LEN_MAX_BYTES: u64 = 8 << 20;
 
-/// Puts together what is known; reads the secret of the access key if the configuration says where it is.
-pub fn options(connector: &Connector, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<S3Options> {
+/// Puts together what is known; reads the secret of the access key if the configuration says where
+/// it is.
+pub fn options(
+    connector: &Connector,
+    part: &Bucket,
+    settings: RepositorySettings,
+    pace: Arc<Pace>,
+) -> Result<S3Options> {
     let RepositorySettings { line, s3, .. } = settings;
     let credentials = match (s3.key_id, &s3.secret) {
-        (Some(id), Some(origin)) => Some((id, credentials::read_store_password(&*connector.operator, origin)?)),
+        (Some(id), Some(origin)) => {
+            Some((id, credentials::read_store_password(&*connector.operator, origin)?))
+        }
         _ => None,
     };
     let trust = trust(connector, s3.ca_file, s3.certificate)?;
@@ -54,8 +63,13 @@ pub fn options(connector: &Connector, part: &Bucket, settings: RepositorySetting
     })
 }
 
-/// Returns which certificates the server may show: by the configuration, else by the file that AWS's own tools take.
-fn trust(connector: &Connector, file: Option<PathBuf>, pin: Option<[u8; 32]>) -> Result<Option<Trust>> {
+/// Returns which certificates the server may show: by the configuration, else by the file that
+/// AWS's own tools take.
+fn trust(
+    connector: &Connector,
+    file: Option<PathBuf>,
+    pin: Option<[u8; 32]>,
+) -> Result<Option<Trust>> {
     if let Some(pin) = pin {
         return Ok(Some(Trust::Pinned(pin)));
     }
@@ -63,8 +77,8 @@ fn trust(connector: &Connector, file: Option<PathBuf>, pin: Option<[u8; 32]>) ->
     let Some(path) = file.or_else(|| connector.env.path(CA_BUNDLE)) else {
         return Ok(None);
     };
-    let pem =
-        short::read(&path, CA_FILE_LEN_MAX_BYTES).map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
+    let pem = short::read(&path, CA_FILE_LEN_MAX_BYTES)
+        .map_err(|error| Error::file(&format!("read the {what}"), &path, error))?;
     Ok(Some(Trust::File { pem, name: format!("the {what} {}", path.display()) }))
 }
 

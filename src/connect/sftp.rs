@@ -1,4 +1,5 @@
-//! What is to be known about another machine: its URL, the configuration, `~/.ssh/config`, the usual, in this order.
+//! What is to be known about another machine: its URL, the configuration, `~/.ssh/config`, the
+//! usual, in this order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,8 +47,10 @@ pub fn options(
     let ssh_config = sftp.ssh_config.as_deref();
     let host = ssh::read_config(connector, remote, &local_user, ssh_config)?;
     refuse_unexpanded(&sftp, &host)?;
-    let (port, user) =
-        (remote.port.or(host.port).unwrap_or(PORT), remote.user.clone().or_else(|| host.user.clone()).unwrap_or(local_user));
+    let (port, user) = (
+        remote.port.or(host.port).unwrap_or(PORT),
+        remote.user.clone().or_else(|| host.user.clone()).unwrap_or(local_user),
+    );
     let host_name = host.host_name.clone().unwrap_or_else(|| remote.host.clone());
     let to = Destination { host: &host_name, alias: &remote.host, port, user: &user };
     let proxy = ssh::proxy_of(&connector.env, &host, to, ssh_config)?;
@@ -81,16 +84,21 @@ pub fn options(
     })
 }
 
-/// Returns what opens the store, and makes its folder if it is to; else that is found missing by the first request.
+/// Returns what opens the store, and makes its folder if it is to; else that is found missing by
+/// the first request.
 pub fn opener(options: SftpOptions, is_made: bool) -> OpenStore {
     Box::new(move || {
         let options = options.clone();
-        Ok(Arc::new(if is_made { SftpStore::open_or_make(options)? } else { SftpStore::take_for_granted(options) }))
+        Ok(Arc::new(if is_made {
+            SftpStore::open_or_make(options)?
+        } else {
+            SftpStore::take_for_granted(options)
+        }))
     })
 }
 
-/// Refuses paths that are not understood, unless the configuration names others: without the right file of known machines, every server would
-/// look like one that is merely new.
+/// Refuses paths that are not understood, unless the configuration names others: without the right
+/// file of known machines, every server would look like one that is merely new.
 fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
     let is_used = |option: &str| match option {
         KNOWN_HOSTS => sftp.known_hosts.is_empty(),
@@ -98,7 +106,10 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
         _ => true,
     };
     let Some(odd) = host.unexpanded.iter().find(|odd| is_used(odd.option)) else { return Ok(()) };
-    let says = format!("`{} {}` of the SSH configuration has something in it that is not understood", odd.option, odd.written);
+    let says = format!(
+        "`{} {}` of the SSH configuration has something in it that is not understood",
+        odd.option, odd.written
+    );
     Err(Error::usage(says).hint(
         "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
          name the file",
@@ -106,7 +117,11 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
 }
 
 /// Returns the key files to try, and whether they are merely the usual ones.
-fn identity_files(env: &Environment, sftp: &SftpSettings, host: &HostConfig) -> (Vec<PathBuf>, bool) {
+fn identity_files(
+    env: &Environment,
+    sftp: &SftpSettings,
+    host: &HostConfig,
+) -> (Vec<PathBuf>, bool) {
     for named in [&sftp.identity_files, &host.identity_files] {
         if !named.is_empty() {
             return (named.clone(), false);
@@ -143,9 +158,13 @@ fn known_hosts(env: &Environment, sftp: &SftpSettings, host: &HostConfig) -> Vec
 
 fn read_password(connector: &Connector, sftp: &SftpSettings) -> Result<Option<Zeroizing<String>>> {
     match (connector.env.get("DRUMLIN_SSH_PASSWORD"), &sftp.password) {
-        (_, Some(origin)) => credentials::read_store_password(&*connector.operator, origin).map(Some),
+        (_, Some(origin)) => {
+            credentials::read_store_password(&*connector.operator, origin).map(Some)
+        }
         (Some(password), None) => {
-            let text = password.to_str().ok_or_else(|| Error::usage("DRUMLIN_SSH_PASSWORD is not UTF-8 text"))?;
+            let text = password
+                .to_str()
+                .ok_or_else(|| Error::usage("DRUMLIN_SSH_PASSWORD is not UTF-8 text"))?;
             Ok(Some(Zeroizing::new(text.to_owned())))
         }
         (None, None) => Ok(None),
@@ -153,7 +172,10 @@ fn read_password(connector: &Connector, sftp: &SftpSettings) -> Result<Option<Ze
 }
 
 /// Asks for the passphrase of the first key file if it is protected: nothing else could open it.
-fn ask_passphrase(operator: &dyn Operator, identity_files: &[PathBuf]) -> Result<Option<Zeroizing<String>>> {
+fn ask_passphrase(
+    operator: &dyn Operator,
+    identity_files: &[PathBuf],
+) -> Result<Option<Zeroizing<String>>> {
     let Some(file) = identity_files.first().filter(|file| is_protected(file)) else {
         return Ok(None);
     };
@@ -189,9 +211,13 @@ mod tests {
         assert_eq!(identity_files(&env, &nobody.0, &nobody.1), (usual, true));
         let host = HostConfig { identity_files: vec!["/ssh/box".into()], ..HostConfig::default() };
         assert_eq!(identity_files(&env, &nobody.0, &host), (vec!["/ssh/box".into()], false));
-        let settings = SftpSettings { identity_files: vec!["/k".into()], ..SftpSettings::default() };
+        let settings =
+            SftpSettings { identity_files: vec!["/k".into()], ..SftpSettings::default() };
         assert_eq!(identity_files(&env, &settings, &host), (vec!["/k".into()], false));
-        assert_eq!(identity_files(&Environment::default(), &nobody.0, &nobody.1), (Vec::new(), true));
+        assert_eq!(
+            identity_files(&Environment::default(), &nobody.0, &nobody.1),
+            (Vec::new(), true)
+        );
     }
 
     #[test]
@@ -200,48 +226,81 @@ mod tests {
         let usual = known_hosts(&env, &SftpSettings::default(), &HostConfig::default());
         assert_eq!(usual, [dir.path().join(".ssh/known_hosts"), "/etc/ssh/ssh_known_hosts".into()]);
         let host = HostConfig { known_hosts: vec!["/box".into()], ..HostConfig::default() };
-        assert_eq!(known_hosts(&env, &SftpSettings::default(), &host), ["/box", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from));
-        let settings = SftpSettings { known_hosts: vec!["/known".into()], ..SftpSettings::default() };
+        assert_eq!(
+            known_hosts(&env, &SftpSettings::default(), &host),
+            ["/box", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from)
+        );
+        let settings =
+            SftpSettings { known_hosts: vec!["/known".into()], ..SftpSettings::default() };
         assert_eq!(known_hosts(&env, &settings, &host), [Path::new("/known")]);
     }
 
     #[test]
     fn the_user_s_file_names_machines_keys_and_agents() {
         let (dir, env) = home(&[
-            (".ssh/config", "Include more/*.conf\nHost box\n  HostName box.example.com\n  User u1\n  Port 23\n"),
-            (".ssh/more/10-key.conf", "Host box\n  IdentityFile ~/.ssh/box\n  IdentitiesOnly yes\n"),
+            (
+                ".ssh/config",
+                "Include more/*.conf\nHost box\n  HostName box.example.com\n  User u1\n  Port 23\n",
+            ),
+            (
+                ".ssh/more/10-key.conf",
+                "Host box\n  IdentityFile ~/.ssh/box\n  IdentitiesOnly yes\n",
+            ),
             (".ssh/more/20-agent.conf", "Host *\n  IdentityAgent $AGENT\n"),
             (".ssh/more/ignored", "Host *\n  User nobody\n"),
             (".ssh/box", "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"),
             ("other.conf", "User other\n"),
         ]);
-        let remote = |host: &str| Remote { host: host.into(), path: "/x".into(), ..Remote::default() };
-        let read =
-            |env: &Environment, host: &str, explicit: Option<&Path>| ssh::read_config_in(env, &remote(host), "ada", explicit);
+        let remote =
+            |host: &str| Remote { host: host.into(), path: "/x".into(), ..Remote::default() };
+        let read = |env: &Environment, host: &str, explicit: Option<&Path>| {
+            ssh::read_config_in(env, &remote(host), "ada", explicit)
+        };
         let host = read(&env, "box", None).unwrap();
-        assert_eq!((host.host_name.as_deref(), host.user.as_deref(), host.port), (Some("box.example.com"), Some("u1"), Some(23)));
-        assert_eq!(identity_files(&env, &SftpSettings::default(), &host), (vec![dir.path().join(".ssh/box")], false));
+        assert_eq!(
+            (host.host_name.as_deref(), host.user.as_deref(), host.port),
+            (Some("box.example.com"), Some("u1"), Some(23))
+        );
+        assert_eq!(
+            identity_files(&env, &SftpSettings::default(), &host),
+            (vec![dir.path().join(".ssh/box")], false)
+        );
         assert_eq!(host.identities_only, Some(true));
-        let env = Environment::of([("HOME", dir.path().to_str().unwrap()), ("SSH_AUTH_SOCK", "/usual"), ("AGENT", "/other")]);
+        let env = Environment::of([
+            ("HOME", dir.path().to_str().unwrap()),
+            ("SSH_AUTH_SOCK", "/usual"),
+            ("AGENT", "/other"),
+        ]);
         let other = read(&env, "else", None).unwrap();
-        assert_eq!((other.user.as_deref(), agent_socket(&env, &other)), (None, Some("/other".into())));
+        assert_eq!(
+            (other.user.as_deref(), agent_socket(&env, &other)),
+            (None, Some("/other".into()))
+        );
         assert_eq!(agent_socket(&env, &HostConfig::default()), Some("/usual".into()));
         let none = HostConfig { identity_agent: Some("none".into()), ..HostConfig::default() };
         assert_eq!(agent_socket(&env, &none), None);
         let nowhere = Environment::default();
         assert_eq!(read(&nowhere, "box", None).unwrap(), HostConfig::default());
         let named = read(&nowhere, "box", Some(&dir.path().join("other.conf"))).unwrap();
-        assert_eq!(named.user.as_deref(), Some("other"), "what is named is read without a home folder, too");
+        assert_eq!(
+            named.user.as_deref(),
+            Some("other"),
+            "what is named is read without a home folder, too"
+        );
         let explicit = read(&env, "box", Some(&dir.path().join("other.conf"))).unwrap();
         assert_eq!((explicit.user.as_deref(), explicit.port), (Some("other"), None));
         assert!(read(&env, "box", Some(&dir.path().join("missing.conf"))).is_err());
     }
 
-    /// A path that is not understood is refused where it would be used; no key file at all is not the usual ones.
+    /// A path that is not understood is refused where it would be used; no key file at all is not
+    /// the usual ones.
     #[test]
     fn files_are_those_that_are_meant() {
         let (dir, env) = home(&[
-            (".ssh/config", "Host a\n  UserKnownHostsFile ~/%C\nHost b\n  IdentityFile ${X}/b\nHost c\n  IdentityFile none\n"),
+            (
+                ".ssh/config",
+                "Host a\n  UserKnownHostsFile ~/%C\nHost b\n  IdentityFile ${X}/b\nHost c\n  IdentityFile none\n",
+            ),
             (".ssh/id_rsa", "usual"),
         ]);
         let read = |host: &str| {
@@ -249,20 +308,30 @@ mod tests {
             ssh::read_config_in(&env, &remote, "ada", None).unwrap()
         };
         let usual = SftpSettings::default();
-        let own =
-            SftpSettings { known_hosts: vec!["/known".into()], identity_files: vec!["/key".into()], ..SftpSettings::default() };
+        let own = SftpSettings {
+            known_hosts: vec!["/known".into()],
+            identity_files: vec!["/key".into()],
+            ..SftpSettings::default()
+        };
         for (host, written) in [("a", "UserKnownHostsFile ~/%C"), ("b", "IdentityFile ${X}/b")] {
             let said = format!("{:?}", refuse_unexpanded(&usual, &read(host)).unwrap_err());
             assert!(said.contains(written), "{said}");
             refuse_unexpanded(&own, &read(host)).unwrap();
         }
         assert_eq!(identity_files(&env, &usual, &read("c")), (Vec::new(), false));
-        assert_eq!(identity_files(&env, &usual, &read("d")), (vec![dir.path().join(".ssh/id_rsa")], true));
+        assert_eq!(
+            identity_files(&env, &usual, &read("d")),
+            (vec![dir.path().join(".ssh/id_rsa")], true)
+        );
     }
 
     #[test]
     fn protected_keys_are_told_from_open_ones() {
-        let openssh = |body: &str| format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n");
+        let openssh = |body: &str| {
+            format!(
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
+            )
+        };
         let (dir, _env) = home(&[
             ("open", &openssh("b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB")),
             ("protected", &openssh("b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0")),

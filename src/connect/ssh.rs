@@ -1,4 +1,5 @@
-//! The user's SSH configuration as files of this machine, and the programs that it has connections go through.
+//! The user's SSH configuration as files of this machine, and the programs that it has connections
+//! go through.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -19,7 +20,12 @@ use crate::settings::ssh_config::{Asker, Files, HostConfig, host_config};
 use crate::store::sftp::proxy::Proxy;
 
 /// Reads what the configuration says about a machine, and warns of what cannot be heeded.
-pub fn read_config(connector: &Connector, remote: &Remote, local_user: &str, explicit: Option<&Path>) -> Result<HostConfig> {
+pub fn read_config(
+    connector: &Connector,
+    remote: &Remote,
+    local_user: &str,
+    explicit: Option<&Path>,
+) -> Result<HostConfig> {
     let host = read_config_in(&connector.env, remote, local_user, explicit)?;
     if host.canonicalizes == Some(true) {
         connector.operator.warn(
@@ -29,12 +35,20 @@ pub fn read_config(connector: &Connector, remote: &Remote, local_user: &str, exp
     Ok(host)
 }
 
-/// Reads what the configuration says about a machine: that of `explicit`, else the user's, which may be missing.
+/// Reads what the configuration says about a machine: that of `explicit`, else the user's, which
+/// may be missing.
 ///
 /// Fails if `explicit` is missing, and if either cannot be read or understood.
-pub fn read_config_in(env: &Environment, remote: &Remote, local_user: &str, explicit: Option<&Path>) -> Result<HostConfig> {
+pub fn read_config_in(
+    env: &Environment,
+    remote: &Remote,
+    local_user: &str,
+    explicit: Option<&Path>,
+) -> Result<HostConfig> {
     // Without a home folder there is no usual file; one that is named is read all the same.
-    let Some(home) = env.home().or_else(|| explicit.and_then(|_| home_of_user().or_else(|| Some("/".into())))) else {
+    let Some(home) =
+        env.home().or_else(|| explicit.and_then(|_| home_of_user().or_else(|| Some("/".into()))))
+    else {
         return Ok(HostConfig::default());
     };
     if let Some(file) = explicit {
@@ -47,11 +61,21 @@ pub fn read_config_in(env: &Environment, remote: &Remote, local_user: &str, expl
     Ok(host_config(&file, &remote.host, asker, &Disk { named: explicit })?)
 }
 
-/// Returns the program that connections go through, if the configuration names one. `explicit` is the configuration that was named.
+/// Returns the program that connections go through, if the configuration names one. `explicit` is
+/// the configuration that was named.
 ///
-/// `ssh` looks for its configuration in the home folder that the system has for the user: if that is another one than `HOME`, it is told.
-pub fn proxy_of(env: &Environment, host: &HostConfig, to: Destination<'_>, explicit: Option<&Path>) -> Result<Option<Proxy>> {
-    let refused = |why: String| Error::usage(why).hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config");
+/// `ssh` looks for its configuration in the home folder that the system has for the user: if that
+/// is another one than `HOME`, it is told.
+pub fn proxy_of(
+    env: &Environment,
+    host: &HostConfig,
+    to: Destination<'_>,
+    explicit: Option<&Path>,
+) -> Result<Option<Proxy>> {
+    let refused = |why: String| {
+        Error::usage(why)
+            .hint("see the machine's lines in the SSH configuration, usually ~/.ssh/config")
+    };
     match &host.proxy {
         None | Some(proxy::Proxy::None) => Ok(None),
         Some(proxy::Proxy::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
@@ -103,7 +127,9 @@ impl Files for Disk<'_> {
         let mut found = vec![PathBuf::new()];
         for component in pattern.components() {
             found = match component {
-                Component::Normal(name) if name.to_str().is_some_and(|name| name.contains(['*', '?', '['])) => {
+                Component::Normal(name)
+                    if name.to_str().is_some_and(|name| name.contains(['*', '?', '['])) =>
+                {
                     let name = name.to_string_lossy();
                     found.iter().flat_map(|folder| matching_in(folder, &name)).collect()
                 }
@@ -132,11 +158,17 @@ impl Files for Disk<'_> {
 /// Returns what a folder has whose name matches a pattern of the shell, by name.
 fn matching_in(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     // The shell knows no alternatives in these patterns.
-    let Ok(glob) = Glob::new(&pattern.replace('{', "[{]").replace('}', "[}]")) else { return Vec::new() };
+    let Ok(glob) = Glob::new(&pattern.replace('{', "[{]").replace('}', "[}]")) else {
+        return Vec::new();
+    };
     let matcher = glob.compile_matcher();
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let is_shown = |name: &str| pattern.starts_with('.') || !name.starts_with('.');
-    let mut names: Vec<String> = entries.filter(|name| is_shown(name) && matcher.is_match(name)).collect();
+    let mut names: Vec<String> =
+        entries.filter(|name| is_shown(name) && matcher.is_match(name)).collect();
     names.sort();
     names.iter().map(|name| folder.join(name)).collect()
 }
@@ -148,10 +180,15 @@ mod tests {
     fn shown(host: &HostConfig, home: &str, explicit: Option<&str>) -> String {
         let env = Environment::of([("HOME", home), ("SHELL", "/bin/zsh")]);
         let to = Destination { host: "h", alias: "a", port: 23, user: "u" };
-        let proxy = proxy_of(&env, host, to, explicit.map(Path::new)).map_err(|failure| format!("{failure:?}"));
+        let proxy = proxy_of(&env, host, to, explicit.map(Path::new))
+            .map_err(|failure| format!("{failure:?}"));
         match proxy {
             Ok(None) => "none".to_owned(),
-            Ok(Some(proxy)) => format!("{} {}", proxy.program.display(), proxy.arguments.join(" ".as_ref()).display()),
+            Ok(Some(proxy)) => format!(
+                "{} {}",
+                proxy.program.display(),
+                proxy.arguments.join(" ".as_ref()).display()
+            ),
             Err(why) => why,
         }
     }
@@ -170,13 +207,18 @@ mod tests {
         assert_eq!(shown(&host(Some(proxy::Proxy::None)), &own, None), "none");
         let hands_over = HostConfig { proxy_passes_connection: Some(true), ..command };
         assert!(shown(&hands_over, &own, None).contains("ProxyUseFdpass"));
-        assert!(shown(&host(Some(proxy::Proxy::Jump("-x".into()))), &own, None).contains("no machine to jump to"));
+        assert!(
+            shown(&host(Some(proxy::Proxy::Jump("-x".into()))), &own, None)
+                .contains("no machine to jump to")
+        );
     }
 
     #[test]
     fn included_files_are_found_by_patterns_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a/2.conf", "a/10.conf", "a/.hidden.conf", "a/x{y}.conf", "b/1.conf", "b/1.txt"] {
+        for name in
+            ["a/2.conf", "a/10.conf", "a/.hidden.conf", "a/x{y}.conf", "b/1.conf", "b/1.txt"]
+        {
             fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
             fs::write(dir.path().join(name), name).unwrap();
         }
@@ -189,7 +231,10 @@ mod tests {
             ("b/1.txt", "b/1.txt"),
         ] {
             let found = Disk { named: None }.matching(&dir.path().join(pattern));
-            let found: Vec<_> = found.iter().map(|file| file.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|file| file.strip_prefix(dir.path()).unwrap().to_str().unwrap())
+                .collect();
             assert_eq!(found.join(" "), names, "{pattern}");
         }
         let disk = Disk { named: None };
@@ -197,20 +242,26 @@ mod tests {
         assert_eq!(disk.read(dir.path(), 3).unwrap(), "");
     }
 
-    /// What others can write is not read, but for the one file that was named: what it includes was not.
+    /// What others can write is not read, but for the one file that was named: what it includes was
+    /// not.
     #[test]
     fn files_of_others_are_refused() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(".ssh")).unwrap();
-        let set = |name: &str, mode| fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        let set = |name: &str, mode| {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap()
+        };
         let write = |name: &str, text: &str, mode: u32| {
             fs::write(dir.path().join(name), text).unwrap();
             set(name, mode);
             dir.path().join(name)
         };
         let config = write(".ssh/config", "Include more\nProxyCommand nc %h %p\n", 0o644);
-        let (more, env) = (write(".ssh/more", "Port 7\n", 0o640), Environment::of([("HOME", dir.path().to_str().unwrap())]));
+        let (more, env) = (
+            write(".ssh/more", "Port 7\n", 0o640),
+            Environment::of([("HOME", dir.path().to_str().unwrap())]),
+        );
         let read = |explicit: Option<&Path>| {
             let remote = Remote { host: "x".into(), path: "/x".into(), ..Remote::default() };
             read_config_in(&env, &remote, "ada", explicit)
@@ -221,9 +272,16 @@ mod tests {
             let said = format!("{:?}", read(explicit).unwrap_err());
             assert!(said.contains(more.to_str().unwrap()) && said.contains("chmod go-w"), "{said}");
         }
-        // Whoever has a group of his own may let it write, as the system has it for new files there; nobody's is that of others.
+        // Whoever has a group of his own may let it write, as the system has it for new files
+        // there; nobody's is that of others.
         set(".ssh/more", 0o664);
-        assert_eq!(read(None).is_ok(), is_private_group(fs::metadata(&more).unwrap().gid(), rustix::process::geteuid().as_raw()));
+        assert_eq!(
+            read(None).is_ok(),
+            is_private_group(
+                fs::metadata(&more).unwrap().gid(),
+                rustix::process::geteuid().as_raw()
+            )
+        );
         assert!(!is_private_group(0, 1) && !is_private_group(12345, 12345));
         set(".ssh/more", 0o600);
         set(".ssh/config", 0o602);

@@ -1,4 +1,5 @@
-//! Opens the store of a repository, wherever it is, with all that belongs around it: limits, counters, retries.
+//! Opens the store of a repository, wherever it is, with all that belongs around it: limits,
+//! counters, retries.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,69 +33,119 @@ use crate::text;
 type Opener = (usize, OpenStore);
 
 impl Connector {
-    /// Opens the store of a repository. What is not on this machine is connected to with the first request.
+    /// Opens the store of a repository. What is not on this machine is connected to with the first
+    /// request.
     ///
     /// Fails if its folder on this machine is missing, unless it is to be made.
     pub fn store(&self, place: &Place, purpose: Purpose) -> Result<Arc<dyn Store>> {
         let clock = Arc::new(SystemClock::new(self.is_stopping));
-        let line = place.settings.as_ref().map_or_else(LineSettings::default, |settings| settings.line.clone());
-        let limit = |own: Option<u64>, configured: Option<u64>| own.or(configured).filter(|limit| *limit != u64::MAX);
+        let line = place
+            .settings
+            .as_ref()
+            .map_or_else(LineSettings::default, |settings| settings.line.clone());
+        let limit = |own: Option<u64>, configured: Option<u64>| {
+            own.or(configured).filter(|limit| *limit != u64::MAX)
+        };
         let up = limit(self.options.limit_upload, line.limit_upload);
-        let pace = Arc::new(Pace::new(clock.clone(), up, limit(self.options.limit_download, line.limit_download)));
+        let pace = Arc::new(Pace::new(
+            clock.clone(),
+            up,
+            limit(self.options.limit_download, line.limit_download),
+        ));
         let store = self.bare_store(place, purpose, pace)?;
         let counted = Arc::new(CountStore::new(store));
         self.requests.add(counted.clone());
         let patience = line.retry.map_or_else(Patience::default, Patience::of);
-        Ok(Arc::new(RetryStore::new(counted, clock, patience, warn_of_trouble(Arc::clone(&self.operator)))))
+        Ok(Arc::new(RetryStore::new(
+            counted,
+            clock,
+            patience,
+            warn_of_trouble(Arc::clone(&self.operator)),
+        )))
     }
 
-    fn bare_store(&self, place: &Place, purpose: Purpose, pace: Arc<Pace>) -> Result<Arc<dyn Store>> {
+    fn bare_store(
+        &self,
+        place: &Place,
+        purpose: Purpose,
+        pace: Arc<Pace>,
+    ) -> Result<Arc<dyn Store>> {
         let settings = place.settings.clone().unwrap_or_default();
         let (transfers, open) = match &place.location {
             Location::Local(path) => {
                 let store = open_local(path, purpose, || self.witness(place).knows())?;
-                return Ok(if pace.is_unlimited() { store } else { Arc::new(ThrottleStore::new(store, pace)) });
+                return Ok(if pace.is_unlimited() {
+                    store
+                } else {
+                    Arc::new(ThrottleStore::new(store, pace))
+                });
             }
             Location::S3(part) => self.bucket(part, settings, pace)?,
             Location::Sftp(remote) => self.machine(remote, settings, purpose, pace)?,
         };
-        let properties = StoreProperties { parallelism: transfers, is_local: false, can_run_full: true };
+        let properties =
+            StoreProperties { parallelism: transfers, is_local: false, can_run_full: true };
         Ok(Arc::new(LazyStore::new(place.shown(), properties, open)))
     }
 
     #[cfg(feature = "s3")]
-    fn bucket(&self, part: &Bucket, settings: RepositorySettings, pace: Arc<Pace>) -> Result<Opener> {
+    fn bucket(
+        &self,
+        part: &Bucket,
+        settings: RepositorySettings,
+        pace: Arc<Pace>,
+    ) -> Result<Opener> {
         let options = s3::options(self, part, settings, pace)?;
         Ok((options.connections, s3::opener(options)))
     }
 
     #[cfg(not(feature = "s3"))]
     fn bucket(&self, _: &Bucket, _: RepositorySettings, _: Arc<Pace>) -> Result<Opener> {
-        Err(Error::usage("this program was built without S3").hint("build it with the feature `s3`, which is on by default"))
+        Err(Error::usage("this program was built without S3")
+            .hint("build it with the feature `s3`, which is on by default"))
     }
 
     #[cfg(feature = "sftp")]
-    fn machine(&self, remote: &Remote, settings: RepositorySettings, purpose: Purpose, pace: Arc<Pace>) -> Result<Opener> {
+    fn machine(
+        &self,
+        remote: &Remote,
+        settings: RepositorySettings,
+        purpose: Purpose,
+        pace: Arc<Pace>,
+    ) -> Result<Opener> {
         let options = sftp::options(self, remote, settings, (purpose, pace))?;
         Ok((options.connections, sftp::opener(options, purpose == Purpose::Make)))
     }
 
     #[cfg(not(feature = "sftp"))]
-    fn machine(&self, _: &Remote, _: RepositorySettings, _: Purpose, _: Arc<Pace>) -> Result<Opener> {
-        Err(Error::usage("this program was built without SFTP").hint("build it with the feature `sftp`, which is on by default"))
+    fn machine(
+        &self,
+        _: &Remote,
+        _: RepositorySettings,
+        _: Purpose,
+        _: Arc<Pace>,
+    ) -> Result<Opener> {
+        Err(Error::usage("this program was built without SFTP")
+            .hint("build it with the feature `sftp`, which is on by default"))
     }
 }
 
-fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) -> Result<Arc<dyn Store>> {
+fn open_local(
+    path: &Path,
+    purpose: Purpose,
+    is_known: impl FnOnce() -> bool,
+) -> Result<Arc<dyn Store>> {
     let opened = match purpose {
         Purpose::Make => LocalStore::open_or_make(path),
         _ => LocalStore::open(path),
     };
     match opened {
         Ok(store) => Ok(Arc::new(store)),
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            Err(repo::Error::NoRepository { location: path.display().to_string(), is_known: is_known() }.into())
+        Err(error) if error.kind == ErrorKind::NotFound => Err(repo::Error::NoRepository {
+            location: path.display().to_string(),
+            is_known: is_known(),
         }
+        .into()),
         Err(error) => Err(error.into()),
     }
 }
@@ -102,6 +153,10 @@ fn open_local(path: &Path, purpose: Purpose, is_known: impl FnOnce() -> bool) ->
 /// Says why it takes longer.
 fn warn_of_trouble(operator: Arc<dyn Operator>) -> OnTrouble {
     Box::new(move |error: &StoreError, limit: Duration| {
-        operator.warn(&format!("{}; trying again for up to {}", in_words(error), text::duration(limit)));
+        operator.warn(&format!(
+            "{}; trying again for up to {}",
+            in_words(error),
+            text::duration(limit)
+        ));
     })
 }

@@ -4,8 +4,9 @@ use crate::crypto::keyring::{Keyring, commitment};
 use crate::crypto::seal::{Part, Sealer};
 use crate::format::codec;
 use crate::format::container::{
-    ChunkRecord, ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec,
-    SegmentRecord, TAG_LEN_BYTES, TRAILER_LEN_BYTES, TRAILER_PLAIN_LEN_BYTES, Trailer,
+    ChunkRecord, ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES,
+    Header, PackToc, SegmentCodec, SegmentRecord, TAG_LEN_BYTES, TRAILER_LEN_BYTES,
+    TRAILER_PLAIN_LEN_BYTES, Trailer,
 };
 use crate::format::padding::padded_len;
 use crate::id::ObjectId;
@@ -24,7 +25,8 @@ pub struct ContainerBuilder {
 pub struct Sealed {
     /// Its name.
     pub name: ObjectId,
-    /// Its salt, which an index run keeps so that a segment can be opened without reading the header.
+    /// Its salt, which an index run keeps so that a segment can be opened without reading the
+    /// header.
     pub salt: [u8; 32],
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -59,14 +61,29 @@ impl ContainerBuilder {
     /// Appends a segment: `body` as made by `codec` from `raw_len` bytes that hold `chunks`.
     ///
     /// Index runs, snapshots and configs have no chunks.
-    pub fn push(&mut self, codec: SegmentCodec, body: &[u8], raw_len: usize, chunks: Vec<ChunkRecord>) {
+    pub fn push(
+        &mut self,
+        codec: SegmentCodec,
+        body: &[u8],
+        raw_len: usize,
+        chunks: Vec<ChunkRecord>,
+    ) {
         let length = |len: usize| u32::try_from(len).expect("segments are at most 8 MiB");
-        let frame = Frame { body_len: length(body.len()), raw_len: length(raw_len), chunk_count: length(chunks.len()), codec };
+        let frame = Frame {
+            body_len: length(body.len()),
+            raw_len: length(raw_len),
+            chunk_count: length(chunks.len()),
+            codec,
+        };
         self.digest.update(&frame.encode());
         if codec == SegmentCodec::Raw && !chunks.is_empty() {
-            // Ids determine a raw body, so hashing them is as good as hashing it again, and much quicker.
+            // Ids determine a raw body, so hashing them is as good as hashing it again, and much
+            // quicker.
             for chunk in &chunks {
-                self.digest.update(&[chunk.kind as u8]).update(&chunk.id.0).update(&chunk.len.to_le_bytes());
+                self.digest
+                    .update(&[chunk.kind as u8])
+                    .update(&chunk.id.0)
+                    .update(&chunk.len.to_le_bytes());
             }
         } else {
             self.digest.update(body);
@@ -86,13 +103,20 @@ impl ContainerBuilder {
         self.finish(keyring, random, &toc)
     }
 
-    /// Seals everything; `random` must be fresh, and repeats do no harm as long as the content differs.
+    /// Seals everything; `random` must be fresh, and repeats do no harm as long as the content
+    /// differs.
     pub fn finish(mut self, keyring: &Keyring, random: &[u8; 32], toc: &[u8]) -> Sealed {
         self.digest.update(toc);
         let salt = keyring.container_salt(random, self.digest.finalize().as_bytes());
         let key = keyring.container_key(self.kind, &salt);
-        let header =
-            Header { kind: self.kind, flags: 0, repository: keyring.repository(), salt, commitment: commitment(&key) }.encode();
+        let header = Header {
+            kind: self.kind,
+            flags: 0,
+            repository: keyring.repository(),
+            salt,
+            commitment: commitment(&key),
+        }
+        .encode();
         self.bytes[..HEADER_LEN_BYTES].copy_from_slice(&header);
         let sealer = Sealer::new(&key, &header);
         self.seal_segments(&sealer);
@@ -103,7 +127,8 @@ impl ContainerBuilder {
     fn seal_segments(&mut self, sealer: &Sealer) {
         let mut at = HEADER_LEN_BYTES;
         for frame in &self.frames {
-            let (head, body) = self.bytes[at..at + frame.stored_len()].split_at_mut(FRAME_LEN_BYTES);
+            let (head, body) =
+                self.bytes[at..at + frame.stored_len()].split_at_mut(FRAME_LEN_BYTES);
             sealer.seal(Part::Frame, at as u64, head);
             sealer.seal(Part::Segment, at as u64, body);
             at += frame.stored_len();
@@ -121,7 +146,8 @@ impl ContainerBuilder {
             toc_offset: toc_offset as u64,
             toc_len: u32::try_from(toc.len()).expect("tables are at most 64 MiB"),
             padding_len: u32::try_from(padding).expect("padding is at most 64 KiB"),
-            segment_count: u32::try_from(self.frames.len()).expect("containers are at most 256 MiB"),
+            segment_count: u32::try_from(self.frames.len())
+                .expect("containers are at most 256 MiB"),
             raw_total: self.raw_total,
         };
         let trailer_offset = self.bytes.len();

@@ -1,4 +1,5 @@
-//! The one sealed container: building, opening and walking it, in memory. Spec: `format-spec/04-container.md`.
+//! The one sealed container: building, opening and walking it, in memory. Spec:
+//! `format-spec/04-container.md`.
 
 mod build;
 mod open;

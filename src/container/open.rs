@@ -5,8 +5,8 @@ use crate::crypto::keyring::{Keyring, commitment};
 use crate::crypto::seal::{OpenError, Part, Sealer};
 use crate::format::codec::{self, DecodeError};
 use crate::format::container::{
-    ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, TAG_LEN_BYTES,
-    TRAILER_LEN_BYTES, TRAILER_PLAIN_LEN_BYTES, Trailer,
+    ContainerKind, FRAME_LEN_BYTES, FRAME_PLAIN_LEN_BYTES, Frame, HEADER_LEN_BYTES, Header,
+    PackToc, SegmentCodec, TAG_LEN_BYTES, TRAILER_LEN_BYTES, TRAILER_PLAIN_LEN_BYTES, Trailer,
 };
 use crate::format::limits;
 
@@ -37,8 +37,13 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Makes the opener of a container by its first bytes; the key's commitment is compared before anything is opened.
-    pub fn from_header(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Result<Self, ContainerError> {
+    /// Makes the opener of a container by its first bytes; the key's commitment is compared before
+    /// anything is opened.
+    pub fn from_header(
+        keyring: &Keyring,
+        kind: ContainerKind,
+        bytes: &[u8],
+    ) -> Result<Self, ContainerError> {
         let header = Header::decode(bytes)?;
         if header.repository != keyring.repository() {
             return Err(ContainerError::ForeignKey);
@@ -47,7 +52,8 @@ impl Opener {
             return Err(ContainerError::WrongKind);
         }
         let key = keyring.container_key(kind, &header.salt);
-        if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &header.commitment[..])) {
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &header.commitment[..]))
+        {
             return Err(ContainerError::ForeignKey);
         }
         Ok(Self { kind, sealer: Sealer::new(&key, &bytes[..HEADER_LEN_BYTES]) })
@@ -56,23 +62,35 @@ impl Opener {
     /// Makes the opener of a container whose salt is known from an index run, without its header.
     pub fn from_salt(keyring: &Keyring, kind: ContainerKind, salt: &[u8; 32]) -> Self {
         let key = keyring.container_key(kind, salt);
-        let header =
-            Header { kind, flags: 0, repository: keyring.repository(), salt: *salt, commitment: commitment(&key) }.encode();
+        let header = Header {
+            kind,
+            flags: 0,
+            repository: keyring.repository(),
+            salt: *salt,
+            commitment: commitment(&key),
+        }
+        .encode();
         Self { kind, sealer: Sealer::new(&key, &header) }
     }
 
     /// Opens the trailer: the last 64 bytes of a container of `container_len` bytes.
     pub fn trailer(&self, last: &[u8], container_len: u64) -> Result<Trailer, ContainerError> {
-        let mut sealed: [u8; TRAILER_LEN_BYTES] = last.try_into().map_err(|_| ContainerError::Short)?;
+        let mut sealed: [u8; TRAILER_LEN_BYTES] =
+            last.try_into().map_err(|_| ContainerError::Short)?;
         let plain = self.sealer.open(Part::Trailer, 0, &mut sealed).map_err(damaged("trailer"))?;
-        let plain: &[u8; TRAILER_PLAIN_LEN_BYTES] = (&*plain).try_into().expect("the seal keeps lengths");
+        let plain: &[u8; TRAILER_PLAIN_LEN_BYTES] =
+            (&*plain).try_into().expect("the seal keeps lengths");
         Ok(Trailer::decode(plain, container_len)?)
     }
 
     /// Opens the table of contents and returns its bytes; its padding must be zero.
     pub fn toc(&self, trailer: &Trailer, sealed: &[u8]) -> Result<Vec<u8>, ContainerError> {
         let mut buffer = sealed.to_vec();
-        let plain_len = self.sealer.open(Part::Toc, 0, &mut buffer).map_err(damaged("table of contents"))?.len();
+        let plain_len = self
+            .sealer
+            .open(Part::Toc, 0, &mut buffer)
+            .map_err(damaged("table of contents"))?
+            .len();
         buffer.truncate(plain_len);
         if buffer.len() != trailer.toc_len as usize + trailer.padding_len as usize {
             return Err(ContainerError::Short);
@@ -94,22 +112,33 @@ impl Opener {
 
     /// Opens the frame at `offset` of the container.
     pub fn frame(&self, offset: u64, sealed: &[u8]) -> Result<Frame, ContainerError> {
-        let mut buffer: [u8; FRAME_LEN_BYTES] =
-            sealed.get(..FRAME_LEN_BYTES).and_then(|bytes| bytes.try_into().ok()).ok_or(ContainerError::Short)?;
-        let plain = self.sealer.open(Part::Frame, offset, &mut buffer).map_err(damaged("segment frame"))?;
-        let plain: &[u8; FRAME_PLAIN_LEN_BYTES] = (&*plain).try_into().expect("the seal keeps lengths");
+        let mut buffer: [u8; FRAME_LEN_BYTES] = sealed
+            .get(..FRAME_LEN_BYTES)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(ContainerError::Short)?;
+        let plain =
+            self.sealer.open(Part::Frame, offset, &mut buffer).map_err(damaged("segment frame"))?;
+        let plain: &[u8; FRAME_PLAIN_LEN_BYTES] =
+            (&*plain).try_into().expect("the seal keeps lengths");
         Ok(Frame::decode(plain)?)
     }
 
-    /// Opens the segment whose frame starts at `offset`, in place; returns its body as it is compressed.
-    pub fn compressed_segment<'s>(&self, offset: u64, stored: &'s mut [u8]) -> Result<(Frame, &'s [u8]), ContainerError> {
+    /// Opens the segment whose frame starts at `offset`, in place; returns its body as it is
+    /// compressed.
+    pub fn compressed_segment<'s>(
+        &self,
+        offset: u64,
+        stored: &'s mut [u8],
+    ) -> Result<(Frame, &'s [u8]), ContainerError> {
         let frame = self.frame(offset, stored)?;
-        let sealed = stored.get_mut(FRAME_LEN_BYTES..frame.stored_len()).ok_or(ContainerError::Short)?;
+        let sealed =
+            stored.get_mut(FRAME_LEN_BYTES..frame.stored_len()).ok_or(ContainerError::Short)?;
         let body = self.sealer.open(Part::Segment, offset, sealed).map_err(damaged("segment"))?;
         Ok((frame, body))
     }
 
-    /// Opens and decompresses the segment whose frame starts at `offset`; `stored` holds frame and body and is overwritten.
+    /// Opens and decompresses the segment whose frame starts at `offset`; `stored` holds frame and
+    /// body and is overwritten.
     ///
     /// The raw bytes replace the content of `out`.
     pub fn segment(
@@ -145,9 +174,11 @@ pub struct Walked {
     pub raw: Result<Vec<u8>, ContainerError>,
 }
 
-/// Walks a container that may be cut or damaged: yields every segment whose frame holds, in order, one at a time.
+/// Walks a container that may be cut or damaged: yields every segment whose frame holds, in order,
+/// one at a time.
 ///
-/// Walking ends at the first frame that does not hold: behind the last segment that is the table of contents.
+/// Walking ends at the first frame that does not hold: behind the last segment that is the table of
+/// contents.
 pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Walked> + 'a {
     let mut decompressor = SegmentDecompressor::default();
     let mut offset = HEADER_LEN_BYTES;
@@ -156,7 +187,9 @@ pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Wal
         let end = offset + frame.stored_len();
         let mut raw = Vec::new();
         let raw = match bytes.get(offset..end) {
-            Some(stored) => opener.segment(offset as u64, &mut stored.to_vec(), &mut decompressor, &mut raw).map(|_| raw),
+            Some(stored) => opener
+                .segment(offset as u64, &mut stored.to_vec(), &mut decompressor, &mut raw)
+                .map(|_| raw),
             None => Err(ContainerError::Short),
         };
         let walked = Walked { offset: offset as u64, frame, raw };
@@ -180,9 +213,13 @@ impl Opener {
     }
 }
 
-/// Checks that a pack's segments lie without gaps from the header to the table of contents, and that counts, lengths and
-/// kinds of chunks fit trailer and container.
-fn check_pack_toc(kind: ContainerKind, trailer: &Trailer, toc: &PackToc) -> Result<(), DecodeError> {
+/// Checks that a pack's segments lie without gaps from the header to the table of contents, and
+/// that counts, lengths and kinds of chunks fit trailer and container.
+fn check_pack_toc(
+    kind: ContainerKind,
+    trailer: &Trailer,
+    toc: &PackToc,
+) -> Result<(), DecodeError> {
     let refuse = |why| Err(DecodeError::new("pack table of contents", why));
     let least = (FRAME_LEN_BYTES + TAG_LEN_BYTES) as u64;
     let (mut stored, mut raw) = (HEADER_LEN_BYTES as u64, 0);
@@ -192,12 +229,18 @@ fn check_pack_toc(kind: ContainerKind, trailer: &Trailer, toc: &PackToc) -> Resu
             return refuse("a segment without chunks or with too many");
         }
         segment.chunks.iter().try_for_each(|chunk| chunk.check(kind))?;
-        if raw_len > limits::SEGMENT_RAW_LEN_MAX_BYTES as u64 || stored_len <= least || stored_len > least + raw_len {
+        if raw_len > limits::SEGMENT_RAW_LEN_MAX_BYTES as u64
+            || stored_len <= least
+            || stored_len > least + raw_len
+        {
             return refuse("impossible length of a segment");
         }
         (stored, raw) = (stored + stored_len, raw + raw_len);
     }
-    if stored != trailer.toc_offset || raw != trailer.raw_total || toc.segments.len() != trailer.segment_count as usize {
+    if stored != trailer.toc_offset
+        || raw != trailer.raw_total
+        || toc.segments.len() != trailer.segment_count as usize
+    {
         return refuse("segments do not fill the pack, or its sums are wrong");
     }
     Ok(())

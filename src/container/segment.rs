@@ -44,10 +44,14 @@ impl SegmentBuilder {
 
     /// Returns the raw segment and its chunks.
     pub fn finish(mut self) -> (Vec<u8>, Vec<ChunkRecord>) {
-        let table = SegmentTable { chunks: self.chunks.iter().map(|chunk| (chunk.kind, chunk.len)).collect() };
+        let table = SegmentTable {
+            chunks: self.chunks.iter().map(|chunk| (chunk.kind, chunk.len)).collect(),
+        };
         let table = codec::encode(&table);
         self.raw.extend_from_slice(&table);
-        self.raw.extend_from_slice(&u32::try_from(table.len()).expect("tables are short").to_le_bytes());
+        self.raw.extend_from_slice(
+            &u32::try_from(table.len()).expect("tables are short").to_le_bytes(),
+        );
         (self.raw, self.chunks)
     }
 }
@@ -62,9 +66,11 @@ impl Segment {
     /// Parses a raw segment; its chunks must fill it exactly.
     pub fn parse(raw: Vec<u8>) -> Result<Self, DecodeError> {
         let refuse = |why| DecodeError::new("segment", why);
-        let (rest, table_len) = raw.split_last_chunk::<SEGMENT_TABLE_LEN_BYTES>().ok_or(refuse("too short"))?;
+        let (rest, table_len) =
+            raw.split_last_chunk::<SEGMENT_TABLE_LEN_BYTES>().ok_or(refuse("too short"))?;
         let table_len = u32::from_le_bytes(*table_len) as usize;
-        let table_at = rest.len().checked_sub(table_len).ok_or(refuse("its table is longer than itself"))?;
+        let table_at =
+            rest.len().checked_sub(table_len).ok_or(refuse("its table is longer than itself"))?;
         let table: SegmentTable = codec::decode("segment table", &rest[table_at..])?;
         if table.chunks.is_empty() || table.chunks.len() > limits::CHUNKS_PER_SEGMENT_MAX {
             return Err(refuse("no chunk or too many"));
@@ -75,7 +81,10 @@ impl Segment {
         let mut at = 0usize;
         let mut chunks = Vec::with_capacity(table.chunks.len());
         for (kind, len) in table.chunks {
-            let end = at.checked_add(len as usize).filter(|end| *end <= table_at).ok_or(refuse("chunks overrun it"))?;
+            let end = at
+                .checked_add(len as usize)
+                .filter(|end| *end <= table_at)
+                .ok_or(refuse("chunks overrun it"))?;
             chunks.push((kind, at..end));
             at = end;
         }

@@ -7,11 +7,15 @@ use crate::crypto::keyring::Keyring;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, SegmentRecord};
 
-/// Opens every part of a pack that is wholly in memory and checks that header, frames, segments, chunk ids, table of
-/// contents and trailer agree; returns the table of contents.
+/// Opens every part of a pack that is wholly in memory and checks that header, frames, segments,
+/// chunk ids, table of contents and trailer agree; returns the table of contents.
 ///
 /// Spec: `format-spec/04-container.md`, section "What a checker checks".
-pub fn verify_pack(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Result<PackToc, ContainerError> {
+pub fn verify_pack(
+    keyring: &Keyring,
+    kind: ContainerKind,
+    bytes: &[u8],
+) -> Result<PackToc, ContainerError> {
     let opener = Opener::from_header(keyring, kind, bytes)?;
     let toc = opener.pack_toc(bytes)?;
     let mut decompressor = SegmentDecompressor::default();
@@ -27,9 +31,16 @@ pub fn verify_pack(keyring: &Keyring, kind: ContainerKind, bytes: &[u8]) -> Resu
 }
 
 /// Checks a raw segment against its frame, its line in the table of contents, and the ids in it.
-pub fn verify_segment(keyring: &Keyring, record: &SegmentRecord, frame: &Frame, raw: Vec<u8>) -> Result<Segment, DecodeError> {
+pub fn verify_segment(
+    keyring: &Keyring,
+    record: &SegmentRecord,
+    frame: &Frame,
+    raw: Vec<u8>,
+) -> Result<Segment, DecodeError> {
     let refuse = |why| Err(DecodeError::new("segment", why));
-    if frame.stored_len() != record.stored_len as usize || frame.chunk_count as usize != record.chunks.len() {
+    if frame.stored_len() != record.stored_len as usize
+        || frame.chunk_count as usize != record.chunks.len()
+    {
         return refuse("its frame and the table of contents differ");
     }
     let segment = Segment::parse(raw)?;

@@ -1,4 +1,5 @@
-//! The one key derivation: BLAKE3's `derive_key` over length-prefixed inputs. Spec: `format-spec/03-primitives.md`.
+//! The one key derivation: BLAKE3's `derive_key` over length-prefixed inputs. Spec:
+//! `format-spec/03-primitives.md`.
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -8,7 +9,8 @@ pub type Key = Zeroizing<[u8; 32]>;
 /// Prefix of every context string.
 const CONTEXT_PREFIX: &str = "drumlin v1 ";
 
-/// Derives 32 bytes for `purpose` from `parts`; each part is preceded by its length, so no two lists collide.
+/// Derives 32 bytes for `purpose` from `parts`; each part is preceded by its length, so no two
+/// lists collide.
 pub fn derive(purpose: &str, parts: &[&[u8]]) -> Key {
     let mut key = Zeroizing::new([0; 32]);
     derive_into(purpose, parts, &mut *key);

@@ -71,7 +71,8 @@ impl Keyring {
         u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 bytes"))
     }
 
-    /// Returns the hard-link group of an inode in one state: the same in every snapshot, and meaningless without the key.
+    /// Returns the hard-link group of an inode in one state: the same in every snapshot, and
+    /// meaningless without the key.
     pub fn hard_link_group(&self, device: &[u8; 32], inode: u64, described: &[u8]) -> u64 {
         let mut hasher = blake3::Hasher::new_keyed(&self.split);
         hasher.update(b"hard link").update(device).update(&inode.to_le_bytes()).update(described);

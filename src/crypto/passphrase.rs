@@ -11,11 +11,18 @@ pub const KDF_STANDARD: (u32, u32, u32) = (64 << 10, 3, 4);
 /// The same for `--kdf strong`.
 pub const KDF_STRONG: (u32, u32, u32) = (1 << 20, 3, 4);
 
-/// Derives the wrapping key of a passphrase slot; the parameters were checked by [`crate::format::slot::SlotKdf::check`].
-pub fn derive_passphrase_key(passphrase: &[u8], salt: &[u8; 32], cost: (u32, u32, u32)) -> Result<Key, DecodeError> {
+/// Derives the wrapping key of a passphrase slot; the parameters were checked by
+/// [`crate::format::slot::SlotKdf::check`].
+pub fn derive_passphrase_key(
+    passphrase: &[u8],
+    salt: &[u8; 32],
+    cost: (u32, u32, u32),
+) -> Result<Key, DecodeError> {
     let refuse = |_| DecodeError::new("key slot", "key derivation failed: parameters or memory");
     let params = Params::new(cost.0, cost.1, cost.2, Some(32)).map_err(refuse)?;
     let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(passphrase, salt, &mut *key).map_err(refuse)?;
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase, salt, &mut *key)
+        .map_err(refuse)?;
     Ok(key)
 }

@@ -23,7 +23,8 @@ pub enum PhraseError {
 
 /// Returns the 24 words of a secret, in lines of six.
 pub fn words_of(secret: &Key) -> Zeroizing<String> {
-    let mnemonic = Mnemonic::from_entropy_in(Language::English, &**secret).expect("32 bytes make 24 words");
+    let mnemonic =
+        Mnemonic::from_entropy_in(Language::English, &**secret).expect("32 bytes make 24 words");
     // Never longer, so that no copy of a part is left behind: the longest word has eight letters.
     let mut words = Zeroizing::new(String::with_capacity(24 * 9));
     for (at, word) in mnemonic.words().enumerate() {
@@ -39,8 +40,8 @@ pub fn words_of(secret: &Key) -> Zeroizing<String> {
 
 /// Parses the words of a key file or kit.
 ///
-/// Lines that begin with `#` are comments; where a line `--- words ---` stands, only what lies between it and the next
-/// line of dashes counts, so that a whole recovery kit can be given.
+/// Lines that begin with `#` are comments; where a line `--- words ---` stands, only what lies
+/// between it and the next line of dashes counts, so that a whole recovery kit can be given.
 pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let inside = match text.split_once(WORDS_BEGIN) {
@@ -65,7 +66,8 @@ pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
         phrase.push_str(word);
         phrase.push(' ');
     }
-    let mnemonic = Mnemonic::parse_in_normalized(Language::English, phrase.trim_end()).map_err(|_| PhraseError::Checksum)?;
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, phrase.trim_end())
+        .map_err(|_| PhraseError::Checksum)?;
     let entropy = Zeroizing::new(mnemonic.to_entropy());
     let mut secret = Zeroizing::new([0; 32]);
     secret.copy_from_slice(&entropy);
@@ -86,7 +88,10 @@ mod tests {
         let secret = Zeroizing::new([7; 32]);
         let words = words_of(&secret);
         assert_eq!(secret_of_words(&words).unwrap(), secret);
-        let kit = format!("Dear heirs, do this.\n{WORDS_BEGIN}\n{}\n{WORDS_END}\nmore text", words.to_uppercase());
+        let kit = format!(
+            "Dear heirs, do this.\n{WORDS_BEGIN}\n{}\n{WORDS_END}\nmore text",
+            words.to_uppercase()
+        );
         assert_eq!(secret_of_words(&kit).unwrap(), secret);
         assert_eq!(secret_of_words("abandon"), Err(PhraseError::WordCount(1)));
         let mut swapped: Vec<&str> = words.split_whitespace().collect();

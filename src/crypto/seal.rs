@@ -40,7 +40,8 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Makes a sealer whose parts are all bound to `associated_data` (the container's whole header).
+    /// Makes a sealer whose parts are all bound to `associated_data` (the container's whole
+    /// header).
     pub fn new(key: &Key, associated_data: &[u8]) -> Self {
         let cipher = ChaCha20Poly1305::new_from_slice(&**key).expect("the key has 32 bytes");
         Self { cipher, associated_data: associated_data.to_vec() }
@@ -48,24 +49,39 @@ impl Sealer {
 
     /// Encrypts `buffer` but for its last 16 bytes, which receive the tag.
     ///
-    /// A pair of part and ordinal must be sealed once only: two with one ordinal would share a keystream.
+    /// A pair of part and ordinal must be sealed once only: two with one ordinal would share a
+    /// keystream.
     pub fn seal(&self, part: Part, ordinal: u64, buffer: &mut [u8]) {
         let split = buffer.len() - TAG_LEN_BYTES;
         let (plain, tag) = buffer.split_at_mut(split);
         let made = self
             .cipher
-            .encrypt_inout_detached(&nonce(part, ordinal).into(), &self.associated_data, plain.into())
+            .encrypt_inout_detached(
+                &nonce(part, ordinal).into(),
+                &self.associated_data,
+                plain.into(),
+            )
             .expect("lengths are far below the cipher's limit");
         tag.copy_from_slice(&made);
     }
 
     /// Decrypts `buffer` in place and returns its plaintext, which is all but the last 16 bytes.
-    pub fn open<'a>(&self, part: Part, ordinal: u64, buffer: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
+    pub fn open<'a>(
+        &self,
+        part: Part,
+        ordinal: u64,
+        buffer: &'a mut [u8],
+    ) -> Result<&'a mut [u8], OpenError> {
         let split = buffer.len().checked_sub(TAG_LEN_BYTES).ok_or(OpenError)?;
         let (sealed, tag) = buffer.split_at_mut(split);
         let tag = Tag::try_from(&*tag).map_err(|_| OpenError)?;
         self.cipher
-            .decrypt_inout_detached(&nonce(part, ordinal).into(), &self.associated_data, (&mut *sealed).into(), &tag)
+            .decrypt_inout_detached(
+                &nonce(part, ordinal).into(),
+                &self.associated_data,
+                (&mut *sealed).into(),
+                &tag,
+            )
             .map_err(|_| OpenError)?;
         Ok(sealed)
     }

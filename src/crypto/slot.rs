@@ -43,8 +43,14 @@ pub fn wrap(
         Sealer::new(key, associated_data).seal(part, 0, &mut buffer);
         buffer
     };
-    slot.sealed_bundle = seal(&key, Part::Bundle, &slot.associated_data(), &Zeroizing::new(codec::encode(bundle)));
-    slot.sealed_info = seal(&info_key(keyring, &salt), Part::SlotInfo, &slot.info_associated_data(), &codec::encode(info));
+    slot.sealed_bundle =
+        seal(&key, Part::Bundle, &slot.associated_data(), &Zeroizing::new(codec::encode(bundle)));
+    slot.sealed_info = seal(
+        &info_key(keyring, &salt),
+        Part::SlotInfo,
+        &slot.info_associated_data(),
+        &codec::encode(info),
+    );
     Ok(slot)
 }
 
@@ -64,13 +70,15 @@ pub fn unwrap(slot: &Slot, secret: &Secret) -> Result<Option<Bundle>, DecodeErro
     codec::decode("key bundle", plain).map(Some)
 }
 
-/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's keys, or was changed
-/// anywhere since: so slots can be checked without their secrets.
+/// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's
+/// keys, or was changed anywhere since: so slots can be checked without their secrets.
 pub fn open_info(keyring: &Keyring, slot: &Slot) -> Result<SlotInfo, DecodeError> {
     let mut sealed = slot.sealed_info.clone();
     let plain = Sealer::new(&info_key(keyring, &slot.salt), &slot.info_associated_data())
         .open(Part::SlotInfo, 0, &mut sealed)
-        .map_err(|_| DecodeError::new("key slot", "its information is damaged or not from this repository"))?;
+        .map_err(|_| {
+            DecodeError::new("key slot", "its information is damaged or not from this repository")
+        })?;
     codec::decode("slot information", plain)
 }
 
@@ -85,12 +93,19 @@ fn info_key(keyring: &Keyring, salt: &[u8; 32]) -> Key {
     derive("slot info key", &[&**keyring.slot_info_key(), salt])
 }
 
-fn wrapping_key(secret: &Secret, kdf: &SlotKdf, salt: &[u8; 32], repository: RepositoryId) -> Result<Option<Key>, DecodeError> {
+fn wrapping_key(
+    secret: &Secret,
+    kdf: &SlotKdf,
+    salt: &[u8; 32],
+    repository: RepositoryId,
+) -> Result<Option<Key>, DecodeError> {
     match (secret, *kdf) {
         (Secret::Passphrase(text), SlotKdf::Passphrase { memory_kib, passes, lanes }) => {
             derive_passphrase_key(text.as_bytes(), salt, (memory_kib, passes, lanes)).map(Some)
         }
-        (Secret::KeyFile(secret), SlotKdf::KeyFile) => Ok(Some(derive("key file", &[&**secret, salt, &repository.0]))),
+        (Secret::KeyFile(secret), SlotKdf::KeyFile) => {
+            Ok(Some(derive("key file", &[&**secret, salt, &repository.0])))
+        }
         _ => Ok(None),
     }
 }

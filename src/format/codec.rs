@@ -1,6 +1,8 @@
-//! The one place that knows how structures become bytes: bincode 2, `standard()` configuration, one encoding per value.
+//! The one place that knows how structures become bytes: bincode 2, `standard()` configuration, one
+//! encoding per value.
 //!
-//! Spec: `format-spec/02-codec.md`. The crate is unmaintained; that chapter describes the bytes completely.
+//! Spec: `format-spec/02-codec.md`. The crate is unmaintained; that chapter describes the bytes
+//! completely.
 
 use bincode::config::{Configuration, LittleEndian, Varint};
 use bincode::{Decode, Encode};
@@ -43,18 +45,20 @@ const CODEC: Limited = bincode::config::standard().with_limit::<STRUCTURE_LEN_MA
 
 /// Returns the only encoding of `value`.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
-    bincode::encode_to_vec(value, bincode::config::standard()).expect("encoding to memory has no way to fail")
+    bincode::encode_to_vec(value, bincode::config::standard())
+        .expect("encoding to memory has no way to fail")
 }
 
 /// Returns the value whose only encoding is `bytes`.
 ///
-/// Refuses longer-than-needed integers, trailing bytes and structures over the limit, by encoding again and comparing.
+/// Refuses longer-than-needed integers, trailing bytes and structures over the limit, by encoding
+/// again and comparing.
 pub fn decode<T: Encode + Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() > STRUCTURE_LEN_MAX_BYTES {
         return Err(DecodeError::new(what, "longer than the limit"));
     }
-    let (value, used) =
-        bincode::decode_from_slice::<T, _>(bytes, CODEC).map_err(|_| DecodeError::new(what, "not a valid encoding"))?;
+    let (value, used) = bincode::decode_from_slice::<T, _>(bytes, CODEC)
+        .map_err(|_| DecodeError::new(what, "not a valid encoding"))?;
     if used != bytes.len() {
         return Err(DecodeError::new(what, "bytes after its end"));
     }

@@ -1,4 +1,5 @@
-//! The repository's own settings, fixed at `init` or changed by a later numbered config. Spec: `format-spec/09-config.md`.
+//! The repository's own settings, fixed at `init` or changed by a later numbered config. Spec:
+//! `format-spec/09-config.md`.
 
 use bincode::{Decode, Encode};
 
@@ -21,8 +22,12 @@ pub enum Profile {
 
 impl Profile {
     /// All profiles with their names on the command line.
-    pub const ALL: [(&'static str, Profile); 4] =
-        [("small", Self::Small), ("standard", Self::Standard), ("large", Self::Large), ("fixed", Self::Fixed)];
+    pub const ALL: [(&'static str, Profile); 4] = [
+        ("small", Self::Small),
+        ("standard", Self::Standard),
+        ("large", Self::Large),
+        ("fixed", Self::Fixed),
+    ];
 
     /// Returns the name used on the command line.
     pub fn name(self) -> &'static str {
@@ -63,7 +68,10 @@ impl Config {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let config: Self = codec::decode("config", bytes)?;
         if config.read_critical != 0 || !are_readable(&config.extensions) {
-            return Err(DecodeError::new("config", "needs a feature that this version does not have"));
+            return Err(DecodeError::new(
+                "config",
+                "needs a feature that this version does not have",
+            ));
         }
         if config.number == 0 || config.created.nanos > 999_999_999 {
             return Err(DecodeError::new("config", "number or time out of range"));
@@ -74,7 +82,10 @@ impl Config {
     /// Refuses to write to a repository with features that this version does not know.
     pub fn check_writable(&self) -> Result<(), DecodeError> {
         if self.write_critical != 0 {
-            return Err(DecodeError::new("config", "needs a newer version of the program for writing"));
+            return Err(DecodeError::new(
+                "config",
+                "needs a newer version of the program for writing",
+            ));
         }
         Ok(())
     }

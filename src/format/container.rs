@@ -1,4 +1,5 @@
-//! The fixed layouts of the one sealed container: header, frame, trailer, and the encoded table of contents.
+//! The fixed layouts of the one sealed container: header, frame, trailer, and the encoded table of
+//! contents.
 //!
 //! Pure layout: sealing and opening are in `crate::container`. Spec: `format-spec/04-container.md`.
 
@@ -142,7 +143,8 @@ impl Header {
         out
     }
 
-    /// Parses a container's first bytes; refuses other versions, kinds, suites, flags and non-zero reserved bytes.
+    /// Parses a container's first bytes; refuses other versions, kinds, suites, flags and non-zero
+    /// reserved bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let refuse = |why| Err(DecodeError::new("container header", why));
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN_BYTES>() else {
@@ -168,8 +170,16 @@ impl Header {
             return refuse("reserved bytes are not zero");
         }
         let array = |at: usize| <[u8; 32]>::try_from(&bytes[at..at + 32]).expect("32 bytes");
-        let repository = RepositoryId(bytes[header_at::REPOSITORY_ID..header_at::SALT].try_into().expect("16 bytes"));
-        Ok(Self { kind, flags, repository, salt: array(header_at::SALT), commitment: array(header_at::COMMITMENT) })
+        let repository = RepositoryId(
+            bytes[header_at::REPOSITORY_ID..header_at::SALT].try_into().expect("16 bytes"),
+        );
+        Ok(Self {
+            kind,
+            flags,
+            repository,
+            salt: array(header_at::SALT),
+            commitment: array(header_at::COMMITMENT),
+        })
     }
 }
 
@@ -224,7 +234,9 @@ impl Frame {
         if bytes[frame_at::RESERVED..].iter().any(|byte| *byte != 0) {
             return refuse("reserved bytes are not zero");
         }
-        if frame.raw_len as usize > limits::SEGMENT_RAW_LEN_MAX_BYTES || frame.body_len > frame.raw_len {
+        if frame.raw_len as usize > limits::SEGMENT_RAW_LEN_MAX_BYTES
+            || frame.body_len > frame.raw_len
+        {
             return refuse("length over the limit");
         }
         if frame.raw_len == 0 {
@@ -272,8 +284,12 @@ impl Trailer {
         out
     }
 
-    /// Parses an opened trailer of a container of `container_len` bytes; its parts must fill the container exactly.
-    pub fn decode(bytes: &[u8; TRAILER_PLAIN_LEN_BYTES], container_len: u64) -> Result<Self, DecodeError> {
+    /// Parses an opened trailer of a container of `container_len` bytes; its parts must fill the
+    /// container exactly.
+    pub fn decode(
+        bytes: &[u8; TRAILER_PLAIN_LEN_BYTES],
+        container_len: u64,
+    ) -> Result<Self, DecodeError> {
         let refuse = |why| Err(DecodeError::new("container trailer", why));
         let trailer = Self {
             toc_offset: u64_at(bytes, trailer_at::TOC_OFFSET),
@@ -282,12 +298,16 @@ impl Trailer {
             segment_count: u32_at(bytes, trailer_at::SEGMENT_COUNT),
             raw_total: u64_at(bytes, trailer_at::RAW_TOTAL),
         };
-        let reserved = bytes[trailer_at::RESERVED..trailer_at::RAW_TOTAL].iter().chain(&bytes[trailer_at::RESERVED_2..]);
+        let reserved = bytes[trailer_at::RESERVED..trailer_at::RAW_TOTAL]
+            .iter()
+            .chain(&bytes[trailer_at::RESERVED_2..]);
         if reserved.copied().any(|byte| byte != 0) {
             return refuse("reserved bytes are not zero");
         }
-        let end =
-            trailer.toc_offset.checked_add(trailer.sealed_toc_len()).and_then(|end| end.checked_add(TRAILER_LEN_BYTES as u64));
+        let end = trailer
+            .toc_offset
+            .checked_add(trailer.sealed_toc_len())
+            .and_then(|end| end.checked_add(TRAILER_LEN_BYTES as u64));
         if trailer.toc_offset < HEADER_LEN_BYTES as u64 || end != Some(container_len) {
             return refuse("lengths do not add up");
         }
@@ -323,11 +343,15 @@ pub struct ChunkRecord {
 }
 
 impl ChunkRecord {
-    /// Checks what no chunk may break, wherever it stands: it is not empty, and its kind fits the container.
+    /// Checks what no chunk may break, wherever it stands: it is not empty, and its kind fits the
+    /// container.
     pub fn check(&self, container: ContainerKind) -> Result<(), DecodeError> {
         let fits = (container == ContainerKind::Data) == (self.kind == ChunkKind::Data);
         if !fits || self.len == 0 {
-            return Err(DecodeError::new("chunk record", "empty, or of a kind that this container never holds"));
+            return Err(DecodeError::new(
+                "chunk record",
+                "empty, or of a kind that this container never holds",
+            ));
         }
         Ok(())
     }
@@ -350,7 +374,8 @@ pub struct PackToc {
 }
 
 impl SegmentRecord {
-    /// Returns the length in bytes of the raw segment: its chunks, their table, and the table's length.
+    /// Returns the length in bytes of the raw segment: its chunks, their table, and the table's
+    /// length.
     pub fn raw_len(&self) -> u64 {
         let number = |value: u64| {
             if value < 251 {
@@ -361,7 +386,8 @@ impl SegmentRecord {
                 5
             }
         };
-        let chunks = self.chunks.iter().map(|chunk| u64::from(chunk.len) + 1 + number(u64::from(chunk.len)));
+        let chunks =
+            self.chunks.iter().map(|chunk| u64::from(chunk.len) + 1 + number(u64::from(chunk.len)));
         chunks.sum::<u64>() + number(self.chunks.len() as u64) + SEGMENT_TABLE_LEN_BYTES as u64
     }
 }
@@ -369,7 +395,8 @@ impl SegmentRecord {
 /// Bytes of the number that ends a raw segment: the length of its table.
 pub const SEGMENT_TABLE_LEN_BYTES: usize = 4;
 
-/// The chunk lengths that end each raw segment of a pack, so that a pack cut anywhere still yields its chunks.
+/// The chunk lengths that end each raw segment of a pack, so that a pack cut anywhere still yields
+/// its chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SegmentTable {
     /// Kind and length in bytes of each chunk.

@@ -1,4 +1,5 @@
-//! One directory entry: everything that a Unix file system holds about a name. Spec: `format-spec/07-trees.md`.
+//! One directory entry: everything that a Unix file system holds about a name. Spec:
+//! `format-spec/07-trees.md`.
 
 use bincode::{Decode, Encode};
 
@@ -113,9 +114,11 @@ pub struct Extension {
     pub bytes: Vec<u8>,
 }
 
-/// Returns whether `extensions` are sorted, each tag once, and none of them must be known to read on.
+/// Returns whether `extensions` are sorted, each tag once, and none of them must be known to read
+/// on.
 pub fn are_readable(extensions: &[Extension]) -> bool {
-    extensions.is_sorted_by(|a, b| a.tag < b.tag) && extensions.iter().all(|extension| extension.tag < EXTENSION_CRITICAL_MIN)
+    extensions.is_sorted_by(|a, b| a.tag < b.tag)
+        && extensions.iter().all(|extension| extension.tag < EXTENSION_CRITICAL_MIN)
 }
 
 /// Extension tags from here on are critical: a reader that does not know one must refuse.
@@ -148,7 +151,8 @@ pub struct Entry {
     pub size: u64,
     /// Major and minor number of a device.
     pub device: Option<(u32, u32)>,
-    /// Hard-link group within the snapshot; members with the same number are one inode and hold equal content.
+    /// Hard-link group within the snapshot; members with the same number are one inode and hold
+    /// equal content.
     pub hard_link: Option<u64>,
     /// Where the content is.
     pub content: Content,
@@ -163,7 +167,8 @@ pub struct Entry {
 impl Entry {
     /// Checks everything about one entry that its types do not.
     ///
-    /// `strings` is the number of strings in its node. A reader refuses an entry that fails: it is damaged or forged.
+    /// `strings` is the number of strings in its node. A reader refuses an entry that fails: it is
+    /// damaged or forged.
     pub fn check(&self, strings: usize) -> Result<(), DecodeError> {
         let refuse = |why| Err(DecodeError::new("directory entry", why));
         if !is_valid_name(&self.name) {
@@ -175,13 +180,18 @@ impl Entry {
         if self.mode > 0o7777 || self.user as usize > strings || self.group as usize > strings {
             return refuse("number out of range");
         }
-        if [Some(self.mtime), Some(self.ctime), self.btime].into_iter().flatten().any(|t| t.nanos > 999_999_999) {
+        if [Some(self.mtime), Some(self.ctime), self.btime]
+            .into_iter()
+            .flatten()
+            .any(|t| t.nanos > 999_999_999)
+        {
             return refuse("nanoseconds out of range");
         }
         if self.flags & !entry_flag::KNOWN != 0 || !are_readable(&self.extensions) {
             return refuse("unknown flag, or extensions critical or not sorted");
         }
-        let named = self.xattrs.iter().all(|xattr| !xattr.name.is_empty() && !xattr.name.contains(&0));
+        let named =
+            self.xattrs.iter().all(|xattr| !xattr.name.is_empty() && !xattr.name.contains(&0));
         if !named || !self.xattrs.is_sorted_by(|a, b| a.name < b.name) {
             return refuse("attributes not sorted or impossible names");
         }
@@ -206,7 +216,8 @@ impl Entry {
         // Each allocation takes 16 bytes more than was asked for, about.
         let xattr = |xattr: &Xattr| size_of::<Xattr>() + 32 + xattr.name.len() + xattr.value.len();
         let extension = |extension: &Extension| size_of::<Extension>() + 16 + extension.bytes.len();
-        let parts = self.xattrs.iter().map(xattr).sum::<usize>() + self.extensions.iter().map(extension).sum::<usize>();
+        let parts = self.xattrs.iter().map(xattr).sum::<usize>()
+            + self.extensions.iter().map(extension).sum::<usize>();
         32 + self.name.len() + content + parts
     }
 
@@ -231,10 +242,14 @@ impl Entry {
                 bytes.len() as u64 == self.size && !bytes.is_empty() && !bytes.contains(&0)
             }
             (Content::Refs(refs), EntryKind::File) => {
-                refs.len() <= limits::INLINE_REFS_MAX && !refs.is_empty() && check_refs(refs) == Some(self.size)
+                refs.len() <= limits::INLINE_REFS_MAX
+                    && !refs.is_empty()
+                    && check_refs(refs) == Some(self.size)
             }
             (Content::List(_), EntryKind::File) | (Content::Tree(_), EntryKind::Dir) => true,
-            (Content::None, kind) => !matches!(kind, EntryKind::File | EntryKind::Dir | EntryKind::Symlink),
+            (Content::None, kind) => {
+                !matches!(kind, EntryKind::File | EntryKind::Dir | EntryKind::Symlink)
+            }
             _ => false,
         };
         if fits { Ok(()) } else { refuse("content does not fit its kind or size") }
@@ -243,11 +258,16 @@ impl Entry {
 
 /// Returns the bytes that `refs` cover, or `None` if one is empty or the sum overflows.
 pub fn check_refs(refs: &[Ref]) -> Option<u64> {
-    refs.iter().try_fold(0u64, |sum, piece| if piece.is_empty() { None } else { sum.checked_add(piece.len()) })
+    refs.iter().try_fold(
+        0u64,
+        |sum, piece| if piece.is_empty() { None } else { sum.checked_add(piece.len()) },
+    )
 }
 
 /// Returns whether `name` can stand in a directory.
 pub fn is_valid_name(name: &[u8]) -> bool {
     let special = name.is_empty() || name == b"." || name == b"..";
-    !special && name.len() <= limits::NAME_LEN_MAX_BYTES && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
+    !special
+        && name.len() <= limits::NAME_LEN_MAX_BYTES
+        && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
 }

@@ -107,15 +107,21 @@ impl CollectorRecord {
             return refuse("a number above the limit");
         }
         let removal = match &record.content {
-            RecordContent::Condemned(condemned) if condemned.oldest > record.number => return refuse("older than itself"),
+            RecordContent::Condemned(condemned) if condemned.oldest > record.number => {
+                return refuse("older than itself");
+            }
             RecordContent::Condemned(condemned) => &condemned.removal,
             RecordContent::Go(removal) => removal,
             RecordContent::Cancel | RecordContent::Done(_) => return Ok(record),
         };
-        if removal.packs.len() > limits::RECORD_PACKS_MAX || removal.snapshots.len() > limits::RECORD_SNAPSHOTS_MAX {
+        if removal.packs.len() > limits::RECORD_PACKS_MAX
+            || removal.snapshots.len() > limits::RECORD_SNAPSHOTS_MAX
+        {
             return refuse("too many packs or snapshots");
         }
-        if !removal.packs.is_sorted_by(|a, b| a < b) || !removal.snapshots.is_sorted_by(|a, b| a < b) {
+        if !removal.packs.is_sorted_by(|a, b| a < b)
+            || !removal.snapshots.is_sorted_by(|a, b| a < b)
+        {
             return refuse("packs or snapshots are not sorted");
         }
         Ok(record)

@@ -4,7 +4,8 @@
 pub const STRUCTURE_LEN_MAX_BYTES: usize = 64 << 20;
 /// Longest container in bytes.
 pub const CONTAINER_LEN_MAX_BYTES: u64 = 256 << 20;
-/// Longest raw (decompressed) segment in bytes, its table included; stored lengths are 24-bit numbers.
+/// Longest raw (decompressed) segment in bytes, its table included; stored lengths are 24-bit
+/// numbers.
 pub const SEGMENT_RAW_LEN_MAX_BYTES: usize = 8 << 20;
 /// Most chunks in one segment.
 pub const CHUNKS_PER_SEGMENT_MAX: usize = 65_535;
@@ -16,14 +17,15 @@ pub const PATH_LEN_MAX_BYTES: usize = 16 << 20;
 pub const INLINE_LEN_MAX_BYTES: usize = 512;
 /// Most references kept in an entry itself; longer lists become a list tree.
 pub const INLINE_REFS_MAX: usize = 16;
-/// Most bytes of an entry's parts that have no fixed length: name, inline content, extended attributes, extensions.
+/// Most bytes of an entry's parts that have no fixed length: name, inline content, extended
+/// attributes, extensions.
 pub const ENTRY_BULK_MAX_BYTES: usize = 1 << 20;
 /// Most entries in one tree node.
 pub const NODE_ENTRIES_MAX: usize = 512;
 /// Fewest entries in a leaf that ends by its name's hash.
 pub const NODE_ENTRIES_MIN: usize = 32;
-/// A leaf ends at the latest behind the entry with which its entries' bulk reaches this many bytes, so that any leaf
-/// fits into a segment.
+/// A leaf ends at the latest behind the entry with which its entries' bulk reaches this many bytes,
+/// so that any leaf fits into a segment.
 pub const NODE_BULK_BYTES: usize = 2 << 20;
 /// A tree node ends behind a name whose hash is below this: one in 128.
 pub const TREE_SPLIT_BELOW: u32 = 1 << 25;
@@ -37,7 +39,8 @@ pub const LIST_SPLIT_BELOW: u32 = 1 << 24;
 pub const TREE_LEVELS_MAX: usize = 8;
 /// Most problems that a snapshot keeps in words.
 pub const SNAPSHOT_PROBLEMS_MAX: usize = 1_000;
-/// Most bytes of the paths and messages of those problems, so that any snapshot fits into a segment.
+/// Most bytes of the paths and messages of those problems, so that any snapshot fits into a
+/// segment.
 pub const SNAPSHOT_PROBLEMS_LEN_MAX_BYTES: usize = 1 << 20;
 /// Longest tombstone before its signature in bytes.
 pub const TOMBSTONE_LEN_MAX_BYTES: usize = 64 << 10;
@@ -49,7 +52,8 @@ pub const SLOT_LEN_MAX_BYTES: usize = 64 << 10;
 pub const SEQUENCE_MAX: u64 = (1 << 63) - 1;
 /// Highest generation of collectors, so that no sum of such numbers overflows.
 pub const GENERATION_MAX: u64 = 1 << 62;
-/// Longest object of `config/`, `snapshots/`, `intents/` and `gc/` that is read: more than the longest structure and its container.
+/// Longest object of `config/`, `snapshots/`, `intents/` and `gc/` that is read: more than the
+/// longest structure and its container.
 pub const CONTROL_LEN_MAX_BYTES: u64 = (8 << 20) + (128 << 10);
 /// Most packs that one intent or one record of a collector names.
 pub const RECORD_PACKS_MAX: usize = 200_000;

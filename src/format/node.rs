@@ -85,7 +85,10 @@ impl TreeNode {
                 if !entries.is_sorted_by(|a, b| a.name < b.name) {
                     return refuse("names are not sorted");
                 }
-                let dirs = entries.iter().filter(|entry| entry.kind == super::entry::EntryKind::Dir).count();
+                let dirs = entries
+                    .iter()
+                    .filter(|entry| entry.kind == super::entry::EntryKind::Dir)
+                    .count();
                 if dirs != dir_totals.len() {
                     return refuse("sums do not fit the directories");
                 }
@@ -158,13 +161,14 @@ impl ListNode {
         Ok(node)
     }
 
-    /// Returns the bytes of the file that the node covers, `None` if a piece is empty or the sum overflows.
+    /// Returns the bytes of the file that the node covers, `None` if a piece is empty or the sum
+    /// overflows.
     pub fn bytes(&self) -> Option<u64> {
         match self {
             Self::Leaf { refs } => check_refs(refs),
-            Self::Inner { children, .. } => {
-                children.iter().try_fold(0u64, |sum, child| if child.bytes == 0 { None } else { sum.checked_add(child.bytes) })
-            }
+            Self::Inner { children, .. } => children.iter().try_fold(0u64, |sum, child| {
+                if child.bytes == 0 { None } else { sum.checked_add(child.bytes) }
+            }),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! How long a container is made, so that its length says little. Spec: `format-spec/04-container.md`, section "Padding".
+//! How long a container is made, so that its length says little. Spec:
+//! `format-spec/04-container.md`, section "Padding".
 
 /// Coarsest rounding in bytes.
 const GRANULARITY_MAX_BYTES: u64 = 64 << 10;
 
 /// Returns `len_bytes` rounded up to a multiple of the smaller of 64 KiB and its Padmé granularity.
 ///
-/// Padmé keeps `log2(log2(len)) + 1` significant bits, which wastes at most 12 % on small containers; the cap
-/// keeps the waste of a full 32 MiB pack below 0.2 %.
+/// Padmé keeps `log2(log2(len)) + 1` significant bits, which wastes at most 12 % on small
+/// containers; the cap keeps the waste of a full 32 MiB pack below 0.2 %.
 pub fn padded_len(len_bytes: u64) -> u64 {
     if len_bytes < 2 {
         return len_bytes;

@@ -1,7 +1,7 @@
 //! What stands above a node says what the node must be: the one place where that is compared.
 //!
-//! A node is whole by itself, as its id says; what is wrong then is what refers to it. Spec: `format-spec/07-trees.md`, sections 1,
-//! 5 and 6.
+//! A node is whole by itself, as its id says; what is wrong then is what refers to it. Spec:
+//! `format-spec/07-trees.md`, sections 1, 5 and 6.
 
 use super::codec::DecodeError;
 use super::node::{ListNode, TreeNode};
@@ -23,10 +23,14 @@ impl TreePromise<'_> {
     /// Compares a node with what is said of it.
     pub fn check(&self, node: &TreeNode) -> Result<(), DecodeError> {
         let (level, first, last) = match node {
-            TreeNode::Leaf { entries, .. } => (0, entries.first().map(|e| &e.name), entries.last().map(|e| &e.name)),
-            TreeNode::Inner { level, children } => {
-                (*level, children.first().map(|c| &c.first_name), children.last().map(|c| &c.first_name))
+            TreeNode::Leaf { entries, .. } => {
+                (0, entries.first().map(|e| &e.name), entries.last().map(|e| &e.name))
             }
+            TreeNode::Inner { level, children } => (
+                *level,
+                children.first().map(|c| &c.first_name),
+                children.last().map(|c| &c.first_name),
+            ),
         };
         let refuse = |why| Err(DecodeError::new("tree node", why));
         if self.level.is_some_and(|promised| promised != level) {
@@ -60,8 +64,13 @@ impl ListPromise {
             ListNode::Leaf { .. } => 0,
             ListNode::Inner { level, .. } => *level,
         };
-        if self.level.is_some_and(|promised| promised != level) || self.bytes.is_some() && self.bytes != node.bytes() {
-            return Err(DecodeError::new("list node", "level or length is not what stands above it"));
+        if self.level.is_some_and(|promised| promised != level)
+            || self.bytes.is_some() && self.bytes != node.bytes()
+        {
+            return Err(DecodeError::new(
+                "list node",
+                "level or length is not what stands above it",
+            ));
         }
         Ok(())
     }
@@ -75,8 +84,11 @@ mod tests {
     use crate::id::ChunkId;
 
     fn inner(level: u8, names: &[&str]) -> TreeNode {
-        let child =
-            |name: &&str| TreeChild { first_name: name.as_bytes().to_vec(), id: ChunkId([1; 32]), totals: Totals::default() };
+        let child = |name: &&str| TreeChild {
+            first_name: name.as_bytes().to_vec(),
+            id: ChunkId([1; 32]),
+            totals: Totals::default(),
+        };
         TreeNode::Inner { level, children: names.iter().map(child).collect() }
     }
 
@@ -95,16 +107,22 @@ mod tests {
         ] {
             wrong.check(&node).unwrap_err();
         }
-        let empty = TreeNode::Leaf { strings: Vec::new(), entries: Vec::new(), dir_totals: Vec::new() };
+        let empty =
+            TreeNode::Leaf { strings: Vec::new(), entries: Vec::new(), dir_totals: Vec::new() };
         TreePromise::default().check(&empty).unwrap();
         // A leaf without entries stands below no node.
-        TreePromise { level: Some(0), first_name: Some(b"a"), before: None }.check(&empty).unwrap_err();
+        TreePromise { level: Some(0), first_name: Some(b"a"), before: None }
+            .check(&empty)
+            .unwrap_err();
     }
 
     #[test]
     fn lists_cover_what_is_said() {
         let leaf = ListNode::Leaf { refs: vec![Ref::Hole { len: 7 }] };
-        let node = ListNode::Inner { level: 1, children: vec![ListChild { id: ChunkId([1; 32]), bytes: 7 }] };
+        let node = ListNode::Inner {
+            level: 1,
+            children: vec![ListChild { id: ChunkId([1; 32]), bytes: 7 }],
+        };
         for (node, level) in [(leaf, 0), (node, 1)] {
             ListPromise::default().check(&node).unwrap();
             ListPromise { level: Some(level), bytes: Some(7) }.check(&node).unwrap();

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 
 use super::codec::{self, DecodeError};
-use super::container::{FRAME_LEN_BYTES, Frame, HEADER_LEN_BYTES, SegmentCodec, TAG_LEN_BYTES, Trailer};
+use super::container::{
+    FRAME_LEN_BYTES, Frame, HEADER_LEN_BYTES, SegmentCodec, TAG_LEN_BYTES, Trailer,
+};
 use super::limits;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 
@@ -57,7 +59,9 @@ impl RunRecord {
         Self {
             id: ChunkId(bytes[..32].try_into().expect("32 bytes")),
             pack: three(record_at::PACK),
-            offset: u32::from_le_bytes(bytes[record_at::OFFSET..record_at::STORED_LEN].try_into().expect("4 bytes")),
+            offset: u32::from_le_bytes(
+                bytes[record_at::OFFSET..record_at::STORED_LEN].try_into().expect("4 bytes"),
+            ),
             stored_len: three(record_at::STORED_LEN),
             chunk: u16::from_le_bytes(bytes[record_at::CHUNK..].try_into().expect("2 bytes")),
         }
@@ -101,7 +105,8 @@ pub struct RunToc {
     pub replaces: Vec<ObjectId>,
     /// The packs, in the order that records refer to.
     pub packs: Vec<PackRef>,
-    /// First id of each block, its first 8 bytes as a big-endian number; they strictly ascend within each part.
+    /// First id of each block, its first 8 bytes as a big-endian number; they strictly ascend
+    /// within each part.
     pub fences: Vec<u64>,
 }
 
@@ -126,7 +131,8 @@ impl BlockPlace {
 }
 
 impl RunToc {
-    /// Parses the table and checks that counts fit each other, fences strictly ascend in each part, and no pack stands there twice.
+    /// Parses the table and checks that counts fit each other, fences strictly ascend in each part,
+    /// and no pack stands there twice.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let toc: Self = codec::decode("index run table", bytes)?;
         let (data, meta) = (blocks_of(toc.data_records), blocks_of(toc.meta_records));
@@ -137,7 +143,8 @@ impl RunToc {
             return Err(DecodeError::new("index run table", "a generation above the limit"));
         }
         let (data, meta) = toc.fences.split_at(data as usize);
-        // Honest ids are hashes: of two neighbours with one fence somebody made one, to slow down whoever looks.
+        // Honest ids are hashes: of two neighbours with one fence somebody made one, to slow down
+        // whoever looks.
         if ![data, meta].iter().all(|fences| fences.is_sorted_by(|a, b| a < b)) {
             return Err(DecodeError::new("index run table", "fences do not ascend"));
         }
@@ -151,7 +158,13 @@ impl RunToc {
     /// Checks that the trailer states the sums that follow from the table.
     pub fn check(&self, trailer: &Trailer) -> Result<(), DecodeError> {
         let stated = (u64::from(trailer.segment_count), trailer.toc_offset, trailer.raw_total);
-        if stated != (self.fences.len() as u64, self.blocks_end(), self.record_count() * RECORD_LEN_BYTES as u64) {
+        if stated
+            != (
+                self.fences.len() as u64,
+                self.blocks_end(),
+                self.record_count() * RECORD_LEN_BYTES as u64,
+            )
+        {
             return Err(DecodeError::new("index run table", "its sums do not fit the blocks"));
         }
         Ok(())
@@ -183,7 +196,8 @@ impl RunToc {
         BlockPlace { class, first_record, records, offset: offset_of(first_record, at) }
     }
 
-    /// Returns where the records of packs in `meta/` start in the run, in bytes: from here on stands all that reading trees needs.
+    /// Returns where the records of packs in `meta/` start in the run, in bytes: from here on
+    /// stands all that reading trees needs.
     pub fn meta_offset(&self) -> u64 {
         offset_of(self.data_records, self.blocks(PackClass::Data).end)
     }
@@ -203,8 +217,14 @@ impl RunToc {
         part.start + start.saturating_sub(1)..part.start + end
     }
 
-    /// Parses the raw bytes of the block at this position, which stand behind `frame`, and checks that they are what the table says.
-    pub fn parse_block(&self, at: usize, frame: &Frame, raw: &[u8]) -> Result<Arc<[RunRecord]>, DecodeError> {
+    /// Parses the raw bytes of the block at this position, which stand behind `frame`, and checks
+    /// that they are what the table says.
+    pub fn parse_block(
+        &self,
+        at: usize,
+        frame: &Frame,
+        raw: &[u8],
+    ) -> Result<Arc<[RunRecord]>, DecodeError> {
         let place = self.block(at);
         if frame.codec != SegmentCodec::Raw || frame.chunk_count != 0 {
             return Err(DecodeError::new("index block", "it is compressed, or states chunks"));
@@ -212,16 +232,25 @@ impl RunToc {
         if raw.len() != place.records * RECORD_LEN_BYTES {
             return Err(DecodeError::new("index block", "another number of records than stated"));
         }
-        let records: Arc<[RunRecord]> = raw.chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode).collect();
+        let records: Arc<[RunRecord]> =
+            raw.chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode).collect();
         if !records.is_sorted_by(|a, b| a.id < b.id) {
             return Err(DecodeError::new("index block", "records are not sorted"));
         }
         if fence_of(&records[0].id) != self.fences[at] {
-            return Err(DecodeError::new("index block", "its first record is not that of its fence"));
+            return Err(DecodeError::new(
+                "index block",
+                "its first record is not that of its fence",
+            ));
         }
-        let is_of_part = |record: &RunRecord| self.packs.get(record.pack as usize).is_some_and(|pack| pack.class == place.class);
+        let is_of_part = |record: &RunRecord| {
+            self.packs.get(record.pack as usize).is_some_and(|pack| pack.class == place.class)
+        };
         if !records.iter().all(is_of_part) {
-            return Err(DecodeError::new("index block", "records refer to nothing, or to packs of the other part"));
+            return Err(DecodeError::new(
+                "index block",
+                "records refer to nothing, or to packs of the other part",
+            ));
         }
         Ok(records)
     }
@@ -234,7 +263,9 @@ fn blocks_of(records: u64) -> u64 {
 
 /// Returns where what stands behind so many records in so many blocks starts in the run, in bytes.
 fn offset_of(records: u64, blocks: usize) -> u64 {
-    HEADER_LEN_BYTES as u64 + records * RECORD_LEN_BYTES as u64 + (blocks * (FRAME_LEN_BYTES + TAG_LEN_BYTES)) as u64
+    HEADER_LEN_BYTES as u64
+        + records * RECORD_LEN_BYTES as u64
+        + (blocks * (FRAME_LEN_BYTES + TAG_LEN_BYTES)) as u64
 }
 
 /// Returns the first eight bytes of an id as a number that sorts like the id.
@@ -254,7 +285,16 @@ mod tests {
     #[test]
     fn blocks_follow_each_other_in_both_parts() {
         const FULL: u64 = RECORDS_PER_BLOCK as u64;
-        for counts in [(0, 0), (1, 0), (0, 1), (1, 1), (FULL, FULL), (FULL + 1, 3 * FULL - 1), (5 * FULL, 1), (0, 2 * FULL + 7)] {
+        for counts in [
+            (0, 0),
+            (1, 0),
+            (0, 1),
+            (1, 1),
+            (FULL, FULL),
+            (FULL + 1, 3 * FULL - 1),
+            (5 * FULL, 1),
+            (0, 2 * FULL + 7),
+        ] {
             let toc = toc(counts.0, counts.1);
             let (mut offset, mut records) = (HEADER_LEN_BYTES as u64, 0);
             for class in [PackClass::Data, PackClass::Meta] {
@@ -264,8 +304,15 @@ mod tests {
                 }
                 for at in toc.blocks(class) {
                     let block = toc.block(at);
-                    assert_eq!((block.class, block.first_record, block.offset), (class, records, offset), "{counts:?}");
-                    assert!(block.records == RECORDS_PER_BLOCK || at + 1 == toc.blocks(class).end && block.records > 0);
+                    assert_eq!(
+                        (block.class, block.first_record, block.offset),
+                        (class, records, offset),
+                        "{counts:?}"
+                    );
+                    assert!(
+                        block.records == RECORDS_PER_BLOCK
+                            || at + 1 == toc.blocks(class).end && block.records > 0
+                    );
                     in_part += block.records as u64;
                     records += block.records as u64;
                     offset += block.stored_len() as u64;
@@ -281,7 +328,8 @@ mod tests {
     fn equal_fences_and_doubled_packs_are_refused() {
         const FULL: u64 = RECORDS_PER_BLOCK as u64;
         let decode = |toc: &RunToc| RunToc::decode(&codec::encode(toc));
-        let pack = |class, name| PackRef { class, name: ObjectId([name; 32]), len: 0, salt: [0; 32] };
+        let pack =
+            |class, name| PackRef { class, name: ObjectId([name; 32]), len: 0, salt: [0; 32] };
         let good = RunToc {
             packs: vec![pack(PackClass::Data, 1), pack(PackClass::Meta, 2)],
             fences: vec![4, 5, 4, 5],
@@ -300,7 +348,9 @@ mod tests {
     #[test]
     fn candidates_are_sought_in_each_part_alone() {
         const FULL: u64 = RECORDS_PER_BLOCK as u64;
-        let id = |fence: u64| ChunkId([fence.to_be_bytes(), [7; 8], [7; 8], [7; 8]].concat().try_into().unwrap());
+        let id = |fence: u64| {
+            ChunkId([fence.to_be_bytes(), [7; 8], [7; 8], [7; 8]].concat().try_into().unwrap())
+        };
         let toc = RunToc { fences: vec![10, 20, 20, 30, 5, 25], ..toc(4 * FULL, 2 * FULL) };
         for (fence, data, meta) in [
             (4, 0..0, 4..4),

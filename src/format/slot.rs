@@ -1,4 +1,5 @@
-//! A key slot: a bundle of keys wrapped under a passphrase or a key file. Spec: `format-spec/10-keys.md`.
+//! A key slot: a bundle of keys wrapped under a passphrase or a key file. Spec:
+//! `format-spec/10-keys.md`.
 
 use bincode::{Decode, Encode};
 use zeroize::Zeroize;
@@ -33,8 +34,14 @@ impl SlotKdf {
         match *self {
             Self::Passphrase { memory_kib, passes, lanes } => {
                 // Argon2 itself needs 8 KiB for each lane.
-                let fits = (1..=16).contains(&lanes) && (1..=64).contains(&passes) && (8 * lanes..=4 << 20).contains(&memory_kib);
-                if fits { Ok(()) } else { Err(DecodeError::new("key slot", "key derivation parameters out of range")) }
+                let fits = (1..=16).contains(&lanes)
+                    && (1..=64).contains(&passes)
+                    && (8 * lanes..=4 << 20).contains(&memory_kib);
+                if fits {
+                    Ok(())
+                } else {
+                    Err(DecodeError::new("key slot", "key derivation parameters out of range"))
+                }
             }
             Self::KeyFile => Ok(()),
         }
@@ -45,7 +52,9 @@ impl SlotKdf {
     /// Returns how much work trying a secret is, in KiB of memory times passes.
     pub fn cost(&self) -> u64 {
         match *self {
-            Self::Passphrase { memory_kib, passes, .. } => u64::from(memory_kib) * u64::from(passes),
+            Self::Passphrase { memory_kib, passes, .. } => {
+                u64::from(memory_kib) * u64::from(passes)
+            }
             Self::KeyFile => 0,
         }
     }
@@ -98,7 +107,8 @@ impl Slot {
         codec::encode(&(self.repository, self.kdf, self.salt, self.commitment))
     }
 
-    /// Returns the bytes that are authenticated with the sealed information: those, and the sealed bundle.
+    /// Returns the bytes that are authenticated with the sealed information: those, and the sealed
+    /// bundle.
     pub fn info_associated_data(&self) -> Vec<u8> {
         [&self.associated_data()[..], &self.sealed_bundle].concat()
     }

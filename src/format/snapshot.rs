@@ -110,7 +110,8 @@ pub enum CommitSlot {
     Aborted,
 }
 
-/// Tag of the extension that names the snapshot instead of which this one was made: the 16 bytes of its id.
+/// Tag of the extension that names the snapshot instead of which this one was made: the 16 bytes of
+/// its id.
 pub const EXTENSION_INSTEAD_OF: u16 = 1;
 
 impl Snapshot {
@@ -118,7 +119,8 @@ impl Snapshot {
     ///
     /// Spec: `format-spec/08-snapshots.md`, section 7.
     pub fn instead_of(&self) -> Option<SnapshotId> {
-        let extension = self.extensions.iter().find(|extension| extension.tag == EXTENSION_INSTEAD_OF)?;
+        let extension =
+            self.extensions.iter().find(|extension| extension.tag == EXTENSION_INSTEAD_OF)?;
         Some(SnapshotId(extension.bytes.as_slice().try_into().ok()?))
     }
 
@@ -132,8 +134,13 @@ impl Snapshot {
         let snapshot: Self = codec::decode("snapshot", bytes)?;
         let refuse = |why| Err(DecodeError::new("snapshot", why));
         let listed = snapshot.problems.len();
-        let len: usize = snapshot.problems.iter().map(|problem| problem.path.len() + problem.message.len()).sum();
-        let fits = listed <= limits::SNAPSHOT_PROBLEMS_MAX && len <= limits::SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
+        let len: usize = snapshot
+            .problems
+            .iter()
+            .map(|problem| problem.path.len() + problem.message.len())
+            .sum();
+        let fits = listed <= limits::SNAPSHOT_PROBLEMS_MAX
+            && len <= limits::SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
         if !fits || listed as u64 > snapshot.problem_count {
             return refuse("more problems than it may list");
         }
@@ -146,7 +153,9 @@ impl Snapshot {
         if !snapshot.tags.is_sorted_by(|a, b| a < b) {
             return refuse("tags are not sorted");
         }
-        if !snapshot.sources.is_sorted_by(|a, b| a < b) || !snapshot.sources.iter().all(|source| source.starts_with(b"/")) {
+        if !snapshot.sources.is_sorted_by(|a, b| a < b)
+            || !snapshot.sources.iter().all(|source| source.starts_with(b"/"))
+        {
             return refuse("sources not sorted, doubled or not absolute");
         }
         if snapshot.sequence == 0 || (snapshot.sequence == 1) != snapshot.previous.is_none() {

@@ -1,4 +1,5 @@
-//! What says that a snapshot was forgotten, by whom and when. Spec: `format-spec/08-snapshots.md`, section 5.
+//! What says that a snapshot was forgotten, by whom and when. Spec: `format-spec/08-snapshots.md`,
+//! section 5.
 
 use bincode::{Decode, Encode};
 
@@ -14,7 +15,8 @@ pub struct Tombstone {
     pub snapshot: SnapshotId,
     /// The repository that it belongs to.
     pub repository: RepositoryId,
-    /// BLAKE3 of the snapshot's signed bytes, so that the gap it leaves in its host's chain is known; none if it could not be read.
+    /// BLAKE3 of the snapshot's signed bytes, so that the gap it leaves in its host's chain is
+    /// known; none if it could not be read.
     pub hash: Option<[u8; 32]>,
     /// Name of the host on which it was forgotten.
     pub host: String,

@@ -60,7 +60,11 @@ impl Job {
     /// Returns the settings of an app with the defaults; those of none if the caller names sources.
     ///
     /// Fails if there is nothing to back up.
-    pub fn settings_of(settings: &Settings, app: Option<&str>, has_source: bool) -> Result<AppSettings, connect::Error> {
+    pub fn settings_of(
+        settings: &Settings,
+        app: Option<&str>,
+        has_source: bool,
+    ) -> Result<AppSettings, connect::Error> {
         let configured = app.and_then(|app| settings.apps.get(app));
         let mut merged = match (configured, has_source) {
             (Some(app), _) => app.clone().with_defaults(&settings.defaults),
@@ -71,18 +75,25 @@ impl Job {
             merged.paths = Vec::new();
             merged.commands = Vec::new();
         } else if let Some(key) = merged.later.first() {
-            let why = format!("app `{}` has `{key}`, which comes in a later version", app.unwrap_or_default());
+            let why = format!(
+                "app `{}` has `{key}`, which comes in a later version",
+                app.unwrap_or_default()
+            );
             let hint = "a backup without it would not be what the configuration asks for";
             return Err(connect::Error::usage(why).hint(hint));
         }
         Ok(merged)
     }
 
-    /// Returns the name of the repository that the configuration has for it. `is_named`: the caller names one.
+    /// Returns the name of the repository that the configuration has for it. `is_named`: the caller
+    /// names one.
     pub fn repository(&self, is_named: bool) -> Result<Option<&str>, connect::Error> {
         match self.settings.repositories.as_slice() {
             [_, _, ..] if !is_named && !self.app.is_empty() => {
-                let why = format!("app `{}` has several repositories, which comes in a later version", self.app);
+                let why = format!(
+                    "app `{}` has several repositories, which comes in a later version",
+                    self.app
+                );
                 Err(connect::Error::usage(why).hint("give --repo NAME for one of them"))
             }
             names => Ok(names.first().map(String::as_str)),
@@ -115,7 +126,12 @@ impl Job {
         let configured = words(&self.settings.always_read);
         let Self { app, settings, additions } = self;
         let mut streams = open_streams(&settings.commands, additions.stdin.as_deref(), monitor)?;
-        let paths = open_special(settings.paths, settings.read_special == Some(true), &mut streams, monitor)?;
+        let paths = open_special(
+            settings.paths,
+            settings.read_special == Some(true),
+            &mut streams,
+            monitor,
+        )?;
         let excludes = settings.excludes;
         Ok(BackupOptions {
             consistency: if paths.is_empty() { Consistency::Dump } else { Consistency::Live },
@@ -138,7 +154,9 @@ impl Job {
                 always_read: [anywhere.patterns(&configured, &[]), additions.always_read].concat(),
                 own_folders,
             },
-            chunker: settings.chunker.map(|chunker| profile_of(chunker, repository.config().profile)),
+            chunker: settings
+                .chunker
+                .map(|chunker| profile_of(chunker, repository.config().profile)),
             compression: settings.compression.unwrap_or(Compression::DEFAULT),
             dry_run: additions.dry_run,
             always_snapshot: additions.always_snapshot,
@@ -151,11 +169,12 @@ impl Job {
         })
     }
 
-    /// Returns all patterns, those in files too: the configuration's, for which it does not matter where the program runs, then
-    /// the caller's, which are to match something.
+    /// Returns all patterns, those in files too: the configuration's, for which it does not matter
+    /// where the program runs, then the caller's, which are to match something.
     fn patterns(&self, anywhere: &Surroundings) -> Result<Vec<Pattern>, connect::Error> {
         let configured = &self.settings.excludes;
-        let mut patterns = anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));
+        let mut patterns =
+            anywhere.patterns(&words(&configured.patterns), &words(&configured.folded_patterns));
         for file in &configured.pattern_files {
             patterns.append(&mut anywhere.patterns_in(file, Case::Exact)?);
         }
@@ -171,11 +190,18 @@ fn words(patterns: &[String]) -> Vec<OsString> {
 
 fn nothing_to_back_up(settings: &Settings, app: Option<&str>) -> connect::Error {
     let Some(app) = app else {
-        return connect::Error::usage("nothing to back up was named").hint("give a PATH, --stdin, --command or --app");
+        return connect::Error::usage("nothing to back up was named")
+            .hint("give a PATH, --stdin, --command or --app");
     };
     let known: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
-    let error = connect::Error::usage(format!("there is no [app.{app}] in the configuration, and no PATH was given"));
-    if known.is_empty() { error } else { error.hint(format!("the configuration has {}", known.join(", "))) }
+    let error = connect::Error::usage(format!(
+        "there is no [app.{app}] in the configuration, and no PATH was given"
+    ));
+    if known.is_empty() {
+        error
+    } else {
+        error.hint(format!("the configuration has {}", known.join(", ")))
+    }
 }
 
 /// Makes streams of the special files among the paths, if these are to be read.
@@ -202,9 +228,12 @@ fn open_streams(
     stdin: Option<&str>,
     monitor: &Arc<Monitor>,
 ) -> Result<Vec<StreamSource>, connect::Error> {
-    let mut sources: Vec<StreamSource> = stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
+    let mut sources: Vec<StreamSource> =
+        stdin.map(|name| command::stdin_source(name, monitor)).into_iter().collect();
     for CommandSettings { name, run } in commands {
-        let fail = |error| connect::Error::new(TroubleKind::Failed, format!("cannot run `{run}`")).caused_by(error);
+        let fail = |error| {
+            connect::Error::new(TroubleKind::Failed, format!("cannot run `{run}`")).caused_by(error)
+        };
         sources.push(command::command_source(name, run, monitor).map_err(fail)?);
     }
     Ok(sources)

@@ -1,6 +1,7 @@
 //! Lists in files that the command line or the configuration names: patterns, and names of sources.
 //!
-//! A mistyped name may lead to anything, an image of a disk or a device without an end among it: none takes more memory than it may.
+//! A mistyped name may lead to anything, an image of a disk or a device without an end among it:
+//! none takes more memory than it may.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -22,9 +23,11 @@ const NAME_BESIDE_BYTES: usize = 32;
 /// Returns what a file of patterns holds; fails if that is more than its rules may be.
 pub fn rules_in(file: &Path) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    let read = File::open(file).and_then(|opened| opened.take(RULES_LEN_MAX_BYTES + 1).read_to_end(&mut text));
+    let read = File::open(file)
+        .and_then(|opened| opened.take(RULES_LEN_MAX_BYTES + 1).read_to_end(&mut text));
     read.map_err(|error| Error::file("read the exclude file", file, error))?;
-    let too_much = |what: String| Err(Error::usage(format!("the exclude file {} {what}", file.display())));
+    let too_much =
+        |what: String| Err(Error::usage(format!("the exclude file {} {what}", file.display())));
     if text.len() as u64 > RULES_LEN_MAX_BYTES {
         return too_much(format!("is longer than {} MiB", RULES_LEN_MAX_BYTES >> 20));
     }
@@ -33,12 +36,17 @@ pub fn rules_in(file: &Path) -> Result<Vec<u8>> {
         return too_much(format!("has more than {RULES_MAX} lines"));
     }
     match lines().position(|line| line.len() > RULE_LEN_MAX_BYTES) {
-        Some(at) => too_much(format!("has a line {} that is longer than {} KiB", at + 1, RULE_LEN_MAX_BYTES >> 10)),
+        Some(at) => too_much(format!(
+            "has a line {} that is longer than {} KiB",
+            at + 1,
+            RULE_LEN_MAX_BYTES >> 10
+        )),
         None => Ok(text),
     }
 }
 
-/// Returns the names of sources in a file, or in standard input for `-`, name by name: one a line, or one before each zero byte.
+/// Returns the names of sources in a file, or in standard input for `-`, name by name: one a line,
+/// or one before each zero byte.
 pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
     let fail = |error: io::Error| Error::file("read the names of sources from", file, error);
     let input: Box<dyn Read> = match file.as_os_str().as_bytes() {
@@ -57,12 +65,16 @@ pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
             return Ok(names);
         }
         name.pop_if(|last| *last == end);
-        // Some editors write it at the beginning; where zero bytes end names, no editor was at work.
+        // Some editors write it at the beginning; where zero bytes end names, no editor was at
+        // work.
         if std::mem::take(&mut is_first) && !end_in_zero && name.starts_with(BYTE_ORDER_MARK) {
             name.drain(..BYTE_ORDER_MARK.len());
         }
         if name.len() > PATH_LEN_MAX_BYTES {
-            return Err(refused(format!("a name that is longer than {} MiB", PATH_LEN_MAX_BYTES >> 20)));
+            return Err(refused(format!(
+                "a name that is longer than {} MiB",
+                PATH_LEN_MAX_BYTES >> 20
+            )));
         }
         if name.contains(&0) {
             let hint = "names that end with a zero byte, as `find -print0` gives them, need --null";
@@ -70,7 +82,8 @@ pub fn names_in(file: &Path, end_in_zero: bool) -> Result<Vec<PathBuf>> {
         }
         room = room.checked_sub(name.len() + NAME_BESIDE_BYTES).ok_or_else(|| {
             let hint = "name folders instead of all that lies in them, or take several backups";
-            refused(format!("more names than fit into {} MiB", NAMES_LEN_MAX_BYTES >> 20)).hint(hint)
+            refused(format!("more names than fit into {} MiB", NAMES_LEN_MAX_BYTES >> 20))
+                .hint(hint)
         })?;
         if !name.is_empty() {
             name.shrink_to_fit();

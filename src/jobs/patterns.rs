@@ -1,4 +1,5 @@
-//! Patterns as people type them, where `.gitignore` knows nothing of the current folder, of `~` and of doubled slashes.
+//! Patterns as people type them, where `.gitignore` knows nothing of the current folder, of `~` and
+//! of doubled slashes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -23,8 +24,9 @@ pub struct Surroundings {
 impl Surroundings {
     /// Returns the pattern that somebody typed.
     ///
-    /// Beside what `.gitignore` says: `~/` is the home folder; a path with `/` inside also begins at the current folder; `.`,
-    /// `..` and empty steps are taken out; and bytes may be given as they are printed (`\xe9`).
+    /// Beside what `.gitignore` says: `~/` is the home folder; a path with `/` inside also begins
+    /// at the current folder; `.`, `..` and empty steps are taken out; and bytes may be given as
+    /// they are printed (`\xe9`).
     pub fn pattern(&self, typed: &OsStr, case: Case) -> Pattern {
         let shown = printable(typed.as_bytes()).replace("\\\\", "\\");
         let text = from_printed(typed.as_bytes());
@@ -37,8 +39,11 @@ impl Surroundings {
         let mut lines = self.lines_of(literal.as_deref().unwrap_or(text));
         let below_root = self.root.as_deref().map(|root| escape(root.as_os_str().as_bytes()));
         if let Some(root) = below_root.filter(|root| root.len() > 1) {
-            let below =
-                |line: &Vec<u8>| line.strip_prefix(root.as_slice()).filter(|rest| rest.starts_with(b"/")).map(<[u8]>::to_vec);
+            let below = |line: &Vec<u8>| {
+                line.strip_prefix(root.as_slice())
+                    .filter(|rest| rest.starts_with(b"/"))
+                    .map(<[u8]>::to_vec)
+            };
             let below: Vec<_> = lines.iter().filter_map(below).collect();
             lines.extend(below);
         }
@@ -57,7 +62,8 @@ impl Surroundings {
     pub fn patterns_in(&self, file: &Path, case: Case) -> Result<Vec<Pattern>> {
         let text = lists::rules_in(file)?;
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
-        let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines =
+            text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let lines = lines.filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));
         Ok(lines.map(|line| self.pattern(OsStr::from_bytes(line), case)).collect())
     }
@@ -67,14 +73,20 @@ impl Surroundings {
         if let Some(home) = home {
             return vec![clean(&[&escape(home.as_os_str().as_bytes()), &text[1..]].concat())];
         }
-        let is_path = text.strip_suffix(b"/").unwrap_or(text).contains(&b'/') || text == b"." || text == b"..";
+        let is_path = text.strip_suffix(b"/").unwrap_or(text).contains(&b'/')
+            || text == b"."
+            || text == b"..";
         // `x/.` is the folder x, wherever it is.
-        let is_name =
-            text.strip_suffix(b"/.").is_some_and(|name| !name.is_empty() && !name.contains(&b'/') && !name.starts_with(b"."));
+        let is_name = text.strip_suffix(b"/.").is_some_and(|name| {
+            !name.is_empty() && !name.contains(&b'/') && !name.starts_with(b".")
+        });
         if text.starts_with(b"/") || !is_path || is_name {
             return vec![clean(text)];
         }
-        let here = self.here.as_deref().map(|here| clean(&[&escape(here.as_os_str().as_bytes()), &b"/"[..], text].concat()));
+        let here = self
+            .here
+            .as_deref()
+            .map(|here| clean(&[&escape(here.as_os_str().as_bytes()), &b"/"[..], text].concat()));
         let relative = clean(text);
         let climbs = relative == b"." || relative.starts_with(b"../") || relative == b"..";
         let relative = (!climbs || here.is_none()).then(|| [b"./", relative.as_slice()].concat());
@@ -82,11 +94,14 @@ impl Surroundings {
     }
 }
 
-/// Puts the bytes in place of how they are printed: `\xe9`, `\n`, `\t`. A backslash before anything else is the pattern's.
+/// Puts the bytes in place of how they are printed: `\xe9`, `\n`, `\t`. A backslash before anything
+/// else is the pattern's.
 pub fn from_printed(typed: &[u8]) -> Vec<u8> {
     let (mut text, mut rest) = (Vec::with_capacity(typed.len()), typed);
     while let Some((first, behind)) = rest.split_first() {
-        let hex = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|byte| *byte != 0);
+        let hex = |digits: &[u8]| {
+            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(|byte| *byte != 0)
+        };
         let (bytes, taken) = match behind {
             _ if *first != b'\\' => (vec![*first], 1),
             [b'x', high, low, ..] if let Some(byte) = hex(&[*high, *low]) => (escape(&[byte]), 4),
@@ -115,7 +130,8 @@ fn clean(pattern: &[u8]) -> Vec<u8> {
         }
     }
     let joined = steps.join(&b'/');
-    let (begin, end) = (if is_absolute { &b"/"[..] } else { b"" }, if ends_in_folder { &b"/"[..] } else { b"" });
+    let (begin, end) =
+        (if is_absolute { &b"/"[..] } else { b"" }, if ends_in_folder { &b"/"[..] } else { b"" });
     match joined.is_empty() {
         true => {
             if is_absolute {
@@ -138,7 +154,12 @@ mod tests {
             let home = Some("/home/a*da".into());
             let surroundings = Surroundings { here: Some("/srv/w".into()), home, root: None };
             let pattern = surroundings.pattern(OsStr::new(text), Case::Exact);
-            pattern.lines.iter().map(|line| String::from_utf8(line.clone()).unwrap()).collect::<Vec<_>>().join(" ")
+            pattern
+                .lines
+                .iter()
+                .map(|line| String::from_utf8(line.clone()).unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         for (text, lines) in [
             ("*.tmp", "*.tmp"),
@@ -165,7 +186,8 @@ mod tests {
 
     #[test]
     fn whole_paths_are_known_below_the_root_of_a_restore() {
-        let surroundings = Surroundings { root: Some("/home/ada".into()), ..Surroundings::default() };
+        let surroundings =
+            Surroundings { root: Some("/home/ada".into()), ..Surroundings::default() };
         let lines = |text: &str| surroundings.pattern(OsStr::new(text), Case::Exact).lines;
         assert_eq!(lines("/home/ada/x"), [b"/home/ada/x".to_vec(), b"/x".to_vec()]);
         assert_eq!(lines("/home/adam/x"), [b"/home/adam/x".to_vec()]);
@@ -174,7 +196,10 @@ mod tests {
     #[test]
     fn bytes_are_typed_as_they_are_printed() {
         let surroundings = Surroundings::default();
-        assert_eq!(surroundings.pattern(OsStr::new("caf\\xe9"), Case::Exact).lines, [b"caf\xe9".to_vec()]);
+        assert_eq!(
+            surroundings.pattern(OsStr::new("caf\\xe9"), Case::Exact).lines,
+            [b"caf\xe9".to_vec()]
+        );
         let raw = surroundings.pattern(OsStr::from_bytes(b"caf\xe9"), Case::Exact);
         assert_eq!((raw.shown.as_str(), raw.lines), ("caf\\xe9", vec![b"caf\xe9".to_vec()]));
     }

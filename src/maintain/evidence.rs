@@ -1,4 +1,5 @@
-//! Which policy was applied to a series before: what this machine remembers, and what the tombstones say; the later of both counts.
+//! Which policy was applied to a series before: what this machine remembers, and what the
+//! tombstones say; the later of both counts.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -33,7 +34,11 @@ pub struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Asks nothing of the store yet.
-    pub fn new(repository: &'a Repository, listing: &'a Listing, (zone, now_s): (&'a TimeZone, i64)) -> Self {
+    pub fn new(
+        repository: &'a Repository,
+        listing: &'a Listing,
+        (zone, now_s): (&'a TimeZone, i64),
+    ) -> Self {
         Self { repository, listing, zone, now_s, removed: OnceCell::new() }
     }
 
@@ -44,7 +49,9 @@ impl<'a> Evidence<'a> {
         let history = self.history_of(group);
         let found = judge(&history)?;
         match history.last.map_or_else(|| self.applied_before(group, policy), |_| None) {
-            Some(at_s) => judge(&History { last: Some(Applied { at_s, is_same: true }), ..history }),
+            Some(at_s) => {
+                judge(&History { last: Some(Applied { at_s, is_same: true }), ..history })
+            }
             None => Some(found),
         }
     }
@@ -53,38 +60,57 @@ impl<'a> Evidence<'a> {
     pub fn note_applied(&self, plan: &ForgetPlan) {
         let noted = plan.accepted().filter(|group| group.policy.is_some()).map(|group| {
             let mut moments = self.forgotten_of(group);
-            moments.extend(group.items.iter().filter(|item| item.doubt.is_none()).map(Item::moment));
-            let (series, reason) = (series_name(&group.key, &group.scope), hash_of(&group.reason()));
+            moments
+                .extend(group.items.iter().filter(|item| item.doubt.is_none()).map(Item::moment));
+            let (series, reason) =
+                (series_name(&group.key, &group.scope), hash_of(&group.reason()));
             PolicyNote { series, at_s: self.now_s, reason, gap_s: usual_gap_s(&moments) }
         });
         self.repository.witness().note_policies(noted.collect());
     }
 
-    /// Returns what is known of a group's past: what was done to it by its own filter and grouping, or else by any others.
+    /// Returns what is known of a group's past: what was done to it by its own filter and grouping,
+    /// or else by any others.
     fn history_of(&self, group: &Group) -> History {
         let own = group.reason();
         let noted = self.repository.witness().policy_note(&series_name(&group.key, &group.scope));
         let gap_s = noted.as_ref().and_then(|noted| noted.gap_s);
-        let noted = noted.map(|noted| Applied { at_s: noted.at_s, is_same: noted.reason == hash_of(&own) });
-        let tombstones = self.in_trash(group).map(|(one, _)| &one.tombstone).filter(|one| is_by_policy(&one.reason));
-        let (ours, others): (Vec<_>, Vec<_>) = tombstones.partition(|one| one.reason == own || group.scope.is_of(&one.reason));
-        let ours = ours.into_iter().map(|one| Applied { at_s: one.forgotten.seconds, is_same: one.reason == own });
+        let noted =
+            noted.map(|noted| Applied { at_s: noted.at_s, is_same: noted.reason == hash_of(&own) });
+        let tombstones = self
+            .in_trash(group)
+            .map(|(one, _)| &one.tombstone)
+            .filter(|one| is_by_policy(&one.reason));
+        let (ours, others): (Vec<_>, Vec<_>) =
+            tombstones.partition(|one| one.reason == own || group.scope.is_of(&one.reason));
+        let ours = ours
+            .into_iter()
+            .map(|one| Applied { at_s: one.forgotten.seconds, is_same: one.reason == own });
         let last = ours.chain(noted).max_by_key(|one| (one.at_s, !one.is_same));
-        let others_s = others.into_iter().map(|one| one.forgotten.seconds).chain(self.noted_of_others(group));
+        let others_s =
+            others.into_iter().map(|one| one.forgotten.seconds).chain(self.noted_of_others(group));
         let last = last.or_else(|| others_s.max().map(|at_s| Applied { at_s, is_same: false }));
         History { last, forgotten: self.forgotten_of(group), gap_s }
     }
 
     /// Returns the snapshots in the trash that belonged to a group.
     fn in_trash(&self, group: &Group) -> impl Iterator<Item = (&'a Forgotten, &'a Snapshot)> {
-        let good = self.listing.forgotten.iter().filter_map(|one| Some((one, one.snapshot.as_ref().ok()?)));
+        let good = self
+            .listing
+            .forgotten
+            .iter()
+            .filter_map(|one| Some((one, one.snapshot.as_ref().ok()?)));
         good.filter(|(_, snapshot)| group.holds(snapshot))
     }
 
     fn forgotten_of(&self, group: &Group) -> Vec<Moment> {
         let usual = |snapshot: &Snapshot| GroupKey::of(snapshot, Scope::USUAL.by);
-        let mut sources: BTreeMap<GroupKey, usize> =
-            group.snapshots.iter().zip(&group.items).map(|(snapshot, item)| (usual(snapshot), item.source)).collect();
+        let mut sources: BTreeMap<GroupKey, usize> = group
+            .snapshots
+            .iter()
+            .zip(&group.items)
+            .map(|(snapshot, item)| (usual(snapshot), item.source))
+            .collect();
         let mut next = group.items.iter().map(|item| item.source + 1).max().unwrap_or(0);
         let in_trash = self.in_trash(group).map(|(_, snapshot)| {
             let source = *sources.entry(usual(snapshot)).or_insert(next);
@@ -94,39 +120,54 @@ impl<'a> Evidence<'a> {
         in_trash.collect()
     }
 
-    /// Returns when policies were applied to what is in a group by its host, app and paths, as is usual.
+    /// Returns when policies were applied to what is in a group by its host, app and paths, as is
+    /// usual.
     fn noted_of_others(&self, group: &Group) -> Vec<i64> {
         if group.scope.is_usual() {
             return Vec::new();
         }
-        let mut keys: Vec<GroupKey> = group.snapshots.iter().map(|one| GroupKey::of(one, Scope::USUAL.by)).collect();
+        let mut keys: Vec<GroupKey> =
+            group.snapshots.iter().map(|one| GroupKey::of(one, Scope::USUAL.by)).collect();
         keys.sort();
         keys.dedup();
-        let noted = |key: &GroupKey| self.repository.witness().policy_note(&series_name(key, &Scope::USUAL));
+        let noted = |key: &GroupKey| {
+            self.repository.witness().policy_note(&series_name(key, &Scope::USUAL))
+        };
         keys.iter().filter_map(noted).map(|noted| noted.at_s).collect()
     }
 
-    /// Returns when the policy was applied last, as tombstones say whose snapshots are gone, if the group looks as it would look then.
+    /// Returns when the policy was applied last, as tombstones say whose snapshots are gone, if the
+    /// group looks as it would look then.
     ///
-    /// They do not tell to which series. But where a policy takes none of those that were there then, it is as if it had been applied.
+    /// They do not tell to which series. But where a policy takes none of those that were there
+    /// then, it is as if it had been applied.
     fn applied_before(&self, group: &Group, policy: &Policy) -> Option<i64> {
         let own = group.reason();
-        let ours = self.removed().iter().filter(|one| group.scope.is_of(&one.reason) || one.reason == own);
-        let last = ours.max_by_key(|one| (one.forgotten, one.reason != own)).filter(|one| one.reason == own)?;
+        let ours =
+            self.removed().iter().filter(|one| group.scope.is_of(&one.reason) || one.reason == own);
+        let last = ours
+            .max_by_key(|one| (one.forgotten, one.reason != own))
+            .filter(|one| one.reason == own)?;
         let at_s = last.forgotten.seconds;
-        let old: Vec<Item> = group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
-        let going = plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();
+        let old: Vec<Item> =
+            group.items.iter().filter(|item| item.time_s <= at_s).cloned().collect();
+        let going =
+            plan(&old, policy, self.zone).iter().filter(|decision| !decision.is_kept()).count();
         // A backup that ran meanwhile was begun before and stored after it.
         (!old.is_empty() && going <= 1).then_some(at_s)
     }
 
     fn removed(&self) -> &[Tombstone] {
         self.removed.get_or_init(|| {
-            let ids: Vec<SnapshotId> = self.listing.removed.keys().copied().take(REMOVED_READ_MAX).collect();
-            let load =
-                |id: &SnapshotId| trash::load_cached(self.repository, id).map_or_else(|| trash::load(self.repository, id), Ok);
+            let ids: Vec<SnapshotId> =
+                self.listing.removed.keys().copied().take(REMOVED_READ_MAX).collect();
+            let load = |id: &SnapshotId| {
+                trash::load_cached(self.repository, id)
+                    .map_or_else(|| trash::load(self.repository, id), Ok)
+            };
             // What cannot be read says nothing, and then somebody is asked.
-            let loaded = parallel::for_each(self.repository.store(), &ids, load).unwrap_or_default();
+            let loaded =
+                parallel::for_each(self.repository.store(), &ids, load).unwrap_or_default();
             loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()
         })
     }

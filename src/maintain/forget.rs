@@ -1,6 +1,7 @@
 //! Forgetting: which snapshots go, why, whether that is too many at once, and then doing it.
 //!
-//! The plan is a value: it is shown, refused, or applied. Nothing is removed here; a forgotten snapshot lies in the trash.
+//! The plan is a value: it is shown, refused, or applied. Nothing is removed here; a forgotten
+//! snapshot lies in the trash.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +61,11 @@ impl Group {
 
     /// Returns the snapshots that go, oldest first, whether that is refused or not.
     pub fn going(&self) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.iter().zip(&self.decisions).filter(|(_, decision)| !decision.is_kept()).map(|(snapshot, _)| snapshot)
+        self.snapshots
+            .iter()
+            .zip(&self.decisions)
+            .filter(|(_, decision)| !decision.is_kept())
+            .map(|(snapshot, _)| snapshot)
     }
 }
 
@@ -123,7 +128,8 @@ impl ForgetPlan {
         (all - going, going + self.unreadable.len())
     }
 
-    /// Refuses what nobody can have meant, group by group: one that is refused does not stop the others.
+    /// Refuses what nobody can have meant, group by group: one that is refused does not stop the
+    /// others.
     ///
     /// `excess` says of a group with a policy what is too much.
     pub fn refuse(&mut self, excess: impl Fn(&Group) -> Option<Excess>) {
@@ -172,34 +178,46 @@ pub fn plan_policy(
     ForgetPlan { groups, ..ForgetPlan::default() }
 }
 
-/// Plans to forget named snapshots; only the groups that they belong to are in the plan. Those that are damaged belong to none.
+/// Plans to forget named snapshots; only the groups that they belong to are in the plan. Those that
+/// are damaged belong to none.
 ///
 /// Those that are protected stay, and are told apart.
 pub fn plan_named(listing: &Listing, named: &[SnapshotId], by: GroupBy, now_s: i64) -> ForgetPlan {
-    let (protected, named): (Vec<_>, Vec<_>) = named.iter().partition(|id| listing.protected.contains(id));
+    let (protected, named): (Vec<_>, Vec<_>) =
+        named.iter().partition(|id| listing.protected.contains(id));
     let mut groups = group_all(listing, &Scope { filter: Filter::default(), by }, now_s);
     groups.retain(|group| group.snapshots.iter().any(|snapshot| named.contains(&snapshot.id)));
     for group in &mut groups {
-        let decide = |snapshot: &Snapshot| match (named.contains(&snapshot.id), listing.protected.contains(&snapshot.id)) {
+        let decide = |snapshot: &Snapshot| match (
+            named.contains(&snapshot.id),
+            listing.protected.contains(&snapshot.id),
+        ) {
             (true, _) => Decision::default(),
             (false, true) => Decision { keeps: vec![Keep::Protected], misses: Vec::new() },
             (false, false) => Decision::unasked(),
         };
         group.decisions = group.snapshots.iter().map(decide).collect();
     }
-    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
+    let damaged = listing
+        .snapshots
+        .iter()
+        .filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
     let unreadable = damaged.map(|(id, _)| *id).filter(|id| named.contains(id)).collect();
     ForgetPlan { groups, unreadable, protected, ..ForgetPlan::default() }
 }
 
 fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
     // Dates are judged among all snapshots, so that no filter hides a witness.
-    let good: Vec<&Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
+    let good: Vec<&Snapshot> =
+        listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).collect();
     let mut series: BTreeMap<GroupKey, usize> = BTreeMap::new();
-    let claims: Vec<Claim> = good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
+    let claims: Vec<Claim> =
+        good.iter().map(|snapshot| claim_of(listing, snapshot, &mut series)).collect();
     let judged = good.iter().zip(judge(&claims, now_s)).zip(&claims);
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-    for ((snapshot, verdict), claim) in judged.filter(|((snapshot, _), _)| scope.filter.fits(snapshot)) {
+    for ((snapshot, verdict), claim) in
+        judged.filter(|((snapshot, _), _)| scope.filter.fits(snapshot))
+    {
         let verdict = verdict_on(snapshot, verdict);
         let key = GroupKey::of(snapshot, scope.by);
         let group = groups.entry(key.clone()).or_insert_with(|| Group {
@@ -212,7 +230,11 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
             refused: None,
         });
         group.items.push(Item {
-            time_s: if let Verdict::Sure(time_s) = verdict { time_s } else { snapshot.started.seconds },
+            time_s: if let Verdict::Sure(time_s) = verdict {
+                time_s
+            } else {
+                snapshot.started.seconds
+            },
             sequence: snapshot.sequence,
             tags: snapshot.tags.clone(),
             is_protected: listing.protected.contains(&snapshot.id),
@@ -224,7 +246,8 @@ fn group_all(listing: &Listing, scope: &Scope, now_s: i64) -> Vec<Group> {
     groups.into_values().collect()
 }
 
-/// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec: `format-spec/08-snapshots.md`, section 7.
+/// A repair's snapshot is as old as the one that it replaces, though it was stored later. Spec:
+/// `format-spec/08-snapshots.md`, section 7.
 fn verdict_on(snapshot: &Snapshot, verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Doubtful(Doubt::Ahead) => verdict,
@@ -233,7 +256,11 @@ fn verdict_on(snapshot: &Snapshot, verdict: Verdict) -> Verdict {
     }
 }
 
-fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupKey, usize>) -> Claim {
+fn claim_of(
+    listing: &Listing,
+    snapshot: &Snapshot,
+    series: &mut BTreeMap<GroupKey, usize>,
+) -> Claim {
     let next = series.len();
     Claim {
         series: *series.entry(GroupKey::of(snapshot, GroupBy::DEFAULT)).or_insert(next),
@@ -246,17 +273,25 @@ fn claim_of(listing: &Listing, snapshot: &Snapshot, series: &mut BTreeMap<GroupK
     }
 }
 
-/// Carries a plan out but for what is refused: puts all that goes into the trash, the oldest of each group first, and returns their ids.
+/// Carries a plan out but for what is refused: puts all that goes into the trash, the oldest of
+/// each group first, and returns their ids.
 ///
-/// A snapshot that somebody else forgot meanwhile is left as it is. Whatever was done before a failure stays done.
-pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, monitor: &Monitor) -> Result<Vec<SnapshotId>> {
+/// A snapshot that somebody else forgot meanwhile is left as it is. Whatever was done before a
+/// failure stays done.
+pub fn apply(
+    repository: &Repository,
+    plan: &ForgetPlan,
+    note: &ForgetNote,
+    monitor: &Monitor,
+) -> Result<Vec<SnapshotId>> {
     let mut forgotten = Vec::new();
     let (_, going) = plan.counts();
     if going == 0 {
         return Ok(forgotten);
     }
     repository.confirm_key()?;
-    let unread = ForgetNote { reason: format!("{NAMED}, because it could not be read"), ..note.clone() };
+    let unread =
+        ForgetNote { reason: format!("{NAMED}, because it could not be read"), ..note.clone() };
     for id in plan.unreadable.iter().filter(|_| !plan.unreadable_refused) {
         if trash::forget(repository, id, None, &unread)? {
             forgotten.push(*id);
@@ -268,7 +303,12 @@ pub fn apply(repository: &Repository, plan: &ForgetPlan, note: &ForgetNote, moni
             if monitor.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note)? {
+            if trash::forget(
+                repository,
+                &snapshot.id,
+                Some(snapshots::chain_hash(snapshot)),
+                &note,
+            )? {
                 forgotten.push(snapshot.id);
             }
         }

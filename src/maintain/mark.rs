@@ -14,8 +14,9 @@ use crate::sync::{self, lock};
 
 /// Marks every record by which a chunk of these snapshots is found.
 ///
-/// `condemned` packs, which the reader's index avoids, are left out where there is another place; those that are needed are removed
-/// from the set. Fails if a chunk is nowhere: then the repository is damaged, and nothing may be removed.
+/// `condemned` packs, which the reader's index avoids, are left out where there is another place;
+/// those that are needed are removed from the set. Fails if a chunk is nowhere: then the repository
+/// is damaged, and nothing may be removed.
 pub fn mark(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
@@ -26,10 +27,11 @@ pub fn mark(
     walk(reader, snapshots, found, pool, monitor)?.map_or(Ok(()), Err)
 }
 
-/// Does the same for snapshots that need not be whole: what they have is marked, and what they lack is passed over.
+/// Does the same for snapshots that need not be whole: what they have is marked, and what they lack
+/// is passed over.
 ///
-/// Fails at what is worse than `passed_over`. Whoever removes something by the marks passes over what is lost only: what a disk cannot
-/// read it may give again.
+/// Fails at what is worse than `passed_over`. Whoever removes something by the marks passes over
+/// what is lost only: what a disk cannot read it may give again.
 pub fn mark_what_is_there(
     reader: &Arc<Reader>,
     snapshots: &[Snapshot],
@@ -70,8 +72,13 @@ fn walk(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<Option<Error>> {
-    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-    let marker = Marker { reader, condemned: Mutex::new(std::mem::take(condemned)), failure: Mutex::default() };
+    let roots: Vec<_> =
+        snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let marker = Marker {
+        reader,
+        condemned: Mutex::new(std::mem::take(condemned)),
+        failure: Mutex::default(),
+    };
     visit_unmarked(&Trees::new(reader.clone()), &roots, (&marker, marks), pool, monitor)?;
     *condemned = sync::into_inner(marker.condemned);
     Ok(sync::into_inner(marker.failure))
@@ -106,15 +113,24 @@ impl Marker<'_> {
 }
 
 impl Visitor for Marker<'_> {
-    fn reached(&self, _kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+    fn reached(
+        &self,
+        _kind: ChunkKind,
+        id: &ChunkId,
+        _len_bytes: Option<u32>,
+        place: &Place,
+    ) -> bool {
         if place.is_trusted {
             return true;
         }
-        // Nowhere that may be relied on: a condemned pack that has it is spared. Another place may be in a pack that is gone.
+        // Nowhere that may be relied on: a condemned pack that has it is spared. Another place may
+        // be in a pack that is gone.
         match self.spare(id) {
             Err(error) => self.fail(error),
             Ok(true) => {}
-            Ok(false) if self.reader.index().avoids(&place.location.pack.name) => self.fail(Error::MissingChunk { id: *id }),
+            Ok(false) if self.reader.index().avoids(&place.location.pack.name) => {
+                self.fail(Error::MissingChunk { id: *id })
+            }
             Ok(false) => {}
         }
         true

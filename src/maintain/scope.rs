@@ -80,9 +80,11 @@ const BETWEEN: &str = "; ";
 
 impl Scope {
     /// All snapshots, by host, app and paths.
-    pub const USUAL: Self = Self { filter: Filter { app: None, host: None, tags: Vec::new() }, by: GroupBy::DEFAULT };
+    pub const USUAL: Self =
+        Self { filter: Filter { app: None, host: None, tags: Vec::new() }, by: GroupBy::DEFAULT };
 
-    /// Returns why a policy forgets snapshots, as tombstones say it: the policy, and its scope unless that is the usual one.
+    /// Returns why a policy forgets snapshots, as tombstones say it: the policy, and its scope
+    /// unless that is the usual one.
     pub fn reason(&self, policy: &Policy) -> String {
         [policy.to_string()].into_iter().chain(self.words()).collect::<Vec<_>>().join(BETWEEN)
     }
@@ -98,17 +100,31 @@ impl Scope {
         self.words().is_empty()
     }
 
-    /// Returns what makes it another one than the usual. What is the same in all of a series need not be said of it.
+    /// Returns what makes it another one than the usual. What is the same in all of a series need
+    /// not be said of it.
     pub fn words(&self) -> Vec<String> {
         let mut tags: Vec<&String> = self.filter.tags.iter().filter(|_| !self.by.tags).collect();
         tags.sort();
         tags.dedup();
-        let mut words: Vec<String> =
-            self.filter.host.iter().filter(|_| !self.by.host).map(|host| format!("host {host}")).collect();
-        words.extend(self.filter.app.iter().filter(|_| !self.by.app).map(|app| format!("app {app}")));
+        let mut words: Vec<String> = self
+            .filter
+            .host
+            .iter()
+            .filter(|_| !self.by.host)
+            .map(|host| format!("host {host}"))
+            .collect();
+        words.extend(
+            self.filter.app.iter().filter(|_| !self.by.app).map(|app| format!("app {app}")),
+        );
         words.extend(tags.into_iter().map(|tag| format!("tag {tag}")));
-        let by = [("host", self.by.host), ("app", self.by.app), ("paths", self.by.paths), ("tags", self.by.tags)];
-        let by: Vec<&str> = by.into_iter().filter(|(_, is_meant)| *is_meant).map(|(name, _)| name).collect();
+        let by = [
+            ("host", self.by.host),
+            ("app", self.by.app),
+            ("paths", self.by.paths),
+            ("tags", self.by.tags),
+        ];
+        let by: Vec<&str> =
+            by.into_iter().filter(|(_, is_meant)| *is_meant).map(|(name, _)| name).collect();
         let by = if by.is_empty() { "none".to_owned() } else { by.join(",") };
         words.extend((self.by != GroupBy::DEFAULT).then(|| format!("by {by}")));
         words

@@ -23,8 +23,8 @@ pub struct SnapshotFigures {
     pub snapshot: Snapshot,
     /// Chunks of file content that it refers to, each once.
     pub chunks: u64,
-    /// Their bytes before compression, and those of [`Self::inline_bytes`]: what is left of `snapshot.stats.totals.bytes` without
-    /// repetitions and holes.
+    /// Their bytes before compression, and those of [`Self::inline_bytes`]: what is left of
+    /// `snapshot.stats.totals.bytes` without repetitions and holes.
     pub unique_bytes: u64,
     /// Bytes of small files that stand in nodes of trees, each node once.
     pub inline_bytes: u64,
@@ -64,12 +64,14 @@ impl RepositoryFigures {
         self.usage.iter().filter(|usage| usage.folder == folder).map(|usage| usage.bytes).sum()
     }
 
-    /// Returns how many times larger the snapshots are than what is left without repetitions; `None` without content.
+    /// Returns how many times larger the snapshots are than what is left without repetitions;
+    /// `None` without content.
     pub fn dedup_ratio(&self) -> Option<f64> {
         ratio(self.totals.bytes, self.unique_bytes)
     }
 
-    /// Returns how many times larger content is than its stored form, small files that stand in trees apart; `None` without content.
+    /// Returns how many times larger content is than its stored form, small files that stand in
+    /// trees apart; `None` without content.
     ///
     /// Packs may also hold content that no snapshot refers to any more, so this is a lower bound.
     pub fn compression_ratio(&self) -> Option<f64> {
@@ -87,9 +89,15 @@ fn ratio(before: u64, after: u64) -> Option<f64> {
 }
 
 /// Counts what one snapshot holds.
-pub fn of_snapshot(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<SnapshotFigures> {
+pub fn of_snapshot(
+    reader: &Arc<Reader>,
+    snapshot: &Snapshot,
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<SnapshotFigures> {
     let sums = count(reader, std::slice::from_ref(snapshot), threads, monitor)?;
-    let (chunks, bytes, inline_bytes) = (sums.chunks.into_inner(), sums.bytes.into_inner(), sums.inline.into_inner());
+    let (chunks, bytes, inline_bytes) =
+        (sums.chunks.into_inner(), sums.bytes.into_inner(), sums.inline.into_inner());
     let unique_bytes = bytes.saturating_add(inline_bytes);
     Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes, inline_bytes })
 }
@@ -134,10 +142,17 @@ impl Sums {
     }
 }
 
-fn count(reader: &Arc<Reader>, snapshots: &[Snapshot], threads: usize, monitor: &Monitor) -> Result<Sums> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(reader.repository().readers(threads)).build();
+fn count(
+    reader: &Arc<Reader>,
+    snapshots: &[Snapshot],
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<Sums> {
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(reader.repository().readers(threads)).build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
-    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let roots: Vec<_> =
+        snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
     let mut sums = Sums::default();
     visit_reachable(&Trees::new(reader.clone()), &roots, &sums, &pool, monitor)?;
     // Figures of a damaged repository would be wrong without saying so.
@@ -146,7 +161,13 @@ fn count(reader: &Arc<Reader>, snapshots: &[Snapshot], threads: usize, monitor: 
 }
 
 impl Visitor for Sums {
-    fn reached(&self, kind: ChunkKind, _id: &ChunkId, len_bytes: Option<u32>, _place: &Place) -> bool {
+    fn reached(
+        &self,
+        kind: ChunkKind,
+        _id: &ChunkId,
+        len_bytes: Option<u32>,
+        _place: &Place,
+    ) -> bool {
         if kind == ChunkKind::Data {
             self.chunks.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(u64::from(len_bytes.unwrap_or(0)), Ordering::Relaxed);

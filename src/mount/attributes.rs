@@ -48,8 +48,14 @@ pub fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAt
     }
 }
 
-/// Returns the attributes of what is in no snapshot: a folder (or link) of the user who mounts, that nobody can write.
-pub fn of_view(number: u64, kind: FileType, size: u64, (time, owner): (Timestamp, (u32, u32))) -> FileAttr {
+/// Returns the attributes of what is in no snapshot: a folder (or link) of the user who mounts,
+/// that nobody can write.
+pub fn of_view(
+    number: u64,
+    kind: FileType,
+    size: u64,
+    (time, owner): (Timestamp, (u32, u32)),
+) -> FileAttr {
     let time = system_time(time);
     FileAttr {
         ino: INodeNo(number),
@@ -73,8 +79,11 @@ pub fn of_view(number: u64, kind: FileType, size: u64, (time, owner): (Timestamp
 /// Returns a time as the system counts it; the nearest one if it is out of range.
 fn system_time(time: Timestamp) -> SystemTime {
     let span = Duration::from_secs(time.seconds.unsigned_abs());
-    let whole = if time.seconds < 0 { UNIX_EPOCH.checked_sub(span) } else { UNIX_EPOCH.checked_add(span) };
-    whole.and_then(|whole| whole.checked_add(Duration::from_nanos(time.nanos.into()))).unwrap_or(UNIX_EPOCH)
+    let whole =
+        if time.seconds < 0 { UNIX_EPOCH.checked_sub(span) } else { UNIX_EPOCH.checked_add(span) };
+    whole
+        .and_then(|whole| whole.checked_add(Duration::from_nanos(time.nanos.into())))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 /// Returns a device's numbers in the kernel's 32 bits.

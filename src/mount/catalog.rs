@@ -13,7 +13,8 @@ use crate::sync::{self, lock};
 
 /// How old the list may be when somebody looks.
 const FRESH: Duration = Duration::from_secs(3);
-/// How long the last list stands when a new one could not be made: whoever looks waits for the attempt.
+/// How long the last list stands when a new one could not be made: whoever looks waits for the
+/// attempt.
 const REST: Duration = Duration::from_secs(30);
 
 /// The list of snapshots, which is made anew when somebody looks and the last one is old.
@@ -35,7 +36,13 @@ impl Catalog {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
         let looked = Mutex::new((Instant::now() + FRESH, listed));
-        Ok(Self { reader: reader.clone(), name_of_time, views: RwLock::new(views), looked, vanished: unbounded() })
+        Ok(Self {
+            reader: reader.clone(),
+            name_of_time,
+            views: RwLock::new(views),
+            looked,
+            vanished: unbounded(),
+        })
     }
 
     /// Returns the views, listing the snapshots again if it is time.
@@ -50,7 +57,8 @@ impl Catalog {
         sync::read(&self.views).clone()
     }
 
-    /// Returns the views as they are now, however young the last list is; where listing fails, the last list stands.
+    /// Returns the views as they are now, however young the last list is; where listing fails, the
+    /// last list stands.
     pub fn views_now(&self, report: &Report) -> Arc<Views> {
         self.look(&mut lock(&self.looked), report);
         sync::read(&self.views).clone()

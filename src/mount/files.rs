@@ -35,7 +35,8 @@ pub const BRIEFLY: Duration = Duration::from_secs(1);
 const READER_LEN_BYTES: usize = 24 << 20;
 /// Least memory for nodes and segments together, in bytes.
 const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
-/// Most nodes of a chunk list that are read to find out how much of a file is holes: 2 GiB of a file without any.
+/// Most nodes of a chunk list that are read to find out how much of a file is holes: 2 GiB of a
+/// file without any.
 const LIST_NODES_MAX: usize = 64;
 /// Threads that read ahead, at least.
 const AHEAD_THREADS_MIN: usize = 4;
@@ -94,11 +95,15 @@ struct OpenFile {
 impl Files {
     /// Finds what is to be shown.
     pub fn new(reader: &Arc<Reader>, shown: &Shown, options: MountOptions) -> Result<Self, Error> {
-        let cache = options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
+        let cache =
+            options.cache_len_bytes.saturating_sub(READER_LEN_BYTES).max(CACHE_LEN_MIN_BYTES);
         let trees = Trees::new(reader.clone());
         let report = Report::new(options.tell);
         let (catalog, top) = match shown {
-            Shown::All => (Some(Catalog::open(reader, options.name_of_time, &report)?), Node::Top(String::new())),
+            Shown::All => (
+                Some(Catalog::open(reader, options.name_of_time, &report)?),
+                Node::Top(String::new()),
+            ),
             Shown::One(snapshot, path) => (None, top_of(&trees, snapshot, path)?),
         };
         Ok(Self {
@@ -120,7 +125,8 @@ impl Files {
         self.catalog.as_ref().map(|catalog| catalog.views(&self.report))
     }
 
-    /// Returns where the names come that vanish from the folders above the snapshots; `None` if one snapshot is mounted.
+    /// Returns where the names come that vanish from the folders above the snapshots; `None` if one
+    /// snapshot is mounted.
     pub(super) fn vanished(&self) -> Option<Receiver<Vanished>> {
         self.catalog.as_ref().map(Catalog::vanished)
     }
@@ -130,19 +136,22 @@ impl Files {
         self.inodes.get(number).ok_or(Errno::STALE)
     }
 
-    /// Returns the attributes of a name in a folder; `None` if nothing is there and nothing ever will be.
+    /// Returns the attributes of a name in a folder; `None` if nothing is there and nothing ever
+    /// will be.
     ///
     /// The kernel knows what was found from now on.
     pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
         let folder = self.node(parent)?;
         if let Node::Top(path) = &*folder {
-            let item = std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
+            let item =
+                std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
             let node = top_node(path, name, item.ok_or(Errno::NOENT)?);
             let number = self.inodes.enter(node.number((parent, name)), node.clone());
             return Ok(Some((self.view(number, &node), BRIEFLY)));
         }
         let dir = self.tree_of(parent, &folder)?;
-        let found = self.contents.nodes().find(&dir, name).map_err(|error| self.failed(parent, &error))?;
+        let found =
+            self.contents.nodes().find(&dir, name).map_err(|error| self.failed(parent, &error))?;
         let Some(found) = found else { return Ok(None) };
         let entry = self.entry_node((parent, &folder), dir, &found)?;
         let number = self.enter(&entry);
@@ -156,29 +165,49 @@ impl Files {
     }
 
     /// Makes the node of an entry that was found in a folder.
-    pub(super) fn entry_node(&self, (parent, folder): (u64, &Node), dir: ChunkId, found: &Found) -> Answer<EntryNode> {
+    pub(super) fn entry_node(
+        &self,
+        (parent, folder): (u64, &Node),
+        dir: ChunkId,
+        found: &Found,
+    ) -> Answer<EntryNode> {
         let snapshot = match folder {
             Node::Snapshot(snapshot) | Node::Entry(EntryNode { snapshot, .. }) => snapshot.clone(),
             Node::Top(_) | Node::Link(_) => return Err(Errno::NOTDIR),
         };
-        Ok(EntryNode { snapshot, dir, parent, name: found.name.clone().into(), group: found.hard_link })
+        Ok(EntryNode {
+            snapshot,
+            dir,
+            parent,
+            name: found.name.clone().into(),
+            group: found.hard_link,
+        })
     }
 
     /// Returns the attributes of what has a number, and how long they hold.
     pub fn attributes_of(&self, number: u64) -> Answer<(FileAttr, Duration)> {
         match &*self.node(number)? {
-            Node::Entry(entry) => Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER)),
+            Node::Entry(entry) => {
+                Ok((self.attributes(number, &entry.snapshot, &self.found(number, entry)?), FOREVER))
+            }
             node => Ok((self.view(number, node), BRIEFLY)),
         }
     }
 
     /// Returns the attributes of an entry.
     pub(super) fn attributes(&self, number: u64, snapshot: &Snapshot, found: &Found) -> FileAttr {
-        let links = found.hard_link.map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
+        let links = found
+            .hard_link
+            .map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
         let data_len = match found.content {
             // What cannot be read is told to whoever reads the file.
-            Content::List(_) => FileMap::new(found.clone()).data_len(self.contents.nodes(), LIST_NODES_MAX).ok().flatten(),
-            Content::Refs(_) => FileMap::new(found.clone()).data_len(self.contents.nodes(), 0).ok().flatten(),
+            Content::List(_) => FileMap::new(found.clone())
+                .data_len(self.contents.nodes(), LIST_NODES_MAX)
+                .ok()
+                .flatten(),
+            Content::Refs(_) => {
+                FileMap::new(found.clone()).data_len(self.contents.nodes(), 0).ok().flatten()
+            }
             _ => None,
         };
         of_entry(number, found, links, data_len.unwrap_or(found.size))
@@ -187,15 +216,23 @@ impl Files {
     /// Returns the attributes of what is above the snapshots, or of a snapshot's root.
     pub(super) fn view(&self, number: u64, node: &Node) -> FileAttr {
         match node {
-            Node::Link(target) => of_view(number, FileType::Symlink, target.len() as u64, (self.now, self.owner)),
-            Node::Snapshot(snapshot) => of_view(number, FileType::Directory, 0, (snapshot.started, self.owner)),
+            Node::Link(target) => {
+                of_view(number, FileType::Symlink, target.len() as u64, (self.now, self.owner))
+            }
+            Node::Snapshot(snapshot) => {
+                of_view(number, FileType::Directory, 0, (snapshot.started, self.owner))
+            }
             _ => of_view(number, FileType::Directory, 0, (self.now, self.owner)),
         }
     }
 
     /// Returns the entry of a node.
     fn found(&self, number: u64, entry: &EntryNode) -> Answer<Found> {
-        let found = self.contents.nodes().find(&entry.dir, &entry.name).map_err(|error| self.failed(number, &error))?;
+        let found = self
+            .contents
+            .nodes()
+            .find(&entry.dir, &entry.name)
+            .map_err(|error| self.failed(number, &error))?;
         found.ok_or(Errno::NOENT)
     }
 
@@ -235,7 +272,11 @@ impl Files {
         let mut next = self.siblings.opened(&found);
         self.contents.prefetch(&mut next, &self.of_siblings);
         drop(next);
-        Ok(self.open.open(OpenFile { number, map: FileMap::new(found), reading: Reading::default() }))
+        Ok(self.open.open(OpenFile {
+            number,
+            map: FileMap::new(found),
+            reading: Reading::default(),
+        }))
     }
 
     /// Closes a file.
@@ -256,7 +297,8 @@ impl Files {
         read.map_err(|error| self.failed(file.number, &error))
     }
 
-    /// Returns where the next data, or the next hole, begins at or behind an offset of an open file.
+    /// Returns where the next data, or the next hole, begins at or behind an offset of an open
+    /// file.
     pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
         if offset >= file.map.len() {
@@ -291,7 +333,10 @@ impl Files {
             Node::Top(_) | Node::Link(_) => {
                 let mut sum = Totals::default();
                 let views = self.views();
-                views.iter().flat_map(|views| views.snapshots()).for_each(|snapshot| sum.add(of(snapshot)));
+                views
+                    .iter()
+                    .flat_map(|views| views.snapshots())
+                    .for_each(|snapshot| sum.add(of(snapshot)));
                 sum
             }
         })
@@ -307,7 +352,8 @@ impl Files {
             // A list that is some seconds old may still have what is gone.
             && !catalog.views_now(&self.report).snapshots().iter().any(|one| one.id == snapshot.id)
         {
-            self.report.say(&path, "its snapshot was forgotten, and a prune has removed what it held");
+            self.report
+                .say(&path, "its snapshot was forgotten, and a prune has removed what it held");
             return Errno::STALE;
         }
         self.report.trouble(&path, error);
@@ -339,5 +385,11 @@ fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Node, Error
     let above = place.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let above = browse::find(trees, &snapshot, &place.path[..above])?;
     let dir = above.tree.ok_or_else(|| Error::NotAFolder { path: shown() })?;
-    Ok(Node::Entry(EntryNode { snapshot, dir, parent: 0, name: found.entry.name.clone().into(), group: None }))
+    Ok(Node::Entry(EntryNode {
+        snapshot,
+        dir,
+        parent: 0,
+        name: found.entry.name.clone().into(),
+        group: None,
+    }))
 }

@@ -15,7 +15,8 @@ use crate::repo::read::node_cache::Found;
 
 /// Places of `.` and `..` before those of the entries.
 const DOTS: u64 = 2;
-/// Places per leaf: the place of an entry tells its leaf and its position there, so that any place can be found at once.
+/// Places per leaf: the place of an entry tells its leaf and its position there, so that any place
+/// can be found at once.
 const PLACES_PER_LEAF: u64 = 1 << 16;
 const _: () = assert!(limits::NODE_ENTRIES_MAX < PLACES_PER_LEAF as usize);
 /// Longest name that the kernel takes, in bytes.
@@ -70,8 +71,11 @@ impl Files {
             Node::Top(path) => {
                 let views = self.views().ok_or(Errno::STALE)?;
                 let items = views.folder(path).ok_or(Errno::NOENT)?;
-                let nodes = items.iter().map(|(name, item)| (name.clone(), top_node(path, name.as_bytes(), item.clone())));
-                let above = path.rsplit_once('/').map(|(above, _)| number_of_name(ROOT, above.as_bytes()));
+                let nodes = items.iter().map(|(name, item)| {
+                    (name.clone(), top_node(path, name.as_bytes(), item.clone()))
+                });
+                let above =
+                    path.rsplit_once('/').map(|(above, _)| number_of_name(ROOT, above.as_bytes()));
                 (above.unwrap_or(ROOT), List::Top(nodes.collect()))
             }
             Node::Link(_) => return Err(Errno::NOTDIR),
@@ -91,7 +95,13 @@ impl Files {
     /// Lists an open folder from a place on, until `sink` has enough.
     ///
     /// Fails if nothing can be read at this place; what comes before is listed first.
-    pub fn list(&self, open: &OpenFolder, place: u64, with_attributes: bool, sink: &mut Sink<'_>) -> Answer<()> {
+    pub fn list(
+        &self,
+        open: &OpenFolder,
+        place: u64,
+        with_attributes: bool,
+        sink: &mut Sink<'_>,
+    ) -> Answer<()> {
         let mut given = 0;
         let mut sink = |line: &Line<'_>| {
             let is_full = sink(line);
@@ -100,8 +110,15 @@ impl Files {
         };
         for (at, number, name) in [(0, open.number, "."), (1, open.parent, "..")] {
             if place <= at {
-                let attributes = with_attributes.then(|| self.view(number, &Node::Top(String::new())));
-                let line = Line { number, next: at + 1, kind: FileType::Directory, name: name.as_bytes(), attributes };
+                let attributes =
+                    with_attributes.then(|| self.view(number, &Node::Top(String::new())));
+                let line = Line {
+                    number,
+                    next: at + 1,
+                    kind: FileType::Directory,
+                    name: name.as_bytes(),
+                    attributes,
+                };
                 if sink(&line) {
                     return Ok(());
                 }
@@ -118,13 +135,24 @@ impl Files {
         if given > 0 { Ok(()) } else { listed }
     }
 
-    fn list_top(&self, (parent, nodes): (u64, &[(String, Node)]), place: u64, with_attributes: bool, sink: &mut Sink<'_>) {
-        for (at, (name, node)) in (0..).zip(nodes).skip(usize::try_from(place).unwrap_or(usize::MAX)) {
+    fn list_top(
+        &self,
+        (parent, nodes): (u64, &[(String, Node)]),
+        place: u64,
+        with_attributes: bool,
+        sink: &mut Sink<'_>,
+    ) {
+        for (at, (name, node)) in
+            (0..).zip(nodes).skip(usize::try_from(place).unwrap_or(usize::MAX))
+        {
             let wanted = node.number((parent, name.as_bytes()));
-            let number = if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
-            let kind = if matches!(node, Node::Link(_)) { FileType::Symlink } else { FileType::Directory };
+            let number =
+                if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
+            let kind =
+                if matches!(node, Node::Link(_)) { FileType::Symlink } else { FileType::Directory };
             let attributes = with_attributes.then(|| self.view(number, node));
-            if sink(&Line { number, next: DOTS + at + 1, kind, name: name.as_bytes(), attributes }) {
+            if sink(&Line { number, next: DOTS + at + 1, kind, name: name.as_bytes(), attributes })
+            {
                 if with_attributes {
                     self.inodes.forget(number, 1);
                 }
@@ -133,7 +161,13 @@ impl Files {
         }
     }
 
-    fn list_tree(&self, open: &OpenFolder, place: u64, with_attributes: bool, sink: &mut Sink<'_>) -> Answer<()> {
+    fn list_tree(
+        &self,
+        open: &OpenFolder,
+        place: u64,
+        with_attributes: bool,
+        sink: &mut Sink<'_>,
+    ) -> Answer<()> {
         let List::Tree { folder, dir, leaves } = &open.list else {
             return Err(Errno::NOTDIR);
         };
@@ -151,12 +185,19 @@ impl Files {
             while let Some(found) = Found::new(&node, at as usize) {
                 at += 1;
                 if found.name.len() > NAME_LEN_MAX_BYTES {
-                    self.report
-                        .say(&self.inodes.path(open.number), "a name in it is longer than the kernel takes: it is not shown");
+                    self.report.say(
+                        &self.inodes.path(open.number),
+                        "a name in it is longer than the kernel takes: it is not shown",
+                    );
                     continue;
                 }
                 let entry = self.entry_node((open.number, folder), *dir, &found)?;
-                if self.list_entry(&entry, &found, (DOTS + leaf * PLACES_PER_LEAF + at, with_attributes), sink) {
+                if self.list_entry(
+                    &entry,
+                    &found,
+                    (DOTS + leaf * PLACES_PER_LEAF + at, with_attributes),
+                    sink,
+                ) {
                     return Ok(());
                 }
             }
@@ -166,7 +207,13 @@ impl Files {
     }
 
     /// Gives one entry to the sink and returns whether it did not fit.
-    fn list_entry(&self, entry: &EntryNode, found: &Found, (next, with_attributes): (u64, bool), sink: &mut Sink<'_>) -> bool {
+    fn list_entry(
+        &self,
+        entry: &EntryNode,
+        found: &Found,
+        (next, with_attributes): (u64, bool),
+        sink: &mut Sink<'_>,
+    ) -> bool {
         let (number, attributes) = if with_attributes {
             let number = self.enter(entry);
             (number, Some(self.attributes(number, &entry.snapshot, found)))
@@ -174,7 +221,13 @@ impl Files {
             let of_group = entry.group.map(|group| number_of_group(&entry.snapshot.id, group));
             (of_group.unwrap_or_else(|| number_of_name(entry.parent, &entry.name)), None)
         };
-        let is_full = sink(&Line { number, next, kind: file_type(found.kind), name: &found.name, attributes });
+        let is_full = sink(&Line {
+            number,
+            next,
+            kind: file_type(found.kind),
+            name: &found.name,
+            attributes,
+        });
         if is_full && with_attributes {
             self.inodes.forget(number, 1);
         }

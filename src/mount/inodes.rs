@@ -1,9 +1,11 @@
 //! Numbers of files, and what the kernel knows by them.
 //!
-//! A number is a hash, so it is the same each time that the repository is mounted: of the snapshot's id for its root, of the number of the
-//! folder and the name for everything below, and of the snapshot's id and the group for hard links, so that all their names have
-//! one number. Two things that the kernel knows at the same time never share a number: where hashes meet, the later one takes the
-//! next free number. Numbers of different snapshots differ, because programs take files with one number for one file.
+//! A number is a hash, so it is the same each time that the repository is mounted: of the
+//! snapshot's id for its root, of the number of the folder and the name for everything below, and
+//! of the snapshot's id and the group for hard links, so that all their names have one number. Two
+//! things that the kernel knows at the same time never share a number: where hashes meet, the later
+//! one takes the next free number. Numbers of different snapshots differ, because programs take
+//! files with one number for one file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -51,22 +53,29 @@ impl Node {
             (Self::Top(one), Self::Top(other)) => one == other,
             (Self::Snapshot(one), Self::Snapshot(other)) => one.id == other.id,
             (Self::Entry(one), Self::Entry(other)) => {
-                let is_one_name = one.group.is_none() && (one.parent, &one.name) == (other.parent, &other.name);
+                let is_one_name =
+                    one.group.is_none() && (one.parent, &one.name) == (other.parent, &other.name);
                 let is_linked = one.group.is_some() && one.snapshot.id == other.snapshot.id;
                 one.group == other.group && (is_one_name || is_linked)
             }
-            // Two links are told apart by their numbers, which are hashes of their paths and targets.
+            // Two links are told apart by their numbers, which are hashes of their paths and
+            // targets.
             (Self::Link(one), Self::Link(other)) => one == other,
             _ => false,
         }
     }
 
-    /// Returns the number that it would like to have; `path` is the number of the folder and the name.
+    /// Returns the number that it would like to have; `path` is the number of the folder and the
+    /// name.
     pub fn number(&self, (parent, name): (u64, &[u8])) -> u64 {
         match self {
             Self::Snapshot(snapshot) => number_of_root(&snapshot.id),
-            Self::Link(target) => hashed(&[b"link", &parent.to_le_bytes(), name, b"/", target.as_bytes()]),
-            Self::Entry(EntryNode { group: Some(group), snapshot, .. }) => number_of_group(&snapshot.id, *group),
+            Self::Link(target) => {
+                hashed(&[b"link", &parent.to_le_bytes(), name, b"/", target.as_bytes()])
+            }
+            Self::Entry(EntryNode { group: Some(group), snapshot, .. }) => {
+                number_of_group(&snapshot.id, *group)
+            }
             _ => number_of_name(parent, name),
         }
     }
@@ -92,7 +101,8 @@ fn hashed(parts: &[&[u8]]) -> u64 {
     for part in parts {
         hash.update(part);
     }
-    let number = u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes"));
+    let number =
+        u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes"));
     number.max(FIRST)
 }
 
@@ -130,7 +140,8 @@ impl Inodes {
                 }
                 Some(same) if number != ROOT && same.node.is_same(&node) => {
                     same.times += 1;
-                    // Of hard links the name that was seen last is the one whose directory is known for sure.
+                    // Of hard links the name that was seen last is the one whose directory is known
+                    // for sure.
                     if let Node::Entry(EntryNode { group: Some(_), .. }) = node {
                         same.node = Arc::new(node);
                     }
@@ -194,7 +205,11 @@ mod tests {
     #[test]
     fn two_things_never_share_a_number() {
         let inodes = Inodes::new(Node::Top(String::new()));
-        let (one, other, last) = (inodes.enter(77, link("a")), inodes.enter(77, link("b")), inodes.enter(ROOT, link("c")));
+        let (one, other, last) = (
+            inodes.enter(77, link("a")),
+            inodes.enter(77, link("b")),
+            inodes.enter(ROOT, link("c")),
+        );
         assert_eq!((one, other), (77, 78));
         assert!(last >= FIRST);
         assert_eq!(inodes.enter(77, link("b")), 78);

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use fuser::{
-    Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags,
-    ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyXattr, Request,
+    Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 
 use super::files::{Answer, FOREVER, Files};
@@ -21,8 +21,8 @@ const GENERATION: Generation = Generation(0);
 const BACKGROUND_MAX: u16 = 64;
 /// Longest request, in bytes.
 const REQUEST_LEN_MAX_BYTES: u32 = 1 << 20;
-/// What the kernel is asked to do, where it can: attributes with listings, listings of one folder side by side, links that it keeps,
-/// and access control lists that count.
+/// What the kernel is asked to do, where it can: attributes with listings, listings of one folder
+/// side by side, links that it keeps, and access control lists that count.
 const WANTED: [InitFlags; 5] = [
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
@@ -58,7 +58,8 @@ fn errno(errno: rustix::io::Errno) -> Errno {
     Errno::from_i32(errno.raw_os_error())
 }
 
-/// Answers a request for an extended attribute or their names: with the length, if there is no room at all.
+/// Answers a request for an extended attribute or their names: with the length, if there is no room
+/// at all.
 fn reply_xattr(answer: Answer<Option<Vec<u8>>>, room: u32, reply: ReplyXattr) {
     match answer {
         Ok(Some(bytes)) if room == 0 => reply.size(bytes.len().try_into().unwrap_or(u32::MAX)),
@@ -93,7 +94,13 @@ impl Filesystem for Kernel {
         self.files.inodes.forget(number.0, times);
     }
 
-    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         match self.files.attributes_of(number.0) {
             Ok((attributes, time)) => reply.attr(&time, &attributes),
             Err(error) => reply.error(errno(error)),
@@ -109,7 +116,10 @@ impl Filesystem for Kernel {
 
     fn open(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         match self.files.open(number.0) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
+            Ok(handle) => reply.opened(
+                FileHandle(handle),
+                FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
+            ),
             Err(error) => reply.error(errno(error)),
         }
     }
@@ -145,7 +155,15 @@ impl Filesystem for Kernel {
         reply.ok();
     }
 
-    fn lseek(&self, _request: &Request, _number: INodeNo, handle: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
         let answer = match (whence, u64::try_from(offset)) {
             (SEEK_DATA, Ok(offset)) => self.files.seek(handle.0, offset, true),
             (SEEK_HOLE, Ok(offset)) => self.files.seek(handle.0, offset, false),
@@ -168,7 +186,14 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn readdir(&self, _request: &Request, _number: INodeNo, handle: FileHandle, place: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        place: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let listed = self.folder(handle).and_then(|folder| {
             self.files.list(&folder, place, false, &mut |line| {
                 reply.add(INodeNo(line.number), line.next, line.kind, OsStr::from_bytes(line.name))
@@ -180,12 +205,26 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn readdirplus(&self, _request: &Request, _number: INodeNo, handle: FileHandle, place: u64, mut reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        place: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
         let listed = self.folder(handle).and_then(|folder| {
             let time = if folder.is_fixed() { FOREVER } else { super::files::BRIEFLY };
             self.files.list(&folder, place, true, &mut |line| {
                 let Some(attributes) = &line.attributes else { return false };
-                reply.add(INodeNo(line.number), line.next, OsStr::from_bytes(line.name), &time, attributes, GENERATION)
+                reply.add(
+                    INodeNo(line.number),
+                    line.next,
+                    OsStr::from_bytes(line.name),
+                    &time,
+                    attributes,
+                    GENERATION,
+                )
             })
         });
         match listed {
@@ -194,7 +233,14 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn releasedir(&self, _request: &Request, _number: INodeNo, handle: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
         self.folders.close(handle.0);
         reply.ok();
     }
@@ -204,23 +250,42 @@ impl Filesystem for Kernel {
             Ok(totals) => {
                 let blocks = totals.bytes.div_ceil(BLOCK_LEN_BYTES.into());
                 let files = totals.files.saturating_add(totals.dirs);
-                reply.statfs(blocks, 0, 0, files, 0, BLOCK_LEN_BYTES, NAME_LEN_MAX_BYTES, BLOCK_LEN_BYTES);
+                reply.statfs(
+                    blocks,
+                    0,
+                    0,
+                    files,
+                    0,
+                    BLOCK_LEN_BYTES,
+                    NAME_LEN_MAX_BYTES,
+                    BLOCK_LEN_BYTES,
+                );
             }
             Err(error) => reply.error(errno(error)),
         }
     }
 
-    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
+    fn getxattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        room: u32,
+        reply: ReplyXattr,
+    ) {
         let value = self.files.with_xattrs(number.0, |xattrs| {
-            xattrs.iter().find(|xattr| xattr.name == name.as_bytes()).map(|xattr| xattr.value.clone())
+            xattrs
+                .iter()
+                .find(|xattr| xattr.name == name.as_bytes())
+                .map(|xattr| xattr.value.clone())
         });
         reply_xattr(value, room, reply);
     }
 
     fn listxattr(&self, _request: &Request, number: INodeNo, room: u32, reply: ReplyXattr) {
-        let names = self
-            .files
-            .with_xattrs(number.0, |xattrs| Some(xattrs.iter().flat_map(|xattr| [&xattr.name[..], b"\0"].concat()).collect()));
+        let names = self.files.with_xattrs(number.0, |xattrs| {
+            Some(xattrs.iter().flat_map(|xattr| [&xattr.name[..], b"\0"].concat()).collect())
+        });
         reply_xattr(names, room, reply);
     }
 }

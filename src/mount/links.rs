@@ -9,15 +9,18 @@ use crate::id::{ChunkId, SnapshotId};
 use crate::repo::Trees;
 use crate::sync::lock;
 
-/// Most entries, and most nodes of directories, that are looked at to count the links of a snapshot: somebody waits meanwhile.
+/// Most entries, and most nodes of directories, that are looked at to count the links of a
+/// snapshot: somebody waits meanwhile.
 ///
-/// What the snapshot says of itself is no limit: it is a claim, and a small repository can hold a tree without end.
+/// What the snapshot says of itself is no limit: it is a claim, and a small repository can hold a
+/// tree without end.
 const ENTRIES_MAX: u64 = 500_000;
 const NODES_MAX: u64 = 100_000;
 /// Snapshots whose counts are kept, and groups in all of them.
 const SNAPSHOTS_MAX: usize = 8;
 const GROUPS_MAX: usize = 500_000;
-/// What is said of a file that has several names, when they are not counted: programs only look whether it is more than one.
+/// What is said of a file that has several names, when they are not counted: programs only look
+/// whether it is more than one.
 const SEVERAL: u32 = 2;
 
 type Counts = Arc<HashMap<u64, u32>>;
@@ -32,13 +35,16 @@ impl Links {
     /// Returns how many names a group of links has in its snapshot.
     pub fn count(&self, trees: &Trees, snapshot: &Snapshot, group: u64) -> u32 {
         let mut counted = lock(&self.counted);
-        if !counted.contains_key(&snapshot.id) && (counted.len() >= SNAPSHOTS_MAX || groups_in(&counted) >= GROUPS_MAX) {
+        if !counted.contains_key(&snapshot.id)
+            && (counted.len() >= SNAPSHOTS_MAX || groups_in(&counted) >= GROUPS_MAX)
+        {
             counted.clear();
         }
         let slot = counted.entry(snapshot.id).or_default().clone();
         drop(counted);
         let mut slot = lock(&slot);
-        let counts = slot.get_or_insert_with(|| Arc::new(count_all(trees, &snapshot.root).unwrap_or_default()));
+        let counts = slot
+            .get_or_insert_with(|| Arc::new(count_all(trees, &snapshot.root).unwrap_or_default()));
         counts.get(&group).copied().unwrap_or(SEVERAL)
     }
 }

@@ -1,8 +1,9 @@
 //! Snapshots as a read-only file system, by FUSE.
 //!
-//! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`, `views`), from nodes of trees (`nodes`)
-//! and from segments of file content (`segments`), which are read ahead where a file is read in order (`ahead`, `siblings`).
-//! Everything that is kept has a limit in bytes; what stands in a snapshot never changes, so the kernel may keep all it learns.
+//! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`,
+//! `views`), from nodes of trees (`nodes`) and from segments of file content (`segments`), which
+//! are read ahead where a file is read in order (`ahead`, `siblings`). Everything that is kept has
+//! a limit in bytes; what stands in a snapshot never changes, so the kernel may keep all it learns.
 
 mod attributes;
 mod catalog;

@@ -30,10 +30,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the mount is called in the system's list of mounts.
 const NAME: &str = "drumlin";
 
-/// A mounted repository. When it is dropped the mount stays, and whoever uses it gets errors: unmount it first.
+/// A mounted repository. When it is dropped the mount stays, and whoever uses it gets errors:
+/// unmount it first.
 pub struct Mounted {
     dir: PathBuf,
-    // Dropping the session would unmount the folder once more, which by then may be somebody else's mount.
+    // Dropping the session would unmount the folder once more, which by then may be somebody else's
+    // mount.
     session: ManuallyDrop<BackgroundSession>,
     device: OwnedFd,
     files: Arc<Files>,
@@ -46,13 +48,15 @@ pub struct Mounted {
 pub enum Ended {
     /// Nothing is left of the mount.
     Unmounted,
-    /// The folder is free, but programs still use files of the mount: they get errors when this process ends.
+    /// The folder is free, but programs still use files of the mount: they get errors when this
+    /// process ends.
     StillUsed,
 }
 
 /// Finds out whether a mount at `dir` is possible, before a repository is opened.
 ///
-/// Fails if the system has no FUSE for this user, and if the folder is not there, not empty or a mount already.
+/// Fails if the system has no FUSE for this user, and if the folder is not there, not empty or a
+/// mount already.
 pub fn check(dir: &Path) -> Result<PathBuf, Error> {
     let look = |source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOTCONN) => Error::Dead { path: dir.to_owned() },
@@ -61,7 +65,9 @@ pub fn check(dir: &Path) -> Result<PathBuf, Error> {
     let refuse = |why| Err(Error::Folder { path: dir.to_owned(), why });
     match dir.metadata() {
         Ok(found) if !found.is_dir() => return refuse("it is not a folder"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return refuse("there is no such folder"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return refuse("there is no such folder");
+        }
         found => found.map_err(look)?,
     };
     if dir.read_dir().map_err(look)?.next().is_some() {
@@ -80,7 +86,12 @@ fn check_device() -> Result<(), Error> {
 }
 
 /// Mounts what is to be shown at the folder `dir`, and returns when it can be used.
-pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOptions) -> Result<Mounted, Error> {
+pub fn mount(
+    reader: &Arc<Reader>,
+    shown: &Shown,
+    dir: &Path,
+    options: MountOptions,
+) -> Result<Mounted, Error> {
     let dir = check(dir)?;
     let mut config = Config::default();
     config.mount_options = vec![
@@ -99,7 +110,10 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
         io::ErrorKind::NotFound => Error::NoHelper,
         io::ErrorKind::PermissionDenied if config.acl == SessionACL::All => Error::OthersNotAllowed,
         // The helper ends its words with an empty line.
-        kind => Error::Mount { path: dir.clone(), source: io::Error::new(kind, source.to_string().trim().to_owned()) },
+        kind => Error::Mount {
+            path: dir.clone(),
+            source: io::Error::new(kind, source.to_string().trim().to_owned()),
+        },
     };
     let session = Session::new(Kernel::new(files.clone()), &dir, &config).map_err(refused)?;
     let device = session.as_fd().try_clone_to_owned().map_err(Error::Session)?;
@@ -115,8 +129,9 @@ pub fn mount(reader: &Arc<Reader>, shown: &Shown, dir: &Path, options: MountOpti
 
 /// Starts a thread that tells the kernel of names that are no longer there, as long as `files` is.
 ///
-/// Otherwise it would keep all that it ever saw of forgotten snapshots, and we their numbers, until memory is short. Whoever answers the kernel must
-/// not do it, because the kernel may hold the folder of that name until it has the answer.
+/// Otherwise it would keep all that it ever saw of forgotten snapshots, and we their numbers, until
+/// memory is short. Whoever answers the kernel must not do it, because the kernel may hold the
+/// folder of that name until it has the answer.
 fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
     let Some(vanished) = files.vanished() else { return Ok(()) };
     let tell = move || {
@@ -145,7 +160,8 @@ impl Mounted {
         self.files.views().map(|views| views.snapshots().len())
     }
 
-    /// Waits until somebody unmounts the folder or `stop` says so; returns whether it has been unmounted.
+    /// Waits until somebody unmounts the folder or `stop` says so; returns whether it has been
+    /// unmounted.
     pub fn wait(&self, stop: &dyn Fn() -> bool) -> bool {
         while !self.session.guard.is_finished() {
             if stop() {
@@ -156,7 +172,8 @@ impl Mounted {
         true
     }
 
-    /// Waits for the last user of the mount, but no longer than `patience` and not when `stop` says so.
+    /// Waits for the last user of the mount, but no longer than `patience` and not when `stop` says
+    /// so.
     pub fn wait_for_users(&self, patience: Duration, stop: &dyn Fn() -> bool) {
         let began = Instant::now();
         self.wait(&|| stop() || began.elapsed() >= patience);
@@ -179,7 +196,8 @@ impl Mounted {
                 Ok(Ended::StillUsed)
             }
             Err(Errno::BUSY) => {
-                rustix::mount::unmount(&self.dir, UnmountFlags::DETACH).map_err(|error| failed(error.into()))?;
+                rustix::mount::unmount(&self.dir, UnmountFlags::DETACH)
+                    .map_err(|error| failed(error.into()))?;
                 Ok(Ended::StillUsed)
             }
             Err(error) => Err(failed(error.into())),

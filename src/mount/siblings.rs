@@ -1,4 +1,5 @@
-//! Reading ahead of somebody who opens the files of a folder one after the other, as `grep -r` and `cp -a` do.
+//! Reading ahead of somebody who opens the files of a folder one after the other, as `grep -r` and
+//! `cp -a` do.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -60,7 +61,8 @@ impl Row {
 }
 
 impl Siblings {
-    /// Takes note that a file was opened, and returns the chunks of those that are likely to be next.
+    /// Takes note that a file was opened, and returns the chunks of those that are likely to be
+    /// next.
     ///
     /// Files with long chunk lists are left to the reading ahead of their own.
     pub fn opened(&self, found: &Found) -> impl Iterator<Item = ChunkId> {
@@ -70,7 +72,10 @@ impl Siblings {
         if leaves.len() >= LEAVES_MAX && !leaves.contains_key(&leaf) {
             leaves.clear();
         }
-        let wanted = leaves.entry(leaf).or_default().open(at, &|at| Some(refs(entries.get(at)?).iter().map(Ref::len).sum()));
+        let wanted = leaves
+            .entry(leaf)
+            .or_default()
+            .open(at, &|at| Some(refs(entries.get(at)?).iter().map(Ref::len).sum()));
         drop(leaves);
         let pieces = entries[wanted].iter().flat_map(|entry| refs(entry).iter());
         pieces.filter_map(|piece| if let Ref::Data { id, .. } = piece { Some(*id) } else { None })
@@ -117,7 +122,8 @@ mod tests {
     #[test]
     fn large_files_are_few() {
         let mut row = Row::default();
-        let wanted = (0..4).map(|at| row.open(at, &|at| (at < FILES).then_some(2 << 20))).next_back();
+        let wanted =
+            (0..4).map(|at| row.open(at, &|at| (at < FILES).then_some(2 << 20))).next_back();
         assert!(wanted.is_some_and(|wanted| wanted.len() <= 2));
     }
 }

@@ -1,4 +1,5 @@
-//! What stands at the top of a mount: every snapshot by its id, and links to it by time, app and host.
+//! What stands at the top of a mount: every snapshot by its id, and links to it by time, app and
+//! host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl Views {
     /// Makes the views of snapshots, which are sorted, oldest first.
     pub fn new(snapshots: Vec<Arc<Snapshot>>, name_of_time: NameOfTime) -> Self {
         let mut by_id = BTreeMap::new();
-        let (mut by_time, mut by_app, mut by_host) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut by_time, mut by_app, mut by_host) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for snapshot in &snapshots {
             let id = snapshot.id.to_hex();
             let time = name_of_time(snapshot.started);
@@ -46,14 +48,17 @@ impl Views {
             add(&mut by_time, &time, &short, target("../"));
             for (groups, name) in [(&mut by_app, &snapshot.app), (&mut by_host, &snapshot.host)] {
                 if !name.is_empty() {
-                    let group: &mut BTreeMap<String, Item> = groups.entry(safe_name(name)).or_default();
+                    let group: &mut BTreeMap<String, Item> =
+                        groups.entry(safe_name(name)).or_default();
                     add(group, &time, &short, target("../../"));
                     group.insert("latest".to_owned(), target("../../"));
                 }
             }
         }
         let folders = |groups: BTreeMap<String, BTreeMap<String, Item>>| {
-            Item::Folder(groups.into_iter().map(|(name, group)| (name, Item::Folder(group))).collect())
+            Item::Folder(
+                groups.into_iter().map(|(name, group)| (name, Item::Folder(group))).collect(),
+            )
         };
         let mut root = BTreeMap::from([
             (BY_ID.to_owned(), Item::Folder(by_id)),
@@ -72,14 +77,16 @@ impl Views {
         &self.snapshots
     }
 
-    /// Returns the names that are no longer there in newer views, each with the number of its folder.
+    /// Returns the names that are no longer there in newer views, each with the number of its
+    /// folder.
     pub fn vanished(&self, newer: &Self) -> Vec<(u64, String)> {
         let mut names = Vec::new();
         vanished(ROOT, &self.root, &newer.root, &mut names);
         names
     }
 
-    /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if there is no such folder.
+    /// Returns what is in the folder at a path, whose parts are separated by slashes; `None` if
+    /// there is no such folder.
     pub fn folder(&self, path: &str) -> Option<&BTreeMap<String, Item>> {
         let mut folder = &self.root;
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -89,8 +96,8 @@ impl Views {
         Some(folder)
     }
 
-    /// Returns what is called `name` in the folder at a path. In `by-id` the start of an id, if it is the start of one only, is a
-    /// link to it, although it is not listed.
+    /// Returns what is called `name` in the folder at a path. In `by-id` the start of an id, if it
+    /// is the start of one only, is a link to it, although it is not listed.
     pub fn find(&self, path: &str, name: &str) -> Option<Item> {
         let folder = self.folder(path)?;
         if let Some(item) = folder.get(name) {
@@ -99,16 +106,24 @@ impl Views {
         if path != BY_ID || name.len() < PREFIX_LEN_MIN {
             return None;
         }
-        let mut ids = folder.range(name.to_owned()..).map(|(id, _)| id).take_while(|id| id.starts_with(name));
+        let mut ids =
+            folder.range(name.to_owned()..).map(|(id, _)| id).take_while(|id| id.starts_with(name));
         let id = ids.next()?;
         ids.next().is_none().then(|| Item::Link(id.clone()))
     }
 }
 
-fn vanished(number: u64, old: &BTreeMap<String, Item>, new: &BTreeMap<String, Item>, names: &mut Vec<(u64, String)>) {
+fn vanished(
+    number: u64,
+    old: &BTreeMap<String, Item>,
+    new: &BTreeMap<String, Item>,
+    names: &mut Vec<(u64, String)>,
+) {
     for (name, item) in old {
         match (item, new.get(name)) {
-            (Item::Folder(old), Some(Item::Folder(new))) => vanished(number_of_name(number, name.as_bytes()), old, new, names),
+            (Item::Folder(old), Some(Item::Folder(new))) => {
+                vanished(number_of_name(number, name.as_bytes()), old, new, names)
+            }
             (_, Some(_)) => {}
             (_, None) => names.push((number, name.clone())),
         }
@@ -138,13 +153,18 @@ mod tests {
     #[test]
     fn names_that_vanish_are_found_at_any_depth() {
         let link = |target: &str| Item::Link(target.to_owned());
-        let hosts = |times: &[(&str, Item)]| Item::Folder(folder(&[("laptop", Item::Folder(folder(times)))]));
+        let hosts = |times: &[(&str, Item)]| {
+            Item::Folder(folder(&[("laptop", Item::Folder(folder(times)))]))
+        };
         let old = folder(&[
             ("by-host", hosts(&[("monday", link("1")), ("tuesday", link("2"))])),
             ("latest", link("2")),
             ("x", link("3")),
         ]);
-        let new = folder(&[("by-host", hosts(&[("tuesday", link("2")), ("friday", link("4"))])), ("latest", link("4"))]);
+        let new = folder(&[
+            ("by-host", hosts(&[("tuesday", link("2")), ("friday", link("4"))])),
+            ("latest", link("4")),
+        ]);
         let mut names = Vec::new();
         vanished(ROOT, &old, &new, &mut names);
         let of_laptop = number_of_name(number_of_name(ROOT, b"by-host"), b"laptop");

@@ -1,11 +1,13 @@
-//! Giving a file, folder, link or special file its owner, attributes, mode, times and flags, in the one order that works.
+//! Giving a file, folder, link or special file its owner, attributes, mode, times and flags, in the
+//! one order that works.
 //!
 //! * The owner comes first: changing it clears setuid and setgid bits and drops capabilities.
-//! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write permission could not set them later.
+//! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write
+//!   permission could not set them later.
 //! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
 //!
-//! Everything is reached by a descriptor, never by a name: whoever may change names in the folder cannot put anything else
-//! into the place of what is being changed.
+//! Everything is reached by a descriptor, never by a name: whoever may change names in the folder
+//! cannot put anything else into the place of what is being changed.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -67,7 +69,8 @@ impl From<&Stat> for Present {
 pub enum Object<'a> {
     /// An open file or folder.
     Open(BorrowedFd<'a>),
-    /// A symbolic link or special file, opened only to name it: it is changed whatever has its name by now.
+    /// A symbolic link or special file, opened only to name it: it is changed whatever has its name
+    /// by now.
     Path {
         /// The descriptor.
         fd: BorrowedFd<'a>,
@@ -83,10 +86,11 @@ pub enum Object<'a> {
 pub struct Failed {
     /// What it is, for people: `owner`, `attribute user.x`.
     pub what: String,
-    /// Whether it is not permitted at all, here or to this user: then the same is to be expected of all other files.
+    /// Whether it is not permitted at all, here or to this user: then the same is to be expected of
+    /// all other files.
     ///
-    /// Ordinary users may not give files away; and even to the superuser some file systems (of other systems, or on servers
-    /// that trust nobody) and some containers refuse this.
+    /// Ordinary users may not give files away; and even to the superuser some file systems (of
+    /// other systems, or on servers that trust nobody) and some containers refuse this.
     pub is_refused: bool,
     /// What the system said.
     pub source: io::Error,
@@ -98,9 +102,11 @@ pub const SYSTEM_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY | 
 /// Flags under which nothing else can be changed.
 pub const LOCKING_FLAGS: u32 = entry_flag::IMMUTABLE | entry_flag::APPEND_ONLY;
 
-/// Makes an object's metadata equal to `wanted`, going on after failures, which are added to `failed`.
+/// Makes an object's metadata equal to `wanted`, going on after failures, which are added to
+/// `failed`.
 ///
-/// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out another user's powers.
+/// A setuid (setgid) bit is left out if the owner (group) could not be set: it would hand out
+/// another user's powers.
 pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &mut Vec<Failed>) {
     let mut present = *present;
     if let Object::Open(fd) = object
@@ -111,7 +117,8 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
         note(failed, "flags", write_flags(fd, present.flags));
     }
     // Setting the owner clears these bits.
-    let mut mode_is_known = !apply_owner(object, &mut present, wanted, failed) || present.mode & 0o6000 == 0;
+    let mut mode_is_known =
+        !apply_owner(object, &mut present, wanted, failed) || present.mode & 0o6000 == 0;
     if (present.has_xattrs || !wanted.xattrs.is_empty()) && apply_xattrs(object, wanted, failed) {
         mode_is_known = false;
     }
@@ -126,7 +133,9 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
         let result = object.set_mode(mode);
         // Nobody is refused this for his own files, unless the file system has no modes.
         let is_own = [0, present.uid].contains(&rustix::process::geteuid().as_raw());
-        failed.extend(result.err().map(|source| failure("mode", is_own && is_refusal(&source), source)));
+        failed.extend(
+            result.err().map(|source| failure("mode", is_own && is_refusal(&source), source)),
+        );
     }
     if present.mtime != Some(wanted.mtime) {
         note(failed, "time", object.set_mtime(wanted.mtime));
@@ -137,10 +146,11 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
     }
 }
 
-/// Looks whether an open file or folder has the mode and the time that it was given, on a file system that may take them and keep others; adds
-/// to `failed` what it does not hold.
+/// Looks whether an open file or folder has the mode and the time that it was given, on a file
+/// system that may take them and keep others; adds to `failed` what it does not hold.
 ///
-/// Some set the time only together with that of the last access. Times that are less than [`COARSE_S`] away are as near as it gets there.
+/// Some set the time only together with that of the last access. Times that are less than
+/// [`COARSE_S`] away are as near as it gets there.
 pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) {
     let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
     let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());
@@ -172,7 +182,12 @@ fn is_right(object: Object<'_>, present: &Present, wanted: &Metadata) -> bool {
 }
 
 /// Sets the owner unless it is right; returns whether anything was tried.
-fn apply_owner(object: Object<'_>, present: &mut Present, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
+fn apply_owner(
+    object: Object<'_>,
+    present: &mut Present,
+    wanted: &Metadata,
+    failed: &mut Vec<Failed>,
+) -> bool {
     if (present.uid, present.gid) == (wanted.uid, wanted.gid) {
         return false;
     }
@@ -180,21 +195,27 @@ fn apply_owner(object: Object<'_>, present: &mut Present, wanted: &Metadata, fai
         Ok(()) => (present.uid, present.gid) = (wanted.uid, wanted.gid),
         Err(source) => {
             // In a container of its own numbers, there may be no such user.
-            let is_unknown = source.kind() == io::ErrorKind::InvalidInput && wanted.uid.max(wanted.gid) != u32::MAX;
+            let is_unknown = source.kind() == io::ErrorKind::InvalidInput
+                && wanted.uid.max(wanted.gid) != u32::MAX;
             failed.push(failure("owner", is_unknown || is_refusal(&source), source));
         }
     }
     true
 }
 
-/// Makes the extended attributes equal to those wanted; returns whether that may have changed the mode.
+/// Makes the extended attributes equal to those wanted; returns whether that may have changed the
+/// mode.
 fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) -> bool {
     let subject = object.subject();
     let present = match subject.read_each() {
         // What cannot be read is neither removed nor known to be right.
         Ok((present, _)) => present,
-        // Links and special files are reached through /proc: where there is none, nothing is lost if nothing was to be set.
-        Err(source) if matches!(object, Object::Path { .. }) && source.kind() == io::ErrorKind::NotFound => {
+        // Links and special files are reached through /proc: where there is none, nothing is lost
+        // if nothing was to be set.
+        Err(source)
+            if matches!(object, Object::Path { .. })
+                && source.kind() == io::ErrorKind::NotFound =>
+        {
             let missing = || io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted");
             failed.extend(wanted.xattrs.first().map(|_| failure("attributes", false, missing())));
             return false;
@@ -205,7 +226,9 @@ fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>)
         }
     };
     let mut acl_changed = false;
-    for extra in present.iter().filter(|xattr| !wanted.keeps_xattrs && is_ours_to_remove(&xattr.name)) {
+    for extra in
+        present.iter().filter(|xattr| !wanted.keeps_xattrs && is_ours_to_remove(&xattr.name))
+    {
         if wanted.xattrs.binary_search_by(|xattr| xattr.name.cmp(&extra.name)).is_err() {
             acl_changed |= is_acl(&extra.name);
             note_xattr(failed, &extra.name, subject.remove(&extra.name));
@@ -218,7 +241,8 @@ fn apply_xattrs(object: Object<'_>, wanted: &Metadata, failed: &mut Vec<Failed>)
     acl_changed
 }
 
-/// Attributes that the system itself gives to files (labels of security modules) are not removed: they follow rules of this machine.
+/// Attributes that the system itself gives to files (labels of security modules) are not removed:
+/// they follow rules of this machine.
 fn is_ours_to_remove(name: &[u8]) -> bool {
     [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|prefix| name.starts_with(prefix))
         || name == b"security.capability"
@@ -249,11 +273,14 @@ impl Object<'_> {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         Ok(match self {
             Self::Open(fd) => fs::fchown(fd, uid, gid),
-            Self::Path { fd, .. } => fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW),
+            Self::Path { fd, .. } => {
+                fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)
+            }
         }?)
     }
 
-    /// Sets the mode, of a special file by a descriptor that cannot read or write it, so that nothing is triggered.
+    /// Sets the mode, of a special file by a descriptor that cannot read or write it, so that
+    /// nothing is triggered.
     fn set_mode(&self, mode: u16) -> io::Result<()> {
         match self {
             Self::Open(fd) => fs::fchmod(fd, Mode::from_raw_mode(u32::from(mode)))?,
@@ -273,7 +300,9 @@ impl Object<'_> {
         };
         match fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH) {
             // Before Linux 5.8.
-            Err(Errno::INVAL | Errno::NOENT) => Ok(fs::utimensat(CWD, proc_path(*fd), &times, AtFlags::empty())?),
+            Err(Errno::INVAL | Errno::NOENT) => {
+                Ok(fs::utimensat(CWD, proc_path(*fd), &times, AtFlags::empty())?)
+            }
             done => Ok(done?),
         }
     }
@@ -296,7 +325,11 @@ fn note(failed: &mut Vec<Failed>, what: &str, result: io::Result<()>) {
 fn note_xattr(failed: &mut Vec<Failed>, name: &[u8], result: io::Result<()>) {
     if let Err(source) = result {
         let is_refused = !name.starts_with(b"user.") && !is_acl(name) && is_refusal(&source);
-        failed.push(failure(format!("attribute {}", String::from_utf8_lossy(name)), is_refused, source));
+        failed.push(failure(
+            format!("attribute {}", String::from_utf8_lossy(name)),
+            is_refused,
+            source,
+        ));
     }
 }
 
@@ -310,7 +343,15 @@ mod tests {
     fn wanted(mode: u16) -> Metadata {
         let mtime = Timestamp { seconds: -5, nanos: 123_456_789 };
         let xattrs = vec![Xattr { name: b"user.x".to_vec(), value: b"1".to_vec() }];
-        Metadata { uid: 12, gid: 34, mode, flags: entry_flag::NO_DUMP, mtime, xattrs, keeps_xattrs: false }
+        Metadata {
+            uid: 12,
+            gid: 34,
+            mode,
+            flags: entry_flag::NO_DUMP,
+            mtime,
+            xattrs,
+            keeps_xattrs: false,
+        }
     }
 
     #[test]
@@ -342,14 +383,21 @@ mod tests {
         let dir = Dir::open(folder.path()).unwrap();
         let before = dir.stat(b"f").unwrap();
         let present = Present::from(&dir.stat(b"l").unwrap());
-        let metadata = Metadata { uid: present.uid, gid: present.gid, xattrs: Vec::new(), flags: 0, ..wanted(0o777) };
+        let metadata = Metadata {
+            uid: present.uid,
+            gid: present.gid,
+            xattrs: Vec::new(),
+            flags: 0,
+            ..wanted(0o777)
+        };
         let mut failed = Vec::new();
         let link = crate::os::special::open_path(&dir, b"l").unwrap();
         // Another link takes its name: it is not the one that is changed.
         std::fs::rename(folder.path().join("l"), folder.path().join("m")).unwrap();
         std::os::unix::fs::symlink("f", folder.path().join("l")).unwrap();
         let other = dir.stat(b"l").unwrap();
-        let object = Object::Path { fd: link.as_fd(), kind: EntryKind::Symlink, place: (&dir, b"l") };
+        let object =
+            Object::Path { fd: link.as_fd(), kind: EntryKind::Symlink, place: (&dir, b"l") };
         apply(object, &present, &metadata, &mut failed);
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(dir.stat(b"m").unwrap().mtime, wanted(0).mtime);

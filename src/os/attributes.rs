@@ -1,4 +1,5 @@
-//! Extended attributes (ACLs and capabilities among them) and file-system flags, read and written without following links.
+//! Extended attributes (ACLs and capabilities among them) and file-system flags, read and written
+//! without following links.
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,42 +12,59 @@ use super::special::proc_path;
 use super::stat::Stat;
 use crate::format::entry::{EntryKind, Xattr, entry_flag};
 
-/// Returns the extended attributes of `name` in `dir`, sorted by name; a symbolic link's are its own.
+/// Returns the extended attributes of `name` in `dir`, sorted by name; a symbolic link's are its
+/// own.
 ///
-/// Empty where the file system has none; an attribute that goes away while being read is left out. Files that may not
-/// be opened (links, sockets, devices, unreadable files) have attributes too, so this never opens them: see [`Subject`].
+/// Empty where the file system has none; an attribute that goes away while being read is left out.
+/// Files that may not be opened (links, sockets, devices, unreadable files) have attributes too, so
+/// this never opens them: see [`Subject`].
 ///
-/// They are reached through /proc. Where that is not mounted, files and folders are opened after all, and others fail with an error of the kind
-/// `Unsupported`.
+/// They are reached through /proc. Where that is not mounted, files and folders are opened after
+/// all, and others fail with an error of the kind `Unsupported`.
 pub fn read_xattrs(dir: impl AsFd, name: &[u8], kind: EntryKind) -> io::Result<Partly> {
     match Subject::named(dir.as_fd(), name).read_each() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !std::path::Path::new("/proc/self/fd").exists() => match kind {
-            EntryKind::Dir | EntryKind::File => {
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                read_xattrs_of(fs::openat(dir, name, flags, fs::Mode::empty())?)
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                && !std::path::Path::new("/proc/self/fd").exists() =>
+        {
+            match kind {
+                EntryKind::Dir | EntryKind::File => {
+                    let flags =
+                        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                    read_xattrs_of(fs::openat(dir, name, flags, fs::Mode::empty())?)
+                }
+                _ => Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted")),
             }
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is not mounted")),
-        },
+        }
         read => read,
     }
 }
 
-/// Returns the extended attributes of an open file or directory, sorted by name; empty where the file system has none.
+/// Returns the extended attributes of an open file or directory, sorted by name; empty where the
+/// file system has none.
 pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Partly> {
     Subject::Open(fd.as_fd()).read_each()
 }
 
 /// Returns the [`entry_flag`] bits that a file system's own attributes stand for.
 pub fn read_flags(stat: &Stat) -> u32 {
-    const STATX_FLAGS: [(u64, u32); 3] =
-        [(0x10, entry_flag::IMMUTABLE), (0x20, entry_flag::APPEND_ONLY), (0x40, entry_flag::NO_DUMP)];
-    STATX_FLAGS.iter().filter(|(bit, _)| stat.attributes & bit != 0).fold(0, |flags, (_, flag)| flags | flag)
+    const STATX_FLAGS: [(u64, u32); 3] = [
+        (0x10, entry_flag::IMMUTABLE),
+        (0x20, entry_flag::APPEND_ONLY),
+        (0x40, entry_flag::NO_DUMP),
+    ];
+    STATX_FLAGS
+        .iter()
+        .filter(|(bit, _)| stat.attributes & bit != 0)
+        .fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Gives an open file or directory the file-system flags among `flags` (bits of [`entry_flag`]), and takes the others away.
+/// Gives an open file or directory the file-system flags among `flags` (bits of [`entry_flag`]),
+/// and takes the others away.
 ///
-/// Does nothing, and so needs no privilege, where they are right already. Fails for ordinary users with "immutable" or
-/// "append only", and with `ENOTTY` or `EOPNOTSUPP` where the file system has no flags.
+/// Does nothing, and so needs no privilege, where they are right already. Fails for ordinary users
+/// with "immutable" or "append only", and with `ENOTTY` or `EOPNOTSUPP` where the file system has
+/// no flags.
 pub fn write_flags(fd: impl AsFd, flags: u32) -> io::Result<()> {
     const INODE_FLAGS: [(IFlags, u32); 3] = [
         (IFlags::IMMUTABLE, entry_flag::IMMUTABLE),
@@ -72,7 +90,8 @@ const SMALL_LEN_BYTES: usize = 512;
 /// The name of an attribute that cannot be read, and why.
 pub type Unread = (Vec<u8>, io::Error);
 
-/// The attributes that could be read, sorted by name, and those that could not: one that cannot leaves the others alone.
+/// The attributes that could be read, sorted by name, and those that could not: one that cannot
+/// leaves the others alone.
 pub type Partly = (Vec<Xattr>, Vec<Unread>);
 
 /// Something that has extended attributes.
@@ -81,22 +100,26 @@ pub enum Subject<'a> {
     Open(BorrowedFd<'a>),
     /// A path whose last step is not followed.
     ///
-    /// Always `/proc/self/fd/N/NAME`: that leads to the open directory itself, wherever it is by now, and then one step
-    /// further, so nothing can be swapped in between. (The kernel knows such calls relative to a directory only since 6.13.)
+    /// Always `/proc/self/fd/N/NAME`: that leads to the open directory itself, wherever it is by
+    /// now, and then one step further, so nothing can be swapped in between. (The kernel knows such
+    /// calls relative to a directory only since 6.13.)
     Path(Vec<u8>),
-    /// What a descriptor stands for that was opened only to name it, with the path that leads to it.
+    /// What a descriptor stands for that was opened only to name it, with the path that leads to
+    /// it.
     Named(String, PhantomData<BorrowedFd<'a>>),
 }
 
 impl<'a> Subject<'a> {
-    /// Names `name` in the open directory `dir` without opening it; `dir` must stay open while this is used.
+    /// Names `name` in the open directory `dir` without opening it; `dir` must stay open while this
+    /// is used.
     pub fn named(dir: BorrowedFd<'a>, name: &[u8]) -> Self {
         let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
         path.extend_from_slice(name);
         Self::Path(path)
     }
 
-    /// Takes a link or special file that was opened only to name it; `fd` must stay open while this is used.
+    /// Takes a link or special file that was opened only to name it; `fd` must stay open while this
+    /// is used.
     pub fn of_path(fd: BorrowedFd<'a>) -> Self {
         Self::Named(proc_path(fd), PhantomData)
     }
@@ -201,7 +224,8 @@ mod tests {
         std::fs::write(folder.path().join("f"), b"x").unwrap();
         let dir = Dir::open(folder.path()).unwrap();
         assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, []);
-        let wanted = [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
+        let wanted =
+            [xattr(b"user.a", b""), xattr(b"user.b", &[7; 700]), xattr(b"user.c\xff", b"\0\xff")];
         for xattr in wanted.iter().rev() {
             Subject::named(dir.as_fd(), b"f").write(xattr).unwrap();
         }
@@ -221,8 +245,14 @@ mod tests {
         assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, []);
         if rustix::process::geteuid().is_root() {
             Subject::named(dir.as_fd(), b"l").write(&xattr(b"trusted.t", b"2")).unwrap();
-            assert_eq!(read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0, [xattr(b"trusted.t", b"2")]);
-            assert_eq!(read_xattrs(&dir, b"f", EntryKind::File).unwrap().0, [xattr(b"user.a", b"1")]);
+            assert_eq!(
+                read_xattrs(&dir, b"l", EntryKind::Symlink).unwrap().0,
+                [xattr(b"trusted.t", b"2")]
+            );
+            assert_eq!(
+                read_xattrs(&dir, b"f", EntryKind::File).unwrap().0,
+                [xattr(b"user.a", b"1")]
+            );
         }
     }
 

@@ -7,13 +7,16 @@ use std::path::{Component, Path};
 /// How many links lead to each other at most, as for the kernel.
 const LINKS_MAX: usize = 40;
 
-/// Returns whether a path is, or leads through links to, what a process has open, whatever that is: a file, a pipe, a device.
+/// Returns whether a path is, or leads through links to, what a process has open, whatever that is:
+/// a file, a pipe, a device.
 pub fn is_descriptor(path: &Path) -> bool {
     let Ok(mut path) = std::path::absolute(path) else {
         return false;
     };
     for _ in 0..LINKS_MAX {
-        let (Some(above), Some(name)) = (path.parent().and_then(|above| fs::canonicalize(above).ok()), path.file_name()) else {
+        let (Some(above), Some(name)) =
+            (path.parent().and_then(|above| fs::canonicalize(above).ok()), path.file_name())
+        else {
             return false;
         };
         if is_table(&above) {
@@ -29,8 +32,11 @@ pub fn is_descriptor(path: &Path) -> bool {
 
 /// Returns whether this is a folder of a process's descriptors: `/proc/1/fd`, `/proc/1/task/2/fd`.
 fn is_table(folder: &Path) -> bool {
-    let names: Vec<&OsStr> =
-        folder.components().filter(|part| *part != Component::RootDir).map(|part| part.as_os_str()).collect();
+    let names: Vec<&OsStr> = folder
+        .components()
+        .filter(|part| *part != Component::RootDir)
+        .map(|part| part.as_os_str())
+        .collect();
     matches!(names[..], [proc, _, fd] | [proc, _, _, _, fd] if proc == "proc" && fd == "fd")
 }
 

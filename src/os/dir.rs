@@ -1,4 +1,5 @@
-//! An open directory; everything is done relative to it, so paths of any length work and nothing can be swapped under us.
+//! An open directory; everything is done relative to it, so paths of any length work and nothing
+//! can be swapped under us.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, StatxFlags, openat, readlinkat, statx,
+};
 
 use super::stat::Stat;
 
@@ -21,11 +24,13 @@ pub struct Dir {
 const LISTING_LEN_BYTES: usize = 32 << 10;
 
 thread_local! {
-    /// Where the kernel puts a listing: one buffer per thread, because walks list a hundred thousand folders.
+    /// Where the kernel puts a listing: one buffer per thread, because walks list a hundred
+    /// thousand folders.
     static LISTING: std::cell::RefCell<Vec<MaybeUninit<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOATIME);
+const DIR_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOATIME);
 
 impl Dir {
     /// Opens the directory at `path`, following symbolic links.
@@ -33,7 +38,8 @@ impl Dir {
         open_without_atime(CWD, path.as_os_str().as_encoded_bytes(), DIR_FLAGS)
     }
 
-    /// Opens the directory at `path` only to reach what lies in it, which needs no right to list it.
+    /// Opens the directory at `path` only to reach what lies in it, which needs no right to list
+    /// it.
     pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::from_fd(openat(CWD, path, flags, Mode::empty())?))
@@ -75,11 +81,15 @@ impl Dir {
         })
     }
 
-    /// Lists the directory anew until a name with its inode number is the one that is looked for, through at most `max` names.
-    /// Returns whether there was one, and how many names it took.
+    /// Lists the directory anew until a name with its inode number is the one that is looked for,
+    /// through at most `max` names. Returns whether there was one, and how many names it took.
     ///
     /// Others may list it at the same time: this has a place in it of its own.
-    pub fn search(&self, max: u64, mut is_it: impl FnMut(&[u8], u64) -> bool) -> io::Result<(bool, u64)> {
+    pub fn search(
+        &self,
+        max: u64,
+        mut is_it: impl FnMut(&[u8], u64) -> bool,
+    ) -> io::Result<(bool, u64)> {
         let again = self.open_dir(b".")?;
         LISTING.with_borrow_mut(|buffer| {
             buffer.resize(LISTING_LEN_BYTES, MaybeUninit::uninit());
@@ -95,13 +105,15 @@ impl Dir {
         })
     }
 
-    /// Describes `name` in this directory without following it; a network file system is asked, not its cache.
+    /// Describes `name` in this directory without following it; a network file system is asked, not
+    /// its cache.
     pub fn stat(&self, name: &[u8]) -> io::Result<Stat> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
     }
 
-    /// Returns the device that `name` lies on. A mount that does not let this user look at it tells at least this.
+    /// Returns the device that `name` lies on. A mount that does not let this user look at it tells
+    /// at least this.
     pub fn device_of(&self, name: &[u8]) -> io::Result<(u32, u32)> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let stat = statx(&self.fd, name, flags, StatxFlags::empty())?;
@@ -118,11 +130,15 @@ impl Dir {
         stat_of(&self.fd)
     }
 
-    /// Opens the file `name` for reading without following it, waiting for a writer, or touching its access time.
+    /// Opens the file `name` for reading without following it, waiting for a writer, or touching
+    /// its access time.
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         match openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(rustix::io::Errno::PERM) => Ok(File::from(openat(&self.fd, name, flags, Mode::empty())?)),
+            Err(rustix::io::Errno::PERM) => {
+                Ok(File::from(openat(&self.fd, name, flags, Mode::empty())?))
+            }
             opened => Ok(File::from(opened?)),
         }
     }
@@ -144,12 +160,15 @@ pub fn stat_of(fd: impl AsFd) -> io::Result<Stat> {
     Ok(Stat::from_statx(&statx(fd, c"", AtFlags::EMPTY_PATH, STAT_MASK)?))
 }
 
-const STAT_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+const STAT_MASK: StatxFlags =
+    StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
 /// `O_NOATIME` is only for owners: others get the directory opened the usual way.
 fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Result<Dir> {
     match openat(at, name, flags, Mode::empty()) {
-        Err(rustix::io::Errno::PERM) => Ok(Dir::from_fd(openat(at, name, flags - OFlags::NOATIME, Mode::empty())?)),
+        Err(rustix::io::Errno::PERM) => {
+            Ok(Dir::from_fd(openat(at, name, flags - OFlags::NOATIME, Mode::empty())?))
+        }
         opened => Ok(Dir::from_fd(opened?)),
     }
 }
@@ -164,7 +183,8 @@ pub struct Names {
 impl Names {
     /// Appends a name; `kind` is a hint from the listing.
     pub fn push(&mut self, name: &[u8], kind: FileType) {
-        let start = u32::try_from(self.bytes.len()).expect("the names of one directory take less than 4 GiB");
+        let start = u32::try_from(self.bytes.len())
+            .expect("the names of one directory take less than 4 GiB");
         let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
         self.bytes.extend_from_slice(name);
         self.starts.push((start, len, kind == FileType::Directory));
@@ -182,7 +202,8 @@ impl Names {
     fn sort(&mut self) {
         let bytes = &self.bytes;
         self.starts.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
-        // Unions, and folders that change meanwhile, may list a name twice; no tree can hold it twice.
+        // Unions, and folders that change meanwhile, may list a name twice; no tree can hold it
+        // twice.
         self.starts.dedup_by(|a, b| slice(bytes, a) == slice(bytes, b));
     }
 

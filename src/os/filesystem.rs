@@ -1,8 +1,8 @@
 //! Which file systems are believed, and in what.
 //!
-//! A backup has to take a file system's word for some things: where a file has holes, whether a number names one file, and
-//! that a change leaves a mark. Those that keep their word are listed here by the magic number of `statfs`; on all others the
-//! data itself decides.
+//! A backup has to take a file system's word for some things: where a file has holes, whether a
+//! number names one file, and that a change leaves a mark. Those that keep their word are listed
+//! here by the magic number of `statfs`; on all others the data itself decides.
 
 use std::os::fd::AsFd;
 
@@ -14,8 +14,9 @@ use rustix::fs::fstatfs;
 /// * One inode number on one device is one file.
 /// * A file that is renamed gets a new change stamp.
 ///
-/// Not ZFS, which called dirty pages holes until 2.2.2; not FUSE, overlayfs, NFS, SMB, 9p and virtiofs, which pass on what
-/// others say; not FAT and exFAT, which number their files anew each time.
+/// Not ZFS, which called dirty pages holes until 2.2.2; not FUSE, overlayfs, NFS, SMB, 9p and
+/// virtiofs, which pass on what others say; not FAT and exFAT, which number their files anew each
+/// time.
 const TRUSTED: [u64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994];
 
 /// Returns whether an open file or directory lies on a file system that is known to keep its word.

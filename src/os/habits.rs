@@ -6,7 +6,8 @@ use rustix::fs::{IFlags, fstatfs, ioctl_getflags};
 
 /// File systems that keep owners, modes and names as they are given; `statfs(2)` lists the numbers.
 ///
-/// All others may give every file one owner (FAT, exFAT, NTFS, network mounts) or take two names for one.
+/// All others may give every file one owner (FAT, exFAT, NTFS, network mounts) or take two names
+/// for one.
 const EXACT: [u64; 10] = [
     0xef53,      // ext2, ext3, ext4
     0x5846_5342, // XFS
@@ -20,7 +21,8 @@ const EXACT: [u64; 10] = [
     0x5265_4973, // ReiserFS
 ];
 const ZFS: u64 = 0x2fc1_2fc1;
-/// The folder's flag for names that differ in upper and lower case only, where ext4, F2FS, tmpfs and bcachefs have them.
+/// The folder's flag for names that differ in upper and lower case only, where ext4, F2FS, tmpfs
+/// and bcachefs have them.
 const CASEFOLD: u32 = 0x4000_0000;
 
 fn kind(fd: impl AsFd) -> Option<u64> {
@@ -35,7 +37,9 @@ pub fn keeps_owners(fd: impl AsFd) -> bool {
 
 /// Returns whether two names in this folder are one only if all their bytes are the same.
 pub fn has_exact_names(fd: impl AsFd) -> bool {
-    let folds = || ioctl_getflags(&fd).is_ok_and(|flags| flags.contains(IFlags::from_bits_retain(CASEFOLD)));
+    let folds = || {
+        ioctl_getflags(&fd).is_ok_and(|flags| flags.contains(IFlags::from_bits_retain(CASEFOLD)))
+    };
     kind(&fd).is_some_and(|kind| EXACT.contains(&kind)) && !folds()
 }
 

@@ -10,9 +10,11 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt;
 
-/// Returns the next data at or behind `from` in an open file of `size` bytes, `None` if only a hole follows.
+/// Returns the next data at or behind `from` in an open file of `size` bytes, `None` if only a hole
+/// follows.
 ///
-/// Every range that is returned lies behind `from` and is not empty, so whoever goes on at its end gets to the end of the file.
+/// Every range that is returned lies behind `from` and is not empty, so whoever goes on at its end
+/// gets to the end of the file.
 pub fn next_data(file: impl AsFd, from: u64, size: u64) -> Result<Option<Range<u64>>, Doubt> {
     let start = match seek(&file, SeekFrom::Data(from)) {
         Ok(start) if start >= from => start,
@@ -28,13 +30,20 @@ pub fn next_data(file: impl AsFd, from: u64, size: u64) -> Result<Option<Range<u
     }
 }
 
-/// Blocks that take room but are not data, at most: what file systems need for themselves, and for attributes.
+/// Blocks that take room but are not data, at most: what file systems need for themselves, and for
+/// attributes.
 const OWN_LEN_MAX_BYTES: u64 = 64 << 10;
 
-/// Returns whether what a file system says about the holes of a file can be true: its data is all that takes room.
+/// Returns whether what a file system says about the holes of a file can be true: its data is all
+/// that takes room.
 ///
 /// `stored` is the room that the file takes, in bytes. Gives up, with `false`, when `is_stopped`.
-pub fn are_plausible(file: impl AsFd, size: u64, stored: u64, is_stopped: impl Fn() -> bool) -> bool {
+pub fn are_plausible(
+    file: impl AsFd,
+    size: u64,
+    stored: u64,
+    is_stopped: impl Fn() -> bool,
+) -> bool {
     let (mut at, mut data) = (0, 0);
     while at < size {
         match next_data(&file, at, size) {
@@ -52,10 +61,11 @@ pub fn are_plausible(file: impl AsFd, size: u64, stored: u64, is_stopped: impl F
 /// What holes are made of: file systems have no smaller ones.
 pub const BLOCK_LEN_BYTES: usize = 4 << 10;
 
-/// Returns the first run of zero blocks at or behind `from` that is at least `len_min` bytes long or reaches the end.
+/// Returns the first run of zero blocks at or behind `from` that is at least `len_min` bytes long
+/// or reaches the end.
 ///
-/// `bytes` must begin at a block of the file; a last part of a block counts as one. A run that reaches the end may go on
-/// behind it.
+/// `bytes` must begin at a block of the file; a last part of a block counts as one. A run that
+/// reaches the end may go on behind it.
 pub fn next_zeros(bytes: &[u8], from: usize, len_min: usize) -> Option<Range<usize>> {
     let mut start = None;
     for at in (from.next_multiple_of(BLOCK_LEN_BYTES)..bytes.len()).step_by(BLOCK_LEN_BYTES) {
@@ -105,7 +115,10 @@ mod tests {
         file.sync_all().unwrap();
         let stored = file.metadata().unwrap().blocks() * 512;
         assert!(are_plausible(&file, 9 << 20, stored, || false));
-        assert!(!are_plausible(&file, 9 << 20, stored + (1 << 20), || false), "1 MiB more takes room than is said to be data");
+        assert!(
+            !are_plausible(&file, 9 << 20, stored + (1 << 20), || false),
+            "1 MiB more takes room than is said to be data"
+        );
         assert!(!are_plausible(&file, 9 << 20, stored, || true));
         let data = next_data(&file, 0, 9 << 20).unwrap().unwrap();
         assert!(data.contains(&(2 << 20)) && data.contains(&((2 << 20) + 99_999)), "{data:?}");

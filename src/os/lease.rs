@@ -3,7 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How long opening a file may take that another program holds a lease on: the kernel takes a lease away after 45 seconds.
+/// How long opening a file may take that another program holds a lease on: the kernel takes a lease
+/// away after 45 seconds.
 pub const LEASE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long reading may take that answers "try again".
 pub const READ_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -11,8 +12,13 @@ pub const READ_WAIT_MAX: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Does something again as long as the system answers "try again", at most for `wait_max` or until `is_stopped`.
-pub fn retry<T>(wait_max: Duration, is_stopped: impl Fn() -> bool, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Does something again as long as the system answers "try again", at most for `wait_max` or until
+/// `is_stopped`.
+pub fn retry<T>(
+    wait_max: Duration,
+    is_stopped: impl Fn() -> bool,
+    mut act: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     let mut waiting: Option<(Instant, Duration)> = None;
     loop {
         match act() {
@@ -56,7 +62,8 @@ mod tests {
 
     #[test]
     fn other_errors_and_a_wish_to_stop_end_it() {
-        let denied = retry::<()>(READ_WAIT_MAX, || false, || Err(io::ErrorKind::PermissionDenied.into()));
+        let denied =
+            retry::<()>(READ_WAIT_MAX, || false, || Err(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(denied.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert!(retry::<()>(LEASE_WAIT_MAX, || true, || Err(busy())).is_err());
     }

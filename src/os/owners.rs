@@ -1,4 +1,5 @@
-//! Names of users and groups, asked of the system (files, LDAP, whatever it is set up for) and kept.
+//! Names of users and groups, asked of the system (files, LDAP, whatever it is set up for) and
+//! kept.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,8 +11,8 @@ use crate::sync;
 
 /// Turns numbers of users and groups into names and back; shared by threads.
 ///
-/// Every answer is kept, "there is none" and failures too: a directory server that is down is asked once per owner, not
-/// once per file.
+/// Every answer is kept, "there is none" and failures too: a directory server that is down is asked
+/// once per owner, not once per file.
 #[derive(Default)]
 pub struct OwnerNames {
     users: Kept<u32, Arc<str>>,
@@ -28,12 +29,15 @@ impl OwnerNames {
 
     /// Returns the name of a user.
     pub fn user(&self, uid: u32) -> Option<Arc<str>> {
-        self.users.get_or(&uid, || User::from_uid(Uid::from_raw(uid)).ok()?.map(|user| user.name.into()))
+        self.users
+            .get_or(&uid, || User::from_uid(Uid::from_raw(uid)).ok()?.map(|user| user.name.into()))
     }
 
     /// Returns the name of a group.
     pub fn group(&self, gid: u32) -> Option<Arc<str>> {
-        self.groups.get_or(&gid, || Group::from_gid(Gid::from_raw(gid)).ok()?.map(|group| group.name.into()))
+        self.groups.get_or(&gid, || {
+            Group::from_gid(Gid::from_raw(gid)).ok()?.map(|group| group.name.into())
+        })
     }
 
     /// Returns the number of a user.
@@ -47,18 +51,24 @@ impl OwnerNames {
     }
 }
 
-/// Returns the home folder of whoever runs the program, as the system knows it; `None` if there is none.
+/// Returns the home folder of whoever runs the program, as the system knows it; `None` if there is
+/// none.
 pub fn home_of_user() -> Option<std::path::PathBuf> {
     let home = User::from_uid(nix::unistd::geteuid()).ok()??.dir;
     (home.is_absolute() && home.is_dir()).then_some(home)
 }
 
-/// Returns whether a group is that of one user alone, as many systems make one for each: named like him, his first one, without other members.
+/// Returns whether a group is that of one user alone, as many systems make one for each: named like
+/// him, his first one, without other members.
 pub fn is_private_group(gid: u32, uid: u32) -> bool {
-    let (Ok(Some(user)), Ok(Some(group))) = (User::from_uid(Uid::from_raw(uid)), Group::from_gid(Gid::from_raw(gid))) else {
+    let (Ok(Some(user)), Ok(Some(group))) =
+        (User::from_uid(Uid::from_raw(uid)), Group::from_gid(Gid::from_raw(gid)))
+    else {
         return false;
     };
-    user.gid.as_raw() == gid && user.name == group.name && group.mem.iter().all(|member| *member == user.name)
+    user.gid.as_raw() == gid
+        && user.name == group.name
+        && group.mem.iter().all(|member| *member == user.name)
 }
 
 /// Most answers of one kind that are kept, so that hostile names cannot fill the memory.

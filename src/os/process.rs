@@ -4,7 +4,10 @@ use rustix::process::{Resource, getrlimit};
 
 /// Returns how many descriptors the process may have open.
 pub fn open_files_max() -> usize {
-    getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+    getrlimit(Resource::Nofile)
+        .current
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// Returns whether the process acts as the superuser.
@@ -12,14 +15,17 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Returns a name of the time since the machine was last started, empty where the system does not tell.
+/// Returns a name of the time since the machine was last started, empty where the system does not
+/// tell.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// Returns the permission bits that new files do not get, all of them where the system does not tell.
+/// Returns the permission bits that new files do not get, all of them where the system does not
+/// tell.
 ///
-/// It is read from `/proc`, because the system call can only read the mask by changing it for all threads.
+/// It is read from `/proc`, because the system call can only read the mask by changing it for all
+/// threads.
 pub fn creation_mask() -> u16 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
@@ -40,7 +46,8 @@ mod tests {
         use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
         let folder = tempfile::tempdir().unwrap();
         let mut options = std::fs::OpenOptions::new();
-        let file = options.create(true).write(true).mode(0o777).open(folder.path().join("f")).unwrap();
+        let file =
+            options.create(true).write(true).mode(0o777).open(folder.path().join("f")).unwrap();
         assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o777 & !u32::from(creation_mask()));
         assert!(open_files_max() > 10);
     }

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-/// Variables with secrets of repositories and stores. What a command needs of these it must be given
-/// in another way.
+/// Variables with secrets of repositories and stores. What a command needs of these it must be
+/// given in another way.
 pub const SECRETS: [&str; 9] = [
     "DRUMLIN_PASSWORD",
     "DRUMLIN_PASSWORD_FILE",

@@ -1,4 +1,5 @@
-//! Reading files that somebody named and that are short by their nature: what else the name may lead to is not taken into memory.
+//! Reading files that somebody named and that are short by their nature: what else the name may
+//! lead to is not taken into memory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +10,10 @@ pub fn read(file: &Path, len_max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(file)?.take(len_max_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > len_max_bytes {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} KiB", len_max_bytes >> 10)));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is longer than {} KiB", len_max_bytes >> 10),
+        ));
     }
     Ok(bytes)
 }

@@ -1,4 +1,5 @@
-//! Making, linking, replacing and removing names, always relative to an open folder and never through a symbolic link.
+//! Making, linking, replacing and removing names, always relative to an open folder and never
+//! through a symbolic link.
 
 use std::fs::File;
 use std::io;
@@ -16,15 +17,18 @@ pub fn make_dir(dir: &Dir, name: &[u8]) -> io::Result<()> {
     Ok(fs::mkdirat(dir, name, Mode::RWXU)?)
 }
 
-/// Makes the file `name` with the given permission bits (less what the process's mask takes) and opens it; it must not exist.
+/// Makes the file `name` with the given permission bits (less what the process's mask takes) and
+/// opens it; it must not exist.
 pub fn create_file(dir: &Dir, name: &[u8], mode: u16) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(fs::openat(dir, name, flags, Mode::from_raw_mode(u32::from(mode)))?))
 }
 
-/// Opens the existing file `name` for reading and writing; does not wait for anything that is no file.
+/// Opens the existing file `name` for reading and writing; does not wait for anything that is no
+/// file.
 pub fn open_to_change(dir: &Dir, name: &[u8]) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags =
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Ok(File::from(fs::openat(dir, name, flags, Mode::empty())?))
 }
 
@@ -36,13 +40,20 @@ pub fn make_symlink(dir: &Dir, name: &[u8], target: &[u8]) -> io::Result<()> {
 /// Makes a fifo, socket or device node, for its owner alone until its metadata is applied.
 ///
 /// Devices need privileges. Fails with `InvalidInput` for kinds that are made in other ways.
-pub fn make_special(dir: &Dir, name: &[u8], kind: EntryKind, device: Option<(u32, u32)>) -> io::Result<()> {
+pub fn make_special(
+    dir: &Dir,
+    name: &[u8],
+    kind: EntryKind,
+    device: Option<(u32, u32)>,
+) -> io::Result<()> {
     let file_type = match kind {
         EntryKind::Fifo => FileType::Fifo,
         EntryKind::Socket => FileType::Socket,
         EntryKind::CharDevice => FileType::CharacterDevice,
         EntryKind::BlockDevice => FileType::BlockDevice,
-        EntryKind::File | EntryKind::Dir | EntryKind::Symlink => return Err(io::ErrorKind::InvalidInput.into()),
+        EntryKind::File | EntryKind::Dir | EntryKind::Symlink => {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
     };
     let device = device.map_or(0, |(major, minor)| fs::makedev(major, minor));
     Ok(fs::mknodat(dir, name, file_type, Mode::RUSR | Mode::WUSR, device)?)
@@ -58,9 +69,11 @@ pub fn read_open_link(link: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(fs::readlinkat(link, c"", Vec::new())?.into_bytes())
 }
 
-/// Gives what `fd`, opened with [`open_path`], stands for the permission bits `mode`; it is no symbolic link.
+/// Gives what `fd`, opened with [`open_path`], stands for the permission bits `mode`; it is no
+/// symbolic link.
 ///
-/// `place` is where it was opened: it is used only where `/proc` is missing, and if nobody else can change names there.
+/// `place` is where it was opened: it is used only where `/proc` is missing, and if nobody else can
+/// change names there.
 pub fn change_mode_of(fd: impl AsFd, (dir, name): (&Dir, &[u8]), mode: u16) -> io::Result<()> {
     let mode = Mode::from_raw_mode(u32::from(mode));
     match fs::chmodat(CWD, proc_path(fd.as_fd()), mode, AtFlags::empty()) {
@@ -74,7 +87,8 @@ pub fn change_mode_of(fd: impl AsFd, (dir, name): (&Dir, &[u8]), mode: u16) -> i
     Ok(fs::chmodat(dir, name, mode, AtFlags::empty())?)
 }
 
-/// Gives `name`, which must be of this kind, the permission bits `mode`, without a right to open it.
+/// Gives `name`, which must be of this kind, the permission bits `mode`, without a right to open
+/// it.
 pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Result<()> {
     let fd = open_path(dir, name)?;
     if super::dir::stat_of(&fd)?.kind != kind {
@@ -83,7 +97,8 @@ pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Re
     change_mode_of(&fd, (dir, name), mode)
 }
 
-/// Returns the path that leads to what an open descriptor stands for, whatever its names are by now.
+/// Returns the path that leads to what an open descriptor stands for, whatever its names are by
+/// now.
 pub fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
@@ -96,10 +111,13 @@ pub fn make_hard_link(from: &Dir, from_name: &[u8], dir: &Dir, name: &[u8]) -> i
 /// Gives `name` the new name `to` in the same folder; `to` must not exist.
 pub fn rename_to_free(dir: &Dir, name: &[u8], to: &[u8]) -> io::Result<()> {
     match fs::renameat_with(dir, name, dir, to, RenameFlags::NOREPLACE) {
-        // Some file systems (on servers, by other programs) cannot promise it: there it is looked at first.
+        // Some file systems (on servers, by other programs) cannot promise it: there it is looked
+        // at first.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match dir.stat(to) {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(fs::renameat(dir, name, dir, to)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(fs::renameat(dir, name, dir, to)?)
+            }
             Err(error) => Err(error),
         },
         renamed => Ok(renamed?),
@@ -133,7 +151,9 @@ mod tests {
         assert_eq!(dir.stat(b"fifo").unwrap().kind, EntryKind::Fifo);
         assert_eq!(dir.stat(b"socket").unwrap().kind, EntryKind::Socket);
         assert_eq!(dir.read_link(b"again").unwrap(), b"../outside");
-        assert!(create_file(&dir, b"link", 0o600).is_err() && open_to_change(&dir, b"link").is_err());
+        assert!(
+            create_file(&dir, b"link", 0o600).is_err() && open_to_change(&dir, b"link").is_err()
+        );
         assert!(dir.open_dir(b"link").is_err() && !outside.exists());
         if rustix::process::geteuid().is_root() {
             make_special(&dir, b"null", EntryKind::CharDevice, Some((1, 3))).unwrap();

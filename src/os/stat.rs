@@ -41,7 +41,10 @@ pub struct Stat {
 
 impl Stat {
     pub(super) fn from_statx(raw: &Statx) -> Self {
-        let time = |time: &rustix::fs::StatxTimestamp| Timestamp { seconds: time.tv_sec, nanos: time.tv_nsec };
+        let time = |time: &rustix::fs::StatxTimestamp| Timestamp {
+            seconds: time.tv_sec,
+            nanos: time.tv_nsec,
+        };
         let kind = match FileType::from_raw_mode(u32::from(raw.stx_mode)) {
             FileType::Directory => EntryKind::Dir,
             FileType::Symlink => EntryKind::Symlink,

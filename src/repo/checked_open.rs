@@ -28,18 +28,33 @@ pub struct Entrance {
     pub is_dry: bool,
 }
 
-/// Opens the repository at a place, and makes sure that it is the one that this machine remembers there.
+/// Opens the repository at a place, and makes sure that it is the one that this machine remembers
+/// there.
 ///
-/// That it has not gone back in time is seen by whoever lists it; here only if the place is known to hold several copies of it in turn,
-/// if going back is accepted now, or if it is a folder to which nothing else would look.
-pub fn enter(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions, entrance: &Entrance) -> Result<Arc<Repository>> {
+/// That it has not gone back in time is seen by whoever lists it; here only if the place is known
+/// to hold several copies of it in turn, if going back is accepted now, or if it is a folder to
+/// which nothing else would look.
+pub fn enter(
+    store: Arc<dyn Store>,
+    secret: &Secret,
+    options: &OpenOptions,
+    entrance: &Entrance,
+) -> Result<Arc<Repository>> {
     let names = (store.place(), store.location());
-    let witness = Witness::open_called(entrance.state_dir.as_deref(), names, (entrance.accept, entrance.is_dry));
+    let witness = Witness::open_called(
+        entrance.state_dir.as_deref(),
+        names,
+        (entrance.accept, entrance.is_dry),
+    );
     let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
     let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
     let is_usual = is_one && fits;
-    let options = OpenOptions { cache_dir: options.cache_dir.clone(), prefer_cached: options.prefer_cached && is_usual };
-    let repository = Repository::open_known(store, secret, &options, (witness, &entrance.expected))?;
+    let options = OpenOptions {
+        cache_dir: options.cache_dir.clone(),
+        prefer_cached: options.prefer_cached && is_usual,
+    };
+    let repository =
+        Repository::open_known(store, secret, &options, (witness, &entrance.expected))?;
     if is_one {
         if !fits {
             look_back(&repository)?;
@@ -58,7 +73,10 @@ pub fn refuse_missing(store: &dyn Store, witness: &Witness) -> Result<()> {
 }
 
 /// Remembers a repository that was made just now, whatever was at its place before.
-pub fn remember(repository: &Repository, state_dir: Option<&Path>) -> Option<(PathBuf, std::io::Error)> {
+pub fn remember(
+    repository: &Repository,
+    state_dir: Option<&Path>,
+) -> Option<(PathBuf, std::io::Error)> {
     let names = (repository.store().place(), repository.location());
     let witness = Witness::open_called(state_dir, names, (Accept::default(), false));
     witness.begin_anew();
@@ -67,13 +85,15 @@ pub fn remember(repository: &Repository, state_dir: Option<&Path>) -> Option<(Pa
     witness.trouble()
 }
 
-/// Makes sure that the repository has not gone back in time, for those that do not list its snapshots otherwise.
+/// Makes sure that the repository has not gone back in time, for those that do not list its
+/// snapshots otherwise.
 pub fn look_back(repository: &Repository) -> Result<()> {
     trash::refuse_hidden(repository, &Present::list(repository)?)?;
     Generations::list(repository).map(drop)
 }
 
-/// Finds out which of the copies that are known here this one is; one that is none of them is remembered too, if the user accepts it.
+/// Finds out which of the copies that are known here this one is; one that is none of them is
+/// remembered too, if the user accepts it.
 fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Repository>> {
     let witness = repository.witness();
     let last = witness.copy();
@@ -92,7 +112,8 @@ fn choose_copy(repository: &Repository, cache_dir: &Path) -> Result<Arc<Reposito
             witness.use_copy(last);
             Err(error)
         }
-        // What a dry run learns of a copy that is not remembered must not be taken for another one's.
+        // What a dry run learns of a copy that is not remembered must not be taken for another
+        // one's.
         _ if witness.only_looks() => repository.as_copy(witness.add_copy(), Path::new("")),
         _ => repository.as_copy(witness.add_copy(), cache_dir),
     }

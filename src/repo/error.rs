@@ -39,7 +39,11 @@ pub enum Error {
         location: String,
     },
     /// A place holds another repository than the one that is known there.
-    #[error("another repository answers at {location}: its fingerprint is {}, not {}", grouped(found), grouped(known))]
+    #[error(
+        "another repository answers at {location}: its fingerprint is {}, not {}",
+        grouped(found),
+        grouped(known)
+    )]
     AnotherRepository {
         /// Where it is.
         location: String,
@@ -96,8 +100,11 @@ pub enum Error {
     /// The store failed.
     #[error("{}", said_of(_0))]
     Store(#[from] StoreError),
-    /// None of the packs can be read, although the store answers: what failed is the disk, or what is in front of it.
-    #[error("none of the packs at {location} can be read: the disk or the server has failed, and nothing is concluded from that")]
+    /// None of the packs can be read, although the store answers: what failed is the disk, or what
+    /// is in front of it.
+    #[error(
+        "none of the packs at {location} can be read: the disk or the server has failed, and nothing is concluded from that"
+    )]
     NothingReadable {
         /// Where it is.
         location: String,
@@ -132,7 +139,8 @@ pub enum Error {
         /// The chunk.
         id: ChunkId,
     },
-    /// A collector removed a chunk that a backup relied on: it must be stored again from the source.
+    /// A collector removed a chunk that a backup relied on: it must be stored again from the
+    /// source.
     #[error("chunk {} was removed by a prune while the backup relied on it", id.short())]
     Swept {
         /// The chunk.
@@ -180,7 +188,8 @@ pub enum Error {
         /// The snapshot.
         id: SnapshotId,
     },
-    /// A collector is deciding about a forgotten snapshot, and the store is none on which it could be stopped.
+    /// A collector is deciding about a forgotten snapshot, and the store is none on which it could
+    /// be stopped.
     #[error("a prune is deciding about snapshot {}", id.short())]
     Undecided {
         /// The snapshot.
@@ -251,7 +260,8 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::NotFound)
     }
 
-    /// Returns whether an object is there and the store cannot read it: its content may be as it ever was.
+    /// Returns whether an object is there and the store cannot read it: its content may be as it
+    /// ever was.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::Unreadable)
     }
@@ -261,7 +271,8 @@ impl Error {
         matches!(self, Self::Store(error) if error.kind == ErrorKind::Full)
     }
 
-    /// Returns whether the store could not be reached, or did not answer: nothing is known about what was asked.
+    /// Returns whether the store could not be reached, or did not answer: nothing is known about
+    /// what was asked.
     pub fn is_trouble(&self) -> bool {
         matches!(self, Self::Store(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered))
     }
@@ -290,7 +301,9 @@ impl Error {
     pub fn is_of_index(&self) -> bool {
         let of_index = |object: &String| object.starts_with("index/");
         match self {
-            Self::Damaged { object, .. } | Self::Malformed { object, .. } | Self::WrongContent { object } => of_index(object),
+            Self::Damaged { object, .. }
+            | Self::Malformed { object, .. }
+            | Self::WrongContent { object } => of_index(object),
             _ => false,
         }
     }
@@ -314,7 +327,8 @@ fn said_of(error: &StoreError) -> &'static str {
 
 /// Returns the start of a fingerprint as people compare it.
 fn grouped(hex: &str) -> String {
-    let groups: Vec<&str> = (0..hex.len().min(32)).step_by(4).filter_map(|at| hex.get(at..at + 4)).collect();
+    let groups: Vec<&str> =
+        (0..hex.len().min(32)).step_by(4).filter_map(|at| hex.get(at..at + 4)).collect();
     groups.join("-")
 }
 

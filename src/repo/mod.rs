@@ -1,6 +1,7 @@
 //! A repository: keys, index, packs, trees and snapshots over a store.
 //!
-//! The only stratum that knows both stored bytes and the store. Its rooms, each of which may import those above it:
+//! The only stratum that knows both stored bytes and the store. Its rooms, each of which may import
+//! those above it:
 //!
 //! | room | holds |
 //! |---|---|

@@ -8,7 +8,8 @@ use crate::rules::BadPattern;
 
 /// A restore that could not go on; the cause is in `source()`.
 ///
-/// Single files that could not be restored are problems in the monitor instead, and the restore goes on.
+/// Single files that could not be restored are problems in the monitor instead, and the restore
+/// goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The repository cannot be read.
@@ -63,7 +64,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A long file turned out to be damaged when its beginning was in the archive, so the archive ends there.
+    /// A long file turned out to be damaged when its beginning was in the archive, so the archive
+    /// ends there.
     #[error("{path} is damaged, and its beginning is in the archive already")]
     Torn {
         /// Path in the snapshot, for people.

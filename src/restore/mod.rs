@@ -1,33 +1,41 @@
-//! Restoring: trees are walked, pieces planned per pack, fetched in parallel, verified, placed, and metadata set bottom-up.
+//! Restoring: trees are walked, pieces planned per pack, fetched in parallel, verified, placed, and
+//! metadata set bottom-up.
 //!
 //! ```text
 //! walk (one thread) ── enter folders ── items ─→ workers: look, make links and short files
 //!                                    └─ pieces ─→ batch ─ locate ─ plan ─→ workers: read, open, verify id, write, finish
 //! ```
 //!
-//! **It never leaves its target.** Every call is relative to an open folder and follows no link; a name is one step and
-//! never `.` or `..`; a folder that had to be closed is entered again only if it is the same inode. A file that has other
-//! names, or that belongs to somebody else, is never written into but replaced; folders of others are taken over first; what
-//! was made by name is opened once, looked at, and changed by that descriptor (see `enter` and `others`). The one exception:
-//! if files go back to where they came from, links that only the superuser or this user can have made are followed where a
-//! folder on the way to a source, or the source, was.
+//! **It never leaves its target.** Every call is relative to an open folder and follows no link; a
+//! name is one step and never `.` or `..`; a folder that had to be closed is entered again only if
+//! it is the same inode. A file that has other names, or that belongs to somebody else, is never
+//! written into but replaced; folders of others are taken over first; what was made by name is
+//! opened once, looked at, and changed by that descriptor (see `enter` and `others`). The one
+//! exception: if files go back to where they came from, links that only the superuser or this user
+//! can have made are followed where a folder on the way to a source, or the source, was.
 //!
-//! **It continues.** A restore that was stopped, by Ctrl-C, `kill -9` or an error, is simply run again. What makes this safe:
+//! **It continues.** A restore that was stopped, by Ctrl-C, `kill -9` or an error, is simply run
+//! again. What makes this safe:
 //!
-//! 1. Content is written into the file's final name, so nothing has to be found or cleaned up, and what is there of a half
-//!    written file is compared with the chunks' ids: only what differs is fetched.
-//! 2. A file gets its time last, after all its content. Every write sets the time to now, and now is later than the
-//!    snapshot's start. So a file whose time is the snapshot's, *and* is before the snapshot's start, was not written to
-//!    after it got that time. Such a file is taken for right by size and time if it also was changed last while this
-//!    restore was at work in a new folder (see `mark`), or if the user wants to believe size and time. All others are
-//!    compared: programs and people set times, too.
-//! 3. Hard links to a file are made after it is whole; folders get their metadata after everything in them.
+//! 1. Content is written into the file's final name, so nothing has to be found or cleaned up, and
+//!    what is there of a half written file is compared with the chunks' ids: only what differs is
+//!    fetched.
+//! 2. A file gets its time last, after all its content. Every write sets the time to now, and now
+//!    is later than the snapshot's start. So a file whose time is the snapshot's, *and* is before
+//!    the snapshot's start, was not written to after it got that time. Such a file is taken for
+//!    right by size and time if it also was changed last while this restore was at work in a new
+//!    folder (see `mark`), or if the user wants to believe size and time. All others are compared:
+//!    programs and people set times, too.
+//! 3. Hard links to a file are made after it is whole; folders get their metadata after everything
+//!    in them.
 //!
-//! This holds whenever the process dies. If the machine goes down during a restore, the mark on the target (see `mark`) makes
-//! the next run compare everything. At the end the disks are waited for (see `disks`) before the mark goes away and success is
-//! reported: what a restore has said to be there is there after power was lost. `verify` reads it from the disks again.
+//! This holds whenever the process dies. If the machine goes down during a restore, the mark on the
+//! target (see `mark`) makes the next run compare everything. At the end the disks are waited for
+//! (see `disks`) before the mark goes away and success is reported: what a restore has said to be
+//! there is there after power was lost. `verify` reads it from the disks again.
 //!
-//! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and one read per worker.
+//! **Memory** is bounded: by the batch (see `gather`), a few units on their way to the workers, and
+//! one read per worker.
 
 pub mod archive;
 mod error;
@@ -67,8 +75,9 @@ use crate::repo::{Repository, Trees};
 
 /// Restores a snapshot, or a part of it, into a folder.
 ///
-/// Files that cannot be restored are problems in the monitor and numbers in the report; the rest is restored. Fails if the
-/// repository or the target as a whole cannot be used, or with [`Error::Cancelled`]; then it can be run again and continues.
+/// Files that cannot be restored are problems in the monitor and numbers in the report; the rest is
+/// restored. Fails if the repository or the target as a whole cannot be used, or with
+/// [`Error::Cancelled`]; then it can be run again and continues.
 pub fn run(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -88,12 +97,22 @@ pub fn run(
     let is_ours = is_new || found.is_ours;
     let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
-    let mut context = Context::new(trees, options, monitor, (ground, Trust::new(snapshot, found), source.scope()));
+    let mut context = Context::new(
+        trees,
+        options,
+        monitor,
+        (ground, Trust::new(snapshot, found), source.scope()),
+    );
     (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
     let standing = context.ground.standing(&source.shown);
-    let metadata = source.folder.clone().map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
-    let gets_all = |wanted: &Metadata| is_ours || standing != Standing::Above && looks_like(&target, mode, wanted);
+    let metadata = source
+        .folder
+        .clone()
+        .map(|mut folder| context.metadata_of(&mut folder, || source.shown.clone()));
+    let gets_all = |wanted: &Metadata| {
+        is_ours || standing != Standing::Above && looks_like(&target, mode, wanted)
+    };
     let metadata = metadata.filter(gets_all).map(Box::new);
     let stat = target.stat_self().map_err(failed)?;
     context.disks.note(&target, &stat).map_err(failed)?;
@@ -134,7 +153,8 @@ fn settle(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<(
     cleared.map_err(|source| Error::Target { path: options.target.clone(), source })
 }
 
-/// Returns whether the target is the very folder that was backed up, so that everything goes back to where it came from.
+/// Returns whether the target is the very folder that was backed up, so that everything goes back
+/// to where it came from.
 fn is_in_place(target: &Dir, source: &Source) -> std::io::Result<bool> {
     let shown = if source.shown.is_empty() { b"/" } else { &source.shown[..] };
     let Ok(from) = Dir::open_for_lookup(Path::new(std::ffi::OsStr::from_bytes(shown))) else {
@@ -168,11 +188,20 @@ fn list_in(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         opened => Some(opened.map_err(failed)?),
     };
-    let found = target.as_ref().map(|target| restore_mark::read(target, &source.work(snapshot))).unwrap_or_default();
-    let is_in_place = target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
+    let found = target
+        .as_ref()
+        .map(|target| restore_mark::read(target, &source.work(snapshot)))
+        .unwrap_or_default();
+    let is_in_place =
+        target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
-    let context = Context::new(trees.clone(), &options, monitor, (ground, Trust::new(snapshot, found), source.scope()));
+    let context = Context::new(
+        trees.clone(),
+        &options,
+        monitor,
+        (ground, Trust::new(snapshot, found), source.scope()),
+    );
     source.expect_totals(&context);
     let place = (&source.shown[..], context.ground.standing(&source.shown));
     let target = target.map(|dir| TargetDir::root(dir, place, None)).transpose().map_err(failed)?;
@@ -211,11 +240,17 @@ fn open_target(path: &Path) -> std::io::Result<Opened> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             let metadata = path.metadata()?;
-            if !metadata.is_dir() || metadata.uid() != own_ids().0 || metadata.mode() & 0o700 == 0o700 {
+            if !metadata.is_dir()
+                || metadata.uid() != own_ids().0
+                || metadata.mode() & 0o700 == 0o700
+            {
                 return Err(error);
             }
             mode = Some((metadata.mode() & 0o7777) as u16);
-            std::fs::set_permissions(path, PermissionsExt::from_mode(metadata.mode() & 0o7777 | 0o700))?;
+            std::fs::set_permissions(
+                path,
+                PermissionsExt::from_mode(metadata.mode() & 0o7777 | 0o700),
+            )?;
             Dir::open(path)?
         }
         opened => opened?,
@@ -224,14 +259,18 @@ fn open_target(path: &Path) -> std::io::Result<Opened> {
     Ok(Opened { dir, is_new, mode })
 }
 
-/// Returns whether the target's folder has the owner, mode and attributes of the folder that is restored into it, so that
-/// giving it the time too takes nothing from anybody. Any other folder that was there before keeps what it has.
+/// Returns whether the target's folder has the owner, mode and attributes of the folder that is
+/// restored into it, so that giving it the time too takes nothing from anybody. Any other folder
+/// that was there before keeps what it has.
 fn looks_like(dir: &Dir, mode: Option<u16>, wanted: &Metadata) -> bool {
-    let is_owner_right = dir
-        .stat_self()
-        .is_ok_and(|stat| (stat.uid, stat.gid, mode.unwrap_or(stat.mode)) == (wanted.uid, wanted.gid, wanted.mode));
-    let without_mark = |xattrs: Vec<Xattr>| xattrs.into_iter().filter(|xattr| !restore_mark::is_mark(xattr)).collect::<Vec<_>>();
-    is_owner_right && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
+    let is_owner_right = dir.stat_self().is_ok_and(|stat| {
+        (stat.uid, stat.gid, mode.unwrap_or(stat.mode)) == (wanted.uid, wanted.gid, wanted.mode)
+    });
+    let without_mark = |xattrs: Vec<Xattr>| {
+        xattrs.into_iter().filter(|xattr| !restore_mark::is_mark(xattr)).collect::<Vec<_>>()
+    };
+    is_owner_right
+        && read_xattrs_of(dir).is_ok_and(|(xattrs, _)| without_mark(xattrs) == wanted.xattrs)
 }
 
 fn restore(context: &Context, source: &Source, root: &Arc<TargetDir>) -> Result<()> {

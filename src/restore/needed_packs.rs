@@ -21,10 +21,12 @@ pub struct NeededPack {
     pub bytes: u64,
 }
 
-/// Returns the packs of file content that a restore with these options reads, by name; changes nothing and reads only trees.
+/// Returns the packs of file content that a restore with these options reads, by name; changes
+/// nothing and reads only trees.
 ///
-/// Files that are right already by size and time need nothing; of those that would be compared all is counted. Takes about 50
-/// bytes of memory for each segment, which is about a mebibyte of content. What cannot be read is a problem in the monitor.
+/// Files that are right already by size and time need nothing; of those that would be compared all
+/// is counted. Takes about 50 bytes of memory for each segment, which is about a mebibyte of
+/// content. What cannot be read is a problem in the monitor.
 pub fn needed_packs(
     repository: &Arc<Repository>,
     snapshot: &Snapshot,
@@ -32,7 +34,8 @@ pub fn needed_packs(
     monitor: &Monitor,
 ) -> Result<Vec<NeededPack>> {
     let trees = Trees::new(options.reader(repository)?);
-    let mut needs = Needs { trees: &trees, segments: HashSet::new(), packs: BTreeMap::new(), monitor };
+    let mut needs =
+        Needs { trees: &trees, segments: HashSet::new(), packs: BTreeMap::new(), monitor };
     let mut failure = None;
     super::list_in(&trees, snapshot, options, monitor, &mut |planned| {
         let is_needed = matches!(planned.action, Action::Create | Action::Update);
@@ -64,7 +67,11 @@ impl Needs<'_> {
             let added = piece.and_then(|piece| self.add_piece(&piece));
             match added {
                 Err(error) if error.is_damage() => {
-                    self.monitor.problem(ProblemKind::Damaged, path, crate::monitor::in_words(&error));
+                    self.monitor.problem(
+                        ProblemKind::Damaged,
+                        path,
+                        crate::monitor::in_words(&error),
+                    );
                     return Ok(());
                 }
                 added => added?,
@@ -77,7 +84,10 @@ impl Needs<'_> {
         let Ref::Data { id, .. } = piece else { return Ok(()) };
         let place = self.trees.reader().locate(id)?.ok_or(repo::Error::MissingChunk { id: *id })?;
         if self.segments.insert((place.pack.name, place.offset)) {
-            let needed = self.packs.entry(place.pack.name).or_insert(NeededPack { pack: place.pack, bytes: 0 });
+            let needed = self
+                .packs
+                .entry(place.pack.name)
+                .or_insert(NeededPack { pack: place.pack, bytes: 0 });
             needed.bytes += u64::from(place.stored_len);
         }
         Ok(())

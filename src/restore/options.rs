@@ -13,7 +13,8 @@ use crate::rules::Pattern;
 pub enum Overwrite {
     /// Their content is compared chunk by chunk, and what differs is written.
     Always,
-    /// As `Always`, but what this restore wrote itself before it was interrupted is known by size and time.
+    /// As `Always`, but what this restore wrote itself before it was interrupted is known by size
+    /// and time.
     #[default]
     IfDifferent,
     /// A file of the right size and time is taken to have the right content.
@@ -25,15 +26,18 @@ pub enum Overwrite {
 /// How a restore works.
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    /// Absolute path in the snapshot: the content of that folder (or that one file) goes into `target`.
+    /// Absolute path in the snapshot: the content of that folder (or that one file) goes into
+    /// `target`.
     ///
     /// `None`: everything, each entry below `target` with its full path.
     pub path: Option<Vec<u8>>,
     /// The folder to restore into; made if it is missing.
     pub target: PathBuf,
-    /// Folders that are neither entered nor changed nor removed: the repository's own, and its cache.
+    /// Folders that are neither entered nor changed nor removed: the repository's own, and its
+    /// cache.
     pub own_folders: Vec<PathBuf>,
-    /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches is restored, with all below it.
+    /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches
+    /// is restored, with all below it.
     pub includes: Vec<Pattern>,
     /// Patterns likewise: what matches is left out; it is left alone in the target too.
     pub excludes: Vec<Pattern>,
@@ -54,7 +58,8 @@ pub struct RestoreOptions {
 }
 
 impl RestoreOptions {
-    /// Makes the reader that serves best: who restores a part of a snapshot needs little of the index.
+    /// Makes the reader that serves best: who restores a part of a snapshot needs little of the
+    /// index.
     pub(super) fn reader(&self, repository: &Arc<Repository>) -> repo::Result<Arc<Reader>> {
         if self.path.is_some() { Reader::sparing(repository) } else { Reader::looking(repository) }
     }

@@ -1,7 +1,8 @@
 //! Rules that count hours, days, weeks, months and years of the local calendar.
 //!
-//! The newest snapshot of a period is kept, for the last so many periods that have any: periods without snapshots are not
-//! counted. This is what restic and borg do, and what users know. Each rule counts by itself.
+//! The newest snapshot of a period is kept, for the last so many periods that have any: periods
+//! without snapshots are not counted. This is what restic and borg do, and what users know. Each
+//! rule counts by itself.
 
 use jiff::tz::TimeZone;
 
@@ -17,7 +18,11 @@ fn number_of(period: Period, time_s: i64, zone: &TimeZone) -> (i64, i64) {
     let (year, date) = (i64::from(local.year()), local.date());
     match period {
         // The hour that a clock shows twice is two hours.
-        Period::Hour => (year, time_s.saturating_add(i64::from(local.offset().seconds())).div_euclid(3600) * 2 + fold(&local)),
+        Period::Hour => (
+            year,
+            time_s.saturating_add(i64::from(local.offset().seconds())).div_euclid(3600) * 2
+                + fold(&local),
+        ),
         Period::Day => (year, i64::from(date.day_of_year())),
         Period::Week => {
             let week = date.iso_week_date();

@@ -1,13 +1,15 @@
 //! Decay: the older, the fewer, without steps and without drift.
 //!
-//! Time is cut into spans whose lengths double and whose borders never move: two spans make one of the next length. A span counts as one
-//! when all of it is older than so many times its length (8, unless asked for otherwise), and of each span that counts the *oldest*
-//! snapshot is kept. So
+//! Time is cut into spans whose lengths double and whose borders never move: two spans make one of
+//! the next length. A span counts as one when all of it is older than so many times its length (8,
+//! unless asked for otherwise), and of each span that counts the *oldest* snapshot is kept. So
 //!
-//! * gaps are about an eighth of the age, never more than a quarter beyond the rhythm in which snapshots came, and each doubling of the age
-//!   holds about eight snapshots: the number kept grows with the logarithm of the age;
-//! * at any moment time is cut into spans that count, and later only into longer ones. The oldest of a long span is the oldest of the short
-//!   ones in it too, so whoever is needed later is kept until then, and thinning every day ends where thinning once ends, whatever other rules keep
+//! * gaps are about an eighth of the age, never more than a quarter beyond the rhythm in which
+//!   snapshots came, and each doubling of the age holds about eight snapshots: the number kept
+//!   grows with the logarithm of the age;
+//! * at any moment time is cut into spans that count, and later only into longer ones. The oldest
+//!   of a long span is the oldest of the short ones in it too, so whoever is needed later is kept
+//!   until then, and thinning every day ends where thinning once ends, whatever other rules keep
 //!   beside it;
 //! * a snapshot that comes later never takes an older one's place.
 
@@ -18,7 +20,8 @@ use super::rules::{Decision, Item, Keep, Miss};
 pub struct Decay {
     /// What is older than this many seconds goes, a span at a time.
     pub horizon_s: i64,
-    /// A span counts when it is this many times older than long (1 to 1,000; 8 unless asked for otherwise).
+    /// A span counts when it is this many times older than long (1 to 1,000; 8 unless asked for
+    /// otherwise).
     pub parts: u32,
 }
 
@@ -31,7 +34,8 @@ impl Decay {
     /// The most parts.
     pub const PARTS_MAX: u32 = 1_000;
 
-    /// Returns the length in seconds of the span that counts at a moment; `None` where none does and everything is kept.
+    /// Returns the length in seconds of the span that counts at a moment; `None` where none does
+    /// and everything is kept.
     pub fn span_s(&self, time_s: i64, newest_s: i64) -> Option<i64> {
         let counts = |span_s: &i64| {
             let age_s = newest_s.saturating_sub(end_of_span(time_s, *span_s));
@@ -40,8 +44,8 @@ impl Decay {
         self.spans().take_while(counts).last()
     }
 
-    /// Returns whether a moment is beyond the horizon: with the whole of its longest span, since spans that lost some of their members would
-    /// keep others in their place.
+    /// Returns whether a moment is beyond the horizon: with the whole of its longest span, since
+    /// spans that lost some of their members would keep others in their place.
     pub fn is_over(&self, time_s: i64, newest_s: i64) -> bool {
         let end_s = self.spans().last().map_or(time_s, |longest_s| end_of_span(time_s, longest_s));
         newest_s.saturating_sub(end_s) > self.horizon_s
@@ -50,7 +54,9 @@ impl Decay {
     /// Returns the lengths of all spans that can count before the horizon, shortest first.
     fn spans(&self) -> impl Iterator<Item = i64> {
         let parts = i64::from(self.parts.max(1));
-        (0..40).map(|doublings| SPAN_MIN_S << doublings).take_while(move |span_s| span_s * parts <= self.horizon_s)
+        (0..40)
+            .map(|doublings| SPAN_MIN_S << doublings)
+            .take_while(move |span_s| span_s * parts <= self.horizon_s)
     }
 }
 
@@ -59,7 +65,12 @@ fn end_of_span(time_s: i64, span_s: i64) -> i64 {
 }
 
 /// Keeps the oldest of each span that counts; `counted` is sorted, newest first.
-pub(super) fn keep_decayed(items: &[Item], counted: &[usize], decay: Decay, decisions: &mut [Decision]) {
+pub(super) fn keep_decayed(
+    items: &[Item],
+    counted: &[usize],
+    decay: Decay,
+    decisions: &mut [Decision],
+) {
     let Some(newest) = counted.first() else {
         return;
     };
@@ -76,7 +87,8 @@ pub(super) fn keep_decayed(items: &[Item], counted: &[usize], decay: Decay, deci
             continue;
         };
         // The next older one, if it is in the same span, leads to the one that stands for it.
-        let is_older_in = |older: &usize| items[*older].time_s.div_euclid(span_s) == time_s.div_euclid(span_s);
+        let is_older_in =
+            |older: &usize| items[*older].time_s.div_euclid(span_s) == time_s.div_euclid(span_s);
         match counted.get(place + 1).is_some_and(is_older_in) {
             false => decision.keeps.push(Keep::Decay(span_s)),
             true => decision.misses.push(Miss::SameSpan(span_s)),

@@ -1,8 +1,9 @@
 //! Whether a policy would take more than anybody expects of it.
 //!
-//! What goes night after night under one policy is expected, however much it is: hourly snapshots of which days are kept lose nearly all of
-//! themselves. Not expected is that a policy which is new to a series takes most of it, or that many snapshots came at once and push out
-//! what the policy had kept so far.
+//! What goes night after night under one policy is expected, however much it is: hourly snapshots
+//! of which days are kept lose nearly all of themselves. Not expected is that a policy which is new
+//! to a series takes most of it, or that many snapshots came at once and push out what the policy
+//! had kept so far.
 
 use std::collections::HashMap;
 
@@ -59,7 +60,12 @@ const YOUNG_S: i64 = 2 * 24 * 3600;
 /// Snapshots of a schedule come at least so far apart; tries come sooner.
 const PACE_S: i64 = 15 * 60;
 /// Returns what speaks against carrying decisions out that a policy made.
-pub fn excess(items: &[Item], decisions: &[Decision], history: &History, now_s: i64) -> Option<Excess> {
+pub fn excess(
+    items: &[Item],
+    decisions: &[Decision],
+    history: &History,
+    now_s: i64,
+) -> Option<Excess> {
     let series = Series::new(items, decisions);
     let Some(last) = history.last else {
         let is_expected = history.forgotten.is_empty() && series.is_young_and_paced();
@@ -82,11 +88,20 @@ fn is_most((lost, left): (usize, usize)) -> bool {
     lost > left
 }
 
-fn is_flood(series: &Series, history: &History, at_s: i64, (came, now_s): (&[Moment], i64)) -> bool {
+fn is_flood(
+    series: &Series,
+    history: &History,
+    at_s: i64,
+    (came, now_s): (&[Moment], i64),
+) -> bool {
     let mut before = series.moments(|time_s| time_s <= at_s);
     before.extend(history.forgotten.iter().filter(|moment| moment.time_s <= at_s));
     let until_s = series.0.last().map_or(now_s, |newest| newest.at.time_s.max(now_s));
-    let before = Before { moments: &before, noted_s: history.gap_s, is_whole: !history.forgotten.is_empty() };
+    let before = Before {
+        moments: &before,
+        noted_s: history.gap_s,
+        is_whole: !history.forgotten.is_empty(),
+    };
     rhythm::is_flood(&before, came, (at_s, until_s))
 }
 
@@ -109,11 +124,15 @@ impl Series {
             .map(|(item, decision)| One {
                 at: item.moment(),
                 is_kept: decision.is_kept(),
-                is_thinned: decision.misses.iter().any(|miss| matches!(miss, Miss::SamePeriod(_) | Miss::SameSpan(_))),
+                is_thinned: decision
+                    .misses
+                    .iter()
+                    .any(|miss| matches!(miss, Miss::SamePeriod(_) | Miss::SameSpan(_))),
             })
             .collect();
         all.sort_by_key(|one| one.at.time_s);
-        // In its place, and not far away: of a month of days one that stays is not much, and of one host's days none is another host's.
+        // In its place, and not far away: of a month of days one that stays is not much, and of one
+        // host's days none is another host's.
         let mut kept_s: HashMap<usize, Vec<i64>> = HashMap::new();
         for one in all.iter().filter(|one| one.is_kept) {
             kept_s.entry(one.at.source).or_default().push(one.at.time_s);
@@ -122,7 +141,10 @@ impl Series {
             let kept_s = kept_s.get(&one.at.source).map_or(&[][..], Vec::as_slice);
             let next = kept_s.partition_point(|time_s| *time_s < one.at.time_s);
             let around = [next.checked_sub(1).and_then(|at| kept_s.get(at)), kept_s.get(next)];
-            one.is_thinned &= around.into_iter().flatten().any(|kept| kept.abs_diff(one.at.time_s) <= NEAR_S.unsigned_abs());
+            one.is_thinned &= around
+                .into_iter()
+                .flatten()
+                .any(|kept| kept.abs_diff(one.at.time_s) <= NEAR_S.unsigned_abs());
         }
         Self(all)
     }
@@ -150,7 +172,9 @@ impl Series {
     /// Returns whether it has just begun, by a schedule.
     fn is_young_and_paced(&self) -> bool {
         let (first, last) = (self.0.first(), self.0.last());
-        let reach_s = first.zip(last).map_or(0, |(first, last)| last.at.time_s.saturating_sub(first.at.time_s));
+        let reach_s = first
+            .zip(last)
+            .map_or(0, |(first, last)| last.at.time_s.saturating_sub(first.at.time_s));
         let gaps_s = rhythm::gaps_s(&self.moments(|_| true));
         reach_s <= YOUNG_S && gaps_s.into_iter().flatten().all(|gap_s| gap_s >= PACE_S)
     }

@@ -1,14 +1,16 @@
-//! Which snapshots a policy keeps, and why: values in, decisions out, without clock and without store.
+//! Which snapshots a policy keeps, and why: values in, decisions out, without clock and without
+//! store.
 //!
-//! Every rule keeps on its own; a snapshot goes if no rule keeps it. Rules look at one series of snapshots at a time, newest
-//! first. Two properties hold for every policy, and are tested:
+//! Every rule keeps on its own; a snapshot goes if no rule keeps it. Rules look at one series of
+//! snapshots at a time, newest first. Two properties hold for every policy, and are tested:
 //!
-//! * **No drift.** Applying a policy every day keeps what applying it once at the end would keep. So it does not matter when or how
-//!   often it runs.
-//! * **Time stands still for a series without new snapshots.** Ages count from its newest snapshot, not from now, so a host that
-//!   was switched off years ago loses nothing.
+//! * **No drift.** Applying a policy every day keeps what applying it once at the end would keep.
+//!   So it does not matter when or how often it runs.
+//! * **Time stands still for a series without new snapshots.** Ages count from its newest snapshot,
+//!   not from now, so a host that was switched off years ago loses nothing.
 //!
-//! A snapshot whose date contradicts when the store got it ([`trust`]) is kept, named, and not counted: it cannot push a good one out.
+//! A snapshot whose date contradicts when the store got it ([`trust`]) is kept, named, and not
+//! counted: it cannot push a good one out.
 
 pub mod calendar;
 pub mod decay;

@@ -7,20 +7,30 @@ use super::policy::Policy;
 use super::rules::Period;
 
 /// Seconds of the units of spans. A year is 365.25 days, a month its twelfth.
-const UNITS: [(char, i64); 5] = [('y', 31_557_600), ('m', 2_629_800), ('w', 604_800), ('d', 86_400), ('h', 3_600)];
+const UNITS: [(char, i64); 5] =
+    [('y', 31_557_600), ('m', 2_629_800), ('w', 604_800), ('d', 86_400), ('h', 3_600)];
 
-/// Parses a span of time: whole numbers with the units y, m (months), w, d and h, largest first: `2y`, `1y6m`, `36h`.
+/// Parses a span of time: whole numbers with the units y, m (months), w, d and h, largest first:
+/// `2y`, `1y6m`, `36h`.
 ///
 /// Returns its seconds; at least 1 hour, at most 1,000 years.
 pub fn parse_span(text: &str) -> Result<i64, String> {
-    let refuse = || format!("`{text}` is not a span of time such as 36h, 14d, 6m or 1y6m (m is months)");
+    let refuse =
+        || format!("`{text}` is not a span of time such as 36h, 14d, 6m or 1y6m (m is months)");
     let (mut rest, mut sum, mut from) = (text, 0i64, 0);
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;
         let unit = rest[end..].chars().next().ok_or_else(refuse)?;
-        let at = UNITS.iter().position(|(name, _)| *name == unit).filter(|at| *at >= from).ok_or_else(refuse)?;
+        let at = UNITS
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .filter(|at| *at >= from)
+            .ok_or_else(refuse)?;
         let number: i64 = rest[..end].parse().map_err(|_| refuse())?;
-        sum = number.checked_mul(UNITS[at].1).and_then(|part| sum.checked_add(part)).ok_or_else(refuse)?;
+        sum = number
+            .checked_mul(UNITS[at].1)
+            .and_then(|part| sum.checked_add(part))
+            .ok_or_else(refuse)?;
         from = at + 1;
         rest = &rest[end + unit.len_utf8()..];
     }
@@ -29,13 +39,22 @@ pub fn parse_span(text: &str) -> Result<i64, String> {
 
 /// Returns a span in words: the largest unit that says it well, `36 hours`, `4 days`, `2 years`.
 pub fn span_text(seconds: i64) -> String {
-    let words = [("year", UNITS[0].1), ("month", UNITS[1].1), ("week", UNITS[2].1), ("day", UNITS[3].1), ("hour", UNITS[4].1)];
-    let counted = |number: i64, noun: &str| if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") };
+    let words = [
+        ("year", UNITS[0].1),
+        ("month", UNITS[1].1),
+        ("week", UNITS[2].1),
+        ("day", UNITS[3].1),
+        ("hour", UNITS[4].1),
+    ];
+    let counted = |number: i64, noun: &str| {
+        if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    };
     for (noun, unit) in words {
         let number = (seconds + unit / 2) / unit;
         let error = (seconds - number * unit).abs();
         // Weeks only where they are whole: "2 weeks", but "16 days".
-        let fits = if noun == "week" { error == 0 } else { error <= seconds / 50 || seconds >= 2 * unit };
+        let fits =
+            if noun == "week" { error == 0 } else { error <= seconds / 50 || seconds >= 2 * unit };
         if number > 0 && fits {
             return counted(number, noun);
         }
@@ -49,8 +68,9 @@ pub fn span_text(seconds: i64) -> String {
 impl Policy {
     /// Adds the rules of a text: `decay 2y`, `daily 14`, or several with commas between them.
     ///
-    /// Rules: `last N`, `hourly N`, … `yearly N`, `within SPAN`, `tag TAG`, `decay SPAN`, `decay SPAN PARTS`. Says what is wrong
-    /// otherwise; a rule that is there already is replaced, but tags add up.
+    /// Rules: `last N`, `hourly N`, … `yearly N`, `within SPAN`, `tag TAG`, `decay SPAN`, `decay
+    /// SPAN PARTS`. Says what is wrong otherwise; a rule that is there already is replaced, but
+    /// tags add up.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         for rule in text.split(',') {
             let words: Vec<&str> = rule.split_whitespace().collect();
@@ -62,7 +82,10 @@ impl Policy {
                 ["last", number] => self.last = Some(count(number)?),
                 ["within", span] => self.within_s = Some(parse_span(span)?),
                 ["tag", tag] => self.tags.push(tag.to_owned()),
-                ["decay", horizon] => self.decay = Some(Decay { horizon_s: parse_span(horizon)?, parts: Decay::PARTS }),
+                ["decay", horizon] => {
+                    self.decay =
+                        Some(Decay { horizon_s: parse_span(horizon)?, parts: Decay::PARTS })
+                }
                 ["decay", horizon, parts] => {
                     let parts = count(parts)?;
                     if parts > Decay::PARTS_MAX {
@@ -71,12 +94,18 @@ impl Policy {
                     self.decay = Some(Decay { horizon_s: parse_span(horizon)?, parts });
                 }
                 [word, number] if Period::ALL.iter().any(|period| period.rule() == word) => {
-                    let period = Period::ALL.into_iter().position(|period| period.rule() == word).expect("it was found");
+                    let period = Period::ALL
+                        .into_iter()
+                        .position(|period| period.rule() == word)
+                        .expect("it was found");
                     self.periods[period] = Some(count(number)?);
                 }
                 _ => {
                     let rules = "last, hourly, daily, weekly, monthly, yearly, within, tag, decay";
-                    return Err(format!("`{}` is not a rule such as `decay 2y` or `daily 14` (rules: {rules})", rule.trim()));
+                    return Err(format!(
+                        "`{}` is not a rule such as `decay 2y` or `daily 14` (rules: {rules})",
+                        rule.trim()
+                    ));
                 }
             }
         }
@@ -89,7 +118,9 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rules: Vec<String> = self.last.iter().map(|last| format!("last {last}")).collect();
         let periods = Period::ALL.iter().zip(self.periods);
-        rules.extend(periods.filter_map(|(period, count)| Some(format!("{} {}", period.rule(), count?))));
+        rules.extend(
+            periods.filter_map(|(period, count)| Some(format!("{} {}", period.rule(), count?))),
+        );
         rules.extend(self.within_s.map(|span| format!("within {}", short_span(span))));
         rules.extend(self.tags.iter().map(|tag| format!("tag {tag}")));
         rules.extend(self.decay.map(|decay| match decay.parts {
@@ -100,7 +131,8 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Writes a span so that [`parse_span`] reads it: one unit if that is exact, else days and hours, or months before them.
+/// Writes a span so that [`parse_span`] reads it: one unit if that is exact, else days and hours,
+/// or months before them.
 fn short_span(mut seconds: i64) -> String {
     if let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| seconds % unit == 0) {
         return format!("{}{name}", seconds / unit);

@@ -8,7 +8,8 @@ use super::rules::Period;
 pub struct Policy {
     /// The newest so many.
     pub last: Option<u32>,
-    /// The newest of each of the last so many hours, days, weeks, months and years in which there are snapshots.
+    /// The newest of each of the last so many hours, days, weeks, months and years in which there
+    /// are snapshots.
     pub periods: [Option<u32>; Period::ALL.len()],
     /// All that are at most so many seconds older than the newest.
     pub within_s: Option<i64>,

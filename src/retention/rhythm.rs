@@ -25,7 +25,8 @@ pub fn gaps_s(moments: &[Moment]) -> Vec<Option<i64>> {
     sources.into_values().map(usual_of_one).collect()
 }
 
-/// Returns the usual gap from any snapshot to the next, of all sources together; `None` if of each a single one is known.
+/// Returns the usual gap from any snapshot to the next, of all sources together; `None` if of each
+/// a single one is known.
 pub fn usual_gap_s(moments: &[Moment]) -> Option<i64> {
     let gaps_s = gaps_s(moments);
     let usual_s = median(gaps_s.iter().flatten().copied().collect())?;
@@ -51,7 +52,8 @@ pub struct Before<'a> {
     pub moments: &'a [Moment],
     /// The usual gap of that time, as it was noted when all of them were there.
     pub noted_s: Option<i64>,
-    /// Whether the rhythm can be seen in `moments`: of a series that was thinned out, only few are left of many.
+    /// Whether the rhythm can be seen in `moments`: of a series that was thinned out, only few are
+    /// left of many.
     pub is_whole: bool,
 }
 
@@ -67,7 +69,8 @@ pub fn is_flood(before: &Before, came: &[Moment], (since_s, until_s): (i64, i64)
     let time_s = until_s.saturating_sub(since_s).max(0);
     // What was thinned out came at least as often as the policy was applied.
     let least_s = Some(time_s).filter(|_| seen_s.is_some() && !is_known);
-    // Where not even two of one source are known, each is on its own, and one more is what it lets expect.
+    // Where not even two of one source are known, each is on its own, and one more is what it lets
+    // expect.
     let (count, expected) = match seen_s.into_iter().chain(before.noted_s).chain(least_s).min() {
         Some(gap_s) => (came.len(), time_s / gap_s.max(1)),
         None => (most_of_one(came), 1),

@@ -8,7 +8,8 @@ use super::rules::Item;
 
 /// Seconds of a day: how often the policy is applied.
 const DAY_S: i64 = 86_400;
-/// The most snapshots that are made up: more would only take long. Sparser ones are made up instead.
+/// The most snapshots that are made up: more would only take long. Sparser ones are made up
+/// instead.
 const STEPS_MAX: i64 = 200_000;
 /// Moments further away than this from 1970, in seconds, are left out: about 30,000 years.
 const MOMENT_MAX_S: i64 = 1 << 40;
@@ -31,7 +32,8 @@ pub struct Count {
 pub struct Simulation {
     /// Seconds between two snapshots.
     pub rhythm_s: i64,
-    /// Whether the rhythm was taken from the series; it is a day where that has fewer than two snapshots.
+    /// Whether the rhythm was taken from the series; it is a day where that has fewer than two
+    /// snapshots.
     pub is_own_rhythm: bool,
     /// How many there are, today first, then after each day.
     pub counts: Vec<Count>,
@@ -39,9 +41,11 @@ pub struct Simulation {
     pub left_s: Vec<i64>,
 }
 
-/// Returns the usual time between two snapshots in seconds: the median of the newest; `None` with fewer than two.
+/// Returns the usual time between two snapshots in seconds: the median of the newest; `None` with
+/// fewer than two.
 pub fn rhythm_of(items: &[Item]) -> Option<i64> {
-    let mut times: Vec<i64> = items.iter().filter(|item| is_dated(item)).map(|item| item.time_s).collect();
+    let mut times: Vec<i64> =
+        items.iter().filter(|item| is_dated(item)).map(|item| item.time_s).collect();
     times.sort_unstable();
     let newest = &times[times.len().saturating_sub(RHYTHM_ITEMS)..];
     let mut gaps: Vec<i64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -58,10 +62,13 @@ pub fn simulate(items: &[Item], policy: &Policy, zone: &TimeZone, span_s: i64) -
     let own = rhythm_of(items);
     let rhythm_s = own.unwrap_or(DAY_S).max(span_s / STEPS_MAX);
     let span_s = span_s.clamp(0, MOMENT_MAX_S);
-    let mut kept: Vec<Item> = items.iter().filter(|item| item.doubt.is_some() || is_dated(item)).cloned().collect();
-    let newest = kept.iter().filter(|item| is_dated(item)).max_by_key(|item| (item.time_s, item.sequence));
+    let mut kept: Vec<Item> =
+        items.iter().filter(|item| item.doubt.is_some() || is_dated(item)).cloned().collect();
+    let newest =
+        kept.iter().filter(|item| is_dated(item)).max_by_key(|item| (item.time_s, item.sequence));
     let (start_s, mut sequence) = newest.map_or((0, 0), |item| (item.time_s, item.sequence));
-    let mut simulation = Simulation { rhythm_s, is_own_rhythm: own.is_some(), ..Simulation::default() };
+    let mut simulation =
+        Simulation { rhythm_s, is_own_rhythm: own.is_some(), ..Simulation::default() };
     let mut newest_s = start_s;
     simulation.counts.push(count(&kept, 0, newest_s));
     let mut counted = false;

@@ -1,5 +1,6 @@
-//! Goal: no policy drifts, decay thins smoothly and leaves few, and no date that is in doubt changes anything for the others.
-//! Method: random series and policies, applied step by step and once; examples for what the rules mean to a user.
+//! Goal: no policy drifts, decay thins smoothly and leaves few, and no date that is in doubt
+//! changes anything for the others. Method: random series and policies, applied step by step and
+//! once; examples for what the rules mean to a user.
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -33,7 +34,12 @@ fn series(times: impl IntoIterator<Item = i64>) -> Vec<Item> {
 
 fn kept_of(items: &[Item], policy: &Policy) -> Vec<Item> {
     let decisions = plan(items, policy, &berlin());
-    items.iter().zip(decisions).filter(|(_, decision)| decision.is_kept()).map(|(item, _)| item.clone()).collect()
+    items
+        .iter()
+        .zip(decisions)
+        .filter(|(_, decision)| decision.is_kept())
+        .map(|(item, _)| item.clone())
+        .collect()
 }
 
 fn times(items: &[Item]) -> Vec<i64> {
@@ -41,7 +47,11 @@ fn times(items: &[Item]) -> Vec<i64> {
 }
 
 /// Takes snapshots one by one, and applies the policy whenever `applies` says so, and at the end.
-fn step_by_step(items: &[Item], policy: &Policy, mut applies: impl FnMut(usize) -> bool) -> Vec<Item> {
+fn step_by_step(
+    items: &[Item],
+    policy: &Policy,
+    mut applies: impl FnMut(usize) -> bool,
+) -> Vec<Item> {
     let mut kept = Vec::new();
     for (at, item) in items.iter().enumerate() {
         kept.push(item.clone());
@@ -54,7 +64,8 @@ fn step_by_step(items: &[Item], policy: &Policy, mut applies: impl FnMut(usize) 
 
 /// A series with gaps of minutes to weeks, also none, and sometimes a tag.
 fn any_series() -> impl Strategy<Value = Vec<Item>> {
-    let gap = prop_oneof![Just(0), 60..2 * HOUR, Just(HOUR), Just(DAY), DAY / 2..3 * DAY, DAY..40 * DAY];
+    let gap =
+        prop_oneof![Just(0), 60..2 * HOUR, Just(HOUR), Just(DAY), DAY / 2..3 * DAY, DAY..40 * DAY];
     proptest::collection::vec((gap, 0..9u8), 1..250).prop_map(|gaps| {
         let mut time_s = START;
         let mut items = Vec::new();
@@ -69,22 +80,27 @@ fn any_series() -> impl Strategy<Value = Vec<Item>> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let count = || proptest::option::of(1..20u32);
-    let decay = (30 * DAY..5 * YEAR, 1..30u32).prop_map(|(horizon_s, parts)| Decay { horizon_s, parts });
+    let decay =
+        (30 * DAY..5 * YEAR, 1..30u32).prop_map(|(horizon_s, parts)| Decay { horizon_s, parts });
     let periods = [count(), count(), count(), count(), count()];
     let within = proptest::option::of(HOUR..400 * DAY);
-    (count(), periods, within, any::<bool>(), proptest::option::of(decay)).prop_map(|(last, periods, within_s, tag, decay)| {
-        let tags = if tag { vec!["gold".to_owned()] } else { Vec::new() };
-        Policy { last, periods, within_s, tags, decay }
-    })
+    (count(), periods, within, any::<bool>(), proptest::option::of(decay)).prop_map(
+        |(last, periods, within_s, tag, decay)| {
+            let tags = if tag { vec!["gold".to_owned()] } else { Vec::new() };
+            Policy { last, periods, within_s, tags, decay }
+        },
+    )
 }
 
 /// Regular snapshots, as many as a year has days, hours, …, and a decay.
 fn regular() -> impl Strategy<Value = (Vec<Item>, Decay)> {
     let rhythm = prop_oneof![Just(HOUR), Just(DAY), Just(7 * DAY), 700..3 * DAY];
-    (rhythm, 100..1500usize, 20 * DAY..6 * YEAR, 2..40u32, 0..DAY).prop_map(|(rhythm, count, horizon_s, parts, offset)| {
-        let times = (0..count as i64).map(|at| START + offset + at * rhythm);
-        (series(times), Decay { horizon_s, parts })
-    })
+    (rhythm, 100..1500usize, 20 * DAY..6 * YEAR, 2..40u32, 0..DAY).prop_map(
+        |(rhythm, count, horizon_s, parts, offset)| {
+            let times = (0..count as i64).map(|at| START + offset + at * rhythm);
+            (series(times), Decay { horizon_s, parts })
+        },
+    )
 }
 
 proptest! {
@@ -105,7 +121,8 @@ proptest! {
         prop_assert_eq!(times(&kept_of(&once, &policy)), times(&once));
     }
 
-    /// No holes: nothing that decay drops lies in a gap longer than two spans and a step of the rhythm.
+    /// No holes: nothing that decay drops lies in a gap longer than two spans and a step of the
+    /// rhythm.
     #[test]
     fn gaps_grow_smoothly_with_age((items, decay) in regular()) {
         let policy = Policy { decay: Some(decay), ..Policy::default() };
@@ -117,7 +134,8 @@ proptest! {
             let allowed = 2 * age / i64::from(decay.parts);
             prop_assert!(gap <= allowed + rhythm, "a gap of {gap} s at an age of {age} s");
         }
-        // The oldest is as old as the horizon, or as there are snapshots, but for one step and one span.
+        // The oldest is as old as the horizon, or as there are snapshots, but for one step and one
+        // span.
         let oldest = newest - kept[0].time_s;
         let wanted = decay.horizon_s.min(newest - items[0].time_s);
         prop_assert!(oldest >= wanted - rhythm, "the oldest is {oldest} s old, wanted {wanted}");
@@ -187,7 +205,8 @@ proptest! {
 
 #[test]
 fn calendar_rules_keep_the_newest_of_their_periods() {
-    // Every 12 hours for 40 days from 2026-03-01 00:00 UTC, which is 01:00 in Berlin; summer time begins on 2026-03-29.
+    // Every 12 hours for 40 days from 2026-03-01 00:00 UTC, which is 01:00 in Berlin; summer time
+    // begins on 2026-03-29.
     let items = series((0..80).map(|at| START + at * DAY / 2));
     let kept = |text: &str| -> Vec<i64> {
         let kept = kept_of(&items, &policy(text));
@@ -206,13 +225,20 @@ fn calendar_rules_keep_the_newest_of_their_periods() {
 
 #[test]
 fn days_are_those_of_the_calendar_on_the_wall() {
-    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC both pairs lie within a day.
+    // 23:30 and 00:30 in Berlin, twice, around a day of 23 hours; in UTC both pairs lie within a
+    // day.
     let midnight = START + 28 * DAY - HOUR;
-    let items =
-        series([midnight - HOUR / 2, midnight + HOUR / 2, midnight + 22 * HOUR + HOUR / 2, midnight + 23 * HOUR + HOUR / 2]);
-    let days: Vec<bool> = plan(&items, &policy("daily 9"), &berlin()).iter().map(Decision::is_kept).collect();
+    let items = series([
+        midnight - HOUR / 2,
+        midnight + HOUR / 2,
+        midnight + 22 * HOUR + HOUR / 2,
+        midnight + 23 * HOUR + HOUR / 2,
+    ]);
+    let days: Vec<bool> =
+        plan(&items, &policy("daily 9"), &berlin()).iter().map(Decision::is_kept).collect();
     assert_eq!(days, [true, false, true, true]);
-    let utc: Vec<bool> = plan(&items, &policy("daily 9"), &TimeZone::UTC).iter().map(Decision::is_kept).collect();
+    let utc: Vec<bool> =
+        plan(&items, &policy("daily 9"), &TimeZone::UTC).iter().map(Decision::is_kept).collect();
     assert_eq!(utc, [false, true, false, true]);
     // 2026-10-25, 02:30 comes twice: two hours.
     let twice = START + 238 * DAY + HOUR / 2;
@@ -236,17 +262,28 @@ fn daily_snapshots_decay_as_one_would_draw_it() {
     let items = series((0..730).map(|day| START + day * DAY));
     let kept = kept_of(&items, &policy("decay 2y"));
     let newest = START + 729 * DAY;
-    let in_range =
-        |from: i64, to: i64| kept.iter().filter(|item| (from * DAY..to * DAY).contains(&(newest - item.time_s))).count();
+    let in_range = |from: i64, to: i64| {
+        kept.iter().filter(|item| (from * DAY..to * DAY).contains(&(newest - item.time_s))).count()
+    };
     assert_eq!(in_range(0, 16), 16, "every day for two weeks");
-    let counts = [in_range(16, 32), in_range(32, 64), in_range(64, 128), in_range(128, 256), in_range(256, 512)];
-    assert!(counts.iter().all(|count| (7..=9).contains(count)), "about eight for each doubling: {counts:?}");
+    let counts = [
+        in_range(16, 32),
+        in_range(32, 64),
+        in_range(64, 128),
+        in_range(128, 256),
+        in_range(256, 512),
+    ];
+    assert!(
+        counts.iter().all(|count| (7..=9).contains(count)),
+        "about eight for each doubling: {counts:?}"
+    );
     assert!((60..70).contains(&kept.len()), "{}", kept.len());
 }
 
 #[test]
 fn a_series_without_new_snapshots_loses_nothing() {
-    let kept = kept_of(&series((0..400).map(|day| START + day * DAY)), &policy("decay 1y, daily 7"));
+    let kept =
+        kept_of(&series((0..400).map(|day| START + day * DAY)), &policy("decay 1y, daily 7"));
     let years_later = kept_of(&kept, &policy("decay 1y, daily 7"));
     assert_eq!(years_later, kept);
 }
@@ -284,7 +321,20 @@ fn policies_and_spans_are_read_as_they_are_written() {
     ] {
         assert_eq!(parse_span(text), Ok(seconds), "{text}");
     }
-    for text in ["", "d", "3", "0d", "-1d", "1h1d", "1d1d", "3 d", "1x", "2000y", "99999999999999999999y", "1é"] {
+    for text in [
+        "",
+        "d",
+        "3",
+        "0d",
+        "-1d",
+        "1h1d",
+        "1d1d",
+        "3 d",
+        "1x",
+        "2000y",
+        "99999999999999999999y",
+        "1é",
+    ] {
         assert!(parse_span(text).is_err(), "{text}");
     }
     for text in [
@@ -298,9 +348,19 @@ fn policies_and_spans_are_read_as_they_are_written() {
         let read = policy(text);
         assert_eq!(policy(&read.to_string()), read, "{text} is written as {read}");
     }
-    for text in
-        ["", "decay", "decay 2", "daily 0", "daily x", "dayly 3", "last 3 4", "decay 2y 0", "decay 2y 1001", "last 3,", "tag"]
-    {
+    for text in [
+        "",
+        "decay",
+        "decay 2",
+        "daily 0",
+        "daily x",
+        "dayly 3",
+        "last 3 4",
+        "decay 2y 0",
+        "decay 2y 1001",
+        "last 3,",
+        "tag",
+    ] {
         assert!(Policy::default().add(text).is_err(), "{text}");
     }
     for (seconds, text) in [
@@ -329,7 +389,10 @@ fn policies_and_spans_are_read_as_they_are_written() {
 fn the_rhythm_is_the_usual_gap() {
     assert_eq!(rhythm_of(&series([])), None);
     assert_eq!(rhythm_of(&series([START])), None);
-    assert_eq!(rhythm_of(&series([START, START + DAY, START + 2 * DAY, START + 30 * DAY])), Some(DAY));
+    assert_eq!(
+        rhythm_of(&series([START, START + DAY, START + 2 * DAY, START + 30 * DAY])),
+        Some(DAY)
+    );
     let told = simulate(&[], &policy("daily 7"), &berlin(), 30 * DAY);
     assert!(!told.is_own_rhythm && told.left_s.len() == 7, "{told:?}");
 }

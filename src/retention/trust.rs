@@ -1,8 +1,10 @@
 //! Dates that cannot be right.
 //!
-//! A host writes the date of its snapshots, so a wrong clock or a thief of a key that can only add can write any. Two witnesses stand against it: the
-//! store's time of the snapshot's slot, and the chain, in which each snapshot names the hash of the one before it. A snapshot existed
-//! when the store says, and before every snapshot that comes after it in the chain. With neither, the sequence gives the order.
+//! A host writes the date of its snapshots, so a wrong clock or a thief of a key that can only add
+//! can write any. Two witnesses stand against it: the store's time of the snapshot's slot, and the
+//! chain, in which each snapshot names the hash of the one before it. A snapshot existed when the
+//! store says, and before every snapshot that comes after it in the chain. With neither, the
+//! sequence gives the order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -55,11 +57,13 @@ impl Verdict {
 
 /// How far dates may contradict each other: clocks differ, and backups of one series may overlap.
 pub const TOLERANCE_S: i64 = 3600;
-/// How long after its end a snapshot may be stored, in a series most of whose earlier ones were stored sooner.
+/// How long after its end a snapshot may be stored, in a series most of whose earlier ones were
+/// stored sooner.
 ///
 /// In a repository whose files were copied without their times all are late, and none is suspected.
 pub const LATE_S: i64 = 2 * DAY_S;
-/// How much earlier a late snapshot must have been stored than another one to say that it was there before: a copy stores its own in any order.
+/// How much earlier a late snapshot must have been stored than another one to say that it was there
+/// before: a copy stores its own in any order.
 const COPYING_S: i64 = DAY_S;
 const DAY_S: i64 = 24 * 3600;
 
@@ -87,18 +91,25 @@ pub fn judge(claims: &[Claim], now_s: i64) -> Vec<Verdict> {
 }
 
 /// Finds those of a series that are dated before snapshots that were there before them.
-fn judge_series(claims: &[Claim], known_s: &[Option<i64>], members: &[usize], verdicts: &mut [Verdict]) {
+fn judge_series(
+    claims: &[Claim],
+    known_s: &[Option<i64>],
+    members: &[usize],
+    verdicts: &mut [Verdict],
+) {
     let before = before_each(claims, known_s, members);
     for (at, before) in members.iter().zip(before) {
         let claim = &claims[*at];
         let is_contradicted = |time_s: i64| {
-            let is_late = before.most_in_time && before.arrived_s.is_some_and(|arrived| arrived.saturating_sub(time_s) > LATE_S);
+            let is_late = before.most_in_time
+                && before.arrived_s.is_some_and(|arrived| arrived.saturating_sub(time_s) > LATE_S);
             is_late || before.newest_s > time_s.saturating_add(TOLERANCE_S)
         };
         if !is_contradicted(claim.time_s) {
             continue;
         }
-        // One that took long, and ended when it says so, is no forgery; but where its beginning would count, others were before it.
+        // One that took long, and ended when it says so, is no forgery; but where its beginning
+        // would count, others were before it.
         verdicts[*at] = match is_contradicted(claim.ended_s) {
             true => Verdict::Doubtful(Doubt::Behind),
             false => Verdict::Sure(claim.ended_s),
@@ -119,9 +130,12 @@ struct Before {
 
 /// Finds out what was there before each of a series.
 fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> Vec<Before> {
-    // A store tells of all or of none; where it does not, the chain's numbers are the order, and they need no tolerance.
+    // A store tells of all or of none; where it does not, the chain's numbers are the order, and
+    // they need no tolerance.
     let by_store = members.iter().all(|at| known_s[*at].is_some());
-    let arrival = |at: usize| if by_store { known_s[at].unwrap_or_default() } else { claims[at].sequence.cast_signed() };
+    let arrival = |at: usize| {
+        if by_store { known_s[at].unwrap_or_default() } else { claims[at].sequence.cast_signed() }
+    };
     let is_late = |at: usize| by_store && arrival(at).saturating_sub(claims[at].ended_s) > LATE_S;
     let margin = |is_late: bool| match (by_store, is_late) {
         (false, _) => 0,
@@ -130,13 +144,18 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     };
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by_key(|place| (arrival(members[*place]), claims[members[*place]].time_s));
-    let (late, in_time): (Vec<usize>, Vec<usize>) = order.iter().map(|place| members[*place]).partition(|at| is_late(*at));
-    let mut found = vec![Before { arrived_s: None, newest_s: i64::MIN, most_in_time: false }; members.len()];
+    let (late, in_time): (Vec<usize>, Vec<usize>) =
+        order.iter().map(|place| members[*place]).partition(|at| is_late(*at));
+    let mut found =
+        vec![Before { arrived_s: None, newest_s: i64::MIN, most_in_time: false }; members.len()];
     for (witnesses, margin) in [(&in_time, margin(false)), (&late, margin(true))] {
         let (mut earlier, mut newest_s) = (0, i64::MIN);
         for place in &order {
             let arrived = arrival(members[*place]);
-            while witnesses.get(earlier).is_some_and(|at| arrival(*at).saturating_add(margin) < arrived) {
+            while witnesses
+                .get(earlier)
+                .is_some_and(|at| arrival(*at).saturating_add(margin) < arrived)
+            {
                 newest_s = newest_s.max(claims[witnesses[earlier]].time_s);
                 earlier += 1;
             }
@@ -158,12 +177,16 @@ fn before_each(claims: &[Claim], known_s: &[Option<i64>], members: &[usize]) -> 
     found
 }
 
-/// Adds what the chain says: what a snapshot itself names as being before it was there before it, however soon it came after.
+/// Adds what the chain says: what a snapshot itself names as being before it was there before it,
+/// however soon it came after.
 ///
-/// Only dates that the store bears out count: one wrong clock must not make all that come after it doubtful.
+/// Only dates that the store bears out count: one wrong clock must not make all that come after it
+/// doubtful.
 fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut [Before]) {
-    let by_hash: HashMap<[u8; 32], usize> = claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
-    let places: HashMap<usize, usize> = members.iter().enumerate().map(|(place, at)| (*at, place)).collect();
+    let by_hash: HashMap<[u8; 32], usize> =
+        claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
+    let places: HashMap<usize, usize> =
+        members.iter().enumerate().map(|(place, at)| (*at, place)).collect();
     let in_time: HashSet<usize> = in_time.iter().copied().collect();
     let mut order: Vec<usize> = members.to_vec();
     // A snapshot names one with a smaller number, so what leads to it is known first.
@@ -175,7 +198,8 @@ fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut
         while let Some(other) = next.filter(|other| !places.contains_key(other)) {
             next = before_in_chain(claims, &by_hash, other);
         }
-        let Some((before, place)) = next.and_then(|before| Some((before, *places.get(&before)?))) else {
+        let Some((before, place)) = next.and_then(|before| Some((before, *places.get(&before)?)))
+        else {
             continue;
         };
         let own_s = if in_time.contains(&before) { claims[before].time_s } else { i64::MIN };
@@ -185,15 +209,22 @@ fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut
     }
 }
 
-/// Returns the snapshot that another one names as the one before it; it must have a smaller number, so that no chain is a circle.
-fn before_in_chain(claims: &[Claim], by_hash: &HashMap<[u8; 32], usize>, at: usize) -> Option<usize> {
+/// Returns the snapshot that another one names as the one before it; it must have a smaller number,
+/// so that no chain is a circle.
+fn before_in_chain(
+    claims: &[Claim],
+    by_hash: &HashMap<[u8; 32], usize>,
+    at: usize,
+) -> Option<usize> {
     let before = *by_hash.get(&claims[at].previous?)?;
     (claims[before].sequence < claims[at].sequence).then_some(before)
 }
 
-/// Returns since when each snapshot is known to exist: since the store got it, or one that comes after it in the chain.
+/// Returns since when each snapshot is known to exist: since the store got it, or one that comes
+/// after it in the chain.
 fn known_since(claims: &[Claim]) -> Vec<Option<i64>> {
-    let by_hash: HashMap<[u8; 32], usize> = claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
+    let by_hash: HashMap<[u8; 32], usize> =
+        claims.iter().enumerate().map(|(at, claim)| (claim.hash, at)).collect();
     let mut known: Vec<Option<i64>> = claims.iter().map(|claim| claim.stored_s).collect();
     let mut order: Vec<usize> = (0..claims.len()).collect();
     // A snapshot names one with a smaller number, so all that lead to it come first.

@@ -1,4 +1,5 @@
-//! One pattern: literal bytes, then a short program for the rest. Matching takes no memory and at most quadratic time.
+//! One pattern: literal bytes, then a short program for the rest. Matching takes no memory and at
+//! most quadratic time.
 
 use super::error::RuleError;
 
@@ -82,7 +83,9 @@ impl Glob {
         let (Step::Star, rest) = self.steps.split_first().filter(|_| self.head.is_empty())? else {
             return None;
         };
-        rest.iter().map(|step| if let Step::Byte(byte) = step { Some(*byte) } else { None }).collect()
+        rest.iter()
+            .map(|step| if let Step::Byte(byte) = step { Some(*byte) } else { None })
+            .collect()
     }
 
     /// Returns the literal bytes that every match begins with.
@@ -95,7 +98,8 @@ impl Glob {
         text.strip_prefix(&*self.head).is_some_and(|rest| self.rest_matches(rest))
     }
 
-    /// Goes back to the last `*` only, and when that cannot grow, to the last `**`: what an earlier one could do, it can.
+    /// Goes back to the last `*` only, and when that cannot grow, to the last `**`: what an earlier
+    /// one could do, it can.
     fn rest_matches(&self, text: &[u8]) -> bool {
         let (mut at, mut step) = (0, 0);
         let (mut star, mut deep) = (None, None);
@@ -115,7 +119,9 @@ impl Glob {
                 }
                 (Some(Step::Byte(wanted)), Some(byte)) => wanted == byte,
                 (Some(Step::Any), Some(byte)) => *byte != b'/',
-                (Some(Step::Set(set)), Some(byte)) => *byte != b'/' && self.sets[usize::from(*set)].contains(*byte),
+                (Some(Step::Set(set)), Some(byte)) => {
+                    *byte != b'/' && self.sets[usize::from(*set)].contains(*byte)
+                }
                 _ => false,
             };
             if fits {
@@ -193,7 +199,11 @@ fn read_set(text: &[u8]) -> Result<(ByteSet, usize), RuleError> {
             }
             (b'[', _) if text.get(at) == Some(&b':') => {
                 let name = at + 1;
-                let end = name + text[name..].iter().position(|byte| *byte == b']').ok_or(RuleError::Bracket)?;
+                let end = name
+                    + text[name..]
+                        .iter()
+                        .position(|byte| *byte == b']')
+                        .ok_or(RuleError::Bracket)?;
                 if end == name || text[end - 1] != b':' {
                     // Not a class after all.
                     before = Some(b'[');
@@ -247,14 +257,23 @@ mod tests {
 
     #[test]
     fn stars_stop_at_slashes_and_double_stars_do_not() {
-        assert_eq!(fits("a*c", &["ac", "abc", "abcc", "a/c", "abcd"]), [true, true, true, false, false]);
+        assert_eq!(
+            fits("a*c", &["ac", "abc", "abcc", "a/c", "abcd"]),
+            [true, true, true, false, false]
+        );
         assert_eq!(fits("a/**", &["a", "a/b", "a/b/c"]), [false, true, true]);
-        assert_eq!(fits("**/b", &["b", "a/b", "a/a/b", "ab", "b/a"]), [true, true, true, false, false]);
+        assert_eq!(
+            fits("**/b", &["b", "a/b", "a/a/b", "ab", "b/a"]),
+            [true, true, true, false, false]
+        );
         assert_eq!(fits("a/**/b", &["a/b", "a/x/b", "a/x/y/b", "a/xb"]), [true, true, true, false]);
         assert_eq!(fits("x/a**b", &["x/ab", "x/acb", "x/a/b"]), [true, true, false]);
         assert_eq!(fits("x/a**/b", &["x/ab", "x/ac/b", "x/ac/d/b"]), [true, true, true]);
         assert_eq!(fits("?/a**/b", &["x/ab", "x/ac/b", "x/ac/d/b"]), [false, true, false]);
-        assert_eq!(fits("*/*x*/**/z", &["a/bxc/z", "a/x/y/z", "a/b/x/z", "x/z"]), [true, true, false, false]);
+        assert_eq!(
+            fits("*/*x*/**/z", &["a/bxc/z", "a/x/y/z", "a/b/x/z", "x/z"]),
+            [true, true, false, false]
+        );
     }
 
     #[test]
@@ -288,6 +307,10 @@ mod tests {
         let glob = Glob::new(&b"*a".repeat(1000)).unwrap();
         assert!(!glob.matches(&[b'a'; 999]));
         assert!(glob.matches(&[b'a'; 1000]));
-        assert!(!Glob::new(&[&b"**/*a".repeat(200)[..], b"b"].concat()).unwrap().matches(&b"a/".repeat(2000)));
+        assert!(
+            !Glob::new(&[&b"**/*a".repeat(200)[..], b"b"].concat())
+                .unwrap()
+                .matches(&b"a/".repeat(2000))
+        );
     }
 }

@@ -46,18 +46,25 @@ impl Rules {
         self.add_line(line, Case::Exact, |_| None)
     }
 
-    /// Adds one line that did not come from an ignore file: `./` at its beginning, which git does not know, stands for every base.
+    /// Adds one line that did not come from an ignore file: `./` at its beginning, which git does
+    /// not know, stands for every base.
     pub fn add_given(&mut self, line: &[u8], case: Case) -> Result<Option<usize>, RuleError> {
         self.add_line(line, case, |pattern| pattern.strip_prefix(b"./"))
     }
 
-    fn add_line(&mut self, line: &[u8], case: Case, below_base: fn(&[u8]) -> Option<&[u8]>) -> Result<Option<usize>, RuleError> {
+    fn add_line(
+        &mut self,
+        line: &[u8],
+        case: Case,
+        below_base: fn(&[u8]) -> Option<&[u8]>,
+    ) -> Result<Option<usize>, RuleError> {
         let line = trimmed(line);
         if line.is_empty() || line[0] == b'#' {
             return Ok(None);
         }
         let (keeps, line) = line.strip_prefix(b"!").map_or((false, line), |rest| (true, rest));
-        let (dirs_only, pattern) = line.strip_suffix(b"/").map_or((false, line), |rest| (true, rest));
+        let (dirs_only, pattern) =
+            line.strip_suffix(b"/").map_or((false, line), |rest| (true, rest));
         let number = self.kinds.len();
         let folded = (case == Case::Folded).then(|| fold_pattern(pattern));
         let (table, pattern) = match &folded {
@@ -93,8 +100,9 @@ impl Rules {
 
     /// Returns the rule that counts for a path, which ends without a slash.
     ///
-    /// `bases` are the lengths of the folders, with their slash, that the path is looked at from: rules with a slash at their
-    /// beginning know the first only, other rules with a slash know all. There must be at least one.
+    /// `bases` are the lengths of the folders, with their slash, that the path is looked at from:
+    /// rules with a slash at their beginning know the first only, other rules with a slash know
+    /// all. There must be at least one.
     pub fn find(&self, path: &[u8], bases: &[usize], is_dir: bool) -> Option<Matched> {
         self.find_among(path, bases, is_dir, |_| true)
     }
@@ -108,7 +116,8 @@ impl Rules {
         counts: impl Fn(usize) -> bool,
     ) -> Option<Matched> {
         let counts = &counts;
-        let fits = |rule: u32| (is_dir || !self.kinds[rule as usize].dirs_only) && counts(rule as usize);
+        let fits =
+            |rule: u32| (is_dir || !self.kinds[rule as usize].dirs_only) && counts(rule as usize);
         let mut best = self.exact.find(path, bases, fits);
         if !self.folded.is_empty() {
             // Each part by itself, because folding may change lengths.
@@ -122,7 +131,8 @@ impl Rules {
 /// What some editors put at the beginning of a file.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Takes away a carriage return, and spaces at the end unless the last is escaped; a zero ends the line.
+/// Takes away a carriage return, and spaces at the end unless the last is escaped; a zero ends the
+/// line.
 fn trimmed(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -172,7 +182,8 @@ pub fn escape(text: &[u8]) -> Vec<u8> {
     escaped
 }
 
-/// Returns the folders that every match of a path's pattern begins with, and whether these are all of its steps.
+/// Returns the folders that every match of a path's pattern begins with, and whether these are all
+/// of its steps.
 ///
 /// `None` for a pattern without a slash, which may match anywhere.
 pub fn literal_steps(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -213,16 +224,31 @@ mod tests {
         for path in ["a.log", "a/b.log", ".log", "build/", "doc/a.txt", "x ", "y/x "] {
             assert!(leaves_out(&rules, path), "{path}");
         }
-        for path in ["keep.log", "a/keep.log", "build", "a/build/", "a/doc/a.txt", "doc/a/b.txt", "log", "x"] {
+        for path in [
+            "keep.log",
+            "a/keep.log",
+            "build",
+            "a/build/",
+            "a/doc/a.txt",
+            "doc/a/b.txt",
+            "log",
+            "x",
+        ] {
             assert!(!leaves_out(&rules, path), "{path}");
         }
     }
 
     #[test]
     fn lines_end_as_git_ends_them() {
-        for (line, kept) in
-            [("a  ", "a"), ("a\\  ", "a\\ "), ("a\r", "a"), ("a\t", "a\t"), (" a", " a"), ("a\\", "a\\"), ("  ", "")]
-        {
+        for (line, kept) in [
+            ("a  ", "a"),
+            ("a\\  ", "a\\ "),
+            ("a\r", "a"),
+            ("a\t", "a\t"),
+            (" a", " a"),
+            ("a\\", "a\\"),
+            ("  ", ""),
+        ] {
             assert_eq!(trimmed(line.as_bytes()), kept.as_bytes(), "{line:?}");
         }
         let mut rules = Rules::default();
@@ -233,10 +259,16 @@ mod tests {
     #[test]
     fn rules_with_a_slash_inside_know_every_base() {
         let rules = rules(&["/top", "some/where"]);
-        let find = |path: &str, bases: &[usize]| rules.find(path.as_bytes(), bases, true).map(|matched| matched.rule);
+        let find = |path: &str, bases: &[usize]| {
+            rules.find(path.as_bytes(), bases, true).map(|matched| matched.rule)
+        };
         let user = "home/u/".len();
         assert_eq!([find("top", &[0]), find("home/u/top", &[0, user])], [Some(0), None]);
-        let some = [find("some/where", &[0]), find("home/u/some/where", &[0, user]), find("home/some/where", &[0, 5])];
+        let some = [
+            find("some/where", &[0]),
+            find("home/u/some/where", &[0, user]),
+            find("home/some/where", &[0, 5]),
+        ];
         assert_eq!(some, [Some(1), Some(1), Some(1)]);
         assert_eq!(find("home/u/some/where", &[0]), None);
     }
@@ -259,7 +291,10 @@ mod tests {
         let mut rules = Rules::default();
         rules.add(b"caf\xe9").unwrap();
         rules.add_given(b"\xff?*", Case::Folded).unwrap();
-        assert!(rules.find(b"a/caf\xe9", &[0], false).is_some() && rules.find(b"\xffab", &[0], false).is_some());
+        assert!(
+            rules.find(b"a/caf\xe9", &[0], false).is_some()
+                && rules.find(b"\xffab", &[0], false).is_some()
+        );
         assert!(rules.find("café".as_bytes(), &[0], false).is_none());
     }
 

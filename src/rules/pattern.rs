@@ -1,4 +1,5 @@
-//! Patterns as people give them: what they wrote, the rules that it stands for, and whether it ever matched.
+//! Patterns as people give them: what they wrote, the rules that it stands for, and whether it ever
+//! matched.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,7 +59,10 @@ impl Patterns {
             let mut has_rules = false;
             for line in &pattern.lines {
                 let added = all.rules.add_given(line, pattern.case);
-                if added.map_err(|source| BadPattern { shown: pattern.shown.clone(), source })?.is_some() {
+                if added
+                    .map_err(|source| BadPattern { shown: pattern.shown.clone(), source })?
+                    .is_some()
+                {
                     all.owners.push(owner);
                     has_rules = true;
                 }
@@ -85,7 +89,9 @@ impl Patterns {
         let matched = self.rules.find(path, bases, is_dir)?;
         given(matched.rule).has_matched.store(true, Ordering::Relaxed);
         // Those that come too late here must not be said to match nothing.
-        let is_new = |rule: usize| !given(rule).is_general && !given(rule).has_matched.load(Ordering::Relaxed);
+        let is_new = |rule: usize| {
+            !given(rule).is_general && !given(rule).has_matched.load(Ordering::Relaxed)
+        };
         while let Some(also) = self.rules.find_among(path, bases, is_dir, is_new) {
             given(also.rule).has_matched.store(true, Ordering::Relaxed);
         }
@@ -94,7 +100,10 @@ impl Patterns {
 
     /// Returns what was written of each pattern that matched nothing so far.
     pub fn unmatched(&self) -> Vec<String> {
-        let unmatched = self.given.iter().filter(|given| !given.is_general && !given.has_matched.load(Ordering::Relaxed));
+        let unmatched = self
+            .given
+            .iter()
+            .filter(|given| !given.is_general && !given.has_matched.load(Ordering::Relaxed));
         unmatched.map(|given| given.shown.clone()).collect()
     }
 }
@@ -112,7 +121,11 @@ mod tests {
         assert_eq!(patterns.unmatched(), ["*.log", "a*", "!keep", "x/y"]);
         assert!(patterns.find(b"b", &[0], false).is_none());
         assert_eq!(patterns.find(b"a.log", &[0], false).map(|matched| matched.rule), Some(1));
-        assert_eq!(patterns.unmatched(), ["!keep", "x/y"], "the rule that came too late matched, too");
+        assert_eq!(
+            patterns.unmatched(),
+            ["!keep", "x/y"],
+            "the rule that came too late matched, too"
+        );
         let bad = Patterns::new(&["a".into(), "[b".into()]).err().unwrap();
         assert_eq!((bad.shown.as_str(), bad.source), ("[b", RuleError::Bracket));
     }

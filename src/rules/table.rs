@@ -73,12 +73,19 @@ impl Table {
     }
 
     /// Returns the highest number of a rule that matches and that `fits`.
-    pub fn find(&self, path: &[u8], bases: &[usize], fits: impl Fn(u32) -> bool + Copy) -> Option<u32> {
+    pub fn find(
+        &self,
+        path: &[u8],
+        bases: &[usize],
+        fits: impl Fn(u32) -> bool + Copy,
+    ) -> Option<u32> {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let mut best = last_of(self.names.get(name), fits);
         if !self.endings.is_empty() {
             let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
-            best = dots.map(|(at, _)| last_of(self.endings.get(&name[at..]), fits)).fold(best, Option::max);
+            best = dots
+                .map(|(at, _)| last_of(self.endings.get(&name[at..]), fits))
+                .fold(best, Option::max);
         }
         best = best.max(last_match(&self.name_globs, name, best, fits));
         best = best.max(self.absolute.find(&path[bases[0]..], best, fits));
@@ -101,12 +108,18 @@ impl Paths {
             return Ok(());
         }
         let head = glob.head();
-        let folder = head.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &head[..end]);
+        let folder =
+            head.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |end| &head[..end]);
         self.globs.entry(folder.into()).or_default().push((number, glob));
         Ok(())
     }
 
-    fn find(&self, path: &[u8], mut best: Option<u32>, fits: impl Fn(u32) -> bool + Copy) -> Option<u32> {
+    fn find(
+        &self,
+        path: &[u8],
+        mut best: Option<u32>,
+        fits: impl Fn(u32) -> bool + Copy,
+    ) -> Option<u32> {
         best = best.max(last_of(self.literal.get(path), fits));
         if self.globs.is_empty() {
             return best;
@@ -126,7 +139,15 @@ fn last_of(numbers: Option<&Numbers>, fits: impl Fn(u32) -> bool) -> Option<u32>
 }
 
 /// Tries patterns from the last on, as long as they would count for more than `best`.
-fn last_match(globs: &[(u32, Glob)], text: &[u8], best: Option<u32>, fits: impl Fn(u32) -> bool) -> Option<u32> {
+fn last_match(
+    globs: &[(u32, Glob)],
+    text: &[u8],
+    best: Option<u32>,
+    fits: impl Fn(u32) -> bool,
+) -> Option<u32> {
     let newer = globs.iter().rev().take_while(|(number, _)| best.is_none_or(|best| *number > best));
-    newer.filter(|(number, _)| fits(*number)).find(|(_, glob)| glob.matches(text)).map(|(number, _)| *number)
+    newer
+        .filter(|(number, _)| fits(*number))
+        .find(|(_, glob)| glob.matches(text))
+        .map(|(number, _)| *number)
 }

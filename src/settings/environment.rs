@@ -62,7 +62,11 @@ impl Environment {
     /// systemd may name several; the first one counts.
     pub fn state_dir(&self, is_root: bool) -> Option<PathBuf> {
         let of_systemd = || {
-            let first = self.get("STATE_DIRECTORY")?.as_encoded_bytes().split(|byte| *byte == b':').next()?;
+            let first = self
+                .get("STATE_DIRECTORY")?
+                .as_encoded_bytes()
+                .split(|byte| *byte == b':')
+                .next()?;
             Some(PathBuf::from(OsStr::from_bytes(first)))
         };
         let of_user = || match is_root {
@@ -102,8 +106,15 @@ impl Environment {
             }
             out.push_str(before);
             let (name, behind) = from[2..].split_once('}').ok_or("`${` without a closing brace")?;
-            let value = self.0.get(OsStr::new(name)).ok_or_else(|| format!("environment variable {name} is not set"))?;
-            out.push_str(value.to_str().ok_or_else(|| format!("environment variable {name} is not UTF-8"))?);
+            let value = self
+                .0
+                .get(OsStr::new(name))
+                .ok_or_else(|| format!("environment variable {name} is not set"))?;
+            out.push_str(
+                value
+                    .to_str()
+                    .ok_or_else(|| format!("environment variable {name} is not UTF-8"))?,
+            );
             rest = behind;
         }
         out.push_str(rest);
@@ -118,7 +129,10 @@ mod tests {
     #[test]
     fn variables_are_expanded() {
         let env = Environment::of([("BOX", "u1"), ("EMPTY", "")]);
-        assert_eq!(env.expand("sftp://${BOX}@${BOX}.example${EMPTY}").unwrap(), "sftp://u1@u1.example");
+        assert_eq!(
+            env.expand("sftp://${BOX}@${BOX}.example${EMPTY}").unwrap(),
+            "sftp://u1@u1.example"
+        );
         assert_eq!(env.expand("echo $HOME $${BOX} $").unwrap(), "echo $HOME ${BOX} $");
         assert!(env.expand("${MISSING}").unwrap_err().contains("MISSING"));
         assert!(env.expand("${BOX").is_err());
@@ -126,19 +140,31 @@ mod tests {
 
     #[test]
     fn folders_follow_the_base_directory_rules() {
-        let env = Environment::of([("HOME", "/home/ada"), ("XDG_DATA_HOME", "/data"), ("XDG_CACHE_HOME", "relative")]);
+        let env = Environment::of([
+            ("HOME", "/home/ada"),
+            ("XDG_DATA_HOME", "/data"),
+            ("XDG_CACHE_HOME", "relative"),
+        ]);
         assert_eq!(env.config_dir().unwrap(), Path::new("/home/ada/.config/drumlin"));
         assert_eq!(env.data_dir().unwrap(), Path::new("/data/drumlin"));
         assert_eq!(env.cache_dir().unwrap(), Path::new("/home/ada/.cache/drumlin"));
         assert_eq!(Environment::default().config_dir(), None);
-        let state = |variables: [(&str, &str); 3], is_root| Environment::of(variables).state_dir(is_root).unwrap();
+        let state = |variables: [(&str, &str); 3], is_root| {
+            Environment::of(variables).state_dir(is_root).unwrap()
+        };
         let home = ("HOME", "/home/ada");
         let systemd = ("STATE_DIRECTORY", "/var/lib/a:/var/lib/b");
         assert_eq!(state([home, systemd, ("DRUMLIN_STATE_DIR", "/own")], true), Path::new("/own"));
-        assert_eq!(state([home, systemd, ("DRUMLIN_STATE_DIR", "")], true), Path::new("/var/lib/a"));
+        assert_eq!(
+            state([home, systemd, ("DRUMLIN_STATE_DIR", "")], true),
+            Path::new("/var/lib/a")
+        );
         assert_eq!(state([home; 3], true), Path::new("/var/lib/drumlin"));
         assert_eq!(state([home; 3], false), Path::new("/home/ada/.local/state/drumlin"));
-        assert_eq!(state([home, home, ("XDG_STATE_HOME", "/state")], false), Path::new("/state/drumlin"));
+        assert_eq!(
+            state([home, home, ("XDG_STATE_HOME", "/state")], false),
+            Path::new("/state/drumlin")
+        );
         assert_eq!(Environment::default().state_dir(false), None);
         assert_eq!(env.expand_home("~/x"), Path::new("/home/ada/x"));
     }

@@ -58,7 +58,9 @@ pub enum LocationError {
     #[error("`{0}` looks like a path on another machine")]
     LooksRemote(String),
     /// `rclone:remote:path`, `b2:bucket`: what other programs know.
-    #[error("`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin does not")]
+    #[error(
+        "`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin does not"
+    )]
     OtherProgram {
         /// The location.
         location: String,
@@ -111,8 +113,12 @@ impl LocationError {
     /// Returns what the user can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Empty => "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo /mnt/usb/drumlin",
-            Self::UnknownScheme(_) => "use a path, file:///path, s3://bucket/prefix or sftp://user@host:port/path",
+            Self::Empty => {
+                "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo /mnt/usb/drumlin"
+            }
+            Self::UnknownScheme(_) => {
+                "use a path, file:///path, s3://bucket/prefix or sftp://user@host:port/path"
+            }
             Self::FileUrl(_) => "use a path (./name for a folder here), or file:///path",
             Self::LooksRemote(_) => {
                 "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from where a login begins); write ./ in front if it is a local folder"
@@ -121,7 +127,9 @@ impl LocationError {
                 "Drumlin keeps repositories in folders (mounted ones, too: `rclone mount`), in s3://bucket/prefix and at sftp://user@host/path; \
                  write ./ in front if it is a local folder"
             }
-            Self::Tilde(_) => "write $HOME/folder, or leave the quotes out; write ./~ for a folder of that name",
+            Self::Tilde(_) => {
+                "write $HOME/folder, or leave the quotes out; write ./~ for a folder of that name"
+            }
             Self::S3Url { .. } => {
                 "for example s3://bucket/drumlin; the server is `endpoint` in the configuration, or DRUMLIN_S3_ENDPOINT"
             }
@@ -150,22 +158,30 @@ impl Location {
                     Ok(Self::Local(clean(Path::new(&OsString::from_vec(percent_decoded(rest))))))
                 }
                 b"file" => Err(LocationError::FileUrl(shown())),
-                b"s3" => parse_s3(rest).map(Self::S3).map_err(|why| LocationError::S3Url { url: shown(), why }),
+                b"s3" => parse_s3(rest)
+                    .map(Self::S3)
+                    .map_err(|why| LocationError::S3Url { url: shown(), why }),
                 b"sftp" => parse_sftp(rest).map(Self::Sftp).map_err(LocationError::SftpUrl),
                 scheme if scheme.contains(&b'/') => Ok(Self::Local(clean(&base.join(text)))),
-                scheme => Err(LocationError::UnknownScheme(format!("{}://", String::from_utf8_lossy(scheme)))),
+                scheme => Err(LocationError::UnknownScheme(format!(
+                    "{}://",
+                    String::from_utf8_lossy(scheme)
+                ))),
             };
         }
         let head = bytes.split(|byte| *byte == b'/').next().unwrap_or_default();
         if let Some(end) = head.iter().position(|byte| *byte == b':') {
-            // A folder of such a name on this disk is hardly what is meant, and would be lost with what it is to protect.
+            // A folder of such a name on this disk is hardly what is meant, and would be lost with
+            // what it is to protect.
             if &head[..end] == b"file" {
                 return Err(LocationError::FileUrl(shown()));
             }
-            return Err(match OTHER_PROGRAMS.iter().find(|scheme| scheme.as_bytes() == &head[..end]) {
-                Some(scheme) => LocationError::OtherProgram { location: shown(), scheme },
-                None => LocationError::LooksRemote(shown()),
-            });
+            return Err(
+                match OTHER_PROGRAMS.iter().find(|scheme| scheme.as_bytes() == &head[..end]) {
+                    Some(scheme) => LocationError::OtherProgram { location: shown(), scheme },
+                    None => LocationError::LooksRemote(shown()),
+                },
+            );
         }
         if head.first() == Some(&b'~') {
             return Err(LocationError::Tilde(shown()));
@@ -192,8 +208,17 @@ impl fmt::Display for Location {
                     write!(f, "/{}", percent_encoded(&bucket.prefix, b"%?"))?;
                 }
                 let options = [("endpoint", &bucket.endpoint), ("region", &bucket.region)];
-                for (at, (name, value)) in options.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).enumerate() {
-                    write!(f, "{}{name}={}", if at == 0 { '?' } else { '&' }, percent_encoded(value, b"%&"))?;
+                for (at, (name, value)) in options
+                    .iter()
+                    .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+                    .enumerate()
+                {
+                    write!(
+                        f,
+                        "{}{name}={}",
+                        if at == 0 { '?' } else { '&' },
+                        percent_encoded(value, b"%&")
+                    )?;
                 }
                 Ok(())
             }
@@ -208,7 +233,11 @@ impl fmt::Display for Location {
                     write!(f, ":{port}")?;
                 }
                 let path = percent_encoded(&remote.path, b"%");
-                if remote.path.starts_with('/') { write!(f, "{path}") } else { write!(f, "/./{path}") }
+                if remote.path.starts_with('/') {
+                    write!(f, "{path}")
+                } else {
+                    write!(f, "/./{path}")
+                }
             }
         }
     }
@@ -229,11 +258,17 @@ fn parse_s3(rest: &[u8]) -> Result<Bucket, &'static str> {
     let mut bucket = Bucket { name: name.to_owned(), prefix, ..Bucket::default() };
     for option in options.split('&').filter(|option| !option.is_empty()) {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
-        let value = Some(decoded_text(value)?).filter(|value| !value.is_empty()).ok_or("an option behind `?` has no value")?;
+        let value = Some(decoded_text(value)?)
+            .filter(|value| !value.is_empty())
+            .ok_or("an option behind `?` has no value")?;
         match key {
             "endpoint" => bucket.endpoint = Some(value),
             "region" => bucket.region = Some(value),
-            _ => return Err("the options behind `?` are endpoint=URL and region=NAME; in the prefix, %3F stands for ?"),
+            _ => {
+                return Err(
+                    "the options behind `?` are endpoint=URL and region=NAME; in the prefix, %3F stands for ?",
+                );
+            }
         }
     }
     Ok(bucket)
@@ -250,29 +285,49 @@ fn parse_sftp(rest: &[u8]) -> Result<Remote, &'static str> {
     };
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
-            let (host, behind) = rest.split_once(']').ok_or("the bracket behind the IPv6 address is missing")?;
-            (host, behind.strip_prefix(':').or(behind.is_empty().then_some("")).ok_or("something stands between `]` and `:`")?)
+            let (host, behind) =
+                rest.split_once(']').ok_or("the bracket behind the IPv6 address is missing")?;
+            (
+                host,
+                behind
+                    .strip_prefix(':')
+                    .or(behind.is_empty().then_some(""))
+                    .ok_or("something stands between `]` and `:`")?,
+            )
         }
-        None if address.matches(':').count() > 1 => return Err("an IPv6 address stands in brackets: sftp://[::1]:22/path"),
+        None if address.matches(':').count() > 1 => {
+            return Err("an IPv6 address stands in brackets: sftp://[::1]:22/path");
+        }
         None => address.split_once(':').unwrap_or((address, "")),
     };
     let host = decoded_text(host)?;
     if host.is_empty()
         || host.starts_with('-')
-        || host.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '[' | ']'))
+        || host
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '[' | ']'))
     {
         return Err("the host is missing or cannot be one");
     }
     let port = match port {
         "" => None,
-        digits => Some(digits.parse().ok().filter(|port| *port > 0).ok_or("the port is not a number from 1 to 65535")?),
+        digits => Some(
+            digits
+                .parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or("the port is not a number from 1 to 65535")?,
+        ),
     };
     Ok(Remote { user, host, port, path: sftp_path(&decoded_text(path)?)? })
 }
 
-/// Returns the folder of an SFTP URL from what stands behind the first slash: absolute, or relative if it begins with `./`.
+/// Returns the folder of an SFTP URL from what stands behind the first slash: absolute, or relative
+/// if it begins with `./`.
 fn sftp_path(text: &str) -> Result<String, &'static str> {
-    let parts = |text: &str| text.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/");
+    let parts = |text: &str| {
+        text.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
+    };
     if text.contains('\0') {
         return Err("the path holds a zero byte");
     }
@@ -285,13 +340,15 @@ fn sftp_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Removes `.` parts and doubled or trailing slashes, so that one folder has one name. `..` stays: links may lie before it.
+/// Removes `.` parts and doubled or trailing slashes, so that one folder has one name. `..` stays:
+/// links may lie before it.
 fn clean(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
 fn decoded_text(text: &str) -> Result<String, &'static str> {
-    String::from_utf8(percent_decoded(text.as_bytes())).map_err(|_| "what %xx stands for is not UTF-8")
+    String::from_utf8(percent_decoded(text.as_bytes()))
+        .map_err(|_| "what %xx stands for is not UTF-8")
 }
 
 /// Decodes `%xx`; a `%` that nothing fits stays as it is.
@@ -299,7 +356,8 @@ fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let digits = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits =
+            bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if bytes[at] == b'%' => {

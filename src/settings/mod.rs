@@ -1,4 +1,5 @@
-//! The configuration file `drumlin.toml`: found, read, checked. Environment variables and locations stand beside it.
+//! The configuration file `drumlin.toml`: found, read, checked. Environment variables and locations
+//! stand beside it.
 
 pub mod environment;
 pub mod error;
@@ -44,7 +45,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Finds and reads the file: `explicit`, else the user's, else the system's; no file at all means empty settings.
+    /// Finds and reads the file: `explicit`, else the user's, else the system's; no file at all
+    /// means empty settings.
     ///
     /// Fails if `explicit` is missing, or if any file that is found cannot be read or is not valid.
     pub fn load(explicit: Option<&Path>, env: &Environment) -> Result<Self, SettingsError> {
@@ -55,7 +57,10 @@ impl Settings {
         for file in user.into_iter().chain([Path::new(SYSTEM_DIR).join(FILE_NAME)]) {
             match Self::read(&file, env) {
                 Err(SettingsError::Read { source, .. })
-                    if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                    if matches!(
+                        source.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
                 result => return result,
             }
         }
@@ -66,8 +71,9 @@ impl Settings {
         let fail = |source| SettingsError::Read { file: file.to_path_buf(), source };
         let file = std::path::absolute(file).map_err(fail)?;
         let text = short::read(&file, FILE_LEN_MAX_BYTES).map_err(fail)?;
-        let text =
-            String::from_utf8(text).map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))?;
+        let text = String::from_utf8(text).map_err(|error| {
+            fail(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+        })?;
         // Some editors put a byte order mark before all text.
         Self::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), file, env)
     }
@@ -104,8 +110,13 @@ impl Settings {
     /// Refuses references to repositories that the file does not define.
     fn check_names(&self, source: &Source<'_>) -> Result<(), SettingsError> {
         let named = |place: String, app: &'_ AppSettings| {
-            let unknown = app.repositories.iter().find(|name| !self.repositories.contains_key(*name));
-            unknown.map(|name| format!("{place} names the repository `{name}`, but there is no [repository.{name}]"))
+            let unknown =
+                app.repositories.iter().find(|name| !self.repositories.contains_key(*name));
+            unknown.map(|name| {
+                format!(
+                    "{place} names the repository `{name}`, but there is no [repository.{name}]"
+                )
+            })
         };
         let places = std::iter::once(("[defaults]".to_owned(), &self.defaults))
             .chain(self.apps.iter().map(|(name, app)| (format!("[app.{name}]"), app)));
@@ -115,7 +126,8 @@ impl Settings {
         }
     }
 
-    /// Returns the repository that is meant when none is named: the first of `[defaults]`, else the only one.
+    /// Returns the repository that is meant when none is named: the first of `[defaults]`, else the
+    /// only one.
     pub fn default_repository(&self) -> Option<&str> {
         match (self.defaults.repositories.first(), self.repositories.len()) {
             (Some(name), _) => Some(name),

@@ -6,7 +6,9 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{Chunker, check_schedule, parse_chunker, parse_compression, parse_file_name, parse_size};
+use super::values::{
+    Chunker, check_schedule, parse_chunker, parse_compression, parse_file_name, parse_size,
+};
 use crate::compress::Compression;
 use crate::retention::{Period, Policy, parse_span};
 
@@ -69,12 +71,14 @@ pub struct AppSettings {
     pub compression: Option<Compression>,
     /// Which of its snapshots stay.
     pub keep: Option<Policy>,
-    /// Keys that are valid but act only in a later version, without which a backup would not be what was asked for.
+    /// Keys that are valid but act only in a later version, without which a backup would not be
+    /// what was asked for.
     pub later: Vec<&'static str>,
 }
 
 impl AppSettings {
-    /// Returns these settings with `defaults` wherever they are silent; lists of tags and excludes are joined.
+    /// Returns these settings with `defaults` wherever they are silent; lists of tags and excludes
+    /// are joined.
     pub fn with_defaults(mut self, defaults: &AppSettings) -> AppSettings {
         let fill = |own: &mut Vec<String>, other: &[String]| {
             if own.is_empty() {
@@ -105,8 +109,12 @@ impl AppSettings {
     }
 }
 
-pub(super) fn read_app(mut section: Section<'_>, is_defaults: bool) -> Result<AppSettings, SettingsError> {
-    let mut app = AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
+pub(super) fn read_app(
+    mut section: Section<'_>,
+    is_defaults: bool,
+) -> Result<AppSettings, SettingsError> {
+    let mut app =
+        AppSettings { repositories: section.strings("repository")?, ..AppSettings::default() };
     section.parsed("schedule", check_schedule)?;
     app.keep = read_keep(&mut section)?;
     app.tags = section.strings("tag")?;
@@ -163,7 +171,9 @@ fn read_sources(section: &mut Section<'_>, app: &mut AppSettings) -> Result<(), 
             for key in ["host", "user", "password-file", "socket", "defaults-file"] {
                 table.string(key)?;
             }
-            table.parsed("port", |text| text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number")))?;
+            table.parsed("port", |text| {
+                text.parse::<u16>().map_err(|_| format!("`{text}` is not a port number"))
+            })?;
             table.finish()?;
             app.later.push(database);
         }
@@ -199,7 +209,13 @@ fn read_keep(section: &mut Section<'_>) -> Result<Option<Policy>, SettingsError>
     };
     let mut policy = Policy::default();
     if let DeValue::String(text) = value.get_ref() {
-        let refuse = |why| section.refuse("keep", value, format!("must be a table of counts, or \"decay 2y\": {why}"));
+        let refuse = |why| {
+            section.refuse(
+                "keep",
+                value,
+                format!("must be a table of counts, or \"decay 2y\": {why}"),
+            )
+        };
         policy.add(text).map_err(refuse)?;
         return Ok(Some(policy));
     }

@@ -8,7 +8,10 @@ use toml::de::DeValue;
 
 use super::error::SettingsError;
 use super::section::Section;
-use super::values::{Fingerprint, parse_connections, parse_duration, parse_fingerprint, parse_rate, parse_size, parse_timeout};
+use super::values::{
+    Fingerprint, parse_connections, parse_duration, parse_fingerprint, parse_rate, parse_size,
+    parse_timeout,
+};
 use crate::store::Class;
 
 /// `[repository.NAME]`.
@@ -71,7 +74,8 @@ pub struct S3Settings {
     pub allow_http: bool,
     /// The id of the access key.
     pub key_id: Option<String>,
-    /// Where the secret of the access key comes from; there is none without an id, and no id without one.
+    /// Where the secret of the access key comes from; there is none without an id, and no id
+    /// without one.
     pub secret: Option<SecretSettings>,
     /// The profile of the AWS configuration.
     pub profile: Option<String>,
@@ -122,16 +126,21 @@ const S3_KEYS: [&str; 12] = [
     "ca-file",
     "certificate",
 ];
-const SFTP_KEYS: [&str; 5] = ["ssh-config", "identity-file", "known-hosts", "ssh-password-file", "ssh-password-command"];
+const SFTP_KEYS: [&str; 5] =
+    ["ssh-config", "identity-file", "known-hosts", "ssh-password-file", "ssh-password-command"];
 
-pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySettings, SettingsError> {
+pub(super) fn read_repository(
+    mut section: Section<'_>,
+) -> Result<RepositorySettings, SettingsError> {
     let url = section.string("url")?;
     let password_file = section.path("password-file")?.map(SecretSettings::PasswordFile);
     let password_command = section.string("password-command")?.map(SecretSettings::PasswordCommand);
     let key_file = section.path("key-file")?.map(SecretSettings::KeyFile);
-    let mut secrets: Vec<SecretSettings> = [password_file, password_command, key_file].into_iter().flatten().collect();
+    let mut secrets: Vec<SecretSettings> =
+        [password_file, password_command, key_file].into_iter().flatten().collect();
     if secrets.len() > 1 {
-        return Err(section.refuse_table("has more than one of password-file, password-command and key-file"));
+        return Err(section
+            .refuse_table("has more than one of password-file, password-command and key-file"));
     }
     let fingerprint = section.parsed("fingerprint", parse_fingerprint)?;
     let cache_dir = section.path("cache-dir")?;
@@ -148,16 +157,31 @@ pub(super) fn read_repository(mut section: Section<'_>) -> Result<RepositorySett
     let url = url.ok_or_else(|| section.refuse_table("has no `url`"))?;
     refuse_misplaced(&mut section, &url)?;
     section.finish()?;
-    Ok(RepositorySettings { url, secret: secrets.pop(), fingerprint, cache_dir, cache_size, line, s3, sftp })
+    Ok(RepositorySettings {
+        url,
+        secret: secrets.pop(),
+        fingerprint,
+        cache_dir,
+        cache_size,
+        line,
+        s3,
+        sftp,
+    })
 }
 
 /// Refuses keys that could not act: whoever wrote them expects something.
 fn refuse_misplaced(section: &mut Section<'_>, url: &str) -> Result<(), SettingsError> {
-    let kinds: [(&str, &str, &[&'static str]); 2] = [("s3://", "a bucket", &S3_KEYS), ("sftp://", "another machine", &SFTP_KEYS)];
-    for (scheme, what, keys) in kinds.into_iter().filter(|(scheme, _, _)| !url.starts_with(scheme)) {
+    let kinds: [(&str, &str, &[&'static str]); 2] =
+        [("s3://", "a bucket", &S3_KEYS), ("sftp://", "another machine", &SFTP_KEYS)];
+    for (scheme, what, keys) in kinds.into_iter().filter(|(scheme, _, _)| !url.starts_with(scheme))
+    {
         let misplaced = keys.iter().copied().find(|key| section.has(key));
         if let Some((key, value)) = misplaced.and_then(|key| Some((key, section.value(key)?))) {
-            return Err(section.refuse(key, value, format!("is about {what}, and `url` does not begin with {scheme}")));
+            return Err(section.refuse(
+                key,
+                value,
+                format!("is about {what}, and `url` does not begin with {scheme}"),
+            ));
         }
     }
     Ok(())
@@ -181,7 +205,9 @@ fn read_s3(section: &mut Section<'_>) -> Result<S3Settings, SettingsError> {
         return Err(section.refuse_table("has both `ca-file` and `certificate`"));
     }
     if settings.key_id.is_some() != settings.secret.is_some() {
-        return Err(section.refuse_table("needs both: `key-id`, and `secret-file` or `secret-command`"));
+        return Err(
+            section.refuse_table("needs both: `key-id`, and `secret-file` or `secret-command`")
+        );
     }
     if settings.key_id.is_some() && settings.profile.is_some() {
         return Err(section.refuse_table("has both `key-id` and `profile`"));
@@ -198,10 +224,15 @@ fn read_sftp(section: &mut Section<'_>) -> Result<SftpSettings, SettingsError> {
     })
 }
 
-fn read_password(section: &mut Section<'_>, [file, command]: [&'static str; 2]) -> Result<Option<SecretSettings>, SettingsError> {
+fn read_password(
+    section: &mut Section<'_>,
+    [file, command]: [&'static str; 2],
+) -> Result<Option<SecretSettings>, SettingsError> {
     let from_file = section.path(file)?.map(SecretSettings::PasswordFile);
     match (from_file, section.string(command)?.map(SecretSettings::PasswordCommand)) {
-        (Some(_), Some(_)) => Err(section.refuse_table(format!("has both `{file}` and `{command}`"))),
+        (Some(_), Some(_)) => {
+            Err(section.refuse_table(format!("has both `{file}` and `{command}`")))
+        }
         (one, other) => Ok(one.or(other)),
     }
 }
@@ -209,7 +240,11 @@ fn read_password(section: &mut Section<'_>, [file, command]: [&'static str; 2]) 
 /// Reads the SHA-256 of a certificate, with or without colons, as tools print it.
 fn parse_certificate(text: &str) -> Result<[u8; 32], String> {
     let digits: String = text.trim_start_matches("sha256:").chars().filter(|c| *c != ':').collect();
-    let wrong = || format!("`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` prints them");
+    let wrong = || {
+        format!(
+            "`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` prints them"
+        )
+    };
     if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong());
     }
@@ -229,7 +264,9 @@ fn parse_endpoint(text: &str) -> Result<String, String> {
 }
 
 /// Reads a storage class: one for the packs of file content, or a table of them by class.
-fn read_storage_classes(section: &mut Section<'_>) -> Result<BTreeMap<Class, String>, SettingsError> {
+fn read_storage_classes(
+    section: &mut Section<'_>,
+) -> Result<BTreeMap<Class, String>, SettingsError> {
     let key = "storage-class";
     let Some(value) = section.value(key) else {
         return Ok(BTreeMap::new());
@@ -280,7 +317,11 @@ mod tests {
 
     fn read(text: &str) -> Result<RepositorySettings, String> {
         let text = format!("[repository.r]\n{text}\n");
-        match Settings::parse(&text, "/etc/drumlin/drumlin.toml".into(), &Environment::of([("HOME", "/root")])) {
+        match Settings::parse(
+            &text,
+            "/etc/drumlin/drumlin.toml".into(),
+            &Environment::of([("HOME", "/root")]),
+        ) {
             Ok(mut settings) => Ok(settings.repositories.remove("r").expect("it is there")),
             Err(error) => Err(error.to_string()),
         }
@@ -305,7 +346,11 @@ mod tests {
                 key_id: Some("AKIA".into()),
                 secret: Some(SecretSettings::PasswordFile("/etc/drumlin/s3.secret".into())),
                 profile: None,
-                storage_classes: [(Class::Data, "GLACIER_IR".into()), (Class::Meta, "STANDARD_IA".into())].into(),
+                storage_classes: [
+                    (Class::Data, "GLACIER_IR".into()),
+                    (Class::Meta, "STANDARD_IA".into())
+                ]
+                .into(),
                 lock: Some(LockSettings { is_compliance: true, days: 30 }),
                 ca_file: Some("/etc/drumlin/ca.pem".into()),
                 certificate: None,
@@ -325,7 +370,9 @@ mod tests {
 
     #[test]
     fn one_storage_class_is_that_of_file_content() {
-        let read = read("url = \"s3://bucket\"\nstorage-class = \"DEEP_ARCHIVE\"\nprofile = \"backup\"").unwrap();
+        let read =
+            read("url = \"s3://bucket\"\nstorage-class = \"DEEP_ARCHIVE\"\nprofile = \"backup\"")
+                .unwrap();
         assert_eq!(read.s3.storage_classes, [(Class::Data, "DEEP_ARCHIVE".into())].into());
         assert_eq!(read.s3.profile.as_deref(), Some("backup"));
     }
@@ -333,10 +380,18 @@ mod tests {
     #[test]
     fn a_certificate_is_pinned_by_what_tools_print() {
         let plain = "0123456789abcdef".repeat(4);
-        let pairs: Vec<String> = plain.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase()).collect();
+        let pairs: Vec<String> = plain
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair).to_uppercase())
+            .collect();
         for text in [plain.clone(), format!("sha256:{plain}"), pairs.join(":")] {
             let read = read(&format!("url = \"s3://bucket\"\ncertificate = \"{text}\"")).unwrap();
-            assert_eq!(read.s3.certificate.map(|pin| (pin[0], pin[31])), Some((0x01, 0xef)), "{text}");
+            assert_eq!(
+                read.s3.certificate.map(|pin| (pin[0], pin[31])),
+                Some((0x01, 0xef)),
+                "{text}"
+            );
         }
     }
 

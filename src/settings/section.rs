@@ -21,8 +21,16 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// Makes an error about the byte at `at`.
     pub fn error(&self, at: usize, message: impl Into<String>) -> SettingsError {
-        let line = 1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count();
-        SettingsError::Invalid { file: self.file.clone(), line, message: message.into(), hint: None }
+        let line = 1 + self.text.as_bytes()[..at.min(self.text.len())]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        SettingsError::Invalid {
+            file: self.file.clone(),
+            line,
+            message: message.into(),
+            hint: None,
+        }
     }
 }
 
@@ -52,19 +60,45 @@ impl<'a> Section<'a> {
     }
 
     /// Makes an error about one value.
-    pub fn refuse(&self, key: &str, value: &Spanned<DeValue<'_>>, why: impl AsRef<str>) -> SettingsError {
+    pub fn refuse(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        why: impl AsRef<str>,
+    ) -> SettingsError {
         self.source.error(value.span().start, format!("{}: {}", self.key_name(key), why.as_ref()))
     }
 
     fn key_name(&self, key: &str) -> String {
-        if self.name.is_empty() { format!("`{key}`") } else { format!("`{key}` in [{}]", self.name) }
+        if self.name.is_empty() {
+            format!("`{key}`")
+        } else {
+            format!("`{key}` in [{}]", self.name)
+        }
     }
 
-    fn expect<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, what: &str, found: Option<T>) -> Result<T, SettingsError> {
-        found.ok_or_else(|| self.refuse(key, value, format!("must be {what}, not {}", article(value.get_ref().type_str()))))
+    fn expect<T>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        what: &str,
+        found: Option<T>,
+    ) -> Result<T, SettingsError> {
+        found.ok_or_else(|| {
+            self.refuse(
+                key,
+                value,
+                format!("must be {what}, not {}", article(value.get_ref().type_str())),
+            )
+        })
     }
 
-    fn text_of(&self, key: &str, value: &Spanned<DeValue<'_>>, what: &str) -> Result<String, SettingsError> {
+    fn text_of(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        what: &str,
+    ) -> Result<String, SettingsError> {
         let text = self.expect(key, value, what, value.get_ref().as_str())?;
         let text = self.source.env.expand(text).map_err(|why| self.refuse(key, value, why))?;
         if text.is_empty() { Err(self.refuse(key, value, "is empty")) } else { Ok(text) }
@@ -103,7 +137,9 @@ impl<'a> Section<'a> {
         };
         let what = "a string or a list of strings";
         match value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.text_of(key, item, what)).collect(),
+            DeValue::Array(items) => {
+                items.iter().map(|item| self.text_of(key, item, what)).collect()
+            }
             _ => Ok(vec![self.text_of(key, value, what)?]),
         }
     }
@@ -122,7 +158,9 @@ impl<'a> Section<'a> {
             _ => std::slice::from_ref(value),
         };
         let what = "a string or a list of strings";
-        let parse = |item| parse(&self.text_of(key, item, what)?).map_err(|why| self.refuse(key, item, why));
+        let parse = |item| {
+            parse(&self.text_of(key, item, what)?).map_err(|why| self.refuse(key, item, why))
+        };
         items.iter().map(parse).collect()
     }
 
@@ -154,7 +192,10 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a table of named tables: `[app.wiki]`, `[app.shop]`.
-    pub fn named_sections(&mut self, key: &'static str) -> Result<Vec<(String, Section<'a>)>, SettingsError> {
+    pub fn named_sections(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Vec<(String, Section<'a>)>, SettingsError> {
         let Some(section) = self.section(key)? else {
             return Ok(Vec::new());
         };
@@ -163,7 +204,8 @@ impl<'a> Section<'a> {
             let name = name.get_ref().as_ref();
             let table = section.expect(name, value, "a table", value.get_ref().as_table())?;
             if !is_plain_name(name) {
-                let why = "names are letters, digits, `.`, `-` and `_`, and do not begin with `.` or `-`";
+                let why =
+                    "names are letters, digits, `.`, `-` and `_`, and do not begin with `.` or `-`";
                 return Err(section.refuse(name, value, why));
             }
             named.push((name.to_owned(), Section::new(self.source, section.below(name), table)));
@@ -197,14 +239,19 @@ impl<'a> Section<'a> {
         self.source.error(at, format!("[{}] {}", self.name, why.as_ref()))
     }
 
-    /// Ends the reading: every key that was not asked for is unknown, and the nearest known one is named.
+    /// Ends the reading: every key that was not asked for is unknown, and the nearest known one is
+    /// named.
     pub fn finish(self) -> Result<(), SettingsError> {
         let unknown = self.table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown.min_by_key(|key| key.span().start) else {
             return Ok(());
         };
-        let mut error = self.source.error(key.span().start, format!("unknown key {}", self.key_name(key.get_ref())));
-        if let (SettingsError::Invalid { hint, .. }, Some(near)) = (&mut error, nearest(key.get_ref(), &self.asked)) {
+        let mut error = self
+            .source
+            .error(key.span().start, format!("unknown key {}", self.key_name(key.get_ref())));
+        if let (SettingsError::Invalid { hint, .. }, Some(near)) =
+            (&mut error, nearest(key.get_ref(), &self.asked))
+        {
             *hint = Some(format!("the nearest known key is `{near}`"));
         }
         Err(error)
@@ -216,7 +263,8 @@ fn article(kind: &str) -> String {
     format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
-/// Returns whether a repository or app may have this name: it can then stand in file names, SNAP texts and metrics.
+/// Returns whether a repository or app may have this name: it can then stand in file names, SNAP
+/// texts and metrics.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && name.chars().all(plain) && !name.starts_with(['-', '.'])
@@ -253,6 +301,9 @@ mod tests {
         assert_eq!(nearest("pasword-file", &known), Some("password-file"));
         assert_eq!(nearest("keyfile", &known), Some("key-file"));
         assert_eq!(nearest("ulr", &known), Some("url"));
-        assert_eq!((edits("kitten", "sitting"), edits("", "abc"), edits("same", "same")), (3, 3, 0));
+        assert_eq!(
+            (edits("kitten", "sitting"), edits("", "abc"), edits("same", "same")),
+            (3, 3, 0)
+        );
     }
 }

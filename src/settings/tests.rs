@@ -10,13 +10,19 @@ use super::{Settings, SettingsError};
 use crate::compress::Compression;
 
 fn parse(text: &str) -> Result<Settings, SettingsError> {
-    Settings::parse(text, "/etc/drumlin/drumlin.toml".into(), &Environment::of([("HOME", "/root"), ("BOX", "u1")]))
+    Settings::parse(
+        text,
+        "/etc/drumlin/drumlin.toml".into(),
+        &Environment::of([("HOME", "/root"), ("BOX", "u1")]),
+    )
 }
 
 /// Returns line, message and hint of the error that `text` must give.
 fn refused(text: &str) -> (usize, String, String) {
     match parse(text) {
-        Err(SettingsError::Invalid { line, message, hint, .. }) => (line, message, hint.unwrap_or_default()),
+        Err(SettingsError::Invalid { line, message, hint, .. }) => {
+            (line, message, hint.unwrap_or_default())
+        }
         other => panic!("expected a refusal of {text:?}, got {other:?}"),
     }
 }
@@ -85,7 +91,10 @@ push = "http://push.example:9091"
 fn the_documented_file_is_read() {
     let settings = parse(EVERYTHING).unwrap();
     assert_eq!(settings.repositories["box"].url, "sftp://u1@u1.your-storagebox.de:23/./drumlin");
-    assert_eq!(settings.repositories["usb"].secret, Some(SecretSettings::KeyFile("/root/usb.key".into())));
+    assert_eq!(
+        settings.repositories["usb"].secret,
+        Some(SecretSettings::KeyFile("/root/usb.key".into()))
+    );
     assert_eq!(settings.repositories["usb"].cache_dir, Some(PathBuf::from("/etc/drumlin/cache")));
     assert_eq!(settings.repositories["usb"].cache_size, Some(500 << 20));
     assert_eq!(settings.default_repository(), Some("box"));
@@ -97,7 +106,10 @@ fn the_documented_file_is_read() {
     assert_eq!(wiki.excludes.larger_than, Some(2 << 30));
     assert_eq!(wiki.compression, Some(Compression::Level(19)));
     assert_eq!(wiki.chunker, Some(Chunker::Fixed));
-    assert_eq!(wiki.commands, [CommandSettings { name: "facts.txt".into(), run: "uname -a; echo ${HOME}".into() }]);
+    assert_eq!(
+        wiki.commands,
+        [CommandSettings { name: "facts.txt".into(), run: "uname -a; echo ${HOME}".into() }]
+    );
     assert!(wiki.later.is_empty());
     let shop = settings.apps["shop"].clone().with_defaults(&settings.defaults);
     assert_eq!(shop.repositories, ["box"]);
@@ -111,8 +123,14 @@ fn unknown_keys_name_the_nearest_known_one() {
     assert_eq!((line, message.as_str()), (3, "unknown key `pasword-file` in [repository.box]"));
     assert_eq!(hint, "the nearest known key is `password-file`");
     assert_eq!(refused("[repositry.box]\nurl = \"/x\"").2, "the nearest known key is `repository`");
-    assert_eq!(refused("[app.a]\npaths = \"/x\"\nscedule = \"hourly\"").2, "the nearest known key is `schedule`");
-    assert_eq!(refused("[app.a]\npaths = \"/x\"\nkeep = { dayly = 3 }").2, "the nearest known key is `daily`");
+    assert_eq!(
+        refused("[app.a]\npaths = \"/x\"\nscedule = \"hourly\"").2,
+        "the nearest known key is `schedule`"
+    );
+    assert_eq!(
+        refused("[app.a]\npaths = \"/x\"\nkeep = { dayly = 3 }").2,
+        "the nearest known key is `daily`"
+    );
     assert_eq!(refused("[defaults]\npaths = \"/x\"").1, "unknown key `paths` in [defaults]");
 }
 
@@ -121,7 +139,11 @@ fn wrong_values_say_what_is_expected() {
     for (text, line, part) in [
         ("[repository.a]\nurl = 3", 2, "`url` in [repository.a]: must be a string, not an integer"),
         ("[repository.a]\nkey-file = \"/k\"", 2, "[repository.a] has no `url`"),
-        ("[repository.a]\nurl = \"/x\"\nkey-file = \"k\"\npassword-file = \"p\"", 2, "more than one of"),
+        (
+            "[repository.a]\nurl = \"/x\"\nkey-file = \"k\"\npassword-file = \"p\"",
+            2,
+            "more than one of",
+        ),
         ("[repository.a]\nurl = \"${NOPE}\"", 2, "environment variable NOPE is not set"),
         ("[repository.a]\nurl = \"\"", 2, "is empty"),
         ("[repository.\"a b\"]\nurl = \"/x\"", 1, "names are letters"),
@@ -151,7 +173,11 @@ fn the_file_is_searched_in_order() {
     let explicit = scratch.path().join("other.toml");
     assert!(matches!(Settings::load(Some(&explicit), &env), Err(SettingsError::Read { .. })));
     std::fs::create_dir(scratch.path().join("drumlin")).unwrap();
-    std::fs::write(scratch.path().join("drumlin/drumlin.toml"), "[repository.mine]\nurl = \"/mine\"").unwrap();
+    std::fs::write(
+        scratch.path().join("drumlin/drumlin.toml"),
+        "[repository.mine]\nurl = \"/mine\"",
+    )
+    .unwrap();
     assert_eq!(Settings::load(None, &env).unwrap().default_repository(), Some("mine"));
     std::fs::write(&explicit, "[repository.other]\nurl = \"/other\"").unwrap();
     let settings = Settings::load(Some(&explicit), &env).unwrap();

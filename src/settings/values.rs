@@ -1,4 +1,5 @@
-//! Values as people write them: sizes, compression, chunkers. Shared by the command line and the configuration file.
+//! Values as people write them: sizes, compression, chunkers. Shared by the command line and the
+//! configuration file.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,7 +17,8 @@ pub fn parse_file_name(text: &str) -> Result<String, String> {
 
 /// Parses a number of bytes: `500k`, `4MiB`, `1.5g`, `4096`.
 ///
-/// A unit letter means the power of 1024, with or without `iB` or `B`: nobody wants to remember which is which.
+/// A unit letter means the power of 1024, with or without `iB` or `B`: nobody wants to remember
+/// which is which.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -35,7 +37,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(refuse()),
     };
     if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(1 << shift).ok_or_else(|| format!("`{text}` is more than any file can hold"));
+        return whole
+            .checked_mul(1 << shift)
+            .ok_or_else(|| format!("`{text}` is more than any file can hold"));
     }
     let value: f64 = number.parse().map_err(|_| refuse())?;
     let bytes = value * (1u64 << shift) as f64;
@@ -52,22 +56,29 @@ const FINGERPRINT_LEN_BYTES: RangeInclusive<usize> = 16..=32;
 /// Parses a fingerprint in hex, as it is shown: in groups, with or without dashes.
 pub fn parse_fingerprint(text: &str) -> Result<Fingerprint, String> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'-' | b':' | b' ')).collect();
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes: Option<Vec<u8>> = digits.chunks(2).map(|two| Some(digit(two.first()?)? << 4 | digit(two.get(1)?)?)).collect();
+    let digit =
+        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> =
+        digits.chunks(2).map(|two| Some(digit(two.first()?)? << 4 | digit(two.get(1)?)?)).collect();
     match bytes.filter(|bytes| FINGERPRINT_LEN_BYTES.contains(&bytes.len())) {
         Some(bytes) => Ok(Fingerprint(bytes)),
-        None => Err(format!("`{text}` is not a fingerprint of 32 to 64 hex digits, as `drumlin init` shows it")),
+        None => Err(format!(
+            "`{text}` is not a fingerprint of 32 to 64 hex digits, as `drumlin init` shows it"
+        )),
     }
 }
 
-/// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is a limit that is never met.
+/// Parses a number of bytes per second: `500k`, `2MiB`, `2MiB/s`; `none` is a limit that is never
+/// met.
 pub fn parse_rate(text: &str) -> Result<u64, String> {
     let text = text.trim();
     if text == "none" {
         return Ok(u64::MAX);
     }
     match parse_size(text.strip_suffix("/s").unwrap_or(text))? {
-        0 => Err(format!("`{text}` lets nothing through: it must be more than nothing, or `none` for no limit")),
+        0 => Err(format!(
+            "`{text}` lets nothing through: it must be more than nothing, or `none` for no limit"
+        )),
         rate => Ok(rate),
     }
 }
@@ -111,7 +122,9 @@ pub fn parse_compression(text: &str) -> Result<Compression, String> {
         "max" => Ok(Compression::MAX),
         _ => match text.parse() {
             Ok(level @ 1..=22) => Ok(Compression::Level(level)),
-            _ => Err(format!("`{text}` is not one of none, fast, default, max or a level from 1 to 22")),
+            _ => Err(format!(
+                "`{text}` is not one of none, fast, default, max or a level from 1 to 22"
+            )),
         },
     }
 }
@@ -119,7 +132,9 @@ pub fn parse_compression(text: &str) -> Result<Compression, String> {
 /// Parses the name of a chunk profile.
 pub fn parse_profile(text: &str) -> Result<Profile, String> {
     let named = Profile::ALL.iter().find(|(name, _)| *name == text);
-    named.map(|(_, profile)| *profile).ok_or_else(|| format!("`{text}` is not one of small, standard, large or fixed"))
+    named
+        .map(|(_, profile)| *profile)
+        .ok_or_else(|| format!("`{text}` is not one of small, standard, large or fixed"))
 }
 
 /// How a backup cuts files.
@@ -140,7 +155,8 @@ pub fn parse_chunker(text: &str) -> Result<Chunker, String> {
     }
 }
 
-/// Returns an error text if `text` is not a schedule: `hourly`, `every 6h`, `daily 03:10`, `weekly sun 04:00`, five cron fields.
+/// Returns an error text if `text` is not a schedule: `hourly`, `every 6h`, `daily 03:10`, `weekly
+/// sun 04:00`, five cron fields.
 pub fn check_schedule(text: &str) -> Result<(), String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let good = match words.as_slice() {
@@ -151,8 +167,11 @@ pub fn check_schedule(text: &str) -> Result<(), String> {
         [_, _, _, _, _] => words.iter().all(|field| is_cron_field(field)),
         _ => false,
     };
-    let refuse =
-        || format!("`{text}` is not a schedule such as \"hourly\", \"every 6h\", \"daily 03:10\" or \"weekly sun 04:00\"");
+    let refuse = || {
+        format!(
+            "`{text}` is not a schedule such as \"hourly\", \"every 6h\", \"daily 03:10\" or \"weekly sun 04:00\""
+        )
+    };
     if good { Ok(()) } else { Err(refuse()) }
 }
 
@@ -161,14 +180,17 @@ pub fn is_span(text: &str, units: &str) -> bool {
     let Some(unit) = text.chars().last().filter(|unit| units.contains(*unit)) else {
         return false;
     };
-    text.strip_suffix(unit).is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 0))
+    text.strip_suffix(unit)
+        .is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 0))
 }
 
 fn is_time_of_day(text: &str) -> bool {
     let Some((hours, minutes)) = text.split_once(':') else {
         return false;
     };
-    let within = |part: &str, end: u32| part.len() == 2 && part.parse::<u32>().is_ok_and(|value| value < end);
+    let within = |part: &str, end: u32| {
+        part.len() == 2 && part.parse::<u32>().is_ok_and(|value| value < end)
+    };
     within(hours, 24) && within(minutes, 60)
 }
 
@@ -187,9 +209,15 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_1024() {
-        for (text, bytes) in
-            [("0", 0), ("4096", 4096), ("500k", 512_000), ("4MiB", 4 << 20), ("4 MB", 4 << 20), ("1.5g", 3 << 29), ("1b", 1)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("500k", 512_000),
+            ("4MiB", 4 << 20),
+            ("4 MB", 4 << 20),
+            ("1.5g", 3 << 29),
+            ("1b", 1),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for text in ["", "k", "-1", "4x", "1..2k", "ib", "99999999999g", "1e9", "NaN"] {
@@ -199,16 +227,26 @@ mod tests {
 
     #[test]
     fn rates_spans_and_connections() {
-        for (text, rate) in [("500k", 512_000), ("2MiB/s", 2 << 20), (" 1 MB/s", 1 << 20), ("none", u64::MAX)] {
+        for (text, rate) in
+            [("500k", 512_000), ("2MiB/s", 2 << 20), (" 1 MB/s", 1 << 20), ("none", u64::MAX)]
+        {
             assert_eq!(parse_rate(text), Ok(rate), "{text}");
         }
         assert!(["0", "0/s", "", "/s", "fast", "-1"].iter().all(|text| parse_rate(text).is_err()));
         for (text, seconds) in [("0s", 0), ("90s", 90), ("5m", 300), ("1h", 3600)] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        assert!(["", "5", "s", "-1s", "1.5h", "5 m", "5ü"].iter().all(|text| parse_duration(text).is_err()));
+        assert!(
+            ["", "5", "s", "-1s", "1.5h", "5 m", "5ü"]
+                .iter()
+                .all(|text| parse_duration(text).is_err())
+        );
         assert!(parse_timeout("0m").is_err() && parse_timeout("1s").is_ok());
-        assert!(parse_connections("0").is_err() && parse_connections("257").is_err() && parse_connections("8") == Ok(8));
+        assert!(
+            parse_connections("0").is_err()
+                && parse_connections("257").is_err()
+                && parse_connections("8") == Ok(8)
+        );
     }
 
     #[test]
@@ -222,12 +260,27 @@ mod tests {
 
     #[test]
     fn schedules_of_the_documentation_are_known() {
-        for text in ["hourly", "every 6h", "daily 03:10", "weekly sun 04:00", "10 3 * * 1-5", "*/15 * * * *"] {
+        for text in [
+            "hourly",
+            "every 6h",
+            "daily 03:10",
+            "weekly sun 04:00",
+            "10 3 * * 1-5",
+            "*/15 * * * *",
+        ] {
             assert_eq!(check_schedule(text), Ok(()), "{text}");
         }
-        for text in
-            ["", "sometimes", "daily 24:00", "daily 3:10", "weekly someday 04:00", "every 6", "every 0h", "every xh", "* * * *"]
-        {
+        for text in [
+            "",
+            "sometimes",
+            "daily 24:00",
+            "daily 3:10",
+            "weekly someday 04:00",
+            "every 6",
+            "every 0h",
+            "every xh",
+            "* * * *",
+        ] {
             assert!(check_schedule(text).is_err(), "{text}");
         }
     }

@@ -46,40 +46,55 @@ pub fn stdin_source(name: &str, monitor: &Arc<Monitor>) -> StreamSource {
 }
 
 /// Starts a command and returns its output as the file `name`.
-pub fn command_source(name: &str, command: &str, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
+pub fn command_source(
+    name: &str,
+    command: &str,
+    monitor: &Arc<Monitor>,
+) -> io::Result<StreamSource> {
     let mut shell = shell(&format!("{PIPEFAIL}{command}"));
     shell.stdin(Stdio::null()).stdout(Stdio::piped());
-    // A session and so a process group of its own: all that it starts can be stopped with it, and what asks at the terminal fails at once
-    // instead of being stopped by it without a word.
+    // A session and so a process group of its own: all that it starts can be stopped with it, and
+    // what asks at the terminal fails at once instead of being stopped by it without a word.
     // SAFETY: between fork and exec only one system call is made, which touches no memory.
     unsafe { shell.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
     let mut child = shell.spawn()?;
     groups().push(Pid::from_child(&child));
     let output = child.stdout.take().expect("standard output is piped");
-    let stream = CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
+    let stream =
+        CommandStream { command: command.to_owned(), child, output, monitor: Arc::clone(monitor) };
     Ok(StreamSource { path: path_of(name), stream: Box::new(stream), may_fail: false })
 }
 
-/// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because some shells end on what they do
-/// not know.
+/// Makes every command of a pipe count, where the shell can do that; a subshell tries it, because
+/// some shells end on what they do not know.
 const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
 
-/// Returns whether a path leads to something that is read but is no file of its own: a device, a fifo, or whatever the program was
-/// started with (`/dev/stdin` may be a file, of which nobody wants the link).
+/// Returns whether a path leads to something that is read but is no file of its own: a device, a
+/// fifo, or whatever the program was started with (`/dev/stdin` may be a file, of which nobody
+/// wants the link).
 pub fn is_special(path: &Path) -> bool {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     kind.is_ok_and(|kind| {
-        kind.is_block_device() || kind.is_char_device() || kind.is_fifo() || !kind.is_dir() && is_descriptor(path)
+        kind.is_block_device()
+            || kind.is_char_device()
+            || kind.is_fifo()
+            || !kind.is_dir() && is_descriptor(path)
     })
 }
 
-/// Returns what can be read from a special file as a file of the same path; if it cannot be opened, the first read says so.
+/// Returns what can be read from a special file as a file of the same path; if it cannot be opened,
+/// the first read says so.
 pub fn file_source(path: &Path, monitor: &Arc<Monitor>) -> io::Result<StreamSource> {
     // Waiting is for `poll`, which a signal ends.
-    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
+    let file =
+        File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path);
     let path: PathBuf = std::path::absolute(path)?.components().collect();
     let stream = FileStream { file, monitor: Arc::clone(monitor) };
-    Ok(StreamSource { path: path.into_os_string().into_encoded_bytes(), stream: Box::new(stream), may_fail: true })
+    Ok(StreamSource {
+        path: path.into_os_string().into_encoded_bytes(),
+        stream: Box::new(stream),
+        may_fail: true,
+    })
 }
 
 struct FileStream {
@@ -96,7 +111,11 @@ impl Stream for FileStream {
         loop {
             wait_readable(file, &self.monitor)?;
             match file.read(buffer) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
                 read => return read,
             }
         }
@@ -163,12 +182,17 @@ impl Stream for CommandStream {
             stop_if_cancelled(&self.monitor)?;
             std::thread::sleep(Duration::from_millis(5));
         };
-        if status.success() { Ok(()) } else { Err(io::Error::other(format!("`{}` failed: {status}", self.command))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("`{}` failed: {status}", self.command)))
+        }
     }
 }
 
 impl Drop for CommandStream {
-    /// Stops the command and all that it started: whoever did not wait for its end does not want it any more.
+    /// Stops the command and all that it started: whoever did not wait for its end does not want it
+    /// any more.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);
         let asked = Instant::now();
@@ -229,15 +253,21 @@ mod tests {
         let can = shell("(set -o pipefail) 2>/dev/null").status().unwrap().success();
         let ended = read_all(&mut command_source("x", "false | cat", &monitor).unwrap());
         assert_eq!(ended.is_err(), can);
-        assert_eq!(read_all(&mut command_source("x", "true | echo a", &monitor).unwrap()).unwrap(), b"a\n");
+        assert_eq!(
+            read_all(&mut command_source("x", "true | echo a", &monitor).unwrap()).unwrap(),
+            b"a\n"
+        );
     }
 
     #[test]
     fn fifos_are_read_to_their_end() {
         let (folder, monitor) = (tempfile::tempdir().unwrap(), Arc::new(Monitor::default()));
         let fifo = folder.path().join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
-        assert!(is_special(&fifo) && is_special(Path::new("/dev/null")) && !is_special(folder.path()));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
+        assert!(
+            is_special(&fifo) && is_special(Path::new("/dev/null")) && !is_special(folder.path())
+        );
         let mut source = file_source(&fifo, &monitor).unwrap();
         let writer = std::thread::spawn({
             let fifo = fifo.clone();

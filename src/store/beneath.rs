@@ -1,7 +1,8 @@
 //! Opening what lies below a folder without following links.
 //!
-//! Who can write to a folder of ours may put a symbolic link in the place of anything in it. What is opened from here is
-//! really below that folder, or is not opened at all; only the way to the folder itself is the user's own and is followed.
+//! Who can write to a folder of ours may put a symbolic link in the place of anything in it. What
+//! is opened from here is really below that folder, or is not opened at all; only the way to the
+//! folder itself is the user's own and is followed.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +25,8 @@ pub fn open(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Res
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let folder = folder.as_fd();
     if !IS_STEPWISE.load(Ordering::Relaxed) {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..LOOKS_MAX {
             match rustix::fs::openat2(folder, path, flags, mode, resolve) {
                 Ok(file) => return Ok(file.into()),
@@ -33,7 +35,8 @@ pub fn open(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Res
                     IS_STEPWISE.store(true, Ordering::Relaxed);
                     break;
                 }
-                // Filters of system calls say the first of what they do not know; the second may be about a link at the end.
+                // Filters of system calls say the first of what they do not know; the second may be
+                // about a link at the end.
                 Err(Errno::PERM | Errno::NOTDIR) => break,
                 Err(errno) => return Err(errno.into()),
             }
@@ -49,7 +52,8 @@ pub fn is_link(error: &io::Error) -> bool {
 
 /// Opens one folder after the other: what older kernels can do.
 fn open_stepwise(folder: impl AsFd, path: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
-    let (above, name) = path.rsplit_once('/').map_or((None, path), |(above, name)| (Some(above), name));
+    let (above, name) =
+        path.rsplit_once('/').map_or((None, path), |(above, name)| (Some(above), name));
     let mut at: Option<OwnedFd> = None;
     for part in above.into_iter().flat_map(|above| above.split('/')) {
         let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -79,7 +83,8 @@ mod tests {
 
     use super::*;
 
-    /// Both ways agree about links at each place of a path, to folders and files, inside and outside.
+    /// Both ways agree about links at each place of a path, to folders and files, inside and
+    /// outside.
     #[test]
     fn no_link_is_followed_wherever_it_is() {
         let dir = tempfile::tempdir().unwrap();
@@ -89,7 +94,13 @@ mod tests {
         for file in ["root/a/b/f", "out/b/f", "out/f"] {
             fs::write(dir.path().join(file), file).unwrap();
         }
-        for (target, link) in [("../out", "up"), ("a", "in"), ("../../out/f", "a/file"), ("nowhere", "a/none"), ("b", "a/c")] {
+        for (target, link) in [
+            ("../out", "up"),
+            ("a", "in"),
+            ("../../out/f", "a/file"),
+            ("nowhere", "a/none"),
+            ("b", "a/c"),
+        ] {
             symlink(target, root.join(link)).unwrap();
         }
         symlink(dir.path().join("out"), root.join("absolute")).unwrap();
@@ -97,7 +108,9 @@ mod tests {
         type Open = fn(&File, &str, OFlags) -> io::Result<File>;
         let ways: [Open; 2] = [
             |folder, path, flags| open(folder, path, flags, Mode::empty()),
-            |folder, path, flags| open_stepwise(folder, path, flags | OFlags::NOFOLLOW, Mode::empty()),
+            |folder, path, flags| {
+                open_stepwise(folder, path, flags | OFlags::NOFOLLOW, Mode::empty())
+            },
         ];
         for way in ways {
             way(&folder, "a/b/f", OFlags::RDONLY).unwrap();

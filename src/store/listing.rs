@@ -20,7 +20,9 @@ impl Room {
     /// Returns the room of a new listing of a class.
     pub fn for_class(class: Class) -> Self {
         match class {
-            Class::Data | Class::Meta | Class::Index | Class::Snapshots | Class::Intents => Self::of(LEN_MAX_BYTES),
+            Class::Data | Class::Meta | Class::Index | Class::Snapshots | Class::Intents => {
+                Self::of(LEN_MAX_BYTES)
+            }
             Class::Config | Class::Keys | Class::Collector | Class::Probe => Self::for_few(),
         }
     }
@@ -34,7 +36,8 @@ impl Room {
         Self { left_bytes: AtomicU64::new(len_bytes) }
     }
 
-    /// Takes room for a name; returns false if there is not so much left. What is not kept counts too: it never ends either.
+    /// Takes room for a name; returns false if there is not so much left. What is not kept counts
+    /// too: it never ends either.
     pub fn take(&self, name_len_bytes: usize) -> bool {
         let wanted_bytes = (name_len_bytes + size_of::<Listed>()) as u64;
         let take = |left_bytes: u64| left_bytes.checked_sub(wanted_bytes);

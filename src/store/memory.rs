@@ -1,4 +1,5 @@
-//! A store in memory, for tests and simulations: the reference that every other store is compared with.
+//! A store in memory, for tests and simulations: the reference that every other store is compared
+//! with.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,7 +34,8 @@ struct Object {
 struct Refused(&'static str);
 
 impl MemoryStore {
-    /// Returns an independent store with the same objects, as a copy of the disk at this moment would be.
+    /// Returns an independent store with the same objects, as a copy of the disk at this moment
+    /// would be.
     pub fn image(&self) -> Self {
         Self {
             objects: RwLock::new(self.objects().clone()),
@@ -53,7 +55,8 @@ impl MemoryStore {
         sync::read(&self.replaced).clone()
     }
 
-    /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At first there is no clock.
+    /// Sets the store's clock: objects made from now on have this time, in seconds since 1970. At
+    /// first there is no clock.
     pub fn set_clock(&self, now_s: i64) {
         *sync::write(&self.clock_s) = Some(now_s);
     }
@@ -67,7 +70,8 @@ impl MemoryStore {
         self.objects().keys().cloned().collect()
     }
 
-    /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of damage.
+    /// Puts `bytes` in an object's place, existing or not, as a failing medium would. For tests of
+    /// damage.
     pub fn overwrite(&self, key: &Key, bytes: &[u8]) {
         let object = Object { bytes: bytes.into(), modified_s: self.clock_s() };
         self.objects_mut().insert(key.clone(), object);
@@ -88,7 +92,13 @@ impl MemoryStore {
 
     fn fail(&self, action: Action, kind: ErrorKind, key: &Key, why: &'static str) -> StoreError {
         let location = self.location().to_owned();
-        StoreError { kind, action: action.name(), location, object: key.to_string(), source: Box::new(Refused(why)) }
+        StoreError {
+            kind,
+            action: action.name(),
+            location,
+            object: key.to_string(),
+            source: Box::new(Refused(why)),
+        }
     }
 }
 
@@ -96,7 +106,8 @@ impl Store for MemoryStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let objects = self.objects();
         let from_here_on = objects.range(Key::new(class, prefix)..);
-        let matching = from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
+        let matching =
+            from_here_on.take_while(|(key, _)| key.class == class && key.name.starts_with(prefix));
         let listed = |(key, object): (&Key, &Object)| Listed {
             name: key.name.clone(),
             len_bytes: object.bytes.len() as u64,
@@ -114,7 +125,14 @@ impl Store for MemoryStore {
         let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         match part.and_then(|(start, end)| bytes.get(start..end)) {
             Some(part) => out.extend_from_slice(part),
-            None => return Err(self.fail(Action::Read, ErrorKind::Short, key, "the object ends before the range")),
+            None => {
+                return Err(self.fail(
+                    Action::Read,
+                    ErrorKind::Short,
+                    key,
+                    "the object ends before the range",
+                ));
+            }
         }
         Ok(())
     }
@@ -132,7 +150,9 @@ impl Store for MemoryStore {
                     sync::write(&self.replaced).push(key.clone());
                 }
             }
-            Entry::Occupied(_) => return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists")),
+            Entry::Occupied(_) => {
+                return Err(self.fail(Action::Create, ErrorKind::Exists, key, "the object exists"));
+            }
         }
         Ok(())
     }

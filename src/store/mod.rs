@@ -77,7 +77,8 @@ impl Class {
 pub struct Key {
     /// The class.
     pub class: Class,
-    /// Path below the class's folder, with `/` between parts: lower-case letters, digits, `.` and `-` only.
+    /// Path below the class's folder, with `/` between parts: lower-case letters, digits, `.` and
+    /// `-` only.
     pub name: String,
 }
 
@@ -140,15 +141,17 @@ pub struct Listed {
     pub name: String,
     /// Its length in bytes.
     pub len_bytes: u64,
-    /// When it was made, by the store's own clock, in seconds since 1970; `None` if the store does not say.
+    /// When it was made, by the store's own clock, in seconds since 1970; `None` if the store does
+    /// not say.
     ///
-    /// Only to be compared with other times of the same store, and only to decide how long something waits.
+    /// Only to be compared with other times of the same store, and only to decide how long
+    /// something waits.
     pub modified_s: Option<i64>,
 }
 
 impl Listed {
-    /// Describes an object as a store lists it. One that is longer than any may be is a byte longer than that: stores can list any length,
-    /// and sums of lengths must stay sums.
+    /// Describes an object as a store lists it. One that is longer than any may be is a byte longer
+    /// than that: stores can list any length, and sums of lengths must stay sums.
     pub fn new(name: String, len_bytes: u64, modified_s: Option<i64>) -> Self {
         Self { name, len_bytes: len_bytes.min(OBJECT_LEN_MAX_BYTES + 1), modified_s }
     }
@@ -167,9 +170,11 @@ pub enum ErrorKind {
     Full,
     /// The object is shorter than the range that was asked for.
     Short,
-    /// This one object cannot be read, by its place or by its medium: a bad sector, a folder in its place. Others may be fine.
+    /// This one object cannot be read, by its place or by its medium: a bad sector, a folder in its
+    /// place. Others may be fine.
     Unreadable,
-    /// The store cannot be reached, or did not take the request: nothing has happened, and later it may work.
+    /// The store cannot be reached, or did not take the request: nothing has happened, and later it
+    /// may work.
     Unavailable,
     /// The request was sent and its answer never came: it may have been carried out, now or later.
     Unanswered,
@@ -177,8 +182,8 @@ pub enum ErrorKind {
     Other,
 }
 
-/// A store call that failed. The object is as it was before, unless a `create` says [`ErrorKind::Unanswered`] or
-/// [`ErrorKind::Other`]: then it may exist.
+/// A store call that failed. The object is as it was before, unless a `create` says
+/// [`ErrorKind::Unanswered`] or [`ErrorKind::Other`]: then it may exist.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {location}/{object}")]
 pub struct StoreError {
@@ -198,7 +203,8 @@ pub struct StoreError {
 /// What is known of a store without asking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreProperties {
-    /// How many calls at once serve it best: the more the longer an answer takes. More do no harm, they wait.
+    /// How many calls at once serve it best: the more the longer an answer takes. More do no harm,
+    /// they wait.
     pub parallelism: usize,
     /// Looking costs no request: the store is a folder of this machine.
     pub is_local: bool,
@@ -222,22 +228,29 @@ impl StoreProperties {
 /// A flat store of small immutable objects.
 ///
 /// Required of every implementation (checked by `tests/it/store/conformance.rs`):
-/// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of several that create one
-///   name at once exactly one succeeds. Servers that cannot hold the second half are found by a probe (chapter 12, section 4).
-/// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with [`ErrorKind::Unanswered`].
-/// * An object is readable and listed as soon as its `create` has returned; it is neither before it is whole.
-/// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor listed.
+/// * `create` is atomic and durable when it returns `Ok`; it never replaces an object, and of
+///   several that create one name at once exactly one succeeds. Servers that cannot hold the second
+///   half are found by a probe (chapter 12, section 4).
+/// * A `create` whose answer was lost is not sent again in [`Class::Snapshots`]: it fails with
+///   [`ErrorKind::Unanswered`].
+/// * An object is readable and listed as soon as its `create` has returned; it is neither before it
+///   is whole.
+/// * `remove` of a missing object succeeds; once it has returned the object is neither readable nor
+///   listed.
 /// * Nothing is asked of clocks. Names are never reused by the caller.
 ///
-/// Objects are at most 256 MiB and are held in memory, so there is no streaming, renaming, appending or overwriting.
+/// Objects are at most 256 MiB and are held in memory, so there is no streaming, renaming,
+/// appending or overwriting.
 pub trait Store: Send + Sync {
-    /// Lists the objects of a class whose names start with `prefix` (empty for all), in no particular order.
+    /// Lists the objects of a class whose names start with `prefix` (empty for all), in no
+    /// particular order.
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
     /// Returns an object's length in bytes.
     fn stat(&self, key: &Key) -> Result<u64, StoreError>;
 
-    /// Appends the given bytes of an object to `out`; fails with [`ErrorKind::Short`] (and `out` unspecified) if it is shorter.
+    /// Appends the given bytes of an object to `out`; fails with [`ErrorKind::Short`] (and `out`
+    /// unspecified) if it is shorter.
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError>;
 
     /// Returns a whole object.
@@ -262,12 +275,14 @@ pub trait Store: Send + Sync {
         StoreProperties::default()
     }
 
-    /// Says that parts of these objects may be read soon, which a store may prepare for; nothing is waited for.
+    /// Says that parts of these objects may be read soon, which a store may prepare for; nothing is
+    /// waited for.
     fn hint_reads(&self, keys: &[Key]) {
         let _ = keys;
     }
 
-    /// Returns whether the store is known to let several creators of one name succeed now and then, whatever a probe sees.
+    /// Returns whether the store is known to let several creators of one name succeed now and then,
+    /// whatever a probe sees.
     fn has_create_race(&self) -> bool {
         false
     }
@@ -305,17 +320,21 @@ pub trait Archive: Send + Sync {
     /// Returns whether an object can be read.
     fn readiness(&self, key: &Key) -> Result<Readiness, StoreError>;
 
-    /// Orders an object of an archive class to be readable for some days; succeeds too if that is already being done.
+    /// Orders an object of an archive class to be readable for some days; succeeds too if that is
+    /// already being done.
     fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError>;
 
     /// Returns for how many days new objects are locked; `None` if they are not.
     fn lock_days(&self) -> Option<u32>;
 
-    /// Returns until when an object is locked, in seconds since 1970; `None` if it is not, or if the credential may not know.
+    /// Returns until when an object is locked, in seconds since 1970; `None` if it is not, or if
+    /// the credential may not know.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError>;
 
-    /// Locks an object against removal until a time at least, in seconds since 1970, as strictly as new objects are.
+    /// Locks an object against removal until a time at least, in seconds since 1970, as strictly as
+    /// new objects are.
     ///
-    /// Returns false if it is locked for so long already: a lock never becomes shorter, nor less strict.
+    /// Returns false if it is locked for so long already: a lock never becomes shorter, nor less
+    /// strict.
     fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError>;
 }

@@ -59,7 +59,8 @@ pub struct UiOptions {
 /// Problems that are shown one by one before the rest is only counted, unless `-v` is given.
 const PROBLEMS_SHOWN: usize = 20;
 
-/// Whether this process, which has one exit code, has met damage that is not in what its command returns.
+/// Whether this process, which has one exit code, has met damage that is not in what its command
+/// returns.
 static IS_DAMAGED: AtomicBool = AtomicBool::new(false);
 
 impl Operator for Ui {
@@ -83,12 +84,17 @@ impl Operator for Ui {
 impl Ui {
     /// Decides about colours and progress.
     pub fn new(options: UiOptions, env: &Environment) -> Self {
-        let dumb = env.get("NO_COLOR").is_some() || env.get("TERM").is_some_and(|term| term == "dumb");
+        let dumb =
+            env.get("NO_COLOR").is_some() || env.get("TERM").is_some_and(|term| term == "dumb");
         let on_terminal = io::stderr().is_terminal();
         let progress = match options {
             UiOptions { json_progress: true, .. } => ProgressKind::Json,
-            UiOptions { no_progress: true, .. } | UiOptions { quiet: true, .. } => ProgressKind::None,
-            _ if on_terminal && env.get("TERM").is_none_or(|term| term != "dumb") => ProgressKind::Terminal,
+            UiOptions { no_progress: true, .. } | UiOptions { quiet: true, .. } => {
+                ProgressKind::None
+            }
+            _ if on_terminal && env.get("TERM").is_none_or(|term| term != "dumb") => {
+                ProgressKind::Terminal
+            }
             _ => ProgressKind::None,
         };
         Self {
@@ -148,7 +154,8 @@ impl Ui {
         self.message("warning", Role::Warning, text);
     }
 
-    /// Says what could not be read although it may have been wanted: the command ends with the exit code for damage then.
+    /// Says what could not be read although it may have been wanted: the command ends with the exit
+    /// code for damage then.
     pub fn damage(&self, text: &str) {
         IS_DAMAGED.store(true, Ordering::Relaxed);
         self.loss(text);
@@ -161,13 +168,19 @@ impl Ui {
 
     fn message(&self, kind: &'static str, role: Role, message: &str) {
         if self.json_lines {
-            write_stderr(&format!("{}\n", json::line(&serde_json::json!({ "event": kind, "message": message }))));
+            write_stderr(&format!(
+                "{}\n",
+                json::line(&serde_json::json!({ "event": kind, "message": message }))
+            ));
         } else {
             // What is left of progress that was drawn before would stand behind a shorter message.
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
             // Whatever names stand in it: a terminal must not obey them.
             let message = text::harmless_lines(message);
-            write_stderr(&format!("{clear}{} {message}\n", self.err_style.paint(role, &format!("{kind}:"))));
+            write_stderr(&format!(
+                "{clear}{} {message}\n",
+                self.err_style.paint(role, &format!("{kind}:"))
+            ));
         }
     }
 
@@ -181,9 +194,14 @@ impl Ui {
             problems.retain(|problem| problem.kind.is_loss());
             all = monitor.loss_count();
         }
-        let shown = if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
+        let shown =
+            if self.verbose > 0 || self.json_lines { problems.len() } else { PROBLEMS_SHOWN };
         for problem in problems.iter().take(shown) {
-            let place = if problem.path.is_empty() { String::new() } else { format!("{}: ", text::printable(&problem.path)) };
+            let place = if problem.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", text::printable(&problem.path))
+            };
             let line = format!("{place}{}", text::harmless(&problem.message));
             match problem.kind {
                 ProblemKind::Notice => self.note(&line),
@@ -193,7 +211,11 @@ impl Ui {
         let hidden = all.saturating_sub(shown.min(problems.len()) as u64);
         if hidden > 0 {
             let more = if self.verbose > 0 { "" } else { "; -v shows them" };
-            self.message("warning", Role::Warning, &format!("and {} more{more}", text::count(hidden)));
+            self.message(
+                "warning",
+                Role::Warning,
+                &format!("and {} more{more}", text::count(hidden)),
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Standard output: what was asked for, as text or as one JSON document. Standard error, for the rest.
+//! Standard output: what was asked for, as text or as one JSON document. Standard error, for the
+//! rest.
 
 use std::fmt;
 use std::fs::File;
@@ -24,7 +25,8 @@ impl OutputError {
 
 /// Buffered standard output; `write!` and `writeln!` work on it.
 ///
-/// The standard library's own handle writes line by line, which is slow for lists and worse for files.
+/// The standard library's own handle writes line by line, which is slow for lists and worse for
+/// files.
 pub struct Output(BufWriter<File>);
 
 impl Output {
@@ -55,7 +57,8 @@ impl Output {
         &mut self.0
     }
 
-    /// Hands everything to the system; until then an error may be hidden. That nobody listened to the end is none.
+    /// Hands everything to the system; until then an error may be hidden. That nobody listened to
+    /// the end is none.
     pub fn finish(self) -> Result<(), OutputError> {
         unless_unheard(self.finish_whole())
     }
@@ -66,7 +69,8 @@ impl Output {
     }
 }
 
-/// Takes it for done if the reader went away: what a command did, and how it ends, does not depend on who listens.
+/// Takes it for done if the reader went away: what a command did, and how it ends, does not depend
+/// on who listens.
 fn unless_unheard(told: Result<(), OutputError>) -> Result<(), OutputError> {
     told.or_else(|error| if error.reader_is_gone() { Ok(()) } else { Err(error) })
 }
@@ -91,7 +95,8 @@ pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
     unless_unheard(print())
 }
 
-/// One JSON document with one long list, which is written item by item: a million items are no reason to hold them all.
+/// One JSON document with one long list, which is written item by item: a million items are no
+/// reason to hold them all.
 pub struct JsonList {
     out: Output,
     count: u64,

@@ -113,14 +113,18 @@ impl Meter {
         let now = Instant::now();
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let known = |total: u64| (total > 0).then_some(total);
-        let (bytes_done, bytes_total) = (load(&monitor.bytes_done), known(load(&monitor.bytes_total)));
+        let (bytes_done, bytes_total) =
+            (load(&monitor.bytes_done), known(load(&monitor.bytes_total)));
         self.samples.push_back((now, bytes_done));
         while self.samples.len() > 2 && now - self.samples[1].0 > RATE_WINDOW {
             self.samples.pop_front();
         }
         let (then, bytes_then) = self.samples[0];
-        let rate = bytes_done.saturating_sub(bytes_then) as f64 / (now - then).as_secs_f64().max(1e-3);
-        let left = bytes_total.map(|total| total.saturating_sub(bytes_done) as f64 / rate).filter(|left| left.is_finite());
+        let rate =
+            bytes_done.saturating_sub(bytes_then) as f64 / (now - then).as_secs_f64().max(1e-3);
+        let left = bytes_total
+            .map(|total| total.saturating_sub(bytes_done) as f64 / rate)
+            .filter(|left| left.is_finite());
         State {
             event: "progress",
             files_done: load(&monitor.files_done),
@@ -144,7 +148,8 @@ fn write_json(state: &State, wait: Duration) -> Duration {
 }
 
 fn draw(state: &State, verb: &str, current: &[u8]) -> Duration {
-    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col));
+    let columns = rustix::termios::tcgetwinsize(io::stderr())
+        .map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col));
     let columns = columns.clamp(20, 500) - 1;
     let first = fit_start(&summary(state, verb), columns);
     let second = fit_end(&text::printable(current), columns - 2);
@@ -155,7 +160,11 @@ fn draw(state: &State, verb: &str, current: &[u8]) -> Duration {
 
 fn summary(state: &State, verb: &str) -> String {
     let files = match state.files_total {
-        Some(total) => format!("{} of {} files", text::count(state.files_done), text::count(total.max(state.files_done))),
+        Some(total) => format!(
+            "{} of {} files",
+            text::count(state.files_done),
+            text::count(total.max(state.files_done))
+        ),
         None => text::counted(state.files_done, "file"),
     };
     let mut line = format!("{verb}  {files}  {}", text::size(state.bytes_done));
@@ -220,8 +229,12 @@ mod tests {
         let mut state = Meter::new().measure(&monitor);
         state.bytes_per_second = 64 << 20;
         assert_eq!(summary(&state, "backing up"), "backing up  1,200 files  512 MiB  64 MiB/s");
-        (state.files_total, state.bytes_total, state.seconds_left) = (Some(2000), Some(1 << 30), Some(65.0));
-        assert_eq!(summary(&state, "restoring"), "restoring  1,200 of 2,000 files  512 MiB of 1 GiB  50 %  64 MiB/s  1:05 left");
+        (state.files_total, state.bytes_total, state.seconds_left) =
+            (Some(2000), Some(1 << 30), Some(65.0));
+        assert_eq!(
+            summary(&state, "restoring"),
+            "restoring  1,200 of 2,000 files  512 MiB of 1 GiB  50 %  64 MiB/s  1:05 left"
+        );
     }
 
     #[test]

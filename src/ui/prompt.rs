@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::sync::lock;
 
-/// The terminal's settings from before a prompt, for whoever has to end the program while one is open.
+/// The terminal's settings from before a prompt, for whoever has to end the program while one is
+/// open.
 static SETTINGS_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Asks for a password without showing it.
@@ -22,10 +23,13 @@ pub fn ask_password(question: &str) -> io::Result<Zeroizing<String>> {
     answer.map(Zeroizing::new)
 }
 
-/// Gives the terminal its settings back if a prompt is open; called before the program ends on a signal.
+/// Gives the terminal its settings back if a prompt is open; called before the program ends on a
+/// signal.
 pub fn restore_terminal() {
     let settings = lock(&SETTINGS_BEFORE).take();
-    if let (Some(settings), Ok(terminal)) = (settings, std::fs::File::options().write(true).open("/dev/tty")) {
+    if let (Some(settings), Ok(terminal)) =
+        (settings, std::fs::File::options().write(true).open("/dev/tty"))
+    {
         let _ = tcsetattr(terminal, OptionalActions::Now, &settings);
     }
 }

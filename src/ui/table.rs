@@ -30,8 +30,9 @@ impl Table {
 
     /// Returns the lines, the headings first, without spaces at their ends.
     pub fn lines(&self) -> Vec<String> {
-        let widths: Vec<usize> =
-            (0..self.aligns.len()).map(|column| self.rows.iter().map(|row| width_of(&row[column])).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..self.aligns.len())
+            .map(|column| self.rows.iter().map(|row| width_of(&row[column])).max().unwrap_or(0))
+            .collect();
         self.rows.iter().map(|row| self.line(row, &widths)).collect()
     }
 
@@ -52,8 +53,8 @@ impl Table {
     }
 }
 
-/// Returns the columns that a terminal needs for `text`: two for the wide characters of East Asia and pictures, none for
-/// marks that combine with the character before.
+/// Returns the columns that a terminal needs for `text`: two for the wide characters of East Asia
+/// and pictures, none for marks that combine with the character before.
 pub fn width_of(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
@@ -81,7 +82,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let mut table = Table::new(&[("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
+        let mut table =
+            Table::new(&[("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
         table.row(vec!["日本".into(), "1 B".into(), "x".into()]);
         table.row(vec!["abcdef".into(), "10 B".into(), String::new()]);
         assert_eq!(table.lines(), ["name    size", "日本     1 B  x", "abcdef  10 B"]);

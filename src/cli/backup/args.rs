@@ -7,12 +7,15 @@ use clap::Args;
 
 use crate::compress::Compression;
 use crate::settings::model::{ExcludeSettings, check_stream_name};
-use crate::settings::values::{Chunker, parse_chunker, parse_compression, parse_file_name, parse_size};
+use crate::settings::values::{
+    Chunker, parse_chunker, parse_compression, parse_file_name, parse_size,
+};
 
 /// Takes a snapshot of files and folders
 ///
-/// What has not changed since the last snapshot is neither read nor stored again. When nothing at all has changed, no snapshot is made
-/// (--always-snapshot makes one). Files that cannot be read are listed, and the exit code is 3; so it is if a PATH is missing or has lost its files.
+/// What has not changed since the last snapshot is neither read nor stored again. When nothing at
+/// all has changed, no snapshot is made (--always-snapshot makes one). Files that cannot be read
+/// are listed, and the exit code is 3; so it is if a PATH is missing or has lost its files.
 #[derive(Args, Default)]
 pub struct BackupArgs {
     /// Files and folders; of a symbolic link the link itself is stored, of LINK/ what it leads to
@@ -21,7 +24,8 @@ pub struct BackupArgs {
     #[command(flatten)]
     pub sources: SourceArgs,
 
-    /// App that the snapshot belongs to; without PATH, back up what [app.NAME] of the configuration says
+    /// App that the snapshot belongs to; without PATH, back up what [app.NAME] of the configuration
+    /// says
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,
 
@@ -39,7 +43,8 @@ pub struct BackupArgs {
     #[command(flatten)]
     pub streams: StreamArgs,
 
-    /// How files are cut: cdc (where the content says so) or fixed (for disk images) [default: as the repository was made]
+    /// How files are cut: cdc (where the content says so) or fixed (for disk images) [default: as
+    /// the repository was made]
     #[arg(long, value_name = "CHUNKER", value_parser = parse_chunker, help_heading = "How")]
     pub chunker: Option<Chunker>,
 
@@ -59,7 +64,8 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "How")]
     pub read_all: bool,
 
-    /// Trust times and lengths alone, not inode numbers: for file systems that number files anew at each mount (exFAT, sshfs)
+    /// Trust times and lengths alone, not inode numbers: for file systems that number files anew at
+    /// each mount (exFAT, sshfs)
     #[arg(long, conflicts_with = "read_all", help_heading = "How")]
     pub ignore_inode: bool,
 
@@ -72,7 +78,8 @@ pub struct BackupArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Sources")]
 pub struct SourceArgs {
-    /// Back up the files and folders that FILE names, one per line, as they stand there; - is standard input. May be given several times
+    /// Back up the files and folders that FILE names, one per line, as they stand there; - is
+    /// standard input. May be given several times
     #[arg(long, value_name = "FILE")]
     pub files_from: Vec<PathBuf>,
 
@@ -88,7 +95,8 @@ pub struct SourceArgs {
     #[arg(long)]
     pub read_special: bool,
 
-    /// Read what matches this pattern even if size and times are unchanged, for containers that keep their times; may be given several times
+    /// Read what matches this pattern even if size and times are unchanged, for containers that
+    /// keep their times; may be given several times
     #[arg(long = "always-read", value_name = "PATTERN")]
     pub always_read: Vec<OsString>,
 
@@ -101,7 +109,8 @@ pub struct SourceArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to leave out")]
 pub struct ExcludeArgs {
-    /// Leave out what matches this pattern (as in .gitignore: *.tmp, /home/*/cache/, ./build); may be given several times
+    /// Leave out what matches this pattern (as in .gitignore: *.tmp, /home/*/cache/, ./build); may
+    /// be given several times
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
     pub patterns: Vec<OsString>,
 
@@ -146,7 +155,8 @@ pub struct StreamArgs {
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin", value_parser = check_stream_name)]
     pub stdin_name: String,
 
-    /// Back up the output of this command as a file; no snapshot is made if it fails. May be given several times
+    /// Back up the output of this command as a file; no snapshot is made if it fails. May be given
+    /// several times
     #[arg(long = "command", value_name = "CMD", requires = "names")]
     pub commands: Vec<String>,
 
@@ -161,7 +171,8 @@ impl ExcludeArgs {
         excludes.if_present.append(&mut self.exclude_if_present);
         excludes.ignore_files.append(&mut self.ignore_files);
         excludes.caches = self.exclude_caches.then_some(true).or(excludes.caches);
-        excludes.one_file_system = self.one_file_system.then_some(true).or(excludes.one_file_system);
+        excludes.one_file_system =
+            self.one_file_system.then_some(true).or(excludes.one_file_system);
         excludes.larger_than = self.exclude_larger_than.or(excludes.larger_than);
     }
 }

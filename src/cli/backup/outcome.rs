@@ -59,10 +59,13 @@ impl Outcome {
         let stats = &self.report.stats;
         let mut lines = vec![match (&self.report.snapshot, self.report.unchanged_since) {
             (Some(snapshot), _) => {
-                let sources: Vec<String> = snapshot.sources.iter().map(|source| text::printable(source)).collect();
+                let sources: Vec<String> =
+                    snapshot.sources.iter().map(|source| text::printable(source)).collect();
                 format!("snapshot {} of {}", snapshot.id.short(), sources.join(" "))
             }
-            (None, Some(id)) => format!("nothing has changed since snapshot {}: no new one was needed", id.short()),
+            (None, Some(id)) => {
+                format!("nothing has changed since snapshot {}: no new one was needed", id.short())
+            }
             (None, None) => "dry run: nothing was stored".to_owned(),
         }];
         lines.extend(match self.report.unchanged_since {
@@ -70,7 +73,10 @@ impl Outcome {
             None => stats_lines(stats, self.dry_run),
         });
         if self.unreadable() > 0 {
-            lines.push(format!("  not read {}: listed below, exit code 3", text::counted(self.unreadable(), "file")));
+            lines.push(format!(
+                "  not read {}: listed below, exit code 3",
+                text::counted(self.unreadable(), "file")
+            ));
         }
         lines.push(format!("  time     {}", text::duration(Duration::from_secs_f64(self.seconds))));
         lines
@@ -79,18 +85,30 @@ impl Outcome {
 
 fn files_line(stats: &SnapshotStats) -> String {
     let totals = stats.totals;
-    format!("  files    {} in {}, {}", text::count(totals.files), text::counted(totals.dirs, "folder"), text::size(totals.bytes))
+    format!(
+        "  files    {} in {}, {}",
+        text::count(totals.files),
+        text::counted(totals.dirs, "folder"),
+        text::size(totals.bytes)
+    )
 }
 
 fn stats_lines(stats: &SnapshotStats, dry_run: bool) -> Vec<String> {
     let (new, changed) = (text::count(stats.files_new), text::count(stats.files_changed));
     let stored = match dry_run {
         true => format!("  new      {} before compression", text::size(stats.bytes_new_raw)),
-        false => format!("  stored   {} for {} of new content", text::size(stats.bytes_stored), text::size(stats.bytes_new_raw)),
+        false => format!(
+            "  stored   {} for {} of new content",
+            text::size(stats.bytes_stored),
+            text::size(stats.bytes_new_raw)
+        ),
     };
     vec![
         files_line(stats),
-        format!("  changes  {new} new, {changed} changed, {} unchanged", text::count(stats.files_unchanged)),
+        format!(
+            "  changes  {new} new, {changed} changed, {} unchanged",
+            text::count(stats.files_unchanged)
+        ),
         format!("  read     {}", text::size(stats.bytes_read)),
         stored,
     ]

@@ -32,16 +32,28 @@ pub fn plan_folder(ctx: &Context, settings: &Settings, folder: &Path) -> Result<
 }
 
 /// Takes the snapshot.
-pub fn carry_out(job: Job, ctx: &Context, place: &Place, repository: &Arc<Repository>) -> Result<Outcome, Failure> {
+pub fn carry_out(
+    job: Job,
+    ctx: &Context,
+    place: &Place,
+    repository: &Arc<Repository>,
+) -> Result<Outcome, Failure> {
     let began = Instant::now();
     let dry_run = job.additions.dry_run;
-    let (report, monitor) = ctx.run("backing up", |monitor| job.run(ctx.connector(), place, repository, monitor))?;
+    let (report, monitor) =
+        ctx.run("backing up", |monitor| job.run(ctx.connector(), place, repository, monitor))?;
     Ok(Outcome { report, monitor, dry_run, seconds: began.elapsed().as_secs_f64() })
 }
 
-fn job_of(settings: &Settings, mut args: BackupArgs, threads: usize, typed_at: Surroundings) -> Result<Job, Failure> {
+fn job_of(
+    settings: &Settings,
+    mut args: BackupArgs,
+    threads: usize,
+    typed_at: Surroundings,
+) -> Result<Job, Failure> {
     args.paths.append(&mut paths_from(&args.sources)?);
-    let has_source = !args.paths.is_empty() || args.streams.stdin || !args.streams.commands.is_empty();
+    let has_source =
+        !args.paths.is_empty() || args.streams.stdin || !args.streams.commands.is_empty();
     let mut merged = Job::settings_of(settings, args.app.as_deref(), has_source)?;
     if args.streams.commands.len() != args.streams.names.len() {
         return Err(Failure::usage("every --command needs its --command-name"));
@@ -51,8 +63,10 @@ fn job_of(settings: &Settings, mut args: BackupArgs, threads: usize, typed_at: S
     let commands = args.streams.commands.drain(..).zip(args.streams.names.drain(..));
     merged.commands.extend(commands.map(|(run, name)| CommandSettings { name, run }));
     merged.host = args.host.take().or(merged.host);
-    merged.follow_sources = Some(args.sources.follow_sources).filter(|set| *set).or(merged.follow_sources);
-    merged.read_special = Some(args.sources.read_special).filter(|set| *set).or(merged.read_special);
+    merged.follow_sources =
+        Some(args.sources.follow_sources).filter(|set| *set).or(merged.follow_sources);
+    merged.read_special =
+        Some(args.sources.read_special).filter(|set| *set).or(merged.read_special);
     merged.allow_empty = Some(args.sources.allow_empty).filter(|set| *set).or(merged.allow_empty);
     merged.chunker = args.chunker.or(merged.chunker);
     merged.compression = args.compression.or(merged.compression);
@@ -81,11 +95,16 @@ fn patterns_of(typed: &ExcludeArgs, typed_at: &Surroundings) -> Result<Vec<Patte
     Ok(patterns)
 }
 
-/// Returns the path that was typed, or, if there is no such file, the one that is printed like this.
+/// Returns the path that was typed, or, if there is no such file, the one that is printed like
+/// this.
 fn typed_path(path: PathBuf) -> PathBuf {
     let printed = text::bytes_of_typed(path.as_os_str().as_bytes());
     let printed = PathBuf::from(OsString::from_vec(printed));
-    if printed != path && path.symlink_metadata().is_err() && printed.symlink_metadata().is_ok() { printed } else { path }
+    if printed != path && path.symlink_metadata().is_err() && printed.symlink_metadata().is_ok() {
+        printed
+    } else {
+        path
+    }
 }
 
 /// Reads the names of sources from files, as they stand there.
@@ -112,7 +131,9 @@ mod tests {
                           [app.shop]\nmariadb = { databases = [\"shop\"] }\n";
 
     fn plan(args: BackupArgs) -> Result<Job, Failure> {
-        let settings = Settings::parse(CONFIG, "/etc/drumlin/drumlin.toml".into(), &Environment::default()).unwrap();
+        let settings =
+            Settings::parse(CONFIG, "/etc/drumlin/drumlin.toml".into(), &Environment::default())
+                .unwrap();
         job_of(&settings, args, 1, Surroundings::default())
     }
 
@@ -120,9 +141,16 @@ mod tests {
     fn apps_bring_their_settings_and_the_command_line_wins() {
         let app = |name: &str| BackupArgs { app: Some(name.into()), ..BackupArgs::default() };
         let wiki = plan(app("wiki")).unwrap();
-        assert_eq!((wiki.app.as_str(), wiki.settings.tags.as_slice()), ("wiki", &["web".to_owned()][..]));
+        assert_eq!(
+            (wiki.app.as_str(), wiki.settings.tags.as_slice()),
+            ("wiki", &["web".to_owned()][..])
+        );
         assert_eq!(wiki.settings.paths, [Path::new("/srv/wiki")]);
-        let own = BackupArgs { paths: vec!["/x".into()], compression: Some(Compression::None), ..app("wiki") };
+        let own = BackupArgs {
+            paths: vec!["/x".into()],
+            compression: Some(Compression::None),
+            ..app("wiki")
+        };
         let own = plan(own).unwrap();
         assert_eq!(own.settings.paths, [Path::new("/x")]);
         assert_eq!(

@@ -57,12 +57,16 @@ impl Asked {
 /// Returns the price of a month of storage.
 pub fn storage(provider: &Provider, stored: &Stored) -> f64 {
     let gigabytes = |lens: &[u64], tier: &Tier| -> f64 {
-        lens.iter().map(|len| (*len).max(tier.object_min_bytes) as f64).sum::<f64>() / provider.gigabyte as f64
+        lens.iter().map(|len| (*len).max(tier.object_min_bytes) as f64).sum::<f64>()
+            / provider.gigabyte as f64
     };
-    let (content, rest) = (gigabytes(&stored.content, &provider.content), gigabytes(&stored.rest, &provider.rest));
+    let (content, rest) =
+        (gigabytes(&stored.content, &provider.content), gigabytes(&stored.rest, &provider.rest));
     match provider.plan {
         Plan::Used => content * provider.content.storage + rest * provider.rest.storage,
-        Plan::Base { price, included } => price + (content + rest - included).max(0.0) * provider.rest.storage,
+        Plan::Base { price, included } => {
+            price + (content + rest - included).max(0.0) * provider.rest.storage
+        }
         Plan::Sizes(sizes) => {
             let whole = content + rest;
             let fitting = sizes.iter().find(|(size, _)| *size >= whole);
@@ -83,12 +87,14 @@ pub fn run(provider: &Provider, asked: &Asked, stored: &Stored) -> f64 {
         + thousands(asked.read_rest) * rest.read
         + thousands(asked.create_content) * content.create
         + thousands(asked.create_rest) * rest.create;
-    let retrieval = gigabytes(asked.down_content) * content.retrieval + gigabytes(asked.down_rest) * rest.retrieval;
+    let retrieval = gigabytes(asked.down_content) * content.retrieval
+        + gigabytes(asked.down_rest) * rest.retrieval;
     let free = match provider.egress_free {
         Free::Gigabytes(free) => free,
         Free::TimesStored(times) => times * gigabytes(stored.bytes()),
     };
-    let egress = (gigabytes(asked.down_content + asked.down_rest) - free).max(0.0) * provider.egress;
+    let egress =
+        (gigabytes(asked.down_content + asked.down_rest) - free).max(0.0) * provider.egress;
     requests + retrieval + egress
 }
 
@@ -109,27 +115,52 @@ mod tests {
     fn a_month_of_storage() {
         let stored = Stored { content: vec![1 << 30; 100], rest: vec![1 << 30; 2] };
         assert!(close(storage(provider("aws-standard"), &stored), 102.0 * 0.023));
-        assert!(close(storage(provider("aws-deep-archive"), &stored), 100.0 * 0.00099 + 2.0 * 0.023));
+        assert!(close(
+            storage(provider("aws-deep-archive"), &stored),
+            100.0 * 0.00099 + 2.0 * 0.023
+        ));
         let small = Stored { content: vec![1000; 8], rest: Vec::new() };
-        assert!(close(storage(provider("aws-ia"), &small), 0.0125 / 1024.0), "each is charged as 128 KiB");
-        let terabytes = |count: u64| Stored { content: vec![1_000_000_000_000; count as usize], rest: Vec::new() };
+        assert!(
+            close(storage(provider("aws-ia"), &small), 0.0125 / 1024.0),
+            "each is charged as 128 KiB"
+        );
+        let terabytes = |count: u64| Stored {
+            content: vec![1_000_000_000_000; count as usize],
+            rest: Vec::new(),
+        };
         for (count, price) in [(0, 3.20), (1, 3.20), (2, 10.90), (20, 40.60), (21, 81.20)] {
-            assert!(close(storage(provider("hetzner-storage-box"), &terabytes(count)), price), "{count}");
+            assert!(
+                close(storage(provider("hetzner-storage-box"), &terabytes(count)), price),
+                "{count}"
+            );
         }
         assert!(close(storage(provider("hetzner-object-storage"), &terabytes(3)), 3.0 * 4.99));
-        assert!(close(storage(provider("cloudflare-r2"), &Stored { content: vec![1_000_000], rest: vec![] }), 0.0));
+        assert!(close(
+            storage(provider("cloudflare-r2"), &Stored { content: vec![1_000_000], rest: vec![] }),
+            0.0
+        ));
     }
 
     #[test]
     fn what_a_run_costs() {
         let stored = Stored { content: vec![1 << 30; 1000], rest: Vec::new() };
         assert!(close(run(provider("aws-standard"), &Asked::default(), &stored), 0.0));
-        let backup = Asked { list: 2, create_content: 1, create_rest: 4, up: 1 << 20, ..Asked::default() };
-        assert!(close(run(provider("aws-glacier-ir"), &backup, &stored), (2.0 * 0.005 + 0.02 + 4.0 * 0.005) / 1000.0));
+        let backup =
+            Asked { list: 2, create_content: 1, create_rest: 4, up: 1 << 20, ..Asked::default() };
+        assert!(close(
+            run(provider("aws-glacier-ir"), &backup, &stored),
+            (2.0 * 0.005 + 0.02 + 4.0 * 0.005) / 1000.0
+        ));
         let restore = Asked { read_content: 1000, down_content: 1000 << 30, ..Asked::default() };
-        assert!(close(run(provider("aws-ia"), &restore, &stored), 0.001 + 1000.0 * 0.01 + 900.0 * 0.09));
+        assert!(close(
+            run(provider("aws-ia"), &restore, &stored),
+            0.001 + 1000.0 * 0.01 + 900.0 * 0.09
+        ));
         assert!(close(run(provider("cloudflare-r2"), &restore, &stored), 0.00036));
-        assert!(close(run(provider("backblaze-b2"), &restore, &stored), 0.0004), "three times what is stored may leave");
+        assert!(
+            close(run(provider("backblaze-b2"), &restore, &stored), 0.0004),
+            "three times what is stored may leave"
+        );
         assert!(close(run(provider("hetzner-storage-box"), &restore, &stored), 0.0));
     }
 }

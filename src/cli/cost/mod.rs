@@ -23,22 +23,34 @@ use prices::{PROVIDERS, Provider, guess, parse_provider};
 
 /// Shows what is stored and asked for, and what that costs at a provider
 ///
-/// Prices are list prices without tax that were looked up on the providers' public pages when this version was made, or before: what is
-/// shown says of when they are, and where the provider tells today's. They are estimates and no bill.
+/// Prices are list prices without tax that were looked up on the providers' public pages when this
+/// version was made, or before: what is shown says of when they are, and where the provider tells
+/// today's. They are estimates and no bill.
 #[derive(Args)]
 pub struct CostArgs {
-    /// aws-standard, aws-ia, aws-glacier-ir, aws-deep-archive, hetzner-object-storage, hetzner-storage-box, backblaze-b2 or
-    /// cloudflare-r2 [default: by the repository's location; all, if that says nothing]
+    /// aws-standard, aws-ia, aws-glacier-ir, aws-deep-archive, hetzner-object-storage,
+    /// hetzner-storage-box, backblaze-b2 or cloudflare-r2 [default: by the repository's location;
+    /// all, if that says nothing]
     #[arg(long, value_name = "NAME", value_parser = parse_provider)]
     provider: Option<&'static Provider>,
 }
 
-/// Bytes of a full pack of file content at least: they are the smaller the more are on their way at once.
+/// Bytes of a full pack of file content at least: they are the smaller the more are on their way at
+/// once.
 const PACK_LEN_BYTES: u64 = 8 << 20;
-/// What a small changed backup with a warm cache asks, beside packs of file content: three lists, whether its key still opens the
-/// repository, and the intent, trees, index run and snapshot that it makes. A test compares this with what happens.
-const SMALL_BACKUP: Asked =
-    Asked { list: 3, read_rest: 1, create_rest: 4, read_content: 0, create_content: 0, down_content: 0, down_rest: 0, up: 2048 };
+/// What a small changed backup with a warm cache asks, beside packs of file content: three lists,
+/// whether its key still opens the repository, and the intent, trees, index run and snapshot that
+/// it makes. A test compares this with what happens.
+const SMALL_BACKUP: Asked = Asked {
+    list: 3,
+    read_rest: 1,
+    create_rest: 4,
+    read_content: 0,
+    create_content: 0,
+    down_content: 0,
+    down_rest: 0,
+    up: 2048,
+};
 /// So many of the last snapshots say what a backup stores.
 const SNAPSHOTS_LOOKED_AT: usize = 30;
 
@@ -135,13 +147,21 @@ fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
         let lens = if class == Class::Data { &mut stored.content } else { &mut stored.rest };
         let before = lens.len();
         lens.extend(repository.store().list(class, "")?.iter().map(|object| object.len_bytes));
-        let held = Held { objects: (lens.len() - before) as u64, bytes: lens[before..].iter().sum() };
+        let held =
+            Held { objects: (lens.len() - before) as u64, bytes: lens[before..].iter().sum() };
         classes.push((class, held));
     }
-    let held = |class: Class| classes.iter().find(|(other, _)| *other == class).map_or_else(Held::default, |(_, held)| *held);
+    let held = |class: Class| {
+        classes
+            .iter()
+            .find(|(other, _)| *other == class)
+            .map_or_else(Held::default, |(_, held)| *held)
+    };
     let content = held(Class::Data);
-    let others = [Class::Config, Class::Keys, Class::Meta, Class::Index, Class::Snapshots].map(held);
-    // Everything once, without any local copies: more than one snapshot needs, unless it is the only one.
+    let others =
+        [Class::Config, Class::Keys, Class::Meta, Class::Index, Class::Snapshots].map(held);
+    // Everything once, without any local copies: more than one snapshot needs, unless it is the
+    // only one.
     let restore = Asked {
         list: 4,
         read_content: content.objects,
@@ -150,21 +170,32 @@ fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
         down_rest: others.iter().map(|held| held.bytes).sum(),
         ..Asked::default()
     };
-    let snapshots: Vec<Snapshot> = listing.snapshots.into_iter().filter_map(|(_, one)| one.ok()).collect();
+    let snapshots: Vec<Snapshot> =
+        listing.snapshots.into_iter().filter_map(|(_, one)| one.ok()).collect();
     let (changed, backups_looked_at) = backup_like(&snapshots);
     Ok(Figures { classes, stored, backups_looked_at, changed, restore })
 }
 
-/// Returns what a backup asks that stores as much as the last ones did on average, and how many were looked at.
+/// Returns what a backup asks that stores as much as the last ones did on average, and how many
+/// were looked at.
 ///
 /// First backups, which have no parent, are only looked at if there are no others.
 fn backup_like(snapshots: &[Snapshot]) -> (Asked, usize) {
-    let later: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| snapshot.parent.is_some()).collect();
+    let later: Vec<&Snapshot> =
+        snapshots.iter().filter(|snapshot| snapshot.parent.is_some()).collect();
     let all = if later.is_empty() { snapshots.iter().collect() } else { later };
     let last = &all[all.len().saturating_sub(SNAPSHOTS_LOOKED_AT)..];
-    let sum = last.iter().fold(0_u64, |sum, snapshot| sum.saturating_add(snapshot.stats.bytes_stored));
+    let sum =
+        last.iter().fold(0_u64, |sum, snapshot| sum.saturating_add(snapshot.stats.bytes_stored));
     let up = sum / last.len().max(1) as u64;
-    (Asked { create_content: up.div_ceil(PACK_LEN_BYTES), up: SMALL_BACKUP.up.saturating_add(up), ..SMALL_BACKUP }, last.len())
+    (
+        Asked {
+            create_content: up.div_ceil(PACK_LEN_BYTES),
+            up: SMALL_BACKUP.up.saturating_add(up),
+            ..SMALL_BACKUP
+        },
+        last.len(),
+    )
 }
 
 fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
@@ -176,7 +207,11 @@ fn view(ctx: &Context, figures: &Figures, providers: &[&Provider]) -> CostView {
         bytes_up: asked.up,
         bytes_down: asked.down_content + asked.down_rest,
     };
-    let of_class = |(class, held): &(Class, Held)| StoredView { class: class.folder(), objects: held.objects, bytes: held.bytes };
+    let of_class = |(class, held): &(Class, Held)| StoredView {
+        class: class.folder(),
+        objects: held.objects,
+        bytes: held.bytes,
+    };
     CostView {
         stored: figures.classes.iter().map(of_class).collect(),
         backups_looked_at: figures.backups_looked_at,
@@ -209,14 +244,21 @@ fn price(provider: &Provider, figures: &Figures) -> ProviderView {
 
 fn lines(figures: &Figures, providers: &[&Provider]) -> Vec<String> {
     let held = |name: &str, held: Held| {
-        format!("  {name:<10} {:>8}  {:>10}", text::counted(held.objects, "object"), text::size(held.bytes))
+        format!(
+            "  {name:<10} {:>8}  {:>10}",
+            text::counted(held.objects, "object"),
+            text::size(held.bytes)
+        )
     };
     let mut lines = vec!["stored".to_owned()];
     let used = figures.classes.iter().filter(|(_, held)| held.objects > 0);
     lines.extend(used.map(|(class, of_class)| held(class.folder(), *of_class)));
     let asked = |name: &str, asked: &Asked| {
         let (up, down) = (text::size(asked.up), text::size(asked.down_content + asked.down_rest));
-        format!("  {name:<16} {:>11}, {up} up, {down} down", text::counted(asked.requests(), "request"))
+        format!(
+            "  {name:<16} {:>11}, {up} up, {down} down",
+            text::counted(asked.requests(), "request")
+        )
     };
     lines.extend(["asked for".to_owned(), "  unchanged backup nothing".to_owned()]);
     lines.push(asked("changed backup", &figures.changed));
@@ -226,12 +268,18 @@ fn lines(figures: &Figures, providers: &[&Provider]) -> Vec<String> {
         let currency = price.currency;
         lines.extend([
             String::new(),
-            format!("{}, list prices in {currency} without tax, as of {}", price.title, price.as_of),
+            format!(
+                "{}, list prices in {currency} without tax, as of {}",
+                price.title, price.as_of
+            ),
             format!("  storage          {} a month", money(price.storage_month)),
             format!("  unchanged backup {}", money(price.unchanged_backup)),
             format!("  changed backup   {}", money(price.changed_backup)),
             format!("  full restore     {}", money(price.full_restore)),
-            format!("  altogether       {} a month with a changed backup each day", money(price.month_of_daily_backups)),
+            format!(
+                "  altogether       {} a month with a changed backup each day",
+                money(price.month_of_daily_backups)
+            ),
             format!("  {}", price.note),
             format!("  today's prices: {}", price.page),
         ]);
@@ -255,9 +303,13 @@ mod tests {
 
     #[test]
     fn small_amounts_keep_their_digits() {
-        for (amount, text) in
-            [(0.0, "0"), (1234.5, "1234.50"), (0.23, "0.23"), (0.000_025, "0.000025"), (1e-9, "less than 0.000001")]
-        {
+        for (amount, text) in [
+            (0.0, "0"),
+            (1234.5, "1234.50"),
+            (0.23, "0.23"),
+            (0.000_025, "0.000025"),
+            (1e-9, "less than 0.000001"),
+        ] {
             assert_eq!(money(amount), text);
         }
     }

@@ -1,6 +1,8 @@
-//! What providers ask for, from their public pages: list prices without tax, in the cheapest usual region.
+//! What providers ask for, from their public pages: list prices without tax, in the cheapest usual
+//! region.
 //!
-//! Prices change: each row says of when it is, and everything that is shown names the provider's page. To correct one, change it here.
+//! Prices change: each row says of when it is, and everything that is shown names the provider's
+//! page. To correct one, change it here.
 
 /// A provider, or a storage class of one for the packs of file content.
 pub struct Provider {
@@ -70,11 +72,18 @@ pub enum Free {
     TimesStored(f64),
 }
 
-const FREE_TIER: Tier = Tier { storage: 0.0, create: 0.0, read: 0.0, list: 0.0, retrieval: 0.0, object_min_bytes: 0 };
+const FREE_TIER: Tier =
+    Tier { storage: 0.0, create: 0.0, read: 0.0, list: 0.0, retrieval: 0.0, object_min_bytes: 0 };
 
-const AWS_STANDARD: Tier = Tier { storage: 0.023, create: 0.005, read: 0.0004, list: 0.005, ..FREE_TIER };
+const AWS_STANDARD: Tier =
+    Tier { storage: 0.023, create: 0.005, read: 0.0004, list: 0.005, ..FREE_TIER };
 
-const fn aws(name: &'static str, title: &'static str, content: Tier, note: &'static str) -> Provider {
+const fn aws(
+    name: &'static str,
+    title: &'static str,
+    content: Tier,
+    note: &'static str,
+) -> Provider {
     Provider {
         name,
         title,
@@ -97,20 +106,41 @@ pub const PROVIDERS: [Provider; 8] = [
     aws(
         "aws-ia",
         "AWS S3, content in Standard-IA",
-        Tier { storage: 0.0125, create: 0.01, read: 0.001, list: 0.005, retrieval: 0.01, object_min_bytes: 128 << 10 },
+        Tier {
+            storage: 0.0125,
+            create: 0.01,
+            read: 0.001,
+            list: 0.005,
+            retrieval: 0.01,
+            object_min_bytes: 128 << 10,
+        },
         "in us-east-1; content is charged for at least 30 days",
     ),
     aws(
         "aws-glacier-ir",
         "AWS S3, content in Glacier Instant Retrieval",
-        Tier { storage: 0.004, create: 0.02, read: 0.01, list: 0.005, retrieval: 0.03, object_min_bytes: 128 << 10 },
+        Tier {
+            storage: 0.004,
+            create: 0.02,
+            read: 0.01,
+            list: 0.005,
+            retrieval: 0.03,
+            object_min_bytes: 128 << 10,
+        },
         "in us-east-1; content is charged for at least 90 days",
     ),
     aws(
         "aws-deep-archive",
         "AWS S3, content in Glacier Deep Archive",
         // A read is the thawing of an object, at the standard speed, and its reading.
-        Tier { storage: 0.00099, create: 0.05, read: 0.1004, list: 0.005, retrieval: 0.02, object_min_bytes: 40 << 10 },
+        Tier {
+            storage: 0.00099,
+            create: 0.05,
+            read: 0.1004,
+            list: 0.005,
+            retrieval: 0.02,
+            object_min_bytes: 40 << 10,
+        },
         "in us-east-1; content is charged for at least 180 days, and must be thawed for hours before it can be read",
     ),
     Provider {
@@ -178,7 +208,8 @@ pub fn parse_provider(text: &str) -> Result<&'static Provider, String> {
     found.ok_or_else(|| format!("`{text}` is not one of {}", names.join(", ")))
 }
 
-/// Guesses the provider from the host that is spoken to (`None` for AWS) and the storage class of file content.
+/// Guesses the provider from the host that is spoken to (`None` for AWS) and the storage class of
+/// file content.
 pub fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static Provider> {
     let aws = match storage_class {
         Some("STANDARD_IA" | "ONEZONE_IA") => "aws-ia",
@@ -196,7 +227,12 @@ pub fn guess(host: Option<&str>, storage_class: Option<&str>) -> Option<&'static
     let name = match host {
         None => aws,
         Some(host) => {
-            ends.iter().find(|(end, _)| host.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))?.1
+            ends.iter()
+                .find(|(end, _)| {
+                    host.strip_suffix(end)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                })?
+                .1
         }
     };
     parse_provider(name).ok()
@@ -212,14 +248,19 @@ mod tests {
             assert_eq!(parse_provider(provider.name).map(|found| found.title), Ok(provider.title));
             assert!(provider.page.starts_with("https://") && !provider.note.is_empty());
         }
-        assert!(parse_provider("nobody").err().is_some_and(|error| error.contains("cloudflare-r2")));
+        assert!(
+            parse_provider("nobody").err().is_some_and(|error| error.contains("cloudflare-r2"))
+        );
     }
 
     #[test]
     fn hosts_tell_the_provider() {
         let name = |host, class| guess(host, class).map(|provider| provider.name);
         assert_eq!(name(None, None), Some("aws-standard"));
-        assert_eq!(name(Some("s3.eu-central-1.amazonaws.com"), Some("GLACIER_IR")), Some("aws-glacier-ir"));
+        assert_eq!(
+            name(Some("s3.eu-central-1.amazonaws.com"), Some("GLACIER_IR")),
+            Some("aws-glacier-ir")
+        );
         assert_eq!(name(Some("fsn1.your-objectstorage.com"), None), Some("hetzner-object-storage"));
         assert_eq!(name(Some("u1.your-storagebox.de"), None), Some("hetzner-storage-box"));
         assert_eq!(name(Some("s3.us-west-002.backblazeb2.com"), None), Some("backblaze-b2"));

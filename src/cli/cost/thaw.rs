@@ -1,4 +1,5 @@
-//! How long thawing takes and what it costs, by archive class: the list prices of AWS without tax, in the cheapest usual region.
+//! How long thawing takes and what it costs, by archive class: the list prices of AWS without tax,
+//! in the cheapest usual region.
 
 use crate::store::ThawTier;
 
@@ -19,7 +20,13 @@ pub struct Thaw {
     thousand: f64,
 }
 
-const fn thaw(class: &'static str, tier: ThawTier, hours: (f64, f64), gigabyte: f64, thousand: f64) -> Thaw {
+const fn thaw(
+    class: &'static str,
+    tier: ThawTier,
+    hours: (f64, f64),
+    gigabyte: f64,
+    thousand: f64,
+) -> Thaw {
     Thaw { class, tier, hours, gigabyte, thousand }
 }
 
@@ -31,7 +38,8 @@ const THAWS: [Thaw; 5] = [
     thaw("DEEP_ARCHIVE", ThawTier::Bulk, (24.0, 48.0), 0.0025, 0.025),
 ];
 
-/// Returns what thawing from `class` at this speed takes; `None` if the class does not have the speed, or is not known.
+/// Returns what thawing from `class` at this speed takes; `None` if the class does not have the
+/// speed, or is not known.
 pub fn of(class: &str, tier: ThawTier) -> Option<&'static Thaw> {
     THAWS.iter().find(|thaw| thaw.class == class && thaw.tier == tier)
 }

@@ -11,12 +11,14 @@ use crate::retention::{Period, Policy, parse_span};
 
 /// Forgets snapshots: those that are named, or those that a policy does not keep
 ///
-/// Forgotten snapshots lie in the trash for 7 days, where `drumlin undelete` brings them back. Rules look at one series at a time (host,
-/// app and paths); a snapshot stays if any rule keeps it, and the newest of a series always stays. Without SNAP and without rules the
-/// configuration's `keep` decides, for each app that has one.
+/// Forgotten snapshots lie in the trash for 7 days, where `drumlin undelete` brings them back.
+/// Rules look at one series at a time (host, app and paths); a snapshot stays if any rule keeps it,
+/// and the newest of a series always stays. Without SNAP and without rules the configuration's
+/// `keep` decides, for each app that has one.
 #[derive(Args)]
 pub struct ForgetArgs {
-    /// Snapshots by name: an id or the start of one, latest, latest~2, latest:/PATH (the newest that holds it), or APP@2026-03-01
+    /// Snapshots by name: an id or the start of one, latest, latest~2, latest:/PATH (the newest
+    /// that holds it), or APP@2026-03-01
     #[arg(value_name = "SNAP")]
     pub snaps: Vec<OsString>,
 
@@ -30,11 +32,13 @@ pub struct ForgetArgs {
     #[arg(long, short = 'n', help_heading = "How")]
     pub dry_run: bool,
 
-    /// Show what the rules leave of each series if it goes on like this for so long (2y, 6m), and do nothing
+    /// Show what the rules leave of each series if it goes on like this for so long (2y, 6m), and
+    /// do nothing
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with = "snaps", help_heading = "How")]
     pub simulate: Option<i64>,
 
-    /// Forget even what a new policy or a flood of snapshots would take of a series, or the newest of one, or one that is damaged
+    /// Forget even what a new policy or a flood of snapshots would take of a series, or the newest
+    /// of one, or one that is damaged
     #[arg(long, help_heading = "How")]
     pub force: bool,
 
@@ -83,7 +87,8 @@ pub struct RuleArgs {
     #[arg(long = "keep-tag", value_name = "TAG")]
     keep_tags: Vec<String>,
 
-    /// Keep by a rule in words: 'decay 2y' (fewer and fewer with age, none after two years), 'daily 7, weekly 4'
+    /// Keep by a rule in words: 'decay 2y' (fewer and fewer with age, none after two years), 'daily
+    /// 7, weekly 4'
     #[arg(long = "keep", value_name = "RULE")]
     keep: Vec<String>,
 }
@@ -95,7 +100,8 @@ pub struct WhichArgs {
     #[command(flatten)]
     pub narrow: Narrow,
 
-    /// What makes a series: host, app, paths, tags with commas between them, or none for one series of all
+    /// What makes a series: host, app, paths, tags with commas between them, or none for one series
+    /// of all
     #[arg(long, value_name = "LIST", value_parser = group_by, default_value = "host,app,paths")]
     pub group_by: GroupBy,
 }
@@ -108,7 +114,13 @@ impl RuleArgs {
             policy.add(text).map_err(|why| Failure::usage(format!("--keep: {why}")))?;
         }
         policy.last = self.keep_last.or(policy.last);
-        let periods = [self.keep_hourly, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly];
+        let periods = [
+            self.keep_hourly,
+            self.keep_daily,
+            self.keep_weekly,
+            self.keep_monthly,
+            self.keep_yearly,
+        ];
         for period in Period::ALL {
             let own = &mut policy.periods[period as usize];
             *own = periods[period as usize].or(*own);

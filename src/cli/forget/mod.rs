@@ -1,4 +1,5 @@
-//! `drumlin forget`: puts snapshots into the trash, by name or by policy; shows, simulates, protects.
+//! `drumlin forget`: puts snapshots into the trash, by name or by policy; shows, simulates,
+//! protects.
 
 mod args;
 mod names;
@@ -36,14 +37,17 @@ use crate::ui::style::Role;
 pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let policy = args.rules.policy()?;
     if !args.snaps.is_empty() && !policy.is_empty() {
-        return Err(Failure::usage("snapshots are forgotten by name or by rules, not by both at once"));
+        return Err(Failure::usage(
+            "snapshots are forgotten by name or by rules, not by both at once",
+        ));
     }
     let settings = ctx.settings()?;
     let names = names::parse(args)?;
     let jobs = if names.is_empty() { jobs_of(&settings, args, policy)? } else { Vec::new() };
     let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
-    let named = names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
+    let named =
+        names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
     warn_of_faults(ctx, &listing, &named.unreadable);
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let now = text::now();
@@ -65,7 +69,9 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     carry_out(ctx, args.dry_run, (&repository, &plan), &note)?;
     if args.dry_run {
-        words::refusals_of(&plan).iter().for_each(|why| ctx.ui.warn(&format!("{why}: only done with --force")));
+        words::refusals_of(&plan)
+            .iter()
+            .for_each(|why| ctx.ui.warn(&format!("{why}: only done with --force")));
     } else {
         evidence.note_applied(&plan);
     }
@@ -96,19 +102,32 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
     Ok(jobs)
 }
 
-fn plan_jobs(listing: &Listing, args: &ForgetArgs, jobs: &[Job], (zone, now_s): (&TimeZone, i64)) -> ForgetPlan {
+fn plan_jobs(
+    listing: &Listing,
+    args: &ForgetArgs,
+    jobs: &[Job],
+    (zone, now_s): (&TimeZone, i64),
+) -> ForgetPlan {
     let mut plan = ForgetPlan::default();
     for (app, policy) in jobs {
         let filter = args.which.narrow.filter(app.as_deref());
-        plan.groups.extend(forget::plan_policy(listing, (&filter, policy, args.which.group_by), zone, now_s).groups);
+        plan.groups.extend(
+            forget::plan_policy(listing, (&filter, policy, args.which.group_by), zone, now_s)
+                .groups,
+        );
     }
     plan
 }
 
 fn warn_of_faults(ctx: &Context, listing: &Listing, named: &[SnapshotId]) {
-    let damaged = listing.snapshots.iter().filter_map(|(id, snapshot)| Some((id, snapshot.as_ref().err()?)));
+    let damaged =
+        listing.snapshots.iter().filter_map(|(id, snapshot)| Some((id, snapshot.as_ref().err()?)));
     for (id, error) in damaged.filter(|(id, _)| !named.contains(id)) {
-        ctx.ui.loss(&format!("snapshot {} stays, because it cannot be read: {}", id.short(), in_words(error)));
+        ctx.ui.loss(&format!(
+            "snapshot {} stays, because it cannot be read: {}",
+            id.short(),
+            in_words(error)
+        ));
     }
     for (id, error) in &listing.faults {
         ctx.ui.loss(&format!(
@@ -148,9 +167,15 @@ fn carry_out(
         false => ctx.run("forgetting", |monitor| forget::apply(repository, plan, note, monitor))?.0,
     };
     if ctx.ui.json {
-        return Ok(ctx.ui.print_json(&ForgetView::new(plan, dry_run, (&forgotten, until), ctx.requests_view()))?);
+        return Ok(ctx.ui.print_json(&ForgetView::new(
+            plan,
+            dry_run,
+            (&forgotten, until),
+            ctx.requests_view(),
+        ))?);
     }
-    let is_told = |group: &&Group| dry_run || group.refused.is_none() && group.going().next().is_some();
+    let is_told =
+        |group: &&Group| dry_run || group.refused.is_none() && group.going().next().is_some();
     for group in plan.groups.iter().filter(is_told) {
         ctx.ui.say(&table_of(group, dry_run, ctx.ui.out_style).join("\n"))?;
     }
@@ -170,8 +195,14 @@ fn carry_out(
         (true, _) => format!("would forget {}; {stay} would stay", text::counted(go, "snapshot")),
         (false, 0) => format!("nothing to forget; kept {stay}"),
         (false, _) => {
-            let done = style.paint(Role::Good, &format!("forgot {}", text::counted(forgotten.len() as u64, "snapshot")));
-            format!("{done}; kept {stay}\nuntil {} `drumlin undelete` brings them back", text::local_time(until))
+            let done = style.paint(
+                Role::Good,
+                &format!("forgot {}", text::counted(forgotten.len() as u64, "snapshot")),
+            );
+            format!(
+                "{done}; kept {stay}\nuntil {} `drumlin undelete` brings them back",
+                text::local_time(until)
+            )
         }
     })?;
     Ok(())
@@ -210,11 +241,15 @@ fn protect_named(
     }
     if ctx.ui.json {
         let ids: Vec<String> = ids.iter().map(SnapshotId::to_hex).collect();
-        let (protected, unprotected) = if args.protect { (ids, Vec::new()) } else { (Vec::new(), ids) };
+        let (protected, unprotected) =
+            if args.protect { (ids, Vec::new()) } else { (Vec::new(), ids) };
         ctx.ui.print_json(&ProtectView { protected, unprotected })?;
     }
     match named.unreadable.first().filter(|_| args.protect) {
-        Some(id) => Err(Failure::new(Exit::Error, format!("snapshot {} cannot be read, so it is not protected", id.short()))),
+        Some(id) => Err(Failure::new(
+            Exit::Error,
+            format!("snapshot {} cannot be read, so it is not protected", id.short()),
+        )),
         None => Ok(Exit::Done),
     }
 }

@@ -25,7 +25,11 @@ pub struct Named {
 impl Named {
     /// Returns all of them.
     pub fn ids(&self) -> Vec<SnapshotId> {
-        self.good.iter().map(|snapshot| snapshot.id).chain(self.unreadable.iter().copied()).collect()
+        self.good
+            .iter()
+            .map(|snapshot| snapshot.id)
+            .chain(self.unreadable.iter().copied())
+            .collect()
     }
 }
 
@@ -36,14 +40,16 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
         let name = SnapPath::parse(text, &here)?.among(&args.which.narrow);
         if name.path.is_some() && !name.snapshot.starts_with("latest") {
             let why = "whole snapshots are forgotten, not paths of them";
-            return Err(Failure::usage(why).hint("leave the path out; `latest:/PATH` is the newest snapshot that holds it"));
+            return Err(Failure::usage(why)
+                .hint("leave the path out; `latest:/PATH` is the newest snapshot that holds it"));
         }
         Ok(name)
     };
     args.snaps.iter().map(|text| parse(text)).collect()
 }
 
-/// Finds the snapshots that the user named. What is in the trash is forgotten already, but cannot be protected.
+/// Finds the snapshots that the user named. What is in the trash is forgotten already, but cannot
+/// be protected.
 pub fn resolve_all(
     ctx: &Context,
     (repository, listing): (&Arc<Repository>, &Listing),
@@ -54,7 +60,10 @@ pub fn resolve_all(
         return Ok(named);
     }
     let candidates = Candidates::of_listing(listing);
-    let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
+    let damaged = listing
+        .snapshots
+        .iter()
+        .filter(|(_, snapshot)| snapshot.as_ref().is_err_and(Error::is_damage));
     let damaged: Vec<SnapshotId> = damaged.map(|(id, _)| *id).collect();
     let trees = || Ok(Trees::new(Reader::sparing(repository)?));
     for wanted in names {
@@ -62,7 +71,9 @@ pub fn resolve_all(
         let begins = |id: &SnapshotId| !name.is_empty() && id.to_hex().starts_with(name);
         let mut fitting = damaged.iter().copied().filter(begins);
         if let Some(id) = fitting.next() {
-            let is_good = |(id, snapshot): &(SnapshotId, crate::repo::Result<Snapshot>)| snapshot.is_ok() && begins(id);
+            let is_good = |(id, snapshot): &(SnapshotId, crate::repo::Result<Snapshot>)| {
+                snapshot.is_ok() && begins(id)
+            };
             if fitting.next().is_some() || listing.snapshots.iter().any(is_good) {
                 return Err(Error::Ambiguous { what: "snapshot", text: name.to_owned() }.into());
             }
@@ -71,14 +82,20 @@ pub fn resolve_all(
         }
         let heads = repository.witness().heads_of(wanted.narrow().host());
         if let Some(id) = damaged.iter().find(|id| heads.contains(id) && !is_by_id(name)) {
-            let why = format!("snapshot {} cannot be read, and may be the one that '{name}' means", id.short());
+            let why = format!(
+                "snapshot {} cannot be read, and may be the one that '{name}' means",
+                id.short()
+            );
             return Err(Failure::new(Exit::Damage, why).hint("name the snapshot by its id"));
         }
         match candidates.choose(&ctx.ui, wanted, &trees) {
             Ok(snapshot) if named.good.iter().any(|other| other.id == snapshot.id) => {}
             Ok(snapshot) => named.good.push(snapshot),
             Err(_) if is_forgotten(listing, name) && !is_for_protection => {
-                ctx.ui.note(&format!("snapshot {} is in the trash already", text::printable(name.as_bytes())));
+                ctx.ui.note(&format!(
+                    "snapshot {} is in the trash already",
+                    text::printable(name.as_bytes())
+                ));
             }
             Err(failure) if is_forgotten(listing, name) => {
                 return Err(failure.instead("it is in the trash: `drumlin undelete` brings it back, and it is protected then"));
@@ -90,5 +107,6 @@ pub fn resolve_all(
 }
 
 fn is_forgotten(listing: &Listing, name: &str) -> bool {
-    name.len() >= 8 && listing.forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(name))
+    name.len() >= 8
+        && listing.forgotten.iter().any(|one| one.tombstone.snapshot.to_hex().starts_with(name))
 }

@@ -18,9 +18,20 @@ const DAY_S: i64 = 86_400;
 const MONTH_S: i64 = 2_629_800;
 const YEAR_S: i64 = 31_557_600;
 /// When the table tells how many there are, as far as the simulation goes.
-const MARKS_S: [i64; 9] = [DAY_S, 7 * DAY_S, MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S, 2 * YEAR_S, 5 * YEAR_S, 10 * YEAR_S];
+const MARKS_S: [i64; 9] = [
+    DAY_S,
+    7 * DAY_S,
+    MONTH_S,
+    3 * MONTH_S,
+    6 * MONTH_S,
+    YEAR_S,
+    2 * YEAR_S,
+    5 * YEAR_S,
+    10 * YEAR_S,
+];
 /// Ages at which the second table cuts what is left.
-const AGES_S: [i64; 8] = [DAY_S, 7 * DAY_S, MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S, 2 * YEAR_S, 5 * YEAR_S];
+const AGES_S: [i64; 8] =
+    [DAY_S, 7 * DAY_S, MONTH_S, 3 * MONTH_S, 6 * MONTH_S, YEAR_S, 2 * YEAR_S, 5 * YEAR_S];
 /// Columns of the picture.
 const PICTURE_LEN: usize = 64;
 
@@ -51,9 +62,14 @@ struct CountView {
 pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exit, Failure> {
     let zone = TimeZone::system();
     let policies = plan.groups.iter().filter_map(|group| Some((group, group.policy.as_ref()?)));
-    let told: Vec<_> = policies.map(|(group, policy)| (group, policy, simulate(&group.items, policy, &zone, span_s))).collect();
+    let told: Vec<_> = policies
+        .map(|(group, policy)| (group, policy, simulate(&group.items, policy, &zone, span_s)))
+        .collect();
     if ctx.ui.json {
-        let simulations = told.iter().map(|(group, policy, told)| view_of(KeyView::new(&group.key), policy, told)).collect();
+        let simulations = told
+            .iter()
+            .map(|(group, policy, told)| view_of(KeyView::new(&group.key), policy, told))
+            .collect();
         ctx.ui.print_json(&OutlookView { simulations })?;
         return Ok(Exit::Done);
     }
@@ -68,7 +84,11 @@ pub fn show_outlook(ctx: &Context, plan: &ForgetPlan, span_s: i64) -> Result<Exi
 }
 
 fn view_of(key: KeyView, policy: &Policy, told: &Simulation) -> SimulationView {
-    let count = |count: &Count| CountView { after_seconds: count.after_s, kept: count.kept, oldest_seconds: count.oldest_s };
+    let count = |count: &Count| CountView {
+        after_seconds: count.after_s,
+        kept: count.kept,
+        oldest_seconds: count.oldest_s,
+    };
     SimulationView {
         key,
         policy: policy.to_string(),
@@ -81,7 +101,10 @@ fn view_of(key: KeyView, policy: &Policy, told: &Simulation) -> SimulationView {
 
 fn lines_of(policy: &Policy, told: &Simulation, span_s: i64) -> Vec<String> {
     let assumed = if told.is_own_rhythm { "as so far" } else { "which is assumed" };
-    let mut lines = vec![format!("keeping {policy}; a snapshot every {}, {assumed}", span_text(told.rhythm_s)), String::new()];
+    let mut lines = vec![
+        format!("keeping {policy}; a snapshot every {}, {assumed}", span_text(told.rhythm_s)),
+        String::new(),
+    ];
     lines.extend(over_time(told, span_s).lines());
     lines.extend([String::new(), format!("what is left after {}", span_text(span_s))]);
     lines.extend(by_age(told).lines());
@@ -90,7 +113,11 @@ fn lines_of(policy: &Policy, told: &Simulation, span_s: i64) -> Vec<String> {
 }
 
 fn over_time(told: &Simulation, span_s: i64) -> Table {
-    let mut table = Table::new(&[("after", Align::Left), ("snapshots", Align::Right), ("oldest", Align::Right)]);
+    let mut table = Table::new(&[
+        ("after", Align::Left),
+        ("snapshots", Align::Right),
+        ("oldest", Align::Right),
+    ]);
     let mut row = |name: String, count: &Count| {
         table.row(vec![name, text::count(count.kept as u64), span_text(count.oldest_s)]);
     };
@@ -107,18 +134,21 @@ fn over_time(told: &Simulation, span_s: i64) -> Table {
 }
 
 fn by_age(told: &Simulation) -> Table {
-    let mut table = Table::new(&[("age", Align::Left), ("snapshots", Align::Right), ("one in", Align::Right)]);
+    let mut table =
+        Table::new(&[("age", Align::Left), ("snapshots", Align::Right), ("one in", Align::Right)]);
     let mut from_s = 0;
     for to_s in AGES_S.into_iter().chain([i64::MAX]) {
         let within = told.left_s.iter().filter(|age_s| (from_s..to_s).contains(*age_s));
-        let (number, oldest_s) = within.fold((0i64, from_s), |(number, oldest), age| (number + 1, oldest.max(*age)));
+        let (number, oldest_s) =
+            within.fold((0i64, from_s), |(number, oldest), age| (number + 1, oldest.max(*age)));
         let name = match (from_s, to_s) {
             (0, to_s) => format!("up to {}", span_text(to_s)),
             (from_s, i64::MAX) => format!("from {}", span_text(from_s)),
             (from_s, to_s) => format!("{} to {}", span_text(from_s), span_text(to_s)),
         };
         if number > 0 {
-            let reach_s = if told.left_s.iter().any(|age_s| *age_s >= to_s) { to_s } else { oldest_s };
+            let reach_s =
+                if told.left_s.iter().any(|age_s| *age_s >= to_s) { to_s } else { oldest_s };
             let gap_s = ((reach_s - from_s) / number).max(told.rhythm_s);
             // One alone has no gap.
             let gap = if number == 1 { String::new() } else { span_text(gap_s) };
@@ -129,7 +159,8 @@ fn by_age(told: &Simulation) -> Table {
     table
 }
 
-/// Returns a line in which each snapshot is a stroke, the newest at the left, on a scale that shrinks with age.
+/// Returns a line in which each snapshot is a stroke, the newest at the left, on a scale that
+/// shrinks with age.
 fn picture(ages_s: &[i64]) -> String {
     let scale = |age_s: i64| (1.0 + age_s as f64 / DAY_S as f64).ln();
     let oldest_s = ages_s.last().copied().unwrap_or(0).max(DAY_S);

@@ -73,7 +73,12 @@ struct ReasonView {
 
 impl ForgetView {
     /// Makes the view of a plan and of what came of it.
-    pub fn new(plan: &ForgetPlan, dry_run: bool, (forgotten, until): (&[SnapshotId], Timestamp), requests: RequestsView) -> Self {
+    pub fn new(
+        plan: &ForgetPlan,
+        dry_run: bool,
+        (forgotten, until): (&[SnapshotId], Timestamp),
+        requests: RequestsView,
+    ) -> Self {
         Self {
             dry_run,
             groups: plan.groups.iter().map(view_of).collect(),
@@ -88,7 +93,9 @@ impl ForgetView {
 
 fn view_of(group: &Group) -> GroupView {
     let decisions = group.snapshots.iter().zip(&group.decisions).map(|(snapshot, decision)| {
-        let reasons = reasons_of(decision, group.policy.as_ref()).into_iter().map(|(rule, text)| ReasonView { rule, text });
+        let reasons = reasons_of(decision, group.policy.as_ref())
+            .into_iter()
+            .map(|(rule, text)| ReasonView { rule, text });
         DecisionView {
             id: snapshot.id.to_hex(),
             started: text::rfc3339(snapshot.started),

@@ -12,8 +12,16 @@ use crate::ui::table::{Align, Table};
 pub fn name_of(key: &GroupKey) -> String {
     let mut parts = Vec::new();
     parts.extend(key.host.as_deref().map(|host| text::printable(host.as_bytes())));
-    parts.extend(key.app.as_deref().filter(|app| !app.is_empty()).map(|app| format!("app {}", text::printable(app.as_bytes()))));
-    let paths = key.paths.iter().map(|paths| paths.iter().map(|path| text::printable(path)).collect::<Vec<_>>().join(" "));
+    parts.extend(
+        key.app
+            .as_deref()
+            .filter(|app| !app.is_empty())
+            .map(|app| format!("app {}", text::printable(app.as_bytes()))),
+    );
+    let paths = key
+        .paths
+        .iter()
+        .map(|paths| paths.iter().map(|path| text::printable(path)).collect::<Vec<_>>().join(" "));
     parts.extend(paths);
     let tags = key.tags.iter().filter(|tags| !tags.is_empty());
     parts.extend(tags.map(|tags| format!("tags {}", text::printable(tags.join(",").as_bytes()))));
@@ -23,17 +31,30 @@ pub fn name_of(key: &GroupKey) -> String {
 /// Returns what is refused of a plan, one text for each group.
 pub fn refusals_of(plan: &ForgetPlan) -> Vec<String> {
     let unreadable = plan.unreadable.iter().filter(|_| plan.unreadable_refused);
-    let unreadable = unreadable.map(|id| format!("snapshot {} cannot be read: this would forget nobody knows what", id.short()));
-    unreadable.chain(plan.groups.iter().filter_map(|group| Some(refusal_text(group.refused.as_ref()?, group)))).collect()
+    let unreadable = unreadable.map(|id| {
+        format!("snapshot {} cannot be read: this would forget nobody knows what", id.short())
+    });
+    unreadable
+        .chain(
+            plan.groups
+                .iter()
+                .filter_map(|group| Some(refusal_text(group.refused.as_ref()?, group))),
+        )
+        .collect()
 }
 
 fn refusal_text(refusal: &Refusal, group: &Group) -> String {
     let name = name_of(&group.key);
     let counted = |of: usize| text::counted(of as u64, "snapshot");
     match refusal {
-        Refusal::MoreThanHalf { going, of } => format!("this would forget {going} of the {} of {name}", counted(*of)),
+        Refusal::MoreThanHalf { going, of } => {
+            format!("this would forget {going} of the {} of {name}", counted(*of))
+        }
         Refusal::OtherPolicy { going, of } => {
-            format!("this would forget {going} of the {} of {name} that another policy kept so far", counted(*of))
+            format!(
+                "this would forget {going} of the {} of {name} that another policy kept so far",
+                counted(*of)
+            )
         }
         Refusal::Flood { going, of, came } => format!(
             "this would forget {going} of the {} of {name} that were kept so far, for {} that came at once",
@@ -54,16 +75,22 @@ pub fn refusal_name(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// Returns how the command ends if something was left undone: what is refused and what is protected, after the rest was done.
+/// Returns how the command ends if something was left undone: what is refused and what is
+/// protected, after the rest was done.
 pub fn failure_of(plan: &ForgetPlan, dry_run: bool) -> Option<Failure> {
-    let protected: Vec<String> = plan.protected.iter().map(|id| format!("snapshot {} is protected", id.short())).collect();
+    let protected: Vec<String> =
+        plan.protected.iter().map(|id| format!("snapshot {} is protected", id.short())).collect();
     let refused = if dry_run { Vec::new() } else { refusals_of(plan) };
     let hint = match refused.is_empty() {
         true => "`drumlin forget --unprotect` ends the protection",
         false => "`--dry-run` shows what would go; `--force` does it all the same",
     };
     let texts = [refused, protected].concat();
-    if texts.is_empty() { None } else { Some(Failure::new(Exit::Error, texts.join("; ")).hint(hint)) }
+    if texts.is_empty() {
+        None
+    } else {
+        Some(Failure::new(Exit::Error, texts.join("; ")).hint(hint))
+    }
 }
 
 /// Returns the lines about a group: all of its snapshots, or those that go.
@@ -72,7 +99,12 @@ pub fn table_of(group: &Group, with_kept: bool, style: Style) -> Vec<String> {
     if let Some(policy) = &group.policy {
         lines.push(format!("keeping {policy}"));
     }
-    let mut table = Table::new(&[("id", Align::Left), ("time", Align::Left), ("", Align::Left), ("why", Align::Left)]);
+    let mut table = Table::new(&[
+        ("id", Align::Left),
+        ("time", Align::Left),
+        ("", Align::Left),
+        ("why", Align::Left),
+    ]);
     for (snapshot, decision) in group.snapshots.iter().zip(&group.decisions) {
         if with_kept || !decision.is_kept() {
             table.row(row_of(snapshot, decision, group.policy.as_ref()));
@@ -89,7 +121,8 @@ fn row_of(snapshot: &Snapshot, decision: &Decision, policy: Option<&Policy>) -> 
     vec![snapshot.id.short(), text::local_time(snapshot.started), what.to_owned(), why.join("; ")]
 }
 
-/// Returns the reasons of a decision: the rule's word, and a text. Of a snapshot that stays, what keeps it; else why no rule does.
+/// Returns the reasons of a decision: the rule's word, and a text. Of a snapshot that stays, what
+/// keeps it; else why no rule does.
 pub fn reasons_of(decision: &Decision, policy: Option<&Policy>) -> Vec<(&'static str, String)> {
     if decision.is_kept() {
         let others = decision.keeps.len() > 1;
@@ -109,17 +142,23 @@ pub fn reasons_of(decision: &Decision, policy: Option<&Policy>) -> Vec<(&'static
 fn keep_text(keep: Keep, policy: Option<&Policy>) -> (&'static str, String) {
     match keep {
         Keep::Protected => ("protected", "protected".to_owned()),
-        Keep::Doubt(Doubt::Ahead) => {
-            ("dated-ahead", "its date is later than when it was stored: kept, and not counted".to_owned())
-        }
-        Keep::Doubt(Doubt::Behind) => {
-            ("dated-behind", "its date is earlier than snapshots that were there before it: kept, and not counted".to_owned())
-        }
+        Keep::Doubt(Doubt::Ahead) => (
+            "dated-ahead",
+            "its date is later than when it was stored: kept, and not counted".to_owned(),
+        ),
+        Keep::Doubt(Doubt::Behind) => (
+            "dated-behind",
+            "its date is earlier than snapshots that were there before it: kept, and not counted"
+                .to_owned(),
+        ),
         Keep::Unasked => ("unasked", "it was not named".to_owned()),
         Keep::Newest => ("newest", "the newest".to_owned()),
         Keep::Last(rank) => ("last", format!("last {rank}")),
         Keep::Period(period, rank) => (period.rule(), format!("{} {rank}", period.rule())),
-        Keep::Within => ("within", format!("within {}", span_text(policy.and_then(|policy| policy.within_s).unwrap_or(0)))),
+        Keep::Within => (
+            "within",
+            format!("within {}", span_text(policy.and_then(|policy| policy.within_s).unwrap_or(0))),
+        ),
         Keep::Tag(at) => {
             let tag = policy.and_then(|policy| policy.tags.get(at)).map_or("", String::as_str);
             ("tag", format!("tag {}", text::printable(tag.as_bytes())))
@@ -137,11 +176,17 @@ fn miss_text(miss: Miss) -> (&'static str, String) {
     match miss {
         Miss::Last(1) => ("last", "not the last".to_owned()),
         Miss::Last(count) => ("last", format!("not of the last {count}")),
-        Miss::SamePeriod(period) => (period.rule(), format!("a newer one of the same {}", period.noun())),
+        Miss::SamePeriod(period) => {
+            (period.rule(), format!("a newer one of the same {}", period.noun()))
+        }
         Miss::Period(period, count) => (period.rule(), period_text(period, count)),
-        Miss::Within(span_s) => ("within", format!("more than {} older than the newest", span_text(span_s))),
+        Miss::Within(span_s) => {
+            ("within", format!("more than {} older than the newest", span_text(span_s)))
+        }
         Miss::Tags => ("tag", "none of the tags".to_owned()),
-        Miss::SameSpan(span_s) => ("decay", format!("decay: an older one of the same {}", span_text(span_s))),
+        Miss::SameSpan(span_s) => {
+            ("decay", format!("decay: an older one of the same {}", span_text(span_s)))
+        }
         Miss::Horizon(span_s) => ("decay", format!("decay: older than {}", span_text(span_s))),
     }
 }

@@ -14,13 +14,15 @@ pub struct Damage {
     packs: HashSet<ObjectId>,
     /// Those that are listed, and that the store did not give, or not wholly.
     unread: HashSet<ObjectId>,
-    /// Those that collectors removed although runs name them yet: that is no damage, but what lies nowhere else is lost.
+    /// Those that collectors removed although runs name them yet: that is no damage, but what lies
+    /// nowhere else is lost.
     gone: HashSet<ObjectId>,
     /// Chunks that a pack should hold and does not.
     placed: HashSet<(ObjectId, ChunkId)>,
     /// Chunks that are lost wherever they lie.
     chunks: ChunkSet,
-    /// Chunks and lists of which an entry or a list says another length than they have, with that length.
+    /// Chunks and lists of which an entry or a list says another length than they have, with that
+    /// length.
     misstated: HashSet<(ChunkId, u64)>,
 }
 
@@ -73,7 +75,8 @@ impl Damage {
         self.chunks.insert(chunk);
     }
 
-    /// Notes that something states another length of a chunk or a list than it has: who reads by that has nothing.
+    /// Notes that something states another length of a chunk or a list than it has: who reads by
+    /// that has nothing.
     pub fn misstate(&mut self, chunk: ChunkId, len_bytes: u64) {
         self.misstated.insert((chunk, len_bytes));
     }

@@ -36,34 +36,46 @@ pub struct Examined {
     pub snapshots: Vec<Snapshot>,
     /// Those of them that are in the trash.
     pub forgotten: HashSet<SnapshotId>,
-    /// Snapshots whose slots are damaged, or gone although this machine has seen them; without those in the trash.
+    /// Snapshots whose slots are damaged, or gone although this machine has seen them; without
+    /// those in the trash.
     pub lost_slots: Vec<SnapshotId>,
     /// Threads to look again with.
     pub pool: rayon::ThreadPool,
 }
 
 /// Looks at everything once, as thoroughly as the level says.
-pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<Examined> {
-    let threads =
-        rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("check-{at}"));
+pub fn examine(
+    repository: &Arc<Repository>,
+    options: &CheckOptions,
+    monitor: &Monitor,
+) -> Result<Examined> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(repository.readers(options.threads))
+        .thread_name(|at| format!("check-{at}"));
     let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
     let mut report = CheckReport::new(options.level);
     report.counts.configs_and_keys = note_findings(&mut report, audit::configs(repository)?);
     report.counts.configs_and_keys += note_findings(&mut report, audit::slots(repository)?);
     report.counts.intents_and_records = note_findings(&mut report, audit::intents(repository)?);
-    report.counts.intents_and_records += note_findings(&mut report, audit::generations(repository)?);
+    report.counts.intents_and_records +=
+        note_findings(&mut report, audit::generations(repository)?);
     let (all, findings) = audit::all_snapshots(repository)?;
     let lost_slots = lost_slots(&all, &findings);
     report.counts.snapshots = note_findings(&mut report, findings);
     report.counts.forgotten = all.forgotten.len() as u64;
     let written_off = all.written_off.iter().map(layout::snapshot_key);
-    report.notices.extend(written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")));
+    report.notices.extend(
+        written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")),
+    );
     let (snapshots, forgotten) = (all.good, all.forgotten);
     // What was found so far costs no path: a damaged snapshot has none to name.
     let harmless = report.problems.count;
     let (reader, findings) = audit::index(repository)?;
-    let damaged_runs =
-        findings.faults.iter().filter_map(|fault| layout::object_id(fault.object.strip_prefix("index/")?)).collect();
+    let damaged_runs = findings
+        .faults
+        .iter()
+        .filter_map(|fault| layout::object_id(fault.object.strip_prefix("index/")?))
+        .collect();
     report.counts.index_runs = note_findings(&mut report, findings);
     report.counts.chunks_indexed = reader.index().chunk_count();
 
@@ -76,7 +88,11 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     });
     let unindexed = unindexed.collect();
     let mut ledger = Ledger::load(repository);
-    let notes = Notes::new(if options.level >= Level::Structure { reader.index().record_count() } else { 0 });
+    let notes = Notes::new(if options.level >= Level::Structure {
+        reader.index().record_count()
+    } else {
+        0
+    });
     let mut stage = PackStage {
         reader: &reader,
         notes: &notes,
@@ -99,21 +115,40 @@ pub fn examine(repository: &Arc<Repository>, options: &CheckOptions, monitor: &M
     if let Err(error) = ledger.save(repository, &listed.indexed_data) {
         report.notices.push(format!("what was verified could not be noted: {}", in_words(&error)));
     }
-    Ok(Examined { report, reader, damage, damaged_runs, unindexed, snapshots, forgotten, lost_slots, pool })
+    Ok(Examined {
+        report,
+        reader,
+        damage,
+        damaged_runs,
+        unindexed,
+        snapshots,
+        forgotten,
+        lost_slots,
+        pool,
+    })
 }
 
 fn lost_slots(all: &AllSnapshots, findings: &Findings) -> Vec<SnapshotId> {
     let good: HashSet<SnapshotId> = all.good.iter().map(|snapshot| snapshot.id).collect();
-    let slots = findings.faults.iter().filter_map(|fault| SnapshotId::from_hex(fault.object.strip_prefix("snapshots/")?));
+    let slots = findings
+        .faults
+        .iter()
+        .filter_map(|fault| SnapshotId::from_hex(fault.object.strip_prefix("snapshots/")?));
     // A good one stands among the faults too, if its place in the chain is wrong.
     slots.filter(|id| !good.contains(id) && !all.forgotten.contains(id)).collect()
 }
 
 impl Examined {
-    /// Returns what a check would say of trees and files if `reader`'s index were that of the repository, and what is lost then.
+    /// Returns what a check would say of trees and files if `reader`'s index were that of the
+    /// repository, and what is lost then.
     ///
-    /// Every pack that this index names must be sound, or be one that collectors removed. Fails with `Contended` if one is gone since.
-    pub fn outlook(&self, reader: &Arc<Reader>, monitor: &Monitor) -> Result<(CheckReport, Damage)> {
+    /// Every pack that this index names must be sound, or be one that collectors removed. Fails
+    /// with `Contended` if one is gone since.
+    pub fn outlook(
+        &self,
+        reader: &Arc<Reader>,
+        monitor: &Monitor,
+    ) -> Result<(CheckReport, Damage)> {
         let mut report = CheckReport::new(self.report.level);
         let mut damage = Damage::default();
         damage.take_lengths(&self.damage);
@@ -123,7 +158,13 @@ impl Examined {
         }
         let trees = Trees::new(reader.clone());
         let notes = Notes::new(reader.index().record_count());
-        if trees::verify((&trees, &notes), &self.snapshots, (&mut report, &mut damage), &self.pool, monitor)? {
+        if trees::verify(
+            (&trees, &notes),
+            &self.snapshots,
+            (&mut report, &mut damage),
+            &self.pool,
+            monitor,
+        )? {
             return Err(Error::Contended { rounds: 1 });
         }
         if !report.problems.is_empty() {

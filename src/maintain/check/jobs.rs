@@ -1,4 +1,5 @@
-//! Which packs are read, and what the index says of each: in an order and in pieces that bound memory.
+//! Which packs are read, and what the index says of each: in an order and in pieces that bound
+//! memory.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -76,7 +77,8 @@ fn ranges_of(run: &Run) -> Result<Vec<Range<usize>>> {
     Ok(cut(&counts, RECORDS_MAX))
 }
 
-/// Cuts positions into ranges whose counts sum up to at most `sum_max`; a larger count stands alone.
+/// Cuts positions into ranges whose counts sum up to at most `sum_max`; a larger count stands
+/// alone.
 fn cut(counts: &[u64], sum_max: u64) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut sum) = (0, 0);
@@ -95,7 +97,11 @@ fn collect(run: &Run, range: Range<usize>, wanted: Wanted<'_>) -> Result<Vec<Exp
     let packs = &run.toc().packs[range.clone()];
     let mut jobs: Vec<Option<Expected>> = Vec::with_capacity(packs.len());
     for pack in packs {
-        jobs.push(wanted(pack).map(|listed_len| Expected { pack: *pack, listed_len, records: Some(Vec::new()) }));
+        jobs.push(wanted(pack).map(|listed_len| Expected {
+            pack: *pack,
+            listed_len,
+            records: Some(Vec::new()),
+        }));
     }
     if jobs.iter().all(Option::is_none) {
         return Ok(Vec::new());
@@ -132,7 +138,9 @@ mod tests {
 
     #[test]
     fn ranges_cover_everything_and_keep_to_the_limit() {
-        let cut = |counts: &[u64]| cut(counts, 7).into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>();
+        let cut = |counts: &[u64]| {
+            cut(counts, 7).into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
+        };
         assert_eq!(cut(&[3, 3, 3, 3]), [(0, 2), (2, 4)]);
         assert_eq!(cut(&[9, 1, 9, 0, 0]), [(0, 1), (1, 2), (2, 3), (3, 5)]);
         assert_eq!(cut(&[0, 0, 7]), [(0, 3)]);

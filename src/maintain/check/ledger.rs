@@ -1,6 +1,8 @@
-//! Which data packs were verified whole, and when: so that repeated samples cover everything in time.
+//! Which data packs were verified whole, and when: so that repeated samples cover everything in
+//! time.
 //!
-//! Local state: losing it costs reading packs again that need not have been. Only sound packs are noted.
+//! Local state: losing it costs reading packs again that need not have been. Only sound packs are
+//! noted.
 
 use std::collections::HashMap;
 

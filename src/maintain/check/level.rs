@@ -8,7 +8,8 @@ use std::str::FromStr;
 pub enum Level {
     /// Configs, key slots, snapshots and index runs are read; packs are only listed.
     Quick,
-    /// All trees are read too, and everything that they refer to must be in the index. Reads no data pack.
+    /// All trees are read too, and everything that they refer to must be in the index. Reads no
+    /// data pack.
     Structure,
     /// A share of the data packs is read whole too, those first that were verified longest ago.
     Sample {
@@ -34,10 +35,16 @@ impl FromStr for Level {
             "structure" => Ok(Self::Structure),
             "full" => Ok(Self::Full),
             _ => {
-                let percent = text.strip_prefix("sample=").map(|rest| rest.strip_suffix('%').unwrap_or(rest));
-                let percent: f64 = percent.and_then(|percent| percent.parse().ok()).ok_or_else(no_level)?;
+                let percent =
+                    text.strip_prefix("sample=").map(|rest| rest.strip_suffix('%').unwrap_or(rest));
+                let percent: f64 =
+                    percent.and_then(|percent| percent.parse().ok()).ok_or_else(no_level)?;
                 let permille = (percent * 10.0).ceil();
-                if (1.0..=1000.0).contains(&permille) { Ok(Self::Sample { permille: permille as u16 }) } else { Err(no_level()) }
+                if (1.0..=1000.0).contains(&permille) {
+                    Ok(Self::Sample { permille: permille as u16 })
+                } else {
+                    Err(no_level())
+                }
             }
         }
     }
@@ -64,7 +71,17 @@ mod tests {
             assert_eq!(text.parse::<Level>().unwrap().to_string(), text);
         }
         assert_eq!("sample=33".parse::<Level>().unwrap(), Level::Sample { permille: 330 });
-        for text in ["", "Full", "sample", "sample=", "sample=0%", "sample=101%", "sample=-1%", "sample=x%", "sample=nan%"] {
+        for text in [
+            "",
+            "Full",
+            "sample",
+            "sample=",
+            "sample=0%",
+            "sample=101%",
+            "sample=-1%",
+            "sample=x%",
+            "sample=nan%",
+        ] {
             assert!(text.parse::<Level>().is_err(), "{text}");
         }
     }

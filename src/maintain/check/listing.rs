@@ -18,13 +18,17 @@ use crate::repo::index::Avoided;
 use crate::repo::objects::layout;
 use crate::repo::{Error, Reader, Result};
 
-/// Adds what was found in one class of objects to the report, and returns how many objects were looked at.
+/// Adds what was found in one class of objects to the report, and returns how many objects were
+/// looked at.
 pub fn note_findings(report: &mut CheckReport, findings: Findings) -> u64 {
     for fault in findings.faults {
-        report.went_back |= matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
+        report.went_back |=
+            matches!(fault.error, Error::RolledBack { .. } | Error::Unjustified { .. });
         report.problem(fault.object, in_words(&fault.error));
     }
-    report.notices.extend(findings.foreign.into_iter().map(|object| format!("{object} is no object of a repository")));
+    report.notices.extend(
+        findings.foreign.into_iter().map(|object| format!("{object} is no object of a repository")),
+    );
     report.notices.extend(findings.notices);
     findings.seen
 }
@@ -40,13 +44,23 @@ pub struct Listed {
 }
 
 /// Lists the packs and compares them with the index: each must be there with the right length.
-pub fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut Damage) -> Result<Listed> {
+pub fn list_packs(
+    reader: &Arc<Reader>,
+    report: &mut CheckReport,
+    damage: &mut Damage,
+) -> Result<Listed> {
     let repository = reader.repository();
-    let mut listed = Listed { indexed: HashMap::new(), indexed_data: HashMap::new(), unindexed: Vec::new() };
+    let mut listed =
+        Listed { indexed: HashMap::new(), indexed_data: HashMap::new(), unindexed: Vec::new() };
     let mut lens = [HashMap::new(), HashMap::new()];
     for class in [PackClass::Data, PackClass::Meta] {
         let listing = audit::packs(repository, class)?;
-        report.notices.extend(listing.foreign.into_iter().map(|object| format!("{object} is no object of a repository")));
+        report.notices.extend(
+            listing
+                .foreign
+                .into_iter()
+                .map(|object| format!("{object} is no object of a repository")),
+        );
         lens[class as usize] = listing.len_bytes;
     }
     let mut missing: Vec<PackRef> = Vec::new();
@@ -72,9 +86,16 @@ pub fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut D
     }
     note_missing(reader, missing, report, damage)?;
     for class in [PackClass::Data, PackClass::Meta] {
-        let left = std::mem::take(&mut lens[class as usize]).into_iter().filter(|(name, _)| !seen.contains(name));
+        let left = std::mem::take(&mut lens[class as usize])
+            .into_iter()
+            .filter(|(name, _)| !seen.contains(name));
         listed.unindexed.extend(left.map(|(name, listed_len)| {
-            let pack = PackRef { class, name, len: u32::try_from(listed_len).unwrap_or(u32::MAX), salt: [0; 32] };
+            let pack = PackRef {
+                class,
+                name,
+                len: u32::try_from(listed_len).unwrap_or(u32::MAX),
+                salt: [0; 32],
+            };
             Expected { pack, listed_len, records: None }
         }));
     }
@@ -82,10 +103,16 @@ pub fn list_packs(reader: &Arc<Reader>, report: &mut CheckReport, damage: &mut D
     Ok(listed)
 }
 
-/// Notes packs that the index names and that are not there: by damage, or because a collector removed them.
+/// Notes packs that the index names and that are not there: by damage, or because a collector
+/// removed them.
 ///
 /// What was removed is no damage, unless a snapshot needs a chunk of it that is nowhere else.
-fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckReport, damage: &mut Damage) -> Result<()> {
+fn note_missing(
+    reader: &Arc<Reader>,
+    missing: Vec<PackRef>,
+    report: &mut CheckReport,
+    damage: &mut Damage,
+) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -98,9 +125,12 @@ fn note_missing(reader: &Arc<Reader>, missing: Vec<PackRef>, report: &mut CheckR
         Err(error) if error.is_damage() => Avoided::default(),
         other => other?,
     };
-    let sound_runs = reader.index().runs().into_iter().filter(|run| !removed.stale_runs.contains(&run.name()));
-    let named: HashSet<ObjectId> = sound_runs.flat_map(|run| run.toc().packs.clone()).map(|pack| pack.name).collect();
-    let is_lost = |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
+    let sound_runs =
+        reader.index().runs().into_iter().filter(|run| !removed.stale_runs.contains(&run.name()));
+    let named: HashSet<ObjectId> =
+        sound_runs.flat_map(|run| run.toc().packs.clone()).map(|pack| pack.name).collect();
+    let is_lost =
+        |pack: &PackRef| named.contains(&pack.name) && !removed.packs.contains(&pack.name);
     for pack in audit::still_named(reader, missing)?.into_iter().filter(is_lost) {
         report.problem(layout::pack_key(pack.class, &pack.name).to_string(), "it is missing");
         damage.missed(pack.name);
@@ -113,18 +143,25 @@ pub fn verify_packs(stage: &mut PackStage<'_>, listed: &mut Listed, level: Level
     let sample = match level {
         Level::Quick => return Ok(()),
         Level::Structure | Level::Full => HashSet::new(),
-        Level::Sample { permille } => {
-            choose_sample(stage.ledger, listed.indexed_data.iter().map(|(name, len)| (*name, *len)), permille)
-        }
+        Level::Sample { permille } => choose_sample(
+            stage.ledger,
+            listed.indexed_data.iter().map(|(name, len)| (*name, *len)),
+            permille,
+        ),
     };
     let indexed = &listed.indexed;
     let wanted = |pack: &PackRef| {
-        let is_wanted = pack.class == PackClass::Meta || level == Level::Full || sample.contains(&pack.name);
+        let is_wanted =
+            pack.class == PackClass::Meta || level == Level::Full || sample.contains(&pack.name);
         indexed.get(&pack.name).copied().filter(|_| is_wanted)
     };
     let packs = stage.reader.index().runs().into_iter().flat_map(|run| run.toc().packs.clone());
-    let unindexed = if level == Level::Full { std::mem::take(&mut listed.unindexed) } else { Vec::new() };
-    let total = packs.filter_map(|pack| wanted(&pack)).chain(unindexed.iter().map(|pack| pack.listed_len)).sum();
+    let unindexed =
+        if level == Level::Full { std::mem::take(&mut listed.unindexed) } else { Vec::new() };
+    let total = packs
+        .filter_map(|pack| wanted(&pack))
+        .chain(unindexed.iter().map(|pack| pack.listed_len))
+        .sum();
     stage.monitor.bytes_total.store(total, Ordering::Relaxed);
     stage.run(&wanted, unindexed)
 }

@@ -2,18 +2,21 @@
 //!
 //! # No false alarms beside running backups
 //!
-//! A backup stores packs, then the index run that names them, then the snapshot. A check looks in the opposite order:
-//! snapshots, then the index, then the packs. So whatever a snapshot relies on was in the index before the index is read,
-//! and whatever the index names was stored before the packs are listed. What appears meanwhile is at most more than
-//! needed: packs that no run names yet are counted, not complained about. Local notes of snapshots seen are read before the
-//! store's listing, because a backup notes its snapshot after storing it.
+//! A backup stores packs, then the index run that names them, then the snapshot. A check looks in
+//! the opposite order: snapshots, then the index, then the packs. So whatever a snapshot relies on
+//! was in the index before the index is read, and whatever the index names was stored before the
+//! packs are listed. What appears meanwhile is at most more than needed: packs that no run names
+//! yet are counted, not complained about. Local notes of snapshots seen are read before the store's
+//! listing, because a backup notes its snapshot after storing it.
 //!
-//! A collector removes in the opposite order (index runs that name a pack, then the pack), so a pack that is missing is
-//! complained about only if the run that names it is still listed *after* the pack was found missing.
+//! A collector removes in the opposite order (index runs that name a pack, then the pack), so a
+//! pack that is missing is complained about only if the run that names it is still listed *after*
+//! the pack was found missing.
 //!
 //! # Nothing local is believed
 //!
-//! Every object is read from the store. Local copies that trees are read from are first compared with it.
+//! Every object is read from the store. Local copies that trees are read from are first compared
+//! with it.
 
 mod damage;
 mod examine;
@@ -32,7 +35,9 @@ use std::sync::Arc;
 
 pub use self::level::{Level, NoLevel};
 pub use self::options::CheckOptions;
-pub use self::report::{AffectedPath, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX, Kept};
+pub use self::report::{
+    AffectedPath, CheckCounts, CheckProblem, CheckReport, Coverage, KEPT_MAX, Kept,
+};
 
 pub(super) use self::damage::Damage;
 pub(super) use self::examine::{Examined, examine};
@@ -47,8 +52,13 @@ const LOOKS_MAX: usize = 3;
 ///
 /// Damage is in the report, never an error: an error means that the check could not be finished.
 ///
-/// What a collector did meanwhile may look like damage: then it is looked at again before anybody is told.
-pub fn run(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<CheckReport> {
+/// What a collector did meanwhile may look like damage: then it is looked at again before anybody
+/// is told.
+pub fn run(
+    repository: &Arc<Repository>,
+    options: &CheckOptions,
+    monitor: &Monitor,
+) -> Result<CheckReport> {
     for _ in 1..LOOKS_MAX {
         let before = Generations::list(repository)?;
         let report = look(repository, options, monitor)?;
@@ -65,6 +75,10 @@ pub fn run(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monit
     look(repository, options, monitor)
 }
 
-fn look(repository: &Arc<Repository>, options: &CheckOptions, monitor: &Monitor) -> Result<CheckReport> {
+fn look(
+    repository: &Arc<Repository>,
+    options: &CheckOptions,
+    monitor: &Monitor,
+) -> Result<CheckReport> {
     Ok(examine(repository, options, monitor)?.report)
 }

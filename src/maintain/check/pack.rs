@@ -52,10 +52,16 @@ impl<'a> PackVerifier<'a> {
         Self { keyring, scratch: Mutex::default() }
     }
 
-    /// Opens everything in a pack whose bytes have the right hash: header, table, each segment, each chunk's id.
+    /// Opens everything in a pack whose bytes have the right hash: header, table, each segment,
+    /// each chunk's id.
     ///
-    /// Overwrites `bytes`. Returns the table; the caller compares it with the index. Uses all threads of the current pool.
-    pub fn open_all(&self, expected: &Expected, bytes: &mut [u8]) -> Result<PackToc, ContainerError> {
+    /// Overwrites `bytes`. Returns the table; the caller compares it with the index. Uses all
+    /// threads of the current pool.
+    pub fn open_all(
+        &self,
+        expected: &Expected,
+        bytes: &mut [u8],
+    ) -> Result<PackToc, ContainerError> {
         let opener = self.header_opener(expected, bytes)?;
         let toc = opener.pack_toc(bytes)?;
         let mut segments = Vec::with_capacity(toc.segments.len());
@@ -67,7 +73,9 @@ impl<'a> PackVerifier<'a> {
             offset += u64::from(segment.stored_len);
             rest = behind;
         }
-        segments.into_par_iter().try_for_each(|(offset, stored, segment)| self.open_one(&opener, offset, stored, segment))?;
+        segments.into_par_iter().try_for_each(|(offset, stored, segment)| {
+            self.open_one(&opener, offset, stored, segment)
+        })?;
         Ok(toc)
     }
 
@@ -75,12 +83,20 @@ impl<'a> PackVerifier<'a> {
         let kind = layout::container_kind(expected.pack.class);
         let opener = Opener::from_header(self.keyring, kind, bytes)?;
         if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
-            return Err(DecodeError::new("container header", "another salt than the index says").into());
+            return Err(
+                DecodeError::new("container header", "another salt than the index says").into()
+            );
         }
         Ok(opener)
     }
 
-    fn open_one(&self, opener: &Opener, offset: u64, stored: &mut [u8], expected: &SegmentRecord) -> Result<(), ContainerError> {
+    fn open_one(
+        &self,
+        opener: &Opener,
+        offset: u64,
+        stored: &mut [u8],
+        expected: &SegmentRecord,
+    ) -> Result<(), ContainerError> {
         let (mut decompressor, mut raw) = self.scratch().pop().unwrap_or_default();
         let frame = opener.segment(offset, stored, &mut decompressor, &mut raw)?;
         let segment = verify_segment(self.keyring, expected, &frame, raw)?;
@@ -92,46 +108,77 @@ impl<'a> PackVerifier<'a> {
         lock(&self.scratch)
     }
 
-    /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be had through the index.
+    /// Finds out which structures of a damaged pack are wrong, and which of its chunks can still be
+    /// had through the index.
     pub fn diagnose(&self, expected: &Expected, bytes: &[u8]) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
         let records = expected.records.as_deref().unwrap_or_default();
-        let table = self.header_opener(expected, bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
+        let table = self
+            .header_opener(expected, bytes)
+            .map_err(|error| diagnosis.faults.push(in_words(&error)))
+            .ok();
         let kind = layout::container_kind(expected.pack.class);
-        let by_salt = expected.records.is_some().then(|| Opener::from_salt(self.keyring, kind, &expected.pack.salt));
+        let by_salt = expected
+            .records
+            .is_some()
+            .then(|| Opener::from_salt(self.keyring, kind, &expected.pack.salt));
         let Some(opener) = by_salt.or(table) else {
             return diagnosis;
         };
-        let toc = opener.pack_toc(bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
+        let toc =
+            opener.pack_toc(bytes).map_err(|error| diagnosis.faults.push(in_words(&error))).ok();
         let mut damaged_segments = 0;
         for (offset, (stored_len, records)) in segments_of(toc.as_ref(), records) {
-            let opened = bytes.get(offset as usize..offset as usize + stored_len as usize).ok_or(ContainerError::Short);
+            let opened = bytes
+                .get(offset as usize..offset as usize + stored_len as usize)
+                .ok_or(ContainerError::Short);
             let opened = opened.and_then(|stored| self.open_alone(&opener, offset, stored));
             let lost: Vec<ChunkId> = match &opened {
-                Ok(segment) => records.iter().filter(|r| !self.holds(segment, r)).map(|r| r.id).collect(),
+                Ok(segment) => {
+                    records.iter().filter(|r| !self.holds(segment, r)).map(|r| r.id).collect()
+                }
                 Err(_) => records.iter().map(|record| record.id).collect(),
             };
             if let Err(error) = opened {
                 damaged_segments += 1;
                 if damaged_segments <= SEGMENTS_TOLD_MAX {
                     let words = in_words(&error);
-                    diagnosis.faults.push(format!("segment at byte {offset}: {words}; chunks lost: {}", lost.len()));
+                    diagnosis.faults.push(format!(
+                        "segment at byte {offset}: {words}; chunks lost: {}",
+                        lost.len()
+                    ));
                 }
             } else if !lost.is_empty() {
-                diagnosis.faults.push(format!("segment at byte {offset}: chunks of the index that it lacks: {}", lost.len()));
+                diagnosis.faults.push(format!(
+                    "segment at byte {offset}: chunks of the index that it lacks: {}",
+                    lost.len()
+                ));
             }
             diagnosis.lost.extend(lost);
         }
         if damaged_segments > SEGMENTS_TOLD_MAX {
-            diagnosis.faults.push(format!("{} more segments are damaged", damaged_segments - SEGMENTS_TOLD_MAX));
+            diagnosis.faults.push(format!(
+                "{} more segments are damaged",
+                damaged_segments - SEGMENTS_TOLD_MAX
+            ));
         }
         diagnosis.all_lost = !records.is_empty() && diagnosis.lost.len() == records.len();
         diagnosis
     }
 
-    fn open_alone(&self, opener: &Opener, offset: u64, stored: &[u8]) -> Result<Segment, ContainerError> {
+    fn open_alone(
+        &self,
+        opener: &Opener,
+        offset: u64,
+        stored: &[u8],
+    ) -> Result<Segment, ContainerError> {
         let mut raw = Vec::new();
-        opener.segment(offset, &mut stored.to_vec(), &mut SegmentDecompressor::default(), &mut raw)?;
+        opener.segment(
+            offset,
+            &mut stored.to_vec(),
+            &mut SegmentDecompressor::default(),
+            &mut raw,
+        )?;
         Ok(Segment::parse(raw)?)
     }
 
@@ -144,7 +191,10 @@ impl<'a> PackVerifier<'a> {
 /// Returns where a pack's segments start, how long they are, and which index records lie in each.
 ///
 /// The table tells all segments; the records tell those that matter where the table is damaged.
-fn segments_of<'r>(toc: Option<&PackToc>, records: &'r [RunRecord]) -> BTreeMap<u64, (u32, Vec<&'r RunRecord>)> {
+fn segments_of<'r>(
+    toc: Option<&PackToc>,
+    records: &'r [RunRecord],
+) -> BTreeMap<u64, (u32, Vec<&'r RunRecord>)> {
     let mut segments = BTreeMap::new();
     let mut offset = HEADER_LEN_BYTES as u64;
     for segment in toc.iter().flat_map(|toc| &toc.segments) {
@@ -152,7 +202,8 @@ fn segments_of<'r>(toc: Option<&PackToc>, records: &'r [RunRecord]) -> BTreeMap<
         offset += u64::from(segment.stored_len);
     }
     for record in records {
-        let place = segments.entry(u64::from(record.offset)).or_insert((record.stored_len, Vec::new()));
+        let place =
+            segments.entry(u64::from(record.offset)).or_insert((record.stored_len, Vec::new()));
         place.1.push(record);
     }
     segments
@@ -160,8 +211,9 @@ fn segments_of<'r>(toc: Option<&PackToc>, records: &'r [RunRecord]) -> BTreeMap<
 
 /// Compares a pack's table with the index records that place chunks in it.
 ///
-/// Returns how many records are wrong, and the chunks of the table that none of them names: these must stand elsewhere
-/// in the index (two packs may hold one chunk, and the index names one of them).
+/// Returns how many records are wrong, and the chunks of the table that none of them names: these
+/// must stand elsewhere in the index (two packs may hold one chunk, and the index names one of
+/// them).
 pub fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<ChunkId>) {
     let mut placed = BTreeMap::new();
     for record in records {
@@ -173,7 +225,9 @@ pub fn compare_with_index(toc: &PackToc, records: &[RunRecord]) -> (usize, Vec<C
     for segment in &toc.segments {
         for (at, ChunkRecord { id, .. }) in (0u16..).zip(&segment.chunks) {
             match placed.get(&(offset, at)) {
-                Some(record) if record.id == *id && record.stored_len == segment.stored_len => right += 1,
+                Some(record) if record.id == *id && record.stored_len == segment.stored_len => {
+                    right += 1
+                }
                 _ => unnamed.push(*id),
             }
         }

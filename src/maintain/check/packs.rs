@@ -88,7 +88,9 @@ impl PackStage<'_> {
                     return Err(Error::Cancelled);
                 }
                 match job {
-                    Err(error) if error.is_damage() => self.report.problem("index", in_words(&error)),
+                    Err(error) if error.is_damage() => {
+                        self.report.problem("index", in_words(&error))
+                    }
                     Err(error) => return Err(error),
                     Ok(job) => {
                         self.count(&job, seen.insert(job.pack.name));
@@ -103,7 +105,8 @@ impl PackStage<'_> {
     }
 
     fn count(&mut self, job: &Expected, is_first: bool) {
-        self.monitor.working_on(layout::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
+        self.monitor
+            .working_on(layout::pack_key(job.pack.class, &job.pack.name).to_string().as_bytes());
         self.monitor.bytes_done.fetch_add(job.listed_len, Ordering::Relaxed);
         if is_first {
             self.report.counts.packs_verified += 1;
@@ -119,7 +122,8 @@ impl PackStage<'_> {
         (bytes, intact): (&mut Vec<u8>, Result<bool>),
     ) -> Result<()> {
         let (intact, unread) = match intact {
-            // It was removed since the listing: whoever did it has removed it from the index before.
+            // It was removed since the listing: whoever did it has removed it from the index
+            // before.
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_damage() => {
                 if job.records.is_some() {
@@ -132,7 +136,11 @@ impl PackStage<'_> {
         if intact && job.pack.class == PackClass::Meta && job.records.is_some() {
             audit::refresh_meta_copy(self.reader.repository(), &job.pack, bytes)?;
         }
-        let opened = if intact { self.pool.install(|| verifier.open_all(job, bytes)).map_err(Some) } else { Err(None) };
+        let opened = if intact {
+            self.pool.install(|| verifier.open_all(job, bytes)).map_err(Some)
+        } else {
+            Err(None)
+        };
         match opened {
             Ok(toc) => {
                 self.note_lengths(job, &toc)?;
@@ -176,12 +184,21 @@ impl PackStage<'_> {
         Ok(())
     }
 
-    fn note_damage(&mut self, verifier: &PackVerifier<'_>, job: &Expected, bytes: &[u8], otherwise: String) {
+    fn note_damage(
+        &mut self,
+        verifier: &PackVerifier<'_>,
+        job: &Expected,
+        bytes: &[u8],
+        otherwise: String,
+    ) {
         let object = layout::pack_key(job.pack.class, &job.pack.name).to_string();
         self.ledger.forget(&job.pack.name);
         if job.records.is_none() {
-            // Nobody relies on it: a backup was interrupted, or what was sound in it was stored again.
-            self.report.notices.push(format!("{object} is damaged, but the index does not name it"));
+            // Nobody relies on it: a backup was interrupted, or what was sound in it was stored
+            // again.
+            self.report
+                .notices
+                .push(format!("{object} is damaged, but the index does not name it"));
             return;
         }
         let diagnosis = verifier.diagnose(job, bytes);
@@ -205,7 +222,10 @@ impl PackStage<'_> {
         let (wrong, unnamed) = compare_with_index(toc, records);
         let mut agrees = true;
         if wrong > 0 {
-            self.report.problem(&*object, format!("chunks that the index places in it and that are not there: {wrong}"));
+            self.report.problem(
+                &*object,
+                format!("chunks that the index places in it and that are not there: {wrong}"),
+            );
             agrees = false;
         }
         let mut missing = 0;
@@ -213,11 +233,13 @@ impl PackStage<'_> {
             missing += usize::from(self.reader.locate(&id)?.is_none());
         }
         if missing > 0 {
-            self.report.problem(&*object, format!("the index does not name {missing} of its chunks"));
+            self.report
+                .problem(&*object, format!("the index does not name {missing} of its chunks"));
             agrees = false;
         }
         if !agrees {
-            let toc_ids: HashSet<_> = toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
+            let toc_ids: HashSet<_> =
+                toc.segments.iter().flat_map(|s| &s.chunks).map(|chunk| chunk.id).collect();
             let lost = records.iter().map(|record| record.id).filter(|id| !toc_ids.contains(id));
             self.damage.spoil(job.pack.name, lost);
         }
@@ -226,7 +248,12 @@ impl PackStage<'_> {
 }
 
 /// A loader: takes jobs until there are none, or nobody wants them any more.
-fn load(repository: &Repository, source: &Source<'_>, buffers: &Receiver<Vec<u8>>, done: &Sender<Loaded>) {
+fn load(
+    repository: &Repository,
+    source: &Source<'_>,
+    buffers: &Receiver<Vec<u8>>,
+    done: &Sender<Loaded>,
+) {
     while let Ok(mut bytes) = buffers.recv() {
         let next = lock(&source).next();
         let Some(job) = next else {
@@ -259,7 +286,11 @@ fn is_expected_len(job: &Expected) -> bool {
 }
 
 /// Returns the names of the packs to sample: those first that were verified longest ago, or never.
-pub fn choose_sample(ledger: &Ledger, packs: impl Iterator<Item = (ObjectId, u64)>, permille: u16) -> HashSet<ObjectId> {
+pub fn choose_sample(
+    ledger: &Ledger,
+    packs: impl Iterator<Item = (ObjectId, u64)>,
+    permille: u16,
+) -> HashSet<ObjectId> {
     let mut packs: Vec<_> = packs.map(|(name, len)| (ledger.verified(&name), name, len)).collect();
     packs.sort_unstable();
     let total: u64 = packs.iter().map(|(_, _, len)| len).sum();

@@ -1,7 +1,8 @@
 //! Naming the paths that damage affects, in every snapshot.
 //!
-//! Memory is bounded by the depth of the trees (see [`Stack`]) and by what is listed: what is clean is one bit per record of the index, and a subtree that was
-//! found clean in one snapshot is not looked at again in the next.
+//! Memory is bounded by the depth of the trees (see [`Stack`]) and by what is listed: what is clean
+//! is one bit per record of the index, and a subtree that was found clean in one snapshot is not
+//! looked at again in the next.
 
 use std::collections::HashSet;
 
@@ -26,8 +27,15 @@ pub fn name_affected(
 ) -> Result<()> {
     let clean = Marks::new(trees.reader().index().record_count());
     for snapshot in snapshots {
-        let mut naming =
-            Naming { trees, damage, clean: &clean, report, snapshot: snapshot.id, open: Stack::new(), path: Vec::new() };
+        let mut naming = Naming {
+            trees,
+            damage,
+            clean: &clean,
+            report,
+            snapshot: snapshot.id,
+            open: Stack::new(),
+            path: Vec::new(),
+        };
         naming.enter(&snapshot.root, 0)?;
         while !naming.open.is_empty() {
             if monitor.is_cancelled() {
@@ -148,10 +156,14 @@ impl Naming<'_> {
         self.path.extend_from_slice(name);
     }
 
-    /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the node is lost.
+    /// Opens a tree node of the folder whose path is in `self.path`, or names the folder if the
+    /// node is lost.
     fn enter(&mut self, id: &ChunkId, path_len: usize) -> Result<()> {
         let found = self.trees.reader().index().find_numbered(id)?;
-        let Some(number) = found.filter(|found| !self.damage.is_lost(id, &found.location)).map(|found| found.number) else {
+        let Some(number) = found
+            .filter(|found| !self.damage.is_lost(id, &found.location))
+            .map(|found| found.number)
+        else {
             self.affected(true);
             return Ok(());
         };
@@ -186,7 +198,10 @@ impl Naming<'_> {
         let mut sound = Vec::new();
         while let Some(id) = pending.pop() {
             let found = self.trees.reader().index().find_numbered(&id)?;
-            let Some(number) = found.filter(|found| !self.damage.is_lost(&id, &found.location)).map(|found| found.number) else {
+            let Some(number) = found
+                .filter(|found| !self.damage.is_lost(&id, &found.location))
+                .map(|found| found.number)
+            else {
                 return Ok(false);
             };
             if self.clean.is_set(number) {
@@ -195,7 +210,9 @@ impl Naming<'_> {
             match self.trees.list_node(&id) {
                 Ok(ListNode::Inner { children, .. }) => {
                     // A small list may name one node any number of times.
-                    pending.extend(children.iter().map(|child| child.id).filter(|id| seen.insert(*id)));
+                    pending.extend(
+                        children.iter().map(|child| child.id).filter(|id| seen.insert(*id)),
+                    );
                 }
                 Ok(ListNode::Leaf { refs }) if !self.are_whole(&refs)? => return Ok(false),
                 Ok(ListNode::Leaf { .. }) => {}
@@ -230,7 +247,8 @@ impl Naming<'_> {
         self.taint();
     }
 
-    /// What holds something damaged is looked at again in the next snapshot, to name its paths there too.
+    /// What holds something damaged is looked at again in the next snapshot, to name its paths
+    /// there too.
     fn taint(&mut self) {
         self.open.with_last(|top| top.is_clean = false);
     }
@@ -238,11 +256,15 @@ impl Naming<'_> {
 
 fn items_of(node: TreeNode) -> Vec<Item> {
     match node {
-        TreeNode::Inner { children, .. } => children.into_iter().map(|child| Item::Node(child.id)).collect(),
+        TreeNode::Inner { children, .. } => {
+            children.into_iter().map(|child| Item::Node(child.id)).collect()
+        }
         TreeNode::Leaf { entries, .. } => {
             let item = |entry: crate::format::entry::Entry| match entry.content {
                 Content::Tree(id) => Some(Item::Folder(entry.name, id)),
-                content @ (Content::Refs(_) | Content::List(_)) => Some(Item::File(entry.name, entry.size, content)),
+                content @ (Content::Refs(_) | Content::List(_)) => {
+                    Some(Item::File(entry.name, entry.size, content))
+                }
                 Content::Inline(_) | Content::None => None,
             };
             entries.into_iter().filter_map(item).collect()

@@ -6,7 +6,8 @@ use super::level::Level;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 
-/// Problems and affected paths that are kept in words, and bytes of those paths; the rest are only counted.
+/// Problems and affected paths that are kept in words, and bytes of those paths; the rest are only
+/// counted.
 pub const KEPT_MAX: usize = 50_000;
 const KEPT_MAX_BYTES: usize = 32 << 20;
 
@@ -112,7 +113,8 @@ pub struct Coverage {
     pub bytes_ever: u64,
     /// Bytes of all packs.
     pub bytes: u64,
-    /// When the pack was verified whose verification is oldest; `None` while any was never verified.
+    /// When the pack was verified whose verification is oldest; `None` while any was never
+    /// verified.
     pub oldest: Option<Timestamp>,
 }
 

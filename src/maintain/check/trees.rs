@@ -16,15 +16,19 @@ use crate::repo::read::reachable::{Notes, Visitor, visit_reachable};
 use crate::repo::{Error, Result, Trees};
 use crate::sync::{self, lock};
 
-/// Missing chunks that are told one by one; the rest are only counted, and their paths are named all the same.
+/// Missing chunks that are told one by one; the rest are only counted, and their paths are named
+/// all the same.
 const MISSING_TOLD_MAX: usize = 10_000;
 
-/// Wrong lengths that are noted; more cost no path of their own, and the report says that there are more.
+/// Wrong lengths that are noted; more cost no path of their own, and the report says that there are
+/// more.
 const MISSTATED_MAX: usize = 100_000;
 
-/// Reads everything that the snapshots reach, but no file content; compares lengths with those that `notes` has.
+/// Reads everything that the snapshots reach, but no file content; compares lengths with those that
+/// `notes` has.
 ///
-/// Returns whether a pack was gone that the index names, so that what is reported may be the work of a collector.
+/// Returns whether a pack was gone that the index names, so that what is reported may be the work
+/// of a collector.
 pub fn verify(
     (trees, notes): (&Trees, &Notes),
     snapshots: &[Snapshot],
@@ -32,8 +36,15 @@ pub fn verify(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<bool> {
-    let roots: Vec<_> = snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-    let found = Found { damage, notes, nodes: AtomicU64::new(0), chunks: AtomicU64::new(0), faults: Mutex::default() };
+    let roots: Vec<_> =
+        snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+    let found = Found {
+        damage,
+        notes,
+        nodes: AtomicU64::new(0),
+        chunks: AtomicU64::new(0),
+        faults: Mutex::default(),
+    };
     visit_reachable(trees, &roots, &found, pool, monitor)?;
     report.counts.nodes = found.nodes.into_inner();
     report.counts.chunks_referenced = found.chunks.into_inner();
@@ -43,14 +54,23 @@ pub fn verify(
         damage.lose(id);
     }
     if damage.misstated_count() > 0 {
-        report.problem("trees", format!("wrong lengths that they state, as a full check found: {}", damage.misstated_count()));
+        report.problem(
+            "trees",
+            format!(
+                "wrong lengths that they state, as a full check found: {}",
+                damage.misstated_count()
+            ),
+        );
     }
     for ((id, len_bytes), message) in faults.misstated {
         report.problem(format!("chunk {}", id.short()), message);
         damage.misstate(id, len_bytes);
     }
     if faults.misstated_untold > 0 {
-        report.problem("trees", format!("more wrong lengths that they state: {}", faults.misstated_untold));
+        report.problem(
+            "trees",
+            format!("more wrong lengths that they state: {}", faults.misstated_untold),
+        );
     }
     for ((kind, id), is_named) in &faults.missing {
         let what = name_of(*kind);
@@ -61,7 +81,10 @@ pub fn verify(
         report.problem(format!("chunk {}", id.short()), message);
     }
     if faults.missing_untold > 0 {
-        report.problem("index", format!("it does not name {} more references to chunks", faults.missing_untold));
+        report.problem(
+            "index",
+            format!("it does not name {} more references to chunks", faults.missing_untold),
+        );
     }
     Ok(faults.met_gone_pack)
 }
@@ -118,11 +141,20 @@ impl Found<'_> {
 }
 
 impl Visitor for Found<'_> {
-    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+    fn reached(
+        &self,
+        kind: ChunkKind,
+        id: &ChunkId,
+        _len_bytes: Option<u32>,
+        place: &Place,
+    ) -> bool {
         let location = &place.location;
         let expected = if kind == ChunkKind::Data { PackClass::Data } else { PackClass::Meta };
         if location.pack.class != expected {
-            self.faults().nodes.push((*id, format!("the index places this {} in a pack of the other class", name_of(kind))));
+            self.faults().nodes.push((
+                *id,
+                format!("the index places this {} in a pack of the other class", name_of(kind)),
+            ));
             return false;
         }
         let counter = if kind == ChunkKind::Data { &self.chunks } else { &self.nodes };
@@ -151,7 +183,11 @@ impl Visitor for Found<'_> {
 
     fn referred(&self, id: &ChunkId, len_bytes: u32, place: &Place) {
         if self.notes.has_other_len(place.number, len_bytes) {
-            self.note_length(id, len_bytes.into(), format!("a file refers to {len_bytes} bytes of it, and it has others"));
+            self.note_length(
+                id,
+                len_bytes.into(),
+                format!("a file refers to {len_bytes} bytes of it, and it has others"),
+            );
         }
     }
 

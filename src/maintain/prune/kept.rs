@@ -1,9 +1,11 @@
-//! Whether what goes is kept elsewhere: not by the word of an index run, but as the packs themselves say.
+//! Whether what goes is kept elsewhere: not by the word of an index run, but as the packs
+//! themselves say.
 //!
-//! Whoever may add objects, and has a key, can add a run that hides all others and states wrong places. So nothing is removed
-//! before its own table of contents was read, and each chunk in it that is needed was read at the place where it is kept. In an
-//! honest repository that is a request for each pack that goes, rarely two, and the bytes of what was stored twice.
-//! Spec: `format-spec/13-commit.md`, section 4.
+//! Whoever may add objects, and has a key, can add a run that hides all others and states wrong
+//! places. So nothing is removed before its own table of contents was read, and each chunk in it
+//! that is needed was read at the place where it is kept. In an honest repository that is a request
+//! for each pack that goes, rarely two, and the bytes of what was stored twice. Spec:
+//! `format-spec/13-commit.md`, section 4.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,9 +39,11 @@ impl<'a> Kept<'a> {
         Self { reader, listed, marks, own }
     }
 
-    /// Fails with `Unjustified` if one of these packs has something that is needed, and that is not where a run says it is.
+    /// Fails with `Unjustified` if one of these packs has something that is needed, and that is not
+    /// where a run says it is.
     ///
-    /// Fails as with any damage if it is damaged there. What these packs hold is found in them alone then.
+    /// Fails as with any damage if it is damaged there. What these packs hold is found in them
+    /// alone then.
     pub fn refuse_loss(&self, victims: &[Victim], monitor: &Monitor) -> Result<()> {
         let hints = self.salts();
         let look = |victim: &Victim| {
@@ -58,22 +62,27 @@ impl<'a> Kept<'a> {
     }
 
     fn refuse_loss_of(&self, victim: &Victim, salt: Option<[u8; 32]>) -> Result<()> {
-        // Also one that a verdict on record names: it may be the one that is about to be carried out.
+        // Also one that a verdict on record names: it may be the one that is about to be carried
+        // out.
         let Some(listed) = self.listed.packs.get(&victim.name) else {
             return Ok(());
         };
-        let pack = ListedPack { class: listed.class, name: victim.name, len_bytes: listed.len_bytes };
-        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, salt)? else {
+        let pack =
+            ListedPack { class: listed.class, name: victim.name, len_bytes: listed.len_bytes };
+        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, salt)?
+        else {
             return Ok(());
         };
         let mut needed = Vec::new();
-        let mut chunks: Vec<_> = placed.toc.segments.iter().flat_map(|segment| &segment.chunks).collect();
+        let mut chunks: Vec<_> =
+            placed.toc.segments.iter().flat_map(|segment| &segment.chunks).collect();
         // So that neighbours in the index are found one after the other.
         chunks.sort_unstable_by_key(|chunk| chunk.id);
         for chunk in chunks {
             let mut places = self.reader.index().places(&chunk.id)?;
             let is_needed = places.iter().any(|place| self.marks.is_set(place.number));
-            let is_own = |place: &Place| place.is_trusted && self.own.contains(&place.location.pack.name);
+            let is_own =
+                |place: &Place| place.is_trusted && self.own.contains(&place.location.pack.name);
             // What lies in no pack that is there was missed when it was marked.
             let is_there = |pack: &ObjectId| self.listed.has(pack) || self.own.contains(pack);
             places.retain(|place| is_there(&place.location.pack.name));
@@ -82,7 +91,9 @@ impl<'a> Kept<'a> {
             }
         }
         // So that each segment is read once.
-        let first = |places: &[Place]| places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location));
+        let first = |places: &[Place]| {
+            places.iter().find(|place| place.is_trusted).map(|place| key_of(&place.location))
+        };
         needed.sort_by_key(|(_, _, places)| first(places));
         needed.iter().try_for_each(|(kind, id, places)| self.demand(*kind, id, places))
     }
@@ -99,7 +110,11 @@ impl<'a> Kept<'a> {
         }
         match wrong {
             // The pack says so too: it is damaged there, or not there any more.
-            Some((place, error)) if error.is_not_found() || self.is_said_by_pack(&place.location, id)? => Err(error),
+            Some((place, error))
+                if error.is_not_found() || self.is_said_by_pack(&place.location, id)? =>
+            {
+                Err(error)
+            }
             Some((place, _)) => Err(self.forged(place, id)?),
             None => Err(self.forged(self.first_wrong(places, id)?, id)?),
         }
@@ -118,23 +133,31 @@ impl<'a> Kept<'a> {
     fn forged(&self, place: &Place, id: &ChunkId) -> Result<Error> {
         let run = self.reader.index().run_of(place.number).unwrap_or(ObjectId([0; 32]));
         let object = collect::object_of_run(self.reader.repository(), &run)?;
-        let why =
-            format!("it says that chunk {} lies in pack {}, where it does not", id.short(), place.location.pack.name.short());
+        let why = format!(
+            "it says that chunk {} lies in pack {}, where it does not",
+            id.short(),
+            place.location.pack.name.short()
+        );
         Ok(Error::Unjustified { object, why })
     }
 
     /// Returns whether a pack's own table of contents has a chunk at this place.
     fn is_said_by_pack(&self, location: &Location, id: &ChunkId) -> Result<bool> {
-        let len_bytes = self.listed.packs.get(&location.pack.name).map_or(0, |listed| listed.len_bytes);
+        let len_bytes =
+            self.listed.packs.get(&location.pack.name).map_or(0, |listed| listed.len_bytes);
         let pack = ListedPack { class: location.pack.class, name: location.pack.name, len_bytes };
         // Where the table cannot be read either the pack is damaged.
-        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, None)? else {
+        let Some(placed) = pack_tables::read_before_removal(self.reader.repository(), &pack, None)?
+        else {
             return Ok(true);
         };
         let mut offset = HEADER_LEN_BYTES as u32;
         for segment in &placed.toc.segments {
             if offset == location.offset {
-                return Ok(segment.chunks.get(usize::from(location.chunk)).is_some_and(|chunk| chunk.id == *id));
+                return Ok(segment
+                    .chunks
+                    .get(usize::from(location.chunk))
+                    .is_some_and(|chunk| chunk.id == *id));
             }
             offset += segment.stored_len;
         }

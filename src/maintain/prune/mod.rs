@@ -5,8 +5,8 @@
 //!     condemn ─ look again ─ verdict ─ remove
 //! ```
 //!
-//! Every step can be the last one of this process: whoever comes next takes part in what is open and finishes what was
-//! decided. Spec and the argument for each step: `format-spec/13-commit.md`.
+//! Every step can be the last one of this process: whoever comes next takes part in what is open
+//! and finishes what was decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
 mod kept;
 mod marked;
@@ -41,35 +41,62 @@ use crate::repo::read::reachable::Marks;
 use crate::repo::write::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
 
-/// How often a collector begins again because another one was first, or because there is more to remove.
+/// How often a collector begins again because another one was first, or because there is more to
+/// remove.
 const ROUNDS_MAX: usize = 16;
 /// Generations whose records are kept at least, and for how many seconds.
 const KEPT_GENERATIONS: u64 = 16;
 const KEPT_S: i64 = 90 * 24 * 3600;
 
-/// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for each pack.
+/// Removes what nothing needs. Memory: 1 bit for each chunk beside the index, about 100 bytes for
+/// each pack.
 ///
-/// Reads no file content but that of packs that are rewritten, and of what was stored twice before one place of it goes. Fails,
-/// having removed nothing, if the repository is damaged.
-pub fn run(repository: &Arc<Repository>, options: &PruneOptions, monitor: &Monitor) -> Result<PruneReport> {
-    let threads =
-        rayon::ThreadPoolBuilder::new().num_threads(repository.readers(options.threads)).thread_name(|at| format!("mark-{at}"));
+/// Reads no file content but that of packs that are rewritten, and of what was stored twice before
+/// one place of it goes. Fails, having removed nothing, if the repository is damaged.
+pub fn run(
+    repository: &Arc<Repository>,
+    options: &PruneOptions,
+    monitor: &Monitor,
+) -> Result<PruneReport> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(repository.readers(options.threads))
+        .thread_name(|at| format!("mark-{at}"));
     let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
     if !options.dry_run {
         repository.confirm_key()?;
     }
-    let mut prune = Prune { repository, options, monitor, pool, is_tight: false, report: PruneReport::default() };
+    let mut prune = Prune {
+        repository,
+        options,
+        monitor,
+        pool,
+        is_tight: false,
+        report: PruneReport::default(),
+    };
     let ran = prune.run_with_room();
     if let Some(span_s) = options.lock_span_s {
         let until_s = object_locks::end_of_day(options.now, span_s);
         match &ran {
             Ok(()) => {
                 let unneeded = prune.unneeded();
-                prune.report.locks = Some(object_locks::extend(repository, &unneeded, until_s, options.dry_run, monitor)?);
+                prune.report.locks = Some(object_locks::extend(
+                    repository,
+                    &unneeded,
+                    until_s,
+                    options.dry_run,
+                    monitor,
+                )?);
             }
-            // What is needed cannot be told from the rest, so nothing is let go while that is mended. What happened counts more than this.
+            // What is needed cannot be told from the rest, so nothing is let go while that is
+            // mended. What happened counts more than this.
             Err(error) if error.is_damage() => {
-                drop(object_locks::extend(repository, &Unneeded::default(), until_s, options.dry_run, monitor));
+                drop(object_locks::extend(
+                    repository,
+                    &Unneeded::default(),
+                    until_s,
+                    options.dry_run,
+                    monitor,
+                ));
             }
             Err(_) => {}
         }
@@ -82,7 +109,8 @@ struct Prune<'a> {
     options: &'a PruneOptions,
     monitor: &'a Monitor,
     pool: rayon::ThreadPool,
-    /// Whether there is no room, so that as little as can be is written before something is removed.
+    /// Whether there is no room, so that as little as can be is written before something is
+    /// removed.
     is_tight: bool,
     report: PruneReport,
 }
@@ -100,9 +128,14 @@ impl Prune<'_> {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 // What another collector removes meanwhile is no damage.
-                Err(error) if error.is_damage() && Generations::list(self.repository)? != before => {}
+                Err(error)
+                    if error.is_damage() && Generations::list(self.repository)? != before => {}
                 // Nor is a local copy of the index that went bad.
-                Err(error) if error.is_of_index() && !is_renewed && Reader::offline(self.repository)?.drop_bad_copies() => {
+                Err(error)
+                    if error.is_of_index()
+                        && !is_renewed
+                        && Reader::offline(self.repository)?.drop_bad_copies() =>
+                {
                     is_renewed = true;
                 }
                 Err(error) => return Err(error),
@@ -115,7 +148,8 @@ impl Prune<'_> {
     /// Returns what nothing is known to need, as far as no record says so.
     fn unneeded(&self) -> Unneeded {
         let plan = &self.report.plan;
-        let mut unneeded = Unneeded { packs: plan.young.iter().copied().collect(), ..Unneeded::default() };
+        let mut unneeded =
+            Unneeded { packs: plan.young.iter().copied().collect(), ..Unneeded::default() };
         if self.options.dry_run {
             unneeded.packs.extend(plan.victims().iter().map(|victim| victim.name));
             unneeded.snapshots.extend(&plan.dropped);
@@ -184,17 +218,32 @@ impl Prune<'_> {
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
 
-    /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but has to finish another's work first.
-    fn mark(&self, reader: &Arc<Reader>, roots: &Roots, (marks, condemned): (&Marks, &mut HashSet<ObjectId>)) -> Result<()> {
+    /// Marks what the roots reach. An expired snapshot may lack something: this run drops it, but
+    /// has to finish another's work first.
+    fn mark(
+        &self,
+        reader: &Arc<Reader>,
+        roots: &Roots,
+        (marks, condemned): (&Marks, &mut HashSet<ObjectId>),
+    ) -> Result<()> {
         mark(reader, &roots.snapshots, (marks, &mut *condemned), &self.pool, self.monitor)?;
-        mark_what_is_there(reader, &roots.expired, (marks, condemned, Trouble::Lost), &self.pool, self.monitor)
+        mark_what_is_there(
+            reader,
+            &roots.expired,
+            (marks, condemned, Trouble::Lost),
+            &self.pool,
+            self.monitor,
+        )
     }
 
     fn plan(&self, marked: &Marked) -> Result<Plan> {
         let Marked { reader, listed, marks, roots, .. } = marked;
         let packs = plan::measure(reader.index(), marks, listed, roots)?;
         let mut plan = plan::plan(&packs, listed, roots, self.options);
-        plan.merges = collect::worth_merging(&reader.index().runs(), &|run| plan::is_settled(run, &roots.over)).len();
+        plan.merges = collect::worth_merging(&reader.index().runs(), &|run| {
+            plan::is_settled(run, &roots.over)
+        })
+        .len();
         if self.is_tight {
             plan.tighten(listed);
         }
@@ -214,10 +263,17 @@ impl Prune<'_> {
             dry_run: false,
             checkpoints: Checkpoints::default(),
         };
-        let before: HashSet<ObjectId> = marked.reader.index().runs().iter().map(|run| run.name()).collect();
+        let before: HashSet<ObjectId> =
+            marked.reader.index().runs().iter().map(|run| run.name()).collect();
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
         let lanes = repack::lanes_for(plan.repack_bytes, options.lanes());
-        let stats = repack::repack(&marked.reader, session, (&plan.repack, &marked.marks), lanes, self.monitor)?;
+        let stats = repack::repack(
+            &marked.reader,
+            session,
+            (&plan.repack, &marked.marks),
+            lanes,
+            self.monitor,
+        )?;
         self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;
         self.report.stored_run_bytes += stats.bytes_of_runs;
         let runs = marked.reader.index().runs();
@@ -226,9 +282,11 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Looks once more, after the generation was opened, and spares what turns out to be needed (step C5).
+    /// Looks once more, after the generation was opened, and spares what turns out to be needed
+    /// (step C5).
     ///
-    /// `planned` is what the one who planned the generation knows; anybody else marks everything again.
+    /// `planned` is what the one who planned the generation knows; anybody else marks everything
+    /// again.
     fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
         let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
         // What was needed when it was planned was looked at then.
@@ -253,21 +311,28 @@ impl Prune<'_> {
             }
         }
         self.mark(&reader, &roots, (&marks, &mut condemned))?;
-        let is_left = |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
+        let is_left =
+            |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
         let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
         if !is_as_planned {
-            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }.refuse_loss(&packs, self.monitor)?;
+            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }
+                .refuse_loss(&packs, self.monitor)?;
         }
         self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         let bytes = packs.iter().map(len).sum();
-        Ok(Judged { removal: Removal { packs, snapshots: roots.dropped.clone() }, condemned: removal, bytes, roots })
+        Ok(Judged {
+            removal: Removal { packs, snapshots: roots.dropped.clone() },
+            condemned: removal,
+            bytes,
+            roots,
+        })
     }
 
     /// Decides about a generation that this run did not plan: as it was planned, or not at all.
     ///
-    /// A repair that died may have opened it to tell of a loss, which only a cancelled one does: whoever relies on a pack that is spared
-    /// here would not look again.
+    /// A repair that died may have opened it to tell of a loss, which only a cancelled one does:
+    /// whoever relies on a pack that is spared here would not look again.
     fn decide_or_cancel(&mut self, number: u64, judged: Judged) -> Result<()> {
         if judged.removal == judged.condemned && !judged.removal.is_empty() {
             return self.decide_and_finish(number, judged).map(drop);
@@ -275,14 +340,19 @@ impl Prune<'_> {
         generations::decide(self.repository, number, self.options.now, None).map(drop)
     }
 
-    /// Creates the verdict and carries it out, or another one's that was created first (steps C6 and C7).
+    /// Creates the verdict and carries it out, or another one's that was created first (steps C6
+    /// and C7).
     ///
-    /// Returns false if the generation was over long ago, or another cancelled it: then everything is planned anew. True if nothing was left.
+    /// Returns false if the generation was over long ago, or another cancelled it: then everything
+    /// is planned anew. True if nothing was left.
     fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
         let Judged { removal: own, condemned, bytes, roots } = judged;
-        // Where nothing is left it is cancelled; one that only merges runs had nothing from the beginning.
+        // Where nothing is left it is cancelled; one that only merges runs had nothing from the
+        // beginning.
         let verdict = (!own.is_empty() || condemned.is_empty()).then(|| own.clone());
-        let Some(removal) = generations::decide(self.repository, number, self.options.now, verdict)? else {
+        let Some(removal) =
+            generations::decide(self.repository, number, self.options.now, verdict)?
+        else {
             return Ok(own.is_empty());
         };
         if Generations::list(self.repository)?.highest() > number {
@@ -291,7 +361,8 @@ impl Prune<'_> {
         if self.options.exclusion == Exclusion::User {
             collect::confirm(self.repository, number, Some(&condemned), &removal)?;
         }
-        let roots = if removal.is_within(&own) { roots } else { self.judge_another(number, &removal)? };
+        let roots =
+            if removal.is_within(&own) { roots } else { self.judge_another(number, &removal)? };
         self.report.removed_bytes += bytes;
         self.finish(number, &removal, &roots)?;
         Ok(true)
@@ -299,34 +370,49 @@ impl Prune<'_> {
 
     /// Judges a verdict that this run did not make, before it is carried out.
     ///
-    /// A record is sealed, which says that somebody with a key made it once: not who, nor that it was meant for this copy of the
-    /// repository. Fails with `Unjustified` if it names a snapshot that a collector may not drop, or a pack that is the only place of
-    /// something which is needed. Those on the way to being removed are no roots, whoever relies on them.
+    /// A record is sealed, which says that somebody with a key made it once: not who, nor that it
+    /// was meant for this copy of the repository. Fails with `Unjustified` if it names a snapshot
+    /// that a collector may not drop, or a pack that is the only place of something which is
+    /// needed. Those on the way to being removed are no roots, whoever relies on them.
     fn judge_another(&self, number: u64, removal: &Removal) -> Result<Roots> {
-        let refuse = |why| Err(Error::Unjustified { object: layout::generation_key(number, "verdict").to_string(), why });
+        let refuse = |why| {
+            Err(Error::Unjustified {
+                object: layout::generation_key(number, "verdict").to_string(),
+                why,
+            })
+        };
         let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
         let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
         if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
             let id = snapshot.id.short();
-            return refuse(match roots.waiting.iter().any(|(waiting, _)| *waiting == snapshot.id) {
-                true => format!("snapshot {id} can be brought back yet"),
-                false if roots.guarded.contains(&snapshot.id) => format!("snapshot {id} is protected"),
-                false => format!("snapshot {id} is not forgotten"),
-            });
+            return refuse(
+                match roots.waiting.iter().any(|(waiting, _)| *waiting == snapshot.id) {
+                    true => format!("snapshot {id} can be brought back yet"),
+                    false if roots.guarded.contains(&snapshot.id) => {
+                        format!("snapshot {id} is protected")
+                    }
+                    false => format!("snapshot {id} is not forgotten"),
+                },
+            );
         }
         let reader = Reader::offline(self.repository)?;
         let (_, listed) = collect::survey(&reader)?;
         let victims = removal.packs.iter().map(|victim| victim.name);
-        let victims: HashSet<ObjectId> = victims.filter(|name| listed.packs.contains_key(name)).collect();
+        let victims: HashSet<ObjectId> =
+            victims.filter(|name| listed.packs.contains_key(name)).collect();
         let mut unneeded = victims.clone();
         let marks = Marks::new(reader.index().record_count());
         self.mark(&reader, &roots, (&marks, &mut unneeded))?;
         match victims.difference(&unneeded).next() {
             None => {
-                let kept = Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
+                let kept =
+                    Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
                 kept.refuse_loss(&removal.packs, self.monitor).map(|()| roots)
             }
-            Some(pack) => refuse(format!("pack {} is the only place of something that a snapshot needs", pack.short())),
+            Some(pack) => refuse(format!(
+                "pack {} is the only place of something that a snapshot needs",
+                pack.short()
+            )),
         }
     }
 
@@ -336,7 +422,8 @@ impl Prune<'_> {
         let reader = Reader::offline(self.repository)?;
         let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
         let rewritten = match collect::rewrite_index(&reader, number, removal, &may_merge) {
-            // The verdict is on record, so whoever meets a run that still names them looks elsewhere.
+            // The verdict is on record, so whoever meets a run that still names them looks
+            // elsewhere.
             Err(error) if error.is_full() => {
                 collect::remove_packs(self.repository, &removal.packs)?;
                 let reader = Reader::offline(self.repository)?;
@@ -346,8 +433,12 @@ impl Prune<'_> {
         };
         self.report.stored_run_bytes += rewritten.stored_bytes;
         self.report.removed_run_bytes += rewritten.removed_bytes;
-        let (locked_packs, until_s) =
-            object_locks::still_locked(self.repository, &removal.packs, self.options.now, self.monitor)?;
+        let (locked_packs, until_s) = object_locks::still_locked(
+            self.repository,
+            &removal.packs,
+            self.options.now,
+            self.monitor,
+        )?;
         collect::remove_packs(self.repository, &removal.packs)?;
         self.report.locked_packs += locked_packs;
         self.report.locked_until_s = self.report.locked_until_s.max(until_s);
@@ -365,7 +456,11 @@ impl Prune<'_> {
         let mut oldest = first;
         let highest = generations.highest();
         for number in generations.numbers().skip_while(|number| *number < first) {
-            let age_s = self.options.now.seconds.saturating_sub(generations.opened(self.repository, number)?.seconds);
+            let age_s = self
+                .options
+                .now
+                .seconds
+                .saturating_sub(generations.opened(self.repository, number)?.seconds);
             if number.saturating_add(KEPT_GENERATIONS) > highest || age_s < KEPT_S {
                 break;
             }

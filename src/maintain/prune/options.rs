@@ -4,12 +4,14 @@ use crate::compress::Compression;
 use crate::format::entry::Timestamp;
 use crate::repo::snapshots::trash::TRASH_WINDOW_S;
 
-/// Who makes sure that no two collectors contradict each other, and that no session commits which was taken for dead.
+/// Who makes sure that no two collectors contradict each other, and that no session commits which
+/// was taken for dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
     /// The store: it creates exclusively, as [`crate::repo::open::probe::is_exclusive`] found.
     Store,
-    /// The user, who says that no other collector runs: no session expires, and records are read back before anything is removed.
+    /// The user, who says that no other collector runs: no session expires, and records are read
+    /// back before anything is removed.
     User,
 }
 
@@ -24,7 +26,8 @@ pub struct PruneOptions {
     pub max_unused_permille: u32,
     /// Most bytes of packs that are rewritten.
     pub max_repack_bytes: u64,
-    /// Packs with file content that are younger are not rewritten, in seconds: some storage classes bill a least duration.
+    /// Packs with file content that are younger are not rewritten, in seconds: some storage classes
+    /// bill a least duration.
     pub min_age_s: i64,
     /// Packs that no finished session names are left alone while they are younger, in seconds.
     pub grace_s: i64,

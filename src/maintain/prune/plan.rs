@@ -21,7 +21,8 @@ const SMALL_BYTES: [u64; 2] = [4 << 20, 1 << 20];
 /// So many small packs are worth being stored again as large ones.
 const SMALL_MIN: usize = 12;
 
-/// About what a new pack holds, in bytes; what stands around its content; and what a generation and its index run take at least.
+/// About what a new pack holds, in bytes; what stands around its content; and what a generation and
+/// its index run take at least.
 const NEW_PACK_BYTES: u64 = 4 << 20;
 const FRAME_BYTES: u64 = 512;
 const RECORDS_BYTES: u64 = 4 << 10;
@@ -62,7 +63,8 @@ pub struct Plan {
     pub repack_unused_bytes: u64,
     /// Snapshots that are dropped.
     pub dropped: Vec<SnapshotId>,
-    /// An estimate of the bytes that nothing needs and that stay, because removing them is not worth it.
+    /// An estimate of the bytes that nothing needs and that stay, because removing them is not
+    /// worth it.
     pub left_unused_bytes: u64,
     /// Packs that nothing needs, and that a running backup may be about to use.
     pub young: Vec<ObjectId>,
@@ -79,10 +81,14 @@ pub struct Plan {
 impl Plan {
     /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.dead.is_empty() && self.repack.is_empty() && self.dropped.is_empty() && self.merges == 0
+        self.dead.is_empty()
+            && self.repack.is_empty()
+            && self.dropped.is_empty()
+            && self.merges == 0
     }
 
-    /// Leaves of it what frees most with least to be written before: the largest packs that nothing needs.
+    /// Leaves of it what frees most with least to be written before: the largest packs that nothing
+    /// needs.
     pub fn tighten(&mut self, listed: &PackList) {
         let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
         self.dead.sort_by_key(|victim| (std::cmp::Reverse(len(victim)), *victim));
@@ -90,7 +96,8 @@ impl Plan {
         self.dead.truncate(TIGHT_MAX);
         self.dead.sort_unstable();
         self.dead_bytes = self.dead.iter().map(len).sum();
-        (self.repack, self.repack_bytes, self.repack_unused_bytes, self.merges) = (Vec::new(), 0, 0, 0);
+        (self.repack, self.repack_bytes, self.repack_unused_bytes, self.merges) =
+            (Vec::new(), 0, 0, 0);
     }
 
     /// Returns all packs that go, ascending.
@@ -107,7 +114,12 @@ pub fn is_settled(run: &Run, over: &HashSet<SnapshotId>) -> bool {
 }
 
 /// Counts what is marked in every pack.
-pub fn measure(index: &IndexSet, marks: &Marks, listed: &PackList, roots: &Roots) -> Result<HashMap<ObjectId, PackUse>> {
+pub fn measure(
+    index: &IndexSet,
+    marks: &Marks,
+    listed: &PackList,
+    roots: &Roots,
+) -> Result<HashMap<ObjectId, PackUse>> {
     let new = |(name, pack): (&ObjectId, &crate::repo::gc::collect::ListedPack)| {
         let (class, len_bytes) = (pack.class, pack.len_bytes);
         (*name, PackUse { class, len_bytes, named: 0, live: 0, is_settled: false, unused_bytes: 0 })
@@ -128,13 +140,15 @@ pub fn measure(index: &IndexSet, marks: &Marks, listed: &PackList, roots: &Roots
             packs.entry(named.name).and_modify(|pack| pack.is_settled = true);
         }
     }
-    // Segments only of packs that are neither wholly live nor wholly dead, so that memory stays small.
+    // Segments only of packs that are neither wholly live nor wholly dead, so that memory stays
+    // small.
     let mut segments: HashMap<(ObjectId, u32), (u32, u32, u32)> = HashMap::new();
     for_each_record(index, |run, number, record| {
         let name = run.toc().packs[record.pack as usize].name;
         let is_mixed = packs.get(&name).is_some_and(|pack| pack.live > 0 && pack.live < pack.named);
         if is_mixed && (marks.is_set(number) || !is_said_twice(index, run, number, record)?) {
-            let segment = segments.entry((name, record.offset)).or_insert((record.stored_len, 0, 0));
+            let segment =
+                segments.entry((name, record.offset)).or_insert((record.stored_len, 0, 0));
             segment.1 += 1;
             segment.2 += u32::from(!marks.is_set(number));
         }
@@ -145,17 +159,24 @@ pub fn measure(index: &IndexSet, marks: &Marks, listed: &PackList, roots: &Roots
             pack.unused_bytes += u64::from(stored_len) * u64::from(dead) / u64::from(chunks);
         }
     }
-    packs.values_mut().filter(|pack| pack.live == 0).for_each(|pack| pack.unused_bytes = pack.len_bytes);
+    packs
+        .values_mut()
+        .filter(|pack| pack.live == 0)
+        .for_each(|pack| pack.unused_bytes = pack.len_bytes);
     Ok(packs)
 }
 
-/// Returns whether another run says the same of a chunk: two collectors may have replaced the same runs.
+/// Returns whether another run says the same of a chunk: two collectors may have replaced the same
+/// runs.
 fn is_said_twice(index: &IndexSet, run: &Run, number: u64, record: &RunRecord) -> Result<bool> {
     let found = index.find_numbered(&record.id)?;
     Ok(found.is_some_and(|found| found.number != number && found.location == run.location(record)))
 }
 
-fn for_each_record(index: &IndexSet, mut act: impl FnMut(&Run, u64, &RunRecord) -> Result<()>) -> Result<()> {
+fn for_each_record(
+    index: &IndexSet,
+    mut act: impl FnMut(&Run, u64, &RunRecord) -> Result<()>,
+) -> Result<()> {
     for (mut number, run) in index.numbered_runs() {
         for block in 0..run.block_count() {
             for record in run.read_block(block)?.iter() {
@@ -168,7 +189,12 @@ fn for_each_record(index: &IndexSet, mut act: impl FnMut(&Run, u64, &RunRecord) 
 }
 
 /// Decides what goes.
-pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots, options: &PruneOptions) -> Plan {
+pub fn plan(
+    packs: &HashMap<ObjectId, PackUse>,
+    listed: &PackList,
+    roots: &Roots,
+    options: &PruneOptions,
+) -> Plan {
     let mut plan = Plan { dropped: roots.dropped.clone(), ..Plan::default() };
     let mut kept: Vec<(Victim, &PackUse)> = Vec::new();
     for (name, pack) in packs {
@@ -187,7 +213,8 @@ pub fn plan(packs: &HashMap<ObjectId, PackUse>, listed: &PackList, roots: &Roots
             plan.dead_bytes += pack.len_bytes;
         }
     }
-    // The others are dropped in the next round. Looking again spares what they have until then (step C5).
+    // The others are dropped in the next round. Looking again spares what they have until then
+    // (step C5).
     plan.is_capped |= plan.dropped.len() > RECORD_SNAPSHOTS_MAX;
     plan.dropped.truncate(RECORD_SNAPSHOTS_MAX);
     // In a fixed order, so that two collectors that see the same plan the same.
@@ -210,7 +237,8 @@ fn is_younger(listed: &PackList, name: &ObjectId, now: Timestamp, age_s: i64) ->
     newest.max(now.seconds).saturating_sub(made) < age_s
 }
 
-/// Returns whether rewriting all of these packs makes the repository smaller for certain, with what the new ones and their index take.
+/// Returns whether rewriting all of these packs makes the repository smaller for certain, with what
+/// the new ones and their index take.
 fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
     let (mut unused, mut used, mut count) = (0u64, 0u64, 0u64);
     for pack in packs {
@@ -218,25 +246,38 @@ fn pays<'a>(packs: impl Iterator<Item = &'a PackUse>) -> bool {
         used += pack.len_bytes.saturating_sub(pack.unused_bytes);
         count += 1;
     }
-    // Two classes, each with one pack that is not full; what any pack is made longer by; and the records of a generation.
+    // Two classes, each with one pack that is not full; what any pack is made longer by; and the
+    // records of a generation.
     let packs = 2 + used / NEW_PACK_BYTES;
     let padding = padded_len(used.min(NEW_PACK_BYTES) + 1) - used.min(NEW_PACK_BYTES);
     unused > packs * (padding + FRAME_BYTES) + RECORDS_BYTES + 2 * VICTIM_BYTES * count
 }
 
-fn choose_repack(plan: &mut Plan, mut kept: Vec<(Victim, &PackUse)>, listed: &PackList, options: &PruneOptions) {
+fn choose_repack(
+    plan: &mut Plan,
+    mut kept: Vec<(Victim, &PackUse)>,
+    listed: &PackList,
+    options: &PruneOptions,
+) {
     let small = |pack: &PackUse| pack.len_bytes < SMALL_BYTES[pack.class as usize];
-    let many_small = [PackClass::Data, PackClass::Meta]
-        .map(|class| kept.iter().filter(|(_, pack)| pack.class == class && small(pack)).count() >= SMALL_MIN);
+    let many_small = [PackClass::Data, PackClass::Meta].map(|class| {
+        kept.iter().filter(|(_, pack)| pack.class == class && small(pack)).count() >= SMALL_MIN
+    });
     let is_wanted = |pack: &PackUse| small(pack) && many_small[pack.class as usize];
     let mut unused: u64 = kept.iter().map(|(_, pack)| pack.unused_bytes).sum();
-    let used: u64 = kept.iter().map(|(_, pack)| pack.len_bytes - pack.unused_bytes.min(pack.len_bytes)).sum();
-    let allowed = u64::try_from(u128::from(used) * u128::from(options.max_unused_permille) / 1000).unwrap_or(u64::MAX);
-    let is_too_young =
-        |victim: &Victim| victim.class == PackClass::Data && is_younger(listed, &victim.name, options.now, options.min_age_s);
+    let used: u64 =
+        kept.iter().map(|(_, pack)| pack.len_bytes - pack.unused_bytes.min(pack.len_bytes)).sum();
+    let allowed = u64::try_from(u128::from(used) * u128::from(options.max_unused_permille) / 1000)
+        .unwrap_or(u64::MAX);
+    let is_too_young = |victim: &Victim| {
+        victim.class == PackClass::Data
+            && is_younger(listed, &victim.name, options.now, options.min_age_s)
+    };
     kept.retain(|(victim, _)| !is_too_young(victim));
     // Small ones first, then those of which most is unused.
-    let share = |pack: &PackUse| u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1));
+    let share = |pack: &PackUse| {
+        u128::from(pack.unused_bytes) * 1_000_000 / u128::from(pack.len_bytes.max(1))
+    };
     kept.sort_by_key(|(victim, pack)| (!is_wanted(pack), std::cmp::Reverse(share(pack)), *victim));
     let is_paid = pays(kept.iter().map(|(_, pack)| *pack).filter(|pack| pack.unused_bytes > 0));
     for (victim, pack) in kept {
@@ -261,12 +302,18 @@ mod tests {
     #[test]
     fn no_more_is_dropped_at_once_than_a_record_can_name() {
         let id = |number: u128| SnapshotId(number.to_be_bytes());
-        for (due, is_capped) in [(3, false), (RECORD_SNAPSHOTS_MAX, false), (RECORD_SNAPSHOTS_MAX + 7, true)] {
+        for (due, is_capped) in
+            [(3, false), (RECORD_SNAPSHOTS_MAX, false), (RECORD_SNAPSHOTS_MAX + 7, true)]
+        {
             let roots = Roots { dropped: (0..due as u128).map(id).collect(), ..Roots::default() };
             let options = PruneOptions::new(Timestamp::default());
             let plan = plan(&HashMap::new(), &PackList::default(), &roots, &options);
-            assert_eq!((plan.dropped.len(), plan.is_capped), (due.min(RECORD_SNAPSHOTS_MAX), is_capped));
-            let content = RecordContent::Go(Removal { packs: plan.victims(), snapshots: plan.dropped });
+            assert_eq!(
+                (plan.dropped.len(), plan.is_capped),
+                (due.min(RECORD_SNAPSHOTS_MAX), is_capped)
+            );
+            let content =
+                RecordContent::Go(Removal { packs: plan.victims(), snapshots: plan.dropped });
             let record = CollectorRecord { number: 1, created: Timestamp::default(), content };
             assert_eq!(CollectorRecord::decode(&record.encode()), Ok(record));
         }

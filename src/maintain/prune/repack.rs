@@ -15,8 +15,8 @@ use crate::repo::write::SessionStats;
 use crate::repo::{Error, Lane, Location, Reader, Result, Session};
 use crate::sync::{self, lock};
 
-/// So many bytes of packs for each lane. Each closes segments and packs of its own that are not full, which compress less well: more lanes
-/// than needed could make a small repository larger.
+/// So many bytes of packs for each lane. Each closes segments and packs of its own that are not
+/// full, which compress less well: more lanes than needed could make a small repository larger.
 const LANE_MIN_BYTES: u64 = 8 << 20;
 
 /// Raw bytes from which on a segment is large enough to stay alone: half of what a backup makes.
@@ -24,9 +24,10 @@ const ALONE_MIN_BYTES: [u64; 2] = [1 << 20, 1 << 19];
 
 /// Stores every marked chunk of `packs` again, in the order in which they lie there.
 ///
-/// Segments of which everything is marked keep their compressed form: their seals are verified, and the ids of chunks where a
-/// segment is compressed again. The index must avoid the packs already, so that the session does not take them for places, and
-/// the marks must be those of its records. Memory: the table of one pack for each lane.
+/// Segments of which everything is marked keep their compressed form: their seals are verified, and
+/// the ids of chunks where a segment is compressed again. The index must avoid the packs already,
+/// so that the session does not take them for places, and the marks must be those of its records.
+/// Memory: the table of one pack for each lane.
 pub fn repack(
     reader: &Arc<Reader>,
     session: Session,
@@ -83,7 +84,8 @@ impl Mover<'_> {
                 if self.monitor.is_cancelled() {
                     return Err(Error::Cancelled);
                 }
-                let place = Location { pack: *pack, offset, stored_len: segment.stored_len, chunk: 0 };
+                let place =
+                    Location { pack: *pack, offset, stored_len: segment.stored_len, chunk: 0 };
                 offset += segment.stored_len;
                 self.store_segment(&mut lane, &place, segment)?;
             }
@@ -91,13 +93,23 @@ impl Mover<'_> {
         Ok(())
     }
 
-    fn store_segment(&self, lane: &mut Lane, place: &Location, segment: SegmentRecord) -> Result<()> {
+    fn store_segment(
+        &self,
+        lane: &mut Lane,
+        place: &Location,
+        segment: SegmentRecord,
+    ) -> Result<()> {
         let mut live: Vec<(u16, &ChunkRecord)> = Vec::new();
         let mut is_elsewhere = false;
         for (at, chunk) in (0..).zip(&segment.chunks) {
             let places = self.reader.index().places(&chunk.id)?;
-            let is_here = |found: &Location| (found.pack.name, found.offset, found.chunk) == (place.pack.name, place.offset, at);
-            if places.iter().any(|found| is_here(&found.location) && self.marks.is_set(found.number)) {
+            let is_here = |found: &Location| {
+                (found.pack.name, found.offset, found.chunk) == (place.pack.name, place.offset, at)
+            };
+            if places
+                .iter()
+                .any(|found| is_here(&found.location) && self.marks.is_set(found.number))
+            {
                 live.push((at, chunk));
             }
             is_elsewhere = is_elsewhere || places.iter().any(|found| found.is_trusted);
@@ -115,10 +127,20 @@ impl Mover<'_> {
     }
 
     /// Stores some chunks of one segment again; each is verified.
-    fn store_chunks(&self, lane: &mut Lane, place: &Location, live: &[(u16, &ChunkRecord)]) -> Result<()> {
+    fn store_chunks(
+        &self,
+        lane: &mut Lane,
+        place: &Location,
+        live: &[(u16, &ChunkRecord)],
+    ) -> Result<()> {
         let segment = self.reader.read_segment(place)?;
         for (at, chunk) in live {
-            let bytes = self.reader.chunk_of(&segment, &Location { chunk: *at, ..*place }, chunk.kind, &chunk.id)?;
+            let bytes = self.reader.chunk_of(
+                &segment,
+                &Location { chunk: *at, ..*place },
+                chunk.kind,
+                &chunk.id,
+            )?;
             lane.put(chunk.kind, &chunk.id, bytes)?;
             self.monitor.bytes_done.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }

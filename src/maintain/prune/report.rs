@@ -47,6 +47,7 @@ pub struct PruneReport {
 impl PruneReport {
     /// Returns the bytes of packs and runs by which the repository is smaller.
     pub fn freed_bytes(&self) -> u64 {
-        (self.removed_bytes + self.removed_run_bytes).saturating_sub(self.stored_bytes + self.stored_run_bytes)
+        (self.removed_bytes + self.removed_run_bytes)
+            .saturating_sub(self.stored_bytes + self.stored_run_bytes)
     }
 }

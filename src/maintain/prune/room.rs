@@ -7,7 +7,8 @@ use crate::repo::Result;
 use crate::repo::gc::reserve;
 
 impl Prune<'_> {
-    /// Collects; where there is no room for that, frees what little may go at once, and then begins with whole packs.
+    /// Collects; where there is no room for that, frees what little may go at once, and then begins
+    /// with whole packs.
     pub(super) fn run_with_room(&mut self) -> Result<()> {
         let ran = match self.run() {
             Err(error) if error.is_full() && !self.options.dry_run => self.run_tight(),

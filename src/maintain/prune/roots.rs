@@ -17,7 +17,8 @@ use crate::repo::{Repository, Result};
 pub struct Roots {
     /// Snapshots that must stay whole, those in the trash among them.
     pub snapshots: Vec<Snapshot>,
-    /// Snapshots in the trash that may be dropped, and that are not what is judged: what is reached of them must stay, but they may lack something.
+    /// Snapshots in the trash that may be dropped, and that are not what is judged: what is reached
+    /// of them must stay, but they may lack something.
     pub expired: Vec<Snapshot>,
     /// Forgotten snapshots that cease to be roots, ascending.
     pub dropped: Vec<SnapshotId>,
@@ -34,7 +35,8 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Returns whether all of these snapshots are among others, to which they were reduced or equal.
+    /// Returns whether all of these snapshots are among others, to which they were reduced or
+    /// equal.
     pub fn are_among(&self, others: &Self) -> bool {
         let ids = |roots: &Self| -> HashSet<SnapshotId> {
             roots.snapshots.iter().chain(&roots.expired).map(|snapshot| snapshot.id).collect()
@@ -49,7 +51,8 @@ pub enum Drop<'a> {
     Due,
     /// Those of these, likewise.
     These(&'a [SnapshotId]),
-    /// Those of these, whatever relies on them: a verdict names them, so whoever commits knows (step W5).
+    /// Those of these, whatever relies on them: a verdict names them, so whoever commits knows
+    /// (step W5).
     Decided(&'a [SnapshotId]),
 }
 
@@ -64,17 +67,22 @@ impl Drop<'_> {
 
 /// Lists and reads intents, then snapshots, and takes sessions for dead that are too old.
 ///
-/// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with `RolledBack`, before anything is
-/// created, if the chains or this machine know of one that is not there and that nobody forgot; likewise with `Unjustified` if a
-/// tombstone is there again that this machine took back.
+/// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with
+/// `RolledBack`, before anything is created, if the chains or this machine know of one that is not
+/// there and that nobody forgot; likewise with `Unjustified` if a tombstone is there again that
+/// this machine took back.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
     let mut listing = list(repository)?;
     if !options.dry_run && options.exclusion == Exclusion::Store {
         let is_dead = |found: &SessionIntents| is_dead(found, &listing, options);
-        let is_filled = |id: &SnapshotId| listing.slots.contains_key(id) || listing.removed.contains_key(id);
-        let dead: Vec<SnapshotId> =
-            sessions.iter().filter(|(id, found)| !is_filled(id) && is_dead(found)).map(|(id, _)| *id).collect();
+        let is_filled =
+            |id: &SnapshotId| listing.slots.contains_key(id) || listing.removed.contains_key(id);
+        let dead: Vec<SnapshotId> = sessions
+            .iter()
+            .filter(|(id, found)| !is_filled(id) && is_dead(found))
+            .map(|(id, _)| *id)
+            .collect();
         if !dead.is_empty() {
             dead.iter().try_for_each(|session| intents::burn_slot(repository, session))?;
             // One of them may have committed at the last moment.
@@ -83,7 +91,8 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
     }
     let clock = listing.clock(options.now);
     let in_trash = listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok());
-    let good = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(in_trash);
+    let good =
+        listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok()).chain(in_trash);
     let replaced: HashSet<SnapshotId> = good.filter_map(Snapshot::instead_of).collect();
     let mut roots = Roots { over: listing.slots.into_keys().collect(), ..Roots::default() };
     let mut parents = HashSet::new();
@@ -133,11 +142,13 @@ fn list(repository: &Repository) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Returns whether a session is taken for dead: by the store's clock compared with itself where it states times, else by this host's.
+/// Returns whether a session is taken for dead: by the store's clock compared with itself where it
+/// states times, else by this host's.
 ///
-/// A date in the future keeps nobody alive, whoever states it: one that is further away than the age itself counts as old. The
-/// store's time is the newest that it states of a snapshot, or this host's if that is later: where the store's clock was set
-/// back, a live session may be taken for dead, too, and goes on under another id.
+/// A date in the future keeps nobody alive, whoever states it: one that is further away than the
+/// age itself counts as old. The store's time is the newest that it states of a snapshot, or this
+/// host's if that is later: where the store's clock was set back, a live session may be taken for
+/// dead, too, and goes on under another id.
 fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) -> bool {
     let now = options.now.seconds;
     let age_s = match found.stored_s {
@@ -147,7 +158,8 @@ fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) ->
     age_s > options.intent_max_age_s || age_s < options.intent_max_age_s.saturating_neg()
 }
 
-/// What is due anyway and is damaged keeps nothing, and must not stop the end of another's work: its own end comes after that.
+/// What is due anyway and is damaged keeps nothing, and must not stop the end of another's work:
+/// its own end comes after that.
 fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match present(snapshot) {
         Err(error) if error.is_damage() && !error.is_unreadable() => Ok(None),
@@ -155,7 +167,8 @@ fn present_if_readable(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     }
 }
 
-/// A slot that vanished since the listing was removed by another collector, and is no root any more.
+/// A slot that vanished since the listing was removed by another collector, and is no root any
+/// more.
 fn present(snapshot: Result<Snapshot>) -> Result<Option<Snapshot>> {
     match snapshot {
         Err(error) if error.is_not_found() => Ok(None),

@@ -18,11 +18,14 @@ use crate::repo::{Error, Reader, Repository, Result};
 
 /// What a repair did.
 pub struct Outcome {
-    /// What became of the snapshots that were to be replaced, by earlier attempts too; those that were whole again are left out.
+    /// What became of the snapshots that were to be replaced, by earlier attempts too; those that
+    /// were whole again are left out.
     pub replaced: Vec<Replaced>,
-    /// Whether something was lost of which other machines could not be told: their backups may go on relying on it.
+    /// Whether something was lost of which other machines could not be told: their backups may go
+    /// on relying on it.
     pub is_untold: bool,
-    /// Whether snapshots state lengths that what they name has not: only a full look sees that, and no index changes it.
+    /// Whether snapshots state lengths that what they name has not: only a full look sees that, and
+    /// no index changes it.
     pub is_misstated: bool,
     /// What a check of the structure found afterwards.
     pub after: CheckReport,
@@ -41,29 +44,38 @@ fn undamaged(error: Error) -> Result<bool> {
 }
 
 impl Plan {
-    /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is wanted, and checks again.
+    /// Stores what is planned, notes which snapshots are incomplete, replaces them if that is
+    /// wanted, and checks again.
     ///
-    /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored, or has replaced runs since the look; nothing
-    /// is worse then, and the repair can be repeated. A backup of this machine will not take an incomplete snapshot as its parent, and so reads all of
-    /// its sources; those of others look whether theirs is one.
+    /// Fails with [`Error::Contended`] if a collector is about to remove what was just stored, or
+    /// has replaced runs since the look; nothing is worse then, and the repair can be repeated. A
+    /// backup of this machine will not take an incomplete snapshot as its parent, and so reads all
+    /// of its sources; those of others look whether theirs is one.
     pub fn apply(self, monitor: &Monitor) -> Result<Outcome> {
         self.apply_and_note(&mut Vec::new(), monitor)
     }
 
-    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so whoever repeats it knows of all of them.
-    pub fn apply_and_note(self, replaced: &mut Vec<Replaced>, monitor: &Monitor) -> Result<Outcome> {
+    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so whoever
+    /// repeats it knows of all of them.
+    pub fn apply_and_note(
+        self,
+        replaced: &mut Vec<Replaced>,
+        monitor: &Monitor,
+    ) -> Result<Outcome> {
         let repository = &self.repository;
         let is_news = !self.is_empty() || !loss::is_told(repository).or_else(undamaged)?;
         let mut is_untold = false;
         if self.is_lossy() && is_news {
             let notice = Notice::open(repository, (self.options.clock)(), self.left_out.clone())?;
-            // While it is open no collector begins; one that was at work before may have made another run of those that are to be replaced,
-            // which names what is lost as well.
+            // While it is open no collector begins; one that was at work before may have made
+            // another run of those that are to be replaced, which names what is lost as well.
             let is_stale = self.is_stale()?;
             if !is_stale {
                 self.store()?;
             }
-            let is_told = notice.map(|notice| notice.close(repository, (self.options.clock)())).transpose()?;
+            let is_told = notice
+                .map(|notice| notice.close(repository, (self.options.clock)()))
+                .transpose()?;
             is_untold = is_told != Some(true);
             if is_stale {
                 return Err(Error::Contended { rounds: 1 });
@@ -75,9 +87,18 @@ impl Plan {
         // So that the next backup does not look chunks up in runs that are replaced.
         Reader::new(repository)?;
         replace_all(repository, &self.broken, (&self.options, &self.lost), replaced, monitor)?;
-        let options = CheckOptions { level: Level::Structure, threads: self.options.threads, now: self.options.now };
+        let options = CheckOptions {
+            level: Level::Structure,
+            threads: self.options.threads,
+            now: self.options.now,
+        };
         let is_misstated = self.lost.misstated_count() > 0;
-        Ok(Outcome { replaced: replaced.clone(), is_untold, is_misstated, after: check::run(repository, &options, monitor)? })
+        Ok(Outcome {
+            replaced: replaced.clone(),
+            is_untold,
+            is_misstated,
+            after: check::run(repository, &options, monitor)?,
+        })
     }
 
     /// Returns whether a run that is to be replaced is gone since the look.
@@ -86,7 +107,8 @@ impl Plan {
         Ok(replaced.peek().is_some() && !rebuild::are_listed(&self.repository, replaced)?)
     }
 
-    /// Stores packs, runs that name them, an intent that protects them, and then the runs that replace others.
+    /// Stores packs, runs that name them, an intent that protects them, and then the runs that
+    /// replace others.
     fn store(&self) -> Result<()> {
         let repository = &self.repository;
         let horizon = Horizon::at(Generations::list(repository)?.highest());

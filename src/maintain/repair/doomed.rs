@@ -1,8 +1,9 @@
 //! What collectors were going to remove, and is needed since.
 //!
-//! Between a verdict and its end another place of a chunk may be lost: then the pack that the verdict names is the only one, and no collector
-//! carries the verdict out, nor begins anything else before. So what such packs hold is stored again, in packs that no verdict names.
-//! Spec: `format-spec/13-commit.md`, section 4.
+//! Between a verdict and its end another place of a chunk may be lost: then the pack that the
+//! verdict names is the only one, and no collector carries the verdict out, nor begins anything
+//! else before. So what such packs hold is stored again, in packs that no verdict names. Spec:
+//! `format-spec/13-commit.md`, section 4.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,8 +33,11 @@ pub fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
         return Ok(None);
     }
     match generations.state(repository, number) {
-        Ok(State::Unfinished(removal)) => Ok(Some(Unfinished { number, snapshots: removal.snapshots })),
-        // A record that is damaged is among the problems; one that is gone was trimmed, so all is over.
+        Ok(State::Unfinished(removal)) => {
+            Ok(Some(Unfinished { number, snapshots: removal.snapshots }))
+        }
+        // A record that is damaged is among the problems; one that is gone was trimmed, so all is
+        // over.
         Err(error) if !error.is_damage() && !error.is_not_found() => Err(error),
         _ => Ok(None),
     }
@@ -46,9 +50,11 @@ pub fn doomed_packs(examined: &Examined, removed: &HashSet<ObjectId>) -> HashSet
     named.filter(|name| removed.contains(name) && !examined.damage.packs().contains(name)).collect()
 }
 
-/// Returns which of the `doomed` packs are the only place of something that a snapshot needs, if `reader`'s index is that of the repository.
+/// Returns which of the `doomed` packs are the only place of something that a snapshot needs, if
+/// `reader`'s index is that of the repository.
 ///
-/// Snapshots that are `dropped` (ascending) need nothing. From then on the reader relies on no other of the packs.
+/// Snapshots that are `dropped` (ascending) need nothing. From then on the reader relies on no
+/// other of the packs.
 pub fn only_places(
     examined: &Examined,
     reader: &Arc<Reader>,
@@ -60,6 +66,12 @@ pub fn only_places(
     let stays = |snapshot: &&Snapshot| dropped.binary_search(&snapshot.id).is_err();
     let roots: Vec<Snapshot> = examined.snapshots.iter().filter(stays).cloned().collect();
     let (marks, mut unneeded) = (Marks::new(reader.index().record_count()), doomed.clone());
-    mark_what_is_there(reader, &roots, (&marks, &mut unneeded, Trouble::Unreadable), &examined.pool, monitor)?;
+    mark_what_is_there(
+        reader,
+        &roots,
+        (&marks, &mut unneeded, Trouble::Unreadable),
+        &examined.pool,
+        monitor,
+    )?;
     Ok(doomed - &unneeded)
 }

@@ -61,8 +61,15 @@ impl<'a> Drafts<'a> {
     pub fn is_needed(&self) -> bool {
         let report = &self.examined.report;
         let is_missing =
-            || report.problems.items.iter().any(|problem| problem.object.starts_with("chunk ") || problem.object == "index");
-        !self.damaged.is_empty() || !self.examined.damaged_runs.is_empty() || is_missing() || !report.affected.is_empty()
+            || {
+                report.problems.items.iter().any(|problem| {
+                    problem.object.starts_with("chunk ") || problem.object == "index"
+                })
+            };
+        !self.damaged.is_empty()
+            || !self.examined.damaged_runs.is_empty()
+            || is_missing()
+            || !report.affected.is_empty()
     }
 
     /// Returns what was made: packs, runs that name packs again, and runs that leave out.
@@ -75,7 +82,8 @@ impl<'a> Drafts<'a> {
         self.left_out.iter().copied().collect()
     }
 
-    /// Makes new packs of what can be read of damaged ones, and runs that do not name the damaged ones any more.
+    /// Makes new packs of what can be read of damaged ones, and runs that do not name the damaged
+    /// ones any more.
     pub fn reseal_damaged_packs(&mut self) -> Result<()> {
         let runs = self.examined.reader.index().runs();
         for (pack, places) in places_of(&runs, &self.damaged)? {
@@ -87,31 +95,47 @@ impl<'a> Drafts<'a> {
         for run in runs {
             let (lost, packs): (Vec<&PackRef>, Vec<&PackRef>) =
                 run.toc().packs.iter().partition(|pack| self.damaged.contains(&pack.name));
-            self.left_out.extend(lost.iter().map(|pack| Victim { class: pack.class, name: pack.name }));
+            self.left_out
+                .extend(lost.iter().map(|pack| Victim { class: pack.class, name: pack.name }));
             if !lost.is_empty() {
-                let (name, left_out) = rebuild::run_without(self.repository, &run, |pack| !self.damaged.contains(&pack.name))?;
+                let (name, left_out) = rebuild::run_without(self.repository, &run, |pack| {
+                    !self.damaged.contains(&pack.name)
+                })?;
                 let chunks = run.toc().record_count() - left_out;
                 let replaces = vec![run.name()];
-                self.rewritten.push(NewRun { name, replaces, packs: packs.len() as u64, chunks, left_out });
+                self.rewritten.push(NewRun {
+                    name,
+                    replaces,
+                    packs: packs.len() as u64,
+                    chunks,
+                    left_out,
+                });
             }
         }
         Ok(())
     }
 
-    /// Returns what a pack holds if it is whole, whatever runs say of it: then it is a run that is wrong.
+    /// Returns what a pack holds if it is whole, whatever runs say of it: then it is a run that is
+    /// wrong.
     fn if_whole(&self, pack: &PackRef) -> Result<Option<PlacedPack>> {
         if self.examined.damage.is_gone(&pack.name) {
             return Ok(None);
         }
-        let listed = ListedPack { class: pack.class, name: pack.name, len_bytes: u64::from(pack.len) };
+        let listed =
+            ListedPack { class: pack.class, name: pack.name, len_bytes: u64::from(pack.len) };
         let salvaged = rebuild::salvage(self.repository, &listed, true)?;
         Ok(salvaged.filter(|salvaged| !salvaged.is_damaged).map(|salvaged| salvaged.placed))
     }
 
-    /// Makes new packs of these, which a verdict names; the runs that name them go when it is carried out.
+    /// Makes new packs of these, which a verdict names; the runs that name them go when it is
+    /// carried out.
     ///
     /// Returns those of which not all could be read: they are damaged, which was not known.
-    pub fn store_again(&mut self, packs: &HashSet<ObjectId>, doomed_by: Option<u64>) -> Result<Vec<PackRef>> {
+    pub fn store_again(
+        &mut self,
+        packs: &HashSet<ObjectId>,
+        doomed_by: Option<u64>,
+    ) -> Result<Vec<PackRef>> {
         let mut damaged = Vec::new();
         if packs.is_empty() {
             return Ok(damaged);
@@ -126,10 +150,20 @@ impl<'a> Drafts<'a> {
     }
 
     /// Returns whether all of the pack could be read.
-    fn reseal(&mut self, pack: PackRef, places: &SegmentPlaces, doomed_by: Option<u64>) -> Result<bool> {
+    fn reseal(
+        &mut self,
+        pack: PackRef,
+        places: &SegmentPlaces,
+        doomed_by: Option<u64>,
+    ) -> Result<bool> {
         let Resealed { placed, is_whole } = rebuild::reseal(self.repository, &pack, places)?;
         if let Some(placed) = placed {
-            self.packs.push(NewPack { pack: placed.pack, instead_of: pack, doomed_by, chunks: chunk_count(&placed) });
+            self.packs.push(NewPack {
+                pack: placed.pack,
+                instead_of: pack,
+                doomed_by,
+                chunks: chunk_count(&placed),
+            });
             self.take(placed)?;
         }
         Ok(is_whole)
@@ -138,13 +172,16 @@ impl<'a> Drafts<'a> {
     /// Removes what was made.
     pub fn discard(self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
-        let runs: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        let runs: Vec<ObjectId> =
+            self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
         rebuild::forget(self.repository, &packs, &runs);
     }
 
-    /// Makes runs of packs that hold chunks which no run names: of packs that no run names at all, or of `all`.
+    /// Makes runs of packs that hold chunks which no run names: of packs that no run names at all,
+    /// or of `all`.
     ///
-    /// What can be read of a damaged one goes to a new pack, and what is in one that collectors removed: no run is to name one of those.
+    /// What can be read of a damaged one goes to a new pack, and what is in one that collectors
+    /// removed: no run is to name one of those.
     pub fn name_packs_again(&mut self, all: bool) -> Result<()> {
         let reader = self.reader()?;
         let whole = self.examined.report.level == Level::Full;
@@ -153,7 +190,9 @@ impl<'a> Drafts<'a> {
         let candidates = if all { self.indexed_packs() } else { self.examined.unindexed.clone() };
         for pack in candidates {
             let whole = !all && (whole || pack.class == PackClass::Meta);
-            let Some(Salvaged { placed, is_damaged }) = rebuild::salvage(self.repository, &pack, whole)? else {
+            let Some(Salvaged { placed, is_damaged }) =
+                rebuild::salvage(self.repository, &pack, whole)?
+            else {
                 continue;
             };
             let mut is_needed = false;
@@ -164,7 +203,9 @@ impl<'a> Drafts<'a> {
             match (is_needed, is_damaged || self.removed.contains(&pack.name)) {
                 (false, _) => {}
                 (true, false) => self.take(placed)?,
-                (true, true) => drop(self.reseal(placed.pack, &rebuild::places_of(&placed), None)?),
+                (true, true) => {
+                    drop(self.reseal(placed.pack, &rebuild::places_of(&placed), None)?)
+                }
             }
         }
         let damaged = if all { Vec::new() } else { self.examined.damaged_runs.clone() };
@@ -176,8 +217,15 @@ impl<'a> Drafts<'a> {
 
     fn indexed_packs(&self) -> Vec<ListedPack> {
         let runs = self.examined.reader.index().runs();
-        let packs = runs.iter().flat_map(|run| &run.toc().packs).filter(|pack| !self.damaged.contains(&pack.name));
-        let listed = |pack: &PackRef| ListedPack { class: pack.class, name: pack.name, len_bytes: u64::from(pack.len) };
+        let packs = runs
+            .iter()
+            .flat_map(|run| &run.toc().packs)
+            .filter(|pack| !self.damaged.contains(&pack.name));
+        let listed = |pack: &PackRef| ListedPack {
+            class: pack.class,
+            name: pack.name,
+            len_bytes: u64::from(pack.len),
+        };
         let mut packs: Vec<ListedPack> = packs.map(listed).collect();
         packs.sort_by_key(|pack| pack.name);
         packs.dedup_by_key(|pack| pack.name);
@@ -193,7 +241,8 @@ impl<'a> Drafts<'a> {
     fn close_run(&mut self, replaces: Vec<ObjectId>) -> Result<()> {
         let packs = std::mem::take(&mut self.pending);
         let chunks = std::mem::take(&mut self.pending_chunks);
-        let name = rebuild::run_of_packs(self.repository, &packs, self.generation, replaces.clone())?;
+        let name =
+            rebuild::run_of_packs(self.repository, &packs, self.generation, replaces.clone())?;
         self.added.push(NewRun { name, replaces, packs: packs.len() as u64, chunks, left_out: 0 });
         Ok(())
     }
@@ -204,14 +253,20 @@ impl<'a> Drafts<'a> {
             self.close_run(Vec::new())?;
         }
         let sound = self.examined.reader.index().runs();
-        let made: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        let made: Vec<ObjectId> =
+            self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
         rebuild::reader_of(self.repository, sound, &made)
     }
 }
 
-/// Returns these packs, as far as the runs name anything in them, with the places of its segments; ascending.
-fn places_of(runs: &[Arc<Run>], packs: &HashSet<ObjectId>) -> Result<Vec<(PackRef, SegmentPlaces)>> {
-    let unknown = |name: &ObjectId| PackRef { class: PackClass::Data, name: *name, len: 0, salt: [0; 32] };
+/// Returns these packs, as far as the runs name anything in them, with the places of its segments;
+/// ascending.
+fn places_of(
+    runs: &[Arc<Run>],
+    packs: &HashSet<ObjectId>,
+) -> Result<Vec<(PackRef, SegmentPlaces)>> {
+    let unknown =
+        |name: &ObjectId| PackRef { class: PackClass::Data, name: *name, len: 0, salt: [0; 32] };
     let mut wanted: HashMap<ObjectId, (PackRef, SegmentPlaces)> =
         packs.iter().map(|name| (*name, (unknown(name), SegmentPlaces::new()))).collect();
     for run in runs {
@@ -219,7 +274,8 @@ fn places_of(runs: &[Arc<Run>], packs: &HashSet<ObjectId>) -> Result<Vec<(PackRe
             rebuild::places_in(run, &mut wanted)?;
         }
     }
-    let mut wanted: Vec<_> = wanted.into_values().filter(|(_, places)| !places.is_empty()).collect();
+    let mut wanted: Vec<_> =
+        wanted.into_values().filter(|(_, places)| !places.is_empty()).collect();
     wanted.sort_by_key(|(pack, _)| pack.name);
     Ok(wanted)
 }

@@ -1,8 +1,8 @@
 //! A tree without what cannot be read of it.
 //!
-//! What is whole keeps its nodes and is not stored again; a folder of which something is lost, and all above it, get new ones.
-//! Memory: what changes in the folders on the way to where the walk is (see [`Stack`] for what is decoded of them), and 32 bytes for
-//! each whole folder.
+//! What is whole keeps its nodes and is not stored again; a folder of which something is lost, and
+//! all above it, get new ones. Memory: what changes in the folders on the way to where the walk is
+//! (see [`Stack`] for what is decoded of them), and 32 bytes for each whole folder.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,8 @@ pub struct Lost {
     len_bytes: usize,
 }
 
-/// What a problem's kind says of what cannot be read. Spec: `format-spec/08-snapshots.md`, section 2.
+/// What a problem's kind says of what cannot be read. Spec: `format-spec/08-snapshots.md`, section
+/// 2.
 const UNREADABLE: u8 = 1;
 
 impl Lost {
@@ -58,8 +59,14 @@ impl Lost {
         let path = if path.is_empty() { b"/" } else { path };
         self.len_bytes = self.len_bytes.saturating_add(path.len() + message.len());
         // What comes first is listed, not what happens to be short.
-        if self.problems.len() < SNAPSHOT_PROBLEMS_MAX && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES {
-            self.problems.push(SnapshotProblem { path: path.to_vec(), kind: UNREADABLE, message: message.to_owned() });
+        if self.problems.len() < SNAPSHOT_PROBLEMS_MAX
+            && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES
+        {
+            self.problems.push(SnapshotProblem {
+                path: path.to_vec(),
+                kind: UNREADABLE,
+                message: message.to_owned(),
+            });
         }
     }
 
@@ -67,8 +74,11 @@ impl Lost {
     pub fn add_all(&mut self, count: u64, problems: &[SnapshotProblem]) {
         self.count = self.count.saturating_add(count);
         for problem in problems {
-            self.len_bytes = self.len_bytes.saturating_add(problem.path.len() + problem.message.len());
-            if self.problems.len() < SNAPSHOT_PROBLEMS_MAX && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES {
+            self.len_bytes =
+                self.len_bytes.saturating_add(problem.path.len() + problem.message.len());
+            if self.problems.len() < SNAPSHOT_PROBLEMS_MAX
+                && self.len_bytes <= SNAPSHOT_PROBLEMS_LEN_MAX_BYTES
+            {
                 self.problems.push(problem.clone());
             }
         }
@@ -85,7 +95,11 @@ pub struct Sight<'a> {
 
 impl Sight<'_> {
     fn has(&self, id: &ChunkId) -> Result<bool> {
-        Ok(self.trees.reader().locate(id)?.is_some_and(|location| !self.damage.is_lost(id, &location)))
+        Ok(self
+            .trees
+            .reader()
+            .locate(id)?
+            .is_some_and(|location| !self.damage.is_lost(id, &location)))
     }
 
     fn node(&self, id: &ChunkId) -> Result<Option<TreeNode>> {
@@ -106,7 +120,11 @@ impl Sight<'_> {
         }
         for piece in self.trees.refs(content) {
             match piece {
-                Ok(Ref::Data { id, len }) if !self.has(&id)? || self.damage.is_misstated(&id, len.into()) => return Ok(false),
+                Ok(Ref::Data { id, len })
+                    if !self.has(&id)? || self.damage.is_misstated(&id, len.into()) =>
+                {
+                    return Ok(false);
+                }
                 Ok(_) => {}
                 Err(error) if error.is_damage() => return Ok(false),
                 Err(error) => return Err(error),
@@ -116,7 +134,8 @@ impl Sight<'_> {
     }
 }
 
-/// The entries of a folder that can be read; what is decoded can be given up, and is read again then.
+/// The entries of a folder that can be read; what is decoded can be given up, and is read again
+/// then.
 struct Readable {
     top: ChunkId,
     pending: Vec<Promised>,
@@ -149,12 +168,15 @@ impl Readable {
             match sight.node(&promised.id)?.filter(|node| promised.check(node).is_ok()) {
                 None => self.has_gaps = true,
                 Some(TreeNode::Inner { level, children }) => {
-                    // Of a child whose next sibling begins at or before that name, everything was returned.
-                    let passed = self
-                        .behind
-                        .as_ref()
-                        .map_or(0, |behind| children.partition_point(|child| child.first_name <= *behind).saturating_sub(1));
-                    self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
+                    // Of a child whose next sibling begins at or before that name, everything was
+                    // returned.
+                    let passed = self.behind.as_ref().map_or(0, |behind| {
+                        children
+                            .partition_point(|child| child.first_name <= *behind)
+                            .saturating_sub(1)
+                    });
+                    self.pending
+                        .extend(promised.below(level, children).into_iter().skip(passed).rev());
                 }
                 Some(leaf) => {
                     let mut entries = leaf_entries(leaf);
@@ -162,7 +184,8 @@ impl Readable {
                         entries.retain(|found| found.entry.name > *behind);
                     }
                     self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
-                    self.held_bytes += self.pending.iter().map(Promised::memory_bytes).sum::<usize>();
+                    self.held_bytes +=
+                        self.pending.iter().map(Promised::memory_bytes).sum::<usize>();
                     self.leaf = entries.into_iter();
                 }
             }
@@ -215,8 +238,21 @@ pub struct LeaveOut<'a, 's> {
 
 impl<'a, 's> LeaveOut<'a, 's> {
     /// Starts; `whole` holds the folders that are known to lack nothing, and gets more.
-    pub fn new(sight: &'a Sight<'a>, whole: &'a mut ChunkSet, lane: &'a mut Lane<'s>, monitor: &'a Monitor) -> Self {
-        Self { sight, whole, lane, monitor, lost: Lost::default(), path: Vec::new(), open: Stack::new() }
+    pub fn new(
+        sight: &'a Sight<'a>,
+        whole: &'a mut ChunkSet,
+        lane: &'a mut Lane<'s>,
+        monitor: &'a Monitor,
+    ) -> Self {
+        Self {
+            sight,
+            whole,
+            lane,
+            monitor,
+            lost: Lost::default(),
+            path: Vec::new(),
+            open: Stack::new(),
+        }
     }
 
     /// Walks a tree, and stores the nodes of what is left of it if that is not all.
@@ -244,7 +280,9 @@ impl<'a, 's> LeaveOut<'a, 's> {
             match change {
                 None => {}
                 Some(change) if !self.open.is_empty() => self.note(name, change),
-                Some(Change::Folder(root, totals)) => return Ok(Left::Without(NewRoot { root, totals, lost: self.lost })),
+                Some(Change::Folder(root, totals)) => {
+                    return Ok(Left::Without(NewRoot { root, totals, lost: self.lost }));
+                }
                 Some(Change::LeftOut) => return Ok(Left::Nothing),
             }
         }
@@ -262,7 +300,9 @@ impl<'a, 's> LeaveOut<'a, 's> {
                 self.push_name(&entry.entry.name);
                 self.enter(*tree, parent_len);
             }
-            content @ (Content::Refs(_) | Content::List(_)) if !self.sight.is_whole(content, entry.entry.size)? => {
+            content @ (Content::Refs(_) | Content::List(_))
+                if !self.sight.is_whole(content, entry.entry.size)? =>
+            {
                 self.push_name(&entry.entry.name);
                 self.lost.note(&self.path, "left out by a repair: its content was lost");
                 self.path.truncate(parent_len);
@@ -303,7 +343,10 @@ impl<'a, 's> LeaveOut<'a, 's> {
             builder.push(self.lane, entry)?;
         }
         if entries.has_gaps {
-            self.lost.note(&self.path, "left out by a repair: some or all of what was in this folder was lost");
+            self.lost.note(
+                &self.path,
+                "left out by a repair: some or all of what was in this folder was lost",
+            );
         }
         let (tree, totals) = builder.finish(self.lane)?;
         Ok(Some(Change::Folder(tree, totals)))

@@ -2,21 +2,24 @@
 //!
 //! # How
 //!
-//! The index is a shortcut: all of it follows from the packs. So what a damaged or missing run named is read from the packs
-//! again; what can still be read of a damaged pack (from the store, or from this machine's local copy) is stored again in a new
-//! one; and a run that names what is lost is replaced by one that does not. From then on nothing lost is taken for stored: the
-//! next backup that meets it stores it again, under the same id, and every snapshot that lacked it is whole.
+//! The index is a shortcut: all of it follows from the packs. So what a damaged or missing run
+//! named is read from the packs again; what can still be read of a damaged pack (from the store, or
+//! from this machine's local copy) is stored again in a new one; and a run that names what is lost
+//! is replaced by one that does not. From then on nothing lost is taken for stored: the next backup
+//! that meets it stores it again, under the same id, and every snapshot that lacked it is whole.
 //!
 //! # Never worse
 //!
-//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought back): new packs, then runs that name
-//! them, then an intent that protects them, and only then the runs that replace others. Whatever dies in between leaves the
-//! repository as it was, with copies of a part of it. It needs no quiet: backups and collectors may run meanwhile.
+//! Repair only adds objects (a snapshot that is replaced gets a tombstone, and can be brought
+//! back): new packs, then runs that name them, then an intent that protects them, and only then the
+//! runs that replace others. Whatever dies in between leaves the repository as it was, with copies
+//! of a part of it. It needs no quiet: backups and collectors may run meanwhile.
 //!
 //! # Everywhere
 //!
-//! Other machines have copies of the index, and snapshots that they take for whole. A generation that is open meanwhile and
-//! cancelled in the end tells them to look again: see [`crate::repo::gc::loss`].
+//! Other machines have copies of the index, and snapshots that they take for whole. A generation
+//! that is open meanwhile and cancelled in the end tells them to look again: see
+//! [`crate::repo::gc::loss`].
 
 mod apply;
 mod doomed;
@@ -44,7 +47,8 @@ pub use self::plan::plan;
 /// What to repair, and how thoroughly to look first.
 #[derive(Clone, Debug)]
 pub struct RepairOptions {
-    /// How thoroughly; at least [`Level::Structure`] is looked at. Damage to file content is found by [`Level::Full`] only.
+    /// How thoroughly; at least [`Level::Structure`] is looked at. Damage to file content is found
+    /// by [`Level::Full`] only.
     pub level: Level,
     /// Threads that open and verify (at least 1).
     pub threads: usize,
@@ -97,14 +101,16 @@ pub struct NewRun {
     pub left_out: u64,
 }
 
-/// A pack that is to be stored, with what can be read of a damaged one, or of one that must stay and will not.
+/// A pack that is to be stored, with what can be read of a damaged one, or of one that must stay
+/// and will not.
 #[derive(Clone, Debug)]
 pub struct NewPack {
     /// The new pack.
     pub pack: PackRef,
     /// The one that it stands for.
     pub instead_of: PackRef,
-    /// The generation that removes that one when it is carried out; `None` if it is damaged, or none that is open does.
+    /// The generation that removes that one when it is carried out; `None` if it is damaged, or
+    /// none that is open does.
     pub doomed_by: Option<u64>,
     /// Chunks in it.
     pub chunks: u64,
@@ -128,7 +134,8 @@ pub struct Plan {
     pub beyond: Vec<String>,
     /// Snapshots that are replaced by new ones, oldest first; none unless that is wanted.
     pub broken: Vec<Broken>,
-    /// Whether there are snapshots that could be replaced, wanted or not: that lack something and are not in the trash.
+    /// Whether there are snapshots that could be replaced, wanted or not: that lack something and
+    /// are not in the trash.
     pub is_any_broken: bool,
     /// Which nodes are known to be wrong although the index names them.
     lost: Damage,
@@ -141,10 +148,14 @@ pub struct Plan {
 impl Plan {
     /// Returns whether there is nothing to be stored.
     pub fn is_empty(&self) -> bool {
-        self.packs.is_empty() && self.added.is_empty() && self.rewritten.is_empty() && self.broken.is_empty()
+        self.packs.is_empty()
+            && self.added.is_empty()
+            && self.rewritten.is_empty()
+            && self.broken.is_empty()
     }
 
-    /// Returns whether anything is lost, or taken out of the index, of which other machines may believe that it is there.
+    /// Returns whether anything is lost, or taken out of the index, of which other machines may
+    /// believe that it is there.
     fn is_lossy(&self) -> bool {
         !self.left_out.is_empty() || !self.outlook.incomplete.is_empty()
     }
@@ -158,7 +169,8 @@ impl Plan {
 impl Drop for Plan {
     fn drop(&mut self) {
         let packs: Vec<PackRef> = self.packs.iter().map(|pack| pack.pack).collect();
-        let runs: Vec<ObjectId> = self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
+        let runs: Vec<ObjectId> =
+            self.added.iter().chain(&self.rewritten).map(|run| run.name).collect();
         rebuild::forget(&self.repository, &packs, &runs);
     }
 }

@@ -9,7 +9,9 @@ use super::{Broken, Plan, RepairOptions, unread};
 use crate::format::run::PackRef;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
-use crate::maintain::check::{CheckOptions, CheckProblem, CheckReport, Damage, Examined, Level, examine};
+use crate::maintain::check::{
+    CheckOptions, CheckProblem, CheckReport, Damage, Examined, Level, examine,
+};
 use crate::monitor::Monitor;
 use crate::repo::audit::{drafts, rebuild};
 use crate::repo::gc::generations::{self, Generations};
@@ -22,7 +24,11 @@ const LOOKS_MAX: usize = 3;
 /// Looks at everything and says what can be healed; stores nothing.
 ///
 /// Damage is in the plan, never an error: an error means that the look could not be finished.
-pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
+pub fn plan(
+    repository: &Arc<Repository>,
+    options: &RepairOptions,
+    monitor: &Monitor,
+) -> Result<Plan> {
     for _ in 1..LOOKS_MAX {
         match try_plan(repository, options, monitor) {
             // A collector removed a pack under the look, or one is given that was not.
@@ -33,12 +39,21 @@ pub fn plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Mon
     try_plan(repository, options, monitor)
 }
 
-fn try_plan(repository: &Arc<Repository>, options: &RepairOptions, monitor: &Monitor) -> Result<Plan> {
-    let check = CheckOptions { level: options.level.max(Level::Structure), threads: options.threads, now: options.now };
+fn try_plan(
+    repository: &Arc<Repository>,
+    options: &RepairOptions,
+    monitor: &Monitor,
+) -> Result<Plan> {
+    let check = CheckOptions {
+        level: options.level.max(Level::Structure),
+        threads: options.threads,
+        now: options.now,
+    };
     let (generation, mut examined) = look(repository, &check, monitor)?;
     unread::look_again(repository, &examined)?;
     let drafting = drafts::begin(repository);
-    let copies = if options.snapshots { copies_of_lost_slots(repository, &examined) } else { Vec::new() };
+    let copies =
+        if options.snapshots { copies_of_lost_slots(repository, &examined) } else { Vec::new() };
     examined.snapshots.extend(copies.iter().cloned());
     let removed = removed_packs(&examined)?;
     let mut damaged = HashSet::new();
@@ -94,19 +109,34 @@ fn copies_of_lost_slots(repository: &Repository, examined: &Examined) -> Vec<Sna
 }
 
 /// Returns the snapshots that are to be replaced, oldest first.
-fn broken(outlook: &CheckReport, (readable, copies): (&[Snapshot], &[Snapshot]), forgotten: &HashSet<SnapshotId>) -> Vec<Broken> {
+fn broken(
+    outlook: &CheckReport,
+    (readable, copies): (&[Snapshot], &[Snapshot]),
+    forgotten: &HashSet<SnapshotId>,
+) -> Vec<Broken> {
     let is_slot_lost = |id: &SnapshotId| copies.iter().any(|copy| copy.id == *id);
-    let is_broken = |id: &SnapshotId| !forgotten.contains(id) && (outlook.incomplete.contains(id) || is_slot_lost(id));
-    let of = |snapshot: &Snapshot| Broken { snapshot: snapshot.clone(), is_slot_lost: is_slot_lost(&snapshot.id) };
-    let mut broken: Vec<Broken> = readable.iter().filter(|snapshot| is_broken(&snapshot.id)).map(of).collect();
+    let is_broken = |id: &SnapshotId| {
+        !forgotten.contains(id) && (outlook.incomplete.contains(id) || is_slot_lost(id))
+    };
+    let of = |snapshot: &Snapshot| Broken {
+        snapshot: snapshot.clone(),
+        is_slot_lost: is_slot_lost(&snapshot.id),
+    };
+    let mut broken: Vec<Broken> =
+        readable.iter().filter(|snapshot| is_broken(&snapshot.id)).map(of).collect();
     broken.sort_by_key(|broken| (broken.snapshot.started, broken.snapshot.sequence));
     broken
 }
 
-/// Looks until nothing is wrong or no collector was at work meanwhile, whose work may look like damage; but not for ever.
+/// Looks until nothing is wrong or no collector was at work meanwhile, whose work may look like
+/// damage; but not for ever.
 ///
 /// Returns too what new runs may say of themselves: it is found out before any pack is listed.
-fn look(repository: &Arc<Repository>, check: &CheckOptions, monitor: &Monitor) -> Result<(u64, Examined)> {
+fn look(
+    repository: &Arc<Repository>,
+    check: &CheckOptions,
+    monitor: &Monitor,
+) -> Result<(u64, Examined)> {
     let mut looks = 1;
     loop {
         let before = Generations::list(repository)?;
@@ -139,7 +169,12 @@ enum Drafted {
     Damaged(Vec<PackRef>),
 }
 
-fn draft(drafts: &mut Drafts<'_>, examined: &Examined, removed: &HashSet<ObjectId>, monitor: &Monitor) -> Result<Drafted> {
+fn draft(
+    drafts: &mut Drafts<'_>,
+    examined: &Examined,
+    removed: &HashSet<ObjectId>,
+    monitor: &Monitor,
+) -> Result<Drafted> {
     let repository = examined.reader.repository();
     let whole = |outlook| Drafted::Whole(Box::new(outlook));
     let doomed = doomed::doomed_packs(examined, removed);
@@ -151,8 +186,15 @@ fn draft(drafts: &mut Drafts<'_>, examined: &Examined, removed: &HashSet<ObjectI
         drafts.name_packs_again(false)?;
     }
     if !doomed.is_empty() {
-        let (number, dropped) = doomed::unfinished(repository)?.map(|verdict| (verdict.number, verdict.snapshots)).unzip();
-        let packs = doomed::only_places(examined, &drafts.reader()?, (&doomed, &dropped.unwrap_or_default()), monitor)?;
+        let (number, dropped) = doomed::unfinished(repository)?
+            .map(|verdict| (verdict.number, verdict.snapshots))
+            .unzip();
+        let packs = doomed::only_places(
+            examined,
+            &drafts.reader()?,
+            (&doomed, &dropped.unwrap_or_default()),
+            monitor,
+        )?;
         let damaged = drafts.store_again(&packs, number)?;
         if !damaged.is_empty() {
             return Ok(Drafted::Damaged(damaged));
@@ -167,15 +209,22 @@ fn draft(drafts: &mut Drafts<'_>, examined: &Examined, removed: &HashSet<ObjectI
     examined.outlook(&drafts.reader()?, monitor).map(whole)
 }
 
-/// Returns the problems with objects that follow from nothing else, but for the slots of which there are `copies`.
+/// Returns the problems with objects that follow from nothing else, but for the slots of which
+/// there are `copies`.
 fn beyond_repair(examined: &Examined, copies: &[Snapshot]) -> Vec<String> {
     let hashes: HashSet<[u8; 32]> = copies.iter().map(snapshots::chain_hash).collect();
-    // In their chains the copies are followed by snapshots about which the check complains for that reason.
-    let follows = |snapshot: &&Snapshot| snapshot.previous.is_some_and(|previous| hashes.contains(&previous));
+    // In their chains the copies are followed by snapshots about which the check complains for that
+    // reason.
+    let follows =
+        |snapshot: &&Snapshot| snapshot.previous.is_some_and(|previous| hashes.contains(&previous));
     let healed = copies.iter().chain(examined.snapshots.iter().filter(follows));
-    let healed: HashSet<String> = healed.map(|snapshot| layout::snapshot_key(&snapshot.id).to_string()).collect();
-    let is_beyond =
-        |object: &str| ["config/", "keys/", "snapshots/", "intents/", "gc/"].iter().any(|class| object.starts_with(class));
+    let healed: HashSet<String> =
+        healed.map(|snapshot| layout::snapshot_key(&snapshot.id).to_string()).collect();
+    let is_beyond = |object: &str| {
+        ["config/", "keys/", "snapshots/", "intents/", "gc/"]
+            .iter()
+            .any(|class| object.starts_with(class))
+    };
     let is_lost = |object: &String| is_beyond(object) && !healed.contains(object);
     let beyond = examined.report.problems.items.iter().filter(|problem| is_lost(&problem.object));
     beyond.map(|problem| format!("{}: {}", problem.object, problem.message)).collect()

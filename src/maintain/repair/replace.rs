@@ -1,8 +1,8 @@
 //! New snapshots instead of those that lack something.
 //!
-//! The new one is committed like that of a backup, with the old one as its parent; only then is the old one put into the trash. So
-//! whatever dies in between leaves both, and a repeated repair finds the new one and goes on. Spec: `format-spec/08-snapshots.md`,
-//! section 7.
+//! The new one is committed like that of a backup, with the old one as its parent; only then is the
+//! old one put into the trash. So whatever dies in between leaves both, and a repeated repair finds
+//! the new one and goes on. Spec: `format-spec/08-snapshots.md`, section 7.
 
 use std::sync::Arc;
 
@@ -24,7 +24,9 @@ use crate::repo::snapshots::protect;
 use crate::repo::snapshots::trash::{self, ForgetNote};
 use crate::repo::snapshots::{self, Commit, series_notes};
 use crate::repo::write::{Checkpoints, Identity, SessionStats};
-use crate::repo::{Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees};
+use crate::repo::{
+    Error, Lane, Reader, Repository, Result, Session, SessionOptions, Stored, Trees,
+};
 
 /// How often a tree is walked again because a collector was at work meanwhile.
 const LOOKS_MAX: usize = 3;
@@ -50,7 +52,8 @@ struct Walked {
 
 /// Replaces these snapshots, oldest first.
 ///
-/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was done before a failure stays done, and stands in `replaced`.
+/// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was
+/// done before a failure stays done, and stands in `replaced`.
 pub fn replace_all(
     repository: &Arc<Repository>,
     broken: &[Broken],
@@ -97,9 +100,12 @@ impl Replacing<'_> {
         let Walked { left, stored } = self.walk(old)?;
         let new_root = match left {
             Left::Whole if !broken.is_slot_lost => return Ok(None),
-            Left::Whole => NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() },
+            Left::Whole => {
+                NewRoot { root: old.root, totals: old.stats.totals, lost: Lost::default() }
+            }
             Left::Nothing => {
-                // Collectors keep what is protected, unless it was replaced; this one would stop them for ever.
+                // Collectors keep what is protected, unless it was replaced; this one would stop
+                // them for ever.
                 protect::unprotect(self.repository, &old.id)?;
                 self.forget(old, &format!("{REPAIRED}: nothing of it could be read"))?;
                 return Ok(Some(Replaced { old: old.id, new: None, left_out: 1 }));
@@ -107,14 +113,20 @@ impl Replacing<'_> {
             Left::Without(new_root) => new_root,
         };
         let left_out = new_root.lost.count;
-        let twin = self.made.iter().find(|made| made.instead_of() == Some(old.id) && made.root == new_root.root);
+        let twin = self
+            .made
+            .iter()
+            .find(|made| made.instead_of() == Some(old.id) && made.root == new_root.root);
         let new = match (twin, stored) {
             (Some(twin), _) => twin.clone(),
             (None, Some(stored)) => self.commit(old, new_root, stored)?,
             (None, None) => return Err(Error::Stopped),
         };
         if protect::is_protected(self.repository, &old.id)? {
-            let note = ForgetNote { reason: format!("{REPAIRED}: instead of {}", old.id), ..self.note.clone() };
+            let note = ForgetNote {
+                reason: format!("{REPAIRED}: instead of {}", old.id),
+                ..self.note.clone()
+            };
             protect::protect(self.repository, &new.id, snapshots::chain_hash(&new), &note)?;
             // Without a slot the old one's would say that it is hidden.
             if !Present::list(self.repository)?.slots.contains(&old.id) {
@@ -126,12 +138,14 @@ impl Replacing<'_> {
     }
 
     fn forget(&self, old: &Snapshot, reason: &str) -> Result<()> {
-        // A repair that died before its commit would keep the old one from being collected for as long as its intent is respected.
+        // A repair that died before its commit would keep the old one from being collected for as
+        // long as its intent is respected.
         let mut naming = intents::read_all(self.repository)?;
         naming.retain(|_, told| told.parents.contains(&old.id));
         let slots = snapshots::list_ids(self.repository)?;
         naming.retain(|session, _| !slots.contains(session));
-        // Where the store replaces objects that would undo a commit: there the intent stays, and the old one with it.
+        // Where the store replaces objects that would undo a commit: there the intent stays, and
+        // the old one with it.
         if !naming.is_empty() && probe::is_exclusive(self.repository)? {
             naming.keys().try_for_each(|session| intents::burn_slot(self.repository, session))?;
         }
@@ -139,13 +153,17 @@ impl Replacing<'_> {
         trash::forget(self.repository, &old.id, Some(snapshots::chain_hash(old)), &note).map(drop)
     }
 
-    /// Walks a snapshot's tree until no collector began or ended meanwhile, whose work may look like damage.
+    /// Walks a snapshot's tree until no collector began or ended meanwhile, whose work may look
+    /// like damage.
     fn walk(&mut self, old: &Snapshot) -> Result<Walked> {
         for _ in 0..LOOKS_MAX {
             let before = Generations::list(self.repository)?;
             let reader = Reader::new(self.repository)?;
-            let identity =
-                Identity { host: self.options.host.clone(), parent: Some(old.id), clock: Arc::new(self.options.clock) };
+            let identity = Identity {
+                host: self.options.host.clone(),
+                parent: Some(old.id),
+                clock: Arc::new(self.options.clock),
+            };
             let session = Session::new(reader.clone(), self.session_options(), identity);
             let trees = Trees::new(reader);
             let sight = Sight { trees: &trees, damage: self.damage };
@@ -176,7 +194,8 @@ impl Replacing<'_> {
 
     /// Commits what is left, under a new id each time that a collector took the session for dead.
     fn commit(&self, old: &Snapshot, new_root: NewRoot, mut stored: Stored) -> Result<Snapshot> {
-        let mut tree = NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
+        let mut tree =
+            NewTree { root: new_root.root, totals: new_root.totals, parent: Some(old.id) };
         let mut lost = new_root.lost;
         lost.add_all(old.problem_count, &old.problems);
         loop {
@@ -186,7 +205,8 @@ impl Replacing<'_> {
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {
                     // A note that is not written costs the next backup a listing.
-                    let _ = series_notes::remember_chain(self.repository, &snapshot.host, snapshot.id);
+                    let _ =
+                        series_notes::remember_chain(self.repository, &snapshot.host, snapshot.id);
                     return Ok(snapshot);
                 }
                 // Nothing is worse than before, and a repeated repair begins with what was stored.

@@ -1,4 +1,5 @@
-//! Packs that the store lists and did not give: a disk that fails, or whatever stands in front of a server, may give them later.
+//! Packs that the store lists and did not give: a disk that fails, or whatever stands in front of a
+//! server, may give them later.
 
 use std::collections::HashSet;
 use std::thread;
@@ -19,8 +20,9 @@ const ASKED_MAX: usize = 100;
 
 /// Looks a second time at packs that were not given, before any of them is taken for lost.
 ///
-/// Fails with `Contended` if one is sound after all, so that everything is to be looked at again; and with `NothingReadable` if no pack at all
-/// can be read: then it is not the packs that are damaged.
+/// Fails with `Contended` if one is sound after all, so that everything is to be looked at again;
+/// and with `NothingReadable` if no pack at all can be read: then it is not the packs that are
+/// damaged.
 pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     let unread = examined.damage.unread_packs();
     if unread.is_empty() {
@@ -33,7 +35,8 @@ pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
             return Err(Error::Contended { rounds: 1 });
         }
     }
-    let (doubtful, others): (Vec<PackRef>, Vec<PackRef>) = packs.into_iter().partition(|pack| unread.contains(&pack.name));
+    let (doubtful, others): (Vec<PackRef>, Vec<PackRef>) =
+        packs.into_iter().partition(|pack| unread.contains(&pack.name));
     for pack in others.iter().chain(&doubtful).take(ASKED_MAX) {
         if is_any_there(repository, pack)? {
             return Ok(());

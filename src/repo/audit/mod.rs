@@ -1,6 +1,7 @@
 //! What the store itself holds, whatever the local copies say: for `check` and `stats`.
 //!
-//! An object that vanishes between listing and reading was removed on purpose by somebody else, and is no fault.
+//! An object that vanishes between listing and reading was removed on purpose by somebody else, and
+//! is no fault.
 
 pub mod drafts;
 pub mod rebuild;
@@ -62,7 +63,9 @@ impl Findings {
     fn note<T>(&mut self, key: &Key, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) if error.is_damage() => self.faults.push(Fault { object: key.to_string(), error }),
+            Err(error) if error.is_damage() => {
+                self.faults.push(Fault { object: key.to_string(), error })
+            }
             Err(error) => return Err(error),
             Ok(value) => {
                 self.seen += 1;
@@ -82,7 +85,8 @@ pub fn configs(repository: &Repository) -> Result<Findings> {
         match key.name.parse::<u64>().ok().filter(|number| number.to_string() == key.name) {
             Some(number) => {
                 let bytes = read_listed(repository.store(), &key, object.len_bytes);
-                let config = bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
+                let config =
+                    bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
                 findings.note(&key, config)?;
             }
             None => findings.foreign.push(key.to_string()),
@@ -101,8 +105,10 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
             continue;
         }
         let slot = read_slot(repository.store(), &object);
-        let is_anothers =
-            |slot: &Slot| slot.repository != repository.keyring().repository() && slot_id(slot).to_hex() == key.name;
+        let is_anothers = |slot: &Slot| {
+            slot.repository != repository.keyring().repository()
+                && slot_id(slot).to_hex() == key.name
+        };
         if slot.as_ref().is_ok_and(is_anothers) {
             // Whoever began to make a repository here and did not end left it.
             findings.notices.push(format!("{key} is a key of another repository"));
@@ -120,7 +126,8 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
         let key = Key::new(Class::Intents, object.name.clone());
         match layout::intent_of(&key.name) {
             Some((session, number)) => {
-                findings.note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
+                findings
+                    .note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
             }
             None => findings.foreign.push(key.to_string()),
         }
@@ -128,7 +135,8 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-/// Reads and verifies every index run in the store, and returns a reader whose index is exactly the good ones.
+/// Reads and verifies every index run in the store, and returns a reader whose index is exactly the
+/// good ones.
 ///
 /// The local copies that it uses are compared with the store's objects; wrong ones are replaced.
 pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
@@ -142,16 +150,20 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
                 findings.foreign.push(key.to_string());
                 continue;
             };
-            match read_there(repository.store(), &key, || check_run(repository, &key, name, object.len_bytes)) {
+            match read_there(repository.store(), &key, || {
+                check_run(repository, &key, name, object.len_bytes)
+            }) {
                 Err(error) if error.is_not_found() => vanished = true,
                 outcome => good.extend(findings.note(&key, outcome)?),
             }
         }
         if !vanished {
             let set = IndexSet::open_these(repository.cache(), repository.keyring(), &good)?;
-            let replaced: HashSet<ObjectId> = set.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
+            let replaced: HashSet<ObjectId> =
+                set.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
             // A damaged run that was replaced has been repaired.
-            let is_needed = |fault: &Fault| !replaced.iter().any(|name| fault.object.ends_with(&name.to_hex()));
+            let is_needed =
+                |fault: &Fault| !replaced.iter().any(|name| fault.object.ends_with(&name.to_hex()));
             findings.faults.retain(is_needed);
             return Ok((Reader::with_index(repository, set), findings));
         }
@@ -160,7 +172,12 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
     Err(Error::Threads("the index kept changing while it was listed".to_owned()))
 }
 
-fn check_run(repository: &Repository, key: &Key, name: ObjectId, len_bytes: u64) -> Result<ObjectId> {
+fn check_run(
+    repository: &Repository,
+    key: &Key,
+    name: ObjectId,
+    len_bytes: u64,
+) -> Result<ObjectId> {
     let wrong = || Error::WrongContent { object: key.to_string() };
     let mut hasher = blake3::Hasher::new();
     let mut piece = Vec::new();
@@ -209,26 +226,36 @@ pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
     Ok(listing)
 }
 
-/// Returns those of `packs` that a run names which is listed now; the others were removed on purpose, index first.
+/// Returns those of `packs` that a run names which is listed now; the others were removed on
+/// purpose, index first.
 pub fn still_named(reader: &Reader, packs: Vec<PackRef>) -> Result<Vec<PackRef>> {
     if packs.is_empty() {
         return Ok(packs);
     }
     let listed = reader.repository().store().list(Class::Index, "")?;
-    let listed: HashSet<ObjectId> = listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
+    let listed: HashSet<ObjectId> =
+        listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
     let runs = reader.index().runs();
     let live = runs.iter().filter(|run| listed.contains(&run.name()));
-    let named: HashSet<ObjectId> = live.flat_map(|run| &run.toc().packs).map(|pack| pack.name).collect();
+    let named: HashSet<ObjectId> =
+        live.flat_map(|run| &run.toc().packs).map(|pack| pack.name).collect();
     Ok(packs.into_iter().filter(|pack| named.contains(&pack.name)).collect())
 }
 
 /// Replaces `out` by a pack's bytes in the store, be they right or wrong.
-pub fn read_pack(repository: &Repository, class: PackClass, name: &ObjectId, len: u64, out: &mut Vec<u8>) -> Result<()> {
+pub fn read_pack(
+    repository: &Repository,
+    class: PackClass,
+    name: &ObjectId,
+    len: u64,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     out.clear();
     Ok(repository.store().read_into(&layout::pack_key(class, name), 0..len, out)?)
 }
 
-/// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot fail by a bad copy.
+/// Makes the local copy of a meta pack equal to the verified `bytes`, so that reading trees cannot
+/// fail by a bad copy.
 pub fn refresh_meta_copy(repository: &Repository, pack: &PackRef, bytes: &[u8]) -> Result<()> {
     let name = pack.name.to_hex();
     if repository.cache().read(cache::TREES, &name).is_some_and(|copy| copy == bytes) {

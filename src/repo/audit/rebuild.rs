@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
 use crate::container::{ContainerBuilder, Opener, Sealed, Segment, name_of, walk};
 use crate::crypto::keyring::Keyring;
-use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord};
+use crate::format::container::{
+    ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord,
+};
 use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::ObjectId;
 use crate::repo::cache;
@@ -26,7 +28,8 @@ use crate::store::{Class, ErrorKind, Key, StoreError};
 /// Where segments of a pack are: offset and length in bytes.
 pub type SegmentPlaces = BTreeMap<u32, u32>;
 
-/// Returns the generation that runs of packs listed from now on may carry: none up to it can still remove one of them.
+/// Returns the generation that runs of packs listed from now on may carry: none up to it can still
+/// remove one of them.
 ///
 /// Spec: `format-spec/13-commit.md`, section 2.3.
 pub fn stamp(repository: &Repository) -> Result<u64> {
@@ -48,10 +51,15 @@ pub struct Salvaged {
     pub is_damaged: bool,
 }
 
-/// Reads what a pack holds: its table of contents, or, where that is damaged or `whole` is wanted, each segment.
+/// Reads what a pack holds: its table of contents, or, where that is damaged or `whole` is wanted,
+/// each segment.
 ///
 /// Returns `None` if nothing of the pack can be read.
-pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Result<Option<Salvaged>> {
+pub fn salvage(
+    repository: &Repository,
+    pack: &ListedPack,
+    whole: bool,
+) -> Result<Option<Salvaged>> {
     if !whole {
         match pack_tables::read(repository, pack, None) {
             Err(error) if error.is_damage() => {}
@@ -61,7 +69,8 @@ pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Resul
     let key = layout::pack_key(pack.class, &pack.name);
     let bytes = stored_bytes(repository, &key, pack.len_bytes)?;
     let keyring = repository.keyring();
-    let Ok(opener) = Opener::from_header(keyring, layout::container_kind(pack.class), &bytes) else {
+    let Ok(opener) = Opener::from_header(keyring, layout::container_kind(pack.class), &bytes)
+    else {
         return Ok(None);
     };
     let Ok(header) = Header::decode(&bytes) else {
@@ -75,7 +84,10 @@ pub fn salvage(repository: &Repository, pack: &ListedPack, whole: bool) -> Resul
     }
     let is_empty = toc.segments.iter().all(|segment| segment.chunks.is_empty());
     let is_damaged = name_of(&bytes) != pack.name;
-    Ok((!is_empty).then(|| Salvaged { placed: PlacedPack { pack: pack_ref(pack, header.salt), toc }, is_damaged }))
+    Ok((!is_empty).then(|| Salvaged {
+        placed: PlacedPack { pack: pack_ref(pack, header.salt), toc },
+        is_damaged,
+    }))
 }
 
 /// Returns where the segments of a salvaged pack are that can be read.
@@ -93,12 +105,20 @@ pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
 
 /// Returns the chunks of a segment under the ids that their bytes have.
 fn chunks_of(keyring: &Keyring, segment: &Segment) -> Vec<ChunkRecord> {
-    let record = |(kind, bytes): (_, &[u8])| ChunkRecord { kind, id: keyring.chunk_id(kind, bytes), len: bytes.len() as u32 };
+    let record = |(kind, bytes): (_, &[u8])| ChunkRecord {
+        kind,
+        id: keyring.chunk_id(kind, bytes),
+        len: bytes.len() as u32,
+    };
     segment.chunks().map(record).collect()
 }
 
-/// Returns where the records of `run` have segments in packs that `wanted` names, added to what is there.
-pub fn places_in(run: &Run, wanted: &mut HashMap<ObjectId, (PackRef, SegmentPlaces)>) -> Result<()> {
+/// Returns where the records of `run` have segments in packs that `wanted` names, added to what is
+/// there.
+pub fn places_in(
+    run: &Run,
+    wanted: &mut HashMap<ObjectId, (PackRef, SegmentPlaces)>,
+) -> Result<()> {
     for_each_record(run, |record, location| {
         if let Some((pack, places)) = wanted.get_mut(&location.pack.name) {
             *pack = location.pack;
@@ -123,7 +143,8 @@ pub struct Resealed {
     pub is_whole: bool,
 }
 
-/// Makes a new pack of the segments of another one that can be read, from the store or from the local copy.
+/// Makes a new pack of the segments of another one that can be read, from the store or from the
+/// local copy.
 ///
 /// The new pack lies in the local cache until [`store_pack`].
 pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Resealed> {
@@ -138,7 +159,10 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
         let range = *offset as usize..(*offset as usize).saturating_add(*stored_len as usize);
         let Some(stored) = bytes.get(range) else { continue };
         let mut raw = Vec::new();
-        if opener.segment(u64::from(*offset), &mut stored.to_vec(), &mut decompressor, &mut raw).is_err() {
+        if opener
+            .segment(u64::from(*offset), &mut stored.to_vec(), &mut decompressor, &mut raw)
+            .is_err()
+        {
             continue;
         }
         let Ok(segment) = Segment::parse(raw) else { continue };
@@ -170,14 +194,20 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
 
 /// Returns a pack's bytes: the local copy if it is whole, or else what the store has of it.
 fn best_bytes(repository: &Repository, pack: &PackRef) -> Result<Vec<u8>> {
-    let copy = repository.cache().read(cache::TREES, &pack.name.to_hex()).filter(|bytes| name_of(bytes) == pack.name);
+    let copy = repository
+        .cache()
+        .read(cache::TREES, &pack.name.to_hex())
+        .filter(|bytes| name_of(bytes) == pack.name);
     match copy {
         Some(bytes) => Ok(bytes),
-        None => stored_bytes(repository, &layout::pack_key(pack.class, &pack.name), pack.len.into()),
+        None => {
+            stored_bytes(repository, &layout::pack_key(pack.class, &pack.name), pack.len.into())
+        }
     }
 }
 
-/// Returns what the store has of an object that should have this length: nothing if it is not there.
+/// Returns what the store has of an object that should have this length: nothing if it is not
+/// there.
 fn stored_bytes(repository: &Repository, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     match repository.store().read(key) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(Vec::new()),
@@ -191,15 +221,25 @@ fn stored_bytes(repository: &Repository, key: &Key, len_bytes: u64) -> Result<Ve
 }
 
 /// Makes a run of these packs that replaces others; it lies in the local cache until [`store_run`].
-pub fn run_of_packs(repository: &Repository, packs: &[PlacedPack], generation: u64, replaces: Vec<ObjectId>) -> Result<ObjectId> {
+pub fn run_of_packs(
+    repository: &Repository,
+    packs: &[PlacedPack],
+    generation: u64,
+    replaces: Vec<ObjectId>,
+) -> Result<ObjectId> {
     let sealed = crate::repo::index::build_replacing_run(repository, packs, generation, replaces)?;
     keep(repository, &sealed)
 }
 
 /// Makes a run with the records of `run` whose packs pass `is_kept`, and which replaces it.
 ///
-/// It says of itself what `run` did: it names some of the same packs. Returns its name and how many records it leaves out.
-pub fn run_without(repository: &Repository, run: &Run, is_kept: impl Fn(&PackRef) -> bool) -> Result<(ObjectId, u64)> {
+/// It says of itself what `run` did: it names some of the same packs. Returns its name and how many
+/// records it leaves out.
+pub fn run_without(
+    repository: &Repository,
+    run: &Run,
+    is_kept: impl Fn(&PackRef) -> bool,
+) -> Result<(ObjectId, u64)> {
     let mut packs = Vec::new();
     let mut places: HashMap<ObjectId, u32> = HashMap::new();
     let mut records = Vec::new();
@@ -229,8 +269,13 @@ fn keep(repository: &Repository, sealed: &Sealed) -> Result<ObjectId> {
     Ok(sealed.name)
 }
 
-/// Returns a reader whose index is exactly these runs: some that are stored, and some that are made.
-pub fn reader_of(repository: &Arc<Repository>, stored: Vec<Arc<Run>>, made: &[ObjectId]) -> Result<Arc<Reader>> {
+/// Returns a reader whose index is exactly these runs: some that are stored, and some that are
+/// made.
+pub fn reader_of(
+    repository: &Arc<Repository>,
+    stored: Vec<Arc<Run>>,
+    made: &[ObjectId],
+) -> Result<Arc<Reader>> {
     let set = IndexSet::with_drafts(repository.cache(), repository.keyring(), stored, made)?;
     Ok(Reader::with_index(repository, set))
 }
@@ -258,9 +303,13 @@ fn create(repository: &Repository, key: &Key, bytes: Vec<u8>) -> Result<()> {
 }
 
 /// Returns whether the store lists all of these runs.
-pub fn are_listed<'a>(repository: &Repository, mut runs: impl Iterator<Item = &'a ObjectId>) -> Result<bool> {
+pub fn are_listed<'a>(
+    repository: &Repository,
+    mut runs: impl Iterator<Item = &'a ObjectId>,
+) -> Result<bool> {
     let listed = repository.store().list(Class::Index, "")?;
-    let listed: HashSet<ObjectId> = listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
+    let listed: HashSet<ObjectId> =
+        listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
     Ok(runs.all(|run| listed.contains(run)))
 }
 
@@ -270,6 +319,8 @@ pub fn forget(repository: &Repository, packs: &[PackRef], runs: &[ObjectId]) {
         repository.cache().remove(DRAFTS, &pack.name.to_hex());
     }
     for run in runs {
-        [DRAFTS, FILTERS].into_iter().for_each(|group| repository.cache().remove(group, &run.to_hex()));
+        [DRAFTS, FILTERS]
+            .into_iter()
+            .for_each(|group| repository.cache().remove(group, &run.to_hex()));
     }
 }

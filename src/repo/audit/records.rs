@@ -13,7 +13,8 @@ use crate::store::{Class, Key};
 
 /// Reads and verifies every record of collectors; none that should be there may be missing.
 ///
-/// How many there should be is what verified records say: whoever has no key can add names with any number.
+/// How many there should be is what verified records say: whoever has no key can add names with any
+/// number.
 pub fn generations(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     let mut listed: BTreeMap<u64, HashSet<&str>> = BTreeMap::new();
@@ -26,7 +27,8 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
         };
         // One that is damaged is reported for itself, and not once more as missing.
         listed.entry(number).or_default().insert(word);
-        let record = findings.note(&key, read_whole(repository, (number, word), object.len_bytes))?;
+        let record =
+            findings.note(&key, read_whole(repository, (number, word), object.len_bytes))?;
         let Some(record) = record else { continue };
         highest = highest.max(number);
         if let RecordContent::Condemned(condemned) = record.content {
@@ -41,7 +43,9 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
     for (first, last) in gaps(&listed, oldest.1..=highest, is_whole) {
         let (object, what) = match first == last {
             true => (format!("gc/{first}"), format!("a record of generation {first}")),
-            false => (format!("gc/{first}-{last}"), format!("records of generations {first} to {last}")),
+            false => {
+                (format!("gc/{first}-{last}"), format!("records of generations {first} to {last}"))
+            }
         };
         let error = Error::RolledBack { location: repository.location().to_owned(), what };
         findings.faults.push(Fault { object, error });
@@ -49,13 +53,21 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
     Ok(findings)
 }
 
-/// Returns the first and the last number of each stretch of `range` in which nothing is listed, or nothing whole.
+/// Returns the first and the last number of each stretch of `range` in which nothing is listed, or
+/// nothing whole.
 ///
 /// Takes as long as there are listed numbers, however long the range is.
-fn gaps<T>(listed: &BTreeMap<u64, T>, range: RangeInclusive<u64>, is_whole: impl Fn(u64, &T) -> bool) -> Vec<(u64, u64)> {
+fn gaps<T>(
+    listed: &BTreeMap<u64, T>,
+    range: RangeInclusive<u64>,
+    is_whole: impl Fn(u64, &T) -> bool,
+) -> Vec<(u64, u64)> {
     let (mut next, end) = range.into_inner();
     let mut gaps = Vec::new();
-    let whole = listed.iter().filter(|(number, words)| is_whole(**number, words)).map(|(number, _)| *number);
+    let whole = listed
+        .iter()
+        .filter(|(number, words)| is_whole(**number, words))
+        .map(|(number, _)| *number);
     for number in whole.take_while(|number| *number <= end) {
         if next < number {
             gaps.push((next, number - 1));
@@ -74,11 +86,19 @@ mod tests {
 
     #[test]
     fn a_gap_is_one_however_long_it_is() {
-        let of = |listed: &[(u64, bool)], range| gaps(&listed.iter().copied().collect(), range, |_, is_whole| *is_whole);
+        let of = |listed: &[(u64, bool)], range| {
+            gaps(&listed.iter().copied().collect(), range, |_, is_whole| *is_whole)
+        };
         assert_eq!(of(&[], RangeInclusive::new(1, 0)), []);
         assert_eq!(of(&[(1, true), (2, true), (3, true)], 1..=3), []);
-        assert_eq!(of(&[(2, true), (5, true), (7, false), (8, true)], 1..=8), [(1, 1), (3, 4), (6, 7)]);
-        assert_eq!(of(&[(1, true), (1 << 60, true), (1 << 61, true)], 4..=1 << 60), [(4, (1 << 60) - 1)]);
+        assert_eq!(
+            of(&[(2, true), (5, true), (7, false), (8, true)], 1..=8),
+            [(1, 1), (3, 4), (6, 7)]
+        );
+        assert_eq!(
+            of(&[(1, true), (1 << 60, true), (1 << 61, true)], 4..=1 << 60),
+            [(4, (1 << 60) - 1)]
+        );
         assert_eq!(of(&[], 7..=1 << 62), [(7, 1 << 62)]);
     }
 }

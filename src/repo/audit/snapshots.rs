@@ -32,12 +32,14 @@ pub struct AllSnapshots {
 
 /// Reads and verifies every snapshot and tombstone: seal, signature and chain.
 ///
-/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose predecessor is gone, unless a tombstone
-/// tells that it was forgotten.
+/// A snapshot that this machine has seen and that is gone is a fault, and so is one whose
+/// predecessor is gone, unless a tombstone tells that it was forgotten.
 pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)> {
-    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in the cache.
+    // What was seen is asked first: a backup that commits meanwhile is in the store before it is in
+    // the cache.
     let copies = repository.cache().names("snapshots");
-    let mut seen_before: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
+    let mut seen_before: HashSet<SnapshotId> =
+        copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
     seen_before.extend(repository.witness().heads());
     let mut findings = Findings::default();
     let mut all = AllSnapshots::default();
@@ -47,12 +49,19 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     // A damaged record of a collector is reported for itself.
     let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
     for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
-        let is_told = || all.forgotten.contains(&id) || dropped.contains(&id) || trash::load_cached(repository, &id).is_some();
+        let is_told = || {
+            all.forgotten.contains(&id)
+                || dropped.contains(&id)
+                || trash::load_cached(repository, &id).is_some()
+        };
         if !guarded.contains(&id) && is_told() {
             continue;
         }
         let object = layout::snapshot_key(&id).to_string();
-        let error = Error::RolledBack { location: repository.location().to_owned(), what: "a snapshot seen before".to_owned() };
+        let error = Error::RolledBack {
+            location: repository.location().to_owned(),
+            what: "a snapshot seen before".to_owned(),
+        };
         findings.faults.push(Fault { object, error });
     }
     let untold: HashSet<SnapshotId> = dropped.difference(&all.forgotten).copied().collect();
@@ -65,7 +74,8 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     Ok((all, findings))
 }
 
-/// Reads what a listing names, and returns what bare protections hold for: no tombstone explains where that went.
+/// Reads what a listing names, and returns what bare protections hold for: no tombstone explains
+/// where that went.
 fn read_all(
     repository: &Repository,
     listed: Vec<Listed>,
@@ -73,7 +83,9 @@ fn read_all(
     (all, findings): (&mut AllSnapshots, &mut Findings),
 ) -> Result<HashSet<SnapshotId>> {
     let memory = |object: &Listed| memory_of(object.len_bytes);
-    let read = parallel::for_each_long(repository.store(), &listed, memory, |object| read(repository, object))?;
+    let read = parallel::for_each_long(repository.store(), &listed, memory, |object| {
+        read(repository, object)
+    })?;
     let (mut tombstones, mut guarded) = (Vec::new(), HashSet::new());
     for (object, held) in listed.into_iter().zip(read) {
         let key = Key::new(Class::Snapshots, object.name);
@@ -96,7 +108,9 @@ fn read_all(
             Held::Protection(loaded) => {
                 let found = findings.note(&key, loaded)?;
                 findings.seen -= u64::from(found.is_some());
-                guarded.extend(found.map(|protection| protection.snapshot).filter(|id| bare.contains(id)));
+                guarded.extend(
+                    found.map(|protection| protection.snapshot).filter(|id| bare.contains(id)),
+                );
             }
             Held::Foreign => findings.foreign.push(key.to_string()),
         }
@@ -128,8 +142,8 @@ fn read(repository: &Repository, object: &Listed) -> Held {
     }
 }
 
-/// Takes the slots out of the faults that somebody forgot although, or because, they could not be read, and those that a verdict
-/// dropped.
+/// Takes the slots out of the faults that somebody forgot although, or because, they could not be
+/// read, and those that a verdict dropped.
 fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
     for snapshot in &all.good {
         all.explained.unread.remove(&snapshot.id);
@@ -145,7 +159,8 @@ fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &m
     all.written_off.sort_unstable();
 }
 
-/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`, section 5.
+/// Every snapshot names the one before it of its host by hash. Spec: `format-spec/08-snapshots.md`,
+/// section 5.
 fn check_chains(repository: &Repository, all: &AllSnapshots, findings: &mut Findings) {
     for (snapshot, wrong) in chains::breaks(&all.good, &all.explained) {
         let is_accepted = |hash: &chains::ChainHash| repository.witness().accepts_missing(hash);

@@ -1,4 +1,5 @@
-//! The folder of a cache: opened beneath its root without following links, and refused if others could have filled it.
+//! The folder of a cache: opened beneath its root without following links, and refused if others
+//! could have filled it.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -24,9 +25,10 @@ pub struct CacheFolder {
 impl CacheFolder {
     /// Opens a folder `name` in `above`; both are made, for their owner only, if they are missing.
     ///
-    /// The way to `above` is the user's and may lead over links; nothing below it may. Fails with [`Error::ForeignCache`] if
-    /// either belongs to another user (root excepted, who may do all), or may be written to by others. In a folder such as `/tmp`,
-    /// where nobody can touch what belongs to others, it is enough that `name` is this user's own.
+    /// The way to `above` is the user's and may lead over links; nothing below it may. Fails with
+    /// [`Error::ForeignCache`] if either belongs to another user (root excepted, who may do all),
+    /// or may be written to by others. In a folder such as `/tmp`, where nobody can touch what
+    /// belongs to others, it is enough that `name` is this user's own.
     pub fn open(above: &Path, name: &str) -> Result<Self> {
         let path = above.join(name);
         let failed = |source| Error::Cache { path: path.clone(), source };
@@ -39,12 +41,14 @@ impl CacheFolder {
                 Err(_) => return Err(failed(errno.into())),
             },
         }
-        let folder = beneath::open(&above_folder, name, FOLDER, Mode::empty()).map_err(|error| refuse_link(&path, error))?;
+        let folder = beneath::open(&above_folder, name, FOLDER, Mode::empty())
+            .map_err(|error| refuse_link(&path, error))?;
         refuse_foreign(&folder, &path)?;
         Ok(Self { path, folder })
     }
 
-    /// Opens a folder of the program's own by its path alone, which is the user's and may lead over links.
+    /// Opens a folder of the program's own by its path alone, which is the user's and may lead over
+    /// links.
     pub fn at(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_owned(), folder: open_private(path, false)?.into() })
     }
@@ -66,14 +70,17 @@ impl CacheFolder {
         if is_plain(&file)? { Ok(file) } else { Err(io::Error::other("not a regular file")) }
     }
 
-    /// Writes a file of a group under a temporary name and renames it, so that readers see all of it or nothing.
+    /// Writes a file of a group under a temporary name and renames it, so that readers see all of
+    /// it or nothing.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
         let folder = match self.open_group(group) {
             // The first of its group.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match rustix::fs::mkdirat(&self.folder, group, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => self.open_group(group)?,
-                Err(errno) => return Err(errno.into()),
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match rustix::fs::mkdirat(&self.folder, group, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => self.open_group(group)?,
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
             opened => opened?,
         };
         let (mut file, temporary) = make_temporary(&folder)?;
@@ -90,17 +97,24 @@ impl CacheFolder {
         Ok(rustix::fs::unlinkat(self.open_group(group)?, name, AtFlags::empty())?)
     }
 
-    /// Returns the files of a group whose names the program gave: others are nobody's here, and are left alone.
+    /// Returns the files of a group whose names the program gave: others are nobody's here, and are
+    /// left alone.
     pub fn files(&self, group: &str) -> io::Result<Vec<(String, rustix::fs::Stat)>> {
         let folder = self.open_group(group)?;
         let mut files = Vec::new();
         for entry in rustix::fs::Dir::read_from(&folder)? {
             let entry = entry?;
-            let Some(name) = entry.file_name().to_str().ok().filter(|name| is_own_name(group, name)) else {
+            let Some(name) =
+                entry.file_name().to_str().ok().filter(|name| is_own_name(group, name))
+            else {
                 continue;
             };
             // One that is gone meanwhile is none.
-            let Ok(stat) = rustix::fs::statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let Ok(stat) =
+                rustix::fs::statat(&folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+            else {
+                continue;
+            };
             if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
                 files.push((name.to_owned(), stat));
             }
@@ -118,7 +132,8 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Opens a folder of the program's own, which is made (for its owner only) if it is missing.
 ///
-/// Fails with [`Error::ForeignCache`] if it belongs to another user, or may be written to by others.
+/// Fails with [`Error::ForeignCache`] if it belongs to another user, or may be written to by
+/// others.
 fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
     let failed = |source| Error::Cache { path: path.to_owned(), source };
     let flags = FOLDER | OFlags::CLOEXEC;
@@ -130,10 +145,12 @@ fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
         opened => opened,
     };
     let folder = opened.map_err(|errno| failed(errno.into()))?;
-    let is_sticky = rustix::fs::fstat(&folder).is_ok_and(|stat| stat.st_mode & 0o1022 > 0o1000 && stat.st_uid == 0);
+    let is_sticky = rustix::fs::fstat(&folder)
+        .is_ok_and(|stat| stat.st_mode & 0o1022 > 0o1000 && stat.st_uid == 0);
     match (is_sticky, may_be_sticky) {
         (true, true) => {}
-        // Nobody can touch what is this user's there, but others may have been first: it is done without.
+        // Nobody can touch what is this user's there, but others may have been first: it is done
+        // without.
         (true, false) => return Err(failed(io::Error::other("others may write to it"))),
         (false, _) => refuse_foreign(&folder, path)?,
     }
@@ -141,14 +158,18 @@ fn open_private(path: &Path, may_be_sticky: bool) -> Result<OwnedFd> {
 }
 
 fn refuse_foreign(folder: impl AsFd, path: &Path) -> Result<()> {
-    let stat = rustix::fs::fstat(folder).map_err(|errno| Error::Cache { path: path.to_owned(), source: errno.into() })?;
+    let stat = rustix::fs::fstat(folder)
+        .map_err(|errno| Error::Cache { path: path.to_owned(), source: errno.into() })?;
     let me = rustix::process::geteuid().as_raw();
     let refused = |why: String| Err(Error::ForeignCache { path: path.to_owned(), why });
     if stat.st_uid != me && stat.st_uid != 0 {
         return refused(format!("it belongs to user {}, and this runs as user {me}", stat.st_uid));
     }
     if stat.st_mode & 0o022 != 0 {
-        return refused(format!("others may write to it (its mode is {:03o})", stat.st_mode & 0o7777));
+        return refused(format!(
+            "others may write to it (its mode is {:03o})",
+            stat.st_mode & 0o7777
+        ));
     }
     Ok(())
 }
@@ -156,7 +177,10 @@ fn refuse_foreign(folder: impl AsFd, path: &Path) -> Result<()> {
 fn refuse_link(path: &Path, error: io::Error) -> Error {
     let path = path.to_owned();
     match beneath::is_link(&error) {
-        true => Error::ForeignCache { path, why: "it is a symbolic link, and none is followed there".to_owned() },
+        true => Error::ForeignCache {
+            path,
+            why: "it is a symbolic link, and none is followed there".to_owned(),
+        },
         false => Error::Cache { path, source: error },
     }
 }
@@ -174,9 +198,12 @@ fn make_temporary(folder: &File) -> io::Result<(File, String)> {
     Ok((file.into(), name))
 }
 
-/// Returns whether the program gives such names in a group: ids in hex, and in some groups a few words.
+/// Returns whether the program gives such names in a group: ids in hex, and in some groups a few
+/// words.
 fn is_own_name(group: &str, name: &str) -> bool {
-    let is_hex = |len: usize| name.len() == len && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_hex = |len: usize| {
+        name.len() == len && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
     match group {
         "index" | "tail" | "filter" | "meta" | "repair" | "locations" => is_hex(64),
         "snapshots" | "tombstones" | "state" => is_hex(32),
@@ -201,10 +228,19 @@ mod tests {
         let folder = CacheFolder::open(&dir.path().join("a/b"), "r").unwrap();
         folder.write("index", NAME, b"one").unwrap();
         folder.write("index", NAME, b"another").unwrap();
-        assert_eq!(io::read_to_string(folder.open_file("index", NAME).unwrap()).unwrap(), "another");
+        assert_eq!(
+            io::read_to_string(folder.open_file("index", NAME).unwrap()).unwrap(),
+            "another"
+        );
         let files = folder.files("index").unwrap();
-        assert_eq!(files.iter().map(|(name, stat)| (&**name, stat.st_size)).collect::<Vec<_>>(), [(NAME, 7)]);
-        assert_eq!(fs::metadata(dir.path().join("a/b/r/index")).unwrap().permissions().mode() & 0o7777, 0o700);
+        assert_eq!(
+            files.iter().map(|(name, stat)| (&**name, stat.st_size)).collect::<Vec<_>>(),
+            [(NAME, 7)]
+        );
+        assert_eq!(
+            fs::metadata(dir.path().join("a/b/r/index")).unwrap().permissions().mode() & 0o7777,
+            0o700
+        );
         folder.remove("index", NAME).unwrap();
         assert!(folder.files("index").unwrap().is_empty());
         assert_eq!(fs::read_dir(dir.path().join("a/b/r/index")).unwrap().count(), 0);
@@ -224,7 +260,9 @@ mod tests {
         let folder = CacheFolder::open(&dir.path().join("cache"), "r").unwrap();
         symlink(&victim, folder.path().join("index")).unwrap();
         assert!(folder.files("index").is_err() && folder.open_file("index", NAME).is_err());
-        assert!(folder.remove("index", NAME).is_err() && folder.write("index", NAME, b"x").is_err());
+        assert!(
+            folder.remove("index", NAME).is_err() && folder.write("index", NAME, b"x").is_err()
+        );
         folder.write("meta", &NAME.replace('0', "1"), b"x").unwrap();
         symlink(victim.join(NAME), folder.path().join("meta").join(NAME)).unwrap();
         assert!(folder.open_file("meta", NAME).is_err());
@@ -237,8 +275,21 @@ mod tests {
     #[test]
     fn foreign_names_are_left_alone() {
         let names = |group: &str| {
-            let all = ["passwd", "config", ".tmp-1", "Readme", "12.verdict", &NAME[..32], NAME, "../x", "hosts.bak"];
-            all.into_iter().filter(|name| is_own_name(group, name)).map(str::to_owned).collect::<Vec<_>>()
+            let all = [
+                "passwd",
+                "config",
+                ".tmp-1",
+                "Readme",
+                "12.verdict",
+                &NAME[..32],
+                NAME,
+                "../x",
+                "hosts.bak",
+            ];
+            all.into_iter()
+                .filter(|name| is_own_name(group, name))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("index"), [NAME]);
         assert_eq!(names("tombstones"), [&NAME[..32]]);
@@ -249,15 +300,29 @@ mod tests {
     #[test]
     fn folders_that_others_may_fill_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for (mode, is_refused) in [(0o700, false), (0o755, false), (0o775, true), (0o777, true), (0o1777, true), (0o702, true)] {
+        for (mode, is_refused) in [
+            (0o700, false),
+            (0o755, false),
+            (0o775, true),
+            (0o777, true),
+            (0o1777, true),
+            (0o702, true),
+        ] {
             for below in ["", "r"] {
                 let above = dir.path().join(format!("{mode:o}{below}"));
                 fs::create_dir_all(above.join("r")).unwrap();
                 fs::set_permissions(above.join(below), fs::Permissions::from_mode(mode)).unwrap();
                 let opened = CacheFolder::open(&above, "r");
                 // Like /tmp: nobody can put another folder in the place of ours, which lies below.
-                let is_refused = is_refused && !(mode == 0o1777 && below.is_empty() && rustix::process::geteuid().is_root());
-                assert_eq!(matches!(opened, Err(Error::ForeignCache { .. })), is_refused, "{mode:o} {below}");
+                let is_refused = is_refused
+                    && !(mode == 0o1777
+                        && below.is_empty()
+                        && rustix::process::geteuid().is_root());
+                assert_eq!(
+                    matches!(opened, Err(Error::ForeignCache { .. })),
+                    is_refused,
+                    "{mode:o} {below}"
+                );
             }
         }
         if rustix::process::geteuid().is_root() {

@@ -10,16 +10,22 @@ use crate::repo::error::{Error, Result};
 /// The folder of notes of which repository is where.
 const LOCATIONS: &str = "locations";
 
-/// Remembers which repository was seen at a location, so that an unchanged backup need not ask the store.
+/// Remembers which repository was seen at a location, so that an unchanged backup need not ask the
+/// store.
 ///
-/// Where that cannot be written, the store is asked. Fails with [`Error::ForeignCache`] if others could have filled the folder.
+/// Where that cannot be written, the store is asked. Fails with [`Error::ForeignCache`] if others
+/// could have filled the folder.
 pub fn remember_location(cache_dir: &Path, location: &str, repository: RepositoryId) -> Result<()> {
     if cache_dir.as_os_str().is_empty() {
         return Ok(());
     }
     match CacheFolder::at(cache_dir) {
         // Best effort: it only saves a request.
-        Ok(folder) => drop(folder.write(LOCATIONS, &hash_of_location(location), repository.to_hex().as_bytes())),
+        Ok(folder) => drop(folder.write(
+            LOCATIONS,
+            &hash_of_location(location),
+            repository.to_hex().as_bytes(),
+        )),
         Err(Error::Cache { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -31,7 +37,8 @@ pub fn known_at(cache_dir: &Path, location: &str) -> Option<RepositoryId> {
     if !cache_dir.is_dir() {
         return None;
     }
-    let file = CacheFolder::at(cache_dir).ok()?.open_file(LOCATIONS, &hash_of_location(location)).ok()?;
+    let file =
+        CacheFolder::at(cache_dir).ok()?.open_file(LOCATIONS, &hash_of_location(location)).ok()?;
     RepositoryId::from_hex(io::read_to_string(file).ok()?.trim())
 }
 

@@ -35,7 +35,8 @@ impl<K: Hash + Eq + Clone, V: Clone> ByteLru<K, V> {
             let Some((_, oldest)) = self.order.pop_first() else {
                 break;
             };
-            let (_, len, _) = self.values.remove(&oldest).expect("what stands in the order has a value");
+            let (_, len, _) =
+                self.values.remove(&oldest).expect("what stands in the order has a value");
             self.used_bytes -= len;
         }
         self.tick += 1;

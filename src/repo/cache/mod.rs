@@ -1,4 +1,5 @@
-//! Local copies of immutable objects, and small notes. All of it is a hint: deleting it at any time only costs time.
+//! Local copies of immutable objects, and small notes. All of it is a hint: deleting it at any time
+//! only costs time.
 //!
 //! Copies are the stored objects themselves, still sealed; they are checked like the originals.
 
@@ -82,13 +83,14 @@ impl LocalCopy {
 }
 
 impl Cache {
-    /// Opens (and makes, readable for the owner only) the folder of a repository at a location below `cache_dir`.
+    /// Opens (and makes, readable for the owner only) the folder of a repository at a location
+    /// below `cache_dir`.
     ///
-    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of its own. Fails with
-    /// [`Error::ForeignCache`] if others could have filled the folder.
+    /// A copy of a repository elsewhere goes its own way from then on, so it has local copies of
+    /// its own. Fails with [`Error::ForeignCache`] if others could have filled the folder.
     ///
-    /// Where no folder can be had (none is known, and `cache_dir` is empty; or the disk is full or read-only), the copies
-    /// live as long as the process: see [`Cache::trouble`].
+    /// Where no folder can be had (none is known, and `cache_dir` is empty; or the disk is full or
+    /// read-only), the copies live as long as the process: see [`Cache::trouble`].
     pub fn open(cache_dir: &Path, repository: RepositoryId, location: &str) -> Result<Self> {
         let name = format!("{}-{}", repository.to_hex(), &hash_of_location(location)[..16]);
         if cache_dir.as_os_str().is_empty() {
@@ -119,7 +121,8 @@ impl Cache {
         lock(&self.spilt).get(group)?.get(name).cloned()
     }
 
-    /// Keeps in memory what the folder did not take; of packs with trees, which can be fetched again, only so much.
+    /// Keeps in memory what the folder did not take; of packs with trees, which can be fetched
+    /// again, only so much.
     fn spill(&self, group: &str, name: &str, bytes: &[u8]) {
         let mut spilt = lock(&self.spilt);
         let group_of = spilt.entry(group.to_owned()).or_default();
@@ -137,10 +140,17 @@ impl Cache {
 
     fn at(place: Place) -> Self {
         let (spilt, trouble) = Default::default();
-        Self { place, spilt, trouble, limit_bytes: AtomicU64::new(LIMIT_BYTES), unwatched_bytes: AtomicU64::new(UNWATCHED_BYTES) }
+        Self {
+            place,
+            spilt,
+            trouble,
+            limit_bytes: AtomicU64::new(LIMIT_BYTES),
+            unwatched_bytes: AtomicU64::new(UNWATCHED_BYTES),
+        }
     }
 
-    /// Sets how many bytes copies of packs with trees may take; those go first that were used longest ago.
+    /// Sets how many bytes copies of packs with trees may take; those go first that were used
+    /// longest ago.
     pub fn limit(&self, bytes: u64) {
         self.limit_bytes.store(bytes, Ordering::Relaxed);
     }
@@ -158,7 +168,8 @@ impl Cache {
             Place::Memory(copies) => {
                 let found = lock(copies).get(group).and_then(|group| group.get(name)).cloned();
                 let found = found.or_else(|| self.spilt(group, name));
-                let opened = found.map(LocalCopy::Bytes).ok_or_else(|| io::ErrorKind::NotFound.into());
+                let opened =
+                    found.map(LocalCopy::Bytes).ok_or_else(|| io::ErrorKind::NotFound.into());
                 (Path::new(group).join(name), opened)
             }
         };
@@ -199,15 +210,18 @@ impl Cache {
         Some(ObjectId(*hasher.finalize().as_bytes()))
     }
 
-    /// Writes a file under a temporary name and renames it, so that readers see all of it or nothing.
+    /// Writes a file under a temporary name and renames it, so that readers see all of it or
+    /// nothing.
     ///
-    /// Not synced: after a crash of the machine its content is checked like any copy, and thrown away if wrong. What a full
-    /// or read-only disk does not take is kept in memory.
+    /// Not synced: after a crash of the machine its content is checked like any copy, and thrown
+    /// away if wrong. What a full or read-only disk does not take is kept in memory.
     pub fn write(&self, group: &str, name: &str, bytes: &[u8]) -> Result<()> {
         match &self.place {
             Place::Folder(folder) => {
                 match folder.write(group, name, bytes) {
-                    Ok(()) => drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name))),
+                    Ok(()) => {
+                        drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)))
+                    }
                     Err(error) => {
                         // Nobody may take an older note for this one.
                         let _ = folder.remove(group, name);
@@ -223,13 +237,17 @@ impl Cache {
                 Ok(())
             }
             Place::Memory(copies) => {
-                lock(copies).entry(group.to_owned()).or_default().insert(name.to_owned(), bytes.into());
+                lock(copies)
+                    .entry(group.to_owned())
+                    .or_default()
+                    .insert(name.to_owned(), bytes.into());
                 Ok(())
             }
         }
     }
 
-    /// Opens the copy of a pack with trees, if there is one of this length, and notes that it is in use.
+    /// Opens the copy of a pack with trees, if there is one of this length, and notes that it is in
+    /// use.
     pub fn open_trees(&self, name: &str, len_bytes: u64) -> Option<LocalCopy> {
         let copy = self.open_copy(TREES, name).ok()?;
         if copy.len_bytes().ok()? != len_bytes {
@@ -241,14 +259,18 @@ impl Cache {
         Some(copy)
     }
 
-    /// Keeps a copy of a pack with trees and opens it, and removes others when all together take more than the limit.
+    /// Keeps a copy of a pack with trees and opens it, and removes others when all together take
+    /// more than the limit.
     ///
-    /// The copy can be read even if it is larger than the limit itself, so that nobody needs to hold the pack in memory.
+    /// The copy can be read even if it is larger than the limit itself, so that nobody needs to
+    /// hold the pack in memory.
     pub fn write_trees(&self, name: &str, bytes: &[u8]) -> Result<LocalCopy> {
         self.write(TREES, name, bytes)?;
-        // Another process that keeps to the limit, or a user who tidies up, may have removed it already.
+        // Another process that keeps to the limit, or a user who tidies up, may have removed it
+        // already.
         let copy = self.open_copy(TREES, name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
-        let unwatched = self.unwatched_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
+        let unwatched = self.unwatched_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed)
+            + bytes.len() as u64;
         let limit = self.limit_bytes.load(Ordering::Relaxed);
         if unwatched >= UNWATCHED_BYTES.min(limit / 8) {
             self.unwatched_bytes.store(0, Ordering::Relaxed);
@@ -257,7 +279,8 @@ impl Cache {
         Ok(copy)
     }
 
-    /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open stays readable.
+    /// Removes copies that were used longest ago until at most `limit` bytes are left. What is open
+    /// stays readable.
     fn trim_trees(&self, limit: u64) {
         let Place::Folder(folder) = &self.place else {
             return;
@@ -265,7 +288,9 @@ impl Cache {
         let Ok(mut copies) = folder.files(TREES) else {
             return;
         };
-        copies.sort_unstable_by_key(|(_, stat)| std::cmp::Reverse((stat.st_mtime, stat.st_mtime_nsec)));
+        copies.sort_unstable_by_key(|(_, stat)| {
+            std::cmp::Reverse((stat.st_mtime, stat.st_mtime_nsec))
+        });
         let mut kept = 0;
         for (name, stat) in copies {
             kept += stat.st_size.cast_unsigned();
@@ -280,7 +305,9 @@ impl Cache {
         drop(lock(&self.spilt).get_mut(group).and_then(|group| group.remove(name)));
         match &self.place {
             Place::Folder(folder) => drop(folder.remove(group, name)),
-            Place::Memory(copies) => drop(lock(copies).get_mut(group).and_then(|group| group.remove(name))),
+            Place::Memory(copies) => {
+                drop(lock(copies).get_mut(group).and_then(|group| group.remove(name)))
+            }
         }
     }
 
@@ -295,7 +322,9 @@ impl Cache {
     /// Makes an unnamed file, which is gone when it is closed.
     pub fn scratch_file(&self) -> Result<File> {
         match &self.place {
-            Place::Folder(folder) => tempfile::tempfile_in(folder.path()).or_else(|_| scratch_elsewhere()),
+            Place::Folder(folder) => {
+                tempfile::tempfile_in(folder.path()).or_else(|_| scratch_elsewhere())
+            }
             Place::Memory(_) => scratch_elsewhere(),
         }
     }
@@ -305,7 +334,11 @@ impl Cache {
         let folder = match &self.place {
             Place::Folder(folder) => folder,
             Place::Memory(copies) => {
-                return lock(copies).get(group).into_iter().flat_map(|group| group.keys().cloned()).collect();
+                return lock(copies)
+                    .get(group)
+                    .into_iter()
+                    .flat_map(|group| group.keys().cloned())
+                    .collect();
             }
         };
         let files = folder.files(group).unwrap_or_default();
@@ -320,14 +353,16 @@ impl Cache {
 
 /// Makes an unnamed file where temporary files go, or in memory where there is no such place.
 fn scratch_elsewhere() -> Result<File> {
-    let in_memory = |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
+    let in_memory =
+        |_| Ok(File::from(rustix::fs::memfd_create("drumlin", rustix::fs::MemfdFlags::CLOEXEC)?));
     let made: io::Result<File> = tempfile::tempfile().or_else(in_memory);
     made.map_err(|source| Error::Cache { path: "a temporary file".into(), source })
 }
 
 /// Sets the time by which it is known what was used last; if that fails, the copy only goes sooner.
 fn note_use(file: &File) {
-    let is_old = |time: SystemTime| SystemTime::now().duration_since(time).is_ok_and(|age| age > USED_AGAIN);
+    let is_old =
+        |time: SystemTime| SystemTime::now().duration_since(time).is_ok_and(|age| age > USED_AGAIN);
     if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {
         let _ = file.set_modified(SystemTime::now());
     }
@@ -346,13 +381,18 @@ mod tests {
     fn what_no_folder_takes_lives_as_long_as_the_process() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("file"), b"").unwrap();
-        for (dir, has_trouble) in [(scratch.path().join("file/below"), true), (std::path::PathBuf::new(), true)] {
+        for (dir, has_trouble) in
+            [(scratch.path().join("file/below"), true), (std::path::PathBuf::new(), true)]
+        {
             let cache = Cache::open(&dir, RepositoryId([1; 16]), "here").unwrap();
             assert_eq!(cache.trouble().is_some(), has_trouble);
             cache.write("index", "a", b"1").unwrap();
             cache.write_trees("t", &[7; 100]).unwrap();
             cache.scratch_file().unwrap();
-            assert_eq!((cache.read("index", "a").unwrap(), cache.names("index")), (b"1".to_vec(), vec!["a".to_owned()]));
+            assert_eq!(
+                (cache.read("index", "a").unwrap(), cache.names("index")),
+                (b"1".to_vec(), vec!["a".to_owned()])
+            );
             assert!(cache.open_trees("t", 100).is_some());
             super::locations::remember_location(&dir, "here", RepositoryId([1; 16])).unwrap();
         }
@@ -364,7 +404,9 @@ mod tests {
         let cache = Cache::open(scratch.path(), RepositoryId([1; 16]), "here").unwrap();
         cache.limit(1000);
         let days_ago = |word: &str, days: u64| {
-            let LocalCopy::File(file) = cache.open_copy(TREES, &name(word)).unwrap() else { panic!("it lies in a folder") };
+            let LocalCopy::File(file) = cache.open_copy(TREES, &name(word)).unwrap() else {
+                panic!("it lies in a folder")
+            };
             file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
         };
         cache.write(TREES, &name("old"), &[0; 400]).unwrap();

@@ -1,4 +1,5 @@
-//! What collectors do with objects: list them with their ages, and remove them. Spec: `format-spec/13-commit.md`, section 4.
+//! What collectors do with objects: list them with their ages, and remove them. Spec:
+//! `format-spec/13-commit.md`, section 4.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -52,9 +53,15 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
     for class in [PackClass::Data, PackClass::Meta] {
         for object in repository.store().list(layout::store_class(class), "")? {
             let name = layout::object_id(&object.name);
-            if let Some(name) = name.filter(|name| layout::pack_key(class, name).name == object.name) {
+            if let Some(name) =
+                name.filter(|name| layout::pack_key(class, name).name == object.name)
+            {
                 list.newest_s = list.newest_s.max(object.modified_s);
-                let listed = ListedPack { class, len_bytes: object.len_bytes, modified_s: object.modified_s };
+                let listed = ListedPack {
+                    class,
+                    len_bytes: object.len_bytes,
+                    modified_s: object.modified_s,
+                };
                 list.packs.insert(name, listed);
             }
         }
@@ -69,7 +76,8 @@ fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
     named.filter(|name| !listed.packs.contains_key(name) || listed.over.contains(name)).collect()
 }
 
-/// Makes the index that of the store, and returns the packs with those that the index names and that are gone.
+/// Makes the index that of the store, and returns the packs with those that the index names and
+/// that are gone.
 ///
 /// The index avoids the latter, and trusts all others, because they were seen.
 pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
@@ -77,11 +85,15 @@ pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
     let horizon = horizon::sync(reader)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
     let listed = PackList { over, ..list_packs(repository)? };
-    reader.index().avoid(crate::repo::index::Avoided { packs: missing_packs(reader, &listed), ..Default::default() });
+    reader.index().avoid(crate::repo::index::Avoided {
+        packs: missing_packs(reader, &listed),
+        ..Default::default()
+    });
     Ok((horizon, listed))
 }
 
-/// Learns of runs that were written since [`survey`], dropping none, and avoids those of their packs that are gone.
+/// Learns of runs that were written since [`survey`], dropping none, and avoids those of their
+/// packs that are gone.
 pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
     let repository = reader.repository();
     let before = reader.index().runs().len();
@@ -98,27 +110,44 @@ pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
 /// Returns the object that an index run is, as the store lists it.
 pub fn object_of_run(repository: &Repository, run: &ObjectId) -> Result<String> {
     let listed = repository.store().list(Class::Index, "")?;
-    let name = listed.into_iter().map(|object| object.name).find(|name| layout::object_id(name).as_ref() == Some(run));
+    let name = listed
+        .into_iter()
+        .map(|object| object.name)
+        .find(|name| layout::object_id(name).as_ref() == Some(run));
     Ok(Key::new(Class::Index, name.unwrap_or_else(|| run.to_hex())).to_string())
 }
 
-/// Makes sure that the records of a generation in the store are what this collector wrote or found, where the store does not.
+/// Makes sure that the records of a generation in the store are what this collector wrote or found,
+/// where the store does not.
 ///
-/// Fails with [`Error::SecondCollector`] if another one replaced them. `condemned` is `None` if only the verdict was read.
-pub fn confirm(repository: &Repository, number: u64, condemned: Option<&Removal>, verdict: &Removal) -> Result<()> {
+/// Fails with [`Error::SecondCollector`] if another one replaced them. `condemned` is `None` if
+/// only the verdict was read.
+pub fn confirm(
+    repository: &Repository,
+    number: u64,
+    condemned: Option<&Removal>,
+    verdict: &Removal,
+) -> Result<()> {
     let is_ours = |word| -> Result<bool> {
         Ok(match generations::read_from_store(repository, number, word)?.content {
-            RecordContent::Condemned(there) => condemned.is_none_or(|removal| *removal == there.removal),
+            RecordContent::Condemned(there) => {
+                condemned.is_none_or(|removal| *removal == there.removal)
+            }
             content => content == RecordContent::Go(verdict.clone()),
         })
     };
-    if is_ours("condemned")? && is_ours("verdict")? { Ok(()) } else { Err(Error::SecondCollector { generation: number }) }
+    if is_ours("condemned")? && is_ours("verdict")? {
+        Ok(())
+    } else {
+        Err(Error::SecondCollector { generation: number })
+    }
 }
 
-/// Removes the intents, the protections and the slots of dropped snapshots; their tombstones stay and explain where they went.
+/// Removes the intents, the protections and the slots of dropped snapshots; their tombstones stay
+/// and explain where they went.
 ///
-/// A protection goes before its slot: beside a tombstone alone it would say that the snapshot is hidden. One that was made between
-/// the two goes afterwards.
+/// A protection goes before its slot: beside a tombstone alone it would say that the snapshot is
+/// hidden. One that was made between the two goes afterwards.
 pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
     if dropped.is_empty() {
         return Ok(());
@@ -140,7 +169,8 @@ pub fn remove_snapshots(repository: &Repository, dropped: &[SnapshotId]) -> Resu
 
 fn remove_protections(repository: &Repository, dropped: &[SnapshotId]) -> Result<()> {
     for object in repository.store().list(Class::Snapshots, "")? {
-        if layout::protection_of(&object.name).is_some_and(|id| dropped.binary_search(&id).is_ok()) {
+        if layout::protection_of(&object.name).is_some_and(|id| dropped.binary_search(&id).is_ok())
+        {
             repository.store().remove(&Key::new(Class::Snapshots, object.name))?;
         }
     }
@@ -168,10 +198,16 @@ pub struct Rewritten {
     pub removed_bytes: u64,
 }
 
-/// Replaces the runs that name what `removal` removes, and those that are worth merging; removes the replaced ones.
+/// Replaces the runs that name what `removal` removes, and those that are worth merging; removes
+/// the replaced ones.
 ///
 /// `may_merge` says whether a run is of a session that is over.
-pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_merge: &dyn Fn(&Run) -> bool) -> Result<Rewritten> {
+pub fn rewrite_index(
+    reader: &Reader,
+    generation: u64,
+    removal: &Removal,
+    may_merge: &dyn Fn(&Run) -> bool,
+) -> Result<Rewritten> {
     let repository = reader.repository();
     horizon::sync(reader)?;
     let removed = generations::removed(reader)?;
@@ -181,10 +217,13 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
     let runs = reader.index().runs();
     for run in &runs {
         let is_stale = removed.stale_runs.contains(&run.name());
-        let gone = run.toc().packs.iter().map(|pack| pack.name).filter(|name| missing.contains(name));
+        let gone =
+            run.toc().packs.iter().map(|pack| pack.name).filter(|name| missing.contains(name));
         // What is missing for any other reason stays named, so that a check finds it.
         dead.extend(gone.filter(|name| is_stale || removed.packs.contains(name)));
-        dead.extend(run.toc().packs.iter().map(|pack| pack.name).filter(|name| over.contains(name)));
+        dead.extend(
+            run.toc().packs.iter().map(|pack| pack.name).filter(|name| over.contains(name)),
+        );
     }
     let names_dead = |run: &Run| run.toc().packs.iter().any(|pack| dead.contains(&pack.name));
     let mut rewrite: Vec<Arc<Run>> = runs.iter().filter(|run| names_dead(run)).cloned().collect();
@@ -196,7 +235,11 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
         clean.retain(|name| !names.contains(name));
         let hidden = hidden_by(repository, &rewrite)?;
         merge_runs(repository, (&rewrite, &hidden), &dead, generation, &mut |sealed| {
-            crate::repo::objects::create_once::put(repository.store(), &layout::run_key(1, &sealed.name), &sealed.bytes)?;
+            crate::repo::objects::create_once::put(
+                repository.store(),
+                &layout::run_key(1, &sealed.name),
+                &sealed.bytes,
+            )?;
             clean.push(sealed.name);
             stored_bytes += sealed.bytes.len() as u64;
             reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)
@@ -208,32 +251,37 @@ pub fn rewrite_index(reader: &Reader, generation: u64, removal: &Removal, may_me
 
 /// Returns the listed runs that these replace, in a fixed order.
 fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>> {
-    let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+    let replaced: HashSet<ObjectId> =
+        runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
     let listed = repository.store().list(Class::Index, "")?;
-    let mut hidden: Vec<ObjectId> = listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
+    let mut hidden: Vec<ObjectId> =
+        listed.iter().filter_map(|object| layout::object_id(&object.name)).collect();
     hidden.retain(|name| replaced.contains(name));
     hidden.sort_unstable();
     hidden.dedup();
     Ok(hidden)
 }
 
-/// Removes the runs that were rewritten, and those that others replace: what a collector that died had not removed, and what
-/// a repair left.
+/// Removes the runs that were rewritten, and those that others replace: what a collector that died
+/// had not removed, and what a repair left.
 ///
-/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair took out of the index. Returns
-/// the bytes that were removed.
+/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair
+/// took out of the index. Returns the bytes that were removed.
 fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<u64> {
     let repository = reader.repository();
     let runs = reader.index().runs();
-    let mut gone: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
+    let mut gone: HashSet<ObjectId> =
+        runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
     let mut order: HashMap<ObjectId, usize> = gone.iter().map(|name| (*name, 0)).collect();
-    // What is not known here is replaced by what is, so it goes first; of what is known, the replaced before its replacer.
+    // What is not known here is replaced by what is, so it goes first; of what is known, the
+    // replaced before its replacer.
     for (at, name) in replaced_first(rewritten).into_iter().enumerate() {
         order.insert(name, at + 1);
         gone.insert(name);
     }
     let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
-    let mut listed: Vec<_> = repository.store().list(Class::Index, "")?.into_iter().filter_map(named).collect();
+    let mut listed: Vec<_> =
+        repository.store().list(Class::Index, "")?.into_iter().filter_map(named).collect();
     listed.retain(|(name, _)| gone.contains(name));
     listed.sort_by_key(|(name, _)| order.get(name).copied());
     let mut removed_bytes = 0;
@@ -257,24 +305,34 @@ fn replaced_first(runs: &[Arc<Run>]) -> Vec<ObjectId> {
                 order.push(name);
             } else if placed.insert(name) {
                 open.push((name, true));
-                let replaces = by_name.get(&name).map(|run| &run.toc().replaces[..]).unwrap_or_default();
-                open.extend(replaces.iter().filter(|name| by_name.contains_key(name)).map(|name| (*name, false)));
+                let replaces =
+                    by_name.get(&name).map(|run| &run.toc().replaces[..]).unwrap_or_default();
+                open.extend(
+                    replaces
+                        .iter()
+                        .filter(|name| by_name.contains_key(name))
+                        .map(|name| (*name, false)),
+                );
             }
         }
     }
     order
 }
 
-/// How many runs of about one size are merged, so that their number grows with the logarithm of the index.
+/// How many runs of about one size are merged, so that their number grows with the logarithm of the
+/// index.
 const MERGE_AT: usize = 8;
 
 /// Returns the runs that are worth merging: eight or more of about the same size.
 pub fn worth_merging(runs: &[Arc<Run>], may_merge: &dyn Fn(&Run) -> bool) -> Vec<Arc<Run>> {
     let mut tiers: HashMap<u32, Vec<Arc<Run>>> = HashMap::new();
-    for run in runs.iter().filter(|run| run.toc().record_count() < crate::repo::index::MERGED_RECORDS_MAX / 2 && may_merge(run)) {
+    for run in runs.iter().filter(|run| {
+        run.toc().record_count() < crate::repo::index::MERGED_RECORDS_MAX / 2 && may_merge(run)
+    }) {
         tiers.entry(run.toc().record_count().max(1).ilog2() / 3).or_default().push(run.clone());
     }
-    let mut worth: Vec<Arc<Run>> = tiers.into_values().filter(|tier| tier.len() >= MERGE_AT).flatten().collect();
+    let mut worth: Vec<Arc<Run>> =
+        tiers.into_values().filter(|tier| tier.len() >= MERGE_AT).flatten().collect();
     // Two collectors that replaced the same run at the same time said the same twice.
     let mut replaced_by: HashMap<ObjectId, Arc<Run>> = HashMap::new();
     for run in runs {

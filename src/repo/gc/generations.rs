@@ -1,4 +1,5 @@
-//! Generations of removal: what collectors condemned, and which places must therefore not be relied on.
+//! Generations of removal: what collectors condemned, and which places must therefore not be relied
+//! on.
 //!
 //! Spec: `format-spec/13-commit.md`.
 
@@ -72,7 +73,8 @@ impl Generations {
             let Some((number, word)) = layout::generation_of(&object.name) else {
                 continue;
             };
-            *found.entry(number).or_default().of(word) = Some((object.len_bytes, object.modified_s));
+            *found.entry(number).or_default().of(word) =
+                Some((object.len_bytes, object.modified_s));
         }
         // Trimming takes a generation's records one by one; what is left of one does not count.
         found.retain(|_, words| words.condemned.is_some());
@@ -118,7 +120,10 @@ impl Generations {
     pub fn is_at_work(&self, repository: &Repository) -> Result<bool> {
         match self.highest() {
             0 => Ok(false),
-            highest => Ok(matches!(self.state(repository, highest)?, State::Open(_) | State::Unfinished(_))),
+            highest => Ok(matches!(
+                self.state(repository, highest)?,
+                State::Open(_) | State::Unfinished(_)
+            )),
         }
     }
 
@@ -130,9 +135,15 @@ impl Generations {
         }
     }
 
-    /// Returns the packs that verdicts on record remove. Their names are over: one that is there was created again, too late.
+    /// Returns the packs that verdicts on record remove. Their names are over: one that is there
+    /// was created again, too late.
     pub fn removed_packs(&self, repository: &Repository) -> Result<HashSet<ObjectId>> {
-        Ok(self.verdicts(repository)?.iter().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect())
+        Ok(self
+            .verdicts(repository)?
+            .iter()
+            .flat_map(|removal| &removal.packs)
+            .map(|victim| victim.name)
+            .collect())
     }
 
     /// Returns the snapshots that verdicts on record drop.
@@ -146,8 +157,13 @@ impl Generations {
     }
 
     /// Returns the newest finished generation and its clean runs.
-    pub(in crate::repo) fn newest_done(&self, repository: &Repository) -> Result<(u64, HashSet<ObjectId>)> {
-        let Some(number) = self.0.iter().rev().find(|(_, words)| words.done.is_some()).map(|(number, _)| *number) else {
+    pub(in crate::repo) fn newest_done(
+        &self,
+        repository: &Repository,
+    ) -> Result<(u64, HashSet<ObjectId>)> {
+        let Some(number) =
+            self.0.iter().rev().find(|(_, words)| words.done.is_some()).map(|(number, _)| *number)
+        else {
             return Ok((0, HashSet::new()));
         };
         match self.read(repository, number, "done")?.content {
@@ -192,10 +208,15 @@ impl Generations {
         self.0.contains_key(&number) && self.words(number).verdict.is_none()
     }
 
-    /// Returns whether a listed generation was cancelled, as those are with which repairs say that something was lost.
+    /// Returns whether a listed generation was cancelled, as those are with which repairs say that
+    /// something was lost.
     ///
     /// Spec: `format-spec/13-commit.md`, section 5.1.
-    pub(in crate::repo) fn is_cancelled(&self, repository: &Repository, number: u64) -> Result<bool> {
+    pub(in crate::repo) fn is_cancelled(
+        &self,
+        repository: &Repository,
+        number: u64,
+    ) -> Result<bool> {
         if self.words(number).verdict.is_none() {
             return Ok(false);
         }
@@ -208,12 +229,19 @@ impl Generations {
 
     /// Reads a record; from a local copy only if that is of what is listed now.
     ///
-    /// Records never change, but a repository may have been put back to an older state, and its next generation has a number
-    /// that was used before.
-    fn read(&self, repository: &Repository, number: u64, word: &'static str) -> Result<CollectorRecord> {
+    /// Records never change, but a repository may have been put back to an older state, and its
+    /// next generation has a number that was used before.
+    fn read(
+        &self,
+        repository: &Repository,
+        number: u64,
+        word: &'static str,
+    ) -> Result<CollectorRecord> {
         let key = layout::generation_key(number, word);
         let (len_bytes, copy_name) = match *self.words(number).of(word) {
-            Some((len_bytes, Some(modified_s))) => (len_bytes, format!("{}.{len_bytes}.{modified_s}", key.name)),
+            Some((len_bytes, Some(modified_s))) => {
+                (len_bytes, format!("{}.{len_bytes}.{modified_s}", key.name))
+            }
             Some((len_bytes, None)) => return read_whole(repository, (number, word), len_bytes),
             None => return read_from_store(repository, number, word),
         };
@@ -228,30 +256,52 @@ impl Generations {
     }
 }
 
-/// Returns the packs that collectors removed or are removing, and the runs that may name packs which nobody knows to be removed.
+/// Returns the packs that collectors removed or are removing, and the runs that may name packs
+/// which nobody knows to be removed.
 pub fn removed(reader: &Reader) -> Result<Avoided> {
     let repository = reader.repository();
     let generations = Generations::list(repository)?;
     let oldest = generations.oldest(repository)?;
     let (done, clean) = generations.newest_done(repository)?;
     let mut avoided = Avoided::default();
-    // Nothing is removed under one without a verdict: what is missing then is lost, and a repair that died may have opened it.
-    for number in generations.numbers().filter(|number| *number >= oldest && !generations.is_open(*number)) {
-        avoided.packs.extend(generations.removal(repository, number)?.packs.iter().map(|victim| victim.name));
+    // Nothing is removed under one without a verdict: what is missing then is lost, and a repair
+    // that died may have opened it.
+    for number in
+        generations.numbers().filter(|number| *number >= oldest && !generations.is_open(*number))
+    {
+        avoided.packs.extend(
+            generations.removal(repository, number)?.packs.iter().map(|victim| victim.name),
+        );
     }
-    let effective = |run: &Run| run.toc().generation.max(if clean.contains(&run.name()) { done } else { 0 });
+    let effective =
+        |run: &Run| run.toc().generation.max(if clean.contains(&run.name()) { done } else { 0 });
     let runs = reader.index().runs();
-    avoided.stale_runs = runs.iter().filter(|run| effective(run) < oldest.saturating_sub(1)).map(|run| run.name()).collect();
+    avoided.stale_runs = runs
+        .iter()
+        .filter(|run| effective(run) < oldest.saturating_sub(1))
+        .map(|run| run.name())
+        .collect();
     Ok(avoided)
 }
 
 /// Opens a generation; returns false if somebody else opened one of this number.
-pub fn condemn(repository: &Repository, number: u64, now: Timestamp, condemned: Condemned) -> Result<bool> {
+pub fn condemn(
+    repository: &Repository,
+    number: u64,
+    now: Timestamp,
+    condemned: Condemned,
+) -> Result<bool> {
     Ok(write(repository, number, now, RecordContent::Condemned(condemned))?.is_none())
 }
 
-/// Decides about a generation, and returns what is removed: by this verdict, or by one that was there before.
-pub fn decide(repository: &Repository, number: u64, now: Timestamp, removal: Option<Removal>) -> Result<Option<Removal>> {
+/// Decides about a generation, and returns what is removed: by this verdict, or by one that was
+/// there before.
+pub fn decide(
+    repository: &Repository,
+    number: u64,
+    now: Timestamp,
+    removal: Option<Removal>,
+) -> Result<Option<Removal>> {
     let content = removal.clone().map_or(RecordContent::Cancel, RecordContent::Go);
     match write(repository, number, now, content)? {
         None => Ok(removal),
@@ -263,7 +313,12 @@ pub fn decide(repository: &Repository, number: u64, now: Timestamp, removal: Opt
 }
 
 /// Notes that a generation is finished, and which runs are clean.
-pub fn finish(repository: &Repository, number: u64, now: Timestamp, runs: Vec<ObjectId>) -> Result<()> {
+pub fn finish(
+    repository: &Repository,
+    number: u64,
+    now: Timestamp,
+    runs: Vec<ObjectId>,
+) -> Result<()> {
     write(repository, number, now, RecordContent::Done(Done { runs })).map(drop)
 }
 
@@ -274,11 +329,19 @@ pub fn trim(repository: &Repository, number: u64) -> Result<()> {
     }
     let prefix = format!("{number}.");
     let copies = repository.cache().names(CACHE_GROUP);
-    copies.iter().filter(|name| name.starts_with(&prefix)).for_each(|name| repository.cache().remove(CACHE_GROUP, name));
+    copies
+        .iter()
+        .filter(|name| name.starts_with(&prefix))
+        .for_each(|name| repository.cache().remove(CACHE_GROUP, name));
     Ok(())
 }
 
-fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordContent) -> Result<Option<Vec<u8>>> {
+fn write(
+    repository: &Repository,
+    number: u64,
+    now: Timestamp,
+    content: RecordContent,
+) -> Result<Option<Vec<u8>>> {
     check_writable(repository.config())?;
     let key = layout::generation_key(number, content.word());
     let record = CollectorRecord { number, created: now, content };
@@ -287,7 +350,12 @@ fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordCo
     if CollectorRecord::decode(&bytes).map_err(Error::malformed(&key))? != record {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    let sealed = seal_single(repository.keyring(), ContainerKind::CollectorRecord, &repository.random_32()?, &bytes);
+    let sealed = seal_single(
+        repository.keyring(),
+        ContainerKind::CollectorRecord,
+        &repository.random_32()?,
+        &bytes,
+    );
     match put(repository.store(), &key, &sealed.bytes)? {
         Put::Made => {
             repository.witness().saw_generation(number);
@@ -297,7 +365,8 @@ fn write(repository: &Repository, number: u64, now: Timestamp, content: RecordCo
     }
 }
 
-/// Reads a record that is listed with this length from the store, whatever the cache holds, and verifies it.
+/// Reads a record that is listed with this length from the store, whatever the cache holds, and
+/// verifies it.
 pub(in crate::repo) fn read_whole(
     repository: &Repository,
     (number, word): (u64, &str),
@@ -308,16 +377,35 @@ pub(in crate::repo) fn read_whole(
 }
 
 /// Reads a record from the store, whatever the cache holds, and verifies it.
-pub(in crate::repo) fn read_from_store(repository: &Repository, number: u64, word: &str) -> Result<CollectorRecord> {
-    parse(repository, number, word, &read_small(repository.store(), &layout::generation_key(number, word))?)
+pub(in crate::repo) fn read_from_store(
+    repository: &Repository,
+    number: u64,
+    word: &str,
+) -> Result<CollectorRecord> {
+    parse(
+        repository,
+        number,
+        word,
+        &read_small(repository.store(), &layout::generation_key(number, word))?,
+    )
 }
 
-fn parse(repository: &Repository, number: u64, word: &str, bytes: &[u8]) -> Result<CollectorRecord> {
+fn parse(
+    repository: &Repository,
+    number: u64,
+    word: &str,
+    bytes: &[u8],
+) -> Result<CollectorRecord> {
     let key: Key = layout::generation_key(number, word);
-    let plain = repository.open_single(ContainerKind::CollectorRecord, bytes).map_err(Error::damaged(&key))?;
+    let plain = repository
+        .open_single(ContainerKind::CollectorRecord, bytes)
+        .map_err(Error::damaged(&key))?;
     let record = CollectorRecord::decode(&plain).map_err(Error::malformed(&key))?;
     if record.number != number || record.content.word() != word {
-        return Err(Error::malformed(&key)(DecodeError::new("collector's record", "in another's place")));
+        return Err(Error::malformed(&key)(DecodeError::new(
+            "collector's record",
+            "in another's place",
+        )));
     }
     repository.witness().saw_generation(number);
     Ok(record)

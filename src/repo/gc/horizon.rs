@@ -1,4 +1,5 @@
-//! How far a session or collector has looked at generations, and whether what came after concerns it.
+//! How far a session or collector has looked at generations, and whether what came after concerns
+//! it.
 //!
 //! Spec: `format-spec/13-commit.md`.
 
@@ -25,7 +26,8 @@ const NOTE: &str = "horizon";
 pub struct Horizon {
     /// The highest generation of the listing.
     pub highest: u64,
-    /// The highest of them up to which all are decided, so that nothing was about to be taken out of the index unseen.
+    /// The highest of them up to which all are decided, so that nothing was about to be taken out
+    /// of the index unseen.
     pub decided: u64,
     /// What the generations condemn that concern the index as it was then.
     removals: HashMap<u64, Removal>,
@@ -35,7 +37,8 @@ pub struct Horizon {
     is_over: Arc<AtomicBool>,
 }
 
-/// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid what the former condemns.
+/// Lists `gc/` and then `index/`, makes the reader's index equal to the latter, and lets it avoid
+/// what the former condemns.
 ///
 /// These are steps W1 and W2 of the specification.
 pub fn sync(reader: &Reader) -> Result<Horizon> {
@@ -75,7 +78,8 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
     }
     // Unfinished generations matter to the parent, whatever the index says.
     let first = oldest.max(1);
-    let matters = |number: &u64| *number >= first && (*number > least || !generations.is_done(*number));
+    let matters =
+        |number: &u64| *number >= first && (*number > least || !generations.is_done(*number));
     generations.demand_all(repository, first.max(least.saturating_add(1)))?;
     for number in generations.numbers().filter(matters) {
         if generations.is_open(number) {
@@ -85,7 +89,12 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
             horizon.removals.insert(number, generations.removal(repository, number)?);
         }
     }
-    let packs: HashSet<_> = horizon.removals.values().flat_map(|removal| &removal.packs).map(|victim| victim.name).collect();
+    let packs: HashSet<_> = horizon
+        .removals
+        .values()
+        .flat_map(|removal| &removal.packs)
+        .map(|victim| victim.name)
+        .collect();
     horizon.is_clear = horizon.removals.is_empty() && stale_runs.is_empty();
     if horizon.is_clear {
         note(reader, highest)?;
@@ -103,9 +112,11 @@ fn note(reader: &Reader, highest: u64) -> Result<()> {
     notes::save(reader.repository(), NOTE, &bytes)
 }
 
-/// Returns what was noted at the last [`sync`] of this machine, if it still fits the local index; the store is not asked.
+/// Returns what was noted at the last [`sync`] of this machine, if it still fits the local index;
+/// the store is not asked.
 ///
-/// A session may begin with it: whatever happened since is in generations above, which are looked at before the commit.
+/// A session may begin with it: whatever happened since is in generations above, which are looked
+/// at before the commit.
 pub fn noted(reader: &Reader) -> Option<Horizon> {
     let bytes = notes::load(reader.repository(), NOTE)?;
     let (highest, names) = bytes.split_first_chunk::<8>()?;
@@ -118,15 +129,17 @@ pub fn noted(reader: &Reader) -> Option<Horizon> {
     })
 }
 
-/// Takes the note back while a session stores: what it stores may get lost with nothing that would show it, such as the end of what a
-/// disk was told before the power went. Only a snapshot vouches for it, which this machine remembers.
+/// Takes the note back while a session stores: what it stores may get lost with nothing that would
+/// show it, such as the end of what a disk was told before the power went. Only a snapshot vouches
+/// for it, which this machine remembers.
 pub fn forget(repository: &Repository) {
     notes::remove(repository, NOTE);
 }
 
 impl Horizon {
-    /// Notes what the reader's index is after a commit of the session that began so; not if runs came that are not to be relied on, nor
-    /// if there are later generations: the next session had better ask at its beginning.
+    /// Notes what the reader's index is after a commit of the session that began so; not if runs
+    /// came that are not to be relied on, nor if there are later generations: the next session had
+    /// better ask at its beginning.
     pub fn note_again(&self, reader: &Reader) {
         if self.is_clear && !self.is_over.load(Ordering::Relaxed) && reader.index().trusts_all() {
             // Without it the next session asks the store.
@@ -135,11 +148,17 @@ impl Horizon {
     }
 }
 
-/// Returns whether a repair may have taken something of a snapshot out of the index since that is known to be whole.
-pub fn is_behind(repository: &Repository, generations: &Generations, snapshot: &SnapshotId) -> Result<bool> {
+/// Returns whether a repair may have taken something of a snapshot out of the index since that is
+/// known to be whole.
+pub fn is_behind(
+    repository: &Repository,
+    generations: &Generations,
+    snapshot: &SnapshotId,
+) -> Result<bool> {
     let whole = known_whole::known(repository, snapshot);
     let mut later = generations.numbers().filter(|number| *number > whole);
-    later.try_fold(false, |found, number| Ok(found || generations.is_cancelled(repository, number)?))
+    later
+        .try_fold(false, |found, number| Ok(found || generations.is_cancelled(repository, number)?))
 }
 
 /// What a session relies on beside its own work.
@@ -153,11 +172,18 @@ pub struct Reliance<'a> {
 impl Horizon {
     /// Returns the horizon of whoever relies on nothing but what it will store from now on.
     pub fn at(highest: u64) -> Self {
-        Self { highest, decided: highest, removals: HashMap::new(), is_clear: false, is_over: Arc::default() }
+        Self {
+            highest,
+            decided: highest,
+            removals: HashMap::new(),
+            is_clear: false,
+            is_over: Arc::default(),
+        }
     }
 
-    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done so unseen (rule T), or whether
-    /// a repair took something out of the index that may be relied on (rule R).
+    /// Lists `gc/` again and returns whether anything condemns what is relied on, or may have done
+    /// so unseen (rule T), or whether a repair took something out of the index that may be relied
+    /// on (rule R).
     ///
     /// The first half of step W5 of the specification.
     pub fn has_conflict(&self, repository: &Repository, reliance: &Reliance) -> Result<bool> {
@@ -181,21 +207,27 @@ impl Horizon {
             self.is_over.store(true, Ordering::Relaxed);
             notes::remove(repository, NOTE);
         }
-        if highest > self.highest && generations.oldest(repository)? > self.highest.saturating_add(1) {
+        if highest > self.highest
+            && generations.oldest(repository)? > self.highest.saturating_add(1)
+        {
             return Ok(true);
         }
         let names_parent = |removal: &Removal| {
             let drops = |id: &SnapshotId| removal.snapshots.binary_search(id).is_ok();
             reliance.parent.as_ref().is_some_and(drops)
         };
-        let condemns =
-            |removal: &Removal| names_parent(removal) || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name));
+        let condemns = |removal: &Removal| {
+            names_parent(removal)
+                || removal.packs.iter().any(|victim| reliance.packs.contains(&victim.name))
+        };
         if self.removals.values().any(condemns) {
             return Ok(true);
         }
         generations.demand_all(repository, self.highest.saturating_add(1))?;
         for number in generations.numbers().filter(|number| *number > self.highest) {
-            if condemns(&generations.removal(repository, number)?) || generations.is_cancelled(repository, number)? {
+            if condemns(&generations.removal(repository, number)?)
+                || generations.is_cancelled(repository, number)?
+            {
                 return Ok(true);
             }
         }
@@ -204,8 +236,13 @@ impl Horizon {
         {
             return Ok(true);
         }
-        // Also what was known: a collector that slept may have filled the slot of a dropped parent with `Aborted`.
-        let mut known = generations.numbers().filter(|number| reliance.parent.is_some() && *number <= self.highest);
-        known.try_fold(false, |found, number| Ok(found || names_parent(&generations.removal(repository, number)?)))
+        // Also what was known: a collector that slept may have filled the slot of a dropped parent
+        // with `Aborted`.
+        let mut known = generations
+            .numbers()
+            .filter(|number| reliance.parent.is_some() && *number <= self.highest);
+        known.try_fold(false, |found, number| {
+            Ok(found || names_parent(&generations.removal(repository, number)?))
+        })
     }
 }

@@ -35,7 +35,12 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
         if Intent::decode(&bytes).map_err(Error::malformed(&key))? != part {
             return Err(Error::WrongContent { object: key.to_string() });
         }
-        let sealed = seal_single(repository.keyring(), ContainerKind::Intent, &repository.random_32()?, &bytes);
+        let sealed = seal_single(
+            repository.keyring(),
+            ContainerKind::Intent,
+            &repository.random_32()?,
+            &bytes,
+        );
         if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
             return Err(Error::WrongContent { object: key.to_string() });
         }
@@ -51,7 +56,8 @@ pub struct SessionIntents {
     pub numbers: Vec<u64>,
     /// When the newest was made, by the writer's clock.
     pub newest: Timestamp,
-    /// When the newest was made, by the store's clock, in seconds since 1970; `None` if it does not say.
+    /// When the newest was made, by the store's clock, in seconds since 1970; `None` if it does not
+    /// say.
     pub stored_s: Option<i64>,
     /// Name of the host.
     pub host: String,
@@ -63,7 +69,8 @@ pub struct SessionIntents {
 
 /// Lists and reads all intents.
 ///
-/// One that vanishes meanwhile was removed because its slot is filled: whoever lists `snapshots/` afterwards sees that.
+/// One that vanishes meanwhile was removed because its slot is filled: whoever lists `snapshots/`
+/// afterwards sees that.
 pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionIntents>> {
     let mut sessions: BTreeMap<SnapshotId, SessionIntents> = BTreeMap::new();
     for object in repository.store().list(Class::Intents, "")? {
@@ -86,10 +93,15 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
 }
 
 /// Reads one intent, of an object of this length, and verifies that it is what its name says.
-pub(in crate::repo) fn read(repository: &Repository, (session, number): (&SnapshotId, u64), len_bytes: u64) -> Result<Intent> {
+pub(in crate::repo) fn read(
+    repository: &Repository,
+    (session, number): (&SnapshotId, u64),
+    len_bytes: u64,
+) -> Result<Intent> {
     let key = layout::intent_key(session, number);
     let bytes = read_listed(repository.store(), &key, len_bytes)?;
-    let plain = repository.open_single(ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
+    let plain =
+        repository.open_single(ContainerKind::Intent, &bytes).map_err(Error::damaged(&key))?;
     let intent = Intent::decode(&plain).map_err(Error::malformed(&key))?;
     if intent.session != *session || intent.number != number {
         return Err(Error::malformed(&key)(DecodeError::new("intent", "in another's place")));
@@ -101,7 +113,8 @@ pub(in crate::repo) fn read(repository: &Repository, (session, number): (&Snapsh
 pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
     check_writable(repository.config())?;
     let slot = codec::encode(&CommitSlot::Aborted);
-    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
+    let sealed =
+        seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
     match put(repository.store(), &layout::snapshot_key(session), &sealed.bytes) {
         // It was filled, and its snapshot dropped since.
         Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),

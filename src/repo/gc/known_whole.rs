@@ -1,8 +1,9 @@
 //! Up to which generation the newest snapshots of this machine are known to be whole.
 //!
-//! What was found in the index when a snapshot was made may have been taken out of it since, by a repair on another machine. Who
-//! takes subtrees over from such a snapshot looks them up first. A local note like all of them: without it that costs one walk of
-//! the tree. Spec: `format-spec/13-commit.md`, section 3, rule R.
+//! What was found in the index when a snapshot was made may have been taken out of it since, by a
+//! repair on another machine. Who takes subtrees over from such a snapshot looks them up first. A
+//! local note like all of them: without it that costs one walk of the tree. Spec:
+//! `format-spec/13-commit.md`, section 3, rule R.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;

@@ -1,7 +1,9 @@
-//! Telling all machines that a repair takes something out of the index: with a generation that is cancelled in the end.
+//! Telling all machines that a repair takes something out of the index: with a generation that is
+//! cancelled in the end.
 //!
-//! While it is open, nobody relies on the packs that it names; when it is over, whoever began before it looks again. Nothing is
-//! removed under it. Spec: `format-spec/13-commit.md`, section 5.1.
+//! While it is open, nobody relies on the packs that it names; when it is over, whoever began
+//! before it looks again. Nothing is removed under it. Spec: `format-spec/13-commit.md`, section
+//! 5.1.
 
 use super::generations::{self, Generations, State};
 use crate::format::entry::Timestamp;
@@ -22,11 +24,16 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Opens a generation that condemns these packs, or goes on with the one that a repair which died had opened.
+    /// Opens a generation that condemns these packs, or goes on with the one that a repair which
+    /// died had opened.
     ///
-    /// Returns `None` if that cannot be done: the store replaces objects, so that collectors could be misled, or a collector that
-    /// died has to be finished first.
-    pub fn open(repository: &Repository, now: Timestamp, mut packs: Vec<Victim>) -> Result<Option<Self>> {
+    /// Returns `None` if that cannot be done: the store replaces objects, so that collectors could
+    /// be misled, or a collector that died has to be finished first.
+    pub fn open(
+        repository: &Repository,
+        now: Timestamp,
+        mut packs: Vec<Victim>,
+    ) -> Result<Option<Self>> {
         packs.sort_unstable();
         packs.dedup();
         packs.truncate(RECORD_PACKS_MAX);
@@ -41,7 +48,8 @@ impl Notice {
                 Ok(Attempt::Again) => {}
                 // A record was trimmed under the listing.
                 Err(error) if error.is_not_found() => {}
-                // What a damaged record says is not known: nobody stores anything until that is mended.
+                // What a damaged record says is not known: nobody stores anything until that is
+                // mended.
                 Err(error) if error.is_damage() => return Ok(None),
                 Err(error) => return Err(error),
             }
@@ -93,12 +101,14 @@ fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Resul
         return Ok(Attempt::Impossible);
     }
     let number = highest.checked_add(1).ok_or(Error::Contended { rounds: 1 })?;
-    let condemned = Condemned { oldest: generations.oldest(repository)?.max(1), removal: removal.clone() };
+    let condemned =
+        Condemned { oldest: generations.oldest(repository)?.max(1), removal: removal.clone() };
     let is_first = generations::condemn(repository, number, now, condemned)?;
     Ok(if is_first { Attempt::Opened(number) } else { Attempt::Again })
 }
 
-/// Returns whether the last generation was cancelled, so that a notice of a loss may be the newest thing that happened.
+/// Returns whether the last generation was cancelled, so that a notice of a loss may be the newest
+/// thing that happened.
 pub fn is_told(repository: &Repository) -> Result<bool> {
     let generations = Generations::list(repository)?;
     match generations.highest() {

@@ -1,4 +1,5 @@
-//! Keeping what is needed locked against removal, in stores that can. Spec: `format-spec/12-store.md`, section 6.
+//! Keeping what is needed locked against removal, in stores that can. Spec:
+//! `format-spec/12-store.md`, section 6.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -48,14 +49,17 @@ pub fn days(repository: &Repository) -> Option<u32> {
     repository.store().archive()?.lock_days()
 }
 
-/// Returns the end of the day (UTC) on which a time from now falls, in seconds since 1970: all runs of one day extend to the same moment.
+/// Returns the end of the day (UTC) on which a time from now falls, in seconds since 1970: all runs
+/// of one day extend to the same moment.
 pub fn end_of_day(now: Timestamp, span_s: i64) -> i64 {
     (now.seconds.saturating_add(span_s).div_euclid(DAY_S) + 1).saturating_mul(DAY_S)
 }
 
-/// Locks everything that is needed until `until_s`, in seconds since 1970, where its lock ends sooner.
+/// Locks everything that is needed until `until_s`, in seconds since 1970, where its lock ends
+/// sooner.
 ///
-/// Can be stopped and begun again. A dry run only asks. Fails with [`Error::NoLocks`] if the store locks nothing.
+/// Can be stopped and begun again. A dry run only asks. Fails with [`Error::NoLocks`] if the store
+/// locks nothing.
 pub fn extend(
     repository: &Repository,
     unneeded: &Unneeded,
@@ -64,7 +68,8 @@ pub fn extend(
     monitor: &Monitor,
 ) -> Result<LockReport> {
     let archive = repository.store().archive().filter(|archive| archive.lock_days().is_some());
-    let archive = archive.ok_or_else(|| Error::NoLocks { location: repository.store().location().to_owned() })?;
+    let archive = archive
+        .ok_or_else(|| Error::NoLocks { location: repository.store().location().to_owned() })?;
     let needed = needed(repository, unneeded)?;
     let count = |objects: u64| monitor.files_total.store(objects, Ordering::Relaxed);
     monitor.files_done.store(0, Ordering::Relaxed);
@@ -72,7 +77,9 @@ pub fn extend(
     let (extended, extended_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     for_each(repository, &needed, monitor, &|(key, len_bytes)| {
         let was_extended = match is_dry_run {
-            true => archive.locked_until(key).map(|ends| ends.is_none_or(|ends_s| ends_s < until_s)),
+            true => {
+                archive.locked_until(key).map(|ends| ends.is_none_or(|ends_s| ends_s < until_s))
+            }
             false => archive.extend_lock(key, until_s),
         };
         match was_extended {
@@ -97,7 +104,8 @@ pub fn extend(
     })
 }
 
-/// Returns how many of these packs are still locked, and when the last lock ends, in seconds since 1970.
+/// Returns how many of these packs are still locked, and when the last lock ends, in seconds since
+/// 1970.
 ///
 /// Where the server does not say, a pack counts as not locked: nothing depends on it.
 pub fn still_locked(
@@ -106,7 +114,9 @@ pub fn still_locked(
     now: Timestamp,
     monitor: &Monitor,
 ) -> Result<(u64, Option<i64>)> {
-    let Some(archive) = repository.store().archive().filter(|archive| archive.lock_days().is_some()) else {
+    let Some(archive) =
+        repository.store().archive().filter(|archive| archive.lock_days().is_some())
+    else {
         return Ok((0, None));
     };
     let ends = Mutex::new(Vec::new());
@@ -145,13 +155,18 @@ fn needed(repository: &Repository, unneeded: &Unneeded) -> Result<Vec<(Key, u64)
     let mut found = Vec::new();
     let (data, meta) = (layout::store_class(PackClass::Data), layout::store_class(PackClass::Meta));
     for class in [Class::Config, Class::Keys, Class::Index, Class::Snapshots, meta, data] {
-        let listed = repository.store().list(class, "")?.into_iter().filter(|object| is_needed(class, &object.name));
+        let listed = repository
+            .store()
+            .list(class, "")?
+            .into_iter()
+            .filter(|object| is_needed(class, &object.name));
         found.extend(listed.map(|object| (Key::new(class, object.name), object.len_bytes)));
     }
     Ok(found)
 }
 
-/// Does something with each item, as many at once as serves the store best; the first failure stops it and is returned.
+/// Does something with each item, as many at once as serves the store best; the first failure stops
+/// it and is returned.
 fn for_each<T: Sync>(
     repository: &Repository,
     items: &[T],

@@ -38,18 +38,29 @@ pub struct FarBlock {
     pub first_number: u64,
 }
 
-/// Longest run in bytes that is read before anything of it is known to be the repository's: collectors write none that is longer.
+/// Longest run in bytes that is read before anything of it is known to be the repository's:
+/// collectors write none that is longer.
 const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 
 /// Reads a whole run, listed with this length, from the store and checks it against its name.
 ///
-/// Of what is very long the header and the trailer are verified first, so that what nobody with a key made costs no memory.
-pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64), name: &ObjectId) -> Result<Vec<u8>> {
+/// Of what is very long the header and the trailer are verified first, so that what nobody with a
+/// key made costs no memory.
+pub fn fetch_verified(
+    store: &dyn Store,
+    keyring: &Keyring,
+    (key, len_bytes): (&Key, u64),
+    name: &ObjectId,
+) -> Result<Vec<u8>> {
     if len_bytes > UNSEEN_MAX_BYTES {
         tail::verify(store, keyring, (key, len_bytes))?;
     }
     let bytes = read_exactly(store, key, len_bytes)?;
-    if name_of(&bytes) == *name { Ok(bytes) } else { Err(Error::WrongContent { object: key.to_string() }) }
+    if name_of(&bytes) == *name {
+        Ok(bytes)
+    } else {
+        Err(Error::WrongContent { object: key.to_string() })
+    }
 }
 
 /// Keeps a copy of a whole run, which serves for its end too, and opens it.
@@ -69,8 +80,11 @@ pub fn fetch_and_open(
     let fetch = || {
         let bytes = tail::fetch(store, keyring, place)?;
         cache.write(ENDS, &name.to_hex(), &bytes)?;
-        // Another process that has the whole run, or a user who tidies up, may have removed it already.
-        let copy = cache.open_copy(ENDS, &name.to_hex()).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
+        // Another process that has the whole run, or a user who tidies up, may have removed it
+        // already.
+        let copy = cache
+            .open_copy(ENDS, &name.to_hex())
+            .unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
         Run::open_end(keyring, name, copy, place)
     };
     match fetch() {

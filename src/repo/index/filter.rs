@@ -1,4 +1,5 @@
-//! A binary-fuse filter per run: says "certainly not here" for 99.6 % of the ids that a run does not hold.
+//! A binary-fuse filter per run: says "certainly not here" for 99.6 % of the ids that a run does
+//! not hold.
 
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
@@ -12,7 +13,8 @@ pub struct RunFilter(Vec<u8>);
 const MAC_LEN_BYTES: usize = 32;
 
 impl RunFilter {
-    /// Builds the filter of a run from its ids; `None` if the construction fails (then every look-up reads a block).
+    /// Builds the filter of a run from its ids; `None` if the construction fails (then every
+    /// look-up reads a block).
     pub fn build(ids: impl Iterator<Item = ChunkId>) -> Option<Self> {
         let mut keys: Vec<u64> = ids.map(|id| key_of(&id)).collect();
         keys.sort_unstable();
@@ -32,7 +34,8 @@ impl RunFilter {
 
     /// Returns the filter's bytes with an authenticator, for the local cache.
     ///
-    /// A changed filter would hide chunks, so it is authenticated like everything else that is kept locally.
+    /// A changed filter would hide chunks, so it is authenticated like everything else that is kept
+    /// locally.
     pub fn encode(&self, cache_key: &Key, run: &[u8; 32]) -> Vec<u8> {
         [&self.0[..], &mac_of(cache_key, run, &self.0)].concat()
     }
@@ -40,7 +43,8 @@ impl RunFilter {
     /// Parses a stored filter; `None` if it is not exactly what [`Self::encode`] made for this run.
     pub fn decode(cache_key: &Key, run: &[u8; 32], bytes: &[u8]) -> Option<Self> {
         let (body, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_LEN_BYTES)?)?;
-        (mac == mac_of(cache_key, run, body) && body.len() >= BinaryFuse8::DESCRIPTOR_LEN).then(|| Self(body.to_vec()))
+        (mac == mac_of(cache_key, run, body) && body.len() >= BinaryFuse8::DESCRIPTOR_LEN)
+            .then(|| Self(body.to_vec()))
     }
 }
 
@@ -60,7 +64,9 @@ mod tests {
 
     #[test]
     fn holds_what_it_was_built_from_and_survives_storing() {
-        let ids = |range: std::ops::Range<u32>| range.map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+        let ids = |range: std::ops::Range<u32>| {
+            range.map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()))
+        };
         for count in [0, 1, 2, 5000] {
             let filter = RunFilter::build(ids(0..count)).unwrap();
             let key = zeroize::Zeroizing::new([1; 32]);

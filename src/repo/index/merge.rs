@@ -9,7 +9,9 @@ use super::write::Alike;
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, SegmentCodec};
-use crate::format::run::{PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::format::run::{
+    PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of,
+};
 use crate::id::ObjectId;
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
@@ -33,10 +35,18 @@ impl RunBuilder {
         let toc = RunToc { generation, ..RunToc::default() };
         let builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
         let body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
-        Self { builder, body, class: PackClass::Data, alike: Alike::default(), toc, packs: HashMap::new() }
+        Self {
+            builder,
+            body,
+            class: PackClass::Data,
+            alike: Alike::default(),
+            toc,
+            packs: HashMap::new(),
+        }
     }
 
-    /// Adds a record; those of one part come by id, and those of the first part before those of the second.
+    /// Adds a record; those of one part come by id, and those of the first part before those of the
+    /// second.
     fn push(&mut self, mut record: RunRecord, pack: &PackRef) {
         if self.class != pack.class {
             self.close_block();
@@ -72,7 +82,11 @@ impl RunBuilder {
     fn finish(mut self, repository: &Repository, replaces: Vec<ObjectId>) -> Result<Sealed> {
         self.close_block();
         self.toc.replaces = replaces;
-        Ok(self.builder.finish(repository.keyring(), &repository.random_32()?, &codec::encode(&self.toc)))
+        Ok(self.builder.finish(
+            repository.keyring(),
+            &repository.random_32()?,
+            &codec::encode(&self.toc),
+        ))
     }
 }
 
@@ -97,15 +111,21 @@ impl Records {
         }
         self.at += 1;
         let record = self.block[self.at - 1];
-        Ok(Some(Next { pack: self.run.toc().packs[record.pack as usize], record, input: self.number }))
+        Ok(Some(Next {
+            pack: self.run.toc().packs[record.pack as usize],
+            record,
+            input: self.number,
+        }))
     }
 }
 
-/// Writes the records of `runs` into new runs, but for those in `dead` packs, and hands each to `create`.
+/// Writes the records of `runs` into new runs, but for those in `dead` packs, and hands each to
+/// `create`.
 ///
-/// A chunk's second place goes into another run than its first, because somebody may rely on just that pack. The run that is
-/// created last, and no other, says that it replaces all of `runs`, and `hidden`: runs that these replace and that are still
-/// there, which must not come back when these go. If nothing is left there is none.
+/// A chunk's second place goes into another run than its first, because somebody may rely on just
+/// that pack. The run that is created last, and no other, says that it replaces all of `runs`, and
+/// `hidden`: runs that these replace and that are still there, which must not come back when these
+/// go. If nothing is left there is none.
 pub fn merge_runs(
     repository: &Repository,
     (runs, hidden): (&[Arc<Run>], &[ObjectId]),
@@ -113,8 +133,13 @@ pub fn merge_runs(
     generation: u64,
     create: &mut dyn FnMut(Sealed) -> Result<()>,
 ) -> Result<()> {
-    let input =
-        |(number, run): (usize, &Arc<Run>)| Records { number, run: run.clone(), next_block: 0, block: Arc::new([]), at: 0 };
+    let input = |(number, run): (usize, &Arc<Run>)| Records {
+        number,
+        run: run.clone(),
+        next_block: 0,
+        block: Arc::new([]),
+        at: 0,
+    };
     let mut inputs: Vec<Records> = runs.iter().enumerate().map(input).collect();
     let mut heap = BinaryHeap::new();
     for input in &mut inputs {
@@ -137,7 +162,10 @@ pub fn merge_runs(
             }
             let sink = &mut sinks[places.len() - 1];
             if sink.toc.record_count() >= MERGED_RECORDS_MAX {
-                create(std::mem::replace(sink, RunBuilder::new(generation)).finish(repository, Vec::new())?)?;
+                create(
+                    std::mem::replace(sink, RunBuilder::new(generation))
+                        .finish(repository, Vec::new())?,
+                )?;
             }
             sink.push(record, &pack);
         }

@@ -1,4 +1,5 @@
-//! The runs of a set, the numbers of their records, and which places of theirs must not be relied on.
+//! The runs of a set, the numbers of their records, and which places of theirs must not be relied
+//! on.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -21,7 +22,8 @@ pub(super) struct Known {
     seen: HashMap<ObjectId, Seen>,
 }
 
-/// What is remembered of a run, should it go and come back: a bad local copy is dropped and fetched again.
+/// What is remembered of a run, should it go and come back: a bad local copy is dropped and fetched
+/// again.
 struct Seen {
     /// The number of its first record.
     first: u64,
@@ -29,8 +31,8 @@ struct Seen {
     is_judged: bool,
 }
 
-/// A run, and the number of its first record: it stays when others go, and when the run itself goes and comes back, because who walks
-/// through trees marks by numbers.
+/// A run, and the number of its first record: it stays when others go, and when the run itself goes
+/// and comes back, because who walks through trees marks by numbers.
 pub(super) struct Numbered {
     /// That number.
     pub first: u64,
@@ -46,15 +48,17 @@ impl Deref for Numbered {
     }
 }
 
-/// Places that must not be relied on: collectors removed them, or may be doing so. Spec: `format-spec/13-commit.md`.
+/// Places that must not be relied on: collectors removed them, or may be doing so. Spec:
+/// `format-spec/13-commit.md`.
 #[derive(Default, Debug)]
 pub struct Avoided {
     /// Packs that are condemned or gone.
     pub packs: HashSet<ObjectId>,
     /// Runs of which it is not known any more which of their packs were removed.
     pub stale_runs: HashSet<ObjectId>,
-    /// The generation up to which the runs of then were looked at: one that comes later and states an earlier one is not relied on, for
-    /// nobody has seen yet which of its packs were removed. `None` if all that comes may be.
+    /// The generation up to which the runs of then were looked at: one that comes later and states
+    /// an earlier one is not relied on, for nobody has seen yet which of its packs were removed.
+    /// `None` if all that comes may be.
     pub judged: Option<u64>,
 }
 
@@ -72,7 +76,8 @@ impl Avoided {
 /// A place of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// The number of its record, which is the same as long as its run is in the set: a set of chunks is a bit for each number.
+    /// The number of its record, which is the same as long as its run is in the set: a set of
+    /// chunks is a bit for each number.
     pub number: u64,
     /// The place.
     pub location: Location,
@@ -88,7 +93,9 @@ impl Known {
         if seen.first == next {
             self.next = next.saturating_add(run.toc().record_count());
         }
-        if !seen.is_judged && self.avoided.judged.is_some_and(|judged| run.toc().generation < judged) {
+        if !seen.is_judged
+            && self.avoided.judged.is_some_and(|judged| run.toc().generation < judged)
+        {
             self.avoided.stale_runs.insert(run.name());
         }
         self.runs.push(Numbered { first: seen.first, run });
@@ -102,7 +109,13 @@ impl Known {
     }
 
     /// Describes the place that a record of a run states.
-    pub fn place(&self, run: &Run, (block, at): (usize, usize), first_number: u64, record: &RunRecord) -> Place {
+    pub fn place(
+        &self,
+        run: &Run,
+        (block, at): (usize, usize),
+        first_number: u64,
+        record: &RunRecord,
+    ) -> Place {
         let number = first_number + run.toc().block(block).first_record + at as u64;
         let location = run.location(record);
         Place { number, location, is_trusted: self.avoided.trusts(run, &location.pack.name) }

@@ -1,4 +1,5 @@
-//! Looking into runs of which only the end is here: single blocks from the store, and the whole run once that is cheaper.
+//! Looking into runs of which only the end is here: single blocks from the store, and the whole run
+//! once that is cheaper.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::sync::lock;
 
 /// Which part of a run's blocks is read alone before the whole run is worth fetching.
 const BLOCKS_DIVISOR: usize = 8;
-/// How many blocks of a run are read alone at most: one after another they take about as long as fetching the longest run.
+/// How many blocks of a run are read alone at most: one after another they take about as long as
+/// fetching the longest run.
 const BLOCKS_MAX: usize = 64;
 
 impl IndexSet {
@@ -27,21 +29,35 @@ impl IndexSet {
         self.sparing.is_some() && store.properties().is_remote() && tail::is_long(object.len_bytes)
     }
 
-    /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks are read at once.
+    /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks
+    /// are read at once.
     ///
     /// Fails only if what is wanted is in none of those that can be read.
-    pub(super) fn look_far(&self, id: &ChunkId, blocks: &[FarBlock], wants_more: &mut dyn FnMut(Place) -> bool) -> Result<()> {
+    pub(super) fn look_far(
+        &self,
+        id: &ChunkId,
+        blocks: &[FarBlock],
+        wants_more: &mut dyn FnMut(Place) -> bool,
+    ) -> Result<()> {
         let Some(sparing) = self.sparing.as_ref().filter(|_| !blocks.is_empty()) else {
             return Ok(());
         };
         let store = sparing.repository.store();
         let mut failed = None;
-        for (far, read) in blocks.iter().zip(parallel::for_each(store, blocks, |far| self.far_block(sparing, far))?) {
+        for (far, read) in blocks
+            .iter()
+            .zip(parallel::for_each(store, blocks, |far| self.far_block(sparing, far))?)
+        {
             match read {
                 Err(error) => failed = failed.or(Some(error)),
                 Ok(records) => {
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id))
-                        && !wants_more(self.place(&far.run, (far.block, at), far.first_number, &records[at]))
+                        && !wants_more(self.place(
+                            &far.run,
+                            (far.block, at),
+                            far.first_number,
+                            &records[at],
+                        ))
                     {
                         return Ok(());
                     }
@@ -70,12 +86,17 @@ impl IndexSet {
     /// Fetches all of a run, unless somebody else just did; from then on it is one like any other.
     fn fetch_whole(&self, sparing: &Sparing, run: &Run, key: &Key) -> Result<Arc<Run>> {
         let _guard = lock(&sparing.fetching);
-        if let Some(known) = self.runs().into_iter().find(|known| known.name() == run.name() && known.far().is_none()) {
+        if let Some(known) = self
+            .runs()
+            .into_iter()
+            .find(|known| known.name() == run.name() && known.far().is_none())
+        {
             return Ok(known);
         }
         let repository = &sparing.repository;
         let keyring = repository.keyring();
-        let bytes = fetch_verified(repository.store(), keyring, (key, run.len_bytes()), &run.name())?;
+        let bytes =
+            fetch_verified(repository.store(), keyring, (key, run.len_bytes()), &run.name())?;
         let whole = Arc::new(keep_whole(repository.cache(), keyring, run.name(), &bytes)?);
         self.exchange(&whole);
         Ok(whole)
@@ -91,20 +112,26 @@ impl IndexSet {
     ) -> Result<()> {
         let key = Key::new(Class::Index, object.name.clone());
         let place = (&key, object.len_bytes);
-        let copy = cache.open_copy(ENDS, &name.to_hex()).and_then(|copy| Run::open_end(keyring, name, copy, place));
-        self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, (cache, keyring), name, place))?));
+        let copy = cache
+            .open_copy(ENDS, &name.to_hex())
+            .and_then(|copy| Run::open_end(keyring, name, copy, place));
+        self.insert(Arc::new(
+            copy.or_else(|_| fetch_and_open(store, (cache, keyring), name, place))?,
+        ));
         Ok(())
     }
 
     /// Fetches those ends again whose local copies went bad.
     ///
-    /// Fails with the damage if one is damaged in the store too. Runs that are there no more are left as they are, for [`Self::sync`].
+    /// Fails with the damage if one is damaged in the store too. Runs that are there no more are
+    /// left as they are, for [`Self::sync`].
     pub fn renew_ends(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
         for run in self.runs() {
             let Some(rest) = run.far().filter(|_| !run.is_sound_here()) else {
                 continue;
             };
-            match fetch_and_open(store, (cache, keyring), run.name(), (&rest.key, run.len_bytes())) {
+            match fetch_and_open(store, (cache, keyring), run.name(), (&rest.key, run.len_bytes()))
+            {
                 Err(error) if error.is_not_found() => {}
                 fetched => self.exchange(&Arc::new(fetched?)),
             }

@@ -81,7 +81,10 @@ impl Held {
             None => return Err(ContainerError::Short),
         };
         let mut bytes = vec![0; len];
-        self.file.read_exact_at(&mut bytes, self.header_at + place).map_err(|_| ContainerError::Short).map(|()| bytes)
+        self.file
+            .read_exact_at(&mut bytes, self.header_at + place)
+            .map_err(|_| ContainerError::Short)
+            .map(|()| bytes)
     }
 }
 
@@ -96,7 +99,12 @@ impl Run {
         Self::open_in(DRAFTS, cache, keyring, name)
     }
 
-    fn open_in(group: &'static str, cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
+    fn open_in(
+        group: &'static str,
+        cache: &Cache,
+        keyring: &Keyring,
+        name: ObjectId,
+    ) -> Result<Self> {
         let file = cache.open_copy(group, &name.to_hex())?;
         let len_bytes = len_of(&file, group, &name)?;
         let held = Held { file, header_at: 0, from: HEADER_LEN_BYTES as u64, len_bytes, far: None };
@@ -105,19 +113,32 @@ impl Run {
         Ok(run)
     }
 
-    /// Opens a copy of the end of a run that is in the store under `key` and `len_bytes` long there.
+    /// Opens a copy of the end of a run that is in the store under `key` and `len_bytes` long
+    /// there.
     ///
-    /// Fails if the copy is not that, and with the damage that is found; blocks are verified when they are read.
-    pub fn open_end(keyring: &Keyring, name: ObjectId, file: LocalCopy, (key, len_bytes): (&Key, u64)) -> Result<Self> {
-        let kept = len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
+    /// Fails if the copy is not that, and with the damage that is found; blocks are verified when
+    /// they are read.
+    pub fn open_end(
+        keyring: &Keyring,
+        name: ObjectId,
+        file: LocalCopy,
+        (key, len_bytes): (&Key, u64),
+    ) -> Result<Self> {
+        let kept =
+            len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
         let mut stated = [0; tail::LEN_BYTES];
-        let is_that = file.read_exact_at(&mut stated, 0).is_ok() && u64::from_le_bytes(stated) == len_bytes;
+        let is_that =
+            file.read_exact_at(&mut stated, 0).is_ok() && u64::from_le_bytes(stated) == len_bytes;
         let from = kept.filter(|_| is_that).and_then(|kept| len_bytes.checked_sub(kept));
-        let from = from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
+        let from =
+            from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
         let from = from.map_err(Error::damaged(format!("index/{name}")))?;
         let far = Far { key: key.clone(), blocks_read: AtomicUsize::new(0) };
-        let run =
-            Self::open_held(keyring, name, Held { file, header_at: tail::LEN_BYTES as u64, from, len_bytes, far: Some(far) })?;
+        let run = Self::open_held(
+            keyring,
+            name,
+            Held { file, header_at: tail::LEN_BYTES as u64, from, len_bytes, far: Some(far) },
+        )?;
         if run.toc.meta_offset() < from {
             return Err(Error::damaged(format!("index/{name}"))(ContainerError::Short));
         }
@@ -126,10 +147,20 @@ impl Run {
 
     fn open_held(keyring: &Keyring, name: ObjectId, held: Held) -> Result<Self> {
         let open_toc = || {
-            let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &held.read(0, HEADER_LEN_BYTES)?)?;
-            let last = held.len_bytes.checked_sub(TRAILER_LEN_BYTES as u64).ok_or(ContainerError::Short)?;
+            let opener = Opener::from_header(
+                keyring,
+                ContainerKind::IndexRun,
+                &held.read(0, HEADER_LEN_BYTES)?,
+            )?;
+            let last = held
+                .len_bytes
+                .checked_sub(TRAILER_LEN_BYTES as u64)
+                .ok_or(ContainerError::Short)?;
             let trailer = opener.trailer(&held.read(last, TRAILER_LEN_BYTES)?, held.len_bytes)?;
-            let toc = opener.toc(&trailer, &held.read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?)?;
+            let toc = opener.toc(
+                &trailer,
+                &held.read(trailer.toc_offset, trailer.sealed_toc_len() as usize)?,
+            )?;
             let toc = RunToc::decode(&toc)?;
             toc.check(&trailer)?;
             Ok((opener, toc))
@@ -141,7 +172,9 @@ impl Run {
     fn load_filter(&self, cache: &Cache, keyring: &Keyring) -> Result<Option<RunFilter>> {
         let file_name = self.name.to_hex();
         let stored = cache.read(FILTERS, &file_name);
-        if let Some(filter) = stored.and_then(|bytes| RunFilter::decode(keyring.cache_key(), &self.name.0, &bytes)) {
+        if let Some(filter) =
+            stored.and_then(|bytes| RunFilter::decode(keyring.cache_key(), &self.name.0, &bytes))
+        {
             return Ok(Some(filter));
         }
         let mut ids = Vec::with_capacity(self.toc.record_count() as usize);
@@ -185,9 +218,11 @@ impl Run {
         self.filter.as_ref().is_none_or(|filter| filter.may_hold(id))
     }
 
-    /// Returns the blocks that can hold `id`: of each part one, or neighbours whose fences are equal.
+    /// Returns the blocks that can hold `id`: of each part one, or neighbours whose fences are
+    /// equal.
     ///
-    /// Those of trees come first: they are few, so they stay in memory, and who looks for trees reads no others.
+    /// Those of trees come first: they are few, so they stay in memory, and who looks for trees
+    /// reads no others.
     pub fn candidate_blocks(&self, id: &ChunkId) -> impl Iterator<Item = usize> {
         let in_part = |class| self.toc.candidate_blocks(class, id);
         in_part(PackClass::Meta).chain(in_part(PackClass::Data))
@@ -200,21 +235,31 @@ impl Run {
 
     /// Returns whether all blocks that are in the local cache are sound.
     pub fn is_sound_here(&self) -> bool {
-        (0..self.block_count()).filter(|block| self.is_here(*block)).all(|block| self.read_block(block).is_ok())
+        (0..self.block_count())
+            .filter(|block| self.is_here(*block))
+            .all(|block| self.read_block(block).is_ok())
     }
 
-    /// Reads and opens one block that is in the local cache; its records must be sorted and refer to packs of this run.
+    /// Reads and opens one block that is in the local cache; its records must be sorted and refer
+    /// to packs of this run.
     pub fn read_block(&self, block: usize) -> Result<Arc<[RunRecord]>> {
         let place = self.toc.block(block);
-        let stored = self.held.read(place.offset, place.stored_len()).map_err(Error::damaged(format!("index/{}", self.name)))?;
+        let stored = self
+            .held
+            .read(place.offset, place.stored_len())
+            .map_err(Error::damaged(format!("index/{}", self.name)))?;
         self.open_block(block, stored)
     }
 
     /// Opens one block, whose stored bytes are at hand, and checks it likewise.
     pub fn open_block(&self, block: usize, mut stored: Vec<u8>) -> Result<Arc<[RunRecord]>> {
         let mut raw = Vec::new();
-        let opened =
-            self.opener.segment(self.toc.block(block).offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw);
+        let opened = self.opener.segment(
+            self.toc.block(block).offset,
+            &mut stored,
+            &mut SegmentDecompressor::default(),
+            &mut raw,
+        );
         let parsed = opened.and_then(|frame| Ok(self.toc.parse_block(block, &frame, &raw)?));
         parsed.map_err(Error::damaged(format!("index/{}", self.name)))
     }
@@ -227,5 +272,6 @@ impl Run {
 }
 
 fn len_of(file: &LocalCopy, group: &str, name: &ObjectId) -> Result<u64> {
-    file.len_bytes().map_err(|source| Error::Cache { path: Path::new(group).join(name.to_hex()), source })
+    file.len_bytes()
+        .map_err(|source| Error::Cache { path: Path::new(group).join(name.to_hex()), source })
 }

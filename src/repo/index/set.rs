@@ -50,7 +50,8 @@ pub struct IndexSet {
 }
 
 impl IndexSet {
-    /// Opens the runs whose local copies are there, without asking the store; damaged copies are dropped.
+    /// Opens the runs whose local copies are there, without asking the store; damaged copies are
+    /// dropped.
     pub fn open_cached(cache: &Cache, keyring: &Keyring) -> Result<Self> {
         let set = Self::default();
         for name in cache.names(WHOLE) {
@@ -62,13 +63,15 @@ impl IndexSet {
         Ok(set)
     }
 
-    /// Lets the set fetch only the ends of long runs in a distant store: for look-ups, not for those who read whole runs.
+    /// Lets the set fetch only the ends of long runs in a distant store: for look-ups, not for
+    /// those who read whole runs.
     pub fn spare(mut self, repository: &Arc<Repository>) -> Self {
         self.sparing = Some(Sparing::new(repository));
         self
     }
 
-    /// Lets the set do without runs that are damaged: for those who only look, and name what they then miss.
+    /// Lets the set do without runs that are damaged: for those who only look, and name what they
+    /// then miss.
     pub fn pass_over(mut self) -> Self {
         self.passes_over = true;
         self
@@ -79,14 +82,24 @@ impl IndexSet {
         std::mem::take(&mut *lock(&self.left_out))
     }
 
-    /// Opens exactly these runs from their local copies, leaving out those that another of them replaces.
+    /// Opens exactly these runs from their local copies, leaving out those that another of them
+    /// replaces.
     pub fn open_these(cache: &Cache, keyring: &Keyring, names: &[ObjectId]) -> Result<Self> {
-        let runs = names.iter().map(|name| Run::open(cache, keyring, *name).map(Arc::new)).collect::<Result<Vec<_>>>()?;
+        let runs = names
+            .iter()
+            .map(|name| Run::open(cache, keyring, *name).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
         Ok(Self::of(runs))
     }
 
-    /// Makes a set of runs that are open, and of some that a repair has made. It stays as it is: the store does not have these.
-    pub fn with_drafts(cache: &Cache, keyring: &Keyring, mut runs: Vec<Arc<Run>>, drafts: &[ObjectId]) -> Result<Self> {
+    /// Makes a set of runs that are open, and of some that a repair has made. It stays as it is:
+    /// the store does not have these.
+    pub fn with_drafts(
+        cache: &Cache,
+        keyring: &Keyring,
+        mut runs: Vec<Arc<Run>>,
+        drafts: &[ObjectId],
+    ) -> Result<Self> {
         for name in drafts {
             runs.push(Arc::new(Run::open_draft(cache, keyring, *name)?));
         }
@@ -94,7 +107,8 @@ impl IndexSet {
     }
 
     fn of(runs: Vec<Arc<Run>>) -> Self {
-        let replaced: HashSet<ObjectId> = runs.iter().flat_map(|run| run.toc().replaces.clone()).collect();
+        let replaced: HashSet<ObjectId> =
+            runs.iter().flat_map(|run| run.toc().replaces.clone()).collect();
         let set = Self::default();
         let runs = runs.into_iter().filter(|run| !replaced.contains(&run.name()));
         runs.for_each(|run| set.write().add(run));
@@ -106,7 +120,8 @@ impl IndexSet {
         self.is_frozen
     }
 
-    /// Makes this set equal to the runs in the store: fetches new ones and drops those that are gone or replaced.
+    /// Makes this set equal to the runs in the store: fetches new ones and drops those that are
+    /// gone or replaced.
     pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
         if self.is_frozen {
             return Ok(());
@@ -114,23 +129,40 @@ impl IndexSet {
         let listed = self.fetch_new(store, cache, keyring)?;
         let runs = self.runs();
         let there = runs.iter().filter(|run| listed.contains(&run.name()));
-        let replaced: HashSet<ObjectId> = there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
-        let is_stale = |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
+        let replaced: HashSet<ObjectId> =
+            there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
+        let is_stale =
+            |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
         self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
         // What is left of others is of no use: of runs that are gone, or are here as a whole.
-        let known: HashSet<String> =
-            self.runs().iter().filter(|run| run.far().is_some()).map(|run| run.name().to_hex()).collect();
-        cache.names(ENDS).iter().filter(|name| !known.contains(*name)).for_each(|name| cache.remove(ENDS, name));
+        let known: HashSet<String> = self
+            .runs()
+            .iter()
+            .filter(|run| run.far().is_some())
+            .map(|run| run.name().to_hex())
+            .collect();
+        cache
+            .names(ENDS)
+            .iter()
+            .filter(|name| !known.contains(*name))
+            .for_each(|name| cache.remove(ENDS, name));
         Ok(())
     }
 
-    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of all that are listed.
+    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of
+    /// all that are listed.
     ///
     /// Fails if one of them is damaged, and none replaces it; see [`Self::pass_over`].
-    pub fn fetch_new(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<HashSet<ObjectId>> {
+    pub fn fetch_new(
+        &self,
+        store: &dyn Store,
+        cache: &Cache,
+        keyring: &Keyring,
+    ) -> Result<HashSet<ObjectId>> {
         for _ in 1..LISTINGS_MAX {
             match self.try_fetch_new(store, (cache, keyring), false) {
-                // A collector replaced a run since the listing: what replaces it is in the next one.
+                // A collector replaced a run since the listing: what replaces it is in the next
+                // one.
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
@@ -139,7 +171,12 @@ impl IndexSet {
     }
 
     /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
-    fn try_fetch_new(&self, store: &dyn Store, here: (&Cache, &Keyring), is_last: bool) -> Result<HashSet<ObjectId>> {
+    fn try_fetch_new(
+        &self,
+        store: &dyn Store,
+        here: (&Cache, &Keyring),
+        is_last: bool,
+    ) -> Result<HashSet<ObjectId>> {
         let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
         let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
@@ -147,12 +184,17 @@ impl IndexSet {
         let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
         let mut damaged = Vec::new();
         while !new.is_empty() {
-            let rest = new.split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
+            let rest = new
+                .split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
             for ((id, _), fetched) in
-                new.iter().zip(parallel::for_each(store, &new, |(id, object)| self.fetch(store, here, id, object, &names))?)
+                new.iter().zip(parallel::for_each(store, &new, |(id, object)| {
+                    self.fetch(store, here, id, object, &names)
+                })?)
             {
                 match fetched {
-                    Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => damaged.push((*id, error)),
+                    Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => {
+                        damaged.push((*id, error))
+                    }
                     fetched => fetched?,
                 }
             }
@@ -183,19 +225,31 @@ impl IndexSet {
             return self.fetch_end(store, (cache, keyring), *id, object);
         }
         let key = Key::new(Class::Index, object.name.clone());
-        self.add(cache, keyring, *id, &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?)
+        self.add(
+            cache,
+            keyring,
+            *id,
+            &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?,
+        )
     }
 
-    /// Returns whether a listed run says that it replaces this one. One that is listed no more does not count: the repository may
-    /// have been put back to a state before it.
+    /// Returns whether a listed run says that it replaces this one. One that is listed no more does
+    /// not count: the repository may have been put back to a state before it.
     fn is_replaced(&self, id: &ObjectId, listed: &HashSet<ObjectId>) -> bool {
-        self.read().runs.iter().any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
+        self.read()
+            .runs
+            .iter()
+            .any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them again; returns whether there were any.
+    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them
+    /// again; returns whether there were any.
     pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
-        let is_good = |run: &Arc<Run>| run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name());
-        let bad: HashSet<ObjectId> = self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
+        let is_good = |run: &Arc<Run>| {
+            run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
+        };
+        let bad: HashSet<ObjectId> =
+            self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
         self.drop_named(cache, &bad);
         !bad.is_empty()
     }
@@ -207,13 +261,21 @@ impl IndexSet {
     /// Forgets runs and their local copies.
     pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
         for name in names {
-            [WHOLE, ENDS, FILTERS].into_iter().for_each(|group| cache.remove(group, &name.to_hex()));
+            [WHOLE, ENDS, FILTERS]
+                .into_iter()
+                .for_each(|group| cache.remove(group, &name.to_hex()));
         }
         self.write().runs.retain(|run| !names.contains(&run.name()));
     }
 
     /// Adds a run whose bytes are at hand; a copy goes to the cache.
-    pub fn add(&self, cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<()> {
+    pub fn add(
+        &self,
+        cache: &Cache,
+        keyring: &Keyring,
+        name: ObjectId,
+        bytes: &[u8],
+    ) -> Result<()> {
         self.insert(Arc::new(fetch::keep_whole(cache, keyring, name, bytes)?));
         Ok(())
     }
@@ -229,7 +291,11 @@ impl IndexSet {
     /// Puts a run in the place of what is known of it; if that is gone, so is the run.
     pub(super) fn exchange(&self, run: &Arc<Run>) {
         let mut known = self.write();
-        known.runs.iter_mut().filter(|known| known.name() == run.name()).for_each(|known| known.run = run.clone());
+        known
+            .runs
+            .iter_mut()
+            .filter(|known| known.name() == run.name())
+            .for_each(|known| known.run = run.clone());
     }
 
     /// Returns the runs.
@@ -245,7 +311,9 @@ impl IndexSet {
     /// Returns the run that has the record with this number, and states its place.
     pub fn run_of(&self, number: u64) -> Option<ObjectId> {
         let known = self.read();
-        let has_it = |run: &&Numbered| number.checked_sub(run.first).is_some_and(|at| at < run.toc().record_count());
+        let has_it = |run: &&Numbered| {
+            number.checked_sub(run.first).is_some_and(|at| at < run.toc().record_count())
+        };
         known.runs.iter().find(has_it).map(|run| run.name())
     }
 
@@ -297,12 +365,14 @@ impl IndexSet {
         self.read().runs.iter().fold(0, |sum, run| sum.saturating_add(run.toc().record_count()))
     }
 
-    /// Returns one more than the largest number of [`Self::find_numbered`]: how many records all runs have that this set ever had.
+    /// Returns one more than the largest number of [`Self::find_numbered`]: how many records all
+    /// runs have that this set ever had.
     pub fn record_count(&self) -> u64 {
         self.read().next
     }
 
-    /// Returns the first place of the chunk with this id that may be relied on, or else the first that there is.
+    /// Returns the first place of the chunk with this id that may be relied on, or else the first
+    /// that there is.
     pub fn find_numbered(&self, id: &ChunkId) -> Result<Option<Place>> {
         let mut best = None;
         self.look_up(id, |place| {
@@ -324,8 +394,8 @@ impl IndexSet {
         Ok(places)
     }
 
-    /// Shows the places of a chunk, one run's after another's, as long as more are wanted: first those that are known here, then
-    /// those that only the store knows.
+    /// Shows the places of a chunk, one run's after another's, as long as more are wanted: first
+    /// those that are known here, then those that only the store knows.
     fn look_up(&self, id: &ChunkId, mut wants_more: impl FnMut(Place) -> bool) -> Result<()> {
         let known = self.read();
         let mut far = Vec::new();
@@ -351,7 +421,13 @@ impl IndexSet {
     }
 
     /// Describes the place that a record of a run states.
-    pub(super) fn place(&self, run: &Run, at: (usize, usize), first_number: u64, record: &RunRecord) -> Place {
+    pub(super) fn place(
+        &self,
+        run: &Run,
+        at: (usize, usize),
+        first_number: u64,
+        record: &RunRecord,
+    ) -> Place {
         self.read().place(run, at, first_number, record)
     }
 

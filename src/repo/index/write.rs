@@ -3,7 +3,9 @@
 use crate::container::{ContainerBuilder, Sealed};
 use crate::format::codec;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, PackToc, SegmentCodec};
-use crate::format::run::{PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of};
+use crate::format::run::{
+    PackClass, PackRef, RECORD_LEN_BYTES, RECORDS_PER_BLOCK, RunRecord, RunToc, fence_of,
+};
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::Result;
 use crate::repo::open::Repository;
@@ -25,9 +27,11 @@ pub struct Origin {
     pub session: Option<SnapshotId>,
 }
 
-/// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the first counts.
+/// Builds the run that names the chunks of `packs`; of a chunk that lies in several places the
+/// first counts.
 pub fn build_run(repository: &Repository, packs: &[PlacedPack], origin: Origin) -> Result<Sealed> {
-    let toc = RunToc { generation: origin.generation, session: origin.session, ..RunToc::default() };
+    let toc =
+        RunToc { generation: origin.generation, session: origin.session, ..RunToc::default() };
     build(repository, packs, toc)
 }
 
@@ -45,20 +49,32 @@ fn build(repository: &Repository, packs: &[PlacedPack], toc: RunToc) -> Result<S
     let mut records = records_of(packs);
     records.sort_by_key(|record| (packs[record.pack as usize].pack.class, record.id));
     records.dedup_by(|later, earlier| later.id == earlier.id);
-    seal_run(repository, RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc }, &records)
+    seal_run(
+        repository,
+        RunToc { packs: packs.iter().map(|placed| placed.pack).collect(), ..toc },
+        &records,
+    )
 }
 
-/// Seals a run of these records, which must be sorted by the class of their packs and then by id, each once; counts and fences of
-/// `toc` follow from them.
+/// Seals a run of these records, which must be sorted by the class of their packs and then by id,
+/// each once; counts and fences of `toc` follow from them.
 pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> Result<Sealed> {
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     let (data, meta) =
-        records.split_at(records.partition_point(|record| toc.packs[record.pack as usize].class == PackClass::Data));
+        records
+            .split_at(records.partition_point(|record| {
+                toc.packs[record.pack as usize].class == PackClass::Data
+            }));
     let [data, meta] = [data, meta].map(|part| {
         let mut alike = Alike::default();
         part.iter().filter(|record| alike.admits(&record.id)).copied().collect::<Vec<_>>()
     });
-    let mut toc = RunToc { data_records: data.len() as u64, meta_records: meta.len() as u64, fences: Vec::new(), ..toc };
+    let mut toc = RunToc {
+        data_records: data.len() as u64,
+        meta_records: meta.len() as u64,
+        fences: Vec::new(),
+        ..toc
+    };
     let mut body = Vec::with_capacity(RECORDS_PER_BLOCK * RECORD_LEN_BYTES);
     for block in data.chunks(RECORDS_PER_BLOCK).chain(meta.chunks(RECORDS_PER_BLOCK)) {
         body.clear();
@@ -71,7 +87,8 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
 
 /// Leaves out records of ids that begin alike, of which a block is full.
 ///
-/// Ids are keyed hashes, so these are no chunks; who made them up must not make this program write a run that nobody reads.
+/// Ids are keyed hashes, so these are no chunks; who made them up must not make this program write
+/// a run that nobody reads.
 #[derive(Default)]
 pub struct Alike {
     fence: Option<u64>,

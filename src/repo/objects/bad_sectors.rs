@@ -8,10 +8,17 @@ const PIECE_LEN_BYTES: u64 = 128 << 10;
 /// Pieces that cannot be read before no more are tried: each may take a disk many seconds.
 const BAD_PIECES_MAX: usize = 64;
 
-/// Replaces `out` by what can be read of an object, with zeros in the place of the rest; returns whether that was all of it.
+/// Replaces `out` by what can be read of an object, with zeros in the place of the rest; returns
+/// whether that was all of it.
 ///
-/// For an object of which a read failed with [`ErrorKind::Unreadable`]. Ends early where the object does.
-pub fn read_around(store: &dyn Store, key: &Key, len_bytes: u64, out: &mut Vec<u8>) -> Result<bool> {
+/// For an object of which a read failed with [`ErrorKind::Unreadable`]. Ends early where the object
+/// does.
+pub fn read_around(
+    store: &dyn Store,
+    key: &Key,
+    len_bytes: u64,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
     out.clear();
     let (mut at, mut bad_pieces) = (0, 0);
     while at < len_bytes && len_bytes <= OBJECT_LEN_MAX_BYTES && bad_pieces < BAD_PIECES_MAX {
@@ -51,12 +58,23 @@ mod tests {
             &self.0
         }
 
-        fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
+        fn read_into(
+            &self,
+            key: &Key,
+            range: Range<u64>,
+            out: &mut Vec<u8>,
+        ) -> std::result::Result<(), StoreError> {
             if range.start < self.1.end && self.1.start < range.end {
                 let (location, object) = (Store::location(self).to_owned(), key.to_string());
                 out.push(1);
                 let source = "a bad sector".into();
-                return Err(StoreError { kind: ErrorKind::Unreadable, action: "read", location, object, source });
+                return Err(StoreError {
+                    kind: ErrorKind::Unreadable,
+                    action: "read",
+                    location,
+                    object,
+                    source,
+                });
             }
             self.0.read_into(key, range, out)
         }

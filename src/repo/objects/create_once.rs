@@ -14,7 +14,8 @@ pub enum Put {
 
 /// Creates an object; a `create` whose answer was lost is success if the object has these bytes.
 ///
-/// No other failure is: a disk that could not keep an object still shows it until it is mounted again.
+/// No other failure is: a disk that could not keep an object still shows it until it is mounted
+/// again.
 ///
 /// The bytes must hold something random, so that nobody else makes the same.
 pub fn put(store: &dyn Store, key: &Key, bytes: &[u8]) -> Result<Put> {

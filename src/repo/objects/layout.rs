@@ -85,7 +85,8 @@ pub fn generation_key(number: u64, word: &str) -> Key {
     Key::new(Class::Collector, format!("{number}.{word}"))
 }
 
-/// Returns the generation and the word of the record that a listed name is; no record has a number above the limit.
+/// Returns the generation and the word of the record that a listed name is; no record has a number
+/// above the limit.
 pub fn generation_of(listed_name: &str) -> Option<(u64, &'static str)> {
     let (number, word) = listed_name.split_once('.')?;
     let word = ["condemned", "verdict", "done"].into_iter().find(|known| *known == word)?;

@@ -5,13 +5,15 @@ use rayon::prelude::*;
 use crate::repo::error::{Error, Result};
 use crate::store::Store;
 
-/// How many wait for a slow store at once at least: what is read in this way is short, and most of the time nothing is on its way.
+/// How many wait for a slow store at once at least: what is read in this way is short, and most of
+/// the time nothing is on its way.
 const WAITING: usize = 32;
 
 /// Bytes of objects that are read at once, as they take so much memory; one may be larger.
 const AT_ONCE_MAX_BYTES: u64 = 32 << 20;
 
-/// Returns how many of these items are worked on at once, if `len_of` says how many bytes of memory one takes: at least one.
+/// Returns how many of these items are worked on at once, if `len_of` says how many bytes of memory
+/// one takes: at least one.
 pub fn at_once<I>(items: &[I], len_of: impl Fn(&I) -> u64) -> usize {
     let mut len_bytes = 0;
     let fits = items.iter().take_while(|item| {
@@ -22,7 +24,8 @@ pub fn at_once<I>(items: &[I], len_of: impl Fn(&I) -> u64) -> usize {
     fits.count().max(1)
 }
 
-/// Does the same as [`for_each`] with items of which each takes `len_of` bytes of memory while it is worked on.
+/// Does the same as [`for_each`] with items of which each takes `len_of` bytes of memory while it
+/// is worked on.
 pub fn for_each_long<I: Sync, T: Send>(
     store: &dyn Store,
     items: &[I],
@@ -40,20 +43,32 @@ pub fn for_each_long<I: Sync, T: Send>(
 
 /// Works on each item and returns what comes of them in their order.
 ///
-/// At a store that answers at once the items are taken one after another on this thread; at others as many at once as
-/// [`StoreProperties::parallelism`] says, or [`WAITING`]. Fails only if threads cannot be started.
-pub fn for_each<I: Sync, T: Send>(store: &dyn Store, items: &[I], work: impl Fn(&I) -> T + Sync) -> Result<Vec<T>> {
+/// At a store that answers at once the items are taken one after another on this thread; at others
+/// as many at once as [`StoreProperties::parallelism`] says, or [`WAITING`]. Fails only if threads
+/// cannot be started.
+pub fn for_each<I: Sync, T: Send>(
+    store: &dyn Store,
+    items: &[I],
+    work: impl Fn(&I) -> T + Sync,
+) -> Result<Vec<T>> {
     if !store.properties().is_remote() || items.len() < 2 {
         return Ok(items.iter().map(&work).collect());
     }
     let threads = store.properties().parallelism.max(WAITING).min(items.len());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("read-{at}")).build();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|at| format!("read-{at}"))
+        .build();
     let pool = pool.map_err(|error| Error::Threads(error.to_string()))?;
     Ok(pool.install(|| items.par_iter().with_max_len(1).map(&work).collect()))
 }
 
 /// Does two things, at once where the store answers slowly.
-pub fn both<A: Send, B: Send>(store: &dyn Store, first: impl FnOnce() -> A + Send, second: impl FnOnce() -> B) -> (A, B) {
+pub fn both<A: Send, B: Send>(
+    store: &dyn Store,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B,
+) -> (A, B) {
     if !store.properties().is_remote() {
         return (first(), second());
     }
@@ -85,7 +100,10 @@ mod tests {
     fn what_comes_back_is_in_order() {
         let stores: [Box<dyn Store>; 2] = [Box::new(MemoryStore::default()), Box::new(distant())];
         for store in stores {
-            assert_eq!(for_each(&*store, &[1, 2, 3, 4, 5], |number| number * number).unwrap(), [1, 4, 9, 16, 25]);
+            assert_eq!(
+                for_each(&*store, &[1, 2, 3, 4, 5], |number| number * number).unwrap(),
+                [1, 4, 9, 16, 25]
+            );
             assert_eq!(for_each(&*store, &[] as &[u8], |_| ()).unwrap(), []);
             assert_eq!(both(&*store, || 1, || 2), (1, 2));
         }

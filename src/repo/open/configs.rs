@@ -11,7 +11,8 @@ use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_listed;
 use crate::store::{Class, ErrorKind, Listed, Store};
 
-/// How many are tried, the highest numbers first, before the first one: whoever has no key can add objects without end.
+/// How many are tried, the highest numbers first, before the first one: whoever has no key can add
+/// objects without end.
 const TRIED_MAX: usize = 256;
 
 /// What `config/` holds.
@@ -28,7 +29,8 @@ pub struct Valid {
     pub config: Config,
     /// Its object.
     pub sealed: Vec<u8>,
-    /// Objects with higher numbers, which nobody with the repository's keys made, or which are damaged.
+    /// Objects with higher numbers, which nobody with the repository's keys made, or which are
+    /// damaged.
     pub void: Vec<String>,
 }
 
@@ -46,14 +48,18 @@ impl Configs {
         }
     }
 
-    /// Returns the highest config that opens with these keys, so that what anybody can add locks nobody out.
+    /// Returns the highest config that opens with these keys, so that what anybody can add locks
+    /// nobody out.
     pub fn valid(&self, store: &dyn Store, keyring: &Keyring) -> Result<Valid> {
         let (mut void, mut first_error) = (Vec::new(), None);
         let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
-        for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate() {
+        for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate()
+        {
             let read = match (&self.newest, at) {
                 (Ok(sealed), 0) => Ok(sealed.clone()),
-                (Err(_), 0) => Err(Error::WrongContent { object: layout::config_key(*number).to_string() }),
+                (Err(_), 0) => {
+                    Err(Error::WrongContent { object: layout::config_key(*number).to_string() })
+                }
                 _ => read_listed(store, &layout::config_key(*number), *len_bytes),
             };
             let error = match read {
@@ -81,12 +87,14 @@ pub fn list(store: &dyn Store) -> Result<Vec<(u64, u64)>> {
     let is_one = |number: &u64, name: &str| *number > 0 && layout::config_key(*number).name == name;
     let number = |name: &str| name.parse::<u64>().ok().filter(|number| is_one(number, name));
     let objects = list_or_nothing(store, Class::Config)?;
-    let mut listed: Vec<(u64, u64)> = objects.iter().filter_map(|one| Some((number(&one.name)?, one.len_bytes))).collect();
+    let mut listed: Vec<(u64, u64)> =
+        objects.iter().filter_map(|one| Some((number(&one.name)?, one.len_bytes))).collect();
     listed.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
     Ok(listed)
 }
 
-/// Returns what is said of a place without any config: that it has lost it, or that there is no repository.
+/// Returns what is said of a place without any config: that it has lost it, or that there is no
+/// repository.
 pub fn why_missing(store: &dyn Store, witness: &Witness) -> Result<Error> {
     let location = store.location().to_owned();
     match is_known_key_there(store, witness)? || has_remains(store)? {
@@ -103,11 +111,15 @@ fn is_known_key_there(store: &dyn Store, witness: &Witness) -> Result<bool> {
     Ok(list_or_nothing(store, Class::Keys)?.iter().any(|object| object.name == slot))
 }
 
-/// Returns whether a place without any config was a repository: something is there that only comes after it.
+/// Returns whether a place without any config was a repository: something is there that only comes
+/// after it.
 ///
-/// An `init` that died leaves empty folders, what a probe made, and one key of a repository that never was.
+/// An `init` that died leaves empty folders, what a probe made, and one key of a repository that
+/// never was.
 pub fn has_remains(store: &dyn Store) -> Result<bool> {
-    for class in [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector] {
+    for class in
+        [Class::Snapshots, Class::Index, Class::Meta, Class::Data, Class::Intents, Class::Collector]
+    {
         if !list_or_nothing(store, class)?.is_empty() {
             return Ok(true);
         }
@@ -121,7 +133,8 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
     if list_or_nothing(store, Class::Keys)?.len() < 2 {
         return Ok(false);
     }
-    let mut repositories = key_slots::read_all(store, &Wanted { last: None, only: None })?.repositories();
+    let mut repositories =
+        key_slots::read_all(store, &Wanted { last: None, only: None })?.repositories();
     let count = repositories.len();
     repositories.sort();
     repositories.dedup();
@@ -131,7 +144,8 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
 /// Opens and parses a config; `number` is that of its name, 0 for whatever it says.
 pub fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
     let object = || layout::config_key(number);
-    let plain = open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
+    let plain =
+        open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
     let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
     if config.repository != keyring.repository() || (number != 0 && config.number != number) {
         return Err(Error::WrongContent { object: object().to_string() });

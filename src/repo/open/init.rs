@@ -70,7 +70,11 @@ impl Repository {
     }
 
     /// Likewise, with keys that were drawn before, so that their fingerprint could be written down.
-    pub fn init_as(store: Arc<dyn Store>, options: &InitOptions, identity: NewIdentity) -> Result<Arc<Self>> {
+    pub fn init_as(
+        store: Arc<dyn Store>,
+        options: &InitOptions,
+        identity: NewIdentity,
+    ) -> Result<Arc<Self>> {
         let location = store.location().to_owned();
         if !configs::list(&*store)?.is_empty() {
             return Err(Error::AlreadyExists { location });
@@ -85,7 +89,13 @@ impl Repository {
         let NewIdentity { master, repository } = identity;
         let keyring = Keyring::new(&master, repository);
         let info = SlotInfo { label: options.label.clone(), created: options.now };
-        let slot = key_slots::create_slot(&*store, &keyring, &master, &info, (&options.secret, options.kdf))?;
+        let slot = key_slots::create_slot(
+            &*store,
+            &keyring,
+            &master,
+            &info,
+            (&options.secret, options.kdf),
+        )?;
         let config = Config {
             repository,
             number: 1,
@@ -106,10 +116,17 @@ impl Repository {
             }
             _ => error.into(),
         })?;
-        let (cache, slot) = (Cache::open(&options.cache_dir, repository, store.place())?, slot.to_hex());
+        let (cache, slot) =
+            (Cache::open(&options.cache_dir, repository, store.place())?, slot.to_hex());
         cache.write("open", "config", &sealed.bytes)?;
         cache.write("open", &slot, &read_small(&*store, &Key::new(Class::Keys, slot.clone()))?)?;
         locations::remember_location(&options.cache_dir, store.place(), repository)?;
-        Ok(Arc::new(Self::assemble(store, (keyring, master), config, (cache, slot), Arc::new(Witness::in_memory()))))
+        Ok(Arc::new(Self::assemble(
+            store,
+            (keyring, master),
+            config,
+            (cache, slot),
+            Arc::new(Witness::in_memory()),
+        )))
     }
 }

@@ -32,7 +32,8 @@ pub(in crate::repo) fn create_slot(
     (secret, kdf): (&Secret, SlotKdf),
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
-    let slot = wrap(keyring, &bundle, info, secret, (kdf, system_32()?)).map_err(Error::malformed("key slot"))?;
+    let slot = wrap(keyring, &bundle, info, secret, (kdf, system_32()?))
+        .map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&layout::slot_key(&id), &slot.encode())?;
     Ok(id)
@@ -59,7 +60,8 @@ impl Slots {
 
 /// How many objects of `keys/` are read at most: whoever has no key can add some without end.
 const READ_MAX: usize = 1024;
-/// Work that a slot may cost unless it is asked for by name, in KiB of memory times passes: five times that of `strong`.
+/// Work that a slot may cost unless it is asked for by name, in KiB of memory times passes: five
+/// times that of `strong`.
 const WORK_MAX_KIB: u64 = 10 << 20;
 /// Work that all slots together may cost.
 const ALL_WORK_MAX_KIB: u64 = 64 << 20;
@@ -74,7 +76,8 @@ pub(in crate::repo) struct Wanted<'a> {
 
 /// Reads the slots, except those that are too long to be one.
 ///
-/// Where there are very many, the one that opened last and then the oldest are read: what somebody planted came later.
+/// Where there are very many, the one that opened last and then the oldest are read: what somebody
+/// planted came later.
 pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Slots> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
@@ -86,15 +89,18 @@ pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Sl
     let unread = listed.len().saturating_sub(READ_MAX);
     listed.truncate(READ_MAX);
     let slots = parallel::for_each(store, &listed, |object| read_slot(store, object))?;
-    let read = listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect();
+    let read =
+        listed.into_iter().map(|object| Key::new(Class::Keys, object.name)).zip(slots).collect();
     Ok(Slots { read, unread })
 }
 
-/// Tries a secret on slots, the one that opened last and then those that cost least, until one opens and `accept` agrees with it.
+/// Tries a secret on slots, the one that opened last and then those that cost least, until one
+/// opens and `accept` agrees with it.
 ///
-/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some were not tried: they are too many, or too dear.
-/// So a slot that somebody planted to exhaust this machine is only tried when no other opens; and neither a damaged slot,
-/// nor one that came from another repository of the same owner, stands in the way of a good one.
+/// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some
+/// were not tried: they are too many, or too dear. So a slot that somebody planted to exhaust this
+/// machine is only tried when no other opens; and neither a damaged slot, nor one that came from
+/// another repository of the same owner, stands in the way of a good one.
 pub(in crate::repo) fn open_any<T>(
     slots: Slots,
     secret: &Secret,
@@ -113,7 +119,8 @@ pub(in crate::repo) fn open_any<T>(
     let (mut work, mut tried, mut untried) = (0, 0, unread);
     for (slot, key) in slots {
         let cost = if matches!(secret, Secret::Passphrase(_)) { slot.kdf.cost() } else { 0 };
-        let is_dear = cost > WORK_MAX_KIB || work + cost > ALL_WORK_MAX_KIB || tried == limits::SLOTS_MAX;
+        let is_dear =
+            cost > WORK_MAX_KIB || work + cost > ALL_WORK_MAX_KIB || tried == limits::SLOTS_MAX;
         if cost > 0 && is_dear && wanted.only.is_none() {
             untried += 1;
             continue;
@@ -125,8 +132,10 @@ pub(in crate::repo) fn open_any<T>(
             Ok(None) => {
                 // Its name is made of what decides whether a secret fits.
                 if slot_id(&slot).to_hex() != key.name {
-                    refused
-                        .get_or_insert(Error::malformed(&key)(DecodeError::new("key slot", "damaged, or under another's name")));
+                    refused.get_or_insert(Error::malformed(&key)(DecodeError::new(
+                        "key slot",
+                        "damaged, or under another's name",
+                    )));
                 }
                 continue;
             }
@@ -135,7 +144,12 @@ pub(in crate::repo) fn open_any<T>(
                 continue;
             }
         };
-        let opened = OpenedSlot { repository: slot.repository, master, slot_name: key.name, slot_bytes: slot.encode() };
+        let opened = OpenedSlot {
+            repository: slot.repository,
+            master,
+            slot_name: key.name,
+            slot_bytes: slot.encode(),
+        };
         match accept(&opened) {
             Ok(accepted) => return Ok(Some((opened, accepted))),
             Err(error) => refused = Some(error),

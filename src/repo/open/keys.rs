@@ -14,13 +14,15 @@ pub struct SlotDescription {
     pub name: String,
     /// What opens it; `None` if it cannot be understood at all.
     pub kdf: Option<SlotKdf>,
-    /// Name and date; an error means that it is damaged, or that no holder of the repository's keys made it.
+    /// Name and date; an error means that it is damaged, or that no holder of the repository's keys
+    /// made it.
     pub info: Result<SlotInfo>,
     /// Whether it opened this repository now.
     pub in_use: bool,
 }
 
-/// Lists all key slots, those that are damaged or foreign too: one of them hides none of the others.
+/// Lists all key slots, those that are damaged or foreign too: one of them hides none of the
+/// others.
 pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
     let mut slots = Vec::new();
     for object in repository.store().list(Class::Keys, "")? {
@@ -30,14 +32,26 @@ pub fn list(repository: &Repository) -> Result<Vec<SlotDescription>> {
         };
         let kdf = slot.as_ref().ok().map(|slot| slot.kdf);
         let info = slot.and_then(|slot| verify(repository, &object.name, &slot));
-        slots.push(SlotDescription { in_use: repository.slot_name() == object.name, name: object.name, kdf, info });
+        slots.push(SlotDescription {
+            in_use: repository.slot_name() == object.name,
+            name: object.name,
+            kdf,
+            info,
+        });
     }
-    slots.sort_by_cached_key(|slot| (slot.info.as_ref().map(|info| info.created).unwrap_or_default(), slot.name.clone()));
+    slots.sort_by_cached_key(|slot| {
+        (slot.info.as_ref().map(|info| info.created).unwrap_or_default(), slot.name.clone())
+    });
     Ok(slots)
 }
 
-/// Verifies all of a slot that can be verified without its secret, and returns what it says about itself.
-pub(in crate::repo) fn verify(repository: &Repository, name: &str, slot: &Slot) -> Result<SlotInfo> {
+/// Verifies all of a slot that can be verified without its secret, and returns what it says about
+/// itself.
+pub(in crate::repo) fn verify(
+    repository: &Repository,
+    name: &str,
+    slot: &Slot,
+) -> Result<SlotInfo> {
     let key = Key::new(Class::Keys, name);
     if slot_id(slot).to_hex() != name || slot.repository != repository.keyring().repository() {
         return Err(Error::WrongContent { object: key.to_string() });
@@ -51,10 +65,11 @@ pub fn add(repository: &Repository, info: &SlotInfo, secret: (&Secret, SlotKdf))
     create_slot(repository.store(), repository.keyring(), repository.master(), info, secret)
 }
 
-/// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens stays.
+/// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens
+/// stays.
 ///
-/// Whoever used it and kept the master key can still read everything: only a new repository helps against that.
-/// Returns its name.
+/// Whoever used it and kept the master key can still read everything: only a new repository helps
+/// against that. Returns its name.
 pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
     let slots = list(repository)?;
     let mut matching: Vec<_> = slots.iter().filter(|slot| slot.name.starts_with(prefix)).collect();
@@ -66,8 +81,10 @@ pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
         [] => return Err(Error::NotFound { what: "key", text: prefix.to_owned() }),
         _ => return Err(Error::Ambiguous { what: "key", text: prefix.to_owned() }),
     };
-    // What no holder of the keys made opens nothing, so it does not count; but what opens does, whatever it says.
-    let is_left = |other: &SlotDescription| other.name != *name && (other.info.is_ok() || other.in_use);
+    // What no holder of the keys made opens nothing, so it does not count; but what opens does,
+    // whatever it says.
+    let is_left =
+        |other: &SlotDescription| other.name != *name && (other.info.is_ok() || other.in_use);
     if !slots.iter().any(is_left) {
         return Err(Error::LastKey);
     }

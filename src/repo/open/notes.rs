@@ -1,6 +1,8 @@
-//! Small notes of this machine about a repository: the last snapshot per source set, and what was verified when.
+//! Small notes of this machine about a repository: the last snapshot per source set, and what was
+//! verified when.
 //!
-//! Each is authenticated with a key of the repository and is only a hint; losing one costs a re-read.
+//! Each is authenticated with a key of the repository and is only a hint; losing one costs a
+//! re-read.
 
 use super::Repository;
 use crate::repo::error::Result;
@@ -35,6 +37,10 @@ fn file_name(name: &str) -> String {
 
 fn mac_of(repository: &Repository, name: &str, bytes: &[u8]) -> [u8; MAC_LEN_BYTES] {
     let mut hasher = blake3::Hasher::new_keyed(repository.keyring().cache_key());
-    hasher.update(b"state").update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(bytes);
+    hasher
+        .update(b"state")
+        .update(&(name.len() as u64).to_le_bytes())
+        .update(name.as_bytes())
+        .update(bytes);
     *hasher.finalize().as_bytes()
 }

@@ -1,6 +1,8 @@
-//! Finding out whether a store creates exclusively, and whether it does at all what every store must.
+//! Finding out whether a store creates exclusively, and whether it does at all what every store
+//! must.
 //!
-//! Spec: `format-spec/12-store.md`, section 4; what follows from it: `format-spec/13-commit.md`, section 9.
+//! Spec: `format-spec/12-store.md`, section 4; what follows from it: `format-spec/13-commit.md`,
+//! section 9.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Barrier;
@@ -14,19 +16,22 @@ use crate::repo::objects::parallel;
 use crate::repo::objects::random::system_32;
 use crate::store::{Class, ErrorKind, Key, Store, StoreError};
 
-/// How many threads create one name at once: as many as the store serves at once, within these bounds. More would come when it is over.
+/// How many threads create one name at once: as many as the store serves at once, within these
+/// bounds. More would come when it is over.
 const CREATORS: RangeInclusive<usize> = 4..=8;
 /// How often: a server that looks and creates then got by one race of three, when it was measured.
 const RACES: usize = 8;
 /// The local note of a store that was found not to be exclusive.
 const NOTE: &str = "replaces objects";
-/// How much older objects of others must be, by the store's clock, to be taken for left behind, in seconds.
+/// How much older objects of others must be, by the store's clock, to be taken for left behind, in
+/// seconds.
 const LEFT_BEHIND_S: i64 = 24 * 3600;
 
-/// Returns whether a repository's store creates exclusively: it does now, and this machine never saw otherwise.
+/// Returns whether a repository's store creates exclusively: it does now, and this machine never
+/// saw otherwise.
 ///
-/// Makes and removes nine small objects. Fails with [`Error::UnusableStore`] if the store does not read, list or remove what it
-/// took; what it refuses is its own error.
+/// Makes and removes nine small objects. Fails with [`Error::UnusableStore`] if the store does not
+/// read, list or remove what it took; what it refuses is its own error.
 pub fn is_exclusive(repository: &Repository) -> Result<bool> {
     if !probe(repository.store())? {
         remember(repository)?;
@@ -44,7 +49,8 @@ pub fn remember(repository: &Repository) -> Result<()> {
 /// Asks a store, in which there need not be a repository; returns whether it creates exclusively.
 pub fn probe(store: &dyn Store) -> Result<bool> {
     let id = encode_hex(&system_32()?[..16]);
-    let keys: Vec<Key> = (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
+    let keys: Vec<Key> =
+        (0..=RACES).map(|number| Key::new(Class::Probe, format!("{id}.{number}"))).collect();
     let probed = ask(store, &id, &keys);
     let removed = parallel::for_each(store, &keys, |key| store.remove(key))?;
     let is_exclusive = probed?;
@@ -59,13 +65,23 @@ pub fn probe(store: &dyn Store) -> Result<bool> {
 fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
     let first = system_32()?;
     store.create(&keys[0], &first)?;
-    let read = || parallel::for_each(store, &[0..32, 5..9, 31..32], |range| read(store, &keys[0], range));
+    let read =
+        || parallel::for_each(store, &[0..32, 5..9, 31..32], |range| read(store, &keys[0], range));
     let (read, listed) = parallel::both(store, read, || store.list(Class::Probe, id));
     let (read, listed) = (read?.into_iter().collect::<Result<Vec<_>>>()?, listed?);
     demand(store, read[0] == first, "it does not return what it took")?;
-    demand(store, read[1] == first[5..9] && read[2] == first[31..], "a range is not that of the object")?;
-    let shows = |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
-    demand(store, listed.len() == 1 && shows(&listed[0]), "a listing does not show what was just created")?;
+    demand(
+        store,
+        read[1] == first[5..9] && read[2] == first[31..],
+        "a range is not that of the object",
+    )?;
+    let shows =
+        |object: &crate::store::Listed| (&object.name, object.len_bytes) == (&keys[0].name, 32);
+    demand(
+        store,
+        listed.len() == 1 && shows(&listed[0]),
+        "a listing does not show what was just created",
+    )?;
     remove_left_behind(store, listed[0].modified_s)?;
     let again = was_made(store.create(&keys[0], &system_32()?[..24]))?;
     if again || store.read(&keys[0])? != first {
@@ -82,7 +98,8 @@ fn ask(store: &dyn Store, id: &str, keys: &[Key]) -> Result<bool> {
             None => return Ok(false),
         }
     }
-    let is_right = parallel::for_each(store, &won, |(key, bytes)| Ok::<_, Error>(store.read(key)? == bytes))?;
+    let is_right =
+        parallel::for_each(store, &won, |(key, bytes)| Ok::<_, Error>(store.read(key)? == bytes))?;
     is_right.into_iter().try_fold(true, |all, is_right| Ok(all && is_right?))
 }
 
@@ -96,20 +113,25 @@ fn read(store: &dyn Store, key: &Key, range: &Range<u64>) -> Result<Vec<u8>> {
     Ok(part)
 }
 
-/// Lets several threads create an object at once, and returns which one was told that it did; `None` if several were.
+/// Lets several threads create an object at once, and returns which one was told that it did;
+/// `None` if several were.
 fn winner(store: &dyn Store, key: &Key) -> Result<Option<u8>> {
-    let creators = u8::try_from(store.properties().parallelism.clamp(*CREATORS.start(), *CREATORS.end())).unwrap_or(u8::MAX);
+    let creators =
+        u8::try_from(store.properties().parallelism.clamp(*CREATORS.start(), *CREATORS.end()))
+            .unwrap_or(u8::MAX);
     let barrier = Barrier::new(usize::from(creators));
     let race = |number: u8| {
         barrier.wait();
         was_made(store.create(key, &[number; 32]))
     };
     let told: Vec<Result<bool>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..creators).map(|number| scope.spawn(move || race(number))).collect();
+        let threads: Vec<_> =
+            (0..creators).map(|number| scope.spawn(move || race(number))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Stopped))).collect()
     });
     let told = told.into_iter().collect::<Result<Vec<bool>>>()?;
-    let winners: Vec<u8> = (0..creators).zip(told).filter_map(|(number, is_told)| is_told.then_some(number)).collect();
+    let winners: Vec<u8> =
+        (0..creators).zip(told).filter_map(|(number, is_told)| is_told.then_some(number)).collect();
     demand(store, !winners.is_empty(), "it says that an object exists which nobody made")?;
     Ok((winners.len() == 1).then(|| winners[0]))
 }
@@ -129,13 +151,15 @@ fn is_missing(read: std::result::Result<Vec<u8>, StoreError>) -> Result<bool> {
     }
 }
 
-/// Removes what probes left that died, a day before the store's time now. What is not named by a probe is somebody else's.
+/// Removes what probes left that died, a day before the store's time now. What is not named by a
+/// probe is somebody else's.
 fn remove_left_behind(store: &dyn Store, now_s: Option<i64>) -> Result<()> {
     let Some(now_s) = now_s else {
         return Ok(());
     };
     for object in store.list(Class::Probe, "")? {
-        let is_old = object.modified_s.is_some_and(|made_s| now_s.saturating_sub(made_s) > LEFT_BEHIND_S);
+        let is_old =
+            object.modified_s.is_some_and(|made_s| now_s.saturating_sub(made_s) > LEFT_BEHIND_S);
         if is_old && is_probe(&object.name) {
             store.remove(&Key::new(Class::Probe, object.name))?;
         }
@@ -148,7 +172,9 @@ fn is_probe(name: &str) -> bool {
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let parts = name.split_once('.');
     parts.is_some_and(|(id, number)| {
-        id.len() == 32 && id.bytes().all(is_hex) && number.parse::<usize>().is_ok_and(|number| number <= RACES)
+        id.len() == 32
+            && id.bytes().all(is_hex)
+            && number.parse::<usize>().is_ok_and(|number| number <= RACES)
     })
 }
 

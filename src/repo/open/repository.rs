@@ -47,7 +47,8 @@ pub struct Repository {
 pub struct Expected {
     /// The start of its fingerprint, 16 bytes at least.
     pub fingerprint: Option<Vec<u8>>,
-    /// The same of all repositories that the file which opens it was made for; they count where nothing is remembered.
+    /// The same of all repositories that the file which opens it was made for; they count where
+    /// nothing is remembered.
     pub fingerprints_of_key: Vec<Vec<u8>>,
     /// The start of the name of the key slot to try, and no other.
     pub key: Option<String>,
@@ -64,12 +65,18 @@ pub struct OpenOptions {
 }
 
 impl Repository {
-    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it is not asked.
-    pub fn open(store: Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Result<Arc<Self>> {
+    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it
+    /// is not asked.
+    pub fn open(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+    ) -> Result<Arc<Self>> {
         Self::open_known(store, secret, options, (Witness::in_memory(), &Expected::default()))
     }
 
-    /// Opens a repository and makes sure that it is the one which this machine remembers, and which is expected.
+    /// Opens a repository and makes sure that it is the one which this machine remembers, and which
+    /// is expected.
     pub fn open_known(
         store: Arc<dyn Store>,
         secret: &Secret,
@@ -78,7 +85,10 @@ impl Repository {
     ) -> Result<Arc<Self>> {
         let is_new = !witness.knows();
         let witness = Arc::new(witness);
-        let cached = options.prefer_cached.then(|| Self::open_cached(&store, secret, options, &witness)).flatten();
+        let cached = options
+            .prefer_cached
+            .then(|| Self::open_cached(&store, secret, options, &witness))
+            .flatten();
         let repository = match cached {
             Some(repository) => repository,
             None => Self::open_here(store, secret, options, (&witness, expected))?,
@@ -106,7 +116,11 @@ impl Repository {
         let location = store.location().to_owned();
         let last = witness.last_slot();
         let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
-        let (configs, slots) = parallel::both(&*store, || Configs::read(&*store), || key_slots::read_all(&*store, &wanted));
+        let (configs, slots) = parallel::both(
+            &*store,
+            || Configs::read(&*store),
+            || key_slots::read_all(&*store, &wanted),
+        );
         let Some(configs) = configs? else {
             return Err(configs::why_missing(&*store, witness)?);
         };
@@ -120,14 +134,16 @@ impl Repository {
             let keyring = Keyring::new(&opened.master, opened.repository);
             configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
         })?;
-        let (opened, (keyring, valid)) = opened.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let (opened, (keyring, valid)) =
+            opened.ok_or(Error::WrongSecret { location: location.clone() })?;
         let Valid { config, sealed, void } = valid;
         let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
         locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
         let local = (cache, opened.slot_name);
-        let repository = Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
+        let repository =
+            Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
         Ok(Self { void, is_offline: false, ..repository })
     }
 
@@ -155,15 +171,21 @@ impl Repository {
 
     /// Opens from local copies alone, whatever lies at the place.
     ///
-    /// For whoever puts a config back that was lost, and for a machine that remembers the repository.
-    pub fn open_copies(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions) -> Option<Arc<Self>> {
+    /// For whoever puts a config back that was lost, and for a machine that remembers the
+    /// repository.
+    pub fn open_copies(
+        store: &Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+    ) -> Option<Arc<Self>> {
         Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
     }
 
     /// Returns whether no config in the store opens.
     pub fn has_lost_config(&self) -> Result<bool> {
         // Another repository at the same place is none that this one's config belongs to.
-        if !self.store.list(Class::Keys, &self.slot)?.iter().any(|object| object.name == self.slot) {
+        if !self.store.list(Class::Keys, &self.slot)?.iter().any(|object| object.name == self.slot)
+        {
             return Ok(false);
         }
         let Some(configs) = Configs::read(&*self.store)? else {
@@ -176,8 +198,9 @@ impl Repository {
         }
     }
 
-    /// Creates the config again that this machine has a copy of, for a repository that has lost its own; returns its name, or `None` if it has
-    /// none. What cannot be read in its place goes first: whoever dies then has one that is lost.
+    /// Creates the config again that this machine has a copy of, for a repository that has lost its
+    /// own; returns its name, or `None` if it has none. What cannot be read in its place goes
+    /// first: whoever dies then has one that is lost.
     pub fn put_config_back(&self) -> Result<Option<String>> {
         let Some(sealed) = self.cache.read("open", "config") else {
             return Ok(None);
@@ -196,7 +219,12 @@ impl Repository {
     }
 
     /// Opens from local copies alone; `None` for any reason means that the store must be asked.
-    fn open_cached(store: &Arc<dyn Store>, secret: &Secret, options: &OpenOptions, witness: &Arc<Witness>) -> Option<Self> {
+    fn open_cached(
+        store: &Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        witness: &Arc<Witness>,
+    ) -> Option<Self> {
         let repository = locations::known_at(&options.cache_dir, store.place())?;
         let cache = Cache::open(&options.cache_dir, repository, store.place()).ok()?;
         let sealed = cache.read("open", "config")?;
@@ -208,8 +236,16 @@ impl Repository {
             let bundle = Zeroizing::new(master);
             let keyring = Keyring::new(&bundle, repository);
             // A command with another cache may have seen a later one.
-            let config = decode_config(&keyring, &sealed, 0).ok().filter(|config| config.number >= witness.config())?;
-            let repository = Self::assemble(store.clone(), (keyring, bundle), config, (cache, slot), witness.clone());
+            let config = decode_config(&keyring, &sealed, 0)
+                .ok()
+                .filter(|config| config.number >= witness.config())?;
+            let repository = Self::assemble(
+                store.clone(),
+                (keyring, bundle),
+                config,
+                (cache, slot),
+                witness.clone(),
+            );
             return Some(Self { is_offline: true, ..repository });
         }
         None
@@ -223,15 +259,32 @@ impl Repository {
         witness: Arc<Witness>,
     ) -> Self {
         let (keyring, opened, randomness) = (Arc::new(keyring), Arc::default(), Randomness::System);
-        Self { store, keyring, opened, randomness, bundle, config, cache, slot, witness, void: Vec::new(), is_offline: false }
+        Self {
+            store,
+            keyring,
+            opened,
+            randomness,
+            bundle,
+            config,
+            cache,
+            slot,
+            witness,
+            void: Vec::new(),
+            is_offline: false,
+        }
     }
 
-    /// Returns the same repository with the local copies that belong to one of several copies of it at this place.
+    /// Returns the same repository with the local copies that belong to one of several copies of it
+    /// at this place.
     pub(in crate::repo) fn as_copy(&self, number: u32, cache_dir: &Path) -> Result<Arc<Self>> {
         let place = self.store.place();
         let place = if number == 0 { place.to_owned() } else { format!("{place}#{number}") };
         let cache = Cache::open(cache_dir, self.config.repository, &place)?;
-        Ok(Arc::new(Self { void: self.void.clone(), witness: self.witness.clone(), ..self.elsewhere(self.store.clone(), cache) }))
+        Ok(Arc::new(Self {
+            void: self.void.clone(),
+            witness: self.witness.clone(),
+            ..self.elsewhere(self.store.clone(), cache)
+        }))
     }
 
     fn elsewhere(&self, store: Arc<dyn Store>, cache: Cache) -> Self {
@@ -250,21 +303,25 @@ impl Repository {
         }
     }
 
-    /// Returns the same repository in another store, as a new machine would open it, for simulations.
+    /// Returns the same repository in another store, as a new machine would open it, for
+    /// simulations.
     ///
-    /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`: never for real data.
+    /// The store is not asked. Local copies lie in memory, names and salts follow from `seed`:
+    /// never for real data.
     pub fn in_simulation(&self, store: Arc<dyn Store>, seed: u64) -> Arc<Self> {
         let simulated = self.elsewhere(store, Cache::in_memory());
         Arc::new(Self { randomness: Randomness::seeded(seed), ..simulated })
     }
 
-    /// Makes sure that a repository opened from local copies still accepts the key that opened it, and needs no feature for
-    /// writing that this version does not have.
+    /// Makes sure that a repository opened from local copies still accepts the key that opened it,
+    /// and needs no feature for writing that this version does not have.
     ///
-    /// Called before the first thing is stored: neither a removed key nor an old config must go on working from a copy.
+    /// Called before the first thing is stored: neither a removed key nor an old config must go on
+    /// working from a copy.
     pub fn confirm_key(&self) -> Result<()> {
         let key = Key::new(Class::Keys, self.slot.clone());
-        let (slot, listed) = parallel::both(&*self.store, || self.store.stat(&key), || configs::list(&*self.store));
+        let (slot, listed) =
+            parallel::both(&*self.store, || self.store.stat(&key), || configs::list(&*self.store));
         let listed = listed?;
         let location = || self.store.location().to_owned();
         let Some((newest, len_bytes)) = listed.first().copied() else {
@@ -272,7 +329,9 @@ impl Repository {
         };
         let slot = match slot {
             // One that is listed all the same was not removed by anybody.
-            Err(error) if error.kind == ErrorKind::NotFound => read_there(&*self.store, &key, || Ok(self.store.stat(&key)?)),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                read_there(&*self.store, &key, || Ok(self.store.stat(&key)?))
+            }
             slot => slot.map_err(Error::from),
         };
         match slot {
@@ -291,17 +350,20 @@ impl Repository {
             return check_writable(&self.config);
         }
         self.cache.remove("open", "config");
-        // One that nobody with the keys made stops writers: it may be a real one that is damaged, and must be obeyed.
+        // One that nobody with the keys made stops writers: it may be a real one that is damaged,
+        // and must be obeyed.
         let sealed = read_listed(&*self.store, &layout::config_key(newest), len_bytes)?;
         check_writable(&decode_config(&self.keyring, &sealed, newest)?)
     }
 
-    /// Returns the objects of `config/` that nobody with the repository's keys made, or that are damaged.
+    /// Returns the objects of `config/` that nobody with the repository's keys made, or that are
+    /// damaged.
     pub fn void_configs(&self) -> &[String] {
         &self.void
     }
 
-    /// Returns whether it was opened from local copies, so that nothing is known yet of what lies at the place.
+    /// Returns whether it was opened from local copies, so that nothing is known yet of what lies
+    /// at the place.
     pub fn is_offline(&self) -> bool {
         self.is_offline
     }
@@ -316,7 +378,8 @@ impl Repository {
         &*self.store
     }
 
-    /// Returns how many of `threads` threads, or more, should read: those that wait for a store do not work.
+    /// Returns how many of `threads` threads, or more, should read: those that wait for a store do
+    /// not work.
     pub fn readers(&self, threads: usize) -> usize {
         threads.max(self.store.properties().parallelism).max(1)
     }

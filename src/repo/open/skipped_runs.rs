@@ -1,4 +1,5 @@
-//! Index runs that those who look do without, because they are damaged: each is told once, however many readers meet it.
+//! Index runs that those who look do without, because they are damaged: each is told once, however
+//! many readers meet it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock};

@@ -1,7 +1,7 @@
 //! What this process has opened and verified already.
 //!
-//! One operation reads the same few snapshots and records many times. To verify a signature takes longer than all else about
-//! a snapshot, to open its container is the next.
+//! One operation reads the same few snapshots and records many times. To verify a signature takes
+//! longer than all else about a snapshot, to open its container is the next.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -39,8 +39,14 @@ impl Default for Opened {
 }
 
 impl Opened {
-    /// Opens a container that holds one structure, unless the very same was opened before, and returns the structure's bytes.
-    pub fn content(&self, keyring: &Keyring, kind: ContainerKind, sealed: &[u8]) -> Result<Arc<[u8]>, ContainerError> {
+    /// Opens a container that holds one structure, unless the very same was opened before, and
+    /// returns the structure's bytes.
+    pub fn content(
+        &self,
+        keyring: &Keyring,
+        kind: ContainerKind,
+        sealed: &[u8],
+    ) -> Result<Arc<[u8]>, ContainerError> {
         let hash = hash_of(kind, &[sealed]);
         if let Some(content) = lock(&self.contents).get(&hash) {
             return Ok(content);
@@ -50,7 +56,8 @@ impl Opened {
         Ok(content)
     }
 
-    /// Returns whether a signature of this kind of object is good; `verify` is asked unless the very same was good before.
+    /// Returns whether a signature of this kind of object is good; `verify` is asked unless the
+    /// very same was good before.
     pub fn is_signed(
         &self,
         kind: ContainerKind,
@@ -95,7 +102,10 @@ mod tests {
         let sealed = seal_single(&keyring, ContainerKind::Snapshot, &[3; 32], b"content").bytes;
         let opened = Opened::default();
         for _ in 0..2 {
-            assert_eq!(*opened.content(&keyring, ContainerKind::Snapshot, &sealed).unwrap(), *b"content");
+            assert_eq!(
+                *opened.content(&keyring, ContainerKind::Snapshot, &sealed).unwrap(),
+                *b"content"
+            );
             assert!(opened.content(&keyring, ContainerKind::Intent, &sealed).is_err());
             for at in 0..sealed.len() {
                 let mut damaged = sealed.clone();
@@ -110,7 +120,11 @@ mod tests {
             assert!(!opened.is_signed(kind, (&writer, b"snapshos", &signature), verify));
             assert!(!opened.is_signed(kind, (&[0; 32], b"snapshot", &signature), verify));
             let tombstone = Keyring::verify_tombstone;
-            assert!(!opened.is_signed(ContainerKind::Tombstone, (&writer, b"snapshot", &signature), tombstone));
+            assert!(!opened.is_signed(
+                ContainerKind::Tombstone,
+                (&writer, b"snapshot", &signature),
+                tombstone
+            ));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Going through directories depth first, with memory for little more than one path, however deep and wide they are.
+//! Going through directories depth first, with memory for little more than one path, however deep
+//! and wide they are.
 
 use super::entries::Cursor;
 use super::stack::{Holds, Stack};
@@ -7,10 +8,11 @@ use crate::format::limits::PATH_LEN_MAX_BYTES;
 use crate::id::ChunkId;
 use crate::repo::error::Result;
 
-/// A walk that its caller steers: each entry of the deepest directory is returned once, and the caller says what is entered.
+/// A walk that its caller steers: each entry of the deepest directory is returned once, and the
+/// caller says what is entered.
 ///
-/// A level takes about 200 bytes; what was decoded for it is given up where all levels together would hold too much, and read
-/// again when the walk comes back.
+/// A level takes about 200 bytes; what was decoded for it is given up where all levels together
+/// would hold too much, and read again when the walk comes back.
 pub struct Descent {
     trees: Trees,
     levels: Stack<Level>,
@@ -42,8 +44,12 @@ impl Descent {
         descent
     }
 
-    /// Returns the next entry like the iterator, leaving out the nodes that `is_wanted` refuses, unread.
-    pub fn next_where(&mut self, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
+    /// Returns the next entry like the iterator, leaving out the nodes that `is_wanted` refuses,
+    /// unread.
+    pub fn next_where(
+        &mut self,
+        is_wanted: &mut dyn FnMut(&ChunkId) -> bool,
+    ) -> Option<Result<DirEntry>> {
         let Self { trees, levels, path } = self;
         let mut found = None;
         levels.with_last(|level| {
@@ -62,7 +68,11 @@ impl Descent {
     /// A path that is too long is no error here: the directory's only item is one.
     pub fn enter(&mut self, tree: &ChunkId) {
         let is_too_long = self.path.len() > PATH_LEN_MAX_BYTES;
-        let cursor = if is_too_long { Cursor::refused("a path is longer than allowed") } else { Cursor::new(tree) };
+        let cursor = if is_too_long {
+            Cursor::refused("a path is longer than allowed")
+        } else {
+            Cursor::new(tree)
+        };
         self.levels.push(Level { cursor, path_len: self.path.len() });
     }
 
@@ -81,13 +91,15 @@ impl Descent {
         self.levels.len()
     }
 
-    /// Returns the path of the entry that was returned last; behind the end of a directory, or an error, that directory's own.
+    /// Returns the path of the entry that was returned last; behind the end of a directory, or an
+    /// error, that directory's own.
     pub fn path(&self) -> &[u8] {
         &self.path
     }
 }
 
-/// The entries of the deepest directory: `None` at its end, and if there is no directory any more. An error ends the directory.
+/// The entries of the deepest directory: `None` at its end, and if there is no directory any more.
+/// An error ends the directory.
 impl Iterator for Descent {
     type Item = Result<DirEntry>;
 

@@ -1,4 +1,5 @@
-//! The entries of a directory, one leaf in memory at a time. Spec: `format-spec/07-trees.md`, sections 1 and 2.
+//! The entries of a directory, one leaf in memory at a time. Spec: `format-spec/07-trees.md`,
+//! sections 1 and 2.
 
 use super::node_ref::Promised;
 use super::trees::{DirEntry, Trees, leaf_entries};
@@ -9,7 +10,8 @@ use crate::repo::error::{Error, Result};
 
 /// Where the reading of one directory stands.
 ///
-/// It can give up what it has decoded and go on all the same: the nodes on its way are known by id and position.
+/// It can give up what it has decoded and go on all the same: the nodes on its way are known by id
+/// and position.
 pub struct Cursor {
     /// Nodes from the directory's top to the one that is being read.
     way: Vec<Stand>,
@@ -47,7 +49,11 @@ impl Cursor {
     /// Returns the next entry, leaving out the nodes that `is_wanted` refuses, unread.
     ///
     /// What follows a damaged node cannot be trusted to be complete: an error ends the directory.
-    pub fn next(&mut self, trees: &Trees, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
+    pub fn next(
+        &mut self,
+        trees: &Trees,
+        is_wanted: &mut dyn FnMut(&ChunkId) -> bool,
+    ) -> Option<Result<DirEntry>> {
         let step = self.step(trees, is_wanted);
         if matches!(step, Some(Err(_))) {
             self.end();
@@ -72,7 +78,11 @@ impl Cursor {
         }
     }
 
-    fn step(&mut self, trees: &Trees, is_wanted: &mut dyn FnMut(&ChunkId) -> bool) -> Option<Result<DirEntry>> {
+    fn step(
+        &mut self,
+        trees: &Trees,
+        is_wanted: &mut dyn FnMut(&ChunkId) -> bool,
+    ) -> Option<Result<DirEntry>> {
         if let Some(why) = self.refused.take() {
             return Some(Err(Error::malformed("a directory")(DecodeError::new("tree", why))));
         }
@@ -80,7 +90,9 @@ impl Cursor {
             let stand = self.way.last_mut()?;
             match &mut stand.node {
                 // What is not wanted is not read; of what was begun that is known already.
-                Node::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => drop(self.way.pop()),
+                Node::Unread if stand.taken == 0 && !is_wanted(&stand.promised.id) => {
+                    drop(self.way.pop())
+                }
                 Node::Unread => match stand.read(trees) {
                     Ok(()) => {}
                     Err(error) => return Some(Err(error)),

@@ -21,10 +21,11 @@ pub struct FileContents {
 }
 
 impl FileContents {
-    /// Starts with empty caches, which keep at most `cache_len_bytes` together, and as many threads as the store is served
-    /// best by, `threads_min` at least.
+    /// Starts with empty caches, which keep at most `cache_len_bytes` together, and as many threads
+    /// as the store is served best by, `threads_min` at least.
     pub fn new(reader: &Arc<Reader>, cache_len_bytes: usize, threads_min: usize) -> Result<Self> {
-        let (for_nodes, for_segments) = (cache_len_bytes / 4, cache_len_bytes - cache_len_bytes / 4);
+        let (for_nodes, for_segments) =
+            (cache_len_bytes / 4, cache_len_bytes - cache_len_bytes / 4);
         let segments = Arc::new(Segments::new(reader.clone(), for_segments));
         Ok(Self {
             nodes: Nodes::new(Trees::new(reader.clone()), for_nodes),
@@ -50,14 +51,20 @@ impl FileContents {
 
     /// Returns the bytes of a file in `range`, verified; fewer only at its end.
     ///
-    /// `reading` is how this file was read before: what is read in order is read ahead. Fails if stored data is missing or
-    /// damaged.
-    pub fn read_at(&self, file: &FileMap, reading: &Reading, range: Range<u64>) -> std::result::Result<Vec<u8>, SharedError> {
+    /// `reading` is how this file was read before: what is read in order is read ahead. Fails if
+    /// stored data is missing or damaged.
+    pub fn read_at(
+        &self,
+        file: &FileMap,
+        reading: &Reading,
+        range: Range<u64>,
+    ) -> std::result::Result<Vec<u8>, SharedError> {
         let (start, end) = (range.start, range.end.min(file.len()));
         if start >= end {
             return Ok(Vec::new());
         }
-        let torn = || Error::WrongContent { object: String::from_utf8_lossy(file.name()).into_owned() };
+        let torn =
+            || Error::WrongContent { object: String::from_utf8_lossy(file.name()).into_owned() };
         if let Some(bytes) = file.inline() {
             let part = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             return Ok(part.and_then(|(from, to)| bytes.get(from..to)).ok_or_else(torn)?.to_vec());
@@ -72,7 +79,9 @@ impl FileContents {
             let (from, to) = (start.max(span.start) - span.start, end.min(span.end()) - span.start);
             match span.piece {
                 Ref::Hole { .. } => out.resize(out.len() + (to - from) as usize, 0),
-                Ref::Data { id, len } => self.segments.copy(&id, len, from as usize..to as usize, &mut out)?,
+                Ref::Data { id, len } => {
+                    self.segments.copy(&id, len, from as usize..to as usize, &mut out)?
+                }
             }
         }
         if out.len() as u64 == end - start { Ok(out) } else { Err(torn().into()) }

@@ -77,7 +77,8 @@ impl FileMap {
         }
     }
 
-    /// Yields the pieces from the one that holds the byte at `offset`, reading one path of nodes and then leaf after leaf.
+    /// Yields the pieces from the one that holds the byte at `offset`, reading one path of nodes
+    /// and then leaf after leaf.
     ///
     /// Nothing for inline content and behind the file's end.
     pub fn spans<'a>(&'a self, nodes: &'a Nodes, offset: u64) -> Spans<'a> {
@@ -96,8 +97,12 @@ impl FileMap {
                 return Err(wrong_levels(&id));
             }
             match &*node {
-                ListNode::Leaf { .. } if level.is_none_or(|level| level == 0) => return Ok((Leaf::List(node), start)),
-                ListNode::Inner { level: found, children } if level.is_none_or(|level| level == *found) => {
+                ListNode::Leaf { .. } if level.is_none_or(|level| level == 0) => {
+                    return Ok((Leaf::List(node), start));
+                }
+                ListNode::Inner { level: found, children }
+                    if level.is_none_or(|level| level == *found) =>
+                {
                     let mut below = None;
                     for child in children {
                         if offset < start + child.bytes {
@@ -115,10 +120,13 @@ impl FileMap {
         Err(wrong_levels(&top))
     }
 
-    /// Returns how many bytes of the file are no holes; `None` if finding out takes reading more than `nodes_max` nodes.
+    /// Returns how many bytes of the file are no holes; `None` if finding out takes reading more
+    /// than `nodes_max` nodes.
     pub fn data_len(&self, nodes: &Nodes, nodes_max: usize) -> Result<Option<u64>> {
         let data = |refs: &[Ref]| -> u64 {
-            refs.iter().map(|piece| if matches!(piece, Ref::Data { .. }) { piece.len() } else { 0 }).sum()
+            refs.iter()
+                .map(|piece| if matches!(piece, Ref::Data { .. }) { piece.len() } else { 0 })
+                .sum()
         };
         let top = match &self.found.content {
             Content::Refs(refs) => return Ok(Some(data(refs))),
@@ -133,7 +141,9 @@ impl FileMap {
             }
             match &*nodes.list(&id)? {
                 ListNode::Leaf { refs } => sum = sum.saturating_add(data(refs)),
-                ListNode::Inner { children, .. } => pending.extend(children.iter().map(|child| child.id)),
+                ListNode::Inner { children, .. } => {
+                    pending.extend(children.iter().map(|child| child.id))
+                }
             }
         }
         Ok(Some(sum))
@@ -175,7 +185,8 @@ impl Spans<'_> {
                 begins += if holds { 0 } else { piece.len() };
                 holds
             });
-            self.at = at.ok_or_else(|| Error::WrongContent { object: "a chunk list".to_owned() })?;
+            self.at =
+                at.ok_or_else(|| Error::WrongContent { object: "a chunk list".to_owned() })?;
             self.next = begins;
             self.leaf = Some(leaf);
         }

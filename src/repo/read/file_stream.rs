@@ -19,11 +19,13 @@ use crate::repo::index::Location;
 
 /// Segments that are read ahead; each is about 1 MiB and at most 8 MiB.
 const AHEAD_MAX: usize = 8;
-/// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself any number of times.
+/// Longest piece that is read at once, in bytes (or one chunk): the same chunk may follow itself
+/// any number of times.
 const PIECE_LEN_MAX_BYTES: usize = 4 << 20;
 /// Threads that read, open and decompress.
 const THREADS_MIN: usize = 4;
-/// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are used again.
+/// Pieces of at least this many bytes are decoded past the reader's cache, into buffers that are
+/// used again.
 const STREAMED_LEN_MIN_BYTES: usize = 1 << 20;
 /// Longest piece of zeros that is written at once, in bytes.
 const ZEROS_LEN_BYTES: usize = 1 << 20;
@@ -51,9 +53,10 @@ impl From<io::Error> for StreamError {
 
 /// Writes the content of a file, or the target of a symbolic link, to `out`, and flushes it.
 ///
-/// Every chunk is verified before any byte of it is written; what was written before a failure is the file's beginning.
-/// Holes are written as zeros. Takes at most about 100 MiB, mostly the reader's cache, for a file of any size. Fails with
-/// `WrongContent`, which names `path`, if the content is not as long as the entry says.
+/// Every chunk is verified before any byte of it is written; what was written before a failure is
+/// the file's beginning. Holes are written as zeros. Takes at most about 100 MiB, mostly the
+/// reader's cache, for a file of any size. Fails with `WrongContent`, which names `path`, if the
+/// content is not as long as the entry says.
 pub fn stream_file(
     trees: &Trees,
     entry: &Entry,
@@ -69,7 +72,9 @@ pub fn stream_file(
     sink.flush()?;
     match sink.written == entry.size {
         true => Ok(()),
-        false => Err(Error::WrongContent { object: String::from_utf8_lossy(path).into_owned() }.into()),
+        false => {
+            Err(Error::WrongContent { object: String::from_utf8_lossy(path).into_owned() }.into())
+        }
     }
 }
 
@@ -116,7 +121,8 @@ enum Piece {
 enum Verified {
     /// A decoded segment and the positions in it; its buffer goes back to the readers.
     Segment(Segment, Vec<u16>),
-    /// Copied out of a segment that stays in the reader's cache, because other pieces are likely to want it.
+    /// Copied out of a segment that stays in the reader's cache, because other pieces are likely to
+    /// want it.
     Copied(Vec<u8>),
 }
 
@@ -129,8 +135,13 @@ enum Pending {
 type Chunks = Vec<(Location, ChunkId, u32)>;
 type Job = (Chunks, Sender<Result<Verified>>);
 
-fn stream(trees: &Trees, content: &Content, sink: &mut Sink<'_>) -> std::result::Result<(), StreamError> {
-    let mut pieces = Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
+fn stream(
+    trees: &Trees,
+    content: &Content,
+    sink: &mut Sink<'_>,
+) -> std::result::Result<(), StreamError> {
+    let mut pieces =
+        Pieces { reader: trees.reader(), refs: trees.refs(content).peekable(), held: None };
     let Some(first) = pieces.next() else {
         return Ok(());
     };
@@ -188,11 +199,15 @@ fn write_in_order(
             None => return Ok(()),
             Some(Pending::Hole(len)) => sink.write_zeros(len)?,
             Some(Pending::Verified(verified)) => {
-                let verified = verified.recv().map_err(|_| Error::Threads("a reading thread broke".to_owned()))?;
+                let verified = verified
+                    .recv()
+                    .map_err(|_| Error::Threads("a reading thread broke".to_owned()))?;
                 match verified? {
                     Verified::Copied(bytes) => sink.write(&bytes)?,
                     Verified::Segment(segment, positions) => {
-                        let chunks = positions.iter().filter_map(|position| segment.chunk(usize::from(*position)));
+                        let chunks = positions
+                            .iter()
+                            .filter_map(|position| segment.chunk(usize::from(*position)));
                         chunks.map(|(_, bytes)| bytes).try_for_each(|bytes| sink.write(bytes))?;
                         let _ = give_back.send(segment.into_buffer());
                     }
@@ -202,8 +217,14 @@ fn write_in_order(
     }
 }
 
-/// Reads neighbouring chunks of one segment; each is verified, and has the length that its reference states.
-fn read(reader: &Reader, chunks: &Chunks, stored: &mut Part, spare: &Receiver<Vec<u8>>) -> Result<Verified> {
+/// Reads neighbouring chunks of one segment; each is verified, and has the length that its
+/// reference states.
+fn read(
+    reader: &Reader,
+    chunks: &Chunks,
+    stored: &mut Part,
+    spare: &Receiver<Vec<u8>>,
+) -> Result<Verified> {
     if chunks.iter().map(|(_, _, len)| *len as usize).sum::<usize>() < STREAMED_LEN_MIN_BYTES {
         return copy(reader, chunks).map(Verified::Copied);
     }
@@ -221,9 +242,19 @@ fn read(reader: &Reader, chunks: &Chunks, stored: &mut Part, spare: &Receiver<Ve
 }
 
 /// Opens the segment that these chunks lie in, and verifies each.
-fn open(reader: &Reader, chunks: &Chunks, stored: &mut [u8], spare: &Receiver<Vec<u8>>) -> Result<Verified> {
+fn open(
+    reader: &Reader,
+    chunks: &Chunks,
+    stored: &mut [u8],
+    spare: &Receiver<Vec<u8>>,
+) -> Result<Verified> {
     let place = chunks[0].0;
-    let segment = reader.open_segment(&place.pack, place.offset, stored, spare.try_recv().unwrap_or_default())?;
+    let segment = reader.open_segment(
+        &place.pack,
+        place.offset,
+        stored,
+        spare.try_recv().unwrap_or_default(),
+    )?;
     for (location, id, len) in chunks {
         if reader.chunk_of(&segment, location, ChunkKind::Data, id)?.len() != *len as usize {
             return Err(Error::WrongChunk { id: *id });
@@ -270,11 +301,14 @@ impl<I: Iterator<Item = Result<Ref>>> Pieces<'_, I> {
         };
         let mut len_bytes = first.2 as usize;
         let mut chunks = vec![first];
-        while let Some(Ok(Ref::Data { id, len })) = self.refs.peek().map(|piece| piece.as_ref().copied()) {
+        while let Some(Ok(Ref::Data { id, len })) =
+            self.refs.peek().map(|piece| piece.as_ref().copied())
+        {
             self.refs.next();
             let next = self.locate(id, len)?;
             len_bytes += len as usize;
-            let elsewhere = (next.0.pack.name, next.0.offset) != (first.0.pack.name, first.0.offset);
+            let elsewhere =
+                (next.0.pack.name, next.0.offset) != (first.0.pack.name, first.0.offset);
             if elsewhere || len_bytes > PIECE_LEN_MAX_BYTES {
                 self.held = Some(next);
                 break;

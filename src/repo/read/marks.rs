@@ -1,4 +1,5 @@
-//! Marks of what was reached, one bit for each record of the index, and notes of what was said of it.
+//! Marks of what was reached, one bit for each record of the index, and notes of what was said of
+//! it.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,18 +16,24 @@ impl Marks {
     /// Sets a bit and returns whether it was clear; what is beyond the last bit is always clear.
     pub fn set(&self, number: u64) -> bool {
         let bit = 1 << (number % 64);
-        self.0.get((number / 64) as usize).is_none_or(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
+        self.0
+            .get((number / 64) as usize)
+            .is_none_or(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
     }
 
     /// Returns whether a bit is set.
     pub fn is_set(&self, number: u64) -> bool {
-        self.0.get((number / 64) as usize).is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (number % 64) != 0)
+        self.0
+            .get((number / 64) as usize)
+            .is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (number % 64) != 0)
     }
 }
 
-/// What was said of the chunk of each record: of a node what stands above it, of file content its length.
+/// What was said of the chunk of each record: of a node what stands above it, of file content its
+/// length.
 ///
-/// Four bytes for each record of a window of 16 million, which begins anywhere: so a larger repository is covered over time.
+/// Four bytes for each record of a window of 16 million, which begins anywhere: so a larger
+/// repository is covered over time.
 pub struct Notes {
     slots: Vec<AtomicU32>,
     start: u64,
@@ -42,10 +49,16 @@ impl Notes {
     pub fn new(records: u64) -> Self {
         let hashes = RandomState::new();
         let start = hashes.hash_one(records) % records.max(1);
-        Self { slots: (0..records.min(NOTES_MAX)).map(|_| AtomicU32::new(0)).collect(), start, records, hashes }
+        Self {
+            slots: (0..records.min(NOTES_MAX)).map(|_| AtomicU32::new(0)).collect(),
+            start,
+            records,
+            hashes,
+        }
     }
 
-    /// Notes what is said first of a chunk; returns what was noted before if that is something else.
+    /// Notes what is said first of a chunk; returns what was noted before if that is something
+    /// else.
     pub fn say(&self, number: u64, said: impl Hash) -> Said {
         let Some(slot) = self.slot(number) else {
             return Said::Unknown;

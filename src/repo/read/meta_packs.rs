@@ -1,4 +1,5 @@
-//! Stored bytes of packs with trees: from the store by ranges at first, from a local copy of the whole pack when more is wanted.
+//! Stored bytes of packs with trees: from the store by ranges at first, from a local copy of the
+//! whole pack when more is wanted.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,8 @@ use crate::repo::open::Repository;
 use crate::store::ErrorKind;
 use crate::sync::lock;
 
-/// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or two segments of a pack,
-/// who walks a tree wants most of them.
+/// How many ranges of a pack are read before all of it is worth a copy: a path leads through one or
+/// two segments of a pack, who walks a tree wants most of them.
 const RANGES_MAX: u8 = 4;
 /// Open files of copies.
 const FILES_MAX: usize = 64;
@@ -33,18 +34,30 @@ pub struct TreePacks {
 
 impl Default for TreePacks {
     fn default() -> Self {
-        Self { files: Mutex::new(ByteLru::new(FILES_MAX)), ranges_read: Mutex::new(ByteLru::new(COUNTED_MAX)) }
+        Self {
+            files: Mutex::new(ByteLru::new(FILES_MAX)),
+            ranges_read: Mutex::new(ByteLru::new(COUNTED_MAX)),
+        }
     }
 }
 
 impl TreePacks {
     /// Replaces `part` by a range of a pack's stored bytes.
-    pub fn read_range(&self, repository: &Repository, pack: &PackRef, range: Range<u64>, part: &mut Part) -> Result<()> {
+    pub fn read_range(
+        &self,
+        repository: &Repository,
+        pack: &PackRef,
+        range: Range<u64>,
+        part: &mut Part,
+    ) -> Result<()> {
         let key = layout::pack_key(PackClass::Meta, &pack.name);
-        let from_store = |part| Ok(padded::read(repository.store(), &key, range.clone(), pack.len.into(), part)?);
+        let from_store = |part| {
+            Ok(padded::read(repository.store(), &key, range.clone(), pack.len.into(), part)?)
+        };
         let file = match self.file(repository, pack) {
             Ok(Some(file)) => file,
-            // A damaged pack makes no copy, but those of its segments that are sound are as good as ever.
+            // A damaged pack makes no copy, but those of its segments that are sound are as good as
+            // ever.
             Ok(None) | Err(Error::WrongContent { .. }) => return from_store(part),
             Err(error) => return Err(error),
         };
@@ -68,13 +81,16 @@ impl TreePacks {
             return Ok(Some(file));
         }
         let name = pack.name.to_hex();
-        // A pack that a repair has made and not stored is in no store, and copies make room for each other.
+        // A pack that a repair has made and not stored is in no store, and copies make room for
+        // each other.
         let draft = || repository.cache().open_copy(DRAFTS, &name).ok();
         let copy = repository.cache().open_trees(&name, u64::from(pack.len)).or_else(draft);
         let file = match copy {
             Some(file) => file,
             // A small one is read as a whole anyway.
-            None if u64::from(pack.len) > padded::BLOCK_LEN_BYTES && self.count_range(&pack.name) <= RANGES_MAX => {
+            None if u64::from(pack.len) > padded::BLOCK_LEN_BYTES
+                && self.count_range(&pack.name) <= RANGES_MAX =>
+            {
                 return Ok(None);
             }
             None => fetch(repository, pack)?,

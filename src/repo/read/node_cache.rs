@@ -38,7 +38,8 @@ impl Found {
         found.entry().is_some().then_some(found)
     }
 
-    /// Returns its leaf's number in memory, which no other leaf has as long as this one is there, and its position in it.
+    /// Returns its leaf's number in memory, which no other leaf has as long as this one is there,
+    /// and its position in it.
     pub fn place(&self) -> (usize, usize) {
         (Arc::as_ptr(&self.leaf).addr(), self.at)
     }
@@ -106,7 +107,8 @@ impl Nodes {
             let node = self.tree(&promised.id)?;
             promised.check(&node)?;
             match &*node {
-                TreeNode::Inner { level, children } => match promised.child(*level, children, name) {
+                TreeNode::Inner { level, children } => match promised.child(*level, children, name)
+                {
                     Some(child) => promised = child,
                     None => return Ok(None),
                 },
@@ -120,7 +122,8 @@ impl Nodes {
 
     /// Returns the leaves of a directory in order, reading its inner nodes only.
     ///
-    /// The first names that nodes state must be right and ascend: then no node stands in it twice, and the list ends.
+    /// The first names that nodes state must be right and ascend: then no node stands in it twice,
+    /// and the list ends.
     pub fn leaves(&self, dir: &ChunkId) -> Result<Vec<ChunkId>> {
         let (mut leaves, mut last) = (Vec::new(), None);
         // Nodes with the level and the first name that the node above states.
@@ -140,7 +143,8 @@ impl Nodes {
             };
             match &*self.tree(&id)? {
                 TreeNode::Inner { level, children } if is_stated(*level, children) => {
-                    let below = |child: &TreeChild| (child.id, Some((level - 1, child.first_name.clone())));
+                    let below =
+                        |child: &TreeChild| (child.id, Some((level - 1, child.first_name.clone())));
                     pending.extend(children.iter().rev().map(below));
                 }
                 TreeNode::Leaf { .. } if stated.is_none() => leaves.push(id),
@@ -174,8 +178,11 @@ const KEPT_LEN_BYTES: usize = 200;
 fn tree_len_bytes(node: &TreeNode) -> usize {
     let len = match node {
         TreeNode::Leaf { strings, entries, dir_totals } => {
-            let entries = entries.iter().map(|entry| size_of::<Entry>() + entry.parts_memory_bytes());
-            entries.sum::<usize>() + strings.iter().map(|text| text.len() + 40).sum::<usize>() + size_of_val(&dir_totals[..])
+            let entries =
+                entries.iter().map(|entry| size_of::<Entry>() + entry.parts_memory_bytes());
+            entries.sum::<usize>()
+                + strings.iter().map(|text| text.len() + 40).sum::<usize>()
+                + size_of_val(&dir_totals[..])
         }
         TreeNode::Inner { children, .. } => {
             children.iter().map(|child| size_of::<TreeChild>() + 16 + child.first_name.len()).sum()

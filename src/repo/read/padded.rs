@@ -1,14 +1,16 @@
 //! Reading parts of packs without showing the store where chunks begin and end.
 //!
-//! The cut points of known content tell something about the secret table that places them (chapter 05), and who keeps the store
-//! sees every range that is read. So whole blocks around a part are asked for, by whoever reads a part of a pack.
+//! The cut points of known content tell something about the secret table that places them (chapter
+//! 05), and who keeps the store sees every range that is read. So whole blocks around a part are
+//! asked for, by whoever reads a part of a pack.
 
 use std::ops::{Deref, DerefMut, Range};
 
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
 use crate::store::{ErrorKind, Key, Store, StoreError};
 
-/// What ranges are rounded outwards to: at most twice this is read in vain, 1.6 % of a read of 8 MiB.
+/// What ranges are rounded outwards to: at most twice this is read in vain, 1.6 % of a read of 8
+/// MiB.
 pub const BLOCK_LEN_BYTES: u64 = 64 << 10;
 
 /// A part of an object, in the memory into which the blocks around it were read.
@@ -51,19 +53,31 @@ impl DerefMut for Part {
     }
 }
 
-/// Replaces `part` by a range of an object of this length, asking the store for whole blocks in one request.
+/// Replaces `part` by a range of an object of this length, asking the store for whole blocks in one
+/// request.
 ///
-/// If the object turns out to be shorter or cannot be read, and so is damaged, exactly the range is asked for: it may be there all the same.
-pub fn read(store: &dyn Store, key: &Key, range: Range<u64>, object: u64, part: &mut Part) -> Result<(), StoreError> {
+/// If the object turns out to be shorter or cannot be read, and so is damaged, exactly the range is
+/// asked for: it may be there all the same.
+pub fn read(
+    store: &dyn Store,
+    key: &Key,
+    range: Range<u64>,
+    object: u64,
+    part: &mut Part,
+) -> Result<(), StoreError> {
     let around = blocks_around(&range, object);
     match part.fill(|out| store.read_into(key, around.clone(), out)) {
-        Err(error) if matches!(error.kind, ErrorKind::Short | ErrorKind::Unreadable) && around != range => {
+        Err(error)
+            if matches!(error.kind, ErrorKind::Short | ErrorKind::Unreadable)
+                && around != range =>
+        {
             return part.fill(|out| store.read_into(key, range, out));
         }
         read => read?,
     }
     let before = usize::try_from(range.start - around.start).expect("a block fits in memory");
-    let len = usize::try_from(range.end.saturating_sub(range.start)).expect("what was read fits in memory");
+    let len = usize::try_from(range.end.saturating_sub(range.start))
+        .expect("what was read fits in memory");
     part.range.start += before;
     part.range.end = part.range.start + len;
     Ok(())
@@ -99,7 +113,12 @@ mod tests {
             &*self.inner
         }
 
-        fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        fn read_into(
+            &self,
+            key: &Key,
+            range: Range<u64>,
+            out: &mut Vec<u8>,
+        ) -> Result<(), StoreError> {
             self.ranges.lock().unwrap().push(range.clone());
             self.inner.read_into(key, range, out)
         }
@@ -117,13 +136,22 @@ mod tests {
         (Observer { inner, ranges: Mutex::default() }, key, bytes)
     }
 
-    /// Wherever a range begins and ends, what is seen is a multiple of the block, or the end of the object, in one request.
+    /// Wherever a range begins and ends, what is seen is a multiple of the block, or the end of the
+    /// object, in one request.
     #[test]
     fn the_store_sees_whole_blocks_only() {
         let (store, key, bytes) = observer(LEN);
-        for range in
-            [0..1, 0..LEN, 1..2, 65_535..65_536, 65_535..65_537, 65_536..131_072, 128..299_999, 299_999..LEN, 70_000..70_000]
-        {
+        for range in [
+            0..1,
+            0..LEN,
+            1..2,
+            65_535..65_536,
+            65_535..65_537,
+            65_536..131_072,
+            128..299_999,
+            299_999..LEN,
+            70_000..70_000,
+        ] {
             let mut part = Part::default();
             read(&store, &key, 3..9, LEN, &mut part).unwrap();
             store.ranges.lock().unwrap().clear();
@@ -132,14 +160,19 @@ mod tests {
             let seen = std::mem::take(&mut *store.ranges.lock().unwrap());
             let [seen] = &seen[..] else { panic!("{range:?}: {seen:?}") };
             assert!(
-                seen.start % BLOCK_LEN_BYTES == 0 && (seen.end % BLOCK_LEN_BYTES == 0 || seen.end == LEN),
+                seen.start % BLOCK_LEN_BYTES == 0
+                    && (seen.end % BLOCK_LEN_BYTES == 0 || seen.end == LEN),
                 "{range:?}: {seen:?}"
             );
-            assert!(seen.end - seen.start < range.end - range.start + 2 * BLOCK_LEN_BYTES, "{range:?}: {seen:?}");
+            assert!(
+                seen.end - seen.start < range.end - range.start + 2 * BLOCK_LEN_BYTES,
+                "{range:?}: {seen:?}"
+            );
         }
     }
 
-    /// What is left of an object that was cut off can be read; what is not fails as it does without rounding.
+    /// What is left of an object that was cut off can be read; what is not fails as it does without
+    /// rounding.
     #[test]
     fn what_a_short_object_still_has_is_read() {
         let (store, key, bytes) = observer(100_000);
@@ -147,7 +180,11 @@ mod tests {
         read(&store, &key, 70_000..99_000, LEN, &mut part).unwrap();
         assert!(part[..] == bytes[70_000..99_000]);
         for range in [70_000..100_001, 200_000..200_001, LEN - 1..LEN + 1, 5..u64::MAX] {
-            assert_eq!(read(&store, &key, range.clone(), LEN, &mut part).unwrap_err().kind, ErrorKind::Short, "{range:?}");
+            assert_eq!(
+                read(&store, &key, range.clone(), LEN, &mut part).unwrap_err().kind,
+                ErrorKind::Short,
+                "{range:?}"
+            );
             assert!(part.is_empty());
         }
     }

@@ -1,8 +1,10 @@
-//! What whoever looks will ask a distant store for, asked for while the repository is still being opened: the list of snapshots and
-//! that of index runs, and, where nothing of them is on this machine yet, the snapshots themselves and the ends of the runs.
+//! What whoever looks will ask a distant store for, asked for while the repository is still being
+//! opened: the list of snapshots and that of index runs, and, where nothing of them is on this
+//! machine yet, the snapshots themselves and the ends of the runs.
 //!
-//! Each answer is given once, to the first who asks: whoever asks again asks about a later state. One that did not come, for whatever
-//! reason, is asked for again. Spec: `format-spec/12-store.md`, section 2.
+//! Each answer is given once, to the first who asks: whoever asks again asks about a later state.
+//! One that did not come, for whatever reason, is asked for again. Spec: `format-spec/12-store.md`,
+//! section 2.
 
 use std::iter;
 use std::ops::Range;
@@ -22,7 +24,8 @@ const FETCHED_MAX_BYTES: u64 = 8 << 20;
 /// How many objects.
 const FETCHED_MAX: usize = 64;
 
-/// Returns a store that has the first answers sooner, made of one that is distant; any other is returned as it is.
+/// Returns a store that has the first answers sooner, made of one that is distant; any other is
+/// returned as it is.
 ///
 /// For those that look: what they are told is true for the time when this is called.
 pub fn look_ahead(store: Arc<dyn Store>, cache_dir: &Path) -> Arc<dyn Store> {
@@ -56,8 +59,9 @@ struct Piece {
 fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<Found, StoreError> {
     let listed = store.list(class, "")?;
     let wanted = if fetches { wanted(class, &listed) } else { Vec::new() };
-    let read =
-        parallel::for_each(store, &wanted, |(object, range)| read(store, Key::new(class, object.name.clone()), (object, range)));
+    let read = parallel::for_each(store, &wanted, |(object, range)| {
+        read(store, Key::new(class, object.name.clone()), (object, range))
+    });
     // What went since, or cannot be read, is not needed, or asked for again.
     let pieces = read.into_iter().flatten().filter_map(Result::ok).collect();
     Ok(Found { listed, pieces })
@@ -66,15 +70,25 @@ fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<Found, StoreE
 /// Returns what is read of these objects, nothing if that is much.
 fn wanted(class: Class, listed: &[Listed]) -> Vec<(&Listed, Range<u64>)> {
     let ranges = |object: &Listed| match class {
-        Class::Index if tail::is_long(object.len_bytes) => tail::first_ranges(object.len_bytes).to_vec(),
+        Class::Index if tail::is_long(object.len_bytes) => {
+            tail::first_ranges(object.len_bytes).to_vec()
+        }
         _ => iter::once(0..object.len_bytes).collect(),
     };
-    let all: Vec<_> = listed.iter().flat_map(|object| ranges(object).into_iter().map(move |range| (object, range))).collect();
-    let len_bytes = all.iter().map(|(_, range)| range.end - range.start).fold(0, u64::saturating_add);
+    let all: Vec<_> = listed
+        .iter()
+        .flat_map(|object| ranges(object).into_iter().map(move |range| (object, range)))
+        .collect();
+    let len_bytes =
+        all.iter().map(|(_, range)| range.end - range.start).fold(0, u64::saturating_add);
     if listed.len() > FETCHED_MAX || len_bytes > FETCHED_MAX_BYTES { Vec::new() } else { all }
 }
 
-fn read(store: &dyn Store, key: Key, (object, range): (&Listed, &Range<u64>)) -> Result<Piece, StoreError> {
+fn read(
+    store: &dyn Store,
+    key: Key,
+    (object, range): (&Listed, &Range<u64>),
+) -> Result<Piece, StoreError> {
     let mut bytes = Vec::new();
     store.read_into(&key, range.clone(), &mut bytes)?;
     Ok(Piece { key, range: range.clone(), is_whole: *range == (0..object.len_bytes), bytes })
@@ -127,7 +141,8 @@ impl layers::Layer for AheadStore {
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
-        self.take_piece(|piece| piece.key == *key && piece.is_whole).map_or_else(|| self.inner.read(key), Ok)
+        self.take_piece(|piece| piece.key == *key && piece.is_whole)
+            .map_or_else(|| self.inner.read(key), Ok)
     }
 }
 
@@ -159,7 +174,8 @@ mod tests {
         Key::new(Class::Index, format!("0/{number:064x}"))
     }
 
-    /// What was asked for ahead is not asked for again by the first who wants it, and is by the second.
+    /// What was asked for ahead is not asked for again by the first who wants it, and is by the
+    /// second.
     #[test]
     fn each_answer_is_given_once() {
         let (memory, counted) = distant();
@@ -172,7 +188,10 @@ mod tests {
         assert_eq!(store.list(Class::Snapshots, "").unwrap().len(), 1);
         assert_eq!(store.list(Class::Index, "").unwrap().len(), 2);
         let before = counted.counts();
-        assert_eq!((store.read(&snapshot(1)).unwrap(), store.read(&run(1)).unwrap()), (b"one".to_vec(), b"run".to_vec()));
+        assert_eq!(
+            (store.read(&snapshot(1)).unwrap(), store.read(&run(1)).unwrap()),
+            (b"one".to_vec(), b"run".to_vec())
+        );
         for range in tail::first_ranges(long.len() as u64) {
             let mut out = vec![1];
             store.read_into(&run(2), range.clone(), &mut out).unwrap();
@@ -193,10 +212,20 @@ mod tests {
         for is_known in [true, false] {
             let (memory, counted) = distant();
             memory.create(&snapshot(1), b"one").unwrap();
-            memory.create(&run(1), &vec![7; 1 + if is_known { 0 } else { FETCHED_MAX_BYTES as usize * 16 }]).unwrap();
+            memory
+                .create(
+                    &run(1),
+                    &vec![7; 1 + if is_known { 0 } else { FETCHED_MAX_BYTES as usize * 16 }],
+                )
+                .unwrap();
             let dir = tempfile::tempdir().unwrap();
             if is_known {
-                locations::remember_location(dir.path(), "far away", crate::id::RepositoryId([7; 16])).unwrap();
+                locations::remember_location(
+                    dir.path(),
+                    "far away",
+                    crate::id::RepositoryId([7; 16]),
+                )
+                .unwrap();
             }
             let store = look_ahead(counted.clone(), dir.path());
             store.list(Class::Index, "").unwrap();

@@ -22,7 +22,8 @@ use crate::sync::{self, lock};
 /// Is told what is reached.
 pub trait Visitor: Sync {
     /// A chunk is reached for the first time; a node is read only if this returns true.
-    fn reached(&self, kind: ChunkKind, id: &ChunkId, len_bytes: Option<u32>, place: &Place) -> bool;
+    fn reached(&self, kind: ChunkKind, id: &ChunkId, len_bytes: Option<u32>, place: &Place)
+    -> bool;
 
     /// A node that was read holds so many bytes of file content itself.
     fn inline(&self, _len_bytes: u64) {}
@@ -41,7 +42,8 @@ pub trait Visitor: Sync {
     /// A piece of a file is met that refers to a chunk of the index: each time, not only the first.
     fn referred(&self, _id: &ChunkId, _len_bytes: u32, _place: &Place) {}
 
-    /// Returns where to note what is said of nodes, so that a second node above one is compared with it, too.
+    /// Returns where to note what is said of nodes, so that a second node above one is compared
+    /// with it, too.
     fn notes(&self) -> Option<&Notes> {
         None
     }
@@ -69,7 +71,8 @@ struct Visit {
 
 /// Visits everything that the trees with these roots reach.
 ///
-/// Stops at the first failure that is not damage (the store cannot be reached, cancelled) and returns it.
+/// Stops at the first failure that is not damage (the store cannot be reached, cancelled) and
+/// returns it.
 pub fn visit_reachable(
     trees: &Trees,
     roots: &[(ChunkId, Totals)],
@@ -77,12 +80,20 @@ pub fn visit_reachable(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
-    visit_unmarked(trees, roots, (visitor, &Marks::new(trees.reader().index().record_count())), pool, monitor)
+    visit_unmarked(
+        trees,
+        roots,
+        (visitor, &Marks::new(trees.reader().index().record_count())),
+        pool,
+        monitor,
+    )
 }
 
-/// Visits everything that the trees with these roots reach and that is not marked yet, and marks it.
+/// Visits everything that the trees with these roots reach and that is not marked yet, and marks
+/// it.
 ///
-/// There must be a mark for each record of the index. Stops at the first failure that is not damage.
+/// There must be a mark for each record of the index. Stops at the first failure that is not
+/// damage.
 pub fn visit_unmarked(
     trees: &Trees,
     roots: &[(ChunkId, Totals)],
@@ -118,7 +129,8 @@ impl<'a> Walk<'a> {
         'a: 's,
     {
         match self.look_up(&visit) {
-            // Spawned work is taken newest first, so what waits is bounded by the depth of the tree, not by its size.
+            // Spawned work is taken newest first, so what waits is bounded by the depth of the
+            // tree, not by its size.
             Ok(Some(only_compare)) => scope.spawn(move |scope| {
                 if !self.is_stopped() {
                     self.read(scope, &visit, only_compare);
@@ -129,13 +141,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns whether a node that must be read is only to be compared with what is said of it; `None` if it need not be read.
+    /// Returns whether a node that must be read is only to be compared with what is said of it;
+    /// `None` if it need not be read.
     fn look_up(&self, visit: &Visit) -> Result<Option<bool>> {
         let Some(found) = self.trees.reader().index().find_numbered(&visit.id)? else {
             self.visitor.missing(visit.kind, &visit.id);
             return Ok(None);
         };
-        let said = self.visitor.notes().map_or(Said::Unknown, |notes| notes.say(found.number, &visit.promise));
+        let said = self
+            .visitor
+            .notes()
+            .map_or(Said::Unknown, |notes| notes.say(found.number, &visit.promise));
         if self.marks.set(found.number) {
             return Ok(self.visitor.reached(visit.kind, &visit.id, None, &found).then_some(false));
         }
@@ -149,8 +165,14 @@ impl<'a> Walk<'a> {
     {
         let id = &visit.id;
         let outcome = match visit.kind {
-            ChunkKind::Tree => self.trees.node(id).and_then(|node| self.read_tree(scope, visit, node, only_compare)),
-            ChunkKind::List => self.trees.list_node(id).and_then(|node| self.read_list(scope, visit, node, only_compare)),
+            ChunkKind::Tree => self
+                .trees
+                .node(id)
+                .and_then(|node| self.read_tree(scope, visit, node, only_compare)),
+            ChunkKind::List => self
+                .trees
+                .list_node(id)
+                .and_then(|node| self.read_list(scope, visit, node, only_compare)),
             ChunkKind::Data => Ok(()),
         };
         match outcome {
@@ -174,13 +196,22 @@ impl<'a> Walk<'a> {
         self.visitor.fault(kind, &id, malformed(&id, source));
     }
 
-    fn read_tree<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: TreeNode, only_compare: bool) -> Result<()>
+    fn read_tree<'s>(
+        &'s self,
+        scope: &rayon::Scope<'s>,
+        visit: &Visit,
+        node: TreeNode,
+        only_compare: bool,
+    ) -> Result<()>
     where
         'a: 's,
     {
         let promise = &visit.promise;
-        let said =
-            TreePromise { level: promise.level, first_name: promise.first_name.as_deref(), before: promise.before.as_deref() };
+        let said = TreePromise {
+            level: promise.level,
+            first_name: promise.first_name.as_deref(),
+            before: promise.before.as_deref(),
+        };
         if let Err(error) = said.check(&node) {
             self.misfit(visit, error);
         } else if promise.totals.is_some_and(|promised| promised != totals_of(&node)) {
@@ -202,7 +233,10 @@ impl<'a> Walk<'a> {
                         before: before.replace(child.first_name.clone()),
                         first_name: Some(child.first_name),
                     };
-                    self.enter(scope, Visit { kind: ChunkKind::Tree, id: child.id, promise, above });
+                    self.enter(
+                        scope,
+                        Visit { kind: ChunkKind::Tree, id: child.id, promise, above },
+                    );
                 }
             }
             TreeNode::Leaf { entries, dir_totals, .. } => {
@@ -237,17 +271,28 @@ impl<'a> Walk<'a> {
                 self.enter(scope, Visit { kind: ChunkKind::List, id, promise, above });
             }
             Content::Refs(refs) => self.read_refs(&refs)?,
-            Content::Inline(bytes) if entry.kind == EntryKind::File => self.visitor.inline(bytes.len() as u64),
+            Content::Inline(bytes) if entry.kind == EntryKind::File => {
+                self.visitor.inline(bytes.len() as u64)
+            }
             Content::Inline(_) | Content::None => {}
         }
         Ok(())
     }
 
-    fn read_list<'s>(&'s self, scope: &rayon::Scope<'s>, visit: &Visit, node: ListNode, only_compare: bool) -> Result<()>
+    fn read_list<'s>(
+        &'s self,
+        scope: &rayon::Scope<'s>,
+        visit: &Visit,
+        node: ListNode,
+        only_compare: bool,
+    ) -> Result<()>
     where
         'a: 's,
     {
-        let said = ListPromise { level: visit.promise.level, bytes: visit.promise.totals.map(|totals| totals.bytes) };
+        let said = ListPromise {
+            level: visit.promise.level,
+            bytes: visit.promise.totals.map(|totals| totals.bytes),
+        };
         if let Err(error) = said.check(&node) {
             self.misfit(visit, error);
         }
@@ -260,8 +305,15 @@ impl<'a> Walk<'a> {
             ListNode::Inner { level, children } => {
                 for child in children.into_iter().rev() {
                     let totals = Totals { bytes: child.bytes, ..Totals::default() };
-                    let promise = Promise { level: Some(level - 1), totals: Some(totals), ..Promise::default() };
-                    self.enter(scope, Visit { kind: ChunkKind::List, id: child.id, promise, above });
+                    let promise = Promise {
+                        level: Some(level - 1),
+                        totals: Some(totals),
+                        ..Promise::default()
+                    };
+                    self.enter(
+                        scope,
+                        Visit { kind: ChunkKind::List, id: child.id, promise, above },
+                    );
                 }
                 Ok(())
             }

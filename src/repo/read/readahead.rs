@@ -18,7 +18,8 @@ use crate::sync::lock;
 const WINDOW_MIN_BYTES: u64 = 1 << 20;
 /// Widest window, in bytes; less where the memory for segments is small.
 const WINDOW_MAX_BYTES: u64 = 32 << 20;
-/// How far from where the last read ended the next may begin, in bytes: the kernel asks for several pieces at once, in any order.
+/// How far from where the last read ended the next may begin, in bytes: the kernel asks for several
+/// pieces at once, in any order.
 const SLACK_BYTES: u64 = 2 << 20;
 /// Most bytes of a pack that are asked for by one request.
 const RUN_LEN_MAX_BYTES: u32 = 4 << 20;
@@ -37,11 +38,14 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Takes note of a read and returns what of the file is worth fetching now; `window_max` is in bytes.
+    /// Takes note of a read and returns what of the file is worth fetching now; `window_max` is in
+    /// bytes.
     ///
-    /// The window doubles each time that half of it was used, and is gone with the first read somewhere else.
+    /// The window doubles each time that half of it was used, and is gone with the first read
+    /// somewhere else.
     pub fn read(&mut self, read: Range<u64>, window_max: u64) -> Next {
-        let is_next = read.start <= self.end.saturating_add(SLACK_BYTES) && read.end.saturating_add(SLACK_BYTES) >= self.end;
+        let is_next = read.start <= self.end.saturating_add(SLACK_BYTES)
+            && read.end.saturating_add(SLACK_BYTES) >= self.end;
         let (end, reads) = (self.end.max(read.end), self.reads);
         if !is_next || (reads == 0 && read.start > 0) {
             *self = Self { end: read.end, window: 0, ahead: read.end, reads: 1 };
@@ -112,7 +116,9 @@ impl Ahead {
         for at in 0..threads {
             let (queue, segments) = (queue.clone(), segments.clone());
             let thread = std::thread::Builder::new().name(format!("ahead-{at}"));
-            thread.spawn(move || work(&queue, &segments)).map_err(|error| Error::Threads(error.to_string()))?;
+            thread
+                .spawn(move || work(&queue, &segments))
+                .map_err(|error| Error::Threads(error.to_string()))?;
         }
         let window_max = WINDOW_MAX_BYTES.min(limit_bytes as u64 / 8);
         Ok(Self { jobs, window_max })
@@ -120,21 +126,37 @@ impl Ahead {
 
     /// Takes note of a read of an open file, and asks for what comes next if it is read in order.
     ///
-    /// What does not fit into the queue is left out, and errors are left to the read that meets them.
-    pub fn on_read(&self, (nodes, segments): (&Nodes, &Segments), file: &FileMap, reading: &Reading, read: Range<u64>) {
+    /// What does not fit into the queue is left out, and errors are left to the read that meets
+    /// them.
+    pub fn on_read(
+        &self,
+        (nodes, segments): (&Nodes, &Segments),
+        file: &FileMap,
+        reading: &Reading,
+        read: Range<u64>,
+    ) {
         let next = lock(&reading.sequence).read(read, self.window_max);
         let wanted = match next {
             Next::Nothing => return,
             Next::Elsewhere => return reading.turn(),
             Next::Fetch(wanted) => wanted,
         };
-        let spans = file.spans(nodes, wanted.start).map_while(Result::ok).take_while(|span| span.start < wanted.end);
-        let mut ids = spans.filter_map(|span| if let Ref::Data { id, .. } = span.piece { Some(id) } else { None });
+        let spans = file
+            .spans(nodes, wanted.start)
+            .map_while(Result::ok)
+            .take_while(|span| span.start < wanted.end);
+        let mut ids = spans
+            .filter_map(|span| if let Ref::Data { id, .. } = span.piece { Some(id) } else { None });
         self.ask(segments, &mut ids, reading);
     }
 
     /// Asks for the segments of chunks, which somebody will want soon and in this order.
-    pub fn ask(&self, segments: &Segments, ids: &mut dyn Iterator<Item = ChunkId>, reading: &Reading) {
+    pub fn ask(
+        &self,
+        segments: &Segments,
+        ids: &mut dyn Iterator<Item = ChunkId>,
+        reading: &Reading,
+    ) {
         let mut run = Run::default();
         for id in ids {
             let Ok(location) = segments.locate(&id) else { break };
@@ -176,7 +198,9 @@ impl Run {
             }
             let end = last.offset.saturating_add(last.stored_len);
             let is_near = location.offset >= end && location.offset - end <= GAP_MAX_BYTES;
-            let is_short = location.offset.saturating_add(location.stored_len).saturating_sub(first.offset) <= RUN_LEN_MAX_BYTES;
+            let is_short =
+                location.offset.saturating_add(location.stored_len).saturating_sub(first.offset)
+                    <= RUN_LEN_MAX_BYTES;
             if !(is_same_pack && is_near && is_short) {
                 return Some(std::mem::replace(&mut self.0, vec![location]));
             }

@@ -47,10 +47,12 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Makes a reader for looking, whose index is what the store holds now without the runs that are damaged.
+    /// Makes a reader for looking, whose index is what the store holds now without the runs that
+    /// are damaged.
     ///
-    /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then missing is missing to whoever wants it.
-    /// Nothing may be concluded from that a chunk is not found.
+    /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then
+    /// missing is missing to whoever wants it. Nothing may be concluded from that a chunk is not
+    /// found.
     pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.pass_over();
         let reader = Self::with_index(repository, index);
@@ -60,10 +62,12 @@ impl Reader {
 
     /// Makes a reader like [`Self::looking`] for looking at trees and at single files.
     ///
-    /// Of long index runs in a distant store only the end is fetched, where the records of trees are, and the records of file
-    /// content one block at a time. Who reads much content, or all of the index, uses [`Self::looking`].
+    /// Of long index runs in a distant store only the end is fetched, where the records of trees
+    /// are, and the records of file content one block at a time. Who reads much content, or all of
+    /// the index, uses [`Self::looking`].
     pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
+        let index =
+            IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
         let reader = Self::with_index(repository, index.pass_over());
         reader.sync()?;
         reader.expect_trees();
@@ -73,24 +77,38 @@ impl Reader {
     /// Tells the store in which packs the way to a file may lie, if they are few.
     fn expect_trees(&self) {
         let runs = self.index.runs();
-        let packs = runs.iter().flat_map(|run| &run.toc().packs).filter(|pack| pack.class == PackClass::Meta);
+        let packs = runs
+            .iter()
+            .flat_map(|run| &run.toc().packs)
+            .filter(|pack| pack.class == PackClass::Meta);
         let names: BTreeSet<ObjectId> = packs.map(|pack| pack.name).collect();
         if names.len() <= EXPECTED_MAX {
-            let keys: Vec<Key> = names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
+            let keys: Vec<Key> =
+                names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
             self.repository.store().hint_reads(&keys);
         }
     }
 
     /// Makes the index what the store holds now.
     pub fn sync(&self) -> Result<()> {
-        let synced = self.index.sync(self.repository.store(), self.repository.cache(), self.repository.keyring());
-        self.index.take_left_out().iter().for_each(|(run, error)| self.repository.opened().left_out.tell(run, error));
+        let synced = self.index.sync(
+            self.repository.store(),
+            self.repository.cache(),
+            self.repository.keyring(),
+        );
+        self.index
+            .take_left_out()
+            .iter()
+            .for_each(|(run, error)| self.repository.opened().left_out.tell(run, error));
         synced
     }
 
     /// Makes a reader whose index is what lies in the local cache; the store is not asked.
     pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        Ok(Self::with_index(repository, IndexSet::open_cached(repository.cache(), repository.keyring())?))
+        Ok(Self::with_index(
+            repository,
+            IndexSet::open_cached(repository.cache(), repository.keyring())?,
+        ))
     }
 
     /// Makes a reader with this index.
@@ -125,7 +143,12 @@ impl Reader {
                     looks += 1;
                     self.sync()?;
                 }
-                Err(error) if error.is_damage() && !error.is_not_found() && !is_renewed && !self.index.is_frozen() => {
+                Err(error)
+                    if error.is_damage()
+                        && !error.is_not_found()
+                        && !is_renewed
+                        && !self.index.is_frozen() =>
+                {
                     is_renewed = true;
                     self.renew_copies()?;
                 }
@@ -134,16 +157,19 @@ impl Reader {
         }
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again; returns whether there were any.
+    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again;
+    /// returns whether there were any.
     ///
     /// Those who walk through trees begin again with it, once it is fetched.
     pub fn drop_bad_copies(&self) -> bool {
         self.index.drop_bad_copies(self.repository.cache())
     }
 
-    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and copies are hints.
+    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and
+    /// copies are hints.
     fn renew_copies(&self) -> Result<()> {
-        let (store, cache, keyring) = (self.repository.store(), self.repository.cache(), self.repository.keyring());
+        let (store, cache, keyring) =
+            (self.repository.store(), self.repository.cache(), self.repository.keyring());
         self.drop_bad_copies();
         self.sync()?;
         self.index.renew_ends(store, cache, keyring)
@@ -152,7 +178,9 @@ impl Reader {
     /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.
     pub fn locate_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
         match self.index.find_trusted(id) {
-            Err(error) if error.is_damage() => self.locate(id).and_then(|_| self.index.find_trusted(id)),
+            Err(error) if error.is_damage() => {
+                self.locate(id).and_then(|_| self.index.find_trusted(id))
+            }
             found => found,
         }
     }
@@ -161,7 +189,8 @@ impl Reader {
     pub fn read_segment(&self, location: &Location) -> Result<Segment> {
         match self.try_read_segment(location) {
             Err(error) if error.is_damage() && location.pack.class == PackClass::Meta => {
-                // It may be the local copy that is bad: copies are hints, so the store is asked once more.
+                // It may be the local copy that is bad: copies are hints, so the store is asked
+                // once more.
                 self.tree_packs.drop_copy(&self.repository, &location.pack.name);
                 self.try_read_segment(location)
             }
@@ -171,7 +200,12 @@ impl Reader {
 
     fn try_read_segment(&self, location: &Location) -> Result<Segment> {
         let mut stored = Part::default();
-        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
+        self.read_range(
+            &location.pack,
+            location.offset,
+            location.stored_len as usize,
+            &mut stored,
+        )?;
         self.open_segment(&location.pack, location.offset, &mut stored, Vec::new())
     }
 
@@ -180,9 +214,21 @@ impl Reader {
     /// Its seal is verified; what is in it is not looked at.
     pub fn read_compressed(&self, location: &Location) -> Result<CompressedSegment> {
         let mut stored = Part::default();
-        self.read_range(&location.pack, location.offset, location.stored_len as usize, &mut stored)?;
-        let object = || format!("{} (at byte {})", layout::pack_key(location.pack.class, &location.pack.name), location.offset);
-        let opened = self.opener(&location.pack).compressed_segment(u64::from(location.offset), &mut stored);
+        self.read_range(
+            &location.pack,
+            location.offset,
+            location.stored_len as usize,
+            &mut stored,
+        )?;
+        let object = || {
+            format!(
+                "{} (at byte {})",
+                layout::pack_key(location.pack.class, &location.pack.name),
+                location.offset
+            )
+        };
+        let opened =
+            self.opener(&location.pack).compressed_segment(u64::from(location.offset), &mut stored);
         let frame = opened.map_err(Error::damaged(object()))?.0;
         Ok(CompressedSegment { frame, stored })
     }
@@ -191,11 +237,15 @@ impl Reader {
     pub fn read_toc(&self, pack: &PackRef) -> Result<PackToc> {
         let object = || layout::pack_key(pack.class, &pack.name);
         let opener = self.opener(pack);
-        let trailer_at =
-            pack.len.checked_sub(TRAILER_LEN_BYTES as u32).ok_or(ContainerError::Short).map_err(Error::damaged(object()))?;
+        let trailer_at = pack
+            .len
+            .checked_sub(TRAILER_LEN_BYTES as u32)
+            .ok_or(ContainerError::Short)
+            .map_err(Error::damaged(object()))?;
         let mut trailer = Part::default();
         self.read_range(pack, trailer_at, TRAILER_LEN_BYTES, &mut trailer)?;
-        let trailer = opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
+        let trailer =
+            opener.trailer(&trailer, u64::from(pack.len)).map_err(Error::damaged(object()))?;
         let toc_at = u32::try_from(trailer.toc_offset).unwrap_or(trailer_at).min(trailer_at);
         let mut toc = Part::default();
         self.read_range(pack, toc_at, (trailer_at - toc_at) as usize, &mut toc)?;
@@ -203,10 +253,17 @@ impl Reader {
         toc.map_err(Error::damaged(object()))
     }
 
-    /// Replaces `part` by bytes of a pack as they are stored; those of packs with trees may come from a local copy.
+    /// Replaces `part` by bytes of a pack as they are stored; those of packs with trees may come
+    /// from a local copy.
     ///
     /// The store sees whole blocks only (see [`rounded`]).
-    pub fn read_range(&self, pack: &PackRef, offset: u32, len: usize, part: &mut Part) -> Result<()> {
+    pub fn read_range(
+        &self,
+        pack: &PackRef,
+        offset: u32,
+        len: usize,
+        part: &mut Part,
+    ) -> Result<()> {
         let range = u64::from(offset)..u64::from(offset) + len as u64;
         match pack.class {
             PackClass::Data => {
@@ -217,8 +274,15 @@ impl Reader {
         }
     }
 
-    /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer` becomes its memory.
-    pub fn open_segment(&self, pack: &PackRef, offset: u32, stored: &mut [u8], mut buffer: Vec<u8>) -> Result<Segment> {
+    /// Opens a segment whose stored bytes (frame and body) are at hand and overwritten; `buffer`
+    /// becomes its memory.
+    pub fn open_segment(
+        &self,
+        pack: &PackRef,
+        offset: u32,
+        stored: &mut [u8],
+        mut buffer: Vec<u8>,
+    ) -> Result<Segment> {
         let object = || format!("{} (at byte {offset})", layout::pack_key(pack.class, &pack.name));
         let opener = self.opener(pack);
         let mut decompressor = lock(&self.decompressors).pop().unwrap_or_default();
@@ -233,26 +297,33 @@ impl Reader {
         self.with_chunk(&location, kind, id, <[u8]>::to_vec)
     }
 
-    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may have moved what is in them,
-    /// and it does not lie at the places in `wrong`.
+    /// Returns another place of a chunk, because the packs in `gone` are not there, a collector may
+    /// have moved what is in them, and it does not lie at the places in `wrong`.
     ///
-    /// One that may be relied on if there is one; else any other. `None` if there is none: then the chunk is missing.
-    fn look_again(&self, (gone, wrong): (&[ObjectId], &[Location]), id: &ChunkId) -> Result<Option<Location>> {
+    /// One that may be relied on if there is one; else any other. `None` if there is none: then the
+    /// chunk is missing.
+    fn look_again(
+        &self,
+        (gone, wrong): (&[ObjectId], &[Location]),
+        id: &ChunkId,
+    ) -> Result<Option<Location>> {
         if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
             self.sync()?;
             self.index.avoid_pack(*last);
         }
         let mut places = self.index.places(id)?;
-        places.retain(|place| !gone.contains(&place.location.pack.name) && !wrong.contains(&place.location));
+        places.retain(|place| {
+            !gone.contains(&place.location.pack.name) && !wrong.contains(&place.location)
+        });
         let best = places.iter().find(|place| place.is_trusted).or(places.first());
         Ok(best.map(|place| place.location))
     }
 
     /// Calls `use_bytes` with a chunk's verified bytes, without copying them.
     ///
-    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is looked for elsewhere: a
-    /// collector may have moved it, a pack may be damaged, or the record that led there may be wrong. Only where no place has it,
-    /// that is an error: the first one.
+    /// If its pack is not there (any more), or it is not there what its id promises, the chunk is
+    /// looked for elsewhere: a collector may have moved it, a pack may be damaged, or the record
+    /// that led there may be wrong. Only where no place has it, that is an error: the first one.
     pub fn with_chunk<T>(
         &self,
         location: &Location,
@@ -286,13 +357,19 @@ impl Reader {
                 None => return Err(first.unwrap_or(Error::MissingChunk { id: *id })),
             }
         };
-        let (_, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+        let (_, bytes) =
+            segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
         Ok(use_bytes(bytes))
     }
 
-    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the index has; `None` if there is
-    /// none.
-    pub fn read_elsewhere(&self, wrong: &Location, kind: ChunkKind, id: &ChunkId) -> Result<Option<Vec<u8>>> {
+    /// Returns the bytes of a chunk that does not lie at `wrong`, from any other place that the
+    /// index has; `None` if there is none.
+    pub fn read_elsewhere(
+        &self,
+        wrong: &Location,
+        kind: ChunkKind,
+        id: &ChunkId,
+    ) -> Result<Option<Vec<u8>>> {
         let Some(other) = self.look_again((&[], std::slice::from_ref(wrong)), id)? else {
             return Ok(None);
         };
@@ -303,8 +380,15 @@ impl Reader {
     }
 
     /// Returns one chunk of a decoded segment after verifying its id.
-    pub fn chunk_of<'a>(&self, segment: &'a Segment, location: &Location, kind: ChunkKind, id: &ChunkId) -> Result<&'a [u8]> {
-        let (stored_kind, bytes) = segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
+    pub fn chunk_of<'a>(
+        &self,
+        segment: &'a Segment,
+        location: &Location,
+        kind: ChunkKind,
+        id: &ChunkId,
+    ) -> Result<&'a [u8]> {
+        let (stored_kind, bytes) =
+            segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
         if stored_kind != kind || self.repository.keyring().chunk_id(kind, bytes) != *id {
             return Err(Error::WrongChunk { id: *id });
         }
@@ -337,13 +421,17 @@ impl Reader {
     }
 
     /// Parses a chunk that was read from the repository, naming the chunk if it breaks a rule.
-    pub(in crate::repo) fn parsed<T>(id: &ChunkId, parsed: std::result::Result<T, DecodeError>) -> Result<T> {
+    pub(in crate::repo) fn parsed<T>(
+        id: &ChunkId,
+        parsed: std::result::Result<T, DecodeError>,
+    ) -> Result<T> {
         parsed.map_err(Error::malformed(format!("chunk {}", id.short())))
     }
 }
 
 impl Repository {
-    /// Says who is told, once of each, of index runs that readers leave out because they are damaged.
+    /// Says who is told, once of each, of index runs that readers leave out because they are
+    /// damaged.
     pub fn tell_left_out(&self, tell: impl Fn(&Error) + Send + Sync + 'static) {
         self.opened().left_out.tell_by(tell);
     }

@@ -1,4 +1,5 @@
-//! Decoded segments of file content, kept within a limit of memory; each is read and opened once, whoever wants it.
+//! Decoded segments of file content, kept within a limit of memory; each is read and opened once,
+//! whoever wants it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -16,7 +17,8 @@ use crate::sync::{self, lock};
 const DAMAGED_REST: Duration = Duration::from_secs(10);
 /// How many damaged segments are remembered.
 const DAMAGED_MAX: usize = 1_000;
-/// Longest gap between two segments of a pack that are read in one go, in bytes: a request costs more than these.
+/// Longest gap between two segments of a pack that are read in one go, in bytes: a request costs
+/// more than these.
 pub const GAP_MAX_BYTES: u32 = 64 << 10;
 
 /// Pack and offset of a segment.
@@ -46,9 +48,16 @@ struct Kept {
 }
 
 impl Kept {
-    fn chunk<'a>(&'a self, reader: &Reader, location: &Location, id: &ChunkId) -> Result<&'a [u8], SharedError> {
+    fn chunk<'a>(
+        &'a self,
+        reader: &Reader,
+        location: &Location,
+        id: &ChunkId,
+    ) -> Result<&'a [u8], SharedError> {
         let is_known = lock(&self.verified).get(&location.chunk) == Some(id);
-        if is_known && let Some((ChunkKind::Data, bytes)) = self.segment.chunk(usize::from(location.chunk)) {
+        if is_known
+            && let Some((ChunkKind::Data, bytes)) = self.segment.chunk(usize::from(location.chunk))
+        {
             return Ok(bytes);
         }
         let bytes = reader.chunk_of(&self.segment, location, ChunkKind::Data, id)?;
@@ -58,10 +67,15 @@ impl Kept {
 }
 
 impl Segments {
-    /// Keeps at most `limit_bytes` of decoded segments; those that are being read or sent come on top.
+    /// Keeps at most `limit_bytes` of decoded segments; those that are being read or sent come on
+    /// top.
     pub fn new(reader: Arc<Reader>, limit_bytes: usize) -> Self {
         let (kept, loading, damaged) = (ByteLru::new(limit_bytes), HashSet::new(), HashMap::new());
-        Self { reader, state: Mutex::new(State { kept, loading, damaged }), arrived: Condvar::new() }
+        Self {
+            reader,
+            state: Mutex::new(State { kept, loading, damaged }),
+            arrived: Condvar::new(),
+        }
     }
 
     /// Returns where a chunk lies.
@@ -69,22 +83,36 @@ impl Segments {
         Ok(self.reader.locate(id)?.ok_or(Error::MissingChunk { id: *id })?)
     }
 
-    /// Appends a part of a chunk, verified, to `out`; `len` is how long the chunk must be, in bytes.
-    pub fn copy(&self, id: &ChunkId, len: u32, range: Range<usize>, out: &mut Vec<u8>) -> Result<(), SharedError> {
+    /// Appends a part of a chunk, verified, to `out`; `len` is how long the chunk must be, in
+    /// bytes.
+    pub fn copy(
+        &self,
+        id: &ChunkId,
+        len: u32,
+        range: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SharedError> {
         let mut take = |bytes: &[u8]| {
             let part = bytes.get(range.clone()).filter(|_| bytes.len() == len as usize);
-            part.map(|part| out.extend_from_slice(part)).ok_or_else(|| SharedError::new(Error::WrongChunk { id: *id }))
+            part.map(|part| out.extend_from_slice(part))
+                .ok_or_else(|| SharedError::new(Error::WrongChunk { id: *id }))
         };
         let location = self.locate(id)?;
-        let read = self.segment(&location).and_then(|kept| kept.chunk(&self.reader, &location, id).map(&mut take));
+        let read = self
+            .segment(&location)
+            .and_then(|kept| kept.chunk(&self.reader, &location, id).map(&mut take));
         match read {
             // A collector may have moved the chunk: the reader knows where to look.
-            Err(error) if error.is_not_found() => self.reader.with_chunk(&location, ChunkKind::Data, id, take)?,
+            Err(error) if error.is_not_found() => {
+                self.reader.with_chunk(&location, ChunkKind::Data, id, take)?
+            }
             // Another place may have what is not here as it should be.
-            Err(error) if error.is_damage() => match self.reader.read_elsewhere(&location, ChunkKind::Data, id)? {
-                Some(bytes) => take(&bytes),
-                None => Err(error),
-            },
+            Err(error) if error.is_damage() => {
+                match self.reader.read_elsewhere(&location, ChunkKind::Data, id)? {
+                    Some(bytes) => take(&bytes),
+                    None => Err(error),
+                }
+            }
             read => read?,
         }
     }
@@ -139,12 +167,15 @@ impl Segments {
     pub fn is_at_hand(&self, location: &Location) -> bool {
         let key = key_of(location);
         let mut state = lock(&self.state);
-        state.kept.get(&key).is_some() || state.loading.contains(&key) || state.damaged.contains_key(&key)
+        state.kept.get(&key).is_some()
+            || state.loading.contains(&key)
+            || state.damaged.contains_key(&key)
     }
 
     /// Reads segments ahead that lie in one pack in the order of their offsets, by one request.
     ///
-    /// Those that somebody else is reading are left to him. What fails is left to whoever really wants it, and told to him.
+    /// Those that somebody else is reading are left to him. What fails is left to whoever really
+    /// wants it, and told to him.
     pub fn fetch(&self, run: &[Location]) {
         let mut claim = Claim { segments: self, keys: Vec::new() };
         let mut wanted = Vec::new();
@@ -168,7 +199,9 @@ impl Segments {
         for location in &wanted {
             let at = (location.offset - first.offset) as usize;
             let Some(bytes) = stored.get_mut(at..at + location.stored_len as usize) else { return };
-            if let Ok(segment) = self.reader.open_segment(&location.pack, location.offset, bytes, Vec::new()) {
+            if let Ok(segment) =
+                self.reader.open_segment(&location.pack, location.offset, bytes, Vec::new())
+            {
                 self.keep(key_of(location), segment);
             }
         }

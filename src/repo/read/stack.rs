@@ -1,6 +1,8 @@
-//! A stack whose lower levels give up what can be read again, so that a deep walk needs little memory.
+//! A stack whose lower levels give up what can be read again, so that a deep walk needs little
+//! memory.
 
-/// Most memory that all levels of one walk may hold of what they have decoded, in bytes, by estimate.
+/// Most memory that all levels of one walk may hold of what they have decoded, in bytes, by
+/// estimate.
 const HELD_MAX_BYTES: usize = 32 << 20;
 
 /// A level of a walk that holds something which it can read again.
@@ -14,7 +16,8 @@ pub trait Holds {
 
 /// The levels of a walk, the deepest last.
 ///
-/// The deepest always holds what it needs; of the others those nearest to the top give up first, because they are needed last.
+/// The deepest always holds what it needs; of the others those nearest to the top give up first,
+/// because they are needed last.
 pub struct Stack<T> {
     levels: Vec<T>,
     held_bytes: usize,
@@ -126,10 +129,16 @@ mod tests {
         while stack.len() > 1 {
             stack.pop();
             stack.with_last(|level| level.has_read = true);
-            assert!(stack.held_bytes <= HELD_MAX_BYTES && stack.last().is_some_and(|level| level.has_read));
+            assert!(
+                stack.held_bytes <= HELD_MAX_BYTES
+                    && stack.last().is_some_and(|level| level.has_read)
+            );
         }
         stack.with_last(|level| level.len_bytes = 4 * HELD_MAX_BYTES);
-        assert!(stack.last().is_some_and(|level| level.has_read), "there is nobody else to give up");
+        assert!(
+            stack.last().is_some_and(|level| level.has_read),
+            "there is nobody else to give up"
+        );
         stack.pop();
         assert_eq!((stack.held_bytes, stack.is_empty()), (0, true));
     }

@@ -1,4 +1,5 @@
-//! Two directories side by side, without what stands in both. Spec: `format-spec/07-trees.md`, sections 1 and 2.
+//! Two directories side by side, without what stands in both. Spec: `format-spec/07-trees.md`,
+//! sections 1 and 2.
 
 use std::cmp::Ordering;
 use std::vec::IntoIter;
@@ -9,11 +10,13 @@ use crate::format::node::TreeNode;
 use crate::id::ChunkId;
 use crate::repo::error::Result;
 
-/// Yields the names of two directories in their order, each with its entry on the left, on the right, or on both sides.
+/// Yields the names of two directories in their order, each with its entry on the left, on the
+/// right, or on both sides.
 ///
-/// Nodes that stand in both are left out unread: where a node ends depends on names alone, so reading costs about what differs,
-/// however large the directories are. Entries that share a node with a difference are yielded though they may be equal. Holds a
-/// leaf and one path of inner nodes of each side, which it can give up and read again. The first error is the last item: what lies
+/// Nodes that stand in both are left out unread: where a node ends depends on names alone, so
+/// reading costs about what differs, however large the directories are. Entries that share a node
+/// with a difference are yielded though they may be equal. Holds a leaf and one path of inner nodes
+/// of each side, which it can give up and read again. The first error is the last item: what lies
 /// behind it cannot be told.
 pub struct Merge {
     trees: Trees,
@@ -37,7 +40,8 @@ struct Side {
     behind: Option<Vec<u8>>,
 }
 
-/// Ranks what a side comes to next, so that of two things with the same name the higher one is opened first.
+/// Ranks what a side comes to next, so that of two things with the same name the higher one is
+/// opened first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Entry,
@@ -49,7 +53,13 @@ impl Merge {
     /// Begins with the top nodes of two directories.
     pub fn new(trees: &Trees, left: &ChunkId, right: &ChunkId) -> Self {
         let [left_side, right_side] = [left, right].map(|top| Side::new(top, None));
-        Self { trees: trees.clone(), tops: [*left, *right], left: left_side, right: right_side, is_over: false }
+        Self {
+            trees: trees.clone(),
+            tops: [*left, *right],
+            left: left_side,
+            right: right_side,
+            is_over: false,
+        }
     }
 
     /// Returns about how much memory the nodes take that were decoded, in bytes.
@@ -79,11 +89,16 @@ impl Merge {
             let is_entry = |head| rank(head) == Some(Rank::Entry);
             match order {
                 Ordering::Less if is_entry(left) => return Ok(Some((self.left.leaf.next(), None))),
-                Ordering::Greater if is_entry(right) => return Ok(Some((None, self.right.leaf.next()))),
+                Ordering::Greater if is_entry(right) => {
+                    return Ok(Some((None, self.right.leaf.next())));
+                }
                 Ordering::Equal if is_entry(left) && is_entry(right) => {
                     return Ok(Some((self.left.leaf.next(), self.right.leaf.next())));
                 }
-                Ordering::Equal if by_rank == Ordering::Equal && self.left.next_id() == self.right.next_id() => {
+                Ordering::Equal
+                    if by_rank == Ordering::Equal
+                        && self.left.next_id() == self.right.next_id() =>
+                {
                     self.left.pending.pop();
                     self.right.pending.pop();
                 }
@@ -120,7 +135,12 @@ impl Iterator for Merge {
 
 impl Side {
     fn new(top: &ChunkId, behind: Option<Vec<u8>>) -> Self {
-        Self { pending: vec![Promised::top(*top)], leaf: Vec::new().into_iter(), held_bytes: 0, behind }
+        Self {
+            pending: vec![Promised::top(*top)],
+            leaf: Vec::new().into_iter(),
+            held_bytes: 0,
+            behind,
+        }
     }
 
     fn end(&mut self) {
@@ -140,7 +160,8 @@ impl Side {
         self.pending.last().map(|node| node.id)
     }
 
-    /// Opens the next node. It must be what the node above states: else equal nodes could be missed.
+    /// Opens the next node. It must be what the node above states: else equal nodes could be
+    /// missed.
     fn open(&mut self, trees: &Trees) -> Result<()> {
         let Some(promised) = self.pending.pop() else {
             return Ok(());
@@ -150,7 +171,8 @@ impl Side {
         match node {
             TreeNode::Inner { level, children } => {
                 let passed = self.behind.as_ref().map_or(0, |behind| {
-                    // Of a child whose next sibling begins at or before that name, everything was yielded.
+                    // Of a child whose next sibling begins at or before that name, everything was
+                    // yielded.
                     children.partition_point(|child| child.first_name <= *behind).saturating_sub(1)
                 });
                 self.pending.extend(promised.below(level, children).into_iter().skip(passed).rev());
@@ -161,7 +183,12 @@ impl Side {
                 self.held_bytes = entries.iter().map(DirEntry::memory_bytes).sum();
                 self.leaf = entries.into_iter();
                 if let Some(behind) = &self.behind {
-                    while self.leaf.as_slice().first().is_some_and(|found| found.entry.name <= *behind) {
+                    while self
+                        .leaf
+                        .as_slice()
+                        .first()
+                        .is_some_and(|found| found.entry.name <= *behind)
+                    {
                         self.leaf.next();
                     }
                 }

@@ -33,7 +33,8 @@ pub struct DirEntry {
 }
 
 impl DirEntry {
-    /// Returns what is in it: of a folder the sums over all below it, of a file itself. Only files have content that counts.
+    /// Returns what is in it: of a folder the sums over all below it, of a file itself. Only files
+    /// have content that counts.
     pub fn content_totals(&self) -> Totals {
         let bytes = if self.entry.kind == EntryKind::File { self.entry.size } else { 0 };
         self.totals.unwrap_or(Totals { files: 1, dirs: 0, bytes })
@@ -86,7 +87,8 @@ impl Trees {
         Ok(self.leaf_for(dir, name)?.into_iter().find(|found| found.entry.name == name))
     }
 
-    /// Returns the entries of the leaf of a directory in which a name stands if it is there, sorted by name.
+    /// Returns the entries of the leaf of a directory in which a name stands if it is there, sorted
+    /// by name.
     pub fn leaf_for(&self, dir: &ChunkId, name: &[u8]) -> Result<Vec<DirEntry>> {
         let mut promised = Promised::top(*dir);
         // Levels go down by one each time, so that this ends.
@@ -94,7 +96,8 @@ impl Trees {
             let node = self.node(&promised.id)?;
             promised.check(&node)?;
             match node {
-                TreeNode::Inner { level, children } => match promised.child(level, &children, name) {
+                TreeNode::Inner { level, children } => match promised.child(level, &children, name)
+                {
                     Some(child) => promised = child,
                     None => return Ok(Vec::new()),
                 },
@@ -105,7 +108,8 @@ impl Trees {
 
     /// Returns the entry at an absolute path below a snapshot's root; `None` if there is none.
     ///
-    /// The path may have repeated or trailing slashes; the root itself has no entry, so `/` is `None` too.
+    /// The path may have repeated or trailing slashes; the root itself has no entry, so `/` is
+    /// `None` too.
     pub fn lookup(&self, root: &ChunkId, path: &[u8]) -> Result<Option<DirEntry>> {
         let mut dir = *root;
         let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).peekable();
@@ -124,7 +128,8 @@ impl Trees {
         Ok(None)
     }
 
-    /// Returns the pieces of a file in order, reading one list node at a time; nothing for inline content.
+    /// Returns the pieces of a file in order, reading one list node at a time; nothing for inline
+    /// content.
     pub fn refs(&self, content: &Content) -> RefIter {
         let (pending, leaf) = match content {
             Content::Refs(refs) => (Vec::new(), refs.clone()),
@@ -135,7 +140,8 @@ impl Trees {
     }
 }
 
-/// Returns the entries of a leaf with their names of owners and sums of directories; nothing for an inner node.
+/// Returns the entries of a leaf with their names of owners and sums of directories; nothing for an
+/// inner node.
 pub fn leaf_entries(node: TreeNode) -> Vec<DirEntry> {
     let TreeNode::Leaf { strings, entries, dir_totals } = node else {
         return Vec::new();
@@ -172,8 +178,11 @@ impl RefIter {
             promise.check(&node).map_err(Error::malformed(format!("chunk {}", id.short())))?;
             match node {
                 ListNode::Inner { level, children } => {
-                    let promise = |bytes| ListPromise { level: Some(level - 1), bytes: Some(bytes) };
-                    self.pending.extend(children.iter().rev().map(|child| (child.id, promise(child.bytes))));
+                    let promise =
+                        |bytes| ListPromise { level: Some(level - 1), bytes: Some(bytes) };
+                    self.pending.extend(
+                        children.iter().rev().map(|child| (child.id, promise(child.bytes))),
+                    );
                 }
                 ListNode::Leaf { refs } => self.leaf = refs.into_iter(),
             }

@@ -1,4 +1,5 @@
-//! What the chains of snapshots prove: each snapshot names the one before it of its host by hash, so one that is hidden is missed.
+//! What the chains of snapshots prove: each snapshot names the one before it of its host by hash,
+//! so one that is hidden is missed.
 //!
 //! Spec: `format-spec/08-snapshots.md`, section 5.
 
@@ -22,7 +23,8 @@ pub type ChainHash = [u8; 32];
 pub struct Explained {
     /// Hashes of the snapshots that tombstones are about, there or not any more.
     pub hashes: HashSet<ChainHash>,
-    /// What tombstones without a hash are about: snapshots that nobody could read. Each explains one.
+    /// What tombstones without a hash are about: snapshots that nobody could read. Each explains
+    /// one.
     pub unread: HashSet<SnapshotId>,
 }
 
@@ -35,11 +37,16 @@ impl Explained {
         }
     }
 
-    /// Takes in what local copies say of snapshots that a verdict dropped and whose tombstones are gone.
+    /// Takes in what local copies say of snapshots that a verdict dropped and whose tombstones are
+    /// gone.
     ///
-    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that somebody makes by taking a
-    /// tombstone away.
-    pub fn learn_dropped<'a>(&mut self, repository: &Repository, dropped: impl Iterator<Item = &'a SnapshotId>) {
+    /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that
+    /// somebody makes by taking a tombstone away.
+    pub fn learn_dropped<'a>(
+        &mut self,
+        repository: &Repository,
+        dropped: impl Iterator<Item = &'a SnapshotId>,
+    ) {
         let copies = dropped.filter_map(|id| trash::load_cached(repository, id));
         self.hashes.extend(copies.filter_map(|tombstone| tombstone.hash));
     }
@@ -54,9 +61,11 @@ pub enum Break {
     Misplaced,
 }
 
-/// Returns the snapshots whose place in their chain is wrong. Two backups of one host at once may name the same one.
+/// Returns the snapshots whose place in their chain is wrong. Two backups of one host at once may
+/// name the same one.
 pub fn breaks<'a>(all: &'a [Snapshot], explained: &Explained) -> Vec<(&'a Snapshot, Break)> {
-    let known: HashMap<ChainHash, &Snapshot> = all.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
+    let known: HashMap<ChainHash, &Snapshot> =
+        all.iter().map(|one| (snapshots::chain_hash(one), one)).collect();
     let missing = missing(all.iter(), &known, explained);
     let is_explained = missing.len() <= explained.unread.len();
     let judge = |snapshot: &Snapshot| match known.get(&snapshot.previous?) {
@@ -75,18 +84,22 @@ fn missing<'a>(
     known: &HashMap<ChainHash, &Snapshot>,
     explained: &Explained,
 ) -> HashSet<ChainHash> {
-    let is_missing = |hash: &ChainHash| !known.contains_key(hash) && !explained.hashes.contains(hash);
+    let is_missing =
+        |hash: &ChainHash| !known.contains_key(hash) && !explained.hashes.contains(hash);
     all.filter_map(|one| one.previous).filter(is_missing).collect()
 }
 
-/// Fails with `RolledBack` if a snapshot of this listing names one that is not there, and nothing explains where it went.
+/// Fails with `RolledBack` if a snapshot of this listing names one that is not there, and nothing
+/// explains where it went.
 ///
-/// For whoever is about to remove something: what is hidden would be taken for garbage. Tombstones of what was removed are read only
-/// as far as they are needed, local copies first. What is damaged in the listing proves nothing.
+/// For whoever is about to remove something: what is hidden would be taken for garbage. Tombstones
+/// of what was removed are read only as far as they are needed, local copies first. What is damaged
+/// in the listing proves nothing.
 pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
     let good = good_of(listing);
     let known = hashes_of(&good);
-    let mut explained = Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
+    let mut explained =
+        Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
     let open = missing(good.iter().copied(), &known, &explained);
     if open.is_empty() {
         return Ok(());
@@ -110,26 +123,33 @@ pub fn hidden_before(repository: &Repository, after: &Snapshot) -> Error {
     Error::RolledBack { location: repository.location().to_owned(), what }
 }
 
-/// Returns the snapshots of this listing that name one which is not there, where nothing that is at hand can explain where it
-/// went.
+/// Returns the snapshots of this listing that name one which is not there, where nothing that is at
+/// hand can explain where it went.
 ///
-/// A tombstone of which there is no local copy may explain any one, and so may what is damaged; they are not read. The store is
-/// asked only for protections of what would be explained otherwise. [`refuse_hidden`] is stricter.
+/// A tombstone of which there is no local copy may explain any one, and so may what is damaged;
+/// they are not read. The store is asked only for protections of what would be explained otherwise.
+/// [`refuse_hidden`] is stricter.
 pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<Vec<&'a Snapshot>> {
     let good = good_of(listing);
     let known = hashes_of(&good);
-    let mut explained = Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
+    let mut explained =
+        Explained { hashes: listing.explained.clone(), unread: unread_in_trash(listing) };
     if missing(good.iter().copied(), &known, &explained).is_empty() {
         return Ok(Vec::new());
     }
-    let removed = listing.removed.iter().map(|(id, len_bytes)| (*id, hash_in_copy(repository, id, *len_bytes)));
+    let removed = listing
+        .removed
+        .iter()
+        .map(|(id, len_bytes)| (*id, hash_in_copy(repository, id, *len_bytes)));
     let copies = trash::hashes_of_copies(repository).into_iter().map(|(id, hash)| (id, Some(hash)));
-    let (doubtful, sure): (Vec<_>, Vec<_>) = removed.chain(copies).partition(|(id, _)| listing.bare.contains(id));
+    let (doubtful, sure): (Vec<_>, Vec<_>) =
+        removed.chain(copies).partition(|(id, _)| listing.bare.contains(id));
     sure.iter().for_each(|(id, hash)| explained.learn(id, *hash));
     let mut open = missing(good.iter().copied(), &known, &explained);
     open.retain(|hash| !repository.witness().accepts_missing(hash));
     let damaged = listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count();
-    // Each protection that is read explains one, or holds, so that garbage is read for what is missing at most.
+    // Each protection that is read explains one, or holds, so that garbage is read for what is
+    // missing at most.
     for (id, hash) in doubtful {
         if open.len() <= explained.unread.len() + damaged {
             break;
@@ -142,7 +162,10 @@ pub fn name_hidden<'a>(repository: &Repository, listing: &'a Listing) -> Result<
     if open.len() <= explained.unread.len() + damaged {
         return Ok(Vec::new());
     }
-    Ok(good.into_iter().filter(|one| one.previous.is_some_and(|previous| open.contains(&previous))).collect())
+    Ok(good
+        .into_iter()
+        .filter(|one| one.previous.is_some_and(|previous| open.contains(&previous)))
+        .collect())
 }
 
 /// Returns the hash of what a tombstone of this length is about, from its local copy.
@@ -155,7 +178,8 @@ fn is_about(hash: Option<ChainHash>, open: &HashSet<ChainHash>) -> bool {
     hash.is_none_or(|hash| open.contains(&hash))
 }
 
-/// Returns the snapshots of a listing that can be read, those in the trash among them. What is damaged proves nothing.
+/// Returns the snapshots of a listing that can be read, those in the trash among them. What is
+/// damaged proves nothing.
 fn good_of(listing: &Listing) -> Vec<&Snapshot> {
     let listed = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
     listed.chain(listing.forgotten.iter().filter_map(|one| one.snapshot.as_ref().ok())).collect()
@@ -167,12 +191,21 @@ fn hashes_of<'a>(all: &[&'a Snapshot]) -> HashMap<ChainHash, &'a Snapshot> {
 
 /// Returns what cannot be read and was forgotten as such, and is in the trash.
 fn unread_in_trash(listing: &Listing) -> HashSet<SnapshotId> {
-    let in_trash = listing.forgotten.iter().filter(|one| one.tombstone.hash.is_none() && one.snapshot.is_err());
+    let in_trash = listing
+        .forgotten
+        .iter()
+        .filter(|one| one.tombstone.hash.is_none() && one.snapshot.is_err());
     in_trash.map(|one| one.tombstone.snapshot).collect()
 }
 
-/// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are explained or nothing is left.
-fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>, explained: &mut Explained) -> Result<()> {
+/// Learns from the tombstones of removed snapshots, and from verdicts, until these hashes are
+/// explained or nothing is left.
+fn explain(
+    repository: &Repository,
+    listing: &Listing,
+    open: &HashSet<ChainHash>,
+    explained: &mut Explained,
+) -> Result<()> {
     let (mut told, mut unknown) = (Vec::new(), Vec::new());
     for (id, len_bytes) in &listing.removed {
         match trash::load_copy_of(repository, id, *len_bytes) {
@@ -186,9 +219,12 @@ fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>
     }
     told.clear();
     let load = |(id, len_bytes): &(SnapshotId, u64)| trash::load_listed(repository, id, *len_bytes);
-    for ((id, _), read) in unknown.iter().zip(parallel::for_each(repository.store(), &unknown, load)?) {
+    for ((id, _), read) in
+        unknown.iter().zip(parallel::for_each(repository.store(), &unknown, load)?)
+    {
         match read {
-            // It explains nothing; and one that was taken away since belongs to a snapshot that is back.
+            // It explains nothing; and one that was taken away since belongs to a snapshot that is
+            // back.
             Err(error) if error.is_damage() => {}
             read => told.push((*id, read?.hash)),
         }
@@ -197,7 +233,8 @@ fn explain(repository: &Repository, listing: &Listing, open: &HashSet<ChainHash>
     if !open.is_subset(&explained.hashes) {
         let dropped = Generations::list(repository)?.dropped(repository)?;
         let has_tombstone = |id: &SnapshotId| {
-            listing.removed.contains_key(id) || listing.forgotten.iter().any(|one| one.tombstone.snapshot == *id)
+            listing.removed.contains_key(id)
+                || listing.forgotten.iter().any(|one| one.tombstone.snapshot == *id)
         };
         explained.learn_dropped(repository, dropped.iter().filter(|id| !has_tombstone(id)));
     }
@@ -213,6 +250,8 @@ fn learn_told(
 ) -> Result<()> {
     let told: Vec<_> = told.iter().filter(|(_, hash)| is_about(*hash, open)).collect();
     let guarded = listing.bare.guarded(repository, told.iter().map(|(id, _)| *id))?;
-    told.iter().filter(|(id, _)| !guarded.contains(id)).for_each(|(id, hash)| explained.learn(id, *hash));
+    told.iter()
+        .filter(|(id, _)| !guarded.contains(id))
+        .for_each(|(id, hash)| explained.learn(id, *hash));
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! Which snapshots are known here to lack something: no backup of this machine takes them as its parent.
+//! Which snapshots are known here to lack something: no backup of this machine takes them as its
+//! parent.
 //!
-//! A local note like all of them: without it a backup may take over files of which a part is lost, as if it were there.
+//! A local note like all of them: without it a backup may take over files of which a part is lost,
+//! as if it were there.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;

@@ -13,16 +13,18 @@ use crate::repo::error::{Error, Result};
 /// Everything that `snapshots/` holds, by what it is.
 #[derive(Default)]
 pub struct Listing {
-    /// The snapshots, oldest first, without those in the trash; slots that a collector burnt are left out.
+    /// The snapshots, oldest first, without those in the trash; slots that a collector burnt are
+    /// left out.
     ///
-    /// Those of a host stand in the order of its chain, whatever their dates say.
-    /// One that is damaged or not signed by this repository's key is its error, beside the good ones.
+    /// Those of a host stand in the order of its chain, whatever their dates say. One that is
+    /// damaged or not signed by this repository's key is its error, beside the good ones.
     pub snapshots: Vec<(SnapshotId, Result<Snapshot>)>,
     /// Snapshots in the trash, the longest forgotten first.
     pub forgotten: Vec<Forgotten>,
     /// Tombstones that do not hold: their snapshots are not forgotten.
     pub faults: Vec<(SnapshotId, Error)>,
-    /// Tombstones without a slot, and their length in bytes: what they are about was removed on purpose, unless a protection holds.
+    /// Tombstones without a slot, and their length in bytes: what they are about was removed on
+    /// purpose, unless a protection holds.
     pub removed: BTreeMap<SnapshotId, u64>,
     /// Protections without a slot.
     pub bare: BareProtections,
@@ -43,7 +45,8 @@ pub struct Listing {
 impl Listing {
     /// Returns the snapshots that are dated later than the store got them, or than `now`.
     pub fn dated_ahead(&self, now: Timestamp) -> Vec<&Snapshot> {
-        let latest_s = |id| self.stored_s.get(id).map_or(now.seconds, |stored_s| now.seconds.min(*stored_s));
+        let latest_s =
+            |id| self.stored_s.get(id).map_or(now.seconds, |stored_s| now.seconds.min(*stored_s));
         let good = self.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok());
         good.filter(|snapshot| order::is_ahead(snapshot.started, latest_s(&snapshot.id))).collect()
     }

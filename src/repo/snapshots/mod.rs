@@ -1,4 +1,5 @@
-//! Snapshots: commit, lists, chains, the trash and protections. Spec: `format-spec/08-snapshots.md`.
+//! Snapshots: commit, lists, chains, the trash and protections. Spec:
+//! `format-spec/08-snapshots.md`.
 
 pub mod chains;
 pub mod incomplete;
@@ -14,8 +15,9 @@ pub mod trash;
 
 pub(in crate::repo) use list::load_whole;
 pub use list::{
-    Commit, can_be_followed, commit, list, list_all, list_ids, listing, listing_as_it_is, listing_to_bring_back, load,
-    load_cached, load_from_store, new_id, newest_of_host, overview, place_after, state_of_list, stored_s,
+    Commit, can_be_followed, commit, list, list_all, list_ids, listing, listing_as_it_is,
+    listing_to_bring_back, load, load_cached, load_from_store, new_id, newest_of_host, overview,
+    place_after, state_of_list, stored_s,
 };
 pub use listing::Listing;
 pub use order::chain_hash;

@@ -38,7 +38,8 @@ pub struct NewTree {
     pub parent: Option<SnapshotId>,
 }
 
-/// Proof that no collector removes what a session relies on, before it commits or is told that it cannot.
+/// Proof that no collector removes what a session relies on, before it commits or is told that it
+/// cannot.
 pub struct Secured {
     stored: Stored,
     tree: NewTree,
@@ -51,7 +52,8 @@ impl Secured {
         self.journal().session().expect("only backups are secured")
     }
 
-    /// Returns all commit slots and their lengths in bytes, as they were listed after the intent was stored.
+    /// Returns all commit slots and their lengths in bytes, as they were listed after the intent
+    /// was stored.
     pub fn slots(&self) -> &BTreeMap<SnapshotId, u64> {
         &self.slots
     }
@@ -61,7 +63,8 @@ impl Secured {
         self.journal().decided()
     }
 
-    /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for it.
+    /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for
+    /// it.
     pub(in crate::repo) fn note_index(&self) {
         self.journal().horizon().note_again(&self.stored.reader);
     }
@@ -71,7 +74,8 @@ impl Secured {
         &self.stored
     }
 
-    /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a second time.
+    /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a
+    /// second time.
     pub(in crate::repo) fn renamed(self) -> Result<(Stored, NewTree)> {
         self.journal().rename(layout::new_session(&self.stored.reader.repository().random_32()?));
         Ok((self.stored, self.tree))
@@ -82,10 +86,12 @@ impl Secured {
     }
 }
 
-/// Tells collectors what the session relies on, and makes sure that it is there: what is not is stored again.
+/// Tells collectors what the session relies on, and makes sure that it is there: what is not is
+/// stored again.
 ///
-/// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup must begin again, without a
-/// parent. Fails with [`Error::Contended`] if that goes on and on. In no case is anything lost but the attempt.
+/// Fails with [`Error::Swept`] if something was removed and cannot be read any more: the backup
+/// must begin again, without a parent. Fails with [`Error::Contended`] if that goes on and on. In
+/// no case is anything lost but the attempt.
 pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Result<Secured> {
     for _ in 0..ROUNDS_MAX {
         let repository = stored.reader.repository().clone();
@@ -98,16 +104,20 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
                 stored.journal.rename(layout::new_session(&repository.random_32()?));
                 continue;
             }
-            // Rule P: such a parent was a root all the time. One that was dropped has a tombstone for ever, whatever its slot
-            // holds by now.
-            if tree.parent.is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent)) {
+            // Rule P: such a parent was a root all the time. One that was dropped has a tombstone
+            // for ever, whatever its slot holds by now.
+            if tree
+                .parent
+                .is_none_or(|parent| slots.contains_key(&parent) && !forgotten.contains(&parent))
+            {
                 return Ok(Secured { stored, tree, slots });
             }
         }
         let session = stored.journal.session();
         stored = resolve(stored, &tree, monitor).inspect_err(|error| {
             if let (Error::Swept { .. }, Some(session)) = (error, session) {
-                // This session will never commit: collectors need not respect it for two weeks. If this fails, they do.
+                // This session will never commit: collectors need not respect it for two weeks. If
+                // this fails, they do.
                 let _ = intents::burn_slot(&repository, &session);
                 // Nor may the next one take over what is lost.
                 let _ = tree.parent.map(|parent| incomplete::add(&repository, parent));
@@ -118,10 +128,16 @@ pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Resul
     Err(Error::Contended { rounds: ROUNDS_MAX })
 }
 
-/// Makes sure that nothing of a snapshot was taken out of the index that nothing differs from, where looking costs nothing.
+/// Makes sure that nothing of a snapshot was taken out of the index that nothing differs from,
+/// where looking costs nothing.
 ///
 /// Fails with [`Error::Swept`] if something was: the backup must begin again, without a parent.
-pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usize, monitor: &Monitor) -> Result<()> {
+pub fn confirm_unchanged(
+    reader: &Arc<Reader>,
+    snapshot: &Snapshot,
+    threads: usize,
+    monitor: &Monitor,
+) -> Result<()> {
     let repository = reader.repository();
     if !repository.store().properties().is_local
         || !horizon::is_behind(repository, &Generations::list(repository)?, &snapshot.id)?
@@ -131,7 +147,13 @@ pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usi
     let pool = pool_of(repository, threads)?;
     let (horizon, look) = renewing(reader, || {
         let (horizon, look) = (horizon::sync(reader)?, Look(Mutex::new(None)));
-        visit_reachable(&Trees::new(reader.clone()), &[(snapshot.root, snapshot.stats.totals)], &look, &pool, monitor)?;
+        visit_reachable(
+            &Trees::new(reader.clone()),
+            &[(snapshot.root, snapshot.stats.totals)],
+            &look,
+            &pool,
+            monitor,
+        )?;
         Ok((horizon, look))
     })?;
     match sync::into_inner(look.0) {
@@ -143,7 +165,8 @@ pub fn confirm_unchanged(reader: &Arc<Reader>, snapshot: &Snapshot, threads: usi
     }
 }
 
-/// Walks once more if a local copy of an index run turned out to be bad: that is no damage, and nothing is swept.
+/// Walks once more if a local copy of an index run turned out to be bad: that is no damage, and
+/// nothing is swept.
 fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
     match walk() {
         Err(error) if error.is_of_index() && reader.drop_bad_copies() => {
@@ -166,7 +189,13 @@ impl Look {
 }
 
 impl Visitor for Look {
-    fn reached(&self, _kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+    fn reached(
+        &self,
+        _kind: ChunkKind,
+        id: &ChunkId,
+        _len_bytes: Option<u32>,
+        place: &Place,
+    ) -> bool {
         if !place.is_trusted {
             self.fail(Error::Swept { id: *id });
         }
@@ -184,12 +213,17 @@ impl Visitor for Look {
 
 fn pool_of(repository: &Repository, threads: usize) -> Result<rayon::ThreadPool> {
     let threads = repository.readers(threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("resolve-{at}")).build();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|at| format!("resolve-{at}"))
+        .build();
     pool.map_err(|error| Error::Threads(error.to_string()))
 }
 
 /// Lists the commit slots and their lengths, the snapshots with tombstones, and what is present.
-fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>, Present)> {
+fn list_slots(
+    repository: &Repository,
+) -> Result<(BTreeMap<SnapshotId, u64>, Vec<SnapshotId>, Present)> {
     let listed = repository.store().list(Class::Snapshots, "")?;
     let length_of = |object: &Listed| Some((SnapshotId::from_hex(&object.name)?, object.len_bytes));
     let slots: BTreeMap<SnapshotId, u64> = listed.iter().filter_map(length_of).collect();
@@ -197,7 +231,8 @@ fn list_slots(repository: &Repository) -> Result<(BTreeMap<SnapshotId, u64>, Vec
     Ok((slots, forgotten, Present::of(&listed)))
 }
 
-/// Looks up every chunk of the tree again, and stores those again that are only where nobody may rely on them.
+/// Looks up every chunk of the tree again, and stores those again that are only where nobody may
+/// rely on them.
 fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
     let threads = stored.options.threads;
     let session = Session::resume(stored).expect("only backups are secured");
@@ -206,10 +241,19 @@ fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> 
     session.finish()
 }
 
-fn store_missing(session: &Session, tree: &NewTree, pool: &rayon::ThreadPool, monitor: &Monitor) -> Result<()> {
+fn store_missing(
+    session: &Session,
+    tree: &NewTree,
+    pool: &rayon::ThreadPool,
+    monitor: &Monitor,
+) -> Result<()> {
     let journal = session.prepare()?;
-    let rescue =
-        Rescue { reader: session.reader(), journal: &journal, lane: Mutex::new(Lane::new(session)), failure: Mutex::new(None) };
+    let rescue = Rescue {
+        reader: session.reader(),
+        journal: &journal,
+        lane: Mutex::new(Lane::new(session)),
+        failure: Mutex::new(None),
+    };
     let trees = Trees::new(session.reader().clone());
     visit_reachable(&trees, &[(tree.root, tree.totals)], &rescue, pool, monitor)?;
     sync::into_inner(rescue.failure).map_or(Ok(()), Err)
@@ -226,7 +270,8 @@ impl Rescue<'_> {
     fn store_again(&self, kind: ChunkKind, id: &ChunkId, place: &Place) -> Result<()> {
         let read = self.reader.with_chunk(&place.location, kind, id, <[u8]>::to_vec);
         let is_lost = |error: &Error| error.is_damage() && !error.is_of_index();
-        let bytes = read.map_err(|error| if is_lost(&error) { Error::Swept { id: *id } } else { error })?;
+        let bytes =
+            read.map_err(|error| if is_lost(&error) { Error::Swept { id: *id } } else { error })?;
         lock(&self.lane).put(kind, id, &bytes).map(drop)
     }
 
@@ -236,7 +281,13 @@ impl Rescue<'_> {
 }
 
 impl Visitor for Rescue<'_> {
-    fn reached(&self, kind: ChunkKind, id: &ChunkId, _len_bytes: Option<u32>, place: &Place) -> bool {
+    fn reached(
+        &self,
+        kind: ChunkKind,
+        id: &ChunkId,
+        _len_bytes: Option<u32>,
+        place: &Place,
+    ) -> bool {
         if place.is_trusted {
             self.journal.rely(place.location.pack.name);
         } else if let Err(error) = self.store_again(kind, id, place) {

@@ -1,4 +1,5 @@
-//! Which snapshots one listing of `snapshots/` names. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
+//! Which snapshots one listing of `snapshots/` names. Spec: `format-spec/08-snapshots.md`, sections
+//! 5 and 6.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -26,14 +27,16 @@ impl Present {
 
     /// Returns what a listing names.
     pub fn of(listed: &[Listed]) -> Self {
-        let slots: HashSet<SnapshotId> = listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
+        let slots: HashSet<SnapshotId> =
+            listed.iter().filter_map(|object| SnapshotId::from_hex(&object.name)).collect();
         let bare = BareProtections::of(listed, |id| slots.contains(id));
         Self { slots, bare }
     }
 }
 
-/// Protections beside which no slot stands. One that holds belongs to a snapshot that is hidden: collectors remove a protection before
-/// the slot. One that does not hold says nothing: whoever may add objects could make it for any snapshot that was dropped.
+/// Protections beside which no slot stands. One that holds belongs to a snapshot that is hidden:
+/// collectors remove a protection before the slot. One that does not hold says nothing: whoever may
+/// add objects could make it for any snapshot that was dropped.
 ///
 /// They may be many, and are read only where they decide.
 #[derive(Clone, Debug, Default)]
@@ -51,10 +54,16 @@ impl BareProtections {
         self.0.contains(id)
     }
 
-    /// Returns those of `ids` whose protection holds: no tombstone explains where these went. Reads those that are named.
-    pub fn guarded(&self, repository: &Repository, ids: impl IntoIterator<Item = SnapshotId>) -> Result<HashSet<SnapshotId>> {
+    /// Returns those of `ids` whose protection holds: no tombstone explains where these went. Reads
+    /// those that are named.
+    pub fn guarded(
+        &self,
+        repository: &Repository,
+        ids: impl IntoIterator<Item = SnapshotId>,
+    ) -> Result<HashSet<SnapshotId>> {
         let named: Vec<SnapshotId> = ids.into_iter().filter(|id| self.contains(id)).collect();
-        let read = parallel::for_each(repository.store(), &named, |id| protect::holds(repository, id))?;
+        let read =
+            parallel::for_each(repository.store(), &named, |id| protect::holds(repository, id))?;
         let mut guarded = HashSet::new();
         for (id, holds) in named.into_iter().zip(read) {
             if holds? {

@@ -1,4 +1,5 @@
-//! Protected snapshots: no policy forgets them, and naming them does not either. Spec: `format-spec/08-snapshots.md`, section 6.
+//! Protected snapshots: no policy forgets them, and naming them does not either. Spec:
+//! `format-spec/08-snapshots.md`, section 6.
 
 use super::signed_marks::{self, ForgetNote, MarkKind};
 use crate::format::tombstone::Tombstone;
@@ -10,10 +11,17 @@ use crate::store::ErrorKind;
 
 /// Protects a snapshot. Returns false if it was protected already.
 ///
-/// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails if somebody forgets the
-/// snapshot at the same time: then it is in the trash, protected; and if a collector drops it meanwhile: then nothing stays.
-pub fn protect(repository: &Repository, id: &SnapshotId, hash: [u8; 32], note: &ForgetNote) -> Result<bool> {
-    let is_new = signed_marks::create(repository, MarkKind::Protection, id, Some(hash), note)?.is_some();
+/// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails
+/// if somebody forgets the snapshot at the same time: then it is in the trash, protected; and if a
+/// collector drops it meanwhile: then nothing stays.
+pub fn protect(
+    repository: &Repository,
+    id: &SnapshotId,
+    hash: [u8; 32],
+    note: &ForgetNote,
+) -> Result<bool> {
+    let is_new =
+        signed_marks::create(repository, MarkKind::Protection, id, Some(hash), note)?.is_some();
     match repository.store().stat(&layout::tombstone_key(id)) {
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(is_new),
         stat => stat.map(drop)?,

@@ -1,10 +1,12 @@
-//! Notes of this machine: the last snapshot of a series, and of a host's chain. Losing one costs a listing.
+//! Notes of this machine: the last snapshot of a series, and of a host's chain. Losing one costs a
+//! listing.
 
 use crate::id::SnapshotId;
 use crate::repo::error::Result;
 use crate::repo::open::{Repository, notes};
 
-/// Notes the last snapshot of a host's chain that this machine made. Losing the note costs one listing.
+/// Notes the last snapshot of a host's chain that this machine made. Losing the note costs one
+/// listing.
 pub fn remember_chain(repository: &Repository, host: &str, snapshot: SnapshotId) -> Result<()> {
     notes::save(repository, &chain_name(host), &snapshot.0)
 }

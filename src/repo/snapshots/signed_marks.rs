@@ -1,4 +1,5 @@
-//! Signed marks beside a snapshot's slot: tombstones and protections. Spec: `format-spec/08-snapshots.md`, sections 5 and 6.
+//! Signed marks beside a snapshot's slot: tombstones and protections. Spec:
+//! `format-spec/08-snapshots.md`, sections 5 and 6.
 
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
@@ -109,8 +110,13 @@ pub(in crate::repo) fn unsigned(
     }
 }
 
-/// Reads a mark from the store and verifies seal, name, repository and signature; returns its object's bytes too.
-pub(in crate::repo) fn load(repository: &Repository, kind: MarkKind, id: &SnapshotId) -> Result<(Tombstone, Vec<u8>)> {
+/// Reads a mark from the store and verifies seal, name, repository and signature; returns its
+/// object's bytes too.
+pub(in crate::repo) fn load(
+    repository: &Repository,
+    kind: MarkKind,
+    id: &SnapshotId,
+) -> Result<(Tombstone, Vec<u8>)> {
     let len_bytes = repository.store().stat(&kind.key(id))?;
     load_listed(repository, kind, id, len_bytes)
 }
@@ -131,17 +137,27 @@ pub(in crate::repo) fn load_listed(
 }
 
 /// Verifies a mark's object.
-pub(in crate::repo) fn parse(repository: &Repository, kind: MarkKind, id: &SnapshotId, bytes: &[u8]) -> Result<Tombstone> {
+pub(in crate::repo) fn parse(
+    repository: &Repository,
+    kind: MarkKind,
+    id: &SnapshotId,
+    bytes: &[u8],
+) -> Result<Tombstone> {
     let key = kind.key(id);
     let plain = repository.open_single(kind.container(), bytes).map_err(Error::damaged(&key))?;
-    let slot: TombstoneSlot = codec::decode("mark of a snapshot", &plain).map_err(Error::malformed(&key))?;
+    let slot: TombstoneSlot =
+        codec::decode("mark of a snapshot", &plain).map_err(Error::malformed(&key))?;
     let mark = Tombstone::decode(&slot.signed).map_err(Error::malformed(&key))?;
     let verify = match kind {
         MarkKind::Tombstone => Keyring::verify_tombstone,
         MarkKind::Protection => Keyring::verify_protection,
     };
     if mark.writer != repository.keyring().verifying_key()
-        || !repository.opened().is_signed(kind.container(), (&mark.writer, &slot.signed, &slot.signature), verify)
+        || !repository.opened().is_signed(
+            kind.container(),
+            (&mark.writer, &slot.signed, &slot.signature),
+            verify,
+        )
     {
         return Err(Error::BadSignature { object: key.to_string() });
     }

@@ -1,7 +1,8 @@
-//! Forgotten snapshots: their tombstones, how long they can be brought back, and bringing them back.
+//! Forgotten snapshots: their tombstones, how long they can be brought back, and bringing them
+//! back.
 //!
-//! A forgotten snapshot is hidden from listings, and stays a root for collectors until its window is over.
-//! Spec: `format-spec/08-snapshots.md`, section 5.
+//! A forgotten snapshot is hidden from listings, and stays a root for collectors until its window
+//! is over. Spec: `format-spec/08-snapshots.md`, section 5.
 
 use std::collections::HashSet;
 
@@ -47,12 +48,15 @@ pub struct TrashClock {
 }
 
 impl Forgotten {
-    /// Returns whether the window is over: by this host's clock, and by the store's where it states times.
+    /// Returns whether the window is over: by this host's clock, and by the store's where it states
+    /// times.
     ///
-    /// One wrong clock makes the window longer, never shorter. A window of 0 seconds is always over.
+    /// One wrong clock makes the window longer, never shorter. A window of 0 seconds is always
+    /// over.
     pub fn is_over(&self, window_s: i64, clock: TrashClock) -> bool {
         let passed = |since: i64, now: i64| now.saturating_sub(since) >= window_s;
-        let by_store = self.stored_s.is_none_or(|stored| clock.store_s.is_some_and(|now| passed(stored, now)));
+        let by_store =
+            self.stored_s.is_none_or(|stored| clock.store_s.is_some_and(|now| passed(stored, now)));
         window_s <= 0 || by_store && passed(self.tombstone.forgotten.seconds, clock.now.seconds)
     }
 
@@ -63,11 +67,18 @@ impl Forgotten {
     }
 }
 
-/// Puts a snapshot into the trash: signs and creates its tombstone. Returns false if it was there already.
+/// Puts a snapshot into the trash: signs and creates its tombstone. Returns false if it was there
+/// already.
 ///
-/// `hash` is the snapshot's `chain_hash`, `None` if it cannot be read. [`Repository::confirm_key`] must have been called.
-/// If the process dies before this returns, the snapshot is forgotten or not, and nothing else.
-pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, note: &ForgetNote) -> Result<bool> {
+/// `hash` is the snapshot's `chain_hash`, `None` if it cannot be read. [`Repository::confirm_key`]
+/// must have been called. If the process dies before this returns, the snapshot is forgotten or
+/// not, and nothing else.
+pub fn forget(
+    repository: &Repository,
+    id: &SnapshotId,
+    hash: Option<[u8; 32]>,
+    note: &ForgetNote,
+) -> Result<bool> {
     let note = &unlike_those_taken_back(repository, (id, hash), note);
     match signed_marks::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
@@ -75,13 +86,14 @@ pub fn forget(repository: &Repository, id: &SnapshotId, hash: Option<[u8; 32]>, 
             let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
             Ok(true)
         }
-        // The first one counts, if it does: whoever is told that the snapshot is forgotten must be able to rely on it.
+        // The first one counts, if it does: whoever is told that the snapshot is forgotten must be
+        // able to rely on it.
         None => load(repository, id).map(|_| false),
     }
 }
 
-/// Returns the note with a time at which its tombstone is not one that this machine took back: clocks may stand still, or state
-/// seconds.
+/// Returns the note with a time at which its tombstone is not one that this machine took back:
+/// clocks may stand still, or state seconds.
 fn unlike_those_taken_back(
     repository: &Repository,
     (id, hash): (&SnapshotId, Option<[u8; 32]>),
@@ -99,9 +111,10 @@ fn unlike_those_taken_back(
 
 /// Brings a forgotten snapshot back, by removing its tombstone.
 ///
-/// Fails if it is not forgotten, if its window is over, or if its slot is gone: then it is too late. A tombstone that does not
-/// hold is removed too. `is_exclusive` is asked for [`crate::repo::open::probe::is_exclusive`] if a collector has to be stopped; if the
-/// store is not, that fails with [`Error::Undecided`].
+/// Fails if it is not forgotten, if its window is over, or if its slot is gone: then it is too
+/// late. A tombstone that does not hold is removed too. `is_exclusive` is asked for
+/// [`crate::repo::open::probe::is_exclusive`] if a collector has to be stopped; if the store is
+/// not, that fails with [`Error::Undecided`].
 pub fn undelete(
     repository: &Repository,
     id: &SnapshotId,
@@ -119,12 +132,15 @@ pub fn undelete(
     let mut hash = None;
     match signed_marks::load(repository, MarkKind::Tombstone, id) {
         // It did not count, whatever its date says.
-        Ok((tombstone, _)) if is_taken_back(repository, &tombstone) => hash = Some(hash_of(&tombstone)),
+        Ok((tombstone, _)) if is_taken_back(repository, &tombstone) => {
+            hash = Some(hash_of(&tombstone))
+        }
         Ok((tombstone, _)) => {
             hash = Some(hash_of(&tombstone));
             let snapshot = Err(Error::NotForgotten { id: *id });
             let forgotten = Forgotten { tombstone, stored_s: found.modified_s, snapshot };
-            let is_over = forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) });
+            let is_over =
+                forgotten.is_over(window_s, TrashClock { now, store_s: newest_s(&listed) });
             // No collector drops what is protected.
             if is_over && find(&layout::protection_key(id)).is_none() {
                 return Err(Error::Collected { id: *id });
@@ -140,17 +156,22 @@ pub fn undelete(
     };
     repository.store().remove(&tombstone)?;
     repository.cache().remove(CACHE_GROUP, &id.to_hex());
-    // A collector that condemned it before may not have seen that the tombstone is gone: its verdict decides.
-    let kept = keep(repository, id, now, is_exclusive).and_then(|()| match repository.store().stat(&slot) {
-        // A collector that came between removed the slot; nobody must believe that the snapshot is back.
-        Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
-        stat => Ok(stat.map(drop)?),
+    // A collector that condemned it before may not have seen that the tombstone is gone: its
+    // verdict decides.
+    let kept = keep(repository, id, now, is_exclusive).and_then(|()| {
+        match repository.store().stat(&slot) {
+            // A collector that came between removed the slot; nobody must believe that the snapshot
+            // is back.
+            Err(error) if error.kind == ErrorKind::NotFound => Err(Error::Collected { id: *id }),
+            stat => Ok(stat.map(drop)?),
+        }
     });
     if kept.is_ok() {
         // A store may put it back one day.
         hash.iter().for_each(|hash| repository.witness().took_back(hash));
     } else if let Some(bytes) = bytes {
-        // It goes on explaining where the snapshot went; and what failed halfway is to be as it was.
+        // It goes on explaining where the snapshot went; and what failed halfway is to be as it
+        // was.
         put(repository.store(), &tombstone, &bytes)?;
     }
     kept
@@ -161,13 +182,20 @@ fn hash_of(tombstone: &Tombstone) -> [u8; 32] {
     *blake3::hash(&tombstone.encode()).as_bytes()
 }
 
-/// Returns whether this machine took the tombstone back. One that is made for the same snapshot later is another.
+/// Returns whether this machine took the tombstone back. One that is made for the same snapshot
+/// later is another.
 fn is_taken_back(repository: &Repository, tombstone: &Tombstone) -> bool {
     repository.witness().has_taken_back(&hash_of(tombstone))
 }
 
-/// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with `Collected` if it is too late.
-fn keep(repository: &Repository, id: &SnapshotId, now: Timestamp, is_exclusive: &dyn Fn() -> Result<bool>) -> Result<()> {
+/// Makes sure that no generation drops a snapshot whose tombstone was just removed; fails with
+/// `Collected` if it is too late.
+fn keep(
+    repository: &Repository,
+    id: &SnapshotId,
+    now: Timestamp,
+    is_exclusive: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
     let names_it = |removal: &Removal| removal.snapshots.binary_search(id).is_ok();
     let generations = Generations::list(repository)?;
     for number in generations.numbers() {
@@ -181,12 +209,18 @@ fn keep(repository: &Repository, id: &SnapshotId, now: Timestamp, is_exclusive: 
             // The collector would not be told that there is a verdict: both would be carried out.
             return Err(Error::Undecided { id: *id });
         }
-        if generations::decide(repository, number, now, None)?.is_some_and(|removal| names_it(&removal)) {
+        if generations::decide(repository, number, now, None)?
+            .is_some_and(|removal| names_it(&removal))
+        {
             return Err(Error::Collected { id: *id });
         }
     }
     // Whatever its slot holds by now.
-    if generations.dropped(repository)?.contains(id) { Err(Error::Collected { id: *id }) } else { Ok(()) }
+    if generations.dropped(repository)?.contains(id) {
+        Err(Error::Collected { id: *id })
+    } else {
+        Ok(())
+    }
 }
 
 /// Returns the newest time that a listing states.
@@ -196,17 +230,30 @@ pub fn newest_s(listed: &[Listed]) -> Option<i64> {
 
 /// Reads a tombstone from the store and verifies seal, name, repository and signature.
 ///
-/// Fails with `Unjustified` if this machine took it back: a store may put it there again, and it hides and explains nothing then.
+/// Fails with `Unjustified` if this machine took it back: a store may put it there again, and it
+/// hides and explains nothing then.
 pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
     admit(repository, id, signed_marks::load(repository, MarkKind::Tombstone, id)?)
 }
 
 /// Likewise, of an object whose length is known from a listing.
-pub(in crate::repo) fn load_listed(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Result<Tombstone> {
-    admit(repository, id, signed_marks::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?)
+pub(in crate::repo) fn load_listed(
+    repository: &Repository,
+    id: &SnapshotId,
+    len_bytes: u64,
+) -> Result<Tombstone> {
+    admit(
+        repository,
+        id,
+        signed_marks::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?,
+    )
 }
 
-fn admit(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombstone, Vec<u8>)) -> Result<Tombstone> {
+fn admit(
+    repository: &Repository,
+    id: &SnapshotId,
+    (tombstone, bytes): (Tombstone, Vec<u8>),
+) -> Result<Tombstone> {
     if is_taken_back(repository, &tombstone) {
         let key = layout::tombstone_key(id);
         // Somebody here may be taking it back just now.
@@ -219,8 +266,15 @@ fn admit(repository: &Repository, id: &SnapshotId, (tombstone, bytes): (Tombston
 }
 
 /// Returns the local copy of a tombstone whose object has this length now.
-pub(in crate::repo) fn load_copy_of(repository: &Repository, id: &SnapshotId, len_bytes: u64) -> Option<Tombstone> {
-    let bytes = repository.cache().read(CACHE_GROUP, &id.to_hex()).filter(|bytes| bytes.len() as u64 == len_bytes)?;
+pub(in crate::repo) fn load_copy_of(
+    repository: &Repository,
+    id: &SnapshotId,
+    len_bytes: u64,
+) -> Option<Tombstone> {
+    let bytes = repository
+        .cache()
+        .read(CACHE_GROUP, &id.to_hex())
+        .filter(|bytes| bytes.len() as u64 == len_bytes)?;
     parse_copy(repository, id, &bytes)
 }
 
@@ -250,24 +304,30 @@ pub(in crate::repo) fn drop_copies(repository: &Repository, is_back: impl Fn(&Sn
     }
 }
 
-/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose, unless a protection holds.
+/// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose,
+/// unless a protection holds.
 ///
-/// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict that dropped it tells.
+/// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict
+/// that dropped it tells.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     if load_cached(repository, id).is_some() {
         return Ok(true);
     }
     match load(repository, id) {
         Ok(_) => Ok(true),
-        Err(error) if error.is_damage() => Ok(Generations::list(repository)?.dropped(repository)?.contains(id)),
+        Err(error) if error.is_damage() => {
+            Ok(Generations::list(repository)?.dropped(repository)?.contains(id))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not present, and nobody forgot it.
+/// Fails with `RolledBack` if a snapshot that this machine has seen, or remembers, is not present,
+/// and nobody forgot it.
 pub fn refuse_hidden(repository: &Repository, present: &Present) -> Result<()> {
     let copies = repository.cache().names("snapshots");
-    let mut seen: HashSet<SnapshotId> = copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
+    let mut seen: HashSet<SnapshotId> =
+        copies.iter().filter_map(|name| SnapshotId::from_hex(name)).collect();
     seen.extend(repository.witness().heads());
     refuse_missing(repository, seen, present)
 }
@@ -278,7 +338,8 @@ pub(in crate::repo) fn refuse_missing(
     known: impl IntoIterator<Item = SnapshotId>,
     present: &Present,
 ) -> Result<()> {
-    let missing: Vec<SnapshotId> = known.into_iter().filter(|id| !present.slots.contains(id)).collect();
+    let missing: Vec<SnapshotId> =
+        known.into_iter().filter(|id| !present.slots.contains(id)).collect();
     let guarded = present.bare.guarded(repository, missing.iter().copied())?;
     for id in missing {
         let is_dropped = !guarded.contains(&id) && was_forgotten(repository, &id)?;

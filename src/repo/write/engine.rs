@@ -1,4 +1,5 @@
-//! The threads of a session: a pool that compresses, and writers that seal packs, create them and write index runs.
+//! The threads of a session: a pool that compresses, and writers that seal packs, create them and
+//! write index runs.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -37,23 +38,42 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// A collector makes do with less: it competes with backups, and most of what it stores need not be compressed.
+    /// A collector makes do with less: it competes with backups, and most of what it stores need
+    /// not be compressed.
     fn of_collector(options: &SessionOptions) -> Self {
         let raw_buffers = 2 * options.lanes() + 2;
-        Self { pack_len: [14 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 }
+        Self {
+            pack_len: [14 << 20, 4 << 20],
+            pack_buffers: [2, 1],
+            raw_buffers,
+            writers: 1,
+            chunks_per_run: 50_000,
+        }
     }
 
     fn new(options: &SessionOptions, transfers: usize) -> Self {
         if options.low_memory {
             let raw_buffers = 2 * options.lanes() + 2;
-            return Self { pack_len: [8 << 20, 4 << 20], pack_buffers: [2, 1], raw_buffers, writers: 1, chunks_per_run: 50_000 };
+            return Self {
+                pack_len: [8 << 20, 4 << 20],
+                pack_buffers: [2, 1],
+                raw_buffers,
+                writers: 1,
+                chunks_per_run: 50_000,
+            };
         }
         // Each lane may hold two; the rest are on their way through the pool.
         let raw_buffers = 2 * options.lanes() + (options.threads + 2).min(8);
         let writers = transfers.clamp(WRITERS_MIN, WRITERS_MAX);
         let data_len = (ON_THEIR_WAY_BYTES / writers).min(28 << 20);
         let pack_len = [data_len, data_len.min(8 << 20)];
-        Self { pack_len, pack_buffers: [writers + 1, 2], raw_buffers, writers, chunks_per_run: 100_000 }
+        Self {
+            pack_len,
+            pack_buffers: [writers + 1, 2],
+            raw_buffers,
+            writers,
+            chunks_per_run: 100_000,
+        }
     }
 }
 
@@ -73,7 +93,8 @@ impl Placed {
     }
 
     fn push(&mut self, placed: PlacedPack) {
-        self.chunks += placed.toc.segments.iter().map(|segment| segment.chunks.len()).sum::<usize>();
+        self.chunks +=
+            placed.toc.segments.iter().map(|segment| segment.chunks.len()).sum::<usize>();
         self.bytes += u64::from(placed.pack.len);
         self.packs.push(placed);
     }
@@ -126,12 +147,16 @@ impl Engine {
             Sizes::new(&options, reader.repository().store().properties().parallelism)
         };
         let named = |index| format!("compress-{index}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads.max(1)).thread_name(named).build();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads.max(1))
+            .thread_name(named)
+            .build();
         let (to_write, packs) = unbounded();
         let engine = Arc::new(Self {
             pool: pool.map_err(|error| Error::Threads(error.to_string()))?,
             raw_buffers: filled(sizes.raw_buffers, 0),
-            pack_buffers: [0, 1].map(|class| filled(sizes.pack_buffers[class], sizes.pack_len[class] + (4 << 20))),
+            pack_buffers: [0, 1]
+                .map(|class| filled(sizes.pack_buffers[class], sizes.pack_len[class] + (4 << 20))),
             open_packs: Default::default(),
             to_write: Mutex::new(Some(to_write)),
             writers: Mutex::default(),
@@ -173,8 +198,12 @@ impl Engine {
                 let made = lock(&engine.compressors).pop();
                 let mut compressor = made.unwrap_or_else(|| engine.compressor());
                 match compressor.compress(&raw) {
-                    Some(body) => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Zstd, body, raw.len(), chunks)),
-                    None => engine.add_to_pack(class, |pack| pack.push(SegmentCodec::Raw, &raw, raw.len(), chunks)),
+                    Some(body) => engine.add_to_pack(class, |pack| {
+                        pack.push(SegmentCodec::Zstd, body, raw.len(), chunks)
+                    }),
+                    None => engine.add_to_pack(class, |pack| {
+                        pack.push(SegmentCodec::Raw, &raw, raw.len(), chunks)
+                    }),
                 }
                 lock(&engine.compressors).push(compressor);
             }
@@ -183,21 +212,33 @@ impl Engine {
     }
 
     fn compressor(&self) -> SegmentCompressor {
-        let make = if self.journal.identity().is_none() { SegmentCompressor::thorough } else { SegmentCompressor::new };
+        let make = if self.journal.identity().is_none() {
+            SegmentCompressor::thorough
+        } else {
+            SegmentCompressor::new
+        };
         make(self.options.compression)
     }
 
     /// Adds a segment to the open pack that is compressed already.
-    pub fn submit_compressed(&self, class: PackClass, segment: &CompressedSegment, chunks: Vec<ChunkRecord>) {
+    pub fn submit_compressed(
+        &self,
+        class: PackClass,
+        segment: &CompressedSegment,
+        chunks: Vec<ChunkRecord>,
+    ) {
         let frame = &segment.frame;
-        self.add_to_pack(class, |pack| pack.push(frame.codec, segment.body(), frame.raw_len as usize, chunks));
+        self.add_to_pack(class, |pack| {
+            pack.push(frame.codec, segment.body(), frame.raw_len as usize, chunks)
+        });
     }
 
     fn add_to_pack(&self, class: PackClass, push: impl FnOnce(&mut ContainerBuilder)) {
         let full = {
             let mut open = lock(&self.open_packs[class as usize]);
             let new = || {
-                let buffer = self.pack_buffers[class as usize].1.recv().expect("the engine holds both ends");
+                let buffer =
+                    self.pack_buffers[class as usize].1.recv().expect("the engine holds both ends");
                 ContainerBuilder::new(layout::container_kind(class), buffer)
             };
             let pack = open.get_or_insert_with(new);
@@ -271,7 +312,9 @@ impl Engine {
         let (packs, is_checkpoint) = {
             let mut placed = lock(&self.placed);
             let is_checkpoint = !at_end && placed.is_checkpoint_due(self.options.checkpoints);
-            if placed.packs.is_empty() || !(at_end || is_checkpoint || placed.chunks >= self.sizes.chunks_per_run) {
+            if placed.packs.is_empty()
+                || !(at_end || is_checkpoint || placed.chunks >= self.sizes.chunks_per_run)
+            {
                 return Ok(());
             }
             (placed.take(is_checkpoint), is_checkpoint)
@@ -281,14 +324,16 @@ impl Engine {
         self.create(&layout::run_key(0, &run.name), &run.bytes)?;
         self.counters.bytes_of_runs.fetch_add(run.bytes.len() as u64, Ordering::Relaxed);
         self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
-        let chunks = packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
+        let chunks =
+            packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
         self.claims.forget(chunks.map(|chunk| &chunk.id));
-        // What the intent names must be durable, and so must the run; packs that come meanwhile are named too early, which is
-        // no harm: the session cannot commit without them.
+        // What the intent names must be durable, and so must the run; packs that come meanwhile are
+        // named too early, which is no harm: the session cannot commit without them.
         if is_checkpoint { self.journal.checkpoint(repository) } else { Ok(()) }
     }
 
-    /// Waits until every segment is in a pack, every pack is durable and every pack is named by a run.
+    /// Waits until every segment is in a pack, every pack is durable and every pack is named by a
+    /// run.
     pub fn finish(&self) -> Result<()> {
         for _ in 0..self.sizes.raw_buffers {
             // All buffers back means that no segment is on its way.
@@ -312,7 +357,8 @@ impl Engine {
     }
 }
 
-/// Returns a pool of `count` buffers with room for `capacity` bytes each (taken from the system only when touched).
+/// Returns a pool of `count` buffers with room for `capacity` bytes each (taken from the system
+/// only when touched).
 fn filled(count: usize, capacity: usize) -> Pool {
     let (sender, receiver) = bounded(count);
     for _ in 0..count {

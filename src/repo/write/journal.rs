@@ -47,7 +47,12 @@ struct State {
 
 impl Journal {
     /// Starts the journal of a session whose next intent has this number.
-    pub fn of_session(session: SnapshotId, identity: Identity, horizon: Horizon, next_number: u64) -> Self {
+    pub fn of_session(
+        session: SnapshotId,
+        identity: Identity,
+        horizon: Horizon,
+        next_number: u64,
+    ) -> Self {
         let state = Mutex::new(State { session: Some(session), next_number, ..State::default() });
         Self { identity: Some(identity), horizon, state, telling: Mutex::default() }
     }
@@ -96,7 +101,12 @@ impl Journal {
     }
 
     /// Stores an intent that names what was not told before; `root` is absent in a checkpoint.
-    pub fn tell(&self, repository: &Repository, root: Option<ChunkId>, parent: Option<SnapshotId>) -> Result<()> {
+    pub fn tell(
+        &self,
+        repository: &Repository,
+        root: Option<ChunkId>,
+        parent: Option<SnapshotId>,
+    ) -> Result<()> {
         let (Some(session), Some(identity)) = (self.session(), &self.identity) else {
             return Ok(());
         };
@@ -138,7 +148,11 @@ impl Journal {
     }
 
     /// Returns whether a generation condemns what the session relies on.
-    pub fn has_conflict(&self, repository: &Repository, parent: Option<SnapshotId>) -> Result<bool> {
+    pub fn has_conflict(
+        &self,
+        repository: &Repository,
+        parent: Option<SnapshotId>,
+    ) -> Result<bool> {
         let state = lock(&self.state);
         self.horizon.has_conflict(repository, &Reliance { packs: &state.relied, parent })
     }

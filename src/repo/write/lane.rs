@@ -1,4 +1,5 @@
-//! One thread's way into a session: its own open segments, so that neighbours in the source stay neighbours in the store.
+//! One thread's way into a session: its own open segments, so that neighbours in the source stay
+//! neighbours in the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +16,8 @@ use crate::repo::read::reader::CompressedSegment;
 
 /// Raw bytes after which a segment of data or of tree nodes is closed.
 ///
-/// Measured, see `benches/RESULTS.md`, "Segment size". Nodes are read one by one, from many places, so their segments are
-/// smaller.
+/// Measured, see `benches/RESULTS.md`, "Segment size". Nodes are read one by one, from many places,
+/// so their segments are smaller.
 const SEGMENT_LEN_BYTES: [usize; 2] = [2 << 20, 1 << 20];
 
 /// A thread's open segments.
@@ -40,7 +41,8 @@ impl<'s> Lane<'s> {
 
     /// Takes a chunk whose id is known, and returns whether it is new to the repository.
     ///
-    /// Waits while the pipeline is full. Fails when the session failed anywhere: then nothing can be committed any more.
+    /// Waits while the pipeline is full. Fails when the session failed anywhere: then nothing can
+    /// be committed any more.
     pub fn put(&mut self, kind: ChunkKind, id: &ChunkId, bytes: &[u8]) -> Result<bool> {
         if self.engine.is_none() {
             if self.session.is_known_offline(id)? {
@@ -60,7 +62,8 @@ impl<'s> Lane<'s> {
             return Ok(true);
         }
         let class = class_of(kind);
-        let open = self.open[class as usize].get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
+        let open = self.open[class as usize]
+            .get_or_insert_with(|| SegmentBuilder::new(engine.raw_buffer()));
         open.push(kind, *id, bytes);
         if open.len_bytes() >= SEGMENT_LEN_BYTES[class as usize] || open.is_full() {
             let full = self.open[class as usize].take().expect("it is open");
@@ -69,8 +72,13 @@ impl<'s> Lane<'s> {
         Ok(true)
     }
 
-    /// Stores a whole segment as it is compressed. For collectors, that know what is in it and that it lies nowhere else.
-    pub fn put_compressed(&mut self, segment: &CompressedSegment, chunks: Vec<ChunkRecord>) -> Result<()> {
+    /// Stores a whole segment as it is compressed. For collectors, that know what is in it and that
+    /// it lies nowhere else.
+    pub fn put_compressed(
+        &mut self,
+        segment: &CompressedSegment,
+        chunks: Vec<ChunkRecord>,
+    ) -> Result<()> {
         let engine = match &self.engine {
             Some(engine) => engine.clone(),
             None => self.engine.insert(self.session.start()?).clone(),
@@ -111,7 +119,8 @@ fn class_of(kind: ChunkKind) -> PackClass {
 
 impl Drop for Lane<'_> {
     fn drop(&mut self) {
-        // Also on the way out of an error: the buffer must go back, and what is in it may help the next backup.
+        // Also on the way out of an error: the buffer must go back, and what is in it may help the
+        // next backup.
         self.flush();
     }
 }

@@ -1,7 +1,7 @@
 //! Chunk lists of files: a few references in the entry itself, many in a tree of list nodes.
 //!
-//! A node ends where the last reference says so, so a change inside a large file touches one leaf and its path.
-//! Spec: `format-spec/07-trees.md`, section "Chunk lists".
+//! A node ends where the last reference says so, so a change inside a large file touches one leaf
+//! and its path. Spec: `format-spec/07-trees.md`, section "Chunk lists".
 
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Content, Ref};
@@ -73,7 +73,10 @@ impl ListBuilder {
     }
 
     fn add_child(&mut self, lane: &mut Lane, level: usize, node: ListNode) -> Result<()> {
-        let child = ListChild { id: put_list(lane, &node)?, bytes: node.bytes().expect("pieces are never empty") };
+        let child = ListChild {
+            id: put_list(lane, &node)?,
+            bytes: node.bytes().expect("pieces are never empty"),
+        };
         if self.levels.len() == level {
             self.levels.push(Vec::new());
         }

@@ -23,7 +23,8 @@ pub struct SessionOptions {
     pub checkpoints: Checkpoints,
 }
 
-/// After how much a session writes a run and an intent, so that an interrupted backup finds what it stored.
+/// After how much a session writes a run and an intent, so that an interrupted backup finds what it
+/// stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoints {
     /// After this time at the latest.

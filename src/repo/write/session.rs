@@ -1,12 +1,14 @@
-//! One write session: chunks in, durable packs and index runs out, and only then a token that allows a commit.
+//! One write session: chunks in, durable packs and index runs out, and only then a token that
+//! allows a commit.
 //!
 //! ```text
 //! Lane::put ── claim ── new? ── segment ── compress (pool) ── pack ── seal, create (writers) ── index run
 //! ```
 //!
-//! Memory is bounded by the number of buffers: a full pipeline makes `put` wait. If the process dies at any point, the
-//! packs and runs that were created stay valid and are found by the next backup; packs that no run names yet are garbage
-//! for a collector. What the session relies on stands in its journal. Spec: `format-spec/13-commit.md`.
+//! Memory is bounded by the number of buffers: a full pipeline makes `put` wait. If the process
+//! dies at any point, the packs and runs that were created stay valid and are found by the next
+//! backup; packs that no run names yet are garbage for a collector. What the session relies on
+//! stands in its journal. Spec: `format-spec/13-commit.md`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,7 +70,8 @@ const CATCH_UP_BYTES: u64 = 8 << 20;
 const RELIED_ON_MAX: usize = 10_000;
 
 impl Session {
-    /// Starts a session that dedups against `reader`'s index; nothing is asked of the store until the first new chunk.
+    /// Starts a session that dedups against `reader`'s index; nothing is asked of the store until
+    /// the first new chunk.
     pub fn new(reader: Arc<Reader>, options: SessionOptions, identity: Identity) -> Self {
         Self::begin(reader, options, Origin::Backup(identity))
     }
@@ -76,11 +79,13 @@ impl Session {
     /// Starts a session that stores more for one that finished, under the same name.
     pub(in crate::repo) fn resume(stored: Stored) -> Option<Self> {
         let Stored { reader, options, journal, .. } = stored;
-        let origin = Origin::Resumed(journal.identity()?.clone(), journal.session()?, journal.next_number());
+        let origin =
+            Origin::Resumed(journal.identity()?.clone(), journal.session()?, journal.next_number());
         Some(Self::begin(reader, options, origin))
     }
 
-    /// Starts a collector's session, which relies on nothing and stores what `reader`'s index does not trust.
+    /// Starts a collector's session, which relies on nothing and stores what `reader`'s index does
+    /// not trust.
     pub fn of_collector(reader: Arc<Reader>, options: SessionOptions, horizon: Horizon) -> Self {
         Self::begin(reader, options, Origin::Collector(horizon))
     }
@@ -124,7 +129,8 @@ impl Session {
     ///
     /// The horizon stays what it was: what was relied on before is judged by it.
     fn catch_up(&self) -> Result<()> {
-        if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES && self.is_behind.swap(false, Ordering::Relaxed)
+        if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES
+            && self.is_behind.swap(false, Ordering::Relaxed)
         {
             horizon::sync(&self.reader)?;
             horizon::forget(self.reader.repository());
@@ -141,14 +147,17 @@ impl Session {
         let repository = self.reader.repository();
         let begin = |identity: &Identity, session, number| {
             repository.confirm_key()?;
-            // A session that stores little does with what this machine knows already; the look before the commit decides.
+            // A session that stores little does with what this machine knows already; the look
+            // before the commit decides.
             let noted = if number == 0 { horizon::noted(&self.reader) } else { None };
             self.is_behind.store(noted.is_some(), Ordering::Relaxed);
             let horizon = noted.map_or_else(|| horizon::sync(&self.reader), Ok)?;
             Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
         };
         let made = Arc::new(match &self.origin {
-            Origin::Backup(identity) => begin(identity, layout::new_session(&repository.random_32()?), 0)?,
+            Origin::Backup(identity) => {
+                begin(identity, layout::new_session(&repository.random_32()?), 0)?
+            }
             Origin::Resumed(identity, session, number) => begin(identity, *session, *number)?,
             Origin::Collector(horizon) => Journal::of_collector(horizon.clone()),
         });
@@ -162,7 +171,8 @@ impl Session {
 
     /// Starts the threads, once.
     ///
-    /// Called with the first chunk: a backup that finds nothing changed never gets here and sends no request.
+    /// Called with the first chunk: a backup that finds nothing changed never gets here and sends
+    /// no request.
     pub(in crate::repo) fn start(&self) -> Result<Arc<Engine>> {
         let mut engine = lock(&self.engine);
         if let Some(engine) = &*engine {
@@ -178,13 +188,17 @@ impl Session {
         Ok(started)
     }
 
-    /// Returns whether a chunk needs no storing as far as the local index knows, while the store was not asked yet.
+    /// Returns whether a chunk needs no storing as far as the local index knows, while the store
+    /// was not asked yet.
     ///
     /// So a file that is read again and found unchanged costs no request.
     pub(in crate::repo) fn is_known_offline(&self, id: &ChunkId) -> Result<bool> {
         // Held so that no id slips in behind the check that `start` makes of all of them.
         let engine = lock(&self.engine);
-        if engine.is_some() || lock(&self.journal).is_some() || self.reader.locate_trusted(id)?.is_none() {
+        if engine.is_some()
+            || lock(&self.journal).is_some()
+            || self.reader.locate_trusted(id)?.is_none()
+        {
             return Ok(false);
         }
         let mut relied_on = lock(&self.relied_on);
@@ -192,7 +206,8 @@ impl Session {
         Ok(relied_on.len() <= RELIED_ON_MAX)
     }
 
-    /// Returns true exactly once for each chunk that is in no pack yet; whoever is told so must put it.
+    /// Returns true exactly once for each chunk that is in no pack yet; whoever is told so must put
+    /// it.
     ///
     /// `last` is the pack that the caller was led to before: neighbours mostly lie together.
     pub(in crate::repo) fn claim(&self, id: &ChunkId, last: &mut Option<ObjectId>) -> Result<bool> {
@@ -211,9 +226,11 @@ impl Session {
         Ok(self.claims.insert(id))
     }
 
-    /// Makes everything durable and returns the token for the commit; all lanes must have been flushed.
+    /// Makes everything durable and returns the token for the commit; all lanes must have been
+    /// flushed.
     ///
-    /// Fails with the first error of any thread; what was stored until then is indexed and helps the next backup.
+    /// Fails with the first error of any thread; what was stored until then is indexed and helps
+    /// the next backup.
     pub fn finish(self) -> Result<Stored> {
         let journal = self.prepare()?;
         self.settle()?;
@@ -221,7 +238,8 @@ impl Session {
         Ok(Stored { stats, reader: self.reader.clone(), options: self.options, journal })
     }
 
-    /// Makes what was taken so far durable without allowing a commit, for a backup that was interrupted.
+    /// Makes what was taken so far durable without allowing a commit, for a backup that was
+    /// interrupted.
     pub fn abandon(self) -> Result<SessionStats> {
         self.settle()?;
         if let Some(journal) = lock(&self.journal).as_ref().filter(|_| !self.options.dry_run) {
@@ -238,7 +256,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // An abandoned session must not leave threads behind; its errors have been reported by whoever dropped it.
+        // An abandoned session must not leave threads behind; its errors have been reported by
+        // whoever dropped it.
         let _ = self.settle();
     }
 }

@@ -1,14 +1,16 @@
 //! Directories as search trees: entries in, nodes out, one change touches one leaf and its path.
 //!
-//! Where a node ends depends on names alone, so changing a file never moves a boundary. Spec: `format-spec/07-trees.md`,
-//! section "Splitting directories".
+//! Where a node ends depends on names alone, so changing a file never moves a boundary. Spec:
+//! `format-spec/07-trees.md`, section "Splitting directories".
 
 use std::sync::Arc;
 
 use crate::crypto::keyring::Keyring;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Entry, EntryKind};
-use crate::format::limits::{NODE_BULK_BYTES, NODE_ENTRIES_MAX, NODE_ENTRIES_MIN, TREE_SPLIT_BELOW};
+use crate::format::limits::{
+    NODE_BULK_BYTES, NODE_ENTRIES_MAX, NODE_ENTRIES_MIN, TREE_SPLIT_BELOW,
+};
 use crate::format::node::{Totals, TreeChild, TreeNode};
 use crate::id::ChunkId;
 use crate::repo::{DirEntry, Lane, Result};
@@ -19,7 +21,8 @@ pub struct TreeBuilder {
     leaf: Vec<DirEntry>,
     /// Bytes of the leaf's names, attributes and inline content.
     bulk: usize,
-    /// Whether the directory turned out larger than one node, so that leaves are cut as soon as they can be.
+    /// Whether the directory turned out larger than one node, so that leaves are cut as soon as
+    /// they can be.
     is_split: bool,
     levels: Vec<Vec<TreeChild>>,
     totals: Totals,
@@ -38,7 +41,9 @@ impl TreeBuilder {
             return Ok(());
         }
         (self.is_split, self.bulk) = (true, 0);
-        std::mem::take(&mut self.leaf).into_iter().try_for_each(|entry| self.push_split(lane, entry))
+        std::mem::take(&mut self.leaf)
+            .into_iter()
+            .try_for_each(|entry| self.push_split(lane, entry))
     }
 
     fn push_split(&mut self, lane: &mut Lane, entry: DirEntry) -> Result<()> {
@@ -47,7 +52,8 @@ impl TreeBuilder {
         let count = self.leaf.len();
         // Hashing is only worth it where it can decide.
         let name = &self.leaf[count - 1].entry.name;
-        let ends = self.bulk >= NODE_BULK_BYTES || (count >= NODE_ENTRIES_MIN && ends_node(count, split_hash(lane, name)));
+        let ends = self.bulk >= NODE_BULK_BYTES
+            || (count >= NODE_ENTRIES_MIN && ends_node(count, split_hash(lane, name)));
         if ends { self.close_leaf(lane) } else { Ok(()) }
     }
 
@@ -91,7 +97,12 @@ impl TreeBuilder {
     }
 
     /// Cuts one level of children into nodes of the level above, by the same rule as leaves.
-    fn close_level(&mut self, lane: &mut Lane, level: usize, children: Vec<TreeChild>) -> Result<()> {
+    fn close_level(
+        &mut self,
+        lane: &mut Lane,
+        level: usize,
+        children: Vec<TreeChild>,
+    ) -> Result<()> {
         if self.levels.len() == level + 1 {
             self.levels.push(Vec::new());
         }
@@ -156,7 +167,10 @@ fn leaf_node(mut entries: Vec<DirEntry>) -> TreeNode {
     strings.sort_unstable();
     strings.dedup();
     let position = |name: &Option<Arc<str>>| match name {
-        Some(name) => u32::try_from(1 + strings.binary_search(name).expect("it was just put there")).expect("leaves are small"),
+        Some(name) => {
+            u32::try_from(1 + strings.binary_search(name).expect("it was just put there"))
+                .expect("leaves are small")
+        }
         None => 0,
     };
     for entry in &mut entries {
@@ -166,7 +180,11 @@ fn leaf_node(mut entries: Vec<DirEntry>) -> TreeNode {
     let dirs = entries.iter().filter(|entry| entry.entry.kind == EntryKind::Dir);
     let dir_totals = dirs.map(|entry| entry.totals.unwrap_or_default()).collect();
     let entries: Vec<Entry> = entries.into_iter().map(|entry| entry.entry).collect();
-    TreeNode::Leaf { strings: strings.iter().map(|name| name.to_string()).collect(), entries, dir_totals }
+    TreeNode::Leaf {
+        strings: strings.iter().map(|name| name.to_string()).collect(),
+        entries,
+        dir_totals,
+    }
 }
 
 #[cfg(test)]
@@ -217,15 +235,25 @@ mod tests {
         DirEntry { entry, user: None, group: None, totals: None }
     }
 
-    /// Goal: whatever a directory holds, its nodes can be read again. Method: few and many entries, small and huge ones.
+    /// Goal: whatever a directory holds, its nodes can be read again. Method: few and many entries,
+    /// small and huge ones.
     #[test]
     fn every_directory_has_nodes_that_fit_into_segments() {
         let folder = tempfile::tempdir().unwrap();
         let repository = repository(folder.path());
-        for (count, xattr_len) in [(0, 0), (512, 10), (513, 10), (20_000, 1), (400, 60_000), (20, 1_000_000)] {
+        for (count, xattr_len) in
+            [(0, 0), (512, 10), (513, 10), (20_000, 1), (400, 60_000), (20, 1_000_000)]
+        {
             let (compression, checkpoints) = (Compression::FAST, Checkpoints::default());
-            let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
-            let identity = Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) };
+            let options = SessionOptions {
+                compression,
+                threads: 1,
+                low_memory: true,
+                dry_run: false,
+                checkpoints,
+            };
+            let identity =
+                Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) };
             let session = Session::new(Reader::new(&repository).unwrap(), options, identity);
             let mut lane = Lane::new(&session);
             let mut builder = TreeBuilder::default();
@@ -237,8 +265,10 @@ mod tests {
             drop(lane);
             session.finish().unwrap();
             let trees = Trees::new(Reader::new(&repository).unwrap());
-            let names: Vec<_> = trees.entries(&tree).map(|entry| entry.unwrap().entry.name).collect();
-            let expected: Vec<_> = (0..count).map(|number| format!("{number:06}").into_bytes()).collect();
+            let names: Vec<_> =
+                trees.entries(&tree).map(|entry| entry.unwrap().entry.name).collect();
+            let expected: Vec<_> =
+                (0..count).map(|number| format!("{number:06}").into_bytes()).collect();
             assert_eq!(names, expected, "{count} entries of {xattr_len} bytes");
         }
     }

@@ -36,8 +36,8 @@ const BATCH_LEN_BYTES: u64 = 512 << 10;
 type Read = std::result::Result<Vec<u8>, StreamError>;
 type Batch = Vec<(Arc<Found>, Sender<Read>)>;
 
-/// A hard-link group: its number, and what its members have in common. The number alone may be that of two groups in a snapshot of
-/// another program, or of one that was made to mislead.
+/// A hard-link group: its number, and what its members have in common. The number alone may be that
+/// of two groups in a snapshot of another program, or of one that was made to mislead.
 type Group = (u64, EntryKind, Likeness);
 
 fn group_of(found: &mut DirEntry) -> Option<Group> {
@@ -45,7 +45,15 @@ fn group_of(found: &mut DirEntry) -> Option<Group> {
     let entry = &mut found.entry;
     let xattrs = std::mem::take(&mut entry.xattrs);
     let Entry { uid, gid, mode, mtime, flags, .. } = *entry;
-    let metadata = Metadata { uid, gid, mode, flags: flags & SYSTEM_FLAGS, mtime, xattrs, keeps_xattrs: false };
+    let metadata = Metadata {
+        uid,
+        gid,
+        mode,
+        flags: flags & SYSTEM_FLAGS,
+        mtime,
+        xattrs,
+        keeps_xattrs: false,
+    };
     let likeness = likeness(entry, &metadata);
     entry.xattrs = metadata.xattrs;
     Some((number, entry.kind, likeness))
@@ -90,7 +98,8 @@ pub struct Feed<'a> {
     untold: Vec<Untold>,
     ahead: VecDeque<Waiting>,
     ahead_bytes: u64,
-    /// Hard-link groups that the walk has met, up to a number of them: of others nothing is read ahead.
+    /// Hard-link groups that the walk has met, up to a number of them: of others nothing is read
+    /// ahead.
     met: HashSet<Group>,
     /// Paths of those whose first member is in the archive.
     groups: HashMap<Group, Vec<u8>>,
@@ -121,14 +130,16 @@ impl<'a> Feed<'a> {
         let (context, shown) = (self.context, self.shown);
         thread::scope(|scope| {
             let (batches, queue) = unbounded::<Batch>();
-            for _ in 0..context.trees.reader().repository().readers(context.options.threads.max(1)) {
+            for _ in 0..context.trees.reader().repository().readers(context.options.threads.max(1))
+            {
                 let queue = queue.clone();
                 scope.spawn(move || {
                     for (found, answer) in queue.into_iter().flatten() {
                         let mut bytes = Vec::with_capacity(found.entry.entry.size as usize);
                         let path = [shown, b"/", &found.path].concat();
                         let entry = &found.entry.entry;
-                        let outcome = stream_file(&context.trees, entry, &path, &mut bytes, context.monitor);
+                        let outcome =
+                            stream_file(&context.trees, entry, &path, &mut bytes, context.monitor);
                         // The other end is gone if the archive failed: then nobody wants the bytes.
                         let _ = answer.send(outcome.map(|()| bytes));
                     }
@@ -165,7 +176,8 @@ impl<'a> Feed<'a> {
             let Some(mut entry) = self.take(step) else { continue };
             let group = if holds_links { group_of(&mut entry) } else { None };
             let is_read_ahead = self.is_read_ahead(&entry, group);
-            let found = Arc::new(Found::new(self.walk.path().to_vec(), *entry, group, is_read_ahead));
+            let found =
+                Arc::new(Found::new(self.walk.path().to_vec(), *entry, group, is_read_ahead));
             let mut content = None;
             if is_read_ahead {
                 let (answer, bytes) = bounded(1);
@@ -190,8 +202,11 @@ impl<'a> Feed<'a> {
 
     fn is_read_ahead(&mut self, found: &DirEntry, group: Option<Group>) -> bool {
         let entry = &found.entry;
-        let is_link = group.is_some_and(|group| self.met.len() >= MET_MAX || !self.met.insert(group));
-        !is_link && entry.size <= SHORT_LEN_MAX_BYTES && matches!(entry.content, Content::Refs(_) | Content::List(_))
+        let is_link =
+            group.is_some_and(|group| self.met.len() >= MET_MAX || !self.met.insert(group));
+        !is_link
+            && entry.size <= SHORT_LEN_MAX_BYTES
+            && matches!(entry.content, Content::Refs(_) | Content::List(_))
     }
 
     /// Puts folders and damage into the queue, and returns any other entry.
@@ -238,7 +253,12 @@ impl<'a> Feed<'a> {
     }
 
     /// Writes an entry, or reports why it is not there.
-    fn write(&mut self, format: &mut dyn Format, found: &Found, content: Option<Receiver<Read>>) -> Result<()> {
+    fn write(
+        &mut self,
+        format: &mut dyn Format,
+        found: &Found,
+        content: Option<Receiver<Read>>,
+    ) -> Result<()> {
         let (entry, path) = (&found.entry.entry, self.full(&found.path));
         let monitor = self.context.monitor;
         monitor.working_on(&path);
@@ -265,7 +285,9 @@ impl<'a> Feed<'a> {
                 return Ok(());
             }
             Some(Ok(Err(StreamError::Output(source)))) => return Err(Error::Archive { source }),
-            Some(Err(_)) => return Err(repo::Error::Threads("a reading thread broke".to_owned()).into()),
+            Some(Err(_)) => {
+                return Err(repo::Error::Threads("a reading thread broke".to_owned()).into());
+            }
         };
         let mut write_content = |out: &mut dyn Write| match (&bytes, &entry.content) {
             (Some(bytes), _) | (None, Content::Inline(bytes)) => Ok(out.write_all(bytes)?),
@@ -279,7 +301,10 @@ impl<'a> Feed<'a> {
                 return Ok(());
             }
             Err(AddError::Torn(source)) if source.is_damage() => {
-                return Err(Error::Torn { path: String::from_utf8_lossy(&path).into_owned(), source });
+                return Err(Error::Torn {
+                    path: String::from_utf8_lossy(&path).into_owned(),
+                    source,
+                });
             }
             Err(AddError::Torn(error)) => return Err(error.into()),
             Err(AddError::Output(source)) => return Err(Error::Archive { source }),
@@ -316,7 +341,9 @@ impl<'a> Feed<'a> {
         if let Some(group) = found.group {
             let len = found.path.len() + size_of::<(Group, Vec<u8>)>();
             // Further names of a group that is not kept are files of their own.
-            if self.groups_bytes + len <= GROUPS_MAX_BYTES && self.groups.insert(group, found.path.clone()).is_none() {
+            if self.groups_bytes + len <= GROUPS_MAX_BYTES
+                && self.groups.insert(group, found.path.clone()).is_none()
+            {
                 self.groups_bytes += len;
             }
         }

@@ -85,7 +85,11 @@ pub trait Format {
     fn lack(&self, path: &[u8], found: &DirEntry) -> Lack;
 
     /// Adds an entry; its content is asked for once at most.
-    fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> std::result::Result<(), AddError>;
+    fn add(
+        &mut self,
+        member: &Member<'_>,
+        content: &mut Content<'_>,
+    ) -> std::result::Result<(), AddError>;
 
     /// Ends the archive.
     fn finish(&mut self) -> io::Result<()>;

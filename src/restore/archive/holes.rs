@@ -16,7 +16,8 @@ pub struct DataMap(pub Vec<(u64, u64)>);
 impl DataMap {
     /// Returns the map of a file's content; `None` if it has no holes, or too many.
     ///
-    /// A list may be long for no reason but to take time: cancelling `monitor` ends it with [`Error::Cancelled`].
+    /// A list may be long for no reason but to take time: cancelling `monitor` ends it with
+    /// [`Error::Cancelled`].
     pub fn of(trees: &Trees, content: &Content, monitor: &Monitor) -> Result<Option<Self>> {
         let (mut pieces, mut at, mut has_holes) = (Vec::<(u64, u64)>::new(), 0u64, false);
         for piece in trees.refs(content) {
@@ -26,7 +27,9 @@ impl DataMap {
             }
             match (piece, pieces.last_mut()) {
                 (Ref::Hole { .. }, _) => has_holes = true,
-                (Ref::Data { len, .. }, Some((offset, data_len))) if *offset + *data_len == at => *data_len += u64::from(len),
+                (Ref::Data { len, .. }, Some((offset, data_len))) if *offset + *data_len == at => {
+                    *data_len += u64::from(len)
+                }
                 (Ref::Data { len, .. }, _) => pieces.push((at, u64::from(len))),
             }
             if pieces.len() > PIECES_MAX {
@@ -43,7 +46,8 @@ impl DataMap {
     }
 }
 
-/// Passes on the data of a file that is written to it from its beginning, and drops what lies in holes.
+/// Passes on the data of a file that is written to it from its beginning, and drops what lies in
+/// holes.
 pub struct WithoutHoles<'a> {
     out: &'a mut dyn Write,
     /// Pieces that are not over, the next one last.

@@ -5,11 +5,13 @@
 //!                     └─ short files ─→ read ahead by other threads
 //! ```
 //!
-//! A file's length stands before its content, so what is damaged has to be found before the file is begun. Short files are read whole before; in a long
-//! one damage in its middle ends the archive there, with an error: no entry ever holds other bytes than the snapshot.
+//! A file's length stands before its content, so what is damaged has to be found before the file is
+//! begun. Short files are read whole before; in a long one damage in its middle ends the archive
+//! there, with an error: no entry ever holds other bytes than the snapshot.
 //!
-//! **Memory** is bounded by the queue, the reader's cache and what is kept of hard-link groups (tar: the first paths of as many as fit, and a
-//! number for each), but for about 200 bytes and the name of each entry of a zip, whose directory stands at its end.
+//! **Memory** is bounded by the queue, the reader's cache and what is kept of hard-link groups
+//! (tar: the first paths of as many as fit, and a number for each), but for about 200 bytes and the
+//! name of each entry of a zip, whose directory stands at its end.
 
 mod feed;
 mod format;
@@ -39,9 +41,11 @@ use crate::repo::{Repository, Trees};
 /// The kinds of archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFormat {
-    /// A tar archive with pax headers, which holds all that a file system does but sockets, flags and times of creation.
+    /// A tar archive with pax headers, which holds all that a file system does but sockets, flags
+    /// and times of creation.
     Tar,
-    /// A zip file, which holds files, folders and symbolic links with modes and times, by names that are text.
+    /// A zip file, which holds files, folders and symbolic links with modes and times, by names
+    /// that are text.
     Zip,
 }
 
@@ -53,11 +57,13 @@ pub struct Archive<'a> {
     pub out: &'a mut dyn Write,
 }
 
-/// Writes a snapshot, or a part of it, as an archive; of `options` the path, the patterns, the threads and `numeric_ids` count.
+/// Writes a snapshot, or a part of it, as an archive; of `options` the path, the patterns, the
+/// threads and `numeric_ids` count.
 ///
-/// What is damaged before it is begun, and what the format cannot hold, are problems in the monitor and numbers in the report. Fails with [`Error::Torn`] if a
-/// long file turns out to be damaged in its middle, and with [`Error::Archive`] if nothing more can be written: then what was written is not
-/// an archive.
+/// What is damaged before it is begun, and what the format cannot hold, are problems in the monitor
+/// and numbers in the report. Fails with [`Error::Torn`] if a long file turns out to be damaged in
+/// its middle, and with [`Error::Archive`] if nothing more can be written: then what was written is
+/// not an archive.
 pub fn write(
     repository: &Arc<Repository>,
     (snapshot, options): (&Snapshot, &RestoreOptions),
@@ -66,7 +72,12 @@ pub fn write(
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
-    let context = Context::new(trees.clone(), options, monitor, (Ground::new(snapshot, false), Trust::default(), source.scope()));
+    let context = Context::new(
+        trees.clone(),
+        options,
+        monitor,
+        (Ground::new(snapshot, false), Trust::default(), source.scope()),
+    );
     source.expect_totals(&context);
     let Archive { format, out } = archive;
     let mut counted = Counted { out, written: 0 };

@@ -1,4 +1,5 @@
-//! Tar archives with pax headers, as POSIX states them, and GNU's way of files with holes (pax format 1.0).
+//! Tar archives with pax headers, as POSIX states them, and GNU's way of files with holes (pax
+//! format 1.0).
 
 use std::io::{self, Write};
 
@@ -31,7 +32,11 @@ pub struct Tar<'a> {
 
 impl<'a> Tar<'a> {
     /// Begins an archive; without names of owners if only numbers are wanted.
-    pub fn new(out: &'a mut dyn Write, (trees, monitor): (Trees, &'a Monitor), numeric_ids: bool) -> Self {
+    pub fn new(
+        out: &'a mut dyn Write,
+        (trees, monitor): (Trees, &'a Monitor),
+        numeric_ids: bool,
+    ) -> Self {
         Self { out, trees, monitor, numeric_ids }
     }
 
@@ -96,7 +101,8 @@ impl Format for Tar<'_> {
     fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let has_content = member.link_to.is_none() && entry.kind == EntryKind::File;
-        let holes = || DataMap::of(&self.trees, &entry.content, self.monitor).map_err(AddError::Before);
+        let holes =
+            || DataMap::of(&self.trees, &entry.content, self.monitor).map_err(AddError::Before);
         let map = if has_content { holes()? } else { None };
         let (mut header, mut pax) = describe(member, self.numeric_ids);
         if let Some(map) = map {
@@ -126,16 +132,20 @@ fn check_len(member: &Member<'_>, len_bytes: u64) -> Result<(), AddError> {
     if len_bytes == member.found.entry.size {
         return Ok(());
     }
-    Err(AddError::Torn(repo::Error::WrongContent { object: String::from_utf8_lossy(member.path).into_owned() }))
+    Err(AddError::Torn(repo::Error::WrongContent {
+        object: String::from_utf8_lossy(member.path).into_owned(),
+    }))
 }
 
-/// Returns the list of data that stands before that of a file with holes; it ends with the file's end.
+/// Returns the list of data that stands before that of a file with holes; it ends with the file's
+/// end.
 fn list_of(map: &DataMap, size: u64) -> Vec<u8> {
     let mut pieces = map.0.clone();
     if pieces.last().is_none_or(|(offset, len)| offset + len < size) {
         pieces.push((size, 0));
     }
-    let numbers = pieces.iter().map(|(offset, len)| format!("{offset}\n{len}\n")).collect::<String>();
+    let numbers =
+        pieces.iter().map(|(offset, len)| format!("{offset}\n{len}\n")).collect::<String>();
     let mut list = format!("{}\n{numbers}", pieces.len()).into_bytes();
     list.resize(list.len().next_multiple_of(BLOCK_LEN_BYTES), 0);
     list
@@ -316,7 +326,8 @@ mod tests {
 
     #[test]
     fn records_count_their_own_length() {
-        for len in [0, 1, 80, 90, 91, 92, 93, 94, 95, 986, 987, 988, 989, 990, 9_981, 9_982, 99_990] {
+        for len in [0, 1, 80, 90, 91, 92, 93, 94, 95, 986, 987, 988, 989, 990, 9_981, 9_982, 99_990]
+        {
             let mut pax = Pax::default();
             pax.record(b"path", &vec![b'x'; len]);
             let text = String::from_utf8(pax.0).unwrap();

@@ -36,16 +36,31 @@ impl<W: Write> Zip<W> {
         let entry = &member.found.entry;
         let name = format!("{name}/");
         let dir = self.writer().new_dir(&name).unix_permissions(MODE_DIR | u32::from(entry.mode));
-        dir.last_modified(UtcDateTime::from_unix(entry.mtime.seconds)).create().map(drop).map_err(failed)
+        dir.last_modified(UtcDateTime::from_unix(entry.mtime.seconds))
+            .create()
+            .map(drop)
+            .map_err(failed)
     }
 
-    fn add_file(&mut self, name: &str, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
+    fn add_file(
+        &mut self,
+        name: &str,
+        member: &Member<'_>,
+        content: &mut Content<'_>,
+    ) -> Result<(), AddError> {
         let entry = &member.found.entry;
         let is_link = entry.kind == EntryKind::Symlink;
-        let method = if is_link || entry.size == 0 { CompressionMethod::STORE } else { CompressionMethod::DEFLATE };
+        let method = if is_link || entry.size == 0 {
+            CompressionMethod::STORE
+        } else {
+            CompressionMethod::DEFLATE
+        };
         let mode = if is_link { MODE_SYMLINK | 0o777 } else { MODE_FILE | u32::from(entry.mode) };
         let file = self.writer().new_file(name).compression_method(method).unix_permissions(mode);
-        let (mut out, config) = file.last_modified(UtcDateTime::from_unix(entry.mtime.seconds)).start().map_err(failed)?;
+        let (mut out, config) = file
+            .last_modified(UtcDateTime::from_unix(entry.mtime.seconds))
+            .start()
+            .map_err(failed)?;
         let end = if method == CompressionMethod::STORE {
             let mut plain = config.wrap(&mut out);
             match &entry.content {
@@ -82,14 +97,20 @@ impl<W: Write> Format for Zip<W> {
         match entry.kind {
             EntryKind::Socket => return Lack::Trifle("a socket, which archives do not hold"),
             EntryKind::Fifo => return Lack::All("a named pipe, which zip files do not hold"),
-            EntryKind::CharDevice | EntryKind::BlockDevice => return Lack::All("a device, which zip files do not hold"),
+            EntryKind::CharDevice | EntryKind::BlockDevice => {
+                return Lack::All("a device, which zip files do not hold");
+            }
             EntryKind::File | EntryKind::Dir | EntryKind::Symlink => {}
         }
         if path.len() > PATH_LEN_MAX_BYTES {
-            return Lack::All("its path is longer than 4,095 bytes, and zip files with such paths cannot be unpacked");
+            return Lack::All(
+                "its path is longer than 4,095 bytes, and zip files with such paths cannot be unpacked",
+            );
         }
         if !std::str::from_utf8(path).is_ok_and(is_held) {
-            return Lack::All("its name is not UTF-8, or has a backslash or colon: zip files do not hold it");
+            return Lack::All(
+                "its name is not UTF-8, or has a backslash or colon: zip files do not hold it",
+            );
         }
         match (entry.hard_link, entry.xattrs.is_empty()) {
             (Some(_), _) => Lack::Part("a hard link, which is a file of its own in a zip file"),
@@ -99,7 +120,8 @@ impl<W: Write> Format for Zip<W> {
     }
 
     fn add(&mut self, member: &Member<'_>, content: &mut Content<'_>) -> Result<(), AddError> {
-        let name = std::str::from_utf8(member.path).map_err(|error| AddError::Output(io::Error::other(error)))?;
+        let name = std::str::from_utf8(member.path)
+            .map_err(|error| AddError::Output(io::Error::other(error)))?;
         match member.found.entry.kind {
             EntryKind::Dir => self.add_dir(name, member),
             _ => self.add_file(name, member, content),

@@ -1,4 +1,5 @@
-//! What a snapshot says of whole paths: which were backed up, what in them could not be read, and whether they lie where they lay.
+//! What a snapshot says of whole paths: which were backed up, what in them could not be read, and
+//! whether they lie where they lay.
 
 use std::collections::BTreeSet;
 
@@ -26,10 +27,13 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Takes what a snapshot says; `is_in_place` if paths in the target are those that were backed up.
+    /// Takes what a snapshot says; `is_in_place` if paths in the target are those that were backed
+    /// up.
     pub fn new(snapshot: &Snapshot, is_in_place: bool) -> Self {
-        let sources = snapshot.sources.iter().map(|source| without_slash(source).to_vec()).collect();
-        let unread = snapshot.problems.iter().map(|problem| without_slash(&problem.path).to_vec()).collect();
+        let sources =
+            snapshot.sources.iter().map(|source| without_slash(source).to_vec()).collect();
+        let unread =
+            snapshot.problems.iter().map(|problem| without_slash(&problem.path).to_vec()).collect();
         Self {
             root: snapshot.root,
             sources,
@@ -48,24 +52,29 @@ impl Ground {
     pub fn standing(&self, path: &[u8]) -> Standing {
         if self.sources.iter().any(|source| source == path) {
             Standing::Source
-        } else if !self.covers(path) && self.sources.iter().any(|source| is_at_or_below(source, path)) {
+        } else if !self.covers(path)
+            && self.sources.iter().any(|source| is_at_or_below(source, path))
+        {
             Standing::Above
         } else {
             Standing::Below
         }
     }
 
-    /// Returns whether a path was backed up with all that is in it: only there may the snapshot's silence mean "remove".
+    /// Returns whether a path was backed up with all that is in it: only there may the snapshot's
+    /// silence mean "remove".
     pub fn covers(&self, path: &[u8]) -> bool {
         self.sources.iter().any(|source| is_at_or_below(path, source))
     }
 
-    /// Returns whether paths in the target are those that were backed up, so that what leads to them is the machine's own.
+    /// Returns whether paths in the target are those that were backed up, so that what leads to
+    /// them is the machine's own.
     pub fn is_in_place(&self) -> bool {
         self.is_in_place
     }
 
-    /// Returns whether more could not be read than the snapshot lists: then its silence about a name means nothing at all.
+    /// Returns whether more could not be read than the snapshot lists: then its silence about a
+    /// name means nothing at all.
     pub fn is_list_cut(&self) -> bool {
         self.is_list_cut
     }
@@ -88,7 +97,11 @@ impl Ground {
         let below = [path, b"/"].concat();
         let above = (1..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at]);
         self.unread.contains(path)
-            || self.unread.range(below.clone()..).next().is_some_and(|listed| listed.starts_with(&below))
+            || self
+                .unread
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|listed| listed.starts_with(&below))
             || above.into_iter().any(|above| self.unread.contains(above))
     }
 }
@@ -107,26 +120,50 @@ mod tests {
     use super::*;
 
     fn ground(sources: &[&[u8]], unread: &[&[u8]]) -> Ground {
-        let owned = |paths: &[&[u8]]| paths.iter().map(|path| without_slash(path).to_vec()).collect::<Vec<_>>();
+        let owned = |paths: &[&[u8]]| {
+            paths.iter().map(|path| without_slash(path).to_vec()).collect::<Vec<_>>()
+        };
         let unread = owned(unread).into_iter().collect();
-        Ground { root: ChunkId([0; 32]), sources: owned(sources), unread, is_list_cut: false, is_in_place: true }
+        Ground {
+            root: ChunkId([0; 32]),
+            sources: owned(sources),
+            unread,
+            is_list_cut: false,
+            is_in_place: true,
+        }
     }
 
     #[test]
     fn only_what_was_backed_up_whole_is_covered() {
         let ground = ground(&[b"/home/u", b"/srv/"], &[]);
-        assert!([&b"/home/u"[..], b"/home/u/x", b"/srv", b"/srv/a"].iter().all(|path| ground.covers(path)));
-        assert!([&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !ground.covers(path)));
-        let standing = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"].map(|path| ground.standing(path));
-        assert_eq!(standing, [Standing::Above, Standing::Above, Standing::Source, Standing::Below, Standing::Source]);
-        assert!(super::tests::ground(&[b"/"], &[]).covers(b"") && super::tests::ground(&[b"/"], &[]).covers(b"/home"));
+        assert!(
+            [&b"/home/u"[..], b"/home/u/x", b"/srv", b"/srv/a"]
+                .iter()
+                .all(|path| ground.covers(path))
+        );
+        assert!(
+            [&b""[..], b"/home", b"/home/user", b"/srvx"].iter().all(|path| !ground.covers(path))
+        );
+        let standing = [&b""[..], b"/home", b"/home/u", b"/home/u/x", b"/srv"]
+            .map(|path| ground.standing(path));
+        assert_eq!(
+            standing,
+            [Standing::Above, Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+        );
+        assert!(
+            super::tests::ground(&[b"/"], &[]).covers(b"")
+                && super::tests::ground(&[b"/"], &[]).covers(b"/home")
+        );
     }
 
     #[test]
     fn a_source_in_another_is_no_way() {
         let ground = ground(&[b"/a/b/c", b"/a"], &[]);
         let standing = [&b""[..], b"/a", b"/a/b", b"/a/b/c"].map(|path| ground.standing(path));
-        assert_eq!(standing, [Standing::Above, Standing::Source, Standing::Below, Standing::Source]);
+        assert_eq!(
+            standing,
+            [Standing::Above, Standing::Source, Standing::Below, Standing::Source]
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use crate::format::entry::Entry;
 use crate::id::ChunkId;
 use crate::repo::{self, DirEntry, Error, Trees};
 
-/// Attributes, and names of owners, up to this many bytes of memory stay with a folder; longer ones are read again.
+/// Attributes, and names of owners, up to this many bytes of memory stay with a folder; longer ones
+/// are read again.
 const SHORT_MAX_BYTES: usize = 1 << 10;
 
 /// The entry of a folder that the walk is in.
@@ -18,7 +19,8 @@ pub struct Kept {
 impl Kept {
     /// Keeps an entry that stands in the folder with the tree `above`.
     pub fn new(mut entry: Box<DirEntry>, above: Option<ChunkId>) -> Self {
-        let bytes = entry.entry.parts_memory_bytes() - entry.entry.name.len() + entry.owner_names_len();
+        let bytes =
+            entry.entry.parts_memory_bytes() - entry.entry.name.len() + entry.owner_names_len();
         let is_short = bytes <= SHORT_MAX_BYTES || above.is_none();
         if !is_short {
             (entry.user, entry.group) = (None, None);

@@ -1,4 +1,5 @@
-//! What a restore reads: the selected entries of a snapshot, and the ranges of packs that hold them.
+//! What a restore reads: the selected entries of a snapshot, and the ranges of packs that hold
+//! them.
 
 pub mod coverage;
 pub mod kept_dirs;

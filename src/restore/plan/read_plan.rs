@@ -1,4 +1,5 @@
-//! The pure plan of a batch: which ranges of which packs to read, and where each chunk in them goes.
+//! The pure plan of a batch: which ranges of which packs to read, and where each chunk in them
+//! goes.
 
 use std::ops::Range;
 
@@ -74,12 +75,16 @@ pub struct Plan {
     pub reads: Vec<PlannedRead>,
 }
 
-/// Unwanted bytes between two segments that are read rather than asked around: cheaper than another request.
+/// Unwanted bytes between two segments that are read rather than asked around: cheaper than another
+/// request.
 const GAP_LEN_MAX_BYTES: u32 = 64 << 10;
 
-/// Plans a batch: every segment is read and decoded once, neighbours are read together up to `read_len_max_bytes`.
+/// Plans a batch: every segment is read and decoded once, neighbours are read together up to
+/// `read_len_max_bytes`.
 pub fn plan(mut placements: Vec<Placement>, read_len_max_bytes: u32) -> Plan {
-    placements.sort_unstable_by_key(|placement| (placement.spot, placement.piece.file, placement.piece.offset));
+    placements.sort_unstable_by_key(|placement| {
+        (placement.spot, placement.piece.file, placement.piece.offset)
+    });
     let segments = segments_of(&placements);
     let reads = reads_of(&placements, &segments, read_len_max_bytes);
     Plan { placements, segments, reads }
@@ -89,17 +94,26 @@ fn segments_of(placements: &[Placement]) -> Vec<PlannedSegment> {
     let mut segments = Vec::new();
     let mut start = 0;
     let same = |a: &Placement, b: &Placement| {
-        (a.spot.pack, a.spot.offset, a.spot.stored_len) == (b.spot.pack, b.spot.offset, b.spot.stored_len)
+        (a.spot.pack, a.spot.offset, a.spot.stored_len)
+            == (b.spot.pack, b.spot.offset, b.spot.stored_len)
     };
     for group in placements.chunk_by(same) {
         let Spot { offset, stored_len, .. } = group[0].spot;
-        segments.push(PlannedSegment { offset, stored_len, placements: start..start + group.len() });
+        segments.push(PlannedSegment {
+            offset,
+            stored_len,
+            placements: start..start + group.len(),
+        });
         start += group.len();
     }
     segments
 }
 
-fn reads_of(placements: &[Placement], segments: &[PlannedSegment], read_len_max_bytes: u32) -> Vec<PlannedRead> {
+fn reads_of(
+    placements: &[Placement],
+    segments: &[PlannedSegment],
+    read_len_max_bytes: u32,
+) -> Vec<PlannedRead> {
     let mut reads: Vec<PlannedRead> = Vec::new();
     for (position, segment) in segments.iter().enumerate() {
         let pack = placements[segment.placements.start].spot.pack;
@@ -107,13 +121,20 @@ fn reads_of(placements: &[Placement], segments: &[PlannedSegment], read_len_max_
         if let Some(last) = reads.last_mut().filter(|last| last.pack == pack) {
             let last_end = last.offset.saturating_add(last.len);
             let together = end.max(last_end.into()) - u64::from(last.offset);
-            if segment.offset <= last_end.saturating_add(GAP_LEN_MAX_BYTES) && together <= read_len_max_bytes.into() {
+            if segment.offset <= last_end.saturating_add(GAP_LEN_MAX_BYTES)
+                && together <= read_len_max_bytes.into()
+            {
                 last.len = together as u32;
                 last.segments.end = position + 1;
                 continue;
             }
         }
-        reads.push(PlannedRead { pack, offset: segment.offset, len: segment.stored_len, segments: position..position + 1 });
+        reads.push(PlannedRead {
+            pack,
+            offset: segment.offset,
+            len: segment.stored_len,
+            segments: position..position + 1,
+        });
     }
     reads
 }
@@ -133,28 +154,42 @@ mod tests {
         let plan = plan(wanted, 1 << 20);
         assert_eq!((plan.reads.len(), plan.segments.len()), (1, 1));
         assert_eq!(plan.segments[0].placements, 0..50);
-        assert!(plan.placements.is_sorted_by_key(|placement| (placement.spot.chunk, placement.piece.file)));
+        assert!(
+            plan.placements
+                .is_sorted_by_key(|placement| (placement.spot.chunk, placement.piece.file))
+        );
     }
 
     #[test]
     fn neighbours_are_read_together_up_to_the_limit() {
         let wanted = (0..10).rev().map(|n| placement(0, 128 + n * 1000, 1000, 0, n)).collect();
         let plan = plan(wanted, 4000);
-        let reads: Vec<_> = plan.reads.iter().map(|read| (read.offset, read.len, read.segments.clone())).collect();
+        let reads: Vec<_> =
+            plan.reads.iter().map(|read| (read.offset, read.len, read.segments.clone())).collect();
         assert_eq!(reads, [(128, 4000, 0..4), (4128, 4000, 4..8), (8128, 2000, 8..10)]);
     }
 
     #[test]
     fn far_segments_and_other_packs_are_read_apart() {
-        let wanted = vec![placement(0, 128, 10, 0, 0), placement(0, 200_000, 10, 0, 0), placement(1, 138, 10, 0, 0)];
+        let wanted = vec![
+            placement(0, 128, 10, 0, 0),
+            placement(0, 200_000, 10, 0, 0),
+            placement(1, 138, 10, 0, 0),
+        ];
         let plan = plan(wanted, 8 << 20);
-        assert_eq!(plan.reads.iter().map(|read| (read.pack, read.len)).collect::<Vec<_>>(), [(0, 10), (0, 10), (1, 10)]);
+        assert_eq!(
+            plan.reads.iter().map(|read| (read.pack, read.len)).collect::<Vec<_>>(),
+            [(0, 10), (0, 10), (1, 10)]
+        );
     }
 
     #[test]
     fn absurd_places_do_not_overflow() {
-        let wanted =
-            vec![placement(0, u32::MAX, u32::MAX, 0, 0), placement(0, u32::MAX - 5, u32::MAX, 0, 0), placement(0, 0, 9, 0, 0)];
+        let wanted = vec![
+            placement(0, u32::MAX, u32::MAX, 0, 0),
+            placement(0, u32::MAX - 5, u32::MAX, 0, 0),
+            placement(0, 0, 9, 0, 0),
+        ];
         let plan = plan(wanted, u32::MAX);
         assert_eq!(plan.placements.len(), 3);
         assert_eq!(plan.segments.len(), 3);

@@ -10,7 +10,8 @@ use crate::rules::{Case, Pattern, Patterns, literal_steps};
 pub struct Select {
     excludes: Patterns,
     includes: Option<Patterns>,
-    /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can match.
+    /// Literal first steps of every include, if all of them are anchored: nothing elsewhere can
+    /// match.
     roots: Option<Vec<Vec<Vec<u8>>>>,
 }
 
@@ -28,20 +29,32 @@ pub enum Verdict {
 impl Select {
     /// Compiles the patterns; they are relative to what lies below the target.
     pub fn new(includes: &[Pattern], excludes: &[Pattern]) -> Result<Self> {
-        let lines = includes.iter().filter(|pattern| pattern.case == Case::Exact).flat_map(|pattern| &pattern.lines);
+        let lines = includes
+            .iter()
+            .filter(|pattern| pattern.case == Case::Exact)
+            .flat_map(|pattern| &pattern.lines);
         let is_folded = includes.iter().any(|pattern| pattern.case == Case::Folded);
         // `./x` begins where `/x` does.
         let lines = lines.filter(|line| !line.starts_with(b"!"));
-        let anchored = lines.map(|line| literal_steps(&line[usize::from(line.starts_with(b"./"))..])).collect();
+        let anchored = lines
+            .map(|line| literal_steps(&line[usize::from(line.starts_with(b"./"))..]))
+            .collect();
         let roots = if includes.is_empty() || is_folded { None } else { anchored };
         let some = (!includes.is_empty()).then(|| Patterns::new(includes)).transpose()?;
         Ok(Self { excludes: Patterns::new(excludes)?, includes: some, roots })
     }
 
-    /// Returns the patterns that matched nothing, as they were written; an include was asked for, so that is worse.
+    /// Returns the patterns that matched nothing, as they were written; an include was asked for,
+    /// so that is worse.
     pub fn unmatched(&self) -> Vec<(ProblemKind, String)> {
-        let includes = self.includes.iter().flat_map(Patterns::unmatched).map(|shown| (ProblemKind::NotRestored, shown));
-        includes.chain(self.excludes.unmatched().into_iter().map(|shown| (ProblemKind::Notice, shown))).collect()
+        let includes = self
+            .includes
+            .iter()
+            .flat_map(Patterns::unmatched)
+            .map(|shown| (ProblemKind::NotRestored, shown));
+        includes
+            .chain(self.excludes.unmatched().into_iter().map(|shown| (ProblemKind::Notice, shown)))
+            .collect()
     }
 
     /// Returns whether only what is named by an include is selected.
@@ -49,7 +62,8 @@ impl Select {
         self.includes.is_some()
     }
 
-    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above it was taken.
+    /// Judges the entry at `path` (relative, without a leading slash); `inside` if a folder above
+    /// it was taken.
     pub fn judge(&self, path: &[u8], is_dir: bool, inside: bool) -> Verdict {
         if self.excludes.find(path, &[0], is_dir).is_some_and(|matched| !matched.keeps) {
             return Verdict::Skip;
@@ -68,7 +82,9 @@ impl Select {
         let Some(roots) = &self.roots else {
             return true;
         };
-        roots.iter().any(|root| root.iter().zip(path.split(|byte| *byte == b'/')).all(|(wanted, step)| wanted == step))
+        roots.iter().any(|root| {
+            root.iter().zip(path.split(|byte| *byte == b'/')).all(|(wanted, step)| wanted == step)
+        })
     }
 }
 
@@ -81,7 +97,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns whether what is at `path`, which the snapshot does not have, stays although extra entries are deleted.
+    /// Returns whether what is at `path`, which the snapshot does not have, stays although extra
+    /// entries are deleted.
     pub fn keeps(&self, path: &[u8], is_dir: bool) -> bool {
         let below = path.strip_prefix(&self.shown[..]).unwrap_or(path);
         self.select.judge(below.strip_prefix(b"/").unwrap_or(below), is_dir, true) != Verdict::Take
@@ -93,7 +110,9 @@ mod tests {
     use super::*;
 
     fn select(includes: &[&str], excludes: &[&str]) -> Select {
-        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| Pattern::from(*pattern)).collect::<Vec<_>>();
+        let owned = |patterns: &[&str]| {
+            patterns.iter().map(|pattern| Pattern::from(*pattern)).collect::<Vec<_>>()
+        };
         Select::new(&owned(includes), &owned(excludes)).unwrap()
     }
 

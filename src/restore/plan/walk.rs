@@ -1,4 +1,5 @@
-//! The snapshot's tree, entry by entry in the order of names, read lazily; what is not selected is not read.
+//! The snapshot's tree, entry by entry in the order of names, read lazily; what is not selected is
+//! not read.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::repo::{Descent, DirEntry, Error, Trees};
 
 /// One step of the walk.
 pub enum Step {
-    /// A folder begins; the flag says whether it is selected itself, or only searched for selected entries.
+    /// A folder begins; the flag says whether it is selected itself, or only searched for selected
+    /// entries.
     Enter(Box<DirEntry>, bool),
     /// A selected entry that is no folder.
     Entry(Box<DirEntry>),
@@ -46,10 +48,14 @@ struct Level {
 }
 
 impl Walk {
-    /// Walks everything below the folder with this tree; the folder itself is not a step, but its end is.
+    /// Walks everything below the folder with this tree; the folder itself is not a step, but its
+    /// end is.
     pub fn below(trees: &Trees, dir: &ChunkId, select: Arc<Select>) -> Self {
         let levels = vec![Level { tree: *dir, is_taken: false }];
-        Self { select, kind: Kind::Below(Box::new(Below { descent: Descent::new(trees, dir, b""), levels })) }
+        Self {
+            select,
+            kind: Kind::Below(Box::new(Below { descent: Descent::new(trees, dir, b""), levels })),
+        }
     }
 
     /// Walks nothing but one entry that is no folder.
@@ -106,12 +112,14 @@ impl Walk {
         }
     }
 
-    /// Returns whether something that the snapshot does not have would be selected at `path`, in a folder that was taken.
+    /// Returns whether something that the snapshot does not have would be selected at `path`, in a
+    /// folder that was taken.
     pub fn would_select(&self, path: &[u8], is_dir: bool) -> bool {
         self.select.judge(path, is_dir, true) == Verdict::Take
     }
 
-    /// Returns whether the top folder itself is selected with all that is in it; never on the way to a single entry.
+    /// Returns whether the top folder itself is selected with all that is in it; never on the way
+    /// to a single entry.
     pub fn takes_all(&self) -> bool {
         matches!(self.kind, Kind::Below(_)) && !self.select.has_includes()
     }

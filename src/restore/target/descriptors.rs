@@ -1,4 +1,5 @@
-//! A bounded number of open descriptors: whoever was not used for a round is closed when another one is opened.
+//! A bounded number of open descriptors: whoever was not used for a round is closed when another
+//! one is opened.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -40,7 +40,8 @@ impl From<&Stat> for Identity {
     }
 }
 
-/// How files come into being in one folder, learnt from the first: group, mask, inherited attributes differ between folders.
+/// How files come into being in one folder, learnt from the first: group, mask, inherited
+/// attributes differ between folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Newborn {
     /// Their owner.
@@ -76,7 +77,8 @@ pub struct TargetDir {
     pub is_doubted: bool,
     /// What it gets when everything below it is done; `None` leaves it as it is.
     pub metadata: Option<Box<Metadata>>,
-    /// The tree of the folder above, in which its attributes are read again, because they are too long to be kept.
+    /// The tree of the folder above, in which its attributes are read again, because they are too
+    /// long to be kept.
     pub attributes_in: OnceLock<ChunkId>,
     /// The mode that it had and gets back, if it gets nothing else.
     pub mode_back: OnceLock<u16>,
@@ -94,7 +96,11 @@ impl TargetDir {
     /// Takes the target's own folder; `shown` is what stands before the names below it in messages.
     ///
     /// It stays open for the whole restore.
-    pub fn root(dir: Dir, (shown, standing): (&[u8], Standing), metadata: Option<Box<Metadata>>) -> io::Result<Arc<Self>> {
+    pub fn root(
+        dir: Dir,
+        (shown, standing): (&[u8], Standing),
+        metadata: Option<Box<Metadata>>,
+    ) -> io::Result<Arc<Self>> {
         let identity = Identity::from(&dir.stat_self()?);
         let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(None, shown, identity, Some(Arc::new(dir)));
@@ -105,10 +111,15 @@ impl TargetDir {
 
     /// Returns how the folder `name` in this one lies to the sources.
     pub fn standing_of(&self, ground: &Ground, name: &[u8]) -> Standing {
-        if self.standing == Standing::Above { ground.standing(&self.path_of(name)) } else { Standing::Below }
+        if self.standing == Standing::Above {
+            ground.standing(&self.path_of(name))
+        } else {
+            Standing::Below
+        }
     }
 
-    /// Takes the folder `name` of `parent`, which this restore made; it is opened when it is needed.
+    /// Takes the folder `name` of `parent`, which this restore made; it is opened when it is
+    /// needed.
     ///
     /// Who wants the parent to wait for it must hold the parent.
     pub fn made(
@@ -118,12 +129,14 @@ impl TargetDir {
         metadata: Box<Metadata>,
     ) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
-        (new.is_fresh, new.bequeaths, new.metadata, new.standing) = (true, parent.bequeaths, Some(metadata), standing);
+        (new.is_fresh, new.bequeaths, new.metadata, new.standing) =
+            (true, parent.bequeaths, Some(metadata), standing);
         new.is_doubted = parent.is_doubted;
         Arc::new(new)
     }
 
-    /// Takes the open folder `name` of `parent`, which was there before and was reached through a link if `is_linked`.
+    /// Takes the open folder `name` of `parent`, which was there before and was reached through a
+    /// link if `is_linked`.
     pub fn found(
         (parent, name): (&Arc<Self>, &[u8]),
         (standing, is_linked): (Standing, bool),
@@ -139,14 +152,25 @@ impl TargetDir {
         Ok(Arc::new(new))
     }
 
-    /// Takes a folder that this restore has entered before and may have finished: links may be made from it, nothing else.
-    pub fn known(parent: &Arc<Self>, name: &[u8], identity: Identity, is_linked: bool) -> Arc<Self> {
+    /// Takes a folder that this restore has entered before and may have finished: links may be made
+    /// from it, nothing else.
+    pub fn known(
+        parent: &Arc<Self>,
+        name: &[u8],
+        identity: Identity,
+        is_linked: bool,
+    ) -> Arc<Self> {
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         new.is_linked = is_linked;
         Arc::new(new)
     }
 
-    fn new(parent: Option<Arc<Self>>, name: &[u8], identity: Identity, dir: Option<Arc<Dir>>) -> Self {
+    fn new(
+        parent: Option<Arc<Self>>,
+        name: &[u8],
+        identity: Identity,
+        dir: Option<Arc<Dir>>,
+    ) -> Self {
         Self {
             parent,
             name: name.into(),
@@ -169,10 +193,11 @@ impl TargetDir {
         }
     }
 
-    /// Returns the open folder; opens it again, from the nearest open one above it, if it was closed.
+    /// Returns the open folder; opens it again, from the nearest open one above it, if it was
+    /// closed.
     ///
-    /// Fails if another folder has taken its place (or that of one above it): nothing is ever done in a folder that was
-    /// not entered before.
+    /// Fails if another folder has taken its place (or that of one above it): nothing is ever done
+    /// in a folder that was not entered before.
     pub fn open(self: &Arc<Self>, descriptors: &Descriptors<Self>) -> io::Result<Arc<Dir>> {
         if let Some(dir) = self.open_now() {
             return Ok(dir);
@@ -187,7 +212,11 @@ impl TargetDir {
             }
         };
         for below in closed.into_iter().rev() {
-            let opened = if below.is_linked { dir.open_through(&below.name) } else { dir.open_dir(&below.name) }?;
+            let opened = if below.is_linked {
+                dir.open_through(&below.name)
+            } else {
+                dir.open_dir(&below.name)
+            }?;
             if Identity::from(&opened.stat_self()?) != below.identity {
                 return Err(io::Error::other("another folder has taken its place"));
             }
@@ -211,12 +240,14 @@ impl TargetDir {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that something below is done; returns whether that was the last, so that this folder can be finished.
+    /// Notes that something below is done; returns whether that was the last, so that this folder
+    /// can be finished.
     pub fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Notes that a member of a hard-link group is in it, so that it and those above are needed as long as there may be others.
+    /// Notes that a member of a hard-link group is in it, so that it and those above are needed as
+    /// long as there may be others.
     pub fn note_link(&self) {
         let mut dir = Some(self);
         while let Some(noted) = dir.filter(|dir| !dir.has_links.swap(true, Ordering::Relaxed)) {
@@ -293,7 +324,11 @@ mod tests {
     use super::*;
     use crate::os::special;
 
-    fn make(parent: &Arc<TargetDir>, descriptors: &Descriptors<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
+    fn make(
+        parent: &Arc<TargetDir>,
+        descriptors: &Descriptors<TargetDir>,
+        name: &[u8],
+    ) -> Arc<TargetDir> {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
         let identity = Identity::from(&above.stat(name).unwrap());
@@ -305,7 +340,9 @@ mod tests {
     #[test]
     fn deep_folders_are_reached_with_few_descriptors() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"/top", Standing::Below), None).unwrap();
+        let root =
+            TargetDir::root(Dir::open(folder.path()).unwrap(), (b"/top", Standing::Below), None)
+                .unwrap();
         let descriptors = Descriptors::new(3);
         let name = [b'n'; 200];
         let mut chain = vec![root];
@@ -323,7 +360,8 @@ mod tests {
     #[test]
     fn a_folder_that_took_the_place_of_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
+            .unwrap();
         let descriptors = Descriptors::new(1);
         let a = make(&root, &descriptors, b"a");
         let b = make(&a, &descriptors, b"b");

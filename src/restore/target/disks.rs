@@ -12,7 +12,8 @@ use crate::sync::lock;
 
 /// One open folder of each file system that the target lies on.
 ///
-/// It is opened before anything is written there: the system tells a descriptor of those writes that failed since it was opened.
+/// It is opened before anything is written there: the system tells a descriptor of those writes
+/// that failed since it was opened.
 #[derive(Default)]
 pub struct Disks(Mutex<HashMap<(u32, u32), OwnedFd>>);
 
@@ -25,10 +26,11 @@ impl Disks {
         Ok(())
     }
 
-    /// Waits until all that was written there is on the disks; fails if any of it could not be written.
+    /// Waits until all that was written there is on the disks; fails if any of it could not be
+    /// written.
     ///
-    /// One call for each file system: what other programs have written there is waited for too, but a call for each
-    /// file would take far longer.
+    /// One call for each file system: what other programs have written there is waited for too, but
+    /// a call for each file would take far longer.
     pub fn sync(&self) -> io::Result<()> {
         lock(&self.0).values().try_for_each(|fd| Ok(rustix::fs::syncfs(fd)?))
     }

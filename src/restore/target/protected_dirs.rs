@@ -1,4 +1,5 @@
-//! The program's own folders, which no restore may touch: the repository that is read, and its cache.
+//! The program's own folders, which no restore may touch: the repository that is read, and its
+//! cache.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -15,12 +16,12 @@ use crate::sync::lock;
 /// What is said of such a folder.
 pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
 /// What is said of one that the snapshot has something in.
-pub const NOT_RESTORED: &str =
-    "not restored: it is the repository itself or its cache, and what the snapshot has in it is left out";
+pub const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what the snapshot has in it is left out";
 /// What is said of any repository in which something would be removed.
 pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
 
-/// Returns whether a folder of these names looks like a repository, whichever it is and however it is reached.
+/// Returns whether a folder of these names looks like a repository, whichever it is and however it
+/// is reached.
 ///
 /// Two of three signs are enough: one may be lost. Spec: `format-spec/01-layout.md`, section 1.
 pub fn is_repository(dir: &Dir, names: &Names) -> bool {
@@ -41,7 +42,8 @@ pub fn is_sign(name: &[u8]) -> bool {
     SIGNS.iter().any(|sign| sign.folder().as_bytes() == name)
 }
 
-/// Folders of the target that look like repositories, by their paths in the snapshot: below them nothing is removed either.
+/// Folders of the target that look like repositories, by their paths in the snapshot: below them
+/// nothing is removed either.
 #[derive(Default)]
 pub struct Repositories(Mutex<Vec<Vec<u8>>>);
 
@@ -53,7 +55,8 @@ impl Repositories {
 
     /// Returns whether a path lies in one of them.
     pub fn hold(&self, path: &[u8]) -> bool {
-        let lies_in = |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
+        let lies_in =
+            |top: &Vec<u8>| path.strip_prefix(&top[..]).is_some_and(|rest| rest.starts_with(b"/"));
         lock(&self.0).iter().any(lies_in)
     }
 }
@@ -65,14 +68,22 @@ pub struct OwnFolders(Vec<Identity>);
 impl OwnFolders {
     /// Takes the folders at these paths; those that do not exist need no protection.
     pub fn new(paths: &[impl AsRef<Path>]) -> Self {
-        let identity = |path: &Path| Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat));
+        let identity = |path: &Path| {
+            Dir::open(path).and_then(|dir| dir.stat_self()).ok().map(|stat| Identity::from(&stat))
+        };
         // A link by which one is named is as much in use.
         let link = |path: &Path| {
             let dir = path.parent().and_then(|above| Dir::open_for_lookup(above).ok())?;
             let stat = dir.stat(path.file_name()?.as_bytes()).ok()?;
             (stat.kind == EntryKind::Symlink).then(|| Identity::from(&stat))
         };
-        Self(paths.iter().flat_map(|path| [identity(path.as_ref()), link(path.as_ref())]).flatten().collect())
+        Self(
+            paths
+                .iter()
+                .flat_map(|path| [identity(path.as_ref()), link(path.as_ref())])
+                .flatten()
+                .collect(),
+        )
     }
 
     /// Returns whether this is one of them.
@@ -83,17 +94,22 @@ impl OwnFolders {
     /// Refuses to remove a link through which one of them is used.
     pub fn refuse_link(&self, stat: &Stat) -> io::Result<()> {
         match stat.kind != EntryKind::Dir && self.contains(stat) {
-            true => Err(io::Error::other("left alone: the repository or its cache is used through this link")),
+            true => Err(io::Error::other(
+                "left alone: the repository or its cache is used through this link",
+            )),
             false => Ok(()),
         }
     }
 
-    /// Returns whether a path, of which the last steps need not exist, is one of them or lies in one.
+    /// Returns whether a path, of which the last steps need not exist, is one of them or lies in
+    /// one.
     pub fn hold(&self, path: &Path) -> io::Result<bool> {
         let whole = std::path::absolute(path)?;
         let existing = whole.ancestors().find_map(|path| path.canonicalize().ok());
         let above = existing.iter().flat_map(|path| path.ancestors());
-        Ok(above.filter_map(|path| Dir::open(path).ok()).any(|dir| dir.stat_self().is_ok_and(|stat| self.contains(&stat))))
+        Ok(above
+            .filter_map(|path| Dir::open(path).ok())
+            .any(|dir| dir.stat_self().is_ok_and(|stat| self.contains(&stat))))
     }
 }
 
@@ -130,7 +146,14 @@ mod tests {
         std::fs::create_dir(at("other")).unwrap();
         std::os::unix::fs::symlink(at("repo/data"), at("other/link")).unwrap();
         let own = OwnFolders::new(&[at("repo"), at("missing")]);
-        for inside in ["repo", "repo/data", "repo/data/new/deeper", "other/link", "other/link/new", "other/../repo"] {
+        for inside in [
+            "repo",
+            "repo/data",
+            "repo/data/new/deeper",
+            "other/link",
+            "other/link/new",
+            "other/../repo",
+        ] {
             assert!(own.hold(&at(inside)).unwrap(), "{inside}");
         }
         for outside in ["", "other", "other/new/repo", "repository", "repo/.."] {

@@ -1,15 +1,20 @@
-//! The mark on the target's folder while a restore is under way: an extended attribute that tells the next run three things.
+//! The mark on the target's folder while a restore is under way: an extended attribute that tells
+//! the next run three things.
 //!
-//! * Whether the folder was made by (or empty before) the restore, so that it gets the restored folder's metadata at the end.
-//! * Which boot of the machine wrote into it. After another boot, size and time of what is there are not trusted: the
-//!   machine may have gone down with a file's time on the disk and its data not. The mark reaches the disk no later than
-//!   any time that is set after it, because file systems with a journal keep that order.
-//! * From when to when restores were at work in it, by the clock of its file system, and what they restored. What changed last
-//!   within such a time, in a folder that was new, is the restore's own work; what changed afterwards is not, even if its time was
-//!   set back; nor is what a restore of another snapshot, or of another part of it, has written.
+//! * Whether the folder was made by (or empty before) the restore, so that it gets the restored
+//!   folder's metadata at the end.
+//! * Which boot of the machine wrote into it. After another boot, size and time of what is there
+//!   are not trusted: the machine may have gone down with a file's time on the disk and its data
+//!   not. The mark reaches the disk no later than any time that is set after it, because file
+//!   systems with a journal keep that order.
+//! * From when to when restores were at work in it, by the clock of its file system, and what they
+//!   restored. What changed last within such a time, in a folder that was new, is the restore's own
+//!   work; what changed afterwards is not, even if its time was set back; nor is what a restore of
+//!   another snapshot, or of another part of it, has written.
 //!
-//! Folders above the sources that the restore makes carry the mark too, so that they are known for its own until they are done.
-//! Where attributes are not supported the restore works all the same, without these.
+//! Folders above the sources that the restore makes carry the mark too, so that they are known for
+//! its own until they are done. Where attributes are not supported the restore works all the same,
+//! without these.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -25,7 +30,8 @@ use crate::os::stat::Stat;
 use crate::sync::lock;
 
 const NAME: &[u8] = b"user.drumlin.restoring";
-/// How often it is noted that the restore is at work: what it did since the last time is compared by the next run.
+/// How often it is noted that the restore is at work: what it did since the last time is compared
+/// by the next run.
 const BEAT: Duration = Duration::from_secs(1);
 /// Runs whose times are kept; what older ones did is compared.
 const WINDOWS_MAX: usize = 16;
@@ -39,12 +45,14 @@ pub struct Found {
     pub is_begun: bool,
     /// Whether what is there may be the rest of a restore that the machine did not survive.
     pub is_doubtful: bool,
-    /// When restores were at work in it, oldest first; only if the folder is their work and this boot's.
+    /// When restores were at work in it, oldest first; only if the folder is their work and this
+    /// boot's.
     pub windows: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Found {
-    /// Returns whether a restore into this folder, which then did not end, was the last to change a file.
+    /// Returns whether a restore into this folder, which then did not end, was the last to change a
+    /// file.
     pub fn wrote(&self, stat: &Stat) -> bool {
         self.windows.iter().any(|(from, to)| (*from..=*to).contains(&stat.ctime))
     }
@@ -91,7 +99,8 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Marks the target's folder, of which `found` was read; it `is_new` if it was just made or is empty.
+    /// Marks the target's folder, of which `found` was read; it `is_new` if it was just made or is
+    /// empty.
     pub fn set(dir: &Dir, is_new: bool, found: &Found, work: &str) -> io::Result<Self> {
         let state = if is_new || found.is_ours { "new" } else { "old" };
         let kept = &found.windows[found.windows.len().saturating_sub(WINDOWS_MAX - 1)..];
@@ -101,7 +110,8 @@ impl Mark {
         }
         let dir = Dir::from_fd(dir.as_fd().try_clone_to_owned()?);
         let mut mark = Self { dir, before, began: None, beaten: Instant::now().into() };
-        // Without the mark the restore is as safe against its own death; only what it tells is lost.
+        // Without the mark the restore is as safe against its own death; only what it tells is
+        // lost.
         if mark.write(&mark.before).is_ok() {
             mark.began = Some(mark.dir.stat_self()?.ctime);
             mark.note_time();
@@ -128,15 +138,20 @@ impl Mark {
     fn note_time(&self) {
         if let (Some(from), Ok(now)) = (self.began, self.dir.stat_self()) {
             let now = now.ctime;
-            let _ = self.write(&format!("{}{}.{}-{}.{}", self.before, from.seconds, from.nanos, now.seconds, now.nanos));
+            let _ = self.write(&format!(
+                "{}{}.{}-{}.{}",
+                self.before, from.seconds, from.nanos, now.seconds, now.nanos
+            ));
         }
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        Subject::Open(self.dir.as_fd()).write(&Xattr { name: NAME.to_vec(), value: text.as_bytes().to_vec() })
+        Subject::Open(self.dir.as_fd())
+            .write(&Xattr { name: NAME.to_vec(), value: text.as_bytes().to_vec() })
     }
 
-    /// Makes the next run compare everything, because what was written may not be what is on the disk.
+    /// Makes the next run compare everything, because what was written may not be what is on the
+    /// disk.
     pub fn distrust(&self) {
         let state = if self.before.contains(" new ") { "no-boot new" } else { "no-boot old" };
         // Best effort: who is told that the disk failed does not rely on this alone.
@@ -156,7 +171,8 @@ impl Mark {
     }
 }
 
-/// Marks a folder that the restore made above the sources; it goes when the folder gets its own attributes.
+/// Marks a folder that the restore made above the sources; it goes when the folder gets its own
+/// attributes.
 pub fn mark_way(dir: &Dir) {
     let value = format!("{} new", process::boot_id()).into_bytes();
     // Best effort: without it, a folder that was not finished keeps the mode that it was made with.
@@ -234,7 +250,9 @@ mod tests {
         write("between");
         let (found, mark) = marked(folder.path(), false);
         let dir = Dir::open(folder.path()).unwrap();
-        let is_own = |found: &Found| [&b"mine"[..], b"between"].map(|name| found.wrote(&dir.stat(name).unwrap()));
+        let is_own = |found: &Found| {
+            [&b"mine"[..], b"between"].map(|name| found.wrote(&dir.stat(name).unwrap()))
+        };
         assert_eq!(is_own(&found), [true, false]);
         mark.rest();
         let again = read(&dir, WORK);

@@ -1,7 +1,9 @@
-//! Existing folders that a restore takes over while it works in them, and gives back if it does not finish them.
+//! Existing folders that a restore takes over while it works in them, and gives back if it does not
+//! finish them.
 //!
-//! A finished folder gets the owner and mode that the snapshot has. One that is not, because the restore was stopped, the disk is
-//! full or the network away, gets back what it had: its owner would be shut out otherwise, and nobody would know why.
+//! A finished folder gets the owner and mode that the snapshot has. One that is not, because the
+//! restore was stopped, the disk is full or the network away, gets back what it had: its owner
+//! would be shut out otherwise, and nobody would know why.
 
 use std::collections::HashMap;
 use std::io;
@@ -58,7 +60,8 @@ type Inode = ((u32, u32), u64);
 pub struct Taken(Mutex<HashMap<Inode, (Arc<TargetDir>, Had)>>);
 
 impl Taken {
-    /// Notes a folder that was taken over; what was noted of it first counts, as it may be reached in two ways.
+    /// Notes a folder that was taken over; what was noted of it first counts, as it may be reached
+    /// in two ways.
     pub fn note(&self, dir: &Arc<TargetDir>, had: Had) {
         lock(&self.0).entry(dir.identity().parts()).or_insert_with(|| (dir.clone(), had));
     }
@@ -68,7 +71,8 @@ impl Taken {
         lock(&self.0).remove(&dir.identity().parts());
     }
 
-    /// Gives back all that is left, those below before those above; tells of which folders that failed, and how.
+    /// Gives back all that is left, those below before those above; tells of which folders that
+    /// failed, and how.
     pub fn give_back(&self, dirs: &Descriptors<TargetDir>) -> Vec<(Vec<u8>, String)> {
         let mut left: Vec<_> = std::mem::take(&mut *lock(&self.0)).into_values().collect();
         left.sort_by_cached_key(|(dir, _)| std::cmp::Reverse(depth(dir)));
@@ -76,7 +80,9 @@ impl Taken {
         for (dir, had) in left {
             if let Err(error) = dir.open(dirs).and_then(|open| had.give_back(&open)) {
                 let Had { uid, gid, mode, .. } = had;
-                let what = format!("it could not get back its owner {uid}:{gid} and mode {mode:04o}: {error}");
+                let what = format!(
+                    "it could not get back its owner {uid}:{gid} and mode {mode:04o}: {error}"
+                );
                 failed.push((dir.path(), what));
             }
             dir.close();

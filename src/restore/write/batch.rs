@@ -1,4 +1,5 @@
-//! Collecting pieces for a batch, finding where their chunks lie, and handing the plan to the workers.
+//! Collecting pieces for a batch, finding where their chunks lie, and handing the plan to the
+//! workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,13 +14,16 @@ use crate::id::ObjectId;
 use crate::repo::{Error, Location};
 use crate::restore::plan::read_plan::{Piece, Placement, Spot, plan};
 
-/// Pieces of the first batch: few, so that the workers start soon; each batch is four times as large as the one before.
+/// Pieces of the first batch: few, so that the workers start soon; each batch is four times as
+/// large as the one before.
 const FIRST_BATCH_PIECES: usize = 8 << 10;
-/// Most pieces in a batch, of which two are in memory: a piece takes about 150 bytes while it is planned, and a file 250 more.
+/// Most pieces in a batch, of which two are in memory: a piece takes about 150 bytes while it is
+/// planned, and a file 250 more.
 const BATCH_PIECES_MAX: usize = 64 << 10;
 /// The same for little memory.
 const BATCH_PIECES_MAX_LOW: usize = 16 << 10;
-/// Longest ranged read in bytes, from a store that answers at once and from others: there a request costs as much as a megabyte.
+/// Longest ranged read in bytes, from a store that answers at once and from others: there a request
+/// costs as much as a megabyte.
 const READ_LEN_MAX_BYTES: u32 = 4 << 20;
 const READ_LEN_MAX_BYTES_DISTANT: u32 = 8 << 20;
 /// The same for little memory.
@@ -75,11 +79,12 @@ impl Gathering {
                 }
             }
         }
-        let read_len_max_bytes = match context.trees.reader().repository().store().properties().parallelism {
-            _ if low => READ_LEN_MAX_BYTES_LOW,
-            0 | 1 => READ_LEN_MAX_BYTES,
-            _ => READ_LEN_MAX_BYTES_DISTANT,
-        };
+        let read_len_max_bytes =
+            match context.trees.reader().repository().store().properties().parallelism {
+                _ if low => READ_LEN_MAX_BYTES_LOW,
+                0 | 1 => READ_LEN_MAX_BYTES,
+                _ => READ_LEN_MAX_BYTES_DISTANT,
+            };
         let plan = plan(placements, read_len_max_bytes);
         (!plan.reads.is_empty()).then_some(Batch { plan, files, packs })
     }
@@ -87,8 +92,9 @@ impl Gathering {
 
 /// Finds the places of all pieces; `None` if the index cannot be read, which stops the restore.
 ///
-/// Asked in the order of ids, because the index is sorted by them: each of its blocks is then opened once. Packs are
-/// numbered in the order of the pieces, so that files are restored about in the order of the walk.
+/// Asked in the order of ids, because the index is sorted by them: each of its blocks is then
+/// opened once. Packs are numbered in the order of the pieces, so that files are restored about in
+/// the order of the walk.
 fn locate_all(context: &Context, pieces: &[Piece]) -> Option<(Vec<Option<Spot>>, Vec<PackRef>)> {
     let mut order: Vec<u32> = (0u32..).take(pieces.len()).collect();
     order.sort_unstable_by(|a, b| pieces[*a as usize].id.cmp(&pieces[*b as usize].id));
@@ -130,7 +136,12 @@ impl Packs {
         if pack == next {
             self.packs.push(location.pack);
         }
-        Spot { pack, offset: location.offset, stored_len: location.stored_len, chunk: location.chunk }
+        Spot {
+            pack,
+            offset: location.offset,
+            stored_len: location.stored_len,
+            chunk: location.chunk,
+        }
     }
 }
 

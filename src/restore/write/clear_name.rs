@@ -12,7 +12,8 @@ use crate::os::stat::Stat;
 /// What is said of a folder that would have to go for something else.
 pub const IN_THE_WAY: &str = "a folder that is not empty is in the way";
 
-/// Removes `name`, of which `stat` is known, so that something else can take its place; a folder must be empty.
+/// Removes `name`, of which `stat` is known, so that something else can take its place; a folder
+/// must be empty.
 pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
     unlock(dir, name, stat)?;
     if stat.kind != EntryKind::Dir {
@@ -24,7 +25,8 @@ pub fn remove(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<()> {
     })
 }
 
-/// Takes away the flags that keep a file or folder from being changed; returns whether there were any.
+/// Takes away the flags that keep a file or folder from being changed; returns whether there were
+/// any.
 pub fn unlock(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<bool> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS == 0 {

@@ -1,4 +1,5 @@
-//! Comparing pieces of an existing file with the snapshot's chunk ids: only what differs has to be fetched.
+//! Comparing pieces of an existing file with the snapshot's chunk ids: only what differs has to be
+//! fetched.
 
 use std::fs::File;
 use std::io;
@@ -40,7 +41,12 @@ pub struct Need {
 }
 
 /// Compares pieces, makes holes where they should be, and adds what must be fetched to `missing`.
-pub fn compare(context: &Context, comparison: &Comparison, buffer: &mut Vec<u8>, missing: &mut Vec<Need>) {
+pub fn compare(
+    context: &Context,
+    comparison: &Comparison,
+    buffer: &mut Vec<u8>,
+    missing: &mut Vec<Need>,
+) {
     let job = &comparison.job;
     let file = match job.file(&context.host) {
         Ok(file) => file,
@@ -87,7 +93,8 @@ pub fn compare(context: &Context, comparison: &Comparison, buffer: &mut Vec<u8>,
     }
 }
 
-/// Returns whether the bytes at `offset` are those of the chunk; holes differ from any chunk without being read.
+/// Returns whether the bytes at `offset` are those of the chunk; holes differ from any chunk
+/// without being read.
 pub fn is_chunk(
     context: &Context,
     file: &File,
@@ -103,8 +110,14 @@ pub fn is_chunk(
     file.read_exact_at(buffer, offset).is_ok() && keyring.chunk_id(ChunkKind::Data, buffer) == *id
 }
 
-/// Returns whether a file, which has the right length, holds exactly this content; false if that cannot be told.
-pub fn holds(context: &Context, file: &File, (size, content): (u64, &Content), buffer: &mut Vec<u8>) -> bool {
+/// Returns whether a file, which has the right length, holds exactly this content; false if that
+/// cannot be told.
+pub fn holds(
+    context: &Context,
+    file: &File,
+    (size, content): (u64, &Content),
+    buffer: &mut Vec<u8>,
+) -> bool {
     if let Content::Inline(bytes) = content {
         buffer.resize(bytes.len(), 0);
         return file.read_exact_at(buffer, 0).is_ok() && buffer == bytes;
@@ -113,7 +126,9 @@ pub fn holds(context: &Context, file: &File, (size, content): (u64, &Content), b
     for piece in context.trees.refs(content) {
         let Ok(piece) = piece else { return false };
         let is_right = match piece {
-            Ref::Data { id, len } => is_chunk(context, file, &mut extents, (offset, len, &id), buffer),
+            Ref::Data { id, len } => {
+                is_chunk(context, file, &mut extents, (offset, len, &id), buffer)
+            }
             Ref::Hole { len } => {
                 offset.checked_add(len).is_some_and(|end| end <= size)
                     && is_zero(file, &mut extents, offset, len, buffer).unwrap_or(false)
@@ -127,7 +142,8 @@ pub fn holds(context: &Context, file: &File, (size, content): (u64, &Content), b
     offset == size
 }
 
-/// Which parts of a file hold data, as far as was asked; only file systems that are known to tell truly are asked.
+/// Which parts of a file hold data, as far as was asked; only file systems that are known to tell
+/// truly are asked.
 #[derive(Default)]
 pub struct Extents {
     is_told: Option<bool>,
@@ -154,7 +170,8 @@ impl Extents {
         offset < self.data_start
     }
 
-    /// Returns where the data behind the hole that was just found begins, `None` if the file ends with it.
+    /// Returns where the data behind the hole that was just found begins, `None` if the file ends
+    /// with it.
     pub fn next_data(&self) -> Option<u64> {
         (self.data_start != u64::MAX).then_some(self.data_start)
     }
@@ -167,7 +184,13 @@ const ZEROS_LEN_BYTES: usize = 256 << 10;
 const READ_LEN_BYTES: u64 = 256 << 10;
 
 /// Returns whether there is nothing but zeros in a part of a file.
-pub fn is_zero(file: &File, extents: &mut Extents, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<bool> {
+pub fn is_zero(
+    file: &File,
+    extents: &mut Extents,
+    offset: u64,
+    len: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
     let end = offset + len;
     let mut at = offset;
     while at < end {
@@ -218,11 +241,17 @@ fn make_hole(file: &File, offset: u64, len: u64) -> io::Result<Before> {
         let stop = seek(file, SeekFrom::Hole(start)).unwrap_or(end).clamp(start + 1, end);
         at = stop;
         let are_zeros = holds_zeros(file, start, stop)?;
-        let takes_block = start.next_multiple_of(BLOCK_LEN_BYTES as u64) + BLOCK_LEN_BYTES as u64 <= stop;
+        let takes_block =
+            start.next_multiple_of(BLOCK_LEN_BYTES as u64) + BLOCK_LEN_BYTES as u64 <= stop;
         if are_zeros && !takes_block {
             continue;
         }
-        match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, stop - start) {
+        match fallocate(
+            file,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            start,
+            stop - start,
+        ) {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_zeros(file, start, stop)?,
             Err(error) => return Err(error.into()),
@@ -246,7 +275,8 @@ fn holds_zeros(file: &File, start: u64, end: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Writes zeros where there is anything else, on a file system that may not tell where there is; returns whether there was.
+/// Writes zeros where there is anything else, on a file system that may not tell where there is;
+/// returns whether there was.
 fn clear_data(file: &File, offset: u64, end: u64) -> io::Result<bool> {
     let mut buffer = vec![0; ZEROS_LEN_BYTES];
     let mut changed = false;
@@ -297,9 +327,16 @@ mod tests {
             file.write_all_at(&[0; 100_000], 200_000).unwrap();
             assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Zeros);
             assert_eq!(make_hole(&file, 100, 500_000).unwrap(), Before::Hole);
-            assert!(!extents.is_hole_at(&file, 0) && extents.is_hole_at(&file, 65_536) && !extents.is_hole_at(&file, 1 << 19));
+            assert!(
+                !extents.is_hole_at(&file, 0)
+                    && extents.is_hole_at(&file, 65_536)
+                    && !extents.is_hole_at(&file, 1 << 19)
+            );
         }
-        assert!(clear_data(&file, 600_000, 700_000).unwrap() && !clear_data(&file, 600_000, 700_000).unwrap());
+        assert!(
+            clear_data(&file, 600_000, 700_000).unwrap()
+                && !clear_data(&file, 600_000, 700_000).unwrap()
+        );
         expected[600_000..700_000].fill(0);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
     }

@@ -38,7 +38,8 @@ const OPEN_FILES_MAX: usize = 64;
 /// What of that which is there may be believed by size and time, without reading it.
 #[derive(Default)]
 pub struct Trust {
-    /// Files whose time is from here on are compared by content: see the crash reasoning in `restore/mod.rs`.
+    /// Files whose time is from here on are compared by content: see the crash reasoning in
+    /// `restore/mod.rs`.
     pub before: Timestamp,
     /// What the target's mark says of earlier runs.
     pub found: restore_mark::Found,
@@ -47,7 +48,11 @@ pub struct Trust {
 impl Trust {
     /// Takes what the mark says; after another boot nothing is believed.
     pub fn new(snapshot: &Snapshot, found: restore_mark::Found) -> Self {
-        let before = if found.is_doubtful { Timestamp { seconds: i64::MIN, nanos: 0 } } else { snapshot.started };
+        let before = if found.is_doubtful {
+            Timestamp { seconds: i64::MIN, nanos: 0 }
+        } else {
+            snapshot.started
+        };
         Self { before, found }
     }
 }
@@ -143,29 +148,38 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns what a restored entry is to have; names of owners count more than their numbers, which differ between machines.
+    /// Returns what a restored entry is to have; names of owners count more than their numbers,
+    /// which differ between machines.
     ///
-    /// What the snapshot lists as not read may lack attributes that are there: they are not taken away; from nothing, if it could
-    /// not list all.
+    /// What the snapshot lists as not read may lack attributes that are there: they are not taken
+    /// away; from nothing, if it could not list all.
     pub fn metadata_of(&self, found: &mut DirEntry, path: impl FnOnce() -> Vec<u8>) -> Metadata {
         let by_name = self.host.is_superuser && !self.options.numeric_ids;
-        let (user, group) = (found.user.as_deref().filter(|_| by_name), found.group.as_deref().filter(|_| by_name));
+        let (user, group) =
+            (found.user.as_deref().filter(|_| by_name), found.group.as_deref().filter(|_| by_name));
         let uid = user.and_then(|name| self.owners.uid(name)).unwrap_or(found.entry.uid);
         let gid = group.and_then(|name| self.owners.gid(name)).unwrap_or(found.entry.gid);
         let entry = &mut found.entry;
         let xattrs = std::mem::take(&mut entry.xattrs);
-        let keeps_xattrs = self.ground.is_list_cut() || self.ground.lists_any() && self.ground.is_listed(&path());
+        let keeps_xattrs =
+            self.ground.is_list_cut() || self.ground.lists_any() && self.ground.is_listed(&path());
         // Whether it changed while it was read is nothing that a file system keeps.
         let flags = entry.flags & SYSTEM_FLAGS;
         Metadata { uid, gid, mode: entry.mode, flags, mtime: entry.mtime, xattrs, keeps_xattrs }
     }
 
-    /// Returns the names that the snapshot has in the folder at `path`, one `None` for what cannot be read.
-    pub fn names_in<'c>(&'c self, path: &[u8]) -> impl Iterator<Item = Option<Vec<u8>>> + use<'c, 'a> {
+    /// Returns the names that the snapshot has in the folder at `path`, one `None` for what cannot
+    /// be read.
+    pub fn names_in<'c>(
+        &'c self,
+        path: &[u8],
+    ) -> impl Iterator<Item = Option<Vec<u8>>> + use<'c, 'a> {
         let tree = match path {
             b"" => Some(self.ground.root()),
             path => match self.trees.lookup(&self.ground.root(), path) {
-                Ok(Some(DirEntry { entry: Entry { content: Content::Tree(tree), .. }, .. })) => Some(tree),
+                Ok(Some(DirEntry {
+                    entry: Entry { content: Content::Tree(tree), .. }, ..
+                })) => Some(tree),
                 _ => None,
             },
         };
@@ -208,13 +222,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Tells that something is in the place of a folder that is restored, and stays: nothing is restored below it.
+    /// Tells that something is in the place of a folder that is restored, and stays: nothing is
+    /// restored below it.
     pub fn bar(&self, path: &[u8], why: &str) {
         self.leave_alone(|| path.to_vec());
         self.monitor.problem(ProblemKind::Notice, path, why);
     }
 
-    /// Tells that a folder of the program itself, which the snapshot does not have, stays as it is, if this is one.
+    /// Tells that a folder of the program itself, which the snapshot does not have, stays as it is,
+    /// if this is one.
     pub fn spares(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.own.contains(stat);
         if is_own {
@@ -223,7 +239,8 @@ impl<'a> Context<'a> {
         is_own
     }
 
-    /// Tells the same of one that the snapshot has; what it has below it is not restored then, which is no small thing.
+    /// Tells the same of one that the snapshot has; what it has below it is not restored then,
+    /// which is no small thing.
     pub fn spares_all_below(&self, stat: &Stat, path: impl FnOnce() -> Vec<u8>) -> bool {
         let is_own = self.own.contains(stat);
         if is_own {
@@ -238,7 +255,8 @@ impl<'a> Context<'a> {
         is_own
     }
 
-    /// Tells that something is not removed, if the snapshot says that it, or something in it, could not be read.
+    /// Tells that something is not removed, if the snapshot says that it, or something in it, could
+    /// not be read.
     pub fn keeps_unread(&self, path: impl FnOnce() -> Vec<u8>) -> bool {
         let path = path();
         let is_unread = self.ground.is_unread(&path);
@@ -248,7 +266,8 @@ impl<'a> Context<'a> {
         is_unread
     }
 
-    /// Returns whether the snapshot's silence about names in a folder means that they should not be there.
+    /// Returns whether the snapshot's silence about names in a folder means that they should not be
+    /// there.
     pub fn may_delete_in(&self, path: &[u8]) -> bool {
         if !self.options.delete {
             return false;
@@ -279,17 +298,22 @@ impl<'a> Context<'a> {
         self.monitor.problem(ProblemKind::Damaged, or_root(path), in_words(error));
     }
 
-    /// Reports a folder or file whose tree cannot be read; stops if it is the repository itself that failed.
+    /// Reports a folder or file whose tree cannot be read; stops if it is the repository itself
+    /// that failed.
     pub fn report_unreadable(&self, path: &[u8], error: repo::Error) {
         if error.is_damage() { self.report_damage(path, &error) } else { self.stop(error.into()) }
     }
 
-    /// Reports an entry that could not be restored; stops where nothing else could be written either.
+    /// Reports an entry that could not be restored; stops where nothing else could be written
+    /// either.
     pub fn report_failed(&self, path: &[u8], error: io::Error) {
         self.pass_over(path);
         let errno = Errno::from_io_error(&error);
         if matches!(errno, Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) {
-            self.stop(Error::Write { path: String::from_utf8_lossy(path).into_owned(), source: error });
+            self.stop(Error::Write {
+                path: String::from_utf8_lossy(path).into_owned(),
+                source: error,
+            });
             return;
         }
         self.report(path, error.to_string());
@@ -310,9 +334,14 @@ impl<'a> Context<'a> {
         }
         let path = path();
         for Failed { what, is_refused, source } in failed {
-            let is_lacking = matches!(Errno::from_io_error(&source), Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY));
+            let is_lacking = matches!(
+                Errno::from_io_error(&source),
+                Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOTTY)
+            );
             if is_refused && self.host.is_superuser {
-                let message = format!("not even the superuser may set the {what} here ({source}): left out here and elsewhere");
+                let message = format!(
+                    "not even the superuser may set the {what} here ({source}): left out here and elsewhere"
+                );
                 self.say_once(&what, &path, &message);
             } else if is_refused {
                 self.say_once(
@@ -321,7 +350,13 @@ impl<'a> Context<'a> {
                     "owners, flags and system attributes need the superuser: left out here and elsewhere",
                 );
             } else if is_lacking {
-                self.say_once(&what, &path, &format!("the file system cannot hold this {what}: left out here and elsewhere"));
+                self.say_once(
+                    &what,
+                    &path,
+                    &format!(
+                        "the file system cannot hold this {what}: left out here and elsewhere"
+                    ),
+                );
             } else {
                 self.report(&path, format!("cannot set {what}: {source}"));
             }

@@ -1,4 +1,5 @@
-//! Removing what is in the way, or in the target but not in the snapshot; never through a link and never into another mount.
+//! Removing what is in the way, or in the target but not in the snapshot; never through a link and
+//! never into another mount.
 
 use std::io;
 use std::sync::Arc;
@@ -17,18 +18,20 @@ use crate::restore::options::add;
 use crate::restore::target::dir::TargetDir;
 use crate::restore::target::protected_dirs;
 
-/// The names of an existing folder, gone through beside the snapshot's entries to find those that it does not have.
+/// The names of an existing folder, gone through beside the snapshot's entries to find those that
+/// it does not have.
 pub struct Extras {
     names: Names,
     at: usize,
 }
 
 impl Extras {
-    /// Lists a folder; `None` if the snapshot's silence about a name in it does not mean that it should not be there.
+    /// Lists a folder; `None` if the snapshot's silence about a name in it does not mean that it
+    /// should not be there.
     ///
-    /// That is so above and beside the folders that were backed up whole, where another file system is mounted, which
-    /// a backup may have been told not to enter, in a repository, of which a backup may have some parts only, and if more could
-    /// not be read than the snapshot lists.
+    /// That is so above and beside the folders that were backed up whole, where another file system
+    /// is mounted, which a backup may have been told not to enter, in a repository, of which a
+    /// backup may have some parts only, and if more could not be read than the snapshot lists.
     pub fn of(context: &Context, dir: &Arc<TargetDir>) -> Option<Self> {
         let path = dir.path();
         if dir.is_fresh || !context.may_delete_in(&path) || context.repositories.hold(&path) {
@@ -51,12 +54,17 @@ impl Extras {
             return Ok(None);
         }
         let names = open.names()?;
-        let is_sign = |name: Option<Vec<u8>>| name.is_some_and(|name| protected_dirs::is_sign(&name));
+        let is_sign =
+            |name: Option<Vec<u8>>| name.is_some_and(|name| protected_dirs::is_sign(&name));
         if protected_dirs::is_repository(&open, &names) {
             let path = dir.path();
             // What the snapshot has of it is restored like anything else.
             match context.names_in(&path).any(is_sign) {
-                true => context.monitor.problem(ProblemKind::Notice, &path, protected_dirs::LEFT_REPOSITORY),
+                true => context.monitor.problem(
+                    ProblemKind::Notice,
+                    &path,
+                    protected_dirs::LEFT_REPOSITORY,
+                ),
                 false => context.bar(&path, protected_dirs::LEFT_REPOSITORY),
             }
             context.repositories.add(path);
@@ -89,20 +97,26 @@ impl Extras {
     }
 }
 
-/// Returns whether a name that the snapshot does not have is one that it has to the file system, so that it must stay.
+/// Returns whether a name that the snapshot does not have is one that it has to the file system, so
+/// that it must stay.
 pub fn is_anothers(context: &Context, dir: &TargetDir, name: &[u8]) -> bool {
-    dir.spelling.as_ref().is_some_and(|spelling| spelling.is_one_of(|| context.names_in(&dir.path()), name))
+    dir.spelling
+        .as_ref()
+        .is_some_and(|spelling| spelling.is_one_of(|| context.names_in(&dir.path()), name))
 }
 
 /// What is said of a folder that would have to go for something else, but holds what stays.
 pub const KEEPS_SOME: &str = "a folder is in the way, and it holds what is not selected";
 
-/// Removes `name` so that an entry of another kind can take its place; a folder with content only if deleting is wanted.
+/// Removes `name` so that an entry of another kind can take its place; a folder with content only
+/// if deleting is wanted.
 pub fn clear(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
     if stat.kind == EntryKind::Dir && context.options.delete {
         let above = dir.path();
-        let stays = |at: &[u8], is_dir: bool| context.scope.keeps(&[&above[..], b"/", at].concat(), is_dir);
-        let is_gone = remove_tree(context, dir, name, stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
+        let stays =
+            |at: &[u8], is_dir: bool| context.scope.keeps(&[&above[..], b"/", at].concat(), is_dir);
+        let is_gone =
+            remove_tree(context, dir, name, stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
         return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
     }
     context.own.refuse_link(stat)?;
@@ -115,7 +129,8 @@ pub enum Extra {
     Gone,
     /// It can be looked at.
     Seen(Stat),
-    /// It is a mount that does not let this user look at it, not even root: it is another user's, and stays.
+    /// It is a mount that does not let this user look at it, not even root: it is another user's,
+    /// and stays.
     Unseen,
 }
 
@@ -124,9 +139,13 @@ pub const UNSEEN_MOUNT: &str = "not removed: another user's file system is mount
 
 /// Looks at something that the snapshot does not have.
 pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
-    let is_mount = || dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device));
+    let is_mount = || {
+        dir.device_of(name).is_ok_and(|device| dir.stat_self().is_ok_and(|stat| stat.dev != device))
+    };
     match existing::stat(dir, name) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_mount() => Ok(Extra::Unseen),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_mount() => {
+            Ok(Extra::Unseen)
+        }
         found => Ok(found?.map_or(Extra::Gone, Extra::Seen)),
     }
 }
@@ -135,14 +154,22 @@ pub fn look_at(dir: &Dir, name: &[u8]) -> io::Result<Extra> {
 pub struct Removal<'a> {
     /// Is told each entry that goes.
     pub told: &'a mut dyn FnMut(&[u8], &Stat),
-    /// Returns whether an entry stays, with all below it and the folders that it lies in; the second argument says that it is a folder.
+    /// Returns whether an entry stays, with all below it and the folders that it lies in; the
+    /// second argument says that it is a folder.
     pub stays: &'a dyn Fn(&[u8], bool) -> bool,
 }
 
 /// Removes `name` and everything below it but for what stays; a dry run only counts and tells.
 ///
-/// Returns whether it is gone, or would be. What cannot be removed is reported, with the first cause returned.
-pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat, removal: Removal<'_>) -> io::Result<bool> {
+/// Returns whether it is gone, or would be. What cannot be removed is reported, with the first
+/// cause returned.
+pub fn remove_tree(
+    context: &Context,
+    dir: &Arc<TargetDir>,
+    name: &[u8],
+    stat: &Stat,
+    removal: Removal<'_>,
+) -> io::Result<bool> {
     let is_real = !context.options.dry_run;
     let Removal { told, stays } = removal;
     let mut tell = |path: &[u8], stat: &Stat| {
@@ -150,7 +177,9 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
         told(path, stat);
     };
     if context.ground.is_unread(&dir.path_of(name)) {
-        return Err(io::Error::other("not removed: the snapshot lists it, or something in it, as not read"));
+        return Err(io::Error::other(
+            "not removed: the snapshot lists it, or something in it, as not read",
+        ));
     }
     if stat.kind != EntryKind::Dir {
         if is_real {
@@ -192,7 +221,9 @@ pub fn remove_tree(context: &Context, dir: &Arc<TargetDir>, name: &[u8], stat: &
             }
             Extra::Seen(stat) => stat,
         };
-        if stays(&at, stat.kind == EntryKind::Dir) || stat.kind != EntryKind::Dir && context.own.contains(&stat) {
+        if stays(&at, stat.kind == EntryKind::Dir)
+            || stat.kind != EntryKind::Dir && context.own.contains(&stat)
+        {
             level.keeps_some = true;
         } else if stat.kind == EntryKind::Dir {
             match enter(context, &level.dir, &name, &stat)? {
@@ -230,7 +261,12 @@ fn give_back(context: &Context, level: &Level) -> io::Result<()> {
     let now = dir.stat_self()?;
     if now.mode != level.stat.mode {
         let parent = level.dir.parent().expect("the target's own folder is never removed").clone();
-        special::change_mode(&*parent.open(&context.host.dirs)?, &level.name, EntryKind::Dir, level.stat.mode)?;
+        special::change_mode(
+            &*parent.open(&context.host.dirs)?,
+            &level.name,
+            EntryKind::Dir,
+            level.stat.mode,
+        )?;
     }
     let flags = read_flags(&level.stat);
     if read_flags(&now) != flags { write_flags(&*dir, flags) } else { Ok(()) }
@@ -254,7 +290,12 @@ impl Level {
 }
 
 /// Enters a folder that is to go; `None` if it is a repository, which stays as it is.
-fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<Option<Level>> {
+fn enter(
+    context: &Context,
+    parent: &Arc<TargetDir>,
+    name: &[u8],
+    stat: &Stat,
+) -> io::Result<Option<Level>> {
     let above = parent.open(&context.host.dirs)?;
     if is_mount_point(&above, stat)? {
         return Err(io::Error::other("another file system is mounted on it"));

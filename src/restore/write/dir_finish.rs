@@ -1,4 +1,5 @@
-//! The end of each folder: it is finished when nothing below it is pending any more, and so are those above.
+//! The end of each folder: it is finished when nothing below it is pending any more, and so are
+//! those above.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -36,19 +37,22 @@ pub fn release_dir(context: &Context, dir: &Arc<TargetDir>) {
     }
 }
 
-/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter it once it is done.
+/// Returns whether a folder's owner, who restores and is not the superuser, has no right to enter
+/// it once it is done.
 fn is_shut_for_me(context: &Context, dir: &TargetDir) -> bool {
     let mode = dir.metadata.as_ref().map(|metadata| metadata.mode).or(dir.mode_back.get().copied());
     !context.host.is_superuser && mode.is_some_and(|mode| mode & 0o700 != 0o700)
 }
 
-/// Returns whether something is to be done in a folder after everything in it is done: it is read again, other names are linked to
-/// a file in it, or it is the target's own, in which the mark stays to the end.
+/// Returns whether something is to be done in a folder after everything in it is done: it is read
+/// again, other names are linked to a file in it, or it is the target's own, in which the mark
+/// stays to the end.
 fn is_needed_again(context: &Context, dir: &TargetDir) -> bool {
     context.options.verify || dir.has_links() || dir.parent().is_none()
 }
 
-/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them any more.
+/// Finishes the folders that had to stay open until nothing is to be made, linked or read in them
+/// any more.
 pub fn finish_shut(context: &Context) {
     // Those below come before those above.
     for dir in std::mem::take(&mut *lock(&context.unfinished)) {
@@ -75,7 +79,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
             kept = restore_mark::with_mark(&open, metadata);
             &kept
         } else if let Some(above) = dir.attributes_in.get() {
-            whole = with_attributes(context, metadata, (above, dir.name())).map_err(io::Error::other)?;
+            whole = with_attributes(context, metadata, (above, dir.name()))
+                .map_err(io::Error::other)?;
             &whole
         } else {
             &**metadata
@@ -101,7 +106,11 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
 }
 
 /// Reads attributes again that were too long to be kept while the walk was below their folder.
-fn with_attributes(context: &Context, metadata: &Metadata, (above, name): (&ChunkId, &[u8])) -> repo::Result<Metadata> {
+fn with_attributes(
+    context: &Context,
+    metadata: &Metadata,
+    (above, name): (&ChunkId, &[u8]),
+) -> repo::Result<Metadata> {
     let found = context.trees.find(above, name)?.ok_or(repo::Error::WrongChunk { id: *above })?;
     Ok(Metadata { xattrs: found.entry.xattrs, ..metadata.clone() })
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::clear_name;
 use super::compare::holds;
 use super::context::Context;
-use super::delete::{Extra, Extras, KEEPS_SOME, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree};
+use super::delete::{
+    Extra, Extras, KEEPS_SOME, Removal, UNSEEN_MOUNT, is_anothers, look_at, remove_tree,
+};
 use super::enter_dir::look_into;
 use super::entries::Item;
 use super::existing::{self, Decision, WantedFile, decide};
@@ -27,7 +29,12 @@ use crate::restore::plan::walk::{Step, Walk};
 use crate::restore::target::dir::{Identity, TargetDir};
 
 /// Goes through everything that would be restored into `target` (`None` if that would be made).
-pub fn list(context: &Context, walk: Walk, target: Option<Arc<TargetDir>>, each: &mut dyn FnMut(Planned<'_>)) -> Result<()> {
+pub fn list(
+    context: &Context,
+    walk: Walk,
+    target: Option<Arc<TargetDir>>,
+    each: &mut dyn FnMut(Planned<'_>),
+) -> Result<()> {
     let delete_top = context.options.delete && walk.takes_all();
     let mut lister = Lister { context, walk, each, frames: Vec::new(), firsts: HashMap::new() };
     let extras = target.as_ref().filter(|_| delete_top).and_then(|dir| lister.extras_of(dir));
@@ -83,7 +90,11 @@ impl Lister<'_> {
                 self.context.report_unreadable(&path, error);
             }
             Step::Leave => {
-                let rest = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()).map(Extras::rest);
+                let rest = self
+                    .frames
+                    .last_mut()
+                    .and_then(|frame| frame.extras.as_mut())
+                    .map(Extras::rest);
                 self.delete(rest.unwrap_or_default());
                 self.frames.pop();
             }
@@ -94,11 +105,18 @@ impl Lister<'_> {
         let name = &entry.entry.name;
         let above = self.frames.last().and_then(|frame| frame.dir.clone());
         let found = above.as_ref().and_then(|dir| Some((dir.path_of(name), self.stat(dir, name)?)));
-        if found.as_ref().is_some_and(|(path, stat)| self.context.spares_all_below(stat, || path.clone())) {
+        if found
+            .as_ref()
+            .is_some_and(|(path, stat)| self.context.spares_all_below(stat, || path.clone()))
+        {
             return self.walk.skip_folder();
         }
         let found = found.map(|(_, stat)| stat);
-        let dir = match above.as_ref().filter(|_| found.is_some()).map(|above| look_into(self.context, above, name)) {
+        let dir = match above
+            .as_ref()
+            .filter(|_| found.is_some())
+            .map(|above| look_into(self.context, above, name))
+        {
             // Its owner, who restores, lets himself in; this only looks.
             Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
                 self.context.report_failed(&[b"/", self.walk.path()].concat(), error);
@@ -116,8 +134,16 @@ impl Lister<'_> {
             Some(_) => Action::Update,
             None => Action::Create,
         };
-        let extras = dir.as_ref().filter(|_| is_taken && self.context.options.delete).and_then(|dir| self.extras_of(dir));
-        self.frames.push(Frame { dir, extras, path_len: self.walk.path().len(), waiting: Some(action) });
+        let extras = dir
+            .as_ref()
+            .filter(|_| is_taken && self.context.options.delete)
+            .and_then(|dir| self.extras_of(dir));
+        self.frames.push(Frame {
+            dir,
+            extras,
+            path_len: self.walk.path().len(),
+            waiting: Some(action),
+        });
         if is_taken {
             self.tell_folders();
         }
@@ -126,11 +152,18 @@ impl Lister<'_> {
     /// Tells the folders on the way that were not told yet: now something in them is selected.
     fn tell_folders(&mut self) {
         // Of those above one that was told all were told.
-        let first = self.frames.iter().rposition(|frame| frame.waiting.is_none()).map_or(0, |at| at + 1);
+        let first =
+            self.frames.iter().rposition(|frame| frame.waiting.is_none()).map_or(0, |at| at + 1);
         for frame in &mut self.frames[first..] {
             if let Some(action) = frame.waiting.take() {
                 add(&self.context.counts.dirs, 1);
-                (self.each)(Planned { action, path: &self.walk.path()[..frame.path_len], size: 0, is_dir: true, content: None });
+                (self.each)(Planned {
+                    action,
+                    path: &self.walk.path()[..frame.path_len],
+                    size: 0,
+                    is_dir: true,
+                    content: None,
+                });
             }
         }
     }
@@ -190,7 +223,8 @@ impl Lister<'_> {
         }
     }
 
-    /// Notes what the first name of a hard-link group will be: an inode that is there, or a new one.
+    /// Notes what the first name of a hard-link group will be: an inode that is there, or a new
+    /// one.
     fn note_first(&mut self, group: Option<(u64, Likeness)>, identity: Option<Identity>) {
         if let Some(group) = group.filter(|_| self.firsts.len() < FIRSTS_MAX) {
             self.firsts.entry(group).or_insert(identity);
@@ -208,16 +242,29 @@ impl Lister<'_> {
         if is_empty { Ok(()) } else { Err(io::Error::other(clear_name::IN_THE_WAY)) }
     }
 
-    /// Tells everything that would be removed with `name`, which is at `path` in the walk; excluded entries stay. Returns whether all would go.
-    fn tell_removed(&mut self, dir: &Arc<TargetDir>, (name, path): (&[u8], &[u8]), stat: &Stat) -> io::Result<bool> {
+    /// Tells everything that would be removed with `name`, which is at `path` in the walk; excluded
+    /// entries stay. Returns whether all would go.
+    fn tell_removed(
+        &mut self,
+        dir: &Arc<TargetDir>,
+        (name, path): (&[u8], &[u8]),
+        stat: &Stat,
+    ) -> io::Result<bool> {
         let above = &path[..path.len() - name.len()];
         let (each, walk) = (&mut *self.each, &self.walk);
         let told = &mut |below: &[u8], stat: &Stat| {
             let path = [above, below].concat();
             let is_dir = stat.kind == EntryKind::Dir;
-            each(Planned { action: Action::Delete, path: &path, size: stat.size, is_dir, content: None });
+            each(Planned {
+                action: Action::Delete,
+                path: &path,
+                size: stat.size,
+                is_dir,
+                content: None,
+            });
         };
-        let stays = |below: &[u8], is_dir: bool| !walk.would_select(&[above, below].concat(), is_dir);
+        let stays =
+            |below: &[u8], is_dir: bool| !walk.would_select(&[above, below].concat(), is_dir);
         remove_tree(self.context, dir, name, stat, Removal { told, stays: &stays })
     }
 
@@ -235,7 +282,10 @@ impl Lister<'_> {
     }
 
     fn stat(&self, dir: &Arc<TargetDir>, name: &[u8]) -> Option<Stat> {
-        match dir.open(&self.context.host.dirs).and_then(|open| existing::look(self.context, dir, &open, name)) {
+        match dir
+            .open(&self.context.host.dirs)
+            .and_then(|open| existing::look(self.context, dir, &open, name))
+        {
             Ok(found) => found,
             Err(error) => {
                 self.report(dir, name, error);
@@ -253,7 +303,11 @@ impl Lister<'_> {
     }
 
     fn delete_before(&mut self, name: &[u8]) {
-        let extras = self.frames.last_mut().and_then(|frame| frame.extras.as_mut()).map(|extras| extras.before(name));
+        let extras = self
+            .frames
+            .last_mut()
+            .and_then(|frame| frame.extras.as_mut())
+            .map(|extras| extras.before(name));
         self.delete(extras.unwrap_or_default());
     }
 
@@ -264,19 +318,21 @@ impl Lister<'_> {
         let (dir, path_len) = (dir.clone(), *path_len);
         for name in names {
             let path = below(&self.walk.path()[..path_len], &name);
-            let stat = match dir.open(&self.context.host.dirs).and_then(|open| look_at(&open, &name)) {
-                Ok(Extra::Seen(stat)) => stat,
-                Ok(Extra::Unseen) if self.walk.would_select(&path, true) => {
-                    self.context.bar(&dir.path_of(&name), UNSEEN_MOUNT);
-                    continue;
-                }
-                Ok(Extra::Gone | Extra::Unseen) => continue,
-                Err(error) => {
-                    self.report(&dir, &name, error);
-                    continue;
-                }
-            };
-            let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, &dir, &name);
+            let stat =
+                match dir.open(&self.context.host.dirs).and_then(|open| look_at(&open, &name)) {
+                    Ok(Extra::Seen(stat)) => stat,
+                    Ok(Extra::Unseen) if self.walk.would_select(&path, true) => {
+                        self.context.bar(&dir.path_of(&name), UNSEEN_MOUNT);
+                        continue;
+                    }
+                    Ok(Extra::Gone | Extra::Unseen) => continue,
+                    Err(error) => {
+                        self.report(&dir, &name, error);
+                        continue;
+                    }
+                };
+            let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir)
+                && !is_anothers(self.context, &dir, &name);
             let shown = || dir.path_of(&name);
             if is_wanted
                 && !self.context.spares(&stat, shown)
@@ -289,29 +345,49 @@ impl Lister<'_> {
     }
 }
 
-/// Returns whether what is there is right already, so that at most its metadata would change; reads it if need be.
-fn is_right(context: &Context, (dir, open): (&Arc<TargetDir>, &Dir), entry: Entry, metadata: Metadata, stat: &Stat) -> bool {
-    let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device, weight: None };
+/// Returns whether what is there is right already, so that at most its metadata would change; reads
+/// it if need be.
+fn is_right(
+    context: &Context,
+    (dir, open): (&Arc<TargetDir>, &Dir),
+    entry: Entry,
+    metadata: Metadata,
+    stat: &Stat,
+) -> bool {
+    let wanted = Wanted {
+        size: entry.size,
+        content: entry.content,
+        metadata,
+        device: entry.device,
+        weight: None,
+    };
     let name = entry.name.into_boxed_slice();
     match Item::new((dir.clone(), name), entry.kind, wanted, None) {
         Item::File(job, content) => {
-            let wanted = WantedFile { is_linked: entry.hard_link.is_some(), ..WantedFile::of(&job) };
+            let wanted =
+                WantedFile { is_linked: entry.hard_link.is_some(), ..WantedFile::of(&job) };
             let owned = existing::as_owned(open, *stat, job.metadata.uid);
             let decision = decide(Some(&owned), &wanted, context.options.overwrite, &context.trust);
             // One with other names is changed in nothing, whatever is believed of its content.
             let may_stay = |file: &File| {
-                decision == Decision::Compare || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
+                decision == Decision::Compare
+                    || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
             };
-            let is_whole = |file: &File| stat.size == job.size && holds(context, file, (job.size, &content), &mut Vec::new());
-            let stays = matches!(decision, Decision::Keep | Decision::Compare | Decision::CompareWhole);
+            let is_whole = |file: &File| {
+                stat.size == job.size && holds(context, file, (job.size, &content), &mut Vec::new())
+            };
+            let stays =
+                matches!(decision, Decision::Keep | Decision::Compare | Decision::CompareWhole);
             let is_alone = decision == Decision::Keep && stat.nlink <= 1;
             is_alone
                 || stays
-                    && open
-                        .open_file(&job.name)
-                        .is_ok_and(|file| may_stay(&file) && (decision == Decision::Keep || is_whole(&file)))
+                    && open.open_file(&job.name).is_ok_and(|file| {
+                        may_stay(&file) && (decision == Decision::Keep || is_whole(&file))
+                    })
         }
-        Item::Other(other) => special::open_path(open, &other.name).is_ok_and(|fd| other.is_like(&fd, stat)),
+        Item::Other(other) => {
+            special::open_path(open, &other.name).is_ok_and(|fd| other.is_like(&fd, stat))
+        }
         Item::Link(..) => false,
     }
 }

@@ -1,4 +1,5 @@
-//! Entering folders of the target: those that are there, those that are made, and links that lead to one.
+//! Entering folders of the target: those that are there, those that are made, and links that lead
+//! to one.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -27,7 +28,8 @@ use crate::restore::target::taken_over::Had;
 /// What is said if something is not what was made or looked at a moment ago.
 pub const REPLACED: &str = "it was replaced meanwhile";
 
-/// Permission to write for others than the owner, and the bit with which they can only replace what is theirs.
+/// Permission to write for others than the owner, and the bit with which they can only replace what
+/// is theirs.
 const OTHERS_WRITE: u16 = 0o022;
 const STICKY: u16 = 0o1000;
 
@@ -39,13 +41,21 @@ struct Place<'a> {
     standing: Standing,
 }
 
-/// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else of that name.
+/// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else
+/// of that name.
 ///
-/// A link in the place of a folder on the way to the sources, or of a source, stays and is followed if files go back to
-/// where they came from. `None` if what is there is to be left alone, which is told.
-pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: Metadata) -> io::Result<Option<Arc<TargetDir>>> {
+/// A link in the place of a folder on the way to the sources, or of a source, stays and is followed
+/// if files go back to where they came from. `None` if what is there is to be left alone, which is
+/// told.
+pub fn enter(
+    context: &Context,
+    parent: &Arc<TargetDir>,
+    name: &[u8],
+    metadata: Metadata,
+) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let place = Place { parent, above: &above, name, standing: parent.standing_of(&context.ground, name) };
+    let place =
+        Place { parent, above: &above, name, standing: parent.standing_of(&context.ground, name) };
     let mut found = existing::look(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     if let Some(dir) = &linked {
@@ -74,8 +84,13 @@ pub fn enter(context: &Context, parent: &Arc<TargetDir>, name: &[u8], metadata: 
     entered.map(Some)
 }
 
-/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that may be entered.
-pub fn look_into(context: &Context, parent: &Arc<TargetDir>, name: &[u8]) -> io::Result<Option<Arc<TargetDir>>> {
+/// Looks at the folder `name` of `parent` without changing anything; `None` if there is none that
+/// may be entered.
+pub fn look_into(
+    context: &Context,
+    parent: &Arc<TargetDir>,
+    name: &[u8],
+) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
     let standing = parent.standing_of(&context.ground, name);
     let found = existing::look(context, parent, &above, name)?;
@@ -96,7 +111,8 @@ pub fn look_into(context: &Context, parent: &Arc<TargetDir>, name: &[u8]) -> io:
 
 /// Opens what a symbolic link in the place of a folder leads to, if links of that place are kept.
 ///
-/// Only a link that nobody else can have put there: its owner's files would be written wherever it leads.
+/// Only a link that nobody else can have put there: its owner's files would be written wherever it
+/// leads.
 fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Result<Option<Dir>> {
     let is_kept = context.ground.is_in_place() && place.standing != Standing::Below;
     let Some(link) = found.filter(|stat| is_kept && stat.kind == EntryKind::Symlink) else {
@@ -110,10 +126,11 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
             "a symbolic link that others can change is in its place: it is neither followed nor replaced",
         ));
     }
-    let led = place
-        .above
-        .open_through(place.name)
-        .map_err(|error| io::Error::other(format!("the symbolic link in its place is kept, and leads to no folder: {error}")))?;
+    let led = place.above.open_through(place.name).map_err(|error| {
+        io::Error::other(format!(
+            "the symbolic link in its place is kept, and leads to no folder: {error}"
+        ))
+    })?;
     Ok(Some(led))
 }
 
@@ -140,7 +157,8 @@ pub fn is_private(stat: &Stat) -> bool {
     stat.uid == own_ids().0 && stat.mode & OTHERS_WRITE == 0
 }
 
-/// Takes the folder that was just made in a folder in which others can change names; it must be that one.
+/// Takes the folder that was just made in a folder in which others can change names; it must be
+/// that one.
 fn newborn(above: &Dir, name: &[u8]) -> io::Result<Identity> {
     let dir = above.open_dir(name)?;
     let stat = dir.stat_self()?;
@@ -168,7 +186,9 @@ fn take(
     let stat = dir.stat_self()?;
     context.disks.note(&dir, &stat)?;
     // What leads to the sources is somebody else's, unless a restore that did not end has made it.
-    let is_way = place.standing == Standing::Above && !context.is_ours && !restore_mark::read(&dir, "").is_ours;
+    let is_way = place.standing == Standing::Above
+        && !context.is_ours
+        && !restore_mark::read(&dir, "").is_ours;
     let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
     let metadata = is_changed.then(|| Box::new(metadata));
     // Who can change what lies there must not have another's folder made his.
@@ -176,10 +196,17 @@ fn take(
     let had = Had::from(&before);
     let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
     let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
-    let entered = TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata);
+    let entered =
+        TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata);
     let entered = entered.inspect_err(|_| {
-        let again = if is_linked { place.above.open_through(place.name) } else { place.above.open_dir(place.name) };
-        let is_it = |dir: &Dir| dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before));
+        let again = if is_linked {
+            place.above.open_through(place.name)
+        } else {
+            place.above.open_dir(place.name)
+        };
+        let is_it = |dir: &Dir| {
+            dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before))
+        };
         let _ = again.and_then(|dir| if is_it(&dir) { had.give_back(&dir) } else { Ok(()) });
     })?;
     if !is_changed && now.mode != before.mode {
@@ -194,8 +221,11 @@ fn take(
 
 /// Gives a folder's owner, who restores, the rights that he has taken from himself.
 pub fn open_up(context: &Context, above: &Dir, name: &[u8], found: &Stat) -> io::Result<()> {
-    let is_shut = || above.open_dir(name).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    if may_give_way(context, found) || found.uid == own_ids().0 && found.mode & 0o700 != 0o700 && is_shut() {
+    let is_shut =
+        || above.open_dir(name).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if may_give_way(context, found)
+        || found.uid == own_ids().0 && found.mode & 0o700 != 0o700 && is_shut()
+    {
         special::change_mode(above, name, EntryKind::Dir, found.mode | 0o700)?;
     }
     Ok(())
@@ -217,10 +247,11 @@ fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::R
     }
 }
 
-/// Makes an existing folder one that can be restored into, and that nobody else can meddle with until it is done.
+/// Makes an existing folder one that can be restored into, and that nobody else can meddle with
+/// until it is done.
 ///
-/// The superuser takes over whatever is not his, whoever will have it: its owner could put other things into the place of
-/// what is being made in it.
+/// The superuser takes over whatever is not his, whoever will have it: its owner could put other
+/// things into the place of what is being made in it.
 fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
     let flags = read_flags(stat);
     if flags & LOCKING_FLAGS != 0 {
@@ -230,8 +261,11 @@ fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
     if context.host.is_superuser && stat.uid != own {
         return match fchown(dir, Some(Uid::from_raw(own)), None::<Gid>) {
             Ok(()) => Ok(fchmod(dir, Mode::RWXU)?),
-            // There are no owners here, or they cannot be changed: what is made is looked at before it is used.
-            Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            // There are no owners here, or they cannot be changed: what is made is looked at before
+            // it is used.
+            Err(
+                rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP,
+            ) => Ok(()),
             Err(error) => Err(error.into()),
         };
     }
@@ -271,11 +305,21 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let above = open(folder.path());
         special::make_dir(&above, b"made").unwrap();
-        assert_eq!(newborn(&above, b"made").unwrap(), Identity::from(&above.stat(b"made").unwrap()));
-        // What happens between the two steps: somebody puts his own folder, or a link to it, into the place.
+        assert_eq!(
+            newborn(&above, b"made").unwrap(),
+            Identity::from(&above.stat(b"made").unwrap())
+        );
+        // What happens between the two steps: somebody puts his own folder, or a link to it, into
+        // the place.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("made/full"), b"").unwrap(),
-            &|| std::fs::set_permissions(at("made"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap(),
+            &|| {
+                std::fs::set_permissions(
+                    at("made"),
+                    std::os::unix::fs::PermissionsExt::from_mode(0o755),
+                )
+                .unwrap()
+            },
             &|| {
                 std::fs::rename(at("made"), at("away")).unwrap();
                 std::os::unix::fs::symlink("away", at("made")).unwrap();
@@ -285,7 +329,11 @@ mod tests {
                 std::fs::rename(at("made"), at("away")).unwrap();
                 std::fs::create_dir(at("made")).unwrap();
                 std::os::unix::fs::chown(at("made"), Some(4321), None).unwrap();
-                std::fs::set_permissions(at("made"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+                std::fs::set_permissions(
+                    at("made"),
+                    std::os::unix::fs::PermissionsExt::from_mode(0o700),
+                )
+                .unwrap();
             },
         ];
         let count = if rustix::process::geteuid().is_root() { 4 } else { 3 };

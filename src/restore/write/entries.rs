@@ -1,4 +1,5 @@
-//! Entries that a worker handles whole: it looks at what is there, and makes whatever needs no chunks.
+//! Entries that a worker handles whole: it looks at what is there, and makes whatever needs no
+//! chunks.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,11 +41,26 @@ pub enum Item {
 
 impl Item {
     /// Makes the item of an entry that is no folder.
-    pub fn new((dir, name): (Arc<TargetDir>, Box<[u8]>), kind: EntryKind, wanted: Wanted, group: Option<Arc<LinkGroup>>) -> Self {
+    pub fn new(
+        (dir, name): (Arc<TargetDir>, Box<[u8]>),
+        kind: EntryKind,
+        wanted: Wanted,
+        group: Option<Arc<LinkGroup>>,
+    ) -> Self {
         let Wanted { size, content, metadata, device, weight } = wanted;
         if kind != EntryKind::File {
-            let link_target = if let Content::Inline(target) = content { target } else { Vec::new() };
-            return Self::Other(Box::new(Other { dir, name, kind, link_target, device, metadata, group, _weight: weight }));
+            let link_target =
+                if let Content::Inline(target) = content { target } else { Vec::new() };
+            return Self::Other(Box::new(Other {
+                dir,
+                name,
+                kind,
+                link_target,
+                device,
+                metadata,
+                group,
+                _weight: weight,
+            }));
         }
         let mut job = FileJob::new(dir, name, size, metadata);
         (job.group, job._weight) = (group, weight);
@@ -110,15 +126,24 @@ fn handle_other(context: &Context, other: &Other) {
     release_dir(context, &other.dir);
 }
 
-fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::Result<Option<Unfilled>> {
+fn handle_file(
+    context: &Context,
+    job: &Arc<FileJob>,
+    content: Content,
+) -> io::Result<Option<Unfilled>> {
     let dir = job.dir.open(&context.host.dirs)?;
     let Some(stat) = existing::look(context, &job.dir, &dir, &job.name)? else {
         return Ok(make(context, job, content));
     };
     let owned = existing::as_owned(&dir, stat, job.metadata.uid);
-    let decision = decide(Some(&owned), &WantedFile::of(job), context.options.overwrite, &context.trust);
+    let decision =
+        decide(Some(&owned), &WantedFile::of(job), context.options.overwrite, &context.trust);
     let had_mode = stat.mode;
-    let stat = if decision == Decision::LeaveAlone { stat } else { existing::give_way(context, &dir, &job.name, stat)? };
+    let stat = if decision == Decision::LeaveAlone {
+        stat
+    } else {
+        existing::give_way(context, &dir, &job.name, stat)?
+    };
     match decision {
         Decision::LeaveAlone => {
             context.leave_alone(|| job.path());
@@ -153,7 +178,12 @@ fn handle_file(context: &Context, job: &Arc<FileJob>, content: Content) -> io::R
 }
 
 /// Returns whether a file that cannot be changed in place is right as it is.
-fn is_whole(context: &Context, job: &FileJob, (file, stat): (&File, &Stat), content: &Content) -> bool {
+fn is_whole(
+    context: &Context,
+    job: &FileJob,
+    (file, stat): (&File, &Stat),
+    content: &Content,
+) -> bool {
     stat.size == job.size && holds(context, file, (job.size, content), &mut Vec::new())
 }
 
@@ -161,7 +191,8 @@ fn is_whole(context: &Context, job: &FileJob, (file, stat): (&File, &Stat), cont
 fn reopen(stat: &Stat, opened: io::Result<File>) -> Option<File> {
     let file = opened.ok()?;
     let now = stat_of(&file).ok()?;
-    let is_same = Identity::from(&now) == Identity::from(stat) && (now.kind, now.nlink) == (stat.kind, stat.nlink);
+    let is_same = Identity::from(&now) == Identity::from(stat)
+        && (now.kind, now.nlink) == (stat.kind, stat.nlink);
     is_same.then_some(file)
 }
 
@@ -188,11 +219,16 @@ pub fn write_whole(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) {
     }
 }
 
-fn create_and_write(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) -> io::Result<(File, Option<Identity>)> {
+fn create_and_write(
+    context: &Context,
+    job: &Arc<FileJob>,
+    bytes: &[u8],
+) -> io::Result<(File, Option<Identity>)> {
     let dir = job.dir.open(&context.host.dirs)?;
     let mut file = job.create(&context.host, &dir)?;
     if let Err(error) = file.write_all(bytes) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the first.
+        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
+        // first.
         let _ = special::remove(&dir, &job.name);
         return Err(error);
     }
@@ -210,7 +246,11 @@ fn keep(context: &Context, job: &Arc<FileJob>, file: &File, stat: &Stat) {
 fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
     entry_done(context, job.size);
     if let Some(group) = &job.group {
-        complete_group(context, group, First { name: job.as_name(), identity: Identity::from(stat) });
+        complete_group(
+            context,
+            group,
+            First { name: job.as_name(), identity: Identity::from(stat) },
+        );
     }
     release_dir(context, &job.dir);
 }
@@ -234,7 +274,8 @@ fn compare(
         return Ok(Some(Unfilled { job: job.clone(), content, compare: true }));
     };
     let mut there = vec![0; bytes.len()];
-    let is_same = stat.size == job.size && file.read_exact_at(&mut there, 0).is_ok() && there == bytes;
+    let is_same =
+        stat.size == job.size && file.read_exact_at(&mut there, 0).is_ok() && there == bytes;
     if is_same {
         count_kept(context, job.size);
         add(&context.counts.files_kept, 1);

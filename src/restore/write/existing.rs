@@ -49,16 +49,26 @@ pub struct WantedFile {
 impl WantedFile {
     /// Describes the file of a job.
     pub fn of(job: &FileJob) -> Self {
-        Self { size: job.size, mtime: job.metadata.mtime, uid: job.metadata.uid, is_linked: job.group.is_some() }
+        Self {
+            size: job.size,
+            mtime: job.metadata.mtime,
+            uid: job.metadata.uid,
+            is_linked: job.group.is_some(),
+        }
     }
 }
 
 /// Decides what to do about a regular file, of which `stat` is there.
 ///
-/// Size and time are believed if the user says so, or of what this restore wrote before it was interrupted, and even then
-/// only in bounds: see the crash reasoning in `restore/mod.rs`. Files of others are never believed: what they hold would
-/// become the wanted owner's.
-pub fn decide(stat: Option<&Stat>, wanted: &WantedFile, overwrite: Overwrite, trust: &Trust) -> Decision {
+/// Size and time are believed if the user says so, or of what this restore wrote before it was
+/// interrupted, and even then only in bounds: see the crash reasoning in `restore/mod.rs`. Files of
+/// others are never believed: what they hold would become the wanted owner's.
+pub fn decide(
+    stat: Option<&Stat>,
+    wanted: &WantedFile,
+    overwrite: Overwrite,
+    trust: &Trust,
+) -> Decision {
     let Some(stat) = stat else {
         return Decision::Make;
     };
@@ -68,7 +78,8 @@ pub fn decide(stat: Option<&Stat>, wanted: &WantedFile, overwrite: Overwrite, tr
     if stat.kind != EntryKind::File || !is_for(stat.uid, wanted.uid) {
         return Decision::Replace;
     }
-    let looks_right = (stat.size, stat.mtime) == (wanted.size, wanted.mtime) && wanted.mtime < trust.before;
+    let looks_right =
+        (stat.size, stat.mtime) == (wanted.size, wanted.mtime) && wanted.mtime < trust.before;
     let is_believed = match overwrite {
         Overwrite::IfChanged => !wanted.is_linked,
         Overwrite::IfDifferent => trust.found.wrote(stat),
@@ -93,9 +104,11 @@ pub fn may_keep_linked(subject: &Subject<'_>, stat: &Stat, wanted: &Metadata) ->
     stat.nlink <= 1 || is_right && subject.read_all().is_ok_and(|xattrs| xattrs == wanted.xattrs)
 }
 
-/// Returns whether a time is the wanted one, as near as a file system that counts in whole seconds or in 100 nanoseconds comes to it.
+/// Returns whether a time is the wanted one, as near as a file system that counts in whole seconds
+/// or in 100 nanoseconds comes to it.
 fn is_as_near(time: Timestamp, wanted: Timestamp) -> bool {
-    time.seconds == wanted.seconds && [wanted.nanos, wanted.nanos / 100 * 100, 0].contains(&time.nanos)
+    time.seconds == wanted.seconds
+        && [wanted.nanos, wanted.nanos / 100 * 100, 0].contains(&time.nanos)
 }
 
 /// Returns the description of `name`, `None` if there is nothing.
@@ -107,10 +120,16 @@ pub fn stat(dir: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
     }
 }
 
-/// Looks at `name` in a folder of the target, which is `open`; a folder that this restore made has nothing but its own.
+/// Looks at `name` in a folder of the target, which is `open`; a folder that this restore made has
+/// nothing but its own.
 ///
 /// Fails if what is found is another name's, because the file system cannot tell the two apart.
-pub fn look(context: &Context, dir: &Arc<TargetDir>, open: &Dir, name: &[u8]) -> io::Result<Option<Stat>> {
+pub fn look(
+    context: &Context,
+    dir: &Arc<TargetDir>,
+    open: &Dir,
+    name: &[u8],
+) -> io::Result<Option<Stat>> {
     let found = if dir.is_fresh { None } else { stat(open, name)? };
     if let (Some(_), Some(spelling)) = (&found, &dir.spelling) {
         spelling.check(|| context.names_in(&dir.path()), name)?;
@@ -118,12 +137,14 @@ pub fn look(context: &Context, dir: &Arc<TargetDir>, open: &Dir, name: &[u8]) ->
     Ok(found)
 }
 
-/// Returns what is there as if it were the wanted owner's, where the file system gives every file one owner.
+/// Returns what is there as if it were the wanted owner's, where the file system gives every file
+/// one owner.
 pub fn as_owned(dir: &Dir, stat: Stat, uid: u32) -> Stat {
     if is_for(stat.uid, uid) || keeps_owners(dir) { stat } else { Stat { uid, ..stat } }
 }
 
-/// Lets a file be opened by its owner, who restores and has taken the right from himself; returns what is there then.
+/// Lets a file be opened by its owner, who restores and has taken the right from himself; returns
+/// what is there then.
 pub fn give_way(context: &Context, dir: &Dir, name: &[u8], stat: Stat) -> io::Result<Stat> {
     let is_shut = stat.mode & 0o600 != 0o600 && stat.uid == own_ids().0 && stat.nlink == 1;
     if context.host.is_superuser || stat.kind != EntryKind::File || !is_shut {
@@ -150,12 +171,17 @@ mod tests {
     }
 
     fn trust(before: Timestamp, windows: Vec<(Timestamp, Timestamp)>) -> Trust {
-        Trust { before, found: Found { is_ours: true, is_begun: true, is_doubtful: false, windows } }
+        Trust {
+            before,
+            found: Found { is_ours: true, is_begun: true, is_doubtful: false, windows },
+        }
     }
 
     #[test]
     fn size_and_time_are_believed_only_if_asked_for_and_where_no_write_can_have_made_them() {
-        let decide = |stat: &Stat, overwrite, before| super::decide(Some(stat), &WANTED, overwrite, &trust(before, Vec::new()));
+        let decide = |stat: &Stat, overwrite, before| {
+            super::decide(Some(stat), &WANTED, overwrite, &trust(before, Vec::new()))
+        };
         let right = found(10, MARCH);
         assert_eq!(decide(&right, Overwrite::IfChanged, JUNE), Decision::Keep);
         assert_eq!(decide(&right, Overwrite::IfDifferent, JUNE), Decision::Compare);
@@ -164,16 +190,22 @@ mod tests {
         assert_eq!(decide(&right, Overwrite::Never, JUNE), Decision::LeaveAlone);
         assert_eq!(decide(&found(11, MARCH), Overwrite::IfChanged, JUNE), Decision::Compare);
         assert_eq!(decide(&found(10, JUNE), Overwrite::IfChanged, JUNE), Decision::Compare);
-        assert_eq!(super::decide(None, &WANTED, Overwrite::Never, &trust(JUNE, Vec::new())), Decision::Make);
+        assert_eq!(
+            super::decide(None, &WANTED, Overwrite::Never, &trust(JUNE, Vec::new())),
+            Decision::Make
+        );
         let linked = WantedFile { is_linked: true, ..WANTED };
-        let decision = super::decide(Some(&right), &linked, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
+        let decision =
+            super::decide(Some(&right), &linked, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
         assert_eq!(decision, Decision::Compare, "other names would get its content");
     }
 
     #[test]
     fn what_an_interrupted_restore_changed_last_is_known() {
         let right = Stat { ctime: JUNE, ..found(10, MARCH) };
-        let decide = |overwrite, from, to| super::decide(Some(&right), &WANTED, overwrite, &trust(JUNE, vec![(from, to)]));
+        let decide = |overwrite, from, to| {
+            super::decide(Some(&right), &WANTED, overwrite, &trust(JUNE, vec![(from, to)]))
+        };
         let later = Timestamp { seconds: JUNE.seconds + 9, nanos: 0 };
         assert_eq!(decide(Overwrite::IfDifferent, MARCH, JUNE), Decision::Keep);
         assert_eq!(decide(Overwrite::IfDifferent, JUNE, later), Decision::Keep);
@@ -184,14 +216,26 @@ mod tests {
 
     #[test]
     fn what_has_other_names_is_compared_whole_or_replaced_and_so_is_what_others_own() {
-        let decide = |stat: &Stat| super::decide(Some(stat), &WANTED, Overwrite::IfChanged, &trust(JUNE, Vec::new()));
+        let decide = |stat: &Stat| {
+            super::decide(Some(stat), &WANTED, Overwrite::IfChanged, &trust(JUNE, Vec::new()))
+        };
         let linked = WantedFile { is_linked: true, ..WANTED };
         let shared = Stat { nlink: 2, ..found(9, MARCH) };
-        assert_eq!(super::decide(Some(&shared), &linked, Overwrite::Always, &trust(JUNE, Vec::new())), Decision::CompareWhole);
+        assert_eq!(
+            super::decide(Some(&shared), &linked, Overwrite::Always, &trust(JUNE, Vec::new())),
+            Decision::CompareWhole
+        );
         assert_eq!(decide(&shared), Decision::Replace);
         assert_eq!(decide(&Stat { uid: 65_000, ..found(9, MARCH) }), Decision::Replace);
-        assert_eq!(decide(&Stat { uid: 65_000, ..found(10, MARCH) }), Decision::Replace, "its owner may have it open");
-        assert_eq!(decide(&Stat { kind: EntryKind::Symlink, ..found(10, MARCH) }), Decision::Replace);
+        assert_eq!(
+            decide(&Stat { uid: 65_000, ..found(10, MARCH) }),
+            Decision::Replace,
+            "its owner may have it open"
+        );
+        assert_eq!(
+            decide(&Stat { kind: EntryKind::Symlink, ..found(10, MARCH) }),
+            Decision::Replace
+        );
         assert_eq!(decide(&Stat { kind: EntryKind::Dir, ..found(10, MARCH) }), Decision::Replace);
     }
 }

@@ -1,4 +1,5 @@
-//! One regular file on its way to the target: created late, written by several threads, opened again if it had to be closed.
+//! One regular file on its way to the target: created late, written by several threads, opened
+//! again if it had to be closed.
 
 use std::fs::File;
 use std::io;
@@ -91,7 +92,8 @@ pub enum Origin {
 }
 
 impl FileJob {
-    /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all others.
+    /// Makes a job with one piece pending: the promise that [`FileJob::expect`] was called for all
+    /// others.
     pub fn new(dir: Arc<TargetDir>, name: Box<[u8]>, size: u64, metadata: Metadata) -> Self {
         Self {
             dir,
@@ -214,12 +216,18 @@ impl FileJob {
     ///
     /// It had the permission bits `mode` first.
     pub fn adopt(self: &Arc<Self>, host: &Host, file: File, (stat, mode): (&Stat, u16)) {
-        let _ = self.found.set(Found { len: stat.size, mtime: stat.mtime, flags: read_flags(stat), mode });
+        let _ = self.found.set(Found {
+            len: stat.size,
+            mtime: stat.mtime,
+            flags: read_flags(stat),
+            mode,
+        });
         *lock(&self.handle) = Handle::Open(Arc::new(file), Identity::from(stat), Origin::Found);
         host.files.opened(self);
     }
 
-    /// Takes it that an existing file must go; it stays until there is content that takes its place.
+    /// Takes it that an existing file must go; it stays until there is content that takes its
+    /// place.
     pub fn replace(&self, stat: Stat) {
         let _ = self.in_the_way.set(stat);
     }
@@ -229,7 +237,8 @@ impl FileJob {
         self.in_the_way.get().is_some()
     }
 
-    /// Returns the open file; makes it the first time, and opens it again if it was closed meanwhile.
+    /// Returns the open file; makes it the first time, and opens it again if it was closed
+    /// meanwhile.
     pub fn file(self: &Arc<Self>, host: &Host) -> io::Result<Arc<File>> {
         self.used.store(true, Ordering::Relaxed);
         let mut handle = lock(&self.handle);
@@ -270,7 +279,8 @@ impl FileJob {
         Ok((file, identity, origin))
     }
 
-    /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its handle.
+    /// Makes the file in one go, for content that comes in one piece; nobody else will ask for its
+    /// handle.
     pub fn create(&self, host: &Host, dir: &Dir) -> io::Result<File> {
         if let Some(stat) = self.in_the_way.get() {
             clear_name::remove(dir, &self.name, stat)?;
@@ -283,7 +293,8 @@ impl FileJob {
         Ok(file)
     }
 
-    /// Setuid and setgid bits wait for the owner; who writes in pieces or sets attributes must be able to open the file again.
+    /// Setuid and setgid bits wait for the owner; who writes in pieces or sets attributes must be
+    /// able to open the file again.
     fn birth_mode(&self) -> u16 {
         let needs_access = self.is_pieced || !self.metadata.xattrs.is_empty();
         self.metadata.mode & 0o777 | if needs_access { 0o600 } else { 0 }
@@ -295,16 +306,24 @@ impl FileJob {
         // Where the folder has a default ACL, that takes other bits from each mode.
         let is_plain = !has_xattrs && stat.mode == self.birth_mode() & !host.mask;
         let mode_mask = is_plain.then_some(!host.mask);
-        Ok(Newborn { uid: stat.uid, gid: stat.gid, flags: read_flags(&stat), mode_mask, has_xattrs })
+        Ok(Newborn {
+            uid: stat.uid,
+            gid: stat.gid,
+            flags: read_flags(&stat),
+            mode_mask,
+            has_xattrs,
+        })
     }
 
-    /// Returns what the finished content's file has: known without asking for a file that was made here.
+    /// Returns what the finished content's file has: known without asking for a file that was made
+    /// here.
     pub fn present(&self, file: &File, origin: Origin) -> io::Result<Present> {
         if origin == Origin::Found && !self.has_changed() && !self.is_touched() {
             return Ok(Present::from(&stat_of(file)?));
         }
         let newborn = self.dir.newborn.get().filter(|_| origin == Origin::Made);
-        let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?))) else {
+        let Some((newborn, mask)) = newborn.and_then(|newborn| Some((newborn, newborn.mode_mask?)))
+        else {
             return Ok(Present { mtime: None, ..Present::from(&stat_of(file)?) });
         };
         let Newborn { uid, gid, flags, has_xattrs, .. } = *newborn;
@@ -338,7 +357,8 @@ impl Reopenable for FileJob {
 
 /// Returns whether a file of `uid` may become, or stay, the file that is restored for `owner`.
 ///
-/// Not if it is somebody else's, who may have kept it open, to read what is not meant for him or to write what is not right.
+/// Not if it is somebody else's, who may have kept it open, to read what is not meant for him or to
+/// write what is not right.
 pub fn is_for(uid: u32, owner: u32) -> bool {
     uid == owner || uid == own_ids().0
 }

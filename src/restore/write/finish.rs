@@ -1,4 +1,5 @@
-//! The end of each entry: metadata, hard links, and the folders above once nothing in them is pending.
+//! The end of each entry: metadata, hard links, and the folders above once nothing in them is
+//! pending.
 
 use std::fs::File;
 use std::io;
@@ -36,7 +37,8 @@ pub fn piece_done(context: &Context, job: &Arc<FileJob>) {
     }
 }
 
-/// Reports a file of which a piece is damaged or missing in the repository; it is not left looking whole.
+/// Reports a file of which a piece is damaged or missing in the repository; it is not left looking
+/// whole.
 pub fn piece_damaged(context: &Context, job: &Arc<FileJob>, error: &repo::Error) {
     if job.fail() {
         context.report_damage(&job.path(), error);
@@ -63,8 +65,12 @@ fn finish_file(context: &Context, job: &Arc<FileJob>) {
         piece_failed(context, job, error);
     }
     match job.take(&context.host) {
-        Ok(Some((file, identity, origin))) if !job.has_failed() => finish_content(context, job, &file, (identity, origin)),
-        Ok(made) => abandon(context, job, made.as_ref().map(|(file, _, origin)| (&**file, *origin))),
+        Ok(Some((file, identity, origin))) if !job.has_failed() => {
+            finish_content(context, job, &file, (identity, origin))
+        }
+        Ok(made) => {
+            abandon(context, job, made.as_ref().map(|(file, _, origin)| (&**file, *origin)))
+        }
         Err(error) => {
             piece_failed(context, job, error);
             abandon(context, job, None);
@@ -72,7 +78,12 @@ fn finish_file(context: &Context, job: &Arc<FileJob>) {
     }
 }
 
-fn finish_content(context: &Context, job: &Arc<FileJob>, file: &File, (identity, origin): (Identity, Origin)) {
+fn finish_content(
+    context: &Context,
+    job: &Arc<FileJob>,
+    file: &File,
+    (identity, origin): (Identity, Origin),
+) {
     if origin == Origin::Found && job.found_len() > job.size {
         if let Err(error) = file.set_len(job.size) {
             piece_failed(context, job, error);
@@ -85,7 +96,12 @@ fn finish_content(context: &Context, job: &Arc<FileJob>, file: &File, (identity,
 }
 
 /// Finishes a file whose content is whole; a group's first member must say what inode it is.
-pub fn finish_open(context: &Context, job: &Arc<FileJob>, file: &File, (identity, origin): (Option<Identity>, Origin)) {
+pub fn finish_open(
+    context: &Context,
+    job: &Arc<FileJob>,
+    file: &File,
+    (identity, origin): (Option<Identity>, Origin),
+) {
     match job.present(file, origin) {
         Ok(present) => apply_to_file(context, job, file, &present),
         Err(error) => context.report_failed(&job.path(), error),
@@ -109,7 +125,8 @@ pub fn apply_to_file(context: &Context, job: &FileJob, file: &File, present: &Pr
 
 /// Lets a file go that did not become whole.
 ///
-/// What there is of it is kept under a name that says so; what was there before stays as it was, if nothing of it was replaced.
+/// What there is of it is kept under a name that says so; what was there before stays as it was, if
+/// nothing of it was replaced.
 fn abandon(context: &Context, job: &Arc<FileJob>, made: Option<(&File, Origin)>) {
     let done = match made {
         None if job.is_replacing() => tell_kept(context, job),
@@ -145,12 +162,14 @@ fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<
             write_flags(file, flags)?;
         }
     }
-    // Where a restore was interrupted, it may be that one's work, with holes where pieces are missing: it must not look whole.
+    // Where a restore was interrupted, it may be that one's work, with holes where pieces are
+    // missing: it must not look whole.
     if context.trust.found.is_begun {
         let dir = job.dir.open(&context.host.dirs)?;
         let aside = aside_of(&job.name);
         if special::rename_to_free(&dir, &job.name, &aside).is_ok() {
-            let message = format!("the file that was there is kept in {}", String::from_utf8_lossy(&aside));
+            let message =
+                format!("the file that was there is kept in {}", String::from_utf8_lossy(&aside));
             context.monitor.problem(ProblemKind::Notice, &job.path(), message);
             return Ok(());
         }
@@ -160,7 +179,11 @@ fn leave_as_it_was(context: &Context, job: &FileJob, file: &File) -> io::Result<
 
 fn tell_kept(context: &Context, job: &FileJob) -> io::Result<()> {
     if existing::stat(&*job.dir.open(&context.host.dirs)?, &job.name)?.is_some() {
-        context.monitor.problem(ProblemKind::Notice, &job.path(), "the file that was there stays as it was");
+        context.monitor.problem(
+            ProblemKind::Notice,
+            &job.path(),
+            "the file that was there stays as it was",
+        );
     }
     Ok(())
 }
@@ -178,14 +201,22 @@ fn set_aside(context: &Context, job: &FileJob, origin: Origin) -> io::Result<()>
     let aside = aside_of(&job.name);
     match special::rename_to_free(&dir, &job.name, &aside) {
         Ok(()) => {}
-        // It is there from an earlier run, or there is no room: what was made here must not look whole.
+        // It is there from an earlier run, or there is no room: what was made here must not look
+        // whole.
         Err(_) if origin == Origin::Made => return special::remove(&dir, &job.name),
         Err(error) => {
             let aside = String::from_utf8_lossy(&aside).into_owned();
-            return Err(io::Error::other(format!("it is part old and part new, and cannot be renamed to {aside}: {error}")));
+            return Err(io::Error::other(format!(
+                "it is part old and part new, and cannot be renamed to {aside}: {error}"
+            )));
         }
     }
-    let message = format!("{} of {} bytes are kept in {}", job.placed(), job.size, String::from_utf8_lossy(&aside));
+    let message = format!(
+        "{} of {} bytes are kept in {}",
+        job.placed(),
+        job.size,
+        String::from_utf8_lossy(&aside)
+    );
     context.monitor.problem(ProblemKind::Notice, &job.path(), message);
     Ok(())
 }

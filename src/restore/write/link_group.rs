@@ -1,6 +1,8 @@
-//! A hard-link group: names of one file, of which the first that can be made is made, and the others linked to it.
+//! A hard-link group: names of one file, of which the first that can be made is made, and the
+//! others linked to it.
 //!
-//! Only members that agree in everything belong together: a snapshot may have been made where two files had one inode number.
+//! Only members that agree in everything belong together: a snapshot may have been made where two
+//! files had one inode number.
 
 use std::sync::{Arc, Mutex};
 
@@ -82,7 +84,13 @@ impl LinkGroup {
     /// Starts a group with a member that is about to be made.
     pub fn new(entry: &Entry, metadata: &Metadata) -> Self {
         let (content, metadata_of_all) = (entry.content.clone(), metadata.clone());
-        let wanted = Wanted { size: entry.size, content, metadata: metadata_of_all, device: entry.device, weight: None };
+        let wanted = Wanted {
+            size: entry.size,
+            content,
+            metadata: metadata_of_all,
+            device: entry.device,
+            weight: None,
+        };
         let state = LinkState::Pending(Box::new(wanted), Vec::new()).into();
         Self { kind: entry.kind, likeness: likeness(entry, metadata), state }
     }
@@ -97,10 +105,17 @@ impl LinkGroup {
 pub fn likeness(entry: &Entry, metadata: &Metadata) -> Likeness {
     let Metadata { uid, gid, mode, flags, mtime, xattrs, .. } = metadata;
     let mut hasher = blake3::Hasher::new();
-    for number in [u64::from(*uid), u64::from(*gid), u64::from(*mode), u64::from(*flags), entry.size] {
+    for number in
+        [u64::from(*uid), u64::from(*gid), u64::from(*mode), u64::from(*flags), entry.size]
+    {
         hasher.update(&number.to_le_bytes());
     }
-    for part in [codec::encode(mtime), codec::encode(&entry.device), codec::encode(&entry.content), codec::encode(xattrs)] {
+    for part in [
+        codec::encode(mtime),
+        codec::encode(&entry.device),
+        codec::encode(&entry.content),
+        codec::encode(xattrs),
+    ] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(&part);
     }
     *hasher.finalize().as_bytes().first_chunk().expect("a hash has 32 bytes")

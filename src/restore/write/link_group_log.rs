@@ -1,8 +1,10 @@
-//! Hard-link groups whose first member is done, put away in an unnamed file, so that memory does not grow with their number.
+//! Hard-link groups whose first member is done, put away in an unnamed file, so that memory does
+//! not grow with their number.
 //!
-//! The log has records one behind the other, addressed by where they start. Folders are records of their own, which name the folder above, so
-//! that one can be entered again from the target's own folder. Sorted runs of (group number, record) in the same log make groups found.
-//! Nobody reads it after this process: it has no name and its layout is no part of the format.
+//! The log has records one behind the other, addressed by where they start. Folders are records of
+//! their own, which name the folder above, so that one can be entered again from the target's own
+//! folder. Sorted runs of (group number, record) in the same log make groups found. Nobody reads it
+//! after this process: it has no name and its layout is no part of the format.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,15 +25,22 @@ const PAIRS_PER_FENCE: usize = 256;
 const PAIR_LEN_BYTES: usize = 16;
 /// Folders that were read again and are kept.
 const DIRS_MAX: usize = 4096;
-/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a link leads to it),
-/// likeness.
+/// A record's fixed part: device, inode, folder, length of the name, kind (of a folder: whether a
+/// link leads to it), likeness.
 const FIXED_LEN_BYTES: usize = 8 + 8 + 8 + 2 + 1 + 16;
 
 /// What can have several names.
-const KINDS: [EntryKind; 6] =
-    [EntryKind::File, EntryKind::Symlink, EntryKind::Fifo, EntryKind::Socket, EntryKind::CharDevice, EntryKind::BlockDevice];
+const KINDS: [EntryKind; 6] = [
+    EntryKind::File,
+    EntryKind::Symlink,
+    EntryKind::Fifo,
+    EntryKind::Socket,
+    EntryKind::CharDevice,
+    EntryKind::BlockDevice,
+];
 
-/// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record starts.
+/// Where a record starts in the log. The target's own folder is at [`ROOT`], where no record
+/// starts.
 type Place = u64;
 const ROOT: Place = Place::MAX;
 
@@ -74,7 +83,15 @@ struct Record {
 impl GroupLog {
     /// Starts empty in `file`, below the target's own folder.
     pub fn new(root: Arc<TargetDir>, file: File) -> Self {
-        Self { root, file, written: 0, buffer: Vec::new(), recent: HashMap::new(), runs: Vec::new(), dirs: HashMap::new() }
+        Self {
+            root,
+            file,
+            written: 0,
+            buffer: Vec::new(),
+            recent: HashMap::new(),
+            runs: Vec::new(),
+            dirs: HashMap::new(),
+        }
     }
 
     /// Puts a group away; fails if the file cannot be written.
@@ -94,10 +111,15 @@ impl GroupLog {
         let record = self.read_record(place)?;
         let kind = *KINDS.iter().find(|kind| **kind as u8 == record.kind).ok_or_else(unreadable)?;
         let name = Name { dir: self.dir_at(record.dir)?, name: record.name };
-        Ok(Some(Done { kind, likeness: record.likeness, first: First { name, identity: record.identity } }))
+        Ok(Some(Done {
+            kind,
+            likeness: record.likeness,
+            first: First { name, identity: record.identity },
+        }))
     }
 
-    /// Returns where a folder's record is; writes it, and those of folders above, if this is the first group there.
+    /// Returns where a folder's record is; writes it, and those of folders above, if this is the
+    /// first group there.
     fn place_of_dir(&mut self, dir: &Arc<TargetDir>) -> io::Result<Place> {
         let mut missing = Vec::new();
         let mut above = dir;
@@ -112,7 +134,11 @@ impl GroupLog {
             above = parent;
         };
         for dir in missing.into_iter().rev() {
-            place = self.append((&dir.identity(), place), (u8::from(dir.is_linked), &[0; 16]), dir.name())?;
+            place = self.append(
+                (&dir.identity(), place),
+                (u8::from(dir.is_linked), &[0; 16]),
+                dir.name(),
+            )?;
             place = *dir.record.get_or_init(|| place);
         }
         Ok(place)
@@ -157,7 +183,8 @@ impl GroupLog {
     }
 
     fn find_in(&self, run: &SortedRun, number: u64) -> io::Result<Option<Place>> {
-        let Some(fence) = run.fences.partition_point(|first| *first <= number).checked_sub(1) else {
+        let Some(fence) = run.fences.partition_point(|first| *first <= number).checked_sub(1)
+        else {
             return Ok(None);
         };
         let first = fence * PAIRS_PER_FENCE;
@@ -169,7 +196,8 @@ impl GroupLog {
     }
 
     fn close_run(&mut self) -> io::Result<()> {
-        let mut pairs: Vec<(u64, Place)> = self.recent.iter().map(|(number, place)| (*number, *place)).collect();
+        let mut pairs: Vec<(u64, Place)> =
+            self.recent.iter().map(|(number, place)| (*number, *place)).collect();
         pairs.sort_unstable();
         let start = self.end();
         for (number, place) in &pairs {
@@ -191,7 +219,8 @@ impl GroupLog {
     ) -> io::Result<Place> {
         let place = self.end();
         let ((major, minor), inode) = identity.parts();
-        let name_len = u16::try_from(name.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
+        let name_len = u16::try_from(name.len())
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidFilename))?;
         self.buffer.extend_from_slice(&major.to_le_bytes());
         self.buffer.extend_from_slice(&minor.to_le_bytes());
         self.buffer.extend_from_slice(&inode.to_le_bytes());
@@ -209,12 +238,19 @@ impl GroupLog {
     fn read_record(&self, place: Place) -> io::Result<Record> {
         let mut fixed = [0; FIXED_LEN_BYTES];
         self.read_at(place, &mut fixed)?;
-        let half = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
+        let half =
+            |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
         let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
         self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
         let identity = Identity::new((half(0), half(4)), u64_at(&fixed, 8));
         let likeness = *fixed.last_chunk().expect("it is the last part");
-        Ok(Record { identity, dir: u64_at(&fixed, 16), kind: fixed[26], likeness, name: name.into() })
+        Ok(Record {
+            identity,
+            dir: u64_at(&fixed, 16),
+            kind: fixed[26],
+            likeness,
+            name: name.into(),
+        })
     }
 
     fn end(&self) -> Place {
@@ -233,7 +269,10 @@ impl GroupLog {
         match place.checked_sub(self.written) {
             None => self.file.read_exact_at(into, place),
             Some(at) => {
-                let from = self.buffer.get(at as usize..at as usize + into.len()).ok_or_else(unreadable)?;
+                let from = self
+                    .buffer
+                    .get(at as usize..at as usize + into.len())
+                    .ok_or_else(unreadable)?;
                 into.copy_from_slice(from);
                 Ok(())
             }

@@ -1,4 +1,5 @@
-//! Hard-link groups by number: those that wait in memory, those whose first member is done in a file.
+//! Hard-link groups by number: those that wait in memory, those whose first member is done in a
+//! file.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -33,7 +34,8 @@ impl Groups {
         Self { root, make_file, live: HashMap::new(), sweep_at: 0, log: None, is_log_full: false }
     }
 
-    /// Returns the group with this number, `None` if there is none yet; fails if the file cannot be read.
+    /// Returns the group with this number, `None` if there is none yet; fails if the file cannot be
+    /// read.
     pub fn get(&mut self, number: u64) -> io::Result<Option<Arc<LinkGroup>>> {
         if let Some(group) = self.live.get(&number) {
             return Ok(Some(group.clone()));
@@ -41,7 +43,9 @@ impl Groups {
         let Some(log) = &mut self.log else {
             return Ok(None);
         };
-        Ok(log.get(number)?.map(|Done { kind, likeness, first }| Arc::new(LinkGroup::done(kind, likeness, first))))
+        Ok(log
+            .get(number)?
+            .map(|Done { kind, likeness, first }| Arc::new(LinkGroup::done(kind, likeness, first))))
     }
 
     /// Adds a group.
@@ -58,7 +62,8 @@ impl Groups {
             Some(log) => log,
             none => none.insert(GroupLog::new(self.root.clone(), (self.make_file)()?)),
         };
-        let finished = self.live.iter().filter_map(|(number, group)| Some((*number, as_done(group)?)));
+        let finished =
+            self.live.iter().filter_map(|(number, group)| Some((*number, as_done(group)?)));
         for (number, group) in finished.collect::<Vec<_>>() {
             log.insert(number, &group)?;
             self.live.remove(&number);
@@ -88,34 +93,57 @@ mod tests {
     #[test]
     fn groups_are_found_whether_done_or_not() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
+            .unwrap();
         let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
         let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
         let mut groups = Groups::new(root, Box::new(tempfile::tempfile));
         let count = 20 * LIVE_MAX as u64;
         // Numbers in no order.
-        let numbers: Vec<u64> = (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let numbers: Vec<u64> =
+            (0..count).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         for (at, number) in (0..count).zip(&numbers) {
-            let name = Name { dir: dirs[at as usize % 4].clone(), name: format!("n{at}").into_bytes().into() };
-            let wanted = Wanted { size: 0, content: Content::None, metadata: Default::default(), device: None, weight: None };
+            let name = Name {
+                dir: dirs[at as usize % 4].clone(),
+                name: format!("n{at}").into_bytes().into(),
+            };
+            let wanted = Wanted {
+                size: 0,
+                content: Content::None,
+                metadata: Default::default(),
+                device: None,
+                weight: None,
+            };
             let state = match at % 25 {
                 0 => LinkState::Pending(Box::new(wanted), Vec::new()),
                 1 => LinkState::Failed(name),
-                _ => LinkState::Done(First { name, identity: Identity::new((at as u32 % 3, 7), at) }),
+                _ => {
+                    LinkState::Done(First { name, identity: Identity::new((at as u32 % 3, 7), at) })
+                }
             };
-            groups.insert(*number, Arc::new(LinkGroup { kind: EntryKind::Fifo, likeness: [at as u8; 16], state: state.into() }));
+            groups.insert(
+                *number,
+                Arc::new(LinkGroup {
+                    kind: EntryKind::Fifo,
+                    likeness: [at as u8; 16],
+                    state: state.into(),
+                }),
+            );
         }
         assert!(groups.live.len() < 4 * LIVE_MAX && !groups.is_log_full);
         for (at, number) in (0..count).zip(&numbers) {
             let group = groups.get(*number).unwrap().unwrap();
             assert_eq!((group.kind, group.likeness), (EntryKind::Fifo, [at as u8; 16]));
-            let is_path =
-                |Name { dir, name }: &Name| dir.path_of(name) == dirs[at as usize % 4].path_of(format!("n{at}").as_bytes());
+            let is_path = |Name { dir, name }: &Name| {
+                dir.path_of(name) == dirs[at as usize % 4].path_of(format!("n{at}").as_bytes())
+            };
             let right = match &*lock(&group.state) {
                 LinkState::Pending(..) => at % 25 == 0,
                 LinkState::Vacant(..) => false,
                 LinkState::Failed(name) => at % 25 == 1 && is_path(name),
-                LinkState::Done(First { name, identity }) => *identity == Identity::new((at as u32 % 3, 7), at) && is_path(name),
+                LinkState::Done(First { name, identity }) => {
+                    *identity == Identity::new((at as u32 % 3, 7), at) && is_path(name)
+                }
             };
             assert!(right, "{at}");
         }
@@ -125,14 +153,21 @@ mod tests {
     fn made(parent: &Arc<TargetDir>, name: &[u8]) -> Arc<TargetDir> {
         let above = parent.open(&crate::restore::target::descriptors::Descriptors::new(8)).unwrap();
         special::make_dir(&above, name).unwrap();
-        TargetDir::made((parent, name), Standing::Below, Identity::from(&above.stat(name).unwrap()), Box::default())
+        TargetDir::made(
+            (parent, name),
+            Standing::Below,
+            Identity::from(&above.stat(name).unwrap()),
+            Box::default(),
+        )
     }
 
     #[test]
     fn where_no_file_can_be_made_groups_stay_in_memory() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
-        let mut groups = Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
+            .unwrap();
+        let mut groups =
+            Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
         for number in 0..3 * LIVE_MAX as u64 {
             let name = Name { dir: root.clone(), name: (*b"n").into() };
             let first = First { name, identity: Identity::new((0, 7), number) };

@@ -1,4 +1,5 @@
-//! What becomes of the names of a hard-link group: one is made, others wait for it, are linked to it, or fail with it.
+//! What becomes of the names of a hard-link group: one is made, others wait for it, are linked to
+//! it, or fail with it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +37,10 @@ fn end_of_waiting(context: &Context, group: &LinkGroup, state: LinkState) -> Vec
 /// Reports a link to a file that could not be restored.
 pub fn fail_link(context: &Context, first: &Name, link: &Link) {
     let first = first.dir.path_of(&first.name);
-    let message = format!("it is a hard link to {}, which could not be restored", String::from_utf8_lossy(&first));
+    let message = format!(
+        "it is a hard link to {}, which could not be restored",
+        String::from_utf8_lossy(&first)
+    );
     context.report(&link.dir.path_of(&link.name), message);
     release_dir(context, &link.dir);
 }
@@ -87,7 +91,8 @@ pub fn join(context: &Context, group: &LinkGroup, link: Link) -> Part {
     }
 }
 
-/// Takes the next waiting name of a group without a first, which is to be made now; `None` if there is nothing to do.
+/// Takes the next waiting name of a group without a first, which is to be made now; `None` if there
+/// is nothing to do.
 pub fn promote(context: &Context, group: &LinkGroup) -> Option<(Link, Wanted)> {
     let mut state = lock(&group.state);
     let LinkState::Vacant(wanted, waiting) = &mut *state else {
@@ -104,7 +109,8 @@ pub fn promote(context: &Context, group: &LinkGroup) -> Option<(Link, Wanted)> {
     Some(promoted)
 }
 
-/// Tells that a name is restored as a file of its own, because it does not agree with the other members of its group.
+/// Tells that a name is restored as a file of its own, because it does not agree with the other
+/// members of its group.
 pub fn tell_apart(context: &Context, path: &[u8]) {
     let message = "the snapshot has it as another name of a file that differs from it: it is restored as a file of its own";
     context.monitor.problem(ProblemKind::Notice, path, message);

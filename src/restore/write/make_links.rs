@@ -1,4 +1,5 @@
-//! Making the other names of a file that is done: hard links, or copies where the file system has none.
+//! Making the other names of a file that is done: hard links, or copies where the file system has
+//! none.
 
 use std::fs::File;
 use std::io;
@@ -58,7 +59,12 @@ pub fn make_link(context: &Context, group: &LinkGroup, first: &First, link: &Lin
     release_dir(context, &link.dir);
 }
 
-fn try_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) -> io::Result<Outcome> {
+fn try_link(
+    context: &Context,
+    group: &LinkGroup,
+    first: &First,
+    link: &Link,
+) -> io::Result<Outcome> {
     let Link { dir, name, .. } = link;
     let from = first.name.dir.open(&context.host.dirs)?;
     let to = dir.open(&context.host.dirs)?;
@@ -69,7 +75,9 @@ fn try_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) ->
         if context.options.overwrite == Overwrite::Never {
             return Ok(Outcome::LeftAlone);
         }
-        if context.lacks_links(first.identity) && is_copy(context, (&from, first), (&to, link), &stat)? {
+        if context.lacks_links(first.identity)
+            && is_copy(context, (&from, first), (&to, link), &stat)?
+        {
             return Ok(Outcome::Kept);
         }
         clear(context, dir, name, &stat)?;
@@ -77,9 +85,11 @@ fn try_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) ->
     match link_to(group, (&from, &first.name), &to, name) {
         Ok(()) => {}
         Err(error) if is_without_links(&error) => {
-            let is_general = !matches!(Errno::from_io_error(&error), Some(Errno::MLINK | Errno::XDEV));
+            let is_general =
+                !matches!(Errno::from_io_error(&error), Some(Errno::MLINK | Errno::XDEV));
             context.say_copies(is_general.then_some(first.identity), || dir.path_of(name));
-            return copy(context, group.kind, (&from, first), (&to, link)).map(|()| Outcome::Copied);
+            return copy(context, group.kind, (&from, first), (&to, link))
+                .map(|()| Outcome::Copied);
         }
         Err(error) => return Err(same_name(error)),
     }
@@ -91,8 +101,13 @@ fn try_link(context: &Context, group: &LinkGroup, first: &First, link: &Link) ->
     Ok(Outcome::Linked)
 }
 
-/// Returns whether what is there is the first member itself; where numbers of files are not to be believed, all is compared.
-fn is_one_file((from, first): (&Dir, &First), (to, link): (&Dir, &Link), stat: &Stat) -> io::Result<bool> {
+/// Returns whether what is there is the first member itself; where numbers of files are not to be
+/// believed, all is compared.
+fn is_one_file(
+    (from, first): (&Dir, &First),
+    (to, link): (&Dir, &Link),
+    stat: &Stat,
+) -> io::Result<bool> {
     if Identity::from(stat) != first.identity {
         return Ok(false);
     }
@@ -105,17 +120,31 @@ fn is_one_file((from, first): (&Dir, &First), (to, link): (&Dir, &Link), stat: &
         return Ok(false);
     }
     let is_file = stat.kind == EntryKind::File;
-    Ok(!is_file || is_same_content(&from.open_file(&first.name.name)?, &to.open_file(&link.name)?, stat.size)?)
+    Ok(!is_file
+        || is_same_content(
+            &from.open_file(&first.name.name)?,
+            &to.open_file(&link.name)?,
+            stat.size,
+        )?)
 }
 
-/// Returns whether the file system has no hard links, no more of them for this file, or none between these folders.
+/// Returns whether the file system has no hard links, no more of them for this file, or none
+/// between these folders.
 fn is_without_links(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::XDEV))
+    matches!(
+        errno,
+        Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::XDEV)
+    )
 }
 
 /// Gives the first member of a group another name, even if it is immutable: such a file takes none.
-fn link_to(group: &LinkGroup, (from, first): (&Dir, &Name), to: &Dir, name: &[u8]) -> io::Result<()> {
+fn link_to(
+    group: &LinkGroup,
+    (from, first): (&Dir, &Name),
+    to: &Dir,
+    name: &[u8],
+) -> io::Result<()> {
     let link = || special::make_hard_link(from, &first.name, to, name);
     match link() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
@@ -135,21 +164,32 @@ fn link_to(group: &LinkGroup, (from, first): (&Dir, &Name), to: &Dir, name: &[u8
 const COPY_LEN_BYTES: usize = 256 << 10;
 
 /// Makes a name that is a copy of the first member, as that one is on the disk.
-fn copy(context: &Context, kind: EntryKind, first: (&Dir, &First), (to, link): (&Dir, &Link)) -> io::Result<()> {
+fn copy(
+    context: &Context,
+    kind: EntryKind,
+    first: (&Dir, &First),
+    (to, link): (&Dir, &Link),
+) -> io::Result<()> {
     if kind != EntryKind::File {
         return copy_other(context, first, (to, link));
     }
     let (source, stat) = open_first(first)?;
     let target = special::create_file(to, &link.name, 0o600).map_err(same_name)?;
     if let Err(error) = copy_content(&source, &target, stat.size) {
-        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the first.
+        // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
+        // first.
         let _ = special::remove(to, &link.name);
         return Err(error);
     }
     finish_copy(context, (&source, &stat), &target, link)
 }
 
-fn finish_copy(context: &Context, (source, stat): (&File, &Stat), target: &File, link: &Link) -> io::Result<()> {
+fn finish_copy(
+    context: &Context,
+    (source, stat): (&File, &Stat),
+    target: &File,
+    link: &Link,
+) -> io::Result<()> {
     let metadata = metadata_of(&Subject::Open(source.as_fd()), stat)?;
     let present = Present { mtime: None, ..Present::from(&stat_of(target)?) };
     let mut failed = Vec::new();
@@ -160,7 +200,15 @@ fn finish_copy(context: &Context, (source, stat): (&File, &Stat), target: &File,
 
 fn metadata_of(subject: &Subject<'_>, stat: &Stat) -> io::Result<Metadata> {
     let Stat { uid, gid, mode, mtime, .. } = *stat;
-    Ok(Metadata { uid, gid, mode, mtime, flags: read_flags(stat), xattrs: subject.read_all()?, ..Metadata::default() })
+    Ok(Metadata {
+        uid,
+        gid,
+        mode,
+        mtime,
+        flags: read_flags(stat),
+        xattrs: subject.read_all()?,
+        ..Metadata::default()
+    })
 }
 
 fn open_first((from, first): (&Dir, &First)) -> io::Result<(File, Stat)> {
@@ -188,8 +236,14 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether what is there is a copy of the first member already; if so, its metadata is made right.
-fn is_copy(context: &Context, first: (&Dir, &First), (to, link): (&Dir, &Link), stat: &Stat) -> io::Result<bool> {
+/// Returns whether what is there is a copy of the first member already; if so, its metadata is made
+/// right.
+fn is_copy(
+    context: &Context,
+    first: (&Dir, &First),
+    (to, link): (&Dir, &Link),
+    stat: &Stat,
+) -> io::Result<bool> {
     let (source, wanted) = open_first(first)?;
     let is_like = (stat.kind, stat.size) == (EntryKind::File, wanted.size) && stat.nlink <= 1;
     if !is_like || !is_for(stat.uid, wanted.uid) {
@@ -198,15 +252,18 @@ fn is_copy(context: &Context, first: (&Dir, &First), (to, link): (&Dir, &Link), 
     let Some(there) = open_to_compare(to, &link.name)? else {
         return Ok(false);
     };
-    if Identity::from(&stat_of(&there)?) != Identity::from(stat) || !is_same_content(&source, &there, wanted.size)? {
+    if Identity::from(&stat_of(&there)?) != Identity::from(stat)
+        || !is_same_content(&source, &there, wanted.size)?
+    {
         return Ok(false);
     }
     finish_copy(context, (&source, &wanted), &there, link)?;
     Ok(true)
 }
 
-/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give it a mode and a time, takes no right
-/// to write, which a file that is for reading only does not give.
+/// Opens what may be a copy; `None` if its owner may not even read it. To compare it, and to give
+/// it a mode and a time, takes no right to write, which a file that is for reading only does not
+/// give.
 fn open_to_compare(dir: &Dir, name: &[u8]) -> io::Result<Option<File>> {
     let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match special::open_to_change(dir, name) {
@@ -235,7 +292,11 @@ fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
 }
 
 /// Makes a second symbolic link or special file like the first member.
-fn copy_other(context: &Context, (from, first): (&Dir, &First), (to, link): (&Dir, &Link)) -> io::Result<()> {
+fn copy_other(
+    context: &Context,
+    (from, first): (&Dir, &First),
+    (to, link): (&Dir, &Link),
+) -> io::Result<()> {
     let source = special::open_path(from, &first.name.name)?;
     let stat = stat_of(&source)?;
     if Identity::from(&stat) != first.identity {
@@ -245,7 +306,11 @@ fn copy_other(context: &Context, (from, first): (&Dir, &First), (to, link): (&Di
         dir: Arc::clone(&link.dir),
         name: link.name.clone(),
         kind: stat.kind,
-        link_target: if stat.kind == EntryKind::Symlink { special::read_open_link(&source)? } else { Vec::new() },
+        link_target: if stat.kind == EntryKind::Symlink {
+            special::read_open_link(&source)?
+        } else {
+            Vec::new()
+        },
         device: stat.device,
         metadata: metadata_of(&Subject::of_path(source.as_fd()), &stat)?,
         group: None,

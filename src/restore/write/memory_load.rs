@@ -1,4 +1,5 @@
-//! How much memory the long parts of the entries take that are under way: attributes, inline content, lists of pieces.
+//! How much memory the long parts of the entries take that are under way: attributes, inline
+//! content, lists of pieces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Hard-link groups whose first member could not be made in its own place: the next one takes its part.
+//! Hard-link groups whose first member could not be made in its own place: the next one takes its
+//! part.
 
 use super::context::Context;
 use super::entries::Item;
@@ -12,7 +13,10 @@ use crate::sync::lock;
 pub fn restore(context: &Context) -> Result<()> {
     loop {
         let groups = std::mem::take(&mut *lock(&context.vacant));
-        let mut next = groups.into_iter().filter_map(|group| Some((promote(context, &group)?, group))).peekable();
+        let mut next = groups
+            .into_iter()
+            .filter_map(|group| Some((promote(context, &group)?, group)))
+            .peekable();
         if next.peek().is_none() {
             return Ok(());
         }

@@ -56,15 +56,25 @@ enum Place {
 
 impl<'a> Planner<'a> {
     /// Starts at `root`, the target's own folder.
-    pub fn new(context: &'a Context<'a>, walk: Walk, root: Arc<TargetDir>, units: Sender<Unit>, back: Receiver<Back>) -> Self {
+    pub fn new(
+        context: &'a Context<'a>,
+        walk: Walk,
+        root: Arc<TargetDir>,
+        units: Sender<Unit>,
+        back: Receiver<Back>,
+    ) -> Self {
         let shown = root.path();
         let repository = context.trees.reader().repository().clone();
-        let groups = Groups::new(root.clone(), Box::new(move || repository.scratch_file().map_err(std::io::Error::other)));
+        let groups = Groups::new(
+            root.clone(),
+            Box::new(move || repository.scratch_file().map_err(std::io::Error::other)),
+        );
         let frames = vec![Frame { dir: Place::Entered(root), extras: None, path_len: 0 }];
         Self { context, walk, shown, feed: Feed::new(context, units, back), frames, groups }
     }
 
-    /// Removes what the snapshot does not have from folders that were backed up whole, as far as they are selected whole.
+    /// Removes what the snapshot does not have from folders that were backed up whole, as far as
+    /// they are selected whole.
     pub fn delete_rest_of_top(&mut self) {
         if self.walk.takes_all() {
             self.frames[0].extras = self.extras_of(&self.frames[0]);
@@ -126,15 +136,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None` if that is impossible.
+    /// Returns the folder that the walk is in, entering it and those above as far as needed; `None`
+    /// if that is impossible.
     fn current_dir(&mut self) -> Option<Arc<TargetDir>> {
-        let first_waiting = self.frames.iter().rposition(|frame| matches!(frame.dir, Place::Entered(_)))? + 1;
+        let first_waiting =
+            self.frames.iter().rposition(|frame| matches!(frame.dir, Place::Entered(_)))? + 1;
         for position in first_waiting..self.frames.len() {
             let Place::Entered(parent) = &self.frames[position - 1].dir else {
                 return None;
             };
             let parent = parent.clone();
-            let Place::Waiting(kept) = std::mem::replace(&mut self.frames[position].dir, Place::Barred) else {
+            let Place::Waiting(kept) =
+                std::mem::replace(&mut self.frames[position].dir, Place::Barred)
+            else {
                 return None;
             };
             let dir = self.enter(&parent, kept)?;
@@ -186,16 +200,25 @@ impl<'a> Planner<'a> {
         let Ok(group) = self.group_of(&dir, &entry, &metadata) else {
             return;
         };
-        let wanted = Wanted { size: entry.size, content: entry.content, metadata, device: entry.device, weight };
+        let wanted = Wanted {
+            size: entry.size,
+            content: entry.content,
+            metadata,
+            device: entry.device,
+            weight,
+        };
         match Item::new((dir, entry.name.into()), entry.kind, wanted, group) {
-            Item::File(job, content) if job.dir.is_fresh && !matches!(content, Content::Inline(_)) => {
+            Item::File(job, content)
+                if job.dir.is_fresh && !matches!(content, Content::Inline(_)) =>
+            {
                 self.feed.fill(Unfilled { job, content, compare: false });
             }
             item => self.feed.push_item(item),
         }
     }
 
-    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is another member, which is dealt with.
+    /// Returns the hard-link group that this entry is the first member of, if any; fails if it is
+    /// another member, which is dealt with.
     fn group_of(
         &mut self,
         dir: &Arc<TargetDir>,
@@ -207,21 +230,30 @@ impl<'a> Planner<'a> {
         };
         dir.note_link();
         let name = &entry.name[..];
-        if self.context.options.overwrite == Overwrite::Never && !dir.is_fresh && self.exists(dir, name) {
+        if self.context.options.overwrite == Overwrite::Never
+            && !dir.is_fresh
+            && self.exists(dir, name)
+        {
             // What is left alone has another content perhaps: nothing may be linked to it.
             self.context.leave_alone(|| dir.path_of(name));
             release_dir(self.context, dir);
             return Err(());
         }
         let repository = self.context.trees.reader().repository();
-        let found = self.groups.get(number).map_err(|error| self.context.stop(repository.scratch_error(error).into()))?;
+        let found = self
+            .groups
+            .get(number)
+            .map_err(|error| self.context.stop(repository.scratch_error(error).into()))?;
         let Some(group) = found else {
             let group = Arc::new(LinkGroup::new(entry, metadata));
             self.groups.insert(number, group.clone());
             return Ok(Some(group));
         };
         if group.kind != entry.kind {
-            self.context.report(&dir.path_of(name), "it claims to be a hard link to something of another kind".to_owned());
+            self.context.report(
+                &dir.path_of(name),
+                "it claims to be a hard link to something of another kind".to_owned(),
+            );
             release_dir(self.context, dir);
             return Err(());
         }
@@ -239,7 +271,9 @@ impl<'a> Planner<'a> {
     }
 
     fn exists(&self, dir: &Arc<TargetDir>, name: &[u8]) -> bool {
-        dir.open(&self.context.host.dirs).and_then(|open| existing::stat(&open, name)).is_ok_and(|stat| stat.is_some())
+        dir.open(&self.context.host.dirs)
+            .and_then(|open| existing::stat(&open, name))
+            .is_ok_and(|stat| stat.is_some())
     }
 
     fn extras_of(&self, frame: &Frame) -> Option<Extras> {
@@ -285,10 +319,21 @@ impl<'a> Planner<'a> {
             }
             Extra::Gone | Extra::Unseen => return Ok(()),
         };
-        let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir) && !is_anothers(self.context, dir, name);
-        if is_wanted && !self.context.spares(&stat, || dir.path_of(name)) && !self.context.keeps_unread(|| dir.path_of(name)) {
-            let stays = |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);
-            remove_tree(self.context, dir, name, &stat, Removal { told: &mut |_, _| {}, stays: &stays })?;
+        let is_wanted = self.walk.would_select(&path, stat.kind == EntryKind::Dir)
+            && !is_anothers(self.context, dir, name);
+        if is_wanted
+            && !self.context.spares(&stat, || dir.path_of(name))
+            && !self.context.keeps_unread(|| dir.path_of(name))
+        {
+            let stays =
+                |at: &[u8], is_dir: bool| !self.walk.would_select(&below(above, at), is_dir);
+            remove_tree(
+                self.context,
+                dir,
+                name,
+                &stat,
+                Removal { told: &mut |_, _| {}, stays: &stays },
+            )?;
         }
         Ok(())
     }

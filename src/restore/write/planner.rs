@@ -1,4 +1,5 @@
-//! The planner's side of the workers: entries and pieces go in, batches are planned when they are full, answers are taken back.
+//! The planner's side of the workers: entries and pieces go in, batches are planned when they are
+//! full, answers are taken back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,7 +70,8 @@ impl<'a> Feed<'a> {
                 self.send_batch();
                 return self.context.check();
             }
-            // What is collected waits for the last answers: one large batch reads less than many small ones.
+            // What is collected waits for the last answers: one large batch reads less than many
+            // small ones.
             match self.back.recv_timeout(WAIT) {
                 Ok(back) => self.take_back(back),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -81,7 +83,8 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Waits while too many hard links wait for files that are still to be written, or what is under way is too long: both take memory.
+    /// Waits while too many hard links wait for files that are still to be written, or what is
+    /// under way is too long: both take memory.
     pub fn wait_for_room(&mut self) -> Result<()> {
         let links_waiting = || self.context.links_waiting.load(Ordering::Relaxed);
         if links_waiting() < LINKS_WAITING_MAX && !self.context.load.is_high() {
@@ -108,7 +111,8 @@ impl<'a> Feed<'a> {
         if !matches!(unit, Unit::Place(..)) {
             self.outstanding += 1;
         }
-        // The workers stay until this end of the channel is closed; if they broke, the restore was stopped.
+        // The workers stay until this end of the channel is closed; if they broke, the restore was
+        // stopped.
         let _ = self.units.send(unit);
     }
 
@@ -151,7 +155,10 @@ impl<'a> Feed<'a> {
                 waiting.push((offset, piece));
                 waiting_bytes += piece.len();
                 if waiting.len() >= PIECES_PER_COMPARISON || waiting_bytes >= BYTES_PER_COMPARISON {
-                    self.send(Unit::Compare(Comparison { job: job.clone(), pieces: std::mem::take(&mut waiting) }));
+                    self.send(Unit::Compare(Comparison {
+                        job: job.clone(),
+                        pieces: std::mem::take(&mut waiting),
+                    }));
                     waiting_bytes = 0;
                 }
             } else {
@@ -205,5 +212,8 @@ fn fit(piece: Ref, offset: u64, size: u64) -> std::result::Result<Ref, Error> {
 }
 
 fn misfit() -> Error {
-    Error::malformed("the list of its chunks")(DecodeError::new("file", "pieces do not add up to its size"))
+    Error::malformed("the list of its chunks")(DecodeError::new(
+        "file",
+        "pieces do not add up to its size",
+    ))
 }

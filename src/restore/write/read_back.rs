@@ -88,7 +88,8 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
     Ok(true)
 }
 
-/// Opens a restored file; its owner lets himself in, for that moment, where the restored mode keeps him out.
+/// Opens a restored file; its owner lets himself in, for that moment, where the restored mode keeps
+/// him out.
 fn open(dir: &Dir, entry: &Entry) -> io::Result<File> {
     let mut opened = dir.open_file(&entry.name);
     // Another thread may be opening another piece, and take the right away in between.
@@ -113,7 +114,8 @@ fn recheck_other(context: &Context, dir: &Arc<TargetDir>, entry: &Entry) -> io::
     Ok((stat.kind, stat.device) == (entry.kind, entry.device) && is_same_link)
 }
 
-/// Makes the next read come from the disk. Only advice: where it is not taken, the read comes from memory.
+/// Makes the next read come from the disk. Only advice: where it is not taken, the read comes from
+/// memory.
 fn forget_cached(file: &File, offset: u64, len: u64) {
     if let Some(len) = NonZeroU64::new(len) {
         let _ = fadvise(file, offset, Some(len), Advice::DontNeed);

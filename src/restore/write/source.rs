@@ -15,7 +15,8 @@ use crate::restore::plan::walk::Walk;
 
 /// The part of a snapshot that is restored.
 pub struct Source {
-    /// Path of the folder whose content goes into the target, without a trailing slash; empty for `/`.
+    /// Path of the folder whose content goes into the target, without a trailing slash; empty for
+    /// `/`.
     pub shown: Vec<u8>,
     /// The folder itself; `None` for `/`, of which snapshots know nothing, and for a single file.
     pub folder: Option<DirEntry>,
@@ -30,21 +31,39 @@ enum Kind {
 }
 
 impl Source {
-    /// Finds what the options ask for; fails with [`Error::NoSuchPath`] if the snapshot does not have it.
+    /// Finds what the options ask for; fails with [`Error::NoSuchPath`] if the snapshot does not
+    /// have it.
     pub fn find(trees: &Trees, snapshot: &Snapshot, options: &RestoreOptions) -> Result<Self> {
-        let steps = options.path.as_deref().unwrap_or_default().split(|byte| *byte == b'/').filter(|step| !step.is_empty());
+        let steps = options
+            .path
+            .as_deref()
+            .unwrap_or_default()
+            .split(|byte| *byte == b'/')
+            .filter(|step| !step.is_empty());
         let steps: Vec<&[u8]> = steps.collect();
         let select = Arc::new(Select::new(&options.includes, &options.excludes)?);
         if steps.is_empty() {
             let totals = snapshot.stats.totals;
-            return Ok(Self { shown: Vec::new(), folder: None, kind: Kind::Whole(snapshot.root), totals, select });
+            return Ok(Self {
+                shown: Vec::new(),
+                folder: None,
+                kind: Kind::Whole(snapshot.root),
+                totals,
+                select,
+            });
         }
         let path = [b"/", &steps.join(&b'/')[..]].concat();
         let missing = || Error::NoSuchPath { path: String::from_utf8_lossy(&path).into_owned() };
         let found = trees.lookup(&snapshot.root, &path)?.ok_or_else(missing)?;
         if let Content::Tree(tree) = found.entry.content {
             let totals = found.totals.unwrap_or_default();
-            return Ok(Self { shown: path, folder: Some(found), kind: Kind::Whole(tree), totals, select });
+            return Ok(Self {
+                shown: path,
+                folder: Some(found),
+                kind: Kind::Whole(tree),
+                totals,
+                select,
+            });
         }
         let totals = found.content_totals();
         let shown = path[..path.len() - found.entry.name.len() - 1].to_vec();

@@ -1,4 +1,5 @@
-//! Symbolic links, fifos, sockets and device nodes: made or found by name, and from then on changed by a descriptor only.
+//! Symbolic links, fifos, sockets and device nodes: made or found by name, and from then on changed
+//! by a descriptor only.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,7 +75,8 @@ pub fn make_anew(context: &Context, other: &Other, dir: &Dir) -> io::Result<Iden
     Ok(finish(context, other, dir, (&fd, &stat), other.dir.bequeaths))
 }
 
-/// Opens what was just made, to name it: who can change names in the folder may have put something else into its place.
+/// Opens what was just made, to name it: who can change names in the folder may have put something
+/// else into its place.
 fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     let fd = special::open_path(dir, &other.name)?;
     let stat = stat_of(&fd)?;
@@ -86,7 +88,13 @@ fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     Ok((fd, stat))
 }
 
-fn finish(context: &Context, other: &Other, dir: &Dir, (fd, stat): (&OwnedFd, &Stat), has_xattrs: bool) -> Identity {
+fn finish(
+    context: &Context,
+    other: &Other,
+    dir: &Dir,
+    (fd, stat): (&OwnedFd, &Stat),
+    has_xattrs: bool,
+) -> Identity {
     let mut failed = Vec::new();
     let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
     apply(object, &Present { has_xattrs, ..Present::from(stat) }, &other.metadata, &mut failed);
@@ -95,14 +103,17 @@ fn finish(context: &Context, other: &Other, dir: &Dir, (fd, stat): (&OwnedFd, &S
 }
 
 impl Other {
-    /// Returns whether an open link or special file is what is wanted, and may get this one's metadata.
+    /// Returns whether an open link or special file is what is wanted, and may get this one's
+    /// metadata.
     pub fn is_like(&self, fd: &OwnedFd, stat: &Stat) -> bool {
-        self.is_same(fd, stat) && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
+        self.is_same(fd, stat)
+            && existing::may_keep_linked(&Subject::of_path(fd.as_fd()), stat, &self.metadata)
     }
 
     fn is_same(&self, fd: &OwnedFd, stat: &Stat) -> bool {
         let is_same_link = self.kind != EntryKind::Symlink
-            || stat.kind == EntryKind::Symlink && special::read_open_link(fd).is_ok_and(|target| target == self.link_target);
+            || stat.kind == EntryKind::Symlink
+                && special::read_open_link(fd).is_ok_and(|target| target == self.link_target);
         (stat.kind, stat.device) == (self.kind, self.device) && is_same_link
     }
 }
@@ -117,7 +128,8 @@ mod tests {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let at = |name: &str| folder.path().join(name);
         let dir = Dir::open(folder.path()).unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None).unwrap();
+        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
+            .unwrap();
         let other = Other {
             dir: root,
             name: (*b"link").into(),
@@ -128,7 +140,8 @@ mod tests {
             group: None,
             _weight: None,
         };
-        // What happens between making it and opening it: somebody puts something else into its place.
+        // What happens between making it and opening it: somebody puts something else into its
+        // place.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("link"), b"precious").unwrap(),
             &|| std::os::unix::fs::symlink("elsewhere", at("link")).unwrap(),

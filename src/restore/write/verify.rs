@@ -1,4 +1,5 @@
-//! The second walk of a restore with `verify`: everything that was restored is read from the disk again.
+//! The second walk of a restore with `verify`: everything that was restored is read from the disk
+//! again.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,14 +21,20 @@ use crate::restore::target::dir::TargetDir;
 const PIECES_PER_UNIT: usize = 64;
 const BYTES_PER_UNIT: u64 = 8 << 20;
 
-/// Reads everything from the disk, where all must have arrived before, and compares it with the snapshot's ids.
+/// Reads everything from the disk, where all must have arrived before, and compares it with the
+/// snapshot's ids.
 ///
 /// What could not be restored, or was left alone, is passed over: it has been reported.
 pub fn verify(context: &Context, walk: Walk, root: &Arc<TargetDir>) -> Result<()> {
-    // Everything is gone through once more: the bytes of the second reading count like those of the first.
-    let again = |total: &std::sync::atomic::AtomicU64| add(total, total.load(std::sync::atomic::Ordering::Relaxed));
+    // Everything is gone through once more: the bytes of the second reading count like those of the
+    // first.
+    let again = |total: &std::sync::atomic::AtomicU64| {
+        add(total, total.load(std::sync::atomic::Ordering::Relaxed))
+    };
     again(&context.monitor.bytes_total);
-    with_workers(context, |units, _| Verifier { context, walk, units, dirs: vec![Some(root.clone())] }.run())
+    with_workers(context, |units, _| {
+        Verifier { context, walk, units, dirs: vec![Some(root.clone())] }.run()
+    })
 }
 
 struct Verifier<'a> {
@@ -57,7 +64,8 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that was reported.
+    /// Returns the folder, `None` if it is not there: either nothing in it was selected, or that
+    /// was reported.
     fn enter(&self, name: &[u8]) -> Option<Arc<TargetDir>> {
         let parent = self.dirs.last()?.as_ref()?;
         look_into(self.context, parent, name).ok().flatten()
@@ -74,7 +82,9 @@ impl Verifier<'_> {
         self.context.monitor.working_on(self.walk.path());
         add(&self.context.counts.verified, 1);
         let content = match &entry.content {
-            Content::Refs(_) | Content::List(_) => std::mem::replace(&mut entry.content, Content::None),
+            Content::Refs(_) | Content::List(_) => {
+                std::mem::replace(&mut entry.content, Content::None)
+            }
             Content::Inline(_) | Content::None | Content::Tree(_) => Content::None,
         };
         let subject = Arc::new(Subject { dir, entry, is_wrong: AtomicBool::new(false) });
@@ -83,7 +93,8 @@ impl Verifier<'_> {
         }
         let (mut pieces, mut bytes, mut offset) = (Vec::new(), 0, 0);
         for piece in self.context.trees.refs(&content) {
-            // A list that cannot be read has made the restore of this file fail, so that it was passed over.
+            // A list that cannot be read has made the restore of this file fail, so that it was
+            // passed over.
             let Ok(piece) = piece else { return };
             pieces.push((offset, piece));
             offset += piece.len();
@@ -102,7 +113,8 @@ impl Verifier<'_> {
     }
 
     fn send(&self, subject: Arc<Subject>, pieces: Vec<(u64, crate::format::entry::Ref)>) {
-        // The workers stay until this end of the channel is closed; if they broke, the restore was stopped.
+        // The workers stay until this end of the channel is closed; if they broke, the restore was
+        // stopped.
         let _ = self.units.send(Unit::Recheck(Recheck { subject, pieces }));
     }
 }

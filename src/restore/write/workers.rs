@@ -1,4 +1,5 @@
-//! The threads that do the work: units come in through a bounded channel, what must be planned goes back.
+//! The threads that do the work: units come in through a bounded channel, what must be planned goes
+//! back.
 
 use std::sync::Arc;
 
@@ -39,7 +40,10 @@ const UNITS_MAX_LOW: usize = 8;
 const THREADS_MAX_LOW: usize = 2;
 
 /// Runs `plan`, which sends units, beside the worker threads, and returns when all work is done.
-pub fn with_workers(context: &Context, plan: impl FnOnce(Sender<Unit>, Receiver<Back>) -> Result<()>) -> Result<()> {
+pub fn with_workers(
+    context: &Context,
+    plan: impl FnOnce(Sender<Unit>, Receiver<Back>) -> Result<()>,
+) -> Result<()> {
     let low = context.options.low_memory;
     let readers = context.trees.reader().repository().readers(context.options.threads);
     let threads = if low { readers.min(THREADS_MAX_LOW) } else { readers };
@@ -80,7 +84,9 @@ fn work(context: &Context, units: &Receiver<Unit>, back: &Sender<Back>) {
                 }
                 continue;
             }
-            Unit::Compare(comparison) => compare(context, &comparison, &mut buffers.bytes, &mut answer.missing),
+            Unit::Compare(comparison) => {
+                compare(context, &comparison, &mut buffers.bytes, &mut answer.missing)
+            }
             Unit::Items(items) => {
                 for item in items {
                     if context.is_stopped() {

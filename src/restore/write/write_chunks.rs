@@ -1,4 +1,5 @@
-//! Fetching: one ranged read, its segments decoded once, and each chunk verified and written to every place that wants it.
+//! Fetching: one ranged read, its segments decoded once, and each chunk verified and written to
+//! every place that wants it.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -46,14 +47,24 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
                 let start = (segment.offset - read.offset) as usize;
                 let stored = &mut buffers.stored[start..start + segment.stored_len as usize];
                 let raw = std::mem::take(&mut buffers.raw);
-                buffers.raw = place_segment(context, batch, segment, reader.open_segment(pack, segment.offset, stored, raw));
+                buffers.raw = place_segment(
+                    context,
+                    batch,
+                    segment,
+                    reader.open_segment(pack, segment.offset, stored, raw),
+                );
             }
         }
         Err(error) if segments.len() > 1 && error.is_damage() => {
             // Part of the range may be there: each segment on its own says which.
             for (position, segment) in segments.iter().enumerate() {
                 let at = read.segments.start + position;
-                let alone = PlannedRead { offset: segment.offset, len: segment.stored_len, segments: at..at + 1, ..*read };
+                let alone = PlannedRead {
+                    offset: segment.offset,
+                    len: segment.stored_len,
+                    segments: at..at + 1,
+                    ..*read
+                };
                 place(context, batch, &alone, buffers);
             }
         }
@@ -65,15 +76,20 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
 /// Places chunks whose pack is not there: a collector may have moved each to another place.
 fn place_elsewhere(context: &Context, batch: &Batch, segments: &[PlannedSegment]) {
     let reader = context.trees.reader();
-    for placement in segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()]) {
+    for placement in
+        segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()])
+    {
         if context.is_stopped() {
             return;
         }
         let Placement { spot, piece } = placement;
         let pack = batch.packs[spot.pack as usize];
-        let location = Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
+        let location =
+            Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
         match reader.with_chunk(&location, ChunkKind::Data, &piece.id, <[u8]>::to_vec) {
-            Ok(bytes) if bytes.len() == piece.len as usize => write(context, batch, placement, &bytes),
+            Ok(bytes) if bytes.len() == piece.len as usize => {
+                write(context, batch, placement, &bytes)
+            }
             Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
             Err(error) if error.is_damage() => fail_piece(context, batch, placement, &error),
             Err(error) => return context.stop(error.into()),
@@ -81,25 +97,37 @@ fn place_elsewhere(context: &Context, batch: &Batch, segments: &[PlannedSegment]
     }
 }
 
-/// Reports every file that wanted something of these segments; stops if it is the repository itself that failed.
+/// Reports every file that wanted something of these segments; stops if it is the repository itself
+/// that failed.
 fn fail_segments(context: &Context, batch: &Batch, segments: &[PlannedSegment], error: Error) {
     if !error.is_damage() {
         return context.stop(error.into());
     }
-    for placement in segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()]) {
+    for placement in
+        segments.iter().flat_map(|segment| &batch.plan.placements[segment.placements.clone()])
+    {
         place_from_another(context, batch, placement, &error);
     }
 }
 
-/// Places a piece that is not, or not as it should be, where the index led to; its file fails if no other place has it.
+/// Places a piece that is not, or not as it should be, where the index led to; its file fails if no
+/// other place has it.
 fn place_from_another(context: &Context, batch: &Batch, placement: &Placement, error: &Error) {
     let Placement { spot, piece } = placement;
     let pack = batch.packs[spot.pack as usize];
-    let location = Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
+    let location =
+        Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
     match context.trees.reader().read_elsewhere(&location, ChunkKind::Data, &piece.id) {
         Ok(Some(bytes)) if bytes.len() == piece.len as usize => {
-            let says = format!("read from another place of the repository, because of damage at the first: {}", in_words(error));
-            context.monitor.problem(ProblemKind::Notice, &batch.files[piece.file as usize].path(), says);
+            let says = format!(
+                "read from another place of the repository, because of damage at the first: {}",
+                in_words(error)
+            );
+            context.monitor.problem(
+                ProblemKind::Notice,
+                &batch.files[piece.file as usize].path(),
+                says,
+            );
             write(context, batch, placement, &bytes);
         }
         Ok(_) => fail_piece(context, batch, placement, error),
@@ -114,7 +142,12 @@ fn fail_piece(context: &Context, batch: &Batch, placement: &Placement, error: &E
     piece_done(context, job);
 }
 
-fn fetch(context: &Context, pack: &PackRef, (offset, len): (u32, u32), stored: &mut Part) -> Result<(), Error> {
+fn fetch(
+    context: &Context,
+    pack: &PackRef,
+    (offset, len): (u32, u32),
+    stored: &mut Part,
+) -> Result<(), Error> {
     context.trees.reader().read_range(pack, offset, len as usize, stored)?;
     add(&context.counts.bytes_fetched, len.into());
     add(&context.monitor.bytes_stored, len.into());
@@ -122,7 +155,12 @@ fn fetch(context: &Context, pack: &PackRef, (offset, len): (u32, u32), stored: &
 }
 
 /// Places the chunks of one segment; returns its memory.
-fn place_segment(context: &Context, batch: &Batch, planned: &PlannedSegment, opened: Result<Segment, Error>) -> Vec<u8> {
+fn place_segment(
+    context: &Context,
+    batch: &Batch,
+    planned: &PlannedSegment,
+    opened: Result<Segment, Error>,
+) -> Vec<u8> {
     let placements = &batch.plan.placements[planned.placements.clone()];
     let segment = match opened {
         Ok(segment) => segment,
@@ -131,7 +169,9 @@ fn place_segment(context: &Context, batch: &Batch, planned: &PlannedSegment, ope
             return Vec::new();
         }
     };
-    for same_chunk in placements.chunk_by(|a, b| (a.spot.chunk, a.piece.id) == (b.spot.chunk, b.piece.id)) {
+    for same_chunk in
+        placements.chunk_by(|a, b| (a.spot.chunk, a.piece.id) == (b.spot.chunk, b.piece.id))
+    {
         if context.is_stopped() {
             break;
         }
@@ -144,11 +184,14 @@ fn place_segment(context: &Context, batch: &Batch, planned: &PlannedSegment, ope
 fn place_chunk(context: &Context, batch: &Batch, segment: &Segment, placements: &[Placement]) {
     let Placement { spot, piece } = placements[0];
     let pack = batch.packs[spot.pack as usize];
-    let location = Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
+    let location =
+        Location { pack, offset: spot.offset, stored_len: spot.stored_len, chunk: spot.chunk };
     let checked = context.trees.reader().chunk_of(segment, &location, ChunkKind::Data, &piece.id);
     for placement in placements {
         match &checked {
-            Ok(bytes) if bytes.len() == placement.piece.len as usize => write(context, batch, placement, bytes),
+            Ok(bytes) if bytes.len() == placement.piece.len as usize => {
+                write(context, batch, placement, bytes)
+            }
             Ok(_) => fail_piece(context, batch, placement, &Error::WrongChunk { id: piece.id }),
             Err(error) => place_from_another(context, batch, placement, error),
         }
@@ -165,7 +208,10 @@ fn write(context: &Context, batch: &Batch, placement: &Placement, bytes: &[u8]) 
     }
     if !job.is_unwritable() {
         job.note_overwrite();
-        match job.file(&context.host).and_then(|file| file.write_all_at(bytes, placement.piece.offset)) {
+        match job
+            .file(&context.host)
+            .and_then(|file| file.write_all_at(bytes, placement.piece.offset))
+        {
             Ok(()) => {
                 job.count_placed(bytes.len() as u64);
                 count_written(context, bytes.len());

@@ -5,7 +5,15 @@ use crate::retention::trust::{self, Claim, LATE_S, TOLERANCE_S};
 use crate::retention::{Doubt, Verdict};
 
 fn claim(time_s: i64, stored_s: i64, sequence: u64) -> Claim {
-    Claim { series: 0, time_s, ended_s: time_s, stored_s: Some(stored_s), sequence, hash: [sequence as u8; 32], previous: None }
+    Claim {
+        series: 0,
+        time_s,
+        ended_s: time_s,
+        stored_s: Some(stored_s),
+        sequence,
+        hash: [sequence as u8; 32],
+        previous: None,
+    }
 }
 
 /// What contradicts each date.
@@ -49,11 +57,15 @@ fn forged_dates_are_found_and_honest_ones_stay_believed() {
     let now = START + 100 * DAY;
     let mut claims = honest(50);
     let arrived = START + 49 * DAY + 2 * HOUR;
-    // In the future; spread over the past; with numbers that fit their dates; in a chain of their own.
+    // In the future; spread over the past; with numbers that fit their dates; in a chain of their
+    // own.
     claims.push(claim(now + 400 * DAY, arrived, 51));
     claims.push(claim(arrived + 3 * DAY, arrived, 52));
     for day in 0..45 {
-        claims.push(Claim { hash: [200; 32], ..claim(START + day * DAY + 2 * HOUR, arrived, day as u64 + 1) });
+        claims.push(Claim {
+            hash: [200; 32],
+            ..claim(START + day * DAY + 2 * HOUR, arrived, day as u64 + 1)
+        });
     }
     let doubts = judge(&claims, now);
     assert!(doubts[..50].iter().all(Option::is_none), "{doubts:?}");
@@ -84,9 +96,12 @@ fn one_wrong_clock_is_not_the_others_fault() {
 #[test]
 fn what_a_snapshot_puts_before_itself_was_there_before_it() {
     let now = START + 100 * DAY;
-    // Three honest tries within minutes, then one by a clock that is 400 days behind; it names the one before it.
-    let mut claims: Vec<Claim> = (0..3).map(|at| claim(START + at * 300, START + at * 300 + 5, at as u64 + 1)).collect();
-    claims.push(Claim { previous: Some([3; 32]), ..claim(START + 900 - 400 * DAY, START + 905, 4) });
+    // Three honest tries within minutes, then one by a clock that is 400 days behind; it names the
+    // one before it.
+    let mut claims: Vec<Claim> =
+        (0..3).map(|at| claim(START + at * 300, START + at * 300 + 5, at as u64 + 1)).collect();
+    claims
+        .push(Claim { previous: Some([3; 32]), ..claim(START + 900 - 400 * DAY, START + 905, 4) });
     assert_eq!(judge(&claims, now), [None, None, None, Some(Doubt::Behind)]);
     // Nor does what comes after it suffer.
     claims.push(claim(START + 1200, START + 1205, 5));
@@ -101,8 +116,12 @@ fn what_a_snapshot_puts_before_itself_was_there_before_it() {
 #[test]
 fn a_backup_that_takes_days_is_not_suspected() {
     let now = START + 100 * DAY;
-    let long = |number: u64| Claim { ended_s: START + 13 * DAY, ..claim(START + 10 * DAY, START + 13 * DAY + 60, number) };
-    // Alone in its series since the others, or beside backups that began later and were done sooner.
+    let long = |number: u64| Claim {
+        ended_s: START + 13 * DAY,
+        ..claim(START + 10 * DAY, START + 13 * DAY + 60, number)
+    };
+    // Alone in its series since the others, or beside backups that began later and were done
+    // sooner.
     let mut claims = honest(10);
     claims.push(long(11));
     assert_eq!(judge(&claims, now).iter().flatten().count(), 0);
@@ -119,7 +138,8 @@ fn a_backup_that_takes_days_is_not_suspected() {
 #[test]
 fn a_mirror_is_not_suspected() {
     let now = START + 400 * DAY;
-    // Copied once, thinned out before, so that few name each other, in the order of their ids, and continued in place.
+    // Copied once, thinned out before, so that few name each other, in the order of their ids, and
+    // continued in place.
     let mut copied: Vec<Claim> = honest(60).into_iter().step_by(3).collect();
     for (at, claim) in copied.iter_mut().enumerate() {
         claim.stored_s = Some(START + 60 * DAY + (at as i64 * 7) % 20 * 300);

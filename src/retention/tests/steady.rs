@@ -5,7 +5,8 @@ use crate::retention::guard::{Applied, Excess, History, excess};
 use crate::retention::rhythm::{Moment, usual_gap_s};
 use crate::retention::{Item, plan};
 
-/// How a policy is applied: for so many days, every so many days, with a trash of so many seconds, and a memory or none.
+/// How a policy is applied: for so many days, every so many days, with a trash of so many seconds,
+/// and a memory or none.
 #[derive(Clone, Copy, Debug)]
 struct Habit {
     days: i64,
@@ -14,12 +15,14 @@ struct Habit {
     remembers: bool,
 }
 
-/// Applies a policy at the end of days as the program does; returns the first day on which it was refused.
+/// Applies a policy at the end of days as the program does; returns the first day on which it was
+/// refused.
 ///
 /// Who remembers nothing is asked once, when the policy is new.
 fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i64, Excess)> {
     let policy = policy(policy_text);
-    let (mut kept, mut gone, mut last, mut gap_s) = (Vec::<Item>::new(), Vec::<(i64, Moment)>::new(), None, None);
+    let (mut kept, mut gone, mut last, mut gap_s) =
+        (Vec::<Item>::new(), Vec::<(i64, Moment)>::new(), None, None);
     for day in 0..habit.days {
         for time_s in of_day {
             let sequence = kept.last().map_or(1, |item| item.sequence + 1);
@@ -32,10 +35,13 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
         let decisions = plan(&kept, &policy, &berlin());
         let forgotten: Vec<Moment> = gone.iter().map(|(_, moment)| *moment).collect();
         let history = History { last, forgotten, gap_s };
-        if let Some(excess) = excess(&kept, &decisions, &history, now_s).filter(|_| habit.remembers || last.is_some()) {
+        if let Some(excess) =
+            excess(&kept, &decisions, &history, now_s).filter(|_| habit.remembers || last.is_some())
+        {
             return Some((day, excess));
         }
-        let (stay, go): (Vec<_>, Vec<_>) = kept.iter().cloned().zip(decisions).partition(|(_, decision)| decision.is_kept());
+        let (stay, go): (Vec<_>, Vec<_>) =
+            kept.iter().cloned().zip(decisions).partition(|(_, decision)| decision.is_kept());
         if habit.remembers || !go.is_empty() {
             last = Some(Applied { at_s: now_s, is_same: true });
         }
@@ -48,28 +54,41 @@ fn apply_by_habit(policy_text: &str, habit: Habit, of_day: &[i64]) -> Option<(i6
     None
 }
 
-/// Every rule and every two of them, with few and many, on every rhythm, applied every night, week and month, whatever the trash.
+/// Every rule and every two of them, with few and many, on every rhythm, applied every night, week
+/// and month, whatever the trash.
 #[test]
 fn a_steady_policy_never_needs_force() {
     let hours: Vec<i64> = (0..23).map(|hour| hour * HOUR + 600).collect();
     let quarters: Vec<i64> = (0..90).map(|quarter| quarter * 900 + 60).collect();
-    let rhythms = [&hours[..], &quarters, &hours[4..6], &hours[3..4], &[0, 6 * HOUR, 12 * HOUR, 18 * HOUR]];
+    let rhythms =
+        [&hours[..], &quarters, &hours[4..6], &hours[3..4], &[0, 6 * HOUR, 12 * HOUR, 18 * HOUR]];
     let rules = ["last", "hourly", "daily", "weekly", "monthly"];
     let mut policies: Vec<String> =
-        ["within 1d", "decay 1y", "hourly 24, daily 7, weekly 4, monthly 12"].map(str::to_owned).into();
+        ["within 1d", "decay 1y", "hourly 24, daily 7, weekly 4, monthly 12"]
+            .map(str::to_owned)
+            .into();
     for (at, rule) in rules.iter().enumerate() {
         policies.extend([1, 3, 5, 7, 14, 24].map(|count| format!("{rule} {count}")));
         for other in &rules[..at] {
-            policies.extend([(2, 3), (7, 7), (5, 12), (12, 1)].map(|(one, two)| format!("{other} {one}, {rule} {two}")));
+            policies.extend(
+                [(2, 3), (7, 7), (5, 12), (12, 1)]
+                    .map(|(one, two)| format!("{other} {one}, {rule} {two}")),
+            );
         }
     }
     let mut refused = Vec::new();
     for (days, step) in [(32, 1), (50, 7), (95, 30)] {
-        for (trash_s, remembers) in [(0, true), (DAY, true), (8 * DAY, true), (0, false), (8 * DAY, false)] {
+        for (trash_s, remembers) in
+            [(0, true), (DAY, true), (8 * DAY, true), (0, false), (8 * DAY, false)]
+        {
             let habit = Habit { days, step, trash_s, remembers };
-            for (policy, of_day) in policies.iter().flat_map(|policy| rhythms.map(|of_day| (policy, of_day))) {
+            for (policy, of_day) in
+                policies.iter().flat_map(|policy| rhythms.map(|of_day| (policy, of_day)))
+            {
                 let found = apply_by_habit(policy, habit, of_day);
-                refused.extend(found.map(|found| format!("{policy}, {} a day, {habit:?}: {found:?}", of_day.len())));
+                refused.extend(found.map(|found| {
+                    format!("{policy}, {} a day, {habit:?}: {found:?}", of_day.len())
+                }));
             }
         }
     }
@@ -95,13 +114,23 @@ fn a_new_policy_and_a_flood_are_stopped() {
     let tries = series((0..6).map(|minute| START + minute * 60));
     assert_eq!(judged(&tries, "last 2", &unknown, START + DAY), Some(Excess::Series));
     // After a policy that kept 30, one that keeps 3.
-    let other = History { last: Some(Applied { at_s: START + 29 * DAY, is_same: false }), ..History::default() };
-    assert_eq!(judged(&days, "daily 3", &other, now_s), Some(Excess::OtherPolicy { going: 27, of: 30 }));
+    let other = History {
+        last: Some(Applied { at_s: START + 29 * DAY, is_same: false }),
+        ..History::default()
+    };
+    assert_eq!(
+        judged(&days, "daily 3", &other, now_s),
+        Some(Excess::OtherPolicy { going: 27, of: 30 })
+    );
     assert_eq!(judged(&days, "daily 25", &other, now_s), None);
     // Twenty at once in a series of one a day.
     let at_s = START + 30 * DAY;
     let mut flooded = days.clone();
-    flooded.extend((0..20).map(|at| Item { time_s: at_s + 600 + at, sequence: 100, ..Item::default() }));
+    flooded.extend((0..20).map(|at| Item {
+        time_s: at_s + 600 + at,
+        sequence: 100,
+        ..Item::default()
+    }));
     let same = History { last: Some(Applied { at_s, is_same: true }), ..History::default() };
     let flood = Excess::Flood { going: 20, of: 30, came: 20 };
     assert_eq!(judged(&flooded, "last 30", &same, at_s + DAY), Some(flood));

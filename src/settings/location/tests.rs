@@ -38,7 +38,11 @@ fn paths_and_file_urls() {
 
 #[test]
 fn places_in_buckets() {
-    let bucket = |name: &str, prefix: &str| Bucket { name: name.into(), prefix: prefix.into(), ..Bucket::default() };
+    let bucket = |name: &str, prefix: &str| Bucket {
+        name: name.into(),
+        prefix: prefix.into(),
+        ..Bucket::default()
+    };
     for (text, name, prefix) in [
         ("s3://bucket", "bucket", ""),
         ("s3://bucket/", "bucket", ""),
@@ -61,13 +65,19 @@ fn folders_of_other_machines() {
         path: path.into(),
     };
     for (text, expected) in [
-        ("sftp://u1@u1.your-storagebox.de:23/./drumlin", remote(Some("u1"), "u1.your-storagebox.de", Some(23), "drumlin")),
+        (
+            "sftp://u1@u1.your-storagebox.de:23/./drumlin",
+            remote(Some("u1"), "u1.your-storagebox.de", Some(23), "drumlin"),
+        ),
         ("sftp://vault/srv//backup/", remote(None, "vault", None, "/srv/backup")),
         ("sftp://ada@vault/.", remote(Some("ada"), "vault", None, ".")),
         ("sftp://ada@vault/./a/../b", remote(Some("ada"), "vault", None, "a/../b")),
         ("sftp://ada%40example.com@vault/x", remote(Some("ada@example.com"), "vault", None, "/x")),
         ("sftp://ada@example.com@vault/x", remote(Some("ada@example.com"), "vault", None, "/x")),
-        ("sftp://ada@[2001:db8::1]:2222/x%20y", remote(Some("ada"), "2001:db8::1", Some(2222), "/x y")),
+        (
+            "sftp://ada@[2001:db8::1]:2222/x%20y",
+            remote(Some("ada"), "2001:db8::1", Some(2222), "/x y"),
+        ),
         ("sftp://[fe80::1%25eth0]/x", remote(None, "fe80::1%eth0", None, "/x")),
     ] {
         assert_eq!(sftp(text), expected, "{text}");
@@ -86,7 +96,10 @@ fn what_is_shown_can_be_parsed_again() {
         "sftp://vault/./.",
     ] {
         let location = parse(text).unwrap();
-        assert_eq!((location.to_string().as_str(), parse(&location.to_string())), (text, Ok(location)));
+        assert_eq!(
+            (location.to_string().as_str(), parse(&location.to_string())),
+            (text, Ok(location))
+        );
     }
 }
 
@@ -96,8 +109,19 @@ fn the_rest_is_refused_by_name() {
     assert_eq!(parse("https://x"), Err(LocationError::UnknownScheme("https://".into())));
     assert!(matches!(parse("file://host/x"), Err(LocationError::FileUrl(_))));
     assert!(matches!(parse("file:relative"), Err(LocationError::FileUrl(_))));
-    for text in ["rclone:remote:path", "b2:bucket:path", "rest:host/path", "azure:container:/", "gs:bucket:/", "opendal:sftp"] {
-        assert!(matches!(parse(text), Err(LocationError::OtherProgram { .. })), "{text}: {:?}", parse(text));
+    for text in [
+        "rclone:remote:path",
+        "b2:bucket:path",
+        "rest:host/path",
+        "azure:container:/",
+        "gs:bucket:/",
+        "opendal:sftp",
+    ] {
+        assert!(
+            matches!(parse(text), Err(LocationError::OtherProgram { .. })),
+            "{text}: {:?}",
+            parse(text)
+        );
         assert!(matches!(parse(&format!("./{text}")), Ok(Location::Local(_))), "{text}");
     }
     for text in ["~", "~/backup", "~ada/backup"] {
@@ -126,7 +150,11 @@ fn the_rest_is_refused_by_name() {
         "s3://bucket/x?acl=public",
         "s3://bucket/%ff",
     ] {
-        assert!(matches!(parse(text), Err(LocationError::S3Url { .. })), "{text}: {:?}", parse(text));
+        assert!(
+            matches!(parse(text), Err(LocationError::S3Url { .. })),
+            "{text}: {:?}",
+            parse(text)
+        );
     }
     for (text, part) in [
         ("sftp://host", "the path is missing"),

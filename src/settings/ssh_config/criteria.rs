@@ -28,10 +28,13 @@ pub enum Verdict {
     Depends(String),
 }
 
-/// Decides about the criteria of a `Match` line: all of them must hold, each may have a `!` in front.
+/// Decides about the criteria of a `Match` line: all of them must hold, each may have a `!` in
+/// front.
 ///
-/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood. Others (`exec`, which would run a command, `tagged`,
-/// `localnetwork`) make the verdict [`Verdict::Depends`], unless one that is understood does not hold. Fails if there is no criterion, or no value.
+/// `host`, `originalhost`, `user`, `localuser`, `all`, `final` and `canonical` are understood.
+/// Others (`exec`, which would run a command, `tagged`, `localnetwork`) make the verdict
+/// [`Verdict::Depends`], unless one that is understood does not hold. Fails if there is no
+/// criterion, or no value.
 pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
     if words.is_empty() {
         return Err("`Match` has no criterion; `Match all` applies always".to_owned());
@@ -39,15 +42,22 @@ pub fn decide(words: &[String], target: Target<'_>) -> Result<Verdict, String> {
     let mut words = words.iter();
     let mut verdict = Verdict::Applies;
     while let Some(word) = words.next() {
-        let (is_negated, criterion) = word.strip_prefix('!').map_or((false, word.as_str()), |criterion| (true, criterion));
-        let (name, joined) = criterion.split_once('=').map_or((criterion, None), |(name, value)| (name, Some(value)));
+        let (is_negated, criterion) =
+            word.strip_prefix('!').map_or((false, word.as_str()), |criterion| (true, criterion));
+        let (name, joined) = criterion
+            .split_once('=')
+            .map_or((criterion, None), |(name, value)| (name, Some(value)));
         let name = name.to_ascii_lowercase();
         let holds = match name.as_str() {
             "all" => Some(true),
             "final" | "canonical" => Some(target.is_final),
             _ => {
-                let value = joined.map(|value| value.trim_matches('"')).or_else(|| words.next().map(String::as_str));
-                let value = value.filter(|value| !value.is_empty()).ok_or_else(|| format!("`Match {name}` has no value"))?;
+                let value = joined
+                    .map(|value| value.trim_matches('"'))
+                    .or_else(|| words.next().map(String::as_str));
+                let value = value
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| format!("`Match {name}` has no value"))?;
                 holds(&name, value, target)
             }
         };
@@ -76,8 +86,13 @@ fn holds(name: &str, value: &str, target: Target<'_>) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const TARGET: Target<'_> =
-        Target { host: "u1.example.com", original_host: "box", user: "u1", local_user: "ada", is_final: false };
+    const TARGET: Target<'_> = Target {
+        host: "u1.example.com",
+        original_host: "box",
+        user: "u1",
+        local_user: "ada",
+        is_final: false,
+    };
 
     fn verdict(line: &str) -> Result<Verdict, String> {
         decide(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), TARGET)
@@ -104,9 +119,16 @@ mod tests {
             ("canonical all", false),
             ("FINAL host *", false),
         ] {
-            assert_eq!(verdict(line), Ok(if applies { Verdict::Applies } else { Verdict::Not }), "{line}");
+            assert_eq!(
+                verdict(line),
+                Ok(if applies { Verdict::Applies } else { Verdict::Not }),
+                "{line}"
+            );
         }
-        assert_eq!(decide(&["final".to_owned()], Target { is_final: true, ..TARGET }), Ok(Verdict::Applies));
+        assert_eq!(
+            decide(&["final".to_owned()], Target { is_final: true, ..TARGET }),
+            Ok(Verdict::Applies)
+        );
     }
 
     #[test]

@@ -7,8 +7,11 @@ use super::words::{expand, expand_path};
 pub fn finish(found: Found, alias: &str, asker: Asker<'_>) -> HostConfig {
     let Found { mut config, identity_files, certificate_files, known_hosts, .. } = found;
     let host_name = config.host_name.map(|name| expand(&name, &[('h', alias)]));
-    let remote_user =
-        asker.user.map(str::to_owned).or_else(|| config.user.clone()).unwrap_or_else(|| asker.local_user.to_owned());
+    let remote_user = asker
+        .user
+        .map(str::to_owned)
+        .or_else(|| config.user.clone())
+        .unwrap_or_else(|| asker.local_user.to_owned());
     let (home, uid) = (asker.home.to_string_lossy(), asker.uid.to_string());
     let port = asker.port.or(config.port).unwrap_or(PORT).to_string();
     let tokens = [
@@ -34,23 +37,40 @@ pub fn finish(found: Found, alias: &str, asker: Asker<'_>) -> HostConfig {
     let is_none = |written: &String| written.eq_ignore_ascii_case("none");
     config.has_no_identity_files = !identity_files.is_empty() && identity_files.iter().all(is_none);
     let mut named = |option, files: Vec<String>| {
-        files.iter().filter(|written| !is_none(written)).filter_map(|written| path(option, written)).collect()
+        files
+            .iter()
+            .filter(|written| !is_none(written))
+            .filter_map(|written| path(option, written))
+            .collect()
     };
     let identity_files = named("IdentityFile", identity_files);
     let certificate_files = named("CertificateFile", certificate_files);
-    let known_file = |written: &String| if is_none(written) { Some("/dev/null".into()) } else { path(KNOWN_HOSTS, written) };
+    let known_file = |written: &String| {
+        if is_none(written) { Some("/dev/null".into()) } else { path(KNOWN_HOSTS, written) }
+    };
     let known_hosts = known_hosts.unwrap_or_default().iter().filter_map(known_file).collect();
     let identity_agent = config.identity_agent.take().and_then(|written| match written.as_str() {
         "none" | "SSH_AUTH_SOCK" => Some(written),
         variable if is_variable(variable) => Some(written),
         _ => path("IdentityAgent", &written).map(|path| path.to_string_lossy().into_owned()),
     });
-    HostConfig { host_name, identity_files, certificate_files, known_hosts, identity_agent, unexpanded, ..config }
+    HostConfig {
+        host_name,
+        identity_files,
+        certificate_files,
+        known_hosts,
+        identity_agent,
+        unexpanded,
+        ..config
+    }
 }
 
 /// Returns whether this is `$NAME` or `${NAME}` and nothing else.
 fn is_variable(written: &str) -> bool {
-    let name =
-        written.strip_prefix('$').map(|name| name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name));
-    name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.is_empty())
+    let name = written
+        .strip_prefix('$')
+        .map(|name| name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name));
+    name.is_some_and(|name| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.is_empty()
+    })
 }

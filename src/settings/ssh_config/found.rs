@@ -26,7 +26,8 @@ pub struct HostConfig {
     pub certificate_files: Vec<PathBuf>,
     /// `IdentitiesOnly`: keys that only an agent has are not to be tried.
     pub identities_only: Option<bool>,
-    /// `IdentityAgent`: the agent's socket; `none`, `SSH_AUTH_SOCK` and `$VARIABLE` are left as they are written.
+    /// `IdentityAgent`: the agent's socket; `none`, `SSH_AUTH_SOCK` and `$VARIABLE` are left as
+    /// they are written.
     pub identity_agent: Option<String>,
     /// `UserKnownHostsFile`, all of them in order; empty if nothing is said. `none` is `/dev/null`.
     pub known_hosts: Vec<PathBuf>,
@@ -34,7 +35,8 @@ pub struct HostConfig {
     pub host_key_alias: Option<String>,
     /// `ProxyCommand` or `ProxyJump`, whichever stands first.
     pub proxy: Option<Proxy>,
-    /// `ProxyUseFdpass`: the command of `ProxyCommand` hands a connection over, and does not carry bytes.
+    /// `ProxyUseFdpass`: the command of `ProxyCommand` hands a connection over, and does not carry
+    /// bytes.
     pub proxy_passes_connection: Option<bool>,
     /// `CanonicalizeHostname`: OpenSSH would look for the machine by longer names, too.
     pub canonicalizes: Option<bool>,

@@ -1,7 +1,8 @@
 //! What `~/.ssh/config` says about a machine, as far as Drumlin can use it.
 //!
-//! Lines that mean nothing here are passed over. A block of `Match` whose criteria cannot be found out (`exec`) is an error where it would set
-//! something that is used here and not set yet: to guess would lead elsewhere than OpenSSH.
+//! Lines that mean nothing here are passed over. A block of `Match` whose criteria cannot be found
+//! out (`exec`) is an error where it would set something that is used here and not set yet: to
+//! guess would lead elsewhere than OpenSSH.
 
 mod criteria;
 mod finish;
@@ -49,25 +50,39 @@ pub const LEN_MAX_BYTES: u64 = 1 << 20;
 
 /// Where the files come from.
 pub trait Files {
-    /// Returns the files that an absolute path names whose parts may be patterns, such as `/home/ada/.ssh/config.d/*`, in order.
+    /// Returns the files that an absolute path names whose parts may be patterns, such as
+    /// `/home/ada/.ssh/config.d/*`, in order.
     fn matching(&self, pattern: &Path) -> Vec<PathBuf>;
 
     /// Returns the text of a file, or its first bytes if it is longer than `len_max_bytes`.
     fn read(&self, file: &Path, len_max_bytes: u64) -> io::Result<String>;
 }
 
-/// Returns what the configuration in `file` says about `alias`, the machine's name as the user gave it. A missing file says nothing.
+/// Returns what the configuration in `file` says about `alias`, the machine's name as the user gave
+/// it. A missing file says nothing.
 ///
-/// Fails if a file cannot be read, if there are more than [`FILES_MAX`] or longer ones than [`LEN_MAX_BYTES`] together, if they include each other too
-/// deeply, and if a `Match` cannot be decided that matters.
-pub fn host_config(file: &Path, alias: &str, asker: Asker<'_>, files: &dyn Files) -> Result<HostConfig, SettingsError> {
+/// Fails if a file cannot be read, if there are more than [`FILES_MAX`] or longer ones than
+/// [`LEN_MAX_BYTES`] together, if they include each other too deeply, and if a `Match` cannot be
+/// decided that matters.
+pub fn host_config(
+    file: &Path,
+    alias: &str,
+    asker: Asker<'_>,
+    files: &dyn Files,
+) -> Result<HostConfig, SettingsError> {
     let mut reader = Reader::new(alias, asker, files);
     reader.read(file)?;
     if reader.wants_second_pass {
         let host = in_small_letters(reader.host());
         // From now on it has its name: what the second pass says of it comes too late.
         reader.found.config.host_name = Some(host.replace('%', "%%"));
-        reader = Reader { host_of_blocks: host, is_final: true, files_left: FILES_MAX, len_left_bytes: LEN_MAX_BYTES, ..reader };
+        reader = Reader {
+            host_of_blocks: host,
+            is_final: true,
+            files_left: FILES_MAX,
+            len_left_bytes: LEN_MAX_BYTES,
+            ..reader
+        };
         reader.read(file)?;
     }
     Ok(finish(reader.found, alias, asker))
@@ -151,7 +166,12 @@ impl<'a> Reader<'a> {
         };
         match self.len_left_bytes.checked_sub(text.len() as u64) {
             Some(left) => self.len_left_bytes = left,
-            None => return Err(at.refuse(format!("all files together are longer than {LEN_MAX_BYTES} bytes"), TOO_MUCH)),
+            None => {
+                return Err(at.refuse(
+                    format!("all files together are longer than {LEN_MAX_BYTES} bytes"),
+                    TOO_MUCH,
+                ));
+            }
         }
         Ok(Some(text))
     }
@@ -170,7 +190,10 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let Some(values) = words(behind) else {
-                return Err(at.refuse("a quote is not closed", "write `\\` before a quote that is meant as such"));
+                return Err(at.refuse(
+                    "a quote is not closed",
+                    "write `\\` before a quote that is meant as such",
+                ));
             };
             match (option.as_str(), &block) {
                 ("host", _) => block = self.host_block(&values),
@@ -180,7 +203,9 @@ impl<'a> Reader<'a> {
                 ("revokedhostkeys", Block::Ours) => self.refuse_revoked(&values, at)?,
                 (option, Block::Ours) => self.set(option, &values, behind),
                 (option, Block::Undecided(criterion)) if self.would_set(option, &values) => {
-                    let message = format!("`{option}` holds here only if `Match {criterion}` does, which cannot be found out");
+                    let message = format!(
+                        "`{option}` holds here only if `Match {criterion}` does, which cannot be found out"
+                    );
                     return Err(at.refuse(message, "write what shall hold for this machine above, in a `Host` block of its own"));
                 }
                 (_, Block::Undecided(_)) => {}
@@ -191,27 +216,39 @@ impl<'a> Reader<'a> {
 
     /// A key that is revoked must not be taken, so a file of them is not passed over.
     fn refuse_revoked(&mut self, values: &[String], at: At<'_>) -> Result<(), SettingsError> {
-        let Some(first) = values.first().filter(|_| !self.found.revokes_nothing) else { return Ok(()) };
+        let Some(first) = values.first().filter(|_| !self.found.revokes_nothing) else {
+            return Ok(());
+        };
         if first.eq_ignore_ascii_case("none") {
             self.found.revokes_nothing = true;
             return Ok(());
         }
         let hint = "put the keys into known_hosts, in lines that begin with `@revoked`, and `RevokedHostKeys none` into a `Host` block for \
                     this machine above";
-        Err(at.refuse("`RevokedHostKeys` is not read here: a key that it revokes would be taken", hint))
+        Err(at.refuse(
+            "`RevokedHostKeys` is not read here: a key that it revokes would be taken",
+            hint,
+        ))
     }
 
     fn host_block(&self, patterns: &[String]) -> Block {
-        let is_ours = matches_any_exactly(patterns.iter().map(String::as_str), &self.host_of_blocks);
+        let is_ours =
+            matches_any_exactly(patterns.iter().map(String::as_str), &self.host_of_blocks);
         if is_ours { Block::Ours } else { Block::Others }
     }
 
     fn match_block(&mut self, criteria: &[String], at: At<'_>) -> Result<Block, SettingsError> {
-        self.wants_second_pass |= criteria.iter().any(|word| word.trim_start_matches('!').eq_ignore_ascii_case("final"));
+        self.wants_second_pass |=
+            criteria.iter().any(|word| word.trim_start_matches('!').eq_ignore_ascii_case("final"));
         let (host, config) = (self.host(), &self.found.config);
         let user = self.asker.user.or(config.user.as_deref()).unwrap_or(self.asker.local_user);
-        let target =
-            Target { host: &host, original_host: self.alias, user, local_user: self.asker.local_user, is_final: self.is_final };
+        let target = Target {
+            host: &host,
+            original_host: self.alias,
+            user,
+            local_user: self.asker.local_user,
+            is_final: self.is_final,
+        };
         match decide(criteria, target) {
             Ok(Verdict::Applies) => Ok(Block::Ours),
             Ok(Verdict::Not) => Ok(Block::Others),
@@ -222,12 +259,24 @@ impl<'a> Reader<'a> {
 
     /// Returns the machine's name as far as it is known.
     fn host(&self) -> String {
-        self.found.config.host_name.as_ref().map_or_else(|| self.alias.to_owned(), |name| expand(name, &[('h', self.alias)]))
+        self.found
+            .config
+            .host_name
+            .as_ref()
+            .map_or_else(|| self.alias.to_owned(), |name| expand(name, &[('h', self.alias)]))
     }
 
-    fn include(&mut self, patterns: &[String], at: At<'_>, depth: usize) -> Result<(), SettingsError> {
+    fn include(
+        &mut self,
+        patterns: &[String],
+        at: At<'_>,
+        depth: usize,
+    ) -> Result<(), SettingsError> {
         if depth == INCLUDE_DEPTH_MAX {
-            return Err(at.refuse(format!("files include each other more than {INCLUDE_DEPTH_MAX} deep"), TOO_MUCH));
+            return Err(at.refuse(
+                format!("files include each other more than {INCLUDE_DEPTH_MAX} deep"),
+                TOO_MUCH,
+            ));
         }
         for pattern in patterns {
             let path = expand_path(pattern, (self.asker.home, self.asker.env), &[]).ok_or_else(|| {
@@ -235,7 +284,8 @@ impl<'a> Reader<'a> {
                     format!("`Include {pattern}` names a file by what stands for something else, which is not understood");
                 at.refuse(message, "write the path out; `~/` alone is your home folder")
             })?;
-            let path = if path.is_absolute() { path } else { self.asker.home.join(".ssh").join(path) };
+            let path =
+                if path.is_absolute() { path } else { self.asker.home.join(".ssh").join(path) };
             for file in self.files.matching(&path) {
                 if let Some(text) = self.text(&file, at)? {
                     self.take(&file, &text, depth + 1)?;
@@ -251,7 +301,9 @@ impl<'a> Reader<'a> {
         let keep = |field: &mut Option<String>| {
             field.get_or_insert_with(|| first.clone());
         };
-        let is_yes = |is: Option<bool>| is.or(Some(first.eq_ignore_ascii_case("yes") || first.eq_ignore_ascii_case("always")));
+        let is_yes = |is: Option<bool>| {
+            is.or(Some(first.eq_ignore_ascii_case("yes") || first.eq_ignore_ascii_case("always")))
+        };
         let is_none = first.eq_ignore_ascii_case("none");
         match option {
             "hostname" => keep(&mut config.host_name),
@@ -260,10 +312,14 @@ impl<'a> Reader<'a> {
             "hostkeyalias" => keep(&mut config.host_key_alias),
             "port" => config.port = config.port.or_else(|| first.parse().ok()),
             "identitiesonly" => config.identities_only = is_yes(config.identities_only),
-            "proxyusefdpass" => config.proxy_passes_connection = is_yes(config.proxy_passes_connection),
+            "proxyusefdpass" => {
+                config.proxy_passes_connection = is_yes(config.proxy_passes_connection)
+            }
             "canonicalizehostname" => config.canonicalizes = is_yes(config.canonicalizes),
             "identityfile" if !identity_files.contains(first) => identity_files.push(first.clone()),
-            "certificatefile" if !certificate_files.contains(first) => certificate_files.push(first.clone()),
+            "certificatefile" if !certificate_files.contains(first) => {
+                certificate_files.push(first.clone())
+            }
             "userknownhostsfile" => {
                 known_hosts.get_or_insert_with(|| values.to_vec());
             }
@@ -295,7 +351,9 @@ impl<'a> Reader<'a> {
                 "identityfile" => !self.found.identity_files.contains(&values[0]),
                 "certificatefile" => !self.found.certificate_files.contains(&values[0]),
                 "userknownhostsfile" => self.found.known_hosts.is_none(),
-                "revokedhostkeys" => !self.found.revokes_nothing && !values[0].eq_ignore_ascii_case("none"),
+                "revokedhostkeys" => {
+                    !self.found.revokes_nothing && !values[0].eq_ignore_ascii_case("none")
+                }
                 "proxycommand" | "proxyjump" => config.proxy.is_none(),
                 _ => false,
             }

@@ -4,24 +4,29 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::environment::Environment;
 
-/// Returns the option of a line, in small letters, and what stands behind it; `None` if the line says nothing.
+/// Returns the option of a line, in small letters, and what stands behind it; `None` if the line
+/// says nothing.
 ///
 /// Between them stand blanks, and a `=` maybe; the option may be in quotes.
 pub fn option(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     let (option, rest) = match line.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
-        None => line.split_at(line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len())),
+        None => {
+            line.split_at(line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len()))
+        }
     };
     let rest = rest.trim_start();
     let is_option = !option.is_empty() && !option.starts_with('#');
-    is_option.then(|| (option.to_ascii_lowercase(), rest.strip_prefix('=').unwrap_or(rest).trim_start()))
+    is_option
+        .then(|| (option.to_ascii_lowercase(), rest.strip_prefix('=').unwrap_or(rest).trim_start()))
 }
 
 /// Returns the words behind an option, as OpenSSH splits them; `None` if a quote is not closed.
 ///
-/// Either kind of quotes may begin and end within a word. A backslash takes its meaning from a quote, from another backslash, and outside of
-/// quotes from a blank; before anything else it stands for itself. `#` at the beginning of a word ends the line.
+/// Either kind of quotes may begin and end within a word. A backslash takes its meaning from a
+/// quote, from another backslash, and outside of quotes from a blank; before anything else it
+/// stands for itself. `#` at the beginning of a word ends the line.
 pub fn words(behind_option: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -40,7 +45,9 @@ pub fn words(behind_option: &str) -> Option<Vec<String>> {
         let word = word.get_or_insert_default();
         match c {
             '\\' => {
-                let is_escaped = |next: &char| matches!(next, '\'' | '"' | '\\') || *next == ' ' && quote.is_none();
+                let is_escaped = |next: &char| {
+                    matches!(next, '\'' | '"' | '\\') || *next == ' ' && quote.is_none()
+                };
                 word.push(rest.next_if(is_escaped).unwrap_or(c));
             }
             '\'' | '"' if quote.is_none() => quote = Some(c),
@@ -59,9 +66,14 @@ pub fn command(behind_option: &str) -> &str {
 
 /// Expands a path: `~` is `home`, and tokens and variables (`${NAME}`) are replaced.
 ///
-/// Returns `None` if another token stands in it, a variable that is not set, or the home folder of somebody else (`~name`): the path as it is written
-/// would be that of another file, which is missing mostly.
-pub fn expand_path(written: &str, (home, env): (&Path, &Environment), tokens: &[(char, &str)]) -> Option<PathBuf> {
+/// Returns `None` if another token stands in it, a variable that is not set, or the home folder of
+/// somebody else (`~name`): the path as it is written would be that of another file, which is
+/// missing mostly.
+pub fn expand_path(
+    written: &str,
+    (home, env): (&Path, &Environment),
+    tokens: &[(char, &str)],
+) -> Option<PathBuf> {
     let (start, rest) = match written.strip_prefix('~') {
         None => (None, written),
         Some("") => return Some(home.to_path_buf()),
@@ -100,7 +112,11 @@ pub fn expand(written: &str, tokens: &[(char, &str)]) -> String {
     while let Some(c) = rest.next() {
         let token = if c == '%' { rest.clone().next() } else { None };
         let value = token.and_then(|token| {
-            if token == '%' { Some("%") } else { tokens.iter().find(|(name, _)| *name == token).map(|(_, value)| *value) }
+            if token == '%' {
+                Some("%")
+            } else {
+                tokens.iter().find(|(name, _)| *name == token).map(|(_, value)| *value)
+            }
         });
         match value {
             Some(value) => {
@@ -159,7 +175,9 @@ mod tests {
     #[test]
     fn paths_with_unknown_parts_are_none() {
         let env = Environment::of([("RUN", "/run/%h"), ("NAME", "${RUN}"), ("EMPTY", "")]);
-        let expand = |written| expand_path(written, (Path::new("/home/ada"), &env), &[('h', "box"), ('p', "22")]);
+        let expand = |written| {
+            expand_path(written, (Path::new("/home/ada"), &env), &[('h', "box"), ('p', "22")])
+        };
         for (written, wanted) in [
             ("~", "/home/ada"),
             ("~/a", "/home/ada/a"),
@@ -173,7 +191,19 @@ mod tests {
         ] {
             assert_eq!(expand(written), Some(PathBuf::from(wanted)), "{written}");
         }
-        for written in ["/%C", "%", "/a%", "/%%%", "/%h%x", "${HOME}/a", "${EMPTY}/a", "${RUN", "%${RUN}", "~bob/a", "~bob"] {
+        for written in [
+            "/%C",
+            "%",
+            "/a%",
+            "/%%%",
+            "/%h%x",
+            "${HOME}/a",
+            "${EMPTY}/a",
+            "${RUN",
+            "%${RUN}",
+            "~bob/a",
+            "~bob",
+        ] {
             assert_eq!(expand(written), None, "{written}");
         }
     }

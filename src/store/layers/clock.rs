@@ -7,7 +7,8 @@ pub trait Clock: Send + Sync {
     /// Returns the time since some moment that does not change.
     fn now(&self) -> Duration;
 
-    /// Waits; returns false at once when nobody wants the result of waiting any more, because the operation was cancelled.
+    /// Waits; returns false at once when nobody wants the result of waiting any more, because the
+    /// operation was cancelled.
     fn wait(&self, span: Duration) -> bool;
 }
 

@@ -1,4 +1,5 @@
-//! A decorator that counts what a store is asked: requests are money and time, so tests fix their number.
+//! A decorator that counts what a store is asked: requests are money and time, so tests fix their
+//! number.
 
 use std::ops::{Add, Range, Sub};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// Counts of all actions on all classes at one moment; the difference of two says what happened between.
+/// Counts of all actions on all classes at one moment; the difference of two says what happened
+/// between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts([[Count; Class::ALL.len()]; Action::ALL.len()]);
 
@@ -61,7 +63,10 @@ impl Sub for Counts {
 }
 
 fn sum<'a>(counts: impl Iterator<Item = &'a Count>) -> Count {
-    counts.fold(Count::default(), |sum, count| Count { calls: sum.calls + count.calls, bytes: sum.bytes + count.bytes })
+    counts.fold(Count::default(), |sum, count| Count {
+        calls: sum.calls + count.calls,
+        bytes: sum.bytes + count.bytes,
+    })
 }
 
 /// Counts every call to the store that it wraps.
@@ -82,10 +87,18 @@ impl CountStore {
             calls: calls.load(Ordering::Relaxed),
             bytes: bytes.load(Ordering::Relaxed),
         };
-        Counts(std::array::from_fn(|action| std::array::from_fn(|class| load(&self.counts[action][class]))))
+        Counts(std::array::from_fn(|action| {
+            std::array::from_fn(|class| load(&self.counts[action][class]))
+        }))
     }
 
-    fn note<T>(&self, action: Action, class: Class, result: &Result<T, StoreError>, bytes: impl Fn(&T) -> usize) {
+    fn note<T>(
+        &self,
+        action: Action,
+        class: Class,
+        result: &Result<T, StoreError>,
+        bytes: impl Fn(&T) -> usize,
+    ) {
         let (calls, total) = &self.counts[action as usize][class as usize];
         calls.fetch_add(1, Ordering::Relaxed);
         total.fetch_add(result.as_ref().map_or(0, bytes) as u64, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! A decorator that fails as told, for tests: the nth call, before or after its effect, half done, short or with a bit flipped.
+//! A decorator that fails as told, for tests: the nth call, before or after its effect, half done,
+//! short or with a bit flipped.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +16,8 @@ pub enum Effect {
     Before(ErrorKind),
     /// The call fails although it has done its work: the answer was lost.
     After(ErrorKind),
-    /// A `create` leaves only the first bytes and fails, as on a store that is not atomic; other calls as `Before(Other)`.
+    /// A `create` leaves only the first bytes and fails, as on a store that is not atomic; other
+    /// calls as `Before(Other)`.
     Torn {
         /// Bytes that are kept.
         len_bytes: usize,
@@ -78,7 +80,9 @@ impl FaultStore {
         let mut faults = lock(&self.faults);
         let mut hit = None;
         for (fault, seen) in faults.iter_mut() {
-            if fault.action.is_none_or(|wanted| wanted == action) && fault.class.is_none_or(|wanted| wanted == class) {
+            if fault.action.is_none_or(|wanted| wanted == action)
+                && fault.class.is_none_or(|wanted| wanted == class)
+            {
                 if *seen == fault.call {
                     hit = Some(*fault);
                 }
@@ -92,7 +96,13 @@ impl FaultStore {
 
     fn fail(&self, action: Action, object: impl ToString, kind: ErrorKind) -> StoreError {
         let location = self.inner.location().to_owned();
-        StoreError { kind, action: action.name(), location, object: object.to_string(), source: Box::new(Planned) }
+        StoreError {
+            kind,
+            action: action.name(),
+            location,
+            object: object.to_string(),
+            source: Box::new(Planned),
+        }
     }
 
     /// Makes a call whose answer carries no bytes to spoil.
@@ -110,7 +120,12 @@ impl FaultStore {
         }
     }
 
-    fn spoil(&self, effect: Option<Effect>, key: &Key, answer: &mut [u8]) -> Result<(), StoreError> {
+    fn spoil(
+        &self,
+        effect: Option<Effect>,
+        key: &Key,
+        answer: &mut [u8],
+    ) -> Result<(), StoreError> {
         match effect {
             Some(Effect::Short) => Err(self.fail(Action::Read, key, ErrorKind::Short)),
             Some(Effect::Flip { bit }) if !answer.is_empty() => {
@@ -130,7 +145,11 @@ impl super::Layer for FaultStore {
 
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let effect = self.next(Action::List, class);
-        self.call(effect, |kind| self.fail(Action::List, class.folder(), kind), || self.inner.list(class, prefix))
+        self.call(
+            effect,
+            |kind| self.fail(Action::List, class.folder(), kind),
+            || self.inner.list(class, prefix),
+        )
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
@@ -141,13 +160,18 @@ impl super::Layer for FaultStore {
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
         let effect = self.next(Action::Read, key.class);
         let before = out.len();
-        self.call(effect, |kind| self.fail(Action::Read, key, kind), || self.inner.read_into(key, range, out))?;
+        self.call(
+            effect,
+            |kind| self.fail(Action::Read, key, kind),
+            || self.inner.read_into(key, range, out),
+        )?;
         self.spoil(effect, key, &mut out[before..])
     }
 
     fn read(&self, key: &Key) -> Result<Vec<u8>, StoreError> {
         let effect = self.next(Action::Read, key.class);
-        let mut bytes = self.call(effect, |kind| self.fail(Action::Read, key, kind), || self.inner.read(key))?;
+        let mut bytes =
+            self.call(effect, |kind| self.fail(Action::Read, key, kind), || self.inner.read(key))?;
         self.spoil(effect, key, &mut bytes)?;
         Ok(bytes)
     }
@@ -157,7 +181,11 @@ impl super::Layer for FaultStore {
         if let Some(Effect::Torn { len_bytes }) = effect {
             self.inner.create(key, &bytes[..len_bytes.min(bytes.len())])?;
         }
-        self.call(effect, |kind| self.fail(Action::Create, key, kind), || self.inner.create(key, bytes))
+        self.call(
+            effect,
+            |kind| self.fail(Action::Create, key, kind),
+            || self.inner.create(key, bytes),
+        )
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! A store that is opened when it is first asked for something: an unchanged backup never is, and needs no network.
+//! A store that is opened when it is first asked for something: an unchanged backup never is, and
+//! needs no network.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,13 +11,15 @@ use crate::sync::lock;
 /// Opens a store.
 pub type OpenStore = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
-/// Opens another store with its first call, and passes everything on to it; a call that cannot open it fails as opening did.
+/// Opens another store with its first call, and passes everything on to it; a call that cannot open
+/// it fails as opening did.
 pub struct LazyStore {
     location: String,
     properties: StoreProperties,
     open: OpenStore,
     opened: OnceLock<Arc<dyn Store>>,
-    /// Held while it is being opened, so that a bad moment is not multiplied by the number of threads.
+    /// Held while it is being opened, so that a bad moment is not multiplied by the number of
+    /// threads.
     opening: Mutex<()>,
 }
 
@@ -112,11 +115,20 @@ mod tests {
                 _ => Ok(Arc::new(MemoryStore::default())),
             }),
         );
-        assert_eq!((store.location(), store.properties().parallelism, tries.load(Ordering::Relaxed)), ("somewhere", 3, 0));
+        assert_eq!(
+            (store.location(), store.properties().parallelism, tries.load(Ordering::Relaxed)),
+            ("somewhere", 3, 0)
+        );
         let key = Key::new(Class::Keys, "a");
         assert_eq!(store.stat(&key).unwrap_err().kind, ErrorKind::Unavailable);
         std::thread::scope(|scope| {
-            (0..4).for_each(|_| drop(scope.spawn(|| assert_eq!(store.stat(&key).unwrap_err().kind, ErrorKind::NotFound))));
+            (0..4).for_each(|_| {
+                drop(
+                    scope.spawn(|| {
+                        assert_eq!(store.stat(&key).unwrap_err().kind, ErrorKind::NotFound)
+                    }),
+                )
+            });
         });
         store.create(&key, b"x").unwrap();
         assert_eq!((store.read(&key).unwrap(), tries.load(Ordering::Relaxed)), (b"x".to_vec(), 2));

@@ -7,7 +7,8 @@ use super::clock::{Clock, SystemClock};
 
 use crate::sync::lock;
 
-/// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones would be felt on a slow line.
+/// Longest piece in bytes that a store sends or receives between two calls of [`Pace`]: longer ones
+/// would be felt on a slow line.
 pub const PIECE_LEN_MAX_BYTES: usize = 32 << 10;
 
 /// How long a direction that was idle may then go at the line's own speed.
@@ -15,25 +16,33 @@ const CREDIT: Duration = Duration::from_millis(100);
 
 /// Limits of both directions, shared by all threads and connections of a store.
 ///
-/// A store moves its objects in pieces of at most [`PIECE_LEN_MAX_BYTES`] and calls [`Pace::upload`] before it sends each, and
-/// [`Pace::download`] after it has received each. What must not block its thread asks [`Pace::upload_delay`] or
-/// [`Pace::download_delay`] for how long to wait by itself.
+/// A store moves its objects in pieces of at most [`PIECE_LEN_MAX_BYTES`] and calls
+/// [`Pace::upload`] before it sends each, and [`Pace::download`] after it has received each. What
+/// must not block its thread asks [`Pace::upload_delay`] or [`Pace::download_delay`] for how long
+/// to wait by itself.
 pub struct Pace {
     clock: Arc<dyn Clock>,
     up: Option<Limit>,
     down: Option<Limit>,
 }
 
-/// Bytes per second, and when the line is free again if all that was let through goes at exactly that speed.
+/// Bytes per second, and when the line is free again if all that was let through goes at exactly
+/// that speed.
 struct Limit {
     bytes_per_s: u64,
     free_at: Mutex<Duration>,
 }
 
 impl Pace {
-    /// Limits each direction to so many bytes per second; `None` does not limit it. Zero is taken for one.
-    pub fn new(clock: Arc<dyn Clock>, up_bytes_per_s: Option<u64>, down_bytes_per_s: Option<u64>) -> Self {
-        let limit = |bytes_per_s: u64| Limit { bytes_per_s: bytes_per_s.max(1), free_at: Mutex::default() };
+    /// Limits each direction to so many bytes per second; `None` does not limit it. Zero is taken
+    /// for one.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        up_bytes_per_s: Option<u64>,
+        down_bytes_per_s: Option<u64>,
+    ) -> Self {
+        let limit =
+            |bytes_per_s: u64| Limit { bytes_per_s: bytes_per_s.max(1), free_at: Mutex::default() };
         Self { clock, up: up_bytes_per_s.map(limit), down: down_bytes_per_s.map(limit) }
     }
 
@@ -47,7 +56,8 @@ impl Pace {
         self.up.is_none() && self.down.is_none()
     }
 
-    /// Waits until a piece may be sent. A cancelled operation does not wait: what it has begun ends quickly.
+    /// Waits until a piece may be sent. A cancelled operation does not wait: what it has begun ends
+    /// quickly.
     pub fn upload(&self, len_bytes: usize) {
         self.clock.wait(self.upload_delay(len_bytes));
     }
@@ -62,7 +72,8 @@ impl Pace {
         self.up.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
 
-    /// Takes room for a piece that was received, and returns how long to wait before the next one is asked for.
+    /// Takes room for a piece that was received, and returns how long to wait before the next one
+    /// is asked for.
     pub fn download_delay(&self, len_bytes: usize) -> Duration {
         self.down.as_ref().map_or(Duration::ZERO, |limit| limit.take(self.clock.now(), len_bytes))
     }
@@ -121,7 +132,8 @@ mod tests {
     fn threads_share_one_limit() {
         let (clock, pace) = pace(None, Some(1000));
         let delays: Vec<Duration> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| pace.download_delay(1000))).collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| pace.download_delay(1000))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         // The clock stands still: each waits for those that were before it.

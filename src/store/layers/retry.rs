@@ -1,6 +1,8 @@
-//! A decorator that asks again when a store was not reached or did not answer, with pauses that grow.
+//! A decorator that asks again when a store was not reached or did not answer, with pauses that
+//! grow.
 //!
-//! What may be asked again is a matter of what may have happened: `format-spec/12-store.md`, section 2.
+//! What may be asked again is a matter of what may have happened: `format-spec/12-store.md`,
+//! section 2.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clock::Clock;
-use crate::store::{Action, Archive, Class, ErrorKind, Key, Listed, Readiness, Store, StoreError, ThawTier};
+use crate::store::{
+    Action, Archive, Class, ErrorKind, Key, Listed, Readiness, Store, StoreError, ThawTier,
+};
 
 use crate::sync::lock;
 
@@ -17,7 +21,8 @@ use crate::sync::lock;
 pub struct Patience {
     /// How long after the first failure of a call it is still repeated; zero repeats nothing.
     pub total: Duration,
-    /// The same until the store has answered for the first time: a wrong address is to be told soon.
+    /// The same until the store has answered for the first time: a wrong address is to be told
+    /// soon.
     pub at_first: Duration,
 }
 
@@ -41,7 +46,8 @@ const AT_FIRST: Duration = Duration::from_secs(20);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How often a distant store is asked again that cannot read an object: a disk with bad sectors has tried for long already.
+/// How often a distant store is asked again that cannot read an object: a disk with bad sectors has
+/// tried for long already.
 const UNREADABLE_MAX: u32 = 1;
 /// For so long after one word about trouble, nothing more is said: many calls fail at once.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -51,7 +57,8 @@ pub type OnTrouble = Box<dyn Fn(&StoreError, Duration) + Send + Sync>;
 
 /// Repeats calls to the store that it wraps.
 ///
-/// A pause lasts from half to all of its time, by chance, so that many hosts do not come back at the same moment.
+/// A pause lasts from half to all of its time, by chance, so that many hosts do not come back at
+/// the same moment.
 pub struct RetryStore {
     inner: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -63,8 +70,20 @@ pub struct RetryStore {
 
 impl RetryStore {
     /// Wraps a store.
-    pub fn new(inner: Arc<dyn Store>, clock: Arc<dyn Clock>, patience: Patience, on_trouble: OnTrouble) -> Self {
-        Self { inner, clock, patience, on_trouble, has_answered: AtomicBool::new(false), told_at: Mutex::new(None) }
+    pub fn new(
+        inner: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        patience: Patience,
+        on_trouble: OnTrouble,
+    ) -> Self {
+        Self {
+            inner,
+            clock,
+            patience,
+            on_trouble,
+            has_answered: AtomicBool::new(false),
+            told_at: Mutex::new(None),
+        }
     }
 
     /// Begins a call.
@@ -119,7 +138,8 @@ fn is_trouble(kind: ErrorKind) -> bool {
 
 /// Returns whether a call that failed like that may be made again.
 ///
-/// A `create` in `snapshots/` that may have been carried out may not: others may have answered to it since.
+/// A `create` in `snapshots/` that may have been carried out may not: others may have answered to
+/// it since.
 fn is_repeatable(kind: ErrorKind, action: Action, class: Class) -> bool {
     match kind {
         ErrorKind::Unavailable => true,
@@ -154,7 +174,8 @@ impl Call<'_> {
             }
         }
         let clock = &*self.store.clock;
-        let failed_for = clock.now().saturating_sub(*self.first_failure.get_or_insert_with(|| clock.now()));
+        let failed_for =
+            clock.now().saturating_sub(*self.first_failure.get_or_insert_with(|| clock.now()));
         if failed_for >= limit {
             return false;
         }
@@ -212,13 +233,18 @@ impl super::Layer for RetryStore {
                 return match may_exist.then(|| self.is_ours(key, bytes)) {
                     Some(Ok(true)) => Ok(()),
                     None | Some(Ok(false)) => Err(error),
-                    Some(Err(why)) => Err(StoreError { kind: ErrorKind::Unanswered, source: Box::new(why), ..error }),
+                    Some(Err(why)) => Err(StoreError {
+                        kind: ErrorKind::Unanswered,
+                        source: Box::new(why),
+                        ..error
+                    }),
                 };
             }
             may_exist |= error.kind == ErrorKind::Unanswered;
             if !call.may_repeat(&error) {
                 if may_exist {
-                    // Whatever the last attempt says of itself, an earlier one may have made the object.
+                    // Whatever the last attempt says of itself, an earlier one may have made the
+                    // object.
                     error.kind = ErrorKind::Unanswered;
                 }
                 return Err(error);
@@ -237,8 +263,15 @@ impl super::Layer for RetryStore {
 
 impl RetryStore {
     /// Asks the archive again and again: all that it does can be done twice.
-    fn of_archive<T>(&self, key: &Key, ask: impl Fn(&dyn Archive) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let archive = self.inner.archive().expect("`archive` has asked, and what a store can do does not change");
+    fn of_archive<T>(
+        &self,
+        key: &Key,
+        ask: impl Fn(&dyn Archive) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let archive = self
+            .inner
+            .archive()
+            .expect("`archive` has asked, and what a store can do does not change");
         self.repeat(Action::Stat, key.class, || ask(archive))
     }
 }

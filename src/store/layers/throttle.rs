@@ -1,6 +1,8 @@
-//! A decorator that keeps to a [`Pace`] where the store itself does not: on disks, which are often a network's.
+//! A decorator that keeps to a [`Pace`] where the store itself does not: on disks, which are often
+//! a network's.
 //!
-//! It moves whole objects, so it waits for all pieces of one before it is stored, and after it was read.
+//! It moves whole objects, so it waits for all pieces of one before it is stored, and after it was
+//! read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +29,9 @@ impl ThrottleStore {
 
 /// Returns the lengths of the pieces of an object.
 fn pieces(len_bytes: usize) -> impl Iterator<Item = usize> {
-    (0..len_bytes).step_by(PIECE_LEN_MAX_BYTES).map(move |at| PIECE_LEN_MAX_BYTES.min(len_bytes - at))
+    (0..len_bytes)
+        .step_by(PIECE_LEN_MAX_BYTES)
+        .map(move |at| PIECE_LEN_MAX_BYTES.min(len_bytes - at))
 }
 
 impl super::Layer for ThrottleStore {
@@ -76,7 +80,10 @@ mod tests {
         assert!(up > Duration::from_millis(7800) && up <= Duration::from_millis(8001), "{up:?}");
         assert_eq!(store.read(&key).unwrap(), bytes);
         let down = clock.now() - up;
-        assert!(down > Duration::from_millis(1800) && down <= Duration::from_millis(2001), "{down:?}");
+        assert!(
+            down > Duration::from_millis(1800) && down <= Duration::from_millis(2001),
+            "{down:?}"
+        );
         let mut part = vec![1];
         store.read_into(&key, 5..9, &mut part).unwrap();
         assert_eq!(part, [1, 7, 7, 7, 7]);

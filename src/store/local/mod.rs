@@ -1,9 +1,11 @@
 //! A folder of a local (or mounted) file system as a store.
 //!
-//! An object is a file below the folder of its class. Names that start with a dot are never objects: they are what a
-//! process leaves that dies while writing (see [`publish`]). Nothing here is ever opened for writing once it has its name.
+//! An object is a file below the folder of its class. Names that start with a dot are never
+//! objects: they are what a process leaves that dies while writing (see [`publish`]). Nothing here
+//! is ever opened for writing once it has its name.
 //!
-//! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it stands.
+//! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it
+//! stands.
 
 mod publish;
 
@@ -20,7 +22,10 @@ use rustix::io::Errno;
 
 use self::publish::Publisher;
 use super::beneath;
-use super::{Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties, is_valid_name};
+use super::{
+    Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError,
+    StoreProperties, is_valid_name,
+};
 
 use crate::sync::lock;
 
@@ -34,7 +39,8 @@ const LINK: &str = "a symbolic link is in the way, and in a repository none is f
 /// What is said where a file system cannot read an object.
 const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 
-/// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error and not an empty store.
+/// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error
+/// and not an empty store.
 pub struct LocalStore {
     root: File,
     location: String,
@@ -59,18 +65,24 @@ impl LocalStore {
         }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a folder for each class.
+    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
+    /// folder for each class.
     ///
-    /// Were these made on demand, the time of the store's folder would change under the first backups: whoever backs up a
-    /// folder that the store lies in would see a change where there is none.
+    /// Were these made on demand, the time of the store's folder would change under the first
+    /// backups: whoever backs up a folder that the store lies in would see a change where there is
+    /// none.
     ///
-    /// Dying before the return leaves empty folders at worst. Each folder made is durable when this returns.
+    /// Dying before the return leaves empty folders at worst. Each folder made is durable when this
+    /// returns.
     pub fn open_or_make(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path);
-        make_folders(&path).map_err(|error| failure(Action::Create, &path.display().to_string(), "its folder", error))?;
+        make_folders(&path).map_err(|error| {
+            failure(Action::Create, &path.display().to_string(), "its folder", error)
+        })?;
         let store = Self::open(&path)?;
         let made = Class::ALL.iter().try_for_each(|class| store.make_folder(class.folder()));
-        made.and_then(|()| sync_names(&store.root)).map_err(|error| store.fail(Action::Create, "its folders", error))?;
+        made.and_then(|()| sync_names(&store.root))
+            .map_err(|error| store.fail(Action::Create, "its folders", error))?;
         Ok(store)
     }
 
@@ -79,7 +91,12 @@ impl LocalStore {
     }
 
     fn open_object(&self, key: &Key) -> io::Result<(File, u64)> {
-        let file = beneath::open(&self.root, &checked_path(key)?, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+        let file = beneath::open(
+            &self.root,
+            &checked_path(key)?,
+            OFlags::RDONLY | OFlags::NONBLOCK,
+            Mode::empty(),
+        )?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "not a regular file"));
@@ -94,27 +111,33 @@ impl LocalStore {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if range.end.saturating_sub(range.start) > OBJECT_LEN_MAX_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than any object may be"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "longer than any object may be",
+            ));
         }
         read_range(&file, range, out)
     }
 
     /// Stores an object.
     ///
-    /// Dying before the object has its name leaves nothing (or, on file systems without unnamed files, a file that no
-    /// listing shows); dying after it leaves the whole object: its bytes are on the medium before it has its name, and
-    /// only power loss before the last step can take the name away again. `Ok` is returned after that last step.
+    /// Dying before the object has its name leaves nothing (or, on file systems without unnamed
+    /// files, a file that no listing shows); dying after it leaves the whole object: its bytes are
+    /// on the medium before it has its name, and only power loss before the last step can take the
+    /// name away again. `Ok` is returned after that last step.
     fn try_create(&self, key: &Key, bytes: &[u8]) -> io::Result<()> {
         let path = checked_path(key)?;
         if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
             return Err(io::Error::other("longer than any object may be"));
         }
-        let (folder_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let (folder_path, name) =
+            path.rsplit_once('/').expect("a class's folder precedes the name");
         let folder = self.open_folder(folder_path)?;
         match self.publisher.publish(&folder, name, bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Whoever made it may not have come to the last step yet, and the caller will rely on it.
+                // Whoever made it may not have come to the last step yet, and the caller will rely
+                // on it.
                 sync_names(&folder)?;
                 self.sync_parents(folder_path)?;
                 return Err(error);
@@ -122,13 +145,15 @@ impl LocalStore {
             Err(error) => return Err(error),
         }
         sync_names(&folder).and_then(|()| self.sync_parents(folder_path)).inspect_err(|_| {
-            // The kernel reports a failed write-back once and may have dropped the page: asking again would lie.
+            // The kernel reports a failed write-back once and may have dropped the page: asking
+            // again would lie.
             let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
         })
     }
 
-    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the classes are made on
-    /// demand: making all 512 at `init` saves nothing that a measurement shows, and makes every listing read 512 folders.
+    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the
+    /// classes are made on demand: making all 512 at `init` saves nothing that a measurement shows,
+    /// and makes every listing read 512 folders.
     fn open_folder(&self, path: &str) -> io::Result<File> {
         match self.open_existing_folder(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -143,7 +168,11 @@ impl LocalStore {
     /// Makes one folder unless it is there; its name is not durable yet.
     fn make_folder(&self, path: &str) -> io::Result<()> {
         let made = match path.rsplit_once('/') {
-            Some((above, name)) => rustix::fs::mkdirat(self.open_existing_folder(above)?, name, Mode::from_raw_mode(0o777)),
+            Some((above, name)) => rustix::fs::mkdirat(
+                self.open_existing_folder(above)?,
+                name,
+                Mode::from_raw_mode(0o777),
+            ),
             None => rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(0o777)),
         };
         match made {
@@ -156,7 +185,8 @@ impl LocalStore {
         beneath::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
 
-    /// Makes the names of a folder and its parents durable, once per process: another process may just have made them.
+    /// Makes the names of a folder and its parents durable, once per process: another process may
+    /// just have made them.
     fn sync_parents(&self, folder_path: &str) -> io::Result<()> {
         if self.durable().contains(folder_path) {
             return Ok(());
@@ -175,13 +205,15 @@ impl LocalStore {
 
     fn try_remove(&self, key: &Key) -> io::Result<()> {
         let path = checked_path(key)?;
-        let (folder_path, name) = path.rsplit_once('/').expect("a class's folder precedes the name");
+        let (folder_path, name) =
+            path.rsplit_once('/').expect("a class's folder precedes the name");
         let folder = match self.open_existing_folder(folder_path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
-            // Durable removal keeps the caller's order: an index run is gone before the packs that it names.
+            // Durable removal keeps the caller's order: an index run is gone before the packs that
+            // it names.
             Ok(()) | Err(Errno::NOENT) => sync_names(&folder),
             Err(errno) => Err(errno.into()),
         }
@@ -198,7 +230,8 @@ impl LocalStore {
         let class_len = search.class_len;
         for found in rustix::fs::Dir::read_from(&folder)? {
             let found = found?;
-            let Some(part) = found.file_name().to_str().ok().filter(|part| is_valid_name(part)) else {
+            let Some(part) = found.file_name().to_str().ok().filter(|part| is_valid_name(part))
+            else {
                 continue;
             };
             let full = format!("{path}/{part}");
@@ -206,10 +239,11 @@ impl LocalStore {
             if !name.starts_with(search.prefix) && !search.prefix.starts_with(name) {
                 continue;
             }
-            let stat = match rustix::fs::statat(&folder, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => continue,
-                other => other?,
-            };
+            let stat =
+                match rustix::fs::statat(&folder, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => continue,
+                    other => other?,
+                };
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory if search.level < FOLDER_LEVELS_MAX => {
                     search.level += 1;
@@ -221,7 +255,9 @@ impl LocalStore {
                     search.found.push(Listed::new(name.to_owned(), len_bytes, Some(stat.st_mtime)));
                 }
                 // What lies behind it would be missing from the listing, and nobody would know.
-                FileType::Symlink if search.has_folders && part.len() <= FOLDER_NAME_LEN_MAX => return Err(Errno::LOOP.into()),
+                FileType::Symlink if search.has_folders && part.len() <= FOLDER_NAME_LEN_MAX => {
+                    return Err(Errno::LOOP.into());
+                }
                 _ => {}
             }
         }
@@ -244,13 +280,22 @@ impl Store for LocalStore {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let folder = class.folder();
         let has_folders = matches!(class, Class::Data | Class::Meta | Class::Index);
-        let mut search = Search { prefix, class_len: folder.len() + 1, has_folders, level: 0, found: Vec::new() };
-        self.list_folder(folder, &mut search).map_err(|error| self.fail(Action::List, folder, error))?;
+        let mut search = Search {
+            prefix,
+            class_len: folder.len() + 1,
+            has_folders,
+            level: 0,
+            found: Vec::new(),
+        };
+        self.list_folder(folder, &mut search)
+            .map_err(|error| self.fail(Action::List, folder, error))?;
         Ok(search.found)
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.open_object(key).map(|(_, len)| len).map_err(|error| self.fail(Action::Stat, key, error))
+        self.open_object(key)
+            .map(|(_, len)| len)
+            .map_err(|error| self.fail(Action::Stat, key, error))
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -288,15 +333,20 @@ impl Store for LocalStore {
     }
 }
 
-/// Returns what the store in a folder calls its place, which is the path without links and `..` if it is there, and itself.
+/// Returns what the store in a folder calls its place, which is the path without links and `..` if
+/// it is there, and itself.
 pub fn names_of(path: &Path) -> (String, String) {
     let location = absolute(path).display().to_string();
-    (fs::canonicalize(path).map_or_else(|_| location.clone(), |path| path.display().to_string()), location)
+    (
+        fs::canonicalize(path).map_or_else(|_| location.clone(), |path| path.display().to_string()),
+        location,
+    )
 }
 
 /// Appends a range of a file to `out`, without zeroing the room first.
 fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<()> {
-    let mut missing = usize::try_from(range.end.saturating_sub(range.start)).expect("objects fit in memory");
+    let mut missing =
+        usize::try_from(range.end.saturating_sub(range.start)).expect("objects fit in memory");
     out.reserve(missing);
     let mut at = range.start;
     while missing > 0 {
@@ -319,7 +369,10 @@ fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<(
 fn sync_names(folder: &File) -> io::Result<()> {
     match rustix::fs::fsync(folder) {
         // Some network file systems cannot: there the server answers for its names.
-        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::ISDIR) => Ok(()),
+        Ok(())
+        | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::ISDIR) => {
+            Ok(())
+        }
         Err(errno) => Err(errno.into()),
     }
 }
@@ -341,30 +394,49 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn checked_path(key: &Key) -> io::Result<String> {
-    if key.name.split('/').all(is_valid_name) { Ok(key.to_string()) } else { Err(io::Error::other("not a valid object name")) }
+    if key.name.split('/').all(is_valid_name) {
+        Ok(key.to_string())
+    } else {
+        Err(io::Error::other("not a valid object name"))
+    }
 }
 
-/// Returns whether it is about the one object that was to be read, and not about the whole store: also what file systems say that
-/// find their own checksums wrong.
+/// Returns whether it is about the one object that was to be read, and not about the whole store:
+/// also what file systems say that find their own checksums wrong.
 fn is_unreadable(error: &io::Error) -> bool {
-    let is_bad = |code| [Errno::IO, Errno::UCLEAN, Errno::BADMSG].iter().any(|errno| errno.raw_os_error() == code);
-    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge) || error.raw_os_error().is_some_and(is_bad)
+    let is_bad = |code| {
+        [Errno::IO, Errno::UCLEAN, Errno::BADMSG].iter().any(|errno| errno.raw_os_error() == code)
+    };
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge)
+        || error.raw_os_error().is_some_and(is_bad)
 }
 
 fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => ErrorKind::Exists,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ErrorKind::NotPermitted
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
         io::ErrorKind::UnexpectedEof => ErrorKind::Short,
-        _ if matches!(action, Action::Read | Action::Stat) && is_unreadable(&error) => ErrorKind::Unreadable,
+        _ if matches!(action, Action::Read | Action::Stat) && is_unreadable(&error) => {
+            ErrorKind::Unreadable
+        }
         _ => ErrorKind::Other,
     };
     let error = match kind {
         _ if beneath::is_link(&error) => io::Error::other(LINK),
-        ErrorKind::Unreadable if error.raw_os_error().is_some() => io::Error::other(format!("{error}; {BAD_MEDIUM}")),
+        ErrorKind::Unreadable if error.raw_os_error().is_some() => {
+            io::Error::other(format!("{error}; {BAD_MEDIUM}"))
+        }
         _ => error,
     };
-    StoreError { kind, action: action.name(), location: location.to_owned(), object: object.to_owned(), source: error.into() }
+    StoreError {
+        kind,
+        action: action.name(),
+        location: location.to_owned(),
+        object: object.to_owned(),
+        source: error.into(),
+    }
 }

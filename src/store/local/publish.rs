@@ -21,7 +21,8 @@ const SCRATCH_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
 pub struct Publisher {
     /// The file system has no unnamed files, or `/proc` is not there to name them.
     named_only: AtomicBool,
-    /// The file system can neither rename without replacing nor link: names were given by looking first.
+    /// The file system can neither rename without replacing nor link: names were given by looking
+    /// first.
     replaces: AtomicBool,
     /// Leftovers were looked for.
     swept: AtomicBool,
@@ -31,9 +32,10 @@ pub struct Publisher {
 impl Publisher {
     /// Writes a new file `name` in `folder`, its bytes durable before its name is there.
     ///
-    /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is durable only after the
-    /// caller's fsync of the folder. Dying at any moment leaves either nothing, or a scratch file (only where the file
-    /// system has no unnamed files), or the whole file.
+    /// Fails with `AlreadyExists` if the name is taken, which is never touched. The *name* is
+    /// durable only after the caller's fsync of the folder. Dying at any moment leaves either
+    /// nothing, or a scratch file (only where the file system has no unnamed files), or the whole
+    /// file.
     pub fn publish(&self, folder: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
         if !self.named_only.load(Ordering::Relaxed) {
             match publish_unnamed(folder, name, bytes) {
@@ -56,7 +58,8 @@ impl Publisher {
             let _ = sweep(folder);
         }
         let (mut file, scratch) = self.open_scratch(folder)?;
-        // Closed before it is renamed: some mounted stores send a file only then, and say only then that they could not.
+        // Closed before it is renamed: some mounted stores send a file only then, and say only then
+        // that they could not.
         let written = write_durably(&mut file, bytes).and_then(|()| Ok(nix::unistd::close(file)?));
         let result = written.and_then(|()| self.give_name(folder, &scratch, name));
         if result.is_err() {
@@ -65,8 +68,9 @@ impl Publisher {
         result
     }
 
-    /// Renames without replacing; by a second link where the file system cannot rename so; and where it has no links
-    /// either, by looking whether the name is taken, which another creator may pass at the same moment.
+    /// Renames without replacing; by a second link where the file system cannot rename so; and
+    /// where it has no links either, by looking whether the name is taken, which another creator
+    /// may pass at the same moment.
     fn give_name(&self, folder: &File, scratch: &str, name: &str) -> io::Result<()> {
         match rustix::fs::renameat_with(folder, scratch, folder, name, RenameFlags::NOREPLACE) {
             Err(errno) if is_lacking(errno) => {}
@@ -76,7 +80,8 @@ impl Publisher {
             Err(errno) if is_lacking(errno) => {}
             Err(errno) => return Err(errno.into()),
             Ok(()) => {
-                // Dying here leaves a second name of the object, which no listing shows and the next sweep removes.
+                // Dying here leaves a second name of the object, which no listing shows and the
+                // next sweep removes.
                 let _ = rustix::fs::unlinkat(folder, scratch, AtFlags::empty());
                 return Ok(());
             }
@@ -91,10 +96,13 @@ impl Publisher {
         Ok(())
     }
 
-    /// Opens a scratch file of our own, locked as long as it is open, so that others see that it is in use.
+    /// Opens a scratch file of our own, locked as long as it is open, so that others see that it is
+    /// in use.
     fn open_scratch(&self, folder: &File) -> io::Result<(File, String)> {
         let process = std::process::id();
-        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let nanos = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos());
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         let scratch = format!("{SCRATCH_PREFIX}{process}-{nanos}-{number}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -117,12 +125,15 @@ impl From<io::Error> for Unnamed {
     }
 }
 
-/// The way that leaves nothing behind: a file without a name, which vanishes with its process until it is linked.
+/// The way that leaves nothing behind: a file without a name, which vanishes with its process until
+/// it is linked.
 fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unnamed> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = match rustix::fs::openat(folder, ".", flags, OBJECT_MODE) {
         Ok(fd) => File::from(fd),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => return Err(Unnamed::Unsupported),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+            return Err(Unnamed::Unsupported);
+        }
         Err(errno) => return Err(Unnamed::Failed(errno.into())),
     };
     write_durably(&mut file, bytes)?;
@@ -135,7 +146,8 @@ fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unname
     }
 }
 
-/// A failed fdatasync means that the bytes are not there; it is never repeated, because the kernel reports it once only.
+/// A failed fdatasync means that the bytes are not there; it is never repeated, because the kernel
+/// reports it once only.
 fn write_durably(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     match rustix::fs::fdatasync(file) {
@@ -145,9 +157,13 @@ fn write_durably(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Returns whether a failure may mean that the file system does not know what was asked: some say that it is not permitted.
+/// Returns whether a failure may mean that the file system does not know what was asked: some say
+/// that it is not permitted.
 fn is_lacking(errno: Errno) -> bool {
-    matches!(errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::MLINK)
+    matches!(
+        errno,
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::MLINK
+    )
 }
 
 /// Removes scratch files of dead processes: old ones that nobody holds a lock on.
@@ -158,7 +174,9 @@ fn sweep(folder: &File) -> io::Result<()> {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat(folder, found.file_name(), flags, Mode::empty()).map(File::from) else {
+        let Ok(file) =
+            rustix::fs::openat(folder, found.file_name(), flags, Mode::empty()).map(File::from)
+        else {
             continue;
         };
         let old = file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > SCRATCH_AGE_MIN);
@@ -172,7 +190,9 @@ fn sweep(folder: &File) -> io::Result<()> {
 /// Returns whether a name is one that [`Publisher::open_scratch`] gives.
 fn is_scratch(name: &str) -> bool {
     let numbers = name.strip_prefix(SCRATCH_PREFIX);
-    numbers.is_some_and(|numbers| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !numbers.is_empty())
+    numbers.is_some_and(|numbers| {
+        numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !numbers.is_empty()
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +200,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// The fallback (named scratch file) keeps the same promises: whole, never replacing, nothing left behind.
+    /// The fallback (named scratch file) keeps the same promises: whole, never replacing, nothing
+    /// left behind.
     #[test]
     fn scratch_files_become_objects_or_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -193,7 +214,8 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
-    /// Only scratch files that are old and not locked are removed; other names are nobody's business.
+    /// Only scratch files that are old and not locked are removed; other names are nobody's
+    /// business.
     #[test]
     fn sweep_spares_the_living() {
         let dir = tempfile::tempdir().unwrap();
@@ -213,7 +235,8 @@ mod tests {
         make("object", true);
         make(".new-letter.odt", true);
         sweep(&folder).unwrap();
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".new-1-2-0", ".new-2-3-0", ".new-letter.odt", "object"]);
     }

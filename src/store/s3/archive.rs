@@ -2,7 +2,9 @@
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::{GlacierJobParameters, ObjectLockRetention, ObjectLockRetentionMode, RestoreRequest, Tier};
+use aws_sdk_s3::types::{
+    GlacierJobParameters, ObjectLockRetention, ObjectLockRetentionMode, RestoreRequest, Tier,
+};
 
 use super::failure::Failure;
 use super::operations::Held;
@@ -15,7 +17,8 @@ impl Archive for S3Store {
         self.run("look at", key, async || self.bucket.readiness(key).await)
     }
 
-    /// Fails with [`ErrorKind::NotPermitted`] without `s3:RestoreObject`, and with [`ErrorKind::Other`] for objects of other classes.
+    /// Fails with [`ErrorKind::NotPermitted`] without `s3:RestoreObject`, and with
+    /// [`ErrorKind::Other`] for objects of other classes.
     fn thaw(&self, key: &Key, days: u32, tier: ThawTier) -> Result<(), StoreError> {
         self.run("thaw", key, async || self.bucket.thaw(key, days, tier).await)
     }
@@ -26,10 +29,13 @@ impl Archive for S3Store {
 
     /// Locks are not seen without `s3:GetObjectRetention`.
     fn locked_until(&self, key: &Key) -> Result<Option<i64>, StoreError> {
-        self.run("look at", key, async || Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s)))
+        self.run("look at", key, async || {
+            Ok(self.bucket.head(key).await?.lock.map(|held| held.until_s))
+        })
     }
 
-    /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`, and with [`ErrorKind::Other`] if no mode is configured.
+    /// Fails with [`ErrorKind::NotPermitted`] without `s3:PutObjectRetention`, and with
+    /// [`ErrorKind::Other`] if no mode is configured.
     fn extend_lock(&self, key: &Key, until_s: i64) -> Result<bool, StoreError> {
         self.run("lock", key, async || self.bucket.extend_lock(key, until_s).await)
     }
@@ -43,10 +49,19 @@ impl Bucket {
             ThawTier::Standard => Tier::Standard,
             ThawTier::Bulk => Tier::Bulk,
         };
-        let wrong = |error| Failure::new(ErrorKind::Other, "the request cannot be made").because(error);
+        let wrong =
+            |error| Failure::new(ErrorKind::Other, "the request cannot be made").because(error);
         let job = GlacierJobParameters::builder().tier(tier).build().map_err(wrong)?;
-        let order = RestoreRequest::builder().days(i32::try_from(days).unwrap_or(i32::MAX)).glacier_job_parameters(job).build();
-        let thaw = self.client.restore_object().bucket(&self.name).key(self.path(key)?).restore_request(order);
+        let order = RestoreRequest::builder()
+            .days(i32::try_from(days).unwrap_or(i32::MAX))
+            .glacier_job_parameters(job)
+            .build();
+        let thaw = self
+            .client
+            .restore_object()
+            .bucket(&self.name)
+            .key(self.path(key)?)
+            .restore_request(order);
         match Progress::new().watch(self.timeout, thaw.send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.code() == Some("RestoreAlreadyInProgress") => Ok(()),
@@ -57,11 +72,14 @@ impl Bucket {
 
     async fn readiness(&self, key: &Key) -> Result<Readiness, Failure> {
         let head = self.head(key).await?;
-        let class = head.storage_class.filter(|class| matches!(&**class, "GLACIER" | "DEEP_ARCHIVE"));
+        let class =
+            head.storage_class.filter(|class| matches!(&**class, "GLACIER" | "DEEP_ARCHIVE"));
         Ok(match (class, head.restore) {
             (None, _) => Readiness::Ready,
             (Some(class), None) => Readiness::Frozen(class),
-            (Some(_), Some(restore)) if restore.contains("ongoing-request=\"true\"") => Readiness::Thawing,
+            (Some(_), Some(restore)) if restore.contains("ongoing-request=\"true\"") => {
+                Readiness::Thawing
+            }
             (Some(_), Some(_)) => Readiness::Ready,
         })
     }
@@ -78,9 +96,21 @@ impl Bucket {
         let request = self.request("s3:PutObjectRetention", true);
         // Nobody can make a strict lock a lenient one.
         let is_compliance = lock.is_compliance || held.is_some_and(|held| held.is_compliance);
-        let mode = if is_compliance { ObjectLockRetentionMode::Compliance } else { ObjectLockRetentionMode::Governance };
-        let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(DateTime::from_secs(until_s)).build();
-        let extend = self.client.put_object_retention().bucket(&self.name).key(self.path(key)?).retention(retention);
+        let mode = if is_compliance {
+            ObjectLockRetentionMode::Compliance
+        } else {
+            ObjectLockRetentionMode::Governance
+        };
+        let retention = ObjectLockRetention::builder()
+            .mode(mode)
+            .retain_until_date(DateTime::from_secs(until_s))
+            .build();
+        let extend = self
+            .client
+            .put_object_retention()
+            .bucket(&self.name)
+            .key(self.path(key)?)
+            .retention(retention);
         let failure = match Progress::new().watch(self.timeout, extend.send()).await {
             Ok(Ok(_)) => return Ok(true),
             Ok(Err(error)) => request.explain(error, true),

@@ -17,7 +17,9 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
         rustls::Error::InvalidCertificate(wrong) => of_certificate(wrong),
         // What the verifier says itself.
         rustls::Error::General(says) => one_line(says),
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS at this port: is it the one for `http://`?".to_owned(),
+        rustls::Error::InvalidMessage(_) => {
+            "the server does not speak TLS at this port: is it the one for `http://`?".to_owned()
+        }
         other => format!("no encrypted connection can be made ({})", one_line(&other.to_string())),
     };
     Some(Failure::new(ErrorKind::Other, says))

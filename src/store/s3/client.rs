@@ -7,8 +7,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Config, IdentityCache, ProvideCredentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
-    SharedHttpClient, StalledStreamProtectionConfig,
+    Config, IdentityCache, ProvideCredentials, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -33,15 +34,22 @@ const WORKERS: usize = 2;
 pub fn runtime() -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(WORKERS).thread_name("s3").enable_all().build();
-    built.map_err(|error| Failure::new(ErrorKind::Other, "its threads cannot be started").because(error))
+    built.map_err(|error| {
+        Failure::new(ErrorKind::Other, "its threads cannot be started").because(error)
+    })
 }
 
 /// Returns a client that sends each request once.
 ///
-/// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for credentials.
+/// Must be called in a runtime. Asks nothing of the bucket's server, but maybe others for
+/// credentials.
 pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Failure> {
     check_names(options)?;
-    let endpoint = options.endpoint.as_deref().map(|text| check_endpoint(text, options.allow_http)).transpose()?;
+    let endpoint = options
+        .endpoint
+        .as_deref()
+        .map(|text| check_endpoint(text, options.allow_http))
+        .transpose()?;
     let is_local = endpoint.is_some_and(|endpoint| is_loopback(host_of(endpoint)));
     let connections = options.connections.max(1);
     let usual = http_client(connections, is_local);
@@ -51,13 +59,15 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         Some(trust) => {
             let of_aws = || format!("https://{}.s3.{region}.amazonaws.com", options.bucket);
             // What is on this machine is reached without a proxy.
-            let address = if is_local { String::new() } else { endpoint.map_or_else(of_aws, str::to_owned) };
+            let address =
+                if is_local { String::new() } else { endpoint.map_or_else(of_aws, str::to_owned) };
             connector::http_client(&address, connections, trust::tls_config(trust)?)
         }
         None => usual,
     };
     let provider: Arc<dyn ProvideCredentials> = Arc::clone(&credentials) as _;
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_MAX.min(options.timeout / 2)).build();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_MAX.min(options.timeout / 2)).build();
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(http)
@@ -69,7 +79,8 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // Otherwise a wrong clock would fail at the first request of each process and at no other.
         .disable_clock_skew_correction(true)
-        // Checksums of its own would make bodies that many servers do not understand; everything stored is authenticated anyway.
+        // Checksums of its own would make bodies that many servers do not understand; everything
+        // stored is authenticated anyway.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         // They are kept where they can be dropped before their time is over.
@@ -91,7 +102,11 @@ fn http_client(connections: usize, is_local: bool) -> SharedHttpClient {
         connector.set_connector_settings(settings.cloned());
         connector.set_pool_idle_timeout(Some(Some(IDLE)));
         connector.set_pool_max_idle_per_host(Some(connections));
-        connector.set_proxy_config(Some(if is_local { ProxyConfig::disabled() } else { ProxyConfig::from_env() }));
+        connector.set_proxy_config(Some(if is_local {
+            ProxyConfig::disabled()
+        } else {
+            ProxyConfig::from_env()
+        }));
         connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
     })
 }
@@ -101,10 +116,13 @@ fn check_names(options: &S3Options) -> Result<(), Failure> {
     let bucket = &options.bucket;
     let is_bucket = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if bucket.is_empty() || bucket.starts_with('.') || !bucket.bytes().all(is_bucket) {
-        let says = format!("`{bucket}` is not the name of a bucket: letters, digits, dots and hyphens are allowed");
+        let says = format!(
+            "`{bucket}` is not the name of a bucket: letters, digits, dots and hyphens are allowed"
+        );
         return Err(Failure::new(ErrorKind::Other, says));
     }
-    let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    let is_part =
+        |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
     if !options.prefix.is_empty() && !options.prefix.split('/').all(is_part) {
         let says = format!(
             "`{}` cannot be the prefix: no part between slashes may be empty, `.` or `..`",
@@ -121,11 +139,19 @@ fn check_endpoint(text: &str, allow_http: bool) -> Result<&str, Failure> {
     let wrong = |says: String| Err(Failure::new(ErrorKind::Other, says));
     let is_http = endpoint.starts_with("http://");
     let host = host_of(endpoint);
-    if !is_http && !endpoint.starts_with("https://") || host.is_empty() || endpoint.contains(['@', '?', '#', ' ']) {
-        return wrong("the endpoint must look like https://s3.example.org or https://s3.example.org:9000".to_owned());
+    if !is_http && !endpoint.starts_with("https://")
+        || host.is_empty()
+        || endpoint.contains(['@', '?', '#', ' '])
+    {
+        return wrong(
+            "the endpoint must look like https://s3.example.org or https://s3.example.org:9000"
+                .to_owned(),
+        );
     }
     if is_http && !allow_http && !is_loopback(host) {
-        let says = format!("the endpoint {endpoint} is not encrypted: use https://, or allow http if the way to it is safe");
+        let says = format!(
+            "the endpoint {endpoint} is not encrypted: use https://, or allow http if the way to it is safe"
+        );
         return wrong(says);
     }
     Ok(endpoint)
@@ -142,5 +168,6 @@ fn host_of(endpoint: &str) -> &str {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

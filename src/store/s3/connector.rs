@@ -1,4 +1,5 @@
-//! Connections to a server whose certificates the user vouches for; all others are made by the SDK itself.
+//! Connections to a server whose certificates the user vouches for; all others are made by the SDK
+//! itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +7,9 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::SdkBody;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use hyper_rustls::HttpsConnector;
@@ -17,13 +20,14 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
-/// After how much time an idle connection is not used again: servers close theirs after a minute or so, and a request that meets
-/// this is lost.
+/// After how much time an idle connection is not used again: servers close theirs after a minute or
+/// so, and a request that meets this is lost.
 pub const IDLE: Duration = Duration::from_secs(10);
 /// Longest time for a connection to be made, with its encryption.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Returns what makes connections to an endpoint, through the proxy that the environment names for it.
+/// Returns what makes connections to an endpoint, through the proxy that the environment names for
+/// it.
 pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> SharedHttpClient {
     let mut tcp = TcpConnector::new();
     tcp.enforce_http(false);
@@ -47,7 +51,10 @@ pub fn http_client(endpoint: &str, connections: usize, config: ClientConfig) -> 
 
 fn builder(connections: usize) -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(connections);
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(connections);
     builder
 }
 
@@ -59,14 +66,23 @@ struct Connector(Box<Send>);
 impl Connector {
     fn shared<C>(client: &Client<C, SdkBody>) -> SharedHttpConnector
     where
-        C: hyper_util::client::legacy::connect::Connect + Clone + std::marker::Send + Sync + 'static,
+        C: hyper_util::client::legacy::connect::Connect
+            + Clone
+            + std::marker::Send
+            + Sync
+            + 'static,
     {
         let client = client.clone();
         SharedHttpConnector::new(Self(Box::new(move |request| {
             let client = client.clone();
             HttpConnectorFuture::new(async move {
-                let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-                let response = client.request(request).await.map_err(|error: Error| ConnectorError::io(error.into()))?;
+                let request = request
+                    .try_into_http1x()
+                    .map_err(|error| ConnectorError::user(error.into()))?;
+                let response = client
+                    .request(request)
+                    .await
+                    .map_err(|error: Error| ConnectorError::io(error.into()))?;
                 let response = HttpResponse::try_from(response.map(SdkBody::from_body_1_x));
                 response.map_err(|error| ConnectorError::other(error.into(), None))
             })

@@ -21,14 +21,16 @@ use crate::store::ErrorKind;
 
 /// Longest time that loading credentials may take, without a program that has to be run for them.
 const LOAD_MAX: Duration = Duration::from_secs(30);
-/// How long an instance's metadata service may take for a step; where there is none, nothing answers.
+/// How long an instance's metadata service may take for a step; where there is none, nothing
+/// answers.
 const METADATA_MAX: Duration = Duration::from_secs(1);
 /// How long before they run out credentials are renewed.
 const RENEW_BEFORE: Duration = Duration::from_secs(10);
 /// What AWS calls its first region, and others accept.
 const REGION: &str = "us-east-1";
 
-/// Returns the region: the given one, else that of the environment or the profile, else `us-east-1`.
+/// Returns the region: the given one, else that of the environment or the profile, else
+/// `us-east-1`.
 pub async fn region(options: &S3Options) -> Region {
     if let Some(region) = &options.region {
         return Region::new(region.trim().to_owned());
@@ -37,12 +39,18 @@ pub async fn region(options: &S3Options) -> Region {
     if let Some(name) = &options.profile {
         profile = profile.profile_name(name);
     }
-    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(profile.build());
-    let region = chain.region().await.map(|region| region.as_ref().trim().to_owned()).filter(|region| !region.is_empty());
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build());
+    let region = chain
+        .region()
+        .await
+        .map(|region| region.as_ref().trim().to_owned())
+        .filter(|region| !region.is_empty());
     region.map_or(Region::from_static(REGION), Region::new)
 }
 
-/// Credentials that are kept until they run out, or until the server refuses them: then they are looked for anew.
+/// Credentials that are kept until they run out, or until the server refuses them: then they are
+/// looked for anew.
 pub struct Renewing {
     source: Source,
     /// The credentials in use.
@@ -64,13 +72,25 @@ enum Source {
 impl Renewing {
     /// Takes the given credentials, or finds some: in AWS's chain, or in the profile that is named.
     ///
-    /// Without any this fails within a few seconds, and not at the first request of each thread. A program that gives them out may take longer.
-    pub async fn load(options: &S3Options, http: &SharedHttpClient, region: Region) -> Result<Self, Failure> {
+    /// Without any this fails within a few seconds, and not at the first request of each thread. A
+    /// program that gives them out may take longer.
+    pub async fn load(
+        options: &S3Options,
+        http: &SharedHttpClient,
+        region: Region,
+    ) -> Result<Self, Failure> {
         let source = match &options.credentials {
-            Some((id, secret)) => Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin")),
+            Some((id, secret)) => {
+                Source::Given(Credentials::new(id.trim(), secret.trim(), None, None, "drumlin"))
+            }
             None => {
                 let programs = Programs::new(options.without);
-                Source::Aws { http: http.clone(), region, profile: options.profile.clone(), programs }
+                Source::Aws {
+                    http: http.clone(),
+                    region,
+                    profile: options.profile.clone(),
+                    programs,
+                }
             }
         };
         let first = source.load().await.map_err(not_loaded)?;
@@ -82,7 +102,8 @@ impl Renewing {
         self.number.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Looks for credentials anew because the server refused those of a number; returns whether there are others now.
+    /// Looks for credentials anew because the server refused those of a number; returns whether
+    /// there are others now.
     pub async fn renew(&self, refused: u64) -> bool {
         let mut held = self.held.lock().await;
         if self.number() != refused {
@@ -143,16 +164,23 @@ impl Source {
             Self::Aws { http, region, profile, programs } => (http, region, profile, programs),
         };
         // Each time all is new: what the SDK has read once it never reads again.
-        let config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
-        let asked = tokio::time::timeout(LOAD_MAX, from_aws(&config, region, profile.as_deref())).await;
-        let loaded = match asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_MAX))) {
-            // Of programs the SDK knows, and is built without what runs them.
-            Err(error) if words(&error).any(|text| text.contains("cargo feature")) => {
-                programs.credentials(profile.clone()).await?
-            }
-            loaded => loaded?,
-        };
-        let token = loaded.session_token().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let config = ProviderConfig::without_region()
+            .with_http_client(http.clone())
+            .with_region(Some(region.clone()));
+        let asked =
+            tokio::time::timeout(LOAD_MAX, from_aws(&config, region, profile.as_deref())).await;
+        let loaded =
+            match asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LOAD_MAX))) {
+                // Of programs the SDK knows, and is built without what runs them.
+                Err(error) if words(&error).any(|text| text.contains("cargo feature")) => {
+                    programs.credentials(profile.clone()).await?
+                }
+                loaded => loaded?,
+            };
+        let token = loaded
+            .session_token()
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty());
         // Files and variables end in line ends, which no key does and no header may.
         let (id, secret) = (loaded.access_key_id().trim(), loaded.secret_access_key().trim());
         Ok(Credentials::new(id, secret, token, loaded.expiry(), "drumlin"))
@@ -160,7 +188,11 @@ impl Source {
 }
 
 /// Asks the profile that is named, or else AWS's chain.
-async fn from_aws(config: &ProviderConfig, region: &Region, profile: Option<&str>) -> provider::Result {
+async fn from_aws(
+    config: &ProviderConfig,
+    region: &Region,
+    profile: Option<&str>,
+) -> provider::Result {
     let of_profile = ProfileFileCredentialsProvider::builder().configure(config);
     if let Some(name) = profile {
         // Whoever names a profile means it, whatever the environment says.
@@ -168,10 +200,12 @@ async fn from_aws(config: &ProviderConfig, region: &Region, profile: Option<&str
     }
     match from_chain(config, region).await {
         // The chain does not say that the profile that the environment names is none.
-        Err(all @ CredentialsError::CredentialsNotLoaded(_)) => match of_profile.build().provide_credentials().await {
-            Err(error) if profile_failure(&error).is_some() => Err(error),
-            _ => Err(all),
-        },
+        Err(all @ CredentialsError::CredentialsNotLoaded(_)) => {
+            match of_profile.build().provide_credentials().await {
+                Err(error) if profile_failure(&error).is_some() => Err(error),
+                _ => Err(all),
+            }
+        }
         loaded => loaded,
     }
 }
@@ -190,13 +224,20 @@ async fn from_chain(config: &ProviderConfig, region: &Region) -> provider::Resul
         .connect_timeout(METADATA_MAX)
         .read_timeout(METADATA_MAX)
         .build();
-    let chain = DefaultCredentialsChain::builder().configure(config.clone()).imds_client(metadata).region(region.clone());
+    let chain = DefaultCredentialsChain::builder()
+        .configure(config.clone())
+        .imds_client(metadata)
+        .region(region.clone());
     chain.build().await.provide_credentials().await
 }
 
 fn is_same(one: &Credentials, other: &Credentials) -> bool {
     let parts = |of: &Credentials| {
-        (of.access_key_id().to_owned(), of.secret_access_key().to_owned(), of.session_token().map(str::to_owned))
+        (
+            of.access_key_id().to_owned(),
+            of.secret_access_key().to_owned(),
+            of.session_token().map(str::to_owned),
+        )
     };
     parts(one) == parts(other)
 }
@@ -214,7 +255,9 @@ fn not_loaded(error: CredentialsError) -> Failure {
             return Failure::new(ErrorKind::Other, says);
         }
         CredentialsError::ProviderTimedOut(_) => Failure::new(ErrorKind::Unavailable, SILENT),
-        CredentialsError::InvalidConfiguration(_) => Failure::new(ErrorKind::Other, "the AWS configuration is wrong"),
+        CredentialsError::InvalidConfiguration(_) => {
+            Failure::new(ErrorKind::Other, "the AWS configuration is wrong")
+        }
         _ => Failure::new(ErrorKind::Other, "credentials cannot be loaded"),
     };
     failure.because(error)
@@ -228,8 +271,12 @@ fn profile_failure(error: &CredentialsError) -> Option<Failure> {
     };
     words(error).find_map(|text| {
         let says = match (named(&text, " was not defined"), named(&text, " did not contain")) {
-            (Some(name), _) => format!("there is no profile `{name}` in ~/.aws/config or ~/.aws/credentials"),
-            (None, Some(name)) => format!("the profile `{name}` in ~/.aws/config or ~/.aws/credentials has no credentials"),
+            (Some(name), _) => {
+                format!("there is no profile `{name}` in ~/.aws/config or ~/.aws/credentials")
+            }
+            (None, Some(name)) => format!(
+                "the profile `{name}` in ~/.aws/config or ~/.aws/credentials has no credentials"
+            ),
             (None, None) => return None,
         };
         Some(Failure::new(ErrorKind::Other, says))

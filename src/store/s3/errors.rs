@@ -1,4 +1,5 @@
-//! What a server's answer, or its absence, means: the kind of the failure, and what can be done about it.
+//! What a server's answer, or its absence, means: the kind of the failure, and what can be done
+//! about it.
 //!
 //! Spec: `format-spec/12-store.md`, section 6.
 
@@ -39,19 +40,31 @@ impl Request<'_> {
         E: ProvideErrorMetadata + Error + 'static,
     {
         if let Some(response) = error.raw_response() {
-            return self.answered(&Answer::read(response, error.code(), error.message())).because_of(&error);
+            return self
+                .answered(&Answer::read(response, error.code(), error.message()))
+                .because_of(&error);
         }
         if is_credentials(&error) {
-            return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed").because(error);
+            return Failure::new(ErrorKind::Unavailable, "credentials cannot be renewed")
+                .because(error);
         }
         if let Some(failure) = certificate::failure(&error) {
             return failure;
         }
         let failure = match &error {
-            SdkError::ConstructionFailure(_) => Failure::new(ErrorKind::Other, "the request cannot be made"),
-            _ if is_connecting(&error) => Failure::new(ErrorKind::Unavailable, "the server cannot be reached"),
-            _ if was_sent => Failure::new(self.unanswered(), "the connection broke before the server answered"),
-            _ => Failure::new(ErrorKind::Unavailable, "the connection broke before anything was sent"),
+            SdkError::ConstructionFailure(_) => {
+                Failure::new(ErrorKind::Other, "the request cannot be made")
+            }
+            _ if is_connecting(&error) => {
+                Failure::new(ErrorKind::Unavailable, "the server cannot be reached")
+            }
+            _ if was_sent => {
+                Failure::new(self.unanswered(), "the connection broke before the server answered")
+            }
+            _ => Failure::new(
+                ErrorKind::Unavailable,
+                "the connection broke before anything was sent",
+            ),
         };
         failure.because(error)
     }
@@ -62,33 +75,47 @@ impl Request<'_> {
         match (answer.status, answer.code) {
             (412, _) => new(ErrorKind::Exists, "the object exists".to_owned()),
             // In a server's own words; what in between says so knows nothing of the object.
-            (416, code) if !code.is_empty() => new(ErrorKind::Short, "the object ends before the range".to_owned()),
+            (416, code) if !code.is_empty() => {
+                new(ErrorKind::Short, "the object ends before the range".to_owned())
+            }
             (409, "ConditionalRequestConflict" | "OperationAborted" | "ConcurrentModification") => {
                 new(ErrorKind::Unavailable, format!("others are busy with the object ({said})"))
             }
             (_, "NoSuchBucket") => {
-                let says = format!("there is no bucket `{}` at this endpoint: create it, or correct its name", self.bucket);
-                // Only who looks for a repository takes it for one that is not there: objects that are asked for are not lost.
+                let says = format!(
+                    "there is no bucket `{}` at this endpoint: create it, or correct its name",
+                    self.bucket
+                );
+                // Only who looks for a repository takes it for one that is not there: objects that
+                // are asked for are not lost.
                 let is_look = self.permission == "s3:ListBucket";
                 new(if is_look { ErrorKind::NotFound } else { ErrorKind::Other }, says)
             }
-            // Without a word it is a proxy's that knows no way to the server; only to a HEAD there are no words.
-            (404, code) if self.is_head || !code.is_empty() => new(ErrorKind::NotFound, "there is no such object".to_owned()),
-            (_, code) if is_full(answer.status, code) => {
-                new(ErrorKind::Full, format!("the bucket or the server is full ({said}): make room or raise the quota"))
+            // Without a word it is a proxy's that knows no way to the server; only to a HEAD there
+            // are no words.
+            (404, code) if self.is_head || !code.is_empty() => {
+                new(ErrorKind::NotFound, "there is no such object".to_owned())
             }
-            (_, code) if is_busy(code) => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
+            (_, code) if is_full(answer.status, code) => new(
+                ErrorKind::Full,
+                format!("the bucket or the server is full ({said}): make room or raise the quota"),
+            ),
+            (_, code) if is_busy(code) => {
+                new(ErrorKind::Unavailable, format!("the server is busy ({said})"))
+            }
             (_, "RequestTimeout" | "IncompleteBody") | (429, _) => {
                 new(ErrorKind::Unavailable, format!("the server did not take the request ({said})"))
             }
-            (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => {
-                new(ErrorKind::Unavailable, format!("other bytes reached the server than were sent ({said})"))
-            }
+            (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => new(
+                ErrorKind::Unavailable,
+                format!("other bytes reached the server than were sent ({said})"),
+            ),
             _ => self.credentials(answer).unwrap_or_else(|| self.by_status(answer)),
         }
     }
 
-    /// Returns the failure if it is about who asks, or about clocks and regions, which signatures depend on.
+    /// Returns the failure if it is about who asks, or about clocks and regions, which signatures
+    /// depend on.
     fn credentials(&self, answer: &Answer<'_>) -> Option<Failure> {
         let new = |text: &str| Failure::new(ErrorKind::Other, text);
         Some(match (answer.status, answer.code) {
@@ -117,22 +144,33 @@ impl Request<'_> {
         let said = &answer.said;
         let new = |kind, text: String| Failure::new(kind, text);
         match (answer.status, answer.code) {
-            (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})")).again(Again::AFewTimes),
+            (501, _) => new(ErrorKind::Other, format!("the server cannot do this ({said})"))
+                .again(Again::AFewTimes),
             (505, _) => new(ErrorKind::Other, format!("the server refuses ({said})")),
-            (503, code) if !code.is_empty() => new(ErrorKind::Unavailable, format!("the server is busy ({said})")),
-            // Also what proxies in front of a server say for themselves (520 to 530), and a refusal without a word.
-            (408 | 425 | 500.., _) | (400 | 404 | 416, "") => new(self.unanswered(), format!("the server failed ({said})")),
-            (401 | 403, _) => {
-                new(ErrorKind::NotPermitted, format!("the server forbids it ({said}): the credential needs {}", self.permission))
+            (503, code) if !code.is_empty() => {
+                new(ErrorKind::Unavailable, format!("the server is busy ({said})"))
             }
-            (200..=299, _) => new(self.unanswered(), "the answer broke off, or is none of an S3 server".to_owned()),
+            // Also what proxies in front of a server say for themselves (520 to 530), and a refusal
+            // without a word.
+            (408 | 425 | 500.., _) | (400 | 404 | 416, "") => {
+                new(self.unanswered(), format!("the server failed ({said})"))
+            }
+            (401 | 403, _) => new(
+                ErrorKind::NotPermitted,
+                format!("the server forbids it ({said}): the credential needs {}", self.permission),
+            ),
+            (200..=299, _) => new(
+                self.unanswered(),
+                "the answer broke off, or is none of an S3 server".to_owned(),
+            ),
             _ => new(ErrorKind::Other, format!("the server refuses ({said})")),
         }
     }
 }
 
 impl Failure {
-    /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is named.
+    /// Keeps an answer's failure as it is: what the server said is in it. An unreadable answer is
+    /// named.
     fn because_of<E, R>(self, error: &SdkError<E, R>) -> Self
     where
         E: Error + 'static,
@@ -164,19 +202,36 @@ impl<'a> Answer<'a> {
             said += ": ";
             said += &one_line(message);
         }
-        Self { status, code, said, date: headers.get("date"), region: headers.get("x-amz-bucket-region") }
+        Self {
+            status,
+            code,
+            said,
+            date: headers.get("date"),
+            region: headers.get("x-amz-bucket-region"),
+        }
     }
 
     fn clocks(&self) -> String {
         let own = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
-        let server = self.date.map_or_else(|| "does not say".to_owned(), |date| format!("says {}", one_line(date)));
-        format!("this machine's clock is wrong, or the server's: it says {own}, and the server's {server}: set the clock")
+        let server = self
+            .date
+            .map_or_else(|| "does not say".to_owned(), |date| format!("says {}", one_line(date)));
+        format!(
+            "this machine's clock is wrong, or the server's: it says {own}, and the server's {server}: set the clock"
+        )
     }
 
     fn region(&self) -> String {
         match self.region {
-            Some(region) => format!("the bucket is in the region {0}: set `region` to {0} ({1})", one_line(region), self.said),
-            None => format!("the bucket is not in this region or at this endpoint ({}): set `region` and `endpoint`", self.said),
+            Some(region) => format!(
+                "the bucket is in the region {0}: set `region` to {0} ({1})",
+                one_line(region),
+                self.said
+            ),
+            None => format!(
+                "the bucket is not in this region or at this endpoint ({}): set `region` and `endpoint`",
+                self.said
+            ),
         }
     }
 }
@@ -184,7 +239,9 @@ impl<'a> Answer<'a> {
 /// Quotas and full disks, as Ceph, MinIO and others call them.
 fn is_full(status: u16, code: &str) -> bool {
     status == 507
-        || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"].iter().any(|full| code.contains(full))
+        || ["QuotaExceeded", "StorageFull", "CapExceeded", "EntityTooLargeForQuota"]
+            .iter()
+            .any(|full| code.contains(full))
 }
 
 /// "Not now", as servers of several makers call it, with whatever status.
@@ -203,7 +260,9 @@ fn is_busy(code: &str) -> bool {
 
 fn is_connecting(error: &(dyn Error + 'static)) -> bool {
     let is_connect = |error: &(dyn Error + 'static)| {
-        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
+        error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
     };
     causes(error).any(is_connect)
 }

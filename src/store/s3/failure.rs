@@ -24,7 +24,8 @@ pub struct Failure {
 pub enum Again {
     /// It may not.
     No,
-    /// It may, a few times: the server says that it cannot do this, which one of many behind an address may say by mistake.
+    /// It may, a few times: the server says that it cannot do this, which one of many behind an
+    /// address may say by mistake.
     AFewTimes,
     /// It may with other credentials: those that it was made with are over, or were never right.
     Renewed,
@@ -41,7 +42,8 @@ impl Failure {
         Self { again, ..self }
     }
 
-    /// Adds what caused it: the last of the causes, as those between only repeat that something failed.
+    /// Adds what caused it: the last of the causes, as those between only repeat that something
+    /// failed.
     pub fn because(mut self, error: impl Error) -> Self {
         let cause = innermost(&error).to_string();
         self.cause = (!cause.is_empty()).then(|| one_line(&cause).into());
@@ -72,5 +74,10 @@ pub fn innermost(error: &dyn Error) -> &dyn Error {
 
 /// Returns a text of somebody else's for a message of ours.
 pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_LEN_MAX).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(TEXT_LEN_MAX)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }

@@ -1,6 +1,7 @@
 //! Listing a bucket: whole pages, as many as there are. Spec: `format-spec/12-store.md`, section 6.
 //!
-//! An object that is missing from a listing is taken for removed, so half a page must never be taken for one.
+//! An object that is missing from a listing is taken for removed, so half a page must never be
+//! taken for one.
 
 use std::collections::HashSet;
 
@@ -28,7 +29,11 @@ impl Bucket {
         let mut token: Option<String> = None;
         let (mut tokens, mut empty_pages, room) = (HashSet::new(), 0, Room::for_class(class));
         loop {
-            let list = self.client.list_objects_v2().bucket(&self.name).prefix(format!("{folder}{prefix}"));
+            let list = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.name)
+                .prefix(format!("{folder}{prefix}"));
             let list = list.max_keys(PAGE_NAMES).set_continuation_token(token.take());
             let page = match Progress::new().watch(self.timeout, list.send()).await {
                 Ok(Ok(page)) => page,
@@ -42,7 +47,8 @@ impl Bucket {
                 if !room.take(key.len()) {
                     return Err(Failure::new(ErrorKind::Other, ENDLESS));
                 }
-                let name = key.strip_prefix(&folder).filter(|name| name.split('/').all(is_valid_name));
+                let name =
+                    key.strip_prefix(&folder).filter(|name| name.split('/').all(is_valid_name));
                 let modified_s = object.last_modified().map(DateTime::secs);
                 found.extend(name.map(|name| Listed::new(name.to_owned(), len_bytes, modified_s)));
             }
@@ -51,10 +57,16 @@ impl Bucket {
             }
             token = page.next_continuation_token().map(str::to_owned);
             let Some(next) = &token else {
-                return Err(Failure::new(ErrorKind::Other, "the server says that there is more, and not where it goes on"));
+                return Err(Failure::new(
+                    ErrorKind::Other,
+                    "the server says that there is more, and not where it goes on",
+                ));
             };
             if !tokens.insert(next.clone()) || empty_pages > EMPTY_PAGES_MAX {
-                return Err(Failure::new(ErrorKind::Other, "the server's listing goes in circles: it never ends"));
+                return Err(Failure::new(
+                    ErrorKind::Other,
+                    "the server's listing goes in circles: it never ends",
+                ));
             }
             if !room.take(next.len()) {
                 return Err(Failure::new(ErrorKind::Other, ENDLESS));
@@ -63,10 +75,13 @@ impl Bucket {
     }
 }
 
-/// Returns whether a page is the last one; fails if it does not say so, or has not as many entries as it says.
+/// Returns whether a page is the last one; fails if it does not say so, or has not as many entries
+/// as it says.
 fn is_last(page: &ListObjectsV2Output) -> Result<bool, Failure> {
     let entries = page.contents().len() + page.common_prefixes().len();
-    let is_whole = page.key_count().is_none_or(|count| usize::try_from(count).is_ok_and(|count| count == entries));
+    let is_whole = page
+        .key_count()
+        .is_none_or(|count| usize::try_from(count).is_ok_and(|count| count == entries));
     page.is_truncated().filter(|_| is_whole).map(|is_truncated| !is_truncated).ok_or_else(half)
 }
 

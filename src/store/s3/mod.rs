@@ -34,16 +34,20 @@ use self::failure::{Again, Failure};
 use self::options::{Lock, S3Options};
 use self::transfer::Gate;
 use super::layers::rate_limit::Pace;
-use super::{Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties};
+use super::{
+    Action, Archive, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError,
+    StoreProperties,
+};
 
 /// How often a request is sent again that the server says it cannot do, and the pause before.
 const REFUSALS_MAX: u32 = 2;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
-/// How often the credentials are renewed for one request: some programs give others each time, and a server may take none of them.
+/// How often the credentials are renewed for one request: some programs give others each time, and
+/// a server may take none of them.
 const RENEWALS_MAX: u32 = 3;
 
-/// A store in a bucket. Each request is sent once, but for a few that the server refused and that may fare better at once: whoever
-/// wants more patience puts it around.
+/// A store in a bucket. Each request is sent once, but for a few that the server refused and that
+/// may fare better at once: whoever wants more patience puts it around.
 pub struct S3Store {
     bucket: Bucket,
     location: String,
@@ -67,15 +71,19 @@ struct Bucket {
     is_encrypted: bool,
     /// Whether an object was created: from then on what the server knows is known.
     has_created: AtomicBool,
-    /// Whether the server refuses the condition of `create`; then objects are made without, and may be replaced.
+    /// Whether the server refuses the condition of `create`; then objects are made without, and may
+    /// be replaced.
     knows_no_conditions: AtomicBool,
 }
 
 impl S3Store {
-    /// Opens the store; the bucket is not asked for anything yet, so whether it is there turns out with the first request.
+    /// Opens the store; the bucket is not asked for anything yet, so whether it is there turns out
+    /// with the first request.
     ///
-    /// Loads credentials, for which other services may be asked, in at most a few seconds, unless a program gives them out. Fails with [`ErrorKind::Other`] if there
-    /// are none or the options make no sense, and with [`ErrorKind::Unavailable`] if what gives out credentials does not answer.
+    /// Loads credentials, for which other services may be asked, in at most a few seconds, unless a
+    /// program gives them out. Fails with [`ErrorKind::Other`] if there are none or the options
+    /// make no sense, and with [`ErrorKind::Unavailable`] if what gives out credentials does not
+    /// answer.
     pub fn open(options: S3Options) -> Result<Self, StoreError> {
         let separator = if options.prefix.is_empty() { "" } else { "/" };
         let location = format!("s3://{}{separator}{}", options.bucket, options.prefix);
@@ -85,7 +93,8 @@ impl S3Store {
         });
         let (runtime, (client, credentials)) =
             opened.map_err(|failure| store_error("open", &location, String::new(), failure))?;
-        let is_encrypted = !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let is_encrypted =
+            !options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let transfers = options.connections.max(1);
         let gate = Gate::new(transfers);
         let S3Options { bucket: name, prefix, storage_classes, lock, timeout, pace, .. } = options;
@@ -117,7 +126,8 @@ impl S3Store {
         self.run_at_once(action, object, request)
     }
 
-    /// Waits for a request, which is made again where the server did nothing and may think otherwise the next time.
+    /// Waits for a request, which is made again where the server did nothing and may think
+    /// otherwise the next time.
     fn run_at_once<T>(
         &self,
         action: &'static str,
@@ -138,7 +148,10 @@ impl S3Store {
                         refusals += 1;
                         tokio::time::sleep(REFUSAL_PAUSE).await;
                     }
-                    Again::Renewed if renewals < RENEWALS_MAX && self.bucket.credentials.renew(credentials).await => {
+                    Again::Renewed
+                        if renewals < RENEWALS_MAX
+                            && self.bucket.credentials.renew(credentials).await =>
+                    {
                         renewals += 1
                     }
                     _ => return Err(failure),
@@ -151,7 +164,8 @@ impl S3Store {
 
 impl Drop for S3Store {
     fn drop(&mut self) {
-        // Not waiting: looking up a host's name can take longer than anybody wants to wait, and cannot be stopped.
+        // Not waiting: looking up a host's name can take longer than anybody wants to wait, and
+        // cannot be stopped.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -160,7 +174,9 @@ impl Drop for S3Store {
 
 impl Store for S3Store {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        self.run(Action::List.name(), &class.folder(), async || self.bucket.list(class, prefix).await)
+        self.run(Action::List.name(), &class.folder(), async || {
+            self.bucket.list(class, prefix).await
+        })
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
@@ -216,6 +232,17 @@ impl Store for S3Store {
     }
 }
 
-fn store_error(action: &'static str, location: &str, object: String, failure: Failure) -> StoreError {
-    StoreError { kind: failure.kind, action, location: location.to_owned(), object, source: Box::new(failure) }
+fn store_error(
+    action: &'static str,
+    location: &str,
+    object: String,
+    failure: Failure,
+) -> StoreError {
+    StoreError {
+        kind: failure.kind,
+        action,
+        location: location.to_owned(),
+        object,
+        source: Box::new(failure),
+    }
 }

@@ -20,10 +20,12 @@ use super::transfer::Progress;
 use crate::store::layers::rate_limit::PIECE_LEN_MAX_BYTES;
 use crate::store::{Class, ErrorKind, Key, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
-/// How often a `create` is sent again that the server says it did not carry out because of a conflict, and the first pause before it.
+/// How often a `create` is sent again that the server says it did not carry out because of a
+/// conflict, and the first pause before it.
 const CONFLICTS_MAX: u32 = 5;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
-/// How often a server must say that it does not know conditions to be believed: one of many behind an address may say so by mistake.
+/// How often a server must say that it does not know conditions to be believed: one of many behind
+/// an address may say so by mistake.
 const REFUSALS_MIN: u32 = 2;
 
 impl Bucket {
@@ -32,8 +34,10 @@ impl Bucket {
         let mut pause = CONFLICT_PAUSE;
         let mut refusals = 0;
         for _ in 0..CONFLICTS_MAX {
-            let is_conditional = !self.knows_no_conditions.load(Ordering::Relaxed) && refusals < REFUSALS_MIN;
-            // In all cases but the first the server did nothing, so this is no repetition, not even in `snapshots/`.
+            let is_conditional =
+                !self.knows_no_conditions.load(Ordering::Relaxed) && refusals < REFUSALS_MIN;
+            // In all cases but the first the server did nothing, so this is no repetition, not even
+            // in `snapshots/`.
             match self.put_once(key, bytes, is_conditional).await? {
                 Put::Done => {
                     self.knows_no_conditions.fetch_or(!is_conditional, Ordering::Relaxed);
@@ -45,11 +49,18 @@ impl Bucket {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        let says = format!("others were busy with the object {CONFLICTS_MAX} times (409 ConditionalRequestConflict)");
+        let says = format!(
+            "others were busy with the object {CONFLICTS_MAX} times (409 ConditionalRequestConflict)"
+        );
         Err(Failure::new(ErrorKind::Unavailable, says))
     }
 
-    async fn put_once(&self, key: &Key, bytes: &[u8], is_conditional: bool) -> Result<Put, Failure> {
+    async fn put_once(
+        &self,
+        key: &Key,
+        bytes: &[u8],
+        is_conditional: bool,
+    ) -> Result<Put, Failure> {
         let request = self.request("s3:PutObject", true);
         let progress = Progress::new();
         let mut put = self.client.put_object().bucket(&self.name).key(self.path(key)?);
@@ -62,13 +73,19 @@ impl Bucket {
             put = put.storage_class(StorageClass::from(class.as_str()));
         }
         if let Some(lock) = self.lock.filter(|_| is_locked(key.class)) {
-            put = put.object_lock_mode(lock_mode(lock)).object_lock_retain_until_date(lock_end(lock));
-            // AWS takes nothing that is locked without a checksum, and this is the one that all servers know.
+            put =
+                put.object_lock_mode(lock_mode(lock)).object_lock_retain_until_date(lock_end(lock));
+            // AWS takes nothing that is locked without a checksum, and this is the one that all
+            // servers know.
             put = put.content_md5(BASE64_STANDARD.encode(Md5::digest(bytes)));
         }
         let put = put.customize();
         // Encryption on the way protects the body already; without it the server compares its hash.
-        let put = if self.is_encrypted { put.disable_payload_signing() } else { put.interceptor(SignedHash::of(bytes)) };
+        let put = if self.is_encrypted {
+            put.disable_payload_signing()
+        } else {
+            put.interceptor(SignedHash::of(bytes))
+        };
         let sent = feeder.feed_while(bytes, put.send());
         // An empty body is not asked for.
         let was_sent = || bytes.is_empty() || progress.has_begun();
@@ -80,7 +97,11 @@ impl Bucket {
             Ok(Ok(_)) => Err(no_tag(request.unanswered())),
             Ok(Err(error)) => match error.code() {
                 Some("ConditionalRequestConflict") => Ok(Put::Conflict),
-                Some("NotImplemented") if is_conditional && !self.has_created.load(Ordering::Relaxed) => Ok(Put::NoConditions),
+                Some("NotImplemented")
+                    if is_conditional && !self.has_created.load(Ordering::Relaxed) =>
+                {
+                    Ok(Put::NoConditions)
+                }
                 _ => Err(request.explain(error, was_sent())),
             },
             Err(_) if was_sent() => Err(self.stalled(request.unanswered())),
@@ -89,12 +110,21 @@ impl Bucket {
     }
 
     /// Appends an object, or a range of it, to `out`.
-    pub async fn get(&self, key: &Key, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub async fn get(
+        &self,
+        key: &Key,
+        range: Option<Range<u64>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let short = || Failure::new(ErrorKind::Short, "the object ends before the range");
         let mut get = self.client.get_object().bucket(&self.name).key(self.path(key)?);
         if let Some(range) = &range {
             if range.is_empty() {
-                return if range.end <= self.head(key).await?.len_bytes { Ok(()) } else { Err(short()) };
+                return if range.end <= self.head(key).await?.len_bytes {
+                    Ok(())
+                } else {
+                    Err(short())
+                };
             }
             // No object is longer than this; some servers fail at larger numbers.
             let last = (range.end - 1).min(range.start.saturating_add(OBJECT_LEN_MAX_BYTES));
@@ -104,19 +134,29 @@ impl Bucket {
         let progress = Progress::new();
         let answer = match progress.watch(self.timeout, get.send()).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(archived(error.as_service_error()).unwrap_or_else(|| request.explain(error, true))),
+            Ok(Err(error)) => {
+                return Err(archived(error.as_service_error())
+                    .unwrap_or_else(|| request.explain(error, true)));
+            }
             Err(_) => return Err(self.stalled(ErrorKind::Unavailable)),
         };
         progress.note();
         if !has_tag(answer.e_tag()) {
             return Err(no_tag(ErrorKind::Unavailable));
         }
-        let len = u64::try_from(answer.content_length().unwrap_or(-1))
-            .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long its answer is"))?;
+        let len = u64::try_from(answer.content_length().unwrap_or(-1)).map_err(|_| {
+            Failure::new(ErrorKind::Other, "the server does not say how long its answer is")
+        })?;
         if let Some(range) = &range {
-            let is_asked = |text: &str| text.trim_start().starts_with(&format!("bytes {}-", range.start));
-            if len > range.end - range.start || range.start > 0 && !answer.content_range().is_some_and(is_asked) {
-                return Err(Failure::new(ErrorKind::Other, "the server sends another part than the one that was asked for"));
+            let is_asked =
+                |text: &str| text.trim_start().starts_with(&format!("bytes {}-", range.start));
+            if len > range.end - range.start
+                || range.start > 0 && !answer.content_range().is_some_and(is_asked)
+            {
+                return Err(Failure::new(
+                    ErrorKind::Other,
+                    "the server sends another part than the one that was asked for",
+                ));
             }
             if len < range.end - range.start {
                 return Err(short());
@@ -127,16 +167,31 @@ impl Bucket {
         self.receive(answer, len, &progress, out).await
     }
 
-    async fn receive(&self, answer: GetObjectOutput, len: u64, progress: &Progress, out: &mut Vec<u8>) -> Result<(), Failure> {
-        let broken = |error: &str| Failure::new(ErrorKind::Unavailable, format!("the connection broke while reading{error}"));
+    async fn receive(
+        &self,
+        answer: GetObjectOutput,
+        len: u64,
+        progress: &Progress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let broken = |error: &str| {
+            Failure::new(
+                ErrorKind::Unavailable,
+                format!("the connection broke while reading{error}"),
+            )
+        };
         let mut missing = usize::try_from(len).map_err(|_| broken(""))?;
         out.reserve_exact(missing);
         let mut body = answer.body;
-        while let Some(step) =
-            progress.watch(self.timeout, body.next()).await.map_err(|_| self.stalled(ErrorKind::Unavailable))?
+        while let Some(step) = progress
+            .watch(self.timeout, body.next())
+            .await
+            .map_err(|_| self.stalled(ErrorKind::Unavailable))?
         {
             let step = step.map_err(|error| broken("").because(error))?;
-            missing = missing.checked_sub(step.len()).ok_or_else(|| broken(": more bytes came than were announced"))?;
+            missing = missing
+                .checked_sub(step.len())
+                .ok_or_else(|| broken(": more bytes came than were announced"))?;
             out.extend_from_slice(&step);
             for piece in step.chunks(PIECE_LEN_MAX_BYTES) {
                 let delay = self.pace.download_delay(piece.len());
@@ -151,8 +206,8 @@ impl Bucket {
 
     /// Returns what a `HeadObject` says.
     ///
-    /// Its answer has no body, so that an object is missing is a word that anything in between can say: it is believed when a `GetObject`
-    /// is answered so in the server's own words.
+    /// Its answer has no body, so that an object is missing is a word that anything in between can
+    /// say: it is believed when a `GetObject` is answered so in the server's own words.
     pub async fn head(&self, key: &Key) -> Result<Head, Failure> {
         let failure = match self.head_once(key).await {
             Err(failure) if failure.kind == ErrorKind::NotFound => failure,
@@ -161,7 +216,8 @@ impl Bucket {
         match Box::pin(self.get(key, Some(0..1), &mut Vec::new())).await {
             // An empty one is there, too.
             Ok(()) | Err(Failure { kind: ErrorKind::Short, .. }) => {
-                let says = "one answer says that there is no such object, and the next one that there is";
+                let says =
+                    "one answer says that there is no such object, and the next one that there is";
                 Err(Failure::new(ErrorKind::Unavailable, says))
             }
             Err(other) if other.kind != ErrorKind::NotFound => Err(other),
@@ -175,8 +231,9 @@ impl Bucket {
         match Progress::new().watch(self.timeout, head.send()).await {
             Ok(Ok(head)) if !has_tag(head.e_tag()) => Err(no_tag(ErrorKind::Unavailable)),
             Ok(Ok(head)) => Ok(Head {
-                len_bytes: u64::try_from(head.content_length().unwrap_or(-1))
-                    .map_err(|_| Failure::new(ErrorKind::Other, "the server does not say how long the object is"))?,
+                len_bytes: u64::try_from(head.content_length().unwrap_or(-1)).map_err(|_| {
+                    Failure::new(ErrorKind::Other, "the server does not say how long the object is")
+                })?,
                 storage_class: head.storage_class().map(|class| class.as_str().to_owned()),
                 restore: head.restore().map(str::to_owned),
                 lock: head.object_lock_retain_until_date().map(|until| Held {
@@ -209,7 +266,10 @@ impl Bucket {
 
     /// Returns the failure of a request that got nowhere.
     pub fn stalled(&self, kind: ErrorKind) -> Failure {
-        Failure::new(kind, format!("nothing was sent or received for {} s", self.timeout.as_secs_f32()))
+        Failure::new(
+            kind,
+            format!("nothing was sent or received for {} s", self.timeout.as_secs_f32()),
+        )
     }
 
     /// Returns the name of an object in the bucket.
@@ -233,7 +293,10 @@ fn has_tag(tag: Option<&str>) -> bool {
 }
 
 fn no_tag(kind: ErrorKind) -> Failure {
-    Failure::new(kind, "the answer has no ETag, so it is none of an S3 server: something in between has answered")
+    Failure::new(
+        kind,
+        "the answer has no ETag, so it is none of an S3 server: something in between has answered",
+    )
 }
 
 /// What came of a `PutObject`.
@@ -266,7 +329,8 @@ pub struct Held {
     pub until_s: i64,
 }
 
-/// Returns whether objects of a class are worth a lock: others are removed soon and mean nothing afterwards.
+/// Returns whether objects of a class are worth a lock: others are removed soon and mean nothing
+/// afterwards.
 pub fn is_locked(class: Class) -> bool {
     !matches!(class, Class::Intents | Class::Collector | Class::Probe)
 }
@@ -284,7 +348,8 @@ pub fn lock_end(lock: Lock) -> DateTime {
 fn archived(error: Option<&GetObjectError>) -> Option<Failure> {
     let GetObjectError::InvalidObjectState(state) = error? else { return None };
     let class = state.storage_class().map_or("an archive class", StorageClass::as_str);
-    let says =
-        format!("the object is in the storage class {class}, which cannot be read at once: order it to be thawed, and wait");
+    let says = format!(
+        "the object is in the storage class {class}, which cannot be read at once: order it to be thawed, and wait"
+    );
     Some(Failure::new(ErrorKind::Other, says))
 }

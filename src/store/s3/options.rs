@@ -18,21 +18,26 @@ pub struct S3Options {
     pub endpoint: Option<String>,
     /// The region; `None` for what the AWS configuration says, else `us-east-1`.
     pub region: Option<String>,
-    /// Whether the bucket's name stands in the path and not in the host's name; `None` decides by the endpoint.
+    /// Whether the bucket's name stands in the path and not in the host's name; `None` decides by
+    /// the endpoint.
     pub path_style: Option<bool>,
     /// Whether a server that is not on this machine may be spoken to without encryption.
     pub allow_http: bool,
-    /// Key id and secret; `None` for AWS's chain: environment, profile, files, container and instance roles.
+    /// Key id and secret; `None` for AWS's chain: environment, profile, files, container and
+    /// instance roles.
     pub credentials: Option<(String, zeroize::Zeroizing<String>)>,
     /// The profile of the AWS configuration that the chain uses; `None` for the usual one.
     pub profile: Option<String>,
-    /// Variables that a program which gives out credentials shall not have: secrets of this program.
+    /// Variables that a program which gives out credentials shall not have: secrets of this
+    /// program.
     pub without: &'static [&'static str],
     /// The storage class of objects, by their class here; the server's default where there is none.
     pub storage_classes: BTreeMap<Class, String>,
-    /// For how long new objects are locked against removal, and how strictly; `None` for not at all.
+    /// For how long new objects are locked against removal, and how strictly; `None` for not at
+    /// all.
     pub lock: Option<Lock>,
-    /// Which certificates the server may show; `None` for those that an authority has signed which the system trusts.
+    /// Which certificates the server may show; `None` for those that an authority has signed which
+    /// the system trusts.
     pub trust: Option<Trust>,
     /// Transfers at once.
     pub connections: usize,

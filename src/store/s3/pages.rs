@@ -4,7 +4,8 @@ use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 
-/// Refuses web pages: something in between, such as a portal that wants a login, answers with them, and with status 200.
+/// Refuses web pages: something in between, such as a portal that wants a login, answers with them,
+/// and with status 200.
 #[derive(Debug)]
 pub struct NoPages;
 
@@ -22,9 +23,13 @@ impl Intercept for NoPages {
         let response = context.response();
         let (status, headers) = (response.status(), response.headers());
         // Some servers call every answer a page, those without any content too.
-        let is_empty = status.as_u16() == 204 || headers.get("content-length").is_some_and(|len| len.trim() == "0");
+        let is_empty = status.as_u16() == 204
+            || headers.get("content-length").is_some_and(|len| len.trim() == "0");
         let kind = headers.get("content-type").unwrap_or_default();
-        if status.is_success() && !is_empty && kind.trim_start().to_ascii_lowercase().starts_with("text/html") {
+        if status.is_success()
+            && !is_empty
+            && kind.trim_start().to_ascii_lowercase().starts_with("text/html")
+        {
             return Err("it is a web page".into());
         }
         Ok(())

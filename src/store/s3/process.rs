@@ -1,4 +1,5 @@
-//! Credentials that a program gives out: the one that a profile names as `credential_process`, or AWS's own, for logins by a browser.
+//! Credentials that a program gives out: the one that a profile names as `credential_process`, or
+//! AWS's own, for logins by a browser.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -22,7 +23,8 @@ use crate::sync::lock;
 
 /// How long a program may take: somebody may have to touch a key, or to answer in a browser.
 const RUN_MAX: Duration = Duration::from_secs(600);
-/// How long what a program gave out is good for whoever asks next, if nobody waited for it any more.
+/// How long what a program gave out is good for whoever asks next, if nobody waited for it any
+/// more.
 const UNHEARD_MAX: Duration = Duration::from_secs(30);
 /// How much of what it says is read of either output.
 const SAID_LEN_MAX_BYTES: u64 = 1 << 20;
@@ -53,14 +55,25 @@ impl Asked {
         let mut command = Command::new(if self.program.is_some() { "sh" } else { "aws" });
         match &self.program {
             Some(program) => command.args(["-c", program]),
-            None => command.args(["configure", "export-credentials", "--format", "process", "--profile", &self.profile]),
+            None => command.args([
+                "configure",
+                "export-credentials",
+                "--format",
+                "process",
+                "--profile",
+                &self.profile,
+            ]),
         };
         command
     }
 
     /// Returns what it is, for errors.
     fn shown(&self) -> String {
-        let what = if self.program.is_some() { "`credential_process`" } else { "`aws configure export-credentials`" };
+        let what = if self.program.is_some() {
+            "`credential_process`"
+        } else {
+            "`aws configure export-credentials`"
+        };
         format!("{what} of the profile `{}`", self.profile)
     }
 
@@ -77,7 +90,8 @@ impl Asked {
     /// Reads what came of it.
     fn credentials(&self, ended: &Result<Output, String>) -> provider::Result {
         let what = self.shown();
-        let Output { status, stdout, stderr } = ended.as_ref().map_err(|why| failed(format!("{what} {why}")))?;
+        let Output { status, stdout, stderr } =
+            ended.as_ref().map_err(|why| failed(format!("{what} {why}")))?;
         if !status.success() {
             let said = one_line(&String::from_utf8_lossy(stderr));
             return Err(failed(format!("{what} failed ({status}): {said}")));
@@ -86,8 +100,9 @@ impl Asked {
     }
 }
 
-/// Runs programs, one at a time. Whoever asks for one that runs already waits for its end: a request does not wait as long as a login
-/// may take, and the next one must not make another beside it. Dropping this ends what runs.
+/// Runs programs, one at a time. Whoever asks for one that runs already waits for its end: a
+/// request does not wait as long as a login may take, and the next one must not make another beside
+/// it. Dropping this ends what runs.
 pub struct Programs {
     /// Variables that they shall not have.
     without: &'static [&'static str],
@@ -100,13 +115,17 @@ impl Programs {
         Self { without, running: Mutex::new(None) }
     }
 
-    /// Runs the program of a profile; of the one that the environment names, or the usual one, if none is given.
+    /// Runs the program of a profile; of the one that the environment names, or the usual one, if
+    /// none is given.
     pub async fn credentials(&self, wanted: Option<String>) -> provider::Result {
         let files = EnvConfigFiles::default();
-        let profiles = profile::load(&Fs::real(), &Env::real(), &files, wanted.map(Cow::Owned)).await;
-        let profiles = profiles.map_err(|error| failed(format!("the AWS configuration cannot be read: {error}")))?;
+        let profiles =
+            profile::load(&Fs::real(), &Env::real(), &files, wanted.map(Cow::Owned)).await;
+        let profiles = profiles
+            .map_err(|error| failed(format!("the AWS configuration cannot be read: {error}")))?;
         let profile = profiles.selected_profile().to_owned();
-        let of_profile = profiles.get_profile(&profile).and_then(|profile| profile.get("credential_process"));
+        let of_profile =
+            profiles.get_profile(&profile).and_then(|profile| profile.get("credential_process"));
         self.ask(Asked { program: of_profile.map(str::to_owned), profile }).await
     }
 
@@ -123,7 +142,8 @@ impl Programs {
         if let Some(run) = running.as_ref().filter(|run| run.asked == *asked && !run.is_stale()) {
             return Ok(Arc::clone(run));
         }
-        let run = Run::start(asked.clone(), self.without).map_err(|error| asked.not_started(&error))?;
+        let run =
+            Run::start(asked.clone(), self.without).map_err(|error| asked.not_started(&error))?;
         Ok(Arc::clone(running.insert(Arc::new(run))))
     }
 }
@@ -144,12 +164,14 @@ impl Run {
         for name in without {
             command.env_remove(name);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let child = Arc::new(Mutex::new(child));
         let (tell, ended) = watch::channel(None);
         let run = Self { asked, child: Arc::clone(&child), ended };
-        let outputs = (gather(stdout.expect("it is piped"))?, gather(stderr.expect("it is piped"))?);
+        let outputs =
+            (gather(stdout.expect("it is piped"))?, gather(stderr.expect("it is piped"))?);
         let supervise = move || {
             let ended = wait(&child, outputs, || !tell.is_closed());
             // Nobody may be left who wants to know.
@@ -190,8 +212,13 @@ fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
     thread::Builder::new().name("credentials output".to_owned()).spawn(read)
 }
 
-/// Waits for a program and for all that it says; kills it when that takes too long, and waits for no words when nobody wants them.
-fn wait(child: &Mutex<Child>, (stdout, stderr): (Gathering, Gathering), is_wanted: impl Fn() -> bool) -> Result<Output, String> {
+/// Waits for a program and for all that it says; kills it when that takes too long, and waits for
+/// no words when nobody wants them.
+fn wait(
+    child: &Mutex<Child>,
+    (stdout, stderr): (Gathering, Gathering),
+    is_wanted: impl Fn() -> bool,
+) -> Result<Output, String> {
     let since = Instant::now();
     let cannot = |error: io::Error| format!("cannot be waited for: {error}");
     loop {
@@ -213,13 +240,20 @@ fn wait(child: &Mutex<Child>, (stdout, stderr): (Gathering, Gathering), is_wante
 
 /// Reads what the program printed; secrets are in no error.
 fn parse(printed: &[u8]) -> Result<Credentials, &'static str> {
-    let printed: Printed = serde_json::from_slice(printed).map_err(|_| "it is not the JSON that AWS defines for that")?;
+    let printed: Printed = serde_json::from_slice(printed)
+        .map_err(|_| "it is not the JSON that AWS defines for that")?;
     if printed.version != 1 {
         return Err("its `Version` is not 1");
     }
     let expiry = printed.expiration.map(|text| text.parse::<jiff::Timestamp>()).transpose();
     let expiry = expiry.map_err(|_| "its `Expiration` is no time")?.map(SystemTime::from);
-    Ok(Credentials::new(printed.access_key_id, printed.secret_access_key, printed.session_token, expiry, "drumlin"))
+    Ok(Credentials::new(
+        printed.access_key_id,
+        printed.secret_access_key,
+        printed.session_token,
+        expiry,
+        "drumlin",
+    ))
 }
 
 fn failed(says: String) -> CredentialsError {
@@ -238,13 +272,18 @@ mod tests {
     }
 
     fn ask(programs: &Programs, program: &str) -> provider::Result {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(programs.ask(asked(program)))
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(programs.ask(asked(program)))
     }
 
-    /// A program that waits until somebody writes to `go`, notes each time that it is started, and its number.
+    /// A program that waits until somebody writes to `go`, notes each time that it is started, and
+    /// its number.
     fn waits(dir: &Path) -> String {
         assert!(Command::new("mkfifo").arg(dir.join("go")).status().unwrap().success());
-        let print = r#"printf '{"Version": 1, "AccessKeyId": "%s", "SecretAccessKey": "s"}' ${HOME-none}"#;
+        let print =
+            r#"printf '{"Version": 1, "AccessKeyId": "%s", "SecretAccessKey": "s"}' ${HOME-none}"#;
         format!("echo $$ >> {0}/runs; read line < {0}/go; {print}", dir.display())
     }
 
@@ -261,14 +300,16 @@ mod tests {
         }
     }
 
-    /// Whoever asked gives up, as a request does after a while; the next one waits for the same program, which has no secret of ours.
+    /// Whoever asked gives up, as a request does after a while; the next one waits for the same
+    /// program, which has no secret of ours.
     #[test]
     fn a_program_that_runs_is_not_started_again() {
         let dir = tempfile::tempdir().unwrap();
         let program = waits(dir.path());
         let programs = Programs::new(&["HOME"]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let hasty = async { tokio::time::timeout(Duration::ZERO, programs.ask(asked(&program))).await };
+        let hasty =
+            async { tokio::time::timeout(Duration::ZERO, programs.ask(asked(&program))).await };
         assert!(runtime.block_on(hasty).is_err());
         fs::write(dir.path().join("go"), "on\n").unwrap();
         let given = ask(&programs, &program).unwrap();
@@ -283,7 +324,8 @@ mod tests {
         let program = waits(dir.path());
         let programs = Programs::new(&[]);
         drop(programs.run(&asked(&program)).unwrap());
-        let pid = || fs::read_to_string(dir.path().join("runs")).unwrap_or_default().trim().to_owned();
+        let pid =
+            || fs::read_to_string(dir.path().join("runs")).unwrap_or_default().trim().to_owned();
         until(|| !pid().is_empty());
         assert!(is_running(&pid()));
         drop(programs);
@@ -308,6 +350,11 @@ mod tests {
         }
         let error = ask(&Programs::new(&[]), "echo gone >&2; exit 3").unwrap_err();
         let text = std::error::Error::source(&error).unwrap().to_string();
-        assert!(text.contains("`credential_process` of the profile `work` failed (exit status: 3): gone"), "{text}");
+        assert!(
+            text.contains(
+                "`credential_process` of the profile `work` failed (exit status: 3): gone"
+            ),
+            "{text}"
+        );
     }
 }

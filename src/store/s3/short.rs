@@ -1,4 +1,5 @@
-//! How long an answer may be: the SDK keeps every one in memory until its end, but for the content of objects.
+//! How long an answer may be: the SDK keeps every one in memory until its end, but for the content
+//! of objects.
 
 use std::io;
 use std::pin::Pin;
@@ -12,10 +13,12 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// Longest answer in bytes that is no object's content: a page of a thousand names has a hundredth of it.
+/// Longest answer in bytes that is no object's content: a page of a thousand names has a hundredth
+/// of it.
 const LEN_MAX_BYTES: u64 = 16 << 20;
 
-/// Ends answers that are longer than any server's. Whoever reads an object's content counts for himself.
+/// Ends answers that are longer than any server's. Whoever reads an object's content counts for
+/// himself.
 #[derive(Debug)]
 pub struct Short;
 
@@ -30,11 +33,13 @@ impl Intercept for Short {
         _: &RuntimeComponents,
         settings: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let is_get = settings.load::<Metadata>().is_some_and(|request| request.name() == "GetObject");
+        let is_get =
+            settings.load::<Metadata>().is_some_and(|request| request.name() == "GetObject");
         let response = context.response_mut();
         if !(is_get && response.status().is_success()) {
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(Bounded { body, left_bytes: LEN_MAX_BYTES });
+            *response.body_mut() =
+                SdkBody::from_body_1_x(Bounded { body, left_bytes: LEN_MAX_BYTES });
         }
         Ok(())
     }
@@ -50,8 +55,13 @@ impl Body for Bounded {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else { return Poll::Ready(None) };
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else {
+            return Poll::Ready(None);
+        };
         let frame = frame?;
         let len = frame.data_ref().map_or(0, Bytes::len) as u64;
         Poll::Ready(Some(match self.left_bytes.checked_sub(len) {

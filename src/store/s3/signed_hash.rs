@@ -6,7 +6,8 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use sha2::{Digest, Sha256};
 
-/// Signs a request with a hash that is known; the SDK would sign a body that is sent step by step as one that nobody knows.
+/// Signs a request with a hash that is known; the SDK would sign a body that is sent step by step
+/// as one that nobody knows.
 #[derive(Debug)]
 pub struct SignedHash(PayloadSigningOverride);
 

@@ -40,7 +40,8 @@ impl Gate {
     /// Waits for a place.
     pub fn enter(&self) -> Pass<'_> {
         let free = lock(&self.free);
-        *self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner) -= 1;
+        *self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner) -=
+            1;
         Pass(self)
     }
 }
@@ -69,7 +70,11 @@ pub struct Stalled;
 impl Progress {
     /// Starts to watch a request.
     pub fn new() -> Self {
-        let state = State { start: Instant::now(), last_ms: AtomicU64::new(0), has_begun: AtomicBool::new(false) };
+        let state = State {
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            has_begun: AtomicBool::new(false),
+        };
         Self(Arc::new(state))
     }
 
@@ -94,8 +99,13 @@ impl Progress {
         self.0.start + Duration::from_millis(self.0.last_ms.load(Ordering::Relaxed)) + timeout
     }
 
-    /// Waits for a future as long as it makes progress at least every `timeout`; drops it, and with it its connection, otherwise.
-    pub async fn watch<T>(&self, timeout: Duration, future: impl Future<Output = T>) -> Result<T, Stalled> {
+    /// Waits for a future as long as it makes progress at least every `timeout`; drops it, and with
+    /// it its connection, otherwise.
+    pub async fn watch<T>(
+        &self,
+        timeout: Duration,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Stalled> {
         let mut future = pin!(future);
         loop {
             let deadline = self.deadline(timeout);
@@ -107,18 +117,26 @@ impl Progress {
         }
     }
 
-    /// Returns a body of so many bytes that notes its progress, and the end into which they are to be fed.
+    /// Returns a body of so many bytes that notes its progress, and the end into which they are to
+    /// be fed.
     pub fn body(&self, len_bytes: usize, pace: &Arc<Pace>) -> (SdkBody, Feeder) {
         let (sender, steps) = mpsc::channel(STEPS_AHEAD);
         let step_len = if pace.is_unlimited() { STEP_LEN_BYTES } else { PIECE_LEN_MAX_BYTES };
         let (progress, pace) = (self.clone(), pace.clone());
-        let body = SdkBody::from_body_1_x(Steps { steps, next: None, rest_len: len_bytes as u64, progress, pace, wait: None });
+        let body = SdkBody::from_body_1_x(Steps {
+            steps,
+            next: None,
+            rest_len: len_bytes as u64,
+            progress,
+            pace,
+            wait: None,
+        });
         (body, Feeder { steps: sender, step_len })
     }
 }
 
-/// The end of a body that its bytes go into. They stay with whoever waits for the request, but for a few steps: packs of many transfers at
-/// once would be in memory twice.
+/// The end of a body that its bytes go into. They stay with whoever waits for the request, but for
+/// a few steps: packs of many transfers at once would be in memory twice.
 pub struct Feeder {
     steps: mpsc::Sender<Bytes>,
     step_len: usize,
@@ -161,10 +179,14 @@ impl Steps {
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.next.is_none() {
             self.next = ready!(self.steps.poll_recv(context));
-            let delay = self.next.as_ref().map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
+            let delay = self
+                .next
+                .as_ref()
+                .map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
             // To wait for the limit is not to stand still.
             self.progress.note_until(delay);
-            self.wait = Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));
+            self.wait =
+                Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));
         }
         if let Some(wait) = &mut self.wait {
             ready!(wait.as_mut().poll(context));
@@ -179,7 +201,10 @@ impl Body for Steps {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.progress.0.has_begun.store(true, Ordering::Relaxed);
         if self.rest_len == 0 {
             return Poll::Ready(None);
@@ -189,7 +214,10 @@ impl Body for Steps {
                 self.rest_len = self.rest_len.saturating_sub(step.len() as u64);
                 Ok(Frame::data(step))
             }
-            None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nobody waits for the request any more")),
+            None => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "nobody waits for the request any more",
+            )),
         }))
     }
 

@@ -1,10 +1,14 @@
-//! Which certificates a server may show, where the user says so: an authority, the server's own, or one by its fingerprint.
+//! Which certificates a server may show, where the user says so: an authority, the server's own, or
+//! one by its fingerprint.
 
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key};
+use rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -19,23 +23,34 @@ use crate::store::ErrorKind;
 pub fn tls_config(trust: &Trust) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Verifier::new(trust, Arc::clone(&provider))?);
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error))?;
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| {
+        Failure::new(ErrorKind::Other, "encryption cannot be set up").because(error)
+    })?;
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
 /// Returns the certificates of a file of them.
 pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    if all.is_empty() { Err("it holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned()) } else { Ok(all) }
+    let all = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if all.is_empty() {
+        Err("it holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned())
+    } else {
+        Ok(all)
+    }
 }
 
 /// Lets through what the user vouches for.
 ///
-/// A certificate that is in the user's own file is taken as it is, whatever names, uses and times stand in it: people make such
-/// certificates as authorities, without names, of version 1. All others must be signed by one of the file.
+/// A certificate that is in the user's own file is taken as it is, whatever names, uses and times
+/// stand in it: people make such certificates as authorities, without names, of version 1. All
+/// others must be signed by one of the file.
 #[derive(Debug)]
 struct Verifier {
     pin: Option<[u8; 32]>,
@@ -49,13 +64,18 @@ impl Verifier {
         let (own, pin) = match trust {
             Trust::Pinned(pin) => (Vec::new(), Some(*pin)),
             Trust::File { pem, name } => {
-                let wrong = |why: String| Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"));
+                let wrong = |why: String| {
+                    Failure::new(ErrorKind::Other, format!("{name} cannot be used: {why}"))
+                };
                 (certificates_of(pem).map_err(wrong)?, None)
             }
         };
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(own.iter().cloned());
-        let signed = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
+        let signed =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .ok();
         Ok(Self { pin, own, signed, provider })
     }
 }
@@ -72,7 +92,11 @@ impl ServerCertVerifier for Verifier {
         let fingerprint: [u8; 32] = Sha256::digest(shown).into();
         if let Some(pin) = self.pin {
             let is_it = pin == fingerprint;
-            return if is_it { Ok(ServerCertVerified::assertion()) } else { Err(Error::General(another(&fingerprint))) };
+            return if is_it {
+                Ok(ServerCertVerified::assertion())
+            } else {
+                Err(Error::General(another(&fingerprint)))
+            };
         }
         if self.own.iter().any(|own| own == shown) {
             return Ok(ServerCertVerified::assertion());
@@ -89,7 +113,12 @@ impl ServerCertVerifier for Verifier {
         shown: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, shown, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            shown,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -100,10 +129,14 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let known = &self.provider.signature_verification_algorithms;
         match (verify_tls13_signature(message, shown, signature, known), key_of(shown)) {
-            // Of a certificate of version 1 nothing but its key is understood, and nothing else is needed of it.
-            (Err(Error::InvalidCertificate(_)), Some(key)) => {
-                verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signature, known)
-            }
+            // Of a certificate of version 1 nothing but its key is understood, and nothing else is
+            // needed of it.
+            (Err(Error::InvalidCertificate(_)), Some(key)) => verify_tls13_signature_with_raw_key(
+                message,
+                &SubjectPublicKeyInfoDer::from(key),
+                signature,
+                known,
+            ),
             (verified, _) => verified,
         }
     }
@@ -114,7 +147,10 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn another(fingerprint: &[u8]) -> String {
-    format!("the server shows another certificate than the one that is expected: sha256:{}", encode_hex(fingerprint))
+    format!(
+        "the server shows another certificate than the one that is expected: sha256:{}",
+        encode_hex(fingerprint)
+    )
 }
 
 /// Returns the public key of a certificate of any version.

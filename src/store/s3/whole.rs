@@ -1,4 +1,5 @@
-//! Listings that broke off: the SDK takes a page for whole that ends anywhere, if nothing says how long it was to be.
+//! Listings that broke off: the SDK takes a page for whole that ends anywhere, if nothing says how
+//! long it was to be.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +31,8 @@ impl Intercept for WholePages {
         _: &RuntimeComponents,
         settings: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let is_list = settings.load::<Metadata>().is_some_and(|request| request.name() == "ListObjectsV2");
+        let is_list =
+            settings.load::<Metadata>().is_some_and(|request| request.name() == "ListObjectsV2");
         let response = context.response_mut();
         if is_list && response.status().is_success() {
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
@@ -49,7 +51,8 @@ struct Ending {
 
 impl Ending {
     fn note(&mut self, bytes: &[u8]) {
-        // White space between two pieces does not count either: a tag with some inside is none of a server's.
+        // White space between two pieces does not count either: a tag with some inside is none of a
+        // server's.
         let bytes = bytes.trim_ascii_end();
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(END.len())..]);
         let passed = self.last.len().saturating_sub(END.len());
@@ -61,7 +64,10 @@ impl Body for Ending {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(frame) => {
                 let frame = frame?;
@@ -69,7 +75,11 @@ impl Body for Ending {
                 Some(Ok(frame))
             }
             None if self.last == END => None,
-            None => Some(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the listing does not end as one does").into())),
+            None => Some(Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the listing does not end as one does",
+            )
+            .into())),
         })
     }
 }

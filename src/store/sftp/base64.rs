@@ -6,7 +6,8 @@ const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
         for digit in 0..4 {
             let value = word >> (18 - 6 * digit) & 63;
             out.push(if digit <= three.len() { char::from(DIGITS[value as usize]) } else { '=' });
@@ -15,7 +16,8 @@ pub fn encode(bytes: &[u8]) -> String {
     out
 }
 
-/// Returns the bytes of a text, in which blanks and ends of lines do not count; `None` if it is none that [`encode`] makes.
+/// Returns the bytes of a text, in which blanks and ends of lines do not count; `None` if it is
+/// none that [`encode`] makes.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let mut out = Vec::with_capacity(digits.len() / 4 * 3);
@@ -27,7 +29,8 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         }
         let mut word = 0u32;
         for digit in &four[..4 - filling] {
-            word = word << 6 | u32::try_from(DIGITS.iter().position(|known| known == digit)?).ok()?;
+            word =
+                word << 6 | u32::try_from(DIGITS.iter().position(|known| known == digit)?).ok()?;
         }
         word <<= 6 * filling;
         if word & ((1 << (8 * filling)) - 1) != 0 {
@@ -44,12 +47,15 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_standard() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
             assert_eq!(encode(bytes.as_bytes()), text);
             assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()));
         }
         assert_eq!(decode("Zm9v\nYm Fy").as_deref(), Some(&b"foobar"[..]));
-        for text in ["Z", "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm-v", "Zm9v="] {
+        for text in ["Z", "Zg", "Zg=", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm-v", "Zm9v="]
+        {
             assert_eq!(decode(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Which keys are tried, and in which order: servers hang up after a few that they do not take.
 //!
-//! Keys that somebody has named come first, each with its certificates before it, from the agent if that has it; then the agent's other keys. Files
-//! that are merely the usual ones come last.
+//! Keys that somebody has named come first, each with its certificates before it, from the agent if
+//! that has it; then the agent's other keys. Files that are merely the usual ones come last.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -84,7 +84,8 @@ impl Keys {
     /// Reads the key files and certificates of `options`.
     pub fn read(options: &SftpOptions) -> Self {
         let has_passphrase = options.key_passphrase.is_some();
-        let identities: Vec<_> = options.identity_files.iter().map(|file| read_identity(file, has_passphrase)).collect();
+        let identities: Vec<_> =
+            options.identity_files.iter().map(|file| read_identity(file, has_passphrase)).collect();
         let mut keys = Self { identities, ..Self::default() };
         for file in &options.certificate_files {
             if let Err(why) = keys.read_certificate(file.clone()) {
@@ -92,7 +93,11 @@ impl Keys {
             }
         }
         for file in &options.identity_files {
-            let private = if file.extension().is_some_and(|end| end == "pub") { file.with_extension("") } else { file.clone() };
+            let private = if file.extension().is_some_and(|end| end == "pub") {
+                file.with_extension("")
+            } else {
+                file.clone()
+            };
             // One that does not lie there was not promised.
             let _ = keys.read_certificate(with_end(&private, "-cert.pub"));
         }
@@ -101,7 +106,9 @@ impl Keys {
 
     fn read_certificate(&mut self, file: PathBuf) -> Result<(), String> {
         let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let key = of_public_file(&text).filter(|key| is_certificate(key)).ok_or("it is no certificate of OpenSSH")?;
+        let key = of_public_file(&text)
+            .filter(|key| is_certificate(key))
+            .ok_or("it is no certificate of OpenSSH")?;
         let of = certified(&key).ok_or("it is about a kind of key that is not understood")?;
         if !self.certificates.iter().any(|known| known.key == key) {
             self.certificates.push(Certificate { file, text, key, of });
@@ -109,34 +116,42 @@ impl Keys {
         Ok(())
     }
 
-    /// Returns what to try, in order. `agent` has the public halves of the agent's keys; with `only`, those that belong to no file are left out; with
-    /// `usual`, nobody has named the files.
+    /// Returns what to try, in order. `agent` has the public halves of the agent's keys; with
+    /// `only`, those that belong to no file are left out; with `usual`, nobody has named the files.
     pub fn in_order(&self, agent: &[&[u8]], only: bool, usual: bool) -> Vec<Candidate> {
         let mut named = Vec::new();
         for certificate in 0..self.certificates.len() {
             self.add_certificate(certificate, agent, &mut named);
         }
         for (identity, Identity { public, .. }) in self.identities.iter().enumerate() {
-            if let Some(at) = public.as_ref().and_then(|public| agent.iter().position(|key| key == public)) {
+            if let Some(at) =
+                public.as_ref().and_then(|public| agent.iter().position(|key| key == public))
+            {
                 named.push(Candidate::Agent { at, identity: Some(identity) });
             }
             named.push(Candidate::File { identity, certificate: None });
         }
-        let is_named = |wanted: usize| named.iter().any(|one| matches!(one, Candidate::Agent { at, .. } if *at == wanted));
+        let is_named = |wanted: usize| {
+            named.iter().any(|one| matches!(one, Candidate::Agent { at, .. } if *at == wanted))
+        };
         let others = (0..agent.len()).filter(|at| !only && !is_named(*at));
-        let others: Vec<Candidate> = others.map(|at| Candidate::Agent { at, identity: None }).collect();
+        let others: Vec<Candidate> =
+            others.map(|at| Candidate::Agent { at, identity: None }).collect();
         if usual { [others, named].concat() } else { [named, others].concat() }
     }
 
     fn add_certificate(&self, certificate: usize, agent: &[&[u8]], named: &mut Vec<Candidate>) {
         let Certificate { key, of, .. } = &self.certificates[certificate];
-        let identity = self.identities.iter().position(|identity| identity.public.as_ref() == Some(of));
+        let identity =
+            self.identities.iter().position(|identity| identity.public.as_ref() == Some(of));
         let in_agent = agent.iter().position(|known| known == key);
         if let Some(at) = in_agent {
             named.push(Candidate::Agent { at, identity });
         }
         match identity.filter(|identity| self.identities[*identity].private.is_ok()) {
-            Some(identity) => named.push(Candidate::File { identity, certificate: Some(certificate) }),
+            Some(identity) => {
+                named.push(Candidate::File { identity, certificate: Some(certificate) })
+            }
             None if in_agent.is_none() => named.push(Candidate::Lonely { certificate }),
             None => {}
         }
@@ -146,8 +161,12 @@ impl Keys {
     pub fn shown<'a>(&'a self, candidate: Candidate, agent: &[&'a [u8]]) -> Option<&'a [u8]> {
         match candidate {
             Candidate::Agent { at, .. } => Some(agent[at]),
-            Candidate::File { certificate: Some(certificate), .. } => Some(&self.certificates[certificate].key),
-            Candidate::File { identity, certificate: None } => self.identities[identity].public.as_deref(),
+            Candidate::File { certificate: Some(certificate), .. } => {
+                Some(&self.certificates[certificate].key)
+            }
+            Candidate::File { identity, certificate: None } => {
+                self.identities[identity].public.as_deref()
+            }
             Candidate::Lonely { .. } => None,
         }
     }
@@ -155,14 +174,17 @@ impl Keys {
 
 /// Reads a key file: a private key, or a public one whose private half an agent may have.
 fn read_identity(file: &Path, has_passphrase: bool) -> Identity {
-    let beside = || fs::read_to_string(with_end(file, ".pub")).ok().and_then(|text| of_public_file(&text));
+    let beside =
+        || fs::read_to_string(with_end(file, ".pub")).ok().and_then(|text| of_public_file(&text));
     let text = match fs::read_to_string(file) {
         Ok(text) => Zeroizing::new(text),
         Err(error) => {
             let public = beside();
             let why = match (error.kind(), &public) {
                 (ErrorKind::NotFound, None) => "is missing".to_owned(),
-                (ErrorKind::NotFound, Some(_)) => "is missing, and no agent has the key of the .pub file beside it".to_owned(),
+                (ErrorKind::NotFound, Some(_)) => {
+                    "is missing, and no agent has the key of the .pub file beside it".to_owned()
+                }
                 _ => format!("cannot be read ({error})"),
             };
             return Identity { file: file.to_path_buf(), public, private: Err(why) };
@@ -206,24 +228,36 @@ mod tests {
     }
 
     fn certificate(key: &str, of: &str) -> Certificate {
-        Certificate { file: "/c".into(), text: String::new(), key: key.as_bytes().to_vec(), of: of.as_bytes().to_vec() }
+        Certificate {
+            file: "/c".into(),
+            text: String::new(),
+            key: key.as_bytes().to_vec(),
+            of: of.as_bytes().to_vec(),
+        }
     }
 
-    /// Tries as text: `a0` is the agent's first, `f0` the first file, `f0c1` with the second certificate, `l0` a certificate alone.
+    /// Tries as text: `a0` is the agent's first, `f0` the first file, `f0c1` with the second
+    /// certificate, `l0` a certificate alone.
     fn order(keys: &Keys, agent: &[&str], only: bool, usual: bool) -> String {
         let agent: Vec<&[u8]> = agent.iter().map(|key| key.as_bytes()).collect();
-        let shown = keys.in_order(&agent, only, usual).into_iter().map(|candidate| match candidate {
-            Candidate::Agent { at, .. } => format!("a{at}"),
-            Candidate::File { identity, certificate: None } => format!("f{identity}"),
-            Candidate::File { identity, certificate: Some(certificate) } => format!("f{identity}c{certificate}"),
-            Candidate::Lonely { certificate } => format!("l{certificate}"),
-        });
+        let shown =
+            keys.in_order(&agent, only, usual).into_iter().map(|candidate| match candidate {
+                Candidate::Agent { at, .. } => format!("a{at}"),
+                Candidate::File { identity, certificate: None } => format!("f{identity}"),
+                Candidate::File { identity, certificate: Some(certificate) } => {
+                    format!("f{identity}c{certificate}")
+                }
+                Candidate::Lonely { certificate } => format!("l{certificate}"),
+            });
         shown.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn named_keys_come_before_the_others_of_the_agent() {
-        let keys = Keys { identities: vec![identity(Some("y"), true), identity(None, true)], ..Keys::default() };
+        let keys = Keys {
+            identities: vec![identity(Some("y"), true), identity(None, true)],
+            ..Keys::default()
+        };
         assert_eq!(order(&keys, &["x", "y", "z"], false, false), "a1 f0 f1 a0 a2");
         assert_eq!(order(&keys, &["x", "y", "z"], true, false), "a1 f0 f1");
         assert_eq!(order(&keys, &["x", "y", "z"], false, true), "a0 a2 a1 f0 f1");
@@ -235,7 +269,8 @@ mod tests {
     #[test]
     fn certificates_come_before_their_keys() {
         let identities = vec![identity(Some("x"), true), identity(Some("y"), false)];
-        let certificates = vec![certificate("X", "x"), certificate("Y", "y"), certificate("Z", "z")];
+        let certificates =
+            vec![certificate("X", "x"), certificate("Y", "y"), certificate("Z", "z")];
         let keys = Keys { identities, certificates, complaints: Vec::new() };
         assert_eq!(order(&keys, &[], false, false), "f0c0 l1 l2 f0 f1");
         assert_eq!(order(&keys, &["y", "Y", "Z", "w"], false, false), "f0c0 a1 a2 f0 a0 f1 a3");

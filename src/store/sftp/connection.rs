@@ -1,9 +1,11 @@
 //! One connection to a server, and how long its requests may stand still.
 //!
-//! libssh2 moves bytes without blocking; what is limited is each wait for the socket, so whatever moves is progress, however long it takes.
-//! Many requests may be under way: a distant server is asked what can be asked at once. Several threads may have requests under way too:
-//! one of those that wait for answers watches the socket, and wakes the others when something has come. Whoever takes in what came meanwhile, the
-//! answer for the one who watches perhaps, wakes that one: nothing else may come.
+//! libssh2 moves bytes without blocking; what is limited is each wait for the socket, so whatever
+//! moves is progress, however long it takes. Many requests may be under way: a distant server is
+//! asked what can be asked at once. Several threads may have requests under way too: one of those
+//! that wait for answers watches the socket, and wakes the others when something has come. Whoever
+//! takes in what came meanwhile, the answer for the one who watches perhaps, wakes that one:
+//! nothing else may come.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,10 +31,12 @@ use crate::sync::lock;
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
 /// Scratch files are left alone for a day.
 const SPARE_AGE_MAX: Duration = Duration::from_secs(3600);
-/// How soon it is tried again to send when the server had no room and something else came: the word that there is room may have come with it.
+/// How soon it is tried again to send when the server had no room and something else came: the word
+/// that there is room may have come with it.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
 
-/// A connection that is logged in. After a failure that is not the server's plain answer it is broken and of no more use.
+/// A connection that is logged in. After a failure that is not the server's plain answer it is
+/// broken and of no more use.
 pub struct Connection {
     state: Mutex<State>,
     /// Something has come, nobody watches the socket any more, or all is over.
@@ -76,13 +80,18 @@ pub struct Spare {
 }
 
 impl Connection {
-    /// Connects, checks the server's key, logs in. Each step takes at most the time-out of `options`.
+    /// Connects, checks the server's key, logs in. Each step takes at most the time-out of
+    /// `options`.
     pub fn open(options: &SftpOptions) -> Result<Self, SftpError> {
         let (session, carrier, channel) = dial::reach(options)?;
-        let moved =
-            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|errno| SftpError::Lost(errno.to_string()))?;
+        let moved = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
+            .map_err(|errno| SftpError::Lost(errno.to_string()))?;
         let connection = Self {
-            state: Mutex::new(State { line: Line::new(channel), moved: Instant::now(), is_watched: false }),
+            state: Mutex::new(State {
+                line: Line::new(channel),
+                moved: Instant::now(),
+                is_watched: false,
+            }),
             changed: Condvar::new(),
             moved,
             session,
@@ -111,22 +120,31 @@ impl Connection {
             match state.line.version() {
                 Some(wire::VERSION) => return Ok(()),
                 Some(other) => {
-                    return Err(self.lost(&format!("the server speaks version {other} of SFTP, and not {}", wire::VERSION)));
+                    return Err(self.lost(&format!(
+                        "the server speaks version {other} of SFTP, and not {}",
+                        wire::VERSION
+                    )));
                 }
                 None => state = self.advance(state, began, self.timeout)?,
             }
         }
     }
 
-    /// Says why no greeting came: because whoever answers does not speak SFTP, which another try would not change, or because the line broke.
+    /// Says why no greeting came: because whoever answers does not speak SFTP, which another try
+    /// would not change, or because the line broke.
     fn refusal(&self, options: &SftpOptions, error: &SftpError) -> SftpError {
         match self.state().line.foreign() {
-            Some(came) => SftpError::NotSftp { host: options.host.clone(), user: options.user.clone(), came: came.to_owned() },
+            Some(came) => SftpError::NotSftp {
+                host: options.host.clone(),
+                user: options.user.clone(),
+                came: came.to_owned(),
+            },
             None => dial::refused_hand(options, &error.to_string()),
         }
     }
 
-    /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename first and renames then.
+    /// Returns whether the server says that it is ProFTPD, which looks for the target of a rename
+    /// first and renames then.
     pub fn is_racy(&self) -> bool {
         self.session.banner().is_some_and(|banner| banner.contains("mod_sftp"))
     }
@@ -146,7 +164,8 @@ impl Connection {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    /// Returns whether a connection that was not used for `idle` still works; only after `trusted` the server is asked.
+    /// Returns whether a connection that was not used for `idle` still works; only after `trusted`
+    /// the server is asked.
     pub fn still_works(&self, idle: Duration, trusted: Duration) -> bool {
         let works = match self.carrier.socket.peek(&mut [0]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
@@ -163,7 +182,8 @@ impl Connection {
         self.answer_within(&sent, self.timeout.min(CHECK_TIME_MAX)).is_ok() || !self.is_broken()
     }
 
-    /// Puts a request behind those that are to be sent. It is on its way when an answer is waited for, of this one or another.
+    /// Puts a request behind those that are to be sent. It is on its way when an answer is waited
+    /// for, of this one or another.
     pub fn send(&self, request: &Request<'_>) -> Sent {
         self.state().line.send(request)
     }
@@ -180,7 +200,8 @@ impl Connection {
 
     /// Waits for an answer as long as anything moves.
     ///
-    /// Fails with [`SftpError::Status`] if the server refuses the request; after any other failure the connection is broken.
+    /// Fails with [`SftpError::Status`] if the server refuses the request; after any other failure
+    /// the connection is broken.
     pub fn answer(&self, sent: Sent) -> Result<Answer, SftpError> {
         self.answer_within(&sent, self.timeout)
     }
@@ -231,7 +252,8 @@ impl Connection {
         self.lost("the server's answer makes no sense")
     }
 
-    /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if somebody can have taken it for a dead one's.
+    /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if
+    /// somebody can have taken it for a dead one's.
     pub fn take_spare(&self) -> Option<(String, Result<Handle, SftpError>)> {
         let spare = self.take_kept()?;
         if spare.since.elapsed() > SPARE_AGE_MAX {
@@ -241,7 +263,8 @@ impl Connection {
         Some((spare.below, self.opened(spare.sent)))
     }
 
-    /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else does, and none is kept.
+    /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else
+    /// does, and none is kept.
     pub fn claim_spare(&self) -> bool {
         !std::mem::replace(&mut self.spare().is_claimed, true)
     }
@@ -280,8 +303,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what is to be sent, as far as it goes, and takes what has come; waits if neither is possible. Returns when something has changed,
-    /// or may have: whoever waits for something looks for it again.
+    /// Sends what is to be sent, as far as it goes, and takes what has come; waits if neither is
+    /// possible. Returns when something has changed, or may have: whoever waits for something looks
+    /// for it again.
     ///
     /// Fails when nothing has moved for `wait_max` since the caller `began`.
     fn advance<'a>(
@@ -303,15 +327,22 @@ impl Connection {
             return Err(SftpError::Silent(wait_max.as_secs()));
         }
         let is_half_sent = self.wants_to_send();
-        // Half a packet of SSH needs room in the socket alone; a whole one needs the server's word that there is room.
-        let at_most = if state.line.is_sent() || (is_half_sent && !state.is_watched) { left } else { left.min(NO_ROOM_WAIT) };
+        // Half a packet of SSH needs room in the socket alone; a whole one needs the server's word
+        // that there is room.
+        let at_most = if state.line.is_sent() || (is_half_sent && !state.is_watched) {
+            left
+        } else {
+            left.min(NO_ROOM_WAIT)
+        };
         if state.is_watched {
-            let woken = self.changed.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner);
+            let woken =
+                self.changed.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner);
             return Ok(woken.0);
         }
         state.is_watched = true;
         drop(state);
-        let watched = self.watch(if is_half_sent { PollFlags::OUT } else { PollFlags::IN }, at_most);
+        let watched =
+            self.watch(if is_half_sent { PollFlags::OUT } else { PollFlags::IN }, at_most);
         let mut state = self.state();
         state.is_watched = false;
         // Who watches may have what it wants now, and leave: another one must go on.
@@ -329,7 +360,8 @@ impl Connection {
         }
     }
 
-    /// Takes what has come without being asked for: answers that nobody waited for, or a question whether we are there, as some servers ask.
+    /// Takes what has come without being asked for: answers that nobody waited for, or a question
+    /// whether we are there, as some servers ask.
     fn take_stray(&self) -> Result<(), String> {
         let mut state = self.state();
         let taken = state.line.take_some();
@@ -353,7 +385,8 @@ impl Connection {
     /// Waits for the socket, or until another thread has moved something.
     fn watch(&self, wanted: PollFlags, at_most: Duration) -> Result<(), SftpError> {
         let at_most = Timespec::try_from(at_most).ok();
-        let mut watched = [PollFd::new(&self.carrier.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
+        let mut watched =
+            [PollFd::new(&self.carrier.socket, wanted), PollFd::new(&self.moved, PollFlags::IN)];
         let polled = poll(&mut watched, at_most.as_ref());
         // There is nothing in it if nobody has.
         let _ = rustix::io::read(&self.moved, &mut [0; 8]);

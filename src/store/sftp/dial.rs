@@ -1,4 +1,5 @@
-//! Reaching a server: TCP or a program that carries the connection, the server's key checked, logged in, a channel with SFTP.
+//! Reaching a server: TCP or a program that carries the connection, the server's key checked,
+//! logged in, a channel with SFTP.
 
 use std::io;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -27,7 +28,8 @@ pub struct Carrier {
 impl Carrier {
     fn open(options: &SftpOptions) -> Result<Self, SftpError> {
         match &options.proxy {
-            Some(proxy) => RunningProxy::start(proxy).map(|(running, socket)| Self { socket, proxy: Some(running) }),
+            Some(proxy) => RunningProxy::start(proxy)
+                .map(|(running, socket)| Self { socket, proxy: Some(running) }),
             None => dial(options).map(|socket| Self { socket, proxy: None }),
         }
     }
@@ -37,7 +39,8 @@ impl Carrier {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Returns why a connection broke, with what a program among it says. Nothing may have been shut down yet.
+    /// Returns why a connection broke, with what a program among it says. Nothing may have been
+    /// shut down yet.
     pub fn explain_break(&self, why: &str) -> String {
         self.proxy.as_ref().map_or_else(|| why.to_owned(), |proxy| proxy.explain_break(why))
     }
@@ -51,7 +54,8 @@ impl Carrier {
     }
 }
 
-/// Connects, checks the server's key, logs in and starts SFTP; nothing of SFTP was said yet. Each step takes at most the time-out of `options`.
+/// Connects, checks the server's key, logs in and starts SFTP; nothing of SFTP was said yet. Each
+/// step takes at most the time-out of `options`.
 pub fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpError> {
     let carrier = Carrier::open(options)?;
     match reach_by(&carrier.socket, options) {
@@ -62,7 +66,8 @@ pub fn reach(options: &SftpOptions) -> Result<(Session, Carrier, Channel), SftpE
 
 fn reach_by(socket: &TcpStream, options: &SftpOptions) -> Result<(Session, Channel), SftpError> {
     let failed = |error: Error| refused_hand(options, error.message());
-    let unreachable = |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
+    let unreachable =
+        |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
     let mut session = Session::new().map_err(failed)?;
     session.set_tcp_stream(socket.try_clone().map_err(unreachable)?);
     session.set_timeout(u32::try_from(options.timeout.as_millis()).unwrap_or(u32::MAX).max(1));
@@ -89,19 +94,25 @@ fn reach_by(socket: &TcpStream, options: &SftpOptions) -> Result<(Session, Chann
 
 /// Says that a connection ended before it could be used.
 pub fn refused_hand(options: &SftpOptions, message: &str) -> SftpError {
-    SftpError::Handshake { host: options.host.clone(), port: options.port, message: message.to_owned() }
+    SftpError::Handshake {
+        host: options.host.clone(),
+        port: options.port,
+        message: message.to_owned(),
+    }
 }
 
 /// Starts SFTP in a session that is logged in.
 fn start_sftp(session: &Session) -> Result<Channel, Error> {
-    let mut channel = session.channel_open("session", WINDOW_LEN_BYTES, PACKET_LEN_MAX_BYTES, None)?;
+    let mut channel =
+        session.channel_open("session", WINDOW_LEN_BYTES, PACKET_LEN_MAX_BYTES, None)?;
     channel.handle_extended_data(ExtendedData::Ignore)?;
     channel.subsystem("sftp")?;
     Ok(channel)
 }
 
 fn dial(options: &SftpOptions) -> Result<TcpStream, SftpError> {
-    let unreachable = |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
+    let unreachable =
+        |source| SftpError::Unreachable { host: options.host.clone(), port: options.port, source };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (options.host.as_str(), options.port).to_socket_addrs().map_err(unreachable)? {
         let socket = TcpStream::connect_timeout(&address, options.timeout);

@@ -29,7 +29,8 @@ pub enum SftpError {
         /// What the system said.
         source: io::Error,
     },
-    /// It answers, but no connection came about: another protocol, or no more connections are taken.
+    /// It answers, but no connection came about: another protocol, or no more connections are
+    /// taken.
     #[error("no SSH connection to {host} port {port} came about: {message}")]
     Handshake {
         /// The machine.
@@ -45,7 +46,8 @@ pub enum SftpError {
          Compare that with what its operator publishes, then add this line to {file}:\n{line}"
     )]
     HostUnknown {
-        /// The name that files would have it by: the machine, and its port if that is not the usual one.
+        /// The name that files would have it by: the machine, and its port if that is not the usual
+        /// one.
         name: Box<str>,
         /// The kind of its key.
         key_type: Box<str>,
@@ -96,7 +98,8 @@ pub enum SftpError {
         /// Who logged in.
         user: String,
     },
-    /// It lets us in, but what answers does not speak SFTP: a shell's greeting, or a program that is missing.
+    /// It lets us in, but what answers does not speak SFTP: a shell's greeting, or a program that
+    /// is missing.
     #[error(
         "{host} lets {user} in, but what answers there is not SFTP: {came}. If a start-up file of the login shell prints that, let it print \
          only at a terminal (`[ -t 1 ] && echo ...`); else the server's operator can set `Subsystem sftp internal-sftp`"
@@ -193,12 +196,13 @@ impl SftpError {
         matches!(self, Self::Status { code: END_OF_FILE, .. })
     }
 
-    /// Makes a plain failure, which is all that servers say of a bad sector, one to read this object.
+    /// Makes a plain failure, which is all that servers say of a bad sector, one to read this
+    /// object.
     pub fn when_reading(self) -> Self {
         match self {
-            Self::Status { code: FAILURE, .. } => {
-                Self::Unreadable("the server fails to read it (code 4); its disk may have bad sectors, or be about to fail")
-            }
+            Self::Status { code: FAILURE, .. } => Self::Unreadable(
+                "the server fails to read it (code 4); its disk may have bad sectors, or be about to fail",
+            ),
             other => other,
         }
     }
@@ -206,8 +210,11 @@ impl SftpError {
     /// Returns what a caller of the store is told.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            // Reading, and what only touches a scratch file, can be repeated as if nothing had happened.
-            Self::Unreachable { .. } | Self::Handshake { .. } | Self::Lost(_) | Self::Silent(_) => ErrorKind::Unavailable,
+            // Reading, and what only touches a scratch file, can be repeated as if nothing had
+            // happened.
+            Self::Unreachable { .. } | Self::Handshake { .. } | Self::Lost(_) | Self::Silent(_) => {
+                ErrorKind::Unavailable
+            }
             Self::Unanswered(_) => ErrorKind::Unanswered,
             Self::Proxy { source, .. } => source.kind(),
             Self::LoginRefused { .. } | Self::ReadOnly => ErrorKind::NotPermitted,
@@ -224,7 +231,8 @@ impl SftpError {
         }
     }
 
-    /// Makes a failure of a request that changes something one whose outcome is not known, if it is not.
+    /// Makes a failure of a request that changes something one whose outcome is not known, if it is
+    /// not.
     pub fn when_sent(self) -> Self {
         match self {
             Self::Lost(_) | Self::Silent(_) => Self::Unanswered(Box::new(self)),
@@ -256,11 +264,13 @@ impl SftpError {
 /// How much of what a server or a program says is shown.
 const SAID_LEN_MAX_CHARS: usize = 300;
 
-/// Returns what somebody else says as one line that does nothing to a terminal: the beginning if it is long.
+/// Returns what somebody else says as one line that does nothing to a terminal: the beginning if it
+/// is long.
 pub fn printable(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let line: String = lines.join(" / ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let line: String =
+        lines.join(" / ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     match line.char_indices().nth(SAID_LEN_MAX_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,

@@ -9,7 +9,8 @@ use super::wire::{Answer, Attributes, Handle, READING, Request};
 use crate::store::listing::{ENDLESS, Room};
 use crate::store::{ErrorKind, OBJECT_LEN_MAX_BYTES, is_valid_name};
 
-/// How often more names are asked for at once: small folders are known after the first answer, which the second says; twice as often each time.
+/// How often more names are asked for at once: small folders are known after the first answer,
+/// which the second says; twice as often each time.
 const NAMES_AHEAD_MIN: usize = 2;
 const NAMES_AHEAD_MAX: usize = 16;
 /// Room for a file system that says it is full before it is.
@@ -70,10 +71,16 @@ impl Folder {
             Err(SftpError::NoSuchFolder(_)) => {}
             other => return other,
         }
-        let ends = self.path.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0).chain([self.path.len()]);
+        let ends = self
+            .path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .filter(|at| *at > 0)
+            .chain([self.path.len()]);
         let mut refused = None;
         for end in ends {
-            // One that exists fails in different ways; whether the last one is there is what counts.
+            // One that exists fails in different ways; whether the last one is there is what
+            // counts.
             match connection.ask(&Request::MakeDir(Path::new(&self.path[..end]), 0o700)) {
                 Err(error) if error.is_status() => refused = Some(error),
                 other => drop(other?),
@@ -87,14 +94,17 @@ impl Folder {
 
     /// Makes folders in it, those above others first, unless they are there.
     pub fn make_all_inner(&self, connection: &Connection, below: &[&str]) -> Result<(), SftpError> {
-        let all = |ask: &dyn Fn(&Path) -> Sent| -> Vec<Sent> { below.iter().map(|below| ask(&self.path(below))).collect() };
+        let all = |ask: &dyn Fn(&Path) -> Sent| -> Vec<Sent> {
+            below.iter().map(|below| ask(&self.path(below))).collect()
+        };
         let made = all(&|path| connection.send(&Request::MakeDir(path, 0o755)));
         // One that exists fails in different ways, so only this tells.
         let there = all(&|path| connection.send(&Request::Stat(path)));
         let mut result = Ok(());
         for (made, there) in made.into_iter().zip(there) {
             let made = connection.done(made);
-            let is_there = connection.attributes(there).is_ok_and(|attributes| attributes.is_folder());
+            let is_there =
+                connection.attributes(there).is_ok_and(|attributes| attributes.is_folder());
             if result.is_ok() && !is_there {
                 result = made;
             }
@@ -104,18 +114,31 @@ impl Folder {
 
     /// Returns the length of a file in it; anything but a regular file is refused.
     pub fn len_bytes(&self, connection: &Connection, below: &str) -> Result<u64, SftpError> {
-        regular_len_bytes(&connection.attributes(connection.send(&Request::Stat(&self.path(below))))?)
+        regular_len_bytes(
+            &connection.attributes(connection.send(&Request::Stat(&self.path(below))))?,
+        )
     }
 
     /// Returns what lies in a folder in it; `None` if it is missing.
-    pub fn list(&self, connection: &Connection, below: &str) -> Result<Option<Vec<Entry>>, SftpError> {
+    pub fn list(
+        &self,
+        connection: &Connection,
+        below: &str,
+    ) -> Result<Option<Vec<Entry>>, SftpError> {
         Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
-    /// Returns what lies in each of some folders in it, asking about all at once; `None` for those that are missing.
+    /// Returns what lies in each of some folders in it, asking about all at once; `None` for those
+    /// that are missing.
     ///
-    /// What is not named as an object or its folder can be is left out. Fails if there is no room left for a name.
-    pub fn list_all(&self, connection: &Connection, below: &[&str], room: &Room) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
+    /// What is not named as an object or its folder can be is left out. Fails if there is no room
+    /// left for a name.
+    pub fn list_all(
+        &self,
+        connection: &Connection,
+        below: &[&str],
+        room: &Room,
+    ) -> Result<Vec<Option<Vec<Entry>>>, SftpError> {
         let paths: Vec<PathBuf> = below.iter().map(|below| self.path(below)).collect();
         let mut all = Vec::with_capacity(paths.len());
         for (found, path) in read_names(connection, &paths, room)?.into_iter().zip(&paths) {
@@ -127,7 +150,10 @@ impl Folder {
     /// Removes a file in it; a missing one is no failure.
     pub fn remove(&self, connection: &Connection, below: &str) -> Result<(), SftpError> {
         let path = self.path(below);
-        match connection.done(connection.send(&Request::Remove(&path))).map_err(SftpError::when_sent) {
+        match connection
+            .done(connection.send(&Request::Remove(&path)))
+            .map_err(SftpError::when_sent)
+        {
             Err(error) if error.is_missing() => Ok(()),
             Err(error) if error.is_status() => match connection.ask(&Request::LStat(&path)) {
                 Err(again) if again.is_missing() => Ok(()),
@@ -137,10 +163,17 @@ impl Folder {
         }
     }
 
-    /// Makes a plain refusal one that says why, if a file of the same file system tells: it is full, or takes no changes.
+    /// Makes a plain refusal one that says why, if a file of the same file system tells: it is
+    /// full, or takes no changes.
     ///
     /// OpenSSH says no more than "failure" then.
-    pub fn explain(&self, connection: &Connection, below: &str, wanted_bytes: u64, error: SftpError) -> SftpError {
+    pub fn explain(
+        &self,
+        connection: &Connection,
+        below: &str,
+        wanted_bytes: u64,
+        error: SftpError,
+    ) -> SftpError {
         if !error.is_status() || error.kind() != ErrorKind::Other {
             return error;
         }
@@ -152,7 +185,11 @@ impl Folder {
             Some(system) if system.is_read_only => SftpError::ReadOnly,
             Some(system) => {
                 let has_no_files = system.files.0 > 0 && system.files.1 == 0;
-                if has_no_files || system.room_bytes < wanted_bytes.max(ROOM_MIN_BYTES) { SftpError::Full } else { error }
+                if has_no_files || system.room_bytes < wanted_bytes.max(ROOM_MIN_BYTES) {
+                    SftpError::Full
+                } else {
+                    error
+                }
             }
             None => error,
         }
@@ -163,19 +200,30 @@ impl Folder {
 type Named = (String, Attributes);
 
 /// Sorts out what can be an object or a folder of objects.
-fn to_entries(connection: &Connection, path: &Path, found: Vec<Named>) -> Result<Vec<Entry>, SftpError> {
+fn to_entries(
+    connection: &Connection,
+    path: &Path,
+    found: Vec<Named>,
+) -> Result<Vec<Entry>, SftpError> {
     let mut entries = Vec::with_capacity(found.len());
     for (name, mut attributes) in found {
         if !(attributes.is_folder() || attributes.is_file() && attributes.len_bytes.is_some()) {
             // A link, or a server that says little.
-            attributes = match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
-                Err(error) if error.is_status() => continue,
-                other => other?,
-            };
+            attributes =
+                match connection.attributes(connection.send(&Request::Stat(&path.join(&name)))) {
+                    Err(error) if error.is_status() => continue,
+                    other => other?,
+                };
         }
         if attributes.is_folder() || attributes.is_file() {
-            let (is_folder, len_bytes) = (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
-            entries.push(Entry { name, is_folder, len_bytes, modified_s: attributes.modified_s.map(i64::from) });
+            let (is_folder, len_bytes) =
+                (attributes.is_folder(), attributes.len_bytes.unwrap_or(0));
+            entries.push(Entry {
+                name,
+                is_folder,
+                len_bytes,
+                modified_s: attributes.modified_s.map(i64::from),
+            });
         }
     }
     Ok(entries)
@@ -192,8 +240,13 @@ struct Open {
 /// Returns the names in each of some folders; `None` for those that are missing.
 ///
 /// All answers are taken, whatever the first ones are.
-fn read_names(connection: &Connection, paths: &[PathBuf], room: &Room) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
-    let asked: Vec<Sent> = paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
+fn read_names(
+    connection: &Connection,
+    paths: &[PathBuf],
+    room: &Room,
+) -> Result<Vec<Option<Vec<Named>>>, SftpError> {
+    let asked: Vec<Sent> =
+        paths.iter().map(|path| connection.send(&Request::OpenDir(path))).collect();
     let mut result = Ok(());
     let mut folders = Vec::with_capacity(paths.len());
     for sent in asked {
@@ -213,12 +266,20 @@ fn read_names(connection: &Connection, paths: &[PathBuf], room: &Room) -> Result
         result = read_more(connection, &mut folders, ahead, room);
         ahead = NAMES_AHEAD_MAX.min(2 * ahead);
     }
-    folders.iter().filter_map(|folder| folder.handle.as_ref()).for_each(|handle| connection.tell(&Request::Close(handle)));
+    folders
+        .iter()
+        .filter_map(|folder| folder.handle.as_ref())
+        .for_each(|handle| connection.tell(&Request::Close(handle)));
     result.map(|()| folders.into_iter().map(|folder| folder.handle.map(|_| folder.found)).collect())
 }
 
 /// Asks `ahead` times for more names of each folder that is not read to its end.
-fn read_more(connection: &Connection, folders: &mut [Open], ahead: usize, room: &Room) -> Result<(), SftpError> {
+fn read_more(
+    connection: &Connection,
+    folders: &mut [Open],
+    ahead: usize,
+    room: &Room,
+) -> Result<(), SftpError> {
     let mut asked = Vec::new();
     for (at, folder) in folders.iter().enumerate() {
         if let Some(handle) = folder.handle.as_ref().filter(|_| !folder.is_read) {
@@ -252,7 +313,9 @@ fn of_a_repository((name, attributes): (Vec<u8>, Attributes)) -> Option<Named> {
 pub fn regular_len_bytes(attributes: &Attributes) -> Result<u64, SftpError> {
     match attributes.len_bytes {
         Some(len) if attributes.is_file() && len <= OBJECT_LEN_MAX_BYTES => Ok(len),
-        Some(_) if attributes.is_file() => Err(SftpError::Unreadable("it is longer than any object may be")),
+        Some(_) if attributes.is_file() => {
+            Err(SftpError::Unreadable("it is longer than any object may be"))
+        }
         _ => Err(SftpError::Unreadable("it is not a regular file")),
     }
 }

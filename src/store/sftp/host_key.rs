@@ -1,7 +1,9 @@
-//! Whether a server is the one that it should be: its key against the `known_hosts` files of OpenSSH.
+//! Whether a server is the one that it should be: its key against the `known_hosts` files of
+//! OpenSSH.
 //!
-//! A server is known by its name and its port together: whoever has another port of the machine is somebody else. (OpenSSH asks for the plain name,
-//! too, where nothing is known by the port.) Certificates cannot be checked, so they are not asked for.
+//! A server is known by its name and its port together: whoever has another port of the machine is
+//! somebody else. (OpenSSH asks for the plain name, too, where nothing is known by the port.)
+//! Certificates cannot be checked, so they are not asked for.
 
 use std::fs;
 use std::io;
@@ -19,7 +21,8 @@ const ANY_KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ";
 /// The names that lines have a server by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// What a line must name: the `HostKeyAlias`, else the host, with its port if that is not the usual one.
+    /// What a line must name: the `HostKeyAlias`, else the host, with its port if that is not the
+    /// usual one.
     own: String,
     /// The host without its port.
     host: String,
@@ -40,9 +43,10 @@ impl Names {
     /// Returns a name in a line that has the machine by another port, or without one.
     fn elsewhere<'a>(&self, line_names: &'a str) -> Option<&'a str> {
         let with_port = format!("[{}]:", self.host);
-        line_names
-            .split(',')
-            .find(|name| name.eq_ignore_ascii_case(&self.host) || name.to_ascii_lowercase().starts_with(&with_port))
+        line_names.split(',').find(|name| {
+            name.eq_ignore_ascii_case(&self.host)
+                || name.to_ascii_lowercase().starts_with(&with_port)
+        })
     }
 }
 
@@ -62,7 +66,8 @@ pub struct KnownKeys {
 impl KnownKeys {
     /// Reads what concerns the server of `options`; files that are missing are empty.
     ///
-    /// Fails if a file cannot be read: not to know a key that is there would be taken for never having known it.
+    /// Fails if a file cannot be read: not to know a key that is there would be taken for never
+    /// having known it.
     pub fn read(session: &Session, options: &SftpOptions) -> Result<Self, SftpError> {
         let names = names(options);
         let mut known = Self::default();
@@ -96,7 +101,10 @@ impl KnownKeys {
             None => ("", line.trim()),
         };
         let mut words = entry.split_whitespace();
-        let (Some(line_names), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) else { return };
+        let (Some(line_names), Some(kind), Some(key)) = (words.next(), words.next(), words.next())
+        else {
+            return;
+        };
         if line_names.starts_with('#') {
             return;
         }
@@ -106,24 +114,36 @@ impl KnownKeys {
             "" if line_names.starts_with('|') && names_it(session, line_names, &names.host) => {
                 self.elsewhere.push((names.host.clone(), key.to_owned()));
             }
-            "" => self.elsewhere.extend(names.elsewhere(line_names).map(|name| (name.to_owned(), key.to_owned()))),
+            "" => self
+                .elsewhere
+                .extend(names.elsewhere(line_names).map(|name| (name.to_owned(), key.to_owned()))),
             // A key that was stolen is no better at another port.
-            "revoked" if is_own || names_it(session, line_names, &names.host) => self.revoked.push(key.to_owned()),
-            "cert-authority" => self.has_authority |= is_own || names_it(session, line_names, &names.host),
+            "revoked" if is_own || names_it(session, line_names, &names.host) => {
+                self.revoked.push(key.to_owned())
+            }
+            "cert-authority" => {
+                self.has_authority |= is_own || names_it(session, line_names, &names.host)
+            }
             _ => {}
         }
     }
 
     /// Returns the keys in base64 that the server may show.
     pub fn trusted(&self) -> impl Iterator<Item = &str> {
-        self.trusted.iter().map(|(_, key)| key.as_str()).filter(|key| !self.revoked.iter().any(|revoked| revoked == key))
+        self.trusted
+            .iter()
+            .map(|(_, key)| key.as_str())
+            .filter(|key| !self.revoked.iter().any(|revoked| revoked == key))
     }
 
-    /// Asks for kinds of keys that are known first: else a server with several keys shows one that is not.
+    /// Asks for kinds of keys that are known first: else a server with several keys shows one that
+    /// is not.
     pub fn prefer(&self, session: &Session) -> Result<(), ssh2::Error> {
         let mut algorithms = session.supported_algs(MethodType::HostKey)?;
         algorithms.retain(|algorithm| !algorithm.contains("-cert-"));
-        algorithms.sort_by_key(|algorithm| !self.trusted.iter().any(|(kind, _)| kind == kind_of(algorithm)));
+        algorithms.sort_by_key(|algorithm| {
+            !self.trusted.iter().any(|(kind, _)| kind == kind_of(algorithm))
+        });
         session.method_pref(MethodType::HostKey, &algorithms.join(","))
     }
 
@@ -140,13 +160,21 @@ impl KnownKeys {
         let fingerprint = format!("SHA256:{}", hash.trim_end_matches('='));
         let name = names(options).own;
         let (host, key_type) = (options.host.clone(), name_of(key_type).to_owned());
-        let files: Vec<String> = options.known_hosts.iter().map(|file| file.display().to_string()).collect();
+        let files: Vec<String> =
+            options.known_hosts.iter().map(|file| file.display().to_string()).collect();
         if self.revoked.contains(&key) || !self.trusted.is_empty() {
-            return Err(SftpError::HostChanged { host, key_type, fingerprint, name, file: files.join(" and ") });
+            return Err(SftpError::HostChanged {
+                host,
+                key_type,
+                fingerprint,
+                name,
+                file: files.join(" and "),
+            });
         }
         let line = format!("{name} {key_type} {key}");
         let file = files.first().cloned().unwrap_or_else(|| "~/.ssh/known_hosts".to_owned());
-        let [name, key_type, fingerprint] = [name, key_type, fingerprint].map(String::into_boxed_str);
+        let [name, key_type, fingerprint] =
+            [name, key_type, fingerprint].map(String::into_boxed_str);
         let [note, line, file] = [self.note(&key), line, file].map(String::into_boxed_str);
         Err(SftpError::HostUnknown { name, key_type, fingerprint, note, line, file })
     }
@@ -182,7 +210,9 @@ fn names_it(session: &Session, line_names: &str, name: &str) -> bool {
         return matches_any(line_names.split(','), name);
     }
     let Ok(mut alone) = session.known_hosts() else { return false };
-    let is_read = alone.read_str(&format!("{line_names} ssh-rsa {ANY_KEY}"), KnownHostFileKind::OpenSSH).is_ok();
+    let is_read = alone
+        .read_str(&format!("{line_names} ssh-rsa {ANY_KEY}"), KnownHostFileKind::OpenSSH)
+        .is_ok();
     // Without a port, so that a name with one counts as it is written.
     is_read && matches!(alone.check(name, b"any"), CheckResult::Match | CheckResult::Mismatch)
 }
@@ -223,7 +253,8 @@ mod tests {
         fs::write(file.path(), LINES).unwrap();
         let known_hosts = vec![file.path().with_extension("missing"), file.path().into()];
         let host_key_alias = alias.map(str::to_owned);
-        let options = SftpOptions { port, known_hosts, host_key_alias, ..SftpOptions::new(host, "u", "p") };
+        let options =
+            SftpOptions { port, known_hosts, host_key_alias, ..SftpOptions::new(host, "u", "p") };
         KnownKeys::read(&Session::new().unwrap(), &options).unwrap()
     }
 
@@ -266,7 +297,11 @@ mod tests {
             ("x", 22, Some("box"), true),
             ("x", 22, None, false),
         ] {
-            assert_eq!(known(host, port, alias).revoked == ["AAAArevoked"], revoked, "{host} {port} {alias:?}");
+            assert_eq!(
+                known(host, port, alias).revoked == ["AAAArevoked"],
+                revoked,
+                "{host} {port} {alias:?}"
+            );
         }
         let text = "[box]:23 ssh-rsa A\n@revoked box ssh-rsa A\n[box]:23 ssh-rsa B\n";
         let known = KnownKeys::of_text(&Names::new("box", 23, None), text).unwrap();
@@ -283,7 +318,9 @@ mod tests {
         ] {
             assert_eq!(known(host, port, None).note("AAAAplain"), note, "{host} {port}");
         }
-        assert!(known("box", 24, None).note("AAAAport").contains("as [box]:23, with this very key"));
+        assert!(
+            known("box", 24, None).note("AAAAport").contains("as [box]:23, with this very key")
+        );
         for (host, port) in [("signed", 22), ("signed", 23), ("far", 23)] {
             assert!(known(host, port, None).note("A").contains("@cert-authority"), "{host} {port}");
         }

@@ -1,4 +1,5 @@
-//! Files that stay open for a moment, for those who read on in them: a distant server needs a round trip to open one.
+//! Files that stay open for a moment, for those who read on in them: a distant server needs a round
+//! trip to open one.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use super::wire::Handle;
 
 use crate::sync::lock;
 
-/// As many as the runs of an index and the packs with trees that a path leads through, usually. Servers hold each of them open.
+/// As many as the runs of an index and the packs with trees that a path leads through, usually.
+/// Servers hold each of them open.
 const FILES_MAX: usize = 32;
 /// For how long somebody else may have removed or replaced a file that is still read.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -45,7 +47,8 @@ impl OpenFile {
     }
 }
 
-/// The open files of a connection that nobody uses now. Two who read in one file at once open it twice.
+/// The open files of a connection that nobody uses now. Two who read in one file at once open it
+/// twice.
 #[derive(Default)]
 pub struct KeptFiles(Mutex<VecDeque<OpenFile>>);
 
@@ -85,7 +88,11 @@ mod tests {
 
     fn file(number: usize, age: Duration) -> OpenFile {
         let since = Instant::now().checked_sub(age).unwrap();
-        OpenFile { path: number.to_string().into(), handle: FileHandle::Known(Handle::default()), since }
+        OpenFile {
+            path: number.to_string().into(),
+            handle: FileHandle::Known(Handle::default()),
+            since,
+        }
     }
 
     fn names(files: &[OpenFile]) -> Vec<&str> {
@@ -101,7 +108,10 @@ mod tests {
         assert_eq!(names(&kept.put(file(FILES_MAX, Duration::ZERO))), ["0"]);
         assert!(kept.take(Path::new("0")).is_none());
         let taken = kept.take(Path::new("1")).unwrap();
-        assert!(!kept.has(Path::new("1")) && kept.take(Path::new("1")).is_none(), "somebody has it");
+        assert!(
+            !kept.has(Path::new("1")) && kept.take(Path::new("1")).is_none(),
+            "somebody has it"
+        );
         assert!(kept.put(taken).is_empty() && kept.has(Path::new("1")));
         assert_eq!(names(&kept.put(file(99, TIME_MAX))), ["2", "99"]);
         assert!(kept.take(Path::new("99")).is_none());

@@ -1,4 +1,5 @@
-//! What goes through a connection: requests on their way, bytes that came, and which answer belongs to which request.
+//! What goes through a connection: requests on their way, bytes that came, and which answer belongs
+//! to which request.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -49,7 +50,15 @@ impl Line {
     /// Takes a channel on which SFTP was started.
     pub fn new(channel: Channel) -> Self {
         let under_way = HashMap::new();
-        Self { channel, out: Vec::new(), come: Vec::new(), last_number: 0, version: None, foreign: None, under_way }
+        Self {
+            channel,
+            out: Vec::new(),
+            come: Vec::new(),
+            last_number: 0,
+            version: None,
+            foreign: None,
+            under_way,
+        }
     }
 
     /// Puts the greeting behind what is to be sent.
@@ -57,7 +66,8 @@ impl Line {
         wire::encode_greeting(&mut self.out);
     }
 
-    /// Returns what came instead of a greeting, if that was something else: a shell's words, or the end of the program.
+    /// Returns what came instead of a greeting, if that was something else: a shell's words, or the
+    /// end of the program.
     pub fn foreign(&self) -> Option<&str> {
         self.foreign.as_deref()
     }
@@ -119,8 +129,9 @@ impl Line {
         }
         self.out.drain(..sent);
         result?;
-        // What stands in the way may be half a packet that taking has begun (that there is room here again): nothing but taking sends the rest
-        // of it. If it is half a packet of our own, taking does no harm.
+        // What stands in the way may be half a packet that taking has begun (that there is room
+        // here again): nothing but taking sends the rest of it. If it is half a packet of our own,
+        // taking does no harm.
         Ok((is_blocked && self.take_some()?) || sent > 0)
     }
 
@@ -142,14 +153,17 @@ impl Line {
         }
     }
 
-    /// Keeps what came instead of a greeting, and what comes in the next moment: a shell may say it piece by piece.
+    /// Keeps what came instead of a greeting, and what comes in the next moment: a shell may say it
+    /// piece by piece.
     fn note_foreign(&mut self) {
         if self.version.is_some() {
             return;
         }
         let since = Instant::now();
         let is_ended = |channel: &Channel| {
-            channel.eof() && (channel.exit_status().is_ok_and(|status| status != 0) || signal_of(channel).is_some())
+            channel.eof()
+                && (channel.exit_status().is_ok_and(|status| status != 0)
+                    || signal_of(channel).is_some())
         };
         while since.elapsed() < FOREIGN_TIME && self.come.len() < FOREIGN_LEN_MAX_BYTES {
             let mut more = [0; 512];
@@ -194,9 +208,13 @@ impl Line {
             }
             let Some(packet) = rest.get(..len) else { break };
             match wire::decode(packet) {
-                Some(Packet::Version(version)) if self.version.is_none() => self.version = Some(version),
+                Some(Packet::Version(version)) if self.version.is_none() => {
+                    self.version = Some(version)
+                }
                 Some(Packet::Answer(number, answer)) => match self.under_way.remove(&number) {
-                    Some(State::Awaited) => drop(self.under_way.insert(number, State::Come(answer))),
+                    Some(State::Awaited) => {
+                        drop(self.under_way.insert(number, State::Come(answer)))
+                    }
                     Some(State::Unwanted) => {}
                     _ => return Err("the server answers what was not asked".to_owned()),
                 },

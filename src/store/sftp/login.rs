@@ -21,11 +21,18 @@ const SOCKET_PATH_LEN_BYTES: usize = 108;
 
 /// Logs in. The session must have checked the server's key.
 ///
-/// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with [`SftpError::Handshake`] if the connection broke or went silent
-/// before anything was refused: that says nothing about keys, and is over soon maybe.
-pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> Result<(), SftpError> {
-    let mut attempt = Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
-    // To ask what the server takes costs a round trip, so whoever has nothing but keys tries them first.
+/// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with
+/// [`SftpError::Handshake`] if the connection broke or went silent before anything was refused:
+/// that says nothing about keys, and is over soon maybe.
+pub fn log_in(
+    session: &Session,
+    socket: &TcpStream,
+    options: &SftpOptions,
+) -> Result<(), SftpError> {
+    let mut attempt =
+        Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
+    // To ask what the server takes costs a round trip, so whoever has nothing but keys tries them
+    // first.
     let has_tried_keys = options.password.is_none();
     if has_tried_keys && attempt.with_keys() {
         return Ok(());
@@ -48,15 +55,25 @@ pub fn log_in(session: &Session, socket: &TcpStream, options: &SftpOptions) -> R
         return Err(handshake_error(options, &why));
     }
     if attempt.tried.is_empty() {
-        let nothing = if takes_keys { "no key and no password was given" } else { "no password was given" };
+        let nothing =
+            if takes_keys { "no key and no password was given" } else { "no password was given" };
         attempt.tried.push(nothing.to_owned());
     }
     let tried = attempt.tried.join(", ");
-    Err(SftpError::LoginRefused { host: options.host.clone(), user: options.user.clone(), tried, methods })
+    Err(SftpError::LoginRefused {
+        host: options.host.clone(),
+        user: options.user.clone(),
+        tried,
+        methods,
+    })
 }
 
 fn handshake_error(options: &SftpOptions, message: &str) -> SftpError {
-    SftpError::Handshake { host: options.host.clone(), port: options.port, message: message.to_owned() }
+    SftpError::Handshake {
+        host: options.host.clone(),
+        port: options.port,
+        message: message.to_owned(),
+    }
 }
 
 /// What was tried so far.
@@ -91,13 +108,16 @@ impl Attempt<'_> {
             raw::LIBSSH2_ERROR_FILE,
             raw::LIBSSH2_ERROR_KEYFILE_AUTH_FAILED,
         ];
-        // A line that breaks while the answer is awaited has the code of a refusal, so the socket is asked first.
+        // A line that breaks while the answer is awaited has the code of a refusal, so the socket
+        // is asked first.
         let why = match error.code() {
-            ErrorCode::Session(raw::LIBSSH2_ERROR_TIMEOUT) => self.break_off("the server was silent during the login"),
-            _ if has_ended(self.socket) => self.break_off("the server hung up during the login"),
-            ErrorCode::Session(raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV) => {
-                self.break_off("the server hung up during the login")
+            ErrorCode::Session(raw::LIBSSH2_ERROR_TIMEOUT) => {
+                self.break_off("the server was silent during the login")
             }
+            _ if has_ended(self.socket) => self.break_off("the server hung up during the login"),
+            ErrorCode::Session(
+                raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV,
+            ) => self.break_off("the server hung up during the login"),
             ErrorCode::Session(code) if refused.contains(&code) => {
                 self.is_refused = true;
                 "refused".to_owned()
@@ -117,10 +137,15 @@ impl Attempt<'_> {
     fn with_keys(&mut self) -> bool {
         let keys = Keys::read(self.options);
         let agent = self.ask_agent();
-        let known: Vec<&[u8]> = agent.iter().flat_map(|(_, keys)| keys.iter().map(PublicKey::blob)).collect();
+        let known: Vec<&[u8]> =
+            agent.iter().flat_map(|(_, keys)| keys.iter().map(PublicKey::blob)).collect();
         self.tried.extend(keys.complaints.iter().cloned());
         let mut refused: Vec<&[u8]> = Vec::new();
-        for candidate in keys.in_order(&known, self.options.identities_only, self.options.identity_files_are_usual) {
+        for candidate in keys.in_order(
+            &known,
+            self.options.identities_only,
+            self.options.identity_files_are_usual,
+        ) {
             let shown = keys.shown(candidate, &known);
             // What the server does not take from the agent it does not take from a file.
             if shown.is_some_and(|shown| refused.contains(&shown)) {
@@ -154,21 +179,31 @@ impl Attempt<'_> {
             Ok::<_, Error>((agent, keys))
         })();
         match asked {
-            Ok((_, keys)) if keys.is_empty() => self.tried.push(format!("agent at {}: has no keys", socket.display())),
+            Ok((_, keys)) if keys.is_empty() => {
+                self.tried.push(format!("agent at {}: has no keys", socket.display()))
+            }
             Ok(agent) => return Some(agent),
             Err(error) => drop(self.note(format!("agent at {}", socket.display()), Err(error))),
         }
         None
     }
 
-    fn try_key(&mut self, candidate: Candidate, keys: &Keys, agent: Option<&(Agent, Vec<PublicKey>)>) -> Outcome {
+    fn try_key(
+        &mut self,
+        candidate: Candidate,
+        keys: &Keys,
+        agent: Option<&(Agent, Vec<PublicKey>)>,
+    ) -> Outcome {
         match candidate {
             Candidate::Agent { at, identity } => {
                 let Some((agent, known)) = agent else { return Outcome::NotTried };
                 let key = &known[at];
                 let kind = if is_certificate(key.blob()) { "certificate" } else { "key" };
                 let what = match identity {
-                    Some(identity) => format!("{kind} of {}, from the agent", keys.identities[identity].file.display()),
+                    Some(identity) => format!(
+                        "{kind} of {}, from the agent",
+                        keys.identities[identity].file.display()
+                    ),
                     None => format!("agent {kind} {}", key.comment()),
                 };
                 let result = agent.userauth(&self.options.user, key);
@@ -185,10 +220,16 @@ impl Attempt<'_> {
                 let certificate = certificate.map(|certificate| &keys.certificates[certificate]);
                 match (private, certificate) {
                     (Ok(key), Some(certificate)) => {
-                        let what = format!("certificate {} with key file {}", certificate.file.display(), file.display());
+                        let what = format!(
+                            "certificate {} with key file {}",
+                            certificate.file.display(),
+                            file.display()
+                        );
                         self.with_file(what, key, Some(&certificate.text))
                     }
-                    (Ok(key), None) => self.with_file(format!("key file {}", file.display()), key, None),
+                    (Ok(key), None) => {
+                        self.with_file(format!("key file {}", file.display()), key, None)
+                    }
                     (Err(why), _) => {
                         self.tried.push(format!("key file {}: {why}", file.display()));
                         Outcome::NotTried
@@ -199,22 +240,39 @@ impl Attempt<'_> {
     }
 
     fn with_file(&mut self, what: String, key: &PrivateKey, certificate: Option<&str>) -> Outcome {
-        let passphrase = self.options.key_passphrase.as_ref().filter(|_| key.is_protected).map(|phrase| phrase.as_str());
+        let passphrase = self
+            .options
+            .key_passphrase
+            .as_ref()
+            .filter(|_| key.is_protected)
+            .map(|phrase| phrase.as_str());
         // The library takes one line.
         let certificate = certificate.map(str::trim);
-        let result = self.session.userauth_pubkey_memory(&self.options.user, certificate, &key.text, passphrase);
-        if !matches!(&result, Err(error) if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE)) {
+        let result = self.session.userauth_pubkey_memory(
+            &self.options.user,
+            certificate,
+            &key.text,
+            passphrase,
+        );
+        if !matches!(&result, Err(error) if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE))
+        {
             return self.note_key(what, result);
         }
-        let why = if key.is_protected { "the passphrase does not open it" } else { "it is not a private key that is understood" };
+        let why = if key.is_protected {
+            "the passphrase does not open it"
+        } else {
+            "it is not a private key that is understood"
+        };
         self.tried.push(format!("{what}: {why}"));
         Outcome::NotTried
     }
 
-    /// Notes what came of one key. An agent that would not sign, though the server takes the key, says nothing about the key.
+    /// Notes what came of one key. An agent that would not sign, though the server takes the key,
+    /// says nothing about the key.
     fn note_key(&mut self, what: String, result: Result<(), Error>) -> Outcome {
         let code = result.as_ref().err().map(Error::code);
-        let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED) && !has_ended(self.socket);
+        let is_unsigned = matches!(&result, Err(error) if error.message() == NOT_SIGNED)
+            && !has_ended(self.socket);
         if is_unsigned {
             self.tried.push(format!(
                 "{what}: the server takes it, but it was not signed with (is the agent locked, or did somebody say no?)"
@@ -223,7 +281,9 @@ impl Attempt<'_> {
         }
         match self.note(what, result) {
             true => Outcome::IsIn,
-            false if code == Some(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED)) => Outcome::Refused,
+            false if code == Some(ErrorCode::Session(raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED)) => {
+                Outcome::Refused
+            }
             false => Outcome::NotTried,
         }
     }
@@ -239,7 +299,8 @@ impl Attempt<'_> {
         }
         if has("keyboard-interactive") {
             let mut answer = Answer(password);
-            let result = self.session.userauth_keyboard_interactive(&self.options.user, &mut answer);
+            let result =
+                self.session.userauth_keyboard_interactive(&self.options.user, &mut answer);
             return self.note("password".to_owned(), result);
         }
         self.tried.push("password: not taken".to_owned());
@@ -249,7 +310,8 @@ impl Attempt<'_> {
 
 /// Makes sure that the library can connect to an agent.
 ///
-/// Where it cannot it closes its socket twice, and the second time that may be somebody else's file. It also cuts a long path off.
+/// Where it cannot it closes its socket twice, and the second time that may be somebody else's
+/// file. It also cuts a long path off.
 fn find_agent(socket: &Path) -> Result<(), String> {
     if socket.as_os_str().len() >= SOCKET_PATH_LEN_BYTES {
         return Err(format!("a socket's path has less than {SOCKET_PATH_LEN_BYTES} bytes"));
@@ -266,8 +328,16 @@ pub fn has_ended(socket: &TcpStream) -> bool {
 struct Answer<'a>(&'a str);
 
 impl KeyboardInteractivePrompt for Answer<'_> {
-    fn prompt<'a>(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
-        prompts.iter().map(|prompt| if prompt.echo { String::new() } else { self.0.to_owned() }).collect()
+    fn prompt<'a>(
+        &mut self,
+        _user: &str,
+        _instructions: &str,
+        prompts: &[Prompt<'a>],
+    ) -> Vec<String> {
+        prompts
+            .iter()
+            .map(|prompt| if prompt.echo { String::new() } else { self.0.to_owned() })
+            .collect()
     }
 }
 
@@ -277,7 +347,8 @@ mod tests {
 
     use super::*;
 
-    /// The library is asked only where it cannot fail to connect: it would close somebody else's file.
+    /// The library is asked only where it cannot fail to connect: it would close somebody else's
+    /// file.
     #[test]
     fn only_agents_that_answer_are_asked() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,9 @@
-//! A folder of another machine, reached by SFTP, as a store. Spec: `format-spec/12-store.md`, section 5.
+//! A folder of another machine, reached by SFTP, as a store. Spec: `format-spec/12-store.md`,
+//! section 5.
 //!
-//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server has them; never a command of a shell. What does
-//! not depend on an answer is asked without waiting for it: a distant server would be waited for otherwise.
+//! Only requests of SFTP version 3 are used, and OpenSSH's `fsync` and `fstatvfs` where a server
+//! has them; never a command of a shell. What does not depend on an answer is asked without waiting
+//! for it: a distant server would be waited for otherwise.
 
 mod base64;
 pub mod candidates;
@@ -33,7 +35,10 @@ use self::options::SftpOptions;
 use self::pool::{Lease, Pool, Use};
 use self::publish::{Publisher, SCRATCH_FOLDER};
 use super::listing::Room;
-use super::{Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties, is_valid_name};
+use super::{
+    Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties,
+    is_valid_name,
+};
 
 use crate::sync::{self, lock};
 
@@ -51,29 +56,41 @@ pub struct SftpStore {
 }
 
 impl SftpStore {
-    /// Opens the store in an existing folder, which proves that the server can be reached, is the right one and lets us in.
+    /// Opens the store in an existing folder, which proves that the server can be reached, is the
+    /// right one and lets us in.
     ///
-    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder, and with an [`SftpError`] as cause.
+    /// Fails with [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is no such folder,
+    /// and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
-        store.with((Action::List, Use::Little), "its folder", |connection| store.folder.check(connection))?;
+        store.with((Action::List, Use::Little), "its folder", |connection| {
+            store.folder.check(connection)
+        })?;
         Ok(store)
     }
 
-    /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is missing, requests fail like [`open`](Self::open).
+    /// Opens the store in a folder that is taken for granted: nothing is asked yet. If it is
+    /// missing, requests fail like [`open`](Self::open).
     pub fn take_for_granted(options: SftpOptions) -> Self {
         let location = options.location();
-        Self { folder: Folder::new(&options.path), pool: Pool::new(options), location, publisher: Publisher::default() }
+        Self {
+            folder: Folder::new(&options.path),
+            pool: Pool::new(options),
+            location,
+            publisher: Publisher::default(),
+        }
     }
 
-    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a folder for each class.
+    /// Opens the store in a folder, which is made (for its owner only) if it is missing, with a
+    /// folder for each class.
     ///
     /// Dying before the return leaves empty folders at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
         store.with((Action::Create, Use::Little), "its folder", |connection| {
             store.folder.make(connection)?;
-            let wanted: Vec<_> = Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
+            let wanted: Vec<_> =
+                Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
             store.folder.make_all_inner(connection, &wanted)
         })?;
         Ok(store)
@@ -98,9 +115,11 @@ impl SftpStore {
     ) -> Result<T, StoreError> {
         let result = leased.and_then(|connection| {
             // What is missing may be so because all of it is.
-            act(&connection).map_err(|error| match error.is_missing().then(|| self.folder.check(&connection)) {
-                Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
-                _ => error,
+            act(&connection).map_err(|error| {
+                match error.is_missing().then(|| self.folder.check(&connection)) {
+                    Some(Err(why @ SftpError::NoSuchFolder(_))) => why,
+                    _ => error,
+                }
             })
         });
         result.map_err(|error| self.fail(action, object, error))
@@ -108,13 +127,21 @@ impl SftpStore {
 
     fn fail(&self, action: Action, object: impl ToString, error: SftpError) -> StoreError {
         let (location, object) = (self.location.clone(), object.to_string());
-        StoreError { kind: error.kind(), action: action.name(), location, object, source: error.into() }
+        StoreError {
+            kind: error.kind(),
+            action: action.name(),
+            location,
+            object,
+            source: error.into(),
+        }
     }
 
     fn try_list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, SftpError> {
         let mut search = Search { prefix, found: Vec::new(), folders: Vec::new() };
-        let guessed: Vec<String> = guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
-        let paths: Vec<&str> = [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
+        let guessed: Vec<String> =
+            guesses(class).iter().map(|below| format!("{}/{below}", class.folder())).collect();
+        let paths: Vec<&str> =
+            [class.folder()].into_iter().chain(guessed.iter().map(String::as_str)).collect();
         let (connection, room) = (self.pool.lease(Use::Little)?, Room::for_class(class));
         let mut listed = self.folder.list_all(&connection, &paths, &room)?.into_iter();
         let entries = match listed.next().flatten() {
@@ -134,7 +161,9 @@ impl SftpStore {
             }
         }
         for _ in 0..FOLDER_LEVELS_MAX {
-            for (below, entries) in self.list_folders(class, std::mem::take(&mut search.folders), &room)? {
+            for (below, entries) in
+                self.list_folders(class, std::mem::take(&mut search.folders), &room)?
+            {
                 search.take(entries, &format!("{below}/"));
             }
         }
@@ -142,22 +171,34 @@ impl SftpStore {
     }
 
     /// Lists folders of a class, some at once, over as many connections as there may be.
-    fn list_folders(&self, class: Class, folders: Vec<String>, room: &Room) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
-        let (next, listed) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
+    fn list_folders(
+        &self,
+        class: Class,
+        folders: Vec<String>,
+        room: &Room,
+    ) -> Result<Vec<(String, Vec<Entry>)>, SftpError> {
+        let (next, listed) =
+            (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(folders.len()))));
         let groups: Vec<&[String]> = folders.chunks(FOLDERS_AT_ONCE).collect();
         let list = |group: &[String]| {
-            let paths: Vec<String> = group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
+            let paths: Vec<String> =
+                group.iter().map(|below| format!("{}/{below}", class.folder())).collect();
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            self.pool.lease(Use::Little).and_then(|connection| self.folder.list_all(&connection, &paths, room))
+            self.pool
+                .lease(Use::Little)
+                .and_then(|connection| self.folder.list_all(&connection, &paths, room))
         };
         let work = || {
             while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let entries = list(group);
                 let mut listed = lock(&listed);
                 match (entries, &mut *listed) {
-                    (Ok(entries), Ok(all)) => {
-                        all.extend(group.iter().cloned().zip(entries.into_iter().map(Option::unwrap_or_default)))
-                    }
+                    (Ok(entries), Ok(all)) => all.extend(
+                        group
+                            .iter()
+                            .cloned()
+                            .zip(entries.into_iter().map(Option::unwrap_or_default)),
+                    ),
                     (Err(error), Ok(_)) => *listed = Err(error),
                     (_, Err(_)) => {}
                 }
@@ -176,7 +217,8 @@ impl SftpStore {
     }
 }
 
-/// Returns folders of a class that mostly are there, so that they are listed without waiting for the listing that shows them.
+/// Returns folders of a class that mostly are there, so that they are listed without waiting for
+/// the listing that shows them.
 fn guesses(class: Class) -> &'static [&'static str] {
     if matches!(class, Class::Index) { &["0", "1"] } else { &[] }
 }
@@ -209,7 +251,9 @@ impl Store for SftpStore {
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.with((Action::Stat, Use::Little), key, |connection| self.folder.len_bytes(connection, &checked_path(key)?))
+        self.with((Action::Stat, Use::Little), key, |connection| {
+            self.folder.len_bytes(connection, &checked_path(key)?)
+        })
     }
 
     fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -218,7 +262,8 @@ impl Store for SftpStore {
         let leased = self.pool.lease_for(&self.folder.path(&path), Use::of_len(len));
         self.with_one(Action::Read, leased, key, |connection| {
             if len == 0 || len > OBJECT_LEN_MAX_BYTES {
-                // Reading would not find out whether there is such an object, and whether it is so long.
+                // Reading would not find out whether there is such an object, and whether it is so
+                // long.
                 return match self.folder.len_bytes(connection, &path)? {
                     object_len if range.end > object_len => Err(SftpError::Short),
                     _ if len == 0 => Ok(()),
@@ -243,7 +288,8 @@ impl Store for SftpStore {
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         // Races are held to find out what the server does with two connections.
-        let wanted = if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
+        let wanted =
+            if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
         self.with((Action::Create, wanted), key, |connection| {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(SftpError::Refused("longer than any object may be"));
@@ -253,7 +299,9 @@ impl Store for SftpStore {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.with((Action::Remove, Use::Little), key, |connection| self.folder.remove(connection, &checked_path(key)?))
+        self.with((Action::Remove, Use::Little), key, |connection| {
+            self.folder.remove(connection, &checked_path(key)?)
+        })
     }
 
     fn location(&self) -> &str {
@@ -261,11 +309,18 @@ impl Store for SftpStore {
     }
 
     fn properties(&self) -> StoreProperties {
-        StoreProperties { parallelism: self.pool.connections_max(), is_local: false, can_run_full: true }
+        StoreProperties {
+            parallelism: self.pool.connections_max(),
+            is_local: false,
+            can_run_full: true,
+        }
     }
 
     fn hint_reads(&self, keys: &[Key]) {
-        let paths: Vec<_> = keys.iter().filter_map(|key| Some(self.folder.path(&checked_path(key).ok()?))).collect();
+        let paths: Vec<_> = keys
+            .iter()
+            .filter_map(|key| Some(self.folder.path(&checked_path(key).ok()?)))
+            .collect();
         if paths.is_empty() || !self.pool.keeps_files() {
             return;
         }
@@ -281,5 +336,9 @@ impl Store for SftpStore {
 }
 
 fn checked_path(key: &Key) -> Result<String, SftpError> {
-    if key.name.split('/').all(is_valid_name) { Ok(key.to_string()) } else { Err(SftpError::Refused("not a valid object name")) }
+    if key.name.split('/').all(is_valid_name) {
+        Ok(key.to_string())
+    } else {
+        Err(SftpError::Refused("not a valid object name"))
+    }
 }

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use super::proxy::Proxy;
 use crate::store::layers::rate_limit::Pace;
 
-/// A folder of another machine and how to reach it. Whoever makes it has read the configuration, `~/.ssh/config` and the environment.
+/// A folder of another machine and how to reach it. Whoever makes it has read the configuration,
+/// `~/.ssh/config` and the environment.
 #[derive(Clone)]
 pub struct SftpOptions {
     /// Name or address of the machine.
@@ -22,7 +23,8 @@ pub struct SftpOptions {
     pub path: String,
     /// Key files to try, in order: private keys, or public ones whose private half an agent has.
     pub identity_files: Vec<PathBuf>,
-    /// Nobody has named these files, they are merely the usual ones: other keys of the agent come first.
+    /// Nobody has named these files, they are merely the usual ones: other keys of the agent come
+    /// first.
     pub identity_files_are_usual: bool,
     /// Keys of the agent that belong to none of the files are not tried.
     pub identities_only: bool,
@@ -44,17 +46,19 @@ pub struct SftpOptions {
     pub connections: usize,
     /// After how much time without progress a request has failed.
     pub timeout: Duration,
-    /// After how much time without use a connection is asked whether it still works, before it is used again.
+    /// After how much time without use a connection is asked whether it still works, before it is
+    /// used again.
     pub keep_alive: Duration,
-    /// Whether a file stays open for some seconds after a part of it was read: for those that only look. An object that somebody
-    /// removes or replaces meanwhile is read as it was.
+    /// Whether a file stays open for some seconds after a part of it was read: for those that only
+    /// look. An object that somebody removes or replaces meanwhile is read as it was.
     pub keeps_files: bool,
     /// How quickly bytes may go up and come down.
     pub pace: Arc<Pace>,
 }
 
 impl SftpOptions {
-    /// Returns what reaches a folder with neither keys nor password, by four connections that may each stand still for a minute.
+    /// Returns what reaches a folder with neither keys nor password, by four connections that may
+    /// each stand still for a minute.
     pub fn new(host: impl Into<String>, user: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             host: host.into(),
@@ -79,12 +83,18 @@ impl SftpOptions {
         }
     }
 
-    /// Returns the location as a URL, for people: a path that is relative to where a login begins follows `/./`.
+    /// Returns the location as a URL, for people: a path that is relative to where a login begins
+    /// follows `/./`.
     pub fn location(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let port = if self.port == 22 { String::new() } else { format!(":{}", self.port) };
         let path = self.path.trim_end_matches('/');
-        let path = if path.starts_with('/') || self.path == "/" { path.to_owned() } else { format!("/./{path}") };
+        let path = if path.starts_with('/') || self.path == "/" {
+            path.to_owned()
+        } else {
+            format!("/./{path}")
+        };
         format!("sftp://{}@{host}{port}{path}", self.user)
     }
 }

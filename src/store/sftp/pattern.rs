@@ -1,6 +1,7 @@
 //! Patterns of names as OpenSSH has them in `known_hosts` and in its configuration.
 
-/// Returns whether one of the patterns matches the name and none with a `!` in front does. Capital letters are as good as small ones.
+/// Returns whether one of the patterns matches the name and none with a `!` in front does. Capital
+/// letters are as good as small ones.
 pub fn matches_any<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
     let patterns: Vec<String> = patterns.into_iter().map(str::to_ascii_lowercase).collect();
     matches_any_exactly(patterns.iter().map(String::as_str), &name.to_ascii_lowercase())
@@ -19,7 +20,8 @@ pub fn matches_any_exactly<'a>(patterns: impl IntoIterator<Item = &'a str>, name
     is_matched
 }
 
-/// `*` stands for any bytes, `?` for one. Takes time in proportion to the product of both lengths at most.
+/// `*` stands for any bytes, `?` for one. Takes time in proportion to the product of both lengths
+/// at most.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name) = (0, 0);
     // Where to go on if what follows the last star does not fit.

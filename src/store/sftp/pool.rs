@@ -1,7 +1,8 @@
 //! A few connections to one server.
 //!
-//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one is opened behind: a login takes nine round
-//! trips, and many small questions fit through one connection.
+//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one
+//! is opened behind: a login takes nine round trips, and many small questions fit through one
+//! connection.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -58,7 +59,10 @@ struct Place {
 
 impl State {
     fn may_open(&self, connections_max: usize) -> bool {
-        let limit = self.limit.filter(|(_, since)| since.elapsed() < LIMIT_TIME).map_or(usize::MAX, |(limit, _)| limit);
+        let limit = self
+            .limit
+            .filter(|(_, since)| since.elapsed() < LIMIT_TIME)
+            .map_or(usize::MAX, |(limit, _)| limit);
         self.count() < limit.min(connections_max).max(1)
     }
 
@@ -76,7 +80,8 @@ impl State {
 
     /// Takes the connection that was used last by nobody now, and since when.
     fn take_idle(&mut self) -> Option<(Arc<Connection>, Instant)> {
-        let idle = self.open.iter_mut().filter(|place| place.users == 0 && !place.connection.is_broken());
+        let idle =
+            self.open.iter_mut().filter(|place| place.users == 0 && !place.connection.is_broken());
         let place = idle.max_by_key(|place| place.since)?;
         place.users = 1;
         Some((place.connection.clone(), place.since))
@@ -84,18 +89,25 @@ impl State {
 
     /// Joins the users of a connection that has a file open.
     fn join_open(&mut self, path: &Path) -> Option<Arc<Connection>> {
-        let has_it = |connection: &Connection| !connection.is_broken() && connection.kept().is_some_and(|kept| kept.has(path));
+        let has_it = |connection: &Connection| {
+            !connection.is_broken() && connection.kept().is_some_and(|kept| kept.has(path))
+        };
         let place = self.open.iter_mut().find(|place| has_it(&place.connection))?;
         place.users += 1;
         Some(place.connection.clone())
     }
 
-    /// Joins the fewest users of a connection, unless somebody waits for them to leave; returns how many they are now, too.
+    /// Joins the fewest users of a connection, unless somebody waits for them to leave; returns how
+    /// many they are now, too.
     fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
         if self.waiting > 0 {
             return None;
         }
-        let place = self.open.iter_mut().filter(|place| !place.connection.is_broken()).min_by_key(|place| place.users)?;
+        let place = self
+            .open
+            .iter_mut()
+            .filter(|place| !place.connection.is_broken())
+            .min_by_key(|place| place.users)?;
         place.users += 1;
         Some((place.connection.clone(), place.users))
     }
@@ -116,7 +128,8 @@ enum Next {
 pub enum Use {
     /// Nobody: what is done at once shall go through connections of its own.
     Alone,
-    /// Others while another connection is opened behind, until there are as many as there may be: then one is waited for.
+    /// Others while another connection is opened behind, until there are as many as there may be:
+    /// then one is waited for.
     Much,
     /// Others. If they are many, another connection is opened behind.
     Little,
@@ -132,7 +145,8 @@ impl Use {
 /// What somebody does for a connection.
 struct Attempt {
     wanted: Use,
-    /// If the first connection of all is being made by somebody else, it waits for that: once, because that may fail.
+    /// If the first connection of all is being made by somebody else, it waits for that: once,
+    /// because that may fail.
     is_patient: bool,
     /// Why it could not make one. While there are others that is no failure.
     failed: Option<SftpError>,
@@ -161,24 +175,29 @@ impl Pool {
         self.0.options.keeps_files
     }
 
-    /// Returns whether the server, as far as it was spoken to, lets several creators succeed now and then.
+    /// Returns whether the server, as far as it was spoken to, lets several creators succeed now
+    /// and then.
     pub fn is_racy(&self) -> bool {
         self.0.is_racy.load(Ordering::Relaxed)
     }
 
-    /// Returns the connection that has a file open, to read little on in it; if there is none, or for more, one as [`lease`](Self::lease) does.
+    /// Returns the connection that has a file open, to read little on in it; if there is none, or
+    /// for more, one as [`lease`](Self::lease) does.
     ///
     /// A connection with an open file was used a moment ago.
     pub fn lease_for(&self, path: &Path, wanted: Use) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
-        let has_open = (shared.options.keeps_files && wanted == Use::Little).then(|| shared.state().join_open(path)).flatten();
+        let has_open = (shared.options.keeps_files && wanted == Use::Little)
+            .then(|| shared.state().join_open(path))
+            .flatten();
         has_open.map_or_else(|| self.lease(wanted), |connection| Ok(Lease { shared, connection }))
     }
 
-    /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is opened behind, else a new one, else the first
-    /// that is given back.
+    /// Returns a connection: an idle one, else, as `wanted` allows, one in use while another is
+    /// opened behind, else a new one, else the first that is given back.
     ///
-    /// Fails if there is none and none can be made. While there is one, a server that takes no more is no failure.
+    /// Fails if there is none and none can be made. While there is one, a server that takes no more
+    /// is no failure.
     pub fn lease(&self, wanted: Use) -> Result<Lease<'_>, SftpError> {
         let shared = &*self.0;
         let lend = |connection| Ok(Lease { shared, connection });
@@ -265,7 +284,8 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.is_closed = true;
-        // Who opens one behind keeps the rest alive, and a connection says goodbye when it is dropped.
+        // Who opens one behind keeps the rest alive, and a connection says goodbye when it is
+        // dropped.
         let open = std::mem::take(&mut state.open);
         drop(state);
         drop(open);
@@ -286,7 +306,11 @@ impl Shared {
             Ok(connection) => {
                 self.is_racy.fetch_or(connection.is_racy(), Ordering::Relaxed);
                 if !state.is_closed {
-                    state.open.push(Place { connection: connection.clone(), users, since: Instant::now() });
+                    state.open.push(Place {
+                        connection: connection.clone(),
+                        users,
+                        since: Instant::now(),
+                    });
                 }
             }
             Err(error) if error.is_about_the_host_key() => {}

@@ -1,7 +1,8 @@
 //! Programs that carry a connection: `ProxyCommand`, and `ssh` for `ProxyJump`.
 //!
-//! The program's standard input and output are one end of a pair of sockets, and SSH goes through the other. It has no terminal: several connections
-//! could ask at once, and backups run where nobody is. It ends with the connection.
+//! The program's standard input and output are one end of a pair of sockets, and SSH goes through
+//! the other. It has no terminal: several connections could ask at once, and backups run where
+//! nobody is. It ends with the connection.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
@@ -14,13 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
+};
 
 use super::error::{SftpError, printable};
 
 use crate::sync::lock;
 
-/// How long a program may take to end by itself when its connection has, and to say why; and then once more when it is asked to.
+/// How long a program may take to end by itself when its connection has, and to say why; and then
+/// once more when it is asked to.
 const GRACE: Duration = Duration::from_millis(300);
 /// How much of what it says is kept: the end.
 const SAID_LEN_MAX_BYTES: usize = 2 << 10;
@@ -63,21 +67,28 @@ fn running() -> MutexGuard<'static, Vec<Pid>> {
 }
 
 impl RunningProxy {
-    /// Starts the program, and returns our end of the sockets. (It is one that TCP knows nothing of; the type stands for any stream.)
+    /// Starts the program, and returns our end of the sockets. (It is one that TCP knows nothing
+    /// of; the type stands for any stream.)
     ///
     /// Fails with [`SftpError::NoProxy`] if it cannot be started.
     pub fn start(proxy: &Proxy) -> Result<(Self, TcpStream), SftpError> {
         let failed = |error: std::io::Error| SftpError::NoProxy {
             shown: proxy.shown.clone(),
             why: match error.kind() {
-                ErrorKind::NotFound => format!("there is no program {} on this machine", proxy.program.display()),
+                ErrorKind::NotFound => {
+                    format!("there is no program {} on this machine", proxy.program.display())
+                }
                 _ => error.to_string(),
             },
         };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         let theirs = OwnedFd::from(theirs);
         let mut command = Command::new(&proxy.program);
-        command.args(&proxy.arguments).stdin(theirs.try_clone().map_err(failed)?).stdout(theirs).stderr(Stdio::piped());
+        command
+            .args(&proxy.arguments)
+            .stdin(theirs.try_clone().map_err(failed)?)
+            .stdout(theirs)
+            .stderr(Stdio::piped());
         for name in proxy.without {
             command.env_remove(name);
         }
@@ -87,11 +98,16 @@ impl RunningProxy {
         running().push(Pid::from_child(&child));
         let (said, stderr) = (Arc::default(), child.stderr.take().expect("its errors are piped"));
         let listener = listen(stderr, Arc::clone(&said));
-        // With `command` goes our hold on their end, whose closing tells that the program has ended.
-        Ok((Self { child, said, listener, shown: proxy.shown.clone() }, TcpStream::from(OwnedFd::from(ours))))
+        // With `command` goes our hold on their end, whose closing tells that the program has
+        // ended.
+        Ok((
+            Self { child, said, listener, shown: proxy.shown.clone() },
+            TcpStream::from(OwnedFd::from(ours)),
+        ))
     }
 
-    /// Adds what the program says, and how it ended, to why there is no connection. Waits a moment for its end.
+    /// Adds what the program says, and how it ended, to why there is no connection. Waits a moment
+    /// for its end.
     pub fn explain(&self, error: SftpError) -> SftpError {
         let (code, why) = self.last_words();
         let shown = self.shown.clone();
@@ -110,22 +126,31 @@ impl RunningProxy {
         }
     }
 
-    /// Returns the code with which the program ended, if it did so by itself, and in words how it ended and what it says.
+    /// Returns the code with which the program ended, if it did so by itself, and in words how it
+    /// ended and what it says.
     fn last_words(&self) -> (Option<i32>, String) {
         let ended = self.wait_for_end();
         let since = Instant::now();
-        while self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) && since.elapsed() < GRACE {
+        while self.listener.as_ref().is_some_and(|listener| !listener.is_finished())
+            && since.elapsed() < GRACE
+        {
             thread::sleep(Duration::from_millis(5));
         }
         let said = printable(&lock(&self.said));
         let code = ended.as_ref().and_then(WaitIdStatus::exit_status);
-        let ended = ended.map(|_| code.map_or_else(|| "it was killed".to_owned(), |code| format!("it ended with status {code}")));
+        let ended = ended.map(|_| {
+            code.map_or_else(
+                || "it was killed".to_owned(),
+                |code| format!("it ended with status {code}"),
+            )
+        });
         let said = (!said.is_empty()).then(|| format!("it says: {said}"));
         let words: Vec<String> = [ended, said].into_iter().flatten().collect();
         (code, words.join("; "))
     }
 
-    /// Waits a moment for the program's end. What has ended keeps its number, which is that of its group, until this is dropped.
+    /// Waits a moment for the program's end. What has ended keeps its number, which is that of its
+    /// group, until this is dropped.
     fn wait_for_end(&self) -> Option<WaitIdStatus> {
         let (since, group) = (Instant::now(), Pid::from_child(&self.child));
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -140,7 +165,8 @@ impl RunningProxy {
 }
 
 impl Drop for RunningProxy {
-    /// The socket must be closed or shut down: whoever carries nothing any more ends by itself, mostly.
+    /// The socket must be closed or shut down: whoever carries nothing any more ends by itself,
+    /// mostly.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);
         if self.wait_for_end().is_none() {
@@ -162,7 +188,8 @@ impl Drop for RunningProxy {
     }
 }
 
-/// Gives the number of a program free that has ended. The lock is held for it: whoever kills all must not meet somebody else who has got the number.
+/// Gives the number of a program free that has ended. The lock is held for it: whoever kills all
+/// must not meet somebody else who has got the number.
 fn take_leave(group: Pid) {
     let mut running = running();
     let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
@@ -180,7 +207,8 @@ fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHand
             said.drain(..surplus);
         }
     };
-    // Without one it is not known what the program says, and it waits when it has said much: that is told as a silent server.
+    // Without one it is not known what the program says, and it waits when it has said much: that
+    // is told as a silent server.
     thread::Builder::new().name("proxy errors".to_owned()).spawn(listen).ok()
 }
 
@@ -188,7 +216,8 @@ fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHand
 mod tests {
     use super::*;
 
-    /// A program that runs as somebody else, as one under `sudo` does, and does not end: that it cannot be killed holds nobody up.
+    /// A program that runs as somebody else, as one under `sudo` does, and does not end: that it
+    /// cannot be killed holds nobody up.
     #[test]
     fn a_program_that_cannot_be_killed_is_not_waited_for() {
         if !rustix::process::geteuid().is_root() {
@@ -207,7 +236,11 @@ mod tests {
         };
         let since = Instant::now();
         thread::scope(|scope| scope.spawn(as_nobody).join().unwrap());
-        assert!(since.elapsed() < 10 * GRACE && running().contains(&group), "it was {:?}", since.elapsed());
+        assert!(
+            since.elapsed() < 10 * GRACE && running().contains(&group),
+            "it was {:?}",
+            since.elapsed()
+        );
         kill_process_group(group, Signal::KILL).unwrap();
         while running().contains(&group) {
             assert!(since.elapsed() < 100 * GRACE, "whoever waits for it takes leave of it");

@@ -9,15 +9,18 @@ const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
 /// What the kind of a certificate ends with.
 const CERTIFICATE: &str = "-cert-v01@openssh.com";
 
-/// Returns the key of a `.pub` file, which may be a certificate: its only line is `kind base64 comment`.
+/// Returns the key of a `.pub` file, which may be a certificate: its only line is `kind base64
+/// comment`.
 pub fn of_public_file(text: &str) -> Option<Vec<u8>> {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let line =
+        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
     let mut words = line.split_whitespace();
     let (kind, key) = (words.next()?, base64::decode(words.next()?)?);
     (take(&mut &key[..])? == kind.as_bytes()).then_some(key)
 }
 
-/// Returns the public half of a private key in OpenSSH's own format, which is readable even if the private half is protected.
+/// Returns the public half of a private key in OpenSSH's own format, which is readable even if the
+/// private half is protected.
 pub fn of_private_file(text: &str) -> Option<Vec<u8>> {
     let (_, body) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
     let bytes = zeroize::Zeroizing::new(base64::decode(body.split_once("-----END")?.0)?);
@@ -34,13 +37,16 @@ pub fn is_certificate(key: &[u8]) -> bool {
     take(&mut &key[..]).is_some_and(|kind| kind.ends_with(CERTIFICATE.as_bytes()))
 }
 
-/// Returns the key that a certificate is about; `None` if it is no certificate of a kind that is known.
+/// Returns the key that a certificate is about; `None` if it is no certificate of a kind that is
+/// known.
 pub fn certified(certificate: &[u8]) -> Option<Vec<u8>> {
     let rest = &mut &certificate[..];
     let kind = std::str::from_utf8(take(rest)?).ok()?.strip_suffix(CERTIFICATE)?;
     let (kind, fields) = match kind {
         "ssh-ed25519" => (kind.to_owned(), 1),
-        "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => (kind.to_owned(), 2),
+        "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => {
+            (kind.to_owned(), 2)
+        }
         "sk-ssh-ed25519" => (format!("{kind}@openssh.com"), 2),
         "sk-ecdsa-sha2-nistp256" => (format!("{kind}@openssh.com"), 3),
         _ => return None,
@@ -55,7 +61,9 @@ pub fn certified(certificate: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).expect("it is a part of a key").to_be_bytes());
+    out.extend_from_slice(
+        &u32::try_from(bytes.len()).expect("it is a part of a key").to_be_bytes(),
+    );
     out.extend_from_slice(bytes);
 }
 
@@ -73,17 +81,29 @@ mod tests {
 
     use super::*;
 
-    /// Of every kind that `ssh-keygen` makes without hardware: the halves belong together, and the certificate to them.
+    /// Of every kind that `ssh-keygen` makes without hardware: the halves belong together, and the
+    /// certificate to them.
     #[test]
     fn the_halves_of_keys_and_their_certificates_are_found_together() {
         let folder = tempfile::tempdir().unwrap();
         let keygen = |arguments: &[&str]| {
-            let run = Command::new("ssh-keygen").current_dir(folder.path()).arg("-q").args(arguments).output().unwrap();
+            let run = Command::new("ssh-keygen")
+                .current_dir(folder.path())
+                .arg("-q")
+                .args(arguments)
+                .output()
+                .unwrap();
             assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
         };
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
-        for (kind, bits) in [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")] {
+        for (kind, bits) in [
+            ("ed25519", "256"),
+            ("ecdsa", "256"),
+            ("ecdsa", "384"),
+            ("ecdsa", "521"),
+            ("rsa", "2048"),
+        ] {
             let name = format!("{kind}{bits}");
             keygen(&["-t", kind, "-b", bits, "-N", "open sesame", "-f", &name]);
             keygen(&["-s", "ca", "-I", "ada", "-n", "ada", &format!("{name}.pub")]);
@@ -97,9 +117,14 @@ mod tests {
         }
         let private = read("ed25519256");
         (0..private.len()).for_each(|len| drop(of_private_file(&private[..len])));
-        for text in
-            ["", "#\n", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "-----BEGIN RSA PRIVATE KEY-----"]
-        {
+        for text in [
+            "",
+            "#\n",
+            "ssh-ed25519",
+            "ssh-ed25519 AAAA",
+            "ssh-rsa AAAAC3NzaC1lZDI1NTE5",
+            "-----BEGIN RSA PRIVATE KEY-----",
+        ] {
             assert_eq!((of_public_file(text), of_private_file(text)), (None, None), "{text}");
         }
     }

@@ -21,7 +21,8 @@ const SCRATCH_AGE_MIN_S: i64 = 24 * 3600;
 const WINDOW_LEN_BYTES: usize = 4 << 20;
 /// Blocks that are handed to a connection at once.
 const BLOCKS_AT_ONCE: usize = 8;
-/// After an object that is no longer than this the next one's scratch file is asked for ahead: whoever makes small ones waits for answers alone.
+/// After an object that is no longer than this the next one's scratch file is asked for ahead:
+/// whoever makes small ones waits for answers alone.
 const SMALL_LEN_BYTES: usize = 64 << 10;
 /// Bytes of the random part of a scratch file's name.
 const SCRATCH_ID_LEN_BYTES: usize = 16;
@@ -40,11 +41,18 @@ pub struct Publisher {
 impl Publisher {
     /// Makes a new file with the given bytes; one that exists is never touched.
     ///
-    /// Fails with [`SftpError::Exists`] if there is one. Dying at any moment leaves nothing, a scratch file, or the whole file.
-    /// [`SftpError::Unanswered`] says that it may be there, or come to be.
+    /// Fails with [`SftpError::Exists`] if there is one. Dying at any moment leaves nothing, a
+    /// scratch file, or the whole file. [`SftpError::Unanswered`] says that it may be there, or
+    /// come to be.
     ///
     /// Spec: `format-spec/12-store.md`, section 5.
-    pub fn publish(&self, connection: &Connection, folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), SftpError> {
+    pub fn publish(
+        &self,
+        connection: &Connection,
+        folder: &Folder,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), SftpError> {
         // First: what is sent ahead goes with what has to wait for an answer anyway.
         let spare = connection.take_spare();
         self.make_folder_ahead(connection, folder, name);
@@ -68,20 +76,30 @@ impl Publisher {
         renamed
     }
 
-    /// Asks for a name's folder to be made, if objects of its class lie in folders below the class's and it was not asked for before.
+    /// Asks for a name's folder to be made, if objects of its class lie in folders below the
+    /// class's and it was not asked for before.
     ///
     /// The answer does not matter: mostly it is there.
     fn make_folder_ahead(&self, connection: &Connection, folder: &Folder, name: &str) {
-        let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/')) else { return };
+        let Some((inner, _)) = name.rsplit_once('/').filter(|(inner, _)| inner.contains('/'))
+        else {
+            return;
+        };
         let mut asked_for = lock(&self.folders);
         if asked_for.insert(inner.to_owned()) {
             connection.tell(&Request::MakeDir(&folder.path(inner), 0o755));
         }
     }
 
-    /// Writes a scratch file, on the server's disk when this returns if the server can say so; nothing is left of it after a failure unless the
-    /// connection is broken.
-    fn write(&self, connection: &Connection, folder: &Folder, spare: Option<Opened>, bytes: &[u8]) -> Result<String, SftpError> {
+    /// Writes a scratch file, on the server's disk when this returns if the server can say so;
+    /// nothing is left of it after a failure unless the connection is broken.
+    fn write(
+        &self,
+        connection: &Connection,
+        folder: &Folder,
+        spare: Option<Opened>,
+        bytes: &[u8],
+    ) -> Result<String, SftpError> {
         let (scratch, handle) = open_scratch(connection, folder, spare)?;
         let written = self.fill(connection, &handle, bytes);
         let Err(error) = written else { return Ok(scratch) };
@@ -92,12 +110,18 @@ impl Publisher {
         Err(error)
     }
 
-    /// Writes all bytes to an open file, syncs and closes it. A failed sync means that the bytes are not there; it is never repeated, because
-    /// systems report it once only.
-    fn fill(&self, connection: &Connection, handle: &Handle, bytes: &[u8]) -> Result<(), SftpError> {
+    /// Writes all bytes to an open file, syncs and closes it. A failed sync means that the bytes
+    /// are not there; it is never repeated, because systems report it once only.
+    fn fill(
+        &self,
+        connection: &Connection,
+        handle: &Handle,
+        bytes: &[u8],
+    ) -> Result<(), SftpError> {
         let mut blocks = VecDeque::new();
         let mut result = write_all(connection, handle, bytes, &mut blocks);
-        let sync = (!self.cannot_sync.load(Ordering::Relaxed)).then(|| connection.send(&Request::Sync(handle)));
+        let sync = (!self.cannot_sync.load(Ordering::Relaxed))
+            .then(|| connection.send(&Request::Sync(handle)));
         let close = connection.send(&Request::Close(handle));
         for sent in blocks {
             result = result.and(connection.done(sent));
@@ -115,7 +139,8 @@ impl Publisher {
     }
 }
 
-/// Returns whether only those make such an object who also remove some: who makes a repository, and collectors.
+/// Returns whether only those make such an object who also remove some: who makes a repository, and
+/// collectors.
 fn is_probe(name: &str) -> bool {
     name.starts_with("probe/")
 }
@@ -127,13 +152,15 @@ fn is_last(name: &str) -> bool {
 
 fn scratch_name() -> Result<String, SftpError> {
     let mut id = [0; SCRATCH_ID_LEN_BYTES];
-    getrandom::fill(&mut id).map_err(|_| SftpError::Refused("the system gives no random numbers"))?;
+    getrandom::fill(&mut id)
+        .map_err(|_| SftpError::Refused("the system gives no random numbers"))?;
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{SCRATCH_FOLDER}/{hex}"))
 }
 
 fn is_scratch_name(name: &str) -> bool {
-    name.len() == 2 * SCRATCH_ID_LEN_BYTES && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == 2 * SCRATCH_ID_LEN_BYTES
+        && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The name of a scratch file, and how opening it went.
@@ -148,7 +175,11 @@ fn ask_for_scratch(connection: &Connection, folder: &Folder) -> Result<Spare, Sf
 }
 
 /// Returns an open scratch file, and its name.
-fn open_scratch(connection: &Connection, folder: &Folder, spare: Option<Opened>) -> Result<(String, Handle), SftpError> {
+fn open_scratch(
+    connection: &Connection,
+    folder: &Folder,
+    spare: Option<Opened>,
+) -> Result<(String, Handle), SftpError> {
     let open = || {
         let asked = ask_for_scratch(connection, folder)?;
         Ok::<_, SftpError>((asked.below, connection.opened(asked.sent)?))
@@ -163,18 +194,28 @@ fn open_scratch(connection: &Connection, folder: &Folder, spare: Option<Opened>)
     opened.map_err(|error| explain_by_any(connection, folder, error))
 }
 
-/// Explains a refusal where no file could be made, by any file that is there: every repository has a configuration.
+/// Explains a refusal where no file could be made, by any file that is there: every repository has
+/// a configuration.
 fn explain_by_any(connection: &Connection, folder: &Folder, error: SftpError) -> SftpError {
-    let entries =
-        if error.is_status() { folder.list(connection, "config").ok().flatten().unwrap_or_default() } else { Vec::new() };
+    let entries = if error.is_status() {
+        folder.list(connection, "config").ok().flatten().unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     match entries.iter().find(|entry| !entry.is_folder) {
         Some(entry) => folder.explain(connection, &format!("config/{}", entry.name), 0, error),
         None => error,
     }
 }
 
-/// Sends all bytes with as many on their way as the window holds; `blocks` are those whose answers have not been taken at the end.
-fn write_all(connection: &Connection, handle: &Handle, bytes: &[u8], blocks: &mut VecDeque<Sent>) -> Result<(), SftpError> {
+/// Sends all bytes with as many on their way as the window holds; `blocks` are those whose answers
+/// have not been taken at the end.
+fn write_all(
+    connection: &Connection,
+    handle: &Handle,
+    bytes: &[u8],
+    blocks: &mut VecDeque<Sent>,
+) -> Result<(), SftpError> {
     for (index, block) in bytes.chunks(BLOCK_LEN_BYTES).enumerate() {
         if blocks.len() >= WINDOW_LEN_BYTES / BLOCK_LEN_BYTES
             && let Some(first) = blocks.pop_front()
@@ -182,7 +223,11 @@ fn write_all(connection: &Connection, handle: &Handle, bytes: &[u8], blocks: &mu
             connection.done(first)?;
         }
         connection.pace().upload(block.len());
-        blocks.push_back(connection.send(&Request::Write(handle, (index * BLOCK_LEN_BYTES) as u64, block)));
+        blocks.push_back(connection.send(&Request::Write(
+            handle,
+            (index * BLOCK_LEN_BYTES) as u64,
+            block,
+        )));
         if !connection.pace().is_unlimited() || index % BLOCKS_AT_ONCE == BLOCKS_AT_ONCE - 1 {
             connection.push()?;
         }
@@ -191,11 +236,18 @@ fn write_all(connection: &Connection, handle: &Handle, bytes: &[u8], blocks: &mu
 }
 
 fn rename(connection: &Connection, folder: &Folder, from: &str, to: &str) -> Result<(), SftpError> {
-    connection.done(connection.send(&Request::Rename(&folder.path(from), &folder.path(to)))).map_err(SftpError::when_sent)
+    connection
+        .done(connection.send(&Request::Rename(&folder.path(from), &folder.path(to))))
+        .map_err(SftpError::when_sent)
 }
 
 /// Finds out why a rename was refused: the name is taken, or its folder is missing, which is made.
-fn settle(connection: &Connection, folder: &Folder, scratch: &str, name: &str) -> Result<(), SftpError> {
+fn settle(
+    connection: &Connection,
+    folder: &Folder,
+    scratch: &str,
+    name: &str,
+) -> Result<(), SftpError> {
     if exists(connection, folder, name)? {
         return Err(SftpError::Exists);
     }
@@ -220,15 +272,19 @@ fn exists(connection: &Connection, folder: &Folder, name: &str) -> Result<bool, 
     }
 }
 
-/// Removes scratch files of the dead: those that are much older than our own, by the server's clock.
+/// Removes scratch files of the dead: those that are much older than our own, by the server's
+/// clock.
 fn sweep(connection: &Connection, folder: &Folder, own: &str) -> Result<(), SftpError> {
     let entries = folder.list(connection, SCRATCH_FOLDER)?.unwrap_or_default();
     let path = |name: &str| format!("{SCRATCH_FOLDER}/{name}");
-    let Some(now_s) = entries.iter().find(|entry| path(&entry.name) == own).and_then(|entry| entry.modified_s) else {
+    let Some(now_s) =
+        entries.iter().find(|entry| path(&entry.name) == own).and_then(|entry| entry.modified_s)
+    else {
         return Ok(());
     };
     for entry in entries.iter().filter(|entry| !entry.is_folder && is_scratch_name(&entry.name)) {
-        if entry.modified_s.is_some_and(|made_s| made_s <= now_s.saturating_sub(SCRATCH_AGE_MIN_S)) {
+        if entry.modified_s.is_some_and(|made_s| made_s <= now_s.saturating_sub(SCRATCH_AGE_MIN_S))
+        {
             folder.remove(connection, &path(&entry.name))?;
         }
     }

@@ -19,7 +19,12 @@ const BLOCKS_AHEAD_LIMITED: usize = 8;
 /// Appends a range of a file, or all of it, to `out`. A range must not be longer than an object.
 ///
 /// Fails with [`SftpError::Short`] if the file ends before the range does.
-pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out: &mut Vec<u8>) -> Result<(), SftpError> {
+pub fn read(
+    connection: &Connection,
+    path: &Path,
+    range: Option<Range<u64>>,
+    out: &mut Vec<u8>,
+) -> Result<(), SftpError> {
     if let Some(read) = range.clone().and_then(|range| read_kept(connection, path, range, out)) {
         return read;
     }
@@ -30,13 +35,18 @@ pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out
     let opened = connection.opened(opened);
     // Both answers are taken, whatever the first one is.
     let range = match stat {
-        Some(stat) => connection.attributes(stat).and_then(|attributes| Ok(0..regular_len_bytes(&attributes)?)),
+        Some(stat) => connection
+            .attributes(stat)
+            .and_then(|attributes| Ok(0..regular_len_bytes(&attributes)?)),
         None => Ok(range.unwrap_or_default()),
     };
     let handle = opened?;
     let result = range.and_then(|range| read_range(connection, &handle, range, out));
     if is_part && result.is_ok() {
-        leave(connection, OpenFile { path: path.to_owned(), handle: FileHandle::Known(handle), since });
+        leave(
+            connection,
+            OpenFile { path: path.to_owned(), handle: FileHandle::Known(handle), since },
+        );
     } else {
         // What was read has been read.
         connection.tell(&Request::Close(&handle));
@@ -44,8 +54,14 @@ pub fn read(connection: &Connection, path: &Path, range: Option<Range<u64>>, out
     result
 }
 
-/// Reads in a file that is open already, or is being opened; `None` if there is none, or if it is of no use any more.
-fn read_kept(connection: &Connection, path: &Path, range: Range<u64>, out: &mut Vec<u8>) -> Option<Result<(), SftpError>> {
+/// Reads in a file that is open already, or is being opened; `None` if there is none, or if it is
+/// of no use any more.
+fn read_kept(
+    connection: &Connection,
+    path: &Path,
+    range: Range<u64>,
+    out: &mut Vec<u8>,
+) -> Option<Result<(), SftpError>> {
     let (start, file) = (out.len(), connection.kept()?.take(path)?);
     let read = handle_of(connection, file.handle).and_then(|handle| {
         let read = read_range(connection, &handle, range, out);
@@ -57,7 +73,10 @@ fn read_kept(connection: &Connection, path: &Path, range: Range<u64>, out: &mut 
     });
     match read {
         // The server may have lost it, or has another one there by now.
-        Err(error) if error.is_status() || matches!(error, SftpError::Short | SftpError::Unreadable(_)) => {
+        Err(error)
+            if error.is_status()
+                || matches!(error, SftpError::Short | SftpError::Unreadable(_)) =>
+        {
             out.truncate(start);
             None
         }
@@ -95,8 +114,14 @@ fn leave(connection: &Connection, file: OpenFile) {
 /// A part of the range that was asked for: its place in the range, and its length.
 type Block = (usize, usize);
 
-fn read_range(connection: &Connection, handle: &Handle, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), SftpError> {
-    let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| SftpError::Short)?;
+fn read_range(
+    connection: &Connection,
+    handle: &Handle,
+    range: Range<u64>,
+    out: &mut Vec<u8>,
+) -> Result<(), SftpError> {
+    let len =
+        usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| SftpError::Short)?;
     let start = out.len();
     out.resize(start + len, 0);
     let target = &mut out[start..];
@@ -105,7 +130,8 @@ fn read_range(connection: &Connection, handle: &Handle, range: Range<u64>, out: 
         let len_asked = u32::try_from(len).expect("a block is short");
         (connection.send(&Request::Read(handle, range.start + at as u64, len_asked)), (at, len))
     };
-    let mut blocks = (0..len).step_by(BLOCK_LEN_BYTES).map(|at| (at, BLOCK_LEN_BYTES.min(len - at)));
+    let mut blocks =
+        (0..len).step_by(BLOCK_LEN_BYTES).map(|at| (at, BLOCK_LEN_BYTES.min(len - at)));
     let mut asked: VecDeque<(Sent, Block)> = blocks.by_ref().take(ahead).map(ask).collect();
     let result = loop {
         let Some((sent, (at, len))) = asked.pop_front() else { break Ok(()) };

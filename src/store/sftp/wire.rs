@@ -1,4 +1,5 @@
-//! Requests and answers of SFTP version 3 as bytes, and two of OpenSSH's extensions. Pure: nothing is sent here.
+//! Requests and answers of SFTP version 3 as bytes, and two of OpenSSH's extensions. Pure: nothing
+//! is sent here.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -76,7 +77,11 @@ impl Request<'_> {
                 out.extend_from_slice(&offset.to_be_bytes());
                 put(out, bytes);
             }
-            Self::LStat(path) | Self::Stat(path) | Self::OpenDir(path) | Self::Remove(path) | Self::RealPath(path) => {
+            Self::LStat(path)
+            | Self::Stat(path)
+            | Self::OpenDir(path)
+            | Self::Remove(path)
+            | Self::RealPath(path) => {
                 put_path(out, path);
             }
             Self::MakeDir(path, permissions) => {
@@ -216,7 +221,11 @@ impl Answer {
             *field = take_u64(&mut rest)?;
         }
         let room_bytes = fields[4].saturating_mul(fields[1]);
-        Some(FileSystem { room_bytes, files: (fields[5], fields[7]), is_read_only: fields[9] & 1 != 0 })
+        Some(FileSystem {
+            room_bytes,
+            files: (fields[5], fields[7]),
+            is_read_only: fields[9] & 1 != 0,
+        })
     }
 }
 
@@ -229,7 +238,8 @@ pub enum Packet {
     Answer(u32, Answer),
 }
 
-/// Reads a packet, without the four bytes of its length; `None` if it is none that a server may send.
+/// Reads a packet, without the four bytes of its length; `None` if it is none that a server may
+/// send.
 pub fn decode(packet: &[u8]) -> Option<Packet> {
     let (kind, mut rest) = packet.split_first()?;
     let rest = &mut rest;
@@ -241,7 +251,8 @@ pub fn decode(packet: &[u8]) -> Option<Packet> {
         103 => Answer::Data(take(rest)?.to_vec()),
         104 => {
             let count = take_u32(rest)?;
-            // Each takes twelve bytes at least, so there cannot be more than the packet has room for.
+            // Each takes twelve bytes at least, so there cannot be more than the packet has room
+            // for.
             let mut names = Vec::with_capacity((count as usize).min(packet.len() / 12));
             for _ in 0..count {
                 let name = take(rest)?.to_vec();
@@ -313,7 +324,10 @@ mod tests {
 
     #[test]
     fn requests_are_those_of_the_protocol() {
-        assert_eq!(encoded(Request::Stat(Path::new("ab"))), b"\0\0\0\x0b\x11\0\0\0\x07\0\0\0\x02ab");
+        assert_eq!(
+            encoded(Request::Stat(Path::new("ab"))),
+            b"\0\0\0\x0b\x11\0\0\0\x07\0\0\0\x02ab"
+        );
         let open = encoded(Request::Open(Path::new("a"), NEW_FILE));
         assert_eq!(open, b"\0\0\0\x16\x03\0\0\0\x07\0\0\0\x01a\0\0\0\x2a\0\0\0\x04\0\0\x01\x80");
         let handle = Handle(b"h".to_vec());
@@ -321,7 +335,10 @@ mod tests {
             encoded(Request::Write(&handle, 258, b"xy")),
             b"\0\0\0\x18\x06\0\0\0\x07\0\0\0\x01h\0\0\0\0\0\0\x01\x02\0\0\0\x02xy"
         );
-        assert_eq!(encoded(Request::Sync(&handle)), b"\0\0\0\x1f\xc8\0\0\0\x07\0\0\0\x11fsync@openssh.com\0\0\0\x01h");
+        assert_eq!(
+            encoded(Request::Sync(&handle)),
+            b"\0\0\0\x1f\xc8\0\0\0\x07\0\0\0\x11fsync@openssh.com\0\0\0\x01h"
+        );
         let mut greeting = Vec::new();
         encode_greeting(&mut greeting);
         assert_eq!(greeting, b"\0\0\0\x05\x01\0\0\0\x03");
@@ -332,8 +349,13 @@ mod tests {
         let attributes =
             b"\x80\0\0\x0f\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x81\xa4\0\0\0\x05\0\0\0\x06\0\0\0\x01\0\0\0\x01k\0\0\0\x01v";
         let is = Attributes { len_bytes: Some(256), mode: Some(0o100_644), modified_s: Some(6) };
-        let names = [b"\x68\0\0\0\x07\0\0\0\x01\0\0\0\x01n\0\0\0\x02ll".as_slice(), attributes].concat();
-        let statvfs: Vec<u8> = b"\xc9\0\0\0\x07".iter().copied().chain((1..=11u64).flat_map(u64::to_be_bytes)).collect();
+        let names =
+            [b"\x68\0\0\0\x07\0\0\0\x01\0\0\0\x01n\0\0\0\x02ll".as_slice(), attributes].concat();
+        let statvfs: Vec<u8> = b"\xc9\0\0\0\x07"
+            .iter()
+            .copied()
+            .chain((1..=11u64).flat_map(u64::to_be_bytes))
+            .collect();
         let expected = [
             (b"\x65\0\0\0\x07\0\0\0\x02".to_vec(), Answer::Status(2)),
             (b"\x66\0\0\0\x07\0\0\0\x01h".to_vec(), Answer::Handle(Handle(b"h".to_vec()))),
@@ -345,7 +367,9 @@ mod tests {
             assert_eq!(decode(&bytes), Some(Packet::Answer(7, answer)));
             (0..bytes.len()).for_each(|len| assert_eq!(decode(&bytes[..len]), None, "{len}"));
         }
-        let Some(Packet::Answer(7, answer)) = decode(&statvfs) else { panic!("an extension's answer") };
+        let Some(Packet::Answer(7, answer)) = decode(&statvfs) else {
+            panic!("an extension's answer")
+        };
         let system = FileSystem { room_bytes: 10, files: (6, 8), is_read_only: false };
         assert_eq!(answer.file_system(), Some(system));
         assert!(is.is_file() && !is.is_folder());

@@ -1,11 +1,14 @@
-//! Goal: a process may die at every call of its store, and nothing that was finished is lost, and nothing has to be cleaned by hand.
-//! Method: a history of 12 backups, 4 forgets and 4 prunes in a folder, in which a pack is lost, what is left is repaired, and the next backup stores
-//! it again on a machine that was not told. Before each operation, a copy is taken of the repository and of the caches of
-//! both machines; in it the operation dies at each of its calls in turn: before the call has done anything, after it has done its
-//! work, or, where it creates something, with half of it written to a scratch file. Then a machine that knows nothing checks everything and reads every
-//! finished snapshot, and the operation is made again.
+//! Goal: a process may die at every call of its store, and nothing that was finished is lost, and
+//! nothing has to be cleaned by hand. Method: a history of 12 backups, 4 forgets and 4 prunes in a
+//! folder, in which a pack is lost, what is left is repaired, and the next backup stores it again
+//! on a machine that was not told. Before each operation, a copy is taken of the repository and of
+//! the caches of both machines; in it the operation dies at each of its calls in turn: before the
+//! call has done anything, after it has done its work, or, where it creates something, with half of
+//! it written to a scratch file. Then a machine that knows nothing checks everything and reads
+//! every finished snapshot, and the operation is made again.
 //!
-//! Calls that only find out about the store are many and all alike: one in 16 is the last, or each with `DRUMLIN_CRASH_PROBES`.
+//! Calls that only find out about the store are many and all alike: one in 16 is the last, or each
+//! with `DRUMLIN_CRASH_PROBES`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -77,7 +80,13 @@ impl Dying {
             }
         }
         let location = self.folder.to_string_lossy().into_owned();
-        Err(StoreError { kind: ErrorKind::Other, action: "use", location, object: String::new(), source: "dead".into() })
+        Err(StoreError {
+            kind: ErrorKind::Other,
+            action: "use",
+            location,
+            object: String::new(),
+            source: "dead".into(),
+        })
     }
 }
 
@@ -141,13 +150,18 @@ impl Operation {
 fn history() -> Vec<Operation> {
     let round = |round: u64| {
         let backups = (0..3).map(move |number| Operation::Backup(3 * round + number));
-        let loss = if round == 1 { &[Operation::Lose, Operation::Repair, Operation::Heal][..] } else { &[] };
+        let loss = if round == 1 {
+            &[Operation::Lose, Operation::Repair, Operation::Heal][..]
+        } else {
+            &[]
+        };
         backups.chain(loss.iter().copied()).chain([Operation::Forget, Operation::Prune])
     };
     (0..4).flat_map(round).collect()
 }
 
-/// The repository's folder, and the caches of the machine that backs up and of the one that forgets and prunes.
+/// The repository's folder, and the caches of the machine that backs up and of the one that forgets
+/// and prunes.
 struct World {
     folder: TempDir,
 }
@@ -165,58 +179,102 @@ impl World {
         path
     }
 
-    fn open(&self, repo: &TestRepo, store: Arc<dyn Store>, machine: &str) -> Option<Arc<Repository>> {
+    fn open(
+        &self,
+        repo: &TestRepo,
+        store: Arc<dyn Store>,
+        machine: &str,
+    ) -> Option<Arc<Repository>> {
         repo.open_in(store, &self.path(machine)).ok()
     }
 
     /// Removes the pack that was stored last.
     fn lose_newest(&self) {
         let store = LocalStore::open(&self.path("repository")).unwrap();
-        let made = |name: &str| std::fs::metadata(self.path("repository").join("data").join(name)).unwrap().modified().unwrap();
-        let newest = store.list(Class::Data, "").unwrap().into_iter().max_by_key(|object| made(&object.name)).unwrap();
+        let made = |name: &str| {
+            std::fs::metadata(self.path("repository").join("data").join(name))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
+        let newest = store
+            .list(Class::Data, "")
+            .unwrap()
+            .into_iter()
+            .max_by_key(|object| made(&object.name))
+            .unwrap();
         store.remove(&Key::new(Class::Data, newest.name)).unwrap();
     }
 
     /// Does one operation; returns how many calls it made, and whether it ended well.
-    fn run(&self, repo: &TestRepo, operation: Operation, death: Option<(u64, Death)>) -> (u64, bool) {
+    fn run(
+        &self,
+        repo: &TestRepo,
+        operation: Operation,
+        death: Option<(u64, Death)>,
+    ) -> (u64, bool) {
         let (store, is_done) = self.run_in(repo, operation, death);
         (store.calls.load(Ordering::SeqCst), is_done)
     }
 
-    fn run_in(&self, repo: &TestRepo, operation: Operation, death: Option<(u64, Death)>) -> (Arc<Dying>, bool) {
+    fn run_in(
+        &self,
+        repo: &TestRepo,
+        operation: Operation,
+        death: Option<(u64, Death)>,
+    ) -> (Arc<Dying>, bool) {
         let store = Dying::new(&self.path("repository"), death);
-        let machine = if matches!(operation, Operation::Backup(_) | Operation::Heal) { "client" } else { "admin" };
-        let is_done = self.open(repo, store.clone(), machine).is_some_and(|repository| match operation {
-            Operation::Lose => unreachable!("nobody does that"),
-            Operation::Repair => {
-                let options = crate::engine::repair::options(Level::Structure);
-                let applied =
-                    repair::plan(&repository, &options, &Monitor::default()).and_then(|plan| plan.apply(&Monitor::default()));
-                applied.is_ok_and(|outcome| !outcome.is_untold)
-            }
-            Operation::Backup(_) | Operation::Heal => {
-                let options = drumlin::backup::BackupOptions { low_memory: true, ..options(&[repo.source()], "host") };
-                drumlin::backup::run(&repository, options, &Default::default()).is_ok()
-            }
-            Operation::Forget => forget(&repository, "last 2").is_ok(),
-            Operation::Prune => prune(&repository, at_once()).is_ok_and(|report| !report.outrun),
-        });
+        let machine = if matches!(operation, Operation::Backup(_) | Operation::Heal) {
+            "client"
+        } else {
+            "admin"
+        };
+        let is_done =
+            self.open(repo, store.clone(), machine).is_some_and(|repository| match operation {
+                Operation::Lose => unreachable!("nobody does that"),
+                Operation::Repair => {
+                    let options = crate::engine::repair::options(Level::Structure);
+                    let applied = repair::plan(&repository, &options, &Monitor::default())
+                        .and_then(|plan| plan.apply(&Monitor::default()));
+                    applied.is_ok_and(|outcome| !outcome.is_untold)
+                }
+                Operation::Backup(_) | Operation::Heal => {
+                    let options = drumlin::backup::BackupOptions {
+                        low_memory: true,
+                        ..options(&[repo.source()], "host")
+                    };
+                    drumlin::backup::run(&repository, options, &Default::default()).is_ok()
+                }
+                Operation::Forget => forget(&repository, "last 2").is_ok(),
+                Operation::Prune => {
+                    prune(&repository, at_once()).is_ok_and(|report| !report.outrun)
+                }
+            });
         (store, is_done)
     }
 
     /// Checks everything and reads every snapshot, on a machine that knows nothing.
     fn snapshots(&self, repo: &TestRepo, what: &str) -> Found {
         let cache = fast_folder();
-        let repository = repo.open_in(Dying::new(&self.path("repository"), None), cache.path()).unwrap();
+        let repository =
+            repo.open_in(Dying::new(&self.path("repository"), None), cache.path()).unwrap();
         let report = run_check(&repository, Level::Full);
         assert!(report.is_sound(), "{what}: {report:#?}");
         let trees = Trees::new(Reader::new(&repository).unwrap());
         let all = snapshots::list(&repository).unwrap();
         // Folders above the source are other tests' too.
         let source = repo.stored_path("");
-        let of = |snapshot| read_all(&trees, snapshot).into_iter().filter(|(path, _)| path.starts_with(&source)).collect();
+        let of = |snapshot| {
+            read_all(&trees, snapshot)
+                .into_iter()
+                .filter(|(path, _)| path.starts_with(&source))
+                .collect()
+        };
         let contents = all.iter().map(|snapshot| (snapshot.id, of(snapshot))).collect();
-        Found { contents, newest: all.iter().max_by_key(|snapshot| snapshot.started).map(|snapshot| snapshot.id) }
+        Found {
+            contents,
+            newest: all.iter().max_by_key(|snapshot| snapshot.started).map(|snapshot| snapshot.id),
+        }
     }
 }
 
@@ -247,7 +305,8 @@ impl Found {
 
 /// Returns the snapshots that there are, whole or not.
 fn snapshots_in(world: &World, repo: &TestRepo) -> BTreeSet<SnapshotId> {
-    let repository = world.open(repo, Dying::new(&world.path("repository"), None), "looker").unwrap();
+    let repository =
+        world.open(repo, Dying::new(&world.path("repository"), None), "looker").unwrap();
     snapshots::list(&repository).unwrap().into_iter().map(|snapshot| snapshot.id).collect()
 }
 
@@ -275,7 +334,9 @@ fn die_everywhere(death: Death) {
         let calls = store.calls.load(Ordering::SeqCst);
         assert!(is_done && calls > 2, "{at}: {operation:?}");
         // What is lost is back when the next backup has ended.
-        let heal = |world: &World| assert!(operation != Operation::Repair || world.run(&repo, Operation::Heal, None).1);
+        let heal = |world: &World| {
+            assert!(operation != Operation::Repair || world.run(&repo, Operation::Heal, None).1)
+        };
         let after = {
             let healed = world.copy();
             heal(&healed);
@@ -284,11 +345,14 @@ fn die_everywhere(death: Death) {
         // What stays: the others may be forgotten or not when the process is dead.
         finished.retain(|id, _| after.contents.contains_key(id));
         let probes = store.probes.lock().unwrap().clone();
-        for call in (0..calls).filter(|call| all_probes || !probes.contains(call) || call % 16 == 0) {
-            let what = format!("operation {at}, {operation:?}, {death:?} at call {call} of {calls}");
+        for call in (0..calls).filter(|call| all_probes || !probes.contains(call) || call % 16 == 0)
+        {
+            let what =
+                format!("operation {at}, {operation:?}, {death:?} at call {call} of {calls}");
             let trial = before.copy();
             let (_, survived) = trial.run(&repo, operation, Some((call, death)));
-            // A snapshot that cannot be read stays, so a failed read alone is no failure of a forget.
+            // A snapshot that cannot be read stays, so a failed read alone is no failure of a
+            // forget.
             assert!(!survived || operation == Operation::Forget, "{what}");
             if !operation.begins_with_a_loss() {
                 assert!(trial.snapshots(&repo, &what).holds(&finished), "{what}: lost");
@@ -298,7 +362,10 @@ fn die_everywhere(death: Death) {
             heal(&trial);
             let again = trial.snapshots(&repo, &what);
             assert!(again.holds(&finished), "{what}: lost by the second attempt");
-            assert!(again.newest().is_some() && again.newest() == after.newest(), "{what}: not made up for");
+            assert!(
+                again.newest().is_some() && again.newest() == after.newest(),
+                "{what}: not made up for"
+            );
             deaths += 1;
         }
         finished = after.contents;

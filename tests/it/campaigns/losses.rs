@@ -1,7 +1,8 @@
-//! Goal: whatever is lost, whoever repairs it, dies while doing so, and prunes afterwards: what a repair took out of the index stays out of it,
-//! and each snapshot that any machine makes from then on is whole.
-//! Method: random histories of two hosts that share content and have caches of their own, and of a third machine that forgets, prunes and
-//! repairs; packs, and runs too, are lost between the operations, and any of these may die at any call of the store.
+//! Goal: whatever is lost, whoever repairs it, dies while doing so, and prunes afterwards: what a
+//! repair took out of the index stays out of it, and each snapshot that any machine makes from then
+//! on is whole. Method: random histories of two hosts that share content and have caches of their
+//! own, and of a third machine that forgets, prunes and repairs; packs, and runs too, are lost
+//! between the operations, and any of these may die at any call of the store.
 //!
 //! `DRUMLIN_LOSSES` sets how many histories are tried, `DRUMLIN_TEST_SEED` the first of them.
 
@@ -55,7 +56,11 @@ impl<'a> History<'a> {
         }
     }
 
-    fn open(&self, machine: usize, store: Arc<dyn Store>) -> drumlin::repo::Result<Arc<Repository>> {
+    fn open(
+        &self,
+        machine: usize,
+        store: Arc<dyn Store>,
+    ) -> drumlin::repo::Result<Arc<Repository>> {
         self.repo.open_in(store, self.caches[machine].path())
     }
 
@@ -69,7 +74,8 @@ impl<'a> History<'a> {
             let call = self.random.random_range(0..60);
             let fault = Fault { action: None, class: None, call, effect, then_dead: true };
             let dying = Arc::new(FaultStore::new(self.store.clone(), vec![fault]));
-            self.deaths += usize::from(!self.open(machine, dying).is_ok_and(|repository| act(&repository)));
+            self.deaths +=
+                usize::from(!self.open(machine, dying).is_ok_and(|repository| act(&repository)));
         }
         let repository = self.open(machine, self.store.clone()).unwrap();
         assert!(act(&repository), "undisturbed on machine {machine}");
@@ -78,8 +84,12 @@ impl<'a> History<'a> {
     fn change(&mut self, host: usize) {
         for _ in 0..2 {
             // Both hosts have files of one small pool.
-            let (name, content) = (self.random.random_range(0..6u64), self.random.random_range(0..4u64));
-            write(&self.sources[host].path().join(format!("d{}/f{name}", name % 2)), &noise(10 * name + content, 30_000));
+            let (name, content) =
+                (self.random.random_range(0..6u64), self.random.random_range(0..4u64));
+            write(
+                &self.sources[host].path().join(format!("d{}/f{name}", name % 2)),
+                &noise(10 * name + content, 30_000),
+            );
         }
     }
 
@@ -107,7 +117,8 @@ impl<'a> History<'a> {
         self.store.remove(&Key::new(Class::Data, chosen)).unwrap();
         if self.random.random_bool(0.3) {
             let runs = self.store.list(Class::Index, "").unwrap();
-            runs.into_iter().for_each(|run| self.store.remove(&Key::new(Class::Index, run.name)).unwrap());
+            runs.into_iter()
+                .for_each(|run| self.store.remove(&Key::new(Class::Index, run.name)).unwrap());
         }
         self.losses += 1;
         self.repair(false);
@@ -116,9 +127,11 @@ impl<'a> History<'a> {
 
     fn repair(&mut self, snapshots: bool) {
         self.with_death(HOSTS, |repository| {
-            let options = RepairOptions { snapshots, ..crate::engine::repair::options(Level::Structure) };
+            let options =
+                RepairOptions { snapshots, ..crate::engine::repair::options(Level::Structure) };
             let plan = repair::plan(repository, &options, &Monitor::default());
-            plan.and_then(|plan| plan.apply(&Monitor::default())).is_ok_and(|outcome| !outcome.is_untold)
+            plan.and_then(|plan| plan.apply(&Monitor::default()))
+                .is_ok_and(|outcome| !outcome.is_untold)
         });
     }
 
@@ -127,18 +140,30 @@ impl<'a> History<'a> {
         let keep = self.random.random_range(1..4usize);
         let admin = self.open(HOSTS, self.store.clone()).unwrap();
         let listed = snapshots::list(&admin).unwrap();
-        listed.iter().take(listed.len().saturating_sub(keep)).for_each(|snapshot| forget(&admin, snapshot));
+        listed
+            .iter()
+            .take(listed.len().saturating_sub(keep))
+            .for_each(|snapshot| forget(&admin, snapshot));
         self.with_death(HOSTS, |repository| match prune(repository, at_once()) {
             Err(error) => error.is_damage(),
             Ok(report) => !report.outrun,
         });
     }
 
-    /// Checks on a machine that knows nothing: no run names what is lost, and nothing is incomplete but what was when it was lost.
+    /// Checks on a machine that knows nothing: no run names what is lost, and nothing is incomplete
+    /// but what was when it was lost.
     fn check(&self) -> CheckReport {
         let cache = fast_folder();
-        let report = run_check(&self.repo.open_in(self.store.clone(), cache.path()).unwrap(), Level::Structure);
-        let of_packs = report.problems.items.iter().filter(|problem| problem.object.starts_with("data/")).count();
+        let report = run_check(
+            &self.repo.open_in(self.store.clone(), cache.path()).unwrap(),
+            Level::Structure,
+        );
+        let of_packs = report
+            .problems
+            .items
+            .iter()
+            .filter(|problem| problem.object.starts_with("data/"))
+            .count();
         assert_eq!(of_packs, 0, "the index names what is lost: {:#?}", report.problems.items);
         report
     }
@@ -165,14 +190,17 @@ impl<'a> History<'a> {
         // What backups that died have as their parents must not keep what lacks something.
         prune(&admin, PruneOptions { intent_max_age_s: -1, ..at_once() }).unwrap();
         let cache = fast_folder();
-        let report = run_check(&self.repo.open_in(self.store.clone(), cache.path()).unwrap(), Level::Full);
+        let report =
+            run_check(&self.repo.open_in(self.store.clone(), cache.path()).unwrap(), Level::Full);
         assert!(report.is_sound(), "{report:#?}");
     }
 }
 
 #[test]
 fn what_is_lost_stays_out_and_what_is_made_is_whole() {
-    let number = |variable: &str, usual: u64| std::env::var(variable).map_or(usual, |text| text.parse().unwrap());
+    let number = |variable: &str, usual: u64| {
+        std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
+    };
     let (count, first) = (number("DRUMLIN_LOSSES", 60), number("DRUMLIN_TEST_SEED", 1));
     let repo = TestRepo::new();
     let (mut deaths, mut losses) = (0, 0);
@@ -184,5 +212,8 @@ fn what_is_lost_stays_out_and_what_is_made_is_whole() {
         losses += history.losses;
     }
     println!("{count} histories, {losses} losses, {deaths} deaths");
-    assert!(count < 20 || losses >= count as usize && deaths >= count as usize, "{losses} losses, {deaths} deaths");
+    assert!(
+        count < 20 || losses >= count as usize && deaths >= count as usize,
+        "{losses} losses, {deaths} deaths"
+    );
 }

@@ -1,4 +1,5 @@
-//! Searches for faults: models, simulations, kills, crashes, random histories. `make *-long` runs them longer.
+//! Searches for faults: models, simulations, kills, crashes, random histories. `make *-long` runs
+//! them longer.
 
 pub mod crash;
 #[cfg(feature = "s3")]

@@ -1,8 +1,9 @@
-//! Goal: a fleet on one repository stays closed and small over a month, whatever fails.
-//! Method: hosts that back up hourly and a collector that forgets and prunes daily, at the same time, on a simulated clock; one call of
-//! a host in a thousand fails, of a collector, which makes thousands, one in 20,000, before or after its effect; and one process in a
-//! hundred dies at a call. After each day everything
-//! is read back by a machine that knows nothing, and what nothing needs is weighed.
+//! Goal: a fleet on one repository stays closed and small over a month, whatever fails. Method:
+//! hosts that back up hourly and a collector that forgets and prunes daily, at the same time, on a
+//! simulated clock; one call of a host in a thousand fails, of a collector, which makes thousands,
+//! one in 20,000, before or after its effect; and one process in a hundred dies at a call. After
+//! each day everything is read back by a machine that knows nothing, and what nothing needs is
+//! weighed.
 //!
 //! `DRUMLIN_SCALE_DAYS` and `DRUMLIN_SCALE_HOSTS` make it long (`make scale-long`).
 
@@ -50,14 +51,22 @@ struct Unsteady {
 }
 
 impl Unsteady {
-    fn new(repo: &TestRepo, random: &mut SmallRng, fault_every: u32, faults: &Arc<AtomicU64>) -> Arc<Self> {
+    fn new(
+        repo: &TestRepo,
+        random: &mut SmallRng,
+        fault_every: u32,
+        faults: &Arc<AtomicU64>,
+    ) -> Arc<Self> {
         let life = if random.random_ratio(1, 100) { random.random_range(0..20) } else { i64::MAX };
         let own = Mutex::new(SmallRng::seed_from_u64(random.random()));
         let (life, faults) = (AtomicI64::new(life), faults.clone());
         Arc::new(Self { inner: repo.memory.clone(), random: own, fault_every, life, faults })
     }
 
-    fn call<T>(&self, call: impl FnOnce(&MemoryStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn call<T>(
+        &self,
+        call: impl FnOnce(&MemoryStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let dead = self.life.fetch_sub(1, Ordering::SeqCst) <= 0;
         let (fails, is_done) = {
             let mut random = self.random.lock().unwrap();
@@ -71,7 +80,13 @@ impl Unsteady {
             call(&self.inner)?;
         }
         let words = String::new;
-        Err(StoreError { kind: ErrorKind::Other, action: "use", location: words(), object: words(), source: "fault".into() })
+        Err(StoreError {
+            kind: ErrorKind::Other,
+            action: "use",
+            location: words(),
+            object: words(),
+            source: "fault".into(),
+        })
     }
 }
 
@@ -142,7 +157,12 @@ impl Host {
         let store = Unsteady::new(repo, &mut self.random, 1000, &counts.faults);
         let backup = repo.open_in(store, self.cache.path()).is_ok_and(|repository| {
             let path = self.source.path().to_owned();
-            let options = BackupOptions { low_memory: true, threads: 1, clock: Arc::new(clock), ..options(&[path], &self.name) };
+            let options = BackupOptions {
+                low_memory: true,
+                threads: 1,
+                clock: Arc::new(clock),
+                ..options(&[path], &self.name)
+            };
             backup::run(&repository, options, &Monitor::default()).is_ok()
         });
         let count = if backup { &counts.backups } else { &counts.failed };
@@ -151,41 +171,68 @@ impl Host {
 }
 
 fn prune_options() -> PruneOptions {
-    PruneOptions { low_memory: true, threads: 1, trash_window_s: 2 * 24 * 3600, ..PruneOptions::new(clock()) }
+    PruneOptions {
+        low_memory: true,
+        threads: 1,
+        trash_window_s: 2 * 24 * 3600,
+        ..PruneOptions::new(clock())
+    }
 }
 
-/// Forgets and prunes, again and again until it succeeds: each attempt goes on where the last one was stopped.
+/// Forgets and prunes, again and again until it succeeds: each attempt goes on where the last one
+/// was stopped.
 fn collect(repo: &TestRepo, cache: &TempDir, random: &mut SmallRng, counts: &Counts) {
     let mut policy = Policy::default();
     policy.add("hourly 12, daily 7, weekly 4").unwrap();
     for attempt in 0.. {
         assert!(attempt < 200, "the collector does not come through");
-        let Ok(repository) = repo.open_in(Unsteady::new(repo, random, 20_000, &counts.faults), cache.path()) else {
+        let Ok(repository) =
+            repo.open_in(Unsteady::new(repo, random, 20_000, &counts.faults), cache.path())
+        else {
             continue;
         };
         let forgotten = snapshots::listing(&repository).and_then(|listing| {
             let by = (&Filter::default(), &policy, GroupBy::DEFAULT);
             let plan = forget::plan_policy(&listing, by, &TimeZone::UTC, clock().seconds);
             let word = str::to_owned;
-            let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: clock(), reason: word("policy") };
+            let note = ForgetNote {
+                host: word("h"),
+                user: word("u"),
+                program: word("p"),
+                now: clock(),
+                reason: word("policy"),
+            };
             forget::apply(&repository, &plan, &note, &Monitor::default())
         });
-        let pruned = forgotten.and_then(|_| prune::run(&repository, &prune_options(), &Monitor::default()));
+        let pruned =
+            forgotten.and_then(|_| prune::run(&repository, &prune_options(), &Monitor::default()));
         if pruned.is_ok_and(|report| !report.outrun) {
             return;
         }
     }
 }
 
-/// Reads everything back on a machine that knows nothing; returns stored bytes, and how many in 1,000 of them nothing needs.
+/// Reads everything back on a machine that knows nothing; returns stored bytes, and how many in
+/// 1,000 of them nothing needs.
 fn examine(repo: &TestRepo) -> (u64, u64) {
     let cache = fast_folder();
     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
-    let report = check::run(&repository, &CheckOptions { level: Level::Full, threads: 2, now: clock() }, &Monitor::default());
+    let report = check::run(
+        &repository,
+        &CheckOptions { level: Level::Full, threads: 2, now: clock() },
+        &Monitor::default(),
+    );
     let report = report.unwrap();
     assert!(report.is_sound(), "{report:#?}");
-    let plan = prune::run(&repository, &PruneOptions { dry_run: true, ..prune_options() }, &Monitor::default()).unwrap().plan;
-    let unused = plan.dead_bytes + plan.young_bytes + plan.left_unused_bytes + plan.repack_unused_bytes;
+    let plan = prune::run(
+        &repository,
+        &PruneOptions { dry_run: true, ..prune_options() },
+        &Monitor::default(),
+    )
+    .unwrap()
+    .plan;
+    let unused =
+        plan.dead_bytes + plan.young_bytes + plan.left_unused_bytes + plan.repack_unused_bytes;
     (plan.total_bytes, unused * 1000 / plan.total_bytes)
 }
 
@@ -217,7 +264,8 @@ fn a_month_of_a_fleet() {
         }
         collect(&repo, &admin, &mut random, &counts);
         let (bytes, unused_permille) = examine(&repo);
-        let (done, failed) = (counts.backups.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed));
+        let (done, failed) =
+            (counts.backups.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed));
         let faults = counts.faults.load(Ordering::Relaxed);
         println!(
             "day {}: {done} backups, {failed} failed, {faults} faults; {bytes} bytes, {unused_permille} in 1,000 unused; {} snapshots; {:.0} s",

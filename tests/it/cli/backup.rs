@@ -11,7 +11,11 @@ use crate::support::home::{Home, Ran, fields};
 fn listed(home: &Home) -> Vec<String> {
     let prefix = format!("{}/", home.text(""));
     let text = home.run(["ls", "-R", "latest"]).ok().out;
-    text.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).filter(|line| !line.is_empty()).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix(&prefix))
+        .map(str::to_owned)
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 fn backup(home: &Home, args: &[&str]) -> Value {
@@ -22,8 +26,12 @@ fn backup(home: &Home, args: &[&str]) -> Value {
 fn the_document_has_every_field() {
     let home = Home::with_repository();
     home.make_source();
-    let document = backup(&home, &["src", "--tag", "web", "--tag", "a", "--host", "h1", "--app", "wiki"]);
-    assert_eq!(fields(&document), "dry_run problem_count problems requests seconds snapshot stats unchanged_since");
+    let document =
+        backup(&home, &["src", "--tag", "web", "--tag", "a", "--host", "h1", "--app", "wiki"]);
+    assert_eq!(
+        fields(&document),
+        "dry_run problem_count problems requests seconds snapshot stats unchanged_since"
+    );
     let snapshot = &document["snapshot"];
     assert_eq!(
         fields(snapshot),
@@ -50,13 +58,22 @@ fn nothing_changed_means_no_snapshot_unless_asked() {
     assert!(second["snapshot"].is_null());
     assert_eq!(second["unchanged_since"], first);
     let text = home.run(["backup", "src"]).ok().out;
-    assert!(text.starts_with(&format!("nothing has changed since snapshot {}", &first.as_str().unwrap()[..8])), "{text}");
+    assert!(
+        text.starts_with(&format!(
+            "nothing has changed since snapshot {}",
+            &first.as_str().unwrap()[..8]
+        )),
+        "{text}"
+    );
     let third = backup(&home, &["src", "--always-snapshot"]);
     assert_eq!(third["snapshot"]["parent"], first);
     assert_eq!(home.json(["snapshots"])["snapshots"].as_array().unwrap().len(), 2);
     home.write("src/new", "delta");
     let fourth = backup(&home, &["src"]);
-    assert_eq!((&fourth["stats"]["files_new"], &fourth["stats"]["files_unchanged"]), (&json!(1), &json!(4)));
+    assert_eq!(
+        (&fourth["stats"]["files_new"], &fourth["stats"]["files_unchanged"]),
+        (&json!(1), &json!(4))
+    );
 }
 
 #[test]
@@ -95,16 +112,32 @@ fn excludes_leave_out_what_they_say() {
         "--ignore-file",
         ".gitignore",
     ];
-    backup(&home, &[&args[..], &["--exclude-larger-than", "2k", "--exclude", "link", "--one-file-system"]].concat());
+    backup(
+        &home,
+        &[&args[..], &["--exclude-larger-than", "2k", "--exclude", "link", "--one-file-system"]]
+            .concat(),
+    );
     let found = listed(&home);
-    for gone in ["src/sub/c.tmp", "src/cache/x", "src/skip/y", "src/rules/z.log", "src/big", "src/link", "src/sub/b.txt"] {
+    for gone in [
+        "src/sub/c.tmp",
+        "src/cache/x",
+        "src/skip/y",
+        "src/rules/z.log",
+        "src/big",
+        "src/link",
+        "src/sub/b.txt",
+    ] {
         assert!(!found.contains(&gone.to_owned()), "{gone} is there: {found:?}");
     }
     for kept in ["src/a.txt", "src/sub/", "src/cache/", "src/skip/", "src/rules/.gitignore"] {
         assert!(found.contains(&kept.to_owned()), "{kept} is missing: {found:?}");
     }
     home.run(["backup", "src", "--exclude", "[ab"]).fails(2, "bad pattern '[ab'", "");
-    home.run(["backup", "src", "--exclude-file", "missing"]).fails(1, "cannot read the exclude file missing", "");
+    home.run(["backup", "src", "--exclude-file", "missing"]).fails(
+        1,
+        "cannot read the exclude file missing",
+        "",
+    );
     home.run(["backup", "src", "--exclude-larger-than", "big"]).code(2);
 }
 
@@ -116,12 +149,27 @@ fn streams_become_files() {
     home.run_with_input(["backup", "--stdin"], b"unnamed").ok();
     assert_eq!(home.run(["cat", "latest:/stdin"]).ok().out, "unnamed");
     home.make_source();
-    let document =
-        backup(&home, &["src", "--command", "seq 3", "--command-name", "n", "--command", "echo hi", "--command-name", "m"]);
+    let document = backup(
+        &home,
+        &[
+            "src",
+            "--command",
+            "seq 3",
+            "--command-name",
+            "n",
+            "--command",
+            "echo hi",
+            "--command-name",
+            "m",
+        ],
+    );
     assert_eq!(document["snapshot"]["sources"], json!(["/m", "/n", home.text("src")]));
     assert_eq!(home.run(["cat", "latest:/n"]).ok().out, "1\n2\n3\n");
     assert_eq!(home.run(["cat", "latest:/m"]).ok().out, "hi\n");
-    assert_eq!(home.run(["cat", &format!("latest:{}", home.text("src/a.txt"))]).ok().out, "alpha\n");
+    assert_eq!(
+        home.run(["cat", &format!("latest:{}", home.text("src/a.txt"))]).ok().out,
+        "alpha\n"
+    );
     home.run(["backup", "--command", "true"]).code(2);
     home.run(["backup", "--command", "true", "--command-name", &"n".repeat(256)]).fails(
         2,
@@ -139,7 +187,11 @@ fn a_failing_command_makes_no_snapshot() {
     let home = Home::with_repository();
     let ran = home.run(["backup", "--command", "echo half; exit 7", "--command-name", "dump"]);
     let ran = ran.fails(1, "the stream for /dump is not complete", "");
-    assert!(ran.err.contains("caused by: `echo half; exit 7` failed: exit status: 7"), "{}", ran.err);
+    assert!(
+        ran.err.contains("caused by: `echo half; exit 7` failed: exit status: 7"),
+        "{}",
+        ran.err
+    );
     assert_eq!(home.json(["snapshots"])["snapshots"], json!([]));
 }
 
@@ -154,13 +206,20 @@ fn unreadable_files_are_listed_and_the_snapshot_is_kept() {
     let document = ran.json();
     let problem = &document["problems"][0];
     assert_eq!(fields(problem), "kind message path");
-    assert_eq!((&problem["path"], &problem["kind"]), (&json!(home.text("src/a.txt")), &json!("unreadable")));
+    assert_eq!(
+        (&problem["path"], &problem["kind"]),
+        (&json!(home.text("src/a.txt")), &json!("unreadable"))
+    );
     assert_eq!(document["problem_count"], 1);
     assert_eq!(document["snapshot"]["problem_count"], 1);
-    let ran = Ran::of(&home.without_capabilities(["backup", "src", "--always-snapshot"]).output().unwrap()).code(3);
+    let ran = Ran::of(
+        &home.without_capabilities(["backup", "src", "--always-snapshot"]).output().unwrap(),
+    )
+    .code(3);
     assert!(ran.out.contains("not read 1 file: listed below, exit code 3"), "{}", ran.out);
     assert!(
-        ran.err.contains(&format!("warning: {}: ", home.text("src/a.txt"))) && ran.err.contains("(unreadable)"),
+        ran.err.contains(&format!("warning: {}: ", home.text("src/a.txt")))
+            && ran.err.contains("(unreadable)"),
         "{}",
         ran.err
     );
@@ -185,7 +244,11 @@ fn what_cannot_be_backed_up_is_said() {
     home.run(["backup"]).fails(2, "nothing to back up was named", "give a PATH");
     home.run(["backup", "missing"]).fails(1, "cannot read source", "");
     home.run(["backup", "--app", "wiki"]).fails(2, "there is no [app.wiki]", "");
-    home.run(["backup", "/etc", "--repo", "nowhere"]).fails(10, "there is no repository", "`drumlin init`");
+    home.run(["backup", "/etc", "--repo", "nowhere"]).fails(
+        10,
+        "there is no repository",
+        "`drumlin init`",
+    );
 }
 
 #[test]
@@ -207,7 +270,10 @@ fn chunkers_and_compressions_all_restore() {
     {
         home.write("src/number", format!("{at}"));
         backup(&home, &[&["src", "--low-memory"][..], args].concat());
-        assert_eq!(home.run(["cat", &format!("latest:{}", home.text("src/text"))]).ok().out, home.read("src/text"));
+        assert_eq!(
+            home.run(["cat", &format!("latest:{}", home.text("src/text"))]).ok().out,
+            home.read("src/text")
+        );
     }
     home.run(["backup", "src", "--compression", "23"]).code(2);
     home.run(["backup", "src", "--chunker", "both"]).code(2);
@@ -222,12 +288,14 @@ fn the_repository_is_never_backed_up_into_itself() {
     let found = listed(&home);
     assert!(found.contains(&"src/a.txt".to_owned()));
     assert!(!found.iter().any(|path| path.starts_with("repo/") && path.len() > 5), "{found:?}");
-    // The second backup still sees that the first one made folders in the repository; from then on nothing moves.
+    // The second backup still sees that the first one made folders in the repository; from then on
+    // nothing moves.
     backup(&home, &["."]);
     assert!(backup(&home, &["."])["snapshot"].is_null(), "a backup must not see its own traces");
 }
 
-/// The repository and the local copies change with every backup; the folder that they lie in does not.
+/// The repository and the local copies change with every backup; the folder that they lie in does
+/// not.
 #[test]
 fn a_folder_that_holds_the_repository_is_unchanged_the_second_time() {
     let home = Home::with_repository();

@@ -12,7 +12,9 @@ fn with_backup() -> Home {
     home.make_source();
     home.write(
         "src/noise",
-        (0..200_000u32).flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes()).collect::<Vec<_>>(),
+        (0..200_000u32)
+            .flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes())
+            .collect::<Vec<_>>(),
     );
     home.run(["backup", "src"]).ok();
     home
@@ -20,7 +22,10 @@ fn with_backup() -> Home {
 
 /// Returns the files of one class of the repository.
 fn objects(home: &Home, class: &str) -> Vec<PathBuf> {
-    home.tree(&format!("repo/{class}")).into_iter().map(|(name, _)| home.path(&format!("repo/{class}/{name}"))).collect()
+    home.tree(&format!("repo/{class}"))
+        .into_iter()
+        .map(|(name, _)| home.path(&format!("repo/{class}/{name}")))
+        .collect()
 }
 
 #[test]
@@ -39,7 +44,10 @@ fn every_level_of_a_sound_repository() {
     }
     assert_eq!(home.json(["check"])["level"], "structure");
     let text = home.run(["check", "--level", "full"]).ok().out;
-    assert!(text.starts_with("checked at level full") && text.ends_with("no damage found\n"), "{text}");
+    assert!(
+        text.starts_with("checked at level full") && text.ends_with("no damage found\n"),
+        "{text}"
+    );
     assert_eq!(home.run(["check", "--quiet"]).ok().out, "");
     home.run(["check", "--level", "deep"]).code(2);
     home.run(["check", "--level", "sample=0%"]).code(2);
@@ -48,7 +56,10 @@ fn every_level_of_a_sound_repository() {
 #[test]
 fn damage_is_4_and_names_the_files() {
     let home = with_backup();
-    let pack = objects(&home, "data").into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
+    let pack = objects(&home, "data")
+        .into_iter()
+        .max_by_key(|pack| fs::metadata(pack).unwrap().len())
+        .unwrap();
     let mut bytes = fs::read(&pack).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -61,11 +72,19 @@ fn damage_is_4_and_names_the_files() {
     assert_eq!(fields(&document["problems"][0]), "message object");
     assert_eq!(fields(&document["affected"][0]), "is_folder path snapshot");
     assert!(
-        document["affected"].as_array().unwrap().iter().any(|affected| affected["path"] == home.text("src/noise")),
+        document["affected"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|affected| affected["path"] == home.text("src/noise")),
         "{document}"
     );
     let ran = home.run(["check", "--level", "full", "--quiet"]).code(4);
-    assert!(ran.out.contains("affected:") && ran.out.contains(&home.text("src/noise")), "{}", ran.out);
+    assert!(
+        ran.out.contains("affected:") && ran.out.contains(&home.text("src/noise")),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
@@ -95,10 +114,18 @@ fn a_damaged_snapshot_does_not_hide_the_others() {
     assert_eq!(fields(&document["damaged"][0]), "error id");
     assert_eq!(document["damaged"][0]["id"], first);
     let ran = home.run(["ls", "latest"]).ok();
-    assert!(ran.err.contains(&format!("warning: snapshot {} is left out: ", &first[..8])), "{}", ran.err);
+    assert!(
+        ran.err.contains(&format!("warning: snapshot {} is left out: ", &first[..8])),
+        "{}",
+        ran.err
+    );
     home.run(["ls", first]).fails(4, "is damaged", "`drumlin check --level full`");
     // Where none of the others fits, the damaged one may have been meant.
-    home.run(["diff", "latest~1", "latest"]).fails(4, "no snapshot matches 'latest~1'", "`drumlin snapshots`");
+    home.run(["diff", "latest~1", "latest"]).fails(
+        4,
+        "no snapshot matches 'latest~1'",
+        "`drumlin snapshots`",
+    );
     home.run(["ls", "ffffffff"]).code(1);
 }
 

@@ -36,7 +36,10 @@ fn apps_say_what_to_back_up() {
     );
     home.run(["init"]).ok();
     let snapshot = home.json(["backup", "--app", "wiki"])["snapshot"].clone();
-    assert_eq!((&snapshot["app"], &snapshot["host"], &snapshot["tags"]), (&json!("wiki"), &json!("web1"), &json!(["auto"])));
+    assert_eq!(
+        (&snapshot["app"], &snapshot["host"], &snapshot["tags"]),
+        (&json!("wiki"), &json!("web1"), &json!(["auto"]))
+    );
     assert_eq!(snapshot["sources"], json!(["/facts", home.text("src")]));
     assert_eq!(home.run(["cat", "latest:/facts"]).ok().out, "facts\n");
     assert!(!home.run(["ls", "-R", "latest"]).ok().out.contains("c.tmp"));
@@ -46,7 +49,11 @@ fn apps_say_what_to_back_up() {
         "would not be what",
     );
     home.run(["backup", "--app", "both"]).fails(2, "has several repositories", "give --repo NAME");
-    home.run(["backup", "--app", "nobody"]).fails(2, "there is no [app.nobody]", "the configuration has both, shop, wiki");
+    home.run(["backup", "--app", "nobody"]).fails(
+        2,
+        "there is no [app.nobody]",
+        "the configuration has both, shop, wiki",
+    );
 }
 
 #[test]
@@ -68,7 +75,10 @@ fn mistakes_are_named_with_file_line_and_nearest_key() {
 #[test]
 fn the_file_can_be_named() {
     let home = configured("this is not toml");
-    home.write("other.toml", format!("[repository.usb]\nurl = \"{}\"\npassword-file = \"pw\"\n", home.text("usb")));
+    home.write(
+        "other.toml",
+        format!("[repository.usb]\nurl = \"{}\"\npassword-file = \"pw\"\n", home.text("usb")),
+    );
     home.run(["snapshots"]).code(2);
     home.run(["init", "--config", "other.toml"]).ok();
     let home = home.with("DRUMLIN_CONFIG", "other.toml");

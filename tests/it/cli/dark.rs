@@ -1,4 +1,5 @@
-//! Every command works where nothing can be kept: no home, no cache, a full or read-only folder for it. Slower, with one warning.
+//! Every command works where nothing can be kept: no home, no cache, a full or read-only folder for
+//! it. Slower, with one warning.
 //!
 //! Where this machine cannot remember what it saw either, the same warning says that.
 
@@ -44,7 +45,8 @@ fn home_with_snapshots() -> Home {
 fn all_work(home: &Home, words: &[&str], run: impl Fn(&[&str]) -> Ran) {
     for command in COMMANDS {
         let ran = run(command).ok();
-        let warnings: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("warning: ")).collect();
+        let warnings: Vec<&str> =
+            ran.err.lines().filter(|line| line.starts_with("warning: ")).collect();
         assert_eq!(warnings.len(), 1, "{command:?}: {}", ran.err);
         // What only looks would have remembered nothing anyway.
         let is_dry = command.contains(&"--plan") || command == ["repair"];
@@ -58,7 +60,9 @@ fn all_work(home: &Home, words: &[&str], run: impl Fn(&[&str]) -> Ran) {
 #[test]
 fn all_commands_work_without_a_home() {
     let home = home_with_snapshots();
-    all_work(&home, &[NO_COPIES], |command| Ran::of(&home.command(command).env("HOME", "/dev/null/none").output().unwrap()));
+    all_work(&home, &[NO_COPIES], |command| {
+        Ran::of(&home.command(command).env("HOME", "/dev/null/none").output().unwrap())
+    });
 }
 
 #[test]
@@ -66,11 +70,18 @@ fn one_warning_says_what_is_kept_nowhere() {
     let home = home_with_snapshots();
     all_work(&home, &[NO_MEMORY, NO_COPIES], |command| {
         let nowhere = "/dev/null/none";
-        Ran::of(&home.command(command).envs([("HOME", nowhere), ("DRUMLIN_STATE_DIR", nowhere)]).output().unwrap())
+        Ran::of(
+            &home
+                .command(command)
+                .envs([("HOME", nowhere), ("DRUMLIN_STATE_DIR", nowhere)])
+                .output()
+                .unwrap(),
+        )
     });
 }
 
-/// A service without HOME, whose user has no entry: it has a folder for copies and none in which to remember.
+/// A service without HOME, whose user has no entry: it has a folder for copies and none in which to
+/// remember.
 #[test]
 fn that_nothing_can_be_remembered_is_told() {
     let home = home_with_snapshots();
@@ -82,8 +93,16 @@ fn that_nothing_can_be_remembered_is_told() {
     let nobody = "setpriv --reuid=54321 --regid=54321 --clear-groups env -u HOME -u DRUMLIN_STATE_DIR DRUMLIN_CACHE_DIR=\"$PWD/copies\" ./program";
     for command in ["backup src", "snapshots", "prune"] {
         let ran = home.script(&[], &format!("{nobody} {command}")).ok();
-        assert!(ran.err.contains("cannot remember the repository, so that going back"), "{command}: {}", ran.err);
-        assert!(ran.err.contains("HOME is not set") && ran.err.matches("warning").count() == 1, "{command}: {}", ran.err);
+        assert!(
+            ran.err.contains("cannot remember the repository, so that going back"),
+            "{command}: {}",
+            ran.err
+        );
+        assert!(
+            ran.err.contains("HOME is not set") && ran.err.matches("warning").count() == 1,
+            "{command}: {}",
+            ran.err
+        );
     }
 }
 
@@ -91,12 +110,16 @@ fn that_nothing_can_be_remembered_is_told() {
 fn all_commands_work_if_the_folder_takes_nothing() {
     let home = home_with_snapshots();
     home.write("file", "");
-    all_work(&home, &[NO_COPIES], |command| home.run([&["--cache-dir", "file/below"], command].concat()));
+    all_work(&home, &[NO_COPIES], |command| {
+        home.run([&["--cache-dir", "file/below"], command].concat())
+    });
 }
 
 #[test]
 fn all_commands_work_with_a_full_or_read_only_disk() {
-    for (options, fill) in [("size=64k", "cat /dev/zero >full 2>/dev/null || true"), ("ro,size=64k", "true")] {
+    for (options, fill) in
+        [("size=64k", "cat /dev/zero >full 2>/dev/null || true"), ("ro,size=64k", "true")]
+    {
         let home = home_with_snapshots();
         all_work(&home, &[NO_COPIES], |command| {
             let script = format!(

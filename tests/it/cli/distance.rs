@@ -1,15 +1,19 @@
-//! Goal: what the real program asks of a server far away, as the server sees it, and what memory many transfers take.
-//! Method: servers that log, a proxy with a slow line that counts round trips, and what the system says of a process.
+//! Goal: what the real program asks of a server far away, as the server sees it, and what memory
+//! many transfers take. Method: servers that log, a proxy with a slow line that counts round trips,
+//! and what the system says of a process.
 
 use std::path::Path;
 
 use crate::support::fixture::{let_time_pass, noise};
 use crate::support::home::Home;
 
-/// Returns a home with a source of 40 small files in four folders, and a repository whose settings are these lines.
+/// Returns a home with a source of 40 small files in four folders, and a repository whose settings
+/// are these lines.
 fn home_with(settings: &str) -> Home {
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    let home = Home::new()
+        .with("DRUMLIN_REPOSITORY", "far")
+        .with("DRUMLIN_CONFIG", "drumlin.toml")
+        .with("DRUMLIN_KEY_FILE", "key");
     home.write("drumlin.toml", format!("[repository.far]\n{settings}\n"));
     for index in 0..40 {
         home.write(&format!("src/dir-{}/file-{index}", index % 4), noise(index, 3000));
@@ -20,7 +24,8 @@ fn home_with(settings: &str) -> Home {
     home
 }
 
-/// Two backups that find nothing changed; the first one may read again what was written right before the backup ahead of it.
+/// Two backups that find nothing changed; the first one may read again what was written right
+/// before the backup ahead of it.
 fn back_up_unchanged(home: &Home) {
     for _ in 0..2 {
         home.run(["backup", "src"]).ok();
@@ -46,11 +51,13 @@ fn a_bucket_sees_no_request_of_an_unchanged_backup_and_eight_of_a_small_one() {
     let log = folder.path().join("log");
     let server = crate::support::servers::moto::start_logging(&log);
     let home = home_with(&bucket_settings(&server, folder.path()));
-    let requests = || std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    let requests =
+        || std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
     let before = requests().len();
     assert!(before > 8, "the log works: {before}");
     // A bucket may have a quota, so some room is kept back there.
-    let is_reserve = |request: &String| request.starts_with("PUT ") && request.contains("/probe/reserve");
+    let is_reserve =
+        |request: &String| request.starts_with("PUT ") && request.contains("/probe/reserve");
     assert!(requests().iter().any(is_reserve), "{:#?}", requests());
     back_up_unchanged(&home);
     assert_eq!(requests()[before..], [""; 0]);
@@ -64,10 +71,13 @@ fn a_bucket_sees_no_request_of_an_unchanged_backup_and_eight_of_a_small_one() {
 fn machine_settings(options: &drumlin::store::sftp::options::SftpOptions) -> String {
     let (user, port) = (&options.user, options.port);
     let (key, known) = (options.identity_files[0].display(), options.known_hosts[0].display());
-    format!("url = \"sftp://{user}@127.0.0.1:{port}/./drumlin\"\nidentity-file = \"{key}\"\nknown-hosts = \"{known}\"")
+    format!(
+        "url = \"sftp://{user}@127.0.0.1:{port}/./drumlin\"\nidentity-file = \"{key}\"\nknown-hosts = \"{known}\""
+    )
 }
 
-/// A file is read from a repository of which this machine has no local copy: keys, snapshots and index are asked for at once.
+/// A file is read from a repository of which this machine has no local copy: keys, snapshots and
+/// index are asked for at once.
 #[cfg(feature = "sftp")]
 #[test]
 fn one_file_by_a_machine_that_knows_nothing_takes_few_round_trips() {
@@ -103,7 +113,8 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
     let proxy = crate::support::servers::proxy::Proxy::start(server.address);
     let options = server.options_through(&proxy, "drumlin");
     let home = home_with(&machine_settings(&options));
-    let logged = || std::fs::read_to_string(server.path("log")).unwrap().matches("Connection from ").count();
+    let logged =
+        || std::fs::read_to_string(server.path("log")).unwrap().matches("Connection from ").count();
     let before = (proxy.connections(), logged());
     assert!(before.0 > 1 && before.1 > 1, "{before:?}");
     back_up_unchanged(&home);
@@ -111,10 +122,11 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
 
     const ROUNDS_MAX: u64 = 16;
     proxy.delay(Duration::from_millis(100));
-    /// The login takes nine, one question one, and hanging up one, which may come together with the rest.
+    /// The login takes nine, one question one, and hanging up one, which may come together with the
+    /// rest.
     const ONE_MIN: u64 = 10;
-    // A busy machine cuts words into more packets or puts more of them together, in the login above all. So the shortest backup counts beside
-    // the longest question.
+    // A busy machine cuts words into more packets or puts more of them together, in the login above
+    // all. So the shortest backup counts beside the longest question.
     let (mut for_one, mut for_all) = (ONE_MIN, u64::MAX);
     for attempt in 0..6 {
         let start = proxy.rounds();
@@ -128,7 +140,10 @@ fn another_machine_sees_no_connection_of_an_unchanged_backup_and_few_round_trips
         home.run(["backup", "src"]).ok();
         for_all = for_all.min(proxy.rounds() - start);
         assert_eq!(proxy.connections() - connections, 1);
-        println!("{} round trips after connecting; {for_one} to connect, ask one thing and hang up", for_all - for_one + 1);
+        println!(
+            "{} round trips after connecting; {for_one} to connect, ask one thing and hang up",
+            for_all - for_one + 1
+        );
         if for_all - for_one < ROUNDS_MAX {
             break;
         }
@@ -157,7 +172,10 @@ sys.exit(os.waitstatus_to_exitcode(status))
     let python = crate::support::servers::moto::python();
     let wrapper = [python.to_str().unwrap(), "-c", MEASURE];
     let ran = crate::support::home::Ran::of(
-        &home.wrapped(&wrapper, ["backup", "src", "--quiet", "--connections", "16"]).output().unwrap(),
+        &home
+            .wrapped(&wrapper, ["backup", "src", "--quiet", "--connections", "16"])
+            .output()
+            .unwrap(),
     );
     let peak_kib: u64 = ran.ok().out.trim().parse().unwrap();
     println!("{peak_kib} KiB");

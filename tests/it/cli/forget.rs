@@ -34,24 +34,46 @@ fn quick(count: usize) -> Home {
 pub fn open(home: &Home) -> Arc<Repository> {
     let secret = Secret::KeyFile(secret_of_words(&home.read("test.key")).unwrap());
     let store = LocalStore::open(&home.path("repo")).unwrap();
-    Repository::open(Arc::new(store), &secret, &OpenOptions { cache_dir: home.path("cache"), prefer_cached: false }).unwrap()
+    Repository::open(
+        Arc::new(store),
+        &secret,
+        &OpenOptions { cache_dir: home.path("cache"), prefer_cached: false },
+    )
+    .unwrap()
 }
 
-/// Adds a snapshot like the newest, dated `age_s` before it, and stored at another age; returns its id.
-pub fn add_dated(home: &Home, repository: &Arc<Repository>, (age_s, stored_age_s): (i64, i64), number: u64) -> SnapshotId {
-    let first = snapshots::list(repository).unwrap().into_iter().min_by_key(|snapshot| snapshot.sequence).unwrap();
-    let mut snapshot = Snapshot { id: snapshots::new_id(repository).unwrap(), sequence: 10 + number, ..first };
+/// Adds a snapshot like the newest, dated `age_s` before it, and stored at another age; returns its
+/// id.
+pub fn add_dated(
+    home: &Home,
+    repository: &Arc<Repository>,
+    (age_s, stored_age_s): (i64, i64),
+    number: u64,
+) -> SnapshotId {
+    let first = snapshots::list(repository)
+        .unwrap()
+        .into_iter()
+        .min_by_key(|snapshot| snapshot.sequence)
+        .unwrap();
+    let mut snapshot =
+        Snapshot { id: snapshots::new_id(repository).unwrap(), sequence: 10 + number, ..first };
     snapshot.previous = Some([number as u8; 32]);
     snapshot.started.seconds -= age_s;
     snapshot.ended.seconds -= age_s;
     let signed = snapshot.encode();
     let signature = repository.keyring().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
-    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &[number as u8; 32], &slot);
+    let sealed =
+        seal_single(repository.keyring(), ContainerKind::Snapshot, &[number as u8; 32], &slot);
     let path = home.write(&format!("repo/{}", layout::snapshot_key(&snapshot.id)), &sealed.bytes);
     let slot = File::open(path).unwrap();
     let stored_age = Duration::from_secs(stored_age_s.unsigned_abs());
-    slot.set_modified(if stored_age_s < 0 { SystemTime::now() + stored_age } else { SystemTime::now() - stored_age }).unwrap();
+    slot.set_modified(if stored_age_s < 0 {
+        SystemTime::now() + stored_age
+    } else {
+        SystemTime::now() - stored_age
+    })
+    .unwrap();
     snapshot.id
 }
 
@@ -70,7 +92,12 @@ fn count(home: &Home, args: &[&str]) -> usize {
 }
 
 fn ids(document: &Value) -> Vec<String> {
-    document["snapshots"].as_array().unwrap().iter().map(|snapshot| snapshot["id"].as_str().unwrap().to_owned()).collect()
+    document["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|snapshot| snapshot["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -78,22 +105,42 @@ fn named_snapshots_go_to_the_trash_and_come_back() {
     let home = quick(4);
     let before = ids(&home.json(["snapshots"]));
     let ran = home.run(["forget", &before[1][..8], "latest~3"]).ok();
-    assert!(ran.out.contains("forgot 2 snapshots; kept 2 snapshots") && ran.out.contains("it was named"), "{}", ran.out);
+    assert!(
+        ran.out.contains("forgot 2 snapshots; kept 2 snapshots")
+            && ran.out.contains("it was named"),
+        "{}",
+        ran.out
+    );
     assert_eq!(ids(&home.json(["snapshots"])), before[2..]);
     let trash = home.json(["snapshots", "--forgotten"]);
     assert_eq!(ids(&trash).len(), 2);
     let one = &trash["snapshots"][0];
-    assert_eq!((&one["reason"], one["forgotten_by"].as_str().unwrap().contains('@')), (&"named".into(), true));
+    assert_eq!(
+        (&one["reason"], one["forgotten_by"].as_str().unwrap().contains('@')),
+        (&"named".into(), true)
+    );
     let (forgotten, until) = (one["forgotten"].as_str().unwrap(), one["until"].as_str().unwrap());
     assert!(forgotten < until, "{forgotten} until {until}");
     // Hidden from every name, and told where it is.
     home.run(["ls", "latest~2"]).fails(1, "no snapshot matches 'latest~2'", "`drumlin snapshots`");
-    home.run(["ls", &before[1]]).fails(1, "no snapshot matches", "`drumlin undelete` brings it back");
+    home.run(["ls", &before[1]]).fails(
+        1,
+        "no snapshot matches",
+        "`drumlin undelete` brings it back",
+    );
     home.run(["ls", "@2999-01-01"]).ok();
     // Forgetting again is no error.
     let again = home.run(["forget", &before[1]]).ok();
-    assert!(again.err.contains("in the trash already") && again.out.contains("nothing to forget"), "{}{}", again.out, again.err);
-    assert_eq!(home.run(["undelete", &before[1][..6]]).ok().out, format!("snapshot {} is back\n", &before[1][..8]));
+    assert!(
+        again.err.contains("in the trash already") && again.out.contains("nothing to forget"),
+        "{}{}",
+        again.out,
+        again.err
+    );
+    assert_eq!(
+        home.run(["undelete", &before[1][..6]]).ok().out,
+        format!("snapshot {} is back\n", &before[1][..8])
+    );
     home.run(["undelete", &before[1]]).fails(1, "is not forgotten", "--forgotten");
     home.run(["undelete", "zzzz"]).fails(1, "no snapshot matches 'zzzz'", "--forgotten");
     assert_eq!(home.json(["undelete", "--all"])["undeleted"], serde_json::json!([before[0]]));
@@ -106,11 +153,28 @@ fn named_snapshots_go_to_the_trash_and_come_back() {
 #[test]
 fn too_much_at_once_is_refused() {
     let home = quick(5);
-    home.run(["forget", "--keep-last", "2"]).fails(1, "this would forget 3 of the 5 snapshots of", "`--force` does it");
-    home.run(["forget", "latest"]).fails(1, "this would forget the newest snapshot of", "`--dry-run` shows");
-    home.run(["forget", "latest", "latest~1", "latest~2"]).fails(1, "this would forget 3 of the 5", "--force");
+    home.run(["forget", "--keep-last", "2"]).fails(
+        1,
+        "this would forget 3 of the 5 snapshots of",
+        "`--force` does it",
+    );
+    home.run(["forget", "latest"]).fails(
+        1,
+        "this would forget the newest snapshot of",
+        "`--dry-run` shows",
+    );
+    home.run(["forget", "latest", "latest~1", "latest~2"]).fails(
+        1,
+        "this would forget 3 of the 5",
+        "--force",
+    );
     let shown = home.run(["forget", "--keep-last", "2", "--dry-run"]).ok();
-    assert!(shown.err.contains("only done with --force") && shown.out.contains("would forget 3 snapshots"), "{}", shown.err);
+    assert!(
+        shown.err.contains("only done with --force")
+            && shown.out.contains("would forget 3 snapshots"),
+        "{}",
+        shown.err
+    );
     assert_eq!(count(&home, &[]), 5, "nothing was done so far");
     home.run(["forget", "--keep-last", "2", "--force"]).ok();
     assert_eq!(count(&home, &[]), 2);
@@ -126,9 +190,21 @@ fn too_much_at_once_is_refused() {
 #[test]
 fn every_decision_is_explained() {
     let home = daily(40);
-    let document = home.json(["forget", "--keep-daily", "3", "--keep-weekly", "4", "--keep", "decay 1y", "--dry-run"]);
+    let document = home.json([
+        "forget",
+        "--keep-daily",
+        "3",
+        "--keep-weekly",
+        "4",
+        "--keep",
+        "decay 1y",
+        "--dry-run",
+    ]);
     assert_eq!(fields(&document), "dry_run forgotten groups protected requests unreadable until");
-    assert_eq!((&document["forgotten"], &document["until"]), (&Value::Array(Vec::new()), &Value::Null));
+    assert_eq!(
+        (&document["forgotten"], &document["until"]),
+        (&Value::Array(Vec::new()), &Value::Null)
+    );
     let group = &document["groups"][0];
     assert_eq!(fields(group), "app decisions going host kept paths policy refused tags");
     assert_eq!(group["policy"], "daily 3, weekly 4, decay 1y");
@@ -138,25 +214,40 @@ fn every_decision_is_explained() {
         let reasons = decision["reasons"].as_array().unwrap().iter();
         reasons.map(|reason| reason["rule"].as_str().unwrap().to_owned()).collect()
     };
-    let newest = decisions.iter().max_by_key(|decision| decision["started"].as_str().unwrap().to_owned()).unwrap();
+    let newest = decisions
+        .iter()
+        .max_by_key(|decision| decision["started"].as_str().unwrap().to_owned())
+        .unwrap();
     assert_eq!(rules(newest), ["daily", "weekly", "decay"]);
     let gone = decisions.iter().find(|decision| decision["keep"] == false).unwrap();
     assert_eq!(rules(gone), ["daily", "weekly", "decay"], "each rule says why it does not keep it");
     assert_eq!(group["kept"].as_u64().unwrap() + group["going"].as_u64().unwrap(), 40);
-    let text = home.run(["forget", "--keep-daily", "3", "--keep", "decay 10d", "--dry-run"]).ok().out;
-    for part in
-        ["keeping daily 3, decay 10d", "not of the last 3 days; decay: older than 10 days", "daily 1; decay", "would stay"]
-    {
+    let text =
+        home.run(["forget", "--keep-daily", "3", "--keep", "decay 10d", "--dry-run"]).ok().out;
+    for part in [
+        "keeping daily 3, decay 10d",
+        "not of the last 3 days; decay: older than 10 days",
+        "daily 1; decay",
+        "would stay",
+    ] {
         assert!(text.contains(part), "expected `{part}` in:\n{text}");
     }
     // What was told is what is done.
     let told = home.json(["forget", "--keep", "decay 1y", "--dry-run"]);
     let done = home.json(["forget", "--keep", "decay 1y"]);
-    let going = told["groups"][0]["decisions"].as_array().unwrap().iter().filter(|decision| decision["keep"] == false);
+    let going = told["groups"][0]["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|decision| decision["keep"] == false);
     let going: Vec<&Value> = going.map(|decision| &decision["id"]).collect();
     assert_eq!(done["forgotten"].as_array().unwrap().iter().collect::<Vec<_>>(), going);
     assert!(!going.is_empty());
-    assert_eq!(home.json(["forget", "--keep", "decay 1y"])["forgotten"].as_array().unwrap().len(), 0, "twice changes nothing");
+    assert_eq!(
+        home.json(["forget", "--keep", "decay 1y"])["forgotten"].as_array().unwrap().len(),
+        0,
+        "twice changes nothing"
+    );
 }
 
 #[test]
@@ -166,8 +257,9 @@ fn dates_that_cannot_be_right_push_nothing_out() {
     let before = home.json(["forget", "--keep-daily", "12", "--dry-run"]);
     let ahead = add_dated(&home, &repository, (-400 * DAY_S, 0), 100);
     // Spread over the past, a bit later than the honest ones of their days, all stored now.
-    let behind: Vec<SnapshotId> =
-        (3..13).map(|day| add_dated(&home, &repository, (day * DAY_S - 60, 0), 100 + day as u64)).collect();
+    let behind: Vec<SnapshotId> = (3..13)
+        .map(|day| add_dated(&home, &repository, (day * DAY_S - 60, 0), 100 + day as u64))
+        .collect();
     let after = home.json(["forget", "--keep-daily", "12", "--dry-run"]);
     let decision = |document: &Value, id: &str| -> Value {
         let all = document["groups"][0]["decisions"].as_array().unwrap();
@@ -188,7 +280,10 @@ fn dates_that_cannot_be_right_push_nothing_out() {
 fn protected_snapshots_stay_until_they_are_not() {
     let home = quick(4);
     let first = ids(&home.json(["snapshots"]))[0].clone();
-    assert_eq!(home.run(["forget", "--protect", &first]).ok().out, format!("snapshot {} is protected\n", &first[..8]));
+    assert_eq!(
+        home.run(["forget", "--protect", &first]).ok().out,
+        format!("snapshot {} is protected\n", &first[..8])
+    );
     home.run(["forget", "--protect", &first]).ok();
     assert_eq!(home.json(["snapshots"])["snapshots"][0]["protected"], true);
     assert!(home.run(["snapshots"]).ok().out.contains("  protected  "));
@@ -266,10 +361,17 @@ fn the_configuration_can_say_what_to_keep() {
         home.run(["backup", "--app", "wiki"]).ok();
     }
     let document = home.json(["forget"]);
-    assert_eq!((&document["groups"][0]["policy"], document["forgotten"].as_array().unwrap().len()), (&"last 2".into(), 1));
+    assert_eq!(
+        (&document["groups"][0]["policy"], document["forgotten"].as_array().unwrap().len()),
+        (&"last 2".into(), 1)
+    );
     assert_eq!(count(&home, &[]), 3, "snapshots of no app are not its business");
     home.run(["forget", "--app", "wiki"]).ok();
-    home.run(["forget", "--app", "shop"]).fails(2, "neither snapshots nor rules were given", "--keep 'decay 2y'");
+    home.run(["forget", "--app", "shop"]).fails(
+        2,
+        "neither snapshots nor rules were given",
+        "--keep 'decay 2y'",
+    );
 }
 
 #[test]
@@ -277,7 +379,10 @@ fn a_simulation_shows_what_will_be_left() {
     let home = daily(30);
     let document = home.json(["forget", "--keep", "decay 2y", "--simulate", "2y"]);
     let told = &document["simulations"][0];
-    assert_eq!(fields(told), "ages_seconds app assumed counts every_seconds host paths policy tags");
+    assert_eq!(
+        fields(told),
+        "ages_seconds app assumed counts every_seconds host paths policy tags"
+    );
     assert_eq!((&told["every_seconds"], &told["assumed"]), (&DAY_S.into(), &false.into()));
     let ages = told["ages_seconds"].as_array().unwrap();
     assert!((55..75).contains(&ages.len()), "{}", ages.len());
@@ -328,11 +433,17 @@ fn a_damaged_snapshot_is_forgotten_only_by_force() {
     std::fs::remove_dir_all(home.path(".cache")).unwrap();
     home.run(["check"]).code(4);
     let short = &before[1][..8];
-    home.run(["forget", short]).fails(1, "cannot be read: this would forget nobody knows what", "--force");
+    home.run(["forget", short]).fails(
+        1,
+        "cannot be read: this would forget nobody knows what",
+        "--force",
+    );
     home.run(["forget", "--protect", short]).fails(1, "cannot be read, so it is not protected", "");
     let shown = home.run(["forget", short, "--force", "--dry-run"]).ok();
     assert!(
-        shown.out.contains(&format!("{short}  cannot be read\nwould forget 1 snapshot; 0 snapshots would stay")),
+        shown.out.contains(&format!(
+            "{short}  cannot be read\nwould forget 1 snapshot; 0 snapshots would stay"
+        )),
         "{}",
         shown.out
     );
@@ -344,7 +455,8 @@ fn a_damaged_snapshot_is_forgotten_only_by_force() {
     assert_eq!(ids(&home.json(["snapshots"])), [before[0].clone(), before[2].clone()]);
     let checked = home.run(["check", "--level", "full"]).ok();
     assert!(
-        format!("{}{}", checked.out, checked.err).contains("is damaged and forgotten: `prune` removes it"),
+        format!("{}{}", checked.out, checked.err)
+            .contains("is damaged and forgotten: `prune` removes it"),
         "{}",
         checked.out
     );
@@ -364,15 +476,24 @@ fn what_is_refused_of_one_series_does_not_stop_the_others() {
     assert!(ran.out.contains("forgot 8 snapshots"), "{}", ran.out);
     let refused = home.run(["forget", "--keep-last", "2", "--host", "new"]);
     refused.fails(1, "this would forget 3 of the 5 snapshots of new", "--force");
-    // The same policy for all: one series is new to it, the other lost most of what another one kept.
+    // The same policy for all: one series is new to it, the other lost most of what another one
+    // kept.
     let document = home.run(["forget", "--keep-last", "7", "--json"]).ok().json();
     assert_eq!(document["forgotten"].as_array().unwrap().len(), 5);
     let ran = home.run(["forget", "--keep-last", "4", "--json"]).ok();
-    let words: Vec<Value> = ran.json()["groups"].as_array().unwrap().iter().map(|group| group["refused"].clone()).collect();
+    let words: Vec<Value> = ran.json()["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["refused"].clone())
+        .collect();
     assert_eq!((words, count(&home, &["--host", "new"])), (vec![Value::Null, Value::Null], 4));
     let ran = home.run(["forget", "--keep-last", "1", "--json"]).code(1);
     let groups = ran.json()["groups"].clone();
-    assert!(groups.as_array().unwrap().iter().all(|group| group["refused"] == "other-policy"), "{groups}");
+    assert!(
+        groups.as_array().unwrap().iter().all(|group| group["refused"] == "other-policy"),
+        "{groups}"
+    );
     assert!(ran.err.contains("another policy kept so far"), "{}", ran.err);
     assert_eq!(count(&home, &[]), 8);
 }
@@ -396,7 +517,11 @@ fn a_steady_policy_needs_no_force_and_a_flood_is_stopped() {
     assert!((3..=5).contains(&count(&home, &[])), "{}", count(&home, &[]));
     let before = count(&home, &[]);
     // A mistyped policy is stopped, and the right one goes on.
-    home.run(["forget", "--keep-daily", "1"]).fails(1, "that another policy kept so far", "--force");
+    home.run(["forget", "--keep-daily", "1"]).fails(
+        1,
+        "that another policy kept so far",
+        "--force",
+    );
     assert_eq!(count(&home, &[]), before);
     home.run(["forget", "--keep-daily", "7"]).ok();
 }
@@ -414,17 +539,29 @@ fn a_protected_name_does_not_keep_the_others() {
     home.write("src/number", "other");
     home.run(["backup", "src", "--host", "other"]).ok();
     let ran = home.run(["forget", &before[3], "latest"]).code(1);
-    assert!(ran.err.contains("1 of the 1 snapshot") && ran.out.contains("forgot 1 snapshot"), "{}{}", ran.out, ran.err);
+    assert!(
+        ran.err.contains("1 of the 1 snapshot") && ran.out.contains("forgot 1 snapshot"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
 }
 
 #[test]
 fn a_date_of_last_year_minutes_after_honest_ones_is_not_believed() {
     let home = quick(3);
     home.write("src/number", "by a wrong clock");
-    crate::support::home::Ran::of(&home.wrapped(&["faketime", "-f", "-400d"], ["backup", "src"]).output().unwrap()).ok();
+    crate::support::home::Ran::of(
+        &home.wrapped(&["faketime", "-f", "-400d"], ["backup", "src"]).output().unwrap(),
+    )
+    .ok();
     let told = home.json(["forget", "--keep-last", "2", "--dry-run"]);
-    let rules: Vec<&Value> =
-        told["groups"][0]["decisions"].as_array().unwrap().iter().map(|decision| &decision["reasons"][0]["rule"]).collect();
+    let rules: Vec<&Value> = told["groups"][0]["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|decision| &decision["reasons"][0]["rule"])
+        .collect();
     assert_eq!(rules.iter().filter(|rule| **rule == "dated-behind").count(), 1, "{rules:?}");
 }
 
@@ -438,19 +575,27 @@ fn another_grouping_or_filter_is_another_policy() {
     }
     home.run(["forget", "--keep-daily", "7"]).ok();
     let by_none = ["forget", "--keep-daily", "7", "--group-by", "none"];
-    home.run(by_none).fails(1, "2 of the 3 snapshots of all snapshots that another policy kept so far", "--force");
+    home.run(by_none).fails(
+        1,
+        "2 of the 3 snapshots of all snapshots that another policy kept so far",
+        "--force",
+    );
     assert_eq!(count(&home, &[]), 3);
     home.run(["forget", "--keep-daily", "7"]).ok();
     home.run(by_none.iter().chain(&["--force"])).ok();
     assert_eq!(count(&home, &[]), 1);
-    assert_eq!(home.json(["snapshots", "--forgotten"])["snapshots"][0]["reason"], "daily 7; by none");
+    assert_eq!(
+        home.json(["snapshots", "--forgotten"])["snapshots"][0]["reason"],
+        "daily 7; by none"
+    );
     home.run(["undelete", "--all"]).ok();
     home.run(["forget", "--keep-last", "1", "--group-by", "none", "--tag", "a"]).ok();
     let ran = home.json(["forget", "--keep-last", "1", "--group-by", "none", "--force"]);
     assert_eq!(ran["forgotten"].as_array().unwrap().len(), 2);
 }
 
-/// A store that puts a tombstone back after a snapshot was brought back is told of, and undone with the others.
+/// A store that puts a tombstone back after a snapshot was brought back is told of, and undone with
+/// the others.
 #[test]
 fn all_that_is_brought_back_has_what_was_put_into_the_trash_again() {
     let home = quick(3);
@@ -466,7 +611,8 @@ fn all_that_is_brought_back_has_what_was_put_into_the_trash_again() {
     assert_eq!(count(&home, &[]), 3);
 }
 
-/// What was applied is not among the local copies: those may be deleted at any time. The second forget finds nothing in the trash.
+/// What was applied is not among the local copies: those may be deleted at any time. The second
+/// forget finds nothing in the trash.
 #[test]
 fn a_steady_policy_needs_no_force_without_local_copies() {
     let home = quick(1);
@@ -478,7 +624,10 @@ fn a_steady_policy_needs_no_force_without_local_copies() {
         }
         let _ = std::fs::remove_dir_all(home.path(".cache"));
         let at = format!("-{days}d");
-        let forget = home.wrapped(&["faketime", "-f", &at], ["forget", "--keep-last", "5"]).output().unwrap();
+        let forget = home
+            .wrapped(&["faketime", "-f", &at], ["forget", "--keep-last", "5"])
+            .output()
+            .unwrap();
         crate::support::home::Ran::of(&forget).ok();
     }
     assert!((5..=6).contains(&count(&home, &[])), "{}", count(&home, &[]));

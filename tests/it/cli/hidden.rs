@@ -4,7 +4,8 @@ use std::fs;
 
 use crate::support::home::Home;
 
-/// The snapshot after it names it: every command that lists says so, also with `-q`, and those that remove refuse.
+/// The snapshot after it names it: every command that lists says so, also with `-q`, and those that
+/// remove refuse.
 #[test]
 fn a_snapshot_that_is_hidden_is_missed_by_whoever_lists() {
     let home = Home::with_repository();
@@ -31,8 +32,12 @@ fn a_snapshot_that_is_hidden_is_missed_by_whoever_lists() {
     for command in commands {
         for more in ["", "-q", "--json"] {
             let _ = [".cache", ".state", "out"].map(|folder| fs::remove_dir_all(home.path(folder)));
-            let ran = home.run(command.split(' ').chain([more]).filter(|word| !word.is_empty())).ok();
-            assert!(ran.err.contains(&says) && ran.err.contains("nobody forgot it"), "{command} {more}: {ran:?}");
+            let ran =
+                home.run(command.split(' ').chain([more]).filter(|word| !word.is_empty())).ok();
+            assert!(
+                ran.err.contains(&says) && ran.err.contains("nobody forgot it"),
+                "{command} {more}: {ran:?}"
+            );
         }
     }
     for command in ["latest~1", "@2999-01-01"] {

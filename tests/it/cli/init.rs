@@ -20,7 +20,11 @@ fn a_password_from_everywhere_opens() {
     from_command.run(["--repo", &home.text("repo"), "snapshots"]).ok();
     let wrong = Home::new().with("DRUMLIN_PASSWORD", "close sesame");
     let ran = wrong.run(["--repo", &home.text("repo"), "snapshots"]);
-    ran.fails(12, "wrong password or key for the repository at", "the password was in DRUMLIN_PASSWORD");
+    ran.fails(
+        12,
+        "wrong password or key for the repository at",
+        "the password was in DRUMLIN_PASSWORD",
+    );
 }
 
 #[test]
@@ -28,10 +32,22 @@ fn a_password_is_never_an_argument_and_never_empty() {
     let home = Home::new().with("DRUMLIN_REPOSITORY", "repo");
     home.run(["init", "--password", "x"]).code(2);
     home.run(["init"]).fails(2, "no password was given", "use --password-file");
-    home.run(["init", "--password-command", "true"]).fails(2, "is empty", "an empty password would protect nothing");
-    home.run(["init", "--password-command", "echo a; echo b"]).fails(2, "more than one line", "a password is one line");
+    home.run(["init", "--password-command", "true"]).fails(
+        2,
+        "is empty",
+        "an empty password would protect nothing",
+    );
+    home.run(["init", "--password-command", "echo a; echo b"]).fails(
+        2,
+        "more than one line",
+        "a password is one line",
+    );
     home.run(["init", "--password-command", "exit 3"]).fails(1, "the password command failed", "");
-    home.run(["init", "--password-file", "missing"]).fails(1, "cannot read the password file missing", "");
+    home.run(["init", "--password-file", "missing"]).fails(
+        1,
+        "cannot read the password file missing",
+        "",
+    );
     home.run(["init", "--password-file", "x", "--key-file", "y"]).code(2);
     let both = Home::new().with("DRUMLIN_PASSWORD", "a").with("DRUMLIN_PASSWORD_FILE", "b");
     both.run(["--repo", "repo", "init"]).fails(2, "are both set", "unset all but one");
@@ -45,7 +61,11 @@ fn init_refuses_what_is_there() {
     home.write("full/letter.txt", "dear");
     home.run(["init", "--repo", "full"]).fails(1, "is not empty", "it holds letter.txt");
     home.write("kit.txt", "precious");
-    home.run(["init", "--repo", "other", "--kit", "kit.txt"]).fails(2, "kit.txt exists", "never overwritten");
+    home.run(["init", "--repo", "other", "--kit", "kit.txt"]).fails(
+        2,
+        "kit.txt exists",
+        "never overwritten",
+    );
     assert_eq!(home.read("kit.txt"), "precious");
     assert!(!home.path("other").exists());
 }
@@ -54,18 +74,29 @@ fn init_refuses_what_is_there() {
 fn init_says_what_to_keep_safe_and_writes_a_kit() {
     let home = Home::new().with("DRUMLIN_PASSWORD", "x").with("DRUMLIN_REPOSITORY", "repo");
     let ran = home.run(["init", "--kit", "kit.txt", "--profile", "small"]).ok();
-    for part in
-        ["made a repository at", "small (chunks of 16 KiB to 256 KiB)", "fingerprint", "keep safe", "kit.txt", "next: drumlin"]
-    {
+    for part in [
+        "made a repository at",
+        "small (chunks of 16 KiB to 256 KiB)",
+        "fingerprint",
+        "keep safe",
+        "kit.txt",
+        "next: drumlin",
+    ] {
         assert!(ran.out.contains(part), "{part} is missing in:\n{}", ran.out);
     }
     let kit = home.read("kit.txt");
     assert_eq!(fs::metadata(home.path("kit.txt")).unwrap().permissions().mode() & 0o7777, 0o600);
-    assert!(kit.contains(&home.text("repo")) && kit.contains("--key-file kit.txt restore latest --target restored"));
+    assert!(
+        kit.contains(&home.text("repo"))
+            && kit.contains("--key-file kit.txt restore latest --target restored")
+    );
     let without_password = Home::new();
-    without_password.run(["--repo", &home.text("repo"), "--key-file", &home.text("kit.txt"), "snapshots"]).ok();
+    without_password
+        .run(["--repo", &home.text("repo"), "--key-file", &home.text("kit.txt"), "snapshots"])
+        .ok();
     let keys = home.json(["key", "list"]);
-    let labels: Vec<&str> = keys["keys"].as_array().unwrap().iter().map(|key| key["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        keys["keys"].as_array().unwrap().iter().map(|key| key["label"].as_str().unwrap()).collect();
     assert_eq!(labels, ["password", "recovery kit"]);
 }
 
@@ -90,7 +121,8 @@ fn init_makes_the_key_file_that_is_missing() {
     let ran = home.run(["snapshots", "--key-file", "my.key"]).ok();
     assert!(ran.err.contains("can be read by others (mode 0644)"), "{}", ran.err);
     home.write("bad.key", "abandon abandon");
-    let ran = home.run(["snapshots", "--key-file", "bad.key"]).fails(12, "is not a key file", "24 words");
+    let ran =
+        home.run(["snapshots", "--key-file", "bad.key"]).fails(12, "is not a key file", "24 words");
     assert!(ran.err.contains("caused by: expected 24 words, found 2"), "{}", ran.err);
 }
 
@@ -100,29 +132,65 @@ fn strong_passwords_and_profiles() {
     home.run(["--repo", "strong", "init", "--kdf", "strong", "--profile", "large"]).ok();
     home.run(["--repo", "strong", "snapshots"]).ok();
     for profile in ["small", "standard", "large", "fixed"] {
-        assert_eq!(home.json(["--repo", profile, "init", "--profile", profile])["repository"]["profile"], profile);
+        assert_eq!(
+            home.json(["--repo", profile, "init", "--profile", profile])["repository"]["profile"],
+            profile
+        );
     }
     let ran = home.run(["--repo", "x", "init", "--profile", "huge"]).code(2);
-    assert!(ran.err.contains("`huge` is not one of small, standard, large or fixed"), "{}", ran.err);
+    assert!(
+        ran.err.contains("`huge` is not one of small, standard, large or fixed"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
 fn locations_are_understood_or_refused_by_name() {
     let home = Home::with_repository();
     home.run(["--repo", &format!("file://{}", home.text("repo")), "snapshots"]).ok();
-    home.run(["--repo", "s3://b/x", "snapshots"]).fails(2, "a bucket's name is 3 to 63", "s3://bucket/drumlin");
-    home.run(["--repo", "sftp://u@h", "init"]).fails(2, "the path is missing", "sftp://u1@u1.your-storagebox.de:23/./drumlin");
-    let ran = home.run(["--repo", "sftp://u:hunter2@h/x", "init"]).fails(2, "no place for a password", "ssh-password-file");
+    home.run(["--repo", "s3://b/x", "snapshots"]).fails(
+        2,
+        "a bucket's name is 3 to 63",
+        "s3://bucket/drumlin",
+    );
+    home.run(["--repo", "sftp://u@h", "init"]).fails(
+        2,
+        "the path is missing",
+        "sftp://u1@u1.your-storagebox.de:23/./drumlin",
+    );
+    let ran = home.run(["--repo", "sftp://u:hunter2@h/x", "init"]).fails(
+        2,
+        "no place for a password",
+        "ssh-password-file",
+    );
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
-    home.run(["--repo", "ftp://x", "snapshots"]).fails(2, "`ftp://` is no kind of location", "use a path");
-    home.run(["--repo", "u@h:x", "snapshots"]).fails(2, "looks like a path on another machine", "sftp://user@host/path");
-    home.run(["--repo", "nowhere", "snapshots"]).fails(10, "there is no repository at", "`drumlin init`");
+    home.run(["--repo", "ftp://x", "snapshots"]).fails(
+        2,
+        "`ftp://` is no kind of location",
+        "use a path",
+    );
+    home.run(["--repo", "u@h:x", "snapshots"]).fails(
+        2,
+        "looks like a path on another machine",
+        "sftp://user@host/path",
+    );
+    home.run(["--repo", "nowhere", "snapshots"]).fails(
+        10,
+        "there is no repository at",
+        "`drumlin init`",
+    );
     home.write("empty-folder/x", "");
-    home.run(["--repo", "empty-folder", "snapshots"]).fails(10, "there is no repository at", "`drumlin init`");
+    home.run(["--repo", "empty-folder", "snapshots"]).fails(
+        10,
+        "there is no repository at",
+        "`drumlin init`",
+    );
     Home::new().run(["snapshots"]).fails(2, "no repository is named", "give --repo");
 }
 
-/// A machine that knows nothing opens each repository that was made with a key file, also after an `init` that failed at first.
+/// A machine that knows nothing opens each repository that was made with a key file, also after an
+/// `init` that failed at first.
 #[test]
 fn a_key_file_of_several_repositories_opens_each_on_a_new_machine() {
     let home = Home::new();

@@ -22,7 +22,11 @@ fn keys_come_and_go() {
     home.run(["snapshots", "--key-file", "spare.key"]).ok();
     let spare = added["key"]["id"].as_str().unwrap();
     home.run(["key", "remove", &spare[..8]]).ok();
-    home.run(["snapshots", "--key-file", "spare.key"]).fails(12, "wrong password or key", "the key was read from spare.key");
+    home.run(["snapshots", "--key-file", "spare.key"]).fails(
+        12,
+        "wrong password or key",
+        "the key was read from spare.key",
+    );
     let text = home.run(["key", "list"]).ok().out;
     assert!(text.contains("in use now") && text.lines().count() == 3, "{text}");
 }
@@ -31,14 +35,26 @@ fn keys_come_and_go() {
 fn mistakes_lock_nobody_out() {
     let home = Home::with_password();
     let id = home.json(["key", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
-    home.run(["key", "remove", &id]).fails(1, "this is the last key of the repository", "add another key first");
+    home.run(["key", "remove", &id]).fails(
+        1,
+        "this is the last key of the repository",
+        "add another key first",
+    );
     home.run(["key", "remove", "ffff"]).fails(1, "no key matches 'ffff'", "`drumlin key list`");
     home.run(["key", "remove", ""]).code(1);
     home.write("spare.key", "precious");
-    home.run(["key", "add", "--output", "spare.key"]).fails(1, "cannot create spare.key", "never overwritten");
+    home.run(["key", "add", "--output", "spare.key"]).fails(
+        1,
+        "cannot create spare.key",
+        "never overwritten",
+    );
     assert_eq!(home.read("spare.key"), "precious");
     assert_eq!(home.json(["key", "list"])["keys"].as_array().unwrap().len(), 1);
-    home.run(["key", "add", "--new-password-command", "true"]).fails(2, "is empty", "an empty password");
+    home.run(["key", "add", "--new-password-command", "true"]).fails(
+        2,
+        "is empty",
+        "an empty password",
+    );
     home.run(["key", "add", "--output", "x", "--new-password-file", "y"]).code(2);
     home.run(["key"]).code(2);
 }
@@ -50,7 +66,14 @@ fn a_changed_password_replaces_the_old_one() {
     home.run(["snapshots"]).fails(12, "wrong password or key", "DRUMLIN_PASSWORD");
     home.run(["snapshots", "--password-command", "echo better"]).ok();
     home.run(["key", "add", "--output", "a.key", "--password-command", "echo better"]).ok();
-    let ran = home.run(["key", "change-password", "--new-password-command", "echo x", "--key-file", "a.key"]);
+    let ran = home.run([
+        "key",
+        "change-password",
+        "--new-password-command",
+        "echo x",
+        "--key-file",
+        "a.key",
+    ]);
     ran.fails(2, "which has no password", "`drumlin key add`");
 }
 
@@ -65,10 +88,17 @@ fn damaged_keys_are_shown_and_can_be_removed() {
     let shown = keys.iter().find(|key| key["id"] == damaged.as_str()).unwrap();
     assert_eq!(fields(shown), "created error id in_use kind label");
     assert!(shown["kind"].is_null() && shown["label"].is_null() && shown["created"].is_null());
-    assert_eq!(shown["error"], format!("keys/{damaged} cannot be understood: malformed key slot: not a Drumlin key slot"));
+    assert_eq!(
+        shown["error"],
+        format!("keys/{damaged} cannot be understood: malformed key slot: not a Drumlin key slot")
+    );
     let ran = home.run(["key", "list"]).ok();
     assert_eq!(ran.out.lines().count(), 4, "{}", ran.out);
-    assert!(ran.out.contains("00000000   ?  ") && ran.out.contains("notes.txt  ?  "), "{}", ran.out);
+    assert!(
+        ran.out.contains("00000000   ?  ") && ran.out.contains("notes.txt  ?  "),
+        "{}",
+        ran.out
+    );
     assert!(ran.err.contains("`drumlin key remove ID`"), "{}", ran.err);
     home.run(["key", "add", "--output", "spare.key"]).ok();
     home.run(["key", "remove", "0000"]).ok();
@@ -90,7 +120,12 @@ fn a_damaged_key_is_no_wrong_password() {
         let ran = home.run(["snapshots"]);
         // Its information opens nothing. A later version of the format is named as such.
         let is_later = ran.code == 1 && ran.err.contains("version");
-        assert!([0, 4].contains(&ran.code) || is_later, "byte {at}: exit code {}, {}", ran.code, ran.err);
+        assert!(
+            [0, 4].contains(&ran.code) || is_later,
+            "byte {at}: exit code {}, {}",
+            ran.code,
+            ran.err
+        );
     }
     std::fs::write(&slot, whole).unwrap();
     home.run(["snapshots"]).ok();

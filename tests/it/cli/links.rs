@@ -1,5 +1,6 @@
-//! Goal: who can write to the repository's folder or to the cache cannot make the program touch anything elsewhere.
-//! Method: links in every place that the program makes, to a folder with old files that look like anything.
+//! Goal: who can write to the repository's folder or to the cache cannot make the program touch
+//! anything elsewhere. Method: links in every place that the program makes, to a folder with old
+//! files that look like anything.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,10 +23,20 @@ const COMMANDS: [&[&str]; 6] = [
 fn victim(home: &Home) -> Vec<String> {
     let week_ago = SystemTime::now() - Duration::from_secs(7 * 24 * 3600);
     let hex = "0123456789abcdef".repeat(4);
-    let names = ["passwd".to_owned(), "fstab.bak".to_owned(), hex[..32].to_owned(), format!("aa/{hex}"), hex, "0/1".to_owned()];
+    let names = [
+        "passwd".to_owned(),
+        "fstab.bak".to_owned(),
+        hex[..32].to_owned(),
+        format!("aa/{hex}"),
+        hex,
+        "0/1".to_owned(),
+    ];
     for name in &names {
         home.write(&format!("victim/{name}"), "precious");
-        fs::File::open(home.path(&format!("victim/{name}"))).unwrap().set_modified(week_ago).unwrap();
+        fs::File::open(home.path(&format!("victim/{name}")))
+            .unwrap()
+            .set_modified(week_ago)
+            .unwrap();
     }
     names.to_vec()
 }
@@ -39,7 +50,11 @@ fn is_whole(home: &Home, names: &[String], after: &str) {
         );
     }
     let count = |below: &str| fs::read_dir(home.path(below)).unwrap().count();
-    assert_eq!((count("victim"), count("victim/aa"), count("victim/0")), (6, 1, 1), "something was made there by {after}");
+    assert_eq!(
+        (count("victim"), count("victim/aa"), count("victim/0")),
+        (6, 1, 1),
+        "something was made there by {after}"
+    );
 }
 
 /// Puts a link to the victim in the place of a folder, and keeps what was there beside it.
@@ -59,7 +74,8 @@ fn links_in_the_folder_of_a_repository_are_not_followed() {
     home.write("src/a", "one");
     home.run(["backup", "src"]).ok();
     let names = victim(&home);
-    for class in ["config", "keys", "data", "meta", "index", "intents", "snapshots", "gc", "probe"] {
+    for class in ["config", "keys", "data", "meta", "index", "intents", "snapshots", "gc", "probe"]
+    {
         let place = home.path(&format!("repo/{class}"));
         link(&home, &place);
         for command in COMMANDS {
@@ -86,7 +102,8 @@ fn links_in_the_cache_are_not_followed() {
     let cache = home.path(".cache/drumlin");
     let mut folders = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
     let folder = folders.find(|path| path.join("index").exists()).expect("there is a cache");
-    let groups: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let groups: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(groups.len() > 3, "{groups:?}");
     for place in groups.iter().chain([&folder.join("tombstones"), &folder.join("tail"), &folder]) {
         link(&home, place);
@@ -99,7 +116,8 @@ fn links_in_the_cache_are_not_followed() {
     }
 }
 
-/// Such a folder may be full of what others put there: it is not used, and the error says why and what to do.
+/// Such a folder may be full of what others put there: it is not used, and the error says why and
+/// what to do.
 #[test]
 fn a_cache_that_others_may_write_to_is_refused() {
     let home = Home::with_repository();
@@ -109,8 +127,11 @@ fn a_cache_that_others_may_write_to_is_refused() {
         let cache = home.path(&format!("cache-{mode:o}"));
         fs::create_dir(&cache).unwrap();
         fs::set_permissions(&cache, fs::Permissions::from_mode(mode)).unwrap();
-        for command in [&["snapshots"][..], &["restore", "latest", "-t", "back"], &["backup", "src"]] {
-            let ran = home.run(command.iter().copied().chain(["--cache-dir", cache.to_str().unwrap()]));
+        for command in
+            [&["snapshots"][..], &["restore", "latest", "-t", "back"], &["backup", "src"]]
+        {
+            let ran =
+                home.run(command.iter().copied().chain(["--cache-dir", cache.to_str().unwrap()]));
             ran.fails(1, "others may write to it", "--cache-dir");
         }
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);

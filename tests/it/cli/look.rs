@@ -10,7 +10,9 @@ use crate::support::home::{Home, Ran, fields};
 /// Makes three snapshots of one file.
 fn three_snapshots() -> Home {
     let home = Home::with_repository();
-    for (number, extra) in [("1", ["--app", "wiki"]), ("2", ["--tag", "gold"]), ("3", ["--host", "other"])] {
+    for (number, extra) in
+        [("1", ["--app", "wiki"]), ("2", ["--tag", "gold"]), ("3", ["--host", "other"])]
+    {
         home.write("src/number", number);
         home.run(["backup", "src"].iter().chain(&extra)).ok();
     }
@@ -20,7 +22,9 @@ fn three_snapshots() -> Home {
 #[test]
 fn snapshots_are_listed_and_filtered() {
     let home = three_snapshots();
-    let count = |args: &[&str]| home.json(["snapshots"].iter().chain(args))["snapshots"].as_array().unwrap().len();
+    let count = |args: &[&str]| {
+        home.json(["snapshots"].iter().chain(args))["snapshots"].as_array().unwrap().len()
+    };
     assert_eq!(count(&[]), 3);
     assert_eq!(count(&["--app", "wiki"]), 1);
     assert_eq!(count(&["--host", "other"]), 1);
@@ -43,7 +47,8 @@ fn every_way_to_name_a_snapshot() {
     let home = three_snapshots();
     let list = home.json(["snapshots"]);
     let id = |at: usize| list["snapshots"][at]["id"].as_str().unwrap().to_owned();
-    let number = |snap: &str| home.run(["cat", &format!("{snap}:{}", home.text("src/number"))]).ok().out;
+    let number =
+        |snap: &str| home.run(["cat", &format!("{snap}:{}", home.text("src/number"))]).ok().out;
     assert_eq!(number("latest"), "3");
     assert_eq!(number("latest~2"), "1");
     assert_eq!(number(&id(1)), "2");
@@ -58,7 +63,11 @@ fn every_way_to_name_a_snapshot() {
     fails("wiki@2001-01-01", 1, "no snapshot matches 'wiki@2001-01-01'", "`drumlin snapshots`");
     fails("wiki@yesterday", 2, "`yesterday` is not a date or time", "write 2026-03-01");
     fails(":/etc", 2, "no snapshot is named", "latest:/path");
-    Home::with_repository().run(["ls", "latest"]).fails(1, "the repository holds no snapshot", "`drumlin backup PATH`");
+    Home::with_repository().run(["ls", "latest"]).fails(
+        1,
+        "the repository holds no snapshot",
+        "`drumlin backup PATH`",
+    );
 }
 
 #[test]
@@ -72,12 +81,23 @@ fn ls_shows_names_or_everything() {
     assert_eq!(home.run(["ls", &place]).ok().out, names);
     assert_eq!(home.run(["ls", &format!("{place}/")]).ok().out, names);
     assert_eq!(home.run(["ls", &format!("{place}/a.txt")]).ok().out, format!("{src}/a.txt\n"));
-    assert_eq!(home.run(["ls", "latest:src"]).ok().out, names, "a relative path begins at the current folder");
+    assert_eq!(
+        home.run(["ls", "latest:src"]).ok().out,
+        names,
+        "a relative path begins at the current folder"
+    );
     assert_eq!(home.run(["ls", "latest:src/sub/.."]).ok().out, names);
     assert_eq!(home.run(["ls", "-R", &place]).ok().out.lines().count(), 5);
     let long = home.run(["ls", "-l", &place]).ok().out;
-    assert!(long.contains("-rw-r--r--") && long.contains(&format!("{src}/link -> a.txt")), "{long}");
-    home.run(["ls", "latest:/missing"]).fails(1, "there is no '/missing' in snapshot", "paths are stored absolute");
+    assert!(
+        long.contains("-rw-r--r--") && long.contains(&format!("{src}/link -> a.txt")),
+        "{long}"
+    );
+    home.run(["ls", "latest:/missing"]).fails(
+        1,
+        "there is no '/missing' in snapshot",
+        "paths are stored absolute",
+    );
 }
 
 #[test]
@@ -94,7 +114,13 @@ fn ls_documents_have_every_field() {
     assert_eq!(fields(&document), "entries snapshot");
     let entry = |name: &str| {
         let path = home.text(&format!("src/{name}"));
-        document["entries"].as_array().unwrap().iter().find(|entry| entry["path"] == path).unwrap().clone()
+        document["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|entry| entry["path"] == path)
+            .unwrap()
+            .clone()
     };
     let common = "btime flags gid group kind mode mtime path size uid user xattrs";
     assert_eq!(fields(&entry("a.txt")), common);
@@ -127,7 +153,11 @@ fn cat_gives_bytes_and_only_of_files() {
     home.run(["backup", "src"]).ok();
     let mut command = home.command(["cat", &format!("latest:{}", home.text("src/big"))]);
     assert!(command.output().unwrap().stdout == big, "the content differs");
-    home.run(["cat", &format!("latest:{}", home.text("src"))]).fails(1, "is a directory, not a file", "");
+    home.run(["cat", &format!("latest:{}", home.text("src"))]).fails(
+        1,
+        "is a directory, not a file",
+        "",
+    );
     home.run(["cat", "latest"]).fails(2, "no file is named", "write SNAP:PATH");
 }
 
@@ -166,21 +196,30 @@ fn looking_changes_nothing() {
     }
 }
 
-/// Of a repository in which nothing may be written everything comes back, also on a machine that has no copies.
+/// Of a repository in which nothing may be written everything comes back, also on a machine that
+/// has no copies.
 #[test]
 fn who_may_only_read_restores_and_checks() {
     let home = Home::with_repository();
     home.make_source();
     home.run(["backup", "src"]).ok();
     let repository = home.text("repo");
-    let set = |mode: &str| assert!(Command::new("chmod").args(["-R", mode, &repository]).status().unwrap().success());
+    let set = |mode: &str| {
+        assert!(Command::new("chmod").args(["-R", mode, &repository]).status().unwrap().success())
+    };
     set("a-w");
     let before = home.tree("repo");
     let place = format!("latest:{}", home.text("src"));
     for cache in ["--cache-dir=.cache/drumlin", "--cache-dir=empty"] {
-        for command in [&["restore", &place, "--target", "out"][..], &["check", "--level", "full"], &["snapshots"], &["cost"]] {
+        for command in [
+            &["restore", &place, "--target", "out"][..],
+            &["check", "--level", "full"],
+            &["snapshots"],
+            &["cost"],
+        ] {
             // Root may write everywhere, unless it gives up its capabilities.
-            Ran::of(&home.without_capabilities(command.iter().chain(&[cache])).output().unwrap()).ok();
+            Ran::of(&home.without_capabilities(command.iter().chain(&[cache])).output().unwrap())
+                .ok();
         }
         assert_eq!(home.tree("out"), home.tree("src"));
         fs::remove_dir_all(home.path("out")).unwrap();
@@ -197,7 +236,10 @@ fn silence_hides_no_damage() {
     let home = Home::with_repository();
     home.make_source();
     home.run(["backup", "src"]).ok();
-    let packs = std::process::Command::new("sh").args(["-c", "rm -r repo/meta/* .cache/*"]).current_dir(home.path("")).status();
+    let packs = std::process::Command::new("sh")
+        .args(["-c", "rm -r repo/meta/* .cache/*"])
+        .current_dir(home.path(""))
+        .status();
     assert!(packs.unwrap().success());
     for command in [&["ls", "-R", "latest"][..], &["find", "x"], &["du", "latest"]] {
         let ran = home.run([&["-q"], command].concat()).code(4);
@@ -213,13 +255,24 @@ fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
     let known = names_in(&home.path("repo/snapshots"));
     home.write("src/new", "x");
     home.run(["backup", "src"]).ok();
-    let newest = names_in(&home.path("repo/snapshots")).into_iter().find(|name| !known.contains(name)).unwrap();
+    let newest = names_in(&home.path("repo/snapshots"))
+        .into_iter()
+        .find(|name| !known.contains(name))
+        .unwrap();
     home.write(&format!("repo/snapshots/{newest}"), "damaged");
     std::fs::remove_dir_all(home.path(".cache")).unwrap();
     let first = home.path("src/a.txt").to_str().unwrap().to_owned();
-    for command in [&["restore", "latest", "--target", "out"][..], &["ls", "latest"], &["cat", &format!("latest:{first}")]] {
+    for command in [
+        &["restore", "latest", "--target", "out"][..],
+        &["ls", "latest"],
+        &["cat", &format!("latest:{first}")],
+    ] {
         let ran = home.run([&["-q"], command].concat()).code(4);
-        assert!(ran.err.contains(&newest[..8]) && ran.err.contains("left out"), "{command:?}: {}", ran.err);
+        assert!(
+            ran.err.contains(&newest[..8]) && ran.err.contains("left out"),
+            "{command:?}: {}",
+            ran.err
+        );
     }
     assert!(home.path("out").exists());
     // Who names another one means that one.
@@ -227,7 +280,10 @@ fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
 }
 
 fn names_in(folder: &std::path::Path) -> Vec<String> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 /// Letters are letters, whatever their bytes.
@@ -237,7 +293,13 @@ fn letters_beyond_ascii_have_two_cases() {
     home.write("src/\u{dc}berweisung.pdf", "x");
     home.write("src/\u{42f}\u{431}\u{43b}\u{43e}\u{43a}\u{43e}", "x");
     home.run(["backup", "src"]).ok();
-    for pattern in ["\u{fc}berw*", "\u{dc}BERWEISUNG.PDF", "*\u{42f}\u{411}*", "\u{44f}?\u{43b}*", "[\u{dc}x]*.pdf"] {
+    for pattern in [
+        "\u{fc}berw*",
+        "\u{dc}BERWEISUNG.PDF",
+        "*\u{42f}\u{411}*",
+        "\u{44f}?\u{43b}*",
+        "[\u{dc}x]*.pdf",
+    ] {
         home.run(["find", "-i", pattern]).ok();
         assert!(home.run(["find", "-i", pattern]).ok().out.contains("src/"), "{pattern}");
     }

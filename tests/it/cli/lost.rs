@@ -1,5 +1,6 @@
-//! `backup`: a source that has lost its files is told until somebody accepts it, whatever happens in between: a disk that is not mounted
-//! looks like a folder without files, like nothing at all, or like something else.
+//! `backup`: a source that has lost its files is told until somebody accepts it, whatever happens
+//! in between: a disk that is not mounted looks like a folder without files, like nothing at all,
+//! or like something else.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -33,7 +34,11 @@ fn a_source_that_is_missing_and_then_empty_has_lost_its_files() {
     home.run(["backup", "disk", "src"]).ok();
     fs::rename(home.path("disk"), home.path("away")).unwrap();
     for _ in 0..2 {
-        lost(&home, &["disk", "src"], "disk: this source had 10 files in an earlier snapshot and was not read: No such file");
+        lost(
+            &home,
+            &["disk", "src"],
+            "disk: this source had 10 files in an earlier snapshot and was not read: No such file",
+        );
     }
     fs::create_dir(home.path("disk")).unwrap();
     for _ in 0..2 {
@@ -82,10 +87,16 @@ fn a_snapshot_that_lacks_something_is_no_parent_and_still_compared_with() {
     let before = repo.backup("host").snapshot.unwrap();
     incomplete::add(&repo.repository, before.id).unwrap();
     fs::remove_dir_all(repo.source()).unwrap();
-    let options =
-        drumlin::backup::BackupOptions { allow_empty: false, ..crate::support::fixture::options(&[repo.source()], "host") };
+    let options = drumlin::backup::BackupOptions {
+        allow_empty: false,
+        ..crate::support::fixture::options(&[repo.source()], "host")
+    };
     let (report, monitor) = repo.backup_with(options).unwrap();
-    assert!(monitor.problems()[0].message.starts_with("this source had 10 files"), "{:?}", monitor.problems());
+    assert!(
+        monitor.problems()[0].message.starts_with("this source had 10 files"),
+        "{:?}",
+        monitor.problems()
+    );
     assert_eq!(report.snapshot.unwrap().parent, None);
 }
 
@@ -102,7 +113,11 @@ fn a_file_is_lost_whatever_takes_its_place() {
         fs::remove_file(home.path("db")).unwrap();
         make(&home);
         for _ in 0..2 {
-            lost(&home, &["db", "src"], "db: this source had 1 file in an earlier snapshot and has none now");
+            lost(
+                &home,
+                &["db", "src"],
+                "db: this source had 1 file in an earlier snapshot and has none now",
+            );
         }
     }
 }
@@ -113,7 +128,8 @@ fn a_loss_is_remembered_beside_any_number_of_unreadable_files() {
     for number in 0..1_100 {
         home.write(&format!("many/f{number}"), "");
     }
-    let backup = || Ran::of(&home.without_capabilities(["backup", "disk", "many"]).output().unwrap());
+    let backup =
+        || Ran::of(&home.without_capabilities(["backup", "disk", "many"]).output().unwrap());
     backup().ok();
     home.script(&[], "chmod 000 many/*").ok();
     empty(&home);

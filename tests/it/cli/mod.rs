@@ -1,4 +1,5 @@
-//! Goal: every command, option, exit code, JSON field and main error text of the contract. Method: the real program in a scratch home.
+//! Goal: every command, option, exit code, JSON field and main error text of the contract. Method:
+//! the real program in a scratch home.
 
 mod archive;
 mod backup;

@@ -1,7 +1,7 @@
 //! Other file systems: those below a source, and one without room below the repository.
 //!
-//! File systems of a test's own need root or user namespaces (`unshare -rm`); what every machine has is used where there is
-//! neither, so that something is tested everywhere.
+//! File systems of a test's own need root or user namespaces (`unshare -rm`); what every machine
+//! has is used where there is neither, so that something is tested everywhere.
 
 use serde_json::json;
 
@@ -16,14 +16,21 @@ fn may_mount() -> bool {
 }
 
 fn paths(ran: &Ran) -> Vec<String> {
-    ran.json()["entries"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect()
+    ran.json()["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap().to_owned())
+        .collect()
 }
 
-/// Asserts that of a snapshot with a file system mounted at `below` the content of that is there, or only its folder.
+/// Asserts that of a snapshot with a file system mounted at `below` the content of that is there,
+/// or only its folder.
 fn assert_entered(home: &Home, listed: &Ran, below: &str, is_entered: bool) {
     let found = paths(listed);
     assert!(found.contains(&below.to_owned()), "the folder {below} is kept: {found:?}");
-    let inside: Vec<_> = found.iter().filter(|path| path.starts_with(&format!("{below}/"))).collect();
+    let inside: Vec<_> =
+        found.iter().filter(|path| path.starts_with(&format!("{below}/"))).collect();
     assert_eq!(!inside.is_empty(), is_entered, "{inside:?} in {}", home.text(""));
 }
 
@@ -43,7 +50,11 @@ fn other_file_systems_are_entered_unless_told_not_to() {
     std::fs::remove_dir(home.path("src/below")).unwrap();
     let listed = home.script(&OWN_MOUNTS, &format!("options=--one-file-system; {script}")).ok();
     assert_entered(&home, &listed, &below, false);
-    assert!(listed.err.contains("src/below: not entered: it is another file system"), "{}", listed.err);
+    assert!(
+        listed.err.contains("src/below: not entered: it is another file system"),
+        "{}",
+        listed.err
+    );
 }
 
 /// `/dev/shm` is a file system of its own on every Linux, and everybody may write there.
@@ -64,7 +75,8 @@ fn one_file_system_without_any_privilege() {
     assert_entered(&home, &backup(&["-x", "--allow-empty"]), "/dev/shm", false);
 }
 
-/// What another user mounted by FUSE cannot even be looked at, by root neither; `-x` would not enter it anyway.
+/// What another user mounted by FUSE cannot even be looked at, by root neither; `-x` would not
+/// enter it anyway.
 #[test]
 fn mounts_of_other_users_are_passed_over_with_one_file_system() {
     let home = Home::with_repository();
@@ -73,10 +85,13 @@ fn mounts_of_other_users_are_passed_over_with_one_file_system() {
     // The program that serves it must not outlive the test.
     let mounted = |script: &str| {
         let undo = format!("trap '{user} fusermount3 -u src/m' EXIT");
-        let mount = format!("mount --bind fuse /dev/fuse; {user} bindfs --no-allow-other real src/m; {undo}");
+        let mount = format!(
+            "mount --bind fuse /dev/fuse; {user} bindfs --no-allow-other real src/m; {undo}"
+        );
         home.script(&["unshare", "-m"], &format!("{mount}; {script}"))
     };
-    let is_hidden = || mounted("seen=0; stat src/m >/dev/null 2>&1 && seen=1; test $seen = 0").code == 0;
+    let is_hidden =
+        || mounted("seen=0; stat src/m >/dev/null 2>&1 && seen=1; test $seen = 0").code == 0;
     if home.script(&[], setup).code != 0 || !is_hidden() {
         eprintln!("left out: needs root, bindfs and mounts that root may not see");
         return;
@@ -88,9 +103,11 @@ fn mounts_of_other_users_are_passed_over_with_one_file_system() {
     assert_eq!(mounted(&format!("code=0; {backup} || code=$?; echo $code")).ok().out, "3\n");
 }
 
-/// A backup into a repository without room: says so, leaves a sound repository, and the next one goes on from there.
+/// A backup into a repository without room: says so, leaves a sound repository, and the next one
+/// goes on from there.
 fn assert_survives(wrapper: &[&str], prepare: &str, limit: &str) -> Ran {
-    let home = Home::new().with("DRUMLIN_REPOSITORY", "disk/repo").with("DRUMLIN_KEY_FILE", "test.key");
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "disk/repo").with("DRUMLIN_KEY_FILE", "test.key");
     home.write("src/small", noise(1, 100_000));
     home.write("src/large", noise(2, 9_000_000));
     let script = format!(
@@ -111,8 +128,15 @@ fn assert_survives(wrapper: &[&str], prepare: &str, limit: &str) -> Ran {
     assert!(!left.contains("/."), "a half-written file was left: {left}");
     let snapshots: serde_json::Value = serde_json::from_str(&home.read("snapshots")).unwrap();
     assert_eq!(snapshots["snapshots"].as_array().unwrap().len(), 1);
-    assert_eq!(json!(std::fs::read(home.path("restored/small")).unwrap()), json!(noise(1, 100_000)));
-    Ran { code: home.read("code").trim().parse().unwrap(), out: home.read("out"), err: home.read("err") }
+    assert_eq!(
+        json!(std::fs::read(home.path("restored/small")).unwrap()),
+        json!(noise(1, 100_000))
+    );
+    Ran {
+        code: home.read("code").trim().parse().unwrap(),
+        out: home.read("out"),
+        err: home.read("err"),
+    }
 }
 
 #[test]
@@ -122,19 +146,34 @@ fn a_full_disk_is_said_and_survived() {
         return;
     }
     let ran = assert_survives(&OWN_MOUNTS, "mount -t tmpfs -o size=3m tmpfs disk", "");
-    let ran = ran.fails(1, "the repository cannot be reached or used", "make room where the repository is");
-    assert!(ran.err.contains("caused by: cannot create ") && ran.err.contains("No space left on device"), "{}", ran.err);
+    let ran = ran.fails(
+        1,
+        "the repository cannot be reached or used",
+        "make room where the repository is",
+    );
+    assert!(
+        ran.err.contains("caused by: cannot create ")
+            && ran.err.contains("No space left on device"),
+        "{}",
+        ran.err
+    );
 }
 
-/// A limit on the length of files stops a backup at the same place as a full disk, and needs no privilege.
+/// A limit on the length of files stops a backup at the same place as a full disk, and needs no
+/// privilege.
 #[test]
 fn a_file_that_cannot_grow_is_said_and_survived() {
     let ran = assert_survives(&["env"], "", "trap '' XFSZ; ulimit -f 2000;");
     let ran = ran.fails(1, "the repository cannot be reached or used", "");
-    assert!(ran.err.contains("caused by: cannot create ") && ran.err.contains("File too large"), "{}", ran.err);
+    assert!(
+        ran.err.contains("caused by: cannot create ") && ran.err.contains("File too large"),
+        "{}",
+        ran.err
+    );
 }
 
-/// A mount of somebody else's that not even root may look at: a restore with `--delete` lets it be, and is no failure for that.
+/// A mount of somebody else's that not even root may look at: a restore with `--delete` lets it be,
+/// and is no failure for that.
 ///
 /// Needs root, FUSE and bindfs.
 #[test]
@@ -149,7 +188,9 @@ fn a_mount_of_another_user_is_spared_by_delete() {
         mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
         for at in src/m src/deep/m; do {nobody} bindfs --no-allow-other real $at; ! ls $at; done"
     );
-    let script = |then: &str| home.script(&["unshare", "-m"], &format!("({mounted}) > /dev/null 2>&1 || exit 99; {then}"));
+    let script = |then: &str| {
+        home.script(&["unshare", "-m"], &format!("({mounted}) > /dev/null 2>&1 || exit 99; {then}"))
+    };
     let restore =
         "code=0; for more in --dry-run ''; do \"$drumlin\" restore latest:$PWD/src -t src --delete $more || code=$?; done
         umount -l src/m; umount -l src/deep/m; exit $code";
@@ -160,9 +201,16 @@ fn a_mount_of_another_user_is_spared_by_delete() {
     }
     let ran = ran.ok();
     for path in ["src/m", "src/deep/m"] {
-        let says = format!("{}: not removed: another user's file system is mounted on it", home.text(path));
+        let says = format!(
+            "{}: not removed: another user's file system is mounted on it",
+            home.text(path)
+        );
         assert_eq!(ran.err.matches(&says).count(), 2, "{}", ran.err);
     }
-    assert!(home.path("src/m").exists() && home.path("src/deep/m").exists() && home.path("src/a").exists());
+    assert!(
+        home.path("src/m").exists()
+            && home.path("src/deep/m").exists()
+            && home.path("src/a").exists()
+    );
     assert_eq!(home.read("real/b"), "b");
 }

@@ -31,16 +31,26 @@ fn latest_follows_the_chain_whatever_the_clock_said() {
     let back = take(&home, "3", "", &[]);
     assert!(back.err.contains("the clock went back by 400 days"), "{}", back.err);
     take(&home, "4", "-900d", &[]);
-    for (snap, expected) in [("latest", "4"), ("latest~1", "3"), ("latest~2", "2"), ("latest~3", "1")] {
+    for (snap, expected) in
+        [("latest", "4"), ("latest~1", "3"), ("latest~2", "2"), ("latest~3", "1")]
+    {
         assert_eq!(number(&home, snap, &[]), expected, "{snap}");
     }
     // A time is not deceived either: what came after the second was not there two years ago.
-    home.run(["ls", "@2020-01-01"]).fails(1, "no snapshot matches '@2020-01-01'", "`drumlin snapshots`");
+    home.run(["ls", "@2020-01-01"]).fails(
+        1,
+        "no snapshot matches '@2020-01-01'",
+        "`drumlin snapshots`",
+    );
     let listed = home.run(["snapshots"]).ok();
     assert!(listed.err.contains("its place in the chain counts, not the date"), "{}", listed.err);
     assert_eq!(home.json(["snapshots", "--latest", "1"])["snapshots"][0]["sequence"], 4);
     let tree = home.run(["ls", "latest"]).ok();
-    assert!(tree.err.contains("is dated") && tree.err.contains("latest is snapshot"), "{}", tree.err);
+    assert!(
+        tree.err.contains("is dated") && tree.err.contains("latest is snapshot"),
+        "{}",
+        tree.err
+    );
     // Without its notes a backup compares with the end of the chain, too.
     std::fs::remove_dir_all(home.path(".cache")).unwrap();
     home.run(["backup", "src"]).ok();
@@ -53,17 +63,24 @@ fn a_clock_that_is_ahead_is_told_when_a_snapshot_is_made() {
         let home = Home::with_repository();
         assert!(!take(&home, "1", "", &[]).err.contains("future"));
         let said = take(&home, "2", clock, &[]).err;
-        assert!(said.contains("dated in the future: the clock here is") && said.contains(words), "{said}");
+        assert!(
+            said.contains("dated in the future: the clock here is") && said.contains(words),
+            "{said}"
+        );
     }
 }
 
-/// A machine that goes back to an older state of itself, or two that have one name, part a chain: the branches are ordered by their dates.
+/// A machine that goes back to an older state of itself, or two that have one name, part a chain:
+/// the branches are ordered by their dates.
 #[test]
 fn latest_of_a_chain_that_has_parted_is_the_newest() {
     let home = Home::with_repository();
     let copy = |from: &str, to: &str| {
         for folder in [".cache", ".state"] {
-            copy_folder(&home.path(&format!("{from}{folder}")), &home.path(&format!("{to}{folder}")));
+            copy_folder(
+                &home.path(&format!("{from}{folder}")),
+                &home.path(&format!("{to}{folder}")),
+            );
         }
     };
     (1..=3).for_each(|number| drop(take(&home, &number.to_string(), "", &[])));
@@ -80,19 +97,29 @@ fn latest_of_a_chain_that_has_parted_is_the_newest() {
     }
     // Also where most of a branch is gone.
     let list = home.json(["snapshots"]);
-    let ids: Vec<&str> = list["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = list["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
     home.run(["forget", "--force", ids[0], ids[1], ids[2], ids[3], ids[4]]).ok();
-    assert_eq!((number(&home, "latest", &[]), number(&home, "latest~1", &[])), ("7".to_owned(), "6".to_owned()));
+    assert_eq!(
+        (number(&home, "latest", &[]), number(&home, "latest~1", &[])),
+        ("7".to_owned(), "6".to_owned())
+    );
     take(&home, "8", "", &[]);
     assert_eq!(number(&home, "latest", &[]), "8");
 }
 
-/// A disk's times are those of the same clock: one that ran ahead proves nothing about what followed, also when most of that is gone.
+/// A disk's times are those of the same clock: one that ran ahead proves nothing about what
+/// followed, also when most of that is gone.
 #[test]
 fn a_clock_that_ran_ahead_once_means_nothing_later() {
     let home = Home::with_repository();
     take(&home, "1", "+400d", &[]);
-    let slot = std::fs::read_dir(home.path("repo/snapshots")).unwrap().next().unwrap().unwrap().path();
+    let slot =
+        std::fs::read_dir(home.path("repo/snapshots")).unwrap().next().unwrap().unwrap().path();
     let ahead = SystemTime::now() + Duration::from_secs(400 * 86_400);
     std::fs::File::options().append(true).open(slot).unwrap().set_modified(ahead).unwrap();
     (2..=4).for_each(|number| drop(take(&home, &number.to_string(), "", &[])));
@@ -140,7 +167,11 @@ fn latest_is_narrowed_in_every_command_and_said() {
         assert!(ran.err.contains(&format!("snapshot {} of web", id(1))), "{args:?}: {}", ran.err);
         let quiet = run(&["--host", "web", "-q"]).ok();
         assert!(!quiet.err.contains("note:"), "{args:?}: {}", quiet.err);
-        run(&["--host", "nobody"]).fails(1, "no snapshot of host nobody matches 'latest", "`drumlin snapshots`");
+        run(&["--host", "nobody"]).fails(
+            1,
+            "no snapshot of host nobody matches 'latest",
+            "`drumlin snapshots`",
+        );
     }
     home.run(["cat", &format!("{place}/number"), "--host", ""]).code(2);
     home.run(["backup", "src", "--host", ""]).code(2);
@@ -170,16 +201,26 @@ fn latest_with_a_path_is_the_newest_that_holds_it() {
     assert_eq!(home.read("out/page"), "two");
     let only = format!("only 2 of 4 snapshots are about '{page}'");
     home.run(["cat", &format!("latest~2:{page}")]).fails(1, &only, "paths are stored absolute");
-    // Of a file that is gone `latest` is the last that had it; what came before it counts as before.
+    // Of a file that is gone `latest` is the last that had it; what came before it counts as
+    // before.
     std::fs::remove_file(home.path("wiki/page")).unwrap();
     home.run(["backup", "wiki"]).ok();
     assert_eq!(home.run(["cat", &format!("latest:{page}")]).ok().out, "two");
     assert_eq!(home.run(["cat", &format!("latest~1:{page}")]).ok().out, "two");
     assert_eq!(home.run(["cat", &format!("latest~2:{page}")]).ok().out, "one");
-    home.run(["ls", "latest:/nowhere"]).fails(1, "there is no '/nowhere' in any of 5 snapshots", "paths are stored absolute");
+    home.run(["ls", "latest:/nowhere"]).fails(
+        1,
+        "there is no '/nowhere' in any of 5 snapshots",
+        "paths are stored absolute",
+    );
     // `forget` takes the name, and no paths of anything else.
     let told = home.json(["forget", &format!("latest:{page}"), "--dry-run"]);
-    let keeps: Vec<bool> = told["groups"][0]["decisions"].as_array().unwrap().iter().map(|one| one["keep"] == true).collect();
+    let keeps: Vec<bool> = told["groups"][0]["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["keep"] == true)
+        .collect();
     assert_eq!((told["groups"].as_array().unwrap().len(), keeps), (1, vec![true, false, true]));
     let id = home.json(["snapshots"])["snapshots"][0]["id"].as_str().unwrap().to_owned();
     home.run(["forget", &format!("{id}:/x")]).fails(2, "not paths of them", "latest:/PATH");
@@ -213,7 +254,11 @@ fn locations_of_other_programs_are_refused() {
     }
     home.write(".config/drumlin/drumlin.toml", "[repository.box]\nurl = \"/nowhere/repo\"\n");
     for command in ["init", "snapshots"] {
-        home.run(["--repo", "bxo", command]).fails(2, "there is no repository `bxo`", "the configuration has box; write ./bxo");
+        home.run(["--repo", "bxo", command]).fails(
+            2,
+            "there is no repository `bxo`",
+            "the configuration has box; write ./bxo",
+        );
     }
     assert!(!home.path("bxo").exists());
     home.run(["--repo", "repo", "snapshots"]).ok();
@@ -224,7 +269,10 @@ fn locations_of_other_programs_are_refused() {
 fn empty_variables_are_as_if_they_were_not_set() {
     let home = Home::with_repository();
     home.write("repo.toml", format!("[repository.r]\nurl = \"{}\"\n", home.text("repo")));
-    let home = home.with("DRUMLIN_REPOSITORY", "").with("DRUMLIN_CACHE_DIR", "").with("DRUMLIN_PASSWORD", "");
+    let home = home
+        .with("DRUMLIN_REPOSITORY", "")
+        .with("DRUMLIN_CACHE_DIR", "")
+        .with("DRUMLIN_PASSWORD", "");
     home.run(["snapshots", "--config", "repo.toml"]).ok();
     let home = home.with("DRUMLIN_CONFIG", "");
     home.run(["snapshots", "--repo", "repo"]).ok();
@@ -250,7 +298,11 @@ fn the_key_in_use_is_not_removed() {
     let home = Home::with_password();
     let id = home.json(["key", "list"])["keys"][0]["id"].as_str().unwrap().to_owned();
     home.run(["key", "add", "--output", "a.key"]).ok();
-    home.run(["key", "remove", &id]).fails(1, "is the one that opened the repository now", "open it with another");
+    home.run(["key", "remove", &id]).fails(
+        1,
+        "is the one that opened the repository now",
+        "open it with another",
+    );
     home.run(["key", "remove", &id, "--key-file", "a.key"]).ok();
     home.run(["snapshots"]).code(12);
 }
@@ -280,7 +332,12 @@ fn no_message_speaks_to_the_terminal() {
         let ran = home.run(args);
         assert_ne!(ran.code, 0, "{args:?}");
         let is_loud = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
-        assert!(!ran.err.contains(is_loud) && !ran.out.contains(is_loud), "{args:?}: {:?}{:?}", ran.out, ran.err);
+        assert!(
+            !ran.err.contains(is_loud) && !ran.out.contains(is_loud),
+            "{args:?}: {:?}{:?}",
+            ran.out,
+            ran.err
+        );
         let errors = ran.err.lines().filter(|line| line.starts_with("error: ")).count();
         assert_eq!(errors, 1, "a name must not look like an error: {args:?}: {:?}", ran.err);
     }
@@ -292,13 +349,20 @@ fn no_message_speaks_to_the_terminal() {
         &["du", "latest", "-a"],
     ] {
         let ran = home.run(args).ok();
-        assert!(!ran.err.contains('\u{1b}') && !ran.out.contains('\u{1b}'), "{args:?}: {:?}{:?}", ran.out, ran.err);
+        assert!(
+            !ran.err.contains('\u{1b}') && !ran.out.contains('\u{1b}'),
+            "{args:?}: {:?}{:?}",
+            ran.out,
+            ran.err
+        );
         // JSON says the same names, and a terminal may be what reads it.
         let told = home.run([args, &["--json", "--json-progress"]].concat()).ok();
         let is_loud = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
         assert!(!told.err.contains(is_loud) && !told.out.contains(is_loud), "{args:?}: {told:?}");
         let parsed: Value = serde_json::from_str(&told.out).unwrap();
-        let is_told = parsed.to_string().contains(&Value::from(name).to_string().trim_matches('"').to_owned());
+        let is_told = parsed
+            .to_string()
+            .contains(&Value::from(name).to_string().trim_matches('"').to_owned());
         assert!(is_told || ["forget", "du"].contains(&args[0]), "{args:?}: {told:?}");
     }
 }
@@ -306,9 +370,14 @@ fn no_message_speaks_to_the_terminal() {
 #[test]
 fn wrong_usage_is_a_json_line_where_json_lines_are_wanted() {
     let home = Home::new();
-    for args in [&["backup", "--nope", "--json-progress"][..], &["--json-progress", "frobnicate"], &["find", "--json-progress"]] {
+    for args in [
+        &["backup", "--nope", "--json-progress"][..],
+        &["--json-progress", "frobnicate"],
+        &["find", "--json-progress"],
+    ] {
         let ran = home.run(args).code(2);
-        let line: Value = serde_json::from_str(ran.err.trim()).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+        let line: Value = serde_json::from_str(ran.err.trim())
+            .unwrap_or_else(|error| panic!("{error}: {}", ran.err));
         assert_eq!(crate::support::home::fields(&line), "causes event exit_code hint message");
         assert_eq!((&line["event"], &line["exit_code"]), (&"error".into(), &2.into()));
     }
@@ -327,7 +396,9 @@ fn older_than_a_day_is_older_than_its_beginning() {
     // 2026-03-01T12:00:00Z.
     changed(&home, "src/noon", 1_772_366_400);
     home.run(["backup", "src"]).ok();
-    let found = |args: &[&str]| home.json(["find", "noon"].iter().chain(args))["entries"].as_array().unwrap().len();
+    let found = |args: &[&str]| {
+        home.json(["find", "noon"].iter().chain(args))["entries"].as_array().unwrap().len()
+    };
     for (args, count) in [
         (["--older-than", "2026-03-01"], 0),
         (["--older-than", "2026-03-02"], 1),
@@ -357,7 +428,8 @@ fn versions_that_differ_in_attributes_only_are_found() {
     std::fs::hard_link(home.path("src/folder/file"), home.path("src/other")).unwrap();
     take();
     assert_eq!((found("file"), versions("src/folder/file"), versions("src/folder")), (2, 2, 2));
-    // Permissions there and back change the time of the inode, which nobody can set, and nothing else.
+    // Permissions there and back change the time of the inode, which nobody can set, and nothing
+    // else.
     let set = |mode| {
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(home.path("src/folder/file"), permissions).unwrap();
@@ -366,7 +438,10 @@ fn versions_that_differ_in_attributes_only_are_found() {
     set(0o644);
     take();
     assert_eq!((found("file"), versions("src/folder/file"), versions("src/folder")), (2, 2, 2));
-    assert_eq!(home.run(["diff", "latest~1:src/folder", "latest:src/folder"]).ok().out, "no differences\n");
+    assert_eq!(
+        home.run(["diff", "latest~1:src/folder", "latest:src/folder"]).ok().out,
+        "no differences\n"
+    );
 }
 
 #[test]
@@ -377,18 +452,29 @@ fn sums_count_the_content_of_files_and_nothing_else() {
     std::os::unix::fs::symlink("a-target-of-some-length", home.path("src/link")).unwrap();
     home.run(["backup", "src"]).ok();
     let usage = home.json(["du", "latest:src", "-a"]);
-    let bytes: Vec<u64> = usage["entries"].as_array().unwrap().iter().map(|entry| entry["bytes"].as_u64().unwrap()).collect();
+    let bytes: Vec<u64> = usage["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["bytes"].as_u64().unwrap())
+        .collect();
     assert_eq!(bytes, [8, 5, 3, 0]);
     assert_eq!(home.json(["du", "latest:src/link"])["entries"][0]["bytes"], 0);
     let stats = home.json(["stats"]);
-    assert_eq!((&stats["bytes"], &stats["unique_bytes"], &stats["inline_bytes"]), (&8.into(), &8.into(), &8.into()));
+    assert_eq!(
+        (&stats["bytes"], &stats["unique_bytes"], &stats["inline_bytes"]),
+        (&8.into(), &8.into(), &8.into())
+    );
     let one = home.json(["stats", "latest"]);
     assert_eq!((&one["unique_bytes"], &one["inline_bytes"]), (&8.into(), &8.into()));
     std::fs::remove_file(home.path("src/link")).unwrap();
     home.write("src/c", "1");
     home.run(["backup", "src"]).ok();
     let summary = home.json(["diff", "latest~1", "latest"])["summary"].clone();
-    assert_eq!((&summary["added_bytes"], &summary["removed"], &summary["removed_bytes"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&summary["added_bytes"], &summary["removed"], &summary["removed_bytes"]),
+        (&1.into(), &1.into(), &0.into())
+    );
 }
 
 /// A repository of another version of the format is not taken for a damaged one, nor for none.
@@ -408,7 +494,11 @@ fn a_repository_of_another_number_is_refused_in_plain_words() {
     let before = home.tree("repo");
     for command in ["snapshots", "check", "backup src", "prune", "repair"] {
         let ran = home.run(command.split(' ').chain(["--cache-dir=empty"]));
-        let ran = ran.fails(1, "cannot be understood", "use the version of Drumlin that made the repository");
+        let ran = ran.fails(
+            1,
+            "cannot be understood",
+            "use the version of Drumlin that made the repository",
+        );
         assert!(ran.err.contains("written by another version of the format"), "{command}: {ran:?}");
     }
     home.run(["init"]).fails(1, "there already is a repository at", "choose another place");

@@ -1,9 +1,11 @@
-//! Goal: on servers that do not create exclusively nothing is lost, and what they cannot do is found out, said and remembered.
-//! Method: the real program on servers that ignore the condition (s3rver; moto, from which it is hidden), and on s3s-fs, which several of those who create
-//! one name at once get by.
+//! Goal: on servers that do not create exclusively nothing is lost, and what they cannot do is
+//! found out, said and remembered. Method: the real program on servers that ignore the condition
+//! (s3rver; moto, from which it is hidden), and on s3s-fs, which several of those who create one
+//! name at once get by.
 //!
-//! s3rver shows objects that are half written, and keeps those whose writer died: beside others, or with processes that are killed, no store can be
-//! made of it (format-spec/12-store.md, guarantee 1). So it is asked one thing after the other.
+//! s3rver shows objects that are half written, and keeps those whose writer died: beside others, or
+//! with processes that are killed, no store can be made of it (format-spec/12-store.md, guarantee
+//! 1). So it is asked one thing after the other.
 
 use std::process::{Child, Stdio};
 
@@ -16,8 +18,10 @@ const PRUNE: [&str; 5] = ["prune", "--trash", "0d", "--max-unused=0", "--only-co
 
 /// Returns a home whose repository `far` is to be in a bucket of a server.
 fn home_of(server: &S3Server) -> Home {
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+    let home = Home::new()
+        .with("DRUMLIN_REPOSITORY", "far")
+        .with("DRUMLIN_CONFIG", "drumlin.toml")
+        .with("DRUMLIN_KEY_FILE", "key");
     let (id, secret) = server.credentials();
     let file = home.write("secret", secret);
     std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -51,7 +55,8 @@ fn end(child: Child) -> Ran {
 fn objects(server: &S3Server, class: &str) -> usize {
     let (id, secret) = server.credentials();
     let client = server.client(id, secret);
-    let listed = server.wait(client.list_objects_v2().bucket("bucket-0").prefix(format!("a/b/{class}/")).send());
+    let listed = server
+        .wait(client.list_objects_v2().bucket("bucket-0").prefix(format!("a/b/{class}/")).send());
     listed.map_or(0, |listed| listed.contents().len())
 }
 
@@ -68,13 +73,14 @@ fn kill_after_making(home: &Home, server: &S3Server, class: &str, args: &[&str])
     wait_for_requests_of_the_dead(server.port());
 }
 
-/// Waits until the server has hung up on clients that are gone: where names are replaced, a collector's last request must not come after the
-/// first one of the next.
+/// Waits until the server has hung up on clients that are gone: where names are replaced, a
+/// collector's last request must not come after the first one of the next.
 fn wait_for_requests_of_the_dead(port: u16) {
     const CLOSE_WAIT: &str = "08";
     let is_left = |line: &str| {
         let mut words = line.split_whitespace().skip(1);
-        words.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}"))) && words.nth(1) == Some(CLOSE_WAIT)
+        words.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")))
+            && words.nth(1) == Some(CLOSE_WAIT)
     };
     while std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(is_left) {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -85,29 +91,42 @@ fn snapshots(home: &Home) -> usize {
     home.json(["snapshots"])["snapshots"].as_array().unwrap().len()
 }
 
-/// The newest snapshot of a source gives it back, byte for byte, on a machine that has no copies of anything.
+/// The newest snapshot of a source gives it back, byte for byte, on a machine that has no copies of
+/// anything.
 fn restores(home: &Home, source: &str, number: usize) {
     let path = home.text(source);
     let listed = home.json(["snapshots"]);
     let of_source = |snapshot: &&serde_json::Value| snapshot["sources"][0].as_str() == Some(&path);
-    let newest =
-        listed["snapshots"].as_array().unwrap().iter().filter(of_source).max_by_key(|snapshot| snapshot["sequence"].as_u64());
+    let newest = listed["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(of_source)
+        .max_by_key(|snapshot| snapshot["sequence"].as_u64());
     let id = newest.unwrap()["id"].as_str().unwrap();
-    let (from, target, cache) = (format!("{id}:{path}"), format!("back-{number}"), format!("empty-{number}"));
+    let (from, target, cache) =
+        (format!("{id}:{path}"), format!("back-{number}"), format!("empty-{number}"));
     home.run(["restore", &from, "-t", &target, "--cache-dir", &cache]).ok();
     assert_eq!(home.tree(&target), home.tree(source));
 }
 
 /// A collector that is not told that it is the only one refuses, as soon as the store is found out.
 ///
-/// Races are won by chance, in which case it collects; what was found once is remembered. Getting by 64 probes takes more than 10^30 attempts.
+/// Races are won by chance, in which case it collects; what was found once is remembered. Getting
+/// by 64 probes takes more than 10^30 attempts.
 fn is_found_out(home: &Home, cache: &str) {
-    let refused = (0..64).map(|_| home.run(["prune", "--cache-dir", cache])).find(|ran| ran.code != 0);
+    let refused =
+        (0..64).map(|_| home.run(["prune", "--cache-dir", cache])).find(|ran| ran.code != 0);
     refused.expect("it is found out").fails(1, "this store replaces objects", "--only-collector");
-    home.run(["prune", "--cache-dir", cache]).fails(1, "this store replaces objects", "--only-collector");
+    home.run(["prune", "--cache-dir", cache]).fails(
+        1,
+        "this store replaces objects",
+        "--only-collector",
+    );
 }
 
-/// Several backups at once, a backup beside the collector, and whoever is killed: nothing is lost, and nothing is left to clean up by hand.
+/// Several backups at once, a backup beside the collector, and whoever is killed: nothing is lost,
+/// and nothing is left to clean up by hand.
 fn a_life(home: &Home, server: &S3Server) {
     let sources = ["one", "two", "three"];
     for (round, source) in (1..).zip(sources) {

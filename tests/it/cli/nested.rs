@@ -1,6 +1,8 @@
-//! One host whose snapshots have sources that lie in each other or beside each other: a name must not mean a piece of what was meant.
+//! One host whose snapshots have sources that lie in each other or beside each other: a name must
+//! not mean a piece of what was meant.
 //!
-//! Method: the same few paths under every command that takes a snapshot, and what each says of its choice.
+//! Method: the same few paths under every command that takes a snapshot, and what each says of its
+//! choice.
 
 use crate::support::home::{Home, Ran};
 
@@ -24,7 +26,11 @@ fn short(home: &Home, at: usize) -> String {
 #[track_caller]
 fn says(ran: Ran, id: &str, more: &str) -> Ran {
     let ran = ran.ok();
-    assert!(ran.err.contains(&format!("snapshot {id} of ")) && ran.err.contains(more), "{id}, {more}: {}", ran.err);
+    assert!(
+        ran.err.contains(&format!("snapshot {id} of ")) && ran.err.contains(more),
+        "{id}, {more}: {}",
+        ran.err
+    );
     ran
 }
 
@@ -33,16 +39,39 @@ fn a_newer_piece_is_not_taken_for_the_whole() {
     let home = home();
     let (whole, place) = (short(&home, 0), format!("latest:{}", home.text("u")));
     let newer = "2 newer snapshots do not hold it, or only a part of it";
-    for args in [&["restore", &place, "-t", "out"][..], &["ls", &place], &["du", &place], &["restore", &place, "-t", "x", "-n"]] {
+    for args in [
+        &["restore", &place, "-t", "out"][..],
+        &["ls", &place],
+        &["du", &place],
+        &["restore", &place, "-t", "x", "-n"],
+    ] {
         says(home.run(args), &whole, newer);
     }
-    assert_eq!((home.read("out/docs/a"), home.read("out/pics/b")), ("old".to_owned(), "picture".to_owned()));
+    assert_eq!(
+        (home.read("out/docs/a"), home.read("out/pics/b")),
+        ("old".to_owned(), "picture".to_owned())
+    );
     let document = home.json(["restore", &place, "-t", "other"]);
-    assert!(document["snapshot"].as_str().unwrap().starts_with(&whole) && document["files"] == 2, "{document:#}");
+    assert!(
+        document["snapshot"].as_str().unwrap().starts_with(&whole) && document["files"] == 2,
+        "{document:#}"
+    );
     // What lies in the piece is newest there.
-    assert_eq!(says(home.run(["cat", "latest:u/docs/a"]), &short(&home, 1), "1 newer snapshot does not hold it").out, "new");
+    assert_eq!(
+        says(
+            home.run(["cat", "latest:u/docs/a"]),
+            &short(&home, 1),
+            "1 newer snapshot does not hold it"
+        )
+        .out,
+        "new"
+    );
     // Before the newest whole one there is none, and one more makes it one.
-    home.run(["ls", &format!("latest~1:{}", home.text("u"))]).fails(1, "only 1 of 3 snapshots are about", "paths are stored");
+    home.run(["ls", &format!("latest~1:{}", home.text("u"))]).fails(
+        1,
+        "only 1 of 3 snapshots are about",
+        "paths are stored",
+    );
     home.run(["backup", "u"]).ok();
     home.run(["backup", "u/docs", "--always-snapshot"]).ok();
     says(home.run(["ls", &format!("latest~1:{}", home.text("u"))]), &whole, "");
@@ -85,14 +114,24 @@ fn snapshots_of_an_app_are_chosen_for_a_path_likewise() {
 fn other_sources_make_a_choice_that_is_said() {
     let home = home();
     let etc = format!("it holds {}, and not what others hold", home.text("etc"));
-    for args in [&["restore", "latest", "-t", "out"][..], &["ls", "latest"], &["stats", "latest"], &["forget", "latest", "-n"]] {
+    for args in [
+        &["restore", "latest", "-t", "out"][..],
+        &["ls", "latest"],
+        &["stats", "latest"],
+        &["forget", "latest", "-n"],
+    ] {
         says(home.run(args), &short(&home, 2), &etc);
     }
     assert!(!home.run(["ls", "latest", "-q"]).ok().err.contains("note:"));
-    // Among those of one path there is none, and where all are of the same sources there is none at all.
+    // Among those of one path there is none, and where all are of the same sources there is none at
+    // all.
     assert!(!home.run(["ls", "latest:etc"]).ok().err.contains("note:"));
     home.run(["backup", "etc", "u"]).ok();
-    assert_eq!(home.run(["cat", "latest:etc/e"]).ok().err, "", "the newest has all of it, whatever else it has");
+    assert_eq!(
+        home.run(["cat", "latest:etc/e"]).ok().err,
+        "",
+        "the newest has all of it, whatever else it has"
+    );
     let same = Home::with_repository();
     same.write("u/a", "a");
     same.run(["backup", "u"]).ok();
@@ -105,7 +144,12 @@ fn a_snapshot_of_a_piece_is_no_version_of_the_whole() {
     let home = home();
     let changes = |path: &str| -> Vec<String> {
         let told = home.json(["history", path]);
-        told["versions"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap().to_owned()).collect()
+        told["versions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["change"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(changes("u"), ["appeared"]);
     assert_eq!(changes("u/docs"), ["appeared", "modified"]);

@@ -33,25 +33,48 @@ fn help_names_every_command_and_option() {
     for command in COMMANDS {
         assert!(help.contains(&format!("  {command} ")), "{command} is missing in:\n{help}");
         let own = home.run([command, "--help"]).ok().out;
-        for option in
-            ["--repo", "--config", "--password-file", "--password-command", "--key-file", "--cache-dir", "--json", "--quiet"]
-        {
+        for option in [
+            "--repo",
+            "--config",
+            "--password-file",
+            "--password-command",
+            "--key-file",
+            "--cache-dir",
+            "--json",
+            "--quiet",
+        ] {
             assert!(own.contains(option), "{command} --help does not name {option}");
         }
-        for option in
-            ["--verbose", "--no-progress", "--threads", "--json-progress", "--limit-upload", "--limit-download", "--connections"]
-        {
+        for option in [
+            "--verbose",
+            "--no-progress",
+            "--threads",
+            "--json-progress",
+            "--limit-upload",
+            "--limit-download",
+            "--connections",
+        ] {
             assert!(own.contains(option), "{command} --help does not name {option}");
         }
     }
     assert!(help.contains("130  interrupted"));
-    assert_eq!(home.run(["--version"]).ok().out, concat!("drumlin ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        home.run(["--version"]).ok().out,
+        concat!("drumlin ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 #[test]
 fn wrong_usage_is_2_and_goes_to_standard_error() {
     let home = Home::new();
-    for args in [&["frobnicate"][..], &["backup", "--nope"], &[], &["ls"], &["restore", "latest"], &["completions", "tcl"]] {
+    for args in [
+        &["frobnicate"][..],
+        &["backup", "--nope"],
+        &[],
+        &["ls"],
+        &["restore", "latest"],
+        &["completions", "tcl"],
+    ] {
         let ran = home.run(args).code(2);
         assert!(ran.out.is_empty() && !ran.err.is_empty(), "{args:?}");
     }
@@ -81,7 +104,8 @@ fn more_is_said_on_request() {
     let home = Home::with_repository();
     let ran = home.run(["snapshots", "-v"]).ok();
     assert!(ran.err.contains(&format!("note: repository: {}", home.text("repo"))), "{}", ran.err);
-    let (_, requests) = ran.err.split_once("note: requests: ").expect("a line says what was asked for");
+    let (_, requests) =
+        ran.err.split_once("note: requests: ").expect("a line says what was asked for");
     assert!(requests.contains(" list") && requests.contains("0 B up"), "{}", ran.err);
     home.make_source();
     home.run(["backup", "src"]).ok();
@@ -104,10 +128,15 @@ fn progress_and_errors_as_json_lines() {
     errors.read_to_string(&mut rest).unwrap();
     let ran = Ran::of(&child.wait_with_output().unwrap()).ok();
     let ran = Ran { err: first + &rest, ..ran };
-    let lines: Vec<serde_json::Value> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() >= 2, "{}", ran.err);
     let progress = "bytes_done bytes_per_second bytes_stored bytes_total current dirs_done event files_done files_total problems seconds_elapsed seconds_left";
-    assert!(lines.iter().all(|line| fields(line) == progress && line["event"] == "progress"), "{}", ran.err);
+    assert!(
+        lines.iter().all(|line| fields(line) == progress && line["event"] == "progress"),
+        "{}",
+        ran.err
+    );
     let ran = home.run(["ls", "zzzz", "--json-progress"]).code(1);
     let line: serde_json::Value = serde_json::from_str(ran.err.trim()).unwrap();
     assert_eq!(fields(&line), "causes event exit_code hint message");
@@ -168,15 +197,24 @@ fn a_command_that_fails_prints_no_document() {
         &["snapshots", "--repo", "nowhere"],
     ] {
         let ran = home.run(args.iter().chain(&["--json"]));
-        assert!(ran.code != 0 && ran.out.is_empty() && ran.err.starts_with("error: "), "{args:?}: {ran:?}");
+        assert!(
+            ran.code != 0 && ran.out.is_empty() && ran.err.starts_with("error: "),
+            "{args:?}: {ran:?}"
+        );
     }
     // What was only in part refused, not read or not restored is told in a document.
-    assert_eq!(home.run(["forget", "latest", "--json"]).code(1).json()["groups"][0]["refused"], "more-than-half");
+    assert_eq!(
+        home.run(["forget", "latest", "--json"]).code(1).json()["groups"][0]["refused"],
+        "more-than-half"
+    );
     assert_eq!(home.run(["backup", "src", "missing", "--json"]).code(3).json()["problem_count"], 1);
     home.write("out/full/mine", "in the way");
     home.write("src/full", "a file");
     home.run(["backup", "src"]).ok();
-    let restored = home.run(["restore", &format!("latest:{}", home.text("src")), "-t", "out", "--json"]).code(1).json();
+    let restored = home
+        .run(["restore", &format!("latest:{}", home.text("src")), "-t", "out", "--json"])
+        .code(1)
+        .json();
     assert_eq!(restored["failed"], 1, "{restored}");
 }
 
@@ -185,28 +223,45 @@ fn a_command_that_fails_prints_no_document() {
 fn standard_error_carries_json_lines_and_nothing_else() {
     let home = Home::with_repository();
     home.make_source();
-    let ran = home.run(["backup", "src", "missing", "--exclude", "no such name", "--json-progress", "-v"]).code(3);
-    let events: Vec<serde_json::Value> = ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ran = home
+        .run(["backup", "src", "missing", "--exclude", "no such name", "--json-progress", "-v"])
+        .code(3);
+    let events: Vec<serde_json::Value> =
+        ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for event in ["note", "warning", "progress"] {
-        assert!(events.iter().any(|line| line["event"] == event), "{event} is missing in:\n{}", ran.err);
+        assert!(
+            events.iter().any(|line| line["event"] == event),
+            "{event} is missing in:\n{}",
+            ran.err
+        );
     }
     let ran = home.run(["backup", "missing", "--json-progress", "-v"]).code(1);
     let last: serde_json::Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"error".into(), &1.into()));
-    assert!(ran.err.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{}", ran.err);
+    assert!(
+        ran.err.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{}",
+        ran.err
+    );
 }
 
-/// Whoever reads the output may go: what the command did, and what it could not do, is told by its code and on standard error.
+/// Whoever reads the output may go: what the command did, and what it could not do, is told by its
+/// code and on standard error.
 #[test]
 fn a_reader_that_goes_changes_no_exit_code() {
     let home = Home::with_repository();
     home.make_source();
     home.run(["backup", "src"]).ok();
-    let packs = std::process::Command::new("sh").args(["-c", "rm -r repo/data/*"]).current_dir(home.path("")).status().unwrap();
+    let packs = std::process::Command::new("sh")
+        .args(["-c", "rm -r repo/data/*"])
+        .current_dir(home.path(""))
+        .status()
+        .unwrap();
     assert!(packs.success());
     let script = |command: &str| {
-        let script =
-            format!("set +e; (sleep 0.5; $drumlin {command}; echo $? > code) | true; while [ ! -s code ]; do sleep 0.1; done");
+        let script = format!(
+            "set +e; (sleep 0.5; $drumlin {command}; echo $? > code) | true; while [ ! -s code ]; do sleep 0.1; done"
+        );
         let ran = home.script(&[], &script);
         let code = home.read("code").trim().to_owned();
         std::fs::remove_file(home.path("code")).unwrap();

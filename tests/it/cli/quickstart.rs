@@ -21,7 +21,10 @@ fn the_first_run_makes_everything() {
     home.make_source();
     let document = quickstart(&home, &["src"]);
     assert_eq!(fields(&document), "backup config key_file kit made repository");
-    assert_eq!(document["made"], json!(["key file", "repository", "recovery kit", "configuration"]));
+    assert_eq!(
+        document["made"],
+        json!(["key file", "repository", "recovery kit", "configuration"])
+    );
     assert_eq!(document["repository"]["location"], home.text(REPOSITORY));
     for (field, path) in [("key_file", KEY), ("kit", KIT), ("config", CONFIG)] {
         assert_eq!(document[field], home.text(path));
@@ -41,11 +44,16 @@ fn the_second_run_keeps_everything() {
     let before: Vec<String> = [KEY, KIT, CONFIG].iter().map(|path| home.read(path)).collect();
     let second = quickstart(&home, &["src"]);
     assert_eq!(second["made"], json!([]));
-    assert!(second["backup"]["snapshot"].is_null() && second["backup"]["unchanged_since"].is_string());
+    assert!(
+        second["backup"]["snapshot"].is_null() && second["backup"]["unchanged_since"].is_string()
+    );
     home.write("src/new", "x");
     assert!(quickstart(&home, &["src"])["backup"]["snapshot"].is_object());
     fs::remove_file(home.path(KIT)).unwrap();
-    assert!(quickstart(&home, &["src"])["kit"].is_null(), "a kit that was printed and deleted is not made again");
+    assert!(
+        quickstart(&home, &["src"])["kit"].is_null(),
+        "a kit that was printed and deleted is not made again"
+    );
     home.write(KIT, &before[1]);
     let after: Vec<String> = [KEY, KIT, CONFIG].iter().map(|path| home.read(path)).collect();
     assert_eq!(before, after);
@@ -57,7 +65,8 @@ fn every_printed_command_works() {
     let home = Home::new();
     home.make_source();
     let text = home.run(["quickstart", "src"]).ok().out;
-    let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  drumlin ")).collect();
+    let commands: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("  drumlin ")).collect();
     assert!(commands.len() >= 4, "{text}");
     for command in commands.iter().filter(|command| !command.contains("/mnt/DISK")) {
         home.run(command.split(' ')).ok();
@@ -88,8 +97,18 @@ fn a_run_that_died_is_completed() {
     // Died before the configuration was written, and before the kit's slot was made.
     fs::remove_file(home.path(CONFIG)).unwrap();
     let list = home.json(["key", "list", "--repo", REPOSITORY, "--key-file", KEY]);
-    let kit = list["keys"].as_array().unwrap().iter().find(|key| key["label"] == "recovery kit").unwrap();
-    home.run(["key", "remove", kit["id"].as_str().unwrap(), "--repo", REPOSITORY, "--key-file", KEY]).ok();
+    let kit =
+        list["keys"].as_array().unwrap().iter().find(|key| key["label"] == "recovery kit").unwrap();
+    home.run([
+        "key",
+        "remove",
+        kit["id"].as_str().unwrap(),
+        "--repo",
+        REPOSITORY,
+        "--key-file",
+        KEY,
+    ])
+    .ok();
     assert_eq!(quickstart(&home, &["src"])["made"], json!(["recovery kit", "configuration"]));
     home.run(["snapshots", "--key-file", KIT]).ok();
     // Died when the key file was all there was.
@@ -100,7 +119,8 @@ fn a_run_that_died_is_completed() {
     home.run(["quickstart", "src"]).fails(10, "there is no repository", "mount the disk");
     fs::remove_dir_all(home.path(".state")).unwrap();
     assert_eq!(quickstart(&home, &["src"])["made"], json!(["repository", "recovery kit"]));
-    // The key file is the same, and says that it opens the new one too; the old kit stays, and a new one is made.
+    // The key file is the same, and says that it opens the new one too; the old kit stays, and a
+    // new one is made.
     assert!(home.read(KEY).starts_with(&key));
     let kits: Vec<String> = fs::read_dir(home.path(KIT).parent().unwrap())
         .unwrap()
@@ -109,11 +129,15 @@ fn a_run_that_died_is_completed() {
         .collect();
     assert_eq!(kits.len(), 2, "{kits:?}");
     let new_kit = kits.iter().find(|kit| **kit != home.text(KIT)).unwrap();
-    // It is that one which is to be printed, also later, and also after a death between the file and its slot.
+    // It is that one which is to be printed, also later, and also after a death between the file
+    // and its slot.
     assert_eq!(quickstart(&home, &["src"])["kit"], json!(new_kit));
     let list = home.json(["key", "list", "--repo", REPOSITORY, "--key-file", KEY]);
     let slot =
-        list["keys"].as_array().unwrap().iter().find(|key| key["label"] == "recovery kit").unwrap()["id"].as_str().unwrap();
+        list["keys"].as_array().unwrap().iter().find(|key| key["label"] == "recovery kit").unwrap()
+            ["id"]
+            .as_str()
+            .unwrap();
     home.run(["key", "remove", slot, "--repo", REPOSITORY, "--key-file", KEY]).ok();
     assert_eq!(quickstart(&home, &["src"])["made"], json!(["recovery kit"]));
     for (key, code) in [(KEY, 0), (new_kit, 0), (KIT, 12)] {
@@ -141,7 +165,10 @@ fn the_current_folder_is_what_is_backed_up_by_default() {
     let home = Home::new();
     home.make_source();
     let document = quickstart(&home, &[]);
-    assert_eq!(document["backup"]["snapshot"]["sources"], json!([home.path("").canonicalize().unwrap()]));
+    assert_eq!(
+        document["backup"]["snapshot"]["sources"],
+        json!([home.path("").canonicalize().unwrap()])
+    );
     let names = home.run(["ls", "-R", "latest"]).ok().out;
     assert!(!names.contains("/repository/data/"), "the repository is in itself:\n{names}");
 }

@@ -1,4 +1,5 @@
-//! How `backup` reads files that are not as they look: leased ones, those of the kernel, those that may not grow.
+//! How `backup` reads files that are not as they look: leased ones, those of the kernel, those that
+//! may not grow.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -6,7 +7,8 @@ use std::process::{Command, Stdio};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
 
-/// Holds a lease on the file that it is given, says so, and gives it back half a second after it was asked to.
+/// Holds a lease on the file that it is given, says so, and gives it back half a second after it
+/// was asked to.
 const HOLDER: &str = r#"
 import fcntl, os, signal, sys, time
 file = os.open(sys.argv[1], os.O_RDWR)
@@ -34,7 +36,10 @@ fn a_leased_file_is_waited_for() {
     home.run(["backup", "src"]).ok();
     assert_eq!(said.next().as_deref(), Some("given back"));
     assert!(holder.wait().unwrap().success());
-    assert_eq!(home.run(["cat", &format!("latest:{}", home.text("src/leased"))]).ok().out, "what somebody works on");
+    assert_eq!(
+        home.run(["cat", &format!("latest:{}", home.text("src/leased"))]).ok().out,
+        "what somebody works on"
+    );
 }
 
 #[test]
@@ -63,9 +68,19 @@ fn a_limit_on_the_size_of_files_is_an_error_and_not_the_end() {
 fn a_password_command_takes_nothing_from_a_dump() {
     let home = Home::with_password();
     let dump = crate::support::fixture::noise(5, 200_000);
-    let arguments = ["backup", "--stdin", "--stdin-name", "dump", "--password-command", "head -c 1000 > /dev/null; echo secret"];
+    let arguments = [
+        "backup",
+        "--stdin",
+        "--stdin-name",
+        "dump",
+        "--password-command",
+        "head -c 1000 > /dev/null; echo secret",
+    ];
     let home = home.with("DRUMLIN_PASSWORD", "");
     home.run_with_input(arguments, &dump).ok();
-    let shown = home.command(["cat", "latest:/dump", "--password-command", "echo secret"]).output().unwrap();
+    let shown = home
+        .command(["cat", "latest:/dump", "--password-command", "echo secret"])
+        .output()
+        .unwrap();
     assert!(shown.stdout == dump, "{}", String::from_utf8_lossy(&shown.stderr));
 }

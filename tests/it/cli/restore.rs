@@ -53,8 +53,8 @@ fn the_document_has_every_field() {
     assert!(text.starts_with("restored 4 files in ") && text.contains("right already"), "{text}");
 }
 
-/// What is reported to be restored survives the loss of power: the file system is asked to write everything before the mark of
-/// an unfinished restore goes away, and before anything is said.
+/// What is reported to be restored survives the loss of power: the file system is asked to write
+/// everything before the mark of an unfinished restore goes away, and before anything is said.
 #[test]
 fn the_disk_is_waited_for_before_success_is_reported() {
     let home = with_backup();
@@ -74,8 +74,9 @@ fn the_disk_is_waited_for_before_success_is_reported() {
     assert_eq!(calls.matches("syncfs(").count(), 1);
 }
 
-/// As root where owners cannot be given: one notice, not one problem for each file. So it is on file systems of other systems, on
-/// servers that trust no client's root, and in containers. Without a right, and in a user namespace with one user, it is the same.
+/// As root where owners cannot be given: one notice, not one problem for each file. So it is on
+/// file systems of other systems, on servers that trust no client's root, and in containers.
+/// Without a right, and in a user namespace with one user, it is the same.
 #[test]
 fn a_superuser_who_may_not_give_files_away_is_told_once() {
     let home = Home::with_repository();
@@ -88,18 +89,34 @@ fn a_superuser_who_may_not_give_files_away_is_told_once() {
     }
     home.run(["backup", "src"]).ok();
     let restore = |target: &str, wrapper: &[&str]| {
-        let mut command = home.wrapped(wrapper, ["restore", "latest", "--numeric-ids", "--target", target, "--json"]);
+        let mut command = home
+            .wrapped(wrapper, ["restore", "latest", "--numeric-ids", "--target", target, "--json"]);
         let document = Ran::of(&command.output().unwrap()).ok().json();
-        assert_eq!((&document["failed"], &document["problem_count"]), (&json!(0), &json!(1)), "{document:#}");
+        assert_eq!(
+            (&document["failed"], &document["problem_count"]),
+            (&json!(0), &json!(1)),
+            "{document:#}"
+        );
         let problem = &document["problems"][0];
         assert_eq!(problem["kind"], "notice");
-        assert!(problem["message"].as_str().unwrap().contains("not even the superuser may set the owner"), "{problem}");
+        assert!(
+            problem["message"]
+                .as_str()
+                .unwrap()
+                .contains("not even the superuser may set the owner"),
+            "{problem}"
+        );
         assert_eq!(home.read(&format!("{target}{}/4", home.text("src"))), "x");
     };
     if is_root {
         restore("no right", &["setpriv", "--bounding-set=-chown", "--inh-caps=-chown", "--"]);
     }
-    let has_namespaces = std::process::Command::new("unshare").args(["-r", "true"]).output().unwrap().status.success();
+    let has_namespaces = std::process::Command::new("unshare")
+        .args(["-r", "true"])
+        .output()
+        .unwrap()
+        .status
+        .success();
     if has_namespaces {
         restore("one user", &["unshare", "-r", "--"]);
     }
@@ -118,15 +135,21 @@ fn a_dry_run_lists_and_changes_nothing() {
         .iter()
         .map(|line| (line["action"].as_str().unwrap(), line["path"].as_str().unwrap()))
         .collect();
-    assert_eq!(lines, ["a.txt", "link", "sub", "sub/b.txt", "sub/c.tmp"].map(|path| ("create", path)));
+    assert_eq!(
+        lines,
+        ["a.txt", "link", "sub", "sub/b.txt", "sub/c.tmp"].map(|path| ("create", path))
+    );
     assert!(!home.path("out").exists());
     restore(&home, &[]).ok();
     home.write("out/a.txt", "spoiled, longer");
     home.write("out/extra", "");
     let text = restore(&home, &["-n", "--delete"]).ok().out;
-    for (action, path) in [("update", "a.txt"), ("keep", "link"), ("keep", "sub/"), ("delete", "extra")] {
+    for (action, path) in
+        [("update", "a.txt"), ("keep", "link"), ("keep", "sub/"), ("delete", "extra")]
+    {
         assert!(
-            text.lines().any(|line| line.starts_with(action) && line.ends_with(&format!(" {path}"))),
+            text.lines()
+                .any(|line| line.starts_with(action) && line.ends_with(&format!(" {path}"))),
             "{action} {path} is missing in:\n{text}"
         );
     }
@@ -150,7 +173,12 @@ fn existing_files_are_treated_as_asked() {
     // The same size and time, but other content: only `if-changed` does not look.
     let time = fs::metadata(home.path("out/a.txt")).unwrap().modified().unwrap();
     home.write("out/a.txt", "OMEGA\n");
-    fs::File::options().write(true).open(home.path("out/a.txt")).unwrap().set_modified(time).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(home.path("out/a.txt"))
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
     restore(&home, &["--overwrite", "if-changed"]).ok();
     assert_eq!(home.read("out/a.txt"), "OMEGA\n");
     let spoilt = home.path("out/a.txt");
@@ -184,7 +212,9 @@ fn damage_is_4_and_the_rest_is_restored() {
     let home = with_backup();
     home.write(
         "src/noise",
-        (0..200_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
+        (0..200_000u32)
+            .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect::<Vec<_>>(),
     );
     let first: Vec<String> = home.tree("repo/data").into_iter().map(|(name, _)| name).collect();
     home.run(["backup", "src"]).ok();
@@ -202,11 +232,19 @@ fn damage_is_4_and_the_rest_is_restored() {
 #[test]
 fn what_cannot_be_restored_is_said() {
     let home = with_backup();
-    home.run(["restore", "latest:/missing", "-t", "x"]).fails(1, "/missing", "paths are stored absolute");
+    home.run(["restore", "latest:/missing", "-t", "x"]).fails(
+        1,
+        "/missing",
+        "paths are stored absolute",
+    );
     home.run(["restore", "latest"]).code(2);
     home.write("file", "");
     home.run(["restore", "latest", "-t", "file"]).fails(1, "cannot use", "");
-    home.run(["restore", "zzzz", "-t", "x"]).fails(1, "no snapshot matches 'zzzz'", "`drumlin snapshots`");
+    home.run(["restore", "zzzz", "-t", "x"]).fails(
+        1,
+        "no snapshot matches 'zzzz'",
+        "`drumlin snapshots`",
+    );
 }
 
 /// A document is all that a script reads.
@@ -218,32 +256,47 @@ fn a_dry_run_names_its_problems_in_its_document() {
     home.run(["backup", "src"]).ok();
     let place = format!("latest:{}", home.text("src"));
     let plan = |more: &[&str], code: i32| {
-        let document = home.run([&["restore", &place, "-t", "out", "--json", "--dry-run"], more].concat()).code(code).json();
+        let document = home
+            .run([&["restore", &place, "-t", "out", "--json", "--dry-run"], more].concat())
+            .code(code)
+            .json();
         assert_eq!(fields(&document), "planned problem_count problems report snapshot target");
         assert_eq!(document["problem_count"], document["problems"].as_array().unwrap().len());
         document["problems"].clone()
     };
     assert_eq!(plan(&[], 0), json!([]));
     let unmatched = plan(&["-i", "nothing"], 0);
-    assert_eq!((&unmatched[0]["path"], &unmatched[0]["kind"]), (&json!("nothing"), &json!("not-restored")));
+    assert_eq!(
+        (&unmatched[0]["path"], &unmatched[0]["kind"]),
+        (&json!("nothing"), &json!("not-restored"))
+    );
     // A folder is in the way of a file.
     home.write("out/a/b", "b");
     let barred = plan(&[], 1);
-    assert_eq!((&barred[0]["path"], &barred[0]["kind"]), (&json!(home.text("src/a")), &json!("not-restored")));
+    assert_eq!(
+        (&barred[0]["path"], &barred[0]["kind"]),
+        (&json!(home.text("src/a")), &json!("not-restored"))
+    );
     fs::remove_dir_all(home.path("out")).unwrap();
     // The tree is gone.
     fs::remove_dir_all(home.path(".cache")).unwrap();
     fs::remove_dir_all(home.path("repo/meta")).unwrap();
     let code = |args: &[&str]| home.run([&["restore", "latest", "-t", "out"], args].concat()).code;
     assert_eq!(
-        (code(&["--dry-run"]), code(&["--dry-run", "--json"]), code(&["--plan"]), code(&["--plan", "--json"])),
+        (
+            code(&["--dry-run"]),
+            code(&["--dry-run", "--json"]),
+            code(&["--plan"]),
+            code(&["--plan", "--json"])
+        ),
         (4, 4, 4, 4)
     );
     let document = home.run(["restore", "latest", "-t", "out", "--dry-run", "--json"]).json();
     assert_eq!(document["problems"][0]["kind"], "damaged");
 }
 
-/// A snapshot has the repository's folder without its content, because a backup does not enter it; `--delete` would remove all of it.
+/// A snapshot has the repository's folder without its content, because a backup does not enter it;
+/// `--delete` would remove all of it.
 #[test]
 fn the_repository_itself_is_never_touched() {
     let home = Home::with_repository();
@@ -251,19 +304,27 @@ fn the_repository_itself_is_never_touched() {
     home.run(["backup", "."]).ok();
     home.write("src/extra", "goes");
     let place = format!("latest:{}", home.text(""));
-    let restore = |target: &str, more: &[&str]| home.run([&["restore", &place, "--target", target], more].concat());
+    let restore = |target: &str, more: &[&str]| {
+        home.run([&["restore", &place, "--target", target], more].concat())
+    };
     let planned = restore(".", &["--delete", "--dry-run"]).ok();
     let deleted: Vec<_> = planned.out.lines().filter(|line| line.starts_with("delete")).collect();
     assert!(deleted.len() == 1 && deleted[0].contains("extra"), "{planned:?}");
     let ran = restore(".", &["--delete", "--overwrite", "always", "--verify"]).ok();
-    assert!(ran.err.contains(&format!("{}: left alone: it is the repository itself", home.text("repo"))), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains(&format!("{}: left alone: it is the repository itself", home.text("repo"))),
+        "{}",
+        ran.err
+    );
     assert!(!home.path("src/extra").exists());
     home.run(["check", "--level", "full"]).ok();
     // Where the snapshot does not know of it, it is spared as well.
     home.run(["backup", "src"]).ok();
     fs::rename(home.path("repo"), home.path("src/repo")).unwrap();
     let place = format!("latest:{}", home.text("src"));
-    let restore = |repo: &str| home.run(["--repo", repo, "restore", &place, "--target", "src", "--delete"]);
+    let restore =
+        |repo: &str| home.run(["--repo", repo, "restore", &place, "--target", "src", "--delete"]);
     assert!(restore("src/repo").ok().err.contains("left alone: it is the repository itself"));
     fs::create_dir(home.path("src/deeper")).unwrap();
     fs::rename(home.path("src/repo"), home.path("src/deeper/repo")).unwrap();
@@ -275,18 +336,27 @@ fn the_repository_itself_is_never_touched() {
 #[test]
 fn nothing_is_restored_into_the_repository() {
     let home = with_backup();
-    let copies = fs::read_dir(home.path(".cache/drumlin")).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    let copies = fs::read_dir(home.path(".cache/drumlin"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .next()
+        .unwrap();
     for target in ["repo", "repo/data/new", copies.to_str().unwrap()] {
         for more in ["--verify", "--dry-run"] {
             let ran = home.run(["restore", "latest", "--target", target, more]);
-            ran.fails(2, "is in the repository itself or in its cache", "restore to a folder outside of it");
+            ran.fails(
+                2,
+                "is in the repository itself or in its cache",
+                "restore to a folder outside of it",
+            );
         }
     }
     assert!(!home.path("repo/data/new").exists());
     home.run(["check", "--level", "full"]).ok();
 }
 
-/// Two names of one file, which the snapshot has as two files, become two, though both are right; a name elsewhere keeps what it has.
+/// Two names of one file, which the snapshot has as two files, become two, though both are right; a
+/// name elsewhere keeps what it has.
 #[test]
 fn what_is_no_other_name_in_the_snapshot_is_none_afterwards() {
     use std::os::unix::fs::MetadataExt;
@@ -305,7 +375,10 @@ fn what_is_no_other_name_in_the_snapshot_is_none_afterwards() {
         restore(&home, &[options, &["--dry-run"]].concat()).ok();
         restore(&home, options).ok();
         let inode = |name: &str| fs::metadata(home.path(name)).unwrap().ino();
-        assert!(inode("out/a") != inode("out/b") && inode("out/a") != inode("elsewhere"), "{options:?}");
+        assert!(
+            inode("out/a") != inode("out/b") && inode("out/a") != inode("elsewhere"),
+            "{options:?}"
+        );
         fs::write(home.path("elsewhere"), "changed").unwrap();
         assert_eq!([home.read("out/a"), home.read("out/b")], ["the same", "the same"]);
         fs::remove_file(home.path("elsewhere")).unwrap();

@@ -1,4 +1,5 @@
-//! `restore` to where things came from, by users without rights, and onto file systems that lack something.
+//! `restore` to where things came from, by users without rights, and onto file systems that lack
+//! something.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -14,7 +15,9 @@ fn is_root() -> bool {
 }
 
 fn about(path: &Path) -> (u32, u32, i64, i64) {
-    fs::symlink_metadata(path).map(|about| (about.mode(), about.uid(), about.mtime(), about.mtime_nsec())).unwrap()
+    fs::symlink_metadata(path)
+        .map(|about| (about.mode(), about.uid(), about.mtime(), about.mtime_nsec()))
+        .unwrap()
 }
 
 /// A disk was moved, and a link leads to it: `/home -> data/home`.
@@ -40,7 +43,10 @@ fn links_to_folders_on_the_way_are_kept_and_followed() {
             let dry = home.run(way.iter().map(String::as_str).chain(["--dry-run"])).ok();
             assert!(dry.out.contains("create") && dry.out.contains("/f"), "{dry:?}");
             home.run(way.iter().map(String::as_str).chain(more.iter().copied())).ok();
-            assert_eq!((home.read("data/home/ada/f"), home.read("data/home/bob/f")), ("A".to_owned(), "B".to_owned()));
+            assert_eq!(
+                (home.read("data/home/ada/f"), home.read("data/home/bob/f")),
+                ("A".to_owned(), "B".to_owned())
+            );
             assert_eq!((about(&home.path("home")), about(&home.path("data/home"))), (link, folder));
             fs::remove_file(home.path("data/home/ada/f")).unwrap();
         }
@@ -85,12 +91,20 @@ fn folders_above_the_sources_are_left_alone() {
     }
 }
 
-/// Gives the whole home to a user without rights, if this is root, and returns what runs a program as him.
+/// Gives the whole home to a user without rights, if this is root, and returns what runs a program
+/// as him.
 fn as_user(home: &Home) -> Vec<&'static str> {
     if !is_root() {
         return vec!["env"];
     }
-    assert!(Command::new("chown").args(["-R", "54321:54321"]).arg(home.path("")).status().unwrap().success());
+    assert!(
+        Command::new("chown")
+            .args(["-R", "54321:54321"])
+            .arg(home.path(""))
+            .status()
+            .unwrap()
+            .success()
+    );
     vec!["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--"]
 }
 
@@ -103,31 +117,51 @@ fn a_user_without_rights_on_his_own_folders_can_restore_again() {
     home.write("src/z", "z");
     fs::hard_link(home.path("src/none/f"), home.path("src/zz linked")).unwrap();
     let modes = [("none", 0o000), ("blind/deep", 0o555), ("blind", 0o333), ("shut file", 0o000)];
-    let set = |name: &str, mode| fs::set_permissions(home.path("src").join(name), PermissionsExt::from_mode(mode)).unwrap();
+    let set = |name: &str, mode| {
+        fs::set_permissions(home.path("src").join(name), PermissionsExt::from_mode(mode)).unwrap()
+    };
     if is_root() {
         // Only root can back up what nobody may read.
         modes.iter().for_each(|(name, mode)| set(name, *mode));
-        assert!(Command::new("chown").args(["-R", "54321:54321"]).arg(home.path("src")).status().unwrap().success());
+        assert!(
+            Command::new("chown")
+                .args(["-R", "54321:54321"])
+                .arg(home.path("src"))
+                .status()
+                .unwrap()
+                .success()
+        );
     }
     home.run(["backup", "src"]).ok();
     let user = as_user(&home);
     let place = format!("latest:{}", home.text("src"));
-    for more in [&[][..], &["--delete"], &["--overwrite", "never"], &["--verify"], &["--overwrite", "if-changed"]] {
-        let mut command = home.wrapped(&user, [&["restore", &place, "--target", "out"], more].concat());
+    for more in [
+        &[][..],
+        &["--delete"],
+        &["--overwrite", "never"],
+        &["--verify"],
+        &["--overwrite", "if-changed"],
+    ] {
+        let mut command =
+            home.wrapped(&user, [&["restore", &place, "--target", "out"], more].concat());
         let ran = Ran::of(&command.output().unwrap()).ok();
         assert!(!ran.err.contains("ermission denied"), "{more:?} {ran:?}");
         for (name, mode) in modes.iter().filter(|_| is_root()) {
             assert_eq!(about(&home.path("out").join(name)).0 & 0o7777, *mode, "{name} {more:?}");
         }
         if is_root() {
-            assert_eq!((home.read("out/none/f"), home.read("out/blind/deep/f")), ("none".to_owned(), "blind".to_owned()));
+            assert_eq!(
+                (home.read("out/none/f"), home.read("out/blind/deep/f")),
+                ("none".to_owned(), "blind".to_owned())
+            );
             assert_eq!(fs::metadata(home.path("out/none/f")).unwrap().nlink(), 2);
         }
     }
     // So that it can be removed.
     for (name, _) in modes {
         for top in ["src", "out"] {
-            let _ = fs::set_permissions(home.path(top).join(name), PermissionsExt::from_mode(0o755));
+            let _ =
+                fs::set_permissions(home.path(top).join(name), PermissionsExt::from_mode(0o755));
         }
     }
 }
@@ -143,7 +177,8 @@ impl<'a> ExFat<'a> {
         let image = home.path("image");
         fs::File::create(&image).unwrap().set_len(24 << 20).unwrap();
         fs::create_dir(home.path("disk")).unwrap();
-        let run = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+        let run =
+            |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
         let is_made = is_root() && run(Command::new("mkfs.exfat").arg(&image));
         let device = Command::new("losetup").args(["-f", "--show"]).arg(&image).output();
         let device = device.ok().filter(|output| is_made && output.status.success());
@@ -154,7 +189,9 @@ impl<'a> ExFat<'a> {
                 return Some(disk);
             }
         }
-        eprintln!("this needs root, loop devices, FUSE, mkfs.exfat and mount.exfat-fuse: not tested");
+        eprintln!(
+            "this needs root, loop devices, FUSE, mkfs.exfat and mount.exfat-fuse: not tested"
+        );
         None
     }
 }
@@ -180,9 +217,13 @@ fn a_disk_without_links_that_folds_names() {
     home.run(["backup", "src"]).ok();
     let place = format!("latest:{}", home.text("src"));
     for (round, more) in
-        [&[][..], &[], &["--overwrite", "always"], &["--delete"], &["--overwrite", "if-changed"]].iter().enumerate()
+        [&[][..], &[], &["--overwrite", "always"], &["--delete"], &["--overwrite", "if-changed"]]
+            .iter()
+            .enumerate()
     {
-        let ran = home.run([&["restore", &place, "--target", "disk/out", "--json"], *more].concat()).code(1);
+        let ran = home
+            .run([&["restore", &place, "--target", "disk/out", "--json"], *more].concat())
+            .code(1);
         let document = ran.json();
         // Readme, and photos with what is in it.
         assert_eq!(document["failed"], json!(2), "{document:#}");
@@ -190,7 +231,11 @@ fn a_disk_without_links_that_folds_names() {
         assert_eq!(home.tree("disk/out/Photos"), [("one".to_owned(), b"1".to_vec())]);
         assert_eq!(home.read("disk/out/caf\u{e9}"), "composed");
         for name in ["large", "larger"] {
-            assert_eq!(fs::read(home.path("disk/out").join(name)).unwrap(), vec![7; 700_000], "{name}");
+            assert_eq!(
+                fs::read(home.path("disk/out").join(name)).unwrap(),
+                vec![7; 700_000],
+                "{name}"
+            );
         }
         let words = document["problems"].to_string();
         let said = words.matches("further names of a file become copies").count();

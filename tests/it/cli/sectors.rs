@@ -13,7 +13,8 @@ fn with_packs() -> (Home, Vec<PathBuf>) {
         home.write(&format!("src/{number}"), noise(number, 300_000));
         home.run(["backup", "src"]).ok();
     }
-    let packs = home.tree("repo/data").into_iter().map(|(name, _)| home.path(&format!("repo/data/{name}")));
+    let packs =
+        home.tree("repo/data").into_iter().map(|(name, _)| home.path(&format!("repo/data/{name}")));
     let packs: Vec<PathBuf> = packs.filter(|path| path.is_file()).collect();
     assert_eq!(packs.len(), 4);
     (home, packs)
@@ -22,7 +23,8 @@ fn with_packs() -> (Home, Vec<PathBuf>) {
 fn restored(home: &Home) -> usize {
     (0..4)
         .filter(|number| {
-            fs::read(home.path(&format!("out{}/{number}", home.text("src")))).is_ok_and(|bytes| bytes == noise(*number, 300_000))
+            fs::read(home.path(&format!("out{}/{number}", home.text("src"))))
+                .is_ok_and(|bytes| bytes == noise(*number, 300_000))
         })
         .count()
 }
@@ -31,8 +33,19 @@ fn restored(home: &Home) -> usize {
 fn a_bad_sector_costs_the_files_in_it_and_no_others() {
     let (home, packs) = with_packs();
     let pack = packs[1].to_str().unwrap();
-    let tracer =
-        ["strace", "-f", "-o", "/dev/null", "-P", pack, "-e", "trace=pread64,read", "-e", "inject=pread64,read:error=EIO", "--"];
+    let tracer = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-P",
+        pack,
+        "-e",
+        "trace=pread64,read",
+        "-e",
+        "inject=pread64,read:error=EIO",
+        "--",
+    ];
     let run = |args: &[&str]| {
         let output = home.wrapped(&tracer, args.iter().copied()).output();
         Ran::of(&output.expect("strace is there: scripts/test-deps.sh installs it"))

@@ -25,7 +25,10 @@ fn wait_for_start(home: &Home) {
 fn signals_stop_a_backup_within_a_second() {
     for which in [Signal::INT, Signal::TERM, Signal::HUP] {
         let home = Home::with_repository();
-        let child = home.spawn(["backup", "--command", "echo x; touch started; sleep 60", "--command-name", "n"], Stdio::null());
+        let child = home.spawn(
+            ["backup", "--command", "echo x; touch started; sleep 60", "--command-name", "n"],
+            Stdio::null(),
+        );
         wait_for_start(&home);
         let began = Instant::now();
         signal(&child, which);
@@ -38,7 +41,10 @@ fn signals_stop_a_backup_within_a_second() {
 #[test]
 fn a_signal_ends_a_wait_for_standard_input() {
     let home = Home::with_repository();
-    let mut child = home.spawn(["backup", "--stdin", "--command", "touch started", "--command-name", "n"], Stdio::piped());
+    let mut child = home.spawn(
+        ["backup", "--stdin", "--command", "touch started", "--command-name", "n"],
+        Stdio::piped(),
+    );
     let input = child.stdin.take();
     wait_for_start(&home);
     signal(&child, Signal::INT);
@@ -49,9 +55,11 @@ fn a_signal_ends_a_wait_for_standard_input() {
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
     let home = Home::with_repository();
-    // The command does not end when it is asked to, nor when its reader is gone, and the program waits for its end.
+    // The command does not end when it is asked to, nor when its reader is gone, and the program
+    // waits for its end.
     let command = "trap '' TERM; touch started; sleep 20";
-    let mut child = home.spawn(["backup", "--command", command, "--command-name", "n"], Stdio::null());
+    let mut child =
+        home.spawn(["backup", "--command", command, "--command-name", "n"], Stdio::null());
     wait_for_start(&home);
     let began = Instant::now();
     // Two that come before the program has seen the first are one.
@@ -80,7 +88,9 @@ fn an_interrupted_backup_continues_from_what_is_stored() {
     }
     let child = home.spawn(["backup", "src", "--threads", "1"], Stdio::null());
     let began = Instant::now();
-    while home.tree("repo/data").iter().all(|(name, _)| name.len() < 64) && began.elapsed() < Duration::from_secs(30) {
+    while home.tree("repo/data").iter().all(|(name, _)| name.len() < 64)
+        && began.elapsed() < Duration::from_secs(30)
+    {
         std::thread::sleep(Duration::from_millis(5));
     }
     signal(&child, Signal::INT);

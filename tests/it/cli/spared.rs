@@ -1,6 +1,8 @@
-//! What a restore leaves alone in its target: repositories, however they are reached, and what the program itself keeps there.
+//! What a restore leaves alone in its target: repositories, however they are reached, and what the
+//! program itself keeps there.
 //!
-//! Method: each is put where `--delete` would take it away, or where something of the snapshot would go; the dry run must say the same.
+//! Method: each is put where `--delete` would take it away, or where something of the snapshot
+//! would go; the dry run must say the same.
 
 use std::fs;
 
@@ -31,10 +33,12 @@ fn place(home: &Home, path: &str) -> String {
     format!("latest:{}", home.text(path))
 }
 
-/// The backup left the repository out as its own; the restore reads a copy of it elsewhere, so that it is not its own.
+/// The backup left the repository out as its own; the restore reads a copy of it elsewhere, so that
+/// it is not its own.
 #[test]
 fn a_repository_that_is_reached_another_way_is_spared() {
-    let home = Home::new().with("DRUMLIN_REPOSITORY", "srv/repo").with("DRUMLIN_KEY_FILE", "test.key");
+    let home =
+        Home::new().with("DRUMLIN_REPOSITORY", "srv/repo").with("DRUMLIN_KEY_FILE", "test.key");
     home.write("srv/data/a", "a");
     home.run(["init", "-q"]).ok();
     home.run(["backup", "srv"]).ok();
@@ -45,7 +49,11 @@ fn a_repository_that_is_reached_another_way_is_spared() {
     let of_copy = ["--repo", "copy", "--accept-new-repository"];
     let ran = restore(&home, &[&of_copy[..], &[&place, "-t", "srv", "--delete"]].concat(), 0);
     assert!(ran.err.contains(&format!("{}: {SAYS}", home.text("srv/repo"))), "{}", ran.err);
-    assert!(ran.out.contains("removed  1 that") && !home.path("srv/data/extra").exists(), "{}", ran.out);
+    assert!(
+        ran.out.contains("removed  1 that") && !home.path("srv/data/extra").exists(),
+        "{}",
+        ran.out
+    );
     assert_eq!(home.tree("srv/repo"), before);
     home.run(["check", "--level", "full"]).ok();
 }
@@ -75,7 +83,8 @@ fn repositories_that_the_snapshot_does_not_have_are_spared_wherever_they_are() {
     assert!(ran.err.contains(SAYS) && home.path("src/other/keys").exists(), "{}", ran.err);
 }
 
-/// What a snapshot has of another repository is restored, and nothing of it is removed: the snapshot may have a part of it only.
+/// What a snapshot has of another repository is restored, and nothing of it is removed: the
+/// snapshot may have a part of it only.
 #[test]
 fn a_repository_that_was_backed_up_is_restored_and_nothing_in_it_removed() {
     let home = Home::with_repository();
@@ -102,10 +111,16 @@ fn a_repository_that_was_backed_up_is_restored_and_nothing_in_it_removed() {
 
 fn listed(home: &Home, path: &str) -> Vec<String> {
     let listed: Value = home.json(["ls", "-R", &place(home, path)]);
-    listed["entries"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect()
+    listed["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap().to_owned())
+        .collect()
 }
 
-/// The user has folders of the names that the program uses in its folder of local copies and in that of what it remembers.
+/// The user has folders of the names that the program uses in its folder of local copies and in
+/// that of what it remembers.
 #[test]
 fn folders_of_the_user_are_not_taken_for_the_programs() {
     let home = Home::with_repository();
@@ -117,7 +132,8 @@ fn folders_of_the_user_are_not_taken_for_the_programs() {
         command.env("DRUMLIN_STATE_DIR", &data).env("DRUMLIN_CACHE_DIR", &data);
         Ran::of(&command.output().unwrap())
     };
-    fs::set_permissions(home.path("data"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(home.path("data"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
     for round in 0..2 {
         by_itself(&["backup", "data", "--always-snapshot"]).ok();
         let found = listed(&home, "data");
@@ -131,13 +147,18 @@ fn folders_of_the_user_are_not_taken_for_the_programs() {
         fs::remove_file(home.path(path)).unwrap();
     }
     let back = place(&home, "data");
-    // Now only the program has something there: what cannot be restored is said, and in the exit code.
+    // Now only the program has something there: what cannot be restored is said, and in the exit
+    // code.
     let ran = by_itself(&["restore", &back, "-t", "data", "-q"]).code(1);
     for path in ["data/locations", "data/places"] {
-        let says = format!("{}: not restored: it is the repository itself or its cache", home.text(path));
+        let says =
+            format!("{}: not restored: it is the repository itself or its cache", home.text(path));
         assert!(ran.err.contains(&says), "{}", ran.err);
     }
     // With folders of its own elsewhere, it is.
     home.run(["restore", &back, "-t", "data"]).ok();
-    assert_eq!((home.read("data/locations/map"), home.read("data/places/q")), ("precious".to_owned(), "a note".to_owned()));
+    assert_eq!(
+        (home.read("data/locations/map"), home.read("data/places/q")),
+        ("precious".to_owned(), "a note".to_owned())
+    );
 }

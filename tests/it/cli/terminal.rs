@@ -1,18 +1,26 @@
-//! What people see at a terminal: prompts, colours, progress. Method: `script` gives the program a terminal of its own.
+//! What people see at a terminal: prompts, colours, progress. Method: `script` gives the program a
+//! terminal of its own.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::support::home::{Home, Ran};
 
-/// Runs the program at a terminal; each pair is what the program must show before something is typed.
+/// Runs the program at a terminal; each pair is what the program must show before something is
+/// typed.
 fn at_terminal(home: &Home, arguments: &str, dialogue: &[(&str, &str)]) -> Ran {
     let program = home.command([] as [&str; 0]);
     let mut command = Command::new("script");
     let line = format!("{} {arguments}", program.get_program().to_str().unwrap());
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_clear();
-    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
-    command.current_dir(home.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("TERM", "xterm");
+    command
+        .current_dir(home.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     // The input stays open until the end: its end would be typed as Ctrl-D.
     let mut input = child.stdin.take().unwrap();
@@ -37,13 +45,24 @@ fn at_terminal(home: &Home, arguments: &str, dialogue: &[(&str, &str)]) -> Ran {
 #[test]
 fn init_asks_twice_and_does_not_show_the_password() {
     let home = Home::new().with("DRUMLIN_REPOSITORY", "repo");
-    let ran = at_terminal(&home, "init", &[("new password", "first\n"), ("the same again", "second\n")]).code(1);
+    let ran =
+        at_terminal(&home, "init", &[("new password", "first\n"), ("the same again", "second\n")])
+            .code(1);
     assert!(ran.out.contains("the two passwords differ"), "{}", ran.out);
     let ran = at_terminal(&home, "init", &[("new password", "\n")]).code(2);
     assert!(ran.out.contains("is empty"), "{}", ran.out);
     assert!(!home.path("repo").exists());
-    let ran = at_terminal(&home, "init", &[("new password", "horse battery\n"), ("the same again", "horse battery\n")]).ok();
-    assert!(ran.out.contains("new password: ") && ran.out.contains("the same again: "), "{}", ran.out);
+    let ran = at_terminal(
+        &home,
+        "init",
+        &[("new password", "horse battery\n"), ("the same again", "horse battery\n")],
+    )
+    .ok();
+    assert!(
+        ran.out.contains("new password: ") && ran.out.contains("the same again: "),
+        "{}",
+        ran.out
+    );
     home.run(["snapshots", "--password-command", "echo horse battery"]).ok();
 }
 
@@ -51,10 +70,23 @@ fn init_asks_twice_and_does_not_show_the_password() {
 fn a_wrong_password_may_be_typed_three_times() {
     let home = Home::with_password();
     let home = home.with("DRUMLIN_PASSWORD", "");
-    let ran = at_terminal(&home, "snapshots", &[("password for", "wrong\n"), ("password for", "secret\n")]).ok();
-    assert!(ran.out.contains("wrong password, try again") && ran.out.contains("no snapshots"), "{}", ran.out);
-    let ran =
-        at_terminal(&home, "snapshots", &[("password for", "a\n"), ("password for", "b\n"), ("password for", "c\n")]).code(12);
+    let ran = at_terminal(
+        &home,
+        "snapshots",
+        &[("password for", "wrong\n"), ("password for", "secret\n")],
+    )
+    .ok();
+    assert!(
+        ran.out.contains("wrong password, try again") && ran.out.contains("no snapshots"),
+        "{}",
+        ran.out
+    );
+    let ran = at_terminal(
+        &home,
+        "snapshots",
+        &[("password for", "a\n"), ("password for", "b\n"), ("password for", "c\n")],
+    )
+    .code(12);
     assert_eq!(ran.out.matches("try again").count(), 2, "{}", ran.out);
     assert!(ran.out.contains("the password was typed"), "{}", ran.out);
     at_terminal(&home, "snapshots --repo nowhere", &[]).code(10);
@@ -85,9 +117,17 @@ fn progress_is_drawn_after_a_second_and_taken_away() {
     let (_, last) = ran.out.rsplit_once("\x1b[J").unwrap();
     assert!(last.starts_with("snapshot "), "the progress is still there: {}", ran.out);
     for option in ["--no-progress", "--quiet"] {
-        assert!(!at_terminal(&home, &format!("{slow} {option}"), &[]).ok().out.contains('\x1b'), "{option}");
+        assert!(
+            !at_terminal(&home, &format!("{slow} {option}"), &[]).ok().out.contains('\x1b'),
+            "{option}"
+        );
     }
-    assert!(!at_terminal(&home, "backup --command 'echo quick' --command-name n", &[]).ok().out.contains("\x1b[J"));
+    assert!(
+        !at_terminal(&home, "backup --command 'echo quick' --command-name n", &[])
+            .ok()
+            .out
+            .contains("\x1b[J")
+    );
 }
 
 #[test]

@@ -22,7 +22,11 @@ fn a_tilde_that_was_not_replaced_makes_no_folder_of_that_name() {
     ];
     for command in commands {
         let ran = home.run(command).code(2);
-        assert!(ran.err.contains("a shell replaces ~ by your home folder"), "{command:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("a shell replaces ~ by your home folder"),
+            "{command:?}: {}",
+            ran.err
+        );
     }
     for name in ["CACHE_DIR", "CONFIG", "KEY_FILE", "PASSWORD_FILE", "STATE_DIR"] {
         let name = format!("DRUMLIN_{name}");

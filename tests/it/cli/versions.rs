@@ -17,7 +17,8 @@ fn three_snapshots() -> Home {
     home.write("src/letters/one.txt", "one, changed");
     std::fs::rename(home.path("src/photos"), home.path("src/pictures")).unwrap();
     home.write("src/new.md", "new");
-    std::fs::set_permissions(home.path("src/same"), std::fs::Permissions::from_mode(0o604)).unwrap();
+    std::fs::set_permissions(home.path("src/same"), std::fs::Permissions::from_mode(0o604))
+        .unwrap();
     home.run(["backup", "src"]).ok();
     std::fs::remove_file(home.path("src/letters/one.txt")).unwrap();
     home.run(["backup", "src"]).ok();
@@ -26,7 +27,12 @@ fn three_snapshots() -> Home {
 
 fn ids(home: &Home) -> Vec<String> {
     let document = home.json(["snapshots"]);
-    document["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    document["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -39,15 +45,26 @@ fn diff_tells_each_change_in_a_line() {
          1 added (3 B), 1 modified (12 B, were 3 B), 1 moved, 1 with other metadata only\n"
     );
     assert_eq!(out, expected);
-    let out = home.run(["diff", &format!("latest~1:{src}/letters"), "latest:src/letters", "-q"]).ok().out;
+    let out =
+        home.run(["diff", &format!("latest~1:{src}/letters"), "latest:src/letters", "-q"]).ok().out;
     assert_eq!(out, format!("-  {src}/letters/one.txt\n"));
     assert_eq!(home.run(["diff", "latest", "latest"]).ok().out, "no differences\n");
     // Two places with other paths; each change is told where it is, or was.
     let out = home.run(["diff", "latest:src/letters", "latest:src/pictures"]).ok().out;
-    let expected = format!("+  {src}/pictures/large.jpg\n-  {src}/letters/two.txt\n1 added (4.88 KiB), 1 removed (3 B)\n");
+    let expected = format!(
+        "+  {src}/pictures/large.jpg\n-  {src}/letters/two.txt\n1 added (4.88 KiB), 1 removed (3 B)\n"
+    );
     assert_eq!(out, expected);
-    home.run(["diff", "latest:src/none", "latest:src"]).fails(1, "there is no '", "paths are stored absolute");
-    home.run(["diff", "latest", "latest:src/new.md"]).fails(2, "a whole snapshot and a single file", "both sides");
+    home.run(["diff", "latest:src/none", "latest:src"]).fails(
+        1,
+        "there is no '",
+        "paths are stored absolute",
+    );
+    home.run(["diff", "latest", "latest:src/new.md"]).fails(
+        2,
+        "a whole snapshot and a single file",
+        "both sides",
+    );
     home.run(["diff", "latest"]).code(2);
 }
 
@@ -63,16 +80,22 @@ fn diff_documents_have_every_field() {
     });
     assert_eq!(document["summary"], summary);
     let changes = document["changes"].as_array().unwrap();
-    let of = |kind: &str| -> &Value { changes.iter().find(|change| change["change"] == kind).unwrap() };
+    let of =
+        |kind: &str| -> &Value { changes.iter().find(|change| change["change"] == kind).unwrap() };
     assert_eq!(fields(of("added")), "after before change differs path");
-    assert_eq!((&of("added")["before"], &of("added")["after"]["kind"]), (&Value::Null, &json!("file")));
+    assert_eq!(
+        (&of("added")["before"], &of("added")["after"]["kind"]),
+        (&Value::Null, &json!("file"))
+    );
     assert_eq!(fields(of("renamed")), "after before change differs from path");
     assert_eq!(of("renamed")["from"], home.text("src/photos"));
     assert_eq!(fields(&of("modified")["before"]), "kind mtime size");
     assert!(of("modified")["differs"].as_array().unwrap().contains(&json!("content")));
     let same = changes.iter().find(|change| change["path"] == home.text("src/same")).unwrap();
     assert_eq!((&same["change"], &same["differs"]), (&json!("metadata"), &json!(["mode"])));
-    let times = changes.iter().filter(|change| change["differs"] == json!(["mtime"]) && change["change"] == "metadata");
+    let times = changes
+        .iter()
+        .filter(|change| change["differs"] == json!(["mtime"]) && change["change"] == "metadata");
     assert!(times.count() >= 1, "folders of which only the time differs are in the document");
 }
 
@@ -88,9 +111,14 @@ fn history_tells_when_a_file_changed_and_vanished() {
     assert_eq!((words[2][0], words[2][1], words[2][5]), ("appeared", "3", "1"));
     assert_eq!((words[3][0], words[3][1], words[3][6]), ("modified", "12", &ids[1][..8]));
     assert_eq!((words[4][0], words[4][1], words[4][2]), ("vanished", "1", &ids[2][..8]));
-    let restore = format!("  drumlin restore {}:{path} --target DIR\n  drumlin cat {}:{path}\n", &ids[1][..8], &ids[1][..8]);
+    let restore = format!(
+        "  drumlin restore {}:{path} --target DIR\n  drumlin cat {}:{path}\n",
+        &ids[1][..8],
+        &ids[1][..8]
+    );
     assert!(out.ends_with(&restore), "{out}");
-    let command = restore.lines().nth(1).unwrap().trim_start().strip_prefix("drumlin ").unwrap().split(' ');
+    let command =
+        restore.lines().nth(1).unwrap().trim_start().strip_prefix("drumlin ").unwrap().split(' ');
     assert_eq!(home.run(command).ok().out, "one, changed");
     assert!(!home.run(["history", &path, "-q"]).ok().out.contains("drumlin restore"));
     let document = home.json(["history", &path]);
@@ -100,9 +128,15 @@ fn history_tells_when_a_file_changed_and_vanished() {
         versions.iter().map(|one| one["change"].as_str().unwrap()).collect::<Vec<_>>(),
         ["appeared", "modified", "vanished"]
     );
-    assert_eq!(fields(&versions[0]), "app change differs first host kind last mode mtime size snapshots");
+    assert_eq!(
+        fields(&versions[0]),
+        "app change differs first host kind last mode mtime size snapshots"
+    );
     assert_eq!(fields(&versions[0]["first"]), "snapshot started");
-    assert_eq!((&versions[1]["size"], &versions[1]["first"]["snapshot"]), (&json!(12), &json!(ids[1])));
+    assert_eq!(
+        (&versions[1]["size"], &versions[1]["first"]["snapshot"]),
+        (&json!(12), &json!(ids[1]))
+    );
     assert_eq!(versions[2]["kind"], Value::Null);
     let same = home.json(["history", "src/same", "--latest", "2"]);
     assert_eq!(same["versions"].as_array().unwrap().len(), 1);
@@ -122,7 +156,10 @@ fn history_tells_hosts_apart() {
     let headings: Vec<&str> = out.lines().filter(|line| line.ends_with(&path)).collect();
     assert_eq!(headings, [format!("ann, {path}"), format!("wiki on bob, {path}")]);
     let document = home.json(["history", "src/file", "--host", "bob"]);
-    assert_eq!((document["versions"].as_array().unwrap().len(), &document["versions"][0]["app"]), (1, &json!("wiki")));
+    assert_eq!(
+        (document["versions"].as_array().unwrap().len(), &document["versions"][0]["app"]),
+        (1, &json!("wiki"))
+    );
 }
 
 #[test]
@@ -136,11 +173,21 @@ fn find_shows_each_version_in_the_newest_snapshot() {
         short[2], short[1], short[0]
     );
     assert_eq!(find(&["*.txt"]), expected);
-    assert_eq!(find(&["--snapshot", "latest", "*.TXT", "-i"]), format!("{}:{src}/letters/two.txt\n", short[2]));
-    assert_eq!(find(&["--snapshot", "latest~2:src/photos", "*"]), format!("{}:{src}/photos/large.jpg\n", short[0]));
+    assert_eq!(
+        find(&["--snapshot", "latest", "*.TXT", "-i"]),
+        format!("{}:{src}/letters/two.txt\n", short[2])
+    );
+    assert_eq!(
+        find(&["--snapshot", "latest~2:src/photos", "*"]),
+        format!("{}:{src}/photos/large.jpg\n", short[0])
+    );
     let folders = format!("{0}:{src}/pictures/\n{1}:{src}/photos/\n", short[2], short[0]);
     assert_eq!(find(&["p*", "--type", "d"]), folders);
-    assert_eq!(find(&["--larger-than", "4k", "--type", "f,d", "*"]).lines().count(), 2, "two names of one file");
+    assert_eq!(
+        find(&["--larger-than", "4k", "--type", "f,d", "*"]).lines().count(),
+        2,
+        "two names of one file"
+    );
     assert_eq!(find(&["one.txt", "--newer-than", "2d", "--latest", "2"]).lines().count(), 1);
     assert_eq!(find(&["one.txt", "--older-than", "2001-01-01"]), "nothing found\n");
     assert_eq!(find(&["one.txt", "--host", "other", "-q"]), "");
@@ -149,25 +196,41 @@ fn find_shows_each_version_in_the_newest_snapshot() {
     let document = home.json(["find", "two.txt", "pictures"]);
     assert_eq!(fields(&document), "entries");
     let entries = document["entries"].as_array().unwrap();
-    assert_eq!(fields(&entries[0]), "btime flags gid group kind mode mtime path size snapshot uid user xattrs");
-    assert_eq!(fields(&entries[1]), "btime flags gid group kind mode mtime path size snapshot totals uid user xattrs");
+    assert_eq!(
+        fields(&entries[0]),
+        "btime flags gid group kind mode mtime path size snapshot uid user xattrs"
+    );
+    assert_eq!(
+        fields(&entries[1]),
+        "btime flags gid group kind mode mtime path size snapshot totals uid user xattrs"
+    );
     home.run(["find", "["]).fails(2, "the pattern '[' is not understood", "");
-    home.run(["find", "--snapshot", "latest:src/new.md", "x"]).fails(2, "a file has nothing below it", "name a folder");
-    for wrong in [&["find"][..], &["find", "x", "--type", "q"], &["find", "x", "--newer-than", "soon"]] {
+    home.run(["find", "--snapshot", "latest:src/new.md", "x"]).fails(
+        2,
+        "a file has nothing below it",
+        "name a folder",
+    );
+    for wrong in
+        [&["find"][..], &["find", "x", "--type", "q"], &["find", "x", "--newer-than", "soon"]]
+    {
         home.run(wrong).code(2);
     }
 }
 
-/// Names that are no text, or that a terminal must not see, can be typed as they are printed, and as they are.
+/// Names that are no text, or that a terminal must not see, can be typed as they are printed, and
+/// as they are.
 #[test]
 fn find_takes_names_as_they_are_printed() {
     use std::ffi::{OsStr, OsString};
     use std::os::unix::ffi::OsStrExt;
 
     let home = Home::with_repository();
-    for name in [&b"caf\xe9"[..], b"new\nline", b"back\\slash", b"a\\x41b", b"star*", b"caf\xc3\xa9"] {
+    for name in
+        [&b"caf\xe9"[..], b"new\nline", b"back\\slash", b"a\\x41b", b"star*", b"caf\xc3\xa9"]
+    {
         home.write("src/x", "x");
-        std::fs::rename(home.path("src/x"), home.path("src").join(OsStr::from_bytes(name))).unwrap();
+        std::fs::rename(home.path("src/x"), home.path("src").join(OsStr::from_bytes(name)))
+            .unwrap();
     }
     home.run(["backup", "src"]).ok();
     let find = |args: &[&OsStr]| home.run([&[OsStr::new("find")], args].concat()).ok().out;
@@ -182,10 +245,22 @@ fn find_takes_names_as_they_are_printed() {
         }
     }
     let raw = |bytes: &[u8]| OsString::from(OsStr::from_bytes(bytes));
-    for (typed, count) in
-        [(&b"caf\xe9"[..], 1), (b"caf\xc3\xa9", 1), (b"caf?", 2), (b"CAF[\xe0-\xef]", 1), (b"src/caf\xe9", 1), (b"\\xe9", 0)]
-    {
-        assert_eq!(find(&[OsStr::new("-i"), &raw(typed)]).lines().filter(|line| line.contains(':')).count(), count, "{typed:?}");
+    for (typed, count) in [
+        (&b"caf\xe9"[..], 1),
+        (b"caf\xc3\xa9", 1),
+        (b"caf?", 2),
+        (b"CAF[\xe0-\xef]", 1),
+        (b"src/caf\xe9", 1),
+        (b"\\xe9", 0),
+    ] {
+        assert_eq!(
+            find(&[OsStr::new("-i"), &raw(typed)])
+                .lines()
+                .filter(|line| line.contains(':'))
+                .count(),
+            count,
+            "{typed:?}"
+        );
     }
     assert_eq!(find(&[OsStr::new("--regex"), OsStr::new(r"^caf(?-u:\xe9)$")]).lines().count(), 1);
     home.run([OsStr::new("find"), OsStr::new("--regex"), &raw(b"caf\xe9")]).fails(2, "caf", "");
@@ -201,9 +276,13 @@ fn du_shows_the_largest_first() {
     };
     let heading = "size files folders path".to_owned();
     let all = format!("4.89 KiB 4 2 {src}/");
-    let (pictures, letters) = (format!("4.88 KiB 1 0 {src}/pictures/"), format!("3 B 1 0 {src}/letters/"));
+    let (pictures, letters) =
+        (format!("4.88 KiB 1 0 {src}/pictures/"), format!("3 B 1 0 {src}/letters/"));
     assert_eq!(shown(&[]), [&heading, &all, &pictures, &letters].map(String::as_str));
-    assert_eq!(shown(&["--sort", "name"]), [&heading, &all, &letters, &pictures].map(String::as_str));
+    assert_eq!(
+        shown(&["--sort", "name"]),
+        [&heading, &all, &letters, &pictures].map(String::as_str)
+    );
     assert_eq!(shown(&["--depth", "0"]), [&heading, &all].map(String::as_str));
     assert_eq!(shown(&["-a", "-d", "2"]).len(), 8);
     let document = home.json(["du", "latest:src"]);
@@ -211,7 +290,10 @@ fn du_shows_the_largest_first() {
     let entry = json!({ "path": src, "kind": "dir", "files": 4, "dirs": 2, "bytes": 5010 });
     assert_eq!(document["entries"][0], entry);
     let file = home.json(["du", "latest:src/new.md"]);
-    assert_eq!(file["entries"], json!([{ "path": format!("{src}/new.md"), "kind": "file", "files": 1, "dirs": 0, "bytes": 3 }]));
+    assert_eq!(
+        file["entries"],
+        json!([{ "path": format!("{src}/new.md"), "kind": "file", "files": 1, "dirs": 0, "bytes": 3 }])
+    );
     assert_eq!(home.json(["du", "latest"])["entries"][0]["path"], "/");
 }
 

@@ -1,5 +1,6 @@
-//! What this machine remembers of a place: an older state, another repository, a lost config, and what anybody may add.
-//! Method: folders are moved about behind the program's back, as a store or a person would.
+//! What this machine remembers of a place: an older state, another repository, a lost config, and
+//! what anybody may add. Method: folders are moved about behind the program's back, as a store or a
+//! person would.
 
 use std::fs;
 
@@ -51,11 +52,13 @@ fn all_commands(home: &Home) -> Vec<Vec<String>> {
         "key list",
         "backup src",
     ];
-    let words = |command: &str| command.split(' ').map(|word| word.replace("FILE", &file)).collect();
+    let words =
+        |command: &str| command.split(' ').map(|word| word.replace("FILE", &file)).collect();
     commands.iter().map(|command| words(command)).collect()
 }
 
-/// Every command notices that the repository went back, also if the local copies are gone; what was put back on purpose is accepted once.
+/// Every command notices that the repository went back, also if the local copies are gone; what was
+/// put back on purpose is accepted once.
 #[test]
 fn going_back_in_time_is_noticed_by_every_command() {
     let home = with_old_copy();
@@ -90,19 +93,27 @@ fn going_back_in_time_is_noticed_by_every_command() {
     }
 }
 
-/// Two copies that are used in turn at one place are both known, each as it was left, and neither may go back.
+/// Two copies that are used in turn at one place are both known, each as it was left, and neither
+/// may go back.
 #[test]
 fn copies_are_used_in_turn() {
     let home = with_old_copy();
-    let count =
-        |more: &[&str]| home.run([&["snapshots", "--json"], more].concat()).ok().json()["snapshots"].as_array().unwrap().len();
+    let count = |more: &[&str]| {
+        home.run([&["snapshots", "--json"], more].concat()).ok().json()["snapshots"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     swap(&home, "repo", "old");
     assert_eq!(count(&["--accept-rollback"]), 1);
     for round in 0..3 {
         for (is_old, had) in [(true, 1), (false, 2)] {
             home.write(
                 "src/f",
-                format!("{round} {is_old}, and of a length of its own{}", "x".repeat(2 * round + usize::from(is_old))),
+                format!(
+                    "{round} {is_old}, and of a length of its own{}",
+                    "x".repeat(2 * round + usize::from(is_old))
+                ),
             );
             home.run(["backup", "src"]).ok();
             assert_eq!(count(&[]), had + round + 1);
@@ -121,7 +132,8 @@ fn copies_are_used_in_turn() {
     assert_eq!(count(&[]), 5);
 }
 
-/// Another repository at a known place is refused, whoever opens both, until the user says that it is right.
+/// Another repository at a known place is refused, whoever opens both, until the user says that it
+/// is right.
 #[test]
 fn another_repository_is_noticed_by_every_command() {
     let home = Home::with_repository();
@@ -141,7 +153,8 @@ fn another_repository_is_noticed_by_every_command() {
     }
 }
 
-/// The fingerprint is pinned by the command line, the configuration, and the file that opens a repository on a new machine.
+/// The fingerprint is pinned by the command line, the configuration, and the file that opens a
+/// repository on a new machine.
 #[test]
 fn fingerprints_are_pinned() {
     let home = Home::with_repository();
@@ -153,10 +166,15 @@ fn fingerprints_are_pinned() {
         .to_owned();
     let fingerprint = home.json(["stats"])["repository"]["fingerprint"].as_str().map(str::to_owned);
     let said = home.read("test.key");
-    let line = said.lines().find_map(|line| line.strip_prefix("# Fingerprint: ")).unwrap().to_owned();
+    let line =
+        said.lines().find_map(|line| line.strip_prefix("# Fingerprint: ")).unwrap().to_owned();
     assert!(fingerprint.is_none_or(|whole| whole.starts_with(&line.replace('-', ""))));
     home.run(["snapshots", "--fingerprint", &line]).ok();
-    home.run(["snapshots", "--fingerprint", &other]).fails(5, "another repository answers", "--accept-new-repository");
+    home.run(["snapshots", "--fingerprint", &other]).fails(
+        5,
+        "another repository answers",
+        "--accept-new-repository",
+    );
     home.run(["snapshots", "--fingerprint", "abc"]).code(2);
     home.configure("drumlin.toml", &format!("url = \"repo\"\nfingerprint = \"{line}\"\n"));
     home.run(["--config", "drumlin.toml", "--repo", "far", "snapshots"]).ok();
@@ -172,12 +190,17 @@ fn fingerprints_are_pinned() {
         home.run(args)
     };
     new(&["snapshots"]).ok();
-    new(&["snapshots", "--repo", "other"]).fails(5, "another repository answers", "--accept-new-repository");
+    new(&["snapshots", "--repo", "other"]).fails(
+        5,
+        "another repository answers",
+        "--accept-new-repository",
+    );
     new(&["snapshots", "--repo", "other", "--accept-new-repository"]).ok();
     home.run(["snapshots", "--repo", "other"]).ok();
 }
 
-/// A config that is lost is damage; no new repository is made among what is left, and a copy of this machine's is put back.
+/// A config that is lost is damage; no new repository is made among what is left, and a copy of
+/// this machine's is put back.
 #[test]
 fn a_lost_config_is_damage_and_put_back() {
     let home = Home::with_repository();
@@ -199,7 +222,12 @@ fn a_lost_config_is_damage_and_put_back() {
     home.run(["check"]).ok();
     // One that is damaged is as bad, and mended likewise.
     home.write("repo/config/1", &config[..10]);
-    for args in [&["restore", "latest", "--target", "out"][..], &["snapshots", "--cache-dir=empty"], &["repair"], &stranger] {
+    for args in [
+        &["restore", "latest", "--target", "out"][..],
+        &["snapshots", "--cache-dir=empty"],
+        &["repair"],
+        &stranger,
+    ] {
         home.run(args).fails(4, "no config of the repository", "drumlin repair --apply");
     }
     home.run(["repair", "--apply"]).ok();
@@ -207,10 +235,15 @@ fn a_lost_config_is_damage_and_put_back() {
     home.run(["check"]).ok();
     // Without any key nothing opens, and no password is wrong.
     fs::remove_dir_all(home.path("repo/keys")).unwrap();
-    home.run(["snapshots", "--cache-dir=empty"]).fails(4, "has lost its keys", "bring `keys/` back");
+    home.run(["snapshots", "--cache-dir=empty"]).fails(
+        4,
+        "has lost its keys",
+        "bring `keys/` back",
+    );
 }
 
-/// An empty folder, as where a disk is not mounted, is no repository, also for a backup that would find nothing changed.
+/// An empty folder, as where a disk is not mounted, is no repository, also for a backup that would
+/// find nothing changed.
 #[test]
 fn an_empty_folder_is_no_repository() {
     let home = Home::with_repository();
@@ -227,7 +260,8 @@ fn an_empty_folder_is_no_repository() {
     assert_eq!(fs::read_dir(home.path("repo")).unwrap().count(), 0);
 }
 
-/// Where a disk is not mounted no new repository is made, with its folder or without, unless the user says that the old one is gone.
+/// Where a disk is not mounted no new repository is made, with its folder or without, unless the
+/// user says that the old one is gone.
 #[test]
 fn init_makes_no_repository_in_the_place_of_a_known_one() {
     let home = Home::with_repository();
@@ -253,14 +287,22 @@ fn init_makes_no_repository_in_the_place_of_a_known_one() {
     assert_eq!(home.json(["snapshots"])["snapshots"].as_array().unwrap().len(), 1);
 }
 
-/// Nothing was stored yet: what this machine remembers, the second key or the reserve tell that there was a config.
+/// Nothing was stored yet: what this machine remembers, the second key or the reserve tell that
+/// there was a config.
 #[test]
 fn a_config_that_is_lost_before_anything_is_stored_is_lost_all_the_same() {
     let home = Home::with_repository();
     let config = fs::read(home.path("repo/config/1")).unwrap();
     fs::remove_file(home.path("repo/config/1")).unwrap();
     home.write("src/f", "one");
-    for command in [&["init"][..], &["snapshots"], &["check"], &["backup", "src"], &["key", "list"], &["quickstart", "src"]] {
+    for command in [
+        &["init"][..],
+        &["snapshots"],
+        &["check"],
+        &["backup", "src"],
+        &["key", "list"],
+        &["quickstart", "src"],
+    ] {
         home.run(command).fails(4, "has lost its config", "make no new one there");
     }
     // The reserve tells a machine that knows nothing.
@@ -318,7 +360,8 @@ fn a_dry_run_accepts_nothing_for_later() {
     home.run(["check"]).ok();
 }
 
-/// What lies in the place of this machine's memory and is no file is not waited for; nor is one believed that everybody may replace.
+/// What lies in the place of this machine's memory and is no file is not waited for; nor is one
+/// believed that everybody may replace.
 #[test]
 fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
     let home = Home::with_repository();
@@ -326,7 +369,13 @@ fn a_memory_that_is_no_file_or_everybodys_is_said_and_stops_nothing() {
     home.run(["backup", "src"]).ok();
     let place = fs::read_dir(home.path(".state/places")).unwrap().next().unwrap().unwrap().path();
     fs::remove_file(place.join("memory.json")).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(place.join("memory.json")).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(place.join("memory.json"))
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(home.run(["snapshots"]).ok().err.contains("no file of usual length"));
     fs::remove_file(place.join("memory.json")).unwrap();
     assert_eq!(home.run(["snapshots"]).ok().err, "");
@@ -350,7 +399,10 @@ fn what_an_interrupted_init_left_is_no_damage() {
     home.run(["init", "--repo", "begun"]).ok();
     home.run(["backup", "--repo", "begun", "test.key"]).ok();
     let check = home.run(["check", "--repo", "begun", "--level", "full"]).ok();
-    assert!(format!("{}{}", check.out, check.err).contains("is a key of another repository"), "{check:?}");
+    assert!(
+        format!("{}{}", check.out, check.err).contains("is a key of another repository"),
+        "{check:?}"
+    );
 }
 
 /// Who may only add objects, and has no key, keeps nobody from reading.
@@ -384,7 +436,8 @@ fn garbage_locks_nobody_out() {
     // What is counted is named beside what is not.
     let counted = home.run(["stats"]).code(4);
     assert!(
-        counted.out.contains("1 snapshot of 1 file") && counted.err.contains("snapshot 00000000 is not counted"),
+        counted.out.contains("1 snapshot of 1 file")
+            && counted.err.contains("snapshot 00000000 is not counted"),
         "{counted:?}"
     );
     // Whoever stores or removes stops, and says what it is about.
@@ -392,10 +445,16 @@ fn garbage_locks_nobody_out() {
     let named = home.run(["backup", "src"]).code(4);
     let what = ["config/", "gc/7."].iter().any(|object| named.err.contains(object));
     assert!(what && named.err.contains("remove this object from the store"), "{}", named.err);
-    (0..300).for_each(|number| fs::remove_file(home.path(&format!("repo/config/{}", u64::MAX - number))).unwrap());
+    (0..300).for_each(|number| {
+        fs::remove_file(home.path(&format!("repo/config/{}", u64::MAX - number))).unwrap()
+    });
     for (object, also) in [("gc/7.", "gc/7.condemned"), ("intents/", "")] {
         let named = home.run(["prune"]).code(4);
-        assert!(named.err.contains(object) && named.err.contains("remove this object from the store"), "{}", named.err);
+        assert!(
+            named.err.contains(object) && named.err.contains("remove this object from the store"),
+            "{}",
+            named.err
+        );
         if !also.is_empty() {
             fs::remove_file(home.path("repo/gc/7.condemned")).unwrap();
             fs::remove_file(home.path("repo/gc/7.verdict")).unwrap();
@@ -407,7 +466,8 @@ fn garbage_locks_nobody_out() {
     }
 }
 
-/// Keys that were planted to cost this machine much are not tried before the right one, nor at all if they are absurd; `--key` names one.
+/// Keys that were planted to cost this machine much are not tried before the right one, nor at all
+/// if they are absurd; `--key` names one.
 #[test]
 fn dear_keys_are_tried_last_or_not_at_all() {
     let home = Home::with_password();
@@ -422,17 +482,27 @@ fn dear_keys_are_tried_last_or_not_at_all() {
     home.run(["snapshots", "--key", &id[..8]]).ok();
     home.run(["snapshots", "--key", "no such key"]).fails(1, "no key matches", "drumlin key list");
     home.write("wrong", "not this one");
-    let wrong = home.command(["snapshots", "--password-file", "wrong"]).env_remove("DRUMLIN_PASSWORD").output().unwrap();
+    let wrong = home
+        .command(["snapshots", "--password-file", "wrong"])
+        .env_remove("DRUMLIN_PASSWORD")
+        .output()
+        .unwrap();
     Ran::of(&wrong).fails(12, "70 would cost too much to try", "--key ID");
 }
 
 /// Returns the ids of the snapshots, oldest first.
 fn ids(home: &Home) -> Vec<String> {
     let listed = home.json(["snapshots"]);
-    listed["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    listed["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
-/// A snapshot that is hidden between others is told of by whatever lists, and no other is taken for it.
+/// A snapshot that is hidden between others is told of by whatever lists, and no other is taken for
+/// it.
 #[test]
 fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
     let home = Home::with_repository();
@@ -474,7 +544,8 @@ fn a_hidden_snapshot_is_told_of_and_no_other_is_taken_for_it() {
     }
 }
 
-/// A tombstone that was taken back and stands there again is noticed by every command that lists, and taken back once more.
+/// A tombstone that was taken back and stands there again is noticed by every command that lists,
+/// and taken back once more.
 #[test]
 fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
     let home = Home::with_repository();
@@ -488,9 +559,16 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
     let bytes = fs::read(&tombstone).unwrap();
     home.run(["undelete", &last]).ok();
     fs::write(&tombstone, &bytes).unwrap();
-    for command in
-        ["snapshots", "restore latest --target out", "ls latest", "check", "stats", "find f", "forget --keep-last 1", "prune"]
-    {
+    for command in [
+        "snapshots",
+        "restore latest --target out",
+        "ls latest",
+        "check",
+        "stats",
+        "find f",
+        "forget --keep-last 1",
+        "prune",
+    ] {
         let ran = home.run(command.split(' ')).code(5);
         assert!(format!("{}{}", ran.out, ran.err).contains("was taken back"), "{command}: {ran:?}");
     }
@@ -505,12 +583,16 @@ fn a_tombstone_that_is_put_back_is_noticed_by_every_command_that_lists() {
     }
     fs::rename(home.path("hidden"), &slot).unwrap();
     // Who put it back on purpose says so once.
-    assert_eq!(home.json(["snapshots", "--accept-rollback"])["snapshots"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        home.json(["snapshots", "--accept-rollback"])["snapshots"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(ids(&home).len(), 1);
     home.run(["check"]).ok();
 }
 
-/// Many keys that look older than the right one are not all read; then that is what is said, and not what is wrong with one of them.
+/// Many keys that look older than the right one are not all read; then that is what is said, and
+/// not what is wrong with one of them.
 #[test]
 fn more_keys_than_are_read_are_said_to_be_too_many() {
     let home = Home::with_password();
@@ -526,11 +608,16 @@ fn more_keys_than_are_read_are_said_to_be_too_many() {
         let words = [&["snapshots", "--cache-dir=empty"], more].concat();
         Ran::of(&home.command(words).env("DRUMLIN_STATE_DIR", "fresh").output().unwrap())
     };
-    anew(&[]).fails(12, "no key that was tried opens the repository, and 77 would cost too much to try", "--key ID");
+    anew(&[]).fails(
+        12,
+        "no key that was tried opens the repository, and 77 would cost too much to try",
+        "--key ID",
+    );
     anew(&["--key", &id[..8]]).ok();
 }
 
-/// Who may only add objects keeps nobody from reading by the index either; nothing is stored or removed until it is mended.
+/// Who may only add objects keeps nobody from reading by the index either; nothing is stored or
+/// removed until it is mended.
 #[test]
 fn garbage_in_the_index_keeps_nobody_from_reading() {
     let home = Home::with_repository();
@@ -540,7 +627,10 @@ fn garbage_in_the_index_keeps_nobody_from_reading() {
     let planted = [7, 8].map(|number| format!("index/0/{number:064x}"));
     home.write(&format!("repo/{}", planted[0]), "junk");
     home.write(&format!("repo/{}", planted[1]), "");
-    fs::File::create(home.path(&format!("repo/{}", planted[1]))).unwrap().set_len(200 << 20).unwrap();
+    fs::File::create(home.path(&format!("repo/{}", planted[1])))
+        .unwrap()
+        .set_len(200 << 20)
+        .unwrap();
     let commands = [
         "restore latest --target out --overwrite always",
         "ls latest",
@@ -556,7 +646,8 @@ fn garbage_in_the_index_keeps_nobody_from_reading() {
             let ran = home.run(words.chain([cache, "-q"])).ok();
             for object in &planted {
                 assert!(
-                    ran.err.contains(&format!("{object} is damaged")) && ran.err.contains("is left out"),
+                    ran.err.contains(&format!("{object} is damaged"))
+                        && ran.err.contains("is left out"),
                     "{command}: {ran:?}"
                 );
                 assert_eq!(ran.err.matches(object.as_str()).count(), 1, "{command}: {ran:?}");
@@ -571,7 +662,9 @@ fn garbage_in_the_index_keeps_nobody_from_reading() {
     for command in [&["backup", "src", "--cache-dir=anew"][..], &["prune"]] {
         home.run(command).fails(4, "index/0/", "removed with the store's own tools");
     }
-    planted.iter().for_each(|object| fs::remove_file(home.path(&format!("repo/{object}"))).unwrap());
+    planted
+        .iter()
+        .for_each(|object| fs::remove_file(home.path(&format!("repo/{object}"))).unwrap());
     home.run(["backup", "src"]).ok();
     home.run(["check"]).ok();
 }
@@ -588,13 +681,17 @@ fn what_a_damaged_run_would_say_is_missing() {
     fs::write(&run, bytes).unwrap();
     for command in ["restore latest --target out", "ls latest", "stats", "find f"] {
         let ran = home.run(command.split(' ').chain(["--cache-dir=empty"])).code(4);
-        assert!(ran.err.contains("is left out") && ran.err.contains("is missing from the repository"), "{command}: {ran:?}");
+        assert!(
+            ran.err.contains("is left out") && ran.err.contains("is missing from the repository"),
+            "{command}: {ran:?}"
+        );
     }
     home.run(["repair", "--apply"]).code(0);
     home.run(["restore", "latest", "--target", "out", "--cache-dir=empty"]).ok();
 }
 
-/// A folder is one place, by whatever path it is called; and a path that leads elsewhere since is still the one that was known.
+/// A folder is one place, by whatever path it is called; and a path that leads elsewhere since is
+/// still the one that was known.
 #[test]
 fn a_known_folder_is_known_under_every_name() {
     let home = with_old_copy();
@@ -605,7 +702,8 @@ fn a_known_folder_is_known_under_every_name() {
     }
     swap(&home, "repo", "old");
     home.run(["snapshots", "-r", "link"]).ok();
-    // One that was only ever called by a link, which is turned to an older copy that nobody has seen.
+    // One that was only ever called by a link, which is turned to an older copy that nobody has
+    // seen.
     let home = Home::new().with("DRUMLIN_REPOSITORY", "link").with("DRUMLIN_KEY_FILE", "test.key");
     fs::create_dir(home.path("new")).unwrap();
     std::os::unix::fs::symlink("new", home.path("link")).unwrap();

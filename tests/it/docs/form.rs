@@ -1,5 +1,6 @@
-//! Goal: pages can be found, read and followed. Method: README.md is short and begins with commands, prose is
-//! wrapped, every page is in the index, and the picture shows what the guide says.
+//! Goal: pages can be found, read and followed. Method: README.md is short and begins with
+//! commands, prose is wrapped, every page is in the index, and the picture shows what the guide
+//! says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,16 +42,26 @@ fn links(page: &Path) -> Vec<String> {
 #[test]
 fn every_page_is_in_the_index() {
     let docs = root().join("docs");
-    let index: Vec<PathBuf> = links(&docs.join("README.md")).iter().map(|link| docs.join(link).canonicalize().unwrap()).collect();
+    let index: Vec<PathBuf> = links(&docs.join("README.md"))
+        .iter()
+        .map(|link| docs.join(link).canonicalize().unwrap())
+        .collect();
     for page in pages().iter().filter(|page| !page.ends_with("docs/README.md")) {
-        assert!(index.contains(&page.canonicalize().unwrap()), "docs/README.md lacks {}", name_of(page));
+        assert!(
+            index.contains(&page.canonicalize().unwrap()),
+            "docs/README.md lacks {}",
+            name_of(page)
+        );
     }
 }
 
 #[test]
 fn the_first_screen_has_commands() {
     let readme = text(&root().join("README.md"));
-    assert!(readme.lines().count() <= README_LINES_MAX, "README.md is too long: move text to docs/");
+    assert!(
+        readme.lines().count() <= README_LINES_MAX,
+        "README.md is too long: move text to docs/"
+    );
     let first: Vec<&str> = readme.lines().take(FIRST_COMMAND_LINE_MAX).collect();
     assert!(first.iter().any(|line| line.starts_with("drumlin ")), "{first:#?}");
     assert!(first.iter().any(|line| line.contains("Linux only")), "{first:#?}");
@@ -59,14 +70,27 @@ fn the_first_screen_has_commands() {
 #[test]
 fn prose_is_wrapped() {
     for page in pages().iter().filter(|page| !LISTS.contains(&name_of(page).as_str())) {
-        let is_long = |line: &String| line.chars().count() > COLUMNS_MAX && !line.starts_with('|') && line.trim().contains(' ');
+        let is_long = |line: &String| {
+            line.chars().count() > COLUMNS_MAX
+                && !line.starts_with('|')
+                && line.trim().contains(' ')
+        };
         let long: Vec<String> = prose(page).into_iter().filter(is_long).collect();
-        assert!(long.is_empty(), "{}: wrap at {COLUMNS_MAX} columns:\n{}", name_of(page), long.join("\n"));
+        assert!(
+            long.is_empty(),
+            "{}: wrap at {COLUMNS_MAX} columns:\n{}",
+            name_of(page),
+            long.join("\n")
+        );
     }
 }
 
 #[test]
 fn the_picture_shows_what_the_guide_says() {
-    let check = Command::new("python3").arg(root().join("scripts/cast.py")).arg("--check").output().unwrap();
+    let check = Command::new("python3")
+        .arg(root().join("scripts/cast.py"))
+        .arg("--check")
+        .output()
+        .unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
 }

@@ -1,4 +1,5 @@
-//! Goal: scripts can rely on docs/json.md. Method: the fields of every command's document are looked up in it.
+//! Goal: scripts can rely on docs/json.md. Method: the fields of every command's document are
+//! looked up in it.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,8 @@ use super::stage::furnished_home;
 
 #[test]
 fn every_json_field_is_described() {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md")).unwrap();
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md")).unwrap();
     let home = furnished_home();
     std::os::unix::fs::symlink("thesis.md", home.path("documents/link")).unwrap();
     let mut documents = vec![home.json(["quickstart", "documents"])];
@@ -44,7 +46,8 @@ fn every_json_field_is_described() {
     let mut names = std::collections::BTreeSet::new();
     documents.iter().for_each(|document| collect_names(document, &mut names));
     assert!(names.len() > 80, "{names:?}");
-    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    let missing: Vec<&String> =
+        names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/json.md does not describe {missing:?}");
 }
 

@@ -1,11 +1,14 @@
-//! Goal: what the documentation shows is what happens. Method: every block of README.md, SECURITY.md and docs/ is used in a scratch home, in
-//! the order of the page:
-//! * of `console` the commands are run and their output is compared line by line; numbers, times, ids and sizes may differ, words may not;
+//! Goal: what the documentation shows is what happens. Method: every block of README.md,
+//! SECURITY.md and docs/ is used in a scratch home, in the order of the page:
+//! * of `console` the commands are run and their output is compared line by line; numbers, times,
+//!   ids and sizes may differ, words may not;
 //! * of `sh` the commands must succeed;
-//! * any other is a file, which what follows must be able to use; the mark `<!-- file: PATH -->` before it says which.
+//! * any other is a file, which what follows must be able to use; the mark `<!-- file: PATH -->`
+//!   before it says which.
 //!
-//! `<!-- not run: REASON -->` before a block leaves it out. `<!-- before: COMMAND -->` runs what is not shown, and `<!-- server: WORDS -->`
-//! starts a server ([`stage`]). With `DRUMLIN_DOCS_UPDATE=1` `console` blocks that are wrong are rewritten from what happened.
+//! `<!-- not run: REASON -->` before a block leaves it out. `<!-- before: COMMAND -->` runs what is
+//! not shown, and `<!-- server: WORDS -->` starts a server ([`stage`]). With
+//! `DRUMLIN_DOCS_UPDATE=1` `console` blocks that are wrong are rewritten from what happened.
 
 mod form;
 mod json;
@@ -33,7 +36,8 @@ fn name_of(page: &Path) -> String {
 
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    let mut pages: Vec<PathBuf> =
+        docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
     pages.extend(["README.md", "SECURITY.md"].map(|name| root().join(name)));
     pages.sort();
     pages
@@ -53,7 +57,10 @@ fn every_block_shows_what_happens() {
         }
     }
     assert!(blocks >= 40, "only {blocks} blocks were found");
-    assert!(update || wrong.is_empty(), "{wrong}\nDRUMLIN_DOCS_UPDATE=1 writes what happens into the pages");
+    assert!(
+        update || wrong.is_empty(),
+        "{wrong}\nDRUMLIN_DOCS_UPDATE=1 writes what happens into the pages"
+    );
 }
 
 /// A page and where its commands are run.
@@ -99,12 +106,18 @@ impl Page {
                 Part::Block(block) => {
                     played.blocks += 1;
                     let shown = block.lines.join("\n");
-                    let happened = self.happens(&block, std::mem::replace(&mut next, Use::Show)).unwrap_or_else(|| shown.clone());
+                    let happened = self
+                        .happens(&block, std::mem::replace(&mut next, Use::Show))
+                        .unwrap_or_else(|| shown.clone());
                     if normal(&happened) == normal(&shown) {
                         played.text += &block.fenced(&shown);
                     } else {
                         let place = format!("{}:{}", self.name, block.first_line);
-                        writeln!(played.wrong, "{place} shows\n{shown}\nbut this happens\n{happened}\n").unwrap();
+                        writeln!(
+                            played.wrong,
+                            "{place} shows\n{shown}\nbut this happens\n{happened}\n"
+                        )
+                        .unwrap();
                         played.text += &block.fenced(&happened);
                     }
                 }
@@ -127,7 +140,10 @@ impl Page {
                 block.lines.iter().for_each(|line| self.run(&block.first_line.to_string(), line));
                 None
             }
-            (Use::Show, _) => panic!("{}:{}: neither run nor a file, and no reason is given", self.name, block.first_line),
+            (Use::Show, _) => panic!(
+                "{}:{}: neither run nor a file, and no reason is given",
+                self.name, block.first_line
+            ),
         }
     }
 
@@ -139,7 +155,11 @@ impl Page {
             shown.push(format!("$ {command}"));
             let (output, code) = self.stage.shell(command);
             shown.extend(output.lines().map(str::to_owned));
-            assert!(code == 0 || is_failure_shown, "{}: `{command}` ended with exit code {code}:\n{output}", self.name);
+            assert!(
+                code == 0 || is_failure_shown,
+                "{}: `{command}` ended with exit code {code}:\n{output}",
+                self.name
+            );
         }
         shown.join("\n")
     }

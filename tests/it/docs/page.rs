@@ -33,7 +33,11 @@ pub fn split(text: &str) -> Vec<Part> {
     for (number, line) in text.lines().enumerate() {
         match (open.take(), line.strip_prefix("```")) {
             (None, Some(language)) => {
-                open = Some(Block { language: language.to_owned(), first_line: number + 2, lines: Vec::new() });
+                open = Some(Block {
+                    language: language.to_owned(),
+                    first_line: number + 2,
+                    lines: Vec::new(),
+                });
             }
             (None, None) => parts.push(mark(line).unwrap_or_else(|| Part::Line(line.to_owned()))),
             (Some(block), Some(_)) => parts.push(Part::Block(block)),

@@ -1,5 +1,5 @@
-//! Goal: a promise that nobody tests is found. Method: docs/promises.md quotes promises and names tests; each quote must stand in
-//! its page, and each test in the source.
+//! Goal: a promise that nobody tests is found. Method: docs/promises.md quotes promises and names
+//! tests; each quote must stand in its page, and each test in the source.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +36,8 @@ fn every_promise_names_its_tests() {
         let text = on_one_line(&fs::read_to_string(root.join(page)).unwrap());
         assert!(text.contains(quote), "{page} does not say: {quote}");
         for test in tests.split(", ").map(|test| test.trim_matches('`')) {
-            let is_test =
-                source.contains(&format!("#[test]\nfn {test}(")) || source.contains(&format!("#[test]\n    fn {test}("));
+            let is_test = source.contains(&format!("#[test]\nfn {test}("))
+                || source.contains(&format!("#[test]\n    fn {test}("));
             assert!(is_test, "no test is called {test}: {quote}");
         }
         count += 1;

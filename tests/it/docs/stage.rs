@@ -26,15 +26,18 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Self {
         let home = furnished_home();
-        let mut names: Vec<_> = ROOTS.iter().map(|root| ((*root).to_owned(), home.text(&root[1..]))).collect();
+        let mut names: Vec<_> =
+            ROOTS.iter().map(|root| ((*root).to_owned(), home.text(&root[1..]))).collect();
         names.push((SHOWN_HOME.to_owned(), home.text("")));
         Self { home, names, variables: Vec::new(), servers: Vec::new() }
     }
 
     /// Starts a server and takes it for the one that the page speaks of:
-    /// * `sftp USER@HOST...`: a server that this machine knows, with these names; `$SERVER_KEYS` is the file of the keys that it lets in;
+    /// * `sftp USER@HOST...`: a server that this machine knows, with these names; `$SERVER_KEYS` is
+    ///   the file of the keys that it lets in;
     /// * `s3 ENDPOINT BUCKET`: a server with a bucket;
-    /// * `aws BUCKET`: a server that is reached, as AWS is, without being named in the configuration; its bucket locks objects.
+    /// * `aws BUCKET`: a server that is reached, as AWS is, without being named in the
+    ///   configuration; its bucket locks objects.
     pub fn serve(&mut self, words: &str) {
         match words.split(' ').collect::<Vec<_>>().as_slice() {
             ["sftp", names @ ..] => self.serve_sftp(names),
@@ -44,9 +47,13 @@ impl Stage {
             }
             ["aws", bucket] => {
                 let here = self.serve_s3(bucket, true);
-                let values =
-                    [("DRUMLIN_S3_ENDPOINT", here.as_str()), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-                self.variables.extend(values.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                let values = [
+                    ("DRUMLIN_S3_ENDPOINT", here.as_str()),
+                    ("AWS_ACCESS_KEY_ID", "test"),
+                    ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ];
+                self.variables
+                    .extend(values.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
             _ => panic!("nobody knows the server `{words}`"),
         }
@@ -66,7 +73,9 @@ impl Stage {
     /// Returns the endpoint.
     fn serve_s3(&mut self, bucket: &str, locks: bool) -> String {
         let server = moto::start();
-        server.as_owner(|owner| owner.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(locks).send());
+        server.as_owner(|owner| {
+            owner.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(locks).send()
+        });
         let endpoint = format!("http://127.0.0.1:{}", server.port());
         self.servers.push(Place::Bucket(server, bucket.to_owned()));
         endpoint
@@ -83,9 +92,13 @@ impl Stage {
     pub fn shell(&self, command: &str) -> (String, i32) {
         let program = self.home.command([] as [&str; 0]);
         let folder = Path::new(program.get_program()).parent().unwrap();
-        let path = std::env::join_paths([folder, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        let path =
+            std::env::join_paths([folder, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", &format!("exec 2>&1\n{}", self.here(command))]).current_dir(self.home.path("")).env_clear();
+        shell
+            .args(["-c", &format!("exec 2>&1\n{}", self.here(command))])
+            .current_dir(self.home.path(""))
+            .env_clear();
         shell
             .env("HOME", self.home.path(""))
             .env("PATH", path)
@@ -94,10 +107,11 @@ impl Stage {
         shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = shell.output().unwrap();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let text = self
-            .names
-            .iter()
-            .fold(String::from_utf8_lossy(&output.stdout).into_owned(), |text, (shown, here)| text.replace(here, shown));
+        let text =
+            self.names.iter().fold(
+                String::from_utf8_lossy(&output.stdout).into_owned(),
+                |text, (shown, here)| text.replace(here, shown),
+            );
         (rename_host(&text, &host), output.status.code().unwrap())
     }
 
@@ -114,11 +128,15 @@ pub fn furnished_home() -> Home {
     home.write("documents/letters/to-the-bank.txt", "Dear bank,\nno.\n");
     home.write(
         "documents/thesis.md",
-        "# On drumlins\n\nA drumlin is a hill that a glacier lays down layer by layer.\n".repeat(400),
+        "# On drumlins\n\nA drumlin is a hill that a glacier lays down layer by layer.\n"
+            .repeat(400),
     );
-    let noise: Vec<u8> = (0..150_000u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> = (0..150_000u32)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     home.write("documents/photos/glacier.jpg", noise);
-    // Files that changed within a clock tick before a backup are read again by the next one, which would be shown.
+    // Files that changed within a clock tick before a backup are read again by the next one, which
+    // would be shown.
     std::thread::sleep(Duration::from_millis(150));
     home
 }

@@ -1,5 +1,6 @@
-//! Backups compared with what they should be, by the one property that ties everything together: a backup that takes over
-//! from its parent what did not change must come to the same tree as one that reads everything.
+//! Backups compared with what they should be, by the one property that ties everything together: a
+//! backup that takes over from its parent what did not change must come to the same tree as one
+//! that reads everything.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -32,7 +33,12 @@ fn content(repo: &TestRepo, entry: &DirEntry) -> Vec<u8> {
         match piece.unwrap() {
             Ref::Hole { len } => bytes.resize(bytes.len() + len as usize, 0),
             Ref::Data { id, .. } => {
-                bytes.extend(trees.reader().read_chunk(drumlin::format::container::ChunkKind::Data, &id).unwrap());
+                bytes.extend(
+                    trees
+                        .reader()
+                        .read_chunk(drumlin::format::container::ChunkKind::Data, &id)
+                        .unwrap(),
+                );
             }
         }
     }
@@ -53,11 +59,17 @@ fn mutate(root: &Path, random: &mut SmallRng, steps: usize) {
                 &dir,
                 std::os::unix::fs::PermissionsExt::from_mode(random.random_range(0o700..0o740)),
             )),
-            12 => drop(symlink(random.random_range(0..9).to_string(), dir.join(format!("sub/l{}", random.random_range(0..9))))),
+            12 => drop(symlink(
+                random.random_range(0..9).to_string(),
+                dir.join(format!("sub/l{}", random.random_range(0..9))),
+            )),
             0 => drop(std::fs::remove_file(&file)),
             1 => drop(std::fs::remove_dir_all(dir.join("sub"))),
             2 => drop(std::fs::rename(&file, dir.join(format!("r{}", random.random_range(0..50))))),
-            3 => write(&dir.join(format!("sub/deep{}/x", random.random_range(0..3))), &noise(random.random(), 700)),
+            3 => write(
+                &dir.join(format!("sub/deep{}/x", random.random_range(0..3))),
+                &noise(random.random(), 700),
+            ),
             4 => write(&file, &noise(random.random(), random.random_range(0..200_000))),
             _ => write(&file, &noise(random.random(), random.random_range(0..900))),
         }
@@ -66,7 +78,8 @@ fn mutate(root: &Path, random: &mut SmallRng, steps: usize) {
 
 #[test]
 fn taking_over_from_the_parent_gives_the_same_tree_as_reading_everything() {
-    let seed = std::env::var("DRUMLIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
+    let seed =
+        std::env::var("DRUMLIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     println!("seed {seed} (set DRUMLIN_TEST_SEED for another)");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut repo = TestRepo::new();
@@ -84,7 +97,8 @@ fn taking_over_from_the_parent_gives_the_same_tree_as_reading_everything() {
         always.always_snapshot = true;
         let incremental = repo.backup_with(always).unwrap().0.snapshot.unwrap();
         let full = repo.backup(&format!("full-{round}")).snapshot.unwrap();
-        // The folders on the way may differ: their times are only taken anew when the sources changed.
+        // The folders on the way may differ: their times are only taken anew when the sources
+        // changed.
         let tree = |snapshot: &Snapshot| lookup(&repo, snapshot, &source).unwrap().entry.content;
         assert_eq!(tree(&incremental), tree(&full), "round {round} of seed {seed}");
         assert_eq!(incremental.stats.totals, full.stats.totals);
@@ -107,19 +121,30 @@ fn large_files_holes_and_small_ones_come_back() {
     file.set_len(3 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &large[..5000], 1 << 20).unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
-    for (name, expected) in [("large", &large[..]), ("tiny", b"tiny"), ("empty", b""), ("sparse", &sparse)] {
+    for (name, expected) in
+        [("large", &large[..]), ("tiny", b"tiny"), ("empty", b""), ("sparse", &sparse)]
+    {
         let entry = lookup(&repo, &snapshot, &source.join(name)).unwrap();
         assert!(content(&repo, &entry) == expected, "{name}");
     }
-    assert!(matches!(lookup(&repo, &snapshot, &source.join("large")).unwrap().entry.content, Content::List(_)));
-    assert!(snapshot.stats.bytes_new_raw < (9 << 20) + 100_000, "holes are not stored: {:?}", snapshot.stats);
+    assert!(matches!(
+        lookup(&repo, &snapshot, &source.join("large")).unwrap().entry.content,
+        Content::List(_)
+    ));
+    assert!(
+        snapshot.stats.bytes_new_raw < (9 << 20) + 100_000,
+        "holes are not stored: {:?}",
+        snapshot.stats
+    );
 }
 
 #[test]
 fn small_files_keep_their_holes() {
     let repo = TestRepo::new();
     let source = repo.source();
-    for (name, len, at) in [("a", 1 << 20, 5000), ("b", 300_000, 200_000), ("c", 100_000, 0), ("d", 40_000, 39_000)] {
+    for (name, len, at) in
+        [("a", 1 << 20, 5000), ("b", 300_000, 200_000), ("c", 100_000, 0), ("d", 40_000, 39_000)]
+    {
         write(&source.join(name), b"");
         let file = std::fs::OpenOptions::new().write(true).open(source.join(name)).unwrap();
         file.set_len(len).unwrap();
@@ -129,23 +154,33 @@ fn small_files_keep_their_holes() {
     for name in ["a", "b", "c", "d"] {
         let entry = lookup(&repo, &snapshot, &source.join(name)).unwrap();
         assert!(content(&repo, &entry) == std::fs::read(source.join(name)).unwrap(), "{name}");
-        let Content::Refs(refs) = &entry.entry.content else { panic!("{name}: {:?}", entry.entry.content) };
-        let data: u64 = refs.iter().filter(|piece| matches!(piece, Ref::Data { .. })).map(Ref::len).sum();
+        let Content::Refs(refs) = &entry.entry.content else {
+            panic!("{name}: {:?}", entry.entry.content)
+        };
+        let data: u64 =
+            refs.iter().filter(|piece| matches!(piece, Ref::Data { .. })).map(Ref::len).sum();
         assert!(data <= 16_384, "{name}: {data} bytes of {refs:?}");
     }
 }
 
-/// Makes two folders with equally long files in them, all with the same stamps; false if the clock is too fine for that.
+/// Makes two folders with equally long files in them, all with the same stamps; false if the clock
+/// is too fine for that.
 fn make_twins(source: &Path) -> bool {
     let stamps_of = |path: &Path| {
         let found = std::fs::metadata(path).unwrap();
-        (std::os::unix::fs::MetadataExt::ctime_nsec(&found), found.modified().unwrap(), found.created().ok())
+        (
+            std::os::unix::fs::MetadataExt::ctime_nsec(&found),
+            found.modified().unwrap(),
+            found.created().ok(),
+        )
     };
     let stamps = |path: &Path| ["", "in", "in/f"].map(|below| stamps_of(&path.join(below)));
     for _ in 0..300 {
         let _ = std::fs::remove_dir_all(source.join("a"));
         let _ = std::fs::remove_dir_all(source.join("b"));
-        ["a/in", "b/in"].iter().for_each(|path| std::fs::create_dir_all(source.join(path)).unwrap());
+        ["a/in", "b/in"]
+            .iter()
+            .for_each(|path| std::fs::create_dir_all(source.join(path)).unwrap());
         std::fs::write(source.join("a/in/f"), "version 1").unwrap();
         std::fs::write(source.join("b/in/f"), "version 2").unwrap();
         if stamps(&source.join("a")) == stamps(&source.join("b")) {
@@ -171,7 +206,11 @@ fn folders_that_change_places_are_seen_with_and_without_notes() {
             std::fs::rename(source.join(other), source.join(one)).unwrap();
             std::fs::rename(source.join("t"), source.join(other)).unwrap();
         };
-        for (one, other, in_a) in [("a", "b", "version 2"), ("a/in", "b/in", "version 1"), ("a/in/f", "b/in/f", "version 2")] {
+        for (one, other, in_a) in [
+            ("a", "b", "version 2"),
+            ("a/in", "b/in", "version 1"),
+            ("a/in/f", "b/in/f", "version 2"),
+        ] {
             swap(one, other);
             let_time_pass();
             if !has_notes {
@@ -179,10 +218,19 @@ fn folders_that_change_places_are_seen_with_and_without_notes() {
             }
             repo.reopen();
             let snapshot = repo.backup("host").snapshot.expect("something changed");
-            let read = |path: &str| content(&repo, &lookup(&repo, &snapshot, &source.join(path)).unwrap());
+            let read =
+                |path: &str| content(&repo, &lookup(&repo, &snapshot, &source.join(path)).unwrap());
             let in_b = if in_a == "version 1" { "version 2" } else { "version 1" };
-            assert_eq!((read("a/in/f"), read("b/in/f")), (in_a.into(), in_b.into()), "{one} and {other}, {has_notes}");
-            assert!(!has_notes || snapshot.stats.bytes_read == 18, "only those two are read: {:?}", snapshot.stats);
+            assert_eq!(
+                (read("a/in/f"), read("b/in/f")),
+                (in_a.into(), in_b.into()),
+                "{one} and {other}, {has_notes}"
+            );
+            assert!(
+                !has_notes || snapshot.stats.bytes_read == 18,
+                "only those two are read: {:?}",
+                snapshot.stats
+            );
         }
     }
 }
@@ -232,9 +280,17 @@ fn hard_links_share_a_group_and_are_read_once() {
 fn excludes_mean_what_gitignore_says() {
     let repo = TestRepo::new();
     let source = repo.source();
-    for path in
-        ["keep.txt", "drop.o", "build/x", "sub/build", "sub/.skip", "cache/big", "rules/a.log", "rules/b.log", "rules/in/a.log"]
-    {
+    for path in [
+        "keep.txt",
+        "drop.o",
+        "build/x",
+        "sub/build",
+        "sub/.skip",
+        "cache/big",
+        "rules/a.log",
+        "rules/b.log",
+        "rules/in/a.log",
+    ] {
         write(&source.join(path), b"x");
     }
     write(&source.join("cache/CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
@@ -251,7 +307,9 @@ fn excludes_mean_what_gitignore_says() {
     for path in ["keep.txt", "sub/.skip", "cache/CACHEDIR.TAG", "rules/b.log", "rules/.myignore"] {
         assert!(has(path), "{path} is missing");
     }
-    for path in ["drop.o", "build", "sub/build", "cache/big", "rules/a.log", "rules/in/a.log", "large"] {
+    for path in
+        ["drop.o", "build", "sub/build", "cache/big", "rules/a.log", "rules/in/a.log", "large"]
+    {
         assert!(!has(path), "{path} is there");
     }
 }
@@ -263,7 +321,8 @@ fn several_sources_overlap_without_harm() {
     write(&source.join("a/one"), b"1");
     write(&source.join("b/two"), b"2");
     write(&source.join("c/three"), b"3");
-    let paths = [source.join("a"), source.join("b/two"), source.join("a/one"), source.join("b/../b")];
+    let paths =
+        [source.join("a"), source.join("b/two"), source.join("a/one"), source.join("b/../b")];
     let snapshot = repo.backup_with(options(&paths, "host")).unwrap().0.snapshot.unwrap();
     assert!(lookup(&repo, &snapshot, &source.join("a/one")).is_some());
     assert!(lookup(&repo, &snapshot, &source.join("b/two")).is_some());
@@ -296,15 +355,23 @@ fn a_stream_may_lie_in_a_folder_that_the_host_does_not_have() {
     let beside = format!("{}/no/such/dump.sql", source.parent().unwrap().display());
     for paths in [vec![], vec![source.clone()]] {
         let mut options = options(&paths, "host");
-        options.streams = vec![stream("/no-such-folder/db/dump.sql", b"select 1;"), stream(&beside, b"select 2;")];
+        options.streams = vec![
+            stream("/no-such-folder/db/dump.sql", b"select 1;"),
+            stream(&beside, b"select 2;"),
+        ];
         let (report, monitor) = repo.backup_with(options).unwrap();
         assert_eq!(monitor.problem_count(), 0, "{:?}", monitor.problems());
         let snapshot = report.snapshot.unwrap();
-        for (path, bytes) in [("/no-such-folder/db/dump.sql", b"select 1;"), (beside.as_str(), b"select 2;")] {
+        for (path, bytes) in
+            [("/no-such-folder/db/dump.sql", b"select 1;"), (beside.as_str(), b"select 2;")]
+        {
             let entry = lookup(&repo, &snapshot, Path::new(path)).unwrap();
             assert_eq!(content(&repo, &entry), bytes);
         }
-        assert_eq!(lookup(&repo, &snapshot, Path::new("/no-such-folder/db")).unwrap().entry.mode, 0o700);
+        assert_eq!(
+            lookup(&repo, &snapshot, Path::new("/no-such-folder/db")).unwrap().entry.mode,
+            0o700
+        );
         assert_eq!(snapshot.stats.totals.files, 2 + paths.len() as u64);
     }
 }
@@ -351,10 +418,17 @@ fn a_missing_source_is_an_error_and_an_unreadable_file_is_not() {
     assert!(matches!(missing, Err(Error::Source { .. })));
     write(&source.join("good"), b"good");
     symlink("good", source.join("link")).unwrap();
-    let (report, monitor) = repo.backup_with(options(&[source.clone(), source.join("link")], "host")).unwrap();
+    let (report, monitor) =
+        repo.backup_with(options(&[source.clone(), source.join("link")], "host")).unwrap();
     let snapshot = report.snapshot.unwrap();
-    assert_eq!(lookup(&repo, &snapshot, &source.join("link")).unwrap().entry.kind, EntryKind::Symlink);
-    assert_eq!(monitor.problems().iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count(), 0);
+    assert_eq!(
+        lookup(&repo, &snapshot, &source.join("link")).unwrap().entry.kind,
+        EntryKind::Symlink
+    );
+    assert_eq!(
+        monitor.problems().iter().filter(|problem| problem.kind == ProblemKind::Unreadable).count(),
+        0
+    );
 }
 
 #[test]
@@ -385,11 +459,19 @@ fn an_interrupted_backup_leaves_no_snapshot_and_the_next_continues() {
         }
         watcher.cancel();
     });
-    let stopped = drumlin::backup::run(&repo.repository, options(&[repo.source()], "host"), &monitor);
-    assert!(matches!(stopped, Err(Error::Repository(drumlin::repo::Error::Cancelled))), "{stopped:?}");
+    let stopped =
+        drumlin::backup::run(&repo.repository, options(&[repo.source()], "host"), &monitor);
+    assert!(
+        matches!(stopped, Err(Error::Repository(drumlin::repo::Error::Cancelled))),
+        "{stopped:?}"
+    );
     assert!(snapshots::list(&repo.repository).unwrap().is_empty());
     let next = repo.backup("host").snapshot.unwrap();
-    assert!(next.stats.bytes_new_raw < 60 * 400_000 - (4 << 20), "nothing was taken over: {:?}", next.stats);
+    assert!(
+        next.stats.bytes_new_raw < 60 * 400_000 - (4 << 20),
+        "nothing was taken over: {:?}",
+        next.stats
+    );
 }
 
 #[test]
@@ -399,7 +481,10 @@ fn a_store_that_lost_a_snapshot_is_noticed() {
     let first = repo.backup("host").snapshot.unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
-    repo.repository.store().remove(&drumlin::repo::objects::layout::snapshot_key(&first.id)).unwrap();
+    repo.repository
+        .store()
+        .remove(&drumlin::repo::objects::layout::snapshot_key(&first.id))
+        .unwrap();
     repo.reopen();
     let lost = repo.backup_with(options(&[repo.source()], "host"));
     assert!(matches!(lost, Err(Error::Repository(drumlin::repo::Error::RolledBack { .. }))));
@@ -410,19 +495,35 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
     let mut repo = TestRepo::new();
     write(&repo.source().join("file"), b"1");
     repo.backup("host");
-    let info = drumlin::format::slot::SlotInfo { label: "second".to_owned(), created: crate::support::fixture::now() };
+    let info = drumlin::format::slot::SlotInfo {
+        label: "second".to_owned(),
+        created: crate::support::fixture::now(),
+    };
     let second = drumlin::crypto::slot::Secret::KeyFile(zeroize::Zeroizing::new([9; 32]));
-    drumlin::repo::open::keys::add(&repo.repository, &info, (&second, drumlin::format::slot::SlotKdf::KeyFile)).unwrap();
-    let first = drumlin::repo::open::keys::list(&repo.repository).unwrap().into_iter().find(|slot| slot.in_use).unwrap();
+    drumlin::repo::open::keys::add(
+        &repo.repository,
+        &info,
+        (&second, drumlin::format::slot::SlotKdf::KeyFile),
+    )
+    .unwrap();
+    let first = drumlin::repo::open::keys::list(&repo.repository)
+        .unwrap()
+        .into_iter()
+        .find(|slot| slot.in_use)
+        .unwrap();
     repo.reopen();
-    repo.repository.store().remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name)).unwrap();
+    repo.repository
+        .store()
+        .remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name))
+        .unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
     let refused = repo.backup_with(options(&[repo.source()], "host"));
     assert!(matches!(refused, Err(Error::Repository(drumlin::repo::Error::WrongSecret { .. }))));
 }
 
-/// What an ordinary user may not open has attributes nevertheless, and what of them he may not read is there for who may.
+/// What an ordinary user may not open has attributes nevertheless, and what of them he may not read
+/// is there for who may.
 #[test]
 fn attributes_of_a_folder_that_nobody_may_open_are_in_the_next_backup_of_root() {
     use std::os::unix::fs::PermissionsExt;
@@ -437,7 +538,8 @@ fn attributes_of_a_folder_that_nobody_may_open_are_in_the_next_backup_of_root() 
     let acl = std::process::Command::new("setfacl").args(["-m", "u:1234:rx"]).arg(&shut).status();
     assert!(acl.unwrap().success());
     let open_cache = || {
-        let all = std::process::Command::new("chmod").args(["-R", "a+rwX"]).arg(repo.cache()).status();
+        let all =
+            std::process::Command::new("chmod").args(["-R", "a+rwX"]).arg(repo.cache()).status();
         assert!(all.unwrap().success());
     };
     std::fs::set_permissions(repo.scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -460,30 +562,44 @@ fn a_folder_that_is_renamed_during_a_backup_is_told() {
     use drumlin::store::memory::MemoryStore;
     use drumlin::store::{Action, Class};
     let memory = std::sync::Arc::new(MemoryStore::default());
-    let store = std::sync::Arc::new(crate::support::fixture::Meanwhile::new(memory.clone(), (Action::Create, Class::Data)));
+    let store = std::sync::Arc::new(crate::support::fixture::Meanwhile::new(
+        memory.clone(),
+        (Action::Create, Class::Data),
+    ));
     let repo = TestRepo::with_store(memory, store.clone());
     let source = repo.source();
     write(&source.join("a"), &noise(1, 60 << 20));
-    (0..50).for_each(|number| write(&source.join(format!("b/{number}/file")), &noise(number, 2_000)));
+    (0..50)
+        .for_each(|number| write(&source.join(format!("b/{number}/file")), &noise(number, 2_000)));
     let around = source.join("b");
     store.plan(move || {
-        (0..50)
-            .for_each(|number| std::fs::rename(around.join(number.to_string()), around.join(format!("new {number}"))).unwrap());
+        (0..50).for_each(|number| {
+            std::fs::rename(around.join(number.to_string()), around.join(format!("new {number}")))
+                .unwrap()
+        });
     });
-    let options = BackupOptions { low_memory: true, threads: 1, ..options(std::slice::from_ref(&source), "host") };
+    let options = BackupOptions {
+        low_memory: true,
+        threads: 1,
+        ..options(std::slice::from_ref(&source), "host")
+    };
     let (report, monitor) = repo.backup_with(options).unwrap();
     let snapshot = report.snapshot.unwrap();
     for number in 0..50 {
-        let is_there = [number.to_string(), format!("new {number}")]
-            .iter()
-            .any(|name| lookup(&repo, &snapshot, &source.join("b").join(name).join("file")).is_some());
+        let is_there = [number.to_string(), format!("new {number}")].iter().any(|name| {
+            lookup(&repo, &snapshot, &source.join("b").join(name).join("file")).is_some()
+        });
         let path = repo.stored_path(&format!("b/{number}"));
-        let is_told = monitor.problems().iter().any(|problem| problem.path == path && problem.kind == ProblemKind::Unreadable);
+        let is_told = monitor
+            .problems()
+            .iter()
+            .any(|problem| problem.path == path && problem.kind == ProblemKind::Unreadable);
         assert!(is_there || is_told, "{number}: {:?}", monitor.problems());
     }
 }
 
-/// Their lengths are more than a sum can hold; folders that did not change are summed up by each backup.
+/// Their lengths are more than a sum can hold; folders that did not change are summed up by each
+/// backup.
 #[test]
 fn sparse_files_of_any_length_stop_no_later_backup() {
     let repo = TestRepo::new();
@@ -496,7 +612,12 @@ fn sparse_files_of_any_length_stop_no_later_backup() {
     }
     for number in 0..4 {
         let_time_pass();
-        let (report, monitor) = repo.backup_with(options(&[folder.path().to_owned()], "host")).unwrap();
-        assert_eq!((report.snapshot.is_some(), monitor.problems()), (number == 0, Vec::new()), "{number}");
+        let (report, monitor) =
+            repo.backup_with(options(&[folder.path().to_owned()], "host")).unwrap();
+        assert_eq!(
+            (report.snapshot.is_some(), monitor.problems()),
+            (number == 0, Vec::new()),
+            "{number}"
+        );
     }
 }

@@ -14,9 +14,11 @@ use drumlin::store::{Action, Class, Store};
 
 use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, noise, run_backup, run_check};
 
-const LEVELS: [Level; 4] = [Level::Quick, Level::Structure, Level::Sample { permille: 300 }, Level::Full];
+const LEVELS: [Level; 4] =
+    [Level::Quick, Level::Structure, Level::Sample { permille: 300 }, Level::Full];
 
-/// Files of every size class, a folder of several nodes, a file whose list is a tree, things said twice.
+/// Files of every size class, a folder of several nodes, a file whose list is a tree, things said
+/// twice.
 fn fill(repo: &TestRepo) {
     for number in 0..1500u64 {
         repo.write(&format!("many/{number}"), &noise(number, 600));
@@ -47,11 +49,15 @@ fn a_sound_repository_is_sound_at_every_level() {
             Level::Full => assert_eq!(report.counts.bytes_verified, report.counts.pack_bytes),
             _ => assert!(verified > 0 && verified < report.counts.packs),
         }
-        assert_eq!(report.counts.nodes > 10 && report.counts.chunks_referenced > 1000, level != Level::Quick);
+        assert_eq!(
+            report.counts.nodes > 10 && report.counts.chunks_referenced > 1000,
+            level != Level::Quick
+        );
     }
 }
 
-/// What is not asked for is not read: quick reads no pack, structure no file content, and nothing is ever written.
+/// What is not asked for is not read: quick reads no pack, structure no file content, and nothing
+/// is ever written.
 #[test]
 fn each_level_reads_what_it_says() {
     let repo = TestRepo::new();
@@ -63,11 +69,23 @@ fn each_level_reads_what_it_says() {
         let report = run_check(&repo.open_in(counted.clone(), cache.path()).unwrap(), level);
         let counts = counted.counts();
         let read = |class| counts.of(Action::Read, class).bytes;
-        assert!(read(Class::Config) > 0 && read(Class::Keys) > 0 && read(Class::Snapshots) > 0 && read(Class::Index) > 0);
+        assert!(
+            read(Class::Config) > 0
+                && read(Class::Keys) > 0
+                && read(Class::Snapshots) > 0
+                && read(Class::Index) > 0
+        );
         assert_eq!(read(Class::Meta) == 0, level == Level::Quick);
         assert_eq!(read(Class::Data) == 0, level <= Level::Structure, "{level}");
-        assert_eq!(read(Class::Data) + read(Class::Meta), report.counts.bytes_verified, "each pack is read once");
-        assert_eq!(counts.of_action(Action::Create).calls + counts.of_action(Action::Remove).calls, 0);
+        assert_eq!(
+            read(Class::Data) + read(Class::Meta),
+            report.counts.bytes_verified,
+            "each pack is read once"
+        );
+        assert_eq!(
+            counts.of_action(Action::Create).calls + counts.of_action(Action::Remove).calls,
+            0
+        );
     }
 }
 
@@ -94,7 +112,8 @@ fn repeated_samples_cover_everything() {
     panic!("never complete");
 }
 
-/// A check beside running backups finds nothing: it looks at things in the opposite order of their making.
+/// A check beside running backups finds nothing: it looks at things in the opposite order of their
+/// making.
 #[test]
 fn no_false_alarm_beside_running_backups() {
     let repo = TestRepo::new();
@@ -122,10 +141,13 @@ fn no_false_alarm_beside_running_backups() {
     });
 }
 
-/// A collector may remove garbage at any moment: the run that names a pack, then the pack. That is no damage.
+/// A collector may remove garbage at any moment: the run that names a pack, then the pack. That is
+/// no damage.
 #[test]
 fn no_false_alarm_beside_a_collector() {
-    let at_any = [Action::List, Action::Read].into_iter().flat_map(|action| Class::ALL.map(|class| (action, class)));
+    let at_any = [Action::List, Action::Read]
+        .into_iter()
+        .flat_map(|action| Class::ALL.map(|class| (action, class)));
     let mut happened = 0;
     for at in at_any {
         let repo = TestRepo::new();
@@ -134,10 +156,16 @@ fn no_false_alarm_beside_a_collector() {
         let kept = repo.memory.keys();
         repo.write("a", &noise(1, 300_000));
         repo.snapshot();
-        let (runs, others): (Vec<_>, Vec<_>) =
-            repo.memory.keys().into_iter().filter(|key| !kept.contains(key)).partition(|key| key.class == Class::Index);
-        // The second snapshot was forgotten by another machine some time ago: what only it needs is garbage.
-        let (snapshots, packs): (Vec<_>, Vec<_>) = others.into_iter().partition(|key| key.class == Class::Snapshots);
+        let (runs, others): (Vec<_>, Vec<_>) = repo
+            .memory
+            .keys()
+            .into_iter()
+            .filter(|key| !kept.contains(key))
+            .partition(|key| key.class == Class::Index);
+        // The second snapshot was forgotten by another machine some time ago: what only it needs is
+        // garbage.
+        let (snapshots, packs): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|key| key.class == Class::Snapshots);
         assert_eq!((runs.len(), snapshots.len(), packs.len()), (1, 1, 3));
         snapshots.iter().for_each(|key| repo.memory.remove(key).unwrap());
         let store = Arc::new(Meanwhile::new(repo.memory.clone(), at));
@@ -209,7 +237,9 @@ fn figures_add_up() {
     let repository = repo.open();
     let trees = repo.trees();
     let all = snapshots::list(&repository).unwrap();
-    let figures = stats::of_repository(&repository, trees.reader(), (&all, 0), 2, &Monitor::default()).unwrap();
+    let figures =
+        stats::of_repository(&repository, trees.reader(), (&all, 0), 2, &Monitor::default())
+            .unwrap();
     // Inline files have no chunks; the large file is there twice, and in two snapshots.
     let unique_text = 2_100_000;
     assert_eq!(figures.totals.bytes, first.stats.totals.bytes + second.stats.totals.bytes);
@@ -218,8 +248,13 @@ fn figures_add_up() {
     assert!(chunked <= 1500 * 600 + 12_000_000 + 1_000_000 + unique_text, "{figures:?}");
     // It is stored again with each node that holds it.
     assert!(figures.inline_bytes >= "inline".len() as u64, "{figures:?}");
-    assert!(figures.dedup_ratio().unwrap() > 2.0 && figures.total_ratio().unwrap() > 2.0, "{figures:?}");
-    let named = figures.stored_bytes_of("data") + figures.stored_bytes_of("meta") + figures.stored_bytes_of("index");
+    assert!(
+        figures.dedup_ratio().unwrap() > 2.0 && figures.total_ratio().unwrap() > 2.0,
+        "{figures:?}"
+    );
+    let named = figures.stored_bytes_of("data")
+        + figures.stored_bytes_of("meta")
+        + figures.stored_bytes_of("index");
     assert!(named < figures.stored_bytes());
     assert_eq!(figures.chunks + figures.nodes, figures.chunks_indexed);
     let one = stats::of_snapshot(trees.reader(), &first, 2, &Monitor::default()).unwrap();
@@ -249,8 +284,14 @@ fn files_are_streamed_as_they_were() {
     browse::cat(&trees, &link, &mut out, &Monitor::default()).unwrap();
     assert_eq!(out, b"some/where");
     let root = browse::find(&trees, &snapshot, b"/").unwrap();
-    assert!(matches!(browse::cat(&trees, &root, &mut out, &Monitor::default()), Err(browse::Error::NotAFile { .. })));
-    assert!(matches!(browse::find(&trees, &snapshot, b"/no/such"), Err(browse::Error::NoSuchPath { .. })));
+    assert!(matches!(
+        browse::cat(&trees, &root, &mut out, &Monitor::default()),
+        Err(browse::Error::NotAFile { .. })
+    ));
+    assert!(matches!(
+        browse::find(&trees, &snapshot, b"/no/such"),
+        Err(browse::Error::NoSuchPath { .. })
+    ));
 }
 
 /// A receiver that fails ends the stream with its own error, and nothing hangs.

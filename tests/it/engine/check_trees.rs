@@ -1,7 +1,9 @@
-//! Goal: a full check finds every tree that a restore refuses, names what is not whole, and nothing else.
+//! Goal: a full check finds every tree that a restore refuses, names what is not whole, and nothing
+//! else.
 //!
-//! Method: trees whose nodes are valid one by one, sealed with the real keys by hand; each has one place where a node says of another what
-//! is not so. A restore must not refuse more than the check names.
+//! Method: trees whose nodes are valid one by one, sealed with the real keys by hand; each has one
+//! place where a node says of another what is not so. A restore must not refuse more than the check
+//! names.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +40,10 @@ fn leaf(forger: &Forger, entries: Vec<(Entry, Totals)>) -> Part {
         }
     }
     let entries = entries.into_iter().map(|(entry, _)| entry).collect();
-    let id = forger.put(ChunkKind::Tree, &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode());
+    let id = forger.put(
+        ChunkKind::Tree,
+        &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode(),
+    );
     Part { id, totals }
 }
 
@@ -49,8 +54,11 @@ fn files(forger: &Forger, names: &[&str]) -> Part {
 fn inner(forger: &Forger, level: u8, children: &[(&str, &Part)]) -> Part {
     let mut totals = Totals::default();
     children.iter().for_each(|(_, part)| totals.add(part.totals));
-    let child =
-        |(name, part): &(&str, &Part)| TreeChild { first_name: name.as_bytes().to_vec(), id: part.id, totals: part.totals };
+    let child = |(name, part): &(&str, &Part)| TreeChild {
+        first_name: name.as_bytes().to_vec(),
+        id: part.id,
+        totals: part.totals,
+    };
     let children = children.iter().map(child).collect();
     Part { id: forger.put(ChunkKind::Tree, &TreeNode::Inner { level, children }.encode()), totals }
 }
@@ -64,7 +72,10 @@ fn of_refs(name: &str, refs: Vec<Ref>) -> (Entry, Totals) {
 }
 
 fn of_list(name: &str, list: ChunkId, size: u64) -> (Entry, Totals) {
-    (Entry { size, ..entry(name.as_bytes(), EntryKind::File, Content::List(list)) }, Totals::default())
+    (
+        Entry { size, ..entry(name.as_bytes(), EntryKind::File, Content::List(list)) },
+        Totals::default(),
+    )
 }
 
 /// Makes the root's entries.
@@ -85,10 +96,15 @@ fn judge(make: Make) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 fn refused_by_restore(repo: &TestRepo, snapshot: &Snapshot) -> BTreeSet<String> {
-    let options = RestoreOptions { target: repo.scratch.path().join("target"), threads: 1, ..Default::default() };
+    let options = RestoreOptions {
+        target: repo.scratch.path().join("target"),
+        threads: 1,
+        ..Default::default()
+    };
     let monitor = Monitor::default();
     restore::run(&repo.repository, snapshot, &options, &monitor).unwrap();
-    let damaged = monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Damaged);
+    let damaged =
+        monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Damaged);
     damaged.map(|problem| String::from_utf8_lossy(&problem.path).into_owned()).collect()
 }
 
@@ -96,7 +112,10 @@ fn assert_named(what: &str, make: Make, expected: &[&str]) {
     let (named, refused) = judge(make);
     let expected: BTreeSet<String> = expected.iter().map(|path| (*path).to_owned()).collect();
     assert_eq!(named, expected, "{what}: named by the check");
-    assert!(refused.len() <= expected.len(), "{what}: the restore refused {refused:?}, and the check names less");
+    assert!(
+        refused.len() <= expected.len(),
+        "{what}: the restore refused {refused:?}, and the check names less"
+    );
 }
 
 #[test]
@@ -113,7 +132,11 @@ fn what_is_right_is_found_right() {
             vec![
                 of_refs(
                     "file",
-                    vec![Ref::Data { id: data, len: 5_000 }, Ref::Hole { len: 3 }, Ref::Data { id: data, len: 5_000 }],
+                    vec![
+                        Ref::Data { id: data, len: 5_000 },
+                        Ref::Hole { len: 3 },
+                        Ref::Data { id: data, len: 5_000 },
+                    ],
                 ),
                 folder("other", &other),
                 folder("tree", &tree),
@@ -130,7 +153,11 @@ fn lengths_are_compared_with_what_is_stored() {
         |forger| {
             let data = forger.put(ChunkKind::Data, &noise(1, 5_000));
             let piece = |len| vec![Ref::Data { id: data, len }];
-            vec![of_refs("good", piece(5_000)), of_refs("long", piece(5_001)), of_refs("short", piece(4_999))]
+            vec![
+                of_refs("good", piece(5_000)),
+                of_refs("long", piece(5_001)),
+                of_refs("short", piece(4_999)),
+            ]
         },
         &["/long", "/short"],
     );
@@ -140,7 +167,11 @@ fn lengths_are_compared_with_what_is_stored() {
             let data = forger.put(ChunkKind::Data, &noise(1, 5_000));
             let node = ListNode::Leaf { refs: vec![Ref::Data { id: data, len: 5_000 }; 20] };
             let list = forger.put(ChunkKind::List, &node.encode());
-            vec![of_list("good", list, 100_000), of_list("long", list, 100_001), of_list("short", list, 99_999)]
+            vec![
+                of_list("good", list, 100_000),
+                of_list("long", list, 100_001),
+                of_list("short", list, 99_999),
+            ]
         },
         &["/long", "/short"],
     );
@@ -166,7 +197,10 @@ fn a_node_is_what_each_node_above_says() {
         "another first name",
         |forger| {
             let (first, second) = (files(forger, &["b"]), files(forger, &["m"]));
-            vec![folder("bad", &inner(forger, 1, &[("a", &first), ("m", &second)])), (file(b"good"), Totals::default())]
+            vec![
+                folder("bad", &inner(forger, 1, &[("a", &first), ("m", &second)])),
+                (file(b"good"), Totals::default()),
+            ]
         },
         &["/bad"],
     );
@@ -174,7 +208,10 @@ fn a_node_is_what_each_node_above_says() {
         "an empty leaf",
         |forger| {
             let (first, empty) = (files(forger, &["a"]), files(forger, &[]));
-            vec![folder("bad", &inner(forger, 1, &[("a", &first), ("b", &empty)])), (file(b"good"), Totals::default())]
+            vec![
+                folder("bad", &inner(forger, 1, &[("a", &first), ("b", &empty)])),
+                (file(b"good"), Totals::default()),
+            ]
         },
         &["/bad"],
     );
@@ -182,7 +219,10 @@ fn a_node_is_what_each_node_above_says() {
         "another level",
         |forger| {
             let (first, second) = (files(forger, &["a"]), files(forger, &["m"]));
-            vec![folder("bad", &inner(forger, 2, &[("a", &first), ("m", &second)])), (file(b"good"), Totals::default())]
+            vec![
+                folder("bad", &inner(forger, 2, &[("a", &first), ("m", &second)])),
+                (file(b"good"), Totals::default()),
+            ]
         },
         &["/bad"],
     );
@@ -190,7 +230,10 @@ fn a_node_is_what_each_node_above_says() {
         "names beyond the next node",
         |forger| {
             let (first, second) = (files(forger, &["a", "z"]), files(forger, &["m"]));
-            vec![folder("bad", &inner(forger, 1, &[("a", &first), ("m", &second)])), (file(b"good"), Totals::default())]
+            vec![
+                folder("bad", &inner(forger, 1, &[("a", &first), ("m", &second)])),
+                (file(b"good"), Totals::default()),
+            ]
         },
         &["/bad"],
     );
@@ -200,13 +243,19 @@ fn a_node_is_what_each_node_above_says() {
             |forger| {
                 let (first, second) = (files(forger, &["b"]), files(forger, &["m"]));
                 let bad = inner(forger, 1, &[("a", &first), ("m", &second)]);
-                vec![folder("bad", &bad), folder("good", &inner(forger, 1, &[("b", &first), ("m", &second)]))]
+                vec![
+                    folder("bad", &bad),
+                    folder("good", &inner(forger, 1, &[("b", &first), ("m", &second)])),
+                ]
             }
         } else {
             |forger| {
                 let (first, second) = (files(forger, &["b"]), files(forger, &["m"]));
                 let bad = inner(forger, 1, &[("a", &first), ("m", &second)]);
-                vec![folder("also good", &inner(forger, 1, &[("b", &first), ("m", &second)])), folder("bad", &bad)]
+                vec![
+                    folder("also good", &inner(forger, 1, &[("b", &first), ("m", &second)])),
+                    folder("bad", &bad),
+                ]
             }
         };
         assert_named("shared with one that is right", make, &["/bad"]);

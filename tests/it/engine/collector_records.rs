@@ -1,5 +1,5 @@
-//! Goal: records of collectors, whatever their numbers and however many, cost no more than they weigh.
-//! Method: a repository in memory; records sealed by hand, and names that anybody can add.
+//! Goal: records of collectors, whatever their numbers and however many, cost no more than they
+//! weigh. Method: a repository in memory; records sealed by hand, and names that anybody can add.
 
 use std::sync::Arc;
 
@@ -33,15 +33,21 @@ fn collected() -> TestRepo {
     repo
 }
 
-/// How many generations there should be is what records say that open with the key, and not what somebody calls an object.
+/// How many generations there should be is what records say that open with the key, and not what
+/// somebody calls an object.
 #[test]
 fn a_name_with_a_huge_number_is_one_fault() {
     for number in [9, 99_999, 1u64 << 62] {
         for word in ["condemned", "verdict", "done"] {
             let repo = collected();
-            repo.memory.create(&Key::new(Class::Collector, format!("{number}.{word}")), b"garbage").unwrap();
+            repo.memory
+                .create(&Key::new(Class::Collector, format!("{number}.{word}")), b"garbage")
+                .unwrap();
             let faults = audit::generations(&repo.open()).unwrap().faults;
-            assert_eq!(faults.iter().map(|fault| fault.object.clone()).collect::<Vec<_>>(), [format!("gc/{number}.{word}")]);
+            assert_eq!(
+                faults.iter().map(|fault| fault.object.clone()).collect::<Vec<_>>(),
+                [format!("gc/{number}.{word}")]
+            );
             let report = repo.check(Level::Structure);
             assert!(!report.is_sound() && !report.went_back, "{report:#?}");
             let _ = repair::plan(&repo.open(), &options(Level::Structure), &Monitor::default());
@@ -53,28 +59,54 @@ fn a_name_with_a_huge_number_is_one_fault() {
 #[test]
 fn missing_generations_are_one_fault_for_each_stretch() {
     let repo = collected();
-    generations::condemn(&repo.open(), 1000, now(), Condemned { oldest: 1, ..Condemned::default() }).unwrap();
-    let objects =
-        || -> Vec<String> { audit::generations(&repo.open()).unwrap().faults.into_iter().map(|fault| fault.object).collect() };
+    generations::condemn(
+        &repo.open(),
+        1000,
+        now(),
+        Condemned { oldest: 1, ..Condemned::default() },
+    )
+    .unwrap();
+    let objects = || -> Vec<String> {
+        audit::generations(&repo.open())
+            .unwrap()
+            .faults
+            .into_iter()
+            .map(|fault| fault.object)
+            .collect()
+    };
     assert_eq!(objects(), ["gc/2-999"]);
     repo.memory.remove(&Key::new(Class::Collector, "1.verdict")).unwrap();
     assert_eq!(objects(), ["gc/1-999"]);
-    generations::condemn(&repo.open(), 1 << 61, now(), Condemned { oldest: 1 << 60, ..Condemned::default() }).unwrap();
+    generations::condemn(
+        &repo.open(),
+        1 << 61,
+        now(),
+        Condemned { oldest: 1 << 60, ..Condemned::default() },
+    )
+    .unwrap();
     assert_eq!(objects(), [format!("gc/{}-{}", 1u64 << 60, (1u64 << 61) - 1)]);
     assert!(repo.check(Level::Quick).went_back);
 }
 
-/// Whoever has a key can seal any number: what no sum can be made of is refused, and stretches without end are not walked.
+/// Whoever has a key can seal any number: what no sum can be made of is refused, and stretches
+/// without end are not walked.
 #[test]
 fn huge_generations_are_refused_or_cost_nothing() {
     let repo = collected();
     let refuse = |number| {
-        let refused = generations::condemn(&repo.open(), number, now(), Condemned { oldest: 1, ..Condemned::default() });
+        let refused = generations::condemn(
+            &repo.open(),
+            number,
+            now(),
+            Condemned { oldest: 1, ..Condemned::default() },
+        );
         assert!(refused.is_err_and(|error| error.is_damage()), "{number}");
     };
     [GENERATION_MAX + 1, u64::MAX].into_iter().for_each(refuse);
     // A name with such a number is no generation, whoever made it.
-    repo.memory.create(&Key::new(Class::Collector, format!("{}.condemned", u64::MAX)), b"garbage").unwrap();
+    repo.memory
+        .create(&Key::new(Class::Collector, format!("{}.condemned", u64::MAX)), b"garbage")
+        .unwrap();
     repo.write("file", &noise(9, 100_000));
     repo.snapshot();
     assert!(prune(&repo.open(), at_once()).is_ok() && repo.check(Level::Full).is_sound());
@@ -84,7 +116,10 @@ fn huge_generations_are_refused_or_cost_nothing() {
     repo.write("file", &noise(10, 100_000));
     let refused = prune(&repo.open(), at_once()).unwrap_err();
     assert!(matches!(refused, Error::RolledBack { .. }), "{refused:?}");
-    assert!(backup::run(&repo.open(), fixture::options(&[repo.source()], "host"), &Monitor::default()).is_err());
+    assert!(
+        backup::run(&repo.open(), fixture::options(&[repo.source()], "host"), &Monitor::default())
+            .is_err()
+    );
 }
 
 /// A run that says a generation above the limit is refused as any damaged run is, by everybody.
@@ -92,11 +127,16 @@ fn huge_generations_are_refused_or_cost_nothing() {
 fn a_run_of_a_huge_generation_is_refused() {
     for generation in [GENERATION_MAX, GENERATION_MAX + 1, u64::MAX] {
         let toc = RunToc { generation, ..RunToc::default() };
-        assert_eq!(RunToc::decode(&codec::encode(&toc)).is_ok(), generation <= GENERATION_MAX, "{generation}");
+        assert_eq!(
+            RunToc::decode(&codec::encode(&toc)).is_ok(),
+            generation <= GENERATION_MAX,
+            "{generation}"
+        );
     }
 }
 
-/// A generation that somebody cancelled removed nothing, so it is planned anew; and nobody waits for one who cancels without end.
+/// A generation that somebody cancelled removed nothing, so it is planned anew; and nobody waits
+/// for one who cancels without end.
 #[test]
 fn what_was_cancelled_is_planned_anew() {
     fn cancel_before_verdict(store: &Arc<Meanwhile>, machine: Arc<Repository>, times: u64) {
@@ -120,7 +160,8 @@ fn what_was_cancelled_is_planned_anew() {
         repo.write("file", &noise(2, 100_000));
         repo.snapshot();
         forget(&repo.open(), &gone);
-        let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Collector)));
+        let store =
+            Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Collector)));
         cancel_before_verdict(&store, repo.open(), times);
         let report = prune(&repo.open_in(store, &repo.cache()).unwrap(), at_once()).unwrap();
         assert_eq!(report.outrun, times == 100, "{report:#?}");

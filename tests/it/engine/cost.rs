@@ -1,6 +1,7 @@
 //! Requests per command, counted: they are money on S3 and time over a wire.
 //!
-//! Method: a counting store around a memory store; each command runs as a process of its own would, with a warm cache.
+//! Method: a counting store around a memory store; each command runs as a process of its own would,
+//! with a warm cache.
 
 use drumlin::store::{Action, Class, Key, Store};
 
@@ -9,7 +10,10 @@ use crate::support::fixture::{TestRepo, let_time_pass, noise, write};
 fn repo_with_a_tree() -> TestRepo {
     let repo = TestRepo::new();
     for index in 0..40 {
-        write(&repo.source().join(format!("dir-{}/file-{index}", index % 4)), &noise(index, 300 + 2000 * index as usize));
+        write(
+            &repo.source().join(format!("dir-{}/file-{index}", index % 4)),
+            &noise(index, 300 + 2000 * index as usize),
+        );
     }
     repo
 }
@@ -24,7 +28,8 @@ fn an_unchanged_backup_asks_the_store_for_nothing() {
         repo.reopen();
         let report = repo.backup("host");
         assert_eq!((repo.store.counts() - before).total().calls, 0);
-        // The first repetition may read again what was written right before the first snapshot, and still find no change.
+        // The first repetition may read again what was written right before the first snapshot, and
+        // still find no change.
         assert!(report.snapshot.is_none() && report.unchanged_since.is_some());
     }
 }
@@ -33,7 +38,10 @@ fn an_unchanged_backup_asks_the_store_for_nothing() {
 fn a_huge_folder_without_changes_asks_for_nothing_either() {
     let mut repo = TestRepo::new();
     for index in 0..3000 {
-        write(&repo.source().join(format!("file-{index:05}")), format!("content {index}").as_bytes());
+        write(
+            &repo.source().join(format!("file-{index:05}")),
+            format!("content {index}").as_bytes(),
+        );
     }
     let_time_pass();
     let first = repo.backup("host").snapshot.unwrap();
@@ -58,7 +66,11 @@ fn a_minimal_change_takes_few_requests() {
     let spent = repo.store.counts() - before;
     assert!(spent.total().calls <= 8, "{} requests", spent.total().calls);
     assert_eq!(spent.of_action(Action::Remove).calls, 0, "a writer never removes");
-    assert_eq!(spent.of(Action::Create, Class::Data).calls, 0, "a small file lives in its folder's node");
+    assert_eq!(
+        spent.of(Action::Create, Class::Data).calls,
+        0,
+        "a small file lives in its folder's node"
+    );
     assert_eq!(spent.of(Action::Create, Class::Snapshots).calls, 1);
 }
 
@@ -72,11 +84,14 @@ fn known_folders_are_neither_read_nor_compared() {
     let_time_pass();
     repo.reopen();
     let second = repo.backup("host").snapshot.unwrap();
-    // The trees of all folders in the source are gone now, those of the folders on the way to it are not.
+    // The trees of all folders in the source are gone now, those of the folders on the way to it
+    // are not.
     for object in old {
         let name = object.name.rsplit('/').next().unwrap().to_owned();
         repo.memory.remove(&Key::new(Class::Meta, object.name)).unwrap();
-        let copies = std::fs::read_dir(repo.cache()).unwrap().map(|folder| folder.unwrap().path().join("meta").join(&name));
+        let copies = std::fs::read_dir(repo.cache())
+            .unwrap()
+            .map(|folder| folder.unwrap().path().join("meta").join(&name));
         copies.filter(|copy| copy.exists()).for_each(|copy| std::fs::remove_file(copy).unwrap());
     }
     repo.reopen();

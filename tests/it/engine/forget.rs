@@ -1,5 +1,6 @@
-//! Goal: forgetting is safe at any moment, beside other forgets and beside backups, and never half done for one snapshot.
-//! Method: the store fails at every call of a forget and of an undelete, before and after its effect; two forgets and a backup run at once.
+//! Goal: forgetting is safe at any moment, beside other forgets and beside backups, and never half
+//! done for one snapshot. Method: the store fails at every call of a forget and of an undelete,
+//! before and after its effect; two forgets and a backup run at once.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,11 +18,19 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::{Action, Class, ErrorKind};
 use jiff::tz::TimeZone;
 
-use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, now, options, run_backup, run_check};
+use crate::support::fixture::{
+    Meanwhile, TestRepo, fast_folder, now, options, run_backup, run_check,
+};
 
 fn note() -> ForgetNote {
     let word = str::to_owned;
-    ForgetNote { host: word("host"), user: word("user"), program: word("test"), now: now(), reason: String::new() }
+    ForgetNote {
+        host: word("host"),
+        user: word("user"),
+        program: word("test"),
+        now: now(),
+        reason: String::new(),
+    }
 }
 
 /// A repository with this many snapshots, and a plan that keeps the newest two.
@@ -39,7 +48,12 @@ fn plan(repository: &Repository, keep: &str) -> Result<(Listing, ForgetPlan)> {
     let mut policy = Policy::default();
     policy.add(keep).unwrap();
     let listing = snapshots::listing(repository)?;
-    let plan = forget::plan_policy(&listing, (&Filter::default(), &policy, GroupBy::DEFAULT), &TimeZone::UTC, now().seconds);
+    let plan = forget::plan_policy(
+        &listing,
+        (&Filter::default(), &policy, GroupBy::DEFAULT),
+        &TimeZone::UTC,
+        now().seconds,
+    );
     Ok((listing, plan))
 }
 
@@ -54,13 +68,24 @@ fn visible(repository: &Repository) -> Vec<SnapshotId> {
 }
 
 /// Runs `act` with a store that fails at each call in turn, and asks `after` about what is left.
-fn stop_anywhere(repo: &TestRepo, act: impl Fn(&Repository) -> Result<()>, after: impl Fn(&Arc<Repository>)) -> u64 {
+fn stop_anywhere(
+    repo: &TestRepo,
+    act: impl Fn(&Repository) -> Result<()>,
+    after: impl Fn(&Arc<Repository>),
+) -> u64 {
     let run = |effect: Option<(u64, Effect)>| {
         let memory = Arc::new(repo.memory.image());
-        let faults = effect.map(|(call, effect)| Fault { action: None, class: None, call, effect, then_dead: true });
+        let faults = effect.map(|(call, effect)| Fault {
+            action: None,
+            class: None,
+            call,
+            effect,
+            then_dead: true,
+        });
         let store = Arc::new(FaultStore::new(memory.clone(), faults.into_iter().collect()));
         let cache = fast_folder();
-        let done = repo.open_in(store.clone(), cache.path()).and_then(|repository| act(&repository));
+        let done =
+            repo.open_in(store.clone(), cache.path()).and_then(|repository| act(&repository));
         // A snapshot that cannot be read stays, so a failed read alone is no failure of a forget.
         assert!(done.is_ok() || effect.is_some(), "at {effect:?}");
         after(&repo.open_in(memory, fast_folder().path()).unwrap());
@@ -102,7 +127,10 @@ fn an_undelete_that_is_stopped_anywhere_is_finished_by_the_next() {
         |repository| trash::undelete(repository, &first, TRASH_WINDOW_S, now(), &|| Ok(true)),
         |repository| {
             let listing = snapshots::listing(repository).unwrap();
-            assert_eq!((listing.snapshots.len() + listing.forgotten.len(), listing.faults.len()), (3, 0));
+            assert_eq!(
+                (listing.snapshots.len() + listing.forgotten.len(), listing.faults.len()),
+                (3, 0)
+            );
             if !listing.forgotten.is_empty() {
                 trash::undelete(repository, &first, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
             }
@@ -145,7 +173,9 @@ fn a_backup_whose_parent_is_forgotten_meanwhile_is_whole() {
         let taken = run_backup(&repository, &repo.source()).snapshot.unwrap();
         assert!(store.is_done(), "{class:?}");
         let repository = repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap();
-        assert!(visible(&repository).contains(&taken.id) && !visible(&repository).contains(&parent));
+        assert!(
+            visible(&repository).contains(&taken.id) && !visible(&repository).contains(&parent)
+        );
         let report = run_check(&repository, Level::Full);
         assert!(report.is_sound(), "{class:?}: {report:#?}");
         trash::undelete(&repository, &parent, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
@@ -163,7 +193,10 @@ fn damaged_snapshots_are_never_forgotten_by_rules() {
     let (listing, plan) = plan(&repository_elsewhere, "last 2").unwrap();
     assert_eq!(listing.snapshots.iter().filter(|(_, snapshot)| snapshot.is_err()).count(), 1);
     assert_eq!(plan.counts(), (2, 1));
-    assert_eq!(forget::apply(&repository, &plan, &note(), &Monitor::default()).unwrap(), [shots[1].id]);
+    assert_eq!(
+        forget::apply(&repository, &plan, &note(), &Monitor::default()).unwrap(),
+        [shots[1].id]
+    );
 }
 
 /// What is in the trash is asked for once, whatever is listed later.
@@ -183,6 +216,8 @@ fn listings_ask_for_each_tombstone_once() {
     snapshots::listing(&repository).unwrap();
     assert_eq!(reads(), before + 3);
     assert_eq!(repo.store.counts().of(Action::Stat, Class::Snapshots).calls, 0);
-    let report = drumlin::backup::run(&repository, options(&[repo.source()], "host"), &Monitor::default()).unwrap();
+    let report =
+        drumlin::backup::run(&repository, options(&[repo.source()], "host"), &Monitor::default())
+            .unwrap();
     assert_eq!(report.unchanged_since, Some(shots[4].id));
 }

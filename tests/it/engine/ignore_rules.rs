@@ -1,4 +1,5 @@
-//! Goal: rules leave out what git's leave out. Method: random ignore files, and every path of a small tree asked of `git check-ignore`.
+//! Goal: rules leave out what git's leave out. Method: random ignore files, and every path of a
+//! small tree asked of `git check-ignore`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,8 +44,10 @@ const PARTS: [&str; 31] = [
     "[a\\]]",
     "[[:bad:]]",
 ];
-const NAMES: [&str; 20] =
-    ["a", "b", "c", "x", "ab", "ba", "abc", ".a", "a.b", "{a,b}", "*", "[", "a]", "#a", "!a", " a", "a ", "1", "a-b", "[a]"];
+const NAMES: [&str; 20] = [
+    "a", "b", "c", "x", "ab", "ba", "abc", ".a", "a.b", "{a,b}", "*", "[", "a]", "#a", "!a", " a",
+    "a ", "1", "a-b", "[a]",
+];
 const ROUNDS: usize = 150;
 
 /// Makes a tree and returns its paths, folders with a slash.
@@ -59,7 +62,11 @@ fn make_tree(root: &Path) -> Vec<String> {
         let (folder, _) = file.rsplit_once('/').unwrap_or_default();
         fs::create_dir_all(root.join(folder)).unwrap();
         fs::write(root.join(file), "").unwrap();
-        let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]).filter(|end| *end > 0);
+        let ends = folder
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([folder.len()])
+            .filter(|end| *end > 0);
         paths.extend(ends.map(|end| format!("{}/", &folder[..end])));
     }
     paths.into_iter().collect()
@@ -67,8 +74,13 @@ fn make_tree(root: &Path) -> Vec<String> {
 
 fn git(root: &Path, args: &[&str], input: &str) -> String {
     let mut command = Command::new("git");
-    command.args(args).current_dir(root).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    command
+        .args(args)
+        .current_dir(root)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
@@ -91,7 +103,9 @@ fn ignored_by_rules(rules: &Rules, paths: &[String]) -> BTreeSet<String> {
     for path in paths {
         let (bare, is_dir) = (path.trim_end_matches('/'), path.ends_with('/'));
         let is_below = bare.match_indices('/').any(|(at, _)| ignored.contains(&bare[..at]));
-        if is_below || rules.find(bare.as_bytes(), &[0], is_dir).is_some_and(|matched| !matched.keeps) {
+        if is_below
+            || rules.find(bare.as_bytes(), &[0], is_dir).is_some_and(|matched| !matched.keeps)
+        {
             ignored.insert(bare.to_owned());
         }
     }
@@ -100,7 +114,8 @@ fn ignored_by_rules(rules: &Rules, paths: &[String]) -> BTreeSet<String> {
 
 #[test]
 fn rules_leave_out_what_git_ignores() {
-    let seed = std::env::var("DRUMLIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
+    let seed =
+        std::env::var("DRUMLIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
     println!("seed {seed} (set DRUMLIN_TEST_SEED for another)");
     let mut random = SmallRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -109,12 +124,14 @@ fn rules_leave_out_what_git_ignores() {
     let paths = make_tree(root);
     let mut ignored_some = 0;
     for round in 0..ROUNDS {
-        let mut text = if random.random_range(0..20) == 0 { "\u{feff}".to_owned() } else { String::new() };
+        let mut text =
+            if random.random_range(0..20) == 0 { "\u{feff}".to_owned() } else { String::new() };
         for _ in 0..random.random_range(1..4) {
             if random.random_range(0..6) == 0 {
                 text.push('!');
             }
-            (0..random.random_range(1..6)).for_each(|_| text.push_str(PARTS[random.random_range(0..PARTS.len())]));
+            (0..random.random_range(1..6))
+                .for_each(|_| text.push_str(PARTS[random.random_range(0..PARTS.len())]));
             text.push_str(["", "", "", "/", " ", "\\ ", "\r", "\t"][random.random_range(0..8)]);
             text.push('\n');
         }

@@ -1,5 +1,5 @@
-//! Goal: index runs that come late, or a second time, are taken for what they are.
-//! Method: a repository in memory, of which another machine's objects are taken away and put back by hand.
+//! Goal: index runs that come late, or a second time, are taken for what they are. Method: a
+//! repository in memory, of which another machine's objects are taken away and put back by hand.
 
 use std::fs;
 
@@ -10,8 +10,9 @@ use drumlin::store::{Class, Key, Store};
 use super::prune::{at_once, prune};
 use crate::support::fixture::{TestRepo, fast_folder, noise, run_backup, run_check, write};
 
-/// A session that slept while a collector removed its packs writes its run all the same. Nobody relies on that run: not the session that
-/// learns of it on its way, and none of those that begin with what that one has noted.
+/// A session that slept while a collector removed its packs writes its run all the same. Nobody
+/// relies on that run: not the session that learns of it on its way, and none of those that begin
+/// with what that one has noted.
 #[test]
 fn a_run_that_comes_after_its_packs_were_removed_is_never_relied_on() {
     let repo = TestRepo::new();
@@ -22,9 +23,13 @@ fn a_run_that_comes_after_its_packs_were_removed_is_never_relied_on() {
     write(&elsewhere.path().join("shared"), &noise(2, 300_000));
     run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), elsewhere.path());
     let new: Vec<Key> = repo.memory.keys().into_iter().filter(|key| !known.contains(key)).collect();
-    let (packs, named): (Vec<Key>, Vec<Key>) = new.into_iter().partition(|key| matches!(key.class, Class::Data | Class::Meta));
-    let runs: Vec<(Key, Vec<u8>)> =
-        named.iter().filter(|key| key.class == Class::Index).map(|key| (key.clone(), repo.memory.read(key).unwrap())).collect();
+    let (packs, named): (Vec<Key>, Vec<Key>) =
+        new.into_iter().partition(|key| matches!(key.class, Class::Data | Class::Meta));
+    let runs: Vec<(Key, Vec<u8>)> = named
+        .iter()
+        .filter(|key| key.class == Class::Index)
+        .map(|key| (key.clone(), repo.memory.read(key).unwrap()))
+        .collect();
     named.iter().for_each(|key| repo.memory.remove(key).unwrap());
     assert!(prune(&repo.open(), at_once()).unwrap().removed_packs > 0);
     assert!(packs.iter().all(|key| repo.memory.stat(key).is_err()) && !runs.is_empty());
@@ -37,11 +42,13 @@ fn a_run_that_comes_after_its_packs_were_removed_is_never_relied_on() {
     repo.snapshot();
     repo.write("copy", &noise(2, 300_000));
     repo.snapshot();
-    let report = run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full);
+    let report =
+        run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full);
     assert!(report.is_sound(), "{report:#?}");
 }
 
-/// Who walks through trees marks by the numbers of records: they stay, whatever becomes of local copies meanwhile.
+/// Who walks through trees marks by the numbers of records: they stay, whatever becomes of local
+/// copies meanwhile.
 #[test]
 fn a_run_that_is_fetched_again_keeps_its_numbers() {
     let repo = TestRepo::new();
@@ -51,7 +58,12 @@ fn a_run_that_is_fetched_again_keeps_its_numbers() {
     }
     let reader = Reader::new(&repo.open()).unwrap();
     let numbers = || {
-        let mut all: Vec<_> = reader.index().numbered_runs().into_iter().map(|(first, run)| (run.name(), first)).collect();
+        let mut all: Vec<_> = reader
+            .index()
+            .numbered_runs()
+            .into_iter()
+            .map(|(first, run)| (run.name(), first))
+            .collect();
         all.sort_unstable();
         all
     };

@@ -1,6 +1,7 @@
-//! Goal: where a repository has no room left at all, `prune` makes some, whoever dies meanwhile, and nothing that is needed is lost.
-//! Method: a store that counts blocks like a file system and refuses what does not fit; it is filled to the last block; then a prune
-//! collects, or dies at every call of the store, and the next one goes on.
+//! Goal: where a repository has no room left at all, `prune` makes some, whoever dies meanwhile,
+//! and nothing that is needed is lost. Method: a store that counts blocks like a file system and
+//! refuses what does not fit; it is filled to the last block; then a prune collects, or dies at
+//! every call of the store, and the next one goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +41,10 @@ impl Small {
     }
 
     fn image(&self) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::new(self.inner.image()), blocks: AtomicU64::new(self.blocks.load(Ordering::SeqCst)) })
+        Arc::new(Self {
+            inner: Arc::new(self.inner.image()),
+            blocks: AtomicU64::new(self.blocks.load(Ordering::SeqCst)),
+        })
     }
 }
 
@@ -50,9 +54,17 @@ impl layers::Layer for Small {
     }
 
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.used() + (bytes.len() as u64).div_ceil(BLOCK_BYTES) > self.blocks.load(Ordering::SeqCst) {
+        if self.used() + (bytes.len() as u64).div_ceil(BLOCK_BYTES)
+            > self.blocks.load(Ordering::SeqCst)
+        {
             let (location, object) = (Store::location(self).to_owned(), key.to_string());
-            return Err(StoreError { kind: ErrorKind::Full, action: "create", location, object, source: "no room".into() });
+            return Err(StoreError {
+                kind: ErrorKind::Full,
+                action: "create",
+                location,
+                object,
+                source: "no room".into(),
+            });
         }
         self.inner.create(key, bytes)
     }
@@ -78,12 +90,15 @@ impl Crammed {
         let store = Arc::new(Small { inner: memory.clone(), blocks: AtomicU64::new(u64::MAX / 2) });
         let repo = TestRepo::with_store(memory, store.clone());
         let mut shots = Vec::new();
-        // Without a reserve there have to be some intents, one for each backup since the last prune.
+        // Without a reserve there have to be some intents, one for each backup since the last
+        // prune.
         for round in 0..if is_pruned_before { 4 } else { 16 } {
             repo.write("same", &noise(1, 30_000));
             repo.write("changes", &noise(100 + round, 150_000));
             let options = BackupOptions { low_memory: true, ..options(&[repo.source()], "host") };
-            shots.push(backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap());
+            shots.push(
+                backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap(),
+            );
         }
         if is_pruned_before {
             // No intents are left then, but the reserve is there.
@@ -107,7 +122,8 @@ impl Crammed {
 
     fn check(&self, what: &str, store: &Arc<Small>) {
         let cache = fast_folder();
-        let report = run_check(&self.repo.open_in(store.clone(), cache.path()).unwrap(), Level::Full);
+        let report =
+            run_check(&self.repo.open_in(store.clone(), cache.path()).unwrap(), Level::Full);
         assert!(report.is_sound(), "{what}: {report:#?}");
     }
 }
@@ -121,7 +137,11 @@ fn a_prune_makes_room_where_there_is_none() {
         assert_eq!(refused.kind, ErrorKind::Full);
         let before = trial.used();
         crammed.prune_in(trial.clone()).unwrap();
-        assert!(trial.used() + 80 < before, "{is_pruned_before}: {} blocks, {before} before", trial.used());
+        assert!(
+            trial.used() + 80 < before,
+            "{is_pruned_before}: {} blocks, {before} before",
+            trial.used()
+        );
         crammed.check("pruned", &trial);
         // And there is a reserve for the next time.
         assert_eq!(trial.list(Class::Probe, "reserve").unwrap().len(), 2, "{is_pruned_before}");
@@ -141,10 +161,16 @@ fn whoever_dies_where_there_is_no_room_leaves_what_the_next_goes_on_with() {
     // Calls of the probe are many and all alike.
     for call in (0..pruned.calls()).filter(|call| *call >= probed.calls() || call % 8 == 0) {
         let trial = crammed.store.image();
-        let effect = if call % 2 == 0 { Effect::After(ErrorKind::Other) } else { Effect::Before(ErrorKind::Other) };
+        let effect = if call % 2 == 0 {
+            Effect::After(ErrorKind::Other)
+        } else {
+            Effect::Before(ErrorKind::Other)
+        };
         let fault = Fault { action: None, class: None, call, effect, then_dead: true };
         // Races of the probe are in no fixed order, so some calls come elsewhere.
-        deaths += u64::from(crammed.prune_in(Arc::new(FaultStore::new(trial.clone(), vec![fault]))).is_err());
+        deaths += u64::from(
+            crammed.prune_in(Arc::new(FaultStore::new(trial.clone(), vec![fault]))).is_err(),
+        );
         crammed.check(&format!("dead at call {call}"), &trial);
         crammed.prune_in(trial.clone()).unwrap();
         assert!(trial.used() + 80 < crammed.store.used(), "after a death at call {call}");
@@ -156,11 +182,20 @@ fn whoever_dies_where_there_is_no_room_leaves_what_the_next_goes_on_with() {
 #[test]
 fn what_is_there_can_be_forgotten_without_any_room() {
     let crammed = Crammed::new(true);
-    let repository: Arc<Repository> = crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
+    let repository: Arc<Repository> =
+        crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
     let left = snapshots::list(&repository).unwrap().pop().unwrap();
     let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
-    assert!(trash::forget(&repository, &left.id, Some(snapshots::chain_hash(&left)), &note).unwrap());
+    let note = ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("named"),
+    };
+    assert!(
+        trash::forget(&repository, &left.id, Some(snapshots::chain_hash(&left)), &note).unwrap()
+    );
     assert!(snapshots::list(&repository).unwrap().is_empty());
 }
 
@@ -168,12 +203,14 @@ fn what_is_there_can_be_forgotten_without_any_room() {
 #[test]
 fn what_fills_up_again_after_a_forget_can_be_pruned() {
     let crammed = Crammed::new(true);
-    let repository: Arc<Repository> = crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
+    let repository: Arc<Repository> =
+        crammed.repo.open_in(crammed.store.clone(), &crammed.repo.cache()).unwrap();
     let left = snapshots::list(&repository).unwrap().pop().unwrap();
     forget(&repository, &left);
     let parts = || {
         let listed = crammed.store.list(Class::Probe, "").unwrap();
-        let mut parts: Vec<_> = listed.into_iter().map(|object| (object.name, object.len_bytes)).collect();
+        let mut parts: Vec<_> =
+            listed.into_iter().map(|object| (object.name, object.len_bytes)).collect();
         parts.sort();
         parts
     };
@@ -183,11 +220,16 @@ fn what_fills_up_again_after_a_forget_can_be_pruned() {
     crammed.store.fill();
     // And again, until nothing is left of the smaller part.
     for round in 0..20 {
-        let create = || Ok(crammed.store.create(&Key::new(Class::Probe, format!("x{round}")), b"x")?);
+        let create =
+            || Ok(crammed.store.create(&Key::new(Class::Probe, format!("x{round}")), b"x")?);
         reserve::with_room(&repository, create).unwrap();
         crammed.store.fill();
     }
-    assert!(parts().iter().any(|(name, len_bytes)| name == "reserve" && *len_bytes >= 192 << 10), "{:?}", parts());
+    assert!(
+        parts().iter().any(|(name, len_bytes)| name == "reserve" && *len_bytes >= 192 << 10),
+        "{:?}",
+        parts()
+    );
     let before = crammed.store.used();
     crammed.prune_in(crammed.store.clone()).unwrap();
     assert!(crammed.store.used() + 80 < before, "{} blocks, {before} before", crammed.store.used());
@@ -195,8 +237,9 @@ fn what_fills_up_again_after_a_forget_can_be_pruned() {
     assert_eq!(parts().iter().filter(|(name, _)| name.starts_with("reserve")).count(), 2);
 }
 
-/// Goal: asking for nothing unused never makes a repository larger. Method: packs of which very little is unused, few and many, are pruned with
-/// no share allowed; the sum of all packs and runs, and what the report says of it, are compared with the store.
+/// Goal: asking for nothing unused never makes a repository larger. Method: packs of which very
+/// little is unused, few and many, are pruned with no share allowed; the sum of all packs and runs,
+/// and what the report says of it, are compared with the store.
 #[test]
 fn nothing_is_rewritten_for_less_than_it_costs() {
     for (files, len) in [(3u64, 70_000usize), (12, 20_000), (30, 2_000)] {
@@ -211,13 +254,20 @@ fn nothing_is_rewritten_for_less_than_it_costs() {
         repo.snapshot();
         forget(&repo.open(), &first);
         let stored = |classes: &[Class]| -> u64 {
-            classes.iter().flat_map(|class| repo.memory.list(*class, "").unwrap()).map(|object| object.len_bytes).sum()
+            classes
+                .iter()
+                .flat_map(|class| repo.memory.list(*class, "").unwrap())
+                .map(|object| object.len_bytes)
+                .sum()
         };
         let classes = [Class::Data, Class::Meta, Class::Index];
         let before = (stored(&Class::ALL), stored(&classes));
         let report = prune(&repo.open(), at_once()).unwrap();
         let after = (stored(&Class::ALL), stored(&classes));
-        assert!(after.1 <= before.1, "{files} files: {after:?} bytes, {before:?} before: {report:#?}");
+        assert!(
+            after.1 <= before.1,
+            "{files} files: {after:?} bytes, {before:?} before: {report:#?}"
+        );
         assert_eq!(report.freed_bytes(), before.1 - after.1, "{files} files: {report:#?}");
     }
 }

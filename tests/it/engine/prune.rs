@@ -1,6 +1,6 @@
-//! Goal: collectors remove what no snapshot needs, and nothing else, whoever works or dies beside them.
-//! Method: a repository in memory; processes that die at every call of the store; backups and collectors at the same time;
-//! the result is checked in full by a machine that knows nothing.
+//! Goal: collectors remove what no snapshot needs, and nothing else, whoever works or dies beside
+//! them. Method: a repository in memory; processes that die at every call of the store; backups and
+//! collectors at the same time; the result is checked in full by a machine that knows nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,13 +28,24 @@ use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
 use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Store};
 
-use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check};
+use crate::support::fixture::{
+    Meanwhile, TestRepo, fast_folder, noise, now, options, run_backup, run_check,
+};
 
 /// Puts a snapshot into the trash.
 pub fn forget(repository: &Repository, snapshot: &Snapshot) {
     let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
-    assert!(trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note).unwrap());
+    let note = ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("named"),
+    };
+    assert!(
+        trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note)
+            .unwrap()
+    );
 }
 
 /// Options that drop what is forgotten at once and leave nothing unused.
@@ -66,7 +77,11 @@ fn assert_sound(repo: &TestRepo, snapshots: u64) {
 }
 
 fn bytes_of(store: &MemoryStore, classes: &[Class]) -> u64 {
-    classes.iter().flat_map(|class| store.list(*class, "").unwrap()).map(|object| object.len_bytes).sum()
+    classes
+        .iter()
+        .flat_map(|class| store.list(*class, "").unwrap())
+        .map(|object| object.len_bytes)
+        .sum()
 }
 
 const STORED: [Class; 3] = [Class::Data, Class::Meta, Class::Index];
@@ -91,13 +106,25 @@ fn what_nothing_needs_is_removed() {
     assert!(prune(&repository, at_once()).unwrap().removed_packs == 0, "everything is needed");
     shots[..3].iter().for_each(|shot| forget(&repository, shot));
     let before = bytes_of(&repo.memory, &STORED);
-    let waiting = prune(&repository, PruneOptions { trash_window_s: TRASH_WINDOW_S, ..at_once() }).unwrap();
-    assert_eq!((waiting.dropped.len(), waiting.waiting.len(), waiting.removed_packs), (0, 3, 0), "{waiting:#?}");
+    let waiting =
+        prune(&repository, PruneOptions { trash_window_s: TRASH_WINDOW_S, ..at_once() }).unwrap();
+    assert_eq!(
+        (waiting.dropped.len(), waiting.waiting.len(), waiting.removed_packs),
+        (0, 3, 0),
+        "{waiting:#?}"
+    );
     let dry = prune(&repository, PruneOptions { dry_run: true, ..at_once() }).unwrap();
-    assert_eq!((dry.plan.dropped.len(), dry.removed_packs, bytes_of(&repo.memory, &STORED)), (3, 0, before), "{dry:#?}");
+    assert_eq!(
+        (dry.plan.dropped.len(), dry.removed_packs, bytes_of(&repo.memory, &STORED)),
+        (3, 0, before),
+        "{dry:#?}"
+    );
     let report = prune(&repository, at_once()).unwrap();
     assert_eq!((report.dropped.len(), report.generations.len()), (3, 1), "{report:#?}");
-    assert!(report.removed_bytes > 300_000 && bytes_of(&repo.memory, &STORED) + 300_000 < before, "{report:#?}");
+    assert!(
+        report.removed_bytes > 300_000 && bytes_of(&repo.memory, &STORED) + 300_000 < before,
+        "{report:#?}"
+    );
     assert_sound(&repo, 1);
     let again = prune(&repository, at_once()).unwrap();
     assert_eq!((again.removed_packs, again.generations.len()), (0, 0), "{again:#?}");
@@ -130,11 +157,14 @@ fn after_forgetting_most_it_is_as_small_as_a_fresh_one() {
     assert!(pruned * 100 <= fresh * 105, "{pruned} bytes instead of {fresh}");
 }
 
-/// Segments of which everything is needed go to their new pack as they are compressed; only the others are compressed again.
+/// Segments of which everything is needed go to their new pack as they are compressed; only the
+/// others are compressed again.
 #[test]
 fn whole_segments_are_moved_as_they_are() {
     let repo = TestRepo::new();
-    let text = |seed: u64, lines: u64| (0..lines).map(|line| format!("{:x} ", line * line * seed)).collect::<String>();
+    let text = |seed: u64, lines: u64| {
+        (0..lines).map(|line| format!("{:x} ", line * line * seed)).collect::<String>()
+    };
     repo.write("a-stays", text(3, 900_000).as_bytes());
     repo.write("b-goes", text(5, 300_000).as_bytes());
     let first = repo.snapshot();
@@ -142,7 +172,8 @@ fn whole_segments_are_moved_as_they_are() {
     repo.snapshot();
     forget(&repo.open(), &first);
     let before = bytes_of(&repo.memory, &[Class::Data]);
-    let report = prune(&repo.open(), PruneOptions { compression: Compression::None, ..at_once() }).unwrap();
+    let report =
+        prune(&repo.open(), PruneOptions { compression: Compression::None, ..at_once() }).unwrap();
     let after = bytes_of(&repo.memory, &[Class::Data]);
     assert!(report.removed_packs > 0 && report.stored_bytes > before / 2, "{report:#?}");
     // Not compressed, all of it would take more than twice as much.
@@ -150,7 +181,8 @@ fn whole_segments_are_moved_as_they_are() {
     assert_sound(&repo, 1);
 }
 
-/// What was stored lately stays as it is where that is asked for, but for packs that nothing needs at all, and trees.
+/// What was stored lately stays as it is where that is asked for, but for packs that nothing needs
+/// at all, and trees.
 #[test]
 fn young_content_is_not_rewritten() {
     let repo = TestRepo::new();
@@ -200,7 +232,8 @@ fn assert_whole(repo: &TestRepo, store: &Arc<MemoryStore>, what: &str) {
     assert!(report.is_sound(), "{what}: {report:#?}");
 }
 
-/// A collector dies at every call of its store, before or after the call had its effect; the next one ends what it began.
+/// A collector dies at every call of its store, before or after the call had its effect; the next
+/// one ends what it began.
 #[test]
 fn a_collector_may_die_at_every_call() {
     let repo = TestRepo::new();
@@ -229,7 +262,16 @@ fn a_collector_may_die_at_every_call() {
             assert_whole(&repo, &image, &format!("{what}, dead"));
             run(image.clone()).unwrap();
             assert_whole(&repo, &image, &format!("{what}, finished by another"));
-            assert_eq!(image.list(Class::Snapshots, "").unwrap().iter().filter(|o| o.name.len() == 32).count(), 2, "{what}");
+            assert_eq!(
+                image
+                    .list(Class::Snapshots, "")
+                    .unwrap()
+                    .iter()
+                    .filter(|o| o.name.len() == 32)
+                    .count(),
+                2,
+                "{what}"
+            );
             run(image.clone()).unwrap();
             *sizes.entry(bytes_of(&image, &STORED) / 20_000).or_insert(0) += 1;
         }
@@ -245,7 +287,10 @@ fn a_backup_may_die_at_every_call() {
     repo.write("dir/changes", &noise(9, 150_000));
     let take = |store: Arc<dyn Store>, cache: &Path| {
         let repository = repo.open_in(store, cache)?;
-        let options = drumlin::backup::BackupOptions { always_snapshot: true, ..options(&[repo.source()], "host") };
+        let options = drumlin::backup::BackupOptions {
+            always_snapshot: true,
+            ..options(&[repo.source()], "host")
+        };
         match drumlin::backup::run(&repository, options, &Monitor::default()) {
             Ok(report) => Ok(report.snapshot.unwrap()),
             Err(drumlin::backup::Error::Repository(error)) => Err(error),
@@ -271,11 +316,13 @@ fn a_backup_may_die_at_every_call() {
     }
 }
 
-/// Backups and collectors at the same time: all succeed, everything that was committed is whole, and garbage goes.
+/// Backups and collectors at the same time: all succeed, everything that was committed is whole,
+/// and garbage goes.
 #[test]
 fn backups_and_collectors_at_once() {
     let repo = TestRepo::new();
-    // What a backup has just stored is left alone, or collectors that never rest would keep it from ever committing.
+    // What a backup has just stored is left alone, or collectors that never rest would keep it from
+    // ever committing.
     repo.memory.set_clock(now().seconds);
     let options = PruneOptions { grace_s: 3600, ..at_once() };
     history(&repo, 2);
@@ -288,8 +335,10 @@ fn backups_and_collectors_at_once() {
                 let mut kept: Vec<Snapshot> = Vec::new();
                 for round in 0..8 {
                     // Much of it is the same for all writers and goes and comes back.
-                    std::fs::write(source.path().join("shared"), noise(1000 + round % 3, 120_000)).unwrap();
-                    std::fs::write(source.path().join("own"), noise(2000 + writer, 20_000)).unwrap();
+                    std::fs::write(source.path().join("shared"), noise(1000 + round % 3, 120_000))
+                        .unwrap();
+                    std::fs::write(source.path().join("own"), noise(2000 + writer, 20_000))
+                        .unwrap();
                     let repository = repo.open_in(repo.memory.clone(), cache.path()).unwrap();
                     kept.push(run_backup(&repository, source.path()).snapshot.unwrap());
                     if kept.len() > 2 {
@@ -304,7 +353,8 @@ fn backups_and_collectors_at_once() {
             scope.spawn(move || {
                 let cache = fast_folder();
                 while running.load(Ordering::Relaxed) > 0 {
-                    prune(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), options).unwrap();
+                    prune(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), options)
+                        .unwrap();
                 }
             });
         }
@@ -339,11 +389,14 @@ fn bringing_back_races_with_dropping() {
         let (user, id) = (repo.open(), shots[0].id);
         let outcome = Arc::new(std::sync::Mutex::new(None));
         let told = outcome.clone();
-        store
-            .plan(move || *told.lock().unwrap() = Some(trash::undelete(&user, &id, TRASH_WINDOW_S, now(), &|| Ok(true)).is_ok()));
+        store.plan(move || {
+            *told.lock().unwrap() =
+                Some(trash::undelete(&user, &id, TRASH_WINDOW_S, now(), &|| Ok(true)).is_ok())
+        });
         prune(&collector, at_once()).unwrap();
         let is_back = outcome.lock().unwrap().take().unwrap();
-        let there: Vec<SnapshotId> = snapshots::list(&repo.open()).unwrap().iter().map(|shot| shot.id).collect();
+        let there: Vec<SnapshotId> =
+            snapshots::list(&repo.open()).unwrap().iter().map(|shot| shot.id).collect();
         assert_eq!(there.contains(&id), is_back, "{at:?}");
         assert_sound(&repo, 2 + u64::from(is_back));
         outcomes[usize::from(is_back)] += 1;
@@ -351,7 +404,8 @@ fn bringing_back_races_with_dropping() {
     assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
 }
 
-/// What a session stored and does not rely on by an intent yet is left alone for a day; what an intent names, for two weeks.
+/// What a session stored and does not rely on by an intent yet is left alone for a day; what an
+/// intent names, for two weeks.
 #[test]
 fn what_a_running_backup_stored_is_left_alone() {
     let repo = TestRepo::new();
@@ -403,7 +457,9 @@ fn nothing_is_removed_from_a_damaged_repository() {
             let image = Arc::new(repo.memory.image());
             image.remove(&key).unwrap();
             // Intents of finished sessions may go in any case.
-            let stored = |image: &MemoryStore| image.keys().iter().filter(|key| key.class != Class::Intents).count();
+            let stored = |image: &MemoryStore| {
+                image.keys().iter().filter(|key| key.class != Class::Intents).count()
+            };
             let before = stored(&image);
             let cache = fast_folder();
             let options = PruneOptions { max_repack_bytes: 0, ..at_once() };
@@ -412,7 +468,10 @@ fn nothing_is_removed_from_a_damaged_repository() {
             }
             let report = check_in(&repo, image);
             let sound = check_in(&repo, repo.memory.clone());
-            assert!(sound.is_sound() && (!report.is_sound() || report.counts.snapshots == 2), "{key}: {report:#?}");
+            assert!(
+                sound.is_sound() && (!report.is_sound() || report.counts.snapshots == 2),
+                "{key}: {report:#?}"
+            );
         }
     }
 }
@@ -425,15 +484,24 @@ fn small_runs_and_packs_are_put_together() {
         repo.write(&format!("file-{round}"), &noise(round, 5_000));
         repo.snapshot();
         if round % 10 == 9 {
-            prune(&repo.open(), PruneOptions { low_memory: true, threads: 2, ..PruneOptions::new(now()) }).unwrap();
+            prune(
+                &repo.open(),
+                PruneOptions { low_memory: true, threads: 2, ..PruneOptions::new(now()) },
+            )
+            .unwrap();
         }
     }
     let count = |class| repo.memory.list(class, "").unwrap().len();
-    assert!(count(Class::Index) <= 10 && count(Class::Data) <= 14 && count(Class::Meta) <= 14, "{:?}", repo.memory.keys());
+    assert!(
+        count(Class::Index) <= 10 && count(Class::Data) <= 14 && count(Class::Meta) <= 14,
+        "{:?}",
+        repo.memory.keys()
+    );
     assert_sound(&repo, 40);
 }
 
-/// Small packs are put into one segment where that compresses better, however many threads there are.
+/// Small packs are put into one segment where that compresses better, however many threads there
+/// are.
 #[test]
 fn a_little_is_stored_again_by_one_thread() {
     let repo = TestRepo::new();
@@ -444,10 +512,14 @@ fn a_little_is_stored_again_by_one_thread() {
         repo.snapshot();
     }
     let before = bytes_of(&repo.memory, &[Class::Data]);
-    let report = prune(&repo.open(), PruneOptions { threads: 6, low_memory: false, ..at_once() }).unwrap();
+    let report =
+        prune(&repo.open(), PruneOptions { threads: 6, low_memory: false, ..at_once() }).unwrap();
     let after = bytes_of(&repo.memory, &[Class::Data]);
     // Half as much as it has is what the first takes, and each other one that is compressed alone.
-    assert!(before > 10 * 30_000 && after < 2 * 30_000, "{after} bytes, {before} before: {report:#?}");
+    assert!(
+        before > 10 * 30_000 && after < 2 * 30_000,
+        "{after} bytes, {before} before: {report:#?}"
+    );
     assert_sound(&repo, 24);
 }
 
@@ -475,7 +547,8 @@ fn old_records_are_trimmed() {
 /// A reader that began before a collector moved things finds them where they are now.
 #[test]
 fn what_moves_while_it_is_read_is_found_again() {
-    let places = [(Action::Read, Class::Meta), (Action::Read, Class::Data), (Action::List, Class::Index)];
+    let places =
+        [(Action::Read, Class::Meta), (Action::Read, Class::Data), (Action::List, Class::Index)];
     for at in places {
         let repo = TestRepo::new();
         let shots = history(&repo, 4);
@@ -489,7 +562,12 @@ fn what_moves_while_it_is_read_is_found_again() {
             assert!(report.stored_bytes > 0, "nothing moved");
         });
         let path = Some(repo.source().into_os_string().into_encoded_bytes());
-        let options = RestoreOptions { path, target: target.path().to_owned(), threads: 2, ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            path,
+            target: target.path().to_owned(),
+            threads: 2,
+            ..RestoreOptions::default()
+        };
         let report = restore::run(&reader, &shots[3], &options, &Monitor::default()).unwrap();
         assert!(store.is_done() && report.damaged == 0, "{at:?}: {report:#?}");
         for file in ["same", "dir/changes", "dir/small", "many/0", "many/3"] {
@@ -502,7 +580,8 @@ fn what_moves_while_it_is_read_is_found_again() {
 /// Flips a bit in the first block of each local copy of an index run.
 fn spoil_copies(copies: &Path) {
     for copy in fs::read_dir(copies.join("index")).unwrap() {
-        let file = fs::OpenOptions::new().read(true).write(true).open(copy.unwrap().path()).unwrap();
+        let file =
+            fs::OpenOptions::new().read(true).write(true).open(copy.unwrap().path()).unwrap();
         let at = HEADER_LEN_BYTES as u64 + 80;
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
@@ -510,7 +589,8 @@ fn spoil_copies(copies: &Path) {
     }
 }
 
-/// Copies are hints: one of an index run that went bad, before or while a collector is at work, is fetched again.
+/// Copies are hints: one of an index run that went bad, before or while a collector is at work, is
+/// fetched again.
 #[test]
 fn a_local_copy_of_the_index_that_went_bad_is_no_damage() {
     let places = [
@@ -538,7 +618,8 @@ fn a_local_copy_of_the_index_that_went_bad_is_no_damage() {
     }
 }
 
-/// The same while a backup that met a conflict looks everything up again: it need not begin anew, and gives up no slot.
+/// The same while a backup that met a conflict looks everything up again: it need not begin anew,
+/// and gives up no slot.
 #[test]
 fn a_backup_that_looks_again_gets_over_a_bad_copy_of_the_index() {
     let repo = TestRepo::new();
@@ -546,10 +627,14 @@ fn a_backup_that_looks_again_gets_over_a_bad_copy_of_the_index() {
     repo.write("dir/changes", &noise(7, 150_000));
     let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Create, Class::Intents)));
     let machine = repo.open_in(store.clone(), &repo.cache()).unwrap();
-    let (other, copies) = (repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), repo.copies());
+    let (other, copies) =
+        (repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), repo.copies());
     store.plan(move || {
         // A generation that was cancelled since is a conflict.
-        assert!(generations::condemn(&other, 1, now(), Condemned { oldest: 1, ..Condemned::default() }).unwrap());
+        assert!(
+            generations::condemn(&other, 1, now(), Condemned { oldest: 1, ..Condemned::default() })
+                .unwrap()
+        );
         generations::decide(&other, 1, now(), None).unwrap();
         spoil_copies(&copies);
     });

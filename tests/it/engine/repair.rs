@@ -1,8 +1,9 @@
 //! Goal: what can be healed is healed, what cannot is named, and nothing ever gets worse.
 //!
-//! Method: a repository with every kind of object is damaged at each kind in turn and repaired. Afterwards everything is read by a
-//! machine without local copies: what could be read before must still be, what the plan calls lost must be all that cannot, and
-//! after the next backup of the unchanged source all file content must be back, in every snapshot.
+//! Method: a repository with every kind of object is damaged at each kind in turn and repaired.
+//! Afterwards everything is read by a machine without local copies: what could be read before must
+//! still be, what the plan calls lost must be all that cannot, and after the next backup of the
+//! unchanged source all file content must be back, in every snapshot.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,7 +28,9 @@ use tempfile::TempDir;
 use super::prune::{at_once, prune};
 use crate::safety::damage::{Contents, Sound, read_all};
 use crate::safety::hostile_trees::{Forger, entry, file};
-use crate::support::fixture::{TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check};
+use crate::support::fixture::{
+    TestRepo, copy_folder, fast_folder, let_time_pass, noise, now, run_backup, run_check,
+};
 
 /// A damaged copy of a repository, and the machine that repairs it.
 pub struct Patient<'a> {
@@ -89,7 +92,16 @@ fn plan(repository: &Arc<Repository>, level: Level) -> Plan {
 pub fn options(level: Level) -> RepairOptions {
     let word = str::to_owned;
     let (host, user, program) = (word("host"), word("user"), word("test"));
-    RepairOptions { level, threads: 2, now: now(), host, user, program, clock: now, snapshots: false }
+    RepairOptions {
+        level,
+        threads: 2,
+        now: now(),
+        host,
+        user,
+        program,
+        clock: now,
+        snapshots: false,
+    }
 }
 
 pub fn keys_of(store: &MemoryStore, class: Class) -> Vec<Key> {
@@ -102,39 +114,64 @@ pub fn flip(store: &MemoryStore, key: &Key, at: usize) {
     store.overwrite(key, &bytes);
 }
 
-/// Asserts that after a repair exactly what the report names cannot be read, and that the next snapshot is whole.
+/// Asserts that after a repair exactly what the report names cannot be read, and that the next
+/// snapshot is whole.
 fn assert_honest_and_healed(what: &str, patient: &Patient, after: &CheckReport) {
-    let contents = patient.contents().unwrap_or_else(|| panic!("{what}: the index cannot be read after the repair"));
-    for ((snapshot, sound), left) in patient.sound.snapshots.iter().zip(&patient.sound.contents).zip(&contents) {
+    let contents = patient
+        .contents()
+        .unwrap_or_else(|| panic!("{what}: the index cannot be read after the repair"));
+    for ((snapshot, sound), left) in
+        patient.sound.snapshots.iter().zip(&patient.sound.contents).zip(&contents)
+    {
         let named = after.affected.items.iter().filter(|affected| affected.snapshot == snapshot.id);
-        let named: BTreeSet<(&[u8], bool)> = named.map(|affected| (&affected.path[..], affected.is_folder)).collect();
+        let named: BTreeSet<(&[u8], bool)> =
+            named.map(|affected| (&affected.path[..], affected.is_folder)).collect();
         for (path, hash) in sound {
             let shown = String::from_utf8_lossy(path);
             match left.get(path) {
                 Some(found) => assert_eq!(found, hash, "{what}: {shown} is given back wrong"),
                 None => assert!(is_named(path, &named), "{what}: {shown} is lost and not named"),
             }
-            assert!(!named.contains(&(path, false)) || !left.contains_key(path), "{what}: {shown} is named and can be read");
+            assert!(
+                !named.contains(&(path, false)) || !left.contains_key(path),
+                "{what}: {shown} is named and can be read"
+            );
         }
     }
     let new = run_backup(&patient.open(), &patient.sound.repo.source()).snapshot.unwrap();
     let checked = patient.check(Level::Full);
-    assert!(checked.affected.items.iter().all(|affected| affected.snapshot != new.id), "{what}: the next snapshot is not whole");
+    assert!(
+        checked.affected.items.iter().all(|affected| affected.snapshot != new.id),
+        "{what}: the next snapshot is not whole"
+    );
 }
 
-/// Asserts that the backup that followed brought back, in every snapshot, what the source still holds.
+/// Asserts that the backup that followed brought back, in every snapshot, what the source still
+/// holds.
 fn assert_content_came_back(what: &str, patient: &Patient) {
-    let is_at_source = |(path, hash): (&Vec<u8>, &[u8; 32])| patient.sound.contents[1].get(path) == Some(hash);
+    let is_at_source =
+        |(path, hash): (&Vec<u8>, &[u8; 32])| patient.sound.contents[1].get(path) == Some(hash);
     for (sound, left) in patient.sound.contents.iter().zip(patient.contents().unwrap()) {
         for (path, hash) in sound.iter().filter(|file| is_at_source(*file)) {
-            assert_eq!(left.get(path), Some(hash), "{what}: {} did not come back", String::from_utf8_lossy(path));
+            assert_eq!(
+                left.get(path),
+                Some(hash),
+                "{what}: {} did not come back",
+                String::from_utf8_lossy(path)
+            );
         }
     }
 }
 
 pub fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
-    let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at.max(1)]);
-    named.contains(&(path, false)) || named.contains(&(path, true)) || above.into_iter().any(|dir| named.contains(&(dir, true)))
+    let above = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| &path[..at.max(1)]);
+    named.contains(&(path, false))
+        || named.contains(&(path, true))
+        || above.into_iter().any(|dir| named.contains(&(dir, true)))
 }
 
 #[test]
@@ -153,7 +190,8 @@ fn any_or_all_runs_are_made_again_from_the_packs() {
     let sound = Sound::new();
     let runs = keys_of(&sound.repo.memory, Class::Index);
     assert!(runs.len() >= 2);
-    let mut cases: Vec<(String, Vec<Key>)> = runs.iter().map(|run| (run.to_string(), vec![run.clone()])).collect();
+    let mut cases: Vec<(String, Vec<Key>)> =
+        runs.iter().map(|run| (run.to_string(), vec![run.clone()])).collect();
     cases.push(("all".to_owned(), runs.clone()));
     for (name, keys) in cases {
         for way in ["removed", "flipped", "cut", "emptied"] {
@@ -205,11 +243,23 @@ fn missing_cut_and_flipped_packs_lose_no_more_than_they_must() {
                 let promised = patient.plan(Level::Full);
                 let after = patient.repair(Level::Full);
                 let paths = |report: &CheckReport| {
-                    report.affected.items.iter().map(|a| (a.snapshot, a.path.clone(), a.is_folder)).collect::<BTreeSet<_>>()
+                    report
+                        .affected
+                        .items
+                        .iter()
+                        .map(|a| (a.snapshot, a.path.clone(), a.is_folder))
+                        .collect::<BTreeSet<_>>()
                 };
-                assert_eq!(paths(&promised.outlook), paths(&after), "{what}: the plan promised something else");
+                assert_eq!(
+                    paths(&promised.outlook),
+                    paths(&after),
+                    "{what}: the plan promised something else"
+                );
                 for (before, after) in before.iter().zip(patient.contents().unwrap()) {
-                    assert!(before.iter().all(|(path, hash)| after.get(path) == Some(hash)), "{what}: it got worse");
+                    assert!(
+                        before.iter().all(|(path, hash)| after.get(path) == Some(hash)),
+                        "{what}: it got worse"
+                    );
                 }
                 assert_honest_and_healed(&what, &patient, &after);
                 // A node of an older tree is only made again if nothing on its way has changed.
@@ -238,7 +288,8 @@ fn where_runs_and_a_part_of_each_pack_are_lost_no_run_names_a_damaged_pack_again
         });
         let after = patient.repair(Level::Full);
         assert_honest_and_healed(way, &patient, &after);
-        let of_packs: Vec<String> = patient.check(Level::Full).problems.items.into_iter().map(|p| p.object).collect();
+        let of_packs: Vec<String> =
+            patient.check(Level::Full).problems.items.into_iter().map(|p| p.object).collect();
         assert!(!of_packs.iter().any(|object| object.starts_with("data/")), "{way}: {of_packs:?}");
     }
 }
@@ -253,7 +304,11 @@ fn trees_come_back_from_local_copies() {
                 _ => flip(store, &key, HEADER_LEN_BYTES + 60),
             });
             let after = patient.repair(Level::Structure);
-            assert!(after.is_sound() && patient.is_as_ever(), "{key} {way}: {:?}", after.problems.items);
+            assert!(
+                after.is_sound() && patient.is_as_ever(),
+                "{key} {way}: {:?}",
+                after.problems.items
+            );
             let full = patient.check(Level::Full);
             assert!(full.is_sound(), "{key} {way}: {:?}", full.problems.items);
         }
@@ -272,8 +327,14 @@ fn after_a_lost_pack_and_a_backup_a_full_check_is_content() {
             patient.repair(Level::Full);
             run_backup(&patient.open(), &sound.repo.source());
             let full = patient.check(Level::Full);
-            let only_in_the_first = |path: &[u8]| sound.contents[1].get(path) != sound.contents[0].get(path);
-            let unexplained = full.affected.items.iter().filter(|affected| !only_in_the_first(&affected.path)).count();
+            let only_in_the_first =
+                |path: &[u8]| sound.contents[1].get(path) != sound.contents[0].get(path);
+            let unexplained = full
+                .affected
+                .items
+                .iter()
+                .filter(|affected| !only_in_the_first(&affected.path))
+                .count();
             assert_eq!(unexplained, 0, "{key} {way}: {:?}", full.affected.items);
         }
     }
@@ -291,7 +352,11 @@ fn what_no_repair_can_heal_is_said() {
         };
         let plan = plan(&repository, Level::Structure);
         assert!(plan.is_empty(), "{key}");
-        assert!(plan.beyond.iter().any(|line| line.starts_with(&key.to_string())), "{key}: {:?}", plan.beyond);
+        assert!(
+            plan.beyond.iter().any(|line| line.starts_with(&key.to_string())),
+            "{key}: {:?}",
+            plan.beyond
+        );
     }
 }
 
@@ -306,7 +371,8 @@ fn a_plan_that_is_not_applied_leaves_nothing_behind() {
     drop(plan);
     let after = (patient.store.keys(), names_below(patient.cache.path()));
     assert_eq!(before.0, after.0);
-    let news: Vec<_> = after.1.difference(&before.1).filter(|path| !path.contains("/state/")).collect();
+    let news: Vec<_> =
+        after.1.difference(&before.1).filter(|path| !path.contains("/state/")).collect();
     assert!(news.is_empty(), "{news:?}");
 }
 
@@ -329,14 +395,17 @@ fn a_repair_that_dies_anywhere_makes_nothing_worse_and_can_be_repeated() {
     let mut most = 0;
     for run in &runs {
         most = most.max(die_at_every_object(&sound, |store| {
-            keys_of(store, Class::Data).iter().for_each(|key| flip(store, key, store.read(key).unwrap().len() - 20));
+            keys_of(store, Class::Data)
+                .iter()
+                .for_each(|key| flip(store, key, store.read(key).unwrap().len() - 20));
             store.remove(run).unwrap();
         }));
     }
     assert!(most >= 3, "{most} objects are made");
 }
 
-/// Stops the repair of a damaged repository before each object that it makes; returns how many these are.
+/// Stops the repair of a damaged repository before each object that it makes; returns how many
+/// these are.
 fn die_at_every_object(sound: &Sound, damage: impl Fn(&MemoryStore)) -> usize {
     let damage = &damage;
     let creates = {
@@ -354,14 +423,23 @@ fn die_at_every_object(sound: &Sound, damage: impl Fn(&MemoryStore)) -> usize {
         let patient = Patient::new(sound, damage);
         let before = patient.contents().unwrap();
         let effect = Effect::Before(ErrorKind::Other);
-        let fault = Fault { action: Some(Action::Create), class: None, call: survives as u64, effect, then_dead: true };
+        let fault = Fault {
+            action: Some(Action::Create),
+            class: None,
+            call: survives as u64,
+            effect,
+            then_dead: true,
+        };
         let dying = Arc::new(FaultStore::new(patient.store.clone(), vec![fault]));
         let repository = sound.repo.open_in(dying, patient.cache.path()).unwrap();
         let outcome: repo::Result<_> = plan(&repository, Level::Full).apply(&Monitor::default());
         assert!(outcome.is_err(), "{survives}");
         let between = patient.contents().unwrap();
         for (before, between) in before.iter().zip(&between) {
-            assert!(before.iter().all(|(path, hash)| between.get(path) == Some(hash)), "dead after {survives} objects: worse");
+            assert!(
+                before.iter().all(|(path, hash)| between.get(path) == Some(hash)),
+                "dead after {survives} objects: worse"
+            );
         }
         patient.repair(Level::Full);
         assert_eq!(patient.contents().unwrap(), healed, "repeated after {survives} objects");
@@ -376,8 +454,9 @@ fn new_packs(store: &MemoryStore, act: impl FnOnce()) -> Vec<Key> {
     keys_of(store, Class::Data).into_iter().filter(|key| !before.contains(key)).collect()
 }
 
-/// Goal: what a repair took out of the index stays out, however a prune ends after it. Method: the prune ends at each removal of an index
-/// run, by itself or by dying; another one goes on; then what was lost is backed up again, and must be stored.
+/// Goal: what a repair took out of the index stays out, however a prune ends after it. Method: the
+/// prune ends at each removal of an index run, by itself or by dying; another one goes on; then
+/// what was lost is backed up again, and must be stored.
 #[test]
 fn a_replaced_run_does_not_come_back() {
     let mut ends = 0;
@@ -408,7 +487,13 @@ fn a_replaced_run_does_not_come_back() {
                 let what = format!("seed {seed}, removal {call}, dead: {then_dead}");
                 let image = Arc::new(repo.memory.image());
                 let (action, class) = (Some(Action::Remove), Some(Class::Index));
-                let fault = Fault { action, class, call, effect: Effect::Before(ErrorKind::Other), then_dead };
+                let fault = Fault {
+                    action,
+                    class,
+                    call,
+                    effect: Effect::Before(ErrorKind::Other),
+                    then_dead,
+                };
                 if run(Arc::new(FaultStore::new(image.clone(), vec![fault]))).is_ok() {
                     break;
                 }
@@ -416,13 +501,15 @@ fn a_replaced_run_does_not_come_back() {
                 run(image.clone()).unwrap();
                 let check = |what: &str| {
                     let cache = fast_folder();
-                    let checked = run_check(&repo.open_in(image.clone(), cache.path()).unwrap(), Level::Full);
+                    let checked =
+                        run_check(&repo.open_in(image.clone(), cache.path()).unwrap(), Level::Full);
                     assert!(checked.is_sound(), "{what}: {checked:#?}");
                 };
                 check(&what);
                 repo.write("f1", &noise(10 * seed + 1, 60_000));
                 let cache = fast_folder();
-                let report = run_backup(&repo.open_in(image.clone(), cache.path()).unwrap(), &repo.source());
+                let report =
+                    run_backup(&repo.open_in(image.clone(), cache.path()).unwrap(), &repo.source());
                 assert!(report.stats.bytes_new_raw >= 60_000, "{what}: taken for stored");
                 check(&format!("{what}, and a backup"));
                 std::fs::remove_file(repo.source().join("f1")).unwrap();
@@ -442,20 +529,30 @@ struct Other<'a> {
 impl Other<'_> {
     fn back_up(&self) -> BackupReport {
         let options = OpenOptions { cache_dir: self.cache.path().to_owned(), prefer_cached: true };
-        let repository = Repository::open(self.store.clone(), &crate::support::fixture::secret(), &options).unwrap();
+        let repository =
+            Repository::open(self.store.clone(), &crate::support::fixture::secret(), &options)
+                .unwrap();
         let options = crate::support::fixture::options(&[self.repo.source()], "other");
-        backup::run(&repository, BackupOptions { low_memory: true, ..options }, &Monitor::default()).unwrap()
+        backup::run(&repository, BackupOptions { low_memory: true, ..options }, &Monitor::default())
+            .unwrap()
     }
 }
 
-/// Goal: what a repair found lost is stored again by the next backup of any machine. Method: one whose local index and last snapshot
-/// say that it is there, with and without its local copies, where runs are lost too, and where nothing has changed at the source.
+/// Goal: what a repair found lost is stored again by the next backup of any machine. Method: one
+/// whose local index and last snapshot say that it is there, with and without its local copies,
+/// where runs are lost too, and where nothing has changed at the source.
 #[test]
 fn other_machines_store_again_what_a_repair_found_lost() {
-    for (runs_too, without_cache, is_at_hand) in
-        [(false, false, false), (true, false, false), (false, true, false), (false, false, true), (true, false, true)]
-    {
-        let what = format!("runs lost: {runs_too}, without local copies: {without_cache}, at hand: {is_at_hand}");
+    for (runs_too, without_cache, is_at_hand) in [
+        (false, false, false),
+        (true, false, false),
+        (false, true, false),
+        (false, false, true),
+        (true, false, true),
+    ] {
+        let what = format!(
+            "runs lost: {runs_too}, without local copies: {without_cache}, at hand: {is_at_hand}"
+        );
         let folder = fast_folder();
         let memory = Arc::new(MemoryStore::default());
         let local = Arc::new(LocalStore::open_or_make(folder.path()).unwrap());
@@ -469,7 +566,9 @@ fn other_machines_store_again_what_a_repair_found_lost() {
         let_time_pass();
         let mut other = Other { repo: &repo, store: store.clone(), cache: fast_folder() };
         (0..2).for_each(|_| drop(other.back_up()));
-        let keys = |class: Class| store.list(class, "").unwrap().into_iter().map(move |found| Key::new(class, found.name));
+        let keys = |class: Class| {
+            store.list(class, "").unwrap().into_iter().map(move |found| Key::new(class, found.name))
+        };
         let packs: Vec<Key> = keys(Class::Data).collect();
         assert!(packs.len() >= 3);
         store.remove(&packs[1]).unwrap();
@@ -486,7 +585,11 @@ fn other_machines_store_again_what_a_repair_found_lost() {
             repo.write("new", b"new");
         }
         let report = other.back_up();
-        assert!(report.snapshot.is_some() && report.stats.bytes_new_raw >= 60_000, "{what}: {:?}", report.stats);
+        assert!(
+            report.snapshot.is_some() && report.stats.bytes_new_raw >= 60_000,
+            "{what}: {:?}",
+            report.stats
+        );
         let cache = fast_folder();
         let checked = run_check(&repo.open_in(store.clone(), cache.path()).unwrap(), Level::Full);
         assert!(checked.is_sound(), "{what}: {checked:#?}");
@@ -494,12 +597,17 @@ fn other_machines_store_again_what_a_repair_found_lost() {
         repo.write("newer", b"newer");
         let_time_pass();
         let again = other.back_up();
-        assert!(again.stats.files_unchanged >= 3 && again.stats.bytes_read < 60_000, "{what}: {:?}", again.stats);
+        assert!(
+            again.stats.files_unchanged >= 3 && again.stats.bytes_read < 60_000,
+            "{what}: {:?}",
+            again.stats
+        );
         crate::engine::prune::prune(&mine(), crate::engine::prune::at_once()).unwrap();
     }
 }
 
-/// Goal: a repair does not disturb a collector, and is not misled by one that died. Method: repairs beside generations in every state.
+/// Goal: a repair does not disturb a collector, and is not misled by one that died. Method: repairs
+/// beside generations in every state.
 #[test]
 fn a_loss_is_told_beside_collectors_too() {
     for state in ["open", "cancelled", "decided", "done"] {
@@ -511,7 +619,9 @@ fn a_loss_is_told_beside_collectors_too() {
         assert!(generations::condemn(&repository, 1, now(), condemned()).unwrap());
         match state {
             "cancelled" => drop(generations::decide(&repository, 1, now(), None).unwrap()),
-            "decided" | "done" => drop(generations::decide(&repository, 1, now(), Some(Removal::default())).unwrap()),
+            "decided" | "done" => {
+                drop(generations::decide(&repository, 1, now(), Some(Removal::default())).unwrap())
+            }
             _ => {}
         }
         if state == "done" {
@@ -529,16 +639,21 @@ fn a_loss_is_told_beside_collectors_too() {
     }
 }
 
-/// What states a wrong length was made by somebody with a key. No repair changes that, and only a full look sees it: what is said in the end
-/// is no better than that.
+/// What states a wrong length was made by somebody with a key. No repair changes that, and only a
+/// full look sees it: what is said in the end is no better than that.
 #[test]
 fn wrong_lengths_are_damage_after_a_repair_too() {
     for snapshots in [false, true] {
         let repo = TestRepo::new();
         let forger = Forger::new(&repo);
         let id = forger.put(ChunkKind::Data, &noise(1, 5000));
-        let lying = entry(b"lying", EntryKind::File, Content::Refs(vec![Ref::Data { id, len: 5001 }]));
-        let root = TreeNode::Leaf { strings: Vec::new(), entries: vec![file(b"good"), lying], dir_totals: Vec::new() };
+        let lying =
+            entry(b"lying", EntryKind::File, Content::Refs(vec![Ref::Data { id, len: 5001 }]));
+        let root = TreeNode::Leaf {
+            strings: Vec::new(),
+            entries: vec![file(b"good"), lying],
+            dir_totals: Vec::new(),
+        };
         let totals = Totals { files: 2, dirs: 0, bytes: 5007 };
         let root = forger.put(ChunkKind::Tree, &root.encode());
         let forged = forger.finish_with(root, totals);
@@ -560,14 +675,18 @@ fn wrong_lengths_are_damage_after_a_repair_too() {
     }
 }
 
-/// A repair that is killed leaves its drafts: the next one removes them, but not those of another that is at work.
+/// A repair that is killed leaves its drafts: the next one removes them, but not those of another
+/// that is at work.
 #[test]
 fn drafts_of_a_killed_repair_go_with_the_next_one() {
     let sound = Sound::new();
     let key = keys_of(&sound.repo.memory, Class::Data).pop().unwrap();
     let patient = Patient::new(&sound, |store| flip(store, &key, HEADER_LEN_BYTES + 60));
     let drafts = || -> BTreeSet<String> {
-        names_below(patient.cache.path()).into_iter().filter(|path| path.contains("/repair/")).collect()
+        names_below(patient.cache.path())
+            .into_iter()
+            .filter(|path| path.contains("/repair/"))
+            .collect()
     };
     let first = patient.plan(Level::Full);
     let made = drafts();

@@ -1,8 +1,9 @@
-//! Goal: whatever is lost, `repair --snapshots` leaves snapshots that are whole, with everything in them that could be read before; nothing
-//! that is whole is touched, and nothing is destroyed.
+//! Goal: whatever is lost, `repair --snapshots` leaves snapshots that are whole, with everything in
+//! them that could be read before; nothing that is whole is touched, and nothing is destroyed.
 //!
-//! Method: a repository with every kind of object is damaged at each kind in turn; its snapshots are replaced, and compared, on a machine
-//! without local copies, with what could be read of them before. The repair is stopped at every object that it makes.
+//! Method: a repository with every kind of object is damaged at each kind in turn; its snapshots
+//! are replaced, and compared, on a machine without local copies, with what could be read of them
+//! before. The repair is stopped at every object that it makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,7 +58,9 @@ fn patient<'a>(sound: &'a Sound, damage: impl FnOnce(&MemoryStore)) -> Patient<'
 
 /// Takes one kind of local copies away.
 fn drop_copies(patient: &Patient, group: &str) {
-    let caches = std::fs::read_dir(patient.cache.path()).unwrap().map(|entry| entry.unwrap().path().join(group));
+    let caches = std::fs::read_dir(patient.cache.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join(group));
     let found: Vec<_> = caches.filter(|path| path.is_dir()).collect();
     assert!(!found.is_empty(), "no copies in {group}");
     found.iter().for_each(|path| std::fs::remove_dir_all(path).unwrap());
@@ -73,7 +76,13 @@ fn replace(repository: &Arc<Repository>) -> Vec<Replaced> {
 }
 
 fn prune_at_once(repository: &Arc<Repository>) {
-    let options = PruneOptions { trash_window_s: 0, grace_s: 0, threads: 2, low_memory: true, ..PruneOptions::new(now()) };
+    let options = PruneOptions {
+        trash_window_s: 0,
+        grace_s: 0,
+        threads: 2,
+        low_memory: true,
+        ..PruneOptions::new(now())
+    };
     prune::run(repository, &options, &Monitor::default()).unwrap();
 }
 
@@ -89,40 +98,67 @@ fn look(patient: &Patient) -> Seen {
     let repository = patient.sound.repo.open_in(patient.store.clone(), cache.path()).unwrap();
     let listing = snapshots::listing(&repository).unwrap();
     let trees = Trees::new(Reader::new(&repository).unwrap());
-    let live: Vec<Snapshot> = listing.snapshots.iter().filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned()).collect();
+    let live: Vec<Snapshot> = listing
+        .snapshots
+        .iter()
+        .filter_map(|(_, snapshot)| snapshot.as_ref().ok().cloned())
+        .collect();
     let contents = live.iter().map(|snapshot| (snapshot.id, read_all(&trees, snapshot))).collect();
     Seen { listing, live, contents }
 }
 
 /// Asserts that a new snapshot is what is left of an old one, and says so.
-fn assert_left(what: &str, (old, before, sound): (&Snapshot, &Contents, &Contents), new: &Snapshot, seen: &Seen) {
+fn assert_left(
+    what: &str,
+    (old, before, sound): (&Snapshot, &Contents, &Contents),
+    new: &Snapshot,
+    seen: &Seen,
+) {
     let left = &seen.contents[&new.id];
     for (path, hash) in before {
-        assert_eq!(left.get(path), Some(hash), "{what}: {} got lost", String::from_utf8_lossy(path));
+        assert_eq!(
+            left.get(path),
+            Some(hash),
+            "{what}: {} got lost",
+            String::from_utf8_lossy(path)
+        );
     }
     let described = |snapshot: &Snapshot| {
-        let Snapshot { host, user, app, started, ended, sources, tags, consistency, .. } = snapshot.clone();
+        let Snapshot { host, user, app, started, ended, sources, tags, consistency, .. } =
+            snapshot.clone();
         (host, user, app, started, ended, sources, tags, consistency)
     };
     assert_eq!(described(old), described(new), "{what}");
     assert_eq!((new.instead_of(), new.parent), (Some(old.id), Some(old.id)), "{what}");
     assert!(new.sequence > old.sequence, "{what}");
     assert_eq!(new.problem_count, new.problems.len() as u64, "{what}");
-    let named: BTreeSet<(&[u8], bool)> =
-        new.problems.iter().map(|problem| (&problem.path[..], problem.message.contains("folder"))).collect();
+    let named: BTreeSet<(&[u8], bool)> = new
+        .problems
+        .iter()
+        .map(|problem| (&problem.path[..], problem.message.contains("folder")))
+        .collect();
     for (path, hash) in sound {
         match left.get(path) {
             Some(found) => {
                 assert_eq!(found, hash, "{what}");
-                assert!(!named.contains(&(path, false)), "{what}: {} is there and named", String::from_utf8_lossy(path));
+                assert!(
+                    !named.contains(&(path, false)),
+                    "{what}: {} is there and named",
+                    String::from_utf8_lossy(path)
+                );
             }
-            None => assert!(is_named(path, &named), "{what}: {} is left out and not named", String::from_utf8_lossy(path)),
+            None => assert!(
+                is_named(path, &named),
+                "{what}: {} is left out and not named",
+                String::from_utf8_lossy(path)
+            ),
         }
     }
     assert!(left.keys().all(|path| sound.contains_key(path)), "{what}: something was made up");
 }
 
-/// Asserts everything that must hold after a repair; `before` is what could be read of each snapshot.
+/// Asserts everything that must hold after a repair; `before` is what could be read of each
+/// snapshot.
 fn assert_replaced(what: &str, patient: &Patient, before: &[Contents], replaced: &[Replaced]) {
     let seen = look(patient);
     let (sound, shots) = (&patient.sound.contents, &patient.sound.snapshots);
@@ -132,7 +168,10 @@ fn assert_replaced(what: &str, patient: &Patient, before: &[Contents], replaced:
         let is_live = seen.live.iter().any(|snapshot| snapshot.id == old.id);
         assert_eq!((found.is_some(), is_live), (!is_whole, is_whole), "{what}: snapshot {at}");
         let Some(found) = found else { continue };
-        assert!(seen.listing.forgotten.iter().any(|one| one.tombstone.snapshot == old.id), "{what}");
+        assert!(
+            seen.listing.forgotten.iter().any(|one| one.tombstone.snapshot == old.id),
+            "{what}"
+        );
         let Some(new) = found.new else {
             assert!(before[at].is_empty(), "{what}: something could be read");
             continue;
@@ -162,7 +201,10 @@ fn snapshots_are_left_whole_whatever_pack_is_lost() {
                 let patient = patient(&sound, |store| spoil(store, &key, way)).without_copies();
                 // What is only misplaced is found again by the first half of a repair.
                 let found = crate::engine::repair::options(Level::Full);
-                repair::plan(&patient.open(), &found, &Monitor::default()).unwrap().apply(&Monitor::default()).unwrap();
+                repair::plan(&patient.open(), &found, &Monitor::default())
+                    .unwrap()
+                    .apply(&Monitor::default())
+                    .unwrap();
                 let before = patient.contents().unwrap();
                 let replaced = replace(&patient.open());
                 count += replaced.iter().filter(|replaced| replaced.new.is_some()).count();
@@ -182,7 +224,8 @@ fn one_run_heals_and_replaces() {
     })
     .without_copies();
     let planned = plan(&patient.open());
-    let promised: BTreeSet<_> = planned.outlook.affected.items.iter().map(|one| (one.snapshot, one.path.clone())).collect();
+    let promised: BTreeSet<_> =
+        planned.outlook.affected.items.iter().map(|one| (one.snapshot, one.path.clone())).collect();
     assert_eq!((planned.broken.len(), promised.is_empty()), (2, false));
     let replaced = planned.apply(&Monitor::default()).unwrap().replaced;
     let seen = look(&patient);
@@ -230,11 +273,13 @@ fn the_old_ones_come_back_until_their_window_is_over() {
     assert_eq!(patient.contents().unwrap(), between);
     // They are replaced once more by the new ones that are there already.
     let again = replace(&patient.open());
-    let pairs = |replaced: &[Replaced]| replaced.iter().map(|one| (one.old, one.new)).collect::<Vec<_>>();
+    let pairs =
+        |replaced: &[Replaced]| replaced.iter().map(|one| (one.old, one.new)).collect::<Vec<_>>();
     assert_eq!(pairs(&again), pairs(&replaced));
 }
 
-/// The new snapshot's own intent names the old one; where the store replaces objects, filling its slot would undo the commit.
+/// The new snapshot's own intent names the old one; where the store replaces objects, filling its
+/// slot would undo the commit.
 #[test]
 fn on_a_store_that_replaces_objects_no_slot_is_filled_twice() {
     let sound = Sound::new();
@@ -246,9 +291,16 @@ fn on_a_store_that_replaces_objects_no_slot_is_filled_twice() {
     let replaced = replace(&patient.open());
     let replaced_objects: Vec<Key> = patient.store.replaced();
     // Only a probe does, which finds that out.
-    assert!(replaced.len() == 2 && replaced_objects.iter().all(|key| key.class == Class::Probe), "{replaced_objects:?}");
+    assert!(
+        replaced.len() == 2 && replaced_objects.iter().all(|key| key.class == Class::Probe),
+        "{replaced_objects:?}"
+    );
     let seen = look(&patient);
-    assert!(replaced.iter().all(|found| seen.live.iter().any(|snapshot| Some(snapshot.id) == found.new)));
+    assert!(
+        replaced
+            .iter()
+            .all(|found| seen.live.iter().any(|snapshot| Some(snapshot.id) == found.new))
+    );
 }
 
 #[test]
@@ -257,12 +309,18 @@ fn what_a_backup_healed_meanwhile_is_not_touched() {
     let keys = keys_of(&sound.repo.memory, Class::Data);
     let patient = patient(&sound, |store| keys.iter().for_each(|key| spoil(store, key, "removed")));
     let found = crate::engine::repair::options(Level::Full);
-    repair::plan(&patient.open(), &found, &Monitor::default()).unwrap().apply(&Monitor::default()).unwrap();
+    repair::plan(&patient.open(), &found, &Monitor::default())
+        .unwrap()
+        .apply(&Monitor::default())
+        .unwrap();
     let planned = plan(&patient.open());
     assert_eq!(planned.broken.len(), 2);
     run_backup(&patient.open(), &sound.repo.source());
     let healed = patient.contents().unwrap();
-    assert!(healed[0] != sound.contents[0] && healed[1] == sound.contents[1], "the first had a file that is gone");
+    assert!(
+        healed[0] != sound.contents[0] && healed[1] == sound.contents[1],
+        "the first had a file that is gone"
+    );
     let replaced = planned.apply(&Monitor::default()).unwrap().replaced;
     assert_eq!(replaced.iter().map(|one| one.old).collect::<Vec<_>>(), [sound.snapshots[0].id]);
     assert!(look(&patient).live.iter().any(|snapshot| snapshot.id == sound.snapshots[1].id));
@@ -272,7 +330,9 @@ fn what_a_backup_healed_meanwhile_is_not_touched() {
 fn a_repair_that_dies_anywhere_is_finished_by_the_next() {
     let sound = Sound::new();
     for class in [Class::Data, Class::Meta] {
-        let damage = |store: &MemoryStore| keys_of(store, class).iter().for_each(|key| spoil(store, key, "flipped"));
+        let damage = |store: &MemoryStore| {
+            keys_of(store, class).iter().for_each(|key| spoil(store, key, "flipped"))
+        };
         let (creates, healed) = {
             let patient = patient(&sound, damage).without_copies();
             let before = patient.store.keys().len();
@@ -281,35 +341,53 @@ fn a_repair_that_dies_anywhere_is_finished_by_the_next() {
         };
         // Of trees, all may be lost with the one segment that is.
         assert!(class == Class::Meta || creates >= 8, "{creates} objects are made");
-        for (survives, effect) in
-            (0..creates).flat_map(|at| [(at, Effect::Before(ErrorKind::Other)), (at, Effect::After(ErrorKind::Other))])
-        {
+        for (survives, effect) in (0..creates).flat_map(|at| {
+            [(at, Effect::Before(ErrorKind::Other)), (at, Effect::After(ErrorKind::Other))]
+        }) {
             let what = format!("{class:?}: {effect:?} at object {survives}");
             let patient = patient(&sound, damage).without_copies();
             let before = patient.contents().unwrap();
-            let fault = Fault { action: Some(Action::Create), class: None, call: survives as u64, effect, then_dead: true };
+            let fault = Fault {
+                action: Some(Action::Create),
+                class: None,
+                call: survives as u64,
+                effect,
+                then_dead: true,
+            };
             let dying = Arc::new(FaultStore::new(patient.store.clone(), vec![fault]));
             let repository = sound.repo.open_in(dying, patient.cache.path()).unwrap();
             let mut noted = Vec::new();
             let outcome = plan(&repository).apply_and_note(&mut noted, &Monitor::default());
             assert!(outcome.is_err(), "{what}");
             for (before, between) in before.iter().zip(&patient.contents().unwrap()) {
-                assert!(before.iter().all(|(path, hash)| between.get(path) == Some(hash)), "{what}: worse");
+                assert!(
+                    before.iter().all(|(path, hash)| between.get(path) == Some(hash)),
+                    "{what}: worse"
+                );
             }
             let between = look(&patient);
             for (old, before) in sound.snapshots.iter().zip(&before) {
-                let stands_for = |live: &Snapshot| live.id == old.id || live.instead_of() == Some(old.id);
+                let stands_for =
+                    |live: &Snapshot| live.id == old.id || live.instead_of() == Some(old.id);
                 assert!(
                     before.is_empty() || between.live.iter().any(stands_for),
                     "{what}: neither the old nor the new one is there"
                 );
             }
-            let forgotten: BTreeSet<SnapshotId> = between.listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
+            let forgotten: BTreeSet<SnapshotId> =
+                between.listing.forgotten.iter().map(|one| one.tombstone.snapshot).collect();
             let noted_now: BTreeSet<SnapshotId> = noted.iter().map(|one| one.old).collect();
             let is_told = matches!(effect, Effect::Before(_));
-            assert!(noted_now.is_subset(&forgotten) && (!is_told || noted_now == forgotten), "{what}");
-            let outcome = plan(&patient.open()).apply_and_note(&mut noted, &Monitor::default()).unwrap();
-            assert!(outcome.replaced.len() == 2 || !is_told, "{what}: what was replaced before is told, too");
+            assert!(
+                noted_now.is_subset(&forgotten) && (!is_told || noted_now == forgotten),
+                "{what}"
+            );
+            let outcome =
+                plan(&patient.open()).apply_and_note(&mut noted, &Monitor::default()).unwrap();
+            assert!(
+                outcome.replaced.len() == 2 || !is_told,
+                "{what}: what was replaced before is told, too"
+            );
             assert_eq!(roots_of(&look(&patient)), healed, "{what}: repeated");
             prune_at_once(&patient.open());
             let full = patient.check(Level::Full);
@@ -320,7 +398,8 @@ fn a_repair_that_dies_anywhere_is_finished_by_the_next() {
 
 /// Returns what is live: instead of what, with which tree, protected or not.
 fn roots_of(seen: &Seen) -> Vec<(Option<SnapshotId>, [u8; 32], bool)> {
-    let of = |one: &Snapshot| (one.instead_of(), one.root.0, seen.listing.protected.contains(&one.id));
+    let of =
+        |one: &Snapshot| (one.instead_of(), one.root.0, seen.listing.protected.contains(&one.id));
     let mut roots: Vec<_> = seen.live.iter().map(of).collect();
     roots.sort_unstable();
     roots
@@ -341,15 +420,28 @@ fn a_damaged_slot_is_replaced_from_a_local_copy() {
             let cache = fast_folder();
             let planned = plan(&sound.repo.open_in(patient.store.clone(), cache.path()).unwrap());
             let can_know = way != "removed" || old.id == sound.snapshots[0].id;
-            assert!(planned.is_empty() && planned.beyond.is_empty() != can_know, "{what}: {:?}", planned.beyond);
+            assert!(
+                planned.is_empty() && planned.beyond.is_empty() != can_know,
+                "{what}: {:?}",
+                planned.beyond
+            );
             drop(planned);
             let planned = plan(&patient.open());
             assert!(planned.beyond.is_empty(), "{what}: {:?}", planned.beyond);
             let replaced = planned.apply(&Monitor::default()).unwrap().replaced;
-            assert_eq!(replaced.iter().map(|one| (one.old, one.left_out)).collect::<Vec<_>>(), [(old.id, 0)], "{what}");
+            assert_eq!(
+                replaced.iter().map(|one| (one.old, one.left_out)).collect::<Vec<_>>(),
+                [(old.id, 0)],
+                "{what}"
+            );
             let seen = look(&patient);
-            let new = seen.live.iter().find(|snapshot| Some(snapshot.id) == replaced[0].new).unwrap();
-            assert_eq!((new.root, new.instead_of(), new.problem_count), (old.root, Some(old.id), 0), "{what}");
+            let new =
+                seen.live.iter().find(|snapshot| Some(snapshot.id) == replaced[0].new).unwrap();
+            assert_eq!(
+                (new.root, new.instead_of(), new.problem_count),
+                (old.root, Some(old.id), 0),
+                "{what}"
+            );
             assert!(plan(&patient.open()).is_empty(), "{what}");
             prune_at_once(&patient.open());
             let full = patient.check(Level::Full);
@@ -360,7 +452,13 @@ fn a_damaged_slot_is_replaced_from_a_local_copy() {
 
 fn note(reason: &str) -> ForgetNote {
     let word = str::to_owned;
-    ForgetNote { host: word("host"), user: word("user"), program: word("test"), now: now(), reason: word(reason) }
+    ForgetNote {
+        host: word("host"),
+        user: word("user"),
+        program: word("test"),
+        now: now(),
+        reason: word(reason),
+    }
 }
 
 #[test]
@@ -371,7 +469,8 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
         let options = BackupOptions { always_snapshot: true, ..options(&[repo.source()], host) };
         backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap()
     };
-    let shots: Vec<Snapshot> = (0..4).map(|number| take(if number < 2 { "one" } else { "two" }, number)).collect();
+    let shots: Vec<Snapshot> =
+        (0..4).map(|number| take(if number < 2 { "one" } else { "two" }, number)).collect();
     let key = layout::snapshot_key(&shots[0].id);
     flip(&repo.memory, &key, 200);
     let cache = fast_folder();
@@ -381,18 +480,36 @@ fn a_forgotten_snapshot_that_nobody_could_read_is_no_damage_and_explains_one_gap
     let listing = snapshots::listing(&repository).unwrap();
     let mut named = forget::plan_named(&listing, &[shots[0].id], GroupBy::DEFAULT, now().seconds);
     named.refuse(|_| None);
-    assert!(named.unreadable_refused && forget::apply(&repository, &named, &note(""), &Monitor::default()).unwrap().is_empty());
+    assert!(
+        named.unreadable_refused
+            && forget::apply(&repository, &named, &note(""), &Monitor::default())
+                .unwrap()
+                .is_empty()
+    );
     named.unreadable_refused = false;
-    assert_eq!(forget::apply(&repository, &named, &note(""), &Monitor::default()).unwrap(), [shots[0].id]);
+    assert_eq!(
+        forget::apply(&repository, &named, &note(""), &Monitor::default()).unwrap(),
+        [shots[0].id]
+    );
     let report = run_check(&repository, Level::Full);
     assert!(report.is_sound(), "{:?}", report.problems.items);
     assert_eq!(report.notices, [format!("{key} is damaged and forgotten: `prune` removes it")]);
     prune_at_once(&repository);
     let report = run_check(&repository, Level::Full);
-    assert!(report.is_sound() && report.notices.is_empty(), "{:?} {:?}", report.problems.items, report.notices);
+    assert!(
+        report.is_sound() && report.notices.is_empty(),
+        "{:?} {:?}",
+        report.problems.items,
+        report.notices
+    );
     // A store that takes the chance to hide one more is found out.
     repo.memory.remove(&layout::snapshot_key(&shots[2].id)).unwrap();
-    assert_eq!(run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full).problems.count, 2);
+    assert_eq!(
+        run_check(&repo.open_in(repo.memory.clone(), fast_folder().path()).unwrap(), Level::Full)
+            .problems
+            .count,
+        2
+    );
 }
 
 #[test]
@@ -404,8 +521,11 @@ fn a_replaced_snapshot_is_as_old_as_the_old_one_for_policies() {
     let take = |clock: fn() -> Timestamp, name: &str, seed: u64| {
         repo.memory.set_clock(clock().seconds);
         repo.write(name, &noise(seed, 200_000));
-        let options =
-            BackupOptions { always_snapshot: true, clock: std::sync::Arc::new(clock), ..options(&[repo.source()], "host") };
+        let options = BackupOptions {
+            always_snapshot: true,
+            clock: std::sync::Arc::new(clock),
+            ..options(&[repo.source()], "host")
+        };
         backup::run(&repo.open(), options, &Monitor::default()).unwrap().snapshot.unwrap()
     };
     let first = take(|| days_ago(40), "first", 1);
@@ -417,8 +537,14 @@ fn a_replaced_snapshot_is_as_old_as_the_old_one_for_policies() {
     assert_eq!(replace(&repo.open()).len(), 1);
     let listing = snapshots::listing(&repo.open()).unwrap();
     let policy = Policy { last: Some(1), ..Policy::default() };
-    let planned = forget::plan_policy(&listing, (&Filter::default(), &policy, GroupBy::DEFAULT), &TimeZone::UTC, now().seconds);
-    let going: Vec<_> = planned.groups.iter().flat_map(|group| group.going()).map(Snapshot::instead_of).collect();
+    let planned = forget::plan_policy(
+        &listing,
+        (&Filter::default(), &policy, GroupBy::DEFAULT),
+        &TimeZone::UTC,
+        now().seconds,
+    );
+    let going: Vec<_> =
+        planned.groups.iter().flat_map(|group| group.going()).map(Snapshot::instead_of).collect();
     assert_eq!(going, [Some(first.id)], "not {}, and not none because of doubt", second.id);
 }
 
@@ -436,10 +562,15 @@ fn of_a_large_folder_only_the_lost_nodes_are_left_out() {
     let ends = (0..many.len()).filter(|at| many[*at] == b'/').chain([many.len()]);
     let above = ends.map(|end| tree_at(&trees, &old, &many[..end]));
     let needed: BTreeSet<u32> = above.map(|id| place(&id).offset).collect();
-    let TreeNode::Inner { children, .. } = trees.node(&tree_at(&trees, &old, &many)).unwrap() else {
+    let TreeNode::Inner { children, .. } = trees.node(&tree_at(&trees, &old, &many)).unwrap()
+    else {
         panic!("the folder has one node")
     };
-    let spoilt = children.iter().map(|child| place(&child.id)).find(|place| !needed.contains(&place.offset)).unwrap();
+    let spoilt = children
+        .iter()
+        .map(|child| place(&child.id))
+        .find(|place| !needed.contains(&place.offset))
+        .unwrap();
     let mut expected = read_all(&trees, &old);
     for child in children.iter().filter(|child| place(&child.id).offset == spoilt.offset) {
         for entry in leaf_entries(trees.node(&child.id).unwrap()) {
@@ -456,7 +587,10 @@ fn of_a_large_folder_only_the_lost_nodes_are_left_out() {
     let new = snapshots::load(&repository, &replaced[0].new.unwrap()).unwrap().unwrap();
     assert_eq!(read_all(&Trees::new(Reader::new(&repository).unwrap()), &new), expected);
     assert_eq!(new.problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&many]);
-    assert_eq!(new.stats.totals.files + 5_000 - old.stats.totals.files, expected_files(&expected, &many));
+    assert_eq!(
+        new.stats.totals.files + 5_000 - old.stats.totals.files,
+        expected_files(&expected, &many)
+    );
     prune_at_once(&repository);
     let full = run_check(&repository, Level::Full);
     assert!(full.is_sound(), "{:?}", full.problems.items);
@@ -471,5 +605,6 @@ fn tree_at(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> ChunkId {
 }
 
 fn expected_files(expected: &Contents, folder: &[u8]) -> u64 {
-    expected.keys().filter(|path| path.len() > folder.len() && path.starts_with(folder)).count() as u64
+    expected.keys().filter(|path| path.len() > folder.len() && path.starts_with(folder)).count()
+        as u64
 }

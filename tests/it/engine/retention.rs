@@ -1,5 +1,7 @@
-//! Goal: the rules keep what they say they keep. Method: a second implementation, written from `docs/retention.md` alone, slow and without sorting or
-//! counting cleverly, is compared over random series and policies; `DRUMLIN_ORACLE_CASES` sets how many, `DRUMLIN_TEST_SEED` the first seed.
+//! Goal: the rules keep what they say they keep. Method: a second implementation, written from
+//! `docs/retention.md` alone, slow and without sorting or counting cleverly, is compared over
+//! random series and policies; `DRUMLIN_ORACLE_CASES` sets how many, `DRUMLIN_TEST_SEED` the first
+//! seed.
 
 use drumlin::retention::{Decay, Decision, Doubt, Item, Period, Policy, plan};
 use jiff::tz::TimeZone;
@@ -45,7 +47,14 @@ fn series(dice: &mut Dice) -> Vec<Item> {
         };
         let tags = (0..3).filter(|_| dice.below(9) == 0).map(|tag| format!("t{tag}")).collect();
         let doubt = [Some(Doubt::Ahead), Some(Doubt::Behind), None][dice.below(60).min(2) as usize];
-        items.push(Item { time_s, sequence, tags, is_protected: dice.below(25) == 0, doubt, source: 0 });
+        items.push(Item {
+            time_s,
+            sequence,
+            tags,
+            is_protected: dice.below(25) == 0,
+            doubt,
+            source: 0,
+        });
     }
     for at in (1..items.len()).rev() {
         items.swap(at, dice.below(at as u64 + 1) as usize);
@@ -60,13 +69,21 @@ fn policy(dice: &mut Dice) -> Policy {
         periods: [0; 5].map(|_| dice.maybe(count)),
         within_s: dice.maybe(|dice| dice.between(HOUR, 400 * DAY)),
         tags: dice.maybe(|dice| vec![format!("t{}", dice.below(4))]).unwrap_or_default(),
-        decay: dice
-            .maybe(|dice| Decay { horizon_s: dice.between(HOUR, 6 * YEAR), parts: u32::try_from(1 + dice.below(30)).unwrap() }),
+        decay: dice.maybe(|dice| Decay {
+            horizon_s: dice.between(HOUR, 6 * YEAR),
+            parts: u32::try_from(1 + dice.below(30)).unwrap(),
+        }),
     }
 }
 
 fn zone(dice: &mut Dice) -> TimeZone {
-    let names = ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0", "<+0545>-5:45", "AEST-10AEDT,M10.1.0,M4.1.0/3"];
+    let names = [
+        "UTC0",
+        "CET-1CEST,M3.5.0,M10.5.0/3",
+        "EST5EDT,M3.2.0,M11.1.0",
+        "<+0545>-5:45",
+        "AEST-10AEDT,M10.1.0,M4.1.0/3",
+    ];
     TimeZone::posix(names[dice.below(names.len() as u64) as usize]).unwrap()
 }
 
@@ -97,7 +114,8 @@ fn stays(items: &[Item], at: usize, policy: &Policy, labels: &[[String; 5]]) -> 
     let is_last = policy.last.is_some_and(|last| newer.len() < last as usize);
     let of_period = |(period, count): (Period, Option<u32>)| {
         let own = &labels[at][period as usize];
-        let mut newer: Vec<&String> = newer.iter().map(|other| &labels[*other][period as usize]).collect();
+        let mut newer: Vec<&String> =
+            newer.iter().map(|other| &labels[*other][period as usize]).collect();
         newer.sort();
         newer.dedup();
         count.is_some_and(|count| !newer.contains(&own) && newer.len() < count as usize)
@@ -110,24 +128,30 @@ fn stays(items: &[Item], at: usize, policy: &Policy, labels: &[[String; 5]]) -> 
         || policy.decay.is_some_and(|decay| survives(items, at, decay, newest_s))
 }
 
-/// Decay: of each span of time that counts the oldest stays, until the whole of its longest span is beyond the horizon.
+/// Decay: of each span of time that counts the oldest stays, until the whole of its longest span is
+/// beyond the horizon.
 fn survives(items: &[Item], at: usize, decay: Decay, newest_s: i64) -> bool {
     let (time_s, parts) = (items[at].time_s, i64::from(decay.parts));
     let begin = |span_s: i64| time_s.div_euclid(span_s) * span_s;
-    let spans: Vec<i64> = (0..40).map(|n| 675 << n).filter(|span_s| span_s * parts <= decay.horizon_s).collect();
+    let spans: Vec<i64> =
+        (0..40).map(|n| 675 << n).filter(|span_s| span_s * parts <= decay.horizon_s).collect();
     let ends_s = spans.last().map_or(time_s, |longest_s| begin(*longest_s) + longest_s);
     if newest_s - ends_s > decay.horizon_s {
         return false;
     }
-    // A span counts when all of it is so many times older than it is long, and all the shorter ones in it count too.
+    // A span counts when all of it is so many times older than it is long, and all the shorter ones
+    // in it count too.
     let counts = |span_s: &i64| newest_s - (begin(*span_s) + span_s) >= span_s * parts;
     let counting: Vec<i64> = spans.iter().copied().take_while(counts).collect();
     let Some(span_s) = counting.last().copied() else {
         return true;
     };
     let place = |at: usize| (items[at].time_s, items[at].sequence, at);
-    let is_older_there =
-        |other: usize| items[other].doubt.is_none() && place(other) < place(at) && items[other].time_s >= begin(span_s);
+    let is_older_there = |other: usize| {
+        items[other].doubt.is_none()
+            && place(other) < place(at)
+            && items[other].time_s >= begin(span_s)
+    };
     !(0..items.len()).any(is_older_there)
 }
 
@@ -143,14 +167,25 @@ fn a_second_implementation_keeps_the_same() {
         let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let (items, policy, zone) = (series(&mut dice), policy(&mut dice), zone(&mut dice));
         let found: Vec<bool> = plan(&items, &policy, &zone).iter().map(Decision::is_kept).collect();
-        let labels: Vec<_> = items.iter().map(|item| Period::ALL.map(|period| label(period, item.time_s, &zone))).collect();
-        let wanted: Vec<bool> = (0..items.len()).map(|at| stays(&items, at, &policy, &labels)).collect();
+        let labels: Vec<_> = items
+            .iter()
+            .map(|item| Period::ALL.map(|period| label(period, item.time_s, &zone)))
+            .collect();
+        let wanted: Vec<bool> =
+            (0..items.len()).map(|at| stays(&items, at, &policy, &labels)).collect();
         for at in 0..items.len() {
-            assert_eq!(found[at], wanted[at], "seed {seed}: {:?} by {policy}, {zone:?}: {items:#?}", items[at]);
+            assert_eq!(
+                found[at], wanted[at],
+                "seed {seed}: {:?} by {policy}, {zone:?}: {items:#?}",
+                items[at]
+            );
         }
         decided += found.len();
         kept += found.iter().filter(|kept| **kept).count();
     }
     println!("{decided} decisions, {kept} stay, from seed {first}");
-    assert!(decided > 1_000 && kept > decided / 10 && kept < decided * 9 / 10, "{kept} of {decided} say little");
+    assert!(
+        decided > 1_000 && kept > decided / 10 && kept < decided * 9 / 10,
+        "{kept} of {decided} say little"
+    );
 }

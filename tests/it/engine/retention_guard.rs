@@ -1,5 +1,7 @@
-//! Goal: a policy that goes on as it did is never refused, whatever its rhythm, its filter, its grouping and the trash; a policy that was mistyped,
-//! and many snapshots at once, are. Method: calendars of backups and forgets are played through on listings, with what the program remembers.
+//! Goal: a policy that goes on as it did is never refused, whatever its rhythm, its filter, its
+//! grouping and the trash; a policy that was mistyped, and many snapshots at once, are. Method:
+//! calendars of backups and forgets are played through on listings, with what the program
+//! remembers.
 
 use std::sync::Arc;
 
@@ -73,7 +75,11 @@ impl World {
             Forgotten { tombstone: tombstone.clone(), stored_s: None, snapshot }
         });
         Listing {
-            snapshots: self.snapshots.iter().map(|snapshot| (snapshot.id, Ok(snapshot.clone()))).collect(),
+            snapshots: self
+                .snapshots
+                .iter()
+                .map(|snapshot| (snapshot.id, Ok(snapshot.clone())))
+                .collect(),
             forgotten: forgotten.collect(),
             ..Listing::default()
         }
@@ -83,7 +89,13 @@ impl World {
     fn leave_tombstone(&self, reason: &str, time_s: i64) -> (SnapshotId, u64) {
         let (id, word) = (SnapshotId([9; 16]), str::to_owned);
         let now = Timestamp { seconds: time_s, nanos: 0 };
-        let note = ForgetNote { host: word("host"), user: word("user"), program: word("test"), now, reason: word(reason) };
+        let note = ForgetNote {
+            host: word("host"),
+            user: word("user"),
+            program: word("test"),
+            now,
+            reason: word(reason),
+        };
         trash::forget(&self.machine, &id, None, &note).unwrap();
         (id, 0)
     }
@@ -91,7 +103,10 @@ impl World {
     /// Forgets what may be forgotten, prunes, and returns what was refused.
     fn forget(&mut self, typed: Typed, now_s: i64) -> Vec<Refusal> {
         let Typed(tags, by, text) = typed;
-        let filter = Filter { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..Filter::default() };
+        let filter = Filter {
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Filter::default()
+        };
         let mut policy = Policy::default();
         policy.add(text).unwrap();
         let listing = self.listing();
@@ -134,9 +149,13 @@ fn every(source: (&'static str, &'static str), gap_s: i64, count: i64) -> Rhythm
 }
 
 fn rhythms() -> Vec<(&'static str, Rhythm)> {
-    let of_all = |gap_s: i64, count: i64| ["a", "b", "c", "d", "e"].map(|host| every((host, "x"), gap_s, count)).concat();
+    let of_all = |gap_s: i64, count: i64| {
+        ["a", "b", "c", "d", "e"].map(|host| every((host, "x"), gap_s, count)).concat()
+    };
     let tagged = [every(("a", "hourly"), HOUR, 23), every(("a", "nightly"), DAY, 1)].concat();
-    let unequal = [every(("a", "x"), HOUR, 23), every(("b", "x"), DAY, 1), every(("c", "x"), DAY, 1)].concat();
+    let unequal =
+        [every(("a", "x"), HOUR, 23), every(("b", "x"), DAY, 1), every(("c", "x"), DAY, 1)]
+            .concat();
     let mut all = vec![
         ("quarter hours", every(("a", "x"), 900, 90)),
         ("hours", every(("a", "x"), HOUR, 23)),
@@ -154,7 +173,12 @@ fn rhythms() -> Vec<(&'static str, Rhythm)> {
 }
 
 /// Plays a calendar through; returns the first day on which something was refused, and what.
-fn play(world: &mut World, rhythm: &Rhythm, typed: &[Typed], (days, step): (i64, i64)) -> Option<(i64, Refusal)> {
+fn play(
+    world: &mut World,
+    rhythm: &Rhythm,
+    typed: &[Typed],
+    (days, step): (i64, i64),
+) -> Option<(i64, Refusal)> {
     for day in 0..days {
         for (host, tag, time_s) in rhythm {
             world.back_up((host, tag), START + day * DAY + time_s);
@@ -184,22 +208,32 @@ fn what_goes_on_as_it_did_is_never_refused() {
         habits.push(vec![Typed(&[], BY_HOST, policy)]);
         habits.push(vec![Typed(&["x"], GroupBy::DEFAULT, policy)]);
     }
-    habits.push(vec![Typed(&["hourly"], GroupBy::DEFAULT, "last 4"), Typed(&["nightly"], GroupBy::DEFAULT, "last 30")]);
-    habits.push(vec![Typed(&["nightly"], GroupBy::DEFAULT, "last 30"), Typed(&["hourly"], NONE, "hourly 5")]);
+    habits.push(vec![
+        Typed(&["hourly"], GroupBy::DEFAULT, "last 4"),
+        Typed(&["nightly"], GroupBy::DEFAULT, "last 30"),
+    ]);
+    habits.push(vec![
+        Typed(&["nightly"], GroupBy::DEFAULT, "last 30"),
+        Typed(&["hourly"], NONE, "hourly 5"),
+    ]);
     habits.push(vec![Typed(&[], BY_TAGS, "daily 7")]);
     let mut refused = Vec::new();
     let mut played = 0;
     for (name, rhythm) in rhythms() {
         let has = |tag: &&str| rhythm.iter().any(|(_, other, _)| other == tag);
-        for habit in habits.iter().filter(|habit| habit.iter().all(|typed| typed.0.iter().all(has))) {
+        for habit in habits.iter().filter(|habit| habit.iter().all(|typed| typed.0.iter().all(has)))
+        {
             for (days, step) in STEPS {
                 // What comes often costs much to play and is seen in few days.
                 let days = if rhythm.len() > 50 { days.min(15) } else { days };
                 for trash_s in TRASHES {
                     let mut world = World::new(&repo, &first, trash_s);
                     let found = play(&mut world, &rhythm, habit, (days, step));
-                    refused
-                        .extend(found.map(|found| format!("{name}, {habit:?}, every {step} days, trash {trash_s} s: {found:?}")));
+                    refused.extend(found.map(|found| {
+                        format!(
+                            "{name}, {habit:?}, every {step} days, trash {trash_s} s: {found:?}"
+                        )
+                    }));
                     played += 1;
                 }
             }
@@ -208,7 +242,8 @@ fn what_goes_on_as_it_did_is_never_refused() {
     assert!(refused.is_empty(), "{} of {played}:\n{}", refused.len(), refused.join("\n"));
 }
 
-/// On each of these, what comes before runs every night, and what is typed then must not be carried out.
+/// On each of these, what comes before runs every night, and what is typed then must not be carried
+/// out.
 #[test]
 fn what_was_mistyped_is_refused() {
     let repo = TestRepo::new();
@@ -216,7 +251,11 @@ fn what_was_mistyped_is_refused() {
     let hosts = "hosts by day";
     let cases: [(&str, &[Typed], Typed); 13] = [
         (hosts, &[usual("daily 7")], Typed(&[], NONE, "daily 7")),
-        (hosts, &[usual("daily 7")], Typed(&[], GroupBy { app: true, paths: true, ..NONE }, "daily 7")),
+        (
+            hosts,
+            &[usual("daily 7")],
+            Typed(&[], GroupBy { app: true, paths: true, ..NONE }, "daily 7"),
+        ),
         (hosts, &[usual("last 7")], Typed(&[], NONE, "last 7")),
         (hosts, &[usual("decay 1y")], Typed(&[], NONE, "daily 7")),
         (hosts, &[usual("daily 7")], usual("daily 1")),
@@ -226,7 +265,10 @@ fn what_was_mistyped_is_refused() {
         ("hosts by hour", &[usual("hourly 24, daily 7")], Typed(&[], NONE, "daily 7")),
         (
             "hours and nights",
-            &[Typed(&["hourly"], GroupBy::DEFAULT, "last 4"), Typed(&["nightly"], GroupBy::DEFAULT, "last 30")],
+            &[
+                Typed(&["hourly"], GroupBy::DEFAULT, "last 4"),
+                Typed(&["nightly"], GroupBy::DEFAULT, "last 30"),
+            ],
             usual("last 4"),
         ),
         (
@@ -239,37 +281,64 @@ fn what_was_mistyped_is_refused() {
     ];
     for (name, habit, typed) in cases {
         let (_, rhythm) = rhythms().into_iter().find(|(other, _)| *other == name).unwrap();
-        for (trash_s, days) in [(0, 9), (DAY, 9), (8 * DAY, 9), (0, 20), (8 * DAY, 20), (8 * DAY, 5)] {
+        for (trash_s, days) in
+            [(0, 9), (DAY, 9), (8 * DAY, 9), (0, 20), (8 * DAY, 20), (8 * DAY, 5)]
+        {
             let mut world = World::new(&repo, &first, trash_s);
             assert_eq!(play(&mut world, &rhythm, habit, (days, 1)), None, "{name}, {habit:?}");
             let before = world.snapshots.len();
             let refused = world.forget(typed, START + days * DAY + 60);
-            assert!(!refused.is_empty(), "{name}, {habit:?}, then {typed:?} after {days} days, trash {trash_s} s");
-            assert_eq!(world.snapshots.len(), before, "{name}, {habit:?}, then {typed:?} after {days} days, trash {trash_s} s");
+            assert!(
+                !refused.is_empty(),
+                "{name}, {habit:?}, then {typed:?} after {days} days, trash {trash_s} s"
+            );
+            assert_eq!(
+                world.snapshots.len(),
+                before,
+                "{name}, {habit:?}, then {typed:?} after {days} days, trash {trash_s} s"
+            );
             // The right one goes on.
             assert_eq!(world.forget(habit[0], START + days * DAY + 120), []);
         }
     }
 }
 
-/// Twenty and more within an hour, after so many days of one a day, must not push out what is there.
+/// Twenty and more within an hour, after so many days of one a day, must not push out what is
+/// there.
 #[test]
 fn what_comes_at_once_pushes_nothing_out() {
     let repo = TestRepo::new();
     let first = repo.snapshot();
-    for (policy, days) in [("last 5", 1), ("last 2", 2), ("last 3", 3), ("last 7", 9), ("hourly 7", 9), ("last 14", 30)] {
+    for (policy, days) in [
+        ("last 5", 1),
+        ("last 2", 2),
+        ("last 3", 3),
+        ("last 7", 9),
+        ("hourly 7", 9),
+        ("last 14", 30),
+    ] {
         for trash_s in TRASHES {
             for by in [GroupBy::DEFAULT, NONE] {
                 let mut world = World::new(&repo, &first, trash_s);
                 let typed = Typed(&[], by, policy);
-                assert_eq!(play(&mut world, &every(("a", "x"), DAY, 1), &[typed], (days, 1)), None, "{policy}");
+                assert_eq!(
+                    play(&mut world, &every(("a", "x"), DAY, 1), &[typed], (days, 1)),
+                    None,
+                    "{policy}"
+                );
                 let before: Vec<SnapshotId> = world.snapshots.iter().map(|one| one.id).collect();
                 let next_s = START + days * DAY + 12 * HOUR;
                 let gap_s = if policy.starts_with("hourly") { HOUR / 2 } else { 60 };
                 (0..30).for_each(|number| world.back_up(("a", "x"), next_s + number * gap_s));
                 let refused = world.forget(typed, next_s + 16 * HOUR);
-                assert!(matches!(refused[..], [Refusal::Flood { came: 30, .. }]), "{policy}, {days} days: {refused:?}");
-                assert!(before.iter().all(|id| world.snapshots.iter().any(|one| one.id == *id)), "{policy}, {days} days");
+                assert!(
+                    matches!(refused[..], [Refusal::Flood { came: 30, .. }]),
+                    "{policy}, {days} days: {refused:?}"
+                );
+                assert!(
+                    before.iter().all(|id| world.snapshots.iter().any(|one| one.id == *id)),
+                    "{policy}, {days} days"
+                );
             }
         }
     }
@@ -308,8 +377,9 @@ fn no_policy_is_read_out_of_other_reasons() {
     }
 }
 
-/// A machine that remembers nothing, on a repository whose trash is emptied at once, learns from the tombstones that are left what was done
-/// night after night, and does not believe it of a series that does not look so.
+/// A machine that remembers nothing, on a repository whose trash is emptied at once, learns from
+/// the tombstones that are left what was done night after night, and does not believe it of a
+/// series that does not look so.
 #[test]
 fn tombstones_without_snapshots_tell_what_went_on() {
     let repo = TestRepo::new();
@@ -320,22 +390,33 @@ fn tombstones_without_snapshots_tell_what_went_on() {
     let gone = world.leave_tombstone("last 5", evening_s);
     world.machine = repo.open();
     for day in 5..12 {
-        every(("a", "x"), HOUR, 23).iter().for_each(|(_, _, time_s)| world.back_up(("a", "x"), START + day * DAY + time_s));
+        every(("a", "x"), HOUR, 23)
+            .iter()
+            .for_each(|(_, _, time_s)| world.back_up(("a", "x"), START + day * DAY + time_s));
     }
     let judge = |world: &World, text: &str, removed: &[(SnapshotId, u64)]| {
         let mut policy = Policy::default();
         policy.add(text).unwrap();
         let listing = Listing { removed: removed.iter().copied().collect(), ..world.listing() };
         let (by, now_s) = (GroupBy::DEFAULT, evening_s + 7 * DAY);
-        let mut plan = forget::plan_policy(&listing, (&Filter::default(), &policy, by), &TimeZone::UTC, now_s);
+        let mut plan =
+            forget::plan_policy(&listing, (&Filter::default(), &policy, by), &TimeZone::UTC, now_s);
         let zone = TimeZone::UTC;
-        plan.refuse(|group| Evidence::new(&world.machine, &listing, (&zone, now_s)).excess_of(group));
+        plan.refuse(|group| {
+            Evidence::new(&world.machine, &listing, (&zone, now_s)).excess_of(group)
+        });
         plan.groups.into_iter().filter_map(|group| group.refused).collect::<Vec<_>>()
     };
     assert_eq!(judge(&world, "last 5", &[gone]), []);
     for (text, removed) in [("last 5", &[][..]), ("last 4", &[gone])] {
-        assert!(matches!(judge(&world, text, removed)[..], [Refusal::MoreThanHalf { .. }]), "{text}");
+        assert!(
+            matches!(judge(&world, text, removed)[..], [Refusal::MoreThanHalf { .. }]),
+            "{text}"
+        );
     }
     (0..30).for_each(|number| world.back_up(("b", "x"), START - 20 * DAY + number * 12 * HOUR));
-    assert!(matches!(judge(&world, "last 5", &[gone])[..], [Refusal::MoreThanHalf { going: 25, of: 30 }]));
+    assert!(matches!(
+        judge(&world, "last 5", &[gone])[..],
+        [Refusal::MoreThanHalf { going: 25, of: 30 }]
+    ));
 }

@@ -1,9 +1,10 @@
-//! Goal: whatever a Unix file system holds comes back through the program, snapshot after snapshot, and files that change
-//! while they are read are recorded as such.
+//! Goal: whatever a Unix file system holds comes back through the program, snapshot after snapshot,
+//! and files that change while they are read are recorded as such.
 //!
-//! Method: hand-made and random trees, backed up and restored by the real program, with the tools of others as judges:
-//! `rsync -n -i -c -aHAX --delete` and listings by `find`, `getfattr`, `getfacl`, `getcap` and `lsattr`. Files change at a
-//! known moment: while the first pack is being stored, when the reader is stopped by full buffers in the middle of a file.
+//! Method: hand-made and random trees, backed up and restored by the real program, with the tools
+//! of others as judges: `rsync -n -i -c -aHAX --delete` and listings by `find`, `getfattr`,
+//! `getfacl`, `getcap` and `lsattr`. Files change at a known moment: while the first pack is being
+//! stored, when the reader is stopped by full buffers in the middle of a file.
 //!
 //! `DRUMLIN_ROUNDTRIP_SEED` repeats a run of random trees. What needs root is left out for others.
 
@@ -47,14 +48,24 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// Runs a tool; whether it succeeds depends on the file system.
 fn try_tool(tool: &str, arguments: &[&str], path: &Path) -> bool {
-    Command::new(tool).args(arguments).arg(path).output().is_ok_and(|output| output.status.success())
+    Command::new(tool)
+        .args(arguments)
+        .arg(path)
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 /// Backs up a folder with the real program and restores the new snapshot into another.
 fn there_and_back(home: &Home, source: &Path, target: &Path) {
     home.run(["backup".as_ref(), source.as_os_str()]).ok();
     let snapshot = [b"latest:", source.as_os_str().as_bytes()].concat();
-    home.run(["restore".as_ref(), OsStr::from_bytes(&snapshot), "--target".as_ref(), target.as_os_str()]).ok();
+    home.run([
+        "restore".as_ref(),
+        OsStr::from_bytes(&snapshot),
+        "--target".as_ref(),
+        target.as_os_str(),
+    ])
+    .ok();
 }
 
 #[track_caller]
@@ -72,9 +83,13 @@ fn everything_by_hand() {
     let source = home.path("src");
     let path = |name: &str| source.join(name);
     write(&path("folder/file"), &noise(1, 700_000));
-    for (name, seconds) in
-        [("1900", -2_208_988_800), ("1969", -1), ("2038", 1 << 31), ("2106", 1 << 32), ("2400", 13_569_465_600)]
-    {
+    for (name, seconds) in [
+        ("1900", -2_208_988_800),
+        ("1969", -1),
+        ("2038", 1 << 31),
+        ("2106", 1 << 32),
+        ("2400", 13_569_465_600),
+    ] {
         write(&path(name), name.as_bytes());
         symlink(name, path(&format!("link {name}"))).unwrap();
         set_time(&path(name), seconds, 999_999_999);
@@ -104,7 +119,9 @@ fn everything_by_hand() {
     };
     attribute("folder", "user.folder", b"value");
     attribute("folder/file", "user.binary", &noise(9, 1_500));
-    (0..40).for_each(|number| attribute("1969", &format!("user.number {number}"), format!("{number}").as_bytes()));
+    (0..40).for_each(|number| {
+        attribute("1969", &format!("user.number {number}"), format!("{number}").as_bytes())
+    });
     set_mode(&path("bytes"), 0o3771);
     set_mode(&path("1969"), 0o000);
     set_mode(&path("empty"), 0o111);
@@ -143,11 +160,20 @@ fn by_root(source: &Path) {
     std::os::unix::fs::chown(path("setuid"), Some(99), Some(98)).unwrap();
     set_mode(&path("setuid"), 0o6755);
     assert!(try_tool("setfacl", &["-m", "u:77:rw,g:88:x,m::rwx"], &path("many/00008")));
-    assert!(try_tool("setfacl", &["-m", "u:77:rwx", "-m", "d:u:78:rx,d:g:89:-"], &path("empty/emptier")));
+    assert!(try_tool(
+        "setfacl",
+        &["-m", "u:77:rwx", "-m", "d:u:78:rx,d:g:89:-"],
+        &path("empty/emptier")
+    ));
     rustix::fs::lsetxattr(path("link 1969"), "trusted.link", b"x", XattrFlags::empty()).unwrap();
     rustix::fs::lsetxattr(path("socket"), "trusted.socket", b"y", XattrFlags::empty()).unwrap();
     // Not every file system has these flags; where it does not, there is nothing to compare.
-    for (flag, name) in [("+i", "many/00009"), ("+a", "many/00010"), ("+d", "many/00011"), ("+i", "empty/emptier/emptiest")] {
+    for (flag, name) in [
+        ("+i", "many/00009"),
+        ("+a", "many/00010"),
+        ("+d", "many/00011"),
+        ("+i", "empty/emptier/emptiest"),
+    ] {
         try_tool("chattr", &[flag], &path(name));
     }
 }
@@ -176,7 +202,8 @@ impl Forest {
         let mut folder = self.root.clone();
         while self.random.random_bool(0.7) {
             let children = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
-            let mut below: Vec<_> = children.filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.path()).collect();
+            let mut below: Vec<_> =
+                children.filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.path()).collect();
             below.sort();
             if below.is_empty() {
                 break;
@@ -189,9 +216,11 @@ impl Forest {
     /// Returns a random entry of a random folder.
     fn entry(&mut self) -> Option<PathBuf> {
         let folder = self.folder();
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
-        (!entries.is_empty()).then(|| entries.swap_remove(self.random.random_range(0..entries.len())))
+        (!entries.is_empty())
+            .then(|| entries.swap_remove(self.random.random_range(0..entries.len())))
     }
 
     fn content(&mut self) -> Vec<u8> {
@@ -202,7 +231,11 @@ impl Forest {
             _ => self.random.random_range(100_000..4_000_000),
         };
         let seed = self.random.random_range(0..30);
-        if self.random.random_bool(0.3) { format!("line {seed}\n").repeat(len / 8).into_bytes() } else { noise(seed, len) }
+        if self.random.random_bool(0.3) {
+            format!("line {seed}\n").repeat(len / 8).into_bytes()
+        } else {
+            noise(seed, len)
+        }
     }
 
     fn add(&mut self) {
@@ -215,14 +248,24 @@ impl Forest {
             4..6 => symlink(OsStr::from_bytes(&self.name()), &path).unwrap(),
             6 => self.add_sparse(&path),
             7 => {
-                if let Some(other) = self.entry().filter(|other| !other.symlink_metadata().unwrap().is_dir()) {
+                if let Some(other) =
+                    self.entry().filter(|other| !other.symlink_metadata().unwrap().is_dir())
+                {
                     fs::hard_link(other, &path).unwrap();
                 }
             }
             8 if is_root() => {
-                let kinds = [FileType::Fifo, FileType::Socket, FileType::CharacterDevice, FileType::BlockDevice];
+                let kinds = [
+                    FileType::Fifo,
+                    FileType::Socket,
+                    FileType::CharacterDevice,
+                    FileType::BlockDevice,
+                ];
                 let kind = kinds[self.random.random_range(0..4)];
-                let device = rustix::fs::makedev(self.random.random_range(0..4096), self.random.random_range(0..1 << 20));
+                let device = rustix::fs::makedev(
+                    self.random.random_range(0..4096),
+                    self.random.random_range(0..1 << 20),
+                );
                 rustix::fs::mknodat(CWD, &path, kind, Mode::from_raw_mode(0o600), device).unwrap();
             }
             _ => fs::write(&path, self.content()).unwrap(),
@@ -243,7 +286,8 @@ impl Forest {
         file.sync_all().unwrap();
     }
 
-    /// Changes owner, mode, attributes, ACL and time of an entry, in the order in which they survive each other.
+    /// Changes owner, mode, attributes, ACL and time of an entry, in the order in which they
+    /// survive each other.
     fn dress(&mut self, path: &Path) {
         let meta = path.symlink_metadata().unwrap();
         let random = &mut self.random;
@@ -263,10 +307,18 @@ impl Forest {
             let _ = rustix::fs::lsetxattr(path, key, &value, XattrFlags::empty());
         }
         if random.random_bool(0.1) && (meta.is_dir() || meta.is_file()) {
-            let acl = format!("u:{}:r,g:{}:wx", random.random_range(1..3000), random.random_range(1..3000));
+            let acl = format!(
+                "u:{}:r,g:{}:wx",
+                random.random_range(1..3000),
+                random.random_range(1..3000)
+            );
             try_tool("setfacl", &["-m", &acl], path);
         }
-        set_time(path, random.random_range(-1 << 31..1 << 33), random.random_range(0..1_000_000_000));
+        set_time(
+            path,
+            random.random_range(-1 << 31..1 << 33),
+            random.random_range(0..1_000_000_000),
+        );
     }
 
     fn change(&mut self) {
@@ -291,7 +343,8 @@ impl Forest {
     }
 }
 
-/// Random trees change at random; every snapshot of them comes back as it was, also those taken over from the one before.
+/// Random trees change at random; every snapshot of them comes back as it was, also those taken
+/// over from the one before.
 #[test]
 fn random_trees() {
     let seed = std::env::var("DRUMLIN_ROUNDTRIP_SEED").ok().map(|seed| seed.parse().unwrap());
@@ -308,11 +361,15 @@ fn random_trees() {
         there_and_back(&home, &root, &target);
         assert_equal(&root, &target, &format!("seed {seed}, round {round}"));
         kept.push(target);
-        // A restore into the tree of the round before changes what changed, and removes what is gone.
+        // A restore into the tree of the round before changes what changed, and removes what is
+        // gone.
         if let Some(before) = round.checked_sub(1).map(|before| &kept[before]) {
             let snapshot = [b"latest:", root.as_os_str().as_bytes()].concat();
             let arguments = ["--delete".as_ref(), "--target".as_ref(), before.as_os_str()];
-            home.run(["restore".as_ref(), OsStr::from_bytes(&snapshot)].into_iter().chain(arguments)).ok();
+            home.run(
+                ["restore".as_ref(), OsStr::from_bytes(&snapshot)].into_iter().chain(arguments),
+            )
+            .ok();
             // A target that was there already keeps its own time.
             let meta = fs::metadata(&root).unwrap();
             set_time(before, meta.mtime(), meta.mtime_nsec());
@@ -327,9 +384,11 @@ fn random_trees() {
 /// Longer than everything that is in memory at once in a small backup.
 const LARGE_LEN_BYTES: usize = 90_000_000;
 
-/// Backs up a large file that `act` changes in the middle, and small ones; returns what came back of the large one.
+/// Backs up a large file that `act` changes in the middle, and small ones; returns what came back
+/// of the large one.
 ///
-/// The small files must be right, the large one must be marked and named as changed, and the next backup must get it right.
+/// The small files must be right, the large one must be marked and named as changed, and the next
+/// backup must get it right.
 #[track_caller]
 fn changed_while_read(act: impl FnOnce(&Path) + Send + 'static) -> Vec<u8> {
     let memory = Arc::new(MemoryStore::default());
@@ -342,12 +401,19 @@ fn changed_while_read(act: impl FnOnce(&Path) + Send + 'static) -> Vec<u8> {
     write(&source.join("too"), &noise(3, 5_000));
     let acting_on = large.clone();
     store.plan(move || act(&acting_on));
-    let small = || drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(&[repo.source()], "host") };
+    let small = || drumlin::backup::BackupOptions {
+        low_memory: true,
+        threads: 1,
+        ..options(&[repo.source()], "host")
+    };
     let (report, monitor) = repo.backup_with(small()).unwrap();
     assert!(store.is_done(), "nothing was stored");
     let snapshot = report.snapshot.unwrap();
     let problems = monitor.problems();
-    let kinds: Vec<_> = problems.iter().map(|problem| (problem.kind, PathBuf::from(OsStr::from_bytes(&problem.path)))).collect();
+    let kinds: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem.kind, PathBuf::from(OsStr::from_bytes(&problem.path))))
+        .collect();
     assert_eq!(kinds, [(ProblemKind::Changed, large.clone())]);
     assert_eq!((snapshot.problem_count, snapshot.problems[0].kind), (1, 3));
     let trees = Trees::new(Reader::new(&repo.repository).unwrap());
@@ -355,25 +421,35 @@ fn changed_while_read(act: impl FnOnce(&Path) + Send + 'static) -> Vec<u8> {
     assert_ne!(entry.flags & entry_flag::CHANGED_WHILE_READ, 0);
     let target = repo.scratch.path().join("target");
     let path = Some(source.as_os_str().as_bytes().to_vec());
-    let mut restore_options = RestoreOptions { path, target: target.clone(), threads: 2, ..RestoreOptions::default() };
+    let mut restore_options =
+        RestoreOptions { path, target: target.clone(), threads: 2, ..RestoreOptions::default() };
     restore::run(&repo.repository, &snapshot, &restore_options, &Default::default()).unwrap();
     for name in ["before", "too"] {
         assert_eq!(fs::read(target.join(name)).unwrap(), fs::read(source.join(name)).unwrap());
     }
     let restored = fs::read(target.join("large")).unwrap();
     assert_eq!(restored.len() as u64, entry.size);
-    // Nothing that was torn is taken over: the next backup reads the file again, and it is right and unmarked.
+    // Nothing that was torn is taken over: the next backup reads the file again, and it is right
+    // and unmarked.
     let (report, monitor) = repo.backup_with(small()).unwrap();
     assert_eq!(monitor.problems(), []);
     restore_options.target = repo.scratch.path().join("target of the next");
-    restore::run(&repo.repository, &report.snapshot.unwrap(), &restore_options, &Default::default()).unwrap();
+    restore::run(
+        &repo.repository,
+        &report.snapshot.unwrap(),
+        &restore_options,
+        &Default::default(),
+    )
+    .unwrap();
     assert_eq!(differences(&source, &restore_options.target), "");
     restored
 }
 
 #[test]
 fn a_file_that_shrinks_while_it_is_read() {
-    let restored = changed_while_read(|large| File::options().write(true).open(large).unwrap().set_len(1_000_000).unwrap());
+    let restored = changed_while_read(|large| {
+        File::options().write(true).open(large).unwrap().set_len(1_000_000).unwrap()
+    });
     assert!(restored.len() < LARGE_LEN_BYTES, "what was cut off is not made up");
     assert!(restored[..] == noise(1, LARGE_LEN_BYTES)[..restored.len()]);
 }
@@ -430,16 +506,27 @@ fn things_that_vanish_before_they_are_read() {
     write(&source.join("c"), b"stays");
     let gone = source.join("b");
     store.plan(move || fs::remove_dir_all(gone).unwrap());
-    let backup =
-        drumlin::backup::BackupOptions { low_memory: true, threads: 1, ..options(std::slice::from_ref(&source), "host") };
+    let backup = drumlin::backup::BackupOptions {
+        low_memory: true,
+        threads: 1,
+        ..options(std::slice::from_ref(&source), "host")
+    };
     let (report, monitor) = repo.backup_with(backup).unwrap();
     let snapshot = report.snapshot.unwrap();
     for problem in monitor.problems() {
-        assert!(matches!(problem.kind, ProblemKind::Vanished | ProblemKind::Changed), "{problem:?}");
+        assert!(
+            matches!(problem.kind, ProblemKind::Vanished | ProblemKind::Changed),
+            "{problem:?}"
+        );
         assert!(problem.path.starts_with(source.join("b").as_os_str().as_bytes()), "{problem:?}");
     }
     let trees = Trees::new(Reader::new(&repo.repository).unwrap());
     for name in ["a/large", "c"] {
-        assert!(trees.lookup(&snapshot.root, source.join(name).as_os_str().as_bytes()).unwrap().is_some());
+        assert!(
+            trees
+                .lookup(&snapshot.root, source.join(name).as_os_str().as_bytes())
+                .unwrap()
+                .is_some()
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! Goal: a forgotten snapshot is hidden and comes back whole; nothing but a tombstone that holds hides a snapshot, and no single wrong
-//! clock shortens the time in which it can come back.
-//! Method: a repository in memory with clocks that the test sets; tombstones sealed by hand; slots removed as a collector will.
+//! Goal: a forgotten snapshot is hidden and comes back whole; nothing but a tombstone that holds
+//! hides a snapshot, and no single wrong clock shortens the time in which it can come back. Method:
+//! a repository in memory with clocks that the test sets; tombstones sealed by hand; slots removed
+//! as a collector will.
 
 use std::sync::Arc;
 
@@ -24,11 +25,18 @@ const NOW: Timestamp = Timestamp { seconds: 1_800_000_000, nanos: 0 };
 
 fn note(now: Timestamp) -> ForgetNote {
     let word = str::to_owned;
-    ForgetNote { host: word("host"), user: word("user"), program: word("test"), now, reason: word("named") }
+    ForgetNote {
+        host: word("host"),
+        user: word("user"),
+        program: word("test"),
+        now,
+        reason: word("named"),
+    }
 }
 
 fn forget(repository: &Repository, snapshot: &Snapshot) -> bool {
-    trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note(NOW)).unwrap()
+    trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note(NOW))
+        .unwrap()
 }
 
 /// A repository with three snapshots.
@@ -52,13 +60,24 @@ fn ids(repository: &Repository) -> Vec<drumlin::id::SnapshotId> {
 }
 
 /// Puts a tombstone in place that the program would not make.
-fn plant(repo: &TestRepo, shot: &Snapshot, keyring: &Keyring, tombstone: &Tombstone, spoil: impl FnOnce(&mut TombstoneSlot)) {
+fn plant(
+    repo: &TestRepo,
+    shot: &Snapshot,
+    keyring: &Keyring,
+    tombstone: &Tombstone,
+    spoil: impl FnOnce(&mut TombstoneSlot),
+) {
     let signed = tombstone.encode();
     let signature = keyring.sign_tombstone(&signed);
     let mut slot = TombstoneSlot { signed, signature };
     spoil(&mut slot);
     let repository = repo.open();
-    let sealed = seal_single(repository.keyring(), ContainerKind::Tombstone, &[1; 32], &codec::encode(&slot));
+    let sealed = seal_single(
+        repository.keyring(),
+        ContainerKind::Tombstone,
+        &[1; 32],
+        &codec::encode(&slot),
+    );
     repo.memory.overwrite(&layout::tombstone_key(&shot.id), &sealed.bytes);
 }
 
@@ -85,9 +104,14 @@ fn a_forgotten_snapshot_is_hidden_and_comes_back() {
     assert_eq!(ids(&repository), [first.id, third.id]);
     let listing = snapshots::listing(&repository).unwrap();
     assert_eq!(listing.snapshots.len(), 2);
-    let [forgotten] = &listing.forgotten[..] else { panic!("{listing:?}", listing = listing.forgotten) };
+    let [forgotten] = &listing.forgotten[..] else {
+        panic!("{listing:?}", listing = listing.forgotten)
+    };
     assert_eq!(forgotten.snapshot.as_ref().unwrap(), &second);
-    assert_eq!((forgotten.tombstone.reason.as_str(), forgotten.tombstone.forgotten), ("named", NOW));
+    assert_eq!(
+        (forgotten.tombstone.reason.as_str(), forgotten.tombstone.forgotten),
+        ("named", NOW)
+    );
     assert_eq!(forgotten.tombstone.hash, Some(snapshots::chain_hash(&second)));
     assert_eq!(forgotten.stored_s, Some(NOW.seconds));
     let report = repo.check(Level::Full);
@@ -124,7 +148,8 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
     let (repo, repository, [first, second, third]) = three();
     let own = tombstone(&repository, &first);
     let stranger = Keyring::new(&[9; 32], repository.config().repository);
-    // Signed by a stranger in his own name, and in ours; about another snapshot; changed after signing.
+    // Signed by a stranger in his own name, and in ours; about another snapshot; changed after
+    // signing.
     let foreign = Tombstone { writer: stranger.verifying_key(), ..own.clone() };
     plant(&repo, &first, &stranger, &foreign, |_| {});
     plant(&repo, &second, &stranger, &Tombstone { snapshot: second.id, ..own.clone() }, |_| {});
@@ -139,7 +164,13 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
         let listing = snapshots::listing(&repository).unwrap();
         assert_eq!((listing.forgotten.len(), listing.faults.len()), (0, 3), "wave {wave}");
         let report = repo.check(Level::Quick);
-        let named = |id| report.problems.items.iter().any(|problem| problem.object == layout::tombstone_key(id).to_string());
+        let named = |id| {
+            report
+                .problems
+                .items
+                .iter()
+                .any(|problem| problem.object == layout::tombstone_key(id).to_string())
+        };
         assert!([&first.id, &second.id, &third.id].into_iter().all(named), "{report:#?}");
         assert_eq!((report.problems.count, report.counts.forgotten), (3, 0));
     }
@@ -158,7 +189,10 @@ fn a_tombstone_of_absurd_length_is_not_read() {
     let mut note = note(NOW);
     note.reason = "x".repeat(70_000);
     repo.memory.remove(&layout::tombstone_key(&first.id)).unwrap();
-    assert!(trash::forget(&repository, &first.id, None, &note).is_err(), "nothing is stored that no reader takes");
+    assert!(
+        trash::forget(&repository, &first.id, None, &note).is_err(),
+        "nothing is stored that no reader takes"
+    );
     assert_eq!(ids(&repository).len(), 3);
 }
 
@@ -191,11 +225,17 @@ fn what_a_collector_removed_is_no_fault() {
     remove(layout::snapshot_key(&first.id));
     remove(layout::snapshot_key(&second.id));
     let listing = snapshots::listing(&repository).unwrap();
-    assert_eq!((listing.snapshots.len(), listing.forgotten.len(), listing.removed.len()), (1, 0, 2));
+    assert_eq!(
+        (listing.snapshots.len(), listing.forgotten.len(), listing.removed.len()),
+        (1, 0, 2)
+    );
     // This machine saw them, and the third names the second as the one before it.
     let report = repo.check(Level::Structure);
     assert!(report.is_sound(), "{report:#?}");
-    assert!(matches!(trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW, &|| Ok(true)), Err(Error::Collected { .. })));
+    assert!(matches!(
+        trash::undelete(&repository, &second.id, TRASH_WINDOW_S, NOW, &|| Ok(true)),
+        Err(Error::Collected { .. })
+    ));
     // The next backup continues the chain, here and where nothing is known.
     let fourth = repo.snapshot();
     assert_eq!((fourth.sequence, fourth.previous), (4, Some(snapshots::chain_hash(&third))));
@@ -212,11 +252,18 @@ fn what_a_collector_removed_is_no_fault() {
 #[test]
 fn a_backup_does_not_call_itself_unchanged_since_a_forgotten_snapshot() {
     let (repo, repository, [_, second, third]) = three();
-    let backup = || drumlin::backup::run(&repository, options(&[repo.source()], "host"), &Default::default()).unwrap();
+    let backup = || {
+        drumlin::backup::run(&repository, options(&[repo.source()], "host"), &Default::default())
+            .unwrap()
+    };
     assert_eq!(backup().unchanged_since, Some(third.id));
     forget(&repository, &third);
     let taken = backup().snapshot.expect("what is in the trash is no backup");
-    assert_eq!((taken.parent, taken.sequence), (Some(second.id), 4), "compared with the newest that is left");
+    assert_eq!(
+        (taken.parent, taken.sequence),
+        (Some(second.id), 4),
+        "compared with the newest that is left"
+    );
     assert_eq!(taken.root, third.root);
     assert!(repo.check(Level::Full).is_sound());
 }
@@ -227,19 +274,43 @@ fn the_window_ends_by_both_clocks() {
     forget(&repository, &first);
     let listing = snapshots::listing(&repository).unwrap();
     let (forgotten, window) = (&listing.forgotten[0], TRASH_WINDOW_S);
-    let clock = |host: i64, store: i64| TrashClock { now: after(host), store_s: Some(after(store).seconds) };
+    let clock = |host: i64, store: i64| TrashClock {
+        now: after(host),
+        store_s: Some(after(store).seconds),
+    };
     assert_eq!(forgotten.ends(window), after(7));
-    for (host, store, over) in [(0, 0, false), (6, 6, false), (7, 7, true), (400, 6, false), (6, 400, false), (-400, 8, false)] {
-        assert_eq!(forgotten.is_over(window, clock(host, store)), over, "host {host}, store {store}");
+    for (host, store, over) in [
+        (0, 0, false),
+        (6, 6, false),
+        (7, 7, true),
+        (400, 6, false),
+        (6, 400, false),
+        (-400, 8, false),
+    ] {
+        assert_eq!(
+            forgotten.is_over(window, clock(host, store)),
+            over,
+            "host {host}, store {store}"
+        );
     }
-    assert!(!forgotten.is_over(window, TrashClock { now: after(99), store_s: None }), "no time is no proof");
+    assert!(
+        !forgotten.is_over(window, TrashClock { now: after(99), store_s: None }),
+        "no time is no proof"
+    );
     assert!(forgotten.is_over(0, clock(-5, -5)), "an empty window is over");
-    // The clock of this host is ten days ahead; the store, where nothing happened since, knows of no such time.
-    assert!(matches!(trash::undelete(&repository, &first.id, window, after(10), &|| Ok(true)), Ok(())));
+    // The clock of this host is ten days ahead; the store, where nothing happened since, knows of
+    // no such time.
+    assert!(matches!(
+        trash::undelete(&repository, &first.id, window, after(10), &|| Ok(true)),
+        Ok(())
+    ));
     forget(&repository, &first);
     repo.memory.set_clock(after(8).seconds);
     repo.snapshot();
-    assert!(matches!(trash::undelete(&repository, &first.id, window, after(8), &|| Ok(true)), Err(Error::Collected { .. })));
+    assert!(matches!(
+        trash::undelete(&repository, &first.id, window, after(8), &|| Ok(true)),
+        Err(Error::Collected { .. })
+    ));
     assert!(trash::undelete(&repository, &first.id, window, after(6), &|| Ok(true)).is_ok());
 }
 
@@ -249,7 +320,8 @@ proptest! {
     fn one_wrong_clock_never_shortens_the_window(error in -2_000_000_000i64..2_000_000_000, wrong in 0..4, passed in 0i64..TRASH_WINDOW_S) {
         let real = NOW.seconds;
         let off = |clock: i32| if clock == wrong { error } else { 0 };
-        // 0: the host that forgets; 1: the store at that time; 2: the host that collects; 3: the store at that time.
+        // 0: the host that forgets; 1: the store at that time; 2: the host that collects; 3: the
+        // store at that time.
         let stored = real + off(1);
         let newest_before = real;
         let forgotten = (real + off(0)).max(newest_before);

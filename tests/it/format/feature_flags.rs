@@ -1,5 +1,5 @@
-//! Goal: a repository that a later version changed is read as far as that is safe, and never written by a program that does
-//! not know what it would break.
+//! Goal: a repository that a later version changed is read as far as that is safe, and never
+//! written by a program that does not know what it would break.
 //!
 //! Method: put a second config with unknown features into the store, as a later version would.
 
@@ -19,7 +19,8 @@ use crate::support::fixture::{TestRepo, let_time_pass, secret, write};
 fn next_config(repo: &TestRepo, change: impl FnOnce(&mut Config)) {
     let mut config = Config { number: 2, ..repo.repository.config().clone() };
     change(&mut config);
-    let sealed = seal_single(repo.repository.keyring(), ContainerKind::Config, &[1; 32], &config.encode());
+    let sealed =
+        seal_single(repo.repository.keyring(), ContainerKind::Config, &[1; 32], &config.encode());
     repo.store.create(&Key::new(Class::Config, "2"), &sealed.bytes).unwrap();
 }
 
@@ -50,7 +51,8 @@ fn what_needs_a_newer_program_is_not_written() {
 fn what_needs_a_newer_program_is_not_read() {
     let repo = TestRepo::new();
     next_config(&repo, |config| config.read_critical = 1);
-    let options = OpenOptions { cache_dir: repo.scratch.path().join("other"), prefer_cached: false };
+    let options =
+        OpenOptions { cache_dir: repo.scratch.path().join("other"), prefer_cached: false };
     let opened = Repository::open(repo.store.clone(), &secret(), &options);
     assert!(matches!(opened.err(), Some(Error::Malformed { .. })));
 }
@@ -80,12 +82,19 @@ fn the_slot_that_costs_least_is_tried_first() {
     repo.store.create(&Key::new(Class::Keys, "00".repeat(16)), &planted.encode()).unwrap();
     let own = Secret::Passphrase(Zeroizing::new("own".to_owned()));
     let info = SlotInfo { label: "own".to_owned(), created: crate::support::fixture::now() };
-    keys::add(&repo.repository, &info, (&own, SlotKdf::Passphrase { memory_kib: 64, passes: 1, lanes: 1 })).unwrap();
-    let options = OpenOptions { cache_dir: repo.scratch.path().join("other"), prefer_cached: false };
+    keys::add(
+        &repo.repository,
+        &info,
+        (&own, SlotKdf::Passphrase { memory_kib: 64, passes: 1, lanes: 1 }),
+    )
+    .unwrap();
+    let options =
+        OpenOptions { cache_dir: repo.scratch.path().join("other"), prefer_cached: false };
     Repository::open(repo.store.clone(), &own, &options).unwrap();
 }
 
-/// Neither is any reason not to open, to list, or to remove the others; and each can be removed by its name.
+/// Neither is any reason not to open, to list, or to remove the others; and each can be removed by
+/// its name.
 #[test]
 fn damaged_and_foreign_slots_stand_in_nobodys_way() {
     let mut repo = TestRepo::new();
@@ -96,10 +105,14 @@ fn damaged_and_foreign_slots_stand_in_nobodys_way() {
     let cut = good[..40].to_vec();
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    // The foreign one opens with the same secret; the names make each of them the first to be tried.
+    // The foreign one opens with the same secret; the names make each of them the first to be
+    // tried.
     let planted = [
         (foreign.clone(), stranger.store.read(&Key::new(Class::Keys, foreign.clone())).unwrap()),
-        (format!("00{}", "1".repeat(30)), stranger.store.read(&Key::new(Class::Keys, foreign)).unwrap()),
+        (
+            format!("00{}", "1".repeat(30)),
+            stranger.store.read(&Key::new(Class::Keys, foreign)).unwrap(),
+        ),
         (format!("00{}", "2".repeat(30)), cut),
         (format!("00{}", "3".repeat(30)), Vec::new()),
         (format!("00{}", "4".repeat(30)), vec![0; 100_000]),
@@ -135,5 +148,7 @@ fn a_damaged_slot_is_told_when_no_other_opens() {
     let bytes = repo.memory.read(&own).unwrap();
     repo.memory.overwrite(&own, &bytes[..30]);
     let opened = repo.open_in(repo.memory.clone(), &repo.scratch.path().join("other"));
-    assert!(matches!(opened.err(), Some(Error::Malformed { object, .. }) if object == own.to_string()));
+    assert!(
+        matches!(opened.err(), Some(Error::Malformed { object, .. }) if object == own.to_string())
+    );
 }

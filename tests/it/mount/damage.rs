@@ -61,7 +61,11 @@ fn damage_is_an_error_where_it_is_and_nowhere_else() {
     let said = mount.end();
     assert_eq!(said.code, 4);
     let lines: Vec<&str> = said.err.lines().filter(|line| line.contains("src/file")).collect();
-    assert!(lines.len() == 1 && lines[0].starts_with("warning: ") && lines[0].contains("damaged"), "told once: {}", said.err);
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("warning: ") && lines[0].contains("damaged"),
+        "told once: {}",
+        said.err
+    );
 }
 
 #[test]
@@ -73,17 +77,24 @@ fn damaged_folders_leave_the_others_alone() {
     home.run(["backup", "src"]).ok();
     // The pack of the second snapshot's folders.
     let cache = home.path(".cache");
-    let newest = packs(&home, "meta").into_iter().max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).unwrap();
+    let newest = packs(&home, "meta")
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap())
+        .unwrap();
     // Behind the header of 128 bytes stands the only segment.
     flip(&newest, 220);
     fs::remove_dir_all(cache).unwrap();
     let mount = Mount::new(&home);
-    let listed = fs::read_dir(mount.latest(&home.path("src"))).and_then(|mut entries| entries.next().transpose());
+    let listed = fs::read_dir(mount.latest(&home.path("src")))
+        .and_then(|mut entries| entries.next().transpose());
     assert_eq!(listed.unwrap_err().raw_os_error(), Some(EIO));
     let listed = home.json(["snapshots"]);
     let first = listed["snapshots"][0]["id"].as_str().unwrap().to_owned();
     let inside = home.path("src/a.txt");
-    assert_eq!(read(&mount.dir.join("by-id").join(first).join(inside.strip_prefix("/").unwrap())).unwrap(), b"alpha\n");
+    assert_eq!(
+        read(&mount.dir.join("by-id").join(first).join(inside.strip_prefix("/").unwrap())).unwrap(),
+        b"alpha\n"
+    );
     assert_eq!(mount.end().code, 4);
 }
 
@@ -123,5 +134,9 @@ fn what_was_forgotten_and_removed_is_stale() {
     wait_for("the snapshot is no longer listed", || !folder.exists());
     let error = open.read_at(&mut [0; 100], 1 << 20).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(ESTALE));
-    assert_eq!(read(&mount.latest(&home.path("src/stays"))).unwrap(), noise(2, 2 << 20), "and what is moved is found");
+    assert_eq!(
+        read(&mount.latest(&home.path("src/stays"))).unwrap(),
+        noise(2, 2 << 20),
+        "and what is moved is found"
+    );
 }

@@ -5,7 +5,8 @@ use crate::support::fixture::noise;
 use crate::support::home::Home;
 use crate::support::servers::place::Place;
 
-/// What is shown is the source: names, content, times, and any part of a file that is longer than one request.
+/// What is shown is the source: names, content, times, and any part of a file that is longer than
+/// one request.
 fn is_the_same(home: &Home) {
     home.make_source();
     home.write("src/large", noise(1, 9 << 20));
@@ -14,10 +15,18 @@ fn is_the_same(home: &Home) {
     // Another machine has no local copies.
     let mount = Mount::with(home, &["--cache-dir", "elsewhere"]);
     let shown = mount.latest(&home.path("src"));
-    let differs = sh(&home.path(""), &format!("rsync -aHn --itemize-changes --checksum --delete '{}/' src/", shown.display()));
+    let differs = sh(
+        &home.path(""),
+        &format!("rsync -aHn --itemize-changes --checksum --delete '{}/' src/", shown.display()),
+    );
     assert_eq!(differs, "");
     let at = shown.display();
-    sh(&home.path(""), &format!("diff -r --no-dereference src '{at}'; cmp -i 5000001 -n 70001 src/large '{at}/large'"));
+    sh(
+        &home.path(""),
+        &format!(
+            "diff -r --no-dereference src '{at}'; cmp -i 5000001 -n 70001 src/large '{at}/large'"
+        ),
+    );
     home.write("src/late", "later");
     home.run(["backup", "src"]).ok();
     super::wait_for("the second snapshot is the latest", || shown.join("late").exists());

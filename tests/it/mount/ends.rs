@@ -104,8 +104,10 @@ fn others_are_let_in_only_when_they_may() {
         return;
     }
     let nobody = |path: &std::path::Path| {
-        let output =
-            Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", "ls"]).arg(path).output();
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", "ls"])
+            .arg(path)
+            .output();
         output.unwrap().status.success()
     };
     sh(&home.path(""), "chmod 755 . && chmod -R go+rX src");

@@ -1,5 +1,6 @@
-//! Goal: a mounted repository is the source as it was, to every program that only reads; it takes little, harms nothing and goes
-//! away when it is told to. Method: the real program, mounted in a scratch home, and the system's own tools as judges.
+//! Goal: a mounted repository is the source as it was, to every program that only reads; it takes
+//! little, harms nothing and goes away when it is told to. Method: the real program, mounted in a
+//! scratch home, and the system's own tools as judges.
 //!
 //! These tests need `/dev/fuse` and the package fuse3.
 
@@ -25,7 +26,8 @@ use crate::support::home::{Home, Ran};
 /// How long anything may take: machines can be slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A mounted repository; it is unmounted when this is dropped, and when the test ends in any other way.
+/// A mounted repository; it is unmounted when this is dropped, and when the test ends in any other
+/// way.
 pub struct Mount {
     child: Option<Child>,
     /// Where it is.
@@ -44,12 +46,18 @@ impl Mount {
     fn with(home: &Home, arguments: &[&str]) -> Self {
         let dir = home.path("mnt");
         fs::create_dir_all(&dir).unwrap();
-        let mut command = home.wrapped(&["setpriv", "--pdeathsig", "TERM", "--"], [&["mount", "mnt"], arguments].concat());
+        let mut command = home.wrapped(
+            &["setpriv", "--pdeathsig", "TERM", "--"],
+            [&["mount", "mnt"], arguments].concat(),
+        );
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
         // A document of JSON has several lines.
-        while lines.read_line(&mut said).unwrap() > 0 && said.starts_with('{') && !said.ends_with("}\n") {}
+        while lines.read_line(&mut said).unwrap() > 0
+            && said.starts_with('{')
+            && !said.ends_with("}\n")
+        {}
         let mut mount = Self { child: Some(child), dir, said };
         if mount.said.is_empty() {
             panic!("not mounted: {:?}", mount.wait());
@@ -122,7 +130,12 @@ fn sh(folder: &Path, script: &str) -> String {
 
 fn try_sh(folder: &Path, script: &str) -> Output {
     let mut shell = Command::new("bash");
-    shell.args(["-euc", script]).current_dir(folder).env("LC_ALL", "C").env("TZ", "UTC").stdin(Stdio::null());
+    shell
+        .args(["-euc", script])
+        .current_dir(folder)
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC")
+        .stdin(Stdio::null());
     shell.output().unwrap()
 }
 

@@ -78,7 +78,12 @@ fn a_large_folder_is_listed_piece_by_piece() {
     const FILES: usize = 20_000;
     let home = Home::with_repository();
     std::fs::create_dir(home.path("src")).unwrap();
-    sh(&home.path("src"), &format!("seq -f 'a rather long name of a file, number %07g' {FILES} | xargs -d '\\n' touch"));
+    sh(
+        &home.path("src"),
+        &format!(
+            "seq -f 'a rather long name of a file, number %07g' {FILES} | xargs -d '\\n' touch"
+        ),
+    );
     home.run(["backup", "src"]).ok();
     let mount = Mount::new(&home);
     let folder = File::open(mount.latest(&home.path("src"))).unwrap();
@@ -98,7 +103,10 @@ fn a_large_folder_is_listed_piece_by_piece() {
         let next = listed.read().map(|entry| entry.unwrap().file_name().to_bytes().to_vec());
         assert_eq!(next, places.get(at + 1).map(|(_, name)| name.clone()), "{at}");
     }
-    assert_eq!(sh(&mount.latest(&home.path("src")), "ls -U | wc -l; ls -l | grep -c number"), format!("{FILES}\n{FILES}\n"));
+    assert_eq!(
+        sh(&mount.latest(&home.path("src")), "ls -U | wc -l; ls -l | grep -c number"),
+        format!("{FILES}\n{FILES}\n")
+    );
     let last = std::ffi::OsStr::from_bytes(&places[FILES / 2].1);
     assert!(mount.latest(&home.path("src")).join(last).exists());
     assert!(!mount.latest(&home.path("src/missing")).exists());

@@ -9,8 +9,8 @@ use crate::restore::differences;
 use crate::restore::round_trip::make_everything;
 use crate::support::home::Home;
 
-/// Returns names, kinds, modes, owners, times, sizes, links and targets, and attributes as they are stored. Folders have no sizes and no links
-/// that mean anything.
+/// Returns names, kinds, modes, owners, times, sizes, links and targets, and attributes as they are
+/// stored. Folders have no sizes and no links that mean anything.
 fn listing(root: &Path) -> String {
     sh(
         root,
@@ -41,13 +41,20 @@ fn everything_that_a_file_system_holds_is_there() {
     assert_eq!((is("short").ino(), is("short").nlink()), (is("sub/short again").ino(), 2));
     assert_ne!(is("short").ino(), is("empty").ino());
     for name in ["sparse", "only a hole"] {
-        assert!(is(name).blocks() <= fs::metadata(source.join(name)).unwrap().blocks() + 4096, "{name} is no longer sparse");
+        assert!(
+            is(name).blocks() <= fs::metadata(source.join(name)).unwrap().blocks() + 4096,
+            "{name} is no longer sparse"
+        );
     }
     let numbers = |root: &Path| sh(root, "find . -printf '%p %i\\n' | sort");
     let first = numbers(&shown);
     drop(mount);
     let mount = Mount::new(&home);
-    assert_eq!(numbers(&mount.latest(&source)), first, "the numbers of files are the same each time");
+    assert_eq!(
+        numbers(&mount.latest(&source)),
+        first,
+        "the numbers of files are the same each time"
+    );
 }
 
 #[test]
@@ -71,9 +78,15 @@ fn tools_that_copy_find_what_was_there() {
     for copy in ["copied", "untarred", "synced"] {
         assert_eq!(differences(&home.path("src"), &home.path(copy)), "", "{copy}");
         let blocks = |path: &str| fs::metadata(home.path(path)).unwrap().blocks();
-        assert!(blocks(&format!("{copy}/holes")) <= blocks("src/holes") + 64 || copy == "untarred", "{copy}");
+        assert!(
+            blocks(&format!("{copy}/holes")) <= blocks("src/holes") + 64 || copy == "untarred",
+            "{copy}"
+        );
     }
-    let status = sh(&shown, "git -c safe.directory='*' status --porcelain && git -c safe.directory='*' log --format=%s");
+    let status = sh(
+        &shown,
+        "git -c safe.directory='*' status --porcelain && git -c safe.directory='*' log --format=%s",
+    );
     assert_eq!(status, "one\n", "the work tree is as clean as it was");
 }
 
@@ -100,7 +113,10 @@ fn nothing_can_be_written() {
     ] {
         let output = try_sh(&shown, attempt);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains("Read-only file system"), "{attempt}: {said}");
+        assert!(
+            !output.status.success() && said.contains("Read-only file system"),
+            "{attempt}: {said}"
+        );
     }
     assert!(!try_sh(&mount.dir, "mkdir x").status.success());
     let options = fs::read_to_string("/proc/self/mounts").unwrap();
@@ -113,7 +129,8 @@ fn nothing_can_be_written() {
 /// `make mount-long` takes 100,000 files.
 #[test]
 fn a_large_tree_is_the_same() {
-    let files: usize = std::env::var("DRUMLIN_MOUNT_FILES").map_or(2_000, |text| text.parse().unwrap());
+    let files: usize =
+        std::env::var("DRUMLIN_MOUNT_FILES").map_or(2_000, |text| text.parse().unwrap());
     let home = Home::with_repository();
     for number in 0..files {
         let content = format!("{number}\n").repeat(number % 400);

@@ -7,15 +7,22 @@ use super::{Mount, read, sh, wait_for};
 use crate::support::home::{Home, fields};
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
 
 fn ids(home: &Home) -> Vec<String> {
     let listed = home.json(["snapshots"]);
-    listed["snapshots"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    listed["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -38,7 +45,9 @@ fn snapshots_stand_by_id_time_app_and_host() {
     assert!(times.iter().all(|time| time.as_bytes()[10] == b'T' && time.len() >= 19), "{times:?}");
     let of_wiki = names(&mount.dir.join("by-app/wiki"));
     assert!(
-        of_wiki.len() == 2 && of_wiki[1] == "latest" && times.iter().any(|time| time.starts_with(&of_wiki[0])),
+        of_wiki.len() == 2
+            && of_wiki[1] == "latest"
+            && times.iter().any(|time| time.starts_with(&of_wiki[0])),
         "{of_wiki:?}"
     );
     let source = home.path("src/a");
@@ -57,7 +66,10 @@ fn snapshots_stand_by_id_time_app_and_host() {
     for missing in ["by-id/00", "by-id/zzzz", "by-time/yesterday", "nothing"] {
         assert!(!mount.dir.join(missing).exists(), "{missing}");
     }
-    sh(&mount.dir, "cd by-app/wiki/latest && test -d ..; stat -f . > /dev/null; find .. > /dev/null; ls -laR .. > /dev/null");
+    sh(
+        &mount.dir,
+        "cd by-app/wiki/latest && test -d ..; stat -f . > /dev/null; find .. > /dev/null; ls -laR .. > /dev/null",
+    );
 }
 
 #[test]
@@ -73,11 +85,15 @@ fn an_empty_repository_can_be_mounted_and_fills() {
     assert_eq!(read(&shown).unwrap(), b"alpha\n");
     home.write("src/a.txt", "a new content");
     home.run(["backup", "src"]).ok();
-    wait_for("the second one is the latest", || read(&shown).is_ok_and(|bytes| bytes == b"a new content"));
+    wait_for("the second one is the latest", || {
+        read(&shown).is_ok_and(|bytes| bytes == b"a new content")
+    });
     let newest = ids(&home)[1].clone();
     home.run(["forget", &newest, "--force"]).ok();
     wait_for("what is forgotten vanishes", || !mount.dir.join("by-id").join(&newest).exists());
-    wait_for("the first one is the latest again", || read(&shown).is_ok_and(|bytes| bytes == b"alpha\n"));
+    wait_for("the first one is the latest again", || {
+        read(&shown).is_ok_and(|bytes| bytes == b"alpha\n")
+    });
 }
 
 #[test]
@@ -95,9 +111,21 @@ fn one_snapshot_or_one_folder_can_be_mounted() {
     let inside = mount.dir.join(home.path("src").strip_prefix("/").unwrap());
     assert_eq!(names(&inside), ["a.txt", "link", "sub"]);
     drop(mount);
-    home.run(["mount", "mnt", "latest:src/a.txt"]).fails(1, "is not a folder", "mount the folder that it is in");
-    home.run(["mount", "mnt", "latest:src/none"]).fails(1, "there is no", "paths are stored absolute");
-    home.run(["mount", "mnt", "ffff"]).fails(1, "no snapshot matches", "`drumlin snapshots` lists them");
+    home.run(["mount", "mnt", "latest:src/a.txt"]).fails(
+        1,
+        "is not a folder",
+        "mount the folder that it is in",
+    );
+    home.run(["mount", "mnt", "latest:src/none"]).fails(
+        1,
+        "there is no",
+        "paths are stored absolute",
+    );
+    home.run(["mount", "mnt", "ffff"]).fails(
+        1,
+        "no snapshot matches",
+        "`drumlin snapshots` lists them",
+    );
 }
 
 #[test]
@@ -108,7 +136,10 @@ fn json_says_what_is_mounted_where() {
     let mount = Mount::with(&home, &["--json"]);
     let document: serde_json::Value = serde_json::from_str(&mount.said).unwrap();
     assert_eq!(fields(&document), "mountpoint repository snapshots");
-    assert_eq!((&document["mountpoint"], &document["snapshots"]), (&home.text("mnt").into(), &1.into()));
+    assert_eq!(
+        (&document["mountpoint"], &document["snapshots"]),
+        (&home.text("mnt").into(), &1.into())
+    );
     assert_eq!(mount.end().code, 0);
     let mount = Mount::with(&home, &["latest:src", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&mount.said).unwrap();

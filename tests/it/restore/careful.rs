@@ -1,5 +1,5 @@
-//! What is there is not lost: what the snapshot knows to be missing from it, other names of files, folders that are in the way;
-//! and a dry run counts what the restore then does.
+//! What is there is not lost: what the snapshot knows to be missing from it, other names of files,
+//! folders that are in the way; and a dry run counts what the restore then does.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -33,17 +33,26 @@ fn delete_spares_what_the_snapshot_lists_as_not_read() {
     let target = target(&repo);
     let options = RestoreOptions { delete: true, ..options(&repo, &target) };
     restore_well(&repo, &snapshot, &options);
-    let kept = ["a/secret", "unread/x", "unread/deep/y", "around/deep/secret", "around/beside", "swapped/secret"];
+    let kept = [
+        "a/secret",
+        "unread/x",
+        "unread/deep/y",
+        "around/deep/secret",
+        "around/beside",
+        "swapped/secret",
+    ];
     fs::remove_file(target.join("swapped")).unwrap();
     for name in kept.iter().chain(&["a/gone", "a/secret2", "gone/x"]) {
         write(&target.join(name), b"precious");
     }
-    let unread = ["a/secret", "unread", "around/deep/secret", "swapped/secret"].map(|name| source.join(name));
+    let unread = ["a/secret", "unread", "around/deep/secret", "swapped/secret"]
+        .map(|name| source.join(name));
     let known = with_problems(&snapshot, &unread.each_ref().map(|path| &**path));
     let planned = counts(&repo, &known, &RestoreOptions { dry_run: true, ..options.clone() });
     let (report, monitor) = restore(&repo, &known, &options);
     assert_eq!(planned, counted(&report));
-    // The folder that stands where a file should be holds what was not read: it stays, and that is an error.
+    // The folder that stands where a file should be holds what was not read: it stays, and that is
+    // an error.
     assert_eq!((report.deleted, report.failed), (4, 1), "{:?}", monitor.problems());
     for name in kept {
         assert_eq!(fs::read(target.join(name)).unwrap(), b"precious", "{name}");
@@ -55,7 +64,11 @@ fn delete_spares_what_the_snapshot_lists_as_not_read() {
     fs::remove_dir_all(target.join("swapped")).unwrap();
     let (report, monitor) = restore(&repo, &cut, &options);
     assert_eq!((report.deleted, report.failed, monitor.problem_count()), (0, 0, 1));
-    assert!(monitor.problems()[0].message.contains("nothing is removed"), "{:?}", monitor.problems());
+    assert!(
+        monitor.problems()[0].message.contains("nothing is removed"),
+        "{:?}",
+        monitor.problems()
+    );
     assert!(target.join("a/gone").exists());
 }
 
@@ -79,12 +92,25 @@ fn delete_on_the_way_to_a_single_file_removes_nothing() {
 
 /// The numbers that a dry run must know.
 fn counted(report: &RestoreReport) -> [u64; 8] {
-    let RestoreReport { files, dirs, bytes, files_kept, bytes_kept, left_alone, deleted, failed, .. } = *report;
+    let RestoreReport {
+        files,
+        dirs,
+        bytes,
+        files_kept,
+        bytes_kept,
+        left_alone,
+        deleted,
+        failed,
+        ..
+    } = *report;
     [files, dirs, bytes, files_kept, bytes_kept, left_alone, deleted, failed]
 }
 
 fn counts(repo: &TestRepo, snapshot: &Snapshot, options: &RestoreOptions) -> [u64; 8] {
-    counted(&restore::list(&repo.repository, snapshot, options, &Monitor::default(), &mut |_| {}).unwrap())
+    counted(
+        &restore::list(&repo.repository, snapshot, options, &Monitor::default(), &mut |_| {})
+            .unwrap(),
+    )
 }
 
 /// Writes zeros into a hole and gives the file its time again.
@@ -104,16 +130,24 @@ fn a_dry_run_counts_what_the_restore_then_does() {
     }
     write(&source.join("short"), b"short");
     // Its hole begins and ends within blocks.
-    write(&source.join("zeros"), &[noise(5, 40_001), vec![0; 2_000_000], noise(6, 40_000)].concat());
+    write(
+        &source.join("zeros"),
+        &[noise(5, 40_001), vec![0; 2_000_000], noise(6, 40_000)].concat(),
+    );
     fs::hard_link(source.join("long"), source.join("linked")).unwrap();
     fs::hard_link(source.join("full"), source.join("full too")).unwrap();
     symlink("a", source.join("link")).unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
     for delete in [false, true] {
-        for overwrite in [Overwrite::Always, Overwrite::IfDifferent, Overwrite::IfChanged, Overwrite::Never] {
+        for overwrite in
+            [Overwrite::Always, Overwrite::IfDifferent, Overwrite::IfChanged, Overwrite::Never]
+        {
             let target = repo.scratch.path().join(format!("{delete} {overwrite:?}"));
             let options = RestoreOptions { delete, overwrite, ..options(&repo, &target) };
-            assert_eq!(counts(&repo, &snapshot, &options), counted(&restore_well(&repo, &snapshot, &options)));
+            assert_eq!(
+                counts(&repo, &snapshot, &options),
+                counted(&restore_well(&repo, &snapshot, &options))
+            );
             fs::remove_file(target.join("linked")).unwrap();
             fs::remove_file(target.join("full")).unwrap();
             fs::remove_file(target.join("link")).unwrap();
@@ -131,8 +165,18 @@ fn a_dry_run_counts_what_the_restore_then_does() {
             for _ in 0..2 {
                 let planned = counts(&repo, &snapshot, &options);
                 let (report, monitor) = restore(&repo, &snapshot, &options);
-                assert_eq!(planned, counted(&report), "{delete} {overwrite:?} {:?}", monitor.problems());
-                assert_eq!(report.failed, u64::from(!delete && overwrite != Overwrite::Never), "{:?}", monitor.problems());
+                assert_eq!(
+                    planned,
+                    counted(&report),
+                    "{delete} {overwrite:?} {:?}",
+                    monitor.problems()
+                );
+                assert_eq!(
+                    report.failed,
+                    u64::from(!delete && overwrite != Overwrite::Never),
+                    "{:?}",
+                    monitor.problems()
+                );
             }
         }
     }
@@ -156,7 +200,9 @@ fn a_folder_in_the_way_of_one_name_costs_that_name_alone() {
         let target = repo.scratch.path().join(in_the_way.concat());
         write(&target.join("link a/mine"), b"mine");
         for group in ["short", "one piece", "pieces"] {
-            in_the_way.iter().for_each(|name| write(&target.join(group).join(name).join("mine"), b"mine"));
+            in_the_way
+                .iter()
+                .for_each(|name| write(&target.join(group).join(name).join("mine"), b"mine"));
         }
         for _ in 0..2 {
             let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target));
@@ -171,7 +217,10 @@ fn a_folder_in_the_way_of_one_name_costs_that_name_alone() {
                         assert_eq!(fs::metadata(at(name)).unwrap().ino(), first, "{group} {name}");
                     }
                 }
-                assert_eq!(fs::read(at("z/d")).unwrap(), fs::read(source.join(group).join("a")).unwrap());
+                assert_eq!(
+                    fs::read(at("z/d")).unwrap(),
+                    fs::read(source.join(group).join("a")).unwrap()
+                );
                 // The folders are finished all the same.
                 let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
                 assert_eq!(modified(&at("z")), modified(&source.join(group).join("z")));
@@ -193,18 +242,34 @@ fn names_of_a_right_file_stay_and_a_missing_one_is_not_linked_to_a_wrong_file() 
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     restore_well(&repo, &snapshot, &options(&repo, &target));
-    let inodes = || ["short", "short too", "long", "long too"].map(|name| fs::metadata(target.join(name)).unwrap().ino());
+    let inodes = || {
+        ["short", "short too", "long", "long too"]
+            .map(|name| fs::metadata(target.join(name)).unwrap().ino())
+    };
     let before = inodes();
     for overwrite in [Overwrite::Always, Overwrite::IfDifferent, Overwrite::IfChanged] {
         let options = RestoreOptions { overwrite, ..options(&repo, &target) };
         let report = restore_well(&repo, &snapshot, &options);
-        assert_eq!((report.bytes_written, report.files_kept, inodes()), (0, 4, before), "{overwrite:?}");
+        assert_eq!(
+            (report.bytes_written, report.files_kept, inodes()),
+            (0, 4, before),
+            "{overwrite:?}"
+        );
         // The right size and time, another content, and the other name is missing.
         for name in ["short", "long"] {
             fs::remove_file(target.join(format!("{name} too"))).unwrap();
             let time = fs::metadata(target.join(name)).unwrap().modified().unwrap();
-            fs::write(target.join(name), noise(9, fs::metadata(target.join(name)).unwrap().len() as usize)).unwrap();
-            fs::File::options().write(true).open(target.join(name)).unwrap().set_modified(time).unwrap();
+            fs::write(
+                target.join(name),
+                noise(9, fs::metadata(target.join(name)).unwrap().len() as usize),
+            )
+            .unwrap();
+            fs::File::options()
+                .write(true)
+                .open(target.join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
         }
         restore_well(&repo, &snapshot, &options);
         assert_eq!(differences(&source, &target), "", "{overwrite:?}");
@@ -224,7 +289,11 @@ fn folders_above_what_was_backed_up_keep_what_they_have() {
     fs::create_dir_all(above).unwrap();
     fs::set_permissions(above, fs::Permissions::from_mode(0o751)).unwrap();
     let options = RestoreOptions { path: None, ..options(&repo, &target) };
-    let about = |path: &Path| fs::metadata(path).map(|about| (about.mode(), about.uid(), about.mtime(), about.ino())).unwrap();
+    let about = |path: &Path| {
+        fs::metadata(path)
+            .map(|about| (about.mode(), about.uid(), about.mtime(), about.ino()))
+            .unwrap()
+    };
     write(&above.join("mine"), b"x");
     let before = about(above);
     for delete in [false, true] {
@@ -235,12 +304,18 @@ fn folders_above_what_was_backed_up_keep_what_they_have() {
     }
     // Where they are made, they become what they were.
     let made = repo.scratch.path().join("made");
-    restore_well(&repo, &snapshot, &RestoreOptions { path: None, target: made.clone(), ..options.clone() });
+    restore_well(
+        &repo,
+        &snapshot,
+        &RestoreOptions { path: None, target: made.clone(), ..options.clone() },
+    );
     let made_above = made.join(above.strip_prefix(&target).unwrap());
     let original = about(source.parent().unwrap());
     assert_eq!((about(&made_above).0, about(&made_above).1), (original.0, original.1));
-    // A link there leads out of this target, which is not where things came from: it is not followed.
-    let (linked, outside) = (repo.scratch.path().join("linked"), repo.scratch.path().join("outside"));
+    // A link there leads out of this target, which is not where things came from: it is not
+    // followed.
+    let (linked, outside) =
+        (repo.scratch.path().join("linked"), repo.scratch.path().join("outside"));
     fs::create_dir_all(&outside).unwrap();
     fs::create_dir_all(&linked).unwrap();
     let first = source.strip_prefix("/").unwrap().components().next().unwrap();
@@ -259,7 +334,9 @@ fn what_lost_its_attributes_in_the_backup_keeps_those_that_are_there() {
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
     restore_well(&repo, &snapshot, &options(&repo, &target));
-    let set = |name: &str| rustix::fs::setxattr(target.join(name), "user.mine", b"1", rustix::fs::XattrFlags::empty());
+    let set = |name: &str| {
+        rustix::fs::setxattr(target.join(name), "user.mine", b"1", rustix::fs::XattrFlags::empty())
+    };
     if set("listed").and(set("other")).is_err() {
         eprintln!("the file system holds no attributes: not tested");
         return;
@@ -267,7 +344,8 @@ fn what_lost_its_attributes_in_the_backup_keeps_those_that_are_there() {
     let known = with_problems(&snapshot, &[&source.join("listed")]);
     let (report, monitor) = restore(&repo, &known, &options(&repo, &target));
     assert_eq!((report.failed, monitor.problem_count()), (0, 0));
-    let has = |name: &str| rustix::fs::getxattr(target.join(name), "user.mine", &mut [0; 8]).is_ok();
+    let has =
+        |name: &str| rustix::fs::getxattr(target.join(name), "user.mine", &mut [0; 8]).is_ok();
     assert_eq!((has("listed"), has("other")), (true, false));
     assert!(monitor.problems().iter().all(|problem| problem.kind == ProblemKind::Notice));
 }

@@ -1,4 +1,5 @@
-//! Damaged repositories: what is damaged is named and not left looking whole, and everything else comes back.
+//! Damaged repositories: what is damaged is named and not left looking whole, and everything else
+//! comes back.
 
 use std::fs;
 
@@ -34,7 +35,8 @@ fn of_a_damaged_pack_every_file_is_named_and_no_other() {
         let before = data_keys(&store);
         fs::hard_link(repo.source().join("second/7"), repo.source().join("second/7 too")).unwrap();
         let snapshot = repo.backup("host").snapshot.unwrap();
-        let second: Vec<_> = data_keys(&store).into_iter().filter(|key| !before.contains(key)).collect();
+        let second: Vec<_> =
+            data_keys(&store).into_iter().filter(|key| !before.contains(key)).collect();
         for key in &second {
             let mut bytes = store.read(key).unwrap();
             match damage {
@@ -47,17 +49,29 @@ fn of_a_damaged_pack_every_file_is_named_and_no_other() {
             }
         }
         let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target(&repo)));
-        let damaged: Vec<_> = monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Damaged).collect();
+        let damaged: Vec<_> = monitor
+            .problems()
+            .into_iter()
+            .filter(|problem| problem.kind == ProblemKind::Damaged)
+            .collect();
         assert_eq!((report.damaged, damaged.len()), (51, 51), "{name}: {damaged:?}");
         assert_eq!(report.failed, 1, "{name}: the link to a damaged file");
         for n in 0..50 {
-            assert_eq!(fs::read(target(&repo).join(format!("first/{n}"))).ok(), Some(noise(n, 9_000)), "{name}: {n} {damaged:?}");
+            assert_eq!(
+                fs::read(target(&repo).join(format!("first/{n}"))).ok(),
+                Some(noise(n, 9_000)),
+                "{name}: {n} {damaged:?}"
+            );
             assert!(!target(&repo).join(format!("second/{n}")).exists());
         }
         assert!(!target(&repo).join("first/large").exists(), "{name}: it must not look whole");
         let kept = fs::read(target(&repo).join("first/large.drumlin-damaged")).unwrap();
         assert_eq!(kept.len(), 1_200_000);
-        assert_eq!(kept[..400_000], noise(1000, 400_000)[..], "{name}: what there is of it is kept");
+        assert_eq!(
+            kept[..400_000],
+            noise(1000, 400_000)[..],
+            "{name}: what there is of it is kept"
+        );
         assert!(damaged.iter().any(|problem| problem.path.ends_with(b"first/large")));
     }
 }
@@ -69,7 +83,10 @@ fn what_was_there_is_not_lost_where_the_wanted_cannot_be_had() {
     let before = data_keys(&store);
     fs::hard_link(repo.source().join("second/5"), repo.source().join("second/5 too")).unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
-    data_keys(&store).iter().filter(|key| !before.contains(key)).for_each(|key| store.remove(key).unwrap());
+    data_keys(&store)
+        .iter()
+        .filter(|key| !before.contains(key))
+        .for_each(|key| store.remove(key).unwrap());
     let target = target(&repo);
     let half = [noise(1000, 600_000), noise(3000, 800_000)].concat();
     let linked = noise(5000, 9_000);
@@ -83,14 +100,22 @@ fn what_was_there_is_not_lost_where_the_wanted_cannot_be_had() {
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     for (name, bytes) in &there {
         write(&target.join(name), bytes);
-        fs::File::options().write(true).open(target.join(name)).unwrap().set_modified(time).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(target.join(name))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
     }
     // It has another name: it cannot be changed in place, and would have to go.
     fs::hard_link(target.join("second/8"), target.join("another name")).unwrap();
     // Flags that were in the way come back; not every file system, and not every user, has them.
-    let chattr = |how: &str| std::process::Command::new("chattr").arg(how).arg(target.join("second/5")).output().unwrap();
+    let chattr = |how: &str| {
+        std::process::Command::new("chattr").arg(how).arg(target.join("second/5")).output().unwrap()
+    };
     let is_locked = chattr("+i").status.success();
-    // The first part of this one is wrong and can be had: the file is neither the old one nor the new one then.
+    // The first part of this one is wrong and can be had: the file is neither the old one nor the
+    // new one then.
     write(&target.join("first/large"), &noise(4000, 1_300_000));
     let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target));
     assert_eq!((report.damaged, report.failed), (51, 1), "{:?}", monitor.problems());
@@ -100,10 +125,18 @@ fn what_was_there_is_not_lost_where_the_wanted_cannot_be_had() {
     }
     assert!(!target.join("first/large").exists());
     let kept = fs::read(target.join("first/large.drumlin-damaged")).unwrap();
-    let wrong = kept.iter().zip(noise(1000, 600_000)).take(400_000).position(|(is, wanted)| *is != wanted);
+    let wrong =
+        kept.iter().zip(noise(1000, 600_000)).take(400_000).position(|(is, wanted)| *is != wanted);
     assert_eq!((kept.len(), wrong), (1_300_000, None), "{:?}", monitor.problems());
-    assert!(kept[1_200_000..] == noise(4000, 1_300_000)[1_200_000..], "what is too long is cut only when all is right");
-    let notices = monitor.problems().into_iter().filter(|problem| problem.kind == ProblemKind::Notice).count();
+    assert!(
+        kept[1_200_000..] == noise(4000, 1_300_000)[1_200_000..],
+        "what is too long is cut only when all is right"
+    );
+    let notices = monitor
+        .problems()
+        .into_iter()
+        .filter(|problem| problem.kind == ProblemKind::Notice)
+        .count();
     assert_eq!(notices, 6);
     let is_still = fs::File::options().write(true).open(target.join("second/5")).is_err();
     assert_eq!(is_still, is_locked);
@@ -113,19 +146,30 @@ fn what_was_there_is_not_lost_where_the_wanted_cannot_be_had() {
     chattr("-i");
 }
 
-/// A run that was stopped has made the file at its full length; the next one finds the rest damaged.
+/// A run that was stopped has made the file at its full length; the next one finds the rest
+/// damaged.
 #[test]
 fn what_an_interrupted_run_had_begun_is_not_left_looking_whole() {
     let repo = two_packs();
     let store = repo.memory.clone();
     let before = data_keys(&store);
     let snapshot = repo.backup("host").snapshot.unwrap();
-    data_keys(&store).iter().filter(|key| !before.contains(key)).for_each(|key| store.remove(key).unwrap());
+    data_keys(&store)
+        .iter()
+        .filter(|key| !before.contains(key))
+        .for_each(|key| store.remove(key).unwrap());
     let target = target(&repo);
     let begun = [noise(1000, 400_000), vec![0; 800_000]].concat();
     write(&target.join("first/large"), &begun);
     let mark = b"0123-another-boot new";
-    if rustix::fs::setxattr(&target, "user.drumlin.restoring", mark, rustix::fs::XattrFlags::empty()).is_err() {
+    if rustix::fs::setxattr(
+        &target,
+        "user.drumlin.restoring",
+        mark,
+        rustix::fs::XattrFlags::empty(),
+    )
+    .is_err()
+    {
         return;
     }
     let (report, monitor) = restore(&repo, &snapshot, &options(&repo, &target));
@@ -146,13 +190,21 @@ fn a_damaged_tree_loses_its_folder_and_no_other() {
     let snapshot = repo.backup("host").snapshot.unwrap();
     assert!(before.len() > known.len());
     let scratch = tempfile::tempdir().unwrap();
-    let fresh = drumlin::repo::OpenOptions { cache_dir: scratch.path().to_owned(), prefer_cached: false };
-    let new_packs = store.keys().into_iter().filter(|key| key.class == Class::Meta && !before.contains(key));
+    let fresh =
+        drumlin::repo::OpenOptions { cache_dir: scratch.path().to_owned(), prefer_cached: false };
+    let new_packs =
+        store.keys().into_iter().filter(|key| key.class == Class::Meta && !before.contains(key));
     for key in new_packs {
         store.remove(&key).unwrap();
     }
-    // Nodes are read from local copies: only who has none notices. Then nothing of the snapshot can be reached.
-    let repository = drumlin::repo::Repository::open(repo.store.clone(), &crate::support::fixture::secret(), &fresh).unwrap();
+    // Nodes are read from local copies: only who has none notices. Then nothing of the snapshot can
+    // be reached.
+    let repository = drumlin::repo::Repository::open(
+        repo.store.clone(),
+        &crate::support::fixture::secret(),
+        &fresh,
+    )
+    .unwrap();
     let monitor = Monitor::default();
     let all = drumlin::restore::RestoreOptions { path: None, ..options(&repo, &target(&repo)) };
     let report = drumlin::restore::run(&repository, &snapshot, &all, &monitor).unwrap();

@@ -1,4 +1,5 @@
-//! Restoring into what is there already: right content is used again, wrong content is changed, and nobody else's file is touched.
+//! Restoring into what is there already: right content is used again, wrong content is changed, and
+//! nobody else's file is touched.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
@@ -24,8 +25,11 @@ fn a_second_restore_reads_no_data_and_changes_nothing() {
     let snapshot = repo.backup("host").snapshot.unwrap();
     let options = options(&repo, &target(&repo));
     restore_well(&repo, &snapshot, &options);
-    let changed =
-        |name: &str| fs::symlink_metadata(target(&repo).join(name)).map(|m| (m.ctime(), m.ctime_nsec(), m.ino())).unwrap();
+    let changed = |name: &str| {
+        fs::symlink_metadata(target(&repo).join(name))
+            .map(|m| (m.ctime(), m.ctime_nsec(), m.ino()))
+            .unwrap()
+    };
     let names = ["large", "link", "d3/f3", "d3"];
     let before = names.map(changed);
     let counts = repo.store.counts();
@@ -34,7 +38,10 @@ fn a_second_restore_reads_no_data_and_changes_nothing() {
     // The folder's own attributes are looked at, nothing is set.
     assert_eq!(names.map(changed), before);
     assert_eq!((report.files_kept, report.bytes_written, report.bytes_fetched), (303, 0, 0));
-    assert_eq!((report.bytes, report.bytes_kept), (snapshot.stats.totals.bytes, snapshot.stats.totals.bytes));
+    assert_eq!(
+        (report.bytes, report.bytes_kept),
+        (snapshot.stats.totals.bytes, snapshot.stats.totals.bytes)
+    );
 }
 
 #[test]
@@ -51,7 +58,11 @@ fn of_a_changed_file_only_the_changed_chunks_are_fetched() {
     let inode = image.metadata().unwrap().ino();
     let report = restore_well(&repo, &snapshot, &options);
     assert_eq!(differences(&source, &target(&repo)), "");
-    assert_eq!(fs::metadata(target(&repo).join("image")).unwrap().ino(), inode, "it is changed in place");
+    assert_eq!(
+        fs::metadata(target(&repo).join("image")).unwrap().ino(),
+        inode,
+        "it is changed in place"
+    );
     assert!(report.bytes_written < 600_000 && report.bytes_kept > 23 * MIB as u64, "{report:?}");
     assert!(report.bytes_fetched < 5 * MIB as u64, "{report:?}");
 }
@@ -70,19 +81,34 @@ fn content_is_compared_unless_size_and_time_are_to_be_believed() {
     restore_well(&repo, &snapshot, &if_changed);
     let spoil = || {
         for (name, wrong) in [("file", &noise(2, 200_000)[..]), ("short", b"wrong")] {
-            let times = fs::FileTimes::new().set_modified(fs::metadata(target.join(name)).unwrap().modified().unwrap());
+            let times = fs::FileTimes::new()
+                .set_modified(fs::metadata(target.join(name)).unwrap().modified().unwrap());
             fs::write(target.join(name), wrong).unwrap();
-            fs::File::options().write(true).open(target.join(name)).unwrap().set_times(times).unwrap();
+            fs::File::options()
+                .write(true)
+                .open(target.join(name))
+                .unwrap()
+                .set_times(times)
+                .unwrap();
         }
     };
     spoil();
     let report = restore_well(&repo, &snapshot, &if_changed);
     assert_eq!((report.bytes_written, report.files_kept), (0, 2));
-    let (report, monitor) = restore(&repo, &snapshot, &RestoreOptions { verify: true, ..if_changed.clone() });
-    assert_eq!((report.verify_failed, monitor.problems().len()), (2, 2), "what is believed wrongly is found by reading it");
+    let (report, monitor) =
+        restore(&repo, &snapshot, &RestoreOptions { verify: true, ..if_changed.clone() });
+    assert_eq!(
+        (report.verify_failed, monitor.problems().len()),
+        (2, 2),
+        "what is believed wrongly is found by reading it"
+    );
     for overwrite in [Overwrite::Always, Overwrite::IfDifferent] {
         spoil();
-        let report = restore_well(&repo, &snapshot, &RestoreOptions { overwrite, verify: true, ..compared.clone() });
+        let report = restore_well(
+            &repo,
+            &snapshot,
+            &RestoreOptions { overwrite, verify: true, ..compared.clone() },
+        );
         assert_eq!((report.bytes_written, report.files_kept), (200_005, 0));
         assert_eq!(differences(&source, &target), "");
     }
@@ -103,12 +129,20 @@ fn never_leaves_alone_what_is_there_and_fills_in_the_rest() {
     write(&target.join("b"), b"a file where a folder would be");
     write(&target.join("linked"), b"mine too");
     write(&target.join("link"), b"no link");
-    let options = RestoreOptions { overwrite: Overwrite::Never, verify: true, ..options(&repo, &target) };
+    let options =
+        RestoreOptions { overwrite: Overwrite::Never, verify: true, ..options(&repo, &target) };
     let (report, monitor) = restore(&repo, &snapshot, &options);
-    assert!(monitor.problems().iter().all(|problem| problem.kind == ProblemKind::Notice), "{:?}", monitor.problems());
+    assert!(
+        monitor.problems().iter().all(|problem| problem.kind == ProblemKind::Notice),
+        "{:?}",
+        monitor.problems()
+    );
     assert_eq!((report.left_alone, report.failed, report.verify_failed), (4, 0, 0), "{report:?}");
     assert_eq!(fs::read(target.join("a/there")).unwrap(), b"mine");
-    assert_eq!(fs::read(target.join("a/missing")).unwrap(), fs::read(source.join("a/missing")).unwrap());
+    assert_eq!(
+        fs::read(target.join("a/missing")).unwrap(),
+        fs::read(source.join("a/missing")).unwrap()
+    );
     assert_eq!(
         fs::read(target.join("linked too")).unwrap(),
         fs::read(source.join("linked")).unwrap(),
@@ -135,7 +169,10 @@ fn other_kinds_in_the_way_are_replaced_but_no_folder_with_content() {
     let options = options(&repo, &target);
     let (report, monitor) = restore(&repo, &snapshot, &options);
     assert_eq!((report.failed, monitor.problem_count()), (1, 1), "{:?}", monitor.problems());
-    assert_eq!(monitor.problems()[0].path, source.join("full").into_os_string().into_encoded_bytes());
+    assert_eq!(
+        monitor.problems()[0].path,
+        source.join("full").into_os_string().into_encoded_bytes()
+    );
     assert_eq!(fs::read(target.join("full/precious")).unwrap(), b"data");
     assert!(!target.join("full/inside").exists(), "the link was not followed");
     let report = restore_well(&repo, &snapshot, &RestoreOptions { delete: true, ..options });
@@ -163,7 +200,11 @@ fn delete_removes_what_the_snapshot_does_not_have_and_only_there() {
     write(&below.join("zz extra/deep/only.log"), b"x");
     write(&below.join("zz extra/x"), b"x");
     let chattr = |how: &str| {
-        Command::new("chattr").arg(how).arg(below.join("zz extra/deep")).status().is_ok_and(|status| status.success())
+        Command::new("chattr")
+            .arg(how)
+            .arg(below.join("zz extra/deep"))
+            .status()
+            .is_ok_and(|status| status.success())
     };
     let is_locked = chattr("+i");
     symlink(&outside, below.join("a/link")).unwrap();
@@ -176,8 +217,15 @@ fn delete_removes_what_the_snapshot_does_not_have_and_only_there() {
     assert_eq!(restore_well(&repo, &snapshot, &but_logs).deleted, 6);
     assert!(below.join("extra.log").exists() && !below.join("zz").exists());
     let kept = below.join("zz extra/deep/only.log");
-    assert!(kept.exists() && !below.join("zz extra/x").exists(), "what is excluded stays, with the folders that it lies in");
-    assert_eq!(fs::write(below.join("zz extra/deep/new"), b"x").is_err(), is_locked, "it is as immutable as it was");
+    assert!(
+        kept.exists() && !below.join("zz extra/x").exists(),
+        "what is excluded stays, with the folders that it lies in"
+    );
+    assert_eq!(
+        fs::write(below.join("zz extra/deep/new"), b"x").is_err(),
+        is_locked,
+        "it is as immutable as it was"
+    );
     assert_eq!(restore_well(&repo, &snapshot, &options).deleted, 4 + u64::from(!is_locked));
     assert_eq!(differences(&source, &below), "");
     assert!(target.join("beside").exists());
@@ -194,15 +242,22 @@ fn a_folder_in_the_way_keeps_what_is_excluded() {
     write(&target.join("file/deep/precious.log"), b"data");
     write(&target.join("file/deep/extra"), b"x");
     write(&target.join("other/extra"), b"x");
-    let options = RestoreOptions { delete: true, excludes: vec!["*.log".into()], ..options(&repo, &target) };
+    let options =
+        RestoreOptions { delete: true, excludes: vec!["*.log".into()], ..options(&repo, &target) };
     let counted = |report: &RestoreReport| (report.deleted, report.failed, report.files);
     let (dry, _) = restore(&repo, &snapshot, &RestoreOptions { dry_run: true, ..options.clone() });
     let (report, monitor) = restore(&repo, &snapshot, &options);
     assert_eq!(counted(&dry), counted(&report));
     assert_eq!((report.deleted, report.failed), (3, 1), "{:?}", monitor.problems());
-    assert!(monitor.problems()[0].message.contains("what is not selected"), "{:?}", monitor.problems());
+    assert!(
+        monitor.problems()[0].message.contains("what is not selected"),
+        "{:?}",
+        monitor.problems()
+    );
     assert_eq!(fs::read(target.join("file/deep/precious.log")).unwrap(), b"data");
-    assert!(!target.join("file/deep/extra").exists() && fs::read(target.join("other")).unwrap() == b"x");
+    assert!(
+        !target.join("file/deep/extra").exists() && fs::read(target.join("other")).unwrap() == b"x"
+    );
 }
 
 #[test]
@@ -225,7 +280,10 @@ fn a_file_with_names_elsewhere_is_replaced_not_changed() {
         assert_eq!(fs::read(outside.join(name)).unwrap(), b"precious");
     }
     let after = fs::metadata(outside.join("file")).unwrap();
-    assert_eq!((after.mtime(), after.mode(), after.uid()), (before.mtime(), before.mode(), before.uid()));
+    assert_eq!(
+        (after.mtime(), after.mode(), after.uid()),
+        (before.mtime(), before.mode(), before.uid())
+    );
     assert_eq!(fs::read(target.join("file")).unwrap(), noise(1, 100_000));
 }
 

@@ -1,4 +1,5 @@
-//! A restore that is stopped anywhere is simply run again: nothing half written is taken for right, and what is right is used.
+//! A restore that is stopped anywhere is simply run again: nothing half written is taken for right,
+//! and what is right is used.
 
 use std::fs;
 use std::ops::Range;
@@ -38,7 +39,11 @@ impl layers::Layer for Interrupter {
 /// Opens the repository again so that the restore is cancelled after `reads` reads of data.
 fn interrupted(repo: &TestRepo, reads: i64) -> (Arc<Repository>, Arc<Monitor>) {
     let monitor = Arc::new(Monitor::default());
-    let store = Interrupter { inner: repo.store.clone(), left: AtomicI64::new(reads), monitor: monitor.clone() };
+    let store = Interrupter {
+        inner: repo.store.clone(),
+        left: AtomicI64::new(reads),
+        monitor: monitor.clone(),
+    };
     let options = OpenOptions { cache_dir: repo.scratch.path().join("cache"), prefer_cached: true };
     (Repository::open(Arc::new(store), &secret(), &options).unwrap(), monitor)
 }
@@ -83,10 +88,16 @@ fn a_half_written_file_with_the_right_length_is_compared() {
     assert!(restore::run(&repository, &snapshot, &options, &monitor).is_err());
     let half = fs::metadata(target(&repo).join("large")).unwrap();
     assert_eq!(half.len(), 20 << 20);
-    assert_ne!(half.modified().unwrap(), fs::metadata(source.join("large")).unwrap().modified().unwrap());
+    assert_ne!(
+        half.modified().unwrap(),
+        fs::metadata(source.join("large")).unwrap().modified().unwrap()
+    );
     let report = restore_well(&repo, &snapshot, &options);
     assert_eq!(differences(&source, &target(&repo)), "");
-    assert!(report.bytes_kept > 0 && report.bytes_kept + report.bytes_written == 20 << 20, "{report:?}");
+    assert!(
+        report.bytes_kept > 0 && report.bytes_kept + report.bytes_written == 20 << 20,
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -99,12 +110,20 @@ fn after_another_boot_time_and_length_are_not_believed() {
     let target = target(&repo);
     let options = options(&repo, &target);
     restore_well(&repo, &snapshot, &options);
-    // What a power cut may leave: the right time and length, the mark of a restore under way, and no data.
+    // What a power cut may leave: the right time and length, the mark of a restore under way, and
+    // no data.
     let modified = fs::metadata(target.join("file")).unwrap().modified().unwrap();
     fs::write(target.join("file"), vec![0; 300_000]).unwrap();
     let file = fs::File::options().write(true).open(target.join("file")).unwrap();
     file.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
-    let mark = |value: &[u8]| rustix::fs::setxattr(&target, "user.drumlin.restoring", value, rustix::fs::XattrFlags::empty());
+    let mark = |value: &[u8]| {
+        rustix::fs::setxattr(
+            &target,
+            "user.drumlin.restoring",
+            value,
+            rustix::fs::XattrFlags::empty(),
+        )
+    };
     if mark(b"0123-another-boot new").is_err() {
         return;
     }
@@ -130,12 +149,20 @@ fn what_a_restore_of_another_snapshot_left_is_compared() {
     let (repository, monitor) = interrupted(&repo, 0);
     assert!(restore::run(&repository, &snapshots[0], &options, &monitor).is_err());
     let mut mark = vec![0; 1000];
-    let Ok(len) = rustix::fs::getxattr(&target, "user.drumlin.restoring", &mut mark[..]) else { return };
+    let Ok(len) = rustix::fs::getxattr(&target, "user.drumlin.restoring", &mut mark[..]) else {
+        return;
+    };
     let mark = String::from_utf8(mark[..len].to_vec()).unwrap();
     let mark = format!("{}-9999999999.0", mark.rsplit_once('-').unwrap().0);
     for (number, kept) in [(0, 300_000), (1, 0)] {
         write_at(&target.join("file"), 1 + number as u64 * 10);
-        rustix::fs::setxattr(&target, "user.drumlin.restoring", mark.as_bytes(), rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(
+            &target,
+            "user.drumlin.restoring",
+            mark.as_bytes(),
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
         let report = restore_well(&repo, &snapshots[number], &options);
         assert_eq!(report.bytes_kept, kept, "{number}");
     }
@@ -162,7 +189,8 @@ fn a_file_that_was_not_cut_yet_is_cut_by_the_next_run() {
     // Nothing but its end is wrong.
     let file = fs::File::options().append(true).open(target(&repo).join("large")).unwrap();
     std::io::Write::write_all(&mut &file, b"more").unwrap();
-    let report = restore_well(&repo, &snapshot, &restore::RestoreOptions { verify: true, ..options });
+    let report =
+        restore_well(&repo, &snapshot, &restore::RestoreOptions { verify: true, ..options });
     assert_eq!((report.files_kept, report.bytes_written, report.verify_failed), (0, 0, 0));
     assert_eq!(fs::read(target(&repo).join("large")).unwrap(), noise(500, 4 << 20));
 }
@@ -180,7 +208,12 @@ fn a_restore_that_stops_gives_back_the_folders_of_others() {
     }
     let snapshot = repo.backup("host").snapshot.unwrap();
     let target = target(&repo);
-    let folders = [("alice", 1234, 0o750), ("alice/photos", 1234, 0o3770), ("bob", 1235, 0o500), ("carol", 0, 0o777)];
+    let folders = [
+        ("alice", 1234, 0o750),
+        ("alice/photos", 1234, 0o3770),
+        ("bob", 1235, 0o500),
+        ("carol", 0, 0o777),
+    ];
     for (name, uid, mode) in folders {
         fs::create_dir_all(target.join(name)).unwrap();
         chown(target.join(name), Some(uid), Some(uid)).unwrap();
@@ -199,7 +232,11 @@ fn a_restore_that_stops_gives_back_the_folders_of_others() {
         for (name, uid, mode) in folders {
             let done = fs::metadata(source.join(name)).unwrap();
             let is_finished = has(name) == (done.uid(), done.gid(), done.mode() & 0o7777);
-            assert!(is_finished || has(name) == (uid, uid, mode), "{reads} {name}: {:?}", has(name));
+            assert!(
+                is_finished || has(name) == (uid, uid, mode),
+                "{reads} {name}: {:?}",
+                has(name)
+            );
             assert!(reads > 0 || !is_finished, "{name} cannot be finished");
         }
     }

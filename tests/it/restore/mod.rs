@@ -1,5 +1,6 @@
-//! Goal: what was backed up comes back, whatever is in the way, whatever interrupts it, and nothing more than needed is fetched.
-//! Method: real trees in scratch folders, repositories in memory that count requests, and tools of others (`rsync`, `getfattr`) as judges.
+//! Goal: what was backed up comes back, whatever is in the way, whatever interrupts it, and nothing
+//! more than needed is fetched. Method: real trees in scratch folders, repositories in memory that
+//! count requests, and tools of others (`rsync`, `getfattr`) as judges.
 
 pub mod archive;
 mod careful;
@@ -25,14 +26,22 @@ pub fn options(repo: &TestRepo, target: &Path) -> RestoreOptions {
 }
 
 /// Restores, which must succeed as a whole.
-pub fn restore(repo: &TestRepo, snapshot: &Snapshot, options: &RestoreOptions) -> (RestoreReport, Monitor) {
+pub fn restore(
+    repo: &TestRepo,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+) -> (RestoreReport, Monitor) {
     let monitor = Monitor::default();
     let report = restore::run(&repo.repository, snapshot, options, &monitor).unwrap();
     (report, monitor)
 }
 
 /// Restores, which must succeed without any problem.
-pub fn restore_well(repo: &TestRepo, snapshot: &Snapshot, options: &RestoreOptions) -> RestoreReport {
+pub fn restore_well(
+    repo: &TestRepo,
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+) -> RestoreReport {
     let (report, monitor) = restore(repo, snapshot, options);
     assert_eq!(monitor.problems(), []);
     report
@@ -43,11 +52,14 @@ pub fn target(repo: &TestRepo) -> PathBuf {
     repo.scratch.path().join("target")
 }
 
-/// Returns what `rsync` would have to do to make `target` equal to `source`: names, content, metadata, links, ACLs, attributes.
+/// Returns what `rsync` would have to do to make `target` equal to `source`: names, content,
+/// metadata, links, ACLs, attributes.
 pub fn differences(source: &Path, target: &Path) -> String {
     let slash = |path: &Path| format!("{}/", path.display());
     let mut rsync = std::process::Command::new("rsync");
-    rsync.args(["-n", "-i", "-c", "-aHAX", "--devices", "--specials", "--delete"]).args([slash(source), slash(target)]);
+    rsync
+        .args(["-n", "-i", "-c", "-aHAX", "--devices", "--specials", "--delete"])
+        .args([slash(source), slash(target)]);
     let output = rsync.output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }

@@ -13,17 +13,27 @@ use crate::support::fixture::{TestRepo, noise, write};
 /// Three packs: the files are larger than what fits into one.
 fn repo_of_several_packs() -> (TestRepo, drumlin::format::snapshot::Snapshot) {
     let repo = TestRepo::new();
-    (0..3).for_each(|number| write(&repo.source().join(format!("large-{number}")), &noise(number, 8 << 20)));
+    (0..3).for_each(|number| {
+        write(&repo.source().join(format!("large-{number}")), &noise(number, 8 << 20))
+    });
     write(&repo.source().join("small"), b"in its folder's node");
     let snapshot = repo.snapshot();
     (repo, snapshot)
 }
 
-fn needed(repo: &TestRepo, snapshot: &drumlin::format::snapshot::Snapshot, options: &RestoreOptions) -> Vec<NeededPack> {
+fn needed(
+    repo: &TestRepo,
+    snapshot: &drumlin::format::snapshot::Snapshot,
+    options: &RestoreOptions,
+) -> Vec<NeededPack> {
     let before = repo.store.counts();
     let monitor = Monitor::default();
     let packs = restore::needed_packs(&repo.repository, snapshot, options, &monitor).unwrap();
-    assert_eq!((repo.store.counts() - before).of(Action::Read, Class::Data).calls, 0, "only trees are read");
+    assert_eq!(
+        (repo.store.counts() - before).of(Action::Read, Class::Data).calls,
+        0,
+        "only trees are read"
+    );
     assert_eq!(monitor.problem_count(), 0);
     packs
 }
@@ -35,10 +45,15 @@ fn a_plan_names_the_packs_that_the_restore_reads() {
     let all = needed(&repo, &snapshot, &options(&repo, &target(&repo)));
     let listed: BTreeSet<String> = stored.iter().map(|object| object.name.clone()).collect();
     let named = |packs: &[NeededPack]| -> BTreeSet<String> {
-        packs.iter().map(|needed| layout::pack_key(needed.pack.class, &needed.pack.name).name).collect()
+        packs
+            .iter()
+            .map(|needed| layout::pack_key(needed.pack.class, &needed.pack.name).name)
+            .collect()
     };
     assert_eq!(named(&all), listed);
-    assert!(all.iter().all(|needed| needed.bytes > 0 && needed.bytes <= u64::from(needed.pack.len)));
+    assert!(
+        all.iter().all(|needed| needed.bytes > 0 && needed.bytes <= u64::from(needed.pack.len))
+    );
     let one = RestoreOptions { includes: vec!["large-1".into()], ..options(&repo, &target(&repo)) };
     let part = needed(&repo, &snapshot, &one);
     assert!(part.len() < all.len() && named(&part).is_subset(&named(&all)), "{part:?}");

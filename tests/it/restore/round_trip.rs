@@ -20,7 +20,10 @@ fn is_root() -> bool {
 
 fn set_mtime(path: &Path, seconds: i64, nanos: i64) {
     let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let times = Timestamps { last_access: keep, last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos } };
+    let times = Timestamps {
+        last_access: keep,
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanos },
+    };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
@@ -31,7 +34,11 @@ fn set_mode(path: &Path, mode: u32) {
 /// Runs a tool that must succeed.
 fn run(tool: &str, arguments: &[&OsStr]) -> String {
     let output = Command::new(tool).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{tool} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -66,11 +73,15 @@ fn holes(root: &Path) {
 }
 
 fn modes(root: &Path) {
-    for (name, mode) in [("none", 0), ("setuid", 0o4755), ("setgid", 0o2755), ("read only", 0o444), ("all", 0o777)] {
+    for (name, mode) in
+        [("none", 0), ("setuid", 0o4755), ("setgid", 0o2755), ("read only", 0o444), ("all", 0o777)]
+    {
         write(&root.join("modes").join(name), b"content that is a bit longer");
         set_mode(&root.join("modes").join(name), mode);
     }
-    for (name, mode) in [("sticky", 0o1777), ("shared", 0o2775), ("closed", 0o000), ("read only", 0o555)] {
+    for (name, mode) in
+        [("sticky", 0o1777), ("shared", 0o2775), ("closed", 0o000), ("read only", 0o555)]
+    {
         write(&root.join("folders").join(name).join("inside"), &noise(4, 1000));
         set_mode(&root.join("folders").join(name), mode);
     }
@@ -88,11 +99,26 @@ fn privileged_things(root: &Path) {
         rustix::fs::mknodat(CWD, path(name), kind, Mode::from_raw_mode(0o640), device).unwrap();
     }
     let device = rustix::fs::makedev(259, 1_000_000);
-    rustix::fs::mknodat(CWD, path("char device"), FileType::CharacterDevice, Mode::from_raw_mode(0o600), device).unwrap();
-    rustix::fs::mknodat(CWD, path("block device"), FileType::BlockDevice, Mode::from_raw_mode(0o660), device).unwrap();
+    rustix::fs::mknodat(
+        CWD,
+        path("char device"),
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o600),
+        device,
+    )
+    .unwrap();
+    rustix::fs::mknodat(
+        CWD,
+        path("block device"),
+        FileType::BlockDevice,
+        Mode::from_raw_mode(0o660),
+        device,
+    )
+    .unwrap();
     fs::hard_link(path("fifo"), path("fifo again")).unwrap();
     let set = |name: &str, attribute: &str, value: &[u8]| {
-        rustix::fs::lsetxattr(path(name), attribute, value, rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::lsetxattr(path(name), attribute, value, rustix::fs::XattrFlags::empty())
+            .unwrap();
     };
     set("sub/one chunk", "user.comment", b"with a \0 byte");
     set("empty", "user.empty", b"");
@@ -102,13 +128,17 @@ fn privileged_things(root: &Path) {
     set("char device", "trusted.of a device", b"device");
     run("setcap", &["cap_net_bind_service=+ep".as_ref(), path("modes/all").as_os_str()]);
     run("setfacl", &["-m".as_ref(), "u:1234:rwx,g:4321:r".as_ref(), path("short").as_os_str()]);
-    run("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:1234:rx,o::-".as_ref(), path("twice").as_os_str()]);
+    run(
+        "setfacl",
+        &["-d".as_ref(), "-m".as_ref(), "u:1234:rx,o::-".as_ref(), path("twice").as_os_str()],
+    );
 }
 
-/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file, times with nanoseconds, blocks. Folders have
-/// no sizes and no links that mean anything.
+/// Returns a listing that `rsync` does not make: capabilities, ACLs, attributes of every file,
+/// times with nanoseconds, blocks. Folders have no sizes and no links that mean anything.
 pub fn listing(root: &Path) -> String {
-    let quoted = root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
+    let quoted =
+        root.as_os_str().as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
     let script = format!(
         "cd '{quoted}' && find . -type d -printf '%p %y %m %U %G %T@\\n' -o -printf '%p %y %m %U %G %T@ %s %n %l\\n' | LC_ALL=C sort \
          && getfattr -hdR -m- -e hex . 2>/dev/null \
@@ -138,16 +168,23 @@ fn a_tree_with_everything_comes_back_equal() {
     let snapshot = repo.backup("host").snapshot.unwrap();
     for (threads, low_memory) in [(1, true), (3, false)] {
         let target = repo.scratch.path().join(format!("target {threads}"));
-        let options = RestoreOptions { threads, low_memory, verify: true, ..options(&repo, &target) };
+        let options =
+            RestoreOptions { threads, low_memory, verify: true, ..options(&repo, &target) };
         let report = restore_well(&repo, &snapshot, &options);
         assert_eq!(differences(&source, &target), "");
         assert_eq!(listing(&source), listing(&target));
         assert_eq!(report.verify_failed, 0);
         assert!(report.verified > 20 && report.files == report.verified, "{report:?}");
-        let (is, was) =
-            (|name: &str| fs::metadata(target.join(name)).unwrap(), |name: &str| fs::metadata(source.join(name)).unwrap());
+        let (is, was) = (
+            |name: &str| fs::metadata(target.join(name)).unwrap(),
+            |name: &str| fs::metadata(source.join(name)).unwrap(),
+        );
         for name in ["sparse", "only a hole"] {
-            assert!(is(name).blocks() <= was(name).blocks() + 64, "{name} takes {} blocks", is(name).blocks());
+            assert!(
+                is(name).blocks() <= was(name).blocks() + 64,
+                "{name} takes {} blocks",
+                is(name).blocks()
+            );
         }
         assert_eq!(is("short").ino(), is("sub/short again").ino());
     }
@@ -172,7 +209,9 @@ fn flags_come_last_and_go_first() {
     write(&source.join("folder/file"), b"x");
     fs::hard_link(source.join("file"), source.join("folder/linked")).unwrap();
     fs::create_dir(source.join("links")).unwrap();
-    (0..40).for_each(|number| fs::hard_link(source.join("file"), source.join(format!("links/{number}"))).unwrap());
+    (0..40).for_each(|number| {
+        fs::hard_link(source.join("file"), source.join(format!("links/{number}"))).unwrap()
+    });
     let flags = |flag: &str, root: &Path| {
         for name in ["file", "folder"] {
             let done = Command::new("chattr").arg(flag).arg(root.join(name)).output().unwrap();
@@ -206,7 +245,8 @@ fn flags_come_last_and_go_first() {
     assert!(is_cleared);
 }
 
-/// Makes (or enters) a chain of folders whose path is far longer than the system allows, with a file at its end.
+/// Makes (or enters) a chain of folders whose path is far longer than the system allows, with a
+/// file at its end.
 fn deep(root: &Path, levels: usize, make: bool) -> OwnedFd {
     let name = "d".repeat(200);
     let mut dir: OwnedFd = File::open(root).unwrap().into();
@@ -214,7 +254,13 @@ fn deep(root: &Path, levels: usize, make: bool) -> OwnedFd {
         if make {
             rustix::fs::mkdirat(&dir, &name, Mode::from_raw_mode(0o755)).unwrap();
         }
-        dir = rustix::fs::openat(&dir, &name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+        dir = rustix::fs::openat(
+            &dir,
+            &name,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )
+        .unwrap();
     }
     dir
 }
@@ -225,9 +271,15 @@ fn paths_longer_than_the_system_allows_come_back() {
     let levels = 600;
     let end = deep(&repo.source(), levels, true);
     let flags = OFlags::CREATE | OFlags::WRONLY;
-    File::from(rustix::fs::openat(&end, "file", flags, Mode::RUSR).unwrap()).write_all_at(&noise(1, 5000), 0).unwrap();
+    File::from(rustix::fs::openat(&end, "file", flags, Mode::RUSR).unwrap())
+        .write_all_at(&noise(1, 5000), 0)
+        .unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
-    restore_well(&repo, &snapshot, &RestoreOptions { verify: true, ..options(&repo, &target(&repo)) });
+    restore_well(
+        &repo,
+        &snapshot,
+        &RestoreOptions { verify: true, ..options(&repo, &target(&repo)) },
+    );
     let end = deep(&target(&repo), levels, false);
     let file = File::from(rustix::fs::openat(&end, "file", OFlags::RDONLY, Mode::empty()).unwrap());
     let mut bytes = vec![0; 5000];
@@ -253,12 +305,18 @@ fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
     fs::create_dir(&target).unwrap();
     std::os::unix::fs::chown(&target, None, Some(4321)).unwrap();
     set_mode(&target, 0o2777);
-    run("setfacl", &["-d".as_ref(), "-m".as_ref(), "u:1234:rwx,m::rwx".as_ref(), target.as_os_str()]);
+    run(
+        "setfacl",
+        &["-d".as_ref(), "-m".as_ref(), "u:1234:rwx,m::rwx".as_ref(), target.as_os_str()],
+    );
     write(&target.join("something"), b"so that the folder is not taken for a new one");
     restore_well(&repo, &snapshot, &options(&repo, &target));
     let differences = differences(&source, &target);
     // The folder itself is the user's: only what is in it must be equal.
-    let inside: Vec<_> = differences.lines().filter(|line| !line.ends_with(" ./") && !line.ends_with("something")).collect();
+    let inside: Vec<_> = differences
+        .lines()
+        .filter(|line| !line.ends_with(" ./") && !line.ends_with("something"))
+        .collect();
     assert_eq!(inside, Vec::<&str>::new());
 }
 
@@ -266,7 +324,9 @@ fn inherited_acls_and_groups_do_not_leak_into_what_is_restored() {
 fn in_a_folder_with_a_default_acl_of_base_entries_each_file_gets_its_mode() {
     let repo = TestRepo::new();
     let (source, target) = (repo.source(), target(&repo));
-    for (name, mode) in [("a", 0o640), ("b", 0o644), ("c", 0o600), ("d", 0o755), ("e/f", 0o640), ("e/g", 0o664)] {
+    for (name, mode) in
+        [("a", 0o640), ("b", 0o644), ("c", 0o600), ("d", 0o755), ("e/f", 0o640), ("e/g", 0o664)]
+    {
         write(&source.join(name), &noise(1, 5000));
         set_mode(&source.join(name), mode);
     }
@@ -320,9 +380,15 @@ fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
     fs::hard_link(source.join("a/c/first"), source.join("g/second")).unwrap();
     fs::hard_link(source.join("d/e/f/first"), source.join("g/third")).unwrap();
     fs::hard_link(source.join("g/h"), source.join("a/b/last")).unwrap();
-    for (name, mode) in
-        [("a/b", 0o555), ("a/c", 0o500), ("a", 0o555), ("d/e/f", 0o055), ("d/e", 0o444), ("d", 0o100), ("g", 0o555)]
-    {
+    for (name, mode) in [
+        ("a/b", 0o555),
+        ("a/c", 0o500),
+        ("a", 0o555),
+        ("d/e/f", 0o055),
+        ("d/e", 0o444),
+        ("d", 0o100),
+        ("g", 0o555),
+    ] {
         set_mode(&source.join(name), mode);
     }
     let snapshot = repo.backup("host").snapshot.unwrap();
@@ -336,9 +402,14 @@ fn folders_that_shut_their_owner_out_are_finished_whatever_links_lie_in_them() {
         let options = RestoreOptions { verify, ..options(&repo, &target) };
         let (report, monitor) = as_nobody(|| restore(&repo, &snapshot, &options));
         assert_eq!((report.failed, report.verify_failed), (0, 0), "{:?}", monitor.problems());
-        for name in ["a/b", "a/c", "a", "d/e/f", "d/e", "d", "g", "a/b/last", "g/second", "d/e/f/first"] {
-            let of =
-                |folder: &Path| fs::metadata(folder.join(name)).map(|stat| (stat.mode(), stat.nlink(), stat.mtime())).unwrap();
+        for name in
+            ["a/b", "a/c", "a", "d/e/f", "d/e", "d", "g", "a/b/last", "g/second", "d/e/f/first"]
+        {
+            let of = |folder: &Path| {
+                fs::metadata(folder.join(name))
+                    .map(|stat| (stat.mode(), stat.nlink(), stat.mtime()))
+                    .unwrap()
+            };
             assert_eq!(of(&target), of(&source), "{name}");
         }
     }

@@ -12,8 +12,13 @@ use crate::support::fixture::{TestRepo, noise, write};
 
 /// Returns all names below `root`, sorted.
 fn names(root: &Path) -> Vec<String> {
-    let output = std::process::Command::new("find").arg(root).args(["-mindepth", "1", "-printf", "%P\n"]).output().unwrap();
-    let mut names: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    let output = std::process::Command::new("find")
+        .arg(root)
+        .args(["-mindepth", "1", "-printf", "%P\n"])
+        .output()
+        .unwrap();
+    let mut names: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
     names.sort();
     names
 }
@@ -27,7 +32,8 @@ fn a_single_file_is_restored_without_reading_other_data() {
     let snapshot = repo.backup("host").snapshot.unwrap();
     let path = Some(source.join("a/b/c/d/wanted").into_os_string().into_encoded_bytes());
     let counts = repo.store.counts();
-    let report = restore_well(&repo, &snapshot, &RestoreOptions { path, ..options(&repo, &target(&repo)) });
+    let report =
+        restore_well(&repo, &snapshot, &RestoreOptions { path, ..options(&repo, &target(&repo)) });
     let read = (repo.store.counts() - counts).of(Call::Read, Class::Data);
     assert_eq!(names(&target(&repo)), ["wanted"]);
     assert_eq!(fs::read(target(&repo).join("wanted")).unwrap(), noise(100, 50_000));
@@ -39,7 +45,15 @@ fn a_single_file_is_restored_without_reading_other_data() {
 fn includes_and_excludes_mean_what_gitignore_means() {
     let repo = TestRepo::new();
     let source = repo.source();
-    for name in ["docs/a.txt", "docs/b.md", "docs/old/c.txt", "src/main.rs", "src/gen/out.rs", "tmp/x.txt", "top.txt"] {
+    for name in [
+        "docs/a.txt",
+        "docs/b.md",
+        "docs/old/c.txt",
+        "src/main.rs",
+        "src/gen/out.rs",
+        "tmp/x.txt",
+        "top.txt",
+    ] {
         write(&source.join(name), name.as_bytes());
     }
     fs::create_dir(source.join("empty")).unwrap();
@@ -54,15 +68,23 @@ fn includes_and_excludes_mean_what_gitignore_means() {
     for (number, (includes, excludes, expected)) in cases.into_iter().enumerate() {
         let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).into()).collect();
         let target = repo.scratch.path().join(format!("target {number}"));
-        let options =
-            RestoreOptions { includes: owned(includes), excludes: owned(excludes), verify: true, ..options(&repo, &target) };
+        let options = RestoreOptions {
+            includes: owned(includes),
+            excludes: owned(excludes),
+            verify: true,
+            ..options(&repo, &target)
+        };
         restore_well(&repo, &snapshot, &options);
         assert_eq!(names(&target), expected, "{includes:?} {excludes:?}");
     }
-    let nothing = RestoreOptions { includes: vec!["/nothing".into()], ..options(&repo, &target(&repo)) };
+    let nothing =
+        RestoreOptions { includes: vec!["/nothing".into()], ..options(&repo, &target(&repo)) };
     let (report, monitor) = run(&repo, &snapshot, &nothing);
     let problems = monitor.problems();
-    assert_eq!((report.files, problems[0].path.as_slice(), problems[0].kind), (0, &b"/nothing"[..], ProblemKind::NotRestored));
+    assert_eq!(
+        (report.files, problems[0].path.as_slice(), problems[0].kind),
+        (0, &b"/nothing"[..], ProblemKind::NotRestored)
+    );
     let bad = RestoreOptions { includes: vec!["a[z".into()], ..options(&repo, &target(&repo)) };
     let refused = restore::run(&repo.repository, &snapshot, &bad, &Monitor::default());
     assert!(matches!(refused, Err(Error::Pattern { .. })), "{refused:?}");
@@ -85,7 +107,8 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
         let each = &mut |planned: restore::Planned<'_>| {
             lines.push((planned.action, String::from_utf8(planned.path.to_vec()).unwrap()));
         };
-        let report = restore::list(&repo.repository, &snapshot, &dry, &Monitor::default(), each).unwrap();
+        let report =
+            restore::list(&repo.repository, &snapshot, &dry, &Monitor::default(), each).unwrap();
         (report, lines)
     };
     let (report, lines) = list();
@@ -110,7 +133,9 @@ fn a_dry_run_tells_what_would_happen_and_changes_nothing() {
     assert_eq!((report.deleted, report.files_kept), (2, 2));
     assert_eq!(names(&target), before);
     let done = restore_well(&repo, &snapshot, &options);
-    let counted = |report: &restore::RestoreReport| (report.files, report.dirs, report.bytes, report.deleted, report.files_kept);
+    let counted = |report: &restore::RestoreReport| {
+        (report.files, report.dirs, report.bytes, report.deleted, report.files_kept)
+    };
     assert_eq!(counted(&done), counted(&report));
     assert_eq!(differences(&source, &target), "");
 }
@@ -135,9 +160,12 @@ fn a_path_that_is_not_there_is_an_error_and_makes_no_target() {
 fn a_folder_that_the_restore_made_gets_the_metadata_and_one_with_content_keeps_its_own() {
     let repo = TestRepo::new();
     write(&repo.source().join("file"), b"x");
-    fs::set_permissions(repo.source(), std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+    fs::set_permissions(repo.source(), std::os::unix::fs::PermissionsExt::from_mode(0o750))
+        .unwrap();
     let snapshot = repo.backup("host").snapshot.unwrap();
-    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o7777;
+    let mode = |path: &Path| {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o7777
+    };
     let made = repo.scratch.path().join("made/below");
     restore_well(&repo, &snapshot, &options(&repo, &made));
     assert_eq!((mode(&made), differences(&repo.source(), &made)), (0o750, String::new()));

@@ -1,6 +1,7 @@
-//! Goal: one object that a disk cannot read any more costs what is in it, and stops nobody but those who remove; a disk that gives
-//! nothing at all is not taken for one on which everything is lost.
-//! Method: a store in memory that fails to read some of its objects, as a disk with bad sectors does.
+//! Goal: one object that a disk cannot read any more costs what is in it, and stops nobody but
+//! those who remove; a disk that gives nothing at all is not taken for one on which everything is
+//! lost. Method: a store in memory that fails to read some of its objects, as a disk with bad
+//! sectors does.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -37,7 +38,13 @@ impl Worn {
                 *left -= 1;
                 let (location, object) = (self.location().to_owned(), key.to_string());
                 let source = "Input/output error".into();
-                Err(StoreError { kind: ErrorKind::Unreadable, action: "read", location, object, source })
+                Err(StoreError {
+                    kind: ErrorKind::Unreadable,
+                    action: "read",
+                    location,
+                    object,
+                    source,
+                })
             }
         }
     }
@@ -68,7 +75,8 @@ fn repository() -> TestRepo {
 }
 
 fn keys_of(repo: &TestRepo, class: Class) -> Vec<Key> {
-    let mut keys: Vec<Key> = repo.memory.keys().into_iter().filter(|key| key.class == class).collect();
+    let mut keys: Vec<Key> =
+        repo.memory.keys().into_iter().filter(|key| key.class == class).collect();
     keys.sort();
     keys
 }
@@ -91,11 +99,10 @@ fn what_cannot_be_read_is_found_by_a_check_and_stops_a_prune() {
         for key in keys_of(&repo, class) {
             let worn = || Worn::new(&repo, [key.clone()], usize::MAX);
             let report = run_check(&stranger(&repo, worn()).1, Level::Full);
-            let told = report
-                .problems
-                .items
-                .iter()
-                .any(|problem| problem.object == key.to_string() && problem.message.contains("cannot be read: cannot read"));
+            let told = report.problems.items.iter().any(|problem| {
+                problem.object == key.to_string()
+                    && problem.message.contains("cannot be read: cannot read")
+            });
             assert!(told, "{key}: {report:#?}");
             if class == Class::Data {
                 assert!((1..=3).contains(&report.affected.count), "{key}: {report:#?}");
@@ -106,7 +113,8 @@ fn what_cannot_be_read_is_found_by_a_check_and_stops_a_prune() {
                 store.keys().into_iter().filter(|key| key.class != Class::Intents).collect()
             };
             let store = worn();
-            let refused = prune(&stranger(&repo, store.clone()).1, at_once()).map(drop).unwrap_err();
+            let refused =
+                prune(&stranger(&repo, store.clone()).1, at_once()).map(drop).unwrap_err();
             assert!(refused.is_damage(), "{key}: {refused:?}");
             assert_eq!(others(&store.inner), others(&repo.memory), "{key}");
         }
@@ -142,7 +150,11 @@ fn what_is_read_the_second_time_is_not_lost() {
         for times in 1..=1 + pieces {
             let (_cache, repository) = stranger(&repo, Worn::new(&repo, [keys[0].clone()], times));
             let planned = plan(&repository).unwrap();
-            assert!(planned.is_empty() && planned.found.is_sound(), "{class:?}, {times}: {:#?}", planned.found);
+            assert!(
+                planned.is_empty() && planned.found.is_sound(),
+                "{class:?}, {times}: {:#?}",
+                planned.found
+            );
         }
     }
 }
@@ -150,8 +162,14 @@ fn what_is_read_the_second_time_is_not_lost() {
 #[test]
 fn a_store_that_gives_no_pack_at_all_has_not_lost_them() {
     let repo = repository();
-    let packs: Vec<Key> = [Class::Data, Class::Meta].into_iter().flat_map(|class| keys_of(&repo, class)).collect();
+    let packs: Vec<Key> =
+        [Class::Data, Class::Meta].into_iter().flat_map(|class| keys_of(&repo, class)).collect();
     let (_cache, repository) = stranger(&repo, Worn::new(&repo, packs, usize::MAX));
-    let Err(refused) = plan(&repository) else { panic!("it would take everything out of the index") };
-    assert!(matches!(refused, Error::NothingReadable { .. }) && !refused.is_damage(), "{refused:?}");
+    let Err(refused) = plan(&repository) else {
+        panic!("it would take everything out of the index")
+    };
+    assert!(
+        matches!(refused, Error::NothingReadable { .. }) && !refused.is_damage(),
+        "{refused:?}"
+    );
 }

@@ -1,19 +1,22 @@
-//! Damage of any kind, anywhere: always detected by a full check, its paths named, and never given back as good.
+//! Damage of any kind, anywhere: always detected by a full check, its paths named, and never given
+//! back as good.
 //!
-//! A repository with every kind of object is damaged in one place at a time. Two questions are asked each time. Does
-//! `check` find it? Is what it says about paths true? That is found out independently: everything is read from the
-//! damaged repository by a machine without any local copy; what cannot be read must have been named, what is named as a
-//! file must not be readable, and what is readable must be what was backed up.
+//! A repository with every kind of object is damaged in one place at a time. Two questions are
+//! asked each time. Does `check` find it? Is what it says about paths true? That is found out
+//! independently: everything is read from the damaged repository by a machine without any local
+//! copy; what cannot be read must have been named, what is named as a file must not be readable,
+//! and what is readable must be what was backed up.
 //!
-//! `DRUMLIN_DAMAGE_FLIPS` sets the number of random flips (1,000; `make damage-long` takes 10,000), `DRUMLIN_DAMAGE_SEED`
-//! repeats a run.
+//! `DRUMLIN_DAMAGE_FLIPS` sets the number of random flips (1,000; `make damage-long` takes 10,000),
+//! `DRUMLIN_DAMAGE_SEED` repeats a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drumlin::browse::{self, Place};
 use drumlin::format::container::{
-    FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES, frame_at, header_at, trailer_at,
+    FRAME_LEN_BYTES, HEADER_LEN_BYTES, TAG_LEN_BYTES, TRAILER_LEN_BYTES, frame_at, header_at,
+    trailer_at,
 };
 use drumlin::format::entry::EntryKind;
 use drumlin::format::slot::{SlotInfo, SlotKdf};
@@ -30,7 +33,8 @@ use drumlin::store::{Class, Key, Store};
 
 use crate::support::fixture::{TestRepo, fast_folder, noise, now, run_check};
 
-/// What every path of a snapshot reads as: a hash of its content, or of its description if it has none.
+/// What every path of a snapshot reads as: a hash of its content, or of its description if it has
+/// none.
 pub type Contents = BTreeMap<Vec<u8>, [u8; 32]>;
 
 /// A sound repository and what is in it.
@@ -42,13 +46,14 @@ pub struct Sound {
 
 /// What a damaged repository is like.
 struct Outcome {
-    /// The check's report; `None` if the repository cannot even be opened, which is noticed by anybody.
+    /// The check's report; `None` if the repository cannot even be opened, which is noticed by
+    /// anybody.
     report: Option<CheckReport>,
 }
 
 impl Sound {
-    /// Makes a repository with packs of both classes, directories of one and of many nodes, files of every form, and two
-    /// snapshots that share most of it.
+    /// Makes a repository with packs of both classes, directories of one and of many nodes, files
+    /// of every form, and two snapshots that share most of it.
     pub fn new() -> Self {
         let repo = TestRepo::new();
         let other = drumlin::crypto::slot::Secret::KeyFile([8; 32].into());
@@ -70,16 +75,23 @@ impl Sound {
         let second = repo.snapshot();
         // One of them is protected, the other lies in the trash.
         let word = str::to_owned;
-        let note =
-            ForgetNote { host: word("host"), user: word("user"), program: word("test"), now: now(), reason: word("named") };
+        let note = ForgetNote {
+            host: word("host"),
+            user: word("user"),
+            program: word("test"),
+            now: now(),
+            reason: word("named"),
+        };
         protect::protect(&repo.open(), &first.id, snapshots::chain_hash(&first), &note).unwrap();
-        trash::forget(&repo.open(), &second.id, Some(snapshots::chain_hash(&second)), &note).unwrap();
+        trash::forget(&repo.open(), &second.id, Some(snapshots::chain_hash(&second)), &note)
+            .unwrap();
         let trees = repo.trees();
         let contents = [&first, &second].map(|snapshot| read_all(&trees, snapshot)).into();
         Self { repo, snapshots: vec![first, second], contents }
     }
 
-    /// Damages a copy of the repository and asks both questions; panics with `what` where the answers are wrong.
+    /// Damages a copy of the repository and asks both questions; panics with `what` where the
+    /// answers are wrong.
     fn damage(&self, what: &str, damage: impl FnOnce(&MemoryStore)) -> Outcome {
         self.damage_at(Level::Full, what, damage)
     }
@@ -87,7 +99,8 @@ impl Sound {
     fn damage_at(&self, level: Level, what: &str, damage: impl FnOnce(&MemoryStore)) -> Outcome {
         let store = Arc::new(self.repo.memory.image());
         damage(&store);
-        // With the cache of the machine that made the backups: its good copies must not hide anything.
+        // With the cache of the machine that made the backups: its good copies must not hide
+        // anything.
         let Ok(repository) = self.repo.open_in(store.clone(), &self.repo.cache()) else {
             return Outcome { report: None };
         };
@@ -106,7 +119,8 @@ impl Sound {
     /// Compares the report with what a machine without local copies can read.
     fn compare(&self, what: &str, repository: &Arc<Repository>, report: &CheckReport) {
         let Ok(reader) = Reader::looking(repository) else {
-            // Nothing can be read until the index is repaired; the check goes on without the damaged run.
+            // Nothing can be read until the index is repaired; the check goes on without the
+            // damaged run.
             return;
         };
         let trees = Trees::new(reader);
@@ -126,22 +140,36 @@ impl Sound {
                 let shown = String::from_utf8_lossy(path);
                 match read.get(path) {
                     Some(found) => assert_eq!(found, hash, "{what}: {shown} was given back wrong"),
-                    None => assert!(is_named(path, &named), "{what}: {shown} cannot be read and is not named"),
+                    None => assert!(
+                        is_named(path, &named),
+                        "{what}: {shown} cannot be read and is not named"
+                    ),
                 }
             }
             for (path, is_folder) in named {
                 let below = [path, b"/"].concat();
-                let is_lost = |lost: &[u8]| lost == path || is_folder && (path == b"/" || lost.starts_with(&below));
+                let is_lost = |lost: &[u8]| {
+                    lost == path || is_folder && (path == b"/" || lost.starts_with(&below))
+                };
                 let shown = String::from_utf8_lossy(path);
-                assert!(sound.keys().any(|p| is_lost(p) && !read.contains_key(p)), "{what}: {shown} is named but can be read");
+                assert!(
+                    sound.keys().any(|p| is_lost(p) && !read.contains_key(p)),
+                    "{what}: {shown} is named but can be read"
+                );
             }
         }
     }
 }
 
 fn is_named(path: &[u8], named: &BTreeSet<(&[u8], bool)>) -> bool {
-    let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at.max(1)]);
-    named.contains(&(path, false)) || named.contains(&(path, true)) || above.into_iter().any(|dir| named.contains(&(dir, true)))
+    let above = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| &path[..at.max(1)]);
+    named.contains(&(path, false))
+        || named.contains(&(path, true))
+        || above.into_iter().any(|dir| named.contains(&(dir, true)))
 }
 
 /// Reads every path of a snapshot as far as that is possible.
@@ -151,8 +179,15 @@ pub fn read_all(trees: &Trees, snapshot: &Snapshot) -> Contents {
         let Ok(entry) = entry else {
             continue;
         };
-        let mut bytes = format!("{:?} {:o} {:?}", entry.entry.kind, entry.entry.mode, entry.entry.mtime).into_bytes();
-        let place = Place { path: path.clone(), tree: None, totals: Default::default(), entry: Some(entry) };
+        let mut bytes =
+            format!("{:?} {:o} {:?}", entry.entry.kind, entry.entry.mode, entry.entry.mtime)
+                .into_bytes();
+        let place = Place {
+            path: path.clone(),
+            tree: None,
+            totals: Default::default(),
+            entry: Some(entry),
+        };
         let kind = place.entry.as_ref().unwrap().entry.kind;
         let has_content = matches!(kind, EntryKind::File | EntryKind::Symlink);
         if !has_content || browse::cat(trees, &place, &mut bytes, &Monitor::default()).is_ok() {
@@ -172,12 +207,20 @@ fn flip(store: &MemoryStore, key: &Key, bit: usize) {
     spoil(store, key, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
 }
 
-fn name(range: std::ops::Range<usize>, what: impl Into<String>) -> (String, std::ops::Range<usize>) {
+fn name(
+    range: std::ops::Range<usize>,
+    what: impl Into<String>,
+) -> (String, std::ops::Range<usize>) {
     (what.into(), range)
 }
 
-/// Returns every field of a container by name and range: of header, first and last frame, table and trailer.
-fn fields(repository: &Repository, key: &Key, bytes: &[u8]) -> Vec<(String, std::ops::Range<usize>)> {
+/// Returns every field of a container by name and range: of header, first and last frame, table and
+/// trailer.
+fn fields(
+    repository: &Repository,
+    key: &Key,
+    bytes: &[u8],
+) -> Vec<(String, std::ops::Range<usize>)> {
     let header = [
         ("magic", header_at::MAGIC),
         ("major", header_at::MAJOR),
@@ -191,7 +234,8 @@ fn fields(repository: &Repository, key: &Key, bytes: &[u8]) -> Vec<(String, std:
         ("reserved", header_at::RESERVED),
         ("", HEADER_LEN_BYTES),
     ];
-    let mut fields: Vec<_> = header.windows(2).map(|w| name(w[0].1..w[1].1, format!("header {}", w[0].0))).collect();
+    let mut fields: Vec<_> =
+        header.windows(2).map(|w| name(w[0].1..w[1].1, format!("header {}", w[0].0))).collect();
     let (segments, toc_at) = layout(repository, key, bytes);
     let frame = [
         ("body length", frame_at::BODY_LEN),
@@ -203,7 +247,11 @@ fn fields(repository: &Repository, key: &Key, bytes: &[u8]) -> Vec<(String, std:
         ("", FRAME_LEN_BYTES),
     ];
     for (at, end) in [segments.first(), segments.last()].into_iter().flatten() {
-        fields.extend(frame.windows(2).map(|w| name(at + w[0].1..at + w[1].1, format!("frame at {at}, {}", w[0].0))));
+        fields.extend(
+            frame
+                .windows(2)
+                .map(|w| name(at + w[0].1..at + w[1].1, format!("frame at {at}, {}", w[0].0))),
+        );
         let body = at + FRAME_LEN_BYTES..end - TAG_LEN_BYTES;
         let middle = body.start + body.len() / 2;
         fields.push(name(body.start..body.start + 1, format!("first byte of the segment at {at}")));
@@ -214,7 +262,10 @@ fn fields(repository: &Repository, key: &Key, bytes: &[u8]) -> Vec<(String, std:
     let trailer_at_byte = bytes.len() - TRAILER_LEN_BYTES;
     let toc_end = trailer_at_byte - TAG_LEN_BYTES;
     fields.push(name(toc_at..toc_at + 1, "first byte of the table, or of the padding"));
-    fields.push(name((toc_at + toc_end) / 2..(toc_at + toc_end) / 2 + 1, "middle of table and padding"));
+    fields.push(name(
+        (toc_at + toc_end) / 2..(toc_at + toc_end) / 2 + 1,
+        "middle of table and padding",
+    ));
     fields.push(name(toc_end - 1..toc_end, "last byte of the padding"));
     fields.push(name(toc_end..trailer_at_byte, "tag of the table"));
     let trailer = [
@@ -228,9 +279,9 @@ fn fields(repository: &Repository, key: &Key, bytes: &[u8]) -> Vec<(String, std:
         ("tag", TRAILER_LEN_BYTES - TAG_LEN_BYTES),
         ("", TRAILER_LEN_BYTES),
     ];
-    fields.extend(
-        trailer.windows(2).map(|w| name(trailer_at_byte + w[0].1..trailer_at_byte + w[1].1, format!("trailer {}", w[0].0))),
-    );
+    fields.extend(trailer.windows(2).map(|w| {
+        name(trailer_at_byte + w[0].1..trailer_at_byte + w[1].1, format!("trailer {}", w[0].0))
+    }));
     fields.retain(|(_, range)| !range.is_empty());
     fields
 }
@@ -262,7 +313,8 @@ fn layout(repository: &Repository, key: &Key, bytes: &[u8]) -> (Vec<(usize, usiz
     (segments, toc_at)
 }
 
-/// One random bit of every field of every structure of every kind of object, and one of every byte of key slots.
+/// One random bit of every field of every structure of every kind of object, and one of every byte
+/// of key slots.
 #[test]
 fn every_field_of_every_structure() {
     let sound = Sound::new();
@@ -274,14 +326,18 @@ fn every_field_of_every_structure() {
             (0..bytes.len()).map(|at| (format!("byte {at}"), at * 8 + at % 8)).collect()
         } else {
             let fields = fields(&repository, &key, &bytes);
-            let bit =
-                |range: &std::ops::Range<usize>| range.start * 8 + noise(range.start as u64, 1)[0] as usize % (range.len() * 8);
+            let bit = |range: &std::ops::Range<usize>| {
+                range.start * 8 + noise(range.start as u64, 1)[0] as usize % (range.len() * 8)
+            };
             fields.iter().map(|(what, range)| (what.clone(), bit(range))).collect()
         };
-        // All levels do the same with key slots, which are spoilt byte by byte, and no path depends on them.
+        // All levels do the same with key slots, which are spoilt byte by byte, and no path depends
+        // on them.
         let level = if key.class == Class::Keys { Level::Quick } else { Level::Full };
         for (what, bit) in places_here {
-            sound.damage_at(level, &format!("{key}: {what}, bit {bit}"), |store| flip(store, &key, bit));
+            sound.damage_at(level, &format!("{key}: {what}, bit {bit}"), |store| {
+                flip(store, &key, bit)
+            });
             places += 1;
         }
     }
@@ -298,29 +354,46 @@ fn every_object_cut() {
         let mut lens: BTreeSet<usize> = [0, 1, bytes.len() / 2, bytes.len() - 1].into();
         if key.class != Class::Keys {
             let (segments, toc_at) = layout(&repository, &key, &bytes);
-            lens.extend([HEADER_LEN_BYTES - 1, HEADER_LEN_BYTES, toc_at, bytes.len() - TRAILER_LEN_BYTES]);
+            lens.extend([
+                HEADER_LEN_BYTES - 1,
+                HEADER_LEN_BYTES,
+                toc_at,
+                bytes.len() - TRAILER_LEN_BYTES,
+            ]);
             lens.extend(segments.iter().take(4).map(|(_, end)| *end));
         }
         let mut seed = 0;
         while lens.len() < 20 {
-            lens.insert(u32::from_le_bytes(noise(seed, 4).try_into().unwrap()) as usize % bytes.len());
+            lens.insert(
+                u32::from_le_bytes(noise(seed, 4).try_into().unwrap()) as usize % bytes.len(),
+            );
             seed += 1;
         }
         for len in lens {
-            sound.damage(&format!("{key} cut to {len} bytes"), |store| spoil(store, &key, |bytes| bytes.truncate(len)));
+            sound.damage(&format!("{key} cut to {len} bytes"), |store| {
+                spoil(store, &key, |bytes| bytes.truncate(len))
+            });
         }
-        sound.damage(&format!("{key} with a byte behind"), |store| spoil(store, &key, |bytes| bytes.push(0)));
+        sound.damage(&format!("{key} with a byte behind"), |store| {
+            spoil(store, &key, |bytes| bytes.push(0))
+        });
     }
 }
 
-/// Every object is gone. A key slot may be removed on purpose, so its absence shows only where it was the last one; and an
-/// intent is removed when its backup is over.
+/// Every object is gone. A key slot may be removed on purpose, so its absence shows only where it
+/// was the last one; and an intent is removed when its backup is over.
 #[test]
 fn every_object_deleted() {
     let sound = Sound::new();
     let slots = sound.repo.memory.keys().into_iter().filter(|key| key.class == Class::Keys);
-    let others = sound.repo.memory.keys().into_iter().filter(|key| !matches!(key.class, Class::Keys | Class::Intents));
-    // Nor is it damage that a mark is gone, or a snapshot of which a tombstone says that it was forgotten.
+    let others = sound
+        .repo
+        .memory
+        .keys()
+        .into_iter()
+        .filter(|key| !matches!(key.class, Class::Keys | Class::Intents));
+    // Nor is it damage that a mark is gone, or a snapshot of which a tombstone says that it was
+    // forgotten.
     let forgotten = sound.snapshots[1].id.to_hex();
     let is_mark = |key: &Key| key.name.ends_with(".forgotten") || key.name.ends_with(".protected");
     for key in others.filter(|key| !is_mark(key) && key.name != forgotten) {
@@ -328,13 +401,19 @@ fn every_object_deleted() {
         match outcome.report {
             None => assert_eq!(key.class, Class::Config),
             Some(report) if matches!(key.class, Class::Data | Class::Meta) => {
-                assert!(report.problems.items.iter().any(|problem| problem.object == key.to_string()), "{report:#?}");
+                assert!(
+                    report.problems.items.iter().any(|problem| problem.object == key.to_string()),
+                    "{report:#?}"
+                );
                 assert!(!report.affected.is_empty());
             }
-            Some(report) => assert!(key.class != Class::Index || !report.affected.is_empty(), "{key}"),
+            Some(report) => {
+                assert!(key.class != Class::Index || !report.affected.is_empty(), "{key}")
+            }
         }
     }
-    let outcome = sound.damage("all key slots deleted", |store| slots.for_each(|key| store.remove(&key).unwrap()));
+    let outcome = sound
+        .damage("all key slots deleted", |store| slots.for_each(|key| store.remove(&key).unwrap()));
     assert!(outcome.report.is_none());
 }
 
@@ -347,12 +426,15 @@ fn objects_in_each_others_places() {
         let packs = |key: &Key| matches!(key.class, Class::Data | Class::Meta);
         if one != other && (one.class == other.class || packs(one) && packs(other)) {
             let bytes = sound.repo.memory.read(other).unwrap();
-            sound.damage(&format!("{other} in the place of {one}"), |store| store.overwrite(one, &bytes));
+            sound.damage(&format!("{other} in the place of {one}"), |store| {
+                store.overwrite(one, &bytes)
+            });
         }
     }
 }
 
-/// Random bits of random objects; half of the flips choose the object first, so that small ones are hit too.
+/// Random bits of random objects; half of the flips choose the object first, so that small ones are
+/// hit too.
 #[test]
 fn random_places() {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
@@ -361,7 +443,8 @@ fn random_places() {
     println!("DRUMLIN_DAMAGE_SEED={seed}");
     let sound = Sound::new();
     let keys = sound.repo.memory.keys();
-    let lens: Vec<usize> = keys.iter().map(|key| sound.repo.memory.stat(key).unwrap() as usize).collect();
+    let lens: Vec<usize> =
+        keys.iter().map(|key| sound.repo.memory.stat(key).unwrap() as usize).collect();
     let total: usize = lens.iter().sum();
     for number in 0..count {
         let random = noise(seed ^ number << 20, 24);
@@ -393,7 +476,11 @@ fn restores_are_right_or_say_so() {
     let mut damaged = 0;
     for number in 0..60u64 {
         let store = Arc::new(sound.repo.memory.image());
-        let packs: Vec<Key> = store.keys().into_iter().filter(|key| matches!(key.class, Class::Data | Class::Meta)).collect();
+        let packs: Vec<Key> = store
+            .keys()
+            .into_iter()
+            .filter(|key| matches!(key.class, Class::Data | Class::Meta))
+            .collect();
         let random = noise(number, 16);
         let word = |at: usize| u64::from_le_bytes(random[at..at + 8].try_into().unwrap()) as usize;
         let key = &packs[number as usize % packs.len()];
@@ -401,21 +488,32 @@ fn restores_are_right_or_say_so() {
         let (cache, target) = (fast_folder(), fast_folder());
         let repository = sound.repo.open_in(store, cache.path()).unwrap();
         let path = Some(source.as_os_str().as_encoded_bytes().to_vec());
-        let options = RestoreOptions { path, target: target.path().to_owned(), threads: 2, ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            path,
+            target: target.path().to_owned(),
+            threads: 2,
+            ..RestoreOptions::default()
+        };
         let monitor = Monitor::default();
         match restore::run(&repository, &sound.snapshots[1], &options, &monitor) {
             // The folder that was asked for cannot be read itself.
             Err(error) => assert!(error.to_string().contains("damaged"), "{error}"),
             Ok(report) => damaged += report.damaged,
         }
-        let named: BTreeSet<Vec<u8>> = monitor.problems().into_iter().map(|problem| problem.path).collect();
-        for file in ["a/b/c/deep", "a/b/new", "large", "text", "empty", "many/7", "many/8", "many/599"] {
+        let named: BTreeSet<Vec<u8>> =
+            monitor.problems().into_iter().map(|problem| problem.path).collect();
+        for file in
+            ["a/b/c/deep", "a/b/new", "large", "text", "empty", "many/7", "many/8", "many/599"]
+        {
             let Ok(restored) = std::fs::read(target.path().join(file)) else {
                 continue;
             };
             let shown = format!("flip {number} in {key}: {file}");
             let is_named = named.iter().any(|path| path.ends_with(file.as_bytes()));
-            assert!(is_named || restored == std::fs::read(source.join(file)).unwrap(), "{shown} was restored wrong");
+            assert!(
+                is_named || restored == std::fs::read(source.join(file)).unwrap(),
+                "{shown} was restored wrong"
+            );
         }
     }
     assert!(damaged > 10, "only {damaged} files were hit");
@@ -445,7 +543,12 @@ fn what_goes_bad_on_the_way_is_refused() {
             let trees = Trees::new(reader);
             for (snapshot, contents) in sound.snapshots.iter().zip(&sound.contents) {
                 for (path, hash) in read_all(&trees, snapshot) {
-                    assert_eq!(contents.get(&path), Some(&hash), "{}", String::from_utf8_lossy(&path));
+                    assert_eq!(
+                        contents.get(&path),
+                        Some(&hash),
+                        "{}",
+                        String::from_utf8_lossy(&path)
+                    );
                 }
             }
         }

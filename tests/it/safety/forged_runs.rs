@@ -1,6 +1,7 @@
-//! Goal: an index run that lies about where chunks are, as whoever may add objects and has a key can make one, destroys nothing,
-//! and hides nothing that another place still has. What is kept in two places honestly costs an honest collector little. Method:
-//! runs are sealed by hand, so that they hide all others, or are asked before them.
+//! Goal: an index run that lies about where chunks are, as whoever may add objects and has a key
+//! can make one, destroys nothing, and hides nothing that another place still has. What is kept in
+//! two places honestly costs an honest collector little. Method: runs are sealed by hand, so that
+//! they hide all others, or are asked before them.
 
 use std::fs;
 use std::sync::Arc;
@@ -48,15 +49,26 @@ fn packs(repository: &Repository, store: &dyn Store) -> Vec<PlacedPack> {
         let listed = store.list(layout::store_class(class), "").unwrap();
         listed.into_iter().filter_map(move |object| {
             let name = layout::object_id(&object.name)?;
-            Some(pack_tables::read(repository, &ListedPack { class, name, len_bytes: object.len_bytes }, None).unwrap())
+            Some(
+                pack_tables::read(
+                    repository,
+                    &ListedPack { class, name, len_bytes: object.len_bytes },
+                    None,
+                )
+                .unwrap(),
+            )
         })
     };
     of(PackClass::Data).chain(of(PackClass::Meta)).collect()
 }
 
 fn runs(store: &dyn Store) -> Vec<ObjectId> {
-    let mut runs: Vec<ObjectId> =
-        store.list(Class::Index, "").unwrap().iter().filter_map(|object| layout::object_id(&object.name)).collect();
+    let mut runs: Vec<ObjectId> = store
+        .list(Class::Index, "")
+        .unwrap()
+        .iter()
+        .filter_map(|object| layout::object_id(&object.name))
+        .collect();
     runs.sort_unstable();
     runs
 }
@@ -72,7 +84,8 @@ pub enum Lie {
     OwnPack,
 }
 
-/// Returns a record for each chunk, right for trees and for the first pack with content, and wrong for the rest.
+/// Returns a record for each chunk, right for trees and for the first pack with content, and wrong
+/// for the rest.
 fn lies(packs: &[PlacedPack], lie: Lie) -> Vec<RunRecord> {
     let mut records: Vec<(PackClass, RunRecord)> = Vec::new();
     for (at, placed) in (0u32..).zip(packs) {
@@ -82,9 +95,22 @@ fn lies(packs: &[PlacedPack], lie: Lie) -> Vec<RunRecord> {
             for (chunk, found) in (0u16..).zip(&segment.chunks) {
                 let right = RunRecord { id: found.id, pack: at, offset, stored_len, chunk };
                 let wrong = match lie {
-                    Lie::AnotherChunk => RunRecord { pack: 0, offset: HEADER_LEN_BYTES, chunk: 0, ..right },
-                    Lie::NoSegment => RunRecord { pack: 0, offset: HEADER_LEN_BYTES + 1, stored_len: 100, chunk: 0, ..right },
-                    Lie::OwnPack => RunRecord { offset: HEADER_LEN_BYTES + 1, stored_len: 100, chunk: 0, ..right },
+                    Lie::AnotherChunk => {
+                        RunRecord { pack: 0, offset: HEADER_LEN_BYTES, chunk: 0, ..right }
+                    }
+                    Lie::NoSegment => RunRecord {
+                        pack: 0,
+                        offset: HEADER_LEN_BYTES + 1,
+                        stored_len: 100,
+                        chunk: 0,
+                        ..right
+                    },
+                    Lie::OwnPack => RunRecord {
+                        offset: HEADER_LEN_BYTES + 1,
+                        stored_len: 100,
+                        chunk: 0,
+                        ..right
+                    },
                 };
                 let is_lie = placed.pack.class == PackClass::Data && at > 0;
                 records.push((placed.pack.class, if is_lie { wrong } else { right }));
@@ -131,14 +157,16 @@ fn assert_whole(repo: &TestRepo, store: &Arc<MemoryStore>, snapshots: u64) {
     assert!(report.is_sound() && report.counts.snapshots == snapshots, "{report:#?}");
 }
 
-/// What a run says is looked at before anything goes because of it. The run is named, and without it all is as it was.
+/// What a run says is looked at before anything goes because of it. The run is named, and without
+/// it all is as it was.
 #[test]
 fn a_run_that_lies_about_places_destroys_nothing() {
     for lie in [Lie::AnotherChunk, Lie::NoSegment] {
         for hides in [true, false] {
             let (repo, _) = three();
             let planted = plant(&repo, &repo.memory, lie, hides);
-            let before = [Class::Data, Class::Meta, Class::Index].map(|class| count(&repo.memory, class));
+            let before =
+                [Class::Data, Class::Meta, Class::Index].map(|class| count(&repo.memory, class));
             for options in [at_once(), PruneOptions::new(now())] {
                 let (_cache, stranger) = new_machine(&repo, &repo.memory);
                 // Who knew the honest runs before asks them first.
@@ -148,7 +176,10 @@ fn a_run_that_lies_about_places_destroys_nothing() {
                     assert!(is_named, "{lie:?} {hides}: {refused:?} instead of {planted}");
                 }
             }
-            assert_eq!([Class::Data, Class::Meta, Class::Index].map(|class| count(&repo.memory, class)), before);
+            assert_eq!(
+                [Class::Data, Class::Meta, Class::Index].map(|class| count(&repo.memory, class)),
+                before
+            );
             assert_eq!(count(&repo.memory, Class::Collector), 0, "nothing was condemned");
             repo.memory.remove(&planted).unwrap();
             assert_whole(&repo, &repo.memory, 3);
@@ -158,7 +189,8 @@ fn a_run_that_lies_about_places_destroys_nothing() {
     }
 }
 
-/// What packs say of themselves counts for a repair: nothing that one of them has is lost because a run is wrong about it.
+/// What packs say of themselves counts for a repair: nothing that one of them has is lost because a
+/// run is wrong about it.
 #[test]
 fn a_run_that_lies_about_places_costs_a_repair_nothing() {
     for lie in [Lie::AnotherChunk, Lie::NoSegment, Lie::OwnPack] {
@@ -166,11 +198,16 @@ fn a_run_that_lies_about_places_costs_a_repair_nothing() {
             let (repo, shots) = three();
             plant(&repo, &repo.memory, lie, hides);
             let (_cache, stranger) = new_machine(&repo, &repo.memory);
-            let options = RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
+            let options =
+                RepairOptions { snapshots: true, ..crate::engine::repair::options(Level::Full) };
             let planned = repair::plan(&stranger, &options, &Monitor::default()).unwrap();
             planned.apply(&Monitor::default()).unwrap();
             let (_cache, machine) = new_machine(&repo, &repo.memory);
-            assert_eq!(snapshots::list_ids(&machine).unwrap().len(), shots.len(), "{lie:?} {hides}: none is replaced");
+            assert_eq!(
+                snapshots::list_ids(&machine).unwrap().len(),
+                shots.len(),
+                "{lie:?} {hides}: none is replaced"
+            );
             assert_whole(&repo, &repo.memory, 3);
             prune(&machine, at_once()).unwrap();
             assert_whole(&repo, &repo.memory, 3);
@@ -195,7 +232,8 @@ fn a_run_that_lies_is_not_believed_by_whoever_finishes_anothers_work() {
             .collect();
         victims.sort();
         let removal = Removal { packs: victims, snapshots: Vec::new() };
-        generations::condemn(&other, 1, now(), Condemned { oldest: 1, removal: removal.clone() }).unwrap();
+        generations::condemn(&other, 1, now(), Condemned { oldest: 1, removal: removal.clone() })
+            .unwrap();
         if is_decided {
             generations::decide(&other, 1, now(), Some(removal)).unwrap();
         }
@@ -206,7 +244,8 @@ fn a_run_that_lies_is_not_believed_by_whoever_finishes_anothers_work() {
     }
 }
 
-/// Two machines that store the same at once store it twice. One place goes, but not the only good one.
+/// Two machines that store the same at once store it twice. One place goes, but not the only good
+/// one.
 #[test]
 fn what_is_stored_twice_is_read_before_one_place_of_it_goes() {
     let repo = TestRepo::new();
@@ -225,10 +264,13 @@ fn what_is_stored_twice_is_read_before_one_place_of_it_goes() {
     let all = count(&repo.memory, Class::Data);
     let image = Arc::new(repo.memory.image());
     let (_cache, machine) = new_machine(&repo, &image);
-    assert!(prune(&machine, at_once()).unwrap().removed_packs > 0 && count(&image, Class::Data) < all);
+    assert!(
+        prune(&machine, at_once()).unwrap().removed_packs > 0 && count(&image, Class::Data) < all
+    );
     assert_whole(&repo, &image, 3);
     // Whichever of them is damaged, the other stays.
-    let keys: Vec<Key> = repo.memory.keys().into_iter().filter(|key| key.class == Class::Data).collect();
+    let keys: Vec<Key> =
+        repo.memory.keys().into_iter().filter(|key| key.class == Class::Data).collect();
     let mut outcomes = [0, 0];
     for key in keys {
         let image = Arc::new(repo.memory.image());
@@ -245,7 +287,8 @@ fn what_is_stored_twice_is_read_before_one_place_of_it_goes() {
         }
         let (_cache, machine) = new_machine(&repo, &image);
         // What still is there twice can be restored whole.
-        let damaged: u64 = shots.iter().map(|shot| restored(&machine, shot, &fast_folder()).0).sum();
+        let damaged: u64 =
+            shots.iter().map(|shot| restored(&machine, shot, &fast_folder()).0).sum();
         assert_eq!(damaged > 0, is_of_first(&key), "{key}");
     }
     assert!(outcomes[1] > 0, "{outcomes:?}");
@@ -254,7 +297,11 @@ fn what_is_stored_twice_is_read_before_one_place_of_it_goes() {
 /// Restores a snapshot; returns how many files are damaged, and how much was told.
 fn restored(machine: &Arc<Repository>, shot: &Snapshot, target: &TempDir) -> (u64, usize) {
     let monitor = Monitor::default();
-    let options = RestoreOptions { target: target.path().to_owned(), threads: 2, ..RestoreOptions::default() };
+    let options = RestoreOptions {
+        target: target.path().to_owned(),
+        threads: 2,
+        ..RestoreOptions::default()
+    };
     let report = restore::run(machine, shot, &options, &monitor).unwrap();
     (report.damaged, monitor.problems().len())
 }
@@ -275,20 +322,23 @@ fn to_open_what_goes_takes_one_request_each() {
     assert!(read.bytes <= 2 * (64 << 10) + 100, "{read:?}");
 }
 
-/// A reader that is led to a wrong place looks at the others that the index has, in every way of reading.
+/// A reader that is led to a wrong place looks at the others that the index has, in every way of
+/// reading.
 #[test]
 fn what_a_wrong_record_hides_is_read_from_another_place() {
     for lie in [Lie::AnotherChunk, Lie::NoSegment] {
         let (repo, shots) = three();
-        let kept: Vec<Vec<u8>> = (0..3).map(|round| noise(round, 150_000 + round as usize)).collect();
+        let kept: Vec<Vec<u8>> =
+            (0..3).map(|round| noise(round, 150_000 + round as usize)).collect();
         plant(&repo, &repo.memory, lie, false);
         let (_cache, machine) = new_machine(&repo, &repo.memory);
         let reader = Reader::new(&machine).unwrap();
-        let chunks: Vec<(drumlin::format::container::ChunkKind, ChunkId)> = packs(&machine, &*repo.memory)
-            .iter()
-            .flat_map(|placed| &placed.toc.segments)
-            .flat_map(|segment| segment.chunks.iter().map(|chunk| (chunk.kind, chunk.id)))
-            .collect();
+        let chunks: Vec<(drumlin::format::container::ChunkKind, ChunkId)> =
+            packs(&machine, &*repo.memory)
+                .iter()
+                .flat_map(|placed| &placed.toc.segments)
+                .flat_map(|segment| segment.chunks.iter().map(|chunk| (chunk.kind, chunk.id)))
+                .collect();
         assert!(chunks.iter().all(|(kind, id)| reader.read_chunk(*kind, id).is_ok()), "{lie:?}");
         let mut told = 0;
         for (shot, content) in shots.iter().zip(&kept) {

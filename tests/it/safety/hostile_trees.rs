@@ -1,6 +1,7 @@
-//! Goal: whoever holds a key can write any tree, and whoever may write to the target can swap anything in it; a restore still never
-//! touches anything outside of its target, never hangs, and says what it refused. Method: trees sealed with the real keys by hand
-//! (names, kinds, links and sizes that no backup makes), and a thread that swaps folders for links while a restore runs.
+//! Goal: whoever holds a key can write any tree, and whoever may write to the target can swap
+//! anything in it; a restore still never touches anything outside of its target, never hangs, and
+//! says what it refused. Method: trees sealed with the real keys by hand (names, kinds, links and
+//! sizes that no backup makes), and a thread that swaps folders for links while a restore runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -34,9 +35,18 @@ pub struct Forger<'a> {
 impl<'a> Forger<'a> {
     pub fn new(repo: &'a TestRepo) -> Self {
         let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
+        let options = SessionOptions {
+            compression,
+            threads: 1,
+            low_memory: true,
+            dry_run: false,
+            checkpoints,
+        };
         let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
-        Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity) }
+        Self {
+            repo,
+            session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity),
+        }
     }
 
     pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
@@ -46,8 +56,15 @@ impl<'a> Forger<'a> {
     }
 
     fn leaf(&self, entries: Vec<Entry>) -> ChunkId {
-        let dir_totals = entries.iter().filter(|entry| entry.kind == EntryKind::Dir).map(|_| Totals::default()).collect();
-        self.put(ChunkKind::Tree, &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode())
+        let dir_totals = entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Dir)
+            .map(|_| Totals::default())
+            .collect();
+        self.put(
+            ChunkKind::Tree,
+            &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode(),
+        )
     }
 
     fn dir(&self, name: &[u8], entries: Vec<Entry>) -> Entry {
@@ -62,7 +79,8 @@ impl<'a> Forger<'a> {
     pub fn finish_with(self, root: ChunkId, totals: Totals) -> Snapshot {
         let repository = &self.repo.repository;
         let tree = NewTree { root, totals, parent: None };
-        let secured = prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured =
+            prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: repository.config().repository,
@@ -123,8 +141,12 @@ impl Ground {
     }
 
     fn restore(&self, repo: &TestRepo, snapshot: &Snapshot) -> (RestoreReport, Monitor) {
-        let options =
-            RestoreOptions { target: self.target.clone(), threads: 2, overwrite: Overwrite::Always, ..Default::default() };
+        let options = RestoreOptions {
+            target: self.target.clone(),
+            threads: 2,
+            overwrite: Overwrite::Always,
+            ..Default::default()
+        };
         let monitor = Monitor::default();
         let report = restore::run(&repo.repository, snapshot, &options, &monitor).unwrap();
         self.check();
@@ -140,8 +162,10 @@ impl Ground {
             assert_eq!(fs::read(self.outside.join(name)).unwrap(), b"data");
             assert_eq!(fs::metadata(self.outside.join(name)).unwrap().mode() & 0o7777, 0o644);
         }
-        let beside =
-            fs::read_dir(self.outside.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        let beside = fs::read_dir(self.outside.parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect::<Vec<_>>();
         let known = ["target", "outside", "cache", "source", "swap"];
         assert!(beside.iter().all(|name| known.iter().any(|known| name == known)), "{beside:?}");
     }
@@ -160,13 +184,26 @@ fn list(folder: &Path, into: &mut Vec<String>) {
 
 #[test]
 fn impossible_names_are_refused() {
-    let names: [&[u8]; 9] = [b"..", b".", b"", b"/tmp/x", b"../outside/x", b"a/../../outside/x", b"a/b", b"nul\0", b"/"];
+    let names: [&[u8]; 9] = [
+        b"..",
+        b".",
+        b"",
+        b"/tmp/x",
+        b"../outside/x",
+        b"a/../../outside/x",
+        b"a/b",
+        b"nul\0",
+        b"/",
+    ];
     for name in names {
         let repo = TestRepo::new();
         let ground = Ground::new(&repo);
         let forger = Forger::new(&repo);
         let bad = forger.dir(b"bad", vec![file(name)]);
-        let folder = forger.dir(b"folder", vec![entry(name, EntryKind::Dir, Content::Tree(forger.leaf(vec![file(b"x")])))]);
+        let folder = forger.dir(
+            b"folder",
+            vec![entry(name, EntryKind::Dir, Content::Tree(forger.leaf(vec![file(b"x")])))],
+        );
         let root = forger.leaf(vec![bad, folder, file(b"good")]);
         let snapshot = forger.finish(root);
         let (report, monitor) = ground.restore(&repo, &snapshot);
@@ -186,15 +223,19 @@ fn one_name_twice_is_refused_so_that_no_link_is_descended() {
     let folder = || forger.dir(b"x", vec![file(b"planted")]);
     let in_one_leaf = forger.dir(b"a", vec![link(b"x", &ground.outside), folder()]);
     let leaf = |entries: Vec<Entry>| (entries[0].name.clone(), forger.leaf(entries));
-    let leaves = [leaf(vec![file(b"w"), link(b"x", &ground.outside)]), leaf(vec![folder(), file(b"y")])];
-    let children = leaves.map(|(first_name, id)| TreeChild { first_name, id, totals: Totals::default() }).to_vec();
+    let leaves =
+        [leaf(vec![file(b"w"), link(b"x", &ground.outside)]), leaf(vec![folder(), file(b"y")])];
+    let children = leaves
+        .map(|(first_name, id)| TreeChild { first_name, id, totals: Totals::default() })
+        .to_vec();
     let inner = forger.put(ChunkKind::Tree, &TreeNode::Inner { level: 1, children }.encode());
     let in_two_leaves = entry(b"b", EntryKind::Dir, Content::Tree(inner));
     let root = forger.leaf(vec![in_one_leaf, in_two_leaves]);
     let snapshot = forger.finish(root);
     let (report, _) = ground.restore(&repo, &snapshot);
     assert_eq!(report.damaged, 2);
-    // Of two leaves that do not fit the first is refused already: it reaches into what the node above promises of the second.
+    // Of two leaves that do not fit the first is refused already: it reaches into what the node
+    // above promises of the second.
     assert!(["a/x", "b/x"].iter().all(|path| ground.target.join(path).symlink_metadata().is_err()));
 }
 
@@ -209,7 +250,10 @@ fn hard_links_to_other_kinds_are_refused() {
     };
     let first = grouped(link(b"a", &ground.outside.join("precious")));
     let second = grouped(file(b"b"));
-    let long = Content::Refs(vec![Ref::Data { id: forger.put(ChunkKind::Data, &noise(1, 5000)), len: 5000 }]);
+    let long = Content::Refs(vec![Ref::Data {
+        id: forger.put(ChunkKind::Data, &noise(1, 5000)),
+        len: 5000,
+    }]);
     let third = grouped(entry(b"c", EntryKind::File, long));
     let root = forger.leaf(vec![first, second, third]);
     let snapshot = forger.finish(root);
@@ -226,7 +270,12 @@ fn names_that_differ_are_no_links_of_each_other() {
     let repo = TestRepo::new();
     let ground = Ground::new(&repo);
     let forger = Forger::new(&repo);
-    let long = |seed: u64| Content::Refs(vec![Ref::Data { id: forger.put(ChunkKind::Data, &noise(seed, 5000)), len: 5000 }]);
+    let long = |seed: u64| {
+        Content::Refs(vec![Ref::Data {
+            id: forger.put(ChunkKind::Data, &noise(seed, 5000)),
+            len: 5000,
+        }])
+    };
     let grouped = |name: &[u8], content: Content, mode: u16| {
         let mut entry = entry(name, EntryKind::File, content);
         (entry.hard_link, entry.mode) = (Some(7), mode);
@@ -242,13 +291,21 @@ fn names_that_differ_are_no_links_of_each_other() {
     let snapshot = forger.finish(root);
     for _ in 0..2 {
         let (report, monitor) = ground.restore(&repo, &snapshot);
-        let apart = monitor.problems().iter().filter(|problem| problem.message.contains("a file of its own")).count();
+        let apart = monitor
+            .problems()
+            .iter()
+            .filter(|problem| problem.message.contains("a file of its own"))
+            .count();
         assert_eq!((report.failed, report.files, apart), (0, 5, 3), "{:?}", monitor.problems());
         let at = |name: &str| ground.target.join(name);
         assert_eq!(fs::read(at("a")).unwrap(), noise(1, 5000));
         assert_eq!(fs::read(at("b")).unwrap(), noise(2, 5000));
         assert_eq!(fs::read(at("c")).unwrap(), b"short");
-        let about = |name: &str| fs::metadata(at(name)).map(|about| (about.ino(), about.mode() & 0o777, about.nlink())).unwrap();
+        let about = |name: &str| {
+            fs::metadata(at(name))
+                .map(|about| (about.ino(), about.mode() & 0o777, about.nlink()))
+                .unwrap()
+        };
         assert_eq!(about("d").1, 0o640);
         assert_eq!((about("a"), about("d").2), (about("e"), 1));
         assert_eq!(about("a").2, 2);
@@ -256,12 +313,23 @@ fn names_that_differ_are_no_links_of_each_other() {
     // An archive tells them apart, too.
     let options = RestoreOptions { target: ground.target.clone(), ..RestoreOptions::default() };
     let (report, monitor, path) = archive(&repo, &snapshot, &options, ArchiveFormat::Tar);
-    assert_eq!((report.unwrap().hard_links, monitor.problem_count()), (1, 0), "{:?}", monitor.problems());
+    assert_eq!(
+        (report.unwrap().hard_links, monitor.problem_count()),
+        (1, 0),
+        "{:?}",
+        monitor.problems()
+    );
     let unpacked = repo.scratch.path().join("unpacked");
     extract(&path, &unpacked);
     let content = |name: &str| fs::read(unpacked.join(name)).unwrap();
-    assert!(content("a") == noise(1, 5000) && content("b") == noise(2, 5000) && content("c") == b"short");
-    let about = |name: &str| fs::metadata(unpacked.join(name)).map(|about| (about.ino(), about.mode() & 0o777)).unwrap();
+    assert!(
+        content("a") == noise(1, 5000)
+            && content("b") == noise(2, 5000)
+            && content("c") == b"short"
+    );
+    let about = |name: &str| {
+        fs::metadata(unpacked.join(name)).map(|about| (about.ino(), about.mode() & 0o777)).unwrap()
+    };
     assert_eq!((about("a"), about("d").1), (about("e"), 0o640));
 }
 
@@ -270,8 +338,14 @@ fn links_planted_in_the_target_are_not_followed() {
     let repo = TestRepo::new();
     let ground = Ground::new(&repo);
     let forger = Forger::new(&repo);
-    let long = || Content::Refs(vec![Ref::Data { id: forger.put(ChunkKind::Data, &noise(1, 5000)), len: 5000 }]);
-    let inside = forger.dir(b"inside", vec![entry(b"long", EntryKind::File, long()), file(b"precious")]);
+    let long = || {
+        Content::Refs(vec![Ref::Data {
+            id: forger.put(ChunkKind::Data, &noise(1, 5000)),
+            len: 5000,
+        }])
+    };
+    let inside =
+        forger.dir(b"inside", vec![entry(b"long", EntryKind::File, long()), file(b"precious")]);
     let root = forger.leaf(vec![
         forger.dir(b"folder", vec![inside, file(b"precious")]),
         entry(b"long", EntryKind::File, long()),
@@ -280,7 +354,9 @@ fn links_planted_in_the_target_are_not_followed() {
     ]);
     let snapshot = forger.finish(root);
     fs::create_dir(&ground.target).unwrap();
-    for (name, to) in [("folder", "folder"), ("long", "precious"), ("precious", "precious"), ("sub", "folder")] {
+    for (name, to) in
+        [("folder", "folder"), ("long", "precious"), ("precious", "precious"), ("sub", "folder")]
+    {
         symlink(ground.outside.join(to), ground.target.join(name)).unwrap();
     }
     let (report, monitor) = ground.restore(&repo, &snapshot);
@@ -294,12 +370,18 @@ fn things_in_the_way_that_block_or_act_are_not_opened() {
     let repo = TestRepo::new();
     let ground = Ground::new(&repo);
     let forger = Forger::new(&repo);
-    let long = Content::Refs(vec![Ref::Data { id: forger.put(ChunkKind::Data, &noise(1, 5000)), len: 5000 }]);
-    let root = forger.leaf(vec![file(b"fifo"), entry(b"fifo2", EntryKind::File, long), file(b"socket")]);
+    let long = Content::Refs(vec![Ref::Data {
+        id: forger.put(ChunkKind::Data, &noise(1, 5000)),
+        len: 5000,
+    }]);
+    let root =
+        forger.leaf(vec![file(b"fifo"), entry(b"fifo2", EntryKind::File, long), file(b"socket")]);
     let snapshot = forger.finish(root);
     fs::create_dir(&ground.target).unwrap();
     use rustix::fs::{CWD, FileType, Mode};
-    for (name, kind) in [("fifo", FileType::Fifo), ("fifo2", FileType::Fifo), ("socket", FileType::Socket)] {
+    for (name, kind) in
+        [("fifo", FileType::Fifo), ("fifo2", FileType::Fifo), ("socket", FileType::Socket)]
+    {
         rustix::fs::mknodat(CWD, ground.target.join(name), kind, Mode::RWXU, 0).unwrap();
     }
     let started = Instant::now();
@@ -315,9 +397,13 @@ fn content_that_lies_about_itself_is_refused() {
     let forger = Forger::new(&repo);
     let honest = forger.put(ChunkKind::Data, &noise(1, 5000));
     let forged = ChunkId([3; 32]);
-    drumlin::repo::Lane::new(&forger.session).put(ChunkKind::Data, &forged, &noise(2, 5000)).unwrap();
+    drumlin::repo::Lane::new(&forger.session)
+        .put(ChunkKind::Data, &forged, &noise(2, 5000))
+        .unwrap();
     let refs = |id: ChunkId, len: u32| Content::Refs(vec![Ref::Data { id, len }]);
-    let list = |refs: Vec<Ref>| Content::List(forger.put(ChunkKind::List, &ListNode::Leaf { refs }.encode()));
+    let list = |refs: Vec<Ref>| {
+        Content::List(forger.put(ChunkKind::List, &ListNode::Leaf { refs }.encode()))
+    };
     let sized = |mut entry: Entry, size: u64| {
         entry.size = size;
         entry
@@ -336,12 +422,20 @@ fn content_that_lies_about_itself_is_refused() {
     let snapshot = forger.finish(root);
     let (report, monitor) = ground.restore(&repo, &snapshot);
     assert_eq!((report.damaged, report.files), (6, 1), "{:?}", monitor.problems());
-    for name in
-        ["absent chunk", "forged chunk", "longer than it says", "other length", "shorter than it says", "tree for content"]
-    {
+    for name in [
+        "absent chunk",
+        "forged chunk",
+        "longer than it says",
+        "other length",
+        "shorter than it says",
+        "tree for content",
+    ] {
         assert!(!ground.target.join(name).exists(), "{name} looks whole");
     }
-    assert_eq!(fs::read(ground.target.join("whole")).unwrap(), [noise(1, 5000), vec![0; 9000]].concat());
+    assert_eq!(
+        fs::read(ground.target.join("whole")).unwrap(),
+        [noise(1, 5000), vec![0; 9000]].concat()
+    );
 }
 
 #[test]
@@ -349,7 +443,11 @@ fn absurd_sizes_and_attributes_are_reported_and_the_rest_is_restored() {
     let repo = TestRepo::new();
     let ground = Ground::new(&repo);
     let forger = Forger::new(&repo);
-    let mut absurd = entry(b"absurd hole", EntryKind::File, Content::Refs(vec![Ref::Hole { len: i64::MAX as u64 }]));
+    let mut absurd = entry(
+        b"absurd hole",
+        EntryKind::File,
+        Content::Refs(vec![Ref::Hole { len: i64::MAX as u64 }]),
+    );
     absurd.mtime = Timestamp { seconds: i64::MAX, nanos: 999_999_999 };
     let mut odd = file(b"odd attributes");
     odd.xattrs = vec![
@@ -387,7 +485,8 @@ fn a_tree_that_unfolds_without_end_is_stopped_within_a_second() {
         stopper.cancel();
         Instant::now()
     });
-    let options = RestoreOptions { target: ground.target.clone(), threads: 2, ..Default::default() };
+    let options =
+        RestoreOptions { target: ground.target.clone(), threads: 2, ..Default::default() };
     let stopped = restore::run(&repo.repository, &snapshot, &options, &monitor);
     let took = stopping.join().unwrap().elapsed();
     assert!(matches!(stopped, Err(restore::Error::Cancelled)), "{stopped:?}");
@@ -407,7 +506,8 @@ fn folders_swapped_for_links_while_it_runs_lead_nowhere() {
     fs::create_dir(&swap).unwrap();
     symlink(&ground.outside, swap.join("link")).unwrap();
     std::thread::scope(|scope| {
-        // The attacker may rename in the target: a folder goes away, a link comes in its place, and back again.
+        // The attacker may rename in the target: a folder goes away, a link comes in its place, and
+        // back again.
         scope.spawn(|| {
             let mut round = 0;
             while !is_done.load(Ordering::Relaxed) {
@@ -424,11 +524,19 @@ fn folders_swapped_for_links_while_it_runs_lead_nowhere() {
                 }
             }
         });
-        for overwrite in [Overwrite::Always, Overwrite::IfChanged, Overwrite::Always, Overwrite::IfChanged] {
+        for overwrite in
+            [Overwrite::Always, Overwrite::IfChanged, Overwrite::Always, Overwrite::IfChanged]
+        {
             let path = Some(source.clone().into_os_string().into_encoded_bytes());
             let delete = overwrite == Overwrite::Always;
-            let options =
-                RestoreOptions { path, target: ground.target.clone(), threads: 2, overwrite, delete, ..Default::default() };
+            let options = RestoreOptions {
+                path,
+                target: ground.target.clone(),
+                threads: 2,
+                overwrite,
+                delete,
+                ..Default::default()
+            };
             let finished = restore::run(&repo.repository, &snapshot, &options, &Monitor::default());
             assert!(finished.is_ok(), "{finished:?}");
             ground.check();

@@ -1,5 +1,6 @@
-//! Goal: what a store lists and says that it is not there is damage, and nothing is concluded from its absence.
-//! Method: a store in memory that answers "there is no such object" for objects which it goes on listing.
+//! Goal: what a store lists and says that it is not there is damage, and nothing is concluded from
+//! its absence. Method: a store in memory that answers "there is no such object" for objects which
+//! it goes on listing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +27,13 @@ impl Mute {
             return Ok(());
         }
         let (location, object) = (self.inner.location().to_owned(), key.to_string());
-        Err(StoreError { kind: ErrorKind::NotFound, action: "read", location, object, source: "no such object".into() })
+        Err(StoreError {
+            kind: ErrorKind::NotFound,
+            action: "read",
+            location,
+            object,
+            source: "no such object".into(),
+        })
     }
 }
 
@@ -51,7 +58,8 @@ impl layers::Layer for Mute {
 /// A machine that knows nothing yet, at a store that keeps objects of a class to itself.
 fn stranger(repo: &TestRepo, class: Class) -> (tempfile::TempDir, Arc<Repository>) {
     let cache = fast_folder();
-    let repository = repo.open_in(Arc::new(Mute { inner: repo.memory.clone(), class }), cache.path()).unwrap();
+    let repository =
+        repo.open_in(Arc::new(Mute { inner: repo.memory.clone(), class }), cache.path()).unwrap();
     (cache, repository)
 }
 
@@ -64,7 +72,11 @@ fn a_snapshot_that_is_listed_and_not_given_is_damaged_and_stops_a_prune() {
     let (_cache, repository) = stranger(&repo, Class::Snapshots);
     let listed = snapshots::list_all(&repository).unwrap();
     assert_eq!(listed.len(), 1);
-    assert!(matches!(&listed[0].1, Err(error) if error.is_damage() && !error.is_not_found()), "{:?}", listed[0].1);
+    assert!(
+        matches!(&listed[0].1, Err(error) if error.is_damage() && !error.is_not_found()),
+        "{:?}",
+        listed[0].1
+    );
     let refused = prune(&repository, at_once()).unwrap_err();
     assert!(refused.is_damage(), "{refused:?}");
     assert_eq!(repo.memory.keys(), before);
@@ -79,7 +91,10 @@ fn a_pack_or_run_that_is_listed_and_not_given_is_found_by_a_check() {
         let (_cache, repository) = stranger(&repo, class);
         let report = run_check(&repository, Level::Full);
         let begins = |object: &str| object.starts_with(&format!("{}/", class.folder()));
-        assert!(report.problems.items.iter().any(|problem| begins(&problem.object)), "{class:?}: {report:#?}");
+        assert!(
+            report.problems.items.iter().any(|problem| begins(&problem.object)),
+            "{class:?}: {report:#?}"
+        );
         assert!(report.affected.count > 0 || class == Class::Index, "{class:?}: {report:#?}");
     }
 }
@@ -90,12 +105,18 @@ fn an_intent_that_is_listed_and_not_given_stops_a_prune() {
     repo.write("file", &noise(1, 200_000));
     let shot = repo.snapshot();
     // A running backup: it has said what it relies on, and its slot is empty.
-    let (key, slot) = (Key::new(Class::Snapshots, shot.id.to_hex()), Key::new(Class::Intents, format!("{}.0", shot.id.to_hex())));
+    let (key, slot) = (
+        Key::new(Class::Snapshots, shot.id.to_hex()),
+        Key::new(Class::Intents, format!("{}.0", shot.id.to_hex())),
+    );
     assert!(repo.memory.read(&slot).is_ok(), "{:?}", repo.memory.keys());
     repo.memory.remove(&key).unwrap();
     let before = repo.memory.keys();
     let (_cache, repository) = stranger(&repo, Class::Intents);
     let refused = prune(&repository, PruneOptions { now: now(), ..at_once() }).unwrap_err();
-    assert!(matches!(&refused, Error::Malformed { object, .. } if object.starts_with("intents/")), "{refused:?}");
+    assert!(
+        matches!(&refused, Error::Malformed { object, .. } if object.starts_with("intents/")),
+        "{refused:?}"
+    );
     assert_eq!(repo.memory.keys(), before);
 }

@@ -1,6 +1,6 @@
-//! Goal: a store that lists little and sends much, or lists much that nobody with a key made, costs no memory.
-//! Method: stores in memory that answer a request for a whole object with far more, or list snapshots that are none, and watch what is
-//! asked of them.
+//! Goal: a store that lists little and sends much, or lists much that nobody with a key made, costs
+//! no memory. Method: stores in memory that answer a request for a whole object with far more, or
+//! list snapshots that are none, and watch what is asked of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,7 +48,10 @@ impl layers::Layer for Generous {
     fn list(&self, class: Class, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut listed = self.inner.list(class, prefix)?;
         if class == Class::Snapshots {
-            listed.extend((0..self.planted).map(|number| Listed::new(format!("{number:032x}"), PLANTED_LEN_BYTES, None)));
+            listed.extend(
+                (0..self.planted)
+                    .map(|number| Listed::new(format!("{number:032x}"), PLANTED_LEN_BYTES, None)),
+            );
         }
         Ok(listed)
     }
@@ -90,7 +93,8 @@ fn no_more_is_read_of_an_object_than_is_listed() {
         repo.snapshot()
     });
     let word = || "test".to_owned();
-    let note = ForgetNote { host: word(), user: word(), program: word(), now: now(), reason: word() };
+    let note =
+        ForgetNote { host: word(), user: word(), program: word(), now: now(), reason: word() };
     trash::forget(&repo.repository, &first.id, None, &note).unwrap();
     let store = Generous::new(&repo.memory, 0);
     let cache = fast_folder();

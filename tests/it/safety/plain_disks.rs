@@ -1,5 +1,6 @@
-//! Goal: a repository works on file systems that can do little, loses nothing there, and is said to replace objects.
-//! Method: a file system without links and exclusive renames, the suite of stores, and the whole program.
+//! Goal: a repository works on file systems that can do little, loses nothing there, and is said to
+//! replace objects. Method: a file system without links and exclusive renames, the suite of stores,
+//! and the whole program.
 
 use drumlin::repo::open::probe::probe;
 use drumlin::store::local::LocalStore;
@@ -21,19 +22,32 @@ fn a_store_without_links_replaces_objects_and_says_so() {
     assert_eq!(store.create(&key, b"other").unwrap_err().kind, ErrorKind::Exists);
     assert!(store.read(&key).unwrap() == bytes);
     assert_eq!(store.list(Class::Data, "").unwrap().len(), 1);
-    assert_eq!(std::fs::read_dir(disk.dir().join("r/data/ab")).unwrap().count(), 1, "something was left");
+    assert_eq!(
+        std::fs::read_dir(disk.dir().join("r/data/ab")).unwrap().count(),
+        1,
+        "something was left"
+    );
     store.remove(&key).unwrap();
     assert_eq!(store.read(&key).unwrap_err().kind, ErrorKind::NotFound);
     assert!(store.has_create_race());
-    assert!(!probe(&store).unwrap(), "it must not be taken for exclusive, however lucky the probe is");
+    assert!(
+        !probe(&store).unwrap(),
+        "it must not be taken for exclusive, however lucky the probe is"
+    );
 }
 
 #[test]
 fn a_repository_without_links_works() {
-    let home = Home::new().with("DRUMLIN_KEY_FILE", "test.key").with("DRUMLIN_REPOSITORY", "disk/repo");
+    let home =
+        Home::new().with("DRUMLIN_KEY_FILE", "test.key").with("DRUMLIN_REPOSITORY", "disk/repo");
     let Some(disk) = PlainDisk::mount(&home.path("disk")) else { return };
     let ran = home.run(["init"]).ok();
-    assert!(ran.err.contains("replaces objects") || ran.out.contains("replaces objects"), "{}\n{}", ran.out, ran.err);
+    assert!(
+        ran.err.contains("replaces objects") || ran.out.contains("replaces objects"),
+        "{}\n{}",
+        ran.out,
+        ran.err
+    );
     for round in 0..3 {
         home.write("src/a", format!("{round}").repeat(50_000));
         home.run(["backup", "src"]).ok();

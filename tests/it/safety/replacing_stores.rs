@@ -1,6 +1,7 @@
-//! Goal: on a store that replaces objects nothing is lost as long as there is one collector; and what can be noticed of a second one
-//! is noticed before anything is removed. Also what happens to names that were given away twice.
-//! Method: a store in memory that replaces; scripted actors at chosen calls; the result is read by a machine that knows nothing.
+//! Goal: on a store that replaces objects nothing is lost as long as there is one collector; and
+//! what can be noticed of a second one is noticed before anything is removed. Also what happens to
+//! names that were given away twice. Method: a store in memory that replaces; scripted actors at
+//! chosen calls; the result is read by a machine that knows nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::{Error, Repository, Result, snapshots};
 use drumlin::store::{Action, Class, Key, Store};
 
-use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check};
+use crate::support::fixture::{
+    Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check,
+};
 
 /// A repository in a store that replaces objects, with a snapshot.
 fn repo() -> (TestRepo, Snapshot) {
@@ -31,13 +34,25 @@ fn repo() -> (TestRepo, Snapshot) {
 
 fn forget(repository: &Repository, snapshot: &Snapshot) {
     let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") };
+    let note = ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("named"),
+    };
     trash::forget(repository, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note).unwrap();
 }
 
 /// Options that drop what is forgotten at once and leave nothing unused.
 fn at_once(exclusion: Exclusion) -> PruneOptions {
-    PruneOptions { exclusion, trash_window_s: 0, max_unused_permille: 0, grace_s: 0, ..PruneOptions::new(now()) }
+    PruneOptions {
+        exclusion,
+        trash_window_s: 0,
+        max_unused_permille: 0,
+        grace_s: 0,
+        ..PruneOptions::new(now())
+    }
 }
 
 fn prune(repository: &Arc<Repository>, options: PruneOptions) -> Result<PruneReport> {
@@ -63,7 +78,10 @@ fn no_session_expires_and_all_else_is_collected() {
     repo.memory.replace_objects();
     repo.write("a", &noise(1, 200_000));
     let cache = fast_folder();
-    let dead = run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), &repo.source()).snapshot.unwrap();
+    let dead =
+        run_backup(&repo.open_in(repo.memory.clone(), cache.path()).unwrap(), &repo.source())
+            .snapshot
+            .unwrap();
     // As if the session had died before its commit, months ago.
     repo.memory.remove(&layout::snapshot_key(&dead.id)).unwrap();
     repo.write("a", &noise(2, 200_000));
@@ -91,7 +109,8 @@ fn a_verdict_that_is_not_its_own_stops_a_collector() {
         let (repo, first) = repo();
         forget(&repo.open(), &first);
         let before = keys_of(&repo, Class::Data);
-        // The first record that it reads is what it has written itself, right before it removes anything.
+        // The first record that it reads is what it has written itself, right before it removes
+        // anything.
         let store = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::Read, Class::Collector)));
         let cache = fast_folder();
         let other = repo.open();
@@ -113,13 +132,16 @@ fn a_verdict_that_is_not_its_own_stops_a_collector() {
     }
 }
 
-/// A slot that was burnt while the store still excluded others is seen before the commit, and not overwritten.
+/// A slot that was burnt while the store still excluded others is seen before the commit, and not
+/// overwritten.
 #[test]
 fn a_burnt_slot_is_not_replaced() {
     let (repo, first) = repo();
     repo.write("a", &noise(1, 40_000));
-    let before_look = Arc::new(Meanwhile::new(repo.memory.clone(), (Action::List, Class::Snapshots)));
-    let before_intent = Arc::new(Meanwhile::new(before_look.clone(), (Action::Create, Class::Intents)));
+    let before_look =
+        Arc::new(Meanwhile::new(repo.memory.clone(), (Action::List, Class::Snapshots)));
+    let before_intent =
+        Arc::new(Meanwhile::new(before_look.clone(), (Action::Create, Class::Intents)));
     let cache = fast_folder();
     let backup = open(&repo, &before_intent, cache.path());
     let (collector, armed) = (repo.open(), before_look.clone());
@@ -137,7 +159,10 @@ fn a_burnt_slot_is_not_replaced() {
     assert!(before_intent.is_done() && before_look.is_done());
     assert_eq!(repo.memory.replaced(), []);
     let slots = snapshots::list_ids(&repo.open()).unwrap();
-    assert!(slots.len() == 3 && slots.contains(&snapshot.id), "two snapshots and a burnt slot: {slots:?}");
+    assert!(
+        slots.len() == 3 && slots.contains(&snapshot.id),
+        "two snapshots and a burnt slot: {slots:?}"
+    );
     let report = check(&repo);
     assert!(report.is_sound() && report.counts.snapshots == 2, "{report:#?}");
 }
@@ -151,11 +176,15 @@ fn a_snapshot_about_which_a_collector_decides_is_not_brought_back() {
         forget(&repository, &first);
         let removal = Removal { packs: Vec::new(), snapshots: vec![first.id] };
         generations::condemn(&repository, 1, now(), Condemned { oldest: 1, removal }).unwrap();
-        let back = trash::undelete(&repository, &first.id, TRASH_WINDOW_S, now(), &|| Ok(is_exclusive));
+        let back =
+            trash::undelete(&repository, &first.id, TRASH_WINDOW_S, now(), &|| Ok(is_exclusive));
         let state = Generations::list(&repository).unwrap().state(&repository, 1).unwrap();
         let is_forgotten = repo.memory.stat(&layout::tombstone_key(&first.id)).is_ok();
         if is_exclusive {
-            assert!(back.is_ok() && state == State::Cancelled && !is_forgotten, "{back:?}, {state:?}");
+            assert!(
+                back.is_ok() && state == State::Cancelled && !is_forgotten,
+                "{back:?}, {state:?}"
+            );
         } else {
             assert!(matches!(back, Err(Error::Undecided { id }) if id == first.id), "{back:?}");
             assert!(matches!(state, State::Open(_)) && is_forgotten, "{state:?}");
@@ -163,7 +192,8 @@ fn a_snapshot_about_which_a_collector_decides_is_not_brought_back() {
     }
 }
 
-/// A collector slept until its generation was trimmed, so that its names are free again: it notices, and starts over.
+/// A collector slept until its generation was trimmed, so that its names are free again: it
+/// notices, and starts over.
 #[test]
 fn a_generation_that_was_trimmed_is_over() {
     let repo = TestRepo::new();
@@ -183,11 +213,15 @@ fn a_generation_that_was_trimmed_is_over() {
     });
     let report = prune(&open(&repo, &store, cache.path()), at_once(Exclusion::Store)).unwrap();
     assert!(store.is_done());
-    assert_eq!((&report.generations[..], &report.dropped[..]), (&[3][..], &[first.id][..]), "{report:#?}");
+    assert_eq!(
+        (&report.generations[..], &report.dropped[..]),
+        (&[3][..], &[first.id][..]),
+        "{report:#?}"
+    );
 }
 
-/// The creation of a pack is sent again, by the store or on the way, after the pack was removed: nothing may lie there, because whoever
-/// was removing it may go on doing so at any time.
+/// The creation of a pack is sent again, by the store or on the way, after the pack was removed:
+/// nothing may lie there, because whoever was removing it may go on doing so at any time.
 #[test]
 fn packs_that_come_back_are_no_place_for_anything() {
     let repo = TestRepo::new();
@@ -195,13 +229,15 @@ fn packs_that_come_back_are_no_place_for_anything() {
     let first = repo.snapshot();
     let is_stored = |key: &Key| matches!(key.class, Class::Data | Class::Meta | Class::Index);
     let keys: Vec<Key> = repo.memory.keys().into_iter().filter(is_stored).collect();
-    let late: Vec<(Key, Vec<u8>)> = keys.into_iter().map(|key| (key.clone(), repo.memory.read(&key).unwrap())).collect();
+    let late: Vec<(Key, Vec<u8>)> =
+        keys.into_iter().map(|key| (key.clone(), repo.memory.read(&key).unwrap())).collect();
     forget(&repo.open(), &first);
     prune(&repo.open(), at_once(Exclusion::Store)).unwrap();
     late.iter().for_each(|(key, bytes)| repo.memory.create(key, bytes).unwrap());
     repo.snapshot();
     prune(&repo.open(), at_once(Exclusion::Store)).unwrap();
-    let back: Vec<&Key> = late.iter().map(|(key, _)| key).filter(|key| repo.memory.stat(key).is_ok()).collect();
+    let back: Vec<&Key> =
+        late.iter().map(|(key, _)| key).filter(|key| repo.memory.stat(key).is_ok()).collect();
     assert!(back.is_empty(), "{back:?}");
     let report = check(&repo);
     assert!(report.is_sound() && report.counts.snapshots == 1, "{report:#?}");

@@ -1,5 +1,6 @@
-//! Goal: what a store that has no key takes away, puts back or dates is noticed by every machine that can know of it.
-//! Method: a repository in memory, whose objects are moved behind the program's back.
+//! Goal: what a store that has no key takes away, puts back or dates is noticed by every machine
+//! that can know of it. Method: a repository in memory, whose objects are moved behind the
+//! program's back.
 
 use std::sync::Arc;
 
@@ -40,7 +41,13 @@ pub fn history(count: u64) -> (TestRepo, Vec<Snapshot>) {
 /// What is told of who forgets or protects.
 pub fn note() -> ForgetNote {
     let word = str::to_owned;
-    ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") }
+    ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("named"),
+    }
 }
 
 fn check(repo: &TestRepo, store: &Arc<MemoryStore>) -> CheckReport {
@@ -52,8 +59,8 @@ fn packs(store: &MemoryStore) -> usize {
     [Class::Data, Class::Meta].iter().map(|class| store.list(*class, "").unwrap().len()).sum()
 }
 
-/// A verdict names ids and no hashes: what it dropped explains no gap in a chain once its tombstone is gone, so that nobody can
-/// make room for hiding a snapshot by taking an old tombstone away.
+/// A verdict names ids and no hashes: what it dropped explains no gap in a chain once its tombstone
+/// is gone, so that nobody can make room for hiding a snapshot by taking an old tombstone away.
 #[test]
 fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
     let (repo, shots) = history(5);
@@ -69,19 +76,30 @@ fn a_tombstone_that_is_taken_away_explains_no_other_snapshot() {
         let before = packs(&store);
         let (_cache, machine) = new_machine(&repo, &store);
         let outcome = prune(&machine, at_once());
-        assert!(matches!(outcome, Err(Error::RolledBack { .. })), "{:?}: {outcome:?}", gone.map(|shot| shot.sequence));
+        assert!(
+            matches!(outcome, Err(Error::RolledBack { .. })),
+            "{:?}: {outcome:?}",
+            gone.map(|shot| shot.sequence)
+        );
         assert_eq!(packs(&store), before);
         assert!(!check(&repo, &store).is_sound());
     }
     // Shown again, it is as it was.
-    store.overwrite(&layout::snapshot_key(&shots[3].id), &repo.memory.read(&layout::snapshot_key(&shots[3].id)).unwrap());
-    store.overwrite(&layout::tombstone_key(&shots[1].id), &repo.memory.read(&layout::tombstone_key(&shots[1].id)).unwrap());
+    store.overwrite(
+        &layout::snapshot_key(&shots[3].id),
+        &repo.memory.read(&layout::snapshot_key(&shots[3].id)).unwrap(),
+    );
+    store.overwrite(
+        &layout::tombstone_key(&shots[1].id),
+        &repo.memory.read(&layout::tombstone_key(&shots[1].id)).unwrap(),
+    );
     let (_cache, machine) = new_machine(&repo, &store);
     prune(&machine, at_once()).unwrap();
     assert!(check(&repo, &store).is_sound());
 }
 
-/// Somebody who came too late to bring a snapshot back has taken its tombstone away and died: machines with a copy of it go on.
+/// Somebody who came too late to bring a snapshot back has taken its tombstone away and died:
+/// machines with a copy of it go on.
 #[test]
 fn a_copy_of_a_tombstone_explains_what_a_verdict_dropped() {
     let (repo, shots) = history(3);
@@ -91,7 +109,9 @@ fn a_copy_of_a_tombstone_explains_what_a_verdict_dropped() {
     prune(&repo.open(), at_once()).unwrap();
     repo.memory.remove(&layout::tombstone_key(&shots[1].id)).unwrap();
     prune(&machine, at_once()).unwrap();
-    assert!(chains::name_hidden(&machine, &snapshots::listing(&machine).unwrap()).unwrap().is_empty());
+    assert!(
+        chains::name_hidden(&machine, &snapshots::listing(&machine).unwrap()).unwrap().is_empty()
+    );
     let (_cache, stranger) = new_machine(&repo, &repo.memory);
     assert!(matches!(prune(&stranger, at_once()), Err(Error::RolledBack { .. })), "it cannot know");
 }
@@ -100,7 +120,8 @@ fn is_refused<T>(outcome: Result<T, Error>) -> bool {
     matches!(outcome, Err(Error::Unjustified { object, .. }) if object.ends_with(".forgotten"))
 }
 
-/// A tombstone that this machine took back hides nothing and explains nothing, if it is put back: with the slot, and without it.
+/// A tombstone that this machine took back hides nothing and explains nothing, if it is put back:
+/// with the slot, and without it.
 #[test]
 fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     let (repo, shots) = history(3);
@@ -108,7 +129,8 @@ fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     let machine = repo.open();
     // Clocks may stand still.
     let note = note();
-    let put = || trash::forget(&machine, &last.id, Some(snapshots::chain_hash(last)), &note).unwrap();
+    let put =
+        || trash::forget(&machine, &last.id, Some(snapshots::chain_hash(last)), &note).unwrap();
     let key = layout::tombstone_key(&last.id);
     let back = || trash::undelete(&machine, &last.id, TRASH_WINDOW_S, now(), &|| Ok(true)).unwrap();
     assert!(put());
@@ -122,7 +144,10 @@ fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     repo.memory.overwrite(&key, &first);
     for _ in 0..2 {
         assert!(is_refused(snapshots::list(&machine)) && is_refused(snapshots::listing(&machine)));
-        assert!(is_refused(prune(&machine, at_once())) && is_refused(trash::forget(&machine, &last.id, None, &note)));
+        assert!(
+            is_refused(prune(&machine, at_once()))
+                && is_refused(trash::forget(&machine, &last.id, None, &note))
+        );
         let report = run_check(&machine, Level::Structure);
         assert!(report.went_back && !report.is_sound(), "{report:#?}");
     }
@@ -148,7 +173,8 @@ fn a_tombstone_that_is_replayed_is_noticed_by_whoever_took_it_back() {
     assert!(run_check(&machine, Level::Full).is_sound());
 }
 
-/// Whoever lists learns of a snapshot that is hidden in the middle of a chain, by what the list itself proves.
+/// Whoever lists learns of a snapshot that is hidden in the middle of a chain, by what the list
+/// itself proves.
 #[test]
 fn a_list_tells_what_is_hidden_in_the_middle() {
     let (repo, shots) = history(4);
@@ -161,19 +187,25 @@ fn a_list_tells_what_is_hidden_in_the_middle() {
     let store = Arc::new(repo.memory.image());
     store.remove(&layout::snapshot_key(&shots[1].id)).unwrap();
     assert_eq!(hidden(&store), [shots[2].id]);
-    // What was forgotten is not hidden, in the trash and after it, to those who have seen the tombstone and to others.
+    // What was forgotten is not hidden, in the trash and after it, to those who have seen the
+    // tombstone and to others.
     let machine = repo.open();
     forget(&machine, &shots[1]);
     assert!(hidden(&repo.memory).is_empty());
     prune(&machine, at_once()).unwrap();
     assert!(hidden(&repo.memory).is_empty());
-    assert!(chains::name_hidden(&machine, &snapshots::overview(&machine).unwrap()).unwrap().is_empty());
+    assert!(
+        chains::name_hidden(&machine, &snapshots::overview(&machine).unwrap()).unwrap().is_empty()
+    );
     // Who has copies of all tombstones is not misled by their number.
     repo.memory.remove(&layout::snapshot_key(&shots[2].id)).unwrap();
     let (_cache, stranger) = new_machine(&repo, &repo.memory);
     snapshots::overview(&stranger).unwrap();
     assert!(prune(&stranger, at_once()).is_err());
-    assert_eq!(chains::name_hidden(&stranger, &snapshots::overview(&stranger).unwrap()).unwrap().len(), 1);
+    assert_eq!(
+        chains::name_hidden(&stranger, &snapshots::overview(&stranger).unwrap()).unwrap().len(),
+        1
+    );
 }
 
 /// An intent that the store itself dates into the future expires as well.
@@ -203,6 +235,10 @@ fn an_intent_that_the_store_dates_into_the_future_expires() {
         let mut options = at_once();
         options.now = began;
         prune(&machine, options).unwrap();
-        assert_eq!(store.stat(&layout::snapshot_key(&session)).is_ok(), is_dead, "{ahead_days} days ahead");
+        assert_eq!(
+            store.stat(&layout::snapshot_key(&session)).is_ok(),
+            is_dead,
+            "{ahead_days} days ahead"
+        );
     }
 }

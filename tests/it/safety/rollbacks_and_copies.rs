@@ -1,5 +1,6 @@
-//! Goal: a repository that was put back to an older state, or copied, is not confused with what it was or with its copy.
-//! Method: two machines, one of which knows the time before; a copy in another folder, used by the same machine.
+//! Goal: a repository that was put back to an older state, or copied, is not confused with what it
+//! was or with its copy. Method: two machines, one of which knows the time before; a copy in
+//! another folder, used by the same machine.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,9 @@ use drumlin::store::memory::MemoryStore;
 use drumlin::store::{Action, Class, ErrorKind, Key, Store};
 
 use crate::engine::prune::{at_once, forget, prune};
-use crate::support::fixture::{TestRepo, copy_folder, noise, now, run_backup, run_check, secret, write};
+use crate::support::fixture::{
+    TestRepo, copy_folder, noise, now, run_backup, run_check, secret, write,
+};
 
 fn snapshot_of(repo: &TestRepo, round: u64) -> Snapshot {
     // More than one pack, so that one of them stays.
@@ -33,7 +36,8 @@ fn put_back(store: &MemoryStore, objects: &[(Key, Vec<u8>)]) {
     objects.iter().for_each(|(key, bytes)| store.create(key, bytes).unwrap());
 }
 
-/// A repository with two snapshots, the first of which was forgotten and dropped by this machine; then it was put back.
+/// A repository with two snapshots, the first of which was forgotten and dropped by this machine;
+/// then it was put back.
 fn put_back_after_a_generation() -> (TestRepo, [Snapshot; 2]) {
     let repo = TestRepo::new();
     repo.memory.set_clock(1_000);
@@ -53,11 +57,15 @@ fn the_index_is_that_of_the_store_at_once() {
     let report = repo.check(Level::Full);
     assert!(report.is_sound() && report.counts.snapshots == 2, "{report:#?}");
     let (repo, _) = put_back_after_a_generation();
-    let plan = prune(&repo.open(), drumlin::maintain::prune::PruneOptions { dry_run: true, ..at_once() }).unwrap().plan;
+    let plan =
+        prune(&repo.open(), drumlin::maintain::prune::PruneOptions { dry_run: true, ..at_once() })
+            .unwrap()
+            .plan;
     assert!(plan.is_empty(), "{plan:#?}");
 }
 
-/// Another machine opens generation 1 once more, decides to drop the other snapshot, and dies before it removes anything.
+/// Another machine opens generation 1 once more, decides to drop the other snapshot, and dies
+/// before it removes anything.
 #[test]
 fn a_generation_is_not_taken_for_one_that_had_its_number() {
     let (repo, shots) = put_back_after_a_generation();
@@ -101,7 +109,12 @@ fn copies_of_a_repository_go_their_own_ways() {
     Repository::init(Arc::new(LocalStore::open_or_make(&folders[0]).unwrap()), &options).unwrap();
     let open = |folder: &Path, cache: &Path| {
         let store = Arc::new(LocalStore::open(folder).unwrap());
-        Repository::open(store, &secret(), &OpenOptions { cache_dir: cache.to_owned(), prefer_cached: true }).unwrap()
+        Repository::open(
+            store,
+            &secret(),
+            &OpenOptions { cache_dir: cache.to_owned(), prefer_cached: true },
+        )
+        .unwrap()
     };
     let back_up = |folder: &Path, round| {
         write(&source.join("file"), &noise(round, 300_000));
@@ -118,7 +131,10 @@ fn copies_of_a_repository_go_their_own_ways() {
     for folder in &folders {
         forget(&open(folder, &cache), &shots[2]);
         assert!(prune(&open(folder, &cache), at_once()).unwrap().removed_packs > 0);
-        for cache in [cache.as_path(), &scratch.path().join(format!("fresh-{}", folder.file_name().unwrap().display()))] {
+        for cache in [
+            cache.as_path(),
+            &scratch.path().join(format!("fresh-{}", folder.file_name().unwrap().display())),
+        ] {
             let report = run_check(&open(folder, cache), Level::Full);
             assert!(report.is_sound() && report.counts.snapshots == 2, "{report:#?}");
         }

@@ -1,6 +1,7 @@
-//! Goal: whatever a store hides, replays or puts in place, and whatever somebody with a key adds, an honest collector destroys nothing
-//! that nobody forgot, and an honest backup goes on or says why not.
-//! Method: a repository in memory; records and marks of a copy that went its own way, or sealed by hand, are put into the original.
+//! Goal: whatever a store hides, replays or puts in place, and whatever somebody with a key adds,
+//! an honest collector destroys nothing that nobody forgot, and an honest backup goes on or says
+//! why not. Method: a repository in memory; records and marks of a copy that went its own way, or
+//! sealed by hand, are put into the original.
 
 use std::sync::Arc;
 
@@ -30,7 +31,9 @@ use drumlin::store::{Action, Class, Key, Store};
 use tempfile::TempDir;
 
 use crate::engine::prune::{at_once, forget, prune};
-use crate::support::fixture::{Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check, secret};
+use crate::support::fixture::{
+    Meanwhile, TestRepo, fast_folder, noise, now, run_backup, run_check, secret,
+};
 
 /// A machine that knows nothing yet, at this store.
 fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repository>) {
@@ -41,7 +44,13 @@ fn new_machine(repo: &TestRepo, store: &Arc<MemoryStore>) -> (TempDir, Arc<Repos
 
 fn note() -> ForgetNote {
     let word = str::to_owned;
-    ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("named") }
+    ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("named"),
+    }
 }
 
 /// Three snapshots, each with content that only it has.
@@ -69,7 +78,9 @@ fn copy_objects(from: &MemoryStore, to: &MemoryStore, class: Class) {
 fn packs(store: &MemoryStore) -> Vec<Victim> {
     let of = |class: PackClass| {
         let listed = store.list(layout::store_class(class), "").unwrap();
-        listed.into_iter().map(move |object| Victim { class, name: layout::object_id(&object.name).unwrap() })
+        listed
+            .into_iter()
+            .map(move |object| Victim { class, name: layout::object_id(&object.name).unwrap() })
     };
     let mut found: Vec<Victim> = of(PackClass::Data).chain(of(PackClass::Meta)).collect();
     found.sort();
@@ -82,16 +93,21 @@ fn assert_all_readable(repo: &TestRepo, count: u64) {
     let report = run_check(&machine, Level::Full);
     assert_eq!(report.counts.snapshots, count, "{report:#?}");
     let of_content = |object: &str| !object.starts_with("gc/");
-    assert!(!report.problems.items.iter().any(|problem| of_content(&problem.object)), "{report:#?}");
+    assert!(
+        !report.problems.items.iter().any(|problem| of_content(&problem.object)),
+        "{report:#?}"
+    );
 }
 
-/// A verdict that came from a copy, or from somebody with a key, is judged before it is carried out.
+/// A verdict that came from a copy, or from somebody with a key, is judged before it is carried
+/// out.
 #[test]
 fn anothers_verdict_is_judged_first() {
     for is_protected in [false, true] {
         let (repo, [first, second, third]) = three();
         if is_protected {
-            protect::protect(&repo.open(), &second.id, snapshots::chain_hash(&second), &note()).unwrap();
+            protect::protect(&repo.open(), &second.id, snapshots::chain_hash(&second), &note())
+                .unwrap();
         }
         let copy = Arc::new(repo.memory.image());
         let (_cache, owner_of_copy) = new_machine(&repo, &copy);
@@ -99,13 +115,17 @@ fn anothers_verdict_is_judged_first() {
         forget(&owner_of_copy, &second);
         prune(&owner_of_copy, at_once()).unwrap();
         copy_objects(&copy, &repo.memory, Class::Collector);
-        // Not even its end makes the record obeyed; a record `done` would say that all of it is gone.
+        // Not even its end makes the record obeyed; a record `done` would say that all of it is
+        // gone.
         repo.memory.remove(&layout::generation_key(1, "done")).unwrap();
         let before = objects(&repo.memory);
         for options in [at_once(), PruneOptions::new(now())] {
             let (_cache, owner) = new_machine(&repo, &repo.memory);
             let refused = prune(&owner, options).unwrap_err();
-            assert!(matches!(&refused, Error::Unjustified { object, .. } if object == "gc/1.verdict"), "{refused:?}");
+            assert!(
+                matches!(&refused, Error::Unjustified { object, .. } if object == "gc/1.verdict"),
+                "{refused:?}"
+            );
             assert_eq!(objects(&repo.memory), before);
         }
         assert_all_readable(&repo, 3);
@@ -120,7 +140,8 @@ fn anothers_verdict_is_judged_first() {
     }
 }
 
-/// Packs that are the only place of something are not removed because a record says so; those that nothing needs are.
+/// Packs that are the only place of something are not removed because a record says so; those that
+/// nothing needs are.
 #[test]
 fn a_verdict_names_no_pack_that_is_needed() {
     let (repo, _) = three();
@@ -128,14 +149,20 @@ fn a_verdict_names_no_pack_that_is_needed() {
     for victims in [all.clone(), vec![all[0]], vec![all[all.len() - 1]]] {
         let (_cache, forger) = new_machine(&repo, &repo.memory);
         let removal = Removal { packs: victims, snapshots: Vec::new() };
-        generations::condemn(&forger, 1, now(), Condemned { oldest: 1, removal: removal.clone() }).unwrap();
+        generations::condemn(&forger, 1, now(), Condemned { oldest: 1, removal: removal.clone() })
+            .unwrap();
         generations::decide(&forger, 1, now(), Some(removal)).unwrap();
         let before = objects(&repo.memory);
         let (_cache, owner) = new_machine(&repo, &repo.memory);
         let refused = prune(&owner, at_once()).unwrap_err();
-        assert!(matches!(&refused, Error::Unjustified { why, .. } if why.contains("only place")), "{refused:?}");
+        assert!(
+            matches!(&refused, Error::Unjustified { why, .. } if why.contains("only place")),
+            "{refused:?}"
+        );
         assert_eq!(objects(&repo.memory), before);
-        ["condemned", "verdict"].iter().for_each(|word| repo.memory.remove(&layout::generation_key(1, word)).unwrap());
+        ["condemned", "verdict"]
+            .iter()
+            .for_each(|word| repo.memory.remove(&layout::generation_key(1, word)).unwrap());
     }
     assert_all_readable(&repo, 3);
     // A pack that nothing names.
@@ -143,13 +170,15 @@ fn a_verdict_names_no_pack_that_is_needed() {
     repo.memory.overwrite(&layout::pack_key(PackClass::Data, &garbage.name), b"garbage");
     let (_cache, forger) = new_machine(&repo, &repo.memory);
     let removal = Removal { packs: vec![garbage], snapshots: Vec::new() };
-    generations::condemn(&forger, 1, now(), Condemned { oldest: 1, removal: removal.clone() }).unwrap();
+    generations::condemn(&forger, 1, now(), Condemned { oldest: 1, removal: removal.clone() })
+        .unwrap();
     generations::decide(&forger, 1, now(), Some(removal)).unwrap();
     assert_eq!(prune(&repo.open(), at_once()).unwrap().removed_packs, 1);
     assert_all_readable(&repo, 3);
 }
 
-/// Whoever takes part in another's open generation spares what is protected, or can be brought back yet by his own measure.
+/// Whoever takes part in another's open generation spares what is protected, or can be brought back
+/// yet by his own measure.
 #[test]
 fn an_open_generation_of_another_drops_nothing_before_its_time() {
     for is_protected in [false, true] {
@@ -157,20 +186,26 @@ fn an_open_generation_of_another_drops_nothing_before_its_time() {
         forget(&repo.open(), &second);
         if is_protected {
             // As when an old tombstone is put back.
-            let protected = protect::protect(&repo.open(), &second.id, snapshots::chain_hash(&second), &note());
+            let protected =
+                protect::protect(&repo.open(), &second.id, snapshots::chain_hash(&second), &note());
             assert!(matches!(protected, Err(Error::InTrash { .. })));
         }
         let removal = Removal { packs: Vec::new(), snapshots: vec![second.id] };
         generations::condemn(&repo.open(), 1, now(), Condemned { oldest: 1, removal }).unwrap();
         let window = if is_protected { 0 } else { TRASH_WINDOW_S };
-        let report = prune(&repo.open(), PruneOptions { trash_window_s: window, ..at_once() }).unwrap();
+        let report =
+            prune(&repo.open(), PruneOptions { trash_window_s: window, ..at_once() }).unwrap();
         assert!(report.dropped.is_empty(), "{report:#?}");
-        assert_eq!((report.guarded.len(), report.waiting.len()), if is_protected { (1, 0) } else { (0, 1) });
+        assert_eq!(
+            (report.guarded.len(), report.waiting.len()),
+            if is_protected { (1, 0) } else { (0, 1) }
+        );
         assert_all_readable(&repo, 3);
     }
 }
 
-/// An old tombstone that the store puts back does not end a protection, and the snapshot can be had back at any time.
+/// An old tombstone that the store puts back does not end a protection, and the snapshot can be had
+/// back at any time.
 #[test]
 fn a_replayed_tombstone_drops_nothing_that_is_protected() {
     let (repo, [_, second, _]) = three();
@@ -205,7 +240,8 @@ fn a_tombstone_that_was_taken_back_is_not_obeyed_again() {
     assert_eq!(prune(&machine, at_once()).unwrap().dropped, [second.id]);
 }
 
-/// What a chain proves to be hidden is not taken for garbage, also by a machine that has seen nothing.
+/// What a chain proves to be hidden is not taken for garbage, also by a machine that has seen
+/// nothing.
 #[test]
 fn what_a_chain_proves_to_be_hidden_stops_collectors() {
     let (repo, [first, second, third]) = three();
@@ -220,13 +256,23 @@ fn what_a_chain_proves_to_be_hidden_stops_collectors() {
             assert!(objects(&store) == before || !(is_proven || dry_run));
         }
         let known = repo.open_in(store.clone(), &repo.cache()).unwrap();
-        assert!(matches!(prune(&known, at_once()), Err(Error::RolledBack { .. })), "this machine has seen all of them");
+        assert!(
+            matches!(prune(&known, at_once()), Err(Error::RolledBack { .. })),
+            "this machine has seen all of them"
+        );
     }
-    // One that was forgotten and dropped is explained, also to a new machine, and if nobody could read it.
+    // One that was forgotten and dropped is explained, also to a new machine, and if nobody could
+    // read it.
     for is_readable in [true, false] {
         let store = Arc::new(repo.memory.image());
         let (_cache, machine) = new_machine(&repo, &store);
-        trash::forget(&machine, &second.id, is_readable.then(|| snapshots::chain_hash(&second)), &note()).unwrap();
+        trash::forget(
+            &machine,
+            &second.id,
+            is_readable.then(|| snapshots::chain_hash(&second)),
+            &note(),
+        )
+        .unwrap();
         prune(&machine, at_once()).unwrap();
         store.set_clock(now().seconds);
         let (_cache, machine) = new_machine(&repo, &store);
@@ -248,7 +294,10 @@ fn no_slot_of_a_known_snapshot_is_burnt() {
             true => (fast_folder(), repo.open_in(store.clone(), &repo.cache()).unwrap()),
             false => new_machine(&repo, &store),
         };
-        assert!(intents::read_all(&machine).unwrap().contains_key(&hidden.id), "its intent is there");
+        assert!(
+            intents::read_all(&machine).unwrap().contains_key(&hidden.id),
+            "its intent is there"
+        );
         assert!(matches!(prune(&machine, later), Err(Error::RolledBack { .. })));
         assert!(store.stat(&layout::snapshot_key(&hidden.id)).is_err(), "the slot is burnt");
     }
@@ -296,14 +345,19 @@ fn intents_from_the_future_expire() {
             packs: Vec::new(),
             extensions: Vec::new(),
         };
-        intents::write(&machine, intent, &packs(&store).iter().map(|victim| victim.name).collect()).unwrap();
+        intents::write(&machine, intent, &packs(&store).iter().map(|victim| victim.name).collect())
+            .unwrap();
         let is_burnt = |days: i64| {
             let mut options = at_once();
             options.now.seconds = began + days * day;
             prune(&machine, options).unwrap();
             store.stat(&layout::snapshot_key(&third.id)).is_ok()
         };
-        assert_eq!(is_burnt(13), !has_clock, "where no store says when it was made, an absurd date counts as old");
+        assert_eq!(
+            is_burnt(13),
+            !has_clock,
+            "where no store says when it was made, an absurd date counts as old"
+        );
         assert!(is_burnt(15));
     }
 }
@@ -318,13 +372,19 @@ fn plant(repo: &TestRepo, snapshot: &Snapshot) {
     repo.memory.overwrite(&layout::snapshot_key(&snapshot.id), &sealed.bytes);
 }
 
-/// A snapshot with the last number that there is, or one behind it, ends nobody's backups, and what they store can be read.
+/// A snapshot with the last number that there is, or one behind it, ends nobody's backups, and what
+/// they store can be read.
 #[test]
 fn the_end_of_a_chain_ends_no_backups() {
     for sequence in [u64::MAX, SEQUENCE_MAX + 1, SEQUENCE_MAX, SEQUENCE_MAX - 1] {
         let (repo, [.., third]) = three();
         let id = drumlin::id::SnapshotId([9; 16]);
-        let forged = Snapshot { id, sequence, previous: Some(snapshots::chain_hash(&third)), ..third.clone() };
+        let forged = Snapshot {
+            id,
+            sequence,
+            previous: Some(snapshots::chain_hash(&third)),
+            ..third.clone()
+        };
         plant(&repo, &forged);
         for round in 0..3 {
             repo.write("only", &noise(50 + round, 20_000));
@@ -332,10 +392,17 @@ fn the_end_of_a_chain_ends_no_backups() {
             let made = run_backup(&machine, &repo.source()).snapshot.unwrap();
             let (_cache, machine) = new_machine(&repo, &repo.memory);
             let listed = snapshots::list_all(&machine).unwrap();
-            assert!(listed.iter().any(|(id, found)| *id == made.id && found.as_ref().is_ok_and(|found| *found == made)));
+            assert!(
+                listed.iter().any(|(id, found)| *id == made.id
+                    && found.as_ref().is_ok_and(|found| *found == made))
+            );
         }
         let (_cache, machine) = new_machine(&repo, &repo.memory);
-        let unreadable = snapshots::list_all(&machine).unwrap().iter().filter(|(_, found)| found.is_err()).count();
+        let unreadable = snapshots::list_all(&machine)
+            .unwrap()
+            .iter()
+            .filter(|(_, found)| found.is_err())
+            .count();
         assert_eq!(unreadable, usize::from(sequence > SEQUENCE_MAX));
     }
 }
@@ -355,13 +422,23 @@ fn what_no_reader_takes_is_not_committed() {
     ];
     for snapshot in bad {
         let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
+        let options = SessionOptions {
+            compression,
+            threads: 1,
+            low_memory: true,
+            dry_run: false,
+            checkpoints,
+        };
         let identity = Identity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
         let session = Session::new(Reader::new(&repo.repository).unwrap(), options, identity);
         let tree = NewTree { root: third.root, totals: third.stats.totals, parent: None };
-        let secured = prepare::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured =
+            prepare::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot { id: secured.session(), ..snapshot };
-        assert!(matches!(snapshots::commit(&repo.repository, &snapshot, secured), Err(Error::Malformed { .. })));
+        assert!(matches!(
+            snapshots::commit(&repo.repository, &snapshot, secured),
+            Err(Error::Malformed { .. })
+        ));
         assert!(repo.memory.stat(&layout::snapshot_key(&snapshot.id)).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! What `Store` demands, asked of every store: one suite, also through the decorators.
 //!
-//! Each test takes an empty store. Nothing is left out: what this machine does not let a test do makes the test fail.
+//! Each test takes an empty store. Nothing is left out: what this machine does not let a test do
+//! makes the test fail.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,7 +24,8 @@ fn on_every_store(suite: Suite) {
     on_proftpd(suite);
 }
 
-/// Runs one part of the suite on a fresh store of every kind of which exactly one of several creators succeeds.
+/// Runs one part of the suite on a fresh store of every kind of which exactly one of several
+/// creators succeeds.
 fn on_every_exclusive_store(suite: Suite) {
     suite(Arc::new(MemoryStore::default()));
     let folder = tempfile::tempdir().unwrap();
@@ -34,7 +36,9 @@ fn on_every_exclusive_store(suite: Suite) {
     #[cfg(feature = "sftp")]
     on_openssh(suite);
     #[cfg(feature = "s3")]
-    for server in [crate::support::servers::moto::start(), crate::support::servers::radosgw::start()] {
+    for server in
+        [crate::support::servers::moto::start(), crate::support::servers::radosgw::start()]
+    {
         suite(server.store());
     }
 }
@@ -46,11 +50,14 @@ fn on_openssh(suite: Suite) {
     suite(Arc::new(drumlin::store::sftp::SftpStore::open_or_make(server.options("a/b")).unwrap()));
 }
 
-/// The like by an absolute path. This server looks for the target before it renames, so that now and then several creators succeed.
+/// The like by an absolute path. This server looks for the target before it renames, so that now
+/// and then several creators succeed.
 #[cfg(feature = "sftp")]
 fn on_proftpd(suite: Suite) {
     let server = crate::support::servers::proftpd::Proftpd::start();
-    suite(Arc::new(drumlin::store::sftp::SftpStore::open_or_make(server.options("/a/b/")).unwrap()));
+    suite(Arc::new(
+        drumlin::store::sftp::SftpStore::open_or_make(server.options("/a/b/")).unwrap(),
+    ));
 }
 
 fn pack(number: u8) -> Key {
@@ -65,7 +72,12 @@ fn kind_of<T: std::fmt::Debug>(result: Result<T, drumlin::store::StoreError>) ->
 fn names(store: &dyn Store, class: Class, prefix: &str) -> BTreeSet<String> {
     let listed = store.list(class, prefix).unwrap();
     for object in &listed {
-        assert_eq!(store.stat(&Key::new(class, &*object.name)).unwrap(), object.len_bytes, "{}", object.name);
+        assert_eq!(
+            store.stat(&Key::new(class, &*object.name)).unwrap(),
+            object.len_bytes,
+            "{}",
+            object.name
+        );
     }
     let count = listed.len();
     let names: BTreeSet<_> = listed.into_iter().map(|object| object.name).collect();
@@ -100,7 +112,11 @@ fn ranges_are_exact_and_appended() {
         store.read_into(&pack(1), 0..10, &mut out).unwrap();
         assert_eq!(out, b"before 2340123456789");
         for range in [9..11, 10..11, 11..11, 0..u64::MAX] {
-            assert_eq!(kind_of(store.read_into(&pack(1), range.clone(), &mut Vec::new())), ErrorKind::Short, "{range:?}");
+            assert_eq!(
+                kind_of(store.read_into(&pack(1), range.clone(), &mut Vec::new())),
+                ErrorKind::Short,
+                "{range:?}"
+            );
         }
     });
 }
@@ -174,24 +190,30 @@ fn listings_keep_to_class_and_prefix() {
     });
 }
 
-/// Eight threads create the same sixteen objects at once: each is made exactly once, and is whole whenever it is seen.
+/// Eight threads create the same sixteen objects at once: each is made exactly once, and is whole
+/// whenever it is seen.
 #[test]
 fn of_many_creators_exactly_one_succeeds() {
     on_every_exclusive_store(|store| assert_eq!(create_at_once(&*store), 16));
 }
 
-/// ProFTPD looks whether the target is there and renames then: which is not one step, so several may succeed. That is wrong, and the probe of
-/// chapter 12 is there to find it; what is seen is whole all the same.
+/// ProFTPD looks whether the target is there and renames then: which is not one step, so several
+/// may succeed. That is wrong, and the probe of chapter 12 is there to find it; what is seen is
+/// whole all the same.
 #[test]
 #[cfg(feature = "sftp")]
 fn of_many_creators_on_proftpd_at_least_one_succeeds() {
     on_proftpd(|store| {
         assert!(create_at_once(&*store) >= 16);
-        assert!(!drumlin::repo::open::probe::probe(&*store).unwrap(), "it says what it is, so the probe need not be lucky");
+        assert!(
+            !drumlin::repo::open::probe::probe(&*store).unwrap(),
+            "it says what it is, so the probe need not be lucky"
+        );
     });
 }
 
-/// Creates sixteen objects by eight threads, and returns how often that succeeded. All of them are there then.
+/// Creates sixteen objects by eight threads, and returns how often that succeeded. All of them are
+/// there then.
 fn create_at_once(store: &dyn Store) -> usize {
     let barrier = Barrier::new(8);
     let made = thread::scope(|scope| {
@@ -200,7 +222,8 @@ fn create_at_once(store: &dyn Store) -> usize {
                 let barrier = &barrier;
                 scope.spawn(move || {
                     barrier.wait();
-                    let create = |number: &u8| match store.create(&pack(*number), &[thread; 70_000]) {
+                    let create = |number: &u8| match store.create(&pack(*number), &[thread; 70_000])
+                    {
                         Ok(()) => true,
                         Err(error) => {
                             assert_eq!(error.kind, ErrorKind::Exists);
@@ -238,15 +261,20 @@ fn objects_are_seen_whole_or_not_at_all() {
                 }
                 match store.read(&pack(1)) {
                     Ok(bytes) => assert_eq!(bytes, [9; 300_000]),
-                    // Servers may break off an answer when the object goes in the middle of it; that is no part of an object either.
-                    Err(error) => assert!(matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unavailable), "{error:?}"),
+                    // Servers may break off an answer when the object goes in the middle of it;
+                    // that is no part of an object either.
+                    Err(error) => assert!(
+                        matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unavailable),
+                        "{error:?}"
+                    ),
                 }
             }
         });
     });
 }
 
-/// Names that could leave the store or collide with scratch files are refused before anything happens.
+/// Names that could leave the store or collide with scratch files are refused before anything
+/// happens.
 #[test]
 fn a_local_store_takes_valid_names_only() {
     let folder = tempfile::tempdir().unwrap();
@@ -270,12 +298,20 @@ fn a_local_store_lists_objects_only() {
         std::fs::write(data.join(name), "x").unwrap();
     }
     std::os::unix::fs::symlink("nowhere", data.join("dangling")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, data.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        data.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
     assert_eq!(names(&store, Class::Data, ""), [pack(1).name].into());
     assert_eq!(kind_of(store.read(&Key::new(Class::Data, "pipe"))), ErrorKind::Unreadable);
 }
 
-/// Whoever can write to the store's folder may put links there; nothing that they lead to is listed, read, made or removed.
+/// Whoever can write to the store's folder may put links there; nothing that they lead to is
+/// listed, read, made or removed.
 #[test]
 fn a_local_store_follows_no_link() {
     use std::os::unix::fs::symlink;
@@ -287,7 +323,12 @@ fn a_local_store_follows_no_link() {
         std::fs::write(victim.join(file), "precious").unwrap();
     }
     let refused = |key: &Key| {
-        for error in [store.create(key, b"x"), store.read(key).map(drop), store.remove(key), store.stat(key).map(drop)] {
+        for error in [
+            store.create(key, b"x"),
+            store.read(key).map(drop),
+            store.remove(key),
+            store.stat(key).map(drop),
+        ] {
             assert_eq!(kind_of(error), ErrorKind::Other, "{key}");
         }
     };
@@ -310,7 +351,11 @@ fn a_local_store_follows_no_link() {
     // A folder below it, and an object.
     symlink(victim.join("aa"), root.join("data/aa")).unwrap();
     refused(&Key::new(Class::Data, "aa/hosts"));
-    assert_eq!(kind_of(store.list(Class::Data, "")), ErrorKind::Other, "what lies there would be missing, silently");
+    assert_eq!(
+        kind_of(store.list(Class::Data, "")),
+        ErrorKind::Other,
+        "what lies there would be missing, silently"
+    );
     symlink(victim.join("passwd"), root.join("keys/passwd")).unwrap();
     let key = Key::new(Class::Keys, "passwd");
     assert_eq!(kind_of(store.read(&key)), ErrorKind::Other);
@@ -331,7 +376,8 @@ fn objects_of_a_local_store_are_for_their_owner_only() {
     for class in Class::ALL {
         let key = Key::new(class, "ab");
         store.create(&key, b"x").unwrap();
-        let mode = std::fs::metadata(folder.path().join(key.to_string())).unwrap().permissions().mode();
+        let mode =
+            std::fs::metadata(folder.path().join(key.to_string())).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600, "{key}");
     }
 }
@@ -339,7 +385,10 @@ fn objects_of_a_local_store_are_for_their_owner_only() {
 #[test]
 fn a_missing_folder_is_not_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(LocalStore::open(&folder.path().join("none")).err().unwrap().kind, ErrorKind::NotFound);
+    assert_eq!(
+        LocalStore::open(&folder.path().join("none")).err().unwrap().kind,
+        ErrorKind::NotFound
+    );
     let path = folder.path().join("gone");
     let store = LocalStore::open_or_make(&path).unwrap();
     std::fs::remove_dir_all(&path).unwrap();
@@ -351,22 +400,32 @@ fn a_missing_folder_is_not_an_empty_store() {
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Mounts it; who may not is given user and mount namespaces of their own, in which the test named `test` runs again.
+    /// Mounts it; who may not is given user and mount namespaces of their own, in which the test
+    /// named `test` runs again.
     ///
-    /// Returns nothing if the test has run there. Fails where there are no namespaces either: a test that cannot be made is not
-    /// one that passes.
+    /// Returns nothing if the test has run there. Fails where there are no namespaces either: a
+    /// test that cannot be made is not one that passes.
     fn mount(options: &str, test: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         if run("mount", &["-t", "tmpfs", "-o", options, "tmpfs"], folder.path()) {
             return Some(Self(folder));
         }
-        assert!(std::env::var_os(IN_NAMESPACE).is_none(), "a file system cannot be mounted in a namespace either");
+        assert!(
+            std::env::var_os(IN_NAMESPACE).is_none(),
+            "a file system cannot be mounted in a namespace either"
+        );
         let mut again = std::process::Command::new("unshare");
         again.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
-        again.args([&*name_of_test(module_path!(), test), "--exact", "--nocapture"]).env(IN_NAMESPACE, "1");
+        again
+            .args([&*name_of_test(module_path!(), test), "--exact", "--nocapture"])
+            .env(IN_NAMESPACE, "1");
         let output = again.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "needs root or user namespaces: {said}");
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "needs root or user namespaces: {said}"
+        );
         None
     }
 }
@@ -385,7 +444,8 @@ fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// A full disk fails with `Full`, leaves nothing behind, and takes objects again once there is room.
+/// A full disk fails with `Full`, leaves nothing behind, and takes objects again once there is
+/// room.
 #[test]
 fn a_full_disk_is_told_apart() {
     let Some(disk) = SmallDisk::mount("size=1m", "a_full_disk_is_told_apart") else { return };
@@ -428,7 +488,10 @@ fn faults_happen_as_planned() {
     let faulty = |action, call, effect, then_dead| {
         let memory = Arc::new(MemoryStore::default());
         memory.create(&pack(1), b"12345678").unwrap();
-        FaultStore::new(memory, vec![Fault { action: Some(action), class: None, call, effect, then_dead }])
+        FaultStore::new(
+            memory,
+            vec![Fault { action: Some(action), class: None, call, effect, then_dead }],
+        )
     };
     let store = faulty(Action::Create, 1, Effect::Before(ErrorKind::Full), false);
     store.create(&pack(2), b"").unwrap();
@@ -452,13 +515,18 @@ fn faults_happen_as_planned() {
     assert_eq!(kind_of(store.read_into(&pack(1), 0..1, &mut Vec::new())), ErrorKind::Short);
 }
 
-/// The folders of all classes are there from the start, and none of them is needed: who copies a repository may lose empty ones.
+/// The folders of all classes are there from the start, and none of them is needed: who copies a
+/// repository may lose empty ones.
 #[test]
 fn class_folders_are_made_at_once_and_again_if_one_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::open_or_make(folder.path()).unwrap();
-    let here: BTreeSet<_> =
-        folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let here: BTreeSet<_> = folder
+        .path()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(here, set(&Class::ALL.map(Class::folder)));
     for class in Class::ALL {
         std::fs::remove_dir(folder.path().join(class.folder())).unwrap();

@@ -63,7 +63,12 @@ impl layers::Layer for Liar {
         Ok(listed)
     }
 
-    fn read_into(&self, key: &Key, range: Range<u64>, out: &mut Vec<u8>) -> std::result::Result<(), StoreError> {
+    fn read_into(
+        &self,
+        key: &Key,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), StoreError> {
         let range = if self.lie == Lie::IgnoresRanges { 0..range.end - range.start } else { range };
         self.inner.read_into(key, range, out)
     }
@@ -166,13 +171,19 @@ fn a_store_that_failed_once_is_not_trusted_again() {
     assert!(!probe::is_exclusive(&other).unwrap() && !probe::is_exclusive(&other).unwrap());
 }
 
-/// What a probe that died left goes after a day of the store's clock, and not before: it may be at work.
+/// What a probe that died left goes after a day of the store's clock, and not before: it may be at
+/// work.
 #[test]
 fn what_dead_probes_left_is_removed_a_day_later() {
     let memory = Arc::new(MemoryStore::default());
     memory.set_clock(1_000_000);
-    let dies =
-        Fault { action: Some(Action::Create), class: None, call: 1, effect: Effect::Before(ErrorKind::Other), then_dead: true };
+    let dies = Fault {
+        action: Some(Action::Create),
+        class: None,
+        call: 1,
+        effect: Effect::Before(ErrorKind::Other),
+        then_dead: true,
+    };
     probe(&FaultStore::new(memory.clone(), vec![dies])).unwrap_err();
     assert_eq!(memory.keys().len(), 1);
     memory.set_clock(1_000_000 + 24 * 3600);
@@ -190,7 +201,16 @@ fn old_files_of_others_stay_in_the_folder_of_probes() {
     memory.set_clock(1_000_000);
     let id = "0123456789abcdef0123456789abcdef";
     let own = [format!("{id}.0"), format!("{id}.8")];
-    let foreign = ["passwd", "hosts", &id[1..], id, &format!("{id}.9999"), &format!("{id}.x"), &format!("{id}.0/x"), "aa/bb.0"];
+    let foreign = [
+        "passwd",
+        "hosts",
+        &id[1..],
+        id,
+        &format!("{id}.9999"),
+        &format!("{id}.x"),
+        &format!("{id}.0/x"),
+        "aa/bb.0",
+    ];
     for name in own.iter().map(String::as_str).chain(foreign) {
         memory.create(&Key::new(Class::Probe, name), b"precious").unwrap();
     }

@@ -1,5 +1,6 @@
 //! Goal: a limited line is not filled, by whatever store and however many transfers run at once.
-//! Method: real servers behind a proxy that counts; at every moment no more may have passed than the limit allows.
+//! Method: real servers behind a proxy that counts; at every moment no more may have passed than
+//! the limit allows.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,12 +15,17 @@ use crate::support::fixture::noise;
 use crate::support::servers::proxy::{Proxy, Toward};
 
 const LIMIT_BYTES_PER_S: u64 = 2 << 20;
-/// What may go ahead of the limit: its credit, one piece for each transfer, and what the protocols add.
+/// What may go ahead of the limit: its credit, one piece for each transfer, and what the protocols
+/// add.
 const AHEAD_BYTES: u64 = 512 << 10;
 const TRANSFERS: u8 = 2;
 
 fn pace() -> Arc<Pace> {
-    Arc::new(Pace::new(Arc::new(SystemClock::new(|| false)), Some(LIMIT_BYTES_PER_S), Some(LIMIT_BYTES_PER_S)))
+    Arc::new(Pace::new(
+        Arc::new(SystemClock::new(|| false)),
+        Some(LIMIT_BYTES_PER_S),
+        Some(LIMIT_BYTES_PER_S),
+    ))
 }
 
 fn key(number: u8) -> Key {
@@ -34,11 +40,14 @@ fn keeps_to_the_limit(store: &dyn Store, proxy: &Proxy) {
     let (before, start) = (proxy.bytes(Toward::Server), Instant::now());
     thread::scope(|scope| {
         let threads: Vec<_> = (0..TRANSFERS)
-            .map(|number| scope.spawn(move || store.create(&key(number), &noise(number.into(), 1 << 20))))
+            .map(|number| {
+                scope.spawn(move || store.create(&key(number), &noise(number.into(), 1 << 20)))
+            })
             .collect();
         while threads.iter().any(|thread| !thread.is_finished()) {
             let passed = proxy.bytes(Toward::Server) - before;
-            let allowed = LIMIT_BYTES_PER_S as f64 * start.elapsed().as_secs_f64() + AHEAD_BYTES as f64;
+            let allowed =
+                LIMIT_BYTES_PER_S as f64 * start.elapsed().as_secs_f64() + AHEAD_BYTES as f64;
             assert!(passed as f64 <= allowed, "{passed} bytes after {:?}", start.elapsed());
             thread::sleep(Duration::from_millis(2));
         }
@@ -48,7 +57,9 @@ fn keeps_to_the_limit(store: &dyn Store, proxy: &Proxy) {
     let start = Instant::now();
     thread::scope(|scope| {
         for number in 0..TRANSFERS {
-            scope.spawn(move || assert_eq!(store.read(&key(number)).unwrap(), noise(number.into(), 1 << 20)));
+            scope.spawn(move || {
+                assert_eq!(store.read(&key(number)).unwrap(), noise(number.into(), 1 << 20))
+            });
         }
     });
     assert!(start.elapsed() >= at_least, "{:?}", start.elapsed());
@@ -72,6 +83,7 @@ fn a_bucket() {
     use drumlin::store::s3::options::S3Options;
     let server = crate::support::servers::moto::start();
     let proxy = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port())));
-    let options = crate::support::servers::s3::options(server.bucket(), proxy.port(), ("id", "secret"));
+    let options =
+        crate::support::servers::s3::options(server.bucket(), proxy.port(), ("id", "secret"));
     keeps_to_the_limit(&S3Store::open(S3Options { pace: pace(), ..options }).unwrap(), &proxy);
 }

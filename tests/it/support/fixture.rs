@@ -1,4 +1,5 @@
-//! A repository in memory that counts requests, a folder to back up beside it, and the operations with the options that matter.
+//! A repository in memory that counts requests, a folder to back up beside it, and the operations
+//! with the options that matter.
 
 use std::fs;
 use std::ops::Range;
@@ -68,7 +69,9 @@ impl TestRepo {
     pub fn copies(&self) -> PathBuf {
         let id = self.repository.config().repository.to_hex();
         let mut folders = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
-        folders.find(|folder| folder.file_name().unwrap().to_string_lossy().starts_with(&id)).unwrap()
+        folders
+            .find(|folder| folder.file_name().unwrap().to_string_lossy().starts_with(&id))
+            .unwrap()
     }
 
     /// Opens the repository again, as the next backup would.
@@ -84,7 +87,11 @@ impl TestRepo {
 
     /// Opens the repository in another store (a damaged copy, a decorated one), with another cache.
     pub fn open_in(&self, store: Arc<dyn Store>, cache: &Path) -> repo::Result<Arc<Repository>> {
-        Repository::open(store, &secret(), &OpenOptions { cache_dir: cache.to_owned(), prefer_cached: false })
+        Repository::open(
+            store,
+            &secret(),
+            &OpenOptions { cache_dir: cache.to_owned(), prefer_cached: false },
+        )
     }
 
     /// Returns (and makes) the folder that the tests back up.
@@ -110,7 +117,10 @@ impl TestRepo {
     }
 
     /// Backs up with options of the test's own.
-    pub fn backup_with(&self, options: BackupOptions) -> Result<(BackupReport, Monitor), backup::Error> {
+    pub fn backup_with(
+        &self,
+        options: BackupOptions,
+    ) -> Result<(BackupReport, Monitor), backup::Error> {
         let monitor = Monitor::default();
         backup::run(&self.repository, options, &monitor).map(|report| (report, monitor))
     }
@@ -171,16 +181,22 @@ pub fn options(paths: &[PathBuf], host: &str) -> BackupOptions {
 
 /// Backs up one folder with small packs, into a snapshot in any case.
 pub fn run_backup(repository: &Arc<Repository>, source: &Path) -> BackupReport {
-    let options = BackupOptions { always_snapshot: true, low_memory: true, ..options(&[source.to_owned()], "host") };
+    let options = BackupOptions {
+        always_snapshot: true,
+        low_memory: true,
+        ..options(&[source.to_owned()], "host")
+    };
     backup::run(repository, options, &Monitor::default()).unwrap()
 }
 
 /// Checks a repository.
 pub fn run_check(repository: &Arc<Repository>, level: Level) -> CheckReport {
-    check::run(repository, &CheckOptions { level, threads: 2, now: now() }, &Monitor::default()).unwrap()
+    check::run(repository, &CheckOptions { level, threads: 2, now: now() }, &Monitor::default())
+        .unwrap()
 }
 
-/// Returns a temporary folder in memory, where there is such a file system: for caches, which thousands of trials make.
+/// Returns a temporary folder in memory, where there is such a file system: for caches, which
+/// thousands of trials make.
 pub fn fast_folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

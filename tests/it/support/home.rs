@@ -26,17 +26,22 @@ pub struct Ran {
 
 impl Home {
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("drumlin-home-").tempdir().unwrap(), variables: Vec::new() }
+        Self {
+            dir: tempfile::Builder::new().prefix("drumlin-home-").tempdir().unwrap(),
+            variables: Vec::new(),
+        }
     }
 
-    /// Returns the like in memory, where there is such a file system: for those who run the program thousands of times.
+    /// Returns the like in memory, where there is such a file system: for those who run the program
+    /// thousands of times.
     pub fn in_memory() -> Self {
         let mut home = Self::new();
         home.dir = crate::support::fixture::fast_folder();
         home
     }
 
-    /// Returns a home with a repository `repo`, which every command finds and opens (with the key file `test.key`).
+    /// Returns a home with a repository `repo`, which every command finds and opens (with the key
+    /// file `test.key`).
     pub fn with_repository() -> Self {
         Self::new().and_repository()
     }
@@ -50,20 +55,27 @@ impl Home {
 
     /// Returns the like, but it opens with the password "secret", which costs more time.
     pub fn with_password() -> Self {
-        let home = Self::new().with("DRUMLIN_REPOSITORY", "repo").with("DRUMLIN_PASSWORD", "secret");
+        let home =
+            Self::new().with("DRUMLIN_REPOSITORY", "repo").with("DRUMLIN_PASSWORD", "secret");
         home.run(["init"]).ok();
         home
     }
 
-    /// Returns a home whose repository is in a bucket of a server that takes any credentials; `below` is bucket and prefix.
+    /// Returns a home whose repository is in a bucket of a server that takes any credentials;
+    /// `below` is bucket and prefix.
     #[cfg(feature = "s3")]
     pub fn with_bucket(port: u16, below: &str, more: &str) -> Self {
-        let home =
-            Self::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_CONFIG", "drumlin.toml").with("DRUMLIN_KEY_FILE", "key");
+        let home = Self::new()
+            .with("DRUMLIN_REPOSITORY", "far")
+            .with("DRUMLIN_CONFIG", "drumlin.toml")
+            .with("DRUMLIN_KEY_FILE", "key");
         home.write("secret", "secret\n");
         let server = format!("endpoint = \"http://127.0.0.1:{port}\"\nregion = \"us-east-1\"");
         let account = "key-id = \"test\"\nsecret-file = \"secret\"";
-        home.configure("drumlin.toml", &format!("url = \"s3://{below}\"\n{server}\n{account}\n{more}\n"));
+        home.configure(
+            "drumlin.toml",
+            &format!("url = \"s3://{below}\"\n{server}\n{account}\n{more}\n"),
+        );
         home
     }
 
@@ -79,7 +91,11 @@ impl Home {
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
-        if relative.is_empty() { self.dir.path().to_path_buf() } else { self.dir.path().join(relative) }
+        if relative.is_empty() {
+            self.dir.path().to_path_buf()
+        } else {
+            self.dir.path().join(relative)
+        }
     }
 
     /// Returns a path below the home folder as text.
@@ -110,7 +126,11 @@ impl Home {
 
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drumlin"));
-        command.env_clear().env("HOME", self.dir.path()).env("PATH", std::env::var_os("PATH").unwrap()).env("TZ", "UTC");
+        command
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("TZ", "UTC");
         // Root's own is one for the whole machine.
         command.env("DRUMLIN_STATE_DIR", self.path(".state"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -119,21 +139,31 @@ impl Home {
     }
 
     /// Returns a command that runs the program without root's power to read everything.
-    pub fn without_capabilities<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+    pub fn without_capabilities<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
         self.wrapped(&["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"], args)
     }
 
     /// Returns a command that runs the program by another program.
-    pub fn wrapped<S: AsRef<OsStr>>(&self, wrapper: &[&str], args: impl IntoIterator<Item = S>) -> Command {
+    pub fn wrapped<S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[&str],
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
         let program = self.command(args);
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(program.get_program()).args(program.get_args());
-        command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+            .env_clear()
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 
-    /// Runs a script of the shell in which `$drumlin` is the program, by another program if `wrapper` is not empty.
+    /// Runs a script of the shell in which `$drumlin` is the program, by another program if
+    /// `wrapper` is not empty.
     pub fn script(&self, wrapper: &[&str], script: &str) -> Ran {
         let shell = [wrapper, &["sh", "-eu", "-c", script]].concat();
         let mut command = self.wrapped(&shell, [""; 0]);
@@ -145,7 +175,11 @@ impl Home {
     }
 
     /// Runs the program with `input` on standard input.
-    pub fn run_with_input<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
+    pub fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Ran {
         let mut child = self.spawn(args, Stdio::piped());
         child.stdin.take().unwrap().write_all(input).unwrap();
         Ran::of(&child.wait_with_output().unwrap())
@@ -153,7 +187,12 @@ impl Home {
 
     /// Starts the program with its output piped.
     pub fn spawn<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, stdin: Stdio) -> Child {
-        self.command(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        self.command(args)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Runs the program with `--json` and returns the document.
@@ -207,14 +246,20 @@ impl Ran {
         self
     }
 
-    /// Expects a failure with this exit code, a first line `error: …message…`, and a hint if one is given.
+    /// Expects a failure with this exit code, a first line `error: …message…`, and a hint if one is
+    /// given.
     #[track_caller]
     pub fn fails(self, code: i32, message: &str, hint: &str) -> Self {
         let ran = self.code(code);
         let first = ran.err.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert!(first.contains(message), "expected `error: …{message}…` in:\n{}", ran.err);
         let hints = ran.err.lines().filter(|line| line.starts_with("  hint: ")).count();
-        assert_eq!(hints, usize::from(!hint.is_empty()), "one hint at most, and only where one is expected:\n{}", ran.err);
+        assert_eq!(
+            hints,
+            usize::from(!hint.is_empty()),
+            "one hint at most, and only where one is expected:\n{}",
+            ran.err
+        );
         assert!(ran.err.contains(hint), "expected the hint `{hint}` in:\n{}", ran.err);
         ran
     }
@@ -228,7 +273,8 @@ impl Ran {
 /// Returns the names of a JSON object's fields, sorted and joined.
 #[track_caller]
 pub fn fields(value: &Value) -> String {
-    let mut names: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    let mut names: Vec<&str> =
+        value.as_object().expect("an object").keys().map(String::as_str).collect();
     names.sort_unstable();
     names.join(" ")
 }

@@ -6,7 +6,8 @@ pub mod home;
 pub mod plain_disk;
 pub mod servers;
 
-/// Returns the name under which the test binary runs one of its tests again: `module` is `module_path!()`.
+/// Returns the name under which the test binary runs one of its tests again: `module` is
+/// `module_path!()`.
 pub fn name_of_test(module: &str, test: &str) -> String {
     let (_binary, module) = module.split_once("::").unwrap();
     format!("{module}::{test}")

@@ -1,5 +1,5 @@
-//! A file system that can do little: no hard links, no exclusive rename, no files without names, no sync. Such are mounts of rclone,
-//! davfs2 and others.
+//! A file system that can do little: no hard links, no exclusive rename, no files without names, no
+//! sync. Such are mounts of rclone, davfs2 and others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyWrite, Request, WriteFlags,
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
 /// A mounted one; it is unmounted when this is dropped.
@@ -20,15 +20,18 @@ pub struct PlainDisk {
 }
 
 impl PlainDisk {
-    /// Mounts an empty one at `dir`, which is made; `None`, after saying so, where the machine has no FUSE.
+    /// Mounts an empty one at `dir`, which is made; `None`, after saying so, where the machine has
+    /// no FUSE.
     pub fn mount(dir: &Path) -> Option<Self> {
         if !Path::new("/dev/fuse").exists() {
             eprintln!("left out: no /dev/fuse");
             return None;
         }
         std::fs::create_dir_all(dir).unwrap();
-        let tree = BTreeMap::from([(String::new(), Node { content: None, time: SystemTime::now() })]);
-        let state = State { tree, paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
+        let tree =
+            BTreeMap::from([(String::new(), Node { content: None, time: SystemTime::now() })]);
+        let state =
+            State { tree, paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("plain".to_owned())];
         let session = fuser::spawn_mount(Kernel(Mutex::new(state)), dir, &config).unwrap();
@@ -89,12 +92,32 @@ impl State {
     fn attributes(&mut self, path: &str) -> Result<FileAttr, Errno> {
         let ino = INodeNo(self.number(path));
         let node = self.tree.get(path).ok_or(Errno::ENOENT)?;
-        let (kind, perm) = if node.content.is_some() { (FileType::RegularFile, 0o600) } else { (FileType::Directory, 0o700) };
+        let (kind, perm) = if node.content.is_some() {
+            (FileType::RegularFile, 0o600)
+        } else {
+            (FileType::Directory, 0o700)
+        };
         let size = node.content.as_ref().map_or(0, Vec::len) as u64;
         let (atime, mtime, ctime, crtime) = (node.time, node.time, node.time, node.time);
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let (blocks, blksize, nlink, rdev, flags) = (size.div_ceil(512), 4096, 1, 0, 0);
-        Ok(FileAttr { ino, size, blocks, atime, mtime, ctime, crtime, kind, perm, nlink, uid, gid, rdev, blksize, flags })
+        Ok(FileAttr {
+            ino,
+            size,
+            blocks,
+            atime,
+            mtime,
+            ctime,
+            crtime,
+            kind,
+            perm,
+            nlink,
+            uid,
+            gid,
+            rdev,
+            blksize,
+            flags,
+        })
     }
 
     fn make(&mut self, path: &str, content: Option<Vec<u8>>) -> Result<FileAttr, Errno> {
@@ -122,7 +145,13 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         let mut state = self.state();
         let path = state.path(number);
         match state.attributes(&path) {
@@ -131,7 +160,15 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn mkdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, _mode: u32, _umask: u32, reply: ReplyEntry) {
+    fn mkdir(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
         let mut state = self.state();
         let path = state.below(parent, name);
         match state.make(&path, None) {
@@ -154,7 +191,13 @@ impl Filesystem for Kernel {
         let path = state.below(parent, name);
         match state.make(&path, Some(Vec::new())) {
             Ok(attributes) => {
-                reply.created(&Duration::ZERO, &attributes, Generation(0), FileHandle(0), FopenFlags::empty());
+                reply.created(
+                    &Duration::ZERO,
+                    &attributes,
+                    Generation(0),
+                    FileHandle(0),
+                    FopenFlags::empty(),
+                );
             }
             Err(error) => reply.error(error),
         }
@@ -176,7 +219,11 @@ impl Filesystem for Kernel {
         reply: ReplyData,
     ) {
         let state = self.state();
-        let content = state.tree.get(&state.path(number)).and_then(|node| node.content.as_deref()).unwrap_or_default();
+        let content = state
+            .tree
+            .get(&state.path(number))
+            .and_then(|node| node.content.as_deref())
+            .unwrap_or_default();
         let start = content.len().min(offset as usize);
         reply.data(&content[start..content.len().min(start + len as usize)]);
     }
@@ -231,7 +278,8 @@ impl Filesystem for Kernel {
         let number = state.number(&from);
         match state.remove(&from) {
             Ok(node) => {
-                // What was there is replaced, as everywhere; whoever knows the file by its number still does.
+                // What was there is replaced, as everywhere; whoever knows the file by its number
+                // still does.
                 let _ = state.remove(&to);
                 state.paths[number as usize - 1] = to.clone();
                 state.known.insert(to.clone(), number);
@@ -242,13 +290,24 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn readdir(&self, _request: &Request, number: INodeNo, _handle: FileHandle, place: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        place: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let mut state = self.state();
         let above = state.path(number);
         let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
-        let below = state.tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node.content.is_none())));
+        let below = state
+            .tree
+            .iter()
+            .filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node.content.is_none())));
         let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
-        let listed: Vec<(String, bool)> = direct.map(|(name, is_folder)| (name.to_owned(), is_folder)).collect();
+        let listed: Vec<(String, bool)> =
+            direct.map(|(name, is_folder)| (name.to_owned(), is_folder)).collect();
         for (at, (name, is_folder)) in listed.iter().enumerate().skip(place as usize) {
             let kind = if *is_folder { FileType::Directory } else { FileType::RegularFile };
             let ino = INodeNo(state.number(&format!("{prefix}{name}")));

@@ -1,5 +1,6 @@
-//! Goal: the documents lead to what there is, and show it. Method: every relative link of every Markdown file is followed, and its
-//! anchor looked for among the headings; every path that the developers' pages name must exist; the chart is drawn again.
+//! Goal: the documents lead to what there is, and show it. Method: every relative link of every
+//! Markdown file is followed, and its anchor looked for among the headings; every path that the
+//! developers' pages name must exist; the chart is drawn again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,10 @@ use std::process::Command;
 
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directories = ["", "docs", "docs/dev", "format-spec", "format-spec/vectors", "benches", ".github"];
-    let entries = directories.iter().flat_map(|directory| fs::read_dir(root.join(directory)).unwrap());
+    let directories =
+        ["", "docs", "docs/dev", "format-spec", "format-spec/vectors", "benches", ".github"];
+    let entries =
+        directories.iter().flat_map(|directory| fs::read_dir(root.join(directory)).unwrap());
     let mut pages: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     pages.sort();
@@ -31,7 +34,9 @@ fn anchors(text: &str) -> Vec<String> {
     let headings = prose(text).into_iter().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let words = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = words.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+        let kept = words
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
         kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect::<String>()
     };
     headings.map(anchor).collect()
@@ -42,14 +47,21 @@ fn links_lead_somewhere() {
     let (mut wrong, mut count) = (Vec::new(), 0);
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        for link in prose(&text).join(" ").split("](").skip(1).map(|rest| rest.split([')', ' ']).next().unwrap()) {
+        for link in prose(&text)
+            .join(" ")
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split([')', ' ']).next().unwrap())
+        {
             if link.contains("://") || link.starts_with("mailto:") {
                 continue;
             }
             count += 1;
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
-            let has_anchor = || anchors(&fs::read_to_string(&target).unwrap()).iter().any(|own| own == anchor);
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            let has_anchor =
+                || anchors(&fs::read_to_string(&target).unwrap()).iter().any(|own| own == anchor);
             if !target.exists() || !anchor.is_empty() && !has_anchor() {
                 wrong.push(format!("{}: {link}", page.display()));
             }
@@ -67,7 +79,9 @@ fn paths_on_the_developers_pages_exist() {
     let (mut wrong, mut count) = (Vec::new(), 0);
     for page in pages() {
         let name = page.file_name().unwrap();
-        if !(page.parent().unwrap().ends_with("docs/dev") || name == "CONTRIBUTING.md") || name == "style.md" {
+        if !(page.parent().unwrap().ends_with("docs/dev") || name == "CONTRIBUTING.md")
+            || name == "style.md"
+        {
             continue;
         }
         let text = fs::read_to_string(&page).unwrap();

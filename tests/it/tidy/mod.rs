@@ -1,5 +1,6 @@
-//! Goal: the architecture stays what `lib.rs` says it is. Method: reads every file of `src/` as tokens (comments, literals and test code
-//! left out) and complains about imports that go up, import cycles, words that a stratum must not know, and things too big to read.
+//! Goal: the architecture stays what `lib.rs` says it is. Method: reads every file of `src/` as
+//! tokens (comments, literals and test code left out) and complains about imports that go up,
+//! import cycles, words that a stratum must not know, and things too big to read.
 
 mod dependencies;
 mod links;
@@ -56,7 +57,11 @@ fn each_rule_notices_its_offence() {
         ("pure code opens files", "format/entry.rs", "use std::fs::File;"),
         ("pure code opens files in a group", "format/entry.rs", "use std::{fmt, fs};"),
         ("pure code reads clocks", "format/entry.rs", "fn f(t: SystemTime) {}"),
-        ("pure code draws randomness", "format/entry.rs", "fn f(b: &mut [u8]) { getrandom::fill(b); }"),
+        (
+            "pure code draws randomness",
+            "format/entry.rs",
+            "fn f(b: &mut [u8]) { getrandom::fill(b); }",
+        ),
         ("operations print", "restore/mod.rs", "fn f() { println!(\"x\"); }"),
         ("operations read the environment", "restore/mod.rs", "fn f() { std::env::var(\"X\"); }"),
         ("stamps of yesterday", "os/stat.rs", "const FLAGS: AtFlags = AtFlags::STATX_DONT_SYNC;"),
@@ -74,15 +79,25 @@ fn each_rule_notices_its_offence() {
 
 #[test]
 fn cycles_are_noticed() {
-    let siblings = [("format/mod.rs", ""), ("format/a.rs", "use super::b::B;"), ("format/b.rs", "use crate::format::a;")];
+    let siblings = [
+        ("format/mod.rs", ""),
+        ("format/a.rs", "use super::b::B;"),
+        ("format/b.rs", "use crate::format::a;"),
+    ];
     assert_eq!(about(&siblings).len(), 1, "{:?}", about(&siblings));
-    let facade =
-        [("format/mod.rs", "mod a; mod b; pub use a::A;"), ("format/a.rs", "use super::b::B;"), ("format/b.rs", "use super::A;")];
+    let facade = [
+        ("format/mod.rs", "mod a; mod b; pub use a::A;"),
+        ("format/a.rs", "use super::b::B;"),
+        ("format/b.rs", "use super::A;"),
+    ];
     assert_eq!(about(&facade).len(), 1, "{:?}", about(&facade));
     let parent = [("format/mod.rs", "mod a; fn f() { a::g() }"), ("format/a.rs", "use super::f;")];
     assert_eq!(about(&parent).len(), 1, "{:?}", about(&parent));
-    let behind_export =
-        [("format/mod.rs", "mod a; mod b; pub use a::A; use b::B;"), ("format/a.rs", ""), ("format/b.rs", "use super::own;")];
+    let behind_export = [
+        ("format/mod.rs", "mod a; mod b; pub use a::A; use b::B;"),
+        ("format/a.rs", ""),
+        ("format/b.rs", "use super::own;"),
+    ];
     assert_eq!(about(&behind_export).len(), 1, "{:?}", about(&behind_export));
     let folders = [
         ("format/x.rs", "use crate::crypto::y;"),
@@ -106,7 +121,10 @@ fn right_code_is_left_in_peace() {
         ("os/mod.rs", "use crate::format::entry::{Entry, Xattr};"),
         ("id.rs", lifetimes),
         ("format/entry.rs", ""),
-        ("cli/mod.rs", "use crate::{backup, format::{a, b::B}}; fn f() { println!(\"{}\", std::env::args().count()); }"),
+        (
+            "cli/mod.rs",
+            "use crate::{backup, format::{a, b::B}}; fn f() { println!(\"{}\", std::env::args().count()); }",
+        ),
     ];
     assert_eq!(about(&files), Vec::<String>::new());
 }
@@ -117,14 +135,22 @@ fn every_unsafe_block_is_accounted_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = BTreeMap::new();
     read_sources(&root.join("src"), "", &mut files);
-    let blocks = |text: &str| text.lines().filter(|line| line.split("//").next().unwrap().contains("unsafe {")).count();
-    let found: Vec<(&String, usize)> =
-        files.iter().map(|(name, text)| (name, blocks(text))).filter(|(_, count)| *count > 0).collect();
+    let blocks = |text: &str| {
+        text.lines().filter(|line| line.split("//").next().unwrap().contains("unsafe {")).count()
+    };
+    let found: Vec<(&String, usize)> = files
+        .iter()
+        .map(|(name, text)| (name, blocks(text)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
     let page = fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let said = page.split("\n* ").find(|item| item.contains("`unsafe` blocks")).unwrap();
     let words = ["No", "One", "Two", "Three", "Four", "Five", "Six"];
     let count: usize = found.iter().map(|(_, count)| count).sum();
-    assert!(said.starts_with(&format!("{} `unsafe` blocks", words[count])), "there are {count}: {said}");
+    assert!(
+        said.starts_with(&format!("{} `unsafe` blocks", words[count])),
+        "there are {count}: {said}"
+    );
     for (name, _) in &found {
         assert!(said.contains(&format!("`src/{name}`")), "{name} is not named: {said}");
     }

@@ -10,7 +10,8 @@ const ARGUMENTS_MAX: usize = 5;
 /// Functions whose arguments another crate's trait decides.
 const FOREIGN: &[(&str, &[&str])] = &[("mount/kernel.rs", &["read", "release", "lseek"])];
 
-/// A stratum: its top-level modules, what they may import beside each other, and what they must never name.
+/// A stratum: its top-level modules, what they may import beside each other, and what they must
+/// never name.
 struct Stratum {
     modules: &'static str,
     imports: &'static str,
@@ -40,7 +41,8 @@ const INPUT_AND_OUTPUT: &[&str] = &[
 ];
 const ENVIRONMENT: &[&str] = &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!"];
 const PRINTING: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!"];
-const ENVIRONMENT_AND_STORES: &[&str] = &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!", "dyn Store"];
+const ENVIRONMENT_AND_STORES: &[&str] =
+    &["std::env", "println!", "print!", "eprintln!", "eprint!", "dbg!", "dyn Store"];
 
 const STRATA: &[Stratum] = &[
     Stratum { modules: "id monitor copying sync", imports: "", never: INPUT_AND_OUTPUT },
@@ -93,9 +95,16 @@ type Places<'a> = BTreeMap<Vec<&'a str>, usize>;
 
 /// Returns all that is wrong with the given files (path relative to `src/`, and text).
 pub fn complaints(files: &BTreeMap<String, String>) -> Vec<String> {
-    let modules: Vec<Module> =
-        files.iter().filter(|(file, _)| !file.ends_with("tests.rs")).map(|(file, text)| read(file, text)).collect();
-    let places: Places = modules.iter().enumerate().map(|(position, module)| (module.place.clone(), position)).collect();
+    let modules: Vec<Module> = files
+        .iter()
+        .filter(|(file, _)| !file.ends_with("tests.rs"))
+        .map(|(file, text)| read(file, text))
+        .collect();
+    let places: Places = modules
+        .iter()
+        .enumerate()
+        .map(|(position, module)| (module.place.clone(), position))
+        .collect();
     let mut found = Vec::new();
     for module in &modules {
         check_imports(module, &modules, &places, &mut found);
@@ -123,7 +132,8 @@ fn stratum_of(top: &str) -> Option<&'static Stratum> {
     STRATA.iter().find(|stratum| stratum.modules.split(' ').any(|name| name == top))
 }
 
-/// Returns where in this crate a path leads, from the crate's root, or `None` if it leads to another crate.
+/// Returns where in this crate a path leads, from the crate's root, or `None` if it leads to
+/// another crate.
 fn absolute<'a>(path: &NamedPath<'a>, place: &[&'a str], places: &Places) -> Option<Vec<&'a str>> {
     let mut base = place.to_vec();
     let mut rest = &path.parts[..];
@@ -148,10 +158,15 @@ fn absolute<'a>(path: &NamedPath<'a>, place: &[&'a str], places: &Places) -> Opt
 
 /// Returns the module that an absolute path leads to, through re-exports where there are any.
 fn resolve(path: &[&str], modules: &[Module], places: &Places) -> Option<usize> {
-    let (prefix, module) = (1..=path.len()).rev().find_map(|len| places.get(&path[..len]).map(|module| (len, *module)))?;
-    let export =
-        path.get(prefix).and_then(|wanted| modules[module].paths.iter().find(|p| p.exported && p.parts.last() == Some(wanted)));
-    let beyond = export.and_then(|p| absolute(p, &modules[module].place, places)).filter(|beyond| beyond != path);
+    let (prefix, module) = (1..=path.len())
+        .rev()
+        .find_map(|len| places.get(&path[..len]).map(|module| (len, *module)))?;
+    let export = path.get(prefix).and_then(|wanted| {
+        modules[module].paths.iter().find(|p| p.exported && p.parts.last() == Some(wanted))
+    });
+    let beyond = export
+        .and_then(|p| absolute(p, &modules[module].place, places))
+        .filter(|beyond| beyond != path);
     beyond.and_then(|beyond| resolve(&beyond, modules, places)).or(Some(module))
 }
 
@@ -167,12 +182,17 @@ fn check_imports(module: &Module, modules: &[Module], places: &Places, found: &m
             found.push(format!("{at}: imports everything: name what is used"));
             continue;
         }
-        let is_here = target.is_empty() || target[0] == own || stratum.modules.split(' ').any(|name| name == target[0]);
+        let is_here = target.is_empty()
+            || target[0] == own
+            || stratum.modules.split(' ').any(|name| name == target[0]);
         let text = target.join("::");
-        let is_below =
-            stratum.imports.split_whitespace().any(|allowed| text == allowed || text.starts_with(&format!("{allowed}::")));
+        let is_below = stratum
+            .imports
+            .split_whitespace()
+            .any(|allowed| text == allowed || text.starts_with(&format!("{allowed}::")));
         let is_own_item = module.place.is_empty()
-            || resolve(&target, modules, places).is_none() && stratum_of(target.first().unwrap_or(&"")).is_none();
+            || resolve(&target, modules, places).is_none()
+                && stratum_of(target.first().unwrap_or(&"")).is_none();
         if !is_here && !is_below && !is_own_item {
             found.push(format!("{at}: `{own}` must not import `{text}`"));
         }
@@ -181,7 +201,8 @@ fn check_imports(module: &Module, modules: &[Module], places: &Places, found: &m
 
 fn check_words(module: &Module, found: &mut Vec<String>) {
     let never = stratum_of(top(&module.place)).map_or(&[][..], |stratum| stratum.never);
-    let mut complain = |line: usize, what: String| found.push(format!("{}:{line}: {what}", module.file));
+    let mut complain =
+        |line: usize, what: String| found.push(format!("{}:{line}: {what}", module.file));
     for path in &module.paths {
         let text = path.parts.join("::");
         for word in never.iter().filter(|word| word.contains("::")) {
@@ -195,46 +216,71 @@ fn check_words(module: &Module, found: &mut Vec<String>) {
         for word in never.iter().filter(|word| !word.contains("::")) {
             let is_there = match word.split_once(' ') {
                 Some((one, two)) => first == one && second == two,
-                None => word.strip_suffix('!').map_or(first == *word, |name| first == name && second == "!"),
+                None => word
+                    .strip_suffix('!')
+                    .map_or(first == *word, |name| first == name && second == "!"),
             };
             if is_there {
                 complain(pair[0].line, format!("must not use `{word}`"));
             }
         }
         if first == "." && second == "unwrap" {
-            complain(pair[0].line, "unwraps: return the error, or `expect` and say why it cannot fail".to_owned());
+            complain(
+                pair[0].line,
+                "unwraps: return the error, or `expect` and say why it cannot fail".to_owned(),
+            );
         }
         let names_type = matches!(first, "struct" | "enum" | "trait" | "type" | "mod");
-        if names_type && ["Manager", "Helper", "Util", "helpers", "utils"].iter().any(|vague| second.ends_with(vague)) {
+        if names_type
+            && ["Manager", "Helper", "Util", "helpers", "utils"]
+                .iter()
+                .any(|vague| second.ends_with(vague))
+        {
             complain(pair[0].line, format!("`{second}` says nothing"));
         }
         if first.ends_with("DONT_SYNC") {
-            complain(pair[0].line, "must ask servers for stamps of now, not for what is remembered of them".to_owned());
+            complain(
+                pair[0].line,
+                "must ask servers for stamps of now, not for what is remembered of them".to_owned(),
+            );
         }
     }
 }
 
 fn check_sizes(module: &Module, found: &mut Vec<String>) {
     if module.lines > FILE_LINES_MAX {
-        found.push(format!("{}: {} lines, at most {FILE_LINES_MAX} before tests", module.file, module.lines));
+        found.push(format!(
+            "{}: {} lines, at most {FILE_LINES_MAX} before tests",
+            module.file, module.lines
+        ));
     }
     let tokens = &module.tokens;
-    for at in (0..tokens.len().saturating_sub(1)).filter(|at| tokens[*at].text == "fn" && tokens[*at + 1].text != "(") {
+    for at in (0..tokens.len().saturating_sub(1))
+        .filter(|at| tokens[*at].text == "fn" && tokens[*at + 1].text != "(")
+    {
         let (name, line) = (tokens[at + 1].text, tokens[at].line);
         let last = end_of_item(tokens, at, "{", "}") - 1;
         let lines = tokens[last].line - line + 1;
         if lines > FUNCTION_LINES_MAX {
-            found.push(format!("{}:{line}: `{name}` has {lines} lines, at most {FUNCTION_LINES_MAX}", module.file));
+            found.push(format!(
+                "{}:{line}: `{name}` has {lines} lines, at most {FUNCTION_LINES_MAX}",
+                module.file
+            ));
         }
         let arguments = count_arguments(&tokens[at..=last]);
-        let is_foreign = FOREIGN.iter().any(|(file, names)| module.file == *file && names.contains(&name));
+        let is_foreign =
+            FOREIGN.iter().any(|(file, names)| module.file == *file && names.contains(&name));
         if arguments > ARGUMENTS_MAX && !is_foreign {
-            found.push(format!("{}:{line}: `{name}` has {arguments} arguments, at most {ARGUMENTS_MAX}", module.file));
+            found.push(format!(
+                "{}:{line}: `{name}` has {arguments} arguments, at most {ARGUMENTS_MAX}",
+                module.file
+            ));
         }
     }
 }
 
-/// Returns how many arguments a function has, without `self`: each has one `:` in the first parentheses outside of `<>`.
+/// Returns how many arguments a function has, without `self`: each has one `:` in the first
+/// parentheses outside of `<>`.
 fn count_arguments(function: &[Token]) -> usize {
     let (mut angles, mut start) = (0, function.len());
     for (at, token) in function.iter().enumerate() {
@@ -247,7 +293,8 @@ fn count_arguments(function: &[Token]) -> usize {
     }
     let (mut depth, mut count) = (0, 0);
     for token in &function[start..] {
-        depth += i32::from(matches!(token.text, "(" | "[" | "{")) - i32::from(matches!(token.text, ")" | "]" | "}"));
+        depth += i32::from(matches!(token.text, "(" | "[" | "{"))
+            - i32::from(matches!(token.text, ")" | "]" | "}"));
         count += usize::from(depth == 1 && token.text == ":");
         if depth == 0 {
             break;
@@ -258,12 +305,16 @@ fn count_arguments(function: &[Token]) -> usize {
 
 /// Complains about cycles between files, and about cycles between top-level modules.
 fn check_cycles(modules: &[Module], places: &Places, found: &mut Vec<String>) {
-    let (mut files, mut tops) = (BTreeMap::<&str, BTreeSet<&str>>::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
+    let (mut files, mut tops) =
+        (BTreeMap::<&str, BTreeSet<&str>>::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
     for module in modules.iter().filter(|module| !module.place.is_empty()) {
         for path in &module.paths {
             let Some(target) = absolute(path, &module.place, places) else { continue };
             let is_facade = path.exported && target.starts_with(&module.place);
-            let Some(to) = resolve(&target, modules, places).map(|to| &modules[to]).filter(|to| to.file != module.file) else {
+            let Some(to) = resolve(&target, modules, places)
+                .map(|to| &modules[to])
+                .filter(|to| to.file != module.file)
+            else {
                 continue;
             };
             if !is_facade {
@@ -300,7 +351,9 @@ fn find_cycle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'
         false
     }
     let (mut way, mut done) = (Vec::new(), BTreeSet::new());
-    let from = edges.keys().find(|from| !done.contains(*from) && visit(from, edges, &mut way, &mut done))?;
+    let from = edges
+        .keys()
+        .find(|from| !done.contains(*from) && visit(from, edges, &mut way, &mut done))?;
     debug_assert!(way.first() == Some(from));
     let start = way.iter().position(|at| Some(at) == way.last())?;
     Some(way.split_off(start))

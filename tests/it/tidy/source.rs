@@ -1,4 +1,5 @@
-//! Just enough of a Rust reader: tokens with their lines, without comments, literals' contents and test code; and the paths among them.
+//! Just enough of a Rust reader: tokens with their lines, without comments, literals' contents and
+//! test code; and the paths among them.
 
 /// A word or a punctuation mark, and the line it stands on.
 #[derive(Clone, Copy)]
@@ -66,7 +67,8 @@ fn block_comment_len(text: &str) -> usize {
 fn literal_len(text: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|p| {
         let rest = text.strip_prefix(p).unwrap_or("x");
-        rest.starts_with(['"', '\'']) || p.contains('r') && rest.trim_start_matches('#').starts_with('"')
+        rest.starts_with(['"', '\''])
+            || p.contains('r') && rest.trim_start_matches('#').starts_with('"')
     })?;
     let rest = &text[prefix.len()..];
     if prefix.contains('r') {
@@ -75,7 +77,8 @@ fn literal_len(text: &str) -> Option<usize> {
         return Some(prefix.len() + hashes + 1 + rest[hashes + 1..].find(&end)? + end.len());
     }
     let quote = rest.chars().next()?;
-    let is_lifetime = quote == '\'' && !rest[1..].starts_with('\\') && rest.chars().nth(2) != Some('\'');
+    let is_lifetime =
+        quote == '\'' && !rest[1..].starts_with('\\') && rest.chars().nth(2) != Some('\'');
     if is_lifetime {
         return None;
     }
@@ -88,7 +91,8 @@ fn literal_len(text: &str) -> Option<usize> {
     Some(prefix.len() + end.0 + 1)
 }
 
-/// Returns the position behind the bracket that closes the first `open` from `at` on, or behind a `;` that comes before it.
+/// Returns the position behind the bracket that closes the first `open` from `at` on, or behind a
+/// `;` that comes before it.
 pub fn end_of_item(tokens: &[Token], at: usize, open: &str, close: &str) -> usize {
     let mut depth = 0;
     for (position, token) in tokens.iter().enumerate().skip(at) {
@@ -104,7 +108,9 @@ pub fn end_of_item(tokens: &[Token], at: usize, open: &str, close: &str) -> usiz
 pub fn remove_tests(tokens: &mut Vec<Token>) -> usize {
     let mut lines = 0;
     let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
-    while let Some(start) = tokens.windows(mark.len()).position(|w| w.iter().map(|t| t.text).eq(mark)) {
+    while let Some(start) =
+        tokens.windows(mark.len()).position(|w| w.iter().map(|t| t.text).eq(mark))
+    {
         let end = end_of_item(tokens, start + mark.len(), "{", "}");
         lines += tokens[end - 1].line - tokens[start].line + 1;
         tokens.drain(start..end);
@@ -117,14 +123,15 @@ pub fn paths<'a>(tokens: &[Token<'a>]) -> Vec<NamedPath<'a>> {
     let (mut found, mut at, mut exported) = (Vec::new(), 0, false);
     while at < tokens.len() {
         let text = tokens[at].text;
-        let starts_path =
-            tokens.get(at + 1).is_some_and(|next| next.text == "::") && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let starts_path = tokens.get(at + 1).is_some_and(|next| next.text == "::")
+            && text.chars().all(|c| c.is_alphanumeric() || c == '_');
         if text == "use" {
             at = use_tree(tokens, at + 1, &[], exported, &mut found);
         } else if starts_path {
             let line = tokens[at].line;
             let mut parts = vec![text];
-            while tokens.get(at + 1).is_some_and(|next| next.text == "::") && at + 2 < tokens.len() {
+            while tokens.get(at + 1).is_some_and(|next| next.text == "::") && at + 2 < tokens.len()
+            {
                 parts.push(tokens[at + 2].text);
                 at += 2;
             }

@@ -8,11 +8,17 @@ use super::{Accept, Witness, file_of};
 use crate::sync::lock;
 
 impl Witness {
-    /// Reads what is remembered of a place that is called by another name too, such as a path with a link in it.
+    /// Reads what is remembered of a place that is called by another name too, such as a path with
+    /// a link in it.
     ///
-    /// If nothing is known of the place, what was seen last under that name counts: the link may lead elsewhere since, to an older copy.
-    /// With `only_looks`, as dry runs have it, nothing that is learnt or accepted outlives the process.
-    pub fn open_called(state_dir: Option<&Path>, (place, called): (&str, &str), (accept, only_looks): (Accept, bool)) -> Self {
+    /// If nothing is known of the place, what was seen last under that name counts: the link may
+    /// lead elsewhere since, to an older copy. With `only_looks`, as dry runs have it, nothing that
+    /// is learnt or accepted outlives the process.
+    pub fn open_called(
+        state_dir: Option<&Path>,
+        (place, called): (&str, &str),
+        (accept, only_looks): (Accept, bool),
+    ) -> Self {
         let witness = Self { only_looks, ..Self::open(state_dir, place, accept) };
         let Some(dir) = state_dir.filter(|_| place != called) else {
             return witness;

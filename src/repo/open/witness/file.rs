@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// The folder in the state folder.
 pub const PLACES: &str = "places";
-/// The file in the folder of a place. Each has one of its own, so that the folder of all does not change when one does: a backup that
-/// passes it over sees the same.
+/// The file in the folder of a place. Each has one of its own, so that the folder of all does not
+/// change when one does: a backup that passes it over sees the same.
 pub const FILE: &str = "memory.json";
 /// What a damaged one is called then.
 const BROKEN: &str = "memory.json.broken";
@@ -29,7 +29,8 @@ const LEN_MAX_BYTES: u64 = 64 << 20;
 const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// The form of the file.
 const FORM: u32 = 1;
-/// Copies of one repository that are remembered at one place; the one that was used longest ago makes room.
+/// Copies of one repository that are remembered at one place; the one that was used longest ago
+/// makes room.
 pub const COPIES_MAX: usize = 16;
 /// Most hashes that are remembered of one kind; then the oldest make room.
 const HASHES_MAX: usize = 10_000;
@@ -88,7 +89,8 @@ pub struct PolicyNote {
     pub at_s: i64,
     /// A hash of the reason that its tombstones give.
     pub reason: String,
-    /// The usual gap between its snapshots before some of them went, if there were two of any source.
+    /// The usual gap between its snapshots before some of them went, if there were two of any
+    /// source.
     pub gap_s: Option<i64>,
 }
 
@@ -119,20 +121,27 @@ pub enum Held {
 
 /// Reads the file of a place.
 ///
-/// Fails if it cannot be read, if others may have written it, and if another version of the program did: what it holds is not known, and
-/// must not be written over.
+/// Fails if it cannot be read, if others may have written it, and if another version of the program
+/// did: what it holds is not known, and must not be written over.
 pub fn read(file: &Path) -> io::Result<Held> {
     refuse_foreign(file.parent().expect("the file has a folder"))?;
     let text = match read_regular(file) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Held::Nothing),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(Held::Nothing);
+        }
         text => text?,
     };
-    let form = serde_json::from_slice(&text).map(|value: serde_json::Value| value.get("form").cloned());
+    let form =
+        serde_json::from_slice(&text).map(|value: serde_json::Value| value.get("form").cloned());
     match form {
-        Ok(Some(form)) if form != FORM => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "it was written by another version of the program"))
-        }
-        _ => Ok(serde_json::from_slice(&text).map_or_else(|error| Held::Broken(broken(&error)), Held::Memory)),
+        Ok(Some(form)) if form != FORM => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it was written by another version of the program",
+        )),
+        _ => Ok(serde_json::from_slice(&text)
+            .map_or_else(|error| Held::Broken(broken(&error)), Held::Memory)),
     }
 }
 
@@ -149,7 +158,9 @@ fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn broken(why: &serde_json::Error) -> io::Error {
-    let says = format!("it is damaged ({why}); it is kept as {BROKEN}, and what is seen from now on is remembered");
+    let says = format!(
+        "it is damaged ({why}); it is kept as {BROKEN}, and what is seen from now on is remembered"
+    );
     io::Error::new(io::ErrorKind::InvalidData, says)
 }
 
@@ -161,10 +172,12 @@ pub fn set_aside(file: &Path) -> io::Result<()> {
 
 const FOREIGN: &str = "its folder belongs to somebody else, or others may write to it";
 
-/// Makes sure that nobody else can write to the folder: whoever could would decide what is remembered.
+/// Makes sure that nobody else can write to the folder: whoever could would decide what is
+/// remembered.
 fn refuse_foreign(folder: &Path) -> io::Result<()> {
     [folder].into_iter().chain(folder.parent()).try_for_each(refuse_one)?;
-    // The state folder itself may be a link, as service managers make it, and a group's; but not everybody's.
+    // The state folder itself may be a link, as service managers make it, and a group's; but not
+    // everybody's.
     match folder.ancestors().nth(2).map(fs::metadata) {
         Some(Ok(found)) if found.mode() & 0o1002 == 0o002 => Err(io::Error::other(FOREIGN)),
         _ => Ok(()),
@@ -173,7 +186,11 @@ fn refuse_foreign(folder: &Path) -> io::Result<()> {
 
 fn refuse_one(folder: &Path) -> io::Result<()> {
     let found = match folder.symlink_metadata() {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
         found => found?,
     };
     let is_own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
@@ -196,8 +213,9 @@ pub fn write(file: &Path, memory: &Memory) -> io::Result<()> {
 
 /// Keeps other processes from changing the file, until what is returned is dropped.
 ///
-/// Returns `None` where that cannot be had: the folder cannot be written, its file system knows no locks, or a process that holds the
-/// lock was stopped. What is remembered then is what the last writer knew.
+/// Returns `None` where that cannot be had: the folder cannot be written, its file system knows no
+/// locks, or a process that holds the lock was stopped. What is remembered then is what the last
+/// writer knew.
 pub fn hold(file: &Path) -> Option<File> {
     let folder = file.parent()?;
     make_folder(folder).ok()?;

@@ -1,8 +1,10 @@
-//! What this machine remembers of the repository at a place, so that it notices when another one answers there, or an older state of it.
+//! What this machine remembers of the repository at a place, so that it notices when another one
+//! answers there, or an older state of it.
 //!
-//! It lies in a folder of its own and not among the local copies: deleting those forgets nothing. Of a repository that is copied, and of
-//! which several copies are used at one place in turn, each copy is remembered by itself.
-//! Spec: `format-spec/10-keys.md`, section 5, and `format-spec/08-snapshots.md`, section 4.
+//! It lies in a folder of its own and not among the local copies: deleting those forgets nothing.
+//! Of a repository that is copied, and of which several copies are used at one place in turn, each
+//! copy is remembered by itself. Spec: `format-spec/10-keys.md`, section 5, and
+//! `format-spec/08-snapshots.md`, section 4.
 
 mod called;
 mod file;
@@ -13,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use self::file::{COPIES_MAX, CopyMemory, FILE, Head, Held, Memory, add, hold, read, set_aside, write};
+use self::file::{
+    COPIES_MAX, CopyMemory, FILE, Head, Held, Memory, add, hold, read, set_aside, write,
+};
 use crate::format::snapshot::Snapshot;
 use crate::id::{RepositoryId, SnapshotId, encode_hex};
 use crate::repo::error::{Error, Result};
@@ -55,17 +59,20 @@ pub struct Witness {
     is_anew: AtomicBool,
     /// What is known is known of the other name alone, and no repository was admitted yet.
     is_borrowed: AtomicBool,
-    /// What the file holds is not known, so it is neither heeded nor written for as long as the process lives.
+    /// What the file holds is not known, so it is neither heeded nor written for as long as the
+    /// process lives.
     is_blind: AtomicBool,
     /// This process is to change nothing.
     only_looks: bool,
 }
 
 impl Witness {
-    /// Reads what is remembered of a place. A file that cannot be read or understood is told by [`Self::trouble`], and nothing is known then.
+    /// Reads what is remembered of a place. A file that cannot be read or understood is told by
+    /// [`Self::trouble`], and nothing is known then.
     ///
-    /// A damaged one gets another name before a new one is written. One that cannot be read stays as it is, and what is seen is remembered
-    /// for as long as the process lives: it may be read again one day.
+    /// A damaged one gets another name before a new one is written. One that cannot be read stays
+    /// as it is, and what is seen is remembered for as long as the process lives: it may be read
+    /// again one day.
     pub fn open(state_dir: Option<&Path>, location: &str, accept: Accept) -> Self {
         let file = state_dir.map(|dir| file_of(dir, location));
         let fresh = Memory::of(location);
@@ -76,8 +83,19 @@ impl Witness {
             Err(error) => (fresh, Some(error), true),
         };
         let (memory, trouble) = (Mutex::new(memory), Mutex::new(trouble));
-        let (is_anew, is_borrowed, is_blind) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
-        Self { file, called: None, memory, accept, trouble, is_anew, is_borrowed, is_blind, only_looks: false }
+        let (is_anew, is_borrowed, is_blind) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(is_blind));
+        Self {
+            file,
+            called: None,
+            memory,
+            accept,
+            trouble,
+            is_anew,
+            is_borrowed,
+            is_blind,
+            only_looks: false,
+        }
     }
 
     /// Returns whether nothing outlives the process.
@@ -119,10 +137,12 @@ impl Witness {
 
     /// Compares a repository with the one that is remembered, and remembers it.
     ///
-    /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than what was known before it was read, unless the user
-    /// accepts that. Another process may have seen a later one since.
+    /// Fails with `AnotherRepository`, or with `RolledBack` if its config is older than what was
+    /// known before it was read, unless the user accepts that. Another process may have seen a
+    /// later one since.
     pub fn admit(&self, identity: &Identity) -> Result<()> {
-        let (repository, fingerprint) = (identity.repository.to_hex(), encode_hex(&identity.fingerprint));
+        let (repository, fingerprint) =
+            (identity.repository.to_hex(), encode_hex(&identity.fingerprint));
         let (location, mut known) = {
             let memory = lock(&self.memory);
             (memory.location.clone(), memory.config)
@@ -134,16 +154,27 @@ impl Witness {
                 if !memory.repository.is_empty() && !is_same {
                     if !self.accept.new_repository {
                         let known = memory.fingerprint.clone();
-                        return Err(Error::AnotherRepository { location: memory.location.clone(), known, found: fingerprint });
+                        return Err(Error::AnotherRepository {
+                            location: memory.location.clone(),
+                            known,
+                            found: fingerprint,
+                        });
                     }
                     *memory = Memory::of(&memory.location);
                     known = 0;
                 }
                 if identity.config < known && !self.accept.rollback {
-                    return Err(Error::RolledBack { location: memory.location.clone(), what: format!("config/{known}") });
+                    return Err(Error::RolledBack {
+                        location: memory.location.clone(),
+                        what: format!("config/{known}"),
+                    });
                 }
                 (memory.repository, memory.fingerprint) = (repository, fingerprint);
-                memory.config = if self.accept.rollback { identity.config } else { identity.config.max(memory.config) };
+                memory.config = if self.accept.rollback {
+                    identity.config
+                } else {
+                    identity.config.max(memory.config)
+                };
                 identity.slot.clone_into(&mut memory.slot);
                 if memory.copies.is_empty() {
                     memory.copies.push(CopyMemory::default());
@@ -172,7 +203,9 @@ impl Witness {
     /// Returns the numbers of the copies that are remembered, those first that have come furthest.
     pub fn copies(&self) -> Vec<u32> {
         let mut copies = lock(&self.memory).copies.clone();
-        let progress = |copy: &CopyMemory| copy.heads.iter().fold(0u64, |sum, head| sum.saturating_add(head.sequence));
+        let progress = |copy: &CopyMemory| {
+            copy.heads.iter().fold(0u64, |sum, head| sum.saturating_add(head.sequence))
+        };
         copies.sort_by_key(|copy| std::cmp::Reverse(progress(copy)));
         copies.iter().map(|copy| copy.number).collect()
     }
@@ -211,15 +244,26 @@ impl Witness {
         heads.filter_map(|head| SnapshotId::from_hex(&head.snapshot)).collect()
     }
 
-    /// Remembers snapshots that are there; of each host the newest. `is_gone` says which of the known ones are explained.
-    pub fn saw_snapshots<'a>(&self, seen: impl Iterator<Item = &'a Snapshot>, is_gone: impl Fn(&SnapshotId) -> bool) {
+    /// Remembers snapshots that are there; of each host the newest. `is_gone` says which of the
+    /// known ones are explained.
+    pub fn saw_snapshots<'a>(
+        &self,
+        seen: impl Iterator<Item = &'a Snapshot>,
+        is_gone: impl Fn(&SnapshotId) -> bool,
+    ) {
         self.change(|memory| {
             let Some(copy) = memory.copies.last_mut() else {
                 return;
             };
-            copy.heads.retain(|head| SnapshotId::from_hex(&head.snapshot).is_some_and(|id| !is_gone(&id)));
+            copy.heads.retain(|head| {
+                SnapshotId::from_hex(&head.snapshot).is_some_and(|id| !is_gone(&id))
+            });
             for snapshot in seen {
-                let new = Head { host: snapshot.host.clone(), snapshot: snapshot.id.to_hex(), sequence: snapshot.sequence };
+                let new = Head {
+                    host: snapshot.host.clone(),
+                    snapshot: snapshot.id.to_hex(),
+                    sequence: snapshot.sequence,
+                };
                 match copy.heads.iter_mut().find(|head| head.host == snapshot.host) {
                     Some(head) if head.sequence < new.sequence => *head = new,
                     Some(_) => {}
@@ -234,7 +278,8 @@ impl Witness {
         lock(&self.memory).copies.last().map_or(0, |copy| copy.generation)
     }
 
-    /// Fails with `RolledBack` if the highest generation of a listing is lower than what was known before it was made.
+    /// Fails with `RolledBack` if the highest generation of a listing is lower than what was known
+    /// before it was made.
     pub fn compare_generation(location: &str, known: u64, highest: u64) -> Result<()> {
         if highest < known {
             let what = format!("the record of generation {known}");
@@ -248,12 +293,17 @@ impl Witness {
         if lock(&self.memory).copies.last().is_some_and(|copy| copy.generation < number) {
             self.change(|memory| {
                 // Another process may have seen a higher one meanwhile.
-                memory.copies.last_mut().into_iter().for_each(|copy| copy.generation = copy.generation.max(number));
+                memory
+                    .copies
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|copy| copy.generation = copy.generation.max(number));
             });
         }
     }
 
-    /// Returns whether it was accepted that a snapshot is missing, or accepts it if the user does so now.
+    /// Returns whether it was accepted that a snapshot is missing, or accepts it if the user does
+    /// so now.
     pub fn accepts_missing(&self, hash: &[u8; 32]) -> bool {
         let hash = encode_hex(hash);
         if self.accept.rollback {
@@ -277,22 +327,29 @@ impl Witness {
         });
     }
 
-    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an older state, it counts again
-    /// from now on.
+    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an
+    /// older state, it counts again from now on.
     pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
         let hash = encode_hex(tombstone);
-        let has_it = lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
+        let has_it =
+            lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
         if has_it && self.accept.rollback {
             self.change(|memory| {
-                memory.copies.last_mut().into_iter().for_each(|copy| copy.taken_back.retain(|one| *one != hash))
+                memory
+                    .copies
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|copy| copy.taken_back.retain(|one| *one != hash))
             });
         }
         has_it && !self.accept.rollback
     }
 
-    /// Returns whether a repository's folder on this machine holds all that is remembered of it, as far as names tell.
+    /// Returns whether a repository's folder on this machine holds all that is remembered of it, as
+    /// far as names tell.
     ///
-    /// To look there costs no request. Where nothing is remembered it does not: only a listing can tell then.
+    /// To look there costs no request. Where nothing is remembered it does not: only a listing can
+    /// tell then.
     pub fn fits_folder(&self, folder: &Path) -> bool {
         let memory = lock(&self.memory);
         let is_there = |name: String| folder.join(name).symlink_metadata().is_ok();
@@ -300,7 +357,8 @@ impl Witness {
             return false;
         };
         let has_head = |head: &Head| {
-            is_there(format!("snapshots/{}", head.snapshot)) || is_there(format!("snapshots/{}.forgotten", head.snapshot))
+            is_there(format!("snapshots/{}", head.snapshot))
+                || is_there(format!("snapshots/{}.forgotten", head.snapshot))
         };
         is_there(format!("config/{}", memory.config))
             && (memory.slot.is_empty() || is_there(format!("keys/{}", memory.slot)))
@@ -317,12 +375,21 @@ impl Witness {
         self.change_where(|now| now.repository == repository && now.location == location, change)
     }
 
-    /// Changes what is remembered, after taking over what other processes have learned meanwhile: `is_ours` says of what the file
-    /// holds now whether it is about the same; what is about another repository stays, but for one that is being made here.
+    /// Changes what is remembered, after taking over what other processes have learned meanwhile:
+    /// `is_ours` says of what the file holds now whether it is about the same; what is about
+    /// another repository stays, but for one that is being made here.
     ///
-    /// Nobody else changes the file meanwhile: a later write would drop what an earlier one saw, and a rollback of just that would pass.
-    fn change_where<R>(&self, is_ours: impl FnOnce(&Memory) -> bool, change: impl FnOnce(&mut Memory) -> R) -> R {
-        let file = self.file.as_deref().filter(|_| !self.only_looks && !self.is_blind.load(Ordering::Relaxed));
+    /// Nobody else changes the file meanwhile: a later write would drop what an earlier one saw,
+    /// and a rollback of just that would pass.
+    fn change_where<R>(
+        &self,
+        is_ours: impl FnOnce(&Memory) -> bool,
+        change: impl FnOnce(&mut Memory) -> R,
+    ) -> R {
+        let file = self
+            .file
+            .as_deref()
+            .filter(|_| !self.only_looks && !self.is_blind.load(Ordering::Relaxed));
         let _held = file.and_then(hold);
         let is_anew = self.is_anew.load(Ordering::Relaxed);
         let now = file.filter(|_| !is_anew).map_or(Ok(Held::Nothing), read);
@@ -362,7 +429,8 @@ impl Witness {
     }
 }
 
-/// Takes over what the file holds, but stays with the copy that this process uses: another one may use another copy.
+/// Takes over what the file holds, but stays with the copy that this process uses: another one may
+/// use another copy.
 fn take_over(memory: &mut Memory, now: Memory) {
     let used = memory.copies.pop();
     *memory = now;

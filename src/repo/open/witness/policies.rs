@@ -1,4 +1,5 @@
-//! Which policies this machine applied to the series of a repository, so that it knows whether one is new to them.
+//! Which policies this machine applied to the series of a repository, so that it knows whether one
+//! is new to them.
 
 use super::Witness;
 use super::file::{POLICIES_MAX, PolicyNote};
@@ -11,7 +12,8 @@ impl Witness {
         memory.copies.last()?.policies.iter().find(|noted| noted.series == series).cloned()
     }
 
-    /// Remembers of each series the policy that was applied last; what was noted longest ago makes room.
+    /// Remembers of each series the policy that was applied last; what was noted longest ago makes
+    /// room.
     pub fn note_policies(&self, notes: Vec<PolicyNote>) {
         self.change(|memory| {
             let Some(copy) = memory.copies.last_mut() else {

@@ -6,7 +6,12 @@ use super::*;
 const HERE: &str = "/mnt/disk";
 
 fn identity(fingerprint: u8, config: u64) -> Identity<'static> {
-    Identity { repository: RepositoryId([fingerprint; 16]), fingerprint: [fingerprint; 32], config, slot: "5107" }
+    Identity {
+        repository: RepositoryId([fingerprint; 16]),
+        fingerprint: [fingerprint; 32],
+        config,
+        slot: "5107",
+    }
 }
 
 fn open(dir: &Path, accept: Accept) -> Witness {
@@ -27,7 +32,12 @@ fn what_was_seen_is_remembered() {
     first.saw_generation(7);
     first.took_back(&[9; 32]);
     let next = open(dir.path(), Accept::default());
-    assert!(next.knows() && next.trouble().is_none() && next.has_taken_back(&[9; 32]) && !next.has_taken_back(&[8; 32]));
+    assert!(
+        next.knows()
+            && next.trouble().is_none()
+            && next.has_taken_back(&[9; 32])
+            && !next.has_taken_back(&[8; 32])
+    );
     assert_eq!(next.last_slot().as_deref(), Some("5107"));
     assert!(matches!(compare(&next, 6), Err(Error::RolledBack { .. })));
     compare(&next, 7).unwrap();
@@ -80,7 +90,8 @@ fn file_in(dir: &Path) -> PathBuf {
     fs::read_dir(dir.join(PLACES)).unwrap().next().unwrap().unwrap().path().join(FILE)
 }
 
-/// A file that cannot be read now, or by this version, may be read again one day: nothing is written over it.
+/// A file that cannot be read now, or by this version, may be read again one day: nothing is
+/// written over it.
 #[test]
 fn what_cannot_be_read_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();
@@ -91,13 +102,17 @@ fn what_cannot_be_read_is_not_written_over() {
         witness.admit(&identity(1, 3)).unwrap();
         witness.saw_generation(4);
         assert!(witness.trouble().is_some() && witness.generation() == 4);
-        assert!(matches!(compare(witness, 3), Err(Error::RolledBack { .. })), "this process goes on to know it");
+        assert!(
+            matches!(compare(witness, 3), Err(Error::RolledBack { .. })),
+            "this process goes on to know it"
+        );
     };
     let newer = r#"{"form": 2, "more": "than we know"}"#;
     fs::write(&file, newer).unwrap();
     learns(&open(dir.path(), Accept::default()));
     assert_eq!(fs::read_to_string(&file).unwrap(), newer);
-    // A folder in its place stands for a medium that fails: it could be replaced by nothing, so the file is put back before the change.
+    // A folder in its place stands for a medium that fails: it could be replaced by nothing, so the
+    // file is put back before the change.
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     let blind = open(dir.path(), Accept::default());
@@ -124,14 +139,20 @@ fn a_damaged_file_is_set_aside() {
         let witness = open(dir.path(), Accept::default());
         assert_eq!(fs::read_to_string(&file).unwrap(), damaged, "looking changes nothing");
         witness.admit(&identity(1, 3)).unwrap();
-        assert!(witness.trouble().is_some_and(|(_, why)| why.to_string().contains("memory.json.broken")), "{damaged}");
+        assert!(
+            witness
+                .trouble()
+                .is_some_and(|(_, why)| why.to_string().contains("memory.json.broken")),
+            "{damaged}"
+        );
         assert_eq!(fs::read_to_string(file.with_extension("json.broken")).unwrap(), damaged);
         let next = open(dir.path(), Accept::default());
         assert!(next.knows() && next.trouble().is_none() && next.config() == 3, "{damaged}");
     }
 }
 
-/// Processes that learn at the same time, each from what it read long ago, lose nothing of each other's.
+/// Processes that learn at the same time, each from what it read long ago, lose nothing of each
+/// other's.
 #[test]
 fn what_several_learn_at_once_is_all_remembered() {
     let dir = tempfile::tempdir().unwrap();
@@ -152,7 +173,8 @@ fn what_several_learn_at_once_is_all_remembered() {
     assert!(compare(&after, 98).is_err());
 }
 
-/// A process stays with its copy, whichever another one used since, and does not write over another repository's memory.
+/// A process stays with its copy, whichever another one used since, and does not write over another
+/// repository's memory.
 #[test]
 fn a_process_changes_what_is_its_own() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Every kind of failure of every action on every class; objects that are there after all; limits; what is said.
+//! Every kind of failure of every action on every class; objects that are there after all; limits;
+//! what is said.
 
 use std::sync::atomic::AtomicU64;
 
@@ -42,7 +43,8 @@ impl Bench {
 
     /// Every one of the first `count` calls of an action fails like this.
     fn failing(action: Action, count: u64, effect: Effect) -> Self {
-        let fault = |call| Fault { action: Some(action), class: None, call, effect, then_dead: false };
+        let fault =
+            |call| Fault { action: Some(action), class: None, call, effect, then_dead: false };
         Self::new((0..count).map(fault).collect(), Patience::default())
     }
 
@@ -129,7 +131,10 @@ fn without_an_earlier_attempt_that_may_have_made_it_exists_stays() {
     for faults in [0, 1] {
         let bench = Bench::failing(Action::Create, faults, Effect::Before(ErrorKind::Unavailable));
         bench.memory.create(&key(Class::Keys), b"bytes").unwrap();
-        assert_eq!(bench.store.create(&key(Class::Keys), b"bytes").unwrap_err().kind, ErrorKind::Exists);
+        assert_eq!(
+            bench.store.create(&key(Class::Keys), b"bytes").unwrap_err().kind,
+            ErrorKind::Exists
+        );
         assert_eq!(bench.faulty.calls(), faults + 1, "it is not read");
     }
 }
@@ -137,20 +142,41 @@ fn without_an_earlier_attempt_that_may_have_made_it_exists_stays() {
 /// The object may exist from the first attempt on, whatever the later ones say.
 #[test]
 fn doubt_does_not_go_away() {
-    for kind in [ErrorKind::Unavailable, ErrorKind::NotPermitted, ErrorKind::Full, ErrorKind::Other] {
-        let fault = |call, effect| Fault { action: Some(Action::Create), class: None, call, effect, then_dead: false };
+    for kind in [ErrorKind::Unavailable, ErrorKind::NotPermitted, ErrorKind::Full, ErrorKind::Other]
+    {
+        let fault = |call, effect| Fault {
+            action: Some(Action::Create),
+            class: None,
+            call,
+            effect,
+            then_dead: false,
+        };
         let later = (1..200).map(|call| fault(call, Effect::Before(kind)));
-        let faults = std::iter::once(fault(0, Effect::After(ErrorKind::Unanswered))).chain(later).collect();
+        let faults =
+            std::iter::once(fault(0, Effect::After(ErrorKind::Unanswered))).chain(later).collect();
         let bench = Bench::new(faults, Patience::default());
-        assert_eq!(bench.store.create(&key(Class::Data), b"bytes").unwrap_err().kind, ErrorKind::Unanswered, "{kind:?}");
+        assert_eq!(
+            bench.store.create(&key(Class::Data), b"bytes").unwrap_err().kind,
+            ErrorKind::Unanswered,
+            "{kind:?}"
+        );
     }
     // It exists, and cannot be compared.
-    let fault = |action, call, effect| Fault { action: Some(action), class: None, call, effect, then_dead: false };
+    let fault = |action, call, effect| Fault {
+        action: Some(action),
+        class: None,
+        call,
+        effect,
+        then_dead: false,
+    };
     let faults = vec![
         fault(Action::Create, 0, Effect::After(ErrorKind::Unanswered)),
         fault(Action::Read, 0, Effect::Before(ErrorKind::NotPermitted)),
     ];
-    let error = Bench::new(faults, Patience::default()).store.create(&key(Class::Data), b"bytes").unwrap_err();
+    let error = Bench::new(faults, Patience::default())
+        .store
+        .create(&key(Class::Data), b"bytes")
+        .unwrap_err();
     assert_eq!((error.kind, error.action), (ErrorKind::Unanswered, "create"));
 }
 
@@ -165,7 +191,8 @@ fn a_read_that_breaks_off_leaves_nothing_behind() {
 
 #[test]
 fn pauses_grow_and_end() {
-    let bench = Bench::failing(Action::Read, u64::from(u16::MAX), Effect::Before(ErrorKind::Unavailable));
+    let bench =
+        Bench::failing(Action::Read, u64::from(u16::MAX), Effect::Before(ErrorKind::Unavailable));
     bench.store.list(Class::Data, "").unwrap();
     let error = bench.store.read(&key(Class::Data)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
@@ -184,8 +211,13 @@ fn pauses_grow_and_end() {
 #[test]
 fn a_store_that_never_answered_is_given_less_time() {
     let patient_for = |patience: Patience| {
-        let fault =
-            |call| Fault { action: None, class: None, call, effect: Effect::Before(ErrorKind::Unavailable), then_dead: false };
+        let fault = |call| Fault {
+            action: None,
+            class: None,
+            call,
+            effect: Effect::Before(ErrorKind::Unavailable),
+            then_dead: false,
+        };
         let bench = Bench::new((0..1000).map(fault).collect(), patience);
         assert!(bench.store.stat(&key(Class::Data)).is_err());
         bench.clock.now()

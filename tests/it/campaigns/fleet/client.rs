@@ -42,7 +42,8 @@ impl<'a> Client<'a> {
     /// Changes the source, in little time: that is not what is measured.
     fn change(&mut self) {
         self.round += 1;
-        self.home.write(&format!("{}/own", self.name), masked(&self.own, self.number + 1, self.round));
+        self.home
+            .write(&format!("{}/own", self.name), masked(&self.own, self.number + 1, self.round));
         self.home.write(&format!("{}/shared", self.name), masked(&self.shared, 0, self.round));
         self.write_small(self.round % SMALL_FILES);
     }
@@ -51,7 +52,15 @@ impl<'a> Client<'a> {
     pub fn back_up(&mut self) -> Done {
         self.change();
         let cache = format!("cache-{}", self.number);
-        let args = ["--cache-dir", &cache, "backup", "--always-snapshot", "--host", &self.name, &self.name];
+        let args = [
+            "--cache-dir",
+            &cache,
+            "backup",
+            "--always-snapshot",
+            "--host",
+            &self.name,
+            &self.name,
+        ];
         run(self.home, &args)
     }
 
@@ -80,9 +89,23 @@ pub fn collect_until(home: &Home, number: u64, until: Instant) -> Done {
     let cache = format!("cache-of-collector-{number}");
     let mut done = Done::default();
     while Instant::now() < until {
-        let forgotten = run(home, &["--config", "near.toml", "--cache-dir", &cache, "forget", "--keep-last", "2", "--force"]);
-        let pruned = run(home, &["--config", "near.toml", "--cache-dir", &cache, "prune", "--trash", "0d"]);
-        done = done + Done { runs: 1, longest: forgotten.longest + pruned.longest, ..forgotten + pruned };
+        let forgotten = run(
+            home,
+            &[
+                "--config",
+                "near.toml",
+                "--cache-dir",
+                &cache,
+                "forget",
+                "--keep-last",
+                "2",
+                "--force",
+            ],
+        );
+        let pruned =
+            run(home, &["--config", "near.toml", "--cache-dir", &cache, "prune", "--trash", "0d"]);
+        done = done
+            + Done { runs: 1, longest: forgotten.longest + pruned.longest, ..forgotten + pruned };
     }
     done
 }
@@ -95,7 +118,8 @@ fn run(home: &Home, args: &[&str]) -> Done {
     Done { runs: 1, objects: count("create"), bytes: count("bytes_up"), longest: start.elapsed() }
 }
 
-/// Returns bytes that do not compress and that no other pair of numbers gives. Takes far less time than anything that is done with them.
+/// Returns bytes that do not compress and that no other pair of numbers gives. Takes far less time
+/// than anything that is done with them.
 fn masked(pool: &[u8], salt: u64, round: u64) -> Vec<u8> {
     let mask = noise((salt << 32) + round, 8);
     let mut bytes = pool.to_vec();

@@ -1,10 +1,11 @@
-//! Goal: many machines that back up to one bucket at once, beside collectors, all succeed, wait for nobody, and get nearly as many bytes to the
-//! server as if they did nothing but upload.
-//! Method: real processes, each machine with its own cache and its own source, in loops; then plain uploads of objects of the same lengths by as
-//! many threads at once, to another bucket of the same server.
+//! Goal: many machines that back up to one bucket at once, beside collectors, all succeed, wait for
+//! nobody, and get nearly as many bytes to the server as if they did nothing but upload. Method:
+//! real processes, each machine with its own cache and its own source, in loops; then plain uploads
+//! of objects of the same lengths by as many threads at once, to another bucket of the same server.
 //!
-//! `DRUMLIN_FLEET_SECONDS`, `DRUMLIN_FLEET_CLIENTS` and `DRUMLIN_FLEET_COLLECTORS` set how long and how many. `DRUMLIN_FLEET_LINE` puts all but the
-//! collectors at the other end of one line of so many bytes a second in each direction; plain uploads have a fifth of the time.
+//! `DRUMLIN_FLEET_SECONDS`, `DRUMLIN_FLEET_CLIENTS` and `DRUMLIN_FLEET_COLLECTORS` set how long and
+//! how many. `DRUMLIN_FLEET_LINE` puts all but the collectors at the other end of one line of so
+//! many bytes a second in each direction; plain uploads have a fifth of the time.
 
 mod client;
 mod plain;
@@ -72,7 +73,12 @@ struct Measured {
 
 impl<'a> Meter<'a> {
     fn start(place: &'a Place) -> Self {
-        Self { place, start: Instant::now(), server: server_time(place), own: processor_time(std::process::id()) }
+        Self {
+            place,
+            start: Instant::now(),
+            server: server_time(place),
+            own: processor_time(std::process::id()),
+        }
     }
 
     fn stop(self) -> Measured {
@@ -110,7 +116,8 @@ fn tell(who: &str, done: Done, measured: &Measured) -> f64 {
 #[test]
 fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     let seconds = Duration::from_secs(number("DRUMLIN_FLEET_SECONDS", 10));
-    let (clients, collectors) = (number("DRUMLIN_FLEET_CLIENTS", 4), number("DRUMLIN_FLEET_COLLECTORS", 1));
+    let (clients, collectors) =
+        (number("DRUMLIN_FLEET_CLIENTS", 4), number("DRUMLIN_FLEET_COLLECTORS", 1));
     let place = Place::bucket(radosgw::start_large());
     let line = number("DRUMLIN_FLEET_LINE", 0);
     let proxy = (line > 0).then(|| Proxy::start(place.address()));
@@ -123,11 +130,20 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
     let until = meter.start + seconds;
     let (backups, prunes, measured) = std::thread::scope(|scope| {
         let home = &home;
-        let hosts: Vec<_> = fleet.iter_mut().map(|client| scope.spawn(move || client.back_up_until(until))).collect();
-        let prunes: Vec<_> = (0..collectors).map(|number| scope.spawn(move || collect_until(home, number, until))).collect();
+        let hosts: Vec<_> = fleet
+            .iter_mut()
+            .map(|client| scope.spawn(move || client.back_up_until(until)))
+            .collect();
+        let prunes: Vec<_> = (0..collectors)
+            .map(|number| scope.spawn(move || collect_until(home, number, until)))
+            .collect();
         let hosts: Vec<Done> = hosts.into_iter().map(|host| host.join().unwrap()).collect();
         let measured = meter.stop();
-        (hosts, prunes.into_iter().map(|collector| collector.join().unwrap()).sum::<Done>(), measured)
+        (
+            hosts,
+            prunes.into_iter().map(|collector| collector.join().unwrap()).sum::<Done>(),
+            measured,
+        )
     });
     let runs = || backups.iter().map(|done| done.runs);
     let (fewest, most) = (runs().min().unwrap(), runs().max().unwrap());
@@ -154,8 +170,10 @@ fn a_fleet_in_one_bucket_works_beside_its_collectors() {
 /// Returns a home with a new repository, behind a line if there is one.
 fn home_behind(place: &Place, proxy: Option<&Proxy>) -> Home {
     let address = proxy.map_or(place.address(), |proxy| ([127, 0, 0, 1], proxy.port()).into());
-    let home =
-        Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_KEY_FILE", "test.key").with("DRUMLIN_CONFIG", "drumlin.toml");
+    let home = Home::new()
+        .with("DRUMLIN_REPOSITORY", "far")
+        .with("DRUMLIN_KEY_FILE", "test.key")
+        .with("DRUMLIN_CONFIG", "drumlin.toml");
     home.configure("drumlin.toml", &place.lines("repo", address));
     home.configure("near.toml", &place.lines("repo", place.address()));
     home.run(["init"]).ok();

@@ -1,9 +1,11 @@
-//! Goal: whoever is killed or stopped, whenever: no snapshot that exists is lost, nothing has to be cleaned up by hand, and
-//! nobody waits for anybody.
-//! Method: real processes on a real folder and on real servers, killed with `SIGKILL` at random moments, alone and beside each other; in the
-//! folder packs are lost, too, and repairs are killed. After each kill every snapshot must still be listed; at intervals everything is checked in full and restored.
+//! Goal: whoever is killed or stopped, whenever: no snapshot that exists is lost, nothing has to be
+//! cleaned up by hand, and nobody waits for anybody. Method: real processes on a real folder and on
+//! real servers, killed with `SIGKILL` at random moments, alone and beside each other; in the
+//! folder packs are lost, too, and repairs are killed. After each kill every snapshot must still be
+//! listed; at intervals everything is checked in full and restored.
 //!
-//! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what happens.
+//! `DRUMLIN_KILLS` and `DRUMLIN_PARALLEL_SECONDS` set how long it goes on, `DRUMLIN_TEST_SEED` what
+//! happens.
 
 mod trial;
 
@@ -36,7 +38,11 @@ fn kill_and_look(place: Place, kills: usize) {
     let mut rounds = 0;
     while trial.killed < kills {
         rounds += 1;
-        assert!(rounds < 100 + 20 * kills, "{} of {kills} processes were killed: the others were too quick", trial.killed);
+        assert!(
+            rounds < 100 + 20 * kills,
+            "{} of {kills} processes were killed: the others were too quick",
+            trial.killed
+        );
         trial.change();
         let kind = trial.random.random_range(0..9);
         let is_lost = kind == 8 && trial.lose_what_is_new();
@@ -61,7 +67,11 @@ fn kill_and_look(place: Place, kills: usize) {
     }
     trial.settle();
     trial.restore_all();
-    println!("{} kills in {rounds} rounds, seed {seed}: {:.0} s", trial.killed, started.elapsed().as_secs_f64());
+    println!(
+        "{} kills in {rounds} rounds, seed {seed}: {:.0} s",
+        trial.killed,
+        started.elapsed().as_secs_f64()
+    );
 }
 
 #[test]
@@ -69,7 +79,8 @@ fn killed_processes_lose_nothing_and_leave_nothing_to_clean_up() {
     kill_and_look(Place::Folder, number("DRUMLIN_KILLS", 60));
 }
 
-/// A tenth as many on servers, where each takes much longer. What scratch files the dead leave there is removed a day later.
+/// A tenth as many on servers, where each takes much longer. What scratch files the dead leave
+/// there is removed a day later.
 #[cfg(feature = "sftp")]
 #[test]
 fn killed_processes_lose_nothing_on_another_machine() {
@@ -79,7 +90,10 @@ fn killed_processes_lose_nothing_on_another_machine() {
 #[cfg(feature = "s3")]
 #[test]
 fn killed_processes_lose_nothing_in_a_bucket() {
-    kill_and_look(Place::bucket(crate::support::servers::radosgw::start()), number("DRUMLIN_KILLS", 60) / 10);
+    kill_and_look(
+        Place::bucket(crate::support::servers::radosgw::start()),
+        number("DRUMLIN_KILLS", 60) / 10,
+    );
 }
 
 #[test]
@@ -112,7 +126,17 @@ fn backup_in_a_loop(home: &Home, host: u64, until: Instant) -> u64 {
     while Instant::now() < until || count < 2 {
         change(&home.path(&source), host * 1_000_000 + count, &mut random);
         let name = format!("host-{host}");
-        home.run(["--cache-dir", &cache, "backup", "--quiet", "--always-snapshot", "--host", &name, &source]).ok();
+        home.run([
+            "--cache-dir",
+            &cache,
+            "backup",
+            "--quiet",
+            "--always-snapshot",
+            "--host",
+            &name,
+            &source,
+        ])
+        .ok();
         count += 1;
     }
     count
@@ -135,10 +159,13 @@ fn eight_backups_and_two_collectors_at_once_all_succeed() {
     let until = Instant::now() + Duration::from_secs(seconds);
     let counts = std::thread::scope(|scope| {
         let home = &home;
-        let hosts: Vec<_> = (0..8).map(|host| scope.spawn(move || backup_in_a_loop(home, host, until))).collect();
-        let prunes = ["cache-a", "cache-b"].map(|cache| scope.spawn(move || prune_in_a_loop(home, cache, until)));
-        let sum =
-            |threads: Vec<std::thread::ScopedJoinHandle<u64>>| -> u64 { threads.into_iter().map(|t| t.join().unwrap()).sum() };
+        let hosts: Vec<_> =
+            (0..8).map(|host| scope.spawn(move || backup_in_a_loop(home, host, until))).collect();
+        let prunes = ["cache-a", "cache-b"]
+            .map(|cache| scope.spawn(move || prune_in_a_loop(home, cache, until)));
+        let sum = |threads: Vec<std::thread::ScopedJoinHandle<u64>>| -> u64 {
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        };
         (sum(hosts), sum(prunes.into()))
     });
     println!("{} backups beside {} collections in {seconds} s", counts.0, counts.1);

@@ -26,7 +26,10 @@ const STATE: &str = "state";
 pub fn change(source: &Path, round: u64, random: &mut SmallRng) {
     for _ in 0..3 {
         let file = random.random_range(0..40);
-        write(&source.join(format!("d{}/f{file}", file % 5)), &noise(round * 100 + file, 100 + 200 * file as usize));
+        write(
+            &source.join(format!("d{}/f{file}", file % 5)),
+            &noise(round * 100 + file, 100 + 200 * file as usize),
+        );
     }
     let large = random.random_range(0..4u64);
     write(&source.join(format!("large-{large}")), &noise(1_000_000 + round, 600_000));
@@ -86,12 +89,15 @@ impl Trial {
         self.round += 1;
     }
 
-    /// Runs commands beside each other and kills each at a moment of its own; whoever was quicker must have succeeded.
+    /// Runs commands beside each other and kills each at a moment of its own; whoever was quicker
+    /// must have succeeded.
     pub fn kill_all(&mut self, commands: &[&'static [&str]]) {
         let started = Instant::now();
-        let spawn = |args: &&'static [&'static str]| (args[0], self.home.spawn(*args, Stdio::null()));
+        let spawn =
+            |args: &&'static [&'static str]| (args[0], self.home.spawn(*args, Stdio::null()));
         let children: Vec<(&str, Child)> = commands.iter().map(spawn).collect();
-        let mut ends: Vec<_> = children.into_iter().map(|(name, child)| (self.moment(name), name, child)).collect();
+        let mut ends: Vec<_> =
+            children.into_iter().map(|(name, child)| (self.moment(name), name, child)).collect();
         ends.sort_by_key(|(moment, ..)| *moment);
         for (moment, name, mut child) in ends {
             while started.elapsed() < moment && child.try_wait().unwrap().is_none() {
@@ -101,14 +107,18 @@ impl Trial {
             child.kill().unwrap();
             let ran = Ran::of(&child.wait_with_output().unwrap());
             // A repair that ends well says that something is lost yet.
-            assert!(ran.code == 0 || ran.code == -9 || name == REPAIR[0] && ran.code == 4, "{ran:?}");
+            assert!(
+                ran.code == 0 || ran.code == -9 || name == REPAIR[0] && ran.code == 4,
+                "{ran:?}"
+            );
             self.killed += usize::from(ran.code == -9);
             self.learn(name, took);
         }
         self.place.rest();
     }
 
-    /// Backs up, and takes away the packs with what was new, which the source still has; in a folder only.
+    /// Backs up, and takes away the packs with what was new, which the source still has; in a
+    /// folder only.
     pub fn lose_what_is_new(&mut self) -> bool {
         if !matches!(self.place, Place::Folder) {
             return false;
@@ -121,7 +131,8 @@ impl Trial {
     }
 
     fn data_packs(&self) -> BTreeSet<PathBuf> {
-        let below = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        let below =
+            |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
         below(self.home.path("repo/data")).filter(|path| path.is_dir()).flat_map(below).collect()
     }
 
@@ -139,17 +150,22 @@ impl Trial {
         usual.unwrap_or(Duration::from_millis(30)).mul_f64(self.random.random_range(0.0..1.2))
     }
 
-    /// Machines become slower and quicker; kills are to hit all of a command's time, and little that is after it.
+    /// Machines become slower and quicker; kills are to hit all of a command's time, and little
+    /// that is after it.
     fn learn(&mut self, name: &'static str, took: Option<Duration>) {
         let usual = self.usual.entry(name).or_insert(Duration::from_millis(30));
         *usual = took.map_or(usual.mul_f64(1.05), |took| (*usual + took) / 2);
     }
 
-    /// Looks which snapshots there are; all that were there must still be, but for `forgettable` ones.
+    /// Looks which snapshots there are; all that were there must still be, but for `forgettable`
+    /// ones.
     pub fn look(&mut self, is_forgetting: bool) {
         let listed = ids(&self.home);
         let lost: Vec<_> = self.kept.difference(&listed).collect();
-        assert!(lost.is_empty() || is_forgetting && !listed.is_empty(), "lost {lost:?}, left {listed:?}");
+        assert!(
+            lost.is_empty() || is_forgetting && !listed.is_empty(),
+            "lost {lost:?}, left {listed:?}"
+        );
         self.kept = listed;
     }
 

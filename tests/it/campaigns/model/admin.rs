@@ -38,7 +38,10 @@ pub fn steps(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
             _ => {}
         }
         let mut after = *world;
-        if scenario.undelete && world.admin == Admin::Idle && world.slots[id].tombstone != Tombstone::None {
+        if scenario.undelete
+            && world.admin == Admin::Idle
+            && world.slots[id].tombstone != Tombstone::None
+        {
             after.slots[id].tombstone = Tombstone::None;
             after.admin = Admin::Unmarked(id as u8);
             stage.step("removes a tombstone", Set::of(id), after);
@@ -63,7 +66,11 @@ fn look(scenario: &Scenario, world: &World, id: u8, stage: &mut Stage<'_>) {
     let doomed = Set::of(id as usize);
     let naming = world.last_generation().filter(|last| last.drops.meets(doomed));
     after.admin = match naming.map(|last| last.verdict) {
-        Some(Verdict::Open) if !scenario.exclusive && !scenario.breaks(Breach::CancelWithoutExclusion) => Admin::Undecided(id),
+        Some(Verdict::Open)
+            if !scenario.exclusive && !scenario.breaks(Breach::CancelWithoutExclusion) =>
+        {
+            Admin::Undecided(id)
+        }
         Some(Verdict::Open) => {
             after.log[world.log_len as usize - 1].verdict = Verdict::Cancel;
             Admin::Restored(id)

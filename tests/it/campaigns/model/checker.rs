@@ -1,7 +1,8 @@
 //! An exhaustive search, breadth first: every state that can be reached, each once.
 //!
-//! States are remembered by 128 bits of hash, 16 bytes each. How a state was reached is not remembered: when a violation is
-//! found, the search is repeated up to it, this time with predecessors, so that the trace is a shortest one.
+//! States are remembered by 128 bits of hash, 16 bytes each. How a state was reached is not
+//! remembered: when a violation is found, the search is repeated up to it, this time with
+//! predecessors, so that the trace is a shortest one.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -43,11 +44,19 @@ pub struct Outcome<S> {
     pub violation: Option<(&'static str, Vec<S>)>,
 }
 
-/// Visits every state of a model, or all up to the first violation, or up to `states_max` states (about 40 bytes each).
+/// Visits every state of a model, or all up to the first violation, or up to `states_max` states
+/// (about 40 bytes each).
 pub fn explore<M: Model>(model: &M, states_max: usize) -> Outcome<M::Step> {
     let start = model.start();
     let mut seen: HashSet<u128, BuildHasherDefault<Taken>> = HashSet::default();
-    let mut outcome = Outcome { states: 0, steps: 0, depth: 0, witnesses: 0, is_complete: false, violation: None };
+    let mut outcome = Outcome {
+        states: 0,
+        steps: 0,
+        depth: 0,
+        witnesses: 0,
+        is_complete: false,
+        violation: None,
+    };
     let mut now = vec![start];
     seen.insert(hash_of(&start));
     while !now.is_empty() && seen.len() <= states_max {
@@ -74,7 +83,8 @@ pub fn explore<M: Model>(model: &M, states_max: usize) -> Outcome<M::Step> {
     outcome
 }
 
-/// By the hash of a state, the hash of a state before it and the step between them; nothing for the start.
+/// By the hash of a state, the hash of a state before it and the step between them; nothing for the
+/// start.
 type CameFrom<S> = HashMap<u128, Option<(u128, S)>, BuildHasherDefault<Taken>>;
 
 /// Returns a shortest way to the state with this hash.
@@ -125,7 +135,8 @@ impl Wide {
             (product >> 64) as u64 ^ product as u64
         };
         self.low = fold(self.low ^ word, 0xa076_1d64_78bd_642f).wrapping_add(0xe703_7ed1_a0b4_28db);
-        self.high = fold(self.high.rotate_left(23) ^ word, 0x8ebc_6af0_9c88_c6e3).wrapping_add(0x5899_65cc_7537_4cc3);
+        self.high = fold(self.high.rotate_left(23) ^ word, 0x8ebc_6af0_9c88_c6e3)
+            .wrapping_add(0x5899_65cc_7537_4cc3);
     }
 }
 
@@ -175,7 +186,9 @@ impl Hasher for Taken {
 
 #[test]
 fn states_that_differ_have_different_hashes() {
-    let hashes: HashSet<u128> = (0..200_000u32).map(|number| hash_of(&(number as u16, (number >> 16) as u8, [7u8; 5]))).collect();
+    let hashes: HashSet<u128> = (0..200_000u32)
+        .map(|number| hash_of(&(number as u16, (number >> 16) as u8, [7u8; 5])))
+        .collect();
     assert_eq!(hashes.len(), 200_000);
     let builder = BuildHasherDefault::<Taken>::default();
     assert_ne!(builder.hash_one(1u128), builder.hash_one(2u128));

@@ -1,9 +1,12 @@
-//! A collector, one call of the store at a time (`format-spec/13-commit.md`, section 4): planning and judging, C1 to C6. Finishing,
-//! C7, is in `finish`.
+//! A collector, one call of the store at a time (`format-spec/13-commit.md`, section 4): planning
+//! and judging, C1 to C6. Finishing, C7, is in `finish`.
 
 use super::finish;
 use super::protocol::{Breach, Scenario, Stage};
-use super::world::{Generation, PARENT, Run, SNAPSHOTS, Set, Tombstone, Verdict, World, survivors_pack, survivors_run};
+use super::world::{
+    Generation, PARENT, Run, SNAPSHOTS, Set, Tombstone, Verdict, World, survivors_pack,
+    survivors_run,
+};
 
 /// What a collector does next.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -111,7 +114,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
         }
         Next::ListSnapshots => {
             list_snapshots(scenario, world, me);
-            me.next = if scenario.breaks(Breach::IndexBeforeRoots) { Next::Plan } else { Next::SyncIndex };
+            me.next = if scenario.breaks(Breach::IndexBeforeRoots) {
+                Next::Plan
+            } else {
+                Next::SyncIndex
+            };
             stage.step("C2 lists snapshots; needed by", me.snapshots, after);
         }
         Next::SyncIndex => {
@@ -120,11 +127,17 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             sync_index(scenario, world, number, next, stage);
         }
         Next::Plan => plan(scenario, world, number, stage),
-        Next::CopySurvivors | Next::PublishSurvivors => copy_survivors(scenario, world, number, stage),
+        Next::CopySurvivors | Next::PublishSurvivors => {
+            copy_survivors(scenario, world, number, stage)
+        }
         Next::Condemn => condemn(scenario, world, number, stage),
         Next::IntentsAgain => {
             list_intents(scenario, world, me);
-            me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) { Next::IndexAgain } else { Next::SnapshotsAgain };
+            me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) {
+                Next::IndexAgain
+            } else {
+                Next::SnapshotsAgain
+            };
             stage.step("C5 lists intents; they rely on packs", me.relied, after);
         }
         Next::SnapshotsAgain => {
@@ -136,7 +149,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
                 // What has become due since is dropped by no generation yet.
                 me.snapshots = there - me.drops;
             }
-            me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) { Next::IntentsAgain } else { Next::IndexAgain };
+            me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) {
+                Next::IntentsAgain
+            } else {
+                Next::IndexAgain
+            };
             stage.step("C5 lists snapshots; dropped are", me.drops, after);
         }
         Next::IndexAgain if scenario.breaks(Breach::NoIndexAfterCondemning) => {
@@ -160,10 +177,16 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
 fn list_log(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_>) {
     let mut after = *world;
     let me = &mut after.collectors[number];
-    let last = world.last_generation().filter(|last| !last.is_closed() && !scenario.breaks(Breach::TwoOpen));
+    let last = world
+        .last_generation()
+        .filter(|last| !last.is_closed() && !scenario.breaks(Breach::TwoOpen));
     let Some(last) = last else {
         me.generation = world.log_len;
-        me.next = if scenario.breaks(Breach::IndexBeforeRoots) { Next::SyncIndex } else { Next::ListIntents };
+        me.next = if scenario.breaks(Breach::IndexBeforeRoots) {
+            Next::SyncIndex
+        } else {
+            Next::ListIntents
+        };
         if world.log_len >= scenario.generations {
             *me = Collector { next: Next::Stopped, ..Collector::default() };
         }
@@ -192,14 +215,17 @@ fn list_log(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage
 
 fn list_intents(scenario: &Scenario, world: &World, me: &mut Collector) {
     let intents = world.intents.iter().filter(|intent| intent.is_there);
-    me.keeps_parent = !scenario.breaks(Breach::IntentParentIgnored) && intents.clone().any(|intent| intent.parent);
+    me.keeps_parent = !scenario.breaks(Breach::IntentParentIgnored)
+        && intents.clone().any(|intent| intent.parent);
     me.relied = intents.fold(Set::default(), |all, intent| all | intent.packs);
 }
 
 /// Notes what is to be dropped, and that all others need the chunk.
 fn list_snapshots(scenario: &Scenario, world: &World, me: &mut Collector) {
     let there = (0..SNAPSHOTS).filter(|id| world.slots[*id].snapshot);
-    let due = |id: &usize| world.slots[*id].tombstone == Tombstone::Due && !(*id == PARENT && me.keeps_parent);
+    let due = |id: &usize| {
+        world.slots[*id].tombstone == Tombstone::Due && !(*id == PARENT && me.keeps_parent)
+    };
     let (drops, snapshots): (Vec<_>, Vec<_>) = there.partition(due);
     me.drops = drops.into_iter().fold(Set::default(), |all, id| all | Set::of(id));
     me.snapshots = snapshots.into_iter().fold(Set::default(), |all, id| all | Set::of(id));
@@ -209,7 +235,13 @@ fn list_snapshots(scenario: &Scenario, world: &World, me: &mut Collector) {
 }
 
 /// Fetches the index, in one moment or, where listings take time, in two.
-fn sync_index(scenario: &Scenario, world: &World, number: usize, next: Next, stage: &mut Stage<'_>) {
+fn sync_index(
+    scenario: &Scenario,
+    world: &World,
+    number: usize,
+    next: Next,
+    stage: &mut Stage<'_>,
+) {
     let mut after = *world;
     let me = &mut after.collectors[number];
     if !scenario.slow_listing {
@@ -229,16 +261,23 @@ fn sync_index(scenario: &Scenario, world: &World, number: usize, next: Next, sta
     }
 }
 
-/// Chooses victims: all but what is relied on and one copy of what is needed, or all but a new copy.
+/// Chooses victims: all but what is relied on and one copy of what is needed, or all but a new
+/// copy.
 fn plan(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_>) {
     let collector = world.collectors[number];
     let is_listed = !scenario.breaks(Breach::UnlistedCopiesCount);
-    let copies = if is_listed { collector.index & places(scenario, world) } else { collector.index };
+    let copies =
+        if is_listed { collector.index & places(scenario, world) } else { collector.index };
     let mut after = *world;
     let me = &mut after.collectors[number];
-    *me = Collector { marked: collector.snapshots, next: Next::Condemn, ..collector.without_listings() };
+    *me = Collector {
+        marked: collector.snapshots,
+        next: Next::Condemn,
+        ..collector.without_listings()
+    };
     me.victims = world.packs - collector.relied;
-    let tolerates = scenario.breaks(Breach::MissingTolerated) || scenario.breaks(Breach::IndexBeforeRoots);
+    let tolerates =
+        scenario.breaks(Breach::MissingTolerated) || scenario.breaks(Breach::IndexBeforeRoots);
     if copies.is_empty() && !collector.snapshots.is_empty() && !tolerates {
         *me = collector.anew();
         stage.step("C3 misses a chunk and starts over", Set::default(), after);
@@ -262,7 +301,11 @@ fn plan(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_>
 
 /// Returns the packs that are listed and that no verdict removes, be they there again or still.
 pub fn places(scenario: &Scenario, world: &World) -> Set {
-    if scenario.breaks(Breach::ReturnedPacksCount) { world.packs } else { world.packs - world.over() }
+    if scenario.breaks(Breach::ReturnedPacksCount) {
+        world.packs
+    } else {
+        world.packs - world.over()
+    }
 }
 
 fn propose(scenario: &Scenario, number: usize, after: &World, stage: &mut Stage<'_>) {
@@ -282,7 +325,11 @@ fn copy_survivors(scenario: &Scenario, world: &World, number: usize, stage: &mut
     let pack = Set::of(survivors_pack(number));
     me.has_copied = true;
     if me.next == Next::CopySurvivors {
-        me.next = if scenario.breaks(Breach::SurvivorsUnpublished) { Next::Condemn } else { Next::PublishSurvivors };
+        me.next = if scenario.breaks(Breach::SurvivorsUnpublished) {
+            Next::Condemn
+        } else {
+            Next::PublishSurvivors
+        };
         after.packs |= pack;
         stage.step("C3 copies the chunk to pack", pack, after);
     } else {
@@ -299,27 +346,41 @@ fn condemn(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<
     let collector = world.collectors[number];
     let mut after = *world;
     let is_closed = world.last_generation().is_none_or(Generation::is_closed);
-    let takes_next = scenario.breaks(Breach::TwoOpen) || (scenario.breaks(Breach::StalePlan) && is_closed);
+    let takes_next =
+        scenario.breaks(Breach::TwoOpen) || (scenario.breaks(Breach::StalePlan) && is_closed);
     let mut place = collector.generation;
     if world.log_len > place {
         if takes_next && world.log_len < scenario.generations {
             place = world.log_len;
         } else if scenario.exclusive || place < world.log_trimmed {
-            // Where the name is free again because the record was trimmed, a look at the log tells that it is over.
+            // Where the name is free again because the record was trimmed, a look at the log tells
+            // that it is over.
             after.collectors[number] = collector.anew();
-            stage.step("C4 finds that its generation exists and starts over", Set::default(), after);
+            stage.step(
+                "C4 finds that its generation exists and starts over",
+                Set::default(),
+                after,
+            );
             return;
         }
     }
     let me = &mut after.collectors[number];
     me.generation = place;
-    me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) { Next::SnapshotsAgain } else { Next::IntentsAgain };
+    me.next = if scenario.breaks(Breach::SnapshotsBeforeIntents) {
+        Next::SnapshotsAgain
+    } else {
+        Next::IntentsAgain
+    };
     if scenario.breaks(Breach::NoLookAfterCondemning) {
         me.next = Next::Judge;
     }
     let oldest = if scenario.trim { place } else { 0 };
-    after.log[place as usize] =
-        Generation { condemned: collector.victims, drops: collector.drops, oldest, ..Generation::default() };
+    after.log[place as usize] = Generation {
+        condemned: collector.victims,
+        drops: collector.drops,
+        oldest,
+        ..Generation::default()
+    };
     after.log_len = world.log_len.max(place + 1);
     stage.step("C4 condemns", collector.victims, after);
 }
@@ -334,7 +395,8 @@ fn judge(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_
     let is_new = is_over || world.log[place].verdict == Verdict::Open;
     let replaces = !scenario.exclusive || scenario.breaks(Breach::VerdictReplaced);
     if is_over && !scenario.breaks(Breach::TrimmedVerdict) {
-        // The name was free again; a look at the log after creating it tells that the generation is over.
+        // The name was free again; a look at the log after creating it tells that the generation is
+        // over.
         *me = collector.anew();
         stage.step("C6 finds that its generation is over", Set::default(), after);
         return;
@@ -346,7 +408,12 @@ fn judge(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_
     }
     let (victims, drops) = spare(scenario, world, &collector);
     if scenario.torn {
-        *me = Collector { next: Next::CompleteVerdict, victims, drops, ..collector.without_listings() };
+        *me = Collector {
+            next: Next::CompleteVerdict,
+            victims,
+            drops,
+            ..collector.without_listings()
+        };
         after.log[place].verdict = Verdict::Torn;
         stage.step("C6 writes the first bytes of its verdict, to remove", victims, after);
         return;
@@ -359,18 +426,25 @@ fn judge(scenario: &Scenario, world: &World, number: usize, stage: &mut Stage<'_
 }
 
 fn verdict(victims: Set, drops: Set) -> Verdict {
-    if victims.is_empty() && drops.is_empty() { Verdict::Cancel } else { Verdict::Go(victims, drops) }
+    if victims.is_empty() && drops.is_empty() {
+        Verdict::Cancel
+    } else {
+        Verdict::Go(victims, drops)
+    }
 }
 
 /// Does what a verdict says.
 fn go_on(me: &mut Collector, verdict: Verdict) {
     *me = match verdict {
-        Verdict::Go(victims, drops) => Collector { next: Next::DropSnapshots, victims, drops, ..me.without_listings() },
+        Verdict::Go(victims, drops) => {
+            Collector { next: Next::DropSnapshots, victims, drops, ..me.without_listings() }
+        }
         _ => me.anew(),
     };
 }
 
-/// Returns the victims without what an intent relies on, and without one copy of what is needed if there would be none.
+/// Returns the victims without what an intent relies on, and without one copy of what is needed if
+/// there would be none.
 fn spare(scenario: &Scenario, world: &World, collector: &Collector) -> (Set, Set) {
     if scenario.breaks(Breach::NoLookAfterCondemning) {
         return (collector.victims, collector.drops);
@@ -382,7 +456,8 @@ fn spare(scenario: &Scenario, world: &World, collector: &Collector) -> (Set, Set
     if needing.is_empty() || !(copies - victims).is_empty() || is_copied {
         return (victims, collector.drops);
     }
-    let tolerates = scenario.breaks(Breach::MissingTolerated) || scenario.breaks(Breach::NoIndexAfterCondemning);
+    let tolerates = scenario.breaks(Breach::MissingTolerated)
+        || scenario.breaks(Breach::NoIndexAfterCondemning);
     if copies.is_empty() && !tolerates {
         // A listing may have missed it: nothing is removed.
         return Default::default();

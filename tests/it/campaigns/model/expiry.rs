@@ -1,5 +1,5 @@
-//! Sessions that seem dead expire, intents of those that are done go, and old records of the log. No clock is asked: each may
-//! happen at any time.
+//! Sessions that seem dead expire, intents of those that are done go, and old records of the log.
+//! No clock is asked: each may happen at any time.
 
 use super::protocol::{Breach, Scenario, Stage};
 use super::world::{Intent, Set, World};

@@ -1,4 +1,5 @@
-//! A collector carries out a verdict (C7). Several may do so at once, and any of them may wake up when all was done long ago.
+//! A collector carries out a verdict (C7). Several may do so at once, and any of them may wake up
+//! when all was done long ago.
 
 use super::collector::{self, Collector, Next};
 use super::protocol::{Breach, Scenario, Stage};
@@ -11,7 +12,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
     let me = &mut after.collectors[number];
     match collector.next {
         Next::DropSnapshots => {
-            me.next = if scenario.breaks(Breach::PacksBeforeIndex) { Next::ListPacks } else { Next::ListRuns };
+            me.next = if scenario.breaks(Breach::PacksBeforeIndex) {
+                Next::ListPacks
+            } else {
+                Next::ListRuns
+            };
             for id in collector.drops.members() {
                 after.slots[id] = Slot { aborted: world.slots[id].aborted, ..Slot::default() };
                 after.intents[id] = Intent::default();
@@ -47,7 +52,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
         Next::Merge => {
             me.next = Next::RemoveRuns;
             me.index = Set::default();
-            let run = Run { names: collector.index, replaces: collector.listed, stamp: collector.generation + 1 };
+            let run = Run {
+                names: collector.index,
+                replaces: collector.listed,
+                stamp: collector.generation + 1,
+            };
             let place = merged_run(number, collector.generation);
             me.clean |= Set::of(place);
             after.add_run(place, run);
@@ -82,9 +91,12 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
 fn compare(scenario: &Scenario, world: &World, me: &mut Collector, packs: Set) {
     let runs = me.listed;
     let names = |run: usize| world.run[run].names;
-    let is_over = |run: usize| names(run).meets(world.over()) && !scenario.breaks(Breach::ReturnedPacksCount);
-    let is_replaced = |run: &usize| scenario.merge_all || names(*run).meets(me.victims) || is_over(*run);
-    let replaced = runs.members().filter(is_replaced).fold(Set::default(), |all, run| all | Set::of(run));
+    let is_over =
+        |run: usize| names(run).meets(world.over()) && !scenario.breaks(Breach::ReturnedPacksCount);
+    let is_replaced =
+        |run: &usize| scenario.merge_all || names(*run).meets(me.victims) || is_over(*run);
+    let replaced =
+        runs.members().filter(is_replaced).fold(Set::default(), |all, run| all | Set::of(run));
     let is_clean = |run: &usize| (names(*run) - packs).is_empty() && !replaced.has(*run);
     me.clean = runs.members().filter(is_clean).fold(Set::default(), |all, run| all | Set::of(run));
     me.index = (world.named_by(replaced) & packs) - me.victims;

@@ -9,21 +9,26 @@ use super::writer::{self, Writer};
 /// Returns what a state violates.
 pub fn violation(scenario: &Scenario, world: &World) -> Option<&'static str> {
     let unfinished = world.on_record().filter(|(_, generation)| !generation.is_done);
-    let dropped = unfinished.fold(Set::default(), |all, (_, generation)| all | generation.removes().1);
+    let dropped =
+        unfinished.fold(Set::default(), |all, (_, generation)| all | generation.removes().1);
     let is_root = |id: &usize| world.slots[*id].snapshot && !dropped.has(*id);
     if !world.named_by(world.runs).meets(world.packs) && (0..SNAPSHOTS).any(|id| is_root(&id)) {
         return Some("a snapshot lacks its chunk (I1)");
     }
     for run in world.runs.members().map(|run| &world.run[run]) {
         let known = world.on_record().filter(|(number, _)| *number < run.stamp);
-        let removed = known.fold(Set::default(), |all, (_, generation)| all | generation.removes().0);
+        let removed =
+            known.fold(Set::default(), |all, (_, generation)| all | generation.removes().0);
         if run.names.meets(removed) {
             return Some("a run names a pack that was removed when it says it was not (I9)");
         }
     }
     let open = world.on_record().filter(|(_, generation)| !generation.is_closed());
     // Where this is broken on purpose, what follows from it shall be seen.
-    if open.count() > 1 && !scenario.breaks(Breach::TwoOpen) && !scenario.breaks(Breach::TwoWithoutExclusion) {
+    if open.count() > 1
+        && !scenario.breaks(Breach::TwoOpen)
+        && !scenario.breaks(Breach::TwoWithoutExclusion)
+    {
         return Some("two generations are open (I8)");
     }
     if let Admin::Restored(id) = world.admin
@@ -31,7 +36,8 @@ pub fn violation(scenario: &Scenario, world: &World) -> Option<&'static str> {
     {
         return Some("a snapshot that was brought back is gone");
     }
-    (world.reader.next == reader::Next::Alarmed).then_some("a reader reports damage where there is none")
+    (world.reader.next == reader::Next::Alarmed)
+        .then_some("a reader reports damage where there is none")
 }
 
 /// What must be possible.
@@ -72,7 +78,9 @@ pub fn witnesses(scenario: &Scenario, world: &World) -> u32 {
     let committed = || world.writers.iter().filter(done);
     let survivors = (0..2).any(|collector| world.packs.members().eq([survivors_pack(collector)]));
     let first = |number| &world.slots[writers_snapshot(number, 0)];
-    let again = |number: usize| world.writers[number].next == writer::Next::Done && world.writers[number].id > 0;
+    let again = |number: usize| {
+        world.writers[number].next == writer::Next::Done && world.writers[number].id > 0
+    };
     let both = |number: usize| (0..2).all(|id| world.slots[writers_snapshot(number, id)].snapshot);
     let seen = [
         (Witness::CommitBesideRemoval, committed().any(|writer| writer.beside)),
@@ -82,12 +90,22 @@ pub fn witnesses(scenario: &Scenario, world: &World) -> u32 {
         (Witness::Undeleted, matches!(world.admin, Admin::Restored(_))),
         (Witness::TooLate, world.admin == Admin::TooLate),
         (Witness::NewId, (0..2).any(|number| again(number) && first(number).aborted)),
-        (Witness::ParentMissed, !world.slots[PARENT].snapshot && committed().any(|writer| writer.resolved)),
+        (
+            Witness::ParentMissed,
+            !world.slots[PARENT].snapshot && committed().any(|writer| writer.resolved),
+        ),
         (Witness::Reused, committed().any(|writer| writer.reuses)),
-        (Witness::ReaderRetried, world.reader.next == reader::Next::Done && world.reader.has_doubted),
+        (
+            Witness::ReaderRetried,
+            world.reader.next == reader::Next::Done && world.reader.has_doubted,
+        ),
         (Witness::CommitAfterTrim, world.log_trimmed > 0 && committed().count() > 0),
         (Witness::CommittedTwice, (0..2).any(both)),
-        (Witness::UnsureNewId, scenario.unknown_commit && (0..2).any(|number| again(number) && !first(number).is_filled())),
+        (
+            Witness::UnsureNewId,
+            scenario.unknown_commit
+                && (0..2).any(|number| again(number) && !first(number).is_filled()),
+        ),
     ];
     seen.iter().filter(|(_, is_seen)| *is_seen).fold(0, |bits, (witness, _)| bits | *witness as u32)
 }

@@ -1,11 +1,15 @@
-//! Goal: whoever dies, sleeps or is late at whatever moment, nothing that a snapshot needs is ever removed.
+//! Goal: whoever dies, sleeps or is late at whatever moment, nothing that a snapshot needs is ever
+//! removed.
 //!
-//! Method: the protocol of `format-spec/13-commit.md` as a model, in which every call of the store is a step and every order of
-//! the steps of all who take part is tried. Dying is not going on; sleeping is going on at any later time; no step knows the
-//! time. What must be true is looked at after every step. What must be possible must be seen (or a model in which nothing
-//! happens would be safe), and a protocol with any one rule broken must be caught (or the rule, or the model, would be idle).
+//! Method: the protocol of `format-spec/13-commit.md` as a model, in which every call of the store
+//! is a step and every order of the steps of all who take part is tried. Dying is not going on;
+//! sleeping is going on at any later time; no step knows the time. What must be true is looked at
+//! after every step. What must be possible must be seen (or a model in which nothing happens would
+//! be safe), and a protocol with any one rule broken must be caught (or the rule, or the model,
+//! would be idle).
 //!
-//! `DRUMLIN_MODEL_LONG=1` (`make model-long`) explores larger configurations to their ends, of which otherwise only the beginnings.
+//! `DRUMLIN_MODEL_LONG=1` (`make model-long`) explores larger configurations to their ends, of
+//! which otherwise only the beginnings.
 
 mod admin;
 mod checker;
@@ -25,7 +29,8 @@ use self::checker::{Outcome, explore};
 use self::invariants::Witness;
 use self::protocol::{Scenario, Step};
 
-/// States that a configuration may have: 40 bytes each, and about 400 for those at the rim of the search.
+/// States that a configuration may have: 40 bytes each, and about 400 for those at the rim of the
+/// search.
 const STATES_MAX: usize = 5_000_000;
 /// The same for the larger ones.
 const STATES_LONG_MAX: usize = 40_000_000;
@@ -58,7 +63,8 @@ fn assert_safe(scenario: &Scenario, states_max: usize) -> u32 {
 fn the_protocol_is_safe_and_all_that_should_happen_can() {
     for (scenario, wanted) in scenarios::real() {
         let seen = assert_safe(&scenario, STATES_MAX);
-        let unseen: Vec<&Witness> = wanted.iter().filter(|witness| seen & **witness as u32 == 0).collect();
+        let unseen: Vec<&Witness> =
+            wanted.iter().filter(|witness| seen & **witness as u32 == 0).collect();
         assert!(unseen.is_empty(), "{}: not seen: {unseen:?}", scenario.name);
     }
 }
@@ -67,16 +73,23 @@ fn the_protocol_is_safe_and_all_that_should_happen_can() {
 fn every_broken_rule_is_caught() {
     for scenario in scenarios::broken() {
         let outcome = explored(&scenario, STATES_MAX);
-        let (_, way) = outcome.violation.unwrap_or_else(|| panic!("{:?} is not noticed", scenario.breach));
-        assert!(way.len() >= 10, "{:?} is noticed before anything could happen: {way:?}", scenario.breach);
+        let (_, way) =
+            outcome.violation.unwrap_or_else(|| panic!("{:?} is not noticed", scenario.breach));
+        assert!(
+            way.len() >= 10,
+            "{:?} is noticed before anything could happen: {way:?}",
+            scenario.breach
+        );
     }
 }
 
 #[test]
 fn what_is_broken_is_safe_as_long_as_it_is_whole() {
-    let known: Vec<Scenario> = scenarios::real().iter().map(|(scenario, _)| whole(scenario)).collect();
+    let known: Vec<Scenario> =
+        scenarios::real().iter().map(|(scenario, _)| whole(scenario)).collect();
     for scenario in scenarios::broken() {
-        // Two collectors, and expiry, are what a store without exclusive creation forbids: there, only keeping the rule is safe.
+        // Two collectors, and expiry, are what a store without exclusive creation forbids: there,
+        // only keeping the rule is safe.
         if scenario.exclusive && !known.contains(&whole(&scenario)) {
             assert_safe(&whole(&scenario), STATES_MAX);
         }
@@ -95,7 +108,11 @@ fn larger_configurations_are_safe() {
             assert_safe(&scenario, STATES_LONG_MAX);
         } else {
             let outcome = explored(&scenario, STATES_BEGIN);
-            assert!(outcome.violation.is_none() && outcome.states > STATES_BEGIN, "{:?}", outcome.violation);
+            assert!(
+                outcome.violation.is_none() && outcome.states > STATES_BEGIN,
+                "{:?}",
+                outcome.violation
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use super::checker::Model;
 use super::world::{ACTORS, OLD_PACK, OLD_RUN, PARENT, Run, SECOND_OLD_PACK, Set, World};
 use super::{admin, collector, expiry, invariants, reader, writer};
 
-/// A rule that is broken on purpose. Each of these must lead to a violation, or the model would prove nothing.
+/// A rule that is broken on purpose. Each of these must lead to a violation, or the model would
+/// prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
     /// A writer commits without an intent.
@@ -27,11 +28,14 @@ pub enum Breach {
     SnapshotsBeforeIntents,
     /// After condemning, the collector looks at nothing again.
     NoLookAfterCondemning,
-    /// After condemning, the collector does not look at the index again, and takes what it does not name for lost.
+    /// After condemning, the collector does not look at the index again, and takes what it does not
+    /// name for lost.
     NoIndexAfterCondemning,
-    /// The collector reads the index before it lists what needs it, and takes what it does not name for lost.
+    /// The collector reads the index before it lists what needs it, and takes what it does not name
+    /// for lost.
     IndexBeforeRoots,
-    /// The collector lists packs before runs, and leaves out of a merged run the packs that it did not see.
+    /// The collector lists packs before runs, and leaves out of a merged run the packs that it did
+    /// not see.
     PacksBeforeIndex,
     /// The collector removes what it copied before the index names the copies (I2).
     SurvivorsUnpublished,
@@ -65,7 +69,8 @@ pub enum Breach {
     NoRuleT,
     /// A collector whose generation was trimmed creates its verdict, because the name is free.
     TrimmedVerdict,
-    /// The collector drops a snapshot whose trash window is over without a second look at its tombstone.
+    /// The collector drops a snapshot whose trash window is over without a second look at its
+    /// tombstone.
     DropAtOnce,
     /// After condemning, the collector does not count a snapshot that became due meanwhile.
     NewlyDueIgnored,
@@ -112,11 +117,13 @@ pub struct Scenario {
     pub undelete: bool,
     /// A commit may succeed, at once or later, without the writer's knowing.
     pub unknown_commit: bool,
-    /// The store may send the creation of a pack again by itself; and intents of sessions that are over go.
+    /// The store may send the creation of a pack again by itself; and intents of sessions that are
+    /// over go.
     pub repeats: bool,
     /// A verdict may be seen while it is written.
     pub torn: bool,
-    /// Creation fails if the object exists; where it does not, no session expires and there is one collector.
+    /// Creation fails if the object exists; where it does not, no session expires and there is one
+    /// collector.
     pub exclusive: bool,
     /// Records of all generations but the last may be trimmed.
     pub trim: bool,
@@ -228,7 +235,10 @@ impl Model for Scenario {
 
     fn start(&self) -> World {
         let there = [(OLD_PACK, self.old_pack), (SECOND_OLD_PACK, self.second_copy)];
-        let packs = there.iter().filter(|(_, is_there)| *is_there).fold(Set::default(), |all, (pack, _)| all | Set::of(*pack));
+        let packs = there
+            .iter()
+            .filter(|(_, is_there)| *is_there)
+            .fold(Set::default(), |all, (pack, _)| all | Set::of(*pack));
         let mut world = World {
             packs,
             runs: Set::default(),
@@ -255,7 +265,12 @@ impl Model for Scenario {
             writer::steps(self, world, number, &mut Stage { who: Who::Writer(number), visit });
         }
         for number in 0..self.collectors.min(ACTORS) {
-            collector::steps(self, world, number, &mut Stage { who: Who::Collector(number), visit });
+            collector::steps(
+                self,
+                world,
+                number,
+                &mut Stage { who: Who::Collector(number), visit },
+            );
         }
         expiry::steps(self, world, &mut Stage { who: Who::Expiry, visit });
         writer::arrivals(self, world, &mut Stage { who: Who::Store, visit });

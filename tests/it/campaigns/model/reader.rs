@@ -1,5 +1,5 @@
-//! A restore beside everything else (`format-spec/13-commit.md`, section 5). It may be slow, and it may fail when its snapshot is
-//! dropped; but it must not take what went away for damage.
+//! A restore beside everything else (`format-spec/13-commit.md`, section 5). It may be slow, and it
+//! may fail when its snapshot is dropped; but it must not take what went away for damage.
 
 use super::protocol::{Breach, Scenario, Stage};
 use super::world::{Generation, Set, World};
@@ -67,17 +67,28 @@ pub fn steps(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
         Next::Read => {
             for place in reader.places.members() {
                 let me = &mut after.reader;
-                *me = Reader { next: Next::Done, has_doubted: reader.has_doubted, ..Reader::default() };
+                *me = Reader {
+                    next: Next::Done,
+                    has_doubted: reader.has_doubted,
+                    ..Reader::default()
+                };
                 if !world.packs.has(place) {
-                    *me = Reader { next: Next::ListIndex, missed: reader.missed | Set::of(place), has_doubted: true, ..reader };
+                    *me = Reader {
+                        next: Next::ListIndex,
+                        missed: reader.missed | Set::of(place),
+                        has_doubted: true,
+                        ..reader
+                    };
                     me.places = Set::default();
                 }
                 stage.step("reads pack", Set::of(place), after);
             }
         }
         Next::Doubt => {
-            let now = quiet(world).filter(|len| reader.quiet == Some(*len)).map(|len| (reader.runs, len));
-            let is_same = (now.is_some() && now == reader.before) || scenario.breaks(Breach::ReaderGivesUp);
+            let now =
+                quiet(world).filter(|len| reader.quiet == Some(*len)).map(|len| (reader.runs, len));
+            let is_same =
+                (now.is_some() && now == reader.before) || scenario.breaks(Breach::ReaderGivesUp);
             me.next = match (world.slots[reader.snapshot as usize].snapshot, is_same) {
                 (false, _) => Next::Dropped,
                 (true, true) => Next::Alarmed,
@@ -85,7 +96,11 @@ pub fn steps(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
             };
             me.before = now;
             me.has_doubted = true;
-            stage.step("asks whether its snapshot is there, the index the same, and the log quiet", Set::default(), after);
+            stage.step(
+                "asks whether its snapshot is there, the index the same, and the log quiet",
+                Set::default(),
+                after,
+            );
         }
         Next::Done | Next::Dropped | Next::Alarmed => {}
     }

@@ -1,6 +1,8 @@
-//! What is explored: configurations of the real protocol, each whole, and protocols with one rule broken.
+//! What is explored: configurations of the real protocol, each whole, and protocols with one rule
+//! broken.
 //!
-//! Several small configurations, each with what belongs together, see more than one large one that cannot be finished.
+//! Several small configurations, each with what belongs together, see more than one large one that
+//! cannot be finished.
 
 use super::invariants::Witness::{self, *};
 use super::protocol::{Breach, Scenario};
@@ -17,11 +19,34 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
     let own = Set::of(writers_snapshot(0, 0));
     vec![
         (
-            Scenario { name: "one of each", reuse: true, repack: true, expiry: true, undelete: true, ..BASE },
-            vec![CommitBesideRemoval, ResolveAndCommit, AllCollected, RepackAndCommit, Undeleted, NewId, ParentMissed, Reused],
+            Scenario {
+                name: "one of each",
+                reuse: true,
+                repack: true,
+                expiry: true,
+                undelete: true,
+                ..BASE
+            },
+            vec![
+                CommitBesideRemoval,
+                ResolveAndCommit,
+                AllCollected,
+                RepackAndCommit,
+                Undeleted,
+                NewId,
+                ParentMissed,
+                Reused,
+            ],
         ),
         (
-            Scenario { name: "two generations", generations: 2, reuse: true, repack: true, expiry: true, ..BASE },
+            Scenario {
+                name: "two generations",
+                generations: 2,
+                reuse: true,
+                repack: true,
+                expiry: true,
+                ..BASE
+            },
             vec![ResolveAndCommit, AllCollected, RepackAndCommit, NewId, ParentMissed, Reused],
         ),
         (
@@ -36,14 +61,37 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
             },
             vec![CommitBesideRemoval, ResolveAndCommit, AllCollected],
         ),
-        (Scenario { name: "two writers", writers: 2, ..ORPHAN }, vec![CommitBesideRemoval, ResolveAndCommit]),
-        (Scenario { name: "two writers with a parent", writers: 2, reuse: true, ..BASE }, vec![ParentMissed, Reused]),
-        (Scenario { name: "two collectors", collectors: 2, ..BASE }, vec![CommitBesideRemoval, ResolveAndCommit]),
         (
-            Scenario { name: "two collectors that repack", collectors: 2, repack: true, forget: NONE, ..BASE },
+            Scenario { name: "two writers", writers: 2, ..ORPHAN },
+            vec![CommitBesideRemoval, ResolveAndCommit],
+        ),
+        (
+            Scenario { name: "two writers with a parent", writers: 2, reuse: true, ..BASE },
+            vec![ParentMissed, Reused],
+        ),
+        (
+            Scenario { name: "two collectors", collectors: 2, ..BASE },
+            vec![CommitBesideRemoval, ResolveAndCommit],
+        ),
+        (
+            Scenario {
+                name: "two collectors that repack",
+                collectors: 2,
+                repack: true,
+                forget: NONE,
+                ..BASE
+            },
             vec![ResolveAndCommit, RepackAndCommit],
         ),
-        (Scenario { name: "two collectors, two generations", collectors: 2, generations: 2, ..ORPHAN }, vec![AllCollected]),
+        (
+            Scenario {
+                name: "two collectors, two generations",
+                collectors: 2,
+                generations: 2,
+                ..ORPHAN
+            },
+            vec![AllCollected],
+        ),
         (
             Scenario {
                 name: "collectors alone",
@@ -69,7 +117,14 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
             vec![UnsureNewId, NewId, CommittedTwice],
         ),
         (
-            Scenario { name: "a trimmed log", trim: true, idle: true, reuse: true, generations: 3, ..BASE },
+            Scenario {
+                name: "a trimmed log",
+                trim: true,
+                idle: true,
+                reuse: true,
+                generations: 3,
+                ..BASE
+            },
             vec![CommitAfterTrim, ParentMissed],
         ),
         (
@@ -83,17 +138,40 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
             },
             vec![CommitAfterTrim],
         ),
-        (Scenario { name: "verdicts seen half written", torn: true, collectors: 2, ..ORPHAN }, vec![ResolveAndCommit]),
         (
-            Scenario { name: "forgotten and brought back", undelete: true, collectors: 2, writers: 0, generations: 2, ..BASE },
+            Scenario { name: "verdicts seen half written", torn: true, collectors: 2, ..ORPHAN },
+            vec![ResolveAndCommit],
+        ),
+        (
+            Scenario {
+                name: "forgotten and brought back",
+                undelete: true,
+                collectors: 2,
+                writers: 0,
+                generations: 2,
+                ..BASE
+            },
             vec![Undeleted, TooLate],
         ),
         (
-            Scenario { name: "a parent brought back", undelete: true, reuse: true, generations: 2, ..BASE },
+            Scenario {
+                name: "a parent brought back",
+                undelete: true,
+                reuse: true,
+                generations: 2,
+                ..BASE
+            },
             vec![Undeleted, TooLate, Reused, ParentMissed],
         ),
         (
-            Scenario { name: "no exclusive creation", exclusive: false, expiry: true, generations: 2, reuse: true, ..BASE },
+            Scenario {
+                name: "no exclusive creation",
+                exclusive: false,
+                expiry: true,
+                generations: 2,
+                reuse: true,
+                ..BASE
+            },
             vec![CommitBesideRemoval, ResolveAndCommit, AllCollected],
         ),
         (
@@ -132,7 +210,13 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
             vec![ResolveAndCommit],
         ),
         (
-            Scenario { name: "a restore, slow listings", reader: true, slow_listing: true, second_copy: true, ..BASE },
+            Scenario {
+                name: "a restore, slow listings",
+                reader: true,
+                slow_listing: true,
+                second_copy: true,
+                ..BASE
+            },
             vec![ReaderRetried],
         ),
         (
@@ -167,7 +251,13 @@ pub fn real() -> Vec<(Scenario, Vec<Witness>)> {
 /// Larger ones, for `make model-long`.
 pub fn large() -> Vec<Scenario> {
     vec![
-        Scenario { name: "two writers, a trimmed log", trim: true, generations: 2, writers: 2, ..ORPHAN },
+        Scenario {
+            name: "two writers, a trimmed log",
+            trim: true,
+            generations: 2,
+            writers: 2,
+            ..ORPHAN
+        },
         Scenario {
             name: "two writers, two generations, expiry",
             writers: 2,
@@ -176,7 +266,13 @@ pub fn large() -> Vec<Scenario> {
             forget: NONE,
             ..ORPHAN
         },
-        Scenario { name: "two collectors, two generations, a parent", collectors: 2, generations: 2, reuse: true, ..BASE },
+        Scenario {
+            name: "two collectors, two generations, a parent",
+            collectors: 2,
+            generations: 2,
+            reuse: true,
+            ..BASE
+        },
         Scenario { name: "two of each", writers: 2, collectors: 2, forget: NONE, ..ORPHAN },
         Scenario {
             name: "three generations",
@@ -187,7 +283,12 @@ pub fn large() -> Vec<Scenario> {
             second_copy: true,
             ..BASE
         },
-        Scenario { name: "three generations, two collectors", generations: 3, collectors: 2, ..ORPHAN },
+        Scenario {
+            name: "three generations, two collectors",
+            generations: 3,
+            collectors: 2,
+            ..ORPHAN
+        },
     ]
 }
 
@@ -214,7 +315,10 @@ pub fn broken() -> Vec<Scenario> {
         (NoIndexAfterCondemning, empty),
         (IndexBeforeRoots, empty),
         (PacksBeforeIndex, Scenario { merge_all: true, ..ORPHAN }),
-        (SurvivorsUnpublished, Scenario { writers: 0, collectors: 2, repack: true, forget: NONE, ..BASE }),
+        (
+            SurvivorsUnpublished,
+            Scenario { writers: 0, collectors: 2, repack: true, forget: NONE, ..BASE },
+        ),
         (SurvivorsStampedLate, Scenario { collectors: 2, repack: true, forget: NONE, ..BASE }),
         (StalePlan, collectors),
         (TwoOpen, collectors),
@@ -236,8 +340,16 @@ pub fn broken() -> Vec<Scenario> {
         (ExpiryWithoutExclusion, Scenario { exclusive: false, ..expiry }),
         (CancelWithoutExclusion, Scenario { exclusive: false, undelete: true, writers: 0, ..BASE }),
         (RepeatedByStore, own),
-        (ReturnedPacksCount, Scenario { repeats: true, collectors: 2, generations: 2, old_pack: false, ..ORPHAN }),
-        (TwoWithoutExclusion, Scenario { exclusive: false, collectors: 2, generations: 2, ..ORPHAN }),
+        (
+            ReturnedPacksCount,
+            Scenario { repeats: true, collectors: 2, generations: 2, old_pack: false, ..ORPHAN },
+        ),
+        (
+            TwoWithoutExclusion,
+            Scenario { exclusive: false, collectors: 2, generations: 2, ..ORPHAN },
+        ),
     ];
-    all.into_iter().map(|(breach, scenario)| Scenario { breach: Some(breach), ..scenario }).collect()
+    all.into_iter()
+        .map(|(breach, scenario)| Scenario { breach: Some(breach), ..scenario })
+        .collect()
 }

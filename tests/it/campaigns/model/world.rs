@@ -1,7 +1,9 @@
-//! Everything that the model knows: the objects in the store, and where each writer and collector stands.
+//! Everything that the model knows: the objects in the store, and where each writer and collector
+//! stands.
 //!
-//! There is one chunk, which every snapshot needs. Every pack holds a copy of it, so what matters of a pack is whether it is
-//! there and who names it. All sets are bits, and everything that can ever exist has a fixed number.
+//! There is one chunk, which every snapshot needs. Every pack holds a copy of it, so what matters
+//! of a pack is whether it is there and who names it. All sets are bits, and everything that can
+//! ever exist has a fixed number.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Sub, SubAssign};
@@ -13,12 +15,13 @@ use super::writer::Writer;
 
 /// Writers, and collectors, at most.
 pub const ACTORS: usize = 2;
-/// Places that a writer may give its chunk, and ids under which it may try to commit: the first, and another.
+/// Places that a writer may give its chunk, and ids under which it may try to commit: the first,
+/// and another.
 pub const ATTEMPTS: usize = 2;
 /// Generations at most.
 pub const GENERATIONS: usize = 3;
-/// Runs that can ever be: one from before, one per upload of a writer, and per collector one of survivors and one per
-/// generation.
+/// Runs that can ever be: one from before, one per upload of a writer, and per collector one of
+/// survivors and one per generation.
 pub const RUNS: usize = 1 + ACTORS * ATTEMPTS + ACTORS * (1 + GENERATIONS);
 /// Snapshots that can ever be: the parent, and one per id of a writer.
 pub const SNAPSHOTS: usize = 1 + ACTORS * ATTEMPTS;
@@ -237,7 +240,11 @@ impl Generation {
 
     /// Returns the packs and snapshots that it removes for certain.
     pub fn removes(&self) -> (Set, Set) {
-        if let Verdict::Go(packs, snapshots) = self.verdict { (packs, snapshots) } else { Default::default() }
+        if let Verdict::Go(packs, snapshots) = self.verdict {
+            (packs, snapshots)
+        } else {
+            Default::default()
+        }
     }
 }
 
@@ -285,7 +292,8 @@ impl World {
         self.on_record().any(|(_, generation)| generation.verdict == Verdict::Torn)
     }
 
-    /// Returns the packs that verdicts on record remove: none of them is a place of the chunk, there or not.
+    /// Returns the packs that verdicts on record remove: none of them is a place of the chunk,
+    /// there or not.
     pub fn over(&self) -> Set {
         self.on_record().fold(Set::default(), |all, (_, generation)| all | generation.removes().0)
     }

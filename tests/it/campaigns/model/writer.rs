@@ -1,9 +1,11 @@
-//! A backup, one call of the store at a time (`format-spec/13-commit.md`, section 3). It may stop for ever at any step, which is
-//! what dying means, or go on at any later time, which is what sleeping means.
+//! A backup, one call of the store at a time (`format-spec/13-commit.md`, section 3). It may stop
+//! for ever at any step, which is what dying means, or go on at any later time, which is what
+//! sleeping means.
 
 use super::protocol::{Breach, Scenario, Stage};
 use super::world::{
-    ATTEMPTS, GENERATIONS, Intent, PARENT, Run, Set, Verdict, World, writers_pack, writers_run, writers_snapshot,
+    ATTEMPTS, GENERATIONS, Intent, PARENT, Run, Set, Verdict, World, writers_pack, writers_run,
+    writers_snapshot,
 };
 
 /// What a writer does next.
@@ -16,7 +18,8 @@ pub enum Next {
     ListLog,
     /// W2: lists and fetches the index.
     SyncIndex,
-    /// W3: decides where its chunk is: in a pack that it knows, in a new one, or in what the parent has.
+    /// W3: decides where its chunk is: in a pack that it knows, in a new one, or in what the parent
+    /// has.
     Place,
     /// W3: publishes the run of its new pack.
     Publish,
@@ -86,7 +89,8 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             stage.step("lists snapshots to find a parent", Set::default(), after);
         }
         // A record that cannot be read stops it: what that condemns is unknown.
-        Next::ListLog | Next::LookAgain if world.has_torn_record() && !scenario.breaks(Breach::TornIsCancel) => {}
+        Next::ListLog | Next::LookAgain
+            if world.has_torn_record() && !scenario.breaks(Breach::TornIsCancel) => {}
         Next::ListLog => {
             me.seen = world.log_len;
             me.horizon = horizon(scenario, world);
@@ -104,14 +108,20 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             let names = Set::of(writers_pack(number, writer.upload));
             me.relied = names;
             me.next = first_of_commit(scenario);
-            after.add_run(writers_run(number, writer.upload), Run { names, stamp: writer.seen, ..Run::default() });
+            after.add_run(
+                writers_run(number, writer.upload),
+                Run { names, stamp: writer.seen, ..Run::default() },
+            );
             stage.step("W3 publishes the run of its pack", names, after);
         }
         Next::Intend => {
             me.next = Next::LookAgain;
             let old = world.intents[snapshot];
-            after.intents[snapshot] =
-                Intent { is_there: true, packs: old.packs | writer.relied, parent: old.parent || writer.reuses };
+            after.intents[snapshot] = Intent {
+                is_there: true,
+                packs: old.packs | writer.relied,
+                parent: old.parent || writer.reuses,
+            };
             stage.step("W4 creates an intent that relies on packs", writer.relied, after);
         }
         Next::LookAgain => look_again(scenario, world, number, stage),
@@ -121,7 +131,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             if !is_there {
                 resolve(me);
             }
-            stage.step(if is_there { "W5 finds the parent" } else { "W5 misses the parent" }, Set::default(), after);
+            stage.step(
+                if is_there { "W5 finds the parent" } else { "W5 misses the parent" },
+                Set::default(),
+                after,
+            );
         }
         Next::Commit => commit(scenario, world, number, stage),
         Next::Unsure => {
@@ -130,7 +144,11 @@ pub fn steps(scenario: &Scenario, world: &World, number: usize, stage: &mut Stag
             if !is_there && !scenario.breaks(Breach::BlindRepeat) {
                 take_new_id(me);
             }
-            stage.step(if is_there { "finds its snapshot" } else { "finds its slot empty" }, Set::of(snapshot), after);
+            stage.step(
+                if is_there { "finds its snapshot" } else { "finds its slot empty" },
+                Set::of(snapshot),
+                after,
+            );
         }
         Next::Done | Next::GaveUp => {}
     }
@@ -144,7 +162,8 @@ fn first_of_commit(scenario: &Scenario) -> Next {
 fn horizon(scenario: &Scenario, world: &World) -> Horizon {
     let mut horizon = Horizon::default();
     for (number, generation) in world.on_record() {
-        let is_ignored = (generation.is_done && scenario.breaks(Breach::DoneForgotten)) || generation.verdict == Verdict::Torn;
+        let is_ignored = (generation.is_done && scenario.breaks(Breach::DoneForgotten))
+            || generation.verdict == Verdict::Torn;
         if !is_ignored {
             horizon.condemned[number as usize] = generation.condemns().0;
         }
@@ -156,7 +175,8 @@ fn horizon(scenario: &Scenario, world: &World) -> Horizon {
     horizon
 }
 
-/// Returns the packs that runs name, leaving out stale runs, and of each run what generations above its own condemn.
+/// Returns the packs that runs name, leaving out stale runs, and of each run what generations above
+/// its own condemn.
 fn usable(scenario: &Scenario, world: &World, horizon: &Horizon) -> Set {
     let mut usable = Set::default();
     for number in world.valid(world.runs).members() {
@@ -202,13 +222,18 @@ fn look_again(scenario: &Scenario, world: &World, number: usize, stage: &mut Sta
     let mut after = *world;
     let me = &mut after.writers[number];
     let log = horizon(scenario, world);
-    let mut condemned = log.condemned.iter().fold(Set::default(), |all, condemned| all | *condemned) & writer.relied;
+    let mut condemned =
+        log.condemned.iter().fold(Set::default(), |all, condemned| all | *condemned)
+            & writer.relied;
     if scenario.breaks(Breach::NoRescueWhileThere) {
         condemned -= world.packs;
     }
-    let drops_parent = writer.reuses && world.on_record().any(|(_, generation)| generation.condemns().1.has(PARENT));
+    let drops_parent = writer.reuses
+        && world.on_record().any(|(_, generation)| generation.condemns().1.has(PARENT));
     let is_trimmed = world.log_trimmed > writer.seen && !scenario.breaks(Breach::NoRuleT);
-    let is_conflict = !condemned.is_empty() || is_trimmed || (drops_parent && !scenario.breaks(Breach::DoomedParentTaken));
+    let is_conflict = !condemned.is_empty()
+        || is_trimmed
+        || (drops_parent && !scenario.breaks(Breach::DoomedParentTaken));
     if is_conflict && !scenario.breaks(Breach::NoSecondLook) {
         resolve(me);
         stage.step("W5 finds a conflict; condemned are", condemned, after);
@@ -238,7 +263,8 @@ pub fn arrivals(scenario: &Scenario, world: &World, stage: &mut Stage<'_>) {
     }
 }
 
-/// W6: looks everything up again and stores again what is condemned; from then on it relies on no parent.
+/// W6: looks everything up again and stores again what is condemned; from then on it relies on no
+/// parent.
 fn resolve(me: &mut Writer) {
     let upload = me.upload + 1;
     *me = Writer { next: Next::ListLog, id: me.id, upload, resolved: true, ..Writer::default() };

@@ -1,4 +1,5 @@
-//! `restore` into an empty folder: all of a snapshot, a folder of it, one file, what patterns choose, and what a kill left undone.
+//! `restore` into an empty folder: all of a snapshot, a folder of it, one file, what patterns
+//! choose, and what a kill left undone.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +10,8 @@ use super::history::{History, Shot, snap_path};
 use super::listing::any_folder;
 use super::rules::Pattern;
 
-/// Returns what is below a path of a snapshot, by its path from there, with the folder itself if it is one of the source.
+/// Returns what is below a path of a snapshot, by its path from there, with the folder itself if it
+/// is one of the source.
 pub fn below(shot: &Shot, path: &[u8]) -> Tree {
     let rest = |name: &Vec<u8>| match name.strip_prefix(path)? {
         [] if !path.is_empty() => Some(Vec::new()),
@@ -92,10 +94,19 @@ fn one_file(history: &mut History, at: usize) {
 
 /// Returns whether a pattern fits a path or a folder above it.
 pub fn fits(pattern: &Pattern, path: &[u8], tree: &Tree) -> bool {
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
+    let ends = path
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| at)
+        .chain([path.len()]);
     ends.filter(|end| *end > 0).any(|end| {
         let here = &path[..end];
-        pattern.verdict(&[b"/", here].concat(), tree.get(here).is_none_or(super::disk::Node::is_dir), &[]) == Some(true)
+        pattern.verdict(
+            &[b"/", here].concat(),
+            tree.get(here).is_none_or(super::disk::Node::is_dir),
+            &[],
+        ) == Some(true)
     })
 }
 
@@ -110,15 +121,19 @@ fn chosen(history: &mut History, at: usize) {
     };
     let is_include = history.dice.chance(60);
     let option = if is_include { "--include=" } else { "--exclude=" };
-    let option = OsString::from_vec([option.as_bytes(), pattern.text().as_encoded_bytes()].concat());
+    let option =
+        OsString::from_vec([option.as_bytes(), pattern.text().as_encoded_bytes()].concat());
     let what = snap_path(&history.shots[at].id, &path);
     restore(history, what, &[option]);
     let shot = &history.shots[at];
     let all = below(shot, &path);
     let is_chosen = |name: &Vec<u8>| !name.is_empty() && fits(&pattern, name, &all) == is_include;
     let is_above = |name: &[u8]| {
-        all.keys()
-            .any(|other| is_chosen(other) && other.starts_with(name) && (name.is_empty() || other.get(name.len()) == Some(&b'/')))
+        all.keys().any(|other| {
+            is_chosen(other)
+                && other.starts_with(name)
+                && (name.is_empty() || other.get(name.len()) == Some(&b'/'))
+        })
     };
     let wanted: Tree = all
         .iter()

@@ -1,4 +1,5 @@
-//! `forget`, `prune` and `check`: what is freed, by the reports and on the disk, and that everything else stays.
+//! `forget`, `prune` and `check`: what is freed, by the reports and on the disk, and that
+//! everything else stays.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,7 +20,12 @@ fn objects(history: &History, class: &str) -> Objects {
     if !history.home.path(&folder).exists() {
         return Objects::new();
     }
-    history.home.tree(&folder).into_iter().map(|(name, bytes)| (format!("{class}/{name}"), bytes.len() as u64)).collect()
+    history
+        .home
+        .tree(&folder)
+        .into_iter()
+        .map(|(name, bytes)| (format!("{class}/{name}"), bytes.len() as u64))
+        .collect()
 }
 
 fn all(history: &History) -> Objects {
@@ -31,18 +37,25 @@ pub fn stored_bytes(history: &History) -> u64 {
     all(history).values().sum()
 }
 
-/// Returns the bytes of objects that are in `these` and not in `those`; of packs only, if so wanted.
+/// Returns the bytes of objects that are in `these` and not in `those`; of packs only, if so
+/// wanted.
 fn only_in(these: &Objects, those: &Objects, only_packs: bool) -> u64 {
     let counts = |name: &str| !only_packs || !name.starts_with("index/");
-    these.iter().filter(|(name, _)| !those.contains_key(*name) && counts(name)).map(|(_, len)| len).sum()
+    these
+        .iter()
+        .filter(|(name, _)| !those.contains_key(*name) && counts(name))
+        .map(|(_, len)| len)
+        .sum()
 }
 
 /// Forgets some snapshots, collects, and checks all that is left.
 pub fn check(history: &mut History) {
-    let going: Vec<usize> = (0..history.shots.len().saturating_sub(1)).filter(|_| history.dice.chance(45)).collect();
+    let going: Vec<usize> =
+        (0..history.shots.len().saturating_sub(1)).filter(|_| history.dice.chance(45)).collect();
     if !going.is_empty() {
         let ids = going.iter().map(|at| OsString::from(&history.shots[*at].id));
-        let arguments: Vec<OsString> = ["forget".into(), "--force".into()].into_iter().chain(ids).collect();
+        let arguments: Vec<OsString> =
+            ["forget".into(), "--force".into()].into_iter().chain(ids).collect();
         let told = history.json(&arguments);
         assert_eq!(told["forgotten"].as_array().unwrap().len(), going.len(), "{told:#}");
         going.iter().rev().for_each(|at| drop(history.shots.remove(*at)));
@@ -56,14 +69,19 @@ pub fn check(history: &mut History) {
     check_report(&told, (&before, &all(history)), unused);
     history.in_trash += going.len();
     let wanted = history.in_trash;
-    let [planned, dropped] = [&planned["plan"]["dropped"], &told["dropped"]].map(|dropped| dropped.as_array().unwrap().len());
+    let [planned, dropped] = [&planned["plan"]["dropped"], &told["dropped"]]
+        .map(|dropped| dropped.as_array().unwrap().len());
     // The parent of a backup that was killed stays for as long as that may go on.
     let is_relied_on = !objects(history, "intents").is_empty();
-    assert!(planned == dropped && (dropped == wanted || dropped < wanted && is_relied_on), "{wanted} in the trash: {told:#}");
+    assert!(
+        planned == dropped && (dropped == wanted || dropped < wanted && is_relied_on),
+        "{wanted} in the trash: {told:#}"
+    );
     history.in_trash -= dropped;
     let checked = history.json(&["check", "--level", "full"]);
     assert!(checked["sound"] == true, "{checked:#}");
-    let found = ["snapshots", "forgotten"].map(|name| checked["counts"][name].as_u64().unwrap() as usize);
+    let found =
+        ["snapshots", "forgotten"].map(|name| checked["counts"][name].as_u64().unwrap() as usize);
     assert_eq!(found, [history.shots.len() + history.in_trash, history.in_trash], "{checked:#}");
     if history.dice.chance(50) {
         // What is gone already is not freed again.

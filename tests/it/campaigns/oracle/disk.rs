@@ -1,4 +1,5 @@
-//! What stands on the disk: every name below a folder, read by the system's own calls and kept plainly.
+//! What stands on the disk: every name below a folder, read by the system's own calls and kept
+//! plainly.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -52,7 +53,9 @@ impl Node {
                 let holes = holes_of(path, &bytes);
                 (bytes, holes)
             }
-            "symlink" => (fs::read_link(path).unwrap().into_os_string().into_vec(), ([0; 2], false)),
+            "symlink" => {
+                (fs::read_link(path).unwrap().into_os_string().into_vec(), ([0; 2], false))
+            }
             _ => (Vec::new(), ([0; 2], false)),
         };
         Self {
@@ -89,7 +92,8 @@ impl Node {
         if self.is_file() { self.bytes.len() as u64 } else { 0 }
     }
 
-    /// Returns in what it differs from another, as `diff` names it; of folders what is in them does not count.
+    /// Returns in what it differs from another, as `diff` names it; of folders what is in them does
+    /// not count.
     pub fn differs(&self, other: &Self) -> Vec<&'static str> {
         let pairs = [
             ("kind", self.kind != other.kind),
@@ -129,7 +133,8 @@ fn xattrs_of(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     named.map(|name| (name.to_vec(), value(name))).collect()
 }
 
-/// Returns the sums of the holes of a file, by asking its file system, and whether a block of zeros lies outside of them.
+/// Returns the sums of the holes of a file, by asking its file system, and whether a block of zeros
+/// lies outside of them.
 fn holes_of(path: &Path, bytes: &[u8]) -> ([u64; 2], bool) {
     let len = bytes.len() as u64;
     let Ok(file) = File::open(path) else { return ([0; 2], false) };
@@ -139,9 +144,14 @@ fn holes_of(path: &Path, bytes: &[u8]) -> ([u64; 2], bool) {
         for (sum, least) in sums.iter_mut().zip([16 << 10, 64 << 10]) {
             *sum += if start - at >= least { start - at } else { 0 };
         }
-        at = if start < len { seek(&file, SeekFrom::Hole(start)).unwrap_or(len).max(start + 1).min(len) } else { len };
+        at = if start < len {
+            seek(&file, SeekFrom::Hole(start)).unwrap_or(len).max(start + 1).min(len)
+        } else {
+            len
+        };
         let full = &bytes[start as usize..at as usize];
-        has_full_zeros |= full.chunks_exact(BLOCK_LEN).any(|block| block.iter().all(|byte| *byte == 0));
+        has_full_zeros |=
+            full.chunks_exact(BLOCK_LEN).any(|block| block.iter().all(|byte| *byte == 0));
     }
     (sums, has_full_zeros)
 }
@@ -150,7 +160,10 @@ fn holes_of(path: &Path, bytes: &[u8]) -> ([u64; 2], bool) {
 pub fn walk(root: &Path) -> Tree {
     let mut tree = Tree::from([(Vec::new(), Node::of(root))]);
     for path in names_below(root) {
-        tree.insert(path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec(), Node::of(&path));
+        tree.insert(
+            path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec(),
+            Node::of(&path),
+        );
     }
     tree
 }
@@ -184,9 +197,14 @@ pub fn differences(wanted: &Tree, found: &Tree) -> Vec<String> {
             (Some(_), None) => lines.push(format!("{shown} is missing")),
             (None, Some(_)) => lines.push(format!("{shown} should not be there")),
             (Some(one), Some(other)) => {
-                let differs: Vec<_> = one.differs(other).into_iter().filter(|field| *field != "links").collect();
+                let differs: Vec<_> =
+                    one.differs(other).into_iter().filter(|field| *field != "links").collect();
                 if !differs.is_empty() {
-                    lines.push(format!("{shown} differs in {differs:?}: {} is {}", about(one), about(other)));
+                    lines.push(format!(
+                        "{shown} differs in {differs:?}: {} is {}",
+                        about(one),
+                        about(other)
+                    ));
                 }
             }
             (None, None) => {}
@@ -200,7 +218,12 @@ pub fn differences(wanted: &Tree, found: &Tree) -> Vec<String> {
 pub fn about(node: &Node) -> String {
     let Node { kind, mode, uid, gid, mtime, bytes, nlink, xattrs, .. } = node;
     let names: Vec<_> = xattrs.keys().map(|name| name.escape_ascii().to_string()).collect();
-    format!("{kind} {mode:o} {uid}:{gid} {}.{:09} {} B {nlink} names {names:?}", mtime.0, mtime.1, bytes.len())
+    format!(
+        "{kind} {mode:o} {uid}:{gid} {}.{:09} {} B {nlink} names {names:?}",
+        mtime.0,
+        mtime.1,
+        bytes.len()
+    )
 }
 
 /// Names of one file must be names of one file, and of no other.
@@ -222,8 +245,16 @@ pub fn lost_holes(wanted: &Tree, found: &Tree) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, node) in wanted.iter().filter(|(_, node)| node.is_file()) {
         let size = usize::from(node.bytes.len() > 1 << 20);
-        if let Some(other) = found.get(path).filter(|other| other.bytes == node.bytes && other.holes[size] < node.holes[size]) {
-            lines.push(format!("{} has holes of {:?} bytes instead of {:?}", path.escape_ascii(), other.holes, node.holes));
+        if let Some(other) = found
+            .get(path)
+            .filter(|other| other.bytes == node.bytes && other.holes[size] < node.holes[size])
+        {
+            lines.push(format!(
+                "{} has holes of {:?} bytes instead of {:?}",
+                path.escape_ascii(),
+                other.holes,
+                node.holes
+            ));
         }
     }
     lines

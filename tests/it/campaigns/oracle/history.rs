@@ -67,14 +67,21 @@ impl Sums {
 
     /// Returns whether the histories were real ones.
     pub fn are_many(&self) -> bool {
-        self.backups >= 2 * self.histories && self.operations >= 4 * self.histories && self.checks >= 4 * self.histories
+        self.backups >= 2 * self.histories
+            && self.operations >= 4 * self.histories
+            && self.checks >= 4 * self.histories
     }
 }
 
 impl Drop for History {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.is_loud {
-            eprintln!("history {} (DRUMLIN_TEST_SEED={} plays it again):\n  {}", self.seed, self.seed, self.log.join("\n  "));
+            eprintln!(
+                "history {} (DRUMLIN_TEST_SEED={} plays it again):\n  {}",
+                self.seed,
+                self.seed,
+                self.log.join("\n  ")
+            );
         }
     }
 }
@@ -85,10 +92,24 @@ pub fn play(seed: u64, is_loud: bool) -> Sums {
     // Both number files in their own ways: an old file system uses a number again at once.
     let place = if dice.chance(75) { Home::in_memory() } else { Home::new() };
     let offset_s: i64 = *dice.pick(&[0, 0, 20_700, -18_000]);
-    let zone = format!("OWN{}{}:{:02}", if offset_s > 0 { "-" } else { "" }, offset_s.abs() / 3600, offset_s.abs() / 60 % 60);
+    let zone = format!(
+        "OWN{}{}:{:02}",
+        if offset_s > 0 { "-" } else { "" },
+        offset_s.abs() / 3600,
+        offset_s.abs() / 60 % 60
+    );
     let home = place.with("TZ", &zone).and_repository();
-    let mut history =
-        History { home, dice, shots: Vec::new(), in_trash: 0, offset_s, sums: Sums::default(), seed, log: Vec::new(), is_loud };
+    let mut history = History {
+        home,
+        dice,
+        shots: Vec::new(),
+        in_trash: 0,
+        offset_s,
+        sums: Sums::default(),
+        seed,
+        log: Vec::new(),
+        is_loud,
+    };
     history.run_all();
     history.sums.histories = 1;
     std::mem::take(&mut history.sums)
@@ -119,19 +140,30 @@ impl History {
     #[track_caller]
     pub fn run_any<S: AsRef<OsStr>>(&mut self, arguments: &[S], codes: &[i32]) -> Ran {
         self.sums.runs += 1;
-        let shown: Vec<String> =
-            arguments.iter().map(|argument| argument.as_ref().as_bytes().escape_ascii().to_string()).collect();
+        let shown: Vec<String> = arguments
+            .iter()
+            .map(|argument| argument.as_ref().as_bytes().escape_ascii().to_string())
+            .collect();
         self.note(format!("drumlin {}", shown.join(" ")));
         let ran = self.home.run(arguments);
-        assert!(codes.contains(&ran.code), "exit code {}, standard output:\n{}standard error:\n{}", ran.code, ran.out, ran.err);
+        assert!(
+            codes.contains(&ran.code),
+            "exit code {}, standard output:\n{}standard error:\n{}",
+            ran.code,
+            ran.out,
+            ran.err
+        );
         ran
     }
 
     /// Runs the program with `--json`.
     #[track_caller]
     pub fn json<S: AsRef<OsStr>>(&mut self, arguments: &[S]) -> Value {
-        let arguments: Vec<OsString> =
-            arguments.iter().map(|argument| argument.as_ref().to_owned()).chain(["--json".into()]).collect();
+        let arguments: Vec<OsString> = arguments
+            .iter()
+            .map(|argument| argument.as_ref().to_owned())
+            .chain(["--json".into()])
+            .collect();
         self.run(&arguments, 0).json()
     }
 
@@ -193,11 +225,9 @@ impl History {
 
     /// Takes a snapshot, or sees that none is made where nothing changed.
     fn back_up(&mut self) {
-        let same = self
-            .shots
-            .last()
-            .map(|shot| shot.asked.clone())
-            .filter(|asked| asked.sources.iter().all(|(path, _)| path.is_symlink() || path.exists()));
+        let same = self.shots.last().map(|shot| shot.asked.clone()).filter(|asked| {
+            asked.sources.iter().all(|(path, _)| path.is_symlink() || path.exists())
+        });
         let asked = match same {
             Some(asked) if self.dice.chance(65) => asked,
             _ => {
@@ -230,13 +260,18 @@ impl History {
             self.adopt_finished((&asked, &tree, &ways));
         }
         let before = collect::stored_bytes(self);
-        // What is named and cannot be read is in the exit code, unless it is a part of another source.
+        // What is named and cannot be read is in the exit code, unless it is a part of another
+        // source.
         let codes: &[i32] = if asked.names_special() { &[0, 3] } else { &[0] };
         let report = self.run_any(&[&arguments[..], &["--json".into()]].concat(), codes).json();
         let is_whole = !asked.names_special();
         self.sums.backups += 1;
         let stored = collect::stored_bytes(self) - before;
-        assert_eq!(report["stats"]["bytes_stored"].as_u64(), Some(stored), "what was stored: {report:#}");
+        assert_eq!(
+            report["stats"]["bytes_stored"].as_u64(),
+            Some(stored),
+            "what was stored: {report:#}"
+        );
         sums::check_totals(&report["stats"], &tree, &ways);
         match report["snapshot"]["id"].as_str() {
             Some(id) => self.shots.push(Shot { id: id.to_owned(), asked, tree, ways }),
@@ -269,15 +304,21 @@ impl History {
             .filter(|id| self.shots.iter().all(|shot| shot.id != *id))
             .collect();
         assert!(new.len() <= 1, "{told:#}");
-        let new =
-            new.into_iter().map(|id| Shot { id: id.to_owned(), asked: asked.clone(), tree: tree.clone(), ways: ways.clone() });
+        let new = new.into_iter().map(|id| Shot {
+            id: id.to_owned(),
+            asked: asked.clone(),
+            tree: tree.clone(),
+            ways: ways.clone(),
+        });
         self.shots.extend(new.collect::<Vec<_>>());
     }
 
     /// The snapshot that is said to describe everything must do so.
     fn check_unchanged(&self, report: &Value, tree: &Tree) {
         let same = self.shots.iter().find(|shot| report["unchanged_since"] == shot.id.as_str());
-        let same = same.unwrap_or_else(|| panic!("no snapshot was made, and none is named that was: {report:#}"));
+        let same = same.unwrap_or_else(|| {
+            panic!("no snapshot was made, and none is named that was: {report:#}")
+        });
         let differences = super::disk::differences(tree, &same.tree);
         assert!(differences.is_empty(), "it is said that nothing changed, but: {differences:#?}");
     }
@@ -286,15 +327,31 @@ impl History {
     fn back_up_again(&mut self, arguments: &[OsString]) {
         let arguments: Vec<OsString> = arguments
             .iter()
-            .filter(|argument| !["--always-snapshot", "--read-all"].iter().any(|option| *argument == option))
+            .filter(|argument| {
+                !["--always-snapshot", "--read-all"].iter().any(|option| *argument == option)
+            })
             .cloned()
             .collect();
-        let before = self.home.tree("repo").into_iter().map(|(name, bytes)| (name, bytes.len())).collect::<Vec<_>>();
+        let before = self
+            .home
+            .tree("repo")
+            .into_iter()
+            .map(|(name, bytes)| (name, bytes.len()))
+            .collect::<Vec<_>>();
         let report = self.json(&arguments);
-        assert!(report["snapshot"].is_null(), "a snapshot was made though nothing changed: {report:#}");
-        let stored = ["chunks_new", "bytes_new_raw", "bytes_stored"].map(|field| report["stats"][field].as_u64());
+        assert!(
+            report["snapshot"].is_null(),
+            "a snapshot was made though nothing changed: {report:#}"
+        );
+        let stored = ["chunks_new", "bytes_new_raw", "bytes_stored"]
+            .map(|field| report["stats"][field].as_u64());
         assert_eq!(stored, [Some(0); 3]);
-        let after = self.home.tree("repo").into_iter().map(|(name, bytes)| (name, bytes.len())).collect::<Vec<_>>();
+        let after = self
+            .home
+            .tree("repo")
+            .into_iter()
+            .map(|(name, bytes)| (name, bytes.len()))
+            .collect::<Vec<_>>();
         assert_eq!(before, after, "something was stored though nothing changed");
     }
 
@@ -307,8 +364,15 @@ impl History {
 /// Returns the raw bytes of a path in JSON: of `NAME_hex` where it is not text.
 pub fn path_in(value: &Value, name: &str) -> Vec<u8> {
     match value[format!("{name}_hex")].as_str() {
-        Some(hex) => (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect(),
-        None => value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}")).as_bytes().to_vec(),
+        Some(hex) => (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect(),
+        None => value[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {value}"))
+            .as_bytes()
+            .to_vec(),
     }
 }
 

@@ -1,12 +1,15 @@
-//! Goal: what the program says and gives back is what stood on the disk, whatever was done to the files, snapshot after snapshot.
+//! Goal: what the program says and gives back is what stood on the disk, whatever was done to the
+//! files, snapshot after snapshot.
 //!
-//! Method: random histories. A history is a few rounds of operations on a folder (`world`), a backup with random options, and some
-//! checks of its results against a plain model: all names with their bytes and attributes, as the system told them (`disk`), less what
-//! the options leave out by a second implementation of their few forms (`rules`). The real program runs, and its JSON is read; nothing
-//! of it is used to find out what it should say.
+//! Method: random histories. A history is a few rounds of operations on a folder (`world`), a
+//! backup with random options, and some checks of its results against a plain model: all names with
+//! their bytes and attributes, as the system told them (`disk`), less what the options leave out by
+//! a second implementation of their few forms (`rules`). The real program runs, and its JSON is
+//! read; nothing of it is used to find out what it should say.
 //!
-//! `DRUMLIN_ORACLE_HISTORIES` sets how many histories there are, `DRUMLIN_TEST_SEED` plays one of them again and tells what happens in
-//! it. `make oracle-long` plays 10,000, `make mutants` sees that faults of many kinds are found.
+//! `DRUMLIN_ORACLE_HISTORIES` sets how many histories there are, `DRUMLIN_TEST_SEED` plays one of
+//! them again and tells what happens in it. `make oracle-long` plays 10,000, `make mutants` sees
+//! that faults of many kinds are found.
 
 mod archive;
 mod back;
@@ -36,7 +39,9 @@ const PARTS: u64 = 4;
 const ENOUGH: usize = 5;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
 /// Plays the histories of one part; fails with the seeds of those in which something differs.
@@ -59,7 +64,11 @@ fn play(part: u64) {
         }
     }
     println!("{sums:?}");
-    assert!(failed.is_empty(), "differences in the histories {failed:?}: DRUMLIN_TEST_SEED={} plays one again", failed[0]);
+    assert!(
+        failed.is_empty(),
+        "differences in the histories {failed:?}: DRUMLIN_TEST_SEED={} plays one again",
+        failed[0]
+    );
     assert!(thread::panicking() || sums.are_many(), "{sums:?} say little");
 }
 

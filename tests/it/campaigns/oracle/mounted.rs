@@ -16,9 +16,12 @@ pub fn check(history: &mut History) {
     for shot in &history.shots {
         let place = mount.dir.join("by-id").join(&shot.id).join(home.strip_prefix("/").unwrap());
         let rest = |path: &[u8]| {
-            path.strip_prefix(home.as_os_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"/")).map(<[u8]>::to_vec)
+            path.strip_prefix(home.as_os_str().as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"/"))
+                .map(<[u8]>::to_vec)
         };
-        let wanted: Tree = shot.tree.iter().filter_map(|(path, node)| Some((rest(path)?, node.clone()))).collect();
+        let wanted: Tree =
+            shot.tree.iter().filter_map(|(path, node)| Some((rest(path)?, node.clone()))).collect();
         let mut found = if place.exists() { walk(&place) } else { Tree::new() };
         found.remove(&b""[..]);
         shot.ways.keys().filter_map(|path| rest(path)).for_each(|way| drop(found.remove(&way)));

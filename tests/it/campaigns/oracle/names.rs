@@ -7,8 +7,8 @@ use super::dice::Dice;
 use super::disk::Time;
 
 const PLAIN: [&str; 20] = [
-    "a", "b", "c", "d", "e.txt", "f.tmp", "keep.tmp", "skip", "skip", "sub", "build", "x.log", "y.log", "A", "B", "a-b", "a.b",
-    "data.bin", "z", "sub2",
+    "a", "b", "c", "d", "e.txt", "f.tmp", "keep.tmp", "skip", "skip", "sub", "build", "x.log",
+    "y.log", "A", "B", "a-b", "a.b", "data.bin", "z", "sub2",
 ];
 const ODD: [&[u8]; 16] = [
     b"new\nline",
@@ -28,8 +28,10 @@ const ODD: [&[u8]; 16] = [
     b"{a,b}",
     b"x:y",
 ];
-const SIZES: [usize; 18] =
-    [0, 1, 7, 511, 512, 513, 4_095, 4_096, 8_192, 20_000, 32_767, 32_768, 65_535, 65_536, 65_537, 100_000, 131_072, 300_000];
+const SIZES: [usize; 18] = [
+    0, 1, 7, 511, 512, 513, 4_095, 4_096, 8_192, 20_000, 32_767, 32_768, 65_535, 65_536, 65_537,
+    100_000, 131_072, 300_000,
+];
 
 /// Returns a name; seldom an odd one.
 pub fn name(dice: &mut Dice) -> OsString {
@@ -59,9 +61,11 @@ pub fn target(dice: &mut Dice) -> OsString {
 }
 
 /// Seconds since 1970 of the days about which `find` is asked.
-pub const DAYS: [i64; 4] = [1_772_323_200, 1_772_409_600, 1_000_000_000 / 86_400 * 86_400, -86_400 * 400];
+pub const DAYS: [i64; 4] =
+    [1_772_323_200, 1_772_409_600, 1_000_000_000 / 86_400 * 86_400, -86_400 * 400];
 
-/// Returns a time of change: long ago, before 1970, or about the beginning or the end of one of [`DAYS`].
+/// Returns a time of change: long ago, before 1970, or about the beginning or the end of one of
+/// [`DAYS`].
 pub fn time(dice: &mut Dice) -> Time {
     let nanos = *dice.pick(&[0, 1, 500_000_000, 999_999_999, 123_456_789]);
     let day = *dice.pick(&DAYS);

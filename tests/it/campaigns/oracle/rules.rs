@@ -1,4 +1,5 @@
-//! Which names a backup takes: sources and the few forms of exclude options that the oracle uses, decided path by path.
+//! Which names a backup takes: sources and the few forms of exclude options that the oracle uses,
+//! decided path by path.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -44,7 +45,9 @@ impl Pattern {
             Self::End(end) => name.ends_with(end.as_bytes()),
             Self::In(folder, end) => {
                 let (top, between) = split(above);
-                between == folder.as_bytes() && name.ends_with(end.as_bytes()) && sources.iter().any(|source| source == top)
+                between == folder.as_bytes()
+                    && name.ends_with(end.as_bytes())
+                    && sources.iter().any(|source| source == top)
             }
             Self::Path(wanted) => path == wanted,
         };
@@ -89,13 +92,15 @@ impl Asked {
 
     /// Returns the paths of the sources, each once, sorted.
     pub fn paths(&self) -> Vec<Vec<u8>> {
-        let mut paths: Vec<Vec<u8>> = self.sources.iter().map(|(path, _)| path.as_os_str().as_bytes().to_vec()).collect();
+        let mut paths: Vec<Vec<u8>> =
+            self.sources.iter().map(|(path, _)| path.as_os_str().as_bytes().to_vec()).collect();
         paths.sort();
         paths.dedup();
         paths
     }
 
-    /// Returns what a snapshot must hold now, by absolute path, and the folders that only lead to it.
+    /// Returns what a snapshot must hold now, by absolute path, and the folders that only lead to
+    /// it.
     pub fn expected(&self) -> (Tree, Tree) {
         let paths = self.paths();
         let mut all = Tree::new();
@@ -103,7 +108,9 @@ impl Asked {
             let real = if *follows { path.canonicalize().unwrap() } else { path.clone() };
             if real.is_dir() && !real.is_symlink() {
                 let at = path.as_os_str().as_bytes();
-                let below = |name: Vec<u8>| if name.is_empty() { at.to_vec() } else { [at, b"/", &name].concat() };
+                let below = |name: Vec<u8>| {
+                    if name.is_empty() { at.to_vec() } else { [at, b"/", &name].concat() }
+                };
                 all.extend(walk(&real).into_iter().map(|(name, node)| (below(name), node)));
             } else {
                 all.insert(path.as_os_str().as_bytes().to_vec(), Node::of(&real));
@@ -118,7 +125,8 @@ impl Asked {
         for path in taken.keys().chain(&paths) {
             let mut above = split(path).0;
             while !above.is_empty() && !taken.contains_key(above) {
-                ways.entry(above.to_vec()).or_insert_with(|| Node::of(Path::new(std::ffi::OsStr::from_bytes(above))));
+                ways.entry(above.to_vec())
+                    .or_insert_with(|| Node::of(Path::new(std::ffi::OsStr::from_bytes(above))));
                 above = split(above).0;
             }
         }
@@ -127,14 +135,17 @@ impl Asked {
 
     /// Returns whether a source is, or leads to, something that has no content of its own.
     pub fn names_special(&self) -> bool {
-        let is_special = |path: &PathBuf| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let is_special =
+            |path: &PathBuf| path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
         self.sources.iter().any(|(path, _)| is_special(path))
     }
 
-    /// Returns whether a path is in the snapshot for its own sake: some source holds it, and nothing on the way down from there is left out.
+    /// Returns whether a path is in the snapshot for its own sake: some source holds it, and
+    /// nothing on the way down from there is left out.
     fn takes(&self, path: &[u8], all: &BTreeMap<Vec<u8>, Node>, sources: &[Vec<u8>]) -> bool {
         let holds = |source: &&Vec<u8>| {
-            path == source.as_slice() || path.strip_prefix(source.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
+            path == source.as_slice()
+                || path.strip_prefix(source.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
         };
         sources.iter().filter(holds).any(|source| {
             if self.is_left_out(source, all, sources) {
@@ -142,7 +153,10 @@ impl Asked {
             }
             let mut at = source.len();
             while at < path.len() {
-                let end = path[at + 1..].iter().position(|byte| *byte == b'/').map_or(path.len(), |next| at + 1 + next);
+                let end = path[at + 1..]
+                    .iter()
+                    .position(|byte| *byte == b'/')
+                    .map_or(path.len(), |next| at + 1 + next);
                 let (above, here) = (&path[..at], &path[..end]);
                 if self.leaves_out(here, &all[here], sources)
                     || self.shuts(above, all, sources).is_some_and(|marker| split(here).1 != marker)
@@ -155,24 +169,45 @@ impl Asked {
         })
     }
 
-    /// Returns whether a source is left out itself: a pattern excludes just that, and no other source holds it that is not left out.
-    fn is_left_out(&self, source: &Vec<u8>, all: &BTreeMap<Vec<u8>, Node>, sources: &[Vec<u8>]) -> bool {
-        let is_below = |other: &Vec<u8>| source.len() > other.len() && source.starts_with(other) && source[other.len()] == b'/';
-        let is_held = || sources.iter().any(|other| is_below(other) && !self.is_left_out(other, all, sources));
+    /// Returns whether a source is left out itself: a pattern excludes just that, and no other
+    /// source holds it that is not left out.
+    fn is_left_out(
+        &self,
+        source: &Vec<u8>,
+        all: &BTreeMap<Vec<u8>, Node>,
+        sources: &[Vec<u8>],
+    ) -> bool {
+        let is_below = |other: &Vec<u8>| {
+            source.len() > other.len() && source.starts_with(other) && source[other.len()] == b'/'
+        };
+        let is_held = || {
+            sources.iter().any(|other| is_below(other) && !self.is_left_out(other, all, sources))
+        };
         self.is_excluded(source, all[source].is_dir(), sources) && !is_held()
     }
 
     fn is_excluded(&self, path: &[u8], is_dir: bool, sources: &[Vec<u8>]) -> bool {
         // The last pattern that fits decides.
-        self.patterns.iter().rev().find_map(|pattern| pattern.verdict(path, is_dir, sources)).unwrap_or(false)
+        self.patterns
+            .iter()
+            .rev()
+            .find_map(|pattern| pattern.verdict(path, is_dir, sources))
+            .unwrap_or(false)
     }
 
     fn leaves_out(&self, path: &[u8], node: &Node, sources: &[Vec<u8>]) -> bool {
-        self.is_excluded(path, node.is_dir(), sources) || self.larger_than.is_some_and(|limit| node.content_len() > limit)
+        self.is_excluded(path, node.is_dir(), sources)
+            || self.larger_than.is_some_and(|limit| node.content_len() > limit)
     }
 
-    /// Returns the one name that is taken of a folder, if a marker in it says so: not of a folder that is named itself.
-    fn shuts(&self, folder: &[u8], all: &BTreeMap<Vec<u8>, Node>, sources: &[Vec<u8>]) -> Option<&'static [u8]> {
+    /// Returns the one name that is taken of a folder, if a marker in it says so: not of a folder
+    /// that is named itself.
+    fn shuts(
+        &self,
+        folder: &[u8],
+        all: &BTreeMap<Vec<u8>, Node>,
+        sources: &[Vec<u8>],
+    ) -> Option<&'static [u8]> {
         if sources.iter().any(|source| source == folder) {
             return None;
         }
@@ -180,12 +215,15 @@ impl Asked {
         if self.if_present && inside(b".nobackup").is_some() {
             return Some(b".nobackup");
         }
-        let is_tag = |node: &Node| node.is_file() && node.bytes.starts_with(b"Signature: 8a477f597d28d172789f06886806bc55");
+        let is_tag = |node: &Node| {
+            node.is_file() && node.bytes.starts_with(b"Signature: 8a477f597d28d172789f06886806bc55")
+        };
         (self.caches && inside(b"CACHEDIR.TAG").is_some_and(is_tag)).then_some(b"CACHEDIR.TAG")
     }
 }
 
-/// Chooses what is backed up: folders below `src`, one below another, one through a link, some things left out.
+/// Chooses what is backed up: folders below `src`, one below another, one through a link, some
+/// things left out.
 pub fn ask(dice: &mut Dice, src: &Path) -> Asked {
     let (a, b) = (src.join("a"), src.join("b"));
     let mut sources = vec![(a.clone(), false)];
@@ -205,8 +243,14 @@ pub fn ask(dice: &mut Dice, src: &Path) -> Asked {
         _ => {}
     }
     let host = if dice.chance(85) { "one" } else { "two" };
-    let mut asked =
-        Asked { host, sources, patterns: Vec::new(), caches: dice.chance(15), if_present: dice.chance(15), larger_than: None };
+    let mut asked = Asked {
+        host,
+        sources,
+        patterns: Vec::new(),
+        caches: dice.chance(15),
+        if_present: dice.chance(15),
+        larger_than: None,
+    };
     if dice.chance(10) {
         asked.larger_than = Some(*dice.pick(&[0, 512, 65_536]));
     }
@@ -225,9 +269,11 @@ fn pattern(dice: &mut Dice, sources: &[(PathBuf, bool)]) -> Pattern {
         4 => Pattern::Not(Box::new(Pattern::Name("keep.tmp", false))),
         5 => Pattern::End(".log"),
         6 => {
-            // A source, or what one lies in, if nothing in the path would mean something else in a pattern.
+            // A source, or what one lies in, if nothing in the path would mean something else in a
+            // pattern.
             let path = dice.pick(sources).0.as_os_str().as_bytes().to_vec();
-            let is_plain = path.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/.-_".contains(byte));
+            let is_plain =
+                path.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/.-_".contains(byte));
             if is_plain { Pattern::Path(path) } else { Pattern::Name("build", false) }
         }
         _ => Pattern::Name("twin1", false),

@@ -1,10 +1,14 @@
-//! The source of the backups, and what happens to it: operations on a folder, chosen by dice, each told in a line.
+//! The source of the backups, and what happens to it: operations on a folder, chosen by dice, each
+//! told in a line.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid,
+    XattrFlags,
+};
 use rustix::fs::{chownat, fallocate, lremovexattr, lsetxattr, mknodat, renameat_with, utimensat};
 
 use super::dice::Dice;
@@ -19,7 +23,13 @@ const LEN_MAX: usize = 330_000;
 /// Sets the time of change of a name; a link is not followed.
 pub fn set_time(path: &Path, (seconds, nanos): Time) {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanos };
-    utimensat(CWD, path, &Timestamps { last_access: time, last_modification: time }, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    utimensat(
+        CWD,
+        path,
+        &Timestamps { last_access: time, last_modification: time },
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
 }
 
 fn is_twin(path: &Path) -> bool {
@@ -63,15 +73,25 @@ impl World<'_> {
     }
 
     fn show(&self, path: &Path) -> String {
-        path.strip_prefix(self.root).unwrap_or(path).as_os_str().as_encoded_bytes().escape_ascii().to_string()
+        path.strip_prefix(self.root)
+            .unwrap_or(path)
+            .as_os_str()
+            .as_encoded_bytes()
+            .escape_ascii()
+            .to_string()
     }
 
     fn any(&mut self, all: &[PathBuf]) -> Option<PathBuf> {
         if all.is_empty() { None } else { Some(self.dice.pick(all).clone()) }
     }
 
-    fn any_where(&mut self, all: &[PathBuf], is_wanted: impl Fn(&fs::Metadata) -> bool) -> Option<PathBuf> {
-        let is_wanted = |path: &&PathBuf| fs::symlink_metadata(path).is_ok_and(|about| is_wanted(&about));
+    fn any_where(
+        &mut self,
+        all: &[PathBuf],
+        is_wanted: impl Fn(&fs::Metadata) -> bool,
+    ) -> Option<PathBuf> {
+        let is_wanted =
+            |path: &&PathBuf| fs::symlink_metadata(path).is_ok_and(|about| is_wanted(&about));
         let wanted: Vec<PathBuf> = all.iter().filter(is_wanted).cloned().collect();
         self.any(&wanted)
     }
@@ -84,7 +104,8 @@ impl World<'_> {
         if self.dice.chance(35) {
             return self.root.to_owned();
         }
-        let depth = |path: &Path| path.strip_prefix(self.root).map_or(0, |rest| rest.components().count());
+        let depth =
+            |path: &Path| path.strip_prefix(self.root).map_or(0, |rest| rest.components().count());
         let shallow: Vec<PathBuf> = all.iter().filter(|path| depth(path) < 4).cloned().collect();
         self.any_where(&shallow, fs::Metadata::is_dir).unwrap_or_else(|| self.root.to_owned())
     }
@@ -127,7 +148,11 @@ impl World<'_> {
     fn new_link(&mut self, all: &[PathBuf]) -> Option<String> {
         let (path, target) = (self.free(all)?, names::target(self.dice));
         symlink(&target, &path).unwrap();
-        Some(format!("new link {} to {}", self.show(&path), target.as_encoded_bytes().escape_ascii()))
+        Some(format!(
+            "new link {} to {}",
+            self.show(&path),
+            target.as_encoded_bytes().escape_ascii()
+        ))
     }
 
     fn new_fifo(&mut self, all: &[PathBuf]) -> Option<String> {
@@ -149,7 +174,8 @@ impl World<'_> {
         Some(format!("marker {} {text:?}", self.show(&path)))
     }
 
-    /// Makes two folders with files that only content and inode number tell apart, as two writes in one tick of the clock can.
+    /// Makes two folders with files that only content and inode number tell apart, as two writes in
+    /// one tick of the clock can.
     fn twins(&mut self, all: &[PathBuf]) -> Option<String> {
         let folder = self.folder(all);
         let pair = [folder.join("twin1"), folder.join("twin2")];
@@ -173,7 +199,11 @@ impl World<'_> {
         if keeps_time {
             set_time(&path, (before.mtime(), before.mtime_nsec()));
         }
-        Some(format!("{what} in {}{}", self.show(&path), if keeps_time { ", time kept" } else { "" }))
+        Some(format!(
+            "{what} in {}{}",
+            self.show(&path),
+            if keeps_time { ", time kept" } else { "" }
+        ))
     }
 
     fn write_into(&mut self, path: &Path, len: usize) -> String {
@@ -195,7 +225,12 @@ impl World<'_> {
             }
             3 if len > 30_000 => {
                 let (at, part) = (at as u64 & !4095, (part as u64 | 0x7fff) + 1);
-                let punched = fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, part);
+                let punched = fallocate(
+                    &file,
+                    FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+                    at,
+                    part,
+                );
                 format!("a hole of {part} B at {at}: {}", punched.is_ok())
             }
             4 if len > 0 => {
@@ -245,9 +280,17 @@ impl World<'_> {
     /// Gives something that is no folder another name in another folder.
     pub fn link_into(&mut self, other: &Path) -> String {
         let (all, to) = (names_below(self.root), other.join(names::name(self.dice)));
-        let from = self.any_where(&all, |about| !about.is_dir()).filter(|_| fs::symlink_metadata(&to).is_err());
-        let Some(from) = from.filter(|from| fs::hard_link(from, &to).is_ok()) else { return "nothing".to_owned() };
-        format!("{} is another name of {}", to.as_os_str().as_encoded_bytes().escape_ascii(), self.show(&from))
+        let from = self
+            .any_where(&all, |about| !about.is_dir())
+            .filter(|_| fs::symlink_metadata(&to).is_err());
+        let Some(from) = from.filter(|from| fs::hard_link(from, &to).is_ok()) else {
+            return "nothing".to_owned();
+        };
+        format!(
+            "{} is another name of {}",
+            to.as_os_str().as_encoded_bytes().escape_ascii(),
+            self.show(&from)
+        )
     }
 
     fn remove(&mut self, all: &[PathBuf]) -> Option<String> {
@@ -297,7 +340,8 @@ impl World<'_> {
             0 | 1 if !is_link => {
                 let modes = [0o644, 0o600, 0o755, 0o4755, 0o1777, 0o2750];
                 // Without root's power nothing below could be read any more.
-                let mode = if is_root() && self.dice.chance(15) { 0 } else { *self.dice.pick(&modes) };
+                let mode =
+                    if is_root() && self.dice.chance(15) { 0 } else { *self.dice.pick(&modes) };
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
                 format!("mode {mode:o}")
             }
@@ -347,12 +391,21 @@ fn dice_name(dice: &mut Dice) -> &'static str {
     chosen
 }
 
-/// Returns an ACL that lets one more user read, in the form that the kernel takes: tag, permissions and number of each entry.
+/// Returns an ACL that lets one more user read, in the form that the kernel takes: tag, permissions
+/// and number of each entry.
 fn acl(uid: u32) -> Vec<u8> {
-    let entries = [(1u16, 6u16, u32::MAX), (2, 4, uid), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let entries = [
+        (1u16, 6u16, u32::MAX),
+        (2, 4, uid),
+        (4, 4, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 0, u32::MAX),
+    ];
     let mut bytes = 2u32.to_le_bytes().to_vec();
     for (tag, permissions, number) in entries {
-        bytes.extend([&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &number.to_le_bytes()].concat());
+        bytes.extend(
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &number.to_le_bytes()].concat(),
+        );
     }
     bytes
 }

@@ -1,4 +1,5 @@
-//! Who takes part in a history: machines that back up, collect, bring back and read, with the real program's code.
+//! Who takes part in a history: machines that back up, collect, bring back and read, with the real
+//! program's code.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -79,7 +80,8 @@ pub struct Setting<'a> {
     pub beginning: &'a Beginning,
     pub clock: Arc<SimulatedClock>,
     pub told: Mutex<Told>,
-    /// Who keeps collectors from each other: where the store does not, there is one, and it expires nobody.
+    /// Who keeps collectors from each other: where the store does not, there is one, and it expires
+    /// nobody.
     pub exclusion: Exclusion,
     /// Whether one writer sleeps while many generations come and go.
     pub is_long: bool,
@@ -118,7 +120,12 @@ impl Actor<'_> {
                 0..WRITERS => self.back_up(),
                 _ if is_tireless => self.let_time_pass(),
                 WRITERS => self.collect(),
-                number if number < WRITERS + COLLECTORS && self.setting.exclusion == Exclusion::Store => self.collect(),
+                number
+                    if number < WRITERS + COLLECTORS
+                        && self.setting.exclusion == Exclusion::Store =>
+                {
+                    self.collect()
+                }
                 number if number == WRITERS + COLLECTORS => self.bring_back(),
                 REPAIRER => self.lose_and_repair(),
                 _ => self.read(),
@@ -126,7 +133,9 @@ impl Actor<'_> {
             if let Err(error) = done
                 && !self.store.is_hurt()
             {
-                self.told(|told| told.wrong.push(format!("actor {} failed undisturbed: {error}", self.number)));
+                self.told(|told| {
+                    told.wrong.push(format!("actor {} failed undisturbed: {error}", self.number))
+                });
             }
         }
     }
@@ -146,7 +155,12 @@ impl Actor<'_> {
         // Each pack is a checkpoint, or none is.
         let bytes = if self.random.random_bool(0.3) { 1 } else { u64::MAX };
         let checkpoints = Checkpoints { bytes, ..options.checkpoints };
-        let report = backup::run(&self.machine, BackupOptions { checkpoints, ..options }, &Monitor::default()).map_err(said)?;
+        let report = backup::run(
+            &self.machine,
+            BackupOptions { checkpoints, ..options },
+            &Monitor::default(),
+        )
+        .map_err(said)?;
         self.told(|told| told.committed.push(report.snapshot.unwrap().id));
         Ok(())
     }
@@ -161,11 +175,13 @@ impl Actor<'_> {
                 self.forget(&listed[chosen]);
             }
         }
-        let (unused, is_impatient) = (self.random.random_range(0..100), self.random.random_bool(0.3));
+        let (unused, is_impatient) =
+            (self.random.random_range(0..100), self.random.random_bool(0.3));
         self.prune(unused, is_impatient)
     }
 
-    /// Ten days go by; then a snapshot is made, forgotten and dropped, which is a generation. Sometimes all others go with it.
+    /// Ten days go by; then a snapshot is made, forgotten and dropped, which is a generation.
+    /// Sometimes all others go with it.
     fn let_time_pass(&mut self) -> Result<(), String> {
         self.setting.clock.pass(10 * 24 * 3600);
         self.back_up()?;
@@ -181,10 +197,21 @@ impl Actor<'_> {
 
     fn forget(&self, snapshot: &drumlin::format::snapshot::Snapshot) {
         let word = str::to_owned;
-        let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: self.now(), reason: word("named") };
+        let note = ForgetNote {
+            host: word("h"),
+            user: word("u"),
+            program: word("p"),
+            now: self.now(),
+            reason: word("named"),
+        };
         self.told(|told| told.forgets(snapshot.id));
         // It may be gone by now: another collector was quicker.
-        let _ = trash::forget(&self.machine, &snapshot.id, Some(snapshots::chain_hash(snapshot)), &note);
+        let _ = trash::forget(
+            &self.machine,
+            &snapshot.id,
+            Some(snapshots::chain_hash(snapshot)),
+            &note,
+        );
         self.told(|told| told.forgets(snapshot.id));
     }
 
@@ -200,7 +227,8 @@ impl Actor<'_> {
             ..PruneOptions::new(self.now())
         };
         match prune::run(&self.machine, &options, &Monitor::default()) {
-            // Another's verdict names a snapshot that somebody is bringing back, too late, or died of it: the next one looks again.
+            // Another's verdict names a snapshot that somebody is bringing back, too late, or died
+            // of it: the next one looks again.
             Err(Error::Unjustified { .. }) => Ok(()),
             // A snapshot lacks something: nothing is collected before it is repaired.
             Err(error) if error.is_damage() && self.setting.loss.is_some() => Ok(()),
@@ -227,11 +255,18 @@ impl Actor<'_> {
         }
         loss.0.lock().unwrap().0.insert(key);
         self.wait(60).map_err(said)?;
-        let options = RepairOptions { threads: 1, now: self.now(), ..crate::engine::repair::options(Level::Structure) };
+        let options = RepairOptions {
+            threads: 1,
+            now: self.now(),
+            ..crate::engine::repair::options(Level::Structure)
+        };
         // A collector may have to finish first.
         for _ in 0..3 {
             let plan = repair::plan(&self.machine, &options, &Monitor::default());
-            if plan.and_then(|plan| plan.apply(&Monitor::default())).is_ok_and(|outcome| !outcome.is_untold) {
+            if plan
+                .and_then(|plan| plan.apply(&Monitor::default()))
+                .is_ok_and(|outcome| !outcome.is_untold)
+            {
                 loss.0.lock().unwrap().1 = true;
                 break;
             }
@@ -254,9 +289,11 @@ impl Actor<'_> {
         }
         let id = forgotten[self.random.random_range(0..forgotten.len())].tombstone.snapshot;
         let before = self.told(|told| told.forgets.get(&id).copied());
-        // Too late is a fair answer; success is a promise, unless somebody forgets it at the same time.
+        // Too late is a fair answer; success is a promise, unless somebody forgets it at the same
+        // time.
         let is_exclusive = || Ok(self.setting.exclusion == Exclusion::Store);
-        let is_back = trash::undelete(&self.machine, &id, i64::MAX, self.now(), &is_exclusive).is_ok();
+        let is_back =
+            trash::undelete(&self.machine, &id, i64::MAX, self.now(), &is_exclusive).is_ok();
         self.told(|told| {
             if is_back && told.forgets.get(&id).copied() == before {
                 told.promised.insert(id);
@@ -274,7 +311,15 @@ impl Actor<'_> {
         let read = Reader::new(&self.machine).and_then(|reader| read_all(&reader, &chosen.root));
         match read {
             // It was dropped while it was read.
-            Err(_) if self.store.inner.stat(&drumlin::repo::objects::layout::snapshot_key(&chosen.id)).is_err() => Ok(()),
+            Err(_)
+                if self
+                    .store
+                    .inner
+                    .stat(&drumlin::repo::objects::layout::snapshot_key(&chosen.id))
+                    .is_err() =>
+            {
+                Ok(())
+            }
             Err(error) if error.is_damage() && self.setting.loss.is_some() => Ok(()),
             read => read.map_err(said),
         }

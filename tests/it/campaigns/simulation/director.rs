@@ -99,7 +99,8 @@ impl Director {
     /// Lets the observer look at what was touched, if anything was.
     fn observe(&mut self) {
         let touched = self.touched.take();
-        let (turn, listed) = (self.turns, touched.as_ref().map_or(u64::MAX, |(_, actor)| self.listed[*actor]));
+        let (turn, listed) =
+            (self.turns, touched.as_ref().map_or(u64::MAX, |(_, actor)| self.listed[*actor]));
         self.look(|oracle| {
             oracle.take_losses(turn, listed);
             touched.map_or(Ok(()), |(key, _)| oracle.observe_one(&key))
@@ -114,7 +115,8 @@ impl Director {
     fn look(&mut self, look: impl FnOnce(&mut Oracle) -> Result<(), String>) {
         if self.outcome.is_ok() {
             let looked = catch_unwind(AssertUnwindSafe(|| look(&mut self.oracle)));
-            self.outcome = looked.unwrap_or_else(|_| Err("the observer cannot read what is stored".to_owned()));
+            self.outcome = looked
+                .unwrap_or_else(|_| Err("the observer cannot read what is stored".to_owned()));
         }
     }
 }

@@ -1,7 +1,8 @@
-//! An observer that sees every object of the store and knows nothing of the program's own index, caches or marks.
+//! An observer that sees every object of the store and knows nothing of the program's own index,
+//! caches or marks.
 //!
-//! It reads containers by themselves and holds the invariants of `format-spec/13-commit.md` against what it sees, after every
-//! change of the store.
+//! It reads containers by themselves and holds the invariants of `format-spec/13-commit.md` against
+//! what it sees, after every change of the store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -66,7 +67,11 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new(store: Arc<MemoryStore>, repository: Arc<Repository>, loss: Option<Arc<Loss>>) -> Self {
+    pub fn new(
+        store: Arc<MemoryStore>,
+        repository: Arc<Repository>,
+        loss: Option<Arc<Loss>>,
+    ) -> Self {
         Self {
             store,
             repository,
@@ -87,7 +92,9 @@ impl Oracle {
 
     /// Returns the snapshots that there are, and that are not forgotten.
     pub fn live(&self) -> Vec<SnapshotId> {
-        let is_live = |(id, chunks): &(&SnapshotId, &Option<_>)| chunks.is_some() && !self.forgotten.contains(id);
+        let is_live = |(id, chunks): &(&SnapshotId, &Option<_>)| {
+            chunks.is_some() && !self.forgotten.contains(id)
+        };
         self.slots.iter().filter(is_live).map(|(id, _)| *id).collect()
     }
 
@@ -96,7 +103,8 @@ impl Oracle {
         self.filled.contains_key(id)
     }
 
-    /// Takes in what the disk has lost by this turn; `listed` is when the author of what comes next listed the records of collectors.
+    /// Takes in what the disk has lost by this turn; `listed` is when the author of what comes next
+    /// listed the records of collectors.
     pub fn take_losses(&mut self, turn: u64, listed: u64) {
         self.losses.listed = listed;
         let Some((keys, is_told)) = self.losses.loss.as_ref().map(|loss| loss.state()) else {
@@ -122,7 +130,8 @@ impl Oracle {
         self.losses.told.get_or_insert(0);
     }
 
-    /// Takes in what became of one object, and returns what must not be: nothing else can have changed.
+    /// Takes in what became of one object, and returns what must not be: nothing else can have
+    /// changed.
     pub fn observe_one(&mut self, key: &Key) -> Result<(), String> {
         match (self.seen.contains(key), self.store.stat(key).is_ok()) {
             (false, true) => {
@@ -140,12 +149,16 @@ impl Oracle {
 
     /// Takes in what changed, and returns what must not be.
     pub fn observe(&mut self) -> Result<(), String> {
-        if let Some(key) = self.store.replaced().iter().find(|key| layout::tombstone_of(&key.name).is_none()) {
+        if let Some(key) =
+            self.store.replaced().iter().find(|key| layout::tombstone_of(&key.name).is_none())
+        {
             return Err(format!("{key} was created twice, with different content"));
         }
         let now: BTreeSet<Key> = self.store.keys().into_iter().collect();
-        let (came, went): (Vec<Key>, Vec<Key>) =
-            (now.difference(&self.seen).cloned().collect(), self.seen.difference(&now).cloned().collect());
+        let (came, went): (Vec<Key>, Vec<Key>) = (
+            now.difference(&self.seen).cloned().collect(),
+            self.seen.difference(&now).cloned().collect(),
+        );
         if came.is_empty() && went.is_empty() {
             return Ok(());
         }
@@ -175,7 +188,9 @@ impl Oracle {
                 None => return self.slot_came(key, &bytes),
             },
             Class::Collector => {
-                let plain = open_single(self.repository.keyring(), ContainerKind::CollectorRecord, &bytes).unwrap();
+                let plain =
+                    open_single(self.repository.keyring(), ContainerKind::CollectorRecord, &bytes)
+                        .unwrap();
                 match CollectorRecord::decode(&plain).unwrap().content {
                     RecordContent::Go(removal) => {
                         self.count("verdict");
@@ -187,7 +202,8 @@ impl Oracle {
                 }
             }
             Class::Intents => {
-                let plain = open_single(self.repository.keyring(), ContainerKind::Intent, &bytes).unwrap();
+                let plain =
+                    open_single(self.repository.keyring(), ContainerKind::Intent, &bytes).unwrap();
                 match Intent::decode(&plain).unwrap() {
                     Intent { root: None, .. } => self.count("checkpoint"),
                     Intent { number: 0, .. } => {}
@@ -200,7 +216,9 @@ impl Oracle {
     }
 
     fn pack_came(&mut self, class: PackClass, key: &Key, bytes: &[u8]) {
-        let opener = Opener::from_header(self.repository.keyring(), layout::container_kind(class), bytes).unwrap();
+        let opener =
+            Opener::from_header(self.repository.keyring(), layout::container_kind(class), bytes)
+                .unwrap();
         let toc = opener.pack_toc(bytes).unwrap();
         let mut ids = HashSet::new();
         for (walked, record) in walk(&opener, bytes).zip(&toc.segments) {
@@ -214,17 +232,23 @@ impl Oracle {
     }
 
     fn run_came(&mut self, key: &Key, bytes: &[u8]) {
-        let opener = Opener::from_header(self.repository.keyring(), ContainerKind::IndexRun, bytes).unwrap();
+        let opener =
+            Opener::from_header(self.repository.keyring(), ContainerKind::IndexRun, bytes).unwrap();
         let (trailer, toc) = opener.whole_toc(bytes).unwrap();
         let toc = RunToc::decode(&toc).unwrap();
         let mut places = Places::new();
         for walked in walk(&opener, bytes).take(trailer.segment_count as usize) {
-            for record in walked.raw.unwrap().chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode) {
+            for record in walked.raw.unwrap().chunks_exact(RECORD_LEN_BYTES).map(RunRecord::decode)
+            {
                 places.entry(record.id).or_default().push(toc.packs[record.pack as usize].name);
             }
         }
         let is_elsewhere = |(id, packs): (&ChunkId, &Vec<ObjectId>)| {
-            self.runs.values().filter_map(|run| run.get(id)).flatten().any(|pack| !packs.contains(pack))
+            self.runs
+                .values()
+                .filter_map(|run| run.get(id))
+                .flatten()
+                .any(|pack| !packs.contains(pack))
         };
         if !toc.replaces.is_empty() && places.iter().any(is_elsewhere) {
             self.count("second place in a merged run");
@@ -251,10 +275,16 @@ impl Oracle {
         }
         let reached = match slot {
             CommitSlot::Aborted => {
-                self.count(if is_again { "expired when it was dropped" } else { "expired session" });
+                self.count(if is_again {
+                    "expired when it was dropped"
+                } else {
+                    "expired session"
+                });
                 None
             }
-            CommitSlot::Snapshot { signed, .. } => Some(self.reach(&Snapshot::decode(&signed).unwrap().root)?),
+            CommitSlot::Snapshot { signed, .. } => {
+                Some(self.reach(&Snapshot::decode(&signed).unwrap().root)?)
+            }
         };
         let Losses { seen, told, listed, .. } = self.losses;
         if seen > 0 && told.is_none_or(|told| listed <= told) {
@@ -274,20 +304,27 @@ impl Oracle {
             if !reached.insert(id) {
                 continue;
             }
-            let (kind, bytes) = self.chunks.get(&id).ok_or(format!("I1: chunk {} was never stored", id.short()))?;
+            let (kind, bytes) =
+                self.chunks.get(&id).ok_or(format!("I1: chunk {} was never stored", id.short()))?;
             match kind {
                 ChunkKind::Data => {}
                 ChunkKind::List => match ListNode::decode(bytes).unwrap() {
                     ListNode::Leaf { refs } => open.extend(refs.iter().filter_map(data_of)),
-                    ListNode::Inner { children, .. } => open.extend(children.iter().map(|child| child.id)),
+                    ListNode::Inner { children, .. } => {
+                        open.extend(children.iter().map(|child| child.id))
+                    }
                 },
                 ChunkKind::Tree => match TreeNode::decode(bytes).unwrap() {
-                    TreeNode::Inner { children, .. } => open.extend(children.iter().map(|child| child.id)),
-                    TreeNode::Leaf { entries, .. } => entries.iter().for_each(|entry| match &entry.content {
-                        Content::Tree(id) | Content::List(id) => open.push(*id),
-                        Content::Refs(refs) => open.extend(refs.iter().filter_map(data_of)),
-                        Content::None | Content::Inline(_) => {}
-                    }),
+                    TreeNode::Inner { children, .. } => {
+                        open.extend(children.iter().map(|child| child.id))
+                    }
+                    TreeNode::Leaf { entries, .. } => {
+                        entries.iter().for_each(|entry| match &entry.content {
+                            Content::Tree(id) | Content::List(id) => open.push(*id),
+                            Content::Refs(refs) => open.extend(refs.iter().filter_map(data_of)),
+                            Content::None | Content::Inline(_) => {}
+                        })
+                    }
                 },
             }
         }
@@ -309,8 +346,11 @@ impl Oracle {
                 Some(id) => drop(self.forgotten.remove(&id)),
                 None => {
                     let id = SnapshotId::from_hex(&key.name).unwrap();
-                    // A collector that slept may have burnt the slot of a snapshot after that was dropped.
-                    if self.slots.remove(&id).flatten().is_none() && self.filled.get(&id) != Some(&true) {
+                    // A collector that slept may have burnt the slot of a snapshot after that was
+                    // dropped.
+                    if self.slots.remove(&id).flatten().is_none()
+                        && self.filled.get(&id) != Some(&true)
+                    {
                         return Err(format!("I10: the burnt slot {key} was removed"));
                     }
                     if !self.doomed_snapshots.contains(&id) {
@@ -337,13 +377,24 @@ impl Oracle {
                 continue;
             }
             let is_excused = self.losses.excused.contains(id);
-            // What lies below a lost node is reached by nobody; and nothing in the trash has a window here.
+            // What lies below a lost node is reached by nobody; and nothing in the trash has a
+            // window here.
             if is_excused && self.forgotten.contains(id) {
                 continue;
             }
-            for chunk in chunks.iter().flatten().filter(|chunk| !is_excused || !self.losses.chunks.contains(*chunk)) {
-                let holds = |pack: &ObjectId| self.packs.get(pack).is_some_and(|chunks| chunks.contains(chunk));
-                if !self.runs.values().any(|places| places.get(chunk).is_some_and(|packs| packs.iter().any(holds))) {
+            for chunk in chunks
+                .iter()
+                .flatten()
+                .filter(|chunk| !is_excused || !self.losses.chunks.contains(*chunk))
+            {
+                let holds = |pack: &ObjectId| {
+                    self.packs.get(pack).is_some_and(|chunks| chunks.contains(chunk))
+                };
+                if !self
+                    .runs
+                    .values()
+                    .any(|places| places.get(chunk).is_some_and(|packs| packs.iter().any(holds)))
+                {
                     return Err(format!(
                         "I1: chunk {} of snapshot {} is nowhere; {}",
                         chunk.short(),
@@ -359,12 +410,22 @@ impl Oracle {
     /// Says what is left of a chunk.
     fn traces_of(&self, chunk: &ChunkId) -> String {
         let kind = self.chunks.get(chunk).map(|(kind, _)| *kind);
-        let holders: Vec<&ObjectId> =
-            self.packs.iter().filter(|(_, chunks)| chunks.contains(chunk)).map(|(pack, _)| pack).collect();
-        let named: Vec<(&ObjectId, &Vec<ObjectId>)> =
-            self.runs.iter().filter_map(|(run, places)| places.get(chunk).map(|packs| (run, packs))).collect();
+        let holders: Vec<&ObjectId> = self
+            .packs
+            .iter()
+            .filter(|(_, chunks)| chunks.contains(chunk))
+            .map(|(pack, _)| pack)
+            .collect();
+        let named: Vec<(&ObjectId, &Vec<ObjectId>)> = self
+            .runs
+            .iter()
+            .filter_map(|(run, places)| places.get(chunk).map(|packs| (run, packs)))
+            .collect();
         let is_lost = self.losses.chunks.contains(chunk);
-        format!("{kind:?}, lost: {is_lost}, in packs {holders:?}, named by {named:?}, told in turn {:?}", self.losses.told)
+        format!(
+            "{kind:?}, lost: {is_lost}, in packs {holders:?}, named by {named:?}, told in turn {:?}",
+            self.losses.told
+        )
     }
 }
 

@@ -1,8 +1,10 @@
-//! Actors that share a store and take turns: one call of the store at a time, the next one chosen by a seed.
+//! Actors that share a store and take turns: one call of the store at a time, the next one chosen
+//! by a seed.
 //!
-//! Each actor is a thread of the real program's code. Whenever it wants something of the store it waits for its turn; the
-//! others stand still meanwhile, so that a history is a sequence of calls, and the seed decides which. Whoever is the last to
-//! wait decides who goes on, and wakes nobody else.
+//! Each actor is a thread of the real program's code. Whenever it wants something of the store it
+//! waits for its turn; the others stand still meanwhile, so that a history is a sequence of calls,
+//! and the seed decides which. Whoever is the last to wait decides who goes on, and wakes nobody
+//! else.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -53,7 +55,8 @@ struct State {
     /// How many threads of each actor are known to be working.
     working: Vec<usize>,
     finished: Vec<bool>,
-    /// Calls that had their turn and are not done yet: nothing else is decided before the observer can see what they did.
+    /// Calls that had their turn and are not done yet: nothing else is decided before the observer
+    /// can see what they did.
     under_way: usize,
     decide: Decide,
 }
@@ -65,15 +68,18 @@ pub struct Scheduler {
     over: Condvar,
 }
 
-/// How long an actor may work without calling the store, before the next turn is given all the same.
+/// How long an actor may work without calling the store, before the next turn is given all the
+/// same.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-/// The same where an actor has threads that come and go without a word, as a check has: each costs so much.
+/// The same where an actor has threads that come and go without a word, as a check has: each costs
+/// so much.
 pub const LITTLE_PATIENCE: Duration = Duration::from_millis(10);
 
 impl Scheduler {
     pub fn new(actors: usize, decide: Decide) -> Arc<Self> {
         let (working, finished) = (vec![1; actors], vec![false; actors]);
-        let state = State { waiting: BTreeMap::new(), next: 0, working, finished, under_way: 0, decide };
+        let state =
+            State { waiting: BTreeMap::new(), next: 0, working, finished, under_way: 0, decide };
         Arc::new(Self { state: Mutex::new(state), over: Condvar::new() })
     }
 
@@ -85,7 +91,8 @@ impl Scheduler {
             let (locked, timeout) = self.over.wait_timeout(state, patience).unwrap();
             state = locked;
             if timeout.timed_out() && state.next == before {
-                // A thread of theirs went to wait for another one without a call: it will not come back by itself.
+                // A thread of theirs went to wait for another one without a call: it will not come
+                // back by itself.
                 state.working.iter_mut().for_each(|working| *working = 0);
                 state.go_on();
             }
@@ -135,7 +142,10 @@ impl State {
     /// Lets the next call go on, if everybody waits or is finished.
     fn go_on(&mut self) {
         let is_working = |(working, finished): (&usize, &bool)| *working > 0 && !finished;
-        if self.under_way > 0 || self.waiting.is_empty() || self.working.iter().zip(&self.finished).any(is_working) {
+        if self.under_way > 0
+            || self.waiting.is_empty()
+            || self.working.iter().zip(&self.finished).any(is_working)
+        {
             return;
         }
         let calls: Vec<&Call> = self.waiting.values().map(|(call, _)| call).collect();
@@ -164,7 +174,13 @@ struct Simulated;
 
 impl TurnStore {
     pub fn new(inner: Arc<MemoryStore>, scheduler: Arc<Scheduler>, actor: usize) -> Arc<Self> {
-        Arc::new(Self { inner, scheduler, actor, dead: AtomicBool::new(false), hurt: AtomicBool::new(false) })
+        Arc::new(Self {
+            inner,
+            scheduler,
+            actor,
+            dead: AtomicBool::new(false),
+            hurt: AtomicBool::new(false),
+        })
     }
 
     /// Returns whether any of its calls went wrong.
@@ -177,21 +193,38 @@ impl TurnStore {
         (action, class, key): (Action, Class, Option<&Key>),
         call: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        // A probe races threads of its own, which wait for each other: it is one step, and nothing goes wrong in it.
+        // A probe races threads of its own, which wait for each other: it is one step, and nothing
+        // goes wrong in it.
         let (is_dead, is_probe) = (self.dead.load(Ordering::Relaxed), class == Class::Probe);
         let turn = match (is_dead, is_probe) {
             (true, _) => Turn::Die,
             (false, true) => Turn::Go,
-            (false, false) => self.scheduler.wait_for_turn(Call { actor: self.actor, action, class, key: key.cloned() }),
+            (false, false) => self.scheduler.wait_for_turn(Call {
+                actor: self.actor,
+                action,
+                class,
+                key: key.cloned(),
+            }),
         };
         self.hurt.fetch_or(turn != Turn::Go, Ordering::Relaxed);
         self.dead.fetch_or(turn == Turn::Die, Ordering::Relaxed);
         let failed = |kind| {
-            let (source, object) = (Box::new(Simulated), key.map(Key::to_string).unwrap_or_default());
-            StoreError { kind, action: action.name(), location: "simulation".to_owned(), object, source }
+            let (source, object) =
+                (Box::new(Simulated), key.map(Key::to_string).unwrap_or_default());
+            StoreError {
+                kind,
+                action: action.name(),
+                location: "simulation".to_owned(),
+                object,
+                source,
+            }
         };
         // Of what changes nothing no store says that it may have been done.
-        let lost = if action == Action::Create || action == Action::Remove { ErrorKind::Unanswered } else { ErrorKind::Other };
+        let lost = if action == Action::Create || action == Action::Remove {
+            ErrorKind::Unanswered
+        } else {
+            ErrorKind::Other
+        };
         let outcome = match turn {
             Turn::Go => call(),
             Turn::Lose => call().and_then(|_| Err(failed(lost))),

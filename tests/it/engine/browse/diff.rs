@@ -19,7 +19,9 @@ use crate::support::fixture::{TestRepo, noise, write};
 
 fn diff_with(trees: &Trees, left: &Place, right: &Place, limits: WindowLimits) -> Vec<Change> {
     let monitor = Monitor::default();
-    Diff::new(trees, [left, right], limits, &monitor).map(|change| change.map_err(|(_, error)| error).unwrap()).collect()
+    Diff::new(trees, [left, right], limits, &monitor)
+        .map(|change| change.map_err(|(_, error)| error).unwrap())
+        .collect()
 }
 
 fn diff(trees: &Trees, left: &Place, right: &Place) -> Vec<Change> {
@@ -28,7 +30,9 @@ fn diff(trees: &Trees, left: &Place, right: &Place) -> Vec<Change> {
 
 /// Returns changes as `drumlin diff` would show them, with paths behind a prefix.
 fn lines(changes: &[Change], prefix: &str) -> Vec<String> {
-    let short = |path: &[u8]| String::from_utf8_lossy(path).strip_prefix(prefix).unwrap().replace('\n', "\\n");
+    let short = |path: &[u8]| {
+        String::from_utf8_lossy(path).strip_prefix(prefix).unwrap().replace('\n', "\\n")
+    };
     let line = |change: &Change| {
         let path = short(&change.path);
         match &change.kind {
@@ -65,7 +69,11 @@ fn apply(mut listed: Listed, changes: &[Change]) -> Listed {
     for change in changes {
         if let ChangeKind::Renamed { from } = &change.kind {
             let inside = [from, &b"/"[..]].concat();
-            let paths: Vec<Vec<u8>> = listed.keys().filter(|path| *path == from || path.starts_with(&inside)).cloned().collect();
+            let paths: Vec<Vec<u8>> = listed
+                .keys()
+                .filter(|path| *path == from || path.starts_with(&inside))
+                .cloned()
+                .collect();
             assert!(!paths.is_empty(), "nothing was there");
             for path in paths {
                 let entry = listed.remove(&path).unwrap();
@@ -80,7 +88,8 @@ fn apply(mut listed: Listed, changes: &[Change]) -> Listed {
         assert!(listed.insert(path, entry).is_none(), "moved to where something is");
     }
     for change in changes.iter().filter(|change| change.kind != ChangeKind::Removed) {
-        let before = listed.insert(change.path.clone(), plain(&change.after.as_ref().unwrap().entry));
+        let before =
+            listed.insert(change.path.clone(), plain(&change.after.as_ref().unwrap().entry));
         match change.kind {
             ChangeKind::Added => assert!(before.is_none(), "added, but there"),
             ChangeKind::Renamed { .. } => assert!(before.is_some()),
@@ -98,10 +107,12 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn thing() -> impl Strategy<Value = Thing> {
-    let file = (0u8..30, 0u16..3, 0i64..4).prop_map(|(content, mode, mtime)| Thing::File(content, 0o600 + mode, mtime));
+    let file = (0u8..30, 0u16..3, 0i64..4)
+        .prop_map(|(content, mode, mtime)| Thing::File(content, 0o600 + mode, mtime));
     let leaf = prop_oneof![6 => file, 1 => (0u8..5, 0i64..3).prop_map(|(target, mtime)| Thing::Link(target, mtime))];
     leaf.prop_recursive(3, 60, 12, |inner| {
-        (0u16..2, prop::collection::btree_map(name(), inner, 0..12)).prop_map(|(mode, folder)| Thing::Dir(0o700 + mode, folder))
+        (0u16..2, prop::collection::btree_map(name(), inner, 0..12))
+            .prop_map(|(mode, folder)| Thing::Dir(0o700 + mode, folder))
     })
 }
 
@@ -121,8 +132,11 @@ fn edit(top: &mut Folder, (pick, thing, name, what): Edit) {
     let mut at = top;
     let mut pick = usize::from(pick);
     loop {
-        let below: Vec<Vec<u8>> =
-            at.iter().filter(|(_, thing)| matches!(thing, Thing::Dir(..))).map(|(name, _)| name.clone()).collect();
+        let below: Vec<Vec<u8>> = at
+            .iter()
+            .filter(|(_, thing)| matches!(thing, Thing::Dir(..)))
+            .map(|(name, _)| name.clone())
+            .collect();
         let choice = pick % (below.len() + 1);
         pick /= below.len() + 1;
         if choice == below.len() {
@@ -192,7 +206,9 @@ fn changes_of(repo: &TestRepo, act: impl FnOnce(&Path)) -> Vec<String> {
     changes.retain(|change| change.path != right.path);
     let paths = |listed: Listed| -> Vec<Vec<u8>> { listed.into_keys().collect() };
     assert_eq!(paths(apply(listing(&trees, &left), &changes)), paths(listing(&trees, &right)));
-    let is_dir = |change: &Change| change.after.as_ref().is_some_and(|found| found.entry.kind == EntryKind::Dir);
+    let is_dir = |change: &Change| {
+        change.after.as_ref().is_some_and(|found| found.entry.kind == EntryKind::Dir)
+    };
     let is_time = |change: &Change| change.fields.names() == ["mtime"] && is_dir(change);
     let told: Vec<Change> = changes.into_iter().filter(|change| !is_time(change)).collect();
     lines(&told, &String::from_utf8(right.path).unwrap())
@@ -218,7 +234,8 @@ fn few_changes_in_many_files_cost_few_reads() {
     }
     fs::remove_dir_all(repo.source().join("dir-020/sub")).unwrap();
     fs::rename(repo.source().join("dir-030"), repo.source().join("other")).unwrap();
-    fs::set_permissions(repo.source().join("dir-040/sub/one"), fs::Permissions::from_mode(0o604)).unwrap();
+    fs::set_permissions(repo.source().join("dir-040/sub/one"), fs::Permissions::from_mode(0o604))
+        .unwrap();
     let after = repo.snapshot();
     let trees = repo.trees();
     let (left, right) = (source_of(&repo, &trees, &before), source_of(&repo, &trees, &after));
@@ -227,8 +244,13 @@ fn few_changes_in_many_files_cost_few_reads() {
     let read = trees.nodes_read() - already;
     let whole = repo.trees();
     assert_eq!(listing(&whole, &left).len() + listing(&whole, &right).len(), 6301 + 6299);
-    assert!(read <= 60 && whole.nodes_read() >= 200, "{read} nodes were read, {} there are", whole.nodes_read());
-    let told: Vec<Change> = changes.into_iter().filter(|change| change.fields.names() != ["mtime"]).collect();
+    assert!(
+        read <= 60 && whole.nodes_read() >= 200,
+        "{read} nodes were read, {} there are",
+        whole.nodes_read()
+    );
+    let told: Vec<Change> =
+        changes.into_iter().filter(|change| change.fields.names() != ["mtime"]).collect();
     let prefix = String::from_utf8(right.path).unwrap();
     let expected = [
         "M /dir-003/sub/one",
@@ -280,10 +302,17 @@ fn everything_that_can_happen_to_a_path() {
         fs::remove_file(source.join("hard2")).unwrap();
         fs::remove_file(source.join("link")).unwrap();
         std::os::unix::fs::symlink("touched", source.join("link")).unwrap();
-        fs::File::options().write(true).open(source.join("touched")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(source.join("touched"))
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
         write(&source.join("empty"), b"");
     });
-    let bottom = (0..60).fold(String::from("M /deep"), |path, level| format!("{path}/level-{level}")) + "/bottom";
+    let bottom = (0..60)
+        .fold(String::from("M /deep"), |path, level| format!("{path}/level-{level}"))
+        + "/bottom";
     let expected = [
         "T /becomes-dir",
         "+ /becomes-dir/new",
@@ -311,12 +340,27 @@ fn a_folder_that_moved_below_a_new_one_is_one_change() {
     let repo = TestRepo::new();
     let forest = Forest::new(&repo);
     let file = |content: u8| Thing::File(content, 0o644, 1);
-    let album =
-        Thing::Dir(0o755, folder([("p1", file(1)), ("p2", file(2)), ("in", Thing::Dir(0o755, folder([("p3", file(3))])))]));
-    let before = folder([("a", Thing::Dir(0o755, folder([("album", album.clone()), ("x", file(8))]))), ("b", file(9))]);
+    let album = Thing::Dir(
+        0o755,
+        folder([
+            ("p1", file(1)),
+            ("p2", file(2)),
+            ("in", Thing::Dir(0o755, folder([("p3", file(3))]))),
+        ]),
+    );
+    let before = folder([
+        ("a", Thing::Dir(0o755, folder([("album", album.clone()), ("x", file(8))]))),
+        ("b", file(9)),
+    ]);
     let after = folder([
         ("a", Thing::Dir(0o755, folder([("x", file(8))]))),
-        ("new", Thing::Dir(0o755, folder([("sub", Thing::Dir(0o755, folder([("album", album)]))), ("c", file(9))]))),
+        (
+            "new",
+            Thing::Dir(
+                0o755,
+                folder([("sub", Thing::Dir(0o755, folder([("album", album)]))), ("c", file(9))]),
+            ),
+        ),
     ]);
     let (left, right) = (root_of(forest.plant(&before)), root_of(forest.plant(&after)));
     let trees = forest.finish();
@@ -331,16 +375,22 @@ fn damage_on_one_side_hides_one_folder_and_nothing_else() {
     let file = |content: u8| Thing::File(content, 0o644, 1);
     let sound = Thing::Dir(0o755, folder([("x", file(1))]));
     let before = folder([("a", file(1)), ("d", sound), ("z", file(1))]);
-    let after = folder([("a", file(2)), ("d", Thing::LostDir), ("gone", Thing::LostDir), ("z", file(2))]);
+    let after =
+        folder([("a", file(2)), ("d", Thing::LostDir), ("gone", Thing::LostDir), ("z", file(2))]);
     let (left, right) = (root_of(forest.plant(&before)), root_of(forest.plant(&after)));
     let trees = forest.finish();
     let monitor = Monitor::default();
     for paths in [usize::MAX, 1] {
         let limits = WindowLimits { paths, bytes: 64 << 20 };
         let steps: Vec<_> = Diff::new(&trees, [&left, &right], limits, &monitor).collect();
-        let good: Vec<Change> = steps.iter().filter_map(|step| step.as_ref().ok().cloned()).collect();
+        let good: Vec<Change> =
+            steps.iter().filter_map(|step| step.as_ref().ok().cloned()).collect();
         let (bad, errors): (Vec<_>, Vec<_>) = steps.into_iter().filter_map(Result::err).unzip();
-        assert!(lines(&good, "").iter().all(|line| ["M /a", "U /d mode", "+ /gone", "M /z"].contains(&line.as_str())));
+        assert!(
+            lines(&good, "")
+                .iter()
+                .all(|line| ["M /a", "U /d mode", "+ /gone", "M /z"].contains(&line.as_str()))
+        );
         assert_eq!(good.len(), 4);
         assert_eq!(bad, [b"/d".to_vec(), b"/gone".to_vec()]);
         assert!(errors.iter().all(drumlin::repo::Error::is_damage), "{errors:?}");
@@ -356,7 +406,8 @@ fn a_comparison_can_be_stopped() {
     let trees = forest.finish();
     let monitor = Monitor::default();
     monitor.cancel();
-    let steps: Vec<_> = Diff::new(&trees, [&empty, &full], WindowLimits::default(), &monitor).collect();
+    let steps: Vec<_> =
+        Diff::new(&trees, [&empty, &full], WindowLimits::default(), &monitor).collect();
     assert!(matches!(steps[..], [Err((_, drumlin::repo::Error::Cancelled))]));
 }
 
@@ -365,7 +416,8 @@ fn forged_nodes_end_their_folder_and_are_told() {
     let repo = TestRepo::new();
     let forest = Forest::new(&repo);
     let leaf = |names: &[&str], content: u8| {
-        let entries = names.iter().map(|name| forest.entry(name.as_bytes(), &Thing::File(content, 0o644, 1)));
+        let entries =
+            names.iter().map(|name| forest.entry(name.as_bytes(), &Thing::File(content, 0o644, 1)));
         forest.leaf(entries.collect())
     };
     let sound = forest.inner(1, vec![leaf(&["a", "b"], 1), leaf(&["c"], 1)]);
@@ -375,7 +427,10 @@ fn forged_nodes_end_their_folder_and_are_told() {
         forest.inner(1, vec![leaf(&["a", "b"], 2), other_name]),
         forest.inner(1, vec![leaf(&["a", "x"], 2), later]),
         forest.inner(2, vec![leaf(&["a", "b"], 2), leaf(&["c"], 2)]),
-        forest.inner(1, vec![forest.inner(1, vec![leaf(&["a"], 2), leaf(&["b"], 2)]), leaf(&["c"], 2)]),
+        forest.inner(
+            1,
+            vec![forest.inner(1, vec![leaf(&["a"], 2), leaf(&["b"], 2)]), leaf(&["c"], 2)],
+        ),
     ];
     let sound = root_of((sound.id, sound.totals));
     let forged = forged.map(|node| root_of((node.id, node.totals)));
@@ -383,7 +438,8 @@ fn forged_nodes_end_their_folder_and_are_told() {
     let monitor = Monitor::default();
     for (number, place) in forged.iter().enumerate() {
         for places in [[&sound, place], [place, &sound]] {
-            let steps: Vec<_> = Diff::new(&trees, places, WindowLimits::default(), &monitor).collect();
+            let steps: Vec<_> =
+                Diff::new(&trees, places, WindowLimits::default(), &monitor).collect();
             let errors: Vec<_> = steps.iter().filter_map(|step| step.as_ref().err()).collect();
             assert!(
                 matches!(errors[..], [(path, drumlin::repo::Error::Malformed { .. })] if path == b"/"),

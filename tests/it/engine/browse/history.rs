@@ -22,7 +22,8 @@ fn dir(folder: Folder) -> Thing {
 
 /// Returns a folder of 40 files that stay as they are, and these.
 fn crowd<const N: usize>(things: [(&str, Thing); N]) -> Folder {
-    let mut all: Folder = (0..40).map(|number| (format!("other-{number:02}").into_bytes(), file(number))).collect();
+    let mut all: Folder =
+        (0..40).map(|number| (format!("other-{number:02}").into_bytes(), file(number))).collect();
     all.extend(folder(things));
     all
 }
@@ -57,7 +58,9 @@ fn nodes_on_the_way(trees: &Trees, root: ChunkId, path: &[&[u8]], nodes: &mut Ha
             }
             TreeNode::Leaf { entries, .. } => {
                 let found = entries.iter().find(|entry| entry.name == *name);
-                if let Some(drumlin::format::entry::Content::Tree(tree)) = found.map(|entry| &entry.content) {
+                if let Some(drumlin::format::entry::Content::Tree(tree)) =
+                    found.map(|entry| &entry.content)
+                {
                     nodes_on_the_way(trees, *tree, rest, nodes);
                 }
                 return;
@@ -72,8 +75,13 @@ fn a_hundred_snapshots_cost_each_node_on_the_way_once() {
     let forest = Forest::new(&repo);
     let roots: Vec<ChunkId> = (0..100u8)
         .map(|number| {
-            // What is looked for changes every 25 snapshots and is away from 60 to 79; what is beside it changes every second one.
-            let inner = if (60..80).contains(&number) { crowd([]) } else { crowd([("wanted", file(200 + number / 25))]) };
+            // What is looked for changes every 25 snapshots and is away from 60 to 79; what is
+            // beside it changes every second one.
+            let inner = if (60..80).contains(&number) {
+                crowd([])
+            } else {
+                crowd([("wanted", file(200 + number / 25))])
+            };
             let app = crowd([("app", dir(inner)), ("log", file(number / 2))]);
             forest.plant(&crowd([("srv", dir(app)), ("var", file(number / 4))])).0
         })
@@ -114,7 +122,8 @@ fn metadata_kinds_folders_and_silence() {
         crowd([("x", dir(crowd([("in", file(2))])))]),
         crowd([("x", Thing::LostDir)]),
     ];
-    let roots: Vec<ChunkId> = states.iter().map(|state| forest.plant(&folder([("srv", dir(state.clone()))])).0).collect();
+    let roots: Vec<ChunkId> =
+        states.iter().map(|state| forest.plant(&folder([("srv", dir(state.clone()))])).0).collect();
     let elsewhere = forest.plant(&folder([("etc", dir(crowd([])))])).0;
     let trees = forest.finish();
     let mut list = snapshots(&repo, &roots);
@@ -138,7 +147,11 @@ fn metadata_kinds_folders_and_silence() {
     assert_eq!(told(&below), [(VersionStep::Appeared, 4, 4, 1), (VersionStep::Modified, 5, 5, 1)]);
     assert_eq!(below.unread.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [6]);
     // A snapshot of other sources says nothing about the path.
-    let other = Snapshot { root: elsewhere, sources: vec![b"/etc".to_vec(), b"/srv/x-files".to_vec()], ..list[0].clone() };
+    let other = Snapshot {
+        root: elsewhere,
+        sources: vec![b"/etc".to_vec(), b"/srv/x-files".to_vec()],
+        ..list[0].clone()
+    };
     list.insert(3, other);
     assert_eq!(look(&trees, &list, "/srv/x").series[0].versions.len(), 6);
     list[3].sources = vec![b"/".to_vec()];
@@ -149,6 +162,10 @@ fn metadata_kinds_folders_and_silence() {
     list[1].host = "aaa".to_owned();
     list[2].app = "wiki".to_owned();
     let found = look(&trees, &list, "/srv/x");
-    let series: Vec<_> = found.series.iter().map(|one| (one.host.as_str(), one.app.as_str(), one.versions.len())).collect();
+    let series: Vec<_> = found
+        .series
+        .iter()
+        .map(|one| (one.host.as_str(), one.app.as_str(), one.versions.len()))
+        .collect();
     assert_eq!(series, [("aaa", "", 1), ("host", "wiki", 1)]);
 }

@@ -1,5 +1,6 @@
-//! Goal: looking into snapshots tells what is there, and reads no more than it must. Method: trees that are sealed by hand, with small
-//! nodes so that few entries make several levels; and snapshots of real folders.
+//! Goal: looking into snapshots tells what is there, and reads no more than it must. Method: trees
+//! that are sealed by hand, with small nodes so that few entries make several levels; and snapshots
+//! of real folders.
 
 mod diff;
 mod history;
@@ -48,9 +49,18 @@ pub struct Forest<'a> {
 impl<'a> Forest<'a> {
     pub fn new(repo: &'a TestRepo) -> Self {
         let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
+        let options = SessionOptions {
+            compression,
+            threads: 1,
+            low_memory: true,
+            dry_run: false,
+            checkpoints,
+        };
         let identity = Identity { host: "forester".to_owned(), parent: None, clock: Arc::new(now) };
-        Self { repo, session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity) }
+        Self {
+            repo,
+            session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity),
+        }
     }
 
     /// Returns the trees with everything that was put.
@@ -66,7 +76,8 @@ impl<'a> Forest<'a> {
         id
     }
 
-    /// Puts a folder and returns its top node; leaves and inner nodes end at a third of all names, whatever else is in them.
+    /// Puts a folder and returns its top node; leaves and inner nodes end at a third of all names,
+    /// whatever else is in them.
     pub fn plant(&self, folder: &Folder) -> (ChunkId, Totals) {
         let mut leaves = vec![Vec::new()];
         for (name, thing) in folder {
@@ -78,14 +89,16 @@ impl<'a> Forest<'a> {
         if leaves.len() > 1 && leaves.last().unwrap().is_empty() {
             leaves.pop();
         }
-        let mut level: Vec<TreeChild> = leaves.into_iter().map(|entries| self.leaf(entries)).collect();
+        let mut level: Vec<TreeChild> =
+            leaves.into_iter().map(|entries| self.leaf(entries)).collect();
         for height in 1.. {
             if level.len() == 1 {
                 break;
             }
             let mut parents = vec![Vec::new()];
             for child in level {
-                let ends = ends_node(&child.first_name, height) && !parents.last().unwrap().is_empty();
+                let ends =
+                    ends_node(&child.first_name, height) && !parents.last().unwrap().is_empty();
                 parents.last_mut().unwrap().push(child);
                 if ends {
                     parents.push(Vec::new());
@@ -105,7 +118,11 @@ impl<'a> Forest<'a> {
     fn leaf(&self, entries: Vec<(Entry, Option<Totals>)>) -> TreeChild {
         let mut totals = Totals::default();
         for (entry, below) in &entries {
-            let own = Totals { files: u64::from(below.is_none()), dirs: u64::from(below.is_some()), bytes: entry.size };
+            let own = Totals {
+                files: u64::from(below.is_none()),
+                dirs: u64::from(below.is_some()),
+                bytes: entry.size,
+            };
             totals.add(own);
             totals.add(below.unwrap_or_default());
         }
@@ -130,12 +147,26 @@ impl<'a> Forest<'a> {
                 let refs = vec![Ref::Data { id: ChunkId([*content; 32]), len }];
                 (EntryKind::File, Content::Refs(refs), *mode, *mtime, u64::from(len), None)
             }
-            Thing::Link(target, mtime) => (EntryKind::Symlink, Content::Inline(vec![b'a' + target % 26]), 0o777, *mtime, 1, None),
+            Thing::Link(target, mtime) => (
+                EntryKind::Symlink,
+                Content::Inline(vec![b'a' + target % 26]),
+                0o777,
+                *mtime,
+                1,
+                None,
+            ),
             Thing::Dir(mode, folder) => {
                 let (id, totals) = self.plant(folder);
                 (EntryKind::Dir, Content::Tree(id), *mode, 0, 0, Some(totals))
             }
-            Thing::LostDir => (EntryKind::Dir, Content::Tree(ChunkId([9; 32])), 0o700, 0, 0, Some(Totals::default())),
+            Thing::LostDir => (
+                EntryKind::Dir,
+                Content::Tree(ChunkId([9; 32])),
+                0o700,
+                0,
+                0,
+                Some(Totals::default()),
+            ),
         };
         let mtime = Timestamp { seconds: mtime, nanos: 0 };
         let entry = Entry { mode, mtime, size, ..bare_entry(name, kind, content) };

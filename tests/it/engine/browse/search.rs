@@ -43,7 +43,14 @@ fn patterns_and_criteria() {
     let repo = TestRepo::new();
     let forest = Forest::new(&repo);
     let mut top = folder([
-        ("src", dir(folder([("main.rs", file(1)), ("lib.RS", file(2)), ("deep", dir(folder([("x.rs", file(3))])))]))),
+        (
+            "src",
+            dir(folder([
+                ("main.rs", file(1)),
+                ("lib.RS", file(2)),
+                ("deep", dir(folder([("x.rs", file(3))]))),
+            ])),
+        ),
         ("link.rs", Thing::Link(1, 9)),
         ("notes.txt", file(100)),
     ]);
@@ -53,15 +60,22 @@ fn patterns_and_criteria() {
     let root = forest.plant(&top).0;
     let trees = forest.finish();
     let names = |patterns: &[&str], options, criteria| -> Vec<String> {
-        found(&trees, &[root], patterns, options, criteria).into_iter().map(|(_, path)| path).collect()
+        found(&trees, &[root], patterns, options, criteria)
+            .into_iter()
+            .map(|(_, path)| path)
+            .collect()
     };
     let plain = PatternOptions::default();
     let any = Criteria::default;
-    let all_rs = ["/bad\u{fffd}.rs", "/link.rs", "/src/deep/x.rs", "/src/main.rs", "/two\nlines.rs"];
+    let all_rs =
+        ["/bad\u{fffd}.rs", "/link.rs", "/src/deep/x.rs", "/src/main.rs", "/two\nlines.rs"];
     assert_eq!(names(&["*.rs"], plain, any()), all_rs);
     let ignoring = PatternOptions { ignore_case: true, ..plain };
     assert_eq!(names(&["*.rs"], ignoring, any()).len(), 6);
-    assert_eq!(names(&["notes.{txt,md}", "[x-z].rs"], plain, any()), ["/notes.txt", "/src/deep/x.rs"]);
+    assert_eq!(
+        names(&["notes.{txt,md}", "[x-z].rs"], plain, any()),
+        ["/notes.txt", "/src/deep/x.rs"]
+    );
     // One character, however many bytes it has; and a byte that is no character.
     assert_eq!(names(&["?.md"], plain, any()), ["/\u{e9}.md", "/\u{20ac}.md"]);
     assert_eq!(names(&["bad?.rs"], plain, any()), ["/bad\u{fffd}.rs"]);
@@ -82,9 +96,15 @@ fn patterns_and_criteria() {
     assert_eq!(of(Criteria { smaller_than: Some(602), ..any() }), ["/src/main.rs"]);
     let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
     assert_eq!(of(Criteria { newer_than: time(50), ..any() }), ["/notes.txt", "/two\nlines.rs"]);
-    assert_eq!(of(Criteria { older_than: time(3), newer_than: time(0), ..any() }), ["/src/lib.RS", "/src/main.rs"]);
+    assert_eq!(
+        of(Criteria { older_than: time(3), newer_than: time(0), ..any() }),
+        ["/src/lib.RS", "/src/main.rs"]
+    );
     for (pattern, regex) in [("[", false), ("(", true)] {
-        assert!(Patterns::new(&[pattern.to_owned()], PatternOptions { regex, ..plain }).is_err(), "{pattern}");
+        assert!(
+            Patterns::new(&[pattern.to_owned()], PatternOptions { regex, ..plain }).is_err(),
+            "{pattern}"
+        );
     }
 }
 
@@ -95,11 +115,18 @@ fn each_version_is_found_once_and_each_node_read_once() {
     let roots: Vec<ChunkId> = (0..20u8)
         .rev()
         .map(|number| {
-            let mut inner: Folder = (0..40).map(|other| (format!("other-{other:02}").into_bytes(), file(other))).collect();
+            let mut inner: Folder = (0..40)
+                .map(|other| (format!("other-{other:02}").into_bytes(), file(other)))
+                .collect();
             inner.insert(b"wanted".to_vec(), file(100 + number / 5));
             // A neighbour in the same leaf that is never the same.
             inner.insert(b"wanted.log".to_vec(), file(number));
-            forest.plant(&folder([("a", dir(inner.clone())), ("b", dir(folder([("same", file(1))])))])).0
+            forest
+                .plant(&folder([
+                    ("a", dir(inner.clone())),
+                    ("b", dir(folder([("same", file(1))]))),
+                ]))
+                .0
         })
         .collect();
     let trees = forest.finish();
@@ -108,14 +135,22 @@ fn each_version_is_found_once_and_each_node_read_once() {
     let all = found(&trees, &roots, &["wanted", "same", "a"], plain, Criteria::default());
     let read = trees.nodes_read() - before;
     let at = |tree: usize, path: &str| (tree, path.to_owned());
-    let expected =
-        [at(0, "/a"), at(0, "/a/wanted"), at(0, "/b/same"), at(5, "/a/wanted"), at(10, "/a/wanted"), at(15, "/a/wanted")];
+    let expected = [
+        at(0, "/a"),
+        at(0, "/a/wanted"),
+        at(0, "/b/same"),
+        at(5, "/a/wanted"),
+        at(10, "/a/wanted"),
+        at(15, "/a/wanted"),
+    ];
     assert_eq!(all, expected);
     let before = trees.nodes_read();
     found(&trees, &roots, &["wanted"], plain, Criteria::default());
     assert_eq!(trees.nodes_read() - before, read);
     let before = trees.nodes_read();
-    roots.iter().for_each(|root| drop(found(&trees, &[*root], &["wanted"], plain, Criteria::default())));
+    roots
+        .iter()
+        .for_each(|root| drop(found(&trees, &[*root], &["wanted"], plain, Criteria::default())));
     let each_alone = trees.nodes_read() - before;
     assert!(read * 2 < each_alone, "{read} and {each_alone}");
 }
@@ -124,11 +159,15 @@ fn each_version_is_found_once_and_each_node_read_once() {
 fn a_damaged_folder_is_told_once() {
     let repo = TestRepo::new();
     let forest = Forest::new(&repo);
-    let roots: Vec<ChunkId> =
-        (0..3).map(|number| forest.plant(&folder([("lost", Thing::LostDir), ("x", file(number))])).0).collect();
+    let roots: Vec<ChunkId> = (0..3)
+        .map(|number| forest.plant(&folder([("lost", Thing::LostDir), ("x", file(number))])).0)
+        .collect();
     let trees = forest.finish();
-    let mut search =
-        Search::new(&trees, Patterns::new(&["x".to_owned()], PatternOptions::default()).unwrap(), Criteria::default());
+    let mut search = Search::new(
+        &trees,
+        Patterns::new(&["x".to_owned()], PatternOptions::default()).unwrap(),
+        Criteria::default(),
+    );
     let (mut good, mut bad) = (0, Vec::new());
     for root in &roots {
         search.enter(root, b"");
@@ -146,7 +185,9 @@ fn a_damaged_folder_is_told_once() {
 fn sums_come_from_the_nodes_above() {
     let repo = TestRepo::new();
     let forest = Forest::new(&repo);
-    let many = |count: u8| -> Folder { (0..count).map(|number| (format!("f{number:03}").into_bytes(), file(0))).collect() };
+    let many = |count: u8| -> Folder {
+        (0..count).map(|number| (format!("f{number:03}").into_bytes(), file(0))).collect()
+    };
     let mut big = many(100);
     big.insert(b"inner".to_vec(), dir(many(50)));
     let top = folder([("big", dir(big)), ("small", dir(many(3))), ("one", file(0))]);

@@ -25,7 +25,9 @@ fn a_local_copy_of_an_end_may_be_damaged_anywhere() {
     let copy = copies(cache.path(), "tail").remove(0);
     let sound = fs::read(&copy).unwrap();
     let mut fetched = index_reads(&store).calls;
-    for at in (0..HEADER_LEN_BYTES + 8).chain((HEADER_LEN_BYTES + 8..sound.len()).step_by(7)).chain(sound.len() - 64..sound.len())
+    for at in (0..HEADER_LEN_BYTES + 8)
+        .chain((HEADER_LEN_BYTES + 8..sound.len()).step_by(7))
+        .chain(sound.len() - 64..sound.len())
     {
         let mut bytes = sound.clone();
         bytes[at] ^= 1 << (at % 8);
@@ -67,17 +69,24 @@ fn damage_in_the_store_is_named_and_never_believed() {
             let told = Arc::new(Mutex::new(Vec::new()));
             let tells = told.clone();
             let tell = told.clone();
-            repository.tell_left_out(move |error| tell.lock().unwrap().push((error.is_damage(), error.to_string())));
+            repository.tell_left_out(move |error| {
+                tell.lock().unwrap().push((error.is_damage(), error.to_string()))
+            });
             for _ in 0..2 {
                 match Reader::sparing(repository).unwrap().locate(&long.snapshot.root) {
-                    Ok(found) => assert!(found.is_none() && told.lock().unwrap().len() == 1, "byte {at}"),
+                    Ok(found) => {
+                        assert!(found.is_none() && told.lock().unwrap().len() == 1, "byte {at}")
+                    }
                     // A block is opened when it is looked into.
-                    Err(error) => tells.lock().unwrap().push((error.is_damage(), error.to_string())),
+                    Err(error) => {
+                        tells.lock().unwrap().push((error.is_damage(), error.to_string()))
+                    }
                 }
             }
             let told = told.lock().unwrap();
             assert!(
-                !told.is_empty() && told.iter().all(|(is_damage, what)| *is_damage && what.contains(name)),
+                !told.is_empty()
+                    && told.iter().all(|(is_damage, what)| *is_damage && what.contains(name)),
                 "byte {at}: {told:?}"
             );
             let error = Reader::new(repository).err().expect("it is needed");
@@ -105,7 +114,13 @@ fn what_comes_damaged_once_is_fetched_again() {
     let bit = (long.len_bytes / 16) as usize * 8 - 200;
     for call in 0..3 {
         let effect = Effect::Flip { bit };
-        let fault = Fault { action: Some(Action::Read), class: Some(Class::Index), call, effect, then_dead: false };
+        let fault = Fault {
+            action: Some(Action::Read),
+            class: Some(Class::Index),
+            call,
+            effect,
+            then_dead: false,
+        };
         let cache = fast_folder();
         let store = Arc::new(FaultStore::new(long.repo.memory.clone(), vec![fault]));
         let (_, repository) = long.open_over(store, cache.path());

@@ -1,8 +1,9 @@
-//! Goal: whoever looks at trees and single files of a distant repository fetches little of a long index run, and never gets less or
-//! anything else for it.
+//! Goal: whoever looks at trees and single files of a distant repository fetches little of a long
+//! index run, and never gets less or anything else for it.
 //!
-//! Method: a small repository whose index is one run of some megabytes, most of whose records name chunks that nobody has; a store
-//! that says it is far away, and counts. Which ids lie where is random, so counts are bounds wherever that matters.
+//! Method: a small repository whose index is one run of some megabytes, most of whose records name
+//! chunks that nobody has; a store that says it is far away, and counts. Which ids lie where is
+//! random, so counts are bounds wherever that matters.
 
 mod damage;
 
@@ -90,7 +91,8 @@ impl Long {
     fn is_at(&self, reader: &Reader, id: &ChunkId) -> bool {
         let record = self.records.iter().find(|record| record.id == *id).unwrap();
         let found = reader.locate(id).unwrap().unwrap();
-        (found.offset, found.pack.name) == (record.offset, self.toc.packs[record.pack as usize].name)
+        (found.offset, found.pack.name)
+            == (record.offset, self.toc.packs[record.pack as usize].name)
     }
 }
 
@@ -104,16 +106,27 @@ fn plant(repo: &TestRepo, planted: Planted) -> (Key, RunToc, Vec<RunRecord>) {
         toc.replaces.push(run.name());
         for block in 0..run.block_count() {
             let there = run.read_block(block).unwrap();
-            records.extend(there.iter().map(|record| RunRecord { pack: record.pack + before, ..*record }));
+            records.extend(
+                there.iter().map(|record| RunRecord { pack: record.pack + before, ..*record }),
+            );
         }
     }
     let packs = [(PackClass::Data, planted.content), (PackClass::Meta, planted.trees)];
-    for (class, count) in packs.into_iter().chain((0..planted.packs).map(|_| (PackClass::Data, 0))) {
+    for (class, count) in packs.into_iter().chain((0..planted.packs).map(|_| (PackClass::Data, 0)))
+    {
         let pack = toc.packs.len() as u32;
         let name = ObjectId(*blake3::hash(&pack.to_le_bytes()).as_bytes());
         toc.packs.push(PackRef { class, name, len: 1 << 20, salt: name.0 });
-        let id = |n: u32| ChunkId(*blake3::hash(&[[class as u8; 4], n.to_le_bytes()].concat()).as_bytes());
-        records.extend((0..count).map(|n| RunRecord { id: id(n), pack, offset: 128 + n, stored_len: 100, chunk: 0 }));
+        let id = |n: u32| {
+            ChunkId(*blake3::hash(&[[class as u8; 4], n.to_le_bytes()].concat()).as_bytes())
+        };
+        records.extend((0..count).map(|n| RunRecord {
+            id: id(n),
+            pack,
+            offset: 128 + n,
+            stored_len: 100,
+            chunk: 0,
+        }));
     }
     let class = |record: &RunRecord| toc.packs[record.pack as usize].class;
     records.sort_by_key(|record| (class(record), record.id));
@@ -135,7 +148,11 @@ fn index_reads(store: &CountStore) -> Count {
 /// Returns the local copies of a group.
 fn copies(cache: &Path, group: &str) -> Vec<PathBuf> {
     let folders = fs::read_dir(cache).unwrap().map(|folder| folder.unwrap().path().join(group));
-    folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().map(|file| file.unwrap().path()).collect()
+    folders
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .map(|file| file.unwrap().path())
+        .collect()
 }
 
 fn only_run(reader: &Reader) -> Arc<Run> {
@@ -162,15 +179,26 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
     println!("{for_trees:?} of {} bytes", long.len_bytes);
     assert_eq!(for_trees.calls, 2, "header and end");
     assert!(for_trees.bytes < long.len_bytes / 8);
-    assert_eq!(reader.index().record_count(), only_run(&Reader::new(&long.repo.open()).unwrap()).toc().record_count());
+    assert_eq!(
+        reader.index().record_count(),
+        only_run(&Reader::new(&long.repo.open()).unwrap()).toc().record_count()
+    );
     let path = long.contents.keys().find(|path| path.ends_with(b"file-0")).unwrap();
     let entry = Trees::new(reader.clone()).lookup(&long.snapshot.root, path).unwrap().unwrap();
-    let drumlin::format::entry::Content::Refs(refs) = entry.entry.content else { panic!("it is one piece") };
-    let [drumlin::format::entry::Ref::Data { id, .. }] = refs[..] else { panic!("it is one piece") };
+    let drumlin::format::entry::Content::Refs(refs) = entry.entry.content else {
+        panic!("it is one piece")
+    };
+    let [drumlin::format::entry::Ref::Data { id, .. }] = refs[..] else {
+        panic!("it is one piece")
+    };
     assert!(long.is_at(&reader, &id));
     let for_file = index_reads(&store);
     // Two if the chunk is the first of its block.
-    assert!((3..=4).contains(&for_file.calls) && for_file.bytes - for_trees.bytes <= 2 * BLOCK_LEN_BYTES, "{for_file:?}");
+    assert!(
+        (3..=4).contains(&for_file.calls)
+            && for_file.bytes - for_trees.bytes <= 2 * BLOCK_LEN_BYTES,
+        "{for_file:?}"
+    );
     assert!(for_file.bytes < long.len_bytes / 4);
     assert!(long.is_at(&reader, &id));
     assert_eq!(index_reads(&store), for_file, "the block is in memory");
@@ -189,7 +217,10 @@ fn trees_take_the_end_of_a_run_and_a_file_one_block_more() {
     (0..whole.block_count()).for_each(|block| drop(whole.read_block(block).unwrap()));
     assert_eq!((copies(cache.path(), "tail").len(), copies(cache.path(), "index").len()), (0, 1));
     let (store, repository) = long.open(cache.path());
-    assert_eq!(read_all(&Trees::new(Reader::sparing(&repository).unwrap()), &long.snapshot), long.contents);
+    assert_eq!(
+        read_all(&Trees::new(Reader::sparing(&repository).unwrap()), &long.snapshot),
+        long.contents
+    );
     assert_eq!(index_reads(&store), Count::default());
 }
 
@@ -211,14 +242,20 @@ fn short_runs_and_those_of_a_store_at_hand_are_fetched_whole() {
 #[test]
 fn an_end_that_is_longer_than_guessed_is_fetched_to_its_beginning() {
     // Records of trees that begin earlier, and a table that does, too.
-    for (planted, reads) in [(Planted { trees: 10_000, ..LONG }, 3), (Planted { trees: 400, packs: 4_000, ..LONG }, 4)] {
+    for (planted, reads) in
+        [(Planted { trees: 10_000, ..LONG }, 3), (Planted { trees: 400, packs: 4_000, ..LONG }, 4)]
+    {
         let long = Long::new(planted);
         let cache = fast_folder();
         let (store, repository) = long.open(cache.path());
         let reader = Reader::sparing(&repository).unwrap();
         assert_eq!(list(&reader, &long.snapshot), long.contents.len());
         let read = index_reads(&store);
-        assert!(read.calls == reads && read.bytes < long.len_bytes / 3, "{read:?} of {}", long.len_bytes);
+        assert!(
+            read.calls == reads && read.bytes < long.len_bytes / 3,
+            "{read:?} of {}",
+            long.len_bytes
+        );
         assert!(only_run(&reader).is_sound_here());
         assert_eq!(read_all(&Trees::new(reader), &long.snapshot), long.contents);
     }
@@ -250,7 +287,11 @@ fn merged_runs_have_both_parts_in_order() {
     let reader = Reader::new(&long.repo.open()).unwrap();
     let merged = only_run(&reader);
     assert_eq!(counts(std::slice::from_ref(&merged)), counts(&runs), "no chunk is in two places");
-    assert!(merged.toc().data_records > 1_000 && merged.toc().meta_records > 500 && merged.is_sound_here());
+    assert!(
+        merged.toc().data_records > 1_000
+            && merged.toc().meta_records > 500
+            && merged.is_sound_here()
+    );
     assert_eq!(read_all(&Trees::new(reader.clone()), &long.snapshot), long.contents);
     assert!(read_all(&Trees::new(reader), &second).len() > long.contents.len());
 }
@@ -266,7 +307,10 @@ fn a_run_that_is_wanted_again_and_again_is_fetched_whole_once() {
         assert!(long.is_at(&reader, &long.id_in(block)));
     }
     let blocks = index_reads(&store);
-    assert_eq!((blocks.calls - before.calls, blocks.bytes - before.bytes), (20, 20 * BLOCK_LEN_BYTES));
+    assert_eq!(
+        (blocks.calls - before.calls, blocks.bytes - before.bytes),
+        (20, 20 * BLOCK_LEN_BYTES)
+    );
     assert!(long.is_at(&reader, &long.id_in(BLOCKS_MAX)));
     let whole = index_reads(&store);
     assert_eq!((whole.calls - blocks.calls, whole.bytes - blocks.bytes), (1, long.len_bytes));
@@ -288,13 +332,19 @@ fn threads_that_look_at_once_find_everything_and_fetch_the_run_once() {
     std::thread::scope(|scope| {
         for first in 0..8 {
             let (long, reader) = (&long, &reader);
-            scope.spawn(move || (0..40).for_each(|at| assert!(long.is_at(reader, &long.id_in((first * 5 + at) % 160)))));
+            scope.spawn(move || {
+                (0..40)
+                    .for_each(|at| assert!(long.is_at(reader, &long.id_in((first * 5 + at) % 160))))
+            });
         }
     });
     let spent = index_reads(&store);
     let (calls, bytes) = (spent.calls - before.calls, spent.bytes - before.bytes);
     assert!(calls <= BLOCKS_MAX as u64 + 1, "{spent:?} after {before:?}");
-    assert!(bytes <= BLOCKS_MAX as u64 * BLOCK_LEN_BYTES + long.len_bytes, "{spent:?} after {before:?}");
+    assert!(
+        bytes <= BLOCKS_MAX as u64 * BLOCK_LEN_BYTES + long.len_bytes,
+        "{spent:?} after {before:?}"
+    );
     assert!(only_run(&reader).far().is_none());
 }
 
@@ -310,12 +360,20 @@ fn a_run_that_goes_away_is_looked_for_again() {
     assert_eq!(read_all(&Trees::new(reader.clone()), &long.snapshot), long.contents);
     let name = only_run(&reader).name().to_hex();
     assert!(run.name.ends_with(&name));
-    assert_eq!(copies(cache.path(), "tail").iter().map(|path| path.file_name().unwrap()).collect::<Vec<_>>(), [&name[..]]);
+    assert_eq!(
+        copies(cache.path(), "tail")
+            .iter()
+            .map(|path| path.file_name().unwrap())
+            .collect::<Vec<_>>(),
+        [&name[..]]
+    );
     // No block of it is in the memory of another reader.
     let reader = Reader::sparing(&repository).unwrap();
     long.repo.memory.remove(&run).unwrap();
     assert_eq!(reader.locate(&long.id_in(4)).unwrap(), None, "no run names it any more");
-    assert!(copies(cache.path(), "tail").is_empty() && index_reads(&store).bytes < long.len_bytes / 4);
+    assert!(
+        copies(cache.path(), "tail").is_empty() && index_reads(&store).bytes < long.len_bytes / 4
+    );
 }
 
 #[test]
@@ -329,11 +387,16 @@ fn a_run_that_is_listed_and_never_there_is_not_looked_for_for_ever() {
         effect: Effect::Before(ErrorKind::NotFound),
         then_dead: false,
     };
-    let (store, repository) =
-        long.open_over(Arc::new(FaultStore::new(long.repo.memory.clone(), (2..50).map(gone).collect())), cache.path());
+    let (store, repository) = long.open_over(
+        Arc::new(FaultStore::new(long.repo.memory.clone(), (2..50).map(gone).collect())),
+        cache.path(),
+    );
     let reader = Reader::sparing(&repository).unwrap();
     let error = reader.locate(&long.id_in(0)).unwrap_err();
-    assert!(error.is_not_found() && long.run.name.contains(&only_run(&reader).name().to_hex()), "{error:?}");
+    assert!(
+        error.is_not_found() && long.run.name.contains(&only_run(&reader).name().to_hex()),
+        "{error:?}"
+    );
     assert!(index_reads(&store).calls <= 12);
     assert!(reader.locate(&long.snapshot.root).unwrap().is_some());
 }
@@ -346,12 +409,24 @@ fn the_program_asks_a_bucket_for_little_of_a_long_run() {
     let log = folder.path().join("log");
     let server = crate::support::servers::moto::start_logging(&log);
     let options = server.options();
-    let home = crate::support::home::Home::with_bucket(server.port(), &format!("{}/a/b", options.bucket), "");
+    let home = crate::support::home::Home::with_bucket(
+        server.port(),
+        &format!("{}/a/b", options.bucket),
+        "",
+    );
     let bucket = drumlin::store::s3::S3Store::open(options).unwrap();
-    long.repo.memory.keys().iter().for_each(|key| bucket.create(key, &long.repo.memory.read(key).unwrap()).unwrap());
+    long.repo
+        .memory
+        .keys()
+        .iter()
+        .for_each(|key| bucket.create(key, &long.repo.memory.read(key).unwrap()).unwrap());
     home.write("key", drumlin::crypto::phrase::words_of(&[7; 32].into()).as_bytes());
     let asked = || {
-        fs::read_to_string(&log).unwrap().lines().filter(|line| line.starts_with("GET ") && line.contains("/index/0/")).count()
+        fs::read_to_string(&log)
+            .unwrap()
+            .lines()
+            .filter(|line| line.starts_with("GET ") && line.contains("/index/0/"))
+            .count()
     };
     let file = long.contents.keys().find(|path| path.ends_with(b"file-0")).unwrap();
     let file = String::from_utf8(file.clone()).unwrap();
@@ -364,9 +439,19 @@ fn the_program_asks_a_bucket_for_little_of_a_long_run() {
     home.run(["find", "file-*"]).ok();
     home.run(["history", &file]).ok();
     assert_eq!(asked(), before);
-    assert!(home.run(["cat", &format!("latest:{file}")]).ok().out == String::from_utf8_lossy(&noise(0, 10_000)));
+    assert!(
+        home.run(["cat", &format!("latest:{file}")]).ok().out
+            == String::from_utf8_lossy(&noise(0, 10_000))
+    );
     assert!((1..=2).contains(&(asked() - before)), "a block, or two neighbours");
-    let report = home.json(["restore", &format!("latest:{file}"), "--target", "back", "--cache-dir", "empty"]);
+    let report = home.json([
+        "restore",
+        &format!("latest:{file}"),
+        "--target",
+        "back",
+        "--cache-dir",
+        "empty",
+    ]);
     let down = report["requests"]["bytes_down"].as_u64().unwrap();
     println!("{} requests, {down} bytes", report["requests"]["calls"]);
     assert!(down < long.len_bytes / 4);

@@ -1,7 +1,8 @@
-//! Goal: a program that shares no code with this one, written from the specification, restores what was backed up.
+//! Goal: a program that shares no code with this one, written from the specification, restores what
+//! was backed up.
 //!
-//! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the packs alone, and compare
-//! trees; then spoil a repository and see the reader refuse.
+//! Method: make repositories with the program, restore them with `format-spec/reader.py`, from the
+//! packs alone, and compare trees; then spoil a repository and see the reader refuse.
 
 pub mod trees;
 
@@ -52,7 +53,8 @@ impl Lab {
         let store = LocalStore::open_or_make(&folder.path().join("repository")).unwrap();
         let repository = Repository::init(Arc::new(store), &options).unwrap();
         std::fs::write(folder.path().join("password"), PASSPHRASE).unwrap();
-        std::fs::write(folder.path().join("words"), words_of(&Zeroizing::new([5; 32])).as_str()).unwrap();
+        std::fs::write(folder.path().join("words"), words_of(&Zeroizing::new([5; 32])).as_str())
+            .unwrap();
         std::fs::create_dir(folder.path().join("source")).unwrap();
         Self { folder, repository }
     }
@@ -100,7 +102,13 @@ impl Lab {
     fn read_with(&self, options: &[&str], command: &[&str]) -> Output {
         let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader.py");
         let repository = self.path("repository");
-        Command::new(python()).arg(reader).args(options).arg(repository).args(command).output().unwrap()
+        Command::new(python())
+            .arg(reader)
+            .args(options)
+            .arg(repository)
+            .args(command)
+            .output()
+            .unwrap()
     }
 
     /// Restores with the reader and compares with the source.
@@ -128,7 +136,9 @@ const QUICK: SlotKdf = SlotKdf::Passphrase { memory_kib: 256, passes: 1, lanes: 
 pub fn python() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     let python = std::env::var_os("DRUMLIN_TEST_PYTHON").map_or(own, PathBuf::from);
-    let has_modules = Command::new(&python).args(["-c", "import argon2, blake3, cryptography, zstandard"]).output();
+    let has_modules = Command::new(&python)
+        .args(["-c", "import argon2, blake3, cryptography, zstandard"])
+        .output();
     assert!(
         has_modules.is_ok_and(|output| output.status.success()),
         "{} lacks the reader's modules: run scripts/test-deps.sh, or set DRUMLIN_TEST_PYTHON",
@@ -155,7 +165,8 @@ impl Drop for Unlock {
     }
 }
 
-/// Any owner may set "no dump", on file systems that have it; the others are the superuser's, and not in every container.
+/// Any owner may set "no dump", on file systems that have it; the others are the superuser's, and
+/// not in every container.
 #[test]
 fn the_reader_restores_flags_or_says_that_it_may_not() {
     let lab = Lab::new(Profile::Small, QUICK);
@@ -167,10 +178,17 @@ fn the_reader_restores_flags_or_says_that_it_may_not() {
     std::fs::hard_link(lab.path("source/a/immutable"), lab.path("source/b/other name")).unwrap();
     let _unlock = Unlock(lab.folder.path().to_owned());
     let flag = |flag: &str, name: &str| {
-        Command::new("chattr").arg(flag).arg(lab.path("source").join(name)).output().unwrap().status.success()
+        Command::new("chattr")
+            .arg(flag)
+            .arg(lab.path("source").join(name))
+            .output()
+            .unwrap()
+            .status
+            .success()
     };
     let has_flags = flag("+d", "b/undumped");
-    let may_lock = has_flags && flag("+i", "a/immutable") && flag("+a", "a/appended") && flag("+i", "a");
+    let may_lock =
+        has_flags && flag("+i", "a/immutable") && flag("+a", "a/appended") && flag("+i", "a");
     lab.back_up(Compression::DEFAULT);
     lab.assert_restores("restored", &[], "latest");
     if !may_lock {
@@ -222,7 +240,10 @@ fn the_reader_opens_with_a_key_file_and_lists_and_restores_old_snapshots() {
     assert!(lab.read_with(&secret, &["restore", first, target.to_str().unwrap()]).status.success());
     let restored = target.join(lab.path("source/a").strip_prefix("/").unwrap());
     assert_eq!(std::fs::read_to_string(restored).unwrap(), "one");
-    assert!(!lab.read(&[], &["list"]).status.success(), "a passphrase does not open a key file's slot");
+    assert!(
+        !lab.read(&[], &["list"]).status.success(),
+        "a passphrase does not open a key file's slot"
+    );
 }
 
 #[test]
@@ -253,9 +274,17 @@ fn the_reader_hides_what_is_forgotten_and_restores_it_when_told_to() {
     lab.back_up(Compression::DEFAULT);
     std::fs::write(lab.path("source/a"), "two").unwrap();
     lab.back_up(Compression::DEFAULT);
-    let [first, _] = &snapshots::list(&lab.repository).unwrap()[..] else { panic!("two snapshots") };
+    let [first, _] = &snapshots::list(&lab.repository).unwrap()[..] else {
+        panic!("two snapshots")
+    };
     let word = str::to_owned;
-    let note = ForgetNote { host: word("h"), user: word("u"), program: word("p"), now: now(), reason: word("r") };
+    let note = ForgetNote {
+        host: word("h"),
+        user: word("u"),
+        program: word("p"),
+        now: now(),
+        reason: word("r"),
+    };
     trash::forget(&lab.repository, &first.id, None, &note).unwrap();
     let list = |flags: &[&str]| {
         let listed = String::from_utf8(lab.read(flags, &["list"]).stdout).unwrap();
@@ -278,7 +307,8 @@ fn the_reader_hides_what_is_forgotten_and_restores_it_when_told_to() {
     assert!(String::from_utf8(lab.read(&[], &["list"]).stderr).unwrap().contains("does not count"));
 }
 
-/// An interrupted `init` leaves the slot of a repository that never was; the same passphrase may open it, and it may come first.
+/// An interrupted `init` leaves the slot of a repository that never was; the same passphrase may
+/// open it, and it may come first.
 #[test]
 fn the_reader_goes_on_to_the_slot_of_this_repository() {
     let (lab, other) = (Lab::new(Profile::Small, QUICK), Lab::new(Profile::Small, QUICK));
@@ -289,10 +319,15 @@ fn the_reader_goes_on_to_the_slot_of_this_repository() {
     lab.assert_restores("restored", &[], "latest");
     let list = lab.read(&[], &["list"]);
     let said = String::from_utf8(list.stderr).unwrap();
-    assert!(list.status.success() && said.contains("keys/00000000000000000000000000000000 is passed over"), "{said}");
+    assert!(
+        list.status.success()
+            && said.contains("keys/00000000000000000000000000000000 is passed over"),
+        "{said}"
+    );
 }
 
-/// Whoever may only add files keeps nobody from reading: other names are no objects, and what is damaged is named.
+/// Whoever may only add files keeps nobody from reading: other names are no objects, and what is
+/// damaged is named.
 #[test]
 fn the_reader_ignores_other_names_and_passes_over_what_is_damaged() {
     let lab = Lab::new(Profile::Small, QUICK);
@@ -304,12 +339,23 @@ fn the_reader_ignores_other_names_and_passes_over_what_is_damaged() {
         std::fs::write(file, "garbage").unwrap();
     };
     let hex = "0".repeat(62);
-    for name in
-        ["config/x", "keys/readme", "snapshots/readme", "snapshots/.hidden", "data/readme", "data/zz/readme", "data/1", "other/1"]
-    {
+    for name in [
+        "config/x",
+        "keys/readme",
+        "snapshots/readme",
+        "snapshots/.hidden",
+        "data/readme",
+        "data/zz/readme",
+        "data/1",
+        "other/1",
+    ] {
         plant(name.to_owned());
     }
-    for name in [format!("data/01/00{hex}"), format!("meta/AA/AA{hex}"), format!("snapshots/{}", "A".repeat(32))] {
+    for name in [
+        format!("data/01/00{hex}"),
+        format!("meta/AA/AA{hex}"),
+        format!("snapshots/{}", "A".repeat(32)),
+    ] {
         plant(name);
     }
     let list = lab.read(&[], &["list"]);
@@ -317,17 +363,27 @@ fn the_reader_ignores_other_names_and_passes_over_what_is_damaged() {
     lab.assert_restores("by-toc", &[], "latest");
     lab.assert_restores("by-walk", &["--walk"], "latest");
     // These have the names of objects.
-    let damaged = [format!("snapshots/{}", "0".repeat(32)), format!("data/00/00{hex}"), format!("meta/00/00{hex}")];
+    let damaged = [
+        format!("snapshots/{}", "0".repeat(32)),
+        format!("data/00/00{hex}"),
+        format!("meta/00/00{hex}"),
+    ];
     damaged.iter().cloned().for_each(plant);
-    for (command, named) in [(&["list"][..], &damaged[..1]), (&["restore", "latest", "again"][..], &damaged[..])] {
+    for (command, named) in
+        [(&["list"][..], &damaged[..1]), (&["restore", "latest", "again"][..], &damaged[..])]
+    {
         let target = lab.path("again");
-        let words: Vec<&str> =
-            command.iter().map(|word| if *word == "again" { target.to_str().unwrap() } else { word }).collect();
+        let words: Vec<&str> = command
+            .iter()
+            .map(|word| if *word == "again" { target.to_str().unwrap() } else { word })
+            .collect();
         let read = lab.read(&[], &words);
         let said = String::from_utf8(read.stderr).unwrap();
         assert_eq!(read.status.code(), Some(4), "{said}");
         assert_eq!(said.lines().count(), named.len(), "{said}");
-        named.iter().for_each(|name| assert!(said.contains(&format!("{name} is damaged, and passed over")), "{said}"));
+        named.iter().for_each(|name| {
+            assert!(said.contains(&format!("{name} is damaged, and passed over")), "{said}")
+        });
     }
     let restored = lab.path("again").join(lab.path("source").strip_prefix("/").unwrap());
     assert_eq!(trees::describe(&restored), trees::describe(&lab.path("source")));

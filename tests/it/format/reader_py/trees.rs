@@ -22,7 +22,8 @@ pub fn set_mtime(path: &Path, tv_sec: i64, tv_nsec: i64) {
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// Makes a tree with every kind of entry that an ordinary user can make, and odd values of everything.
+/// Makes a tree with every kind of entry that an ordinary user can make, and odd values of
+/// everything.
 pub fn all_kinds(root: &Path) {
     let dir = root.join("dir/empty");
     fs::create_dir_all(&dir).unwrap();
@@ -39,11 +40,15 @@ pub fn all_kinds(root: &Path) {
     rustix::fs::mknodat(CWD, root.join("fifo"), fifo, 0o640.into(), 0).unwrap();
     drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
     sparse(&root.join("sparse"));
-    for (name, value) in [("user.empty", vec![]), ("user.short", b"\0\xff".to_vec()), ("user.long", noise(1, 3000))] {
+    for (name, value) in
+        [("user.empty", vec![]), ("user.short", b"\0\xff".to_vec()), ("user.long", noise(1, 3000))]
+    {
         rustix::fs::setxattr(root.join("text"), name, &value, XattrFlags::empty()).unwrap();
     }
     rustix::fs::setxattr(root.join("dir"), "user.of-dir", b"1", XattrFlags::empty()).unwrap();
-    for (name, mode) in [("file-1", 0o4755), ("file-511", 0o2710), ("file-513", 0o444), ("dir", 0o1777)] {
+    for (name, mode) in
+        [("file-1", 0o4755), ("file-511", 0o2710), ("file-513", 0o444), ("dir", 0o1777)]
+    {
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     set_mtime(&root.join("file-0"), -1_000_000_000, 123_456_789);
@@ -72,7 +77,12 @@ pub fn large(root: &Path) {
 
 /// Changes a few bytes inside a large file, and one name in a large directory.
 pub fn change_a_little(root: &Path) {
-    File::options().write(true).open(root.join("large")).unwrap().write_all_at(b"changed", 20 << 20).unwrap();
+    File::options()
+        .write(true)
+        .open(root.join("large"))
+        .unwrap()
+        .write_all_at(b"changed", 20 << 20)
+        .unwrap();
     fs::rename(root.join("many/1500"), root.join("many/1500.new")).unwrap();
 }
 
@@ -118,10 +128,14 @@ fn describe_below(root: &Path, path: &Path, lines: &mut Lines, inodes: &mut Hash
     let time = (stat.mtime(), stat.mtime_nsec());
     let xattrs = if kind.is_symlink() { Vec::new() } else { xattrs(path) };
     let flags = flags(path);
-    let line = format!("{:o} {owner:?} {time:?} {size} {is_sparse} {content} {link} {xattrs:?} {flags:x}", stat.mode());
+    let line = format!(
+        "{:o} {owner:?} {time:?} {size} {is_sparse} {content} {link} {xattrs:?} {flags:x}",
+        stat.mode()
+    );
     lines.insert(name, line);
     if kind.is_dir() {
-        let mut names: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<PathBuf> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.sort();
         names.iter().for_each(|path| describe_below(root, path, lines, inodes));
     }
@@ -129,7 +143,9 @@ fn describe_below(root: &Path, path: &Path, lines: &mut Lines, inodes: &mut Hash
 
 /// Returns those of the flags of an inode that a snapshot holds, as `statx` numbers them.
 fn flags(path: &Path) -> u64 {
-    let stat = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, rustix::fs::StatxFlags::empty()).unwrap();
+    let stat =
+        rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, rustix::fs::StatxFlags::empty())
+            .unwrap();
     stat.stx_attributes.bits() & 0x70
 }
 

@@ -26,9 +26,15 @@ pub fn tables(text: &str) -> Vec<Table> {
         }
         let cells = cells(line);
         if !is_inside {
-            found.push(Table { marker: std::mem::take(&mut marker), columns: cells, rows: Vec::new() });
+            found.push(Table {
+                marker: std::mem::take(&mut marker),
+                columns: cells,
+                rows: Vec::new(),
+            });
             is_inside = true;
-        } else if !cells.iter().all(|cell| cell.chars().all(|c| c == '-')) || cells.iter().all(String::is_empty) {
+        } else if !cells.iter().all(|cell| cell.chars().all(|c| c == '-'))
+            || cells.iter().all(String::is_empty)
+        {
             found.last_mut().unwrap().rows.push(cells);
         }
     }

@@ -23,8 +23,11 @@ fn named(marker: &str) -> Vec<(u64, String)> {
 #[test]
 fn limits_are_the_programs() {
     let source = std::fs::read_to_string(root().join("src/format/limits.rs")).unwrap();
-    let names: BTreeSet<&str> =
-        source.split("pub const ").skip(1).map(|rest| rest.split(':').next().unwrap()).collect::<BTreeSet<_>>();
+    let names: BTreeSet<&str> = source
+        .split("pub const ")
+        .skip(1)
+        .map(|rest| rest.split(':').next().unwrap())
+        .collect::<BTreeSet<_>>();
     macro_rules! values {
         ($($name:ident),*) => { vec![$((stringify!($name), limits::$name as u64)),*] };
     }
@@ -57,27 +60,36 @@ fn limits_are_the_programs() {
         RECORD_PACKS_MAX,
         RECORD_SNAPSHOTS_MAX
     );
-    assert_eq!(values.iter().map(|value| value.0).collect::<BTreeSet<_>>(), names, "all limits of the program are listed here");
+    assert_eq!(
+        values.iter().map(|value| value.0).collect::<BTreeSet<_>>(),
+        names,
+        "all limits of the program are listed here"
+    );
     let table = table("limits");
-    let stated: Vec<(&str, u64)> = table.rows.iter().map(|row| (row[0].as_str(), row[1].parse().unwrap())).collect();
+    let stated: Vec<(&str, u64)> =
+        table.rows.iter().map(|row| (row[0].as_str(), row[1].parse().unwrap())).collect();
     assert_eq!(stated, values);
     assert_eq!(OBJECT_LEN_MAX_BYTES, limits::CONTAINER_LEN_MAX_BYTES);
 }
 
 /// Returns the numbers in the value that a source gives to a constant, or to a field of that name.
 fn numbers_in(source: &str, name: &str) -> Vec<u64> {
-    let product = |text: &str| text.split('*').map(|factor| factor.trim().parse::<u64>().ok()).product::<Option<u64>>();
+    let product = |text: &str| {
+        text.split('*').map(|factor| factor.trim().parse::<u64>().ok()).product::<Option<u64>>()
+    };
     let number = |text: &str| match text.split_once("<<") {
         Some((left, right)) => Some(product(left)? << product(right)?),
         None => product(text),
     };
-    let numbers = |value: &str| value.split(['(', ')', '[', ']', ',']).filter_map(number).collect::<Vec<_>>();
+    let numbers =
+        |value: &str| value.split(['(', ')', '[', ']', ',']).filter_map(number).collect::<Vec<_>>();
     if let Some((_, rest)) = source.split_once(&format!("const {name}: ")) {
         let (_, rest) = rest.split_once(" = ").unwrap();
         return numbers(rest.split(";\n").next().unwrap());
     }
     let field = format!("{name}: ");
-    let mut values = source.split(&field).skip(1).map(|rest| numbers(rest.split([',', '}']).next().unwrap()));
+    let mut values =
+        source.split(&field).skip(1).map(|rest| numbers(rest.split([',', '}']).next().unwrap()));
     values.find(|numbers| !numbers.is_empty()).unwrap_or_default()
 }
 
@@ -95,16 +107,30 @@ fn choices_are_the_programs() {
 
 #[test]
 fn numbers_are_the_programs() {
-    let kinds = (0..=255).filter_map(|byte| Some((u64::from(byte), format!("{:?}", ContainerKind::from_byte(byte)?))));
+    let kinds = (0..=255).filter_map(|byte| {
+        Some((u64::from(byte), format!("{:?}", ContainerKind::from_byte(byte)?)))
+    });
     assert_eq!(named("registry: container kinds"), kinds.collect::<Vec<_>>());
-    let parts = [Part::Frame, Part::Segment, Part::Toc, Part::Trailer, Part::Bundle, Part::SlotInfo, Part::State]
-        .map(|part| (part as u64, format!("{part:?}")));
+    let parts = [
+        Part::Frame,
+        Part::Segment,
+        Part::Toc,
+        Part::Trailer,
+        Part::Bundle,
+        Part::SlotInfo,
+        Part::State,
+    ]
+    .map(|part| (part as u64, format!("{part:?}")));
     assert_eq!(named("registry: parts"), parts);
-    let codecs = [SegmentCodec::Raw, SegmentCodec::Zstd].map(|codec| (codec as u64, format!("{codec:?}")));
+    let codecs =
+        [SegmentCodec::Raw, SegmentCodec::Zstd].map(|codec| (codec as u64, format!("{codec:?}")));
     assert_eq!(named("registry: segment codecs"), codecs);
     let flags = table("registry: entry flags");
     let bits: u32 = flags.rows.iter().map(|row| row[0].parse::<u32>().unwrap()).sum();
-    assert_eq!((bits, flags.rows.len() as u32), (entry_flag::KNOWN, entry_flag::KNOWN.count_ones()));
+    assert_eq!(
+        (bits, flags.rows.len() as u32),
+        (entry_flag::KNOWN, entry_flag::KNOWN.count_ones())
+    );
     assert_eq!(KNOWN_FLAGS, 0, "chapter 04 says that no flag is known");
 }
 
@@ -118,7 +144,9 @@ fn purposes_are_the_programs() {
         let rests = source.split(call).skip(1);
         rests.map(|rest| rest.split('"').next().unwrap().to_string()).collect::<Vec<_>>()
     });
-    let used: BTreeSet<String> = calls.filter(|purpose| purpose.chars().all(|c| c.is_ascii_lowercase() || c == ' ')).collect();
+    let used: BTreeSet<String> = calls
+        .filter(|purpose| purpose.chars().all(|c| c.is_ascii_lowercase() || c == ' '))
+        .collect();
     assert_eq!(stated, used);
 }
 
@@ -126,12 +154,19 @@ fn purposes_are_the_programs() {
 fn profiles_and_classes_are_the_programs() {
     let table_of_profiles = table("profiles");
     assert_eq!(table_of_profiles.rows.len(), Profile::ALL.len());
-    for (number, (row, (_, profile))) in table_of_profiles.rows.iter().zip(Profile::ALL).enumerate() {
+    for (number, (row, (_, profile))) in table_of_profiles.rows.iter().zip(Profile::ALL).enumerate()
+    {
         let (least, average, most) = chunk_lens(profile);
         let stated: Vec<String> = row[..5].to_vec();
         assert_eq!(
             stated,
-            [number.to_string(), format!("{profile:?}"), least.to_string(), average.to_string(), most.to_string()]
+            [
+                number.to_string(),
+                format!("{profile:?}"),
+                least.to_string(),
+                average.to_string(),
+                most.to_string()
+            ]
         );
         assert_eq!(profile as usize, number);
     }
@@ -141,5 +176,9 @@ fn profiles_and_classes_are_the_programs() {
     assert!(classes.rows.iter().all(|row| row[1].starts_with(&format!("{}/", row[0]))));
     let index = std::fs::read_to_string(root().join("format-spec/06-index.md")).unwrap();
     let stride = RECORDS_PER_BLOCK * RECORD_LEN_BYTES + 64;
-    assert!(index.contains(&format!("block of {RECORDS_PER_BLOCK} records")) && stride == 16_432 && index.contains("· 16,432"));
+    assert!(
+        index.contains(&format!("block of {RECORDS_PER_BLOCK} records"))
+            && stride == 16_432
+            && index.contains("· 16,432")
+    );
 }

@@ -31,7 +31,9 @@ fn spec_type(rust: &str) -> String {
     if let Some(len) = rust.strip_prefix("[u8; ").and_then(|rest| rest.strip_suffix(']')) {
         return format!("{len} bytes");
     }
-    if let Some((first, second)) = rust.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')?.split_once(", ")) {
+    if let Some((first, second)) =
+        rust.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')?.split_once(", "))
+    {
         return format!("({}, {})", spec_type(first), spec_type(second));
     }
     rust.to_string()
@@ -48,9 +50,14 @@ fn encoded_types() -> BTreeMap<String, Shape> {
         }
         let (head, body) = rest.split_once(" {\n").unwrap();
         let body = body.split("\n}").next().unwrap();
-        let lines: Vec<&str> = body.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let lines: Vec<&str> =
+            body.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         let name = head.rsplit(' ').next().unwrap().to_string();
-        let shape = if head.contains("struct ") { Shape::Structure(fields(&lines, "    pub ")) } else { variants(&lines) };
+        let shape = if head.contains("struct ") {
+            Shape::Structure(fields(&lines, "    pub "))
+        } else {
+            variants(&lines)
+        };
         found.insert(name, shape);
     }
     found
@@ -75,7 +82,9 @@ fn variants(lines: &[&str]) -> Shape {
             let content = found.last_mut().unwrap().1.get_or_insert_default();
             let comma = if content.is_empty() { "" } else { ", " };
             content.push_str(&format!("{comma}{name}: {}", spec_type(rust)));
-        } else if let Some((name, rust)) = line.trim_end_matches(',').strip_suffix(')').and_then(|line| line.split_once('(')) {
+        } else if let Some((name, rust)) =
+            line.trim_end_matches(',').strip_suffix(')').and_then(|line| line.split_once('('))
+        {
             found.push((name.to_string(), Some(spec_type(rust))));
         } else if line != "}," {
             found.push((line.trim_end_matches([',', '{', ' ']).to_string(), None));
@@ -88,7 +97,11 @@ fn variants(lines: &[&str]) -> Shape {
 fn structures_are_the_programs() {
     let mut types = encoded_types();
     for (name, table) in marked("structure") {
-        let stated = table.rows.iter().map(|row| (row[0].clone(), table.cell(row, "type").to_string())).collect();
+        let stated = table
+            .rows
+            .iter()
+            .map(|row| (row[0].clone(), table.cell(row, "type").to_string()))
+            .collect();
         assert_eq!(types.remove(&name), Some(Shape::Structure(stated)), "{name}");
     }
     for (name, table) in marked("variants") {
@@ -98,7 +111,10 @@ fn structures_are_the_programs() {
         assert_eq!(table.rows.len(), known.len(), "variants of {name}");
         for (number, (row, (variant, content))) in table.rows.iter().zip(known).enumerate() {
             assert_eq!((row[0].clone(), &row[1]), (number.to_string(), &variant), "in {name}");
-            assert!(content.is_none_or(|content| content == row[2]), "content of {variant} in {name}");
+            assert!(
+                content.is_none_or(|content| content == row[2]),
+                "content of {variant} in {name}"
+            );
         }
     }
     // Profiles have a table of their own, with their numbers (see `numbers`).

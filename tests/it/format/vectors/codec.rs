@@ -7,12 +7,16 @@ use drumlin::format::codec;
 use drumlin::format::config::{Config, Profile};
 use drumlin::format::container::{ChunkKind, ChunkRecord, PackToc, SegmentRecord, SegmentTable};
 use drumlin::format::entry::{Content, Entry, EntryKind, Extension, Ref, Timestamp, Xattr};
-use drumlin::format::generation::{CollectorRecord, Condemned, Done, RecordContent, Removal, Victim};
+use drumlin::format::generation::{
+    CollectorRecord, Condemned, Done, RecordContent, Removal, Victim,
+};
 use drumlin::format::intent::Intent;
 use drumlin::format::node::{ListChild, ListNode, Totals, TreeChild, TreeNode};
 use drumlin::format::run::{PackClass, PackRef, RunToc};
 use drumlin::format::slot::{SlotInfo, SlotKdf};
-use drumlin::format::snapshot::{CommitSlot, Consistency, Snapshot, SnapshotProblem, SnapshotStats};
+use drumlin::format::snapshot::{
+    CommitSlot, Consistency, Snapshot, SnapshotProblem, SnapshotStats,
+};
 use drumlin::format::tombstone::{Tombstone, TombstoneSlot};
 use drumlin::id::{ChunkId, ObjectId, SnapshotId, encode_hex};
 use serde::{Deserialize, Serialize};
@@ -33,8 +37,17 @@ struct Case {
 }
 
 fn case<T: Encode + Decode<()> + PartialEq + Debug + 'static>(r#type: &str, value: T) -> Case {
-    let row = Row { r#type: r#type.to_string(), value: format!("{value:?}"), bytes: encode_hex(&codec::encode(&value)) };
-    Case { row, holds: Box::new(move |bytes| codec::decode::<T>("vector", bytes).is_ok_and(|decoded| decoded == value)) }
+    let row = Row {
+        r#type: r#type.to_string(),
+        value: format!("{value:?}"),
+        bytes: encode_hex(&codec::encode(&value)),
+    };
+    Case {
+        row,
+        holds: Box::new(move |bytes| {
+            codec::decode::<T>("vector", bytes).is_ok_and(|decoded| decoded == value)
+        }),
+    }
 }
 
 fn numbers() -> Vec<Case> {
@@ -95,7 +108,10 @@ pub fn full_entry() -> Entry {
         size: 70_000,
         device: None,
         hard_link: Some(7),
-        content: Content::Refs(vec![Ref::Data { id: ChunkId([0x11; 32]), len: 65_536 }, Ref::Hole { len: 4_464 }]),
+        content: Content::Refs(vec![
+            Ref::Data { id: ChunkId([0x11; 32]), len: 65_536 },
+            Ref::Hole { len: 4_464 },
+        ]),
         xattrs: vec![Xattr { name: b"user.comment".to_vec(), value: b"\x00\xff".to_vec() }],
         flags: 4,
         extensions: vec![Extension { tag: 9, bytes: b"later".to_vec() }],
@@ -143,9 +159,17 @@ pub fn full_snapshot() -> Snapshot {
         tags: vec!["daily".to_string(), "keep".to_string()],
         root: ChunkId([0x33; 32]),
         consistency: Consistency::FileSystemSnapshot,
-        stats: SnapshotStats { totals: Totals { files: 3, dirs: 2, bytes: 70_512 }, files_new: 1, ..SnapshotStats::default() },
+        stats: SnapshotStats {
+            totals: Totals { files: 3, dirs: 2, bytes: 70_512 },
+            files_new: 1,
+            ..SnapshotStats::default()
+        },
         problem_count: 1,
-        problems: vec![SnapshotProblem { path: b"/srv/mail/x".to_vec(), kind: 1, message: "permission denied".to_string() }],
+        problems: vec![SnapshotProblem {
+            path: b"/srv/mail/x".to_vec(),
+            kind: 1,
+            message: "permission denied".to_string(),
+        }],
         extensions: Vec::new(),
         writer: super::keyring().verifying_key(),
     }
@@ -184,7 +208,10 @@ pub fn config() -> Config {
 
 /// A directory's node with a file, a directory, a symbolic link and a device.
 pub fn leaf() -> TreeNode {
-    let device = Entry { device: Some((8, 1)), ..plain_entry(b"disk", EntryKind::BlockDevice, Content::None) };
+    let device = Entry {
+        device: Some((8, 1)),
+        ..plain_entry(b"disk", EntryKind::BlockDevice, Content::None)
+    };
     TreeNode::Leaf {
         strings: vec!["root".to_string(), "users".to_string()],
         entries: vec![
@@ -199,7 +226,12 @@ pub fn leaf() -> TreeNode {
 
 /// The table of contents of an index run of two records in one block, and one more in another.
 pub fn run_toc() -> RunToc {
-    let pack = |class, byte| PackRef { class, name: ObjectId([byte; 32]), len: 4_096, salt: [byte ^ 0xff; 32] };
+    let pack = |class, byte| PackRef {
+        class,
+        name: ObjectId([byte; 32]),
+        len: 4_096,
+        salt: [byte ^ 0xff; 32],
+    };
     RunToc {
         data_records: 2,
         meta_records: 1,
@@ -229,7 +261,10 @@ pub fn intent() -> Intent {
 /// What a generation of the vectors removes.
 pub fn removal() -> Removal {
     let victim = |class, byte| Victim { class, name: ObjectId([byte; 32]) };
-    Removal { packs: vec![victim(PackClass::Data, 0x67), victim(PackClass::Meta, 0x66)], snapshots: vec![SnapshotId([0x5b; 16])] }
+    Removal {
+        packs: vec![victim(PackClass::Data, 0x67), victim(PackClass::Meta, 0x66)],
+        snapshots: vec![SnapshotId([0x5b; 16])],
+    }
 }
 
 /// A record of generation 8.
@@ -246,12 +281,21 @@ fn structures() -> Vec<Case> {
     };
     let list_child = ListChild { id: ChunkId([0x15; 32]), bytes: 1 << 32 };
     vec![
-        case("SegmentTable", SegmentTable { chunks: vec![(ChunkKind::Data, 65_536), (ChunkKind::Data, 1)] }),
-        case("PackToc", PackToc { segments: vec![SegmentRecord { stored_len: 370, chunks: vec![chunk] }] }),
+        case(
+            "SegmentTable",
+            SegmentTable { chunks: vec![(ChunkKind::Data, 65_536), (ChunkKind::Data, 1)] },
+        ),
+        case(
+            "PackToc",
+            PackToc { segments: vec![SegmentRecord { stored_len: 370, chunks: vec![chunk] }] },
+        ),
         case("RunToc", run_toc()),
         case("Entry", full_entry()),
         case("TreeNode", leaf()),
-        case("TreeNode", TreeNode::Inner { level: 1, children: vec![child(b"a", 0x13), child(b"m", 0x14)] }),
+        case(
+            "TreeNode",
+            TreeNode::Inner { level: 1, children: vec![child(b"a", 0x13), child(b"m", 0x14)] },
+        ),
         case("ListNode", ListNode::Leaf { refs: vec![Ref::Hole { len: 1 << 40 }] }),
         case("ListNode", ListNode::Inner { level: 1, children: vec![list_child, list_child] }),
         case("Snapshot", full_snapshot()),
@@ -260,10 +304,16 @@ fn structures() -> Vec<Case> {
         case("Tombstone", full_tombstone()),
         case("TombstoneSlot", TombstoneSlot { signed: vec![1, 2], signature: [0x78; 64] }),
         case("Intent", intent()),
-        case("CollectorRecord", record(RecordContent::Condemned(Condemned { oldest: 3, removal: removal() }))),
+        case(
+            "CollectorRecord",
+            record(RecordContent::Condemned(Condemned { oldest: 3, removal: removal() })),
+        ),
         case("CollectorRecord", record(RecordContent::Go(removal()))),
         case("CollectorRecord", record(RecordContent::Cancel)),
-        case("CollectorRecord", record(RecordContent::Done(Done { runs: vec![ObjectId([0x66; 32])] }))),
+        case(
+            "CollectorRecord",
+            record(RecordContent::Done(Done { runs: vec![ObjectId([0x66; 32])] })),
+        ),
         case("Config", config()),
         case("SlotKdf", SlotKdf::Passphrase { memory_kib: 65_536, passes: 3, lanes: 4 }),
         case("SlotInfo", SlotInfo { label: "laptop".to_string(), created: Timestamp::default() }),
@@ -274,7 +324,8 @@ fn structures() -> Vec<Case> {
 fn encodings_are_frozen() {
     let cases: Vec<Case> = [numbers(), compounds(), structures()].into_iter().flatten().collect();
     assert!(cases.len() >= 40);
-    let (rows, holds): (Vec<Row>, Vec<_>) = cases.into_iter().map(|case| (case.row, case.holds)).unzip();
+    let (rows, holds): (Vec<Row>, Vec<_>) =
+        cases.into_iter().map(|case| (case.row, case.holds)).unzip();
     let stored = super::same_table("codec.json", &rows);
     assert_eq!(stored.len(), rows.len());
     for (row, holds) in stored.iter().zip(holds) {

@@ -1,7 +1,9 @@
 //! A container of each kind, cut containers, and key slots of each kind.
 
 use drumlin::compress::SegmentDecompressor;
-use drumlin::container::{ContainerBuilder, Opener, Sealed, Segment, SegmentBuilder, name_of, seal_single, walk};
+use drumlin::container::{
+    ContainerBuilder, Opener, Sealed, Segment, SegmentBuilder, name_of, seal_single, walk,
+};
 use drumlin::crypto::slot::{Secret, slot_id, wrap};
 use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind, HEADER_LEN_BYTES, SegmentCodec};
@@ -48,7 +50,13 @@ fn pack(kind: ContainerKind, segments: &[&[(ChunkKind, &[u8])]]) -> Sealed {
 
 fn data_pack() -> Sealed {
     let data = |text: &'static [u8]| (ChunkKind::Data, text);
-    pack(ContainerKind::Data, &[&[data(b"Drumlin"), data(b"a hill of glacial till")], &[(ChunkKind::Data, &[b'z'; 5000])]])
+    pack(
+        ContainerKind::Data,
+        &[
+            &[data(b"Drumlin"), data(b"a hill of glacial till")],
+            &[(ChunkKind::Data, &[b'z'; 5000])],
+        ],
+    )
 }
 
 fn meta_pack() -> Sealed {
@@ -60,7 +68,10 @@ fn meta_pack() -> Sealed {
     let root = TreeNode::Leaf { strings: Vec::new(), entries: vec![dir], dir_totals: vec![totals] };
     let list = ListNode::Leaf { refs: vec![Ref::Hole { len: 1 << 20 }] };
     let (leaf, root, list) = (leaf.encode(), root.encode(), list.encode());
-    pack(ContainerKind::Meta, &[&[(ChunkKind::Tree, &leaf), (ChunkKind::Tree, &root), (ChunkKind::List, &list)]])
+    pack(
+        ContainerKind::Meta,
+        &[&[(ChunkKind::Tree, &leaf), (ChunkKind::Tree, &root), (ChunkKind::List, &list)]],
+    )
 }
 
 /// A run with one record more of each part than a block holds.
@@ -73,7 +84,12 @@ fn index_run() -> Sealed {
 
 /// Returns the blocks of a run with so many records of each part, and its table.
 pub fn run_parts(each: u32) -> (Vec<Vec<u8>>, RunToc) {
-    let pack = |class, byte| PackRef { class, name: ObjectId([byte; 32]), len: 65_536, salt: [byte ^ 0xff; 32] };
+    let pack = |class, byte| PackRef {
+        class,
+        name: ObjectId([byte; 32]),
+        len: 65_536,
+        salt: [byte ^ 0xff; 32],
+    };
     let mut toc = RunToc {
         data_records: u64::from(each),
         meta_records: u64::from(each),
@@ -82,11 +98,18 @@ pub fn run_parts(each: u32) -> (Vec<Vec<u8>>, RunToc) {
     };
     let mut blocks = Vec::new();
     for pack in 0..2 {
-        let ids = (each * pack..each * (pack + 1)).map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()));
+        let ids = (each * pack..each * (pack + 1))
+            .map(|n| ChunkId(*blake3::hash(&n.to_le_bytes()).as_bytes()));
         let mut ids: Vec<ChunkId> = ids.collect();
         ids.sort();
         let offsets = (HEADER_LEN_BYTES as u32..).step_by(100);
-        let place = |(id, offset): (&ChunkId, u32)| RunRecord { id: *id, pack, offset, stored_len: 100, chunk: 0 };
+        let place = |(id, offset): (&ChunkId, u32)| RunRecord {
+            id: *id,
+            pack,
+            offset,
+            stored_len: 100,
+            chunk: 0,
+        };
         let records: Vec<RunRecord> = ids.iter().zip(offsets).map(place).collect();
         for block in records.chunks(RECORDS_PER_BLOCK) {
             let mut body = Vec::new();
@@ -191,7 +214,9 @@ fn a_container_cut_anywhere_yields_every_complete_segment() {
     for len in HEADER_LEN_BYTES..=sealed.bytes.len() {
         let cut = &sealed.bytes[..len];
         let opener = Opener::from_header(&keyring, ContainerKind::Data, cut).unwrap();
-        let whole = walk(&opener, cut).filter_map(|walked| walked.raw.ok()).map(|raw| Segment::parse(raw).unwrap());
+        let whole = walk(&opener, cut)
+            .filter_map(|walked| walked.raw.ok())
+            .map(|raw| Segment::parse(raw).unwrap());
         let found: Vec<usize> = whole.map(|segment| segment.chunks().len()).collect();
         let complete = ends.iter().filter(|end| **end <= len).count();
         assert_eq!(found, [2, 1][..complete], "cut at {len}");
@@ -206,27 +231,43 @@ fn a_segment_opens_with_the_salt_alone() {
     let offset = HEADER_LEN_BYTES + sealed.toc.segments[0].stored_len as usize;
     let mut stored = sealed.bytes[offset..].to_vec();
     let mut raw = Vec::new();
-    opener.segment(offset as u64, &mut stored, &mut SegmentDecompressor::default(), &mut raw).unwrap();
+    opener
+        .segment(offset as u64, &mut stored, &mut SegmentDecompressor::default(), &mut raw)
+        .unwrap();
     assert_eq!(Segment::parse(raw).unwrap().chunk(0), Some((ChunkKind::Data, &[b'z'; 5000][..])));
 }
 
 /// Returns the slots of the vectors: one for each kind of secret.
 pub fn slots() -> [(&'static str, Slot); 2] {
     let bundle = Bundle::Full { master: super::master() };
-    let info = SlotInfo { label: "laptop".to_string(), created: Timestamp { seconds: 1_772_323_200, nanos: 0 } };
-    let make = |secret: Secret, kdf, salt| wrap(&super::keyring(), &bundle, &info, &secret, (kdf, [salt; 32])).unwrap();
+    let info = SlotInfo {
+        label: "laptop".to_string(),
+        created: Timestamp { seconds: 1_772_323_200, nanos: 0 },
+    };
+    let make = |secret: Secret, kdf, salt| {
+        wrap(&super::keyring(), &bundle, &info, &secret, (kdf, [salt; 32])).unwrap()
+    };
     let kdf = SlotKdf::Passphrase { memory_kib: 256, passes: 2, lanes: 2 };
     [
         ("passphrase", make(Secret::Passphrase(Zeroizing::new(PASSPHRASE.to_string())), kdf, 0x31)),
-        ("key_file", make(Secret::KeyFile(Zeroizing::new(super::master())), SlotKdf::KeyFile, 0x32)),
+        (
+            "key_file",
+            make(Secret::KeyFile(Zeroizing::new(super::master())), SlotKdf::KeyFile, 0x32),
+        ),
     ]
 }
 
 #[test]
 fn key_slots_are_frozen() {
     for (name, slot) in slots() {
-        let secret = if name == "passphrase" { PASSPHRASE.to_string() } else { encode_hex(&super::master()) };
-        let vector = vector("key slot", slot.encode()).with("secret", secret).with("slot id", slot_id(&slot).to_hex());
+        let secret = if name == "passphrase" {
+            PASSPHRASE.to_string()
+        } else {
+            encode_hex(&super::master())
+        };
+        let vector = vector("key slot", slot.encode())
+            .with("secret", secret)
+            .with("slot id", slot_id(&slot).to_hex());
         check("slots", name, &vector);
     }
 }

@@ -56,14 +56,24 @@ fn cut_points_are_frozen() {
         for (name, profile) in Profile::ALL {
             let chunk_lens = chunk_lens(&Cutter::new(profile, super::keyring().gear()), &bytes);
             assert_eq!(chunk_lens.iter().sum::<usize>(), bytes.len());
-            rows.push(Cuts { input: input.to_string(), len: bytes.len(), profile: name.to_string(), chunk_lens });
+            rows.push(Cuts {
+                input: input.to_string(),
+                len: bytes.len(),
+                profile: name.to_string(),
+                chunk_lens,
+            });
         }
     }
     assert_eq!(super::same_table("cuts.json", &rows), rows);
 }
 
 /// The algorithm as `format-spec/05-ids.md` states it, byte by byte.
-fn cut_plainly(bytes: &[u8], (least, average, most): (usize, usize, usize), masks: (u64, u64), gear: &[u64; 256]) -> usize {
+fn cut_plainly(
+    bytes: &[u8],
+    (least, average, most): (usize, usize, usize),
+    masks: (u64, u64),
+    gear: &[u64; 256],
+) -> usize {
     let len = bytes.len().min(most);
     if len <= least || least == most {
         return len;
@@ -94,7 +104,12 @@ fn the_program_cuts_as_the_specification_says() {
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let window = &rest[..rest.len().min(cutter.len_max())];
-                let len = cut_plainly(window, drumlin::chunker::chunk_lens(profile), masks(profile), keyring.gear());
+                let len = cut_plainly(
+                    window,
+                    drumlin::chunker::chunk_lens(profile),
+                    masks(profile),
+                    keyring.gear(),
+                );
                 assert_eq!(len, cutter.cut(window), "{name}, {} bytes left", rest.len());
                 rest = &rest[len..];
             }
@@ -104,8 +119,13 @@ fn the_program_cuts_as_the_specification_says() {
 
 #[test]
 fn padded_lengths_are_frozen() {
-    let lens = [280, 281, 511, 512, 513, 1_000, 1_025, 4_096, 5_000, 16_432, 65_535, 65_537, 100_000, 1_000_000];
-    let large = [(1 << 20) + 1, 8_000_001, 8 << 20, 33_000_000, 32 << 20, (32 << 20) + 1, 200_000_000];
-    let rows: Vec<(u64, u64)> = lens.into_iter().chain(large).map(|len| (len, padded_len(len))).collect();
+    let lens = [
+        280, 281, 511, 512, 513, 1_000, 1_025, 4_096, 5_000, 16_432, 65_535, 65_537, 100_000,
+        1_000_000,
+    ];
+    let large =
+        [(1 << 20) + 1, 8_000_001, 8 << 20, 33_000_000, 32 << 20, (32 << 20) + 1, 200_000_000];
+    let rows: Vec<(u64, u64)> =
+        lens.into_iter().chain(large).map(|len| (len, padded_len(len))).collect();
     assert_eq!(super::same_table("padding.json", &rows), rows);
 }

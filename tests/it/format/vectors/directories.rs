@@ -1,7 +1,9 @@
-//! Directories whose nodes are sound one by one, and of which a node says of another what is not so.
+//! Directories whose nodes are sound one by one, and of which a node says of another what is not
+//! so.
 //!
-//! A vector is a raw segment with all chunks of a directory and of what is below it; the last one is the top node. The program takes
-//! it as a snapshot and restores it. Spec: `format-spec/07-trees.md`, sections 1, 4 and 5.
+//! A vector is a raw segment with all chunks of a directory and of what is below it; the last one
+//! is the top node. The program takes it as a snapshot and restores it. Spec:
+//! `format-spec/07-trees.md`, sections 1, 4 and 5.
 
 use std::sync::Arc;
 
@@ -76,7 +78,10 @@ impl Chunks {
             }
         }
         let entries = entries.into_iter().map(|(entry, _)| entry).collect();
-        let id = self.put(ChunkKind::Tree, &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode());
+        let id = self.put(
+            ChunkKind::Tree,
+            &TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }.encode(),
+        );
         Part { id, totals }
     }
 
@@ -88,10 +93,16 @@ impl Chunks {
     fn inner(&mut self, level: u8, children: &[(&str, Part)]) -> Part {
         let mut totals = Totals::default();
         children.iter().for_each(|(_, part)| totals.add(part.totals));
-        let child =
-            |(name, part): &(&str, Part)| TreeChild { first_name: name.as_bytes().to_vec(), id: part.id, totals: part.totals };
+        let child = |(name, part): &(&str, Part)| TreeChild {
+            first_name: name.as_bytes().to_vec(),
+            id: part.id,
+            totals: part.totals,
+        };
         let children = children.iter().map(child).collect();
-        Part { id: self.put(ChunkKind::Tree, &TreeNode::Inner { level, children }.encode()), totals }
+        Part {
+            id: self.put(ChunkKind::Tree, &TreeNode::Inner { level, children }.encode()),
+            totals,
+        }
     }
 }
 
@@ -100,7 +111,13 @@ fn file(name: &str, content: Content, size: u64) -> (Entry, Totals) {
 }
 
 fn folder(name: &str, part: Part) -> (Entry, Totals) {
-    (Entry { mode: 0o755, ..plain_entry(name.as_bytes(), EntryKind::Dir, Content::Tree(part.id)) }, part.totals)
+    (
+        Entry {
+            mode: 0o755,
+            ..plain_entry(name.as_bytes(), EntryKind::Dir, Content::Tree(part.id))
+        },
+        part.totals,
+    )
 }
 
 /// A directory with what `make` puts into it.
@@ -114,29 +131,48 @@ fn directory(make: impl FnOnce(&mut Chunks) -> Vec<(Entry, Totals)>) -> Vec<u8> 
 /// Returns directories that every reader must take.
 pub fn sound() -> Vec<(&'static str, Vec<u8>)> {
     let shared = directory(|chunks| {
-        let (first, second, third) = (chunks.files(&["a", "b"]), chunks.files(&["m", "n"]), chunks.files(&["x"]));
+        let (first, second, third) =
+            (chunks.files(&["a", "b"]), chunks.files(&["m", "n"]), chunks.files(&["x"]));
         let left = chunks.inner(1, &[("a", first), ("m", second)]);
         let right = chunks.inner(1, &[("x", third)]);
         // One leaf before different neighbours, and nodes of two levels.
-        let (two, short) = (chunks.inner(2, &[("a", left), ("x", right)]), chunks.inner(1, &[("a", first), ("x", third)]));
+        let (two, short) = (
+            chunks.inner(2, &[("a", left), ("x", right)]),
+            chunks.inner(1, &[("a", first), ("x", third)]),
+        );
         let empty = chunks.files(&[]);
-        vec![folder("empty", empty), folder("left", left), folder("short", short), folder("two", two)]
+        vec![
+            folder("empty", empty),
+            folder("left", left),
+            folder("short", short),
+            folder("two", two),
+        ]
     });
     let one_child = directory(|chunks| {
         let leaf = chunks.files(&["a", "b"]);
         let (tree, data) = (chunks.inner(1, &[("a", leaf)]), chunks.data());
         let below = chunks.list(&ListNode::Leaf { refs: vec![Ref::Data { id: data, len: 100 }] });
-        let list = chunks.list(&ListNode::Inner { level: 1, children: vec![ListChild { id: below, bytes: 100 }] });
+        let list = chunks.list(&ListNode::Inner {
+            level: 1,
+            children: vec![ListChild { id: below, bytes: 100 }],
+        });
         vec![file("list", Content::List(list), 100), folder("tree", tree)]
     });
     let pieces = directory(|chunks| {
         let piece = Ref::Data { id: chunks.data(), len: 100 };
         let refs = vec![piece, Ref::Hole { len: 5 }, piece];
         let leaf = chunks.list(&ListNode::Leaf { refs: refs.clone() });
-        let list = chunks.list(&ListNode::Inner { level: 1, children: vec![ListChild { id: leaf, bytes: 205 }; 2] });
+        let list = chunks.list(&ListNode::Inner {
+            level: 1,
+            children: vec![ListChild { id: leaf, bytes: 205 }; 2],
+        });
         vec![file("list", Content::List(list), 410), file("refs", Content::Refs(refs), 205)]
     });
-    vec![("directory_nodes_shared", shared), ("directory_tops_with_one_child", one_child), ("directory_pieces_and_holes", pieces)]
+    vec![
+        ("directory_nodes_shared", shared),
+        ("directory_tops_with_one_child", one_child),
+        ("directory_pieces_and_holes", pieces),
+    ]
 }
 
 /// Returns directories that every reader must refuse.
@@ -180,7 +216,9 @@ fn lists() -> Vec<(&'static str, Vec<u8>)> {
     let list = |level, stated: [u64; 2], size| {
         directory(|chunks| {
             let id = chunks.data();
-            let id = chunks.list(&ListNode::Leaf { refs: vec![Ref::Data { id, len: 100 }, Ref::Hole { len: 5 }] });
+            let id = chunks.list(&ListNode::Leaf {
+                refs: vec![Ref::Data { id, len: 100 }, Ref::Hole { len: 5 }],
+            });
             let children = stated.iter().map(|bytes| ListChild { id, bytes: *bytes }).collect();
             let top = chunks.list(&ListNode::Inner { level, children });
             vec![file("f", Content::List(top), size)]
@@ -201,8 +239,11 @@ fn lists() -> Vec<(&'static str, Vec<u8>)> {
 fn repository() -> TestRepo {
     let memory = Arc::new(MemoryStore::default());
     let [_, (_, slot)] = slots();
-    memory.create(&layout::slot_key(&drumlin::crypto::slot::slot_id(&slot)), &slot.encode()).unwrap();
-    let sealed = seal_single(&super::keyring(), ContainerKind::Config, &[7; 32], &config().encode());
+    memory
+        .create(&layout::slot_key(&drumlin::crypto::slot::slot_id(&slot)), &slot.encode())
+        .unwrap();
+    let sealed =
+        seal_single(&super::keyring(), ContainerKind::Config, &[7; 32], &config().encode());
     memory.create(&layout::config_key(1), &sealed.bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let options = OpenOptions { cache_dir: scratch.path().join("cache"), prefer_cached: false };
@@ -220,7 +261,11 @@ pub fn judge_directory(bytes: &[u8]) -> Result<(), String> {
     let forger = Forger::new(&repo);
     let top = segment.chunks().map(|(kind, plaintext)| forger.put(kind, plaintext)).last().unwrap();
     let snapshot = forger.finish_with(top, Totals::default());
-    let options = RestoreOptions { target: repo.scratch.path().join("target"), threads: 1, ..Default::default() };
+    let options = RestoreOptions {
+        target: repo.scratch.path().join("target"),
+        threads: 1,
+        ..Default::default()
+    };
     let monitor = Monitor::default();
     let report = restore::run(&repo.repository, &snapshot, &options, &monitor).unwrap();
     assert_eq!(report.failed, 0, "{:?}", monitor.problems());

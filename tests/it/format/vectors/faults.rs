@@ -88,9 +88,15 @@ fn zstd_frames() -> Vec<Fault> {
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
     let what = "config";
     assert_eq!(judge(what, &config_under(ZSTD_PLAIN)), Ok(()));
-    assert_eq!(judge(what, &config_under(&[0b1000_0000, 13 << 3, 0x16, 4, 0, 0])), Ok(()), "with its length");
+    assert_eq!(
+        judge(what, &config_under(&[0b1000_0000, 13 << 3, 0x16, 4, 0, 0])),
+        Ok(()),
+        "with its length"
+    );
     let checked = |sum: [u8; 4]| {
-        compressed_config(1000, 0, |head| [zstd_by_hand(&[0b100, 13 << 3], head, (b'a', 1000), b""), sum.to_vec()].concat())
+        compressed_config(1000, 0, |head| {
+            [zstd_by_hand(&[0b100, 13 << 3], head, (b'a', 1000), b""), sum.to_vec()].concat()
+        })
     };
     vec![
         ("segment_zstd_shorter_than_stated", what, compressed_config(1000, 1, body)),
@@ -100,21 +106,44 @@ fn zstd_frames() -> Vec<Fault> {
             what,
             compressed_config(1000, 0, |head| [body(head), zstd_of_repeats(b'a', 0, b"")].concat()),
         ),
-        ("segment_zstd_cut", what, compressed_config(1000, 0, |head| body(head)[..body(head).len() - 1].to_vec())),
-        ("segment_zstd_skippable_before", what, compressed_config(1000, 0, |head| [&skippable[..], &body(head)].concat())),
-        ("segment_zstd_skippable_behind", what, compressed_config(1000, 0, |head| [&body(head)[..], &skippable].concat())),
+        (
+            "segment_zstd_cut",
+            what,
+            compressed_config(1000, 0, |head| body(head)[..body(head).len() - 1].to_vec()),
+        ),
+        (
+            "segment_zstd_skippable_before",
+            what,
+            compressed_config(1000, 0, |head| [&skippable[..], &body(head)].concat()),
+        ),
+        (
+            "segment_zstd_skippable_behind",
+            what,
+            compressed_config(1000, 0, |head| [&body(head)[..], &skippable].concat()),
+        ),
         ("segment_zstd_dictionary", what, config_under(&[0b1, 13 << 3, 0])),
         ("segment_zstd_window_over_limit", what, config_under(&[0, 13 << 3 | 1])),
-        ("segment_zstd_content_size_differs", what, config_under(&[0b1000_0000, 13 << 3, 0x17, 4, 0, 0])),
+        (
+            "segment_zstd_content_size_differs",
+            what,
+            config_under(&[0b1000_0000, 13 << 3, 0x17, 4, 0, 0]),
+        ),
         ("segment_zstd_checksum_wrong", what, checked([0; 4])),
         ("frame_zstd_not_shorter", what, {
             let plain = config().encode();
             let mut forge = Forge::new(ContainerKind::Config);
-            forge.push(SegmentCodec::Zstd, &zstd_by_hand(ZSTD_PLAIN, &plain, (0, 0), b""), plain.len(), 0);
+            forge.push(
+                SegmentCodec::Zstd,
+                &zstd_by_hand(ZSTD_PLAIN, &plain, (0, 0), b""),
+                plain.len(),
+                0,
+            );
             forge.seal()
         }),
         ("frame_raw_length_over_limit", what, {
-            compressed_config(8 << 20, 0, |head| zstd_by_hand(ZSTD_PLAIN, head, (b'a', 8 << 20), b""))
+            compressed_config(8 << 20, 0, |head| {
+                zstd_by_hand(ZSTD_PLAIN, head, (b'a', 8 << 20), b"")
+            })
         }),
     ]
 }
@@ -135,7 +164,11 @@ fn frames() -> Vec<Fault> {
         ("frame_body_longer_than_raw", "config", longer()),
         ("frame_raw_length_differs", "config", only_frame_byte(4, 200)),
         ("frame_chunk_count_differs", "data pack", frame_byte(8, 3)),
-        ("frame_empty_segment", "config", config_with(|forge| forge.segments[0] = (vec![0; 32], Vec::new()))),
+        (
+            "frame_empty_segment",
+            "config",
+            config_with(|forge| forge.segments[0] = (vec![0; 32], Vec::new())),
+        ),
     ]
 }
 
@@ -149,7 +182,8 @@ fn segments() -> Vec<Fault> {
         forge.seal()
     };
     let mut swapped = Forge::pack().seal();
-    let (first, second) = (Forge::pack().segments[0].1.len() + 64, Forge::pack().segments[1].1.len() + 64);
+    let (first, second) =
+        (Forge::pack().segments[0].1.len() + 64, Forge::pack().segments[1].1.len() + 64);
     swapped[128..128 + first + second].rotate_left(first);
     let mut flipped = Forge::pack().seal();
     flipped[128 + 48] ^= 1;
@@ -184,7 +218,11 @@ fn tocs() -> Vec<Fault> {
         ("toc_padding_not_zero", "data pack", pack_with(|forge| forge.padding[3] = 1)),
         ("toc_trailing_byte", "data pack", pack_with(|forge| forge.toc.push(0))),
         ("toc_segment_missing", "data pack", with_toc(|toc| drop(toc.segments.pop()))),
-        ("toc_segment_length_differs", "data pack", with_toc(|toc| toc.segments[0].stored_len += 1)),
+        (
+            "toc_segment_length_differs",
+            "data pack",
+            with_toc(|toc| toc.segments[0].stored_len += 1),
+        ),
         ("toc_segment_without_chunks", "data pack", pack_of(ChunkKind::Data, &[])),
         ("toc_chunk_empty", "data pack", pack_of(ChunkKind::Data, &[b"a chunk", b""])),
         ("toc_chunk_kind_foreign", "data pack", pack_of(ChunkKind::Tree, &[b"a chunk"])),
@@ -194,15 +232,27 @@ fn tocs() -> Vec<Fault> {
         ("trailer_end_reserved_not_zero", "data pack", trailer(|bytes| bytes[47] = 1)),
         ("trailer_offset_wrong", "data pack", trailer(|bytes| bytes[0] ^= 1)),
         ("trailer_offset_overflows", "data pack", trailer(|bytes| bytes[..8].fill(0xff))),
-        ("trailer_padding_length_wrong", "data pack", trailer(|bytes| (bytes[8], bytes[12]) = (bytes[8] - 1, bytes[12] + 1))),
+        (
+            "trailer_padding_length_wrong",
+            "data pack",
+            trailer(|bytes| (bytes[8], bytes[12]) = (bytes[8] - 1, bytes[12] + 1)),
+        ),
         ("trailer_segment_count_wrong", "data pack", trailer(|bytes| bytes[16] = 3)),
         ("trailer_raw_total_wrong", "data pack", trailer(|bytes| bytes[24] ^= 1)),
         ("container_cut_by_one_byte", "data pack", cut(1)),
         ("container_without_trailer", "data pack", cut(64)),
         ("container_with_a_byte_behind", "data pack", [Forge::pack().seal(), vec![0]].concat()),
-        ("single_with_two_segments", "config", config_with(|forge| forge.segments.push(forge.segments[0].clone()))),
+        (
+            "single_with_two_segments",
+            "config",
+            config_with(|forge| forge.segments.push(forge.segments[0].clone())),
+        ),
         ("single_with_table_of_contents", "config", config_with(|forge| forge.toc = vec![0])),
-        ("single_raw_total_wrong", "config", config_with(|forge| forge.trailer = |trailer| trailer[24] ^= 1)),
+        (
+            "single_raw_total_wrong",
+            "config",
+            config_with(|forge| forge.trailer = |trailer| trailer[24] ^= 1),
+        ),
         ("single_with_chunks", "config", config_with(|forge| forge.segments[0].0[8] = 1)),
     ]
 }
@@ -237,11 +287,27 @@ fn runs() -> Vec<Fault> {
     let mut with_chunks = run_with(|_, _| {});
     with_chunks.segments[1].0[8] = 1;
     vec![
-        ("run_record_of_trees_in_the_first_part", "index run", block(|blocks| blocks[0][record_at::PACK] = 1)),
-        ("run_record_of_content_in_the_second_part", "index run", block(|blocks| blocks[1][record_at::PACK] = 0)),
+        (
+            "run_record_of_trees_in_the_first_part",
+            "index run",
+            block(|blocks| blocks[0][record_at::PACK] = 1),
+        ),
+        (
+            "run_record_of_content_in_the_second_part",
+            "index run",
+            block(|blocks| blocks[1][record_at::PACK] = 0),
+        ),
         ("run_pack_not_in_the_table", "index run", block(|blocks| blocks[0][record_at::PACK] = 2)),
-        ("run_records_unsorted", "index run", block(|blocks| blocks[1][RECORD_LEN_BYTES..].rotate_left(RECORD_LEN_BYTES))),
-        ("run_record_twice", "index run", block(|blocks| blocks[0].copy_within(..RECORD_LEN_BYTES, RECORD_LEN_BYTES))),
+        (
+            "run_records_unsorted",
+            "index run",
+            block(|blocks| blocks[1][RECORD_LEN_BYTES..].rotate_left(RECORD_LEN_BYTES)),
+        ),
+        (
+            "run_record_twice",
+            "index run",
+            block(|blocks| blocks[0].copy_within(..RECORD_LEN_BYTES, RECORD_LEN_BYTES)),
+        ),
         ("run_fence_of_another_id", "index run", run_with(|_, toc| toc.fences[1] ^= 1).seal()),
         ("run_block_missing", "index run", run_with(|blocks, _| blocks.truncate(1)).seal()),
         ("run_block_with_chunks", "index run", with_chunks.seal()),
@@ -283,8 +349,16 @@ fn tombstone_with(spoil: impl FnOnce(&mut Tombstone, &mut [u8; 64])) -> Vec<u8> 
 
 fn signatures() -> Vec<Fault> {
     vec![
-        ("tombstone_signature_flipped", "tombstone", tombstone_with(|_, signature| signature[0] ^= 1)),
-        ("tombstone_changed_after_signing", "tombstone", tombstone_with(|tombstone, _| tombstone.snapshot.0[0] ^= 1)),
+        (
+            "tombstone_signature_flipped",
+            "tombstone",
+            tombstone_with(|_, signature| signature[0] ^= 1),
+        ),
+        (
+            "tombstone_changed_after_signing",
+            "tombstone",
+            tombstone_with(|tombstone, _| tombstone.snapshot.0[0] ^= 1),
+        ),
         (
             "tombstone_of_another_writer",
             "tombstone",
@@ -296,20 +370,29 @@ fn signatures() -> Vec<Fault> {
         (
             "tombstone_as_a_protection",
             "protection",
-            tombstone_with(|tombstone, signature| *signature = super::keyring().sign_protection(&tombstone.encode())),
+            tombstone_with(|tombstone, signature| {
+                *signature = super::keyring().sign_protection(&tombstone.encode())
+            }),
         ),
         ("protection_signed_as_a_tombstone", "protection", {
             let signature = super::keyring().sign_tombstone(&full_tombstone().encode());
-            let slot = codec::encode(&TombstoneSlot { signed: full_tombstone().encode(), signature });
+            let slot =
+                codec::encode(&TombstoneSlot { signed: full_tombstone().encode(), signature });
             Forge::single(ContainerKind::Protection, &slot).seal()
         }),
         (
             "tombstone_signed_as_a_snapshot",
             "tombstone",
-            tombstone_with(|tombstone, signature| *signature = super::keyring().sign_snapshot(&tombstone.encode())),
+            tombstone_with(|tombstone, signature| {
+                *signature = super::keyring().sign_snapshot(&tombstone.encode())
+            }),
         ),
         ("snapshot_signature_flipped", "snapshot", snapshot_with(|_, signature| signature[0] ^= 1)),
-        ("snapshot_changed_after_signing", "snapshot", snapshot_with(|snapshot, _| snapshot.host.push('x'))),
+        (
+            "snapshot_changed_after_signing",
+            "snapshot",
+            snapshot_with(|snapshot, _| snapshot.host.push('x')),
+        ),
         (
             "snapshot_of_another_writer",
             "snapshot",
@@ -330,28 +413,48 @@ fn configs() -> Vec<Fault> {
     vec![
         ("config_feature_unknown", "config structure", with(|config| config.read_critical = 1)),
         ("config_number_zero", "config structure", with(|config| config.number = 0)),
-        ("config_time_impossible", "config structure", with(|config| config.created = Timestamp { seconds: 0, nanos: 1 << 30 })),
+        (
+            "config_time_impossible",
+            "config structure",
+            with(|config| config.created = Timestamp { seconds: 0, nanos: 1 << 30 }),
+        ),
     ]
 }
 
 #[test]
 fn every_fault_is_refused_for_its_own_reason() {
-    let mut faults: Vec<Fault> =
-        [headers(), frames(), zstd_frames(), segments(), tocs(), runs(), signatures(), key_slots(), configs()].concat();
+    let mut faults: Vec<Fault> = [
+        headers(),
+        frames(),
+        zstd_frames(),
+        segments(),
+        tocs(),
+        runs(),
+        signatures(),
+        key_slots(),
+        configs(),
+    ]
+    .concat();
     faults.extend(super::faults_structures::faults());
     faults.extend(super::directories::faults());
     assert!(faults.len() >= 30);
     let mut written = std::collections::BTreeSet::new();
     for (name, what, bytes) in faults {
         let error = judge(what, &bytes).expect_err(name);
-        let vector = Vector::new(bytes).with("what", what).with("expect", "refuse").with("error", error);
+        let vector =
+            Vector::new(bytes).with("what", what).with("expect", "refuse").with("error", error);
         let file = format!("refuse/{name}.txt");
         super::same_file(&file, &vector.print());
         let stored = Vector::parse(&std::fs::read_to_string(super::folder().join(&file)).unwrap());
-        assert_eq!(judge(stored.field("what"), &stored.bytes).unwrap_err(), stored.field("error"), "{name}");
+        assert_eq!(
+            judge(stored.field("what"), &stored.bytes).unwrap_err(),
+            stored.field("error"),
+            "{name}"
+        );
         assert!(written.insert(format!("{name}.txt")), "{name} stands twice");
     }
     let there = std::fs::read_dir(super::folder().join("refuse")).unwrap();
-    let there: std::collections::BTreeSet<String> = there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let there: std::collections::BTreeSet<String> =
+        there.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(there, written, "the folder holds exactly these vectors");
 }

@@ -31,7 +31,10 @@ fn forge(memory_kib: u32, passes: u32, lanes: u32) -> Slot {
     let bundle = codec::encode(&Bundle::Full { master: super::master() });
     slot.sealed_bundle = seal(&key, Part::Bundle, &slot.associated_data(), &bundle);
     let info = codec::encode(&SlotInfo { label: String::new(), created: Timestamp::default() });
-    let info_key = drumlin::crypto::kdf::derive("slot info key", &[&**super::keyring().slot_info_key(), &slot.salt]);
+    let info_key = drumlin::crypto::kdf::derive(
+        "slot info key",
+        &[&**super::keyring().slot_info_key(), &slot.salt],
+    );
     slot.sealed_info = seal(&info_key, Part::SlotInfo, &slot.info_associated_data(), &info);
     slot
 }

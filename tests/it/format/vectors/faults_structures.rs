@@ -1,4 +1,5 @@
-//! Encoded structures that must be refused: the codec's own rules, trees, lists, snapshots, index tables, words.
+//! Encoded structures that must be refused: the codec's own rules, trees, lists, snapshots, index
+//! tables, words.
 
 use drumlin::format::codec;
 use drumlin::format::entry::{Content, Entry, EntryKind, Extension, Ref, Timestamp, Xattr};
@@ -11,13 +12,16 @@ use drumlin::format::snapshot::{Snapshot, SnapshotProblem};
 use drumlin::format::tombstone::Tombstone;
 use drumlin::id::{ChunkId, SnapshotId};
 
-use super::codec::{full_entry, full_snapshot, full_tombstone, intent, plain_entry, record, removal, run_toc};
+use super::codec::{
+    full_entry, full_snapshot, full_tombstone, intent, plain_entry, record, removal, run_toc,
+};
 use super::faults::Fault;
 use super::judge::judge;
 
 /// Returns all faults of this file.
 pub fn faults() -> Vec<Fault> {
-    let structures = [nodes(), lists(), snapshots(), tombstones(), runs(), intents(), generations()];
+    let structures =
+        [nodes(), lists(), snapshots(), tombstones(), runs(), intents(), generations()];
     [codecs(), entries(), contents(), structures.concat(), words()].concat()
 }
 
@@ -64,25 +68,53 @@ fn entries() -> Vec<Fault> {
         ("entry_mode_over_12_bits", tree, entry(|entry| entry.mode = 0o10000)),
         ("entry_user_not_in_strings", tree, entry(|entry| entry.user = 3)),
         ("entry_group_not_in_strings", tree, entry(|entry| entry.group = 3)),
-        ("entry_nanoseconds_out_of_range", tree, entry(|entry| entry.mtime = Timestamp { seconds: 0, nanos: 1_000_000_000 })),
+        (
+            "entry_nanoseconds_out_of_range",
+            tree,
+            entry(|entry| entry.mtime = Timestamp { seconds: 0, nanos: 1_000_000_000 }),
+        ),
         ("entry_flag_unknown", tree, entry(|entry| entry.flags = 16)),
-        ("entry_extension_critical", tree, entry(|entry| entry.extensions = vec![extension(0x8000)])),
-        ("entry_extensions_unsorted", tree, entry(|entry| entry.extensions = vec![extension(2), extension(1)])),
-        ("entry_extension_twice", tree, entry(|entry| entry.extensions = vec![extension(2), extension(2)])),
-        ("entry_xattrs_unsorted", tree, entry(|entry| entry.xattrs = vec![xattr(b"user.b"), xattr(b"user.a")])),
-        ("entry_xattr_twice", tree, entry(|entry| entry.xattrs = vec![xattr(b"user.a"), xattr(b"user.a")])),
+        (
+            "entry_extension_critical",
+            tree,
+            entry(|entry| entry.extensions = vec![extension(0x8000)]),
+        ),
+        (
+            "entry_extensions_unsorted",
+            tree,
+            entry(|entry| entry.extensions = vec![extension(2), extension(1)]),
+        ),
+        (
+            "entry_extension_twice",
+            tree,
+            entry(|entry| entry.extensions = vec![extension(2), extension(2)]),
+        ),
+        (
+            "entry_xattrs_unsorted",
+            tree,
+            entry(|entry| entry.xattrs = vec![xattr(b"user.b"), xattr(b"user.a")]),
+        ),
+        (
+            "entry_xattr_twice",
+            tree,
+            entry(|entry| entry.xattrs = vec![xattr(b"user.a"), xattr(b"user.a")]),
+        ),
         ("entry_xattr_name_empty", tree, entry(|entry| entry.xattrs = vec![xattr(b"")])),
         ("entry_xattr_name_with_nul", tree, entry(|entry| entry.xattrs = vec![xattr(b"user.a\0")])),
     ]
 }
 
 fn contents() -> Vec<Fault> {
-    let file = |content, size| leaf(vec![Entry { size, ..plain_entry(b"f", EntryKind::File, content) }]);
-    let link = |content, size| leaf(vec![Entry { size, ..plain_entry(b"l", EntryKind::Symlink, content) }]);
+    let file =
+        |content, size| leaf(vec![Entry { size, ..plain_entry(b"f", EntryKind::File, content) }]);
+    let link = |content, size| {
+        leaf(vec![Entry { size, ..plain_entry(b"l", EntryKind::Symlink, content) }])
+    };
     let id = ChunkId([1; 32]);
     let chunk = |len| Ref::Data { id, len };
     let dir = plain_entry(b"d", EntryKind::Dir, Content::Tree(id));
-    let device = Entry { device: Some((1, 2)), ..plain_entry(b"d", EntryKind::CharDevice, Content::None) };
+    let device =
+        Entry { device: Some((1, 2)), ..plain_entry(b"d", EntryKind::CharDevice, Content::None) };
     let tree = "tree node";
     vec![
         ("content_inline_too_long", tree, file(Content::Inline(vec![0; 513]), 513)),
@@ -93,7 +125,11 @@ fn contents() -> Vec<Fault> {
         ("content_ref_empty", tree, file(Content::Refs(vec![chunk(600), chunk(0)]), 600)),
         ("content_hole_empty", tree, file(Content::Refs(vec![Ref::Hole { len: 0 }]), 0)),
         // In 64 bits the sum is 600.
-        ("content_holes_overflow", tree, file(Content::Refs(vec![Ref::Hole { len: u64::MAX }, Ref::Hole { len: 601 }]), 600)),
+        (
+            "content_holes_overflow",
+            tree,
+            file(Content::Refs(vec![Ref::Hole { len: u64::MAX }, Ref::Hole { len: 601 }]), 600),
+        ),
         ("content_size_negative_as_signed", tree, file(Content::List(id), 1 << 63)),
         ("content_file_without", tree, file(Content::None, 0)),
         ("content_file_with_tree", tree, file(Content::Tree(id), 0)),
@@ -101,24 +137,48 @@ fn contents() -> Vec<Fault> {
         ("content_symlink_with_nul", tree, link(Content::Inline(b"a\0b".to_vec()), 3)),
         ("content_symlink_of_another_size", tree, link(Content::Inline(b"abc".to_vec()), 4)),
         ("content_symlink_with_chunks", tree, link(Content::Refs(vec![chunk(600)]), 600)),
-        ("content_dir_with_chunks", tree, leaf(vec![Entry { content: Content::Refs(vec![chunk(1)]), ..dir.clone() }])),
+        (
+            "content_dir_with_chunks",
+            tree,
+            leaf(vec![Entry { content: Content::Refs(vec![chunk(1)]), ..dir.clone() }]),
+        ),
         ("content_dir_with_size", tree, leaf(vec![Entry { size: 4096, ..dir.clone() }])),
-        ("content_dir_with_hard_link", tree, leaf(vec![Entry { hard_link: Some(1), ..dir.clone() }])),
+        (
+            "content_dir_with_hard_link",
+            tree,
+            leaf(vec![Entry { hard_link: Some(1), ..dir.clone() }]),
+        ),
         ("content_dir_with_device", tree, leaf(vec![Entry { device: Some((1, 2)), ..dir }])),
-        ("content_device_without_numbers", tree, leaf(vec![Entry { device: None, ..device.clone() }])),
-        ("content_device_with_bytes", tree, leaf(vec![Entry { content: Content::Inline(Vec::new()), ..device }])),
+        (
+            "content_device_without_numbers",
+            tree,
+            leaf(vec![Entry { device: None, ..device.clone() }]),
+        ),
+        (
+            "content_device_with_bytes",
+            tree,
+            leaf(vec![Entry { content: Content::Inline(Vec::new()), ..device }]),
+        ),
     ]
 }
 
 fn nodes() -> Vec<Fault> {
     let file = |name: &[u8]| plain_entry(name, EntryKind::File, Content::Inline(Vec::new()));
-    let child = |name: &[u8]| TreeChild { first_name: name.to_vec(), id: ChunkId([1; 32]), totals: Totals::default() };
+    let child = |name: &[u8]| TreeChild {
+        first_name: name.to_vec(),
+        id: ChunkId([1; 32]),
+        totals: Totals::default(),
+    };
     let inner = |level, children| codec::encode(&TreeNode::Inner { level, children });
     let strings = |strings: &[&str]| {
         let strings = strings.iter().map(|text| text.to_string()).collect();
         codec::encode(&TreeNode::Leaf { strings, entries: Vec::new(), dir_totals: Vec::new() })
     };
-    let dirs = TreeNode::Leaf { strings: Vec::new(), entries: vec![file(b"f")], dir_totals: vec![Totals::default()] };
+    let dirs = TreeNode::Leaf {
+        strings: Vec::new(),
+        entries: vec![file(b"f")],
+        dir_totals: vec![Totals::default()],
+    };
     let many = (0..513).map(|n| file(format!("{n:04}").as_bytes())).collect();
     let two = || vec![child(b"a"), child(b"b")];
     let tree = "tree node";
@@ -161,11 +221,16 @@ fn tombstones() -> Vec<Fault> {
     };
     let what = "tombstone structure";
     let extension = |tag| Extension { tag, bytes: Vec::new() };
-    let twice = Tombstone { extensions: vec![extension(3), extension(3)], ..full_tombstone() }.encode();
+    let twice =
+        Tombstone { extensions: vec![extension(3), extension(3)], ..full_tombstone() }.encode();
     let critical = Tombstone { extensions: vec![extension(0x8000)], ..full_tombstone() }.encode();
     vec![
         ("tombstone_too_long", what, spoilt(|tombstone| tombstone.reason = "x".repeat(64 << 10))),
-        ("tombstone_nanoseconds_out_of_range", what, spoilt(|tombstone| tombstone.forgotten.nanos = 1_000_000_000)),
+        (
+            "tombstone_nanoseconds_out_of_range",
+            what,
+            spoilt(|tombstone| tombstone.forgotten.nanos = 1_000_000_000),
+        ),
         ("tombstone_extension_twice", what, twice),
         ("tombstone_extension_critical", what, critical),
     ]
@@ -184,10 +249,16 @@ fn snapshots() -> Vec<Fault> {
         Snapshot { sources, ..full_snapshot() }.encode()
     };
     let many = Snapshot { problem_count: 2000, problems: vec![problem; 1001], ..full_snapshot() };
-    let critical = |snapshot: &mut Snapshot| snapshot.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }];
+    let critical = |snapshot: &mut Snapshot| {
+        snapshot.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }]
+    };
     vec![
         ("snapshot_sequence_zero", what, with(|snapshot| snapshot.sequence = 0)),
-        ("snapshot_sequence_over_limit", what, with(|snapshot| snapshot.sequence = SEQUENCE_MAX + 1)),
+        (
+            "snapshot_sequence_over_limit",
+            what,
+            with(|snapshot| snapshot.sequence = SEQUENCE_MAX + 1),
+        ),
         ("snapshot_sources_unsorted", what, from(&["/srv/mail", "/home"])),
         ("snapshot_source_twice", what, from(&["/home", "/home"])),
         ("snapshot_source_relative", what, from(&["/home", "srv/mail"])),
@@ -195,7 +266,11 @@ fn snapshots() -> Vec<Fault> {
         ("snapshot_second_without_previous", what, with(|snapshot| snapshot.previous = None)),
         ("snapshot_tags_unsorted", what, with(|snapshot| snapshot.tags.swap(0, 1))),
         ("snapshot_extension_critical", what, with(critical)),
-        ("snapshot_nanoseconds_out_of_range", what, with(|snapshot| snapshot.ended.nanos = 1_000_000_000)),
+        (
+            "snapshot_nanoseconds_out_of_range",
+            what,
+            with(|snapshot| snapshot.ended.nanos = 1_000_000_000),
+        ),
         ("snapshot_problem_kind_unknown", what, with(|snapshot| snapshot.problems[0].kind = 4)),
         ("snapshot_more_problems_than_counted", what, with(|snapshot| snapshot.problem_count = 0)),
         ("snapshot_too_many_problems", what, many.encode()),
@@ -249,16 +324,24 @@ fn intents() -> Vec<Fault> {
         intent.encode()
     };
     let what = "intent structure";
-    let critical = |intent: &mut Intent| intent.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }];
+    let critical = |intent: &mut Intent| {
+        intent.extensions = vec![Extension { tag: 0xffff, bytes: Vec::new() }]
+    };
     vec![
         ("intent_packs_unsorted", what, with(|intent| intent.packs.swap(0, 1))),
         ("intent_pack_twice", what, with(|intent| intent.packs[1] = intent.packs[0])),
-        ("intent_nanoseconds_out_of_range", what, with(|intent| intent.created.nanos = 1_000_000_000)),
+        (
+            "intent_nanoseconds_out_of_range",
+            what,
+            with(|intent| intent.created.nanos = 1_000_000_000),
+        ),
         ("intent_extension_critical", what, with(critical)),
         (
             "intent_extensions_unsorted",
             what,
-            with(|intent| intent.extensions = [2, 1].map(|tag| Extension { tag, bytes: Vec::new() }).to_vec()),
+            with(|intent| {
+                intent.extensions = [2, 1].map(|tag| Extension { tag, bytes: Vec::new() }).to_vec()
+            }),
         ),
     ]
 }
@@ -270,7 +353,9 @@ fn generations() -> Vec<Fault> {
         spoil(&mut removal);
         record(RecordContent::Go(removal)).encode()
     };
-    let condemned = |oldest| record(RecordContent::Condemned(Condemned { oldest, removal: removal() })).encode();
+    let condemned = |oldest| {
+        record(RecordContent::Condemned(Condemned { oldest, removal: removal() })).encode()
+    };
     let zero = CollectorRecord { number: 0, ..record(RecordContent::Cancel) };
     let over = CollectorRecord { number: GENERATION_MAX + 1, ..record(RecordContent::Cancel) };
     let what = "collector record structure";
@@ -297,7 +382,10 @@ fn words() -> Vec<Fault> {
 #[test]
 fn what_is_too_long_is_refused() {
     let entry = entry(|entry| entry.xattrs[0].value = vec![0; 1 << 20]);
-    assert_eq!(judge("tree node", &entry).unwrap_err(), "malformed directory entry: longer than the limit");
+    assert_eq!(
+        judge("tree node", &entry).unwrap_err(),
+        "malformed directory entry: longer than the limit"
+    );
     let mut snapshot = full_snapshot();
     snapshot.problems[0].path = vec![b'p'; 1 << 20];
     let error = judge("snapshot structure", &snapshot.encode()).unwrap_err();

@@ -1,11 +1,12 @@
-//! Makes containers that the program would never make: every part can be spoilt before it is sealed.
+//! Makes containers that the program would never make: every part can be spoilt before it is
+//! sealed.
 
 use drumlin::crypto::keyring::commitment;
 use drumlin::crypto::seal::{Part, Sealer};
 use drumlin::format::codec;
 use drumlin::format::container::{
-    ChunkKind, ChunkRecord, ContainerKind, Frame, Header, PackToc, SegmentCodec, SegmentRecord, SegmentTable, TAG_LEN_BYTES,
-    Trailer,
+    ChunkKind, ChunkRecord, ContainerKind, Frame, Header, PackToc, SegmentCodec, SegmentRecord,
+    SegmentTable, TAG_LEN_BYTES, Trailer,
 };
 
 /// A container before sealing.
@@ -25,7 +26,13 @@ impl Forge {
     /// Starts with a header and nothing else.
     pub fn new(kind: ContainerKind) -> Self {
         let key = super::keyring().container_key(kind, &SALT);
-        let header = Header { kind, flags: 0, repository: super::REPOSITORY, salt: SALT, commitment: commitment(&key) };
+        let header = Header {
+            kind,
+            flags: 0,
+            repository: super::REPOSITORY,
+            salt: SALT,
+            commitment: commitment(&key),
+        };
         let (segments, toc, padding) = (Vec::new(), Vec::new(), vec![0; 5]);
         Self { header: header.encode().to_vec(), segments, toc, padding, trailer: |_| {} }
     }
@@ -70,7 +77,8 @@ impl Forge {
 
     /// Adds a segment.
     pub fn push(&mut self, codec: SegmentCodec, body: &[u8], raw_len: usize, chunk_count: u32) {
-        let frame = Frame { body_len: body.len() as u32, raw_len: raw_len as u32, chunk_count, codec };
+        let frame =
+            Frame { body_len: body.len() as u32, raw_len: raw_len as u32, chunk_count, codec };
         self.segments.push((frame.encode().to_vec(), body.to_vec()));
     }
 
@@ -116,7 +124,8 @@ pub fn raw_segment(chunks: &[&[u8]]) -> Vec<u8> {
 
 /// Returns a raw segment that holds these chunks of one kind.
 pub fn raw_segment_of(kind: ChunkKind, chunks: &[&[u8]]) -> Vec<u8> {
-    let table = SegmentTable { chunks: chunks.iter().map(|chunk| (kind, chunk.len() as u32)).collect() };
+    let table =
+        SegmentTable { chunks: chunks.iter().map(|chunk| (kind, chunk.len() as u32)).collect() };
     let table = codec::encode(&table);
     let mut raw = chunks.concat();
     raw.extend_from_slice(&table);
@@ -124,8 +133,8 @@ pub fn raw_segment_of(kind: ChunkKind, chunks: &[&[u8]]) -> Vec<u8> {
     raw
 }
 
-/// Returns a zstd frame made by hand, so that no version of the compressor can change a vector: a block that repeats
-/// one byte, then a block of plain bytes (RFC 8878, sections 3.1.1 and 3.1.1.2).
+/// Returns a zstd frame made by hand, so that no version of the compressor can change a vector: a
+/// block that repeats one byte, then a block of plain bytes (RFC 8878, sections 3.1.1 and 3.1.1.2).
 pub fn zstd_of_repeats(byte: u8, repeats: u32, tail: &[u8]) -> Vec<u8> {
     let total = repeats + tail.len() as u32;
     let header = [&[0b1010_0000][..], &total.to_le_bytes()].concat();
@@ -135,9 +144,16 @@ pub fn zstd_of_repeats(byte: u8, repeats: u32, tail: &[u8]) -> Vec<u8> {
 /// Most bytes of one block of a zstd frame.
 const ZSTD_BLOCK_LEN_MAX: u32 = 128 << 10;
 
-/// Returns a zstd frame with this header (behind the magic): plain bytes, one byte repeated, plain bytes.
-pub fn zstd_by_hand(header: &[u8], head: &[u8], (byte, repeats): (u8, u32), tail: &[u8]) -> Vec<u8> {
-    let block = |last: u32, kind: u32, len: u32| (len << 3 | kind << 1 | last).to_le_bytes()[..3].to_vec();
+/// Returns a zstd frame with this header (behind the magic): plain bytes, one byte repeated, plain
+/// bytes.
+pub fn zstd_by_hand(
+    header: &[u8],
+    head: &[u8],
+    (byte, repeats): (u8, u32),
+    tail: &[u8],
+) -> Vec<u8> {
+    let block =
+        |last: u32, kind: u32, len: u32| (len << 3 | kind << 1 | last).to_le_bytes()[..3].to_vec();
     let mut frame = [&[0x28, 0xb5, 0x2f, 0xfd][..], header].concat();
     if !head.is_empty() {
         frame.extend(block(0, 0, head.len() as u32));

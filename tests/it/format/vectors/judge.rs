@@ -28,8 +28,12 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
         "meta pack" => verify_pack(&keyring, ContainerKind::Meta, bytes).map(drop).map_err(text),
         "index run" => judge_run(&keyring, bytes),
         "snapshot" => judge_snapshot(&keyring, bytes),
-        "tombstone" => judge_mark(&keyring, (ContainerKind::Tombstone, Keyring::verify_tombstone), bytes),
-        "protection" => judge_mark(&keyring, (ContainerKind::Protection, Keyring::verify_protection), bytes),
+        "tombstone" => {
+            judge_mark(&keyring, (ContainerKind::Tombstone, Keyring::verify_tombstone), bytes)
+        }
+        "protection" => {
+            judge_mark(&keyring, (ContainerKind::Protection, Keyring::verify_protection), bytes)
+        }
         "tombstone structure" => Tombstone::decode(bytes).map(drop).map_err(text),
         "config" => {
             let plain = open_single(&keyring, ContainerKind::Config, bytes).map_err(text)?;
@@ -40,7 +44,8 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
             Intent::decode(&plain).map(drop).map_err(text)
         }
         "collector record" => {
-            let plain = open_single(&keyring, ContainerKind::CollectorRecord, bytes).map_err(text)?;
+            let plain =
+                open_single(&keyring, ContainerKind::CollectorRecord, bytes).map_err(text)?;
             CollectorRecord::decode(&plain).map(drop).map_err(text)
         }
         "intent structure" => Intent::decode(bytes).map(drop).map_err(text),
@@ -57,7 +62,9 @@ pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
         "bytes" => codec::decode::<Vec<u8>>("bytes", bytes).map(drop).map_err(text),
         "string" => codec::decode::<String>("string", bytes).map(drop).map_err(text),
         "Option<u64>" => codec::decode::<Option<u64>>("option", bytes).map(drop).map_err(text),
-        "words" => secret_of_words(std::str::from_utf8(bytes).map_err(text)?).map(drop).map_err(text),
+        "words" => {
+            secret_of_words(std::str::from_utf8(bytes).map_err(text)?).map(drop).map_err(text)
+        }
         _ => panic!("nothing is known about a {what}"),
     }
 }
@@ -68,7 +75,9 @@ pub fn text(error: impl ToString) -> String {
 
 fn judge_snapshot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
     let plain = open_single(keyring, ContainerKind::Snapshot, bytes).map_err(text)?;
-    let CommitSlot::Snapshot { signed, signature } = codec::decode("commit slot", &plain).map_err(text)? else {
+    let CommitSlot::Snapshot { signed, signature } =
+        codec::decode("commit slot", &plain).map_err(text)?
+    else {
         return Ok(());
     };
     let snapshot = Snapshot::decode(&signed).map_err(text)?;
@@ -84,7 +93,11 @@ fn judge_snapshot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
 /// Says whether a signature is a key's over some bytes.
 type Verify = fn(&[u8; 32], &[u8], &[u8; 64]) -> bool;
 
-fn judge_mark(keyring: &Keyring, (kind, verify): (ContainerKind, Verify), bytes: &[u8]) -> Result<(), String> {
+fn judge_mark(
+    keyring: &Keyring,
+    (kind, verify): (ContainerKind, Verify),
+    bytes: &[u8],
+) -> Result<(), String> {
     let plain = open_single(keyring, kind, bytes).map_err(text)?;
     let slot: TombstoneSlot = codec::decode("tombstone", &plain).map_err(text)?;
     let tombstone = Tombstone::decode(&slot.signed).map_err(text)?;
@@ -101,7 +114,10 @@ fn judge_slot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
     let slot = Slot::decode(bytes).map_err(text)?;
     if slot.repository != super::REPOSITORY {
         // The program leaves such slots out: `repo::slots::open_any`, by what its caller accepts.
-        return Err(text(drumlin::format::codec::DecodeError::new("key slot", "of another repository")));
+        return Err(text(drumlin::format::codec::DecodeError::new(
+            "key slot",
+            "of another repository",
+        )));
     }
     let secret = match slot.kdf {
         drumlin::format::slot::SlotKdf::KeyFile => Secret::KeyFile(Zeroizing::new(super::master())),
@@ -123,7 +139,9 @@ fn judge_run(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
         let place = toc.block(at);
         let mut stored = bytes[place.offset as usize..][..place.stored_len()].to_vec();
         let mut raw = Vec::new();
-        let frame = opener.segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw).map_err(text)?;
+        let frame = opener
+            .segment(place.offset, &mut stored, &mut SegmentDecompressor::default(), &mut raw)
+            .map_err(text)?;
         let records = toc.parse_block(at, &frame, &raw).map_err(text)?;
         if last.is_some_and(|(class, id)| class == place.class && id >= records[0].id) {
             return Err("blocks do not ascend".to_string());

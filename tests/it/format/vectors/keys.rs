@@ -15,7 +15,11 @@ struct Row {
 }
 
 fn row(what: &str, inputs: &[&[u8]], output: &[u8]) -> Row {
-    Row { what: what.to_string(), inputs: inputs.iter().map(|bytes| encode_hex(bytes)).collect(), output: encode_hex(output) }
+    Row {
+        what: what.to_string(),
+        inputs: inputs.iter().map(|bytes| encode_hex(bytes)).collect(),
+        output: encode_hex(output),
+    }
 }
 
 fn derived(purpose: &str, inputs: &[&[u8]]) -> Row {
@@ -25,7 +29,15 @@ fn derived(purpose: &str, inputs: &[&[u8]]) -> Row {
 fn rows(keyring: &Keyring) -> Vec<Row> {
     let (master, repository) = (super::master(), super::REPOSITORY.0);
     let inputs: &[&[u8]] = &[&master, &repository];
-    let of_master = ["pack root", "salt hedge", "chunk id data", "chunk id tree", "chunk id list", "tree split", "slot info"];
+    let of_master = [
+        "pack root",
+        "salt hedge",
+        "chunk id data",
+        "chunk id tree",
+        "chunk id list",
+        "tree split",
+        "slot info",
+    ];
     let mut rows: Vec<Row> = of_master.iter().map(|purpose| derived(purpose, inputs)).collect();
     rows.push(derived("local cache", inputs));
     rows.push(derived("signing", inputs));
@@ -37,17 +49,43 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
     let key = keyring.container_key(ContainerKind::Snapshot, &salt);
     rows.push(row("container key of a snapshot", &[&salt], &*key));
     rows.push(row("commitment", &[&*key], &commitment(&key)));
-    rows.push(row("salt of random and digest", &[&[1; 32], &[2; 32]], &keyring.container_salt(&[1; 32], &[2; 32])));
-    for (kind, name) in [(ChunkKind::Data, "data"), (ChunkKind::Tree, "tree"), (ChunkKind::List, "list")] {
-        rows.push(row(&format!("id of a {name} chunk"), &[b"drumlin"], &keyring.chunk_id(kind, b"drumlin").0));
+    rows.push(row(
+        "salt of random and digest",
+        &[&[1; 32], &[2; 32]],
+        &keyring.container_salt(&[1; 32], &[2; 32]),
+    ));
+    for (kind, name) in
+        [(ChunkKind::Data, "data"), (ChunkKind::Tree, "tree"), (ChunkKind::List, "list")]
+    {
+        rows.push(row(
+            &format!("id of a {name} chunk"),
+            &[b"drumlin"],
+            &keyring.chunk_id(kind, b"drumlin").0,
+        ));
     }
     rows.push(row("split hash", &[b"name.txt"], &keyring.split_hash(b"name.txt").to_le_bytes()));
     rows.push(derived("key file", &[&[3; 32], &salt, &repository]));
     let argon = derive_passphrase_key("correct horse".as_bytes(), &salt, (256, 2, 2)).unwrap();
-    rows.push(row("Argon2id of 256 KiB, 2 passes, 2 lanes", &["correct horse".as_bytes(), &salt], &*argon));
-    rows.push(row("snapshot signature", &[b"encoded snapshot"], &keyring.sign_snapshot(b"encoded snapshot")));
-    rows.push(row("tombstone signature", &[b"encoded tombstone"], &keyring.sign_tombstone(b"encoded tombstone")));
-    rows.push(row("protection signature", &[b"encoded tombstone"], &keyring.sign_protection(b"encoded tombstone")));
+    rows.push(row(
+        "Argon2id of 256 KiB, 2 passes, 2 lanes",
+        &["correct horse".as_bytes(), &salt],
+        &*argon,
+    ));
+    rows.push(row(
+        "snapshot signature",
+        &[b"encoded snapshot"],
+        &keyring.sign_snapshot(b"encoded snapshot"),
+    ));
+    rows.push(row(
+        "tombstone signature",
+        &[b"encoded tombstone"],
+        &keyring.sign_tombstone(b"encoded tombstone"),
+    ));
+    rows.push(row(
+        "protection signature",
+        &[b"encoded tombstone"],
+        &keyring.sign_protection(b"encoded tombstone"),
+    ));
     rows
 }
 
@@ -61,7 +99,10 @@ fn derivations_are_frozen() {
     assert!(Keyring::verify_snapshot(&keyring.verifying_key(), b"encoded snapshot", &signature));
     assert!(!Keyring::verify_snapshot(&keyring.verifying_key(), b"Encoded snapshot", &signature));
     assert!(!Keyring::verify_snapshot(&[0; 32], b"encoded snapshot", &signature));
-    assert!(!Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded snapshot", &signature), "one prefix for each kind");
+    assert!(
+        !Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded snapshot", &signature),
+        "one prefix for each kind"
+    );
     let signature = keyring.sign_tombstone(b"encoded tombstone");
     assert!(Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded tombstone", &signature));
 }

@@ -1,8 +1,10 @@
-//! Goal: the bytes of everything stored are frozen, and whatever breaks a rule is refused for that reason.
+//! Goal: the bytes of everything stored are frozen, and whatever breaks a rule is refused for that
+//! reason.
 //!
-//! Method: `format-spec/vectors/` holds what this module once wrote. Each test makes the vectors again and compares, then
-//! takes the stored ones through the real decoders. With `DRUMLIN_REGENERATE_VECTORS=1` the files are written instead:
-//! only for a deliberate change of the format, whose diff then shows what changed.
+//! Method: `format-spec/vectors/` holds what this module once wrote. Each test makes the vectors
+//! again and compares, then takes the stored ones through the real decoders. With
+//! `DRUMLIN_REGENERATE_VECTORS=1` the files are written instead: only for a deliberate change of
+//! the format, whose diff then shows what changed.
 
 mod codec;
 mod containers;
@@ -56,11 +58,16 @@ fn same_file(name: &str, made: &str) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, made).unwrap();
     }
-    let stored = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert!(stored == made, "{name} differs from what the program makes now; a format change must be deliberate");
+    let stored = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(
+        stored == made,
+        "{name} differs from what the program makes now; a format change must be deliberate"
+    );
 }
 
-/// Compares a stored table with the rows made now, writes it when regenerating, and returns the stored rows.
+/// Compares a stored table with the rows made now, writes it when regenerating, and returns the
+/// stored rows.
 fn same_table<T: Serialize + DeserializeOwned>(name: &str, rows: &[T]) -> Vec<T> {
     let lines: Vec<String> = rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
     same_file(name, &format!("[\n{}\n]\n", lines.join(",\n")));

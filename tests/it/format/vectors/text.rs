@@ -1,4 +1,5 @@
-//! The text form of a vector that is a file: fields, a blank line, then the bytes in hex, 64 digits a line.
+//! The text form of a vector that is a file: fields, a blank line, then the bytes in hex, 64 digits
+//! a line.
 
 use drumlin::id::encode_hex;
 
@@ -49,11 +50,15 @@ impl Vector {
     /// Parses a vector's text.
     pub fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\n\n").expect("a blank line ends the fields");
-        let fields = head.strip_prefix(FIRST_LINE).expect("a vector").trim_start_matches('\n').lines();
+        let fields =
+            head.strip_prefix(FIRST_LINE).expect("a vector").trim_start_matches('\n').lines();
         let fields = fields.map(|line| {
             let (name, value) = line.split_once(": ").expect("a field");
             (name.to_string(), value.to_string())
         });
-        Self { fields: fields.collect(), bytes: super::unhex(&body.split_whitespace().collect::<String>()) }
+        Self {
+            fields: fields.collect(),
+            bytes: super::unhex(&body.split_whitespace().collect::<String>()),
+        }
     }
 }

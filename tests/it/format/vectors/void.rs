@@ -1,6 +1,8 @@
-//! Goal: what anybody can put into `config/` locks no reader out, and lets no writer overlook a config that must be obeyed.
+//! Goal: what anybody can put into `config/` locks no reader out, and lets no writer overlook a
+//! config that must be obeyed.
 //!
-//! Method: a kept repository with every kind of object that does not count. Spec: `format-spec/09-config.md`.
+//! Method: a kept repository with every kind of object that does not count. Spec:
+//! `format-spec/09-config.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,7 +29,9 @@ const VOID: [&str; 6] = ["18446744073709551615", "6", "5", "4", "3", "2"];
 /// Adds to `config/` what does not count.
 pub fn plant(repository: &Repository, configs: &Path) {
     let config = |number| Config { number, ..repository.config().clone() }.encode();
-    let sealed = |keyring: &Keyring, number| seal_single(keyring, ContainerKind::Config, &[7; 32], &config(number)).bytes;
+    let sealed = |keyring: &Keyring, number| {
+        seal_single(keyring, ContainerKind::Config, &[7; 32], &config(number)).bytes
+    };
     let id = repository.config().repository;
     let right = sealed(repository.keyring(), 5);
     let put = |name: &str, bytes: &[u8]| fs::write(configs.join(name), bytes).unwrap();
@@ -55,16 +59,27 @@ fn void_configs_are_passed_over_and_named() {
     assert_eq!(repository.void_configs(), VOID.map(|name| format!("config/{name}")));
     assert_eq!(repository.config().number, 1);
     let [_, last] = &snapshots::list(&repository).unwrap()[..] else { panic!("two snapshots") };
-    assert!(Trees::new(Reader::new(&repository).unwrap()).entries(&last.root).all(|entry| entry.is_ok()));
+    assert!(
+        Trees::new(Reader::new(&repository).unwrap())
+            .entries(&last.root)
+            .all(|entry| entry.is_ok())
+    );
     let password = cache.path().join("password");
     fs::write(&password, super::judge::PASSPHRASE).unwrap();
     let reader = super::folder().join("../reader.py");
     let mut command = Command::new(crate::format::reader_py::python());
-    let listed = command.arg(reader).arg("--password-file").args([&password, &place]).arg("list").output().unwrap();
+    let listed = command
+        .arg(reader)
+        .arg("--password-file")
+        .args([&password, &place])
+        .arg("list")
+        .output()
+        .unwrap();
     let said = String::from_utf8(listed.stderr).unwrap();
     assert!(listed.status.success(), "{said}");
     assert_eq!(String::from_utf8(listed.stdout).unwrap().lines().count(), 2);
-    let named: Vec<&str> = said.lines().map(|line| line.split(" is void").next().unwrap()).collect();
+    let named: Vec<&str> =
+        said.lines().map(|line| line.split(" is void").next().unwrap()).collect();
     assert_eq!(named, VOID.map(|name| format!("config/{name}")));
 }
 
@@ -78,10 +93,15 @@ fn write_to(place: &Path, scratch: &Path) -> [Result<(), String>; 2] {
     fs::create_dir_all(&source).unwrap();
     fs::write(source.join("new"), "content that is not there yet").unwrap();
     let repository = open(place, &scratch.join("cache"));
-    let backup = drumlin::backup::run(&repository, options(&[source], "another host"), &Monitor::default());
+    let backup =
+        drumlin::backup::run(&repository, options(&[source], "another host"), &Monitor::default());
     let repository = open(place, &scratch.join("cache"));
-    let pruned = drumlin::maintain::prune::run(&repository, &PruneOptions::new(now()), &Monitor::default());
-    [backup.map(drop).map_err(|error| error.to_string()), pruned.map(drop).map_err(|error| error.to_string())]
+    let pruned =
+        drumlin::maintain::prune::run(&repository, &PruneOptions::new(now()), &Monitor::default());
+    [
+        backup.map(drop).map_err(|error| error.to_string()),
+        pruned.map(drop).map_err(|error| error.to_string()),
+    ]
 }
 
 #[test]
@@ -90,7 +110,9 @@ fn each_void_config_stops_writers_and_collectors() {
         let scratch = tempfile::tempdir().unwrap();
         let place = scratch.path().join("repository");
         copy_folder(&folder("void").join("repository"), &place);
-        VOID.iter().filter(|name| **name != only).for_each(|name| fs::remove_file(place.join("config").join(name)).unwrap());
+        VOID.iter()
+            .filter(|name| **name != only)
+            .for_each(|name| fs::remove_file(place.join("config").join(name)).unwrap());
         let before = objects(&place);
         for said in write_to(&place, scratch.path()) {
             let said = said.expect_err(only);

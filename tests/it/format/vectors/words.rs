@@ -23,15 +23,22 @@ fn row(text: &str) -> Row {
 #[test]
 fn words_are_frozen() {
     let secrets = [[0; 32], [0xff; 32], super::master()];
-    let mut rows: Vec<Row> = secrets.iter().map(|secret| row(&words_of(&Zeroizing::new(*secret)))).collect();
+    let mut rows: Vec<Row> =
+        secrets.iter().map(|secret| row(&words_of(&Zeroizing::new(*secret)))).collect();
     for (row, secret) in rows.iter().zip(secrets) {
         assert_eq!(row.result, encode_hex(&secret));
     }
     let words = rows[2].text.clone();
-    let numbered: Vec<String> = words.split_whitespace().enumerate().map(|(at, word)| format!("{}. {word}", at + 1)).collect();
+    let numbered: Vec<String> = words
+        .split_whitespace()
+        .enumerate()
+        .map(|(at, word)| format!("{}. {word}", at + 1))
+        .collect();
     rows.push(row(&format!("# a comment\n\n{}", words.to_uppercase())));
     rows.push(row(&numbered.join("\n")));
-    rows.push(row(&format!("For my heirs.\n--- words ---\n{words}\n--- end of words ---\nKeep it safe.")));
+    rows.push(row(&format!(
+        "For my heirs.\n--- words ---\n{words}\n--- end of words ---\nKeep it safe."
+    )));
     rows.push(row(&format!("\u{feff}{words}")));
     rows.push(row(&format!("\u{feff}--- words ---\r\n{}\r\n", words.replace('\n', "\r\n"))));
     let accepted = rows.len();

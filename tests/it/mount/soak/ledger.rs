@@ -49,7 +49,11 @@ pub struct Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
-        state.living.iter_mut().filter(|living| living.id == self.id).for_each(|living| living.leases -= 1);
+        state
+            .living
+            .iter_mut()
+            .filter(|living| living.id == self.id)
+            .for_each(|living| living.leases -= 1);
     }
 }
 
@@ -57,7 +61,11 @@ impl Ledger {
     /// Begins with those who take part.
     pub fn new(until: Instant, who: impl IntoIterator<Item = &'static str>) -> Self {
         let done = who.into_iter().map(|who| (who, Done::default())).collect();
-        Self { state: Mutex::new(State { done, ..State::default() }), until, is_broken: AtomicBool::new(false) }
+        Self {
+            state: Mutex::new(State { done, ..State::default() }),
+            until,
+            is_broken: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,24 +86,28 @@ impl Ledger {
         Lease { ledger: self, id: living.id.clone(), round: living.round }
     }
 
-    /// Chooses what nobody leases and what is not among the newest: from now on it counts as forgotten. Returns ids and rounds.
+    /// Chooses what nobody leases and what is not among the newest: from now on it counts as
+    /// forgotten. Returns ids and rounds.
     pub fn forgettable(&self) -> Vec<(String, u64)> {
         let mut state = self.lock();
         let old = state.living.len().saturating_sub(NEWEST);
         let newest = state.living.split_off(old);
-        let (mut kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut state.living).into_iter().partition(|one| one.leases > 0);
+        let (mut kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.living).into_iter().partition(|one| one.leases > 0);
         kept.extend(newest);
         state.living = kept;
         state.forgotten.extend(gone.iter().map(|one| one.id.clone()));
         gone.into_iter().map(|one| (one.id, one.round)).collect()
     }
 
-    /// Returns whether a snapshot, named by the start of its id, was forgotten or is being forgotten.
+    /// Returns whether a snapshot, named by the start of its id, was forgotten or is being
+    /// forgotten.
     pub fn is_forgotten(&self, id: &str) -> bool {
         self.lock().forgotten.range(id.to_owned()..).next().is_some_and(|next| next.starts_with(id))
     }
 
-    /// Returns whether there is enough of everything; or whether somebody has failed, so that nobody need go on.
+    /// Returns whether there is enough of everything; or whether somebody has failed, so that
+    /// nobody need go on.
     pub fn is_over(&self) -> bool {
         let has_enough = || self.lock().done.values().all(|done| done.turns >= TURNS_MIN);
         self.is_broken.load(Ordering::Relaxed) || Instant::now() >= self.until && has_enough()
@@ -118,7 +130,9 @@ impl Ledger {
     /// Returns what each did, in words, by their names.
     pub fn report(&self) -> String {
         let state = self.lock();
-        let each = |(who, done): (&&str, &Done)| format!("{who} {} ({} MB)", done.turns, done.bytes / 1_000_000);
+        let each = |(who, done): (&&str, &Done)| {
+            format!("{who} {} ({} MB)", done.turns, done.bytes / 1_000_000)
+        };
         let all: Vec<String> = state.done.iter().map(each).collect();
         format!("{}; {} snapshots forgotten", all.join(", "), state.forgotten.len())
     }

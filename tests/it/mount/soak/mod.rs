@@ -1,14 +1,18 @@
-//! Goal: who reads a mounted repository notices nothing of the backups and prunes that run on it meanwhile, and the mount needs no more memory
-//! after an hour than after a minute.
-//! Method: a real mount with little memory; readers of eight kinds at once, each one process after the other; a loop of backups of a source that
-//! changes; a loop that forgets and prunes, so that packs are rewritten and removed all the time. `DRUMLIN_SOAK_SECONDS` sets how long.
+//! Goal: who reads a mounted repository notices nothing of the backups and prunes that run on it
+//! meanwhile, and the mount needs no more memory after an hour than after a minute. Method: a real
+//! mount with little memory; readers of eight kinds at once, each one process after the other; a
+//! loop of backups of a source that changes; a loop that forgets and prunes, so that packs are
+//! rewritten and removed all the time. `DRUMLIN_SOAK_SECONDS` sets how long.
 //!
 //! What counts as an error:
-//! * Whoever has leased a snapshot (nobody forgets it meanwhile) must be told no error at all, and every byte, name, size, time and mode must be
-//!   what was backed up. Before he begins he may have to wait until a new snapshot is shown.
-//! * Whoever reads a snapshot without a lease may be told "Stale file handle" or "No such file or directory", and only if that snapshot is one
-//!   that the test had chosen to forget before the error. What he can read must be right.
-//! * Every backup, `forget` and `prune` must end with 0, and the mount may complain of nothing but snapshots that were forgotten.
+//! * Whoever has leased a snapshot (nobody forgets it meanwhile) must be told no error at all, and
+//!   every byte, name, size, time and mode must be what was backed up. Before he begins he may have
+//!   to wait until a new snapshot is shown.
+//! * Whoever reads a snapshot without a lease may be told "Stale file handle" or "No such file or
+//!   directory", and only if that snapshot is one that the test had chosen to forget before the
+//!   error. What he can read must be right.
+//! * Every backup, `forget` and `prune` must end with 0, and the mount may complain of nothing but
+//!   snapshots that were forgotten.
 
 mod ledger;
 mod readers;
@@ -25,17 +29,20 @@ use super::{Mount, sh};
 use crate::support::fixture::noise;
 use crate::support::home::Home;
 
-/// The part of the source that never changes, the one that does, and copies of what it was when it was backed up.
+/// The part of the source that never changes, the one that does, and copies of what it was when it
+/// was backed up.
 const FIXED: &str = "src/fixed";
 const MOVING: &str = "src/moving";
 const STATES: &str = "states";
 
 const CACHE_MIB: u64 = 48;
-/// What a mount may take beside `--cache-memory`, in MiB: the program and the index (about 20), what 16 threads and those that read ahead have in
-/// their hands (a few each), and what the allocator does not give back.
+/// What a mount may take beside `--cache-memory`, in MiB: the program and the index (about 20),
+/// what 16 threads and those that read ahead have in their hands (a few each), and what the
+/// allocator does not give back.
 const BESIDE_MIB: u64 = 112;
 
-/// Blocks of the large file that changes, of which each backup finds one changed, and small files likewise.
+/// Blocks of the large file that changes, of which each backup finds one changed, and small files
+/// likewise.
 const BLOCKS: u64 = 16;
 const BLOCK_LEN_BYTES: usize = 400_000;
 const SMALL: u64 = 20;
@@ -66,7 +73,12 @@ fn make_fixed(home: &Home) {
 
 /// Makes a state of what changes that no other round has, and keeps a copy of it.
 fn change(home: &Home, round: u64) {
-    let large = File::options().create(true).truncate(false).write(true).open(home.path(MOVING).join("large")).unwrap();
+    let large = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(home.path(MOVING).join("large"))
+        .unwrap();
     let blocks = if round == 0 { 0..BLOCKS } else { round % BLOCKS..round % BLOCKS + 1 };
     for block in blocks {
         let place = block * BLOCK_LEN_BYTES as u64;
@@ -77,14 +89,18 @@ fn change(home: &Home, round: u64) {
     home.write(&format!("{MOVING}/state"), format!("{round}\n"));
     sh(
         &home.path(MOVING),
-        &format!("sha256sum large brief state f* > ../sums; mv ../sums sums; cp -a . '{}/{round}'", home.text(STATES)),
+        &format!(
+            "sha256sum large brief state f* > ../sums; mv ../sums sums; cp -a . '{}/{round}'",
+            home.text(STATES)
+        ),
     );
 }
 
 /// Changes the source and takes a snapshot of it; returns bytes that were stored.
 fn back_up(home: &Home, ledger: &Ledger, round: u64) -> u64 {
     change(home, round);
-    // Of two snapshots of one second the later one has another name as long as the first is there; a reader may meet the change.
+    // Of two snapshots of one second the later one has another name as long as the first is there;
+    // a reader may meet the change.
     let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let last = seconds();
     while seconds() == last {
@@ -101,7 +117,9 @@ fn collect(home: &Home, ledger: &Ledger, turn: u64) -> u64 {
     if !gone.is_empty() {
         let ids: Vec<&str> = gone.iter().map(|(id, _)| id.as_str()).collect();
         home.run([&["forget", "--quiet", "--force"], &ids[..]].concat()).ok();
-        gone.iter().for_each(|(_, round)| fs::remove_dir_all(home.path(STATES).join(round.to_string())).unwrap());
+        gone.iter().for_each(|(_, round)| {
+            fs::remove_dir_all(home.path(STATES).join(round.to_string())).unwrap()
+        });
     }
     // Now and then as little as is usual, else everything.
     let unused = if turn % 4 == 3 { "5" } else { "0" };
@@ -132,7 +150,8 @@ fn readers_notice_nothing_of_backups_and_prunes() {
     let child = mount.child.as_mut().unwrap();
     let (pid, complaints) = (child.id(), BufReader::new(child.stderr.take().unwrap()));
     // Nobody else empties the pipe.
-    let complaints = thread::spawn(move || complaints.lines().map_while(Result::ok).collect::<Vec<String>>());
+    let complaints =
+        thread::spawn(move || complaints.lines().map_while(Result::ok).collect::<Vec<String>>());
     thread::scope(|scope| {
         for (name, act) in READERS {
             let scratch = home.path(&format!("scratch of {name}"));
@@ -140,7 +159,9 @@ fn readers_notice_nothing_of_backups_and_prunes() {
             let reader = Reader { home, ledger, mounted: mount.dir.clone(), scratch };
             scope.spawn(move || ledger.take_turns(name, |turn| act(&reader, turn)));
         }
-        scope.spawn(|| ledger.take_turns(BACKUPS, |turn| back_up(home, ledger, FIRST_ROUNDS + turn)));
+        scope.spawn(|| {
+            ledger.take_turns(BACKUPS, |turn| back_up(home, ledger, FIRST_ROUNDS + turn))
+        });
         scope.spawn(|| {
             let mut told = 0;
             ledger.take_turns(PRUNES, |turn| {
@@ -161,7 +182,9 @@ fn readers_notice_nothing_of_backups_and_prunes() {
     assert_eq!((ended.code, ended.out.as_str()), (0, ""));
     for line in complaints.join().unwrap() {
         assert!(
-            line.starts_with("warning: ") && line.ends_with("its snapshot was forgotten, and a prune has removed what it held"),
+            line.starts_with("warning: ")
+                && line
+                    .ends_with("its snapshot was forgotten, and a prune has removed what it held"),
             "{line}"
         );
         let id = line.split_once("snapshot ").and_then(|(_, rest)| rest.split_once(':')).unwrap().0;

@@ -24,7 +24,8 @@ pub const READERS: [(&str, Act); 8] = [
     ("the newest", newest),
 ];
 
-/// Reads at places and of lengths that only the seed decides, past the system's cache, and compares.
+/// Reads at places and of lengths that only the seed decides, past the system's cache, and
+/// compares.
 const RANDOM_READS: &str = "
 import os, random, sys
 seed, pairs = int(sys.argv[1]), sys.argv[2:]
@@ -110,15 +111,24 @@ impl Reader<'_> {
         lease
     }
 
-    /// Returns what is expected in the folders of a snapshot, beside where it is: what never changes, and what does.
+    /// Returns what is expected in the folders of a snapshot, beside where it is: what never
+    /// changes, and what does.
     fn pairs(&self, lease: &Lease) -> [(String, String); 2] {
         let state = format!("{STATES}/{}", lease.round);
-        [(self.shown(&lease.id, FIXED), self.home.text(FIXED)), (self.shown(&lease.id, MOVING), self.home.text(&state))]
+        [
+            (self.shown(&lease.id, FIXED), self.home.text(FIXED)),
+            (self.shown(&lease.id, MOVING), self.home.text(&state)),
+        ]
     }
 
     fn python(&self, script: &str, arguments: &[String]) -> String {
         let mut python = Command::new("python3");
-        python.arg("-c").arg(script).args(arguments).current_dir(&self.mounted).stdin(Stdio::null());
+        python
+            .arg("-c")
+            .arg(script)
+            .args(arguments)
+            .current_dir(&self.mounted)
+            .stdin(Stdio::null());
         said(&python.output().unwrap(), script)
     }
 
@@ -132,7 +142,8 @@ impl Reader<'_> {
         said(&self.bash(script), script)
     }
 
-    /// Reads what changes of a snapshot that anybody may forget meanwhile: either all of it is right, or it really was forgotten.
+    /// Reads what changes of a snapshot that anybody may forget meanwhile: either all of it is
+    /// right, or it really was forgotten.
     fn read_unleased(&self, id: &str) -> u64 {
         let folder = self.shown(id, MOVING);
         // A copy of the sums: of the file with them sha256sum does not say why it cannot be read.
@@ -145,11 +156,15 @@ impl Reader<'_> {
         if output.status.success() {
             return len(&self.home.path(MOVING));
         }
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let is_excused = |line: &str| {
-            ["Stale file handle", "No such file or directory", "sha256sum: WARNING"].iter().any(|words| line.contains(words))
+            ["Stale file handle", "No such file or directory", "sha256sum: WARNING"]
+                .iter()
+                .any(|words| line.contains(words))
         };
-        let has_wrong_bytes = out.lines().any(|line| line.ends_with("FAILED")) || err.contains("did NOT match");
+        let has_wrong_bytes =
+            out.lines().any(|line| line.ends_with("FAILED")) || err.contains("did NOT match");
         assert!(!has_wrong_bytes && err.lines().all(is_excused), "{id}: {out}{err}");
         assert!(self.ledger.is_forgotten(id), "{id} was not forgotten: {out}{err}");
         0
@@ -159,7 +174,8 @@ impl Reader<'_> {
 /// Returns what a program said that must have succeeded and complained of nothing.
 #[track_caller]
 fn said(output: &Output, script: &str) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && err.is_empty(), "{script}\n{}\n{out}{err}", output.status);
     out.into_owned()
 }
@@ -168,7 +184,13 @@ fn said(output: &Output, script: &str) -> String {
 fn len(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries
-        .map(|entry| if entry.file_type().unwrap().is_dir() { len(&entry.path()) } else { entry.metadata().unwrap().size() })
+        .map(|entry| {
+            if entry.file_type().unwrap().is_dir() {
+                len(&entry.path())
+            } else {
+                entry.metadata().unwrap().size()
+            }
+        })
         .sum()
 }
 
@@ -180,8 +202,12 @@ fn copy(reader: &Reader, turn: u64) -> u64 {
     let lease = reader.lease(turn);
     let pairs = reader.pairs(&lease);
     for (shown, expected) in &pairs {
-        reader.sh(&format!("rm -rf copy; cp -a '{shown}' copy; diff -r --no-dereference '{expected}' copy"));
-        let differs = reader.sh(&format!("rsync -aHAXn --itemize-changes --checksum --delete '{shown}/' '{expected}/'"));
+        reader.sh(&format!(
+            "rm -rf copy; cp -a '{shown}' copy; diff -r --no-dereference '{expected}' copy"
+        ));
+        let differs = reader.sh(&format!(
+            "rsync -aHAXn --itemize-changes --checksum --delete '{shown}/' '{expected}/'"
+        ));
         assert_eq!(differs, "", "{shown}");
     }
     2 * sum(&pairs)
@@ -191,7 +217,11 @@ fn tar(reader: &Reader, turn: u64) -> u64 {
     let lease = reader.lease(turn / 2);
     let pairs = reader.pairs(&lease);
     for (shown, expected) in &pairs {
-        assert_eq!(reader.sh(&format!("tar -C '{shown}' -cf - . | tar -C '{expected}' --compare -f -")), "", "{shown}");
+        assert_eq!(
+            reader.sh(&format!("tar -C '{shown}' -cf - . | tar -C '{expected}' --compare -f -")),
+            "",
+            "{shown}"
+        );
     }
     sum(&pairs)
 }
@@ -201,8 +231,11 @@ fn search(reader: &Reader, turn: u64) -> u64 {
     let pairs = reader.pairs(&lease);
     for (shown, expected) in &pairs {
         let in_folder = |folder: &str| {
-            let files = "find . -type f -printf '%p %m %U %G %T@ %s %n\\n' -o -printf '%p %y %m %T@ %l\\n'";
-            reader.sh(&format!("cd '{folder}'; {{ grep -rc alpha . || test $? = 1; }} | sort; {files} | sort"))
+            let files =
+                "find . -type f -printf '%p %m %U %G %T@ %s %n\\n' -o -printf '%p %y %m %T@ %l\\n'";
+            reader.sh(&format!(
+                "cd '{folder}'; {{ grep -rc alpha . || test $? = 1; }} | sort; {files} | sort"
+            ))
         };
         assert_eq!(in_folder(shown), in_folder(expected));
     }
@@ -234,7 +267,12 @@ fn status(reader: &Reader, turn: u64) -> u64 {
     let checkout = format!("{}/checkout", reader.shown(&lease.id, FIXED));
     let git = format!("git -c safe.directory='*' -C '{checkout}'");
     for _ in 0..4 {
-        assert_eq!(reader.sh(&format!("{git} status --porcelain; {git} log --format=%s; {git} fsck --no-progress")), "one\n");
+        assert_eq!(
+            reader.sh(&format!(
+                "{git} status --porcelain; {git} log --format=%s; {git} fsck --no-progress"
+            )),
+            "one\n"
+        );
     }
     4 * len(&reader.home.path(FIXED).join("checkout"))
 }
@@ -244,13 +282,18 @@ fn listings(reader: &Reader, _turn: u64) -> u64 {
     let lines = reader.python(LISTINGS, &[]);
     let seen = |line: &&str| line.ends_with(&lease.id);
     let of_lease: Vec<&str> = lines.lines().filter(seen).collect();
-    assert!(of_lease.len() >= 3 && of_lease.iter().all(|line| line.starts_with("there")), "{} in {lines}", lease.id);
+    assert!(
+        of_lease.len() >= 3 && of_lease.iter().all(|line| line.starts_with("there")),
+        "{} in {lines}",
+        lease.id
+    );
     for id in lines.lines().filter_map(|line| line.strip_prefix("gone ")) {
         assert!(reader.ledger.is_forgotten(id), "{id} in {lines}");
     }
     // The oldest one, under the eyes of whoever forgets.
     let names = reader.sh(&format!("cd '{0}/by-time'; ls; cd /", reader.mounted.display()));
-    let oldest = std::fs::read_link(reader.mounted.join("by-time").join(names.lines().next().unwrap()));
+    let oldest =
+        std::fs::read_link(reader.mounted.join("by-time").join(names.lines().next().unwrap()));
     oldest.map_or(0, |target| reader.read_unleased(target.file_name().unwrap().to_str().unwrap()))
 }
 
@@ -260,7 +303,8 @@ fn newest(reader: &Reader, _turn: u64) -> u64 {
     let id = loop {
         let target = std::fs::read_link(reader.mounted.join("latest")).unwrap();
         let id = target.file_name().unwrap().to_str().unwrap().to_owned();
-        // Backups go on until it is over, however long each takes; then there may be no more new ones.
+        // Backups go on until it is over, however long each takes; then there may be no more new
+        // ones.
         if id != last || reader.ledger.is_over() {
             break id;
         }

@@ -114,7 +114,11 @@ fn attributes_that_compress_to_nothing_take_little_memory() {
         entry
     };
     let leaf = |entries: Vec<Entry>| {
-        let dir_totals = entries.iter().filter(|entry| entry.kind == EntryKind::Dir).map(|_| Totals::default()).collect();
+        let dir_totals = entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Dir)
+            .map(|_| Totals::default())
+            .collect();
         forger.tree(&TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }).unwrap()
     };
     let mut dir = leaf(Vec::new());
@@ -142,7 +146,13 @@ fn attributes_that_compress_to_nothing_take_little_memory() {
 fn walk_len(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries
-        .map(|entry| if entry.file_type().unwrap().is_dir() { walk_len(&entry.path()) } else { entry.metadata().unwrap().len() })
+        .map(|entry| {
+            if entry.file_type().unwrap().is_dir() {
+                walk_len(&entry.path())
+            } else {
+                entry.metadata().unwrap().len()
+            }
+        })
         .sum()
 }
 
@@ -159,9 +169,15 @@ fn ignore_files_of_others_take_little_memory() {
     let listed = home.run(["ls", "-R", "latest"]).ok().out;
     assert!(listed.contains("hole/kept.tmp") && !listed.contains("left-out"), "{listed}");
     let again = home.run(["backup", "src", "--ignore-file", ".gitignore"]).code(3);
-    for (file, what) in
-        [("hole/.gitignore", "longer than 1024 KiB"), ("many/.gitignore", "lines"), ("line/.gitignore", "longer than 4 KiB")]
-    {
-        assert!(again.err.lines().any(|line| line.contains(file) && line.contains(what)), "{file}: {}", again.err);
+    for (file, what) in [
+        ("hole/.gitignore", "longer than 1024 KiB"),
+        ("many/.gitignore", "lines"),
+        ("line/.gitignore", "longer than 4 KiB"),
+    ] {
+        assert!(
+            again.err.lines().any(|line| line.contains(file) && line.contains(what)),
+            "{file}: {}",
+            again.err
+        );
     }
 }

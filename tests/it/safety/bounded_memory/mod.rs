@@ -1,6 +1,8 @@
-//! Goal: no command needs memory that grows with the depth of folders, with attributes that compress to nothing, or with what others
-//! put into ignore files; and no tree, however it was forged, keeps a walk from stopping. Method: real folders and forged repositories
-//! with the program as a child whose memory is measured, and small repositories from arbitrary bytes that every walker goes through.
+//! Goal: no command needs memory that grows with the depth of folders, with attributes that
+//! compress to nothing, or with what others put into ignore files; and no tree, however it was
+//! forged, keeps a walk from stopping. Method: real folders and forged repositories with the
+//! program as a child whose memory is measured, and small repositories from arbitrary bytes that
+//! every walker goes through.
 
 mod deep;
 mod structure;
@@ -48,8 +50,8 @@ fn arbitrary_structures_are_walked_within_bounds() {
     }
 }
 
-/// Commits a small snapshot without end: each of forty folders holds the next one twice, and a file names one node of its list again
-/// and again.
+/// Commits a small snapshot without end: each of forty folders holds the next one twice, and a file
+/// names one node of its list again and again.
 fn endless(forger: Forger, sequence: u64) -> Snapshot {
     let data = forger.put(ChunkKind::Data, b"piece");
     let piece = Ref::Data { id: data, len: 5 };
@@ -57,16 +59,37 @@ fn endless(forger: Forger, sequence: u64) -> Snapshot {
     let mut list = (forger.list(&ListNode::Leaf { refs: vec![Ref::Hole { len: 8 }] }).unwrap(), 8);
     for level in 1..=5 {
         let (id, bytes) = list;
-        list = (forger.list(&ListNode::Inner { level, children: vec![ListChild { id, bytes }; 1_000] }).unwrap(), bytes * 1_000);
+        list = (
+            forger
+                .list(&ListNode::Inner { level, children: vec![ListChild { id, bytes }; 1_000] })
+                .unwrap(),
+            bytes * 1_000,
+        );
     }
-    let linked = Entry { size: 5, hard_link: Some(7), ..entry(b"c".to_vec(), EntryKind::File, Content::Refs(vec![piece])) };
-    let mut dir =
-        forger.tree(&TreeNode::Leaf { strings: Vec::new(), entries: vec![linked.clone()], dir_totals: Vec::new() }).unwrap();
+    let linked = Entry {
+        size: 5,
+        hard_link: Some(7),
+        ..entry(b"c".to_vec(), EntryKind::File, Content::Refs(vec![piece]))
+    };
+    let mut dir = forger
+        .tree(&TreeNode::Leaf {
+            strings: Vec::new(),
+            entries: vec![linked.clone()],
+            dir_totals: Vec::new(),
+        })
+        .unwrap();
     for _ in 0..40 {
         let folder = |name: &[u8]| entry(name.to_vec(), EntryKind::Dir, Content::Tree(dir));
-        let long = Entry { size: list.1, ..entry(b"d".to_vec(), EntryKind::File, Content::List(list.0)) };
+        let long =
+            Entry { size: list.1, ..entry(b"d".to_vec(), EntryKind::File, Content::List(list.0)) };
         let entries = vec![folder(b"a"), folder(b"b"), linked.clone(), long];
-        dir = forger.tree(&TreeNode::Leaf { strings: Vec::new(), entries, dir_totals: vec![Totals::default(); 2] }).unwrap();
+        dir = forger
+            .tree(&TreeNode::Leaf {
+                strings: Vec::new(),
+                entries,
+                dir_totals: vec![Totals::default(); 2],
+            })
+            .unwrap();
     }
     forger.finish(dir, Totals::default(), sequence)
 }
@@ -79,7 +102,8 @@ fn what_has_no_end_stops_at_the_first_signal() {
     walkers::walk_all(&repository, &snapshots, scratch.path());
 }
 
-/// A file with several names makes a mount count the links of its snapshot: here that would never end.
+/// A file with several names makes a mount count the links of its snapshot: here that would never
+/// end.
 #[cfg(feature = "mount")]
 #[test]
 fn a_mount_of_what_has_no_end_answers() {

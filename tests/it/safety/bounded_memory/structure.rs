@@ -1,4 +1,5 @@
-//! Small repositories in memory from arbitrary bytes: every node is valid by itself, and what they say of each other is as it comes.
+//! Small repositories in memory from arbitrary bytes: every node is valid by itself, and what they
+//! say of each other is as it comes.
 //!
 //! Also compiled into the fuzz target `structure`, so it knows nothing of the tests around it.
 
@@ -46,8 +47,15 @@ impl Forger {
     /// Begins a session.
     pub fn new(repository: &Arc<Repository>) -> Self {
         let (compression, checkpoints) = (Compression::DEFAULT, Checkpoints::default());
-        let options = SessionOptions { compression, threads: 1, low_memory: true, dry_run: false, checkpoints };
-        let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(|| NOW) };
+        let options = SessionOptions {
+            compression,
+            threads: 1,
+            low_memory: true,
+            dry_run: false,
+            checkpoints,
+        };
+        let identity =
+            Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(|| NOW) };
         let session = Session::new(Reader::new(repository).unwrap(), options, identity);
         Self { repository: repository.clone(), session }
     }
@@ -76,7 +84,8 @@ impl Forger {
     /// Commits a snapshot of a root.
     pub fn finish(self, root: ChunkId, totals: Totals, sequence: u64) -> Snapshot {
         let tree = NewTree { root, totals, parent: None };
-        let secured = prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
+        let secured =
+            prepare::secure(self.session.finish().unwrap(), tree, &Monitor::default()).unwrap();
         let snapshot = Snapshot {
             id: secured.session(),
             repository: self.repository.config().repository,
@@ -141,7 +150,8 @@ struct Part {
     totals: Totals,
 }
 
-/// Builds what the bytes say, the deepest first, so that all that is there can be used by what comes later, any number of times.
+/// Builds what the bytes say, the deepest first, so that all that is there can be used by what
+/// comes later, any number of times.
 pub struct Builder<'a> {
     forger: &'a Forger,
     bytes: std::slice::Iter<'a, u8>,
@@ -158,7 +168,8 @@ impl<'a> Builder<'a> {
     /// Builds everything and returns the root with the sums that it claims.
     pub fn build(forger: &'a Forger, bytes: &'a [u8]) -> (ChunkId, Totals) {
         let data = forger.put(ChunkKind::Data, &[1; DATA_LEN_BYTES as usize]);
-        let mut builder = Builder { forger, bytes: bytes.iter(), parts: Vec::new(), lists: Vec::new(), data };
+        let mut builder =
+            Builder { forger, bytes: bytes.iter(), parts: Vec::new(), lists: Vec::new(), data };
         for _ in 0..NODES_MAX {
             let Some(what) = builder.bytes.next() else { break };
             match what % 8 {
@@ -170,7 +181,8 @@ impl<'a> Builder<'a> {
         }
         let root = builder.parts.last().map(|part| (part.id, part.totals));
         root.unwrap_or_else(|| {
-            let empty = TreeNode::Leaf { strings: Vec::new(), entries: Vec::new(), dir_totals: Vec::new() };
+            let empty =
+                TreeNode::Leaf { strings: Vec::new(), entries: Vec::new(), dir_totals: Vec::new() };
             (forger.tree(&empty).unwrap(), Totals::default())
         })
     }
@@ -219,7 +231,11 @@ impl<'a> Builder<'a> {
             let byte = self.byte();
             let Some(part) = Self::pick(&self.parts, byte) else { return };
             level = part.level + 1;
-            let first_name = if lie.is_multiple_of(4) { format!("n{at:03}").into_bytes() } else { part.first_name.clone() };
+            let first_name = if lie.is_multiple_of(4) {
+                format!("n{at:03}").into_bytes()
+            } else {
+                part.first_name.clone()
+            };
             children.push(TreeChild { first_name, id: part.id, totals: part.totals });
         }
         children.sort_by(|a, b| a.first_name.cmp(&b.first_name));
@@ -257,8 +273,13 @@ impl<'a> Builder<'a> {
             }
             entries.push(new);
         }
-        let first_name = entries.first().map_or_else(|| format!("n{prefix:03}").into_bytes(), |first: &Entry| first.name.clone());
-        if let Some(id) = self.forger.tree(&TreeNode::Leaf { strings: Vec::new(), entries, dir_totals }) {
+        let first_name = entries.first().map_or_else(
+            || format!("n{prefix:03}").into_bytes(),
+            |first: &Entry| first.name.clone(),
+        );
+        if let Some(id) =
+            self.forger.tree(&TreeNode::Leaf { strings: Vec::new(), entries, dir_totals })
+        {
             self.parts.push(Part { id, level: 0, first_name, totals });
         }
     }
@@ -269,7 +290,10 @@ impl<'a> Builder<'a> {
             0 => entry(name, EntryKind::Symlink, Content::Inline(b"elsewhere".to_vec())),
             1 => entry(name, EntryKind::Fifo, Content::None),
             2 => {
-                let refs = vec![Ref::Data { id: self.data, len: DATA_LEN_BYTES }, Ref::Hole { len: 1 + byte as u64 }];
+                let refs = vec![
+                    Ref::Data { id: self.data, len: DATA_LEN_BYTES },
+                    Ref::Hole { len: 1 + byte as u64 },
+                ];
                 Entry {
                     hard_link: byte.is_multiple_of(2).then_some(byte as u64 % 4),
                     ..entry(name, EntryKind::File, Content::Refs(refs))
@@ -283,7 +307,12 @@ impl<'a> Builder<'a> {
             },
             4 | 5 => entry(name, EntryKind::File, Content::Inline(vec![7; byte])),
             _ => match Self::pick(&self.parts, byte) {
-                Some(part) => return (entry(name, EntryKind::Dir, Content::Tree(part.id)), Some(part.totals)),
+                Some(part) => {
+                    return (
+                        entry(name, EntryKind::Dir, Content::Tree(part.id)),
+                        Some(part.totals),
+                    );
+                }
                 None => entry(name, EntryKind::Socket, Content::None),
             },
         };

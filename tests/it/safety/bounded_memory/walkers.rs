@@ -9,7 +9,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drumlin::browse::{self, Criteria, Diff, PatternOptions, Patterns, Search, Usages, Walk, WindowLimits};
+use drumlin::browse::{
+    self, Criteria, Diff, PatternOptions, Patterns, Search, Usages, Walk, WindowLimits,
+};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::maintain::check::{self, CheckOptions, Level};
 use drumlin::maintain::stats;
@@ -46,7 +48,8 @@ fn limited(what: &str, walker: impl FnOnce(&Monitor) + Send) {
     });
 }
 
-/// Walks through two snapshots in every way that there is; what is refused is refused, and all else ends.
+/// Walks through two snapshots in every way that there is; what is refused is refused, and all else
+/// ends.
 pub fn walk_all(repository: &Arc<Repository>, snapshots: &[Snapshot; 2], scratch: &Path) {
     let trees = &Trees::new(Reader::new(repository).unwrap());
     let [left, right] = snapshots;
@@ -62,7 +65,8 @@ pub fn walk_all(repository: &Arc<Repository>, snapshots: &[Snapshot; 2], scratch
     let place = |snapshot: &Snapshot| browse::find(trees, snapshot, b"/").unwrap();
     limited("du", |_| Usages::new(trees, &place(right), 10).take(STEPS_MAX).for_each(drop));
     limited("diff", |monitor| {
-        let diff = Diff::new(trees, [&place(left), &place(right)], WindowLimits::default(), monitor);
+        let diff =
+            Diff::new(trees, [&place(left), &place(right)], WindowLimits::default(), monitor);
         diff.take(STEPS_MAX).for_each(drop);
     });
     limited("history", |monitor| {
@@ -72,7 +76,11 @@ pub fn walk_all(repository: &Arc<Repository>, snapshots: &[Snapshot; 2], scratch
         let _ = stats::of_snapshot(trees.reader(), right, 2, monitor);
     });
     limited("check", |monitor| {
-        let _ = check::run(repository, &CheckOptions { level: Level::Structure, threads: 2, now: right.started }, monitor);
+        let _ = check::run(
+            repository,
+            &CheckOptions { level: Level::Structure, threads: 2, now: right.started },
+            monitor,
+        );
     });
     restores(repository, right, scratch);
 }
@@ -82,7 +90,8 @@ struct Short(usize);
 
 impl Write for Short {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("that is enough"))?;
+        self.0 =
+            self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("that is enough"))?;
         Ok(bytes.len())
     }
 
@@ -92,7 +101,8 @@ impl Write for Short {
 }
 
 fn restores(repository: &Arc<Repository>, snapshot: &Snapshot, scratch: &Path) {
-    let options = RestoreOptions { target: scratch.join("target"), threads: 2, ..RestoreOptions::default() };
+    let options =
+        RestoreOptions { target: scratch.join("target"), threads: 2, ..RestoreOptions::default() };
     limited("a dry run", |monitor| {
         let _ = restore::list(repository, snapshot, &options, monitor, &mut |_| {});
     });
@@ -109,7 +119,12 @@ fn restores(repository: &Arc<Repository>, snapshot: &Snapshot, scratch: &Path) {
         let _ = restore::run(repository, snapshot, &options, monitor);
     });
     limited("a restore that verifies", |monitor| {
-        let _ = restore::run(repository, snapshot, &RestoreOptions { verify: true, ..options.clone() }, monitor);
+        let _ = restore::run(
+            repository,
+            snapshot,
+            &RestoreOptions { verify: true, ..options.clone() },
+            monitor,
+        );
     });
     let began = Instant::now();
     // A tree that is deeper than the longest path must be removed step by step.

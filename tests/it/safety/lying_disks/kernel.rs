@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr,
-    ReplyData, ReplyDirectory, ReplyEntry, ReplyLseek, ReplyOpen, ReplyXattr, Request,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
+    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyLseek, ReplyOpen, ReplyXattr,
+    Request,
 };
 
 use super::{Node, Seek, Tree};
@@ -29,7 +30,8 @@ struct Numbers {
 
 impl Kernel {
     pub fn new(tree: Arc<Mutex<Tree>>) -> Self {
-        let numbers = Numbers { paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
+        let numbers =
+            Numbers { paths: vec![String::new()], known: HashMap::from([(String::new(), 1)]) };
         Self { tree, numbers: Mutex::new(numbers) }
     }
 
@@ -45,11 +47,16 @@ impl Kernel {
     }
 
     fn path(&self, number: INodeNo) -> String {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).paths[number.0 as usize - 1].clone()
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).paths[number.0 as usize - 1]
+            .clone()
     }
 
     /// Asks the node at a path.
-    fn ask<T>(&self, path: &str, act: impl FnOnce(&mut Node) -> Result<T, i32>) -> Result<T, Errno> {
+    fn ask<T>(
+        &self,
+        path: &str,
+        act: impl FnOnce(&mut Node) -> Result<T, i32>,
+    ) -> Result<T, Errno> {
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
         let node = tree.get_mut(path).ok_or(Errno::ENOENT)?;
         act(node).map_err(Errno::from_i32)
@@ -89,12 +96,22 @@ impl Filesystem for Kernel {
         let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
         // Nothing is kept, so that every question is asked here.
         match self.ask(&path, |node| if node.is_lost { Err(2) } else { Ok(node.clone()) }) {
-            Ok(node) => reply.entry(&Duration::ZERO, &self.attributes(self.number(&path), &node), Generation(0)),
+            Ok(node) => reply.entry(
+                &Duration::ZERO,
+                &self.attributes(self.number(&path), &node),
+                Generation(0),
+            ),
             Err(error) => reply.error(error),
         }
     }
 
-    fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
         match self.ask(&self.path(number), |node| Ok(node.clone())) {
             Ok(node) => {
                 let said = if node.inode == 0 { number.0 } else { node.inode };
@@ -111,7 +128,14 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, room: u32, reply: ReplyXattr) {
+    fn getxattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        room: u32,
+        reply: ReplyXattr,
+    ) {
         let known = |node: &mut Node| match node.hides_xattrs {
             true => Err(5),
             false => Ok(node.xattrs.iter().any(|known| *known == name)),
@@ -125,8 +149,9 @@ impl Filesystem for Kernel {
     }
 
     fn listxattr(&self, _request: &Request, number: INodeNo, room: u32, reply: ReplyXattr) {
-        let listed =
-            self.ask(&self.path(number), |node| Ok(node.xattrs.iter().map(|name| format!("{name}\0")).collect::<String>()));
+        let listed = self.ask(&self.path(number), |node| {
+            Ok(node.xattrs.iter().map(|name| format!("{name}\0")).collect::<String>())
+        });
         match listed {
             Ok(names) if room == 0 => reply.size(names.len() as u32),
             Ok(names) => reply.data(names.as_bytes()),
@@ -172,7 +197,15 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn lseek(&self, _request: &Request, number: INodeNo, _handle: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
         let said = self.ask(&self.path(number), |node| {
             let end = node.len as i64;
             match node.seek {
@@ -191,12 +224,20 @@ impl Filesystem for Kernel {
         }
     }
 
-    fn readdir(&self, _request: &Request, number: INodeNo, _handle: FileHandle, place: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        place: u64,
+        mut reply: ReplyDirectory,
+    ) {
         let above = self.path(number);
         let prefix = if above.is_empty() { String::new() } else { format!("{above}/") };
         let listed: Vec<(String, FileType)> = {
             let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-            let below = tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node)));
+            let below =
+                tree.iter().filter_map(|(path, node)| Some((path.strip_prefix(&prefix)?, node)));
             let direct = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
             let times = direct.flat_map(|named| std::iter::repeat_n(named, named.1.listed));
             times.map(|(name, node)| (name.to_owned(), self.attributes(1, node).kind)).collect()

@@ -31,9 +31,16 @@ impl Lab {
     fn backup(&mut self) -> (Snapshot, u64, Vec<Problem>) {
         let_time_pass();
         self.repo.reopen();
-        let options = BackupOptions { always_snapshot: true, ..options(&[self.liar.dir().to_owned()], "host") };
+        let options = BackupOptions {
+            always_snapshot: true,
+            ..options(&[self.liar.dir().to_owned()], "host")
+        };
         let (report, monitor) = self.repo.backup_with(options).unwrap();
-        let problems = monitor.problems().into_iter().filter(|problem| problem.kind != ProblemKind::Notice).collect();
+        let problems = monitor
+            .problems()
+            .into_iter()
+            .filter(|problem| problem.kind != ProblemKind::Notice)
+            .collect();
         (report.snapshot.unwrap(), report.stats.bytes_read, problems)
     }
 
@@ -42,7 +49,8 @@ impl Lab {
         let trees = self.repo.trees();
         let path = self.liar.dir().join(path).into_os_string().into_encoded_bytes();
         let entry = trees.lookup(&snapshot.root, &path).unwrap()?;
-        let place = browse::Place { path, tree: None, totals: Default::default(), entry: Some(entry) };
+        let place =
+            browse::Place { path, tree: None, totals: Default::default(), entry: Some(entry) };
         let mut bytes = Vec::new();
         browse::cat(&trees, &place, &mut bytes, &Monitor::default()).unwrap();
         Some(bytes)
@@ -50,7 +58,12 @@ impl Lab {
 
     fn group(&self, snapshot: &Snapshot, path: &str) -> u64 {
         let path = self.liar.dir().join(path);
-        let entry = self.repo.trees().lookup(&snapshot.root, path.as_os_str().as_encoded_bytes()).unwrap().unwrap();
+        let entry = self
+            .repo
+            .trees()
+            .lookup(&snapshot.root, path.as_os_str().as_encoded_bytes())
+            .unwrap()
+            .unwrap();
         entry.entry.hard_link.unwrap()
     }
 }
@@ -91,7 +104,8 @@ fn no_answer_about_holes_turns_data_into_zeros() {
         }
     }
     assert!(lab.stored(&snapshot, "zeros").unwrap() == vec![0; 5 << 20]);
-    // What was zero is stored as a hole all the same: all files are one in the repository, without 700,000 zeros.
+    // What was zero is stored as a hole all the same: all files are one in the repository, without
+    // 700,000 zeros.
     assert!(snapshot.stats.bytes_new_raw < content.len() as u64 - 600_000, "{:?}", snapshot.stats);
 }
 
@@ -100,12 +114,22 @@ fn files_with_one_number_keep_their_own_content() {
     let Some(mut lab) = Lab::new() else { return };
     let linked = |content: &[u8]| Node { inode: 77, links: 2, ..Node::file(content) };
     // Two files with two names each; even length and times are the same.
-    for (path, content) in [("d1/a", "disk one"), ("d1/a too", "disk one"), ("d2/b", "disk two"), ("d2/b too", "disk two")] {
+    for (path, content) in [
+        ("d1/a", "disk one"),
+        ("d1/a too", "disk one"),
+        ("d2/b", "disk two"),
+        ("d2/b too", "disk two"),
+    ] {
         lab.liar.put(path, linked(content.as_bytes()));
     }
     let (first, ..) = lab.backup();
     let read = |lab: &Lab, snapshot: &Snapshot| {
-        for (path, content) in [("d1/a", "disk one"), ("d1/a too", "disk one"), ("d2/b", "disk two"), ("d2/b too", "disk two")] {
+        for (path, content) in [
+            ("d1/a", "disk one"),
+            ("d1/a too", "disk one"),
+            ("d2/b", "disk two"),
+            ("d2/b too", "disk two"),
+        ] {
             assert_eq!(lab.stored(snapshot, path).unwrap(), content.as_bytes(), "{path}");
         }
         assert_eq!(lab.group(snapshot, "d1/a"), lab.group(snapshot, "d1/a too"));
@@ -123,16 +147,23 @@ fn files_with_one_number_keep_their_own_content() {
 #[test]
 fn files_and_folders_that_change_places_are_seen_without_any_change_of_time() {
     let Some(mut lab) = Lab::new() else { return };
-    for (path, content, inode) in
-        [("a", "1", 101), ("b", "2", 102), ("x/in/f", "3", 103), ("y/in/f", "4", 104), ("x/in/g", "5", 105), ("y/in/g", "6", 106)]
-    {
+    for (path, content, inode) in [
+        ("a", "1", 101),
+        ("b", "2", 102),
+        ("x/in/f", "3", 103),
+        ("y/in/f", "4", 104),
+        ("x/in/g", "5", 105),
+        ("y/in/g", "6", 106),
+    ] {
         lab.liar.put(path, Node { inode, ..Node::file(content.as_bytes()) });
     }
     for (at, folder) in ["x", "x/in", "y", "y/in"].into_iter().enumerate() {
         lab.liar.tree().get_mut(folder).unwrap().inode = 200 + at as u64;
     }
     let check = |lab: &Lab, snapshot: &Snapshot, expected: [&str; 6]| {
-        for (path, content) in ["a", "b", "x/in/f", "y/in/f", "x/in/g", "y/in/g"].into_iter().zip(expected) {
+        for (path, content) in
+            ["a", "b", "x/in/f", "y/in/f", "x/in/g", "y/in/g"].into_iter().zip(expected)
+        {
             assert_eq!(lab.stored(snapshot, path).unwrap(), content.as_bytes(), "{path}");
         }
     };
@@ -166,7 +197,8 @@ fn numbers_that_are_new_after_each_mount_cost_reading_and_nothing_else() {
     // Who knows that does without the numbers.
     lab.liar.tree().get_mut("d/f").unwrap().inode = 500;
     lab.repo.reopen();
-    let options = BackupOptions { ignore_inodes: true, ..options(&[lab.liar.dir().to_owned()], "host") };
+    let options =
+        BackupOptions { ignore_inodes: true, ..options(&[lab.liar.dir().to_owned()], "host") };
     let report = lab.repo.backup_with(options).unwrap().0;
     assert!(report.snapshot.is_none() && report.stats.bytes_read == 0, "{:?}", report.stats);
 }
@@ -195,9 +227,14 @@ fn files_are_read_to_their_real_end_or_named() {
         ("empty", &[][..]),
     ] {
         assert!(lab.stored(&snapshot, path).unwrap() == content, "{path}");
-        // Those of the kernel say 0 and mean nothing by it; any other length that is not true is told.
+        // Those of the kernel say 0 and mean nothing by it; any other length that is not true is
+        // told.
         let is_told = path.contains("too");
-        assert_eq!(!names(&problems, &lab.liar.dir().join(path)).is_empty(), is_told, "{path}: {problems:?}");
+        assert_eq!(
+            !names(&problems, &lab.liar.dir().join(path)).is_empty(),
+            is_told,
+            "{path}: {problems:?}"
+        );
     }
     // Stamps prove nothing of a file whose length does not fit: it is read again.
     lab.liar.tree().get_mut("empty said, short").unwrap().content = Some(b"other".to_vec());
@@ -214,7 +251,10 @@ fn what_is_busy_is_read_later_and_what_fails_is_named() {
     lab.liar.put("never", Node { busy: u32::MAX, ..Node::file(b"never") });
     lab.liar.put("fails", Node { fails_at: Some((0, EIO)), ..Node::file(b"fails") });
     lab.liar.put("fails late", Node { fails_at: Some((2 << 20, EIO)), ..Node::file(&content) });
-    lab.liar.put("fails in a hole", Node { fails_at: Some((2 << 20, EIO)), blocks: 1, ..Node::file(&content) });
+    lab.liar.put(
+        "fails in a hole",
+        Node { fails_at: Some((2 << 20, EIO)), blocks: 1, ..Node::file(&content) },
+    );
     lab.liar.put("good", Node::file(b"good"));
     let (snapshot, _, problems) = lab.backup();
     assert_eq!(lab.stored(&snapshot, "busy").unwrap(), b"at last");
@@ -222,7 +262,11 @@ fn what_is_busy_is_read_later_and_what_fails_is_named() {
     assert_eq!(lab.stored(&snapshot, "good").unwrap(), b"good");
     for path in ["never", "fails", "fails late", "fails in a hole"] {
         assert_eq!(lab.stored(&snapshot, path), None, "{path}");
-        assert_eq!(names(&problems, &lab.liar.dir().join(path)), [ProblemKind::Unreadable], "{path}");
+        assert_eq!(
+            names(&problems, &lab.liar.dir().join(path)),
+            [ProblemKind::Unreadable],
+            "{path}"
+        );
     }
     assert_eq!((problems.len(), snapshot.problem_count), (4, 4));
 }
@@ -236,7 +280,9 @@ fn attributes_that_could_not_be_read_are_missed_again_by_each_backup_until_they_
     }
     lab.liar.tree().get_mut("e/f").unwrap().xattrs = vec!["user.a"];
     let hide = |lab: &Lab, hides| {
-        ["d/hidden", "e/f"].iter().for_each(|path| lab.liar.tree().get_mut(*path).unwrap().hides_xattrs = hides);
+        ["d/hidden", "e/f"]
+            .iter()
+            .for_each(|path| lab.liar.tree().get_mut(*path).unwrap().hides_xattrs = hides);
     };
     hide(&lab, true);
     let names_of = |lab: &Lab, snapshot: &Snapshot| {
@@ -272,7 +318,11 @@ fn what_is_listed_and_cannot_be_found_is_named() {
     for _ in 0..2 {
         let (snapshot, _, problems) = lab.backup();
         for path in ["d/lost", "d/folder"] {
-            assert_eq!(names(&problems, &lab.liar.dir().join(path)), [ProblemKind::Unreadable], "{path}");
+            assert_eq!(
+                names(&problems, &lab.liar.dir().join(path)),
+                [ProblemKind::Unreadable],
+                "{path}"
+            );
         }
         assert_eq!(problems.len(), 2);
         assert_eq!(lab.stored(&snapshot, "d/good").unwrap(), b"good");
@@ -282,7 +332,11 @@ fn what_is_listed_and_cannot_be_found_is_named() {
 #[test]
 fn names_that_come_twice_are_stored_once() {
     let Some(mut lab) = Lab::new() else { return };
-    let named = |listed| Node { listed, xattrs: vec!["user.b", "user.a", "user.b"], ..Node::file(b"content") };
+    let named = |listed| Node {
+        listed,
+        xattrs: vec!["user.b", "user.a", "user.b"],
+        ..Node::file(b"content")
+    };
     lab.liar.put("d/once", named(1));
     lab.liar.put("d/thrice", named(3));
     lab.liar.put("d/in/f", Node::file(b"below"));
@@ -290,7 +344,9 @@ fn names_that_come_twice_are_stored_once() {
     lab.liar.put("d/nowhere", Node { is_link: true, ..Node::file(b"") });
     lab.liar.put("d/somewhere", Node { is_link: true, ..Node::file(b"once") });
     let (snapshot, _, problems) = lab.backup();
-    for (path, content) in [("d/once", &b"content"[..]), ("d/thrice", b"content"), ("d/in/f", b"below")] {
+    for (path, content) in
+        [("d/once", &b"content"[..]), ("d/thrice", b"content"), ("d/in/f", b"below")]
+    {
         assert_eq!(lab.stored(&snapshot, path).unwrap(), content, "{path}");
     }
     // No reader would take an empty target.
@@ -301,7 +357,8 @@ fn names_that_come_twice_are_stored_once() {
     assert!(report.is_sound(), "{report:?}");
 }
 
-/// What has the number of the repository's folder and is not the repository must not be left out for that.
+/// What has the number of the repository's folder and is not the repository must not be left out
+/// for that.
 #[test]
 fn a_folder_with_the_number_of_the_repository_is_entered() {
     let Some(lab) = Lab::new() else { return };
@@ -320,16 +377,21 @@ fn a_folder_with_the_number_of_the_repository_is_entered() {
 #[test]
 fn a_change_is_stored_though_the_servers_clock_is_behind() {
     let Some(mut lab) = Lab::new() else { return };
-    // Its clock counts whole seconds and is a minute behind; the first backup begins between two writes of one second there.
+    // Its clock counts whole seconds and is a minute behind; the first backup begins between two
+    // writes of one second there.
     let seconds = u64::try_from(crate::support::fixture::now().seconds).unwrap() - 60;
-    let put = |lab: &Lab, content: &[u8]| lab.liar.put("d/f", Node { seconds, ..Node::file(content) });
+    let put =
+        |lab: &Lab, content: &[u8]| lab.liar.put("d/f", Node { seconds, ..Node::file(content) });
     lab.liar.put("old", Node::file(b"old"));
     put(&lab, b"AAAA");
     lab.backup();
     put(&lab, b"BBBB");
     for again in [4, 4] {
         let (snapshot, read, problems) = lab.backup();
-        assert_eq!((lab.stored(&snapshot, "d/f").unwrap(), read, problems.len()), (b"BBBB".to_vec(), again, 0));
+        assert_eq!(
+            (lab.stored(&snapshot, "d/f").unwrap(), read, problems.len()),
+            (b"BBBB".to_vec(), again, 0)
+        );
     }
     // What was changed long before the last backup is believed.
     lab.liar.put("d/f", Node { seconds: seconds - 3600, ..Node::file(b"CCCC") });

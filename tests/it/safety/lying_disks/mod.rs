@@ -1,5 +1,6 @@
-//! Goal: a backup reads file systems that lie (about holes, numbers, times, lengths, errors) and stores what is there, or names
-//! what it could not read. Method: a file system of the tests' own, in memory and mounted by FUSE, that tells each lie.
+//! Goal: a backup reads file systems that lie (about holes, numbers, times, lengths, errors) and
+//! stores what is there, or names what it could not read. Method: a file system of the tests' own,
+//! in memory and mounted by FUSE, that tells each lie.
 //!
 //! These tests need `/dev/fuse` and the package fuse3; without them they say so.
 
@@ -99,7 +100,8 @@ pub struct Liar {
 }
 
 impl Liar {
-    /// Mounts one without files at `dir`, which is made; `None`, after saying so, where the machine has no FUSE.
+    /// Mounts one without files at `dir`, which is made; `None`, after saying so, where the machine
+    /// has no FUSE.
     pub fn mount(dir: &Path) -> Option<Self> {
         if !Path::new("/dev/fuse").exists() {
             eprintln!("left out: no /dev/fuse");
@@ -136,7 +138,9 @@ impl Liar {
     pub fn swap(&self, one: &str, other: &str) {
         let mut tree = self.tree();
         let moved = |path: &str, from: &str, to: &str| {
-            path.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with('/')).map(|rest| format!("{to}{rest}"))
+            path.strip_prefix(from)
+                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+                .map(|rest| format!("{to}{rest}"))
         };
         *tree = std::mem::take(&mut *tree)
             .into_iter()

@@ -1,9 +1,11 @@
-//! Goal: what people really have below their files (disks of other systems, unions, views of other folders) gives back what was
-//! put there, or names what it could not. Method: each kind of file system is made and mounted here, and a backup and its
-//! restore run with it as source, as repository and as target; what comes back is compared, byte by byte.
+//! Goal: what people really have below their files (disks of other systems, unions, views of other
+//! folders) gives back what was put there, or names what it could not. Method: each kind of file
+//! system is made and mounted here, and a backup and its restore run with it as source, as
+//! repository and as target; what comes back is compared, byte by byte.
 //!
-//! This needs root, loop devices and programs that make the file systems. What a machine lacks is said. The long form
-//! (`make odd-long`) has more and larger files, and changes them between backups.
+//! This needs root, loop devices and programs that make the file systems. What a machine lacks is
+//! said. The long form (`make odd-long`) has more and larger files, and changes them between
+//! backups.
 
 mod places;
 
@@ -34,7 +36,8 @@ fn fill(dir: &Path, round: u64) {
         write(&dir.join("names").join(name), name.as_bytes());
     }
     let count = if is_long() { 500 } else { 20 };
-    (0..count).for_each(|at| write(&dir.join(format!("many/{}/{at}", at % 5)), &noise(round ^ at, 3000)));
+    (0..count)
+        .for_each(|at| write(&dir.join(format!("many/{}/{at}", at % 5)), &noise(round ^ at, 3000)));
     for (name, len) in [("sparse", 4 << 20), ("small and sparse", 500_000)] {
         let file = fs::File::create(dir.join(name)).unwrap();
         file.set_len(len).unwrap();
@@ -81,7 +84,11 @@ fn compare(source: &Path, target: &Path, ran: &Ran, what: &str) {
     for (path, bytes) in &expected {
         let is_right = found.get(path) == Some(bytes);
         let is_named = ran.err.contains(&*path.to_string_lossy()) && ran.code != 0;
-        assert!(is_right || is_named, "{what}: {} is other than it was, and not named: {ran:?}", path.display());
+        assert!(
+            is_right || is_named,
+            "{what}: {} is other than it was, and not named: {ran:?}",
+            path.display()
+        );
     }
     let more: Vec<_> = found.keys().filter(|path| !expected.contains_key(*path)).collect();
     assert!(more.is_empty(), "{what}: {more:?}");
@@ -97,7 +104,8 @@ enum Role {
     All,
 }
 
-/// Backs up and restores, in the long form thrice with changes between; false if `init` makes no repository there, and says why.
+/// Backs up and restores, in the long form thrice with changes between; false if `init` makes no
+/// repository there, and says why.
 fn round_trip(mounted: &Mounted, role: Role) -> bool {
     let what = format!("{} as {role:?}", mounted.kind().name);
     let is_there = |wanted: Role| role == wanted || role == Role::All;
@@ -105,8 +113,11 @@ fn round_trip(mounted: &Mounted, role: Role) -> bool {
         if is_there(role) { mounted.dir().join(name) } else { home.path(name) }
     };
     let home = Home::new().with("DRUMLIN_KEY_FILE", "test.key");
-    let (source, repository, target) =
-        (dir(&home, Role::Source, "source"), dir(&home, Role::Repository, "repo"), dir(&home, Role::Target, "target"));
+    let (source, repository, target) = (
+        dir(&home, Role::Source, "source"),
+        dir(&home, Role::Repository, "repo"),
+        dir(&home, Role::Target, "target"),
+    );
     let run = |arguments: &[&str]| {
         let place = ["--repo", repository.to_str().unwrap()];
         home.run([&arguments[..1], &place, &arguments[1..]].concat())
@@ -123,10 +134,15 @@ fn round_trip(mounted: &Mounted, role: Role) -> bool {
         let said = run(&["backup", source.to_str().unwrap()]);
         assert!([0, 3].contains(&said.code), "{what}: {said:?}");
         let from = format!("latest:{}", source.display());
-        let restored = run(&["restore", &from, "--target", target.join(round.to_string()).to_str().unwrap()]);
+        let restored =
+            run(&["restore", &from, "--target", target.join(round.to_string()).to_str().unwrap()]);
         // What a target cannot hold, such as a link, is named.
         assert!([0, 1, 3].contains(&restored.code), "{what}: {restored:?}");
-        let both = Ran { code: said.code.max(restored.code), out: String::new(), err: said.err + &restored.err };
+        let both = Ran {
+            code: said.code.max(restored.code),
+            out: String::new(),
+            err: said.err + &restored.err,
+        };
         compare(&source, &target.join(round.to_string()), &both, &what);
     }
     let said = run(&["check", "--level", "full"]);
@@ -162,7 +178,8 @@ fn what_is_put_on_file_systems_of_programs_comes_back() {
     KINDS.iter().filter(|kind| kind.is_fuse).for_each(try_kind);
 }
 
-/// A number of a device is another after each mount; a backup that reads everything again for that takes days.
+/// A number of a device is another after each mount; a backup that reads everything again for that
+/// takes days.
 #[test]
 fn a_file_system_with_another_device_number_is_not_read_again() {
     let scratch = tempfile::tempdir().unwrap();
@@ -178,7 +195,17 @@ fn a_file_system_with_another_device_number_is_not_read_again() {
     places::run("btrfs", &["filesystem", "sync", mounted.dir().to_str().unwrap()]).unwrap();
     let snapshot = |name: &str| {
         let path = mounted.dir().join(name);
-        places::run("btrfs", &["subvolume", "snapshot", "-r", mounted.dir().to_str().unwrap(), path.to_str().unwrap()]).unwrap();
+        places::run(
+            "btrfs",
+            &[
+                "subvolume",
+                "snapshot",
+                "-r",
+                mounted.dir().to_str().unwrap(),
+                path.to_str().unwrap(),
+            ],
+        )
+        .unwrap();
         path
     };
     let backup = |of: &Path| {

@@ -45,13 +45,25 @@ impl Drop for Undo {
 
 /// All kinds.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "tmpfs", is_fuse: false, make: |at| mount(at, &["-t", "tmpfs", "-o", "size=600m", "none"]) },
+    Kind {
+        name: "tmpfs",
+        is_fuse: false,
+        make: |at| mount(at, &["-t", "tmpfs", "-o", "size=600m", "none"]),
+    },
     Kind { name: "ext4", is_fuse: false, make: |at| disk(at, 300, "mkfs.ext4", &["-q"]) },
     Kind { name: "xfs", is_fuse: false, make: |at| disk(at, 600, "mkfs.xfs", &["-q"]) },
     Kind { name: "btrfs", is_fuse: false, make: |at| disk(at, 600, "mkfs.btrfs", &["-q"]) },
     Kind { name: "overlayfs", is_fuse: false, make: overlay },
-    Kind { name: "exFAT by FUSE", is_fuse: true, make: |at| served_disk(at, "mkfs.exfat", &[], "mount.exfat-fuse") },
-    Kind { name: "NTFS by FUSE", is_fuse: true, make: |at| served_disk(at, "mkfs.ntfs", &["-FQq"], "ntfs-3g") },
+    Kind {
+        name: "exFAT by FUSE",
+        is_fuse: true,
+        make: |at| served_disk(at, "mkfs.exfat", &[], "mount.exfat-fuse"),
+    },
+    Kind {
+        name: "NTFS by FUSE",
+        is_fuse: true,
+        make: |at| served_disk(at, "mkfs.ntfs", &["-FQq"], "ntfs-3g"),
+    },
     Kind { name: "bindfs over two disks", is_fuse: true, make: bindfs },
     Kind { name: "mergerfs", is_fuse: true, make: mergerfs },
 ];
@@ -145,7 +157,12 @@ fn overlay(at: &Path) -> Result<Made, String> {
     // The kernel refuses an upper folder that is on an overlay itself, as in a container.
     let below = mount(at, &["-t", "tmpfs", "-o", "size=600m", "none"])?;
     let [lower, upper, work] = ["lower", "upper", "work"].map(|name| folder(&below.dir, name));
-    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
     let dir = folder(at, "union");
     let mut undo = below.undo;
     run("mount", &["-t", "overlay", "-o", &options, "none", dir.to_str().unwrap()])?;
@@ -176,7 +193,11 @@ fn bindfs(at: &Path) -> Result<Made, String> {
     for (name, content) in [("one", "first "), ("two", "second")] {
         for file in ["a", "b"] {
             fs::write(below.join(name).join(file), content).unwrap();
-            fs::hard_link(below.join(name).join(file), below.join(name).join(format!("{file} too"))).unwrap();
+            fs::hard_link(
+                below.join(name).join(file),
+                below.join(name).join(format!("{file} too")),
+            )
+            .unwrap();
         }
     }
     Ok(Made { dir, undo })
@@ -187,7 +208,10 @@ fn mergerfs(at: &Path) -> Result<Made, String> {
     let mut undo = two_disks(&below)?;
     let dir = folder(at, "pool");
     let branches = format!("{}:{}", below.join("one").display(), below.join("two").display());
-    run("mergerfs", &["-o", "category.create=rand,minfreespace=0", &branches, dir.to_str().unwrap()])?;
+    run(
+        "mergerfs",
+        &["-o", "category.create=rand,minfreespace=0", &branches, dir.to_str().unwrap()],
+    )?;
     undo.mounts.insert(0, dir.clone());
     Ok(Made { dir, undo })
 }

@@ -7,7 +7,8 @@ use std::thread;
 
 const BUSY: &str = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>";
 
-/// Which requests are refused: by the beginning of their first line and a part of it, and how many of them.
+/// Which requests are refused: by the beginning of their first line and a part of it, and how many
+/// of them.
 type Storm = Option<(&'static str, &'static str, u64)>;
 
 /// A running one; it serves until the test's process ends.
@@ -60,14 +61,19 @@ impl State {
                 return Ok(());
             }
             let line = head[start..].to_ascii_lowercase();
-            len = line.strip_prefix("content-length: ").map_or(len, |text| text.trim().parse().unwrap());
+            len = line
+                .strip_prefix("content-length: ")
+                .map_or(len, |text| text.trim().parse().unwrap());
         }
         let mut body = Vec::new();
         if (&mut reader).take(len).read_to_end(&mut body)? < len as usize {
             return Ok(());
         }
         if self.refuses(&head) {
-            let head = format!("HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", BUSY.len());
+            let head = format!(
+                "HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                BUSY.len()
+            );
             let body = if head.starts_with("HEAD") { "" } else { BUSY };
             return { client }.write_all(format!("{head}{body}").as_bytes());
         }
@@ -80,7 +86,9 @@ impl State {
     fn refuses(&self, head: &str) -> bool {
         let first = head.lines().next().unwrap_or_default();
         match &mut *self.storm.lock().unwrap() {
-            Some((method, part, left)) if *left > 0 && first.starts_with(*method) && first.contains(*part) => {
+            Some((method, part, left))
+                if *left > 0 && first.starts_with(*method) && first.contains(*part) =>
+            {
                 *left -= 1;
                 true
             }

@@ -1,6 +1,7 @@
-//! Goal: whatever a line or a server does, every command either finishes or fails in time and says why, and no byte is lost.
-//! Method: the real program against real servers, with a proxy in between that does one of a table of things in the middle of an upload, a
-//! restore, a listing and a commit. Afterwards everything is checked in full and restored.
+//! Goal: whatever a line or a server does, every command either finishes or fails in time and says
+//! why, and no byte is lost. Method: the real program against real servers, with a proxy in between
+//! that does one of a table of things in the middle of an upload, a restore, a listing and a
+//! commit. Afterwards everything is checked in full and restored.
 
 mod front;
 mod row;
@@ -66,7 +67,8 @@ const FAULTS: [Case; 12] = [
     case("gone", Fault::Refusal(ForEver)),
 ];
 #[cfg(feature = "s3")]
-const STORMS: [Case; 2] = [case("busy", Fault::Storm(AWhile)), case("overrun", Fault::Storm(ForEver))];
+const STORMS: [Case; 2] =
+    [case("busy", Fault::Storm(AWhile)), case("overrun", Fault::Storm(ForEver))];
 
 impl Fault {
     /// Returns whether a patient program finishes all the same.
@@ -74,7 +76,8 @@ impl Fault {
         !matches!(self, Self::Silence(ForEver) | Self::Refusal(ForEver) | Self::Storm(ForEver))
     }
 
-    /// Returns the configured time-out of requests, and how long a trouble lasts that does not last for ever.
+    /// Returns the configured time-out of requests, and how long a trouble lasts that does not last
+    /// for ever.
     fn times(self) -> (&'static str, Duration) {
         match self {
             Self::Silence(ForEver) => ("2s", Duration::MAX),
@@ -134,7 +137,10 @@ fn another_machine_is_slow_silent_or_away() {
 #[cfg(feature = "s3")]
 #[test]
 fn a_bucket_is_slow_silent_away_or_busy() {
-    all_end_well(&Place::bucket(crate::support::servers::moto::start()), FAULTS.into_iter().chain(STORMS));
+    all_end_well(
+        &Place::bucket(crate::support::servers::moto::start()),
+        FAULTS.into_iter().chain(STORMS),
+    );
 }
 
 /// Returns an address that says nothing but where something listens.

@@ -16,7 +16,8 @@ pub type Costs = [(u64, u64); 4];
 
 /// Requests that a server refuses before it is not busy any more.
 const REFUSED: u64 = 3;
-/// How long anything may take, on a machine that is very slow or very busy. What waits for ever takes longer.
+/// How long anything may take, on a machine that is very slow or very busy. What waits for ever
+/// takes longer.
 const TIME_MAX: Duration = Duration::from_secs(180);
 const BACKUP: [&str; 3] = ["backup", "--quiet", "src"];
 const PRUNE: [&str; 5] = ["prune", "--quiet", "--trash", "0d", "--max-unused=0"];
@@ -52,7 +53,8 @@ impl Row {
                 (Line::Proxy(proxy), address)
             }
         };
-        let home = Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_KEY_FILE", "test.key");
+        let home =
+            Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_KEY_FILE", "test.key");
         let lines = place.lines(name, address);
         let (timeout, _) = fault.times();
         let usual = if fault.passes() { timeout } else { "60s" };
@@ -96,12 +98,17 @@ impl Row {
     /// Returns the command of a machine that knows nothing yet.
     fn restore(&self, cache: &str, target: &str) -> Vec<String> {
         let from = format!("latest:{}", self.home.text("src"));
-        ["restore", "--quiet", &from, "--cache-dir", cache, "--target", target].map(str::to_owned).to_vec()
+        ["restore", "--quiet", &from, "--cache-dir", cache, "--target", target]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     /// Runs what nothing disturbs, which must succeed.
     fn settle<S: AsRef<str>>(&self, args: &[S]) {
-        let args: Vec<&str> = ["--config", "patient.toml"].into_iter().chain(args.iter().map(AsRef::as_ref)).collect();
+        let args: Vec<&str> = ["--config", "patient.toml"]
+            .into_iter()
+            .chain(args.iter().map(AsRef::as_ref))
+            .collect();
         let ran = self.home.run(&args);
         assert_eq!(ran.code, 0, "{}: {args:?}: {}", self.name, ran.err);
     }
@@ -162,7 +169,8 @@ impl Row {
     fn end(&mut self, phase: &Phase) {
         let has_come = match &self.line {
             Line::Proxy(proxy) => {
-                let is_due = self.fault.trigger().is_some_and(|(toward, _)| proxy.is_reset_due(toward));
+                let is_due =
+                    self.fault.trigger().is_some_and(|(toward, _)| proxy.is_reset_due(toward));
                 proxy.delay(Duration::ZERO);
                 proxy.jitter(Duration::ZERO);
                 proxy.heal();
@@ -173,7 +181,12 @@ impl Row {
                 _ => front.calm() < u64::MAX,
             },
         };
-        println!("{:11} {:8} {}", self.name, phase.name, if has_come { "it happened" } else { "nothing happened" });
+        println!(
+            "{:11} {:8} {}",
+            self.name,
+            phase.name,
+            if has_come { "it happened" } else { "nothing happened" }
+        );
         self.hits += u64::from(has_come);
     }
 
@@ -181,7 +194,8 @@ impl Row {
     fn run(&self, phase: &Phase, command: &[String]) {
         let passes = self.fault.passes();
         let config = if passes { "patient.toml" } else { "hasty.toml" };
-        let args: Vec<&str> = ["--config", config].into_iter().chain(command.iter().map(String::as_str)).collect();
+        let args: Vec<&str> =
+            ["--config", config].into_iter().chain(command.iter().map(String::as_str)).collect();
         let mut child = self.home.spawn(args, Stdio::null());
         let (start, mut since) = (Instant::now(), None);
         while child.try_wait().unwrap().is_none() {
@@ -200,12 +214,29 @@ impl Row {
             thread::sleep(Duration::from_millis(2));
         }
         let ran = Ran::of(&child.wait_with_output().unwrap());
-        println!("{:11} {:8} {:4.1} s, code {}: {:?}", self.name, phase.name, start.elapsed().as_secs_f64(), ran.code, ran.err);
-        assert!(ran.code == 0 || !passes && ran.code == 1, "{}, {}: {ran:?}", self.name, phase.name);
+        println!(
+            "{:11} {:8} {:4.1} s, code {}: {:?}",
+            self.name,
+            phase.name,
+            start.elapsed().as_secs_f64(),
+            ran.code,
+            ran.err
+        );
+        assert!(
+            ran.code == 0 || !passes && ran.code == 1,
+            "{}, {}: {ran:?}",
+            self.name,
+            phase.name
+        );
         if ran.code == 1 {
-            let is_where = |line: &str| line.contains("cannot ") && (line.contains("s3://") || line.contains("sftp://"));
+            let is_where = |line: &str| {
+                line.contains("cannot ") && (line.contains("s3://") || line.contains("sftp://"))
+            };
             assert!(ran.err.lines().any(is_where), "where? {ran:?}");
-            assert!(ran.err.contains("  hint: ") && ran.err.contains("look at the network"), "what to do? {ran:?}");
+            assert!(
+                ran.err.contains("  hint: ") && ran.err.contains("look at the network"),
+                "what to do? {ran:?}"
+            );
         }
         assert!(!ran.err.contains("panicked"), "{ran:?}");
     }
@@ -215,6 +246,10 @@ impl Row {
         self.settle(&self.restore("newest", "back"));
         assert!(self.is_restored("back"), "{}", self.name);
         // Who is hasty may have failed before.
-        assert!(self.hits > 0 || !self.fault.passes(), "{}: what was to happen never did", self.name);
+        assert!(
+            self.hits > 0 || !self.fault.passes(),
+            "{}: what was to happen never did",
+            self.name
+        );
     }
 }

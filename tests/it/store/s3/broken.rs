@@ -1,5 +1,6 @@
-//! Goal: nothing is taken for missing because an answer broke off, or because something in between answered for the server.
-//! Method: a server of the test's own whose answers end early, or are not in the words of an S3 server.
+//! Goal: nothing is taken for missing because an answer broke off, or because something in between
+//! answered for the server. Method: a server of the test's own whose answers end early, or are not
+//! in the words of an S3 server.
 
 use drumlin::store::{Class, ErrorKind, Key, Store};
 
@@ -11,8 +12,13 @@ fn key() -> Key {
 }
 
 fn page(inside: &str) -> String {
-    let entry = |name: &str| format!("<Contents><Key>a/b/snapshots/{name}</Key><Size>3</Size></Contents>");
-    format!("<?xml version=\"1.0\"?><ListBucketResult>{inside}{}{}</ListBucketResult>", entry("ab"), entry("cd"))
+    let entry =
+        |name: &str| format!("<Contents><Key>a/b/snapshots/{name}</Key><Size>3</Size></Contents>");
+    format!(
+        "<?xml version=\"1.0\"?><ListBucketResult>{inside}{}{}</ListBucketResult>",
+        entry("ab"),
+        entry("cd")
+    )
 }
 
 #[test]
@@ -28,7 +34,11 @@ fn a_listing_that_breaks_off_anywhere_is_none() {
             match listed {
                 Ok(listed) => assert!(len >= whole && listed.len() == 2, "{len}: {listed:?}"),
                 Err(error) => {
-                    assert!(len < whole && error.kind == ErrorKind::Unavailable, "{len}: {}", text_of(&error));
+                    assert!(
+                        len < whole && error.kind == ErrorKind::Unavailable,
+                        "{len}: {}",
+                        text_of(&error)
+                    );
                 }
             }
             assert_eq!(canned.asked().len(), 1);
@@ -54,7 +64,11 @@ fn a_listing_that_lacks_what_each_has_is_none() {
     ];
     for body in bodies {
         canned.plan(&[answer("200 OK", &body)]);
-        assert_eq!(kind_of(canned.store.list(Class::Snapshots, "")), ErrorKind::Unavailable, "{body}");
+        assert_eq!(
+            kind_of(canned.store.list(Class::Snapshots, "")),
+            ErrorKind::Unavailable,
+            "{body}"
+        );
     }
     let none = "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>0</KeyCount></ListBucketResult>";
     canned.plan(&[answer("200 OK", none)]);
@@ -64,7 +78,11 @@ fn a_listing_that_lacks_what_each_has_is_none() {
 /// What proxies say that know no way to the server.
 fn pages_of_proxies() -> [Answer; 3] {
     let text = |body: &str| answer("404 Not Found", body);
-    [text("404 page not found\n"), text(""), text("<html><h1>404 Not Found</h1>nginx</html>").with("Content-Type: text/html")]
+    [
+        text("404 page not found\n"),
+        text(""),
+        text("<html><h1>404 Not Found</h1>nginx</html>").with("Content-Type: text/html"),
+    ]
 }
 
 #[test]
@@ -79,7 +97,10 @@ fn a_404_that_is_no_servers_is_asked_again() {
             kind
         };
         assert_eq!(kind(&|store| kind_of(store.read(&key()))), Unavailable);
-        assert_eq!(kind(&|store| kind_of(store.read_into(&key(), 0..4, &mut Vec::new()))), Unavailable);
+        assert_eq!(
+            kind(&|store| kind_of(store.read_into(&key(), 0..4, &mut Vec::new()))),
+            Unavailable
+        );
         assert_eq!(kind(&|store| kind_of(store.list(Class::Snapshots, ""))), Unavailable);
         assert_eq!(kind(&|store| kind_of(store.create(&key(), b"x"))), Unanswered);
         assert_eq!(kind(&|store| kind_of(store.remove(&key()))), Unanswered);
@@ -109,8 +130,15 @@ fn a_head_that_finds_nothing_is_confirmed_in_words() {
         let error = canned.store.stat(&key()).unwrap_err();
         assert_eq!(error.kind, kind, "{}", text_of(&error));
         let asked = canned.asked();
-        assert!(asked[0].starts_with("HEAD ") && asked[1].starts_with("GET ") && asked.len() == 2, "{asked:?}");
+        assert!(
+            asked[0].starts_with("HEAD ") && asked[1].starts_with("GET ") && asked.len() == 2,
+            "{asked:?}"
+        );
     }
     canned.plan(&[answer("200 OK", "0123")]);
-    assert_eq!((canned.store.stat(&key()).unwrap(), canned.asked().len()), (4, 1), "what is there is asked for once");
+    assert_eq!(
+        (canned.store.stat(&key()).unwrap(), canned.asked().len()),
+        (4, 1),
+        "what is there is asked for once"
+    );
 }

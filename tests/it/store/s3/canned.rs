@@ -1,4 +1,5 @@
-//! A server that answers what a test wrote down, for answers that no real one can be brought to give.
+//! A server that answers what a test wrote down, for answers that no real one can be brought to
+//! give.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +14,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::servers::s3::options;
 
-/// An answer: the status line's rest, headers with their ends of line, the body, and how much of it is sent before the connection ends.
+/// An answer: the status line's rest, headers with their ends of line, the body, and how much of it
+/// is sent before the connection ends.
 #[derive(Clone)]
 pub struct Answer {
     status: &'static str,
@@ -37,7 +39,12 @@ pub fn untagged(status: &'static str, body: &str) -> Answer {
 
 /// Returns an error as S3 servers write it.
 pub fn error(status: &'static str, code: &str) -> Answer {
-    answer(status, &format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>words of the server</Message></Error>"))
+    answer(
+        status,
+        &format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>words of the server</Message></Error>"
+        ),
+    )
 }
 
 impl Answer {
@@ -59,7 +66,8 @@ impl Answer {
     }
 }
 
-/// A store whose server gives the next of its answers to each request, and what was asked of it: the first lines.
+/// A store whose server gives the next of its answers to each request, and what was asked of it:
+/// the first lines.
 pub struct Canned {
     pub store: S3Store,
     answers: Arc<Mutex<VecDeque<Answer>>>,
@@ -80,11 +88,15 @@ impl Canned {
     /// Starts the server behind TLS, under the name `localhost`.
     pub fn over_tls(config: Arc<ServerConfig>, change: impl FnOnce(&mut S3Options)) -> Self {
         let secure = move |stream| {
-            let connection = ServerConnection::new(Arc::clone(&config)).map_err(std::io::Error::other)?;
+            let connection =
+                ServerConnection::new(Arc::clone(&config)).map_err(std::io::Error::other)?;
             Ok(Box::new(StreamOwned::new(connection, stream)) as Box<dyn Line>)
         };
         let change = |options: &mut S3Options| {
-            options.endpoint = options.endpoint.take().map(|at| at.replace("http://127.0.0.1", "https://localhost"));
+            options.endpoint = options
+                .endpoint
+                .take()
+                .map(|at| at.replace("http://127.0.0.1", "https://localhost"));
             change(options);
         };
         Self::start(change, secure)
@@ -96,7 +108,8 @@ impl Canned {
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (answers, asked) = (Arc::new(Mutex::new(VecDeque::new())), Arc::new(Mutex::new(Vec::new())));
+        let (answers, asked) =
+            (Arc::new(Mutex::new(VecDeque::new())), Arc::new(Mutex::new(Vec::new())));
         let (next, log, wrap) = (Arc::clone(&answers), Arc::clone(&asked), Arc::new(wrap));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -127,7 +140,10 @@ impl Canned {
     /// Returns the ids of the keys that the requests since the last plan were signed with.
     pub fn signed_by(&self) -> Vec<String> {
         let id = |lines: &Vec<String>| {
-            let line = lines.iter().find(|line| line.to_ascii_lowercase().starts_with("authorization:")).unwrap();
+            let line = lines
+                .iter()
+                .find(|line| line.to_ascii_lowercase().starts_with("authorization:"))
+                .unwrap();
             line.split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned()
         };
         self.asked.lock().unwrap().iter().map(id).collect()
@@ -135,7 +151,9 @@ impl Canned {
 
     /// Returns how many of them had the condition that no object exists.
     pub fn conditions(&self) -> usize {
-        let has_it = |lines: &&Vec<String>| lines.iter().any(|line| line.eq_ignore_ascii_case("if-none-match: *"));
+        let has_it = |lines: &&Vec<String>| {
+            lines.iter().any(|line| line.eq_ignore_ascii_case("if-none-match: *"))
+        };
         self.asked.lock().unwrap().iter().filter(has_it).count()
     }
 }
@@ -145,7 +163,11 @@ trait Line: Read + Write {}
 
 impl<T: Read + Write> Line for T {}
 
-fn serve(stream: Box<dyn Line>, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<Vec<String>>>) -> std::io::Result<()> {
+fn serve(
+    stream: Box<dyn Line>,
+    next: &Mutex<VecDeque<Answer>>,
+    log: &Mutex<Vec<Vec<String>>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut lines: Vec<String> = Vec::new();
@@ -159,17 +181,25 @@ fn serve(stream: Box<dyn Line>, next: &Mutex<VecDeque<Answer>>, log: &Mutex<Vec<
                 line => lines.push(line.to_owned()),
             }
         }
-        let lengths =
-            lines.iter().filter_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<u64>().ok());
+        let lengths = lines.iter().filter_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<u64>().ok()
+        });
         let len = lengths.sum::<u64>();
         std::io::copy(&mut (&mut reader).take(len), &mut std::io::sink())?;
         log.lock().unwrap().push(lines.clone());
         let Some(answer) = next.lock().unwrap().pop_front() else { return Ok(()) };
         let Answer { status, headers, body, cut, is_measured } = answer;
-        let measure = if is_measured { format!("Content-Length: {}", body.len()) } else { "Connection: close".to_owned() };
-        let head = format!("HTTP/1.1 {status}\r\nDate: Sat, 21 Nov 2020 12:00:00 GMT\r\n{headers}{measure}\r\n\r\n");
+        let measure = if is_measured {
+            format!("Content-Length: {}", body.len())
+        } else {
+            "Connection: close".to_owned()
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nDate: Sat, 21 Nov 2020 12:00:00 GMT\r\n{headers}{measure}\r\n\r\n"
+        );
         // To a HEAD there is no body.
-        let body = if lines[0].starts_with("HEAD") { "" } else { &body[..cut.unwrap_or(body.len())] };
+        let body =
+            if lines[0].starts_with("HEAD") { "" } else { &body[..cut.unwrap_or(body.len())] };
         reader.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         if cut.is_some() {
             return Ok(());

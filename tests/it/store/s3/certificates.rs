@@ -1,5 +1,6 @@
-//! Goal: a server is believed by the certificates that the user vouches for, made in whatever way, and by no others; what is wrong
-//! with one is said. Method: certificates made by `openssl` as instructions on the web have it, shown by a server of the test's own.
+//! Goal: a server is believed by the certificates that the user vouches for, made in whatever way,
+//! and by no others; what is wrong with one is said. Method: certificates made by `openssl` as
+//! instructions on the web have it, shown by a server of the test's own.
 
 use std::fs;
 use std::path::Path;
@@ -22,25 +23,42 @@ struct Made(tempfile::TempDir);
 
 impl Made {
     fn openssl(&self, words: &str) {
-        let output = Command::new("openssl").args(words.split(' ')).current_dir(self.0.path()).output().unwrap();
-        assert!(output.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("openssl")
+            .args(words.split(' '))
+            .current_dir(self.0.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "openssl {words}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Makes an authority, a certificate of its, and those that people make for themselves.
     fn new() -> Self {
         let made = Self(tempfile::tempdir().unwrap());
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        made.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=authority"));
+        made.openssl(&format!(
+            "req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=authority"
+        ));
         fs::write(made.0.path().join("san"), "subjectAltName=DNS:localhost\n").unwrap();
         fs::write(made.0.path().join("other-san"), "subjectAltName=DNS:s3.example.org\n").unwrap();
-        for (name, san, days) in [("leaf", "san", "30"), ("elsewhere", "other-san", "30"), ("expired", "san", "-1")] {
-            made.openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=localhost"));
-            let signed =
-                format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile {san} -out {name}.pem");
+        for (name, san, days) in
+            [("leaf", "san", "30"), ("elsewhere", "other-san", "30"), ("expired", "san", "-1")]
+        {
+            made.openssl(&format!(
+                "req {key} -keyout {name}.key -out {name}.csr -subj /CN=localhost"
+            ));
+            let signed = format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile {san} -out {name}.pem"
+            );
             made.openssl(&format!("{signed} -days {days}"));
         }
         // One that signed itself: an authority, without any name but the common one.
-        made.openssl(&format!("req -x509 {key} -keyout own.key -out own.pem -days 30 -subj /CN=minio"));
+        made.openssl(&format!(
+            "req -x509 {key} -keyout own.key -out own.pem -days 30 -subj /CN=minio"
+        ));
         made.openssl("req -x509 -newkey rsa:2048 -nodes -keyout rsa.key -out rsa.pem -days 30 -subj /CN=minio");
         // In two steps, without a file of extensions: version 1.
         made.openssl(&format!("req {key} -keyout old.key -out old.csr -subj /CN=minio"));
@@ -53,7 +71,9 @@ impl Made {
     }
 
     fn certificates(&self, name: &str) -> Vec<CertificateDer<'static>> {
-        CertificateDer::pem_slice_iter(&self.read(&format!("{name}.pem"))).map(Result::unwrap).collect()
+        CertificateDer::pem_slice_iter(&self.read(&format!("{name}.pem")))
+            .map(Result::unwrap)
+            .collect()
     }
 
     fn fingerprint(&self, name: &str) -> [u8; 32] {
@@ -66,12 +86,18 @@ impl Made {
     }
 
     /// Asks a server that shows a certificate, and returns what came of it.
-    fn ask(&self, shows: &str, trust: Option<Trust>, versions: &[&'static SupportedProtocolVersion]) -> Result<(), StoreError> {
+    fn ask(
+        &self,
+        shows: &str,
+        trust: Option<Trust>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<(), StoreError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::from_pem_slice(&self.read(&format!("{shows}.key"))).unwrap();
         let key = provider.key_provider.load_private_key(key).unwrap();
         let resolver = SingleCertAndKey::from(CertifiedKey::new(self.certificates(shows), key));
-        let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let config =
+            ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let config = config.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
         let canned = Canned::over_tls(Arc::new(config), |options| options.trust = trust);
         canned.plan(&[answer("200 OK", "bytes")]);
@@ -88,7 +114,11 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
         let error = made.ask(shows, trust, &BOTH).unwrap_err();
         let text = text_of(&error);
         // To ask again would not help.
-        assert!(error.kind == ErrorKind::Other && text.contains(says), "{shows}: {:?}: {text}", error.kind);
+        assert!(
+            error.kind == ErrorKind::Other && text.contains(says),
+            "{shows}: {:?}: {text}",
+            error.kind
+        );
     };
     // Signed by an authority of the user's own.
     made.ask("leaf", Some(made.trust(&["ca"])), &BOTH).unwrap();
@@ -101,7 +131,11 @@ fn certificates_that_the_user_names_are_believed_and_no_others() {
         let versions = if own == "old" { &BOTH[1..] } else { &BOTH[..1] };
         made.ask(own, Some(made.trust(&["ca", own])), versions).unwrap();
         made.ask(own, Some(Trust::Pinned(made.fingerprint(own))), &BOTH).unwrap();
-        refused(own, Some(Trust::Pinned(made.fingerprint("ca"))), "another certificate than the one that is expected: sha256:");
+        refused(
+            own,
+            Some(Trust::Pinned(made.fingerprint("ca"))),
+            "another certificate than the one that is expected: sha256:",
+        );
         refused(own, None, "certificate");
     }
     refused("own", Some(made.trust(&["ca"])), "certificate");
@@ -125,9 +159,14 @@ fn a_certificate_without_its_key_is_nobodys() {
 #[test]
 fn a_file_that_holds_no_certificate_is_refused() {
     for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\n%%\n-----END CERTIFICATE-----\n"] {
-        let mut options = crate::support::servers::s3::options("bucket".to_owned(), 9, ("id", "secret"));
+        let mut options =
+            crate::support::servers::s3::options("bucket".to_owned(), 9, ("id", "secret"));
         options.trust = Some(Trust::File { pem: pem.into(), name: "the ca-file x.pem".to_owned() });
         let error = drumlin::store::s3::S3Store::open(options).err().expect("it cannot be used");
-        assert!(text_of(&error).contains("the ca-file x.pem cannot be used: "), "{}", text_of(&error));
+        assert!(
+            text_of(&error).contains("the ca-file x.pem cannot be used: "),
+            "{}",
+            text_of(&error)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Goal: a line that is slow, breaks or goes silent ends each call in time, with the kind that says what may have happened.
-//! Method: a proxy with faults in front of a real server.
+//! Goal: a line that is slow, breaks or goes silent ends each call in time, with the kind that says
+//! what may have happened. Method: a proxy with faults in front of a real server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -65,7 +65,11 @@ fn servers_that_cannot_be_reached_have_done_nothing() {
         for (act, _) in CALLS {
             let error = act(&store).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unavailable, "{}", text_of(&error));
-            assert!(text_of(&error).contains("the server cannot be reached: "), "{}", text_of(&error));
+            assert!(
+                text_of(&error).contains("the server cannot be reached: "),
+                "{}",
+                text_of(&error)
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Goal: options that cannot work are refused with a reason, and credentials come from where AWS's tools take them.
+//! Goal: options that cannot work are refused with a reason, and credentials come from where AWS's
+//! tools take them.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,11 +21,20 @@ fn options_that_cannot_work_are_refused() {
         change(&mut options);
         let error = S3Store::open(options).err().expect("it is refused");
         let text = text_of(&error);
-        assert!(error.kind == ErrorKind::Other && text.contains(says) && !text.contains("very-secret"), "{text}");
+        assert!(
+            error.kind == ErrorKind::Other && text.contains(says) && !text.contains("very-secret"),
+            "{text}"
+        );
     };
     refused(|options| options.endpoint = Some("http://example.org".to_owned()), "use https://");
-    refused(|options| options.endpoint = Some("http://127.0.0.1.example.org:9000".to_owned()), "use https://");
-    refused(|options| options.endpoint = Some("http://localhost@example.org".to_owned()), "must look like");
+    refused(
+        |options| options.endpoint = Some("http://127.0.0.1.example.org:9000".to_owned()),
+        "use https://",
+    );
+    refused(
+        |options| options.endpoint = Some("http://localhost@example.org".to_owned()),
+        "must look like",
+    );
     refused(|options| options.endpoint = Some("example.org".to_owned()), "must look like");
     refused(|options| options.endpoint = Some("https://".to_owned()), "must look like");
     refused(|options| options.bucket = "a/b".to_owned(), "name of a bucket");
@@ -33,7 +43,9 @@ fn options_that_cannot_work_are_refused() {
     refused(|options| options.prefix = "/a".to_owned(), "cannot be the prefix");
     refused(|options| options.prefix = "..".to_owned(), "cannot be the prefix");
     refused(|options| options.prefix = "a\nb".to_owned(), "cannot be the prefix");
-    for endpoint in ["http://localhost:9/", "http://[::1]:9", "http://127.0.0.2:9", "https://example.org"] {
+    for endpoint in
+        ["http://localhost:9/", "http://[::1]:9", "http://127.0.0.2:9", "https://example.org"]
+    {
         let mut options = options("bucket".to_owned(), 9, ("id", "secret"));
         options.endpoint = Some(endpoint.to_owned());
         S3Store::open(options).unwrap();
@@ -51,7 +63,9 @@ const AGAIN: &str = "DRUMLIN_TEST_S3_PORT";
 fn again(server: Option<&S3Server>, test: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([&*name_of_test(module_path!(), test), "--exact", "--nocapture"]).env_clear();
-    command.env(AGAIN, server.map_or(9, S3Server::port).to_string()).envs(environment.iter().copied());
+    command
+        .env(AGAIN, server.map_or(9, S3Server::port).to_string())
+        .envs(environment.iter().copied());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{environment:?}: {said}");
@@ -79,13 +93,15 @@ fn credentials_come_from_the_environment_and_from_profiles() {
     again(Some(&server), test, &[("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("credentials");
-    std::fs::write(&file, "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n").unwrap();
+    std::fs::write(&file, "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n")
+        .unwrap();
     let file = file.to_str().unwrap();
     again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("AWS_PROFILE", "other")]);
     again(Some(&server), test, &[("AWS_SHARED_CREDENTIALS_FILE", file), ("TEST_PROFILE", "other")]);
 }
 
-/// Files and variables are written with an end of line, or on another system; what a key cannot hold does not belong to it.
+/// Files and variables are written with an end of line, or on another system; what a key cannot
+/// hold does not belong to it.
 #[test]
 fn ends_of_lines_are_no_part_of_a_key() {
     let canned = Canned::with(|options| {
@@ -102,7 +118,11 @@ fn ends_of_lines_are_no_part_of_a_key() {
         assert_eq!(canned.signed_by(), ["of-env"]);
         return;
     }
-    let environment = [("AWS_ACCESS_KEY_ID", "of-env\r\n"), ("AWS_SECRET_ACCESS_KEY", "s\n"), ("AWS_SESSION_TOKEN", "t\n")];
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "of-env\r\n"),
+        ("AWS_SECRET_ACCESS_KEY", "s\n"),
+        ("AWS_SESSION_TOKEN", "t\n"),
+    ];
     let region = [("AWS_REGION", "eu-1\n")];
     again(None, "ends_of_lines_are_no_part_of_a_key", &[&environment[..], &region].concat());
 }
@@ -119,13 +139,19 @@ fn credentials_that_are_over_are_read_again() {
     }
     let file = std::env::var(FILE).unwrap();
     let log_in = |id: &str| {
-        let lines = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\naws_session_token = of-{id}\n");
+        let lines = format!(
+            "[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\naws_session_token = of-{id}\n"
+        );
         std::fs::write(&file, lines).unwrap();
     };
     log_in("first");
     let canned = Canned::with(|options| options.credentials = None);
     let (key, ok) = (Key::new(Class::Snapshots, "ab"), answer("200 OK", ""));
-    for (at, code) in ["ExpiredToken", "InvalidAccessKeyId", "TokenRefreshRequired", "SignatureDoesNotMatch"].iter().enumerate() {
+    for (at, code) in
+        ["ExpiredToken", "InvalidAccessKeyId", "TokenRefreshRequired", "SignatureDoesNotMatch"]
+            .iter()
+            .enumerate()
+    {
         let over = error("403 No", code);
         // Nobody logged in again: that is said, and asked of the server once.
         canned.plan(&[over.clone(), ok.clone()]);
@@ -169,8 +195,14 @@ fn a_program_of_a_profile_gives_out_credentials() {
     let print = r#"test -z "$DRUMLIN_TEST_SECRET" && printf '{"Version": 1, "AccessKeyId": "id-%s", "SecretAccessKey": "s"}'"#;
     let program = format!("printf x >> {0}; {print} $(cat {0})", runs.display());
     std::fs::write(home.path().join("program"), program).unwrap();
-    std::fs::write(&file, format!("[profile work]\ncredential_process = sh {}\n", home.path().join("program").display()))
-        .unwrap();
+    std::fs::write(
+        &file,
+        format!(
+            "[profile work]\ncredential_process = sh {}\n",
+            home.path().join("program").display()
+        ),
+    )
+    .unwrap();
     let path = ("PATH", "/usr/bin:/bin");
     let test = "a_program_of_a_profile_gives_out_credentials";
     let secret = ("DRUMLIN_TEST_SECRET", "hush");
@@ -192,7 +224,11 @@ fn a_profile_that_is_none_is_named() {
     }
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("credentials");
-    std::fs::write(&file, "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n[empty]\nregion = x\n").unwrap();
+    std::fs::write(
+        &file,
+        "[other]\naws_access_key_id = id\naws_secret_access_key = secret\n[empty]\nregion = x\n",
+    )
+    .unwrap();
     let file = ("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap());
     let none = ("AWS_EC2_METADATA_DISABLED", "true");
     let says = ("TEST_SAYS", "there is no profile `backup` in");
@@ -200,11 +236,20 @@ fn a_profile_that_is_none_is_named() {
     again(None, test, &[file, none, says, ("TEST_PROFILE", "backup")]);
     // It was asked for by name, so what the environment says does not stand in for it.
     let environment = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
-    again(None, test, &[&[file, none, says, ("TEST_PROFILE", "backup")][..], &environment].concat());
-    again(None, test, &[file, none, ("TEST_SAYS", "there are no credentials"), ("TEST_PROFILE", "empty")]);
+    again(
+        None,
+        test,
+        &[&[file, none, says, ("TEST_PROFILE", "backup")][..], &environment].concat(),
+    );
+    again(
+        None,
+        test,
+        &[file, none, ("TEST_SAYS", "there are no credentials"), ("TEST_PROFILE", "empty")],
+    );
 }
 
-/// Nothing answers at the address of the metadata service, as on every machine that is not Amazon's; nobody waits for it long.
+/// Nothing answers at the address of the metadata service, as on every machine that is not
+/// Amazon's; nobody waits for it long.
 #[test]
 fn without_credentials_there_is_one_clear_error_soon() {
     if port().is_some() {
@@ -213,11 +258,16 @@ fn without_credentials_there_is_one_clear_error_soon() {
         let start = Instant::now();
         let error = S3Store::open(options).err().expect("there are none");
         let text = text_of(&error);
-        assert!(error.kind == ErrorKind::Other && text.contains("there are no credentials: set `key-id`"), "{text}");
+        assert!(
+            error.kind == ErrorKind::Other
+                && text.contains("there are no credentials: set `key-id`"),
+            "{text}"
+        );
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
         return;
     }
-    // A port where nobody answers stands for the metadata service: what is at its real address is not the test's to know.
+    // A port where nobody answers stands for the metadata service: what is at its real address is
+    // not the test's to know.
     let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let metadata = format!("http://{}/", hole.local_addr().unwrap());
     let test = "without_credentials_there_is_one_clear_error_soon";

@@ -33,7 +33,8 @@ fn a_server_that_was_started_again_is_used_again() {
     assert_eq!(store.list(Class::Data, "").unwrap().len(), 2);
 }
 
-/// Connections that the server ended while nobody used them are noticed before they are used, whether it says so or not.
+/// Connections that the server ended while nobody used them are noticed before they are used,
+/// whether it says so or not.
 #[test]
 fn idle_connections_may_end() {
     let server = OpenSsh::start();
@@ -46,7 +47,8 @@ fn idle_connections_may_end() {
     wait_for_hang_up(([127, 0, 0, 1], proxy.port()).into());
     store.create(&Key::new(Class::Snapshots, "ab"), b"y").unwrap();
     assert_eq!(proxy.connections(), 2);
-    let distrustful = SftpStore::open(SftpOptions { keep_alive: Duration::ZERO, ..options }).unwrap();
+    let distrustful =
+        SftpStore::open(SftpOptions { keep_alive: Duration::ZERO, ..options }).unwrap();
     assert_eq!(distrustful.read(&pack(1)).unwrap(), b"x");
     assert_eq!(distrustful.read(&pack(1)).unwrap(), b"x");
     assert_eq!(proxy.connections(), 3);
@@ -68,8 +70,9 @@ fn a_limit_of_connections_slows_down_only() {
         }
     });
     assert_eq!(store.list(Class::Data, "").unwrap().len(), 32);
-    // Who gets no connection at all is told; as soon as the server has noticed that the others have gone, there is one again.
-    // The store may have one connection less than it could, which somebody else holds then.
+    // Who gets no connection at all is told; as soon as the server has noticed that the others have
+    // gone, there is one again. The store may have one connection less than it could, which
+    // somebody else holds then.
     let held = SftpStore::open(server.options("r")).ok();
     let (kind, said) = refused(server.options("r"));
     assert_eq!(kind, ErrorKind::Unavailable, "{said}");
@@ -79,8 +82,8 @@ fn a_limit_of_connections_slows_down_only() {
     }
 }
 
-/// Scratch files that are a day older than a new one are removed by whoever probes the store; others are nobody's business, and so they are for
-/// who only backs up.
+/// Scratch files that are a day older than a new one are removed by whoever probes the store;
+/// others are nobody's business, and so they are for who only backs up.
 #[test]
 fn leftovers_are_removed_when_they_are_old() {
     let server = OpenSsh::start();
@@ -110,7 +113,8 @@ fn leftovers_are_removed_when_they_are_old() {
     assert_eq!(scratch(&repository), [""; 0]);
 }
 
-/// Links are followed, pipes and other people's files are not objects, and a store whose folder is gone is not an empty one.
+/// Links are followed, pipes and other people's files are not objects, and a store whose folder is
+/// gone is not an empty one.
 #[test]
 fn a_listing_shows_objects_only() {
     let server = OpenSsh::start();
@@ -125,14 +129,30 @@ fn a_listing_shows_objects_only() {
     fs::write(server.path("elsewhere").join(&pack(2).name[3..]), "there").unwrap();
     std::os::unix::fs::symlink(server.path("elsewhere"), data.join("02")).unwrap();
     std::os::unix::fs::symlink("nowhere", data.join("dangling")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, data.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    let mut names: Vec<_> =
-        store.list(Class::Data, "").unwrap().into_iter().map(|object| (object.name, object.len_bytes)).collect();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        data.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        0o600.into(),
+        0,
+    )
+    .unwrap();
+    let mut names: Vec<_> = store
+        .list(Class::Data, "")
+        .unwrap()
+        .into_iter()
+        .map(|object| (object.name, object.len_bytes))
+        .collect();
     names.sort();
     assert_eq!(names, [(pack(1).name, 1), (pack(2).name, 5)]);
     for name in ["", "..", "../x", "a//b", ".new-1", "A", "a\0"] {
         let key = Key::new(Class::Keys, name);
-        assert!(store.create(&key, b"x").is_err() && store.read(&key).is_err() && store.remove(&key).is_err(), "{name:?}");
+        assert!(
+            store.create(&key, b"x").is_err()
+                && store.read(&key).is_err()
+                && store.remove(&key).is_err(),
+            "{name:?}"
+        );
     }
     fs::remove_dir_all(&repository).unwrap();
     assert_eq!(kind_of(store.list(Class::Data, "")), ErrorKind::NotFound);
@@ -140,7 +160,8 @@ fn a_listing_shows_objects_only() {
     assert!(!repository.exists());
 }
 
-/// A server says no more than that it failed, whatever its disk says; a folder in an object's place is read with the same outcome.
+/// A server says no more than that it failed, whatever its disk says; a folder in an object's place
+/// is read with the same outcome.
 #[test]
 fn what_a_server_fails_to_read_is_about_one_object() {
     let server = OpenSsh::start();
@@ -152,7 +173,10 @@ fn what_a_server_fails_to_read_is_about_one_object() {
     fs::remove_file(&place).unwrap();
     fs::create_dir(&place).unwrap();
     for _ in 0..2 {
-        assert_eq!(kind_of(store.read_into(&pack(1), 0..3, &mut Vec::new())), ErrorKind::Unreadable);
+        assert_eq!(
+            kind_of(store.read_into(&pack(1), 0..3, &mut Vec::new())),
+            ErrorKind::Unreadable
+        );
         assert_eq!(kind_of(store.read(&pack(1))), ErrorKind::Unreadable);
         assert_eq!(kind_of(store.stat(&pack(1))), ErrorKind::Unreadable);
         assert_eq!(store.read(&pack(2)).unwrap(), b"bytes");
@@ -165,7 +189,8 @@ fn objects_have_times() {
     let server = OpenSsh::start();
     let store = SftpStore::open_or_make(server.options("r")).unwrap();
     store.create(&pack(1), b"x").unwrap();
-    let made_s = fs::metadata(server.path("files/r/data").join(pack(1).name)).unwrap().modified().unwrap();
+    let made_s =
+        fs::metadata(server.path("files/r/data").join(pack(1).name)).unwrap().modified().unwrap();
     let made_s = made_s.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert_eq!(store.list(Class::Data, "").unwrap()[0].modified_s, Some(made_s.cast_signed()));
 }

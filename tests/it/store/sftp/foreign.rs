@@ -1,4 +1,5 @@
-//! What answers after the login, and is not SFTP: a shell that talks, a program that is missing. One error, at once, that says what came.
+//! What answers after the login, and is not SFTP: a shell that talks, a program that is missing.
+//! One error, at once, that says what came.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -38,7 +39,10 @@ fn sftp_server(server: &OpenSsh) -> String {
 fn what_answers_instead_of_sftp_is_shown_at_once() {
     let server = start();
     for (script, wanted) in [
-        (format!("echo Welcome to vault; echo; {}", sftp_server(&server)), "it says \"Welcome to vault"),
+        (
+            format!("echo Welcome to vault; echo; {}", sftp_server(&server)),
+            "it says \"Welcome to vault",
+        ),
         // Piece by piece, and less than the length of a packet.
         (format!("printf H; sleep 0.05; printf i; {}", sftp_server(&server)), "it says \"Hi"),
         (
@@ -52,8 +56,14 @@ fn what_answers_instead_of_sftp_is_shown_at_once() {
         answer(&server, &script);
         let began = Instant::now();
         let (kind, said) = refused(server.options(""));
-        assert!(kind == ErrorKind::Other && said.contains("not SFTP") && said.contains(wanted), "{script}: {said}");
-        assert!(said.contains("only at a terminal") && said.contains("Subsystem sftp internal-sftp"), "{said}");
+        assert!(
+            kind == ErrorKind::Other && said.contains("not SFTP") && said.contains(wanted),
+            "{script}: {said}"
+        );
+        assert!(
+            said.contains("only at a terminal") && said.contains("Subsystem sftp internal-sftp"),
+            "{said}"
+        );
         assert!(began.elapsed() < AT_ONCE, "{script}: {:?}", began.elapsed());
     }
     fs::remove_file(server.path("answer")).unwrap();
@@ -61,11 +71,15 @@ fn what_answers_instead_of_sftp_is_shown_at_once() {
     assert!(said.contains("with status 127") || said.contains("does not offer SFTP"), "{said}");
 }
 
-/// What a start-up file prints as errors is no part of the protocol, and does not hide the end of a connection.
+/// What a start-up file prints as errors is no part of the protocol, and does not hide the end of a
+/// connection.
 #[test]
 fn noise_beside_the_protocol_does_no_harm() {
     let server = start();
-    answer(&server, &format!("echo noise >&2; (sleep 0.2; echo more noise >&2) & {}", sftp_server(&server)));
+    answer(
+        &server,
+        &format!("echo noise >&2; (sleep 0.2; echo more noise >&2) & {}", sftp_server(&server)),
+    );
     let store = SftpStore::open_or_make(server.options("r")).unwrap();
     store.create(&pack(1), b"x").unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -76,20 +90,33 @@ fn noise_beside_the_protocol_does_no_harm() {
 fn the_program_does_not_try_again_for_what_stays_so() {
     let server = start();
     let options = server.options("drumlin");
-    let home = crate::support::home::Home::new().with("DRUMLIN_KEY_FILE", "key").with("DRUMLIN_REPOSITORY", "far");
+    let home = crate::support::home::Home::new()
+        .with("DRUMLIN_KEY_FILE", "key")
+        .with("DRUMLIN_REPOSITORY", "far");
     let home = home.with("DRUMLIN_CONFIG", "drumlin.toml");
     let (key, known) = (options.identity_files[0].display(), options.known_hosts[0].display());
     let url = format!("sftp://{}@{}:{}/./drumlin", options.user, options.host, options.port);
-    home.configure("drumlin.toml", &format!("url = \"{url}\"\nidentity-file = \"{key}\"\nknown-hosts = \"{known}\"\n"));
+    home.configure(
+        "drumlin.toml",
+        &format!("url = \"{url}\"\nidentity-file = \"{key}\"\nknown-hosts = \"{known}\"\n"),
+    );
     answer(&server, &format!("echo Welcome; {}", sftp_server(&server)));
     let began = Instant::now();
     let ran = home.run(["init"]).code(1);
-    assert!(ran.err.contains("it says \"Welcome") && !ran.err.contains("trying again"), "{}", ran.err);
+    assert!(
+        ran.err.contains("it says \"Welcome") && !ran.err.contains("trying again"),
+        "{}",
+        ran.err
+    );
     let config = fs::read_to_string(server.path("config")).unwrap();
     let mut server = server;
     fs::write(server.path("config"), config.replace("Subsystem", "#Subsystem")).unwrap();
     server.restart();
     let ran = home.run(["init"]).code(1);
-    assert!(ran.err.contains("does not offer SFTP") && !ran.err.contains("trying again"), "{}", ran.err);
+    assert!(
+        ran.err.contains("does not offer SFTP") && !ran.err.contains("trying again"),
+        "{}",
+        ran.err
+    );
     assert!(began.elapsed() < 2 * AT_ONCE, "{:?}", began.elapsed());
 }

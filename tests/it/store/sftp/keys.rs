@@ -20,7 +20,11 @@ struct Agent {
 impl Agent {
     fn start(server: &OpenSsh) -> Self {
         let socket = server.path("agent");
-        let started = Server::start("ssh-agent", &["-D", "-a", socket.to_str().unwrap()], &server.path("agent.log"));
+        let started = Server::start(
+            "ssh-agent",
+            &["-D", "-a", socket.to_str().unwrap()],
+            &server.path("agent.log"),
+        );
         while !socket.exists() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
@@ -35,11 +39,16 @@ impl Agent {
 
     fn options(&self, server: &OpenSsh, identity_files: &[&str]) -> SftpOptions {
         let identity_files = identity_files.iter().map(|name| server.path(name)).collect();
-        SftpOptions { agent_socket: Some(self.socket.clone()), identity_files, ..server.options("") }
+        SftpOptions {
+            agent_socket: Some(self.socket.clone()),
+            identity_files,
+            ..server.options("")
+        }
     }
 }
 
-/// The agent has six keys that the server does not take, and then the one that it does; two tries are allowed.
+/// The agent has six keys that the server does not take, and then the one that it does; two tries
+/// are allowed.
 #[test]
 fn named_keys_come_before_the_others_of_an_agent() {
     let server = OpenSsh::start_with("MaxAuthTries 2");
@@ -52,10 +61,12 @@ fn named_keys_come_before_the_others_of_an_agent() {
     agent.add(&server.path("user"));
     let (kind, said) = refused(agent.options(&server, &[]));
     assert!(kind == ErrorKind::NotPermitted && said.contains("agent key test: refused"), "{said}");
-    // By the private file, by the public one, and by the public one that lies beside where the private one would be.
+    // By the private file, by the public one, and by the public one that lies beside where the
+    // private one would be.
     fs::copy(server.path("user.pub"), server.path("gone.pub")).unwrap();
     for name in ["user", "user.pub", "gone"] {
-        SftpStore::open(agent.options(&server, &[name])).unwrap_or_else(|error| panic!("{name}: {error}"));
+        SftpStore::open(agent.options(&server, &[name]))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     // Files that nobody has named come after what the agent has.
     let usual = SftpOptions { identity_files_are_usual: true, ..agent.options(&server, &["user"]) };
@@ -68,19 +79,30 @@ fn nothing_but_the_named_keys_is_tried_if_so_wanted() {
     let agent = Agent::start(&server);
     make_key(&server.path("stranger"), "");
     agent.add(&server.path("user"));
-    let only = |names: &[&str]| SftpOptions { identities_only: true, ..agent.options(&server, names) };
+    let only =
+        |names: &[&str]| SftpOptions { identities_only: true, ..agent.options(&server, names) };
     let (kind, said) = refused(only(&["stranger"]));
-    assert!(kind == ErrorKind::NotPermitted && said.contains("stranger: refused") && !said.contains("agent"), "{said}");
+    assert!(
+        kind == ErrorKind::NotPermitted
+            && said.contains("stranger: refused")
+            && !said.contains("agent"),
+        "{said}"
+    );
     assert!(refused(only(&[])).1.contains("no key and no password was given"));
     SftpStore::open(only(&["user.pub"])).unwrap();
     SftpStore::open(agent.options(&server, &["stranger"])).unwrap();
 }
 
-/// Nobody listens any more where the agent was: that is told, and keys of files are tried all the same.
+/// Nobody listens any more where the agent was: that is told, and keys of files are tried all the
+/// same.
 #[test]
 fn an_agent_that_is_gone_is_passed_over() {
     let server = OpenSsh::start();
-    let gone = |identity_files| SftpOptions { agent_socket: Some(server.path("gone")), identity_files, ..server.options("") };
+    let gone = |identity_files| SftpOptions {
+        agent_socket: Some(server.path("gone")),
+        identity_files,
+        ..server.options("")
+    };
     let (_, said) = refused(gone(Vec::new()));
     assert!(said.contains("gone: No such file"), "{said}");
     SftpStore::open(gone(vec![server.path("user")])).unwrap();
@@ -112,17 +134,33 @@ fn a_protected_key_of_the_agent_needs_no_passphrase() {
     let agent = Agent::start(&server);
     // The agent takes it without, the file is protected then.
     agent.add(&server.path("user"));
-    run("ssh-keygen", &["-q", "-p", "-N", "open sesame", "-f", server.path("user").to_str().unwrap()]);
+    run(
+        "ssh-keygen",
+        &["-q", "-p", "-N", "open sesame", "-f", server.path("user").to_str().unwrap()],
+    );
     fs::remove_file(server.path("user.pub")).unwrap();
     SftpStore::open(agent.options(&server, &["user"])).unwrap();
 }
 
-/// Signs a key of this kind for whoever runs the tests; returns the name of its file, beside which the certificate lies.
+/// Signs a key of this kind for whoever runs the tests; returns the name of its file, beside which
+/// the certificate lies.
 fn certify(server: &OpenSsh, kind: &str) -> String {
     let (name, user) = (format!("certified-{kind}"), run("id", &["-un"]));
     let path = |name: &str| server.path(name).to_str().unwrap().to_owned();
     run("ssh-keygen", &["-q", "-t", kind, "-N", "", "-f", &path(&name)]);
-    run("ssh-keygen", &["-q", "-s", &path("authority"), "-I", "test", "-n", user.trim(), &path(&format!("{name}.pub"))]);
+    run(
+        "ssh-keygen",
+        &[
+            "-q",
+            "-s",
+            &path("authority"),
+            "-I",
+            "test",
+            "-n",
+            user.trim(),
+            &path(&format!("{name}.pub")),
+        ],
+    );
     name
 }
 
@@ -133,7 +171,11 @@ fn certificates_of_users_are_shown() {
     make_key(&server.path("authority"), "");
     let config = fs::read_to_string(server.path("config")).unwrap();
     let authority = server.path("authority.pub");
-    fs::write(server.path("config"), format!("{config}TrustedUserCAKeys {}\n", authority.display())).unwrap();
+    fs::write(
+        server.path("config"),
+        format!("{config}TrustedUserCAKeys {}\n", authority.display()),
+    )
+    .unwrap();
     server.restart();
     let with = |names: &[&str]| SftpOptions {
         identity_files: names.iter().map(|name| server.path(name)).collect(),
@@ -141,15 +183,20 @@ fn certificates_of_users_are_shown() {
     };
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let name = certify(&server, kind);
-        SftpStore::open(with(&[&name])).unwrap_or_else(|error| panic!("{kind}: {}", super::chain(&error)));
+        SftpStore::open(with(&[&name]))
+            .unwrap_or_else(|error| panic!("{kind}: {}", super::chain(&error)));
     }
     // Elsewhere, and named.
     fs::rename(server.path("certified-rsa-cert.pub"), server.path("moved.pub")).unwrap();
     assert!(refused(with(&["certified-rsa"])).1.contains("certified-rsa: refused"));
-    let named = SftpOptions { certificate_files: vec![server.path("moved.pub")], ..with(&["certified-rsa"]) };
+    let named = SftpOptions {
+        certificate_files: vec![server.path("moved.pub")],
+        ..with(&["certified-rsa"])
+    };
     SftpStore::open(named.clone()).unwrap();
     // Its key is nowhere; or it is no certificate.
-    let certificate_files = ["moved.pub", "user.pub", "none"].map(|name| server.path(name)).to_vec();
+    let certificate_files =
+        ["moved.pub", "user.pub", "none"].map(|name| server.path(name)).to_vec();
     make_key(&server.path("stranger"), "");
     let (kind, said) = refused(SftpOptions { certificate_files, ..with(&["stranger"]) });
     assert_eq!(kind, ErrorKind::NotPermitted);

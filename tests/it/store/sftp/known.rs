@@ -1,4 +1,5 @@
-//! Which servers are known: by their name and port together, or by an alias; what authorities vouch for is said.
+//! Which servers are known: by their name and port together, or by an alias; what authorities vouch
+//! for is said.
 
 use std::fs;
 
@@ -40,7 +41,10 @@ impl Known {
         let (kind, said) = refused(options.clone());
         assert_eq!(kind, ErrorKind::Other, "{said}");
         assert!(said.contains(&format!("{name} is not known on this machine")), "{said}");
-        let line = said.lines().find(|line| line.starts_with(&format!("{name} ssh-"))).unwrap_or_else(|| panic!("{said}"));
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ssh-")))
+            .unwrap_or_else(|| panic!("{said}"));
         let before = fs::read_to_string(&options.known_hosts[0]).unwrap();
         self.write(&format!("{before}\n{line}\n"));
         SftpStore::open(options.clone()).unwrap();
@@ -54,8 +58,14 @@ fn a_host_that_is_known_by_another_port_is_unknown() {
     let (host, with_port) = (&known.options.host, known.with_port());
     for (lines, note) in [
         (format!("{host} {}", known.key), format!("(only as {host}, with this very key)")),
-        (format!("[{host}]:1 {}", known.other_key), format!("(only as [{host}]:1, with another key)")),
-        (format!("[{host}]:22 {}\n{host} {}", known.other_key, known.key), format!("(only as {host}, with this very key)")),
+        (
+            format!("[{host}]:1 {}", known.other_key),
+            format!("(only as [{host}]:1, with another key)"),
+        ),
+        (
+            format!("[{host}]:22 {}\n{host} {}", known.other_key, known.key),
+            format!("(only as {host}, with this very key)"),
+        ),
     ] {
         known.write(&lines);
         let said = known.is_unknown_until_told(&known.options, &with_port);
@@ -83,11 +93,19 @@ fn a_pinned_key_of_a_port_excludes_the_others_of_the_host() {
     };
     let patterns = format!("[{host}]:* {}\n{plain}", known.other_key);
     let revoked = format!("{with_port} {0}\n@revoked {host} {0}\n", known.key);
-    for lines in [format!("{pinned}{plain}"), format!("{plain}{pinned}"), hash(&format!("{plain}{pinned}")), patterns, revoked] {
+    for lines in [
+        format!("{pinned}{plain}"),
+        format!("{plain}{pinned}"),
+        hash(&format!("{plain}{pinned}")),
+        patterns,
+        revoked,
+    ] {
         known.write(&lines);
         let (kind, said) = refused(known.options.clone());
         assert!(
-            kind == ErrorKind::Other && said.contains("somebody is between it and you") && said.contains(&with_port),
+            kind == ErrorKind::Other
+                && said.contains("somebody is between it and you")
+                && said.contains(&with_port),
             "{lines}{said}"
         );
     }
@@ -99,7 +117,8 @@ fn a_pinned_key_of_a_port_excludes_the_others_of_the_host() {
 #[test]
 fn an_alias_is_asked_for_alone_and_without_port() {
     let known = Known::start();
-    let options = SftpOptions { host_key_alias: Some("Strongbox".to_owned()), ..known.options.clone() };
+    let options =
+        SftpOptions { host_key_alias: Some("Strongbox".to_owned()), ..known.options.clone() };
     // What is known by the name and the port counts no more.
     known.is_unknown_until_told(&options, "strongbox");
     known.write(&format!("strongbox {}\n{} {}\n", known.key, known.with_port(), known.other_key));
@@ -112,19 +131,40 @@ fn an_alias_is_asked_for_alone_and_without_port() {
     assert!(refused(options).1.contains("somebody is between it and you"));
 }
 
-/// A server with a certificate is known to OpenSSH by the authority's line alone; here by its own key, and the error says so.
+/// A server with a certificate is known to OpenSSH by the authority's line alone; here by its own
+/// key, and the error says so.
 #[test]
 fn what_an_authority_vouches_for_needs_a_line_of_its_own() {
     let mut known = Known::start();
     let path = |name: &str| known.server.path(name).to_str().unwrap().to_owned();
-    run("ssh-keygen", &["-q", "-s", &path("other"), "-h", "-I", "vault", "-n", &known.options.host, &path("host.pub")]);
+    run(
+        "ssh-keygen",
+        &[
+            "-q",
+            "-s",
+            &path("other"),
+            "-h",
+            "-I",
+            "vault",
+            "-n",
+            &known.options.host,
+            &path("host.pub"),
+        ],
+    );
     let config = fs::read_to_string(known.server.path("config")).unwrap();
-    fs::write(known.server.path("config"), format!("{config}HostCertificate {}\n", path("host-cert.pub"))).unwrap();
+    fs::write(
+        known.server.path("config"),
+        format!("{config}HostCertificate {}\n", path("host-cert.pub")),
+    )
+    .unwrap();
     known.server.restart();
     let (host, with_port) = (&known.options.host, known.with_port());
     for names in [with_port.clone(), host.clone(), "*".to_owned()] {
         known.write(&format!("@cert-authority {names} {}\n", known.other_key));
         let said = known.is_unknown_until_told(&known.options, &with_port);
-        assert!(said.contains("@cert-authority") && said.contains("cannot be checked here"), "{said}");
+        assert!(
+            said.contains("@cert-authority") && said.contains("cannot be checked here"),
+            "{said}"
+        );
     }
 }

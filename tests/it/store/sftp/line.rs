@@ -10,13 +10,18 @@ use super::{kind_of, pack};
 use crate::support::servers::openssh::OpenSsh;
 use crate::support::servers::proxy::{Proxy, Then, Toward};
 
-/// A `create` whose last request is cut by one byte, or whose last answer is lost: nobody can say whether it happened, and that is what it says.
+/// A `create` whose last request is cut by one byte, or whose last answer is lost: nobody can say
+/// whether it happened, and that is what it says.
 #[test]
 fn an_answer_that_never_comes_is_said_to_be_missing() {
     for is_made in [false, true] {
         let server = OpenSsh::start();
         let proxy = Proxy::start(server.address);
-        let store = SftpStore::open_or_make(SftpOptions { connections: 1, ..server.options_through(&proxy, "r") }).unwrap();
+        let store = SftpStore::open_or_make(SftpOptions {
+            connections: 1,
+            ..server.options_through(&proxy, "r")
+        })
+        .unwrap();
         let slot = |number: u8| Key::new(Class::Snapshots, format!("{number:032x}"));
         // Those after the first one cost the same number of bytes and round trips.
         let costs: Vec<_> = (0..3)
@@ -41,12 +46,17 @@ fn an_answer_that_never_comes_is_said_to_be_missing() {
     }
 }
 
-/// Wherever a `create` is cut, the object is there whole or not at all, and sending it again settles it.
+/// Wherever a `create` is cut, the object is there whole or not at all, and sending it again
+/// settles it.
 #[test]
 fn a_cut_line_leaves_objects_whole_or_absent() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions { connections: 1, ..server.options_through(&proxy, "r") }).unwrap();
+    let store = SftpStore::open_or_make(SftpOptions {
+        connections: 1,
+        ..server.options_through(&proxy, "r")
+    })
+    .unwrap();
     let bytes = |number: u8| vec![number; 300_000];
     store.create(&pack(0), &bytes(0)).unwrap();
     let before = (proxy.bytes(Toward::Server), proxy.bytes(Toward::Client));
@@ -59,9 +69,16 @@ fn a_cut_line_leaves_objects_whole_or_absent() {
             proxy.reset_after(toward, cost * tenth / 10);
             if let Err(error) = store.create(&pack(number), &bytes(number)) {
                 cuts += 1;
-                assert!(matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered), "{error:?}");
+                assert!(
+                    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered),
+                    "{error:?}"
+                );
                 let again = store.create(&pack(number), &bytes(number));
-                assert!(again.is_ok() || error.kind == ErrorKind::Unanswered && kind_of(again) == ErrorKind::Exists);
+                assert!(
+                    again.is_ok()
+                        || error.kind == ErrorKind::Unanswered
+                            && kind_of(again) == ErrorKind::Exists
+                );
             }
             // It may not have come to the place of the cut.
             proxy.reset_after(toward, u64::MAX);
@@ -72,23 +89,35 @@ fn a_cut_line_leaves_objects_whole_or_absent() {
     assert_eq!(store.list(Class::Data, "").unwrap().len(), usize::from(number) + 1);
 }
 
-/// Wherever the way to a repository is cut, or goes silent: that is a matter of the line, and not of keys or of what the server offers.
+/// Wherever the way to a repository is cut, or goes silent: that is a matter of the line, and not
+/// of keys or of what the server offers.
 #[test]
 fn a_login_that_is_cut_is_no_refusal() {
     let server = OpenSsh::start();
     SftpStore::open_or_make(server.options("r")).unwrap();
     let proxy = Proxy::start(server.address);
-    let options = SftpOptions { timeout: Duration::from_secs(2), ..server.options_through(&proxy, "r") };
+    let options =
+        SftpOptions { timeout: Duration::from_secs(2), ..server.options_through(&proxy, "r") };
     for then in [Then::Reset, Then::Silence] {
         for toward in [Toward::Server, Toward::Client] {
             let before = proxy.bytes(toward);
-            drop(SftpStore::open(SftpOptions { timeout: Duration::from_secs(60), ..options.clone() }).unwrap());
+            drop(
+                SftpStore::open(SftpOptions {
+                    timeout: Duration::from_secs(60),
+                    ..options.clone()
+                })
+                .unwrap(),
+            );
             let cost = proxy.bytes(toward) - before;
             std::thread::scope(|scope| {
-                // The first half of the bytes is spent on keys of the connection. What goes silent takes its time, so all do at once.
+                // The first half of the bytes is spent on keys of the connection. What goes silent
+                // takes its time, so all do at once.
                 for place in 0..20 {
                     let (proxy, server) = (Proxy::start(server.address), &server);
-                    let options = SftpOptions { timeout: options.timeout, ..server.options_through(&proxy, "r") };
+                    let options = SftpOptions {
+                        timeout: options.timeout,
+                        ..server.options_through(&proxy, "r")
+                    };
                     scope.spawn(move || {
                         proxy.after(toward, cost * (20 + place) / 40, then);
                         if let Err(error) = SftpStore::open(options) {
@@ -111,7 +140,11 @@ fn a_login_that_is_cut_is_no_refusal() {
 fn a_cut_read_is_no_short_object() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions { connections: 1, ..server.options_through(&proxy, "r") }).unwrap();
+    let store = SftpStore::open_or_make(SftpOptions {
+        connections: 1,
+        ..server.options_through(&proxy, "r")
+    })
+    .unwrap();
     store.create(&pack(1), &[7; 2_000_000]).unwrap();
     proxy.reset_after(Toward::Client, 1_000_000);
     assert_eq!(kind_of(store.read(&pack(1))), ErrorKind::Unavailable);
@@ -123,7 +156,11 @@ fn a_cut_read_is_no_short_object() {
 fn ranges_cost_what_they_are_long() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
-    let store = SftpStore::open_or_make(SftpOptions { connections: 1, ..server.options_through(&proxy, "r") }).unwrap();
+    let store = SftpStore::open_or_make(SftpOptions {
+        connections: 1,
+        ..server.options_through(&proxy, "r")
+    })
+    .unwrap();
     store.create(&pack(1), &[7; 8_000_000]).unwrap();
     for len in [1u64, 1000, 100_000, 1_000_000] {
         let before = proxy.bytes(Toward::Client);
@@ -132,12 +169,16 @@ fn ranges_cost_what_they_are_long() {
         // What is under way when the file is closed arrives before the answer to the next request.
         store.stat(&pack(1)).unwrap();
         let cost = proxy.bytes(Toward::Client) - before;
-        assert!(out.len() as u64 == len && cost < len + len / 20 + 35_000, "{len} bytes cost {cost}");
+        assert!(
+            out.len() as u64 == len && cost < len + len / 20 + 35_000,
+            "{len} bytes cost {cost}"
+        );
     }
 }
 
-/// Who only looks reads on in a file that stays open, which takes one round trip instead of two. What another machine removes meanwhile is
-/// read as it was for some seconds; what this one asks about is as it is.
+/// Who only looks reads on in a file that stays open, which takes one round trip instead of two.
+/// What another machine removes meanwhile is read as it was for some seconds; what this one asks
+/// about is as it is.
 #[test]
 fn whoever_reads_on_need_not_open_again() {
     let server = OpenSsh::start();
@@ -155,7 +196,9 @@ fn whoever_reads_on_need_not_open_again() {
         proxy.delay(Duration::from_millis(50));
         let least = (0..6).map(|attempt| {
             let before = proxy.rounds();
-            (0..5).for_each(|part| assert_eq!(read(1, 500 * attempt % 1500 + part).unwrap(), [1; 100]));
+            (0..5).for_each(|part| {
+                assert_eq!(read(1, 500 * attempt % 1500 + part).unwrap(), [1; 100])
+            });
             proxy.rounds() - before
         });
         let (least, wanted) = (least.min().unwrap(), if keeps_files { 5 } else { 10 });
@@ -164,10 +207,15 @@ fn whoever_reads_on_need_not_open_again() {
         let before = proxy.rounds();
         store.hint_reads(&[pack(2), pack(3), pack(99)]);
         assert_eq!(proxy.rounds(), before);
-        assert_eq!([2, 3].map(|number| read(number, 0).unwrap()), [2, 3].map(|number| vec![number; 100]));
+        assert_eq!(
+            [2, 3].map(|number| read(number, 0).unwrap()),
+            [2, 3].map(|number| vec![number; 100])
+        );
         assert_eq!(read(99, 0).unwrap_err().kind, ErrorKind::NotFound);
         // More files than stay open.
-        (1..=40).chain(1..=40).for_each(|number| assert_eq!(read(number, 1900).unwrap(), [number; 100]));
+        (1..=40)
+            .chain(1..=40)
+            .for_each(|number| assert_eq!(read(number, 1900).unwrap(), [number; 100]));
         assert_eq!(read(40, 1901).unwrap_err().kind, ErrorKind::Short);
         assert_eq!(read(40, 1900).unwrap(), [40; 100]);
         other.remove(&pack(40)).unwrap();
@@ -181,7 +229,8 @@ fn whoever_reads_on_need_not_open_again() {
     }
 }
 
-/// A server that says nothing any more ends each call after the time-out, and is used again when it answers.
+/// A server that says nothing any more ends each call after the time-out, and is used again when it
+/// answers.
 #[test]
 fn a_silent_line_ends_every_call() {
     let server = OpenSsh::start();
@@ -202,7 +251,11 @@ fn a_silent_line_ends_every_call() {
         for call in calls {
             scope.spawn(move || {
                 assert_eq!(call(), ErrorKind::Unavailable);
-                assert!(start.elapsed() >= timeout && start.elapsed() < 10 * timeout, "{:?}", start.elapsed());
+                assert!(
+                    start.elapsed() >= timeout && start.elapsed() < 10 * timeout,
+                    "{:?}",
+                    start.elapsed()
+                );
             });
         }
     });
@@ -216,7 +269,9 @@ fn a_slow_line_is_not_a_silent_one() {
     let server = OpenSsh::start();
     let proxy = Proxy::start(server.address);
     let timeout = Duration::from_secs(4);
-    let store = SftpStore::open_or_make(SftpOptions { timeout, ..server.options_through(&proxy, "r") }).unwrap();
+    let store =
+        SftpStore::open_or_make(SftpOptions { timeout, ..server.options_through(&proxy, "r") })
+            .unwrap();
     proxy.bandwidth(100_000);
     let start = Instant::now();
     store.create(&pack(1), &[7; 500_000]).unwrap();

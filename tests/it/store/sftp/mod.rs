@@ -1,5 +1,6 @@
-//! Goal: a folder of a server is as good a store as a local one, and says clearly what is wrong when it is not. Method: real servers, started by
-//! each test, and a proxy that breaks the line. (What every store must hold is asked in `conformance`.)
+//! Goal: a folder of a server is as good a store as a local one, and says clearly what is wrong
+//! when it is not. Method: real servers, started by each test, and a proxy that breaks the line.
+//! (What every store must hold is asked in `conformance`.)
 
 mod faults;
 mod foreign;
@@ -39,7 +40,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Returns the names of what lies in the scratch folder of a repository.
 fn scratch(repository: &std::path::Path) -> Vec<String> {
     let entries = repository.join("tmp").read_dir().unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -12,7 +12,8 @@ use crate::support::servers::openssh::OpenSsh;
 use crate::support::servers::proftpd::Proftpd;
 use crate::support::servers::run;
 
-/// A file system of 1 MiB in a server's folder. Servers need all rights of root, so namespaces of a user are of no use here.
+/// A file system of 1 MiB in a server's folder. Servers need all rights of root, so namespaces of a
+/// user are of no use here.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -34,7 +35,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A full disk fails with `Full`, leaves nothing behind, and takes objects again once there is room.
+/// A full disk fails with `Full`, leaves nothing behind, and takes objects again once there is
+/// room.
 #[test]
 fn a_full_disk_is_told_apart() {
     let check = |options: SftpOptions, disk: &Path| {

@@ -1,5 +1,6 @@
-//! Goal: threads that share a connection do not get each other's answers, and fail together and no longer than that.
-//! Method: more threads than connections, through a proxy that counts connections and cuts them.
+//! Goal: threads that share a connection do not get each other's answers, and fail together and no
+//! longer than that. Method: more threads than connections, through a proxy that counts connections
+//! and cuts them.
 
 use std::sync::Barrier;
 use std::thread;
@@ -36,12 +37,17 @@ fn many_threads_share_one_connection() {
     let work = |thread: u8| {
         store.create(&pack(thread), &vec![thread; LEN_BYTES]).unwrap();
         for number in 0..10 {
-            store.create(&small(thread, number), &vec![number; 1 + 100 * usize::from(thread)]).unwrap();
+            store
+                .create(&small(thread, number), &vec![number; 1 + 100 * usize::from(thread)])
+                .unwrap();
             let mut part = Vec::new();
             store.read_into(&pack(thread), 5..u64::from(thread) + 70_000, &mut part).unwrap();
             assert_eq!(part, vec![thread; 69_995 + usize::from(thread)]);
             assert_eq!(store.stat(&small(thread, number)).unwrap(), 1 + 100 * u64::from(thread));
-            assert_eq!(store.read(&small(thread, number)).unwrap(), vec![number; 1 + 100 * usize::from(thread)]);
+            assert_eq!(
+                store.read(&small(thread, number)).unwrap(),
+                vec![number; 1 + 100 * usize::from(thread)]
+            );
             let listed = store.list(Class::Keys, &format!("{thread:02x}")).unwrap();
             assert_eq!(listed.len(), 1);
             assert_eq!(store.read(&small(thread, 255)).unwrap_err().kind, ErrorKind::NotFound);
@@ -59,8 +65,8 @@ fn many_threads_share_one_connection() {
     assert_eq!(store.list(Class::Keys, "").unwrap().len(), 0);
 }
 
-/// Questions of several threads are under way at once: they take fewer round trips than there are of them. A busy machine may begin some so late that
-/// they do not meet, so it may try again.
+/// Questions of several threads are under way at once: they take fewer round trips than there are
+/// of them. A busy machine may begin some so late that they do not meet, so it may try again.
 #[test]
 fn threads_that_share_a_connection_do_not_wait_for_each_other() {
     let (_server, proxy, store) = start();
@@ -72,7 +78,10 @@ fn threads_that_share_a_connection_do_not_wait_for_each_other() {
                 let (store, barrier) = (&store, &barrier);
                 scope.spawn(move || {
                     barrier.wait();
-                    assert_eq!(store.stat(&small(thread, 0)).unwrap_err().kind, ErrorKind::NotFound);
+                    assert_eq!(
+                        store.stat(&small(thread, 0)).unwrap_err().kind,
+                        ErrorKind::NotFound
+                    );
                 });
             }
         });
@@ -84,12 +93,18 @@ fn threads_that_share_a_connection_do_not_wait_for_each_other() {
     assert_eq!(proxy.connections(), 1);
 }
 
-/// An answer that another thread takes in, right before one begins to watch the socket for it, is noticed all the same: nothing else may come.
+/// An answer that another thread takes in, right before one begins to watch the socket for it, is
+/// noticed all the same: nothing else may come.
 #[test]
 fn nobody_waits_for_what_another_has_taken() {
     const TIMEOUT: Duration = Duration::from_secs(20);
     let server = OpenSsh::start();
-    let store = SftpStore::open_or_make(SftpOptions { connections: 1, timeout: TIMEOUT, ..server.options("r") }).unwrap();
+    let store = SftpStore::open_or_make(SftpOptions {
+        connections: 1,
+        timeout: TIMEOUT,
+        ..server.options("r")
+    })
+    .unwrap();
     store.create(&small(0, 0), b"x").unwrap();
     let barrier = Barrier::new(3);
     let longest = thread::scope(|scope| {
@@ -108,7 +123,8 @@ fn nobody_waits_for_what_another_has_taken() {
     assert!(longest < TIMEOUT / 2, "{longest:?}");
 }
 
-/// Whoever uses a connection that breaks is told so, nobody waits for an answer that cannot come, and one new connection is enough for all.
+/// Whoever uses a connection that breaks is told so, nobody waits for an answer that cannot come,
+/// and one new connection is enough for all.
 #[test]
 fn a_connection_that_breaks_is_replaced_for_all_who_shared_it() {
     let (_server, proxy, store) = start();
@@ -131,8 +147,13 @@ fn a_connection_that_breaks_is_replaced_for_all_who_shared_it() {
                 }
                 result.is_err()
             };
-            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || read(thread))).collect();
-            failed += threads.into_iter().map(|thread| thread.join().unwrap()).filter(|failed| *failed).count();
+            let threads: Vec<_> =
+                (0..THREADS).map(|thread| scope.spawn(move || read(thread))).collect();
+            failed += threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .filter(|failed| *failed)
+                .count();
         });
         assert!(!proxy.is_reset_due(Toward::Client), "it was not cut");
         assert!(failed > 0);

@@ -1,7 +1,8 @@
 //! Real servers for tests, and a proxy that harms the connections to them.
 //!
-//! A server belongs to the test that starts it: it has a folder and an address of its own, ends with the test whatever happens, and dies with
-//! the test's process. `scripts/test-deps.sh` installs it.
+//! A server belongs to the test that starts it: it has a folder and an address of its own, ends
+//! with the test whatever happens, and dies with the test's process. `scripts/test-deps.sh`
+//! installs it.
 
 #[cfg(feature = "s3")]
 pub mod moto;
@@ -32,7 +33,8 @@ use std::time::{Duration, Instant};
 /// How long a server may take to start on a busy machine.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// A process that is killed, with all that it has started, when this is dropped, and by the kernel when the thread that started it dies.
+/// A process that is killed, with all that it has started, when this is dropped, and by the kernel
+/// when the thread that started it dies.
 pub struct Server(Child);
 
 impl Server {
@@ -42,7 +44,11 @@ impl Server {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", program]).args(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self(command.spawn().unwrap_or_else(|error| panic!("setpriv: {error}; scripts/test-deps.sh installs it")))
+        Self(
+            command.spawn().unwrap_or_else(|error| {
+                panic!("setpriv: {error}; scripts/test-deps.sh installs it")
+            }),
+        )
     }
 
     /// Waits until it greets on `address`; returns whether it does so before it ends by itself.
@@ -54,7 +60,9 @@ impl Server {
             }
             let mut said = vec![0; greeting.len()];
             let connected = TcpStream::connect_timeout(&address, START_TIME_MAX);
-            if connected.is_ok_and(|mut stream| stream.read_exact(&mut said).is_ok()) && said == greeting.as_bytes() {
+            if connected.is_ok_and(|mut stream| stream.read_exact(&mut said).is_ok())
+                && said == greeting.as_bytes()
+            {
                 return true;
             }
             thread::sleep(Duration::from_millis(10));
@@ -62,7 +70,8 @@ impl Server {
         false
     }
 
-    /// Returns whether processes that it has started live, such as those that serve its connections.
+    /// Returns whether processes that it has started live, such as those that serve its
+    /// connections.
     pub fn has_descendants(&self) -> bool {
         !descendants(self.0.id()).is_empty()
     }
@@ -87,7 +96,8 @@ impl Drop for Server {
     }
 }
 
-/// Returns an address of the loopback interface at which nobody listens; where all others use one address, ports are soon taken by somebody else.
+/// Returns an address of the loopback interface at which nobody listens; where all others use one
+/// address, ports are soon taken by somebody else.
 pub fn free_address() -> SocketAddr {
     loop {
         let [_, b, c, d] = rand::random::<u32>().to_be_bytes();
@@ -99,7 +109,8 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
-/// Waits until this machine knows that whoever listened at `address` has hung up on all its clients.
+/// Waits until this machine knows that whoever listened at `address` has hung up on all its
+/// clients.
 pub fn wait_for_hang_up(address: SocketAddr) {
     const ESTABLISHED: &str = "01";
     let std::net::IpAddr::V4(host) = address.ip() else { panic!("{address}") };
@@ -130,14 +141,17 @@ pub fn processor_time(pid: u32) -> (Duration, Duration) {
     (time(ticks[0] + ticks[1]), time(ticks[2] + ticks[3]))
 }
 
-/// Returns the ids of all processes that a process has started, and those that these have started, as far as they live.
+/// Returns the ids of all processes that a process has started, and those that these have started,
+/// as far as they live.
 fn descendants(ancestor: u32) -> Vec<u32> {
     let parent_of = |pid: u32| -> Option<u32> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name before it may hold anything.
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let parents: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
     let mut found = vec![ancestor];
     let mut at = 0;
@@ -152,7 +166,12 @@ fn descendants(ancestor: u32) -> Vec<u32> {
 /// Runs a program that must succeed, and returns what it prints.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/test-deps.sh installs it"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = output
+        .unwrap_or_else(|error| panic!("{program}: {error}; scripts/test-deps.sh installs it"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use super::process::Process;
 use super::s3::S3Server;
 
-/// Tells the port that it got. One request is worked on at a time, once it is there as a whole: moto fails now and then when it lists what
-/// another thread changes.
+/// Tells the port that it got. One request is worked on at a time, once it is there as a whole:
+/// moto fails now and then when it lists what another thread changes.
 const SCRIPT: &str = "\
 import io, logging, sys, threading
 logging.getLogger('werkzeug').setLevel(logging.ERROR)
@@ -55,9 +55,13 @@ fn start_with(log: Option<&Path>, unseen: &[&str]) -> S3Server {
     let python = python();
     let log = log.unwrap_or(Path::new(""));
     let command = &mut Command::new(&python);
-    let mut process = Process::start_with(command.args(["-c", SCRIPT]).arg(log).args(unseen), Stdio::piped());
+    let mut process =
+        Process::start_with(command.args(["-c", SCRIPT]).arg(log).args(unseen), Stdio::piped());
     let mut line = String::new();
     BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let port: u16 = line.trim().parse().unwrap_or_else(|_| panic!("{} has no moto: run scripts/test-deps.sh", python.display()));
+    let port: u16 = line
+        .trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{} has no moto: run scripts/test-deps.sh", python.display()));
     S3Server::new(port, ("test".to_owned(), "secret".to_owned()), vec![process], None)
 }

@@ -31,7 +31,8 @@ impl OpenSsh {
         make_key(&folder.path().join("user"), "");
         fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).unwrap();
         if run("id", &["-u"]).trim() == "0" {
-            // Where the part of it that has no rights lives; its package makes it only when it starts as a service.
+            // Where the part of it that has no rights lives; its package makes it only when it
+            // starts as a service.
             fs::create_dir_all("/run/sshd").unwrap();
         }
         let at = folder.path().display();
@@ -49,7 +50,8 @@ impl OpenSsh {
     /// Starts it, again if it was started before, at the same address.
     pub fn restart(&mut self) {
         self.stop();
-        let (config, host, port) = (self.path("config"), self.address.ip().to_string(), self.address.port().to_string());
+        let (config, host, port) =
+            (self.path("config"), self.address.ip().to_string(), self.address.port().to_string());
         let (listen, port) = (format!("ListenAddress={host}"), format!("Port={port}"));
         let log = self.path("log");
         let arguments = ["-D", "-e", "-f", config.to_str().unwrap(), "-o", &listen, "-o", &port];
@@ -86,7 +88,8 @@ impl OpenSsh {
     /// Returns the like by another address.
     pub fn options_at(&self, address: SocketAddr, path: &str) -> SftpOptions {
         let options = SftpOptions::new(address.ip().to_string(), run("id", &["-un"]).trim(), path);
-        let (known_hosts, identity_files) = (vec![self.make_known_hosts(address)], vec![self.path("user")]);
+        let (known_hosts, identity_files) =
+            (vec![self.make_known_hosts(address)], vec![self.path("user")]);
         SftpOptions { port: address.port(), identity_files, known_hosts, ..options }
     }
 
@@ -100,5 +103,8 @@ impl OpenSsh {
 
 /// Makes a pair of keys at `path` and `path.pub`.
 pub fn make_key(path: &Path, passphrase: &str) {
-    run("ssh-keygen", &["-q", "-t", "ed25519", "-C", "test", "-N", passphrase, "-f", path.to_str().unwrap()]);
+    run(
+        "ssh-keygen",
+        &["-q", "-t", "ed25519", "-C", "test", "-N", passphrase, "-f", path.to_str().unwrap()],
+    );
 }

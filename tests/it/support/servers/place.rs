@@ -50,15 +50,19 @@ impl Place {
         }
     }
 
-    /// Returns what the configuration says about the repository `name`, with the server reached at `address`.
+    /// Returns what the configuration says about the repository `name`, with the server reached at
+    /// `address`.
     pub fn lines(&self, name: &str, address: SocketAddr) -> String {
         match self {
             Self::Folder => format!("url = \"{name}\"\n"),
             #[cfg(feature = "sftp")]
             Self::Machine(server) => {
                 let options = server.options_at(address, name);
-                let (user, key, known) = (&options.user, &options.identity_files[0], &options.known_hosts[0]);
-                format!("url = \"sftp://{user}@{address}/./{name}\"\nidentity-file = {key:?}\nknown-hosts = {known:?}\n")
+                let (user, key, known) =
+                    (&options.user, &options.identity_files[0], &options.known_hosts[0]);
+                format!(
+                    "url = \"sftp://{user}@{address}/./{name}\"\nidentity-file = {key:?}\nknown-hosts = {known:?}\n"
+                )
             }
             #[cfg(feature = "s3")]
             Self::Bucket(server, bucket) => {
@@ -71,12 +75,14 @@ impl Place {
         }
     }
 
-    /// Returns a home with a new repository `repo` at this place, which every command finds and opens.
+    /// Returns a home with a new repository `repo` at this place, which every command finds and
+    /// opens.
     pub fn home(&self) -> Home {
         if let Self::Folder = self {
             return Home::with_repository();
         }
-        let home = Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_KEY_FILE", "test.key");
+        let home =
+            Home::new().with("DRUMLIN_REPOSITORY", "far").with("DRUMLIN_KEY_FILE", "test.key");
         home.configure("drumlin.toml", &self.lines("repo", self.address()));
         let home = home.with("DRUMLIN_CONFIG", "drumlin.toml");
         home.run(["init"]).ok();
@@ -100,16 +106,21 @@ impl Place {
     }
 }
 
-/// Returns whether whoever listens on a port has connections that it has not closed although the other end has.
+/// Returns whether whoever listens on a port has connections that it has not closed although the
+/// other end has.
 #[cfg(feature = "s3")]
 fn has_dead_clients(port: u16) -> bool {
-    /// States of the server's end, and of that of a client, which the kernel keeps when the client is dead.
+    /// States of the server's end, and of that of a client, which the kernel keeps when the client
+    /// is dead.
     const SERVER: &str = "08";
     const CLIENT: [&str; 3] = ["04", "05", "0B"];
     let end = format!(":{port:04X}");
     let is_half_closed = |line: &str| {
         let mut words = line.split_whitespace().skip(1);
-        let (Some(here), Some(there), Some(state)) = (words.next(), words.next(), words.next()) else { return false };
+        let (Some(here), Some(there), Some(state)) = (words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
         here.ends_with(&end) && state == SERVER || there.ends_with(&end) && CLIENT.contains(&state)
     };
     std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(is_half_closed)

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 /// How long a server may take to start: machines can be slow.
 const START_MAX: Duration = Duration::from_secs(120);
 
-/// A running process; it is killed when this is dropped, and when the thread that started it ends in any other way.
+/// A running process; it is killed when this is dropped, and when the thread that started it ends
+/// in any other way.
 pub struct Process(pub Child);
 
 impl Process {
@@ -19,7 +20,10 @@ impl Process {
     /// Starts a program whose standard output goes somewhere.
     pub fn start_with(command: &Command, output: Stdio) -> Self {
         let mut wrapped = Command::new("setpriv");
-        wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        wrapped
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
         wrapped.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
         for (name, value) in command.get_envs() {
             match value {
@@ -28,7 +32,10 @@ impl Process {
             };
         }
         let started = wrapped.spawn();
-        Self(started.unwrap_or_else(|error| panic!("setpriv of util-linux cannot be started: {error}")))
+        Self(
+            started
+                .unwrap_or_else(|error| panic!("setpriv of util-linux cannot be started: {error}")),
+        )
     }
 
     /// Returns whether it is still running.
@@ -47,7 +54,10 @@ impl Drop for Process {
 /// Returns a port that nobody listens on now, outside of those that connections are made from.
 pub fn free_port() -> u16 {
     let ports = std::iter::repeat_with(|| 10_000 + rand::random::<u16>() % 20_000);
-    ports.take(1000).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("some port is free")
+    ports
+        .take(1000)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("some port is free")
 }
 
 /// Returns whether somebody listens on a port of this machine.
@@ -55,7 +65,8 @@ pub fn listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Asks again and again until the answer is yes, or returns false if a process that it depends on has ended.
+/// Asks again and again until the answer is yes, or returns false if a process that it depends on
+/// has ended.
 pub fn wait_until(mut is_there: impl FnMut() -> bool, mut is_alive: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < START_MAX {

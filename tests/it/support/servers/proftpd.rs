@@ -36,17 +36,26 @@ impl Proftpd {
         fs::create_dir(at("files")).unwrap();
         make_key(&at("host"), "");
         make_key(&at("user"), "");
-        fs::write(at("keys"), run("ssh-keygen", &["-e", "-m", "RFC4716", "-f", at("user.pub").to_str().unwrap()])).unwrap();
+        fs::write(
+            at("keys"),
+            run("ssh-keygen", &["-e", "-m", "RFC4716", "-f", at("user.pub").to_str().unwrap()]),
+        )
+        .unwrap();
         let (uid, gid) = (run("id", &["-u"]), run("id", &["-g"]));
         let (uid, gid) = (uid.trim(), gid.trim());
-        fs::write(at("passwd"), format!("box:{PASSWORD_HASH}:{uid}:{gid}::{}:/bin/false\n", at("files").display())).unwrap();
+        fs::write(
+            at("passwd"),
+            format!("box:{PASSWORD_HASH}:{uid}:{gid}::{}:/bin/false\n", at("files").display()),
+        )
+        .unwrap();
         fs::write(at("group"), format!("box:x:{gid}:box\n")).unwrap();
         for secret in ["passwd", "group"] {
             fs::set_permissions(at(secret), fs::Permissions::from_mode(0o600)).unwrap();
         }
         let address = free_address();
         fs::write(at("config"), config(&folder, address, more)).unwrap();
-        let arguments = ["--nodaemon", "--config", at("config").to_str().unwrap()].map(str::to_owned);
+        let arguments =
+            ["--nodaemon", "--config", at("config").to_str().unwrap()].map(str::to_owned);
         let log = at("log");
         let mut server = Server::start(PROGRAM, &arguments.each_ref().map(String::as_str), &log);
         assert!(server.greets(address, "SSH-2.0-"), "{}", fs::read_to_string(&log).unwrap());
@@ -62,7 +71,11 @@ impl Proftpd {
     pub fn options(&self, path: &str) -> SftpOptions {
         let (host, port) = (self.address.ip().to_string(), self.address.port());
         let known_hosts = self.path("known_hosts");
-        fs::write(&known_hosts, format!("[{host}]:{port} {}", fs::read_to_string(self.path("host.pub")).unwrap())).unwrap();
+        fs::write(
+            &known_hosts,
+            format!("[{host}]:{port} {}", fs::read_to_string(self.path("host.pub")).unwrap()),
+        )
+        .unwrap();
         let (identity_files, known_hosts) = (vec![self.path("user")], vec![known_hosts]);
         SftpOptions { port, identity_files, known_hosts, ..SftpOptions::new(host, "box", path) }
     }
@@ -77,7 +90,8 @@ impl Proftpd {
 fn config(folder: &TempDir, address: SocketAddr, more: &str) -> String {
     let (at, user, group) = (folder.path().display(), run("id", &["-un"]), run("id", &["-gn"]));
     let (user, group) = (user.trim(), group.trim());
-    let authentication = format!("AuthOrder mod_auth_file.c\nAuthUserFile {at}/passwd\nAuthGroupFile {at}/group\n");
+    let authentication =
+        format!("AuthOrder mod_auth_file.c\nAuthUserFile {at}/passwd\nAuthGroupFile {at}/group\n");
     format!(
         "ServerName box\nServerType standalone\nDefaultServer on\nPort 0\nUser {user}\nGroup {group}\nUseIPv6 off\n\
          PidFile {at}/pid\nScoreboardFile {at}/scoreboard\nDelayTable none\nDelayEngine off\nModulePath /usr/lib/proftpd\n\

@@ -1,4 +1,5 @@
-//! Ceph's S3 server, with a cluster of its own in memory: signatures, conditions, versions, locks and policies are real.
+//! Ceph's S3 server, with a cluster of its own in memory: signatures, conditions, versions, locks
+//! and policies are real.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +10,8 @@ use super::s3::S3Server;
 /// What a user may be named by; its keys are made from it.
 pub const OWNER: &str = "owner";
 
-/// Changes are agreed on at once (otherwise each of the forty that a start takes waits for a second), and little is kept.
+/// Changes are agreed on at once (otherwise each of the forty that a start takes waits for a
+/// second), and little is kept.
 const CONFIG: &str = "\
 [global]
 fsid = @FSID@
@@ -51,7 +53,8 @@ pub fn start() -> S3Server {
     start_with("")
 }
 
-/// Starts one that can take 8 GiB, and keeps packs in one piece each: what lies behind the first piece of a removed object takes room for hours.
+/// Starts one that can take 8 GiB, and keeps packs in one piece each: what lies behind the first
+/// piece of a removed object takes room for hours.
 pub fn start_large() -> S3Server {
     start_with("rgw max chunk size = 33554432\n[osd]\nmemstore device bytes = 8589934592\n")
 }
@@ -82,17 +85,30 @@ fn try_start(more: &str) -> Option<S3Server> {
         ("@PORT@", &port.to_string()),
         ("@TLS@", &tls.to_string()),
     ];
-    let config = config.iter().fold(CONFIG.to_owned(), |text, (name, value)| text.replace(name, value));
+    let config =
+        config.iter().fold(CONFIG.to_owned(), |text, (name, value)| text.replace(name, value));
     std::fs::write(dir.join("conf"), config + more).unwrap();
     make_certificate(dir)?;
     let map = dir.join("monmap").to_str().unwrap().to_owned();
     let address = format!("[v1:127.0.0.1:{mon}]");
-    run(Command::new("monmaptool").args(["--create", "--addv", "a", &address, "--fsid", &fsid, &map]))?;
+    run(Command::new("monmaptool")
+        .args(["--create", "--addv", "a", &address, "--fsid", &fsid, &map]))?;
     run(ceph(dir, "ceph-mon").args(["--mkfs", "-i", "a", "--monmap", &map]))?;
     let mut processes = vec![Process::start(ceph(dir, "ceph-mon").args(["-f", "-i", "a"]))];
     run(ceph(dir, "ceph").args(["--connect-timeout", "60", "osd", "create", &osd_id]))?;
-    // Not left to the daemon, which asks for it before it knows the cluster's id, if it is quick, and is refused.
-    run(ceph(dir, "ceph").args(["--connect-timeout", "60", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=here"]))?;
+    // Not left to the daemon, which asks for it before it knows the cluster's id, if it is quick,
+    // and is refused.
+    run(ceph(dir, "ceph").args([
+        "--connect-timeout",
+        "60",
+        "osd",
+        "crush",
+        "add",
+        "osd.0",
+        "1.0",
+        "root=default",
+        "host=here",
+    ]))?;
     run(ceph(dir, "ceph-osd").args(["-i", "0", "--mkfs", "--osd-uuid", &osd_id]))?;
     processes.push(Process::start(ceph(dir, "ceph-osd").args(["-f", "-i", "0"])));
     processes.push(Process::start(ceph(dir, "radosgw").args(["-f", "-n", "client.rgw"])));
@@ -111,7 +127,17 @@ pub fn tls(server: &S3Server) -> (u16, PathBuf) {
 /// Makes a certificate that is its own authority, and a file with its key too.
 fn make_certificate(dir: &Path) -> Option<()> {
     let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]);
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+    ]);
     make.args([
         "-subj",
         "/CN=radosgw",

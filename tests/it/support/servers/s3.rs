@@ -1,4 +1,5 @@
-//! An S3 server that a test started, the stores in it, and what its owner can do that no store does.
+//! An S3 server that a test started, the stores in it, and what its owner can do that no store
+//! does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +30,12 @@ pub struct S3Server {
 
 impl S3Server {
     /// Describes a server that listens on a port, with its owner's key id and secret.
-    pub fn new(port: u16, credentials: (String, String), processes: Vec<Process>, folder: Option<TempDir>) -> Self {
+    pub fn new(
+        port: u16,
+        credentials: (String, String),
+        processes: Vec<Process>,
+        folder: Option<TempDir>,
+    ) -> Self {
         let owner = client(port, &credentials.0, &credentials.1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { port, credentials, processes, folder, buckets: AtomicU32::new(0), runtime, owner }

@@ -1,4 +1,5 @@
-//! s3s-fs: an S3 server that looks for an object first and replaces it then, so that several of those who create one name at once succeed.
+//! s3s-fs: an S3 server that looks for an object first and replaces it then, so that several of
+//! those who create one name at once succeed.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,12 +14,26 @@ pub fn start() -> S3Server {
     for _ in 0..5 {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let mut command = Command::new(&program);
-        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--access-key", "S3SFS", "--secret-key", "S3SFS"]);
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--access-key",
+            "S3SFS",
+            "--secret-key",
+            "S3SFS",
+        ]);
         command.arg(folder.path());
         let mut process = Process::start(&command);
         // Who does not get the port ends.
         if wait_until(|| listens(port), || process.is_running()) && process.is_running() {
-            return S3Server::new(port, ("S3SFS".to_owned(), "S3SFS".to_owned()), vec![process], Some(folder));
+            return S3Server::new(
+                port,
+                ("S3SFS".to_owned(), "S3SFS".to_owned()),
+                vec![process],
+                Some(folder),
+            );
         }
     }
     panic!("s3s-fs does not start");

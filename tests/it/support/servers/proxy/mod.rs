@@ -1,7 +1,9 @@
-//! A TCP proxy on 127.0.0.1 between a client and a real server that delays, throttles, cuts and swallows what passes through it.
+//! A TCP proxy on 127.0.0.1 between a client and a real server that delays, throttles, cuts and
+//! swallows what passes through it.
 //!
-//! Each connection has four threads: in each direction one takes bytes and notes when they are due, the other passes them on then. So a delay
-//! is one of the line and not one of each piece. Whatever is set holds at once, for connections that are open already, too.
+//! Each connection has four threads: in each direction one takes bytes and notes when they are due,
+//! the other passes them on then. So a delay is one of the line and not one of each piece. Whatever
+//! is set holds at once, for connections that are open already, too.
 
 mod pair;
 #[cfg(test)]
@@ -21,7 +23,8 @@ use self::pair::{Pair, end_with_reset};
 const NOTICE: Duration = Duration::from_millis(10);
 /// Bytes that are passed on at once at most.
 const PIECE_LEN_MAX_BYTES: usize = 16 << 10;
-/// Bytes on their way in one direction of a connection at most; fewer where bandwidth is limited, so that the sender feels it.
+/// Bytes on their way in one direction of a connection at most; fewer where bandwidth is limited,
+/// so that the sender feels it.
 const QUEUE_LEN_MAX_BYTES: u64 = 64 << 20;
 
 /// A direction.
@@ -100,7 +103,10 @@ impl Proxy {
         });
         let shared = Arc::clone(&line);
         thread::spawn(move || {
-            for client in listener.incoming().map_while(|client| (!shared.is_over.load(SeqCst)).then_some(client)) {
+            for client in listener
+                .incoming()
+                .map_while(|client| (!shared.is_over.load(SeqCst)).then_some(client))
+            {
                 shared.accept(client.unwrap());
             }
         });
@@ -112,7 +118,8 @@ impl Proxy {
         self.port
     }
 
-    /// Delays everything in each direction, so that a round trip takes twice as long. Bandwidth stays as it is.
+    /// Delays everything in each direction, so that a round trip takes twice as long. Bandwidth
+    /// stays as it is.
     pub fn delay(&self, each_way: Duration) {
         self.line.delay_us.store(u64::try_from(each_way.as_micros()).unwrap(), SeqCst);
     }
@@ -127,7 +134,8 @@ impl Proxy {
         self.line.bytes_per_second.store(bytes_per_second, SeqCst);
     }
 
-    /// Passes so many bytes more in one direction, and then resets the connection that carries the next one, once.
+    /// Passes so many bytes more in one direction, and then resets the connection that carries the
+    /// next one, once.
     pub fn reset_after(&self, toward: Toward, bytes: u64) {
         self.after(toward, bytes, Then::Reset);
     }
@@ -175,13 +183,15 @@ impl Proxy {
         }
     }
 
-    /// Returns how often a client of any connection sent something after it had got something: round trips that it waited for, if the line is so
-    /// slow that what it sends at once is sent before an answer comes.
+    /// Returns how often a client of any connection sent something after it had got something:
+    /// round trips that it waited for, if the line is so slow that what it sends at once is sent
+    /// before an answer comes.
     pub fn rounds(&self) -> u64 {
         self.line.rounds.load(SeqCst)
     }
 
-    /// Resets the connection instead of passing on the answer to the so-manieth thing from now on that a client waits for.
+    /// Resets the connection instead of passing on the answer to the so-manieth thing from now on
+    /// that a client waits for.
     pub fn lose_answer(&self, rounds: u64) {
         self.line.lost_round.store(self.rounds() + rounds, SeqCst);
     }
@@ -223,8 +233,11 @@ impl Line {
     }
 
     fn accept(self: &Arc<Self>, client: TcpStream) {
-        let server =
-            if self.is_refusing.load(SeqCst) { Err(io::ErrorKind::Other.into()) } else { TcpStream::connect(self.upstream) };
+        let server = if self.is_refusing.load(SeqCst) {
+            Err(io::ErrorKind::Other.into())
+        } else {
+            TcpStream::connect(self.upstream)
+        };
         let Ok(server) = server else {
             end_with_reset(&client);
             return;
@@ -234,7 +247,12 @@ impl Line {
             stream.set_read_timeout(Some(NOTICE)).unwrap();
             stream.set_write_timeout(Some(NOTICE)).unwrap();
         }
-        let pair = Arc::new(Pair { client, server, is_dead: AtomicBool::new(false), is_answered: AtomicBool::new(true) });
+        let pair = Arc::new(Pair {
+            client,
+            server,
+            is_dead: AtomicBool::new(false),
+            is_answered: AtomicBool::new(true),
+        });
         self.open.lock().unwrap().push(Arc::downgrade(&pair));
         self.connections.fetch_add(1, SeqCst);
         for toward in [Toward::Server, Toward::Client] {
@@ -290,7 +308,13 @@ impl Line {
     }
 
     /// Passes bytes on to the other end when they are due.
-    fn pass_all(&self, pair: &Pair, toward: Toward, receiver: &Receiver<Piece>, queued: &AtomicU64) {
+    fn pass_all(
+        &self,
+        pair: &Pair,
+        toward: Toward,
+        receiver: &Receiver<Piece>,
+        queued: &AtomicU64,
+    ) {
         while !pair.is_dead.load(SeqCst) {
             let (due, bytes) = match receiver.recv_timeout(NOTICE) {
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -388,5 +412,8 @@ impl Line {
 }
 
 fn is_only_late(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
 }

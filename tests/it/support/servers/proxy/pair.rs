@@ -43,6 +43,7 @@ pub fn end_with_reset(stream: &TcpStream) {
     const SO_LINGER: i32 = 13;
     let linger = Linger { is_on: 1, seconds: 0 };
     // SAFETY: the descriptor is open, and `linger` is what SO_LINGER takes, with its own length.
-    let result = unsafe { setsockopt(stream.as_raw_fd(), SOL_SOCKET, SO_LINGER, &raw const linger, 8) };
+    let result =
+        unsafe { setsockopt(stream.as_raw_fd(), SOL_SOCKET, SO_LINGER, &raw const linger, 8) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }

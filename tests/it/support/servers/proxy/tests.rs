@@ -21,7 +21,8 @@ fn connect(proxy: &Proxy) -> TcpStream {
     stream
 }
 
-/// Sends bytes, returns what comes back until the end. A socket reports a reset once only, to whoever asks first.
+/// Sends bytes, returns what comes back until the end. A socket reports a reset once only, to
+/// whoever asks first.
 fn exchange(stream: &TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
     thread::scope(|scope| {
         let sent = scope.spawn(|| {
@@ -39,9 +40,13 @@ fn exchange(stream: &TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
 #[test]
 fn it_changes_nothing_by_itself() {
     let proxy = Proxy::start(echo());
-    let bytes: Vec<u8> = (0..1_000_000u32).map(|number| number.wrapping_mul(number).to_be_bytes()[1]).collect();
+    let bytes: Vec<u8> =
+        (0..1_000_000u32).map(|number| number.wrapping_mul(number).to_be_bytes()[1]).collect();
     assert!(exchange(&connect(&proxy), &bytes).unwrap() == bytes);
-    assert_eq!((proxy.bytes(Toward::Server), proxy.bytes(Toward::Client), proxy.connections()), (1_000_000, 1_000_000, 1));
+    assert_eq!(
+        (proxy.bytes(Toward::Server), proxy.bytes(Toward::Client), proxy.connections()),
+        (1_000_000, 1_000_000, 1)
+    );
 }
 
 /// A hundred messages that do not wait for each other take one round trip, not a hundred of 0.2 s.
@@ -67,7 +72,9 @@ fn bandwidth_is_shared() {
     let start = Instant::now();
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert_eq!(exchange(&connect(&proxy), &[7; 256 << 10]).unwrap().len(), 256 << 10));
+            scope.spawn(|| {
+                assert_eq!(exchange(&connect(&proxy), &[7; 256 << 10]).unwrap().len(), 256 << 10)
+            });
         }
     });
     assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
@@ -79,7 +86,10 @@ fn a_reset_comes_after_the_byte_that_was_said() {
         let proxy = Proxy::start(echo());
         proxy.reset_after(toward, 100_000);
         let stream = connect(&proxy);
-        assert_eq!(exchange(&stream, &[7; 1_000_000]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            exchange(&stream, &[7; 1_000_000]).unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
         assert_eq!(proxy.bytes(toward), 100_000);
         assert!(!proxy.is_reset_due(toward));
         assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
@@ -117,7 +127,10 @@ fn silence_and_refusal_come_after_the_byte_that_was_said() {
     proxy.after(Toward::Client, 2, Then::Refusal);
     let stream = connect(&proxy);
     assert_eq!(exchange(&stream, b"abcdef").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        exchange(&connect(&proxy), b"x").unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
     proxy.heal();
     assert_eq!(exchange(&connect(&proxy), b"again").unwrap(), b"again");
 }
@@ -129,7 +142,10 @@ fn connections_are_refused_and_closed() {
     stream.write_all(b"a").unwrap();
     stream.read_exact(&mut [0]).unwrap();
     proxy.refuse(true);
-    assert_eq!(exchange(&connect(&proxy), b"x").unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        exchange(&connect(&proxy), b"x").unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
     proxy.close_connections();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     assert_eq!(proxy.connections(), 1);
