@@ -26,13 +26,15 @@ const BUFFER_LEN_BYTES: usize = 1 << 20;
 /// Options about archives.
 #[derive(Args)]
 pub struct ArchiveArgs {
-    /// Write a tar archive instead of files, to a file that is not there yet, or to standard output
-    /// if it is -
+    /// Write a tar archive to FILE, or to standard output for -
+    ///
+    /// FILE must not exist.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to_zip", "target", "dry_run", "verify", "delete", "overwrite", "plan", "thaw"])]
     to_tar: Option<PathBuf>,
 
-    /// Write a zip file instead of files; zip holds no links, devices, owners nor attributes, and
-    /// only names that are text
+    /// Write a zip file
+    ///
+    /// Zip has no links, devices, owners or attributes, and only names that are text.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "dry_run", "verify", "delete", "overwrite", "numeric_ids", "plan", "thaw"])]
     to_zip: Option<PathBuf>,
 }

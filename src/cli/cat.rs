@@ -11,11 +11,13 @@ use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::ui::output::Output;
 
-/// Writes the content of a file in a snapshot to standard output
+/// Write the content of a file in a snapshot to standard output
 #[derive(Args)]
 pub struct CatArgs {
-    /// SNAP:PATH; SNAP is an id or the start of one, latest, latest~2 (two before it), or
-    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
+    /// The file, as SNAP:PATH
+    ///
+    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
+    /// does not begin with / starts at the current folder.
     #[arg(value_name = "SNAP:PATH")]
     snap: SnapArg,
 

@@ -14,11 +14,13 @@ use crate::text;
 use crate::ui::output::Output;
 use crate::ui::style::Role;
 
-/// Checks that everything stored is whole, and names the files that are not
+/// Verify the repository, and name damaged files
 #[derive(Args)]
 pub struct CheckArgs {
-    /// quick (lists), structure (reads all trees), sample=P% (and this share of the file content),
-    /// full (and all of it)
+    /// How thorough: quick, structure, sample=P% or full
+    ///
+    /// quick compares lists; structure also reads all trees; sample=P% also reads this share of the
+    /// file content; full reads all of it.
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     level: Level,
 }

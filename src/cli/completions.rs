@@ -7,7 +7,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use crate::ui::output::Output;
 
-/// Prints a script that completes commands and options
+/// Print a completion script for a shell
 ///
 /// For bash: drumlin completions bash > /etc/bash_completion.d/drumlin
 #[derive(Args)]

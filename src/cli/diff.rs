@@ -19,18 +19,18 @@ use crate::repo::{DirEntry, Reader, Trees};
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
-/// Shows what changed between two snapshots, or between two paths in them
+/// Show what changed between two snapshots, or two paths in them
 ///
-/// One line for each change: + added, - removed, M content modified, U only metadata changed (in
-/// brackets which), T became something else, R moved. Folders of which only the time differs are
-/// left out; --json has them. The exit code is 0 whatever differs.
+/// One line per change: + added, - removed, M content modified, U only metadata changed (in
+/// brackets which), T type changed, R moved. Folders of which only the time differs are left out;
+/// --json has them. The exit code is always 0.
 #[derive(Args)]
 pub struct DiffArgs {
-    /// The older side, SNAP[:PATH], for example latest~1 or latest~1:/etc
+    /// The older side: SNAP[:PATH], for example latest~1:/etc
     #[arg(value_name = "A")]
     left: SnapArg,
 
-    /// The newer side, SNAP[:PATH]
+    /// The newer side: SNAP[:PATH]
     #[arg(value_name = "B")]
     right: SnapArg,
 

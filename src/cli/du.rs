@@ -19,29 +19,31 @@ use crate::text;
 use crate::ui::output::{JsonList, Output, OutputError};
 use crate::ui::table::{Align, Table};
 
-/// Shows how much is in a folder of a snapshot, and in each folder in it
+/// Show the size of each folder in a snapshot
 ///
-/// Sizes are those of the files, not of what the repository needs for them; `drumlin stats` tells
+/// Sizes are those of the files, not of what the repository stores for them; `drumlin stats` shows
 /// that.
 #[derive(Args)]
 pub struct DuArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
-    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
+    /// The snapshot, or a path in it: SNAP[:PATH]
+    ///
+    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
+    /// does not begin with / starts at the current folder.
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
     #[command(flatten)]
     narrow: Narrow,
 
-    /// Levels of folders to show below PATH
+    /// Show folders down to this many levels below PATH
     #[arg(long, short = 'd', value_name = "N", default_value_t = 1)]
     depth: usize,
 
-    /// Show files too
+    /// Show files, too
     #[arg(long, short = 'a')]
     all: bool,
 
-    /// Order: the largest first, or by path
+    /// Sort by size (largest first) or by path
     #[arg(long, value_name = "ORDER", value_enum, default_value = "size")]
     sort: Order,
 }

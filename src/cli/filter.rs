@@ -16,7 +16,7 @@ pub struct SnapshotFilter {
     #[command(flatten)]
     narrow: Narrow,
 
-    /// Only the newest N of them
+    /// Only the newest N snapshots
     #[arg(long, value_name = "N", help_heading = HEADING)]
     latest: Option<usize>,
 }

@@ -26,34 +26,36 @@ use crate::settings::values::parse_size;
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
-/// Finds files and folders by name in all snapshots, each version once, in the newest snapshot that
-/// holds it
+/// Find files by name in all snapshots
 ///
-/// Patterns are globs: * and ? stand for any characters but /, [a-z] for one of these, {a,b} for a
-/// or b, ** for any folders. A pattern without / must fit a whole name; one with / fits a whole
-/// path, and begins at any folder if it does not begin with /. Names may be typed as they are
-/// printed: \\xe9 is a byte that is no text.
+/// Each version of a file is shown once, from the newest snapshot that has it. Patterns are globs:
+/// * and ? match anything but /, [a-z] one of these, {a,b} a or b, ** any folders. A pattern
+/// without / must match a whole name; one with / matches a whole path, from any folder on unless it
+/// begins with /. Type names as they are printed: \\xe9 is a byte that is no text.
 #[derive(Args)]
 pub struct FindArgs {
-    /// What to look for; several find what fits any of them
+    /// Patterns to look for; any of them may match
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<OsString>,
 
-    /// Patterns are regular expressions, which fit anywhere in a name (with / in them, or --path,
-    /// anywhere in a path); a byte that is no text is (?-u:\xe9) there
+    /// Treat patterns as regular expressions
+    ///
+    /// They match anywhere in a name; with --path or with / in them, anywhere in a path. A byte
+    /// that is no text is (?-u:\xe9).
     #[arg(long)]
     regex: bool,
 
-    /// Patterns are about whole paths, with or without / in them
+    /// Match whole paths, with or without / in the pattern
     #[arg(long)]
     path: bool,
 
-    /// Do not tell capital letters from small ones
+    /// Ignore upper and lower case
     #[arg(long, short = 'i')]
     ignore_case: bool,
 
-    /// Only these kinds: f files, d folders, l symbolic links, p pipes, s sockets, c and b devices;
-    /// several with commas
+    /// Only these kinds, separated by commas: f, d, l, p, s, c, b
+    ///
+    /// f files, d folders, l symbolic links, p pipes, s sockets, c and b devices.
     #[arg(long = "type", value_name = "KINDS", value_delimiter = ',', value_parser = parse_kind)]
     kinds: Vec<EntryKind>,
 
@@ -65,16 +67,19 @@ pub struct FindArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     smaller_than: Option<u64>,
 
-    /// Only what was changed after this: 2026-03-01 (after that day), 2026-03-01T12:30, or a span
-    /// before now such as 3d or 1y6m
+    /// Only files changed after this: 2026-03-01, or 3d ago
+    ///
+    /// 2026-03-01 (after that day), 2026-03-01T12:30, or a span before now such as 3d or 1y6m.
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     newer_than: Option<Timestamp>,
 
-    /// Only what was changed before this; before a day means before it begins
+    /// Only files changed before this
+    ///
+    /// A day means before it begins.
     #[arg(long, value_name = "TIME", value_parser = parse_moment_from)]
     older_than: Option<Timestamp>,
 
-    /// Look in this snapshot only, or below a path of it
+    /// Look in this snapshot only, or below a path in it
     #[arg(long, value_name = "SNAP[:PATH]", conflicts_with = "latest")]
     snapshot: Option<SnapArg>,
 

@@ -13,50 +13,60 @@ use crate::ui::UiOptions;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Repository: a folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a
-    /// [repository.NAME] in the configuration [env: DRUMLIN_REPOSITORY]
+    /// Repository: a folder, URL or name [env: DRUMLIN_REPOSITORY]
+    ///
+    /// A folder, s3://bucket/prefix, sftp://user@host:port/path, or the NAME of a [repository.NAME]
+    /// in the configuration.
     #[arg(long, short = 'r', global = true, value_name = "URL-or-NAME")]
     pub repo: Option<OsString>,
 
-    /// Configuration file [default: drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin]
-    /// [env: DRUMLIN_CONFIG]
+    /// Configuration file [env: DRUMLIN_CONFIG]
+    ///
+    /// The default is drumlin.toml in $XDG_CONFIG_HOME/drumlin, then in /etc/drumlin.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// File that holds the repository's password [env: DRUMLIN_PASSWORD_FILE; DRUMLIN_PASSWORD
-    /// holds the password itself]
+    /// Read the password from FILE [env: DRUMLIN_PASSWORD_FILE]
+    ///
+    /// DRUMLIN_PASSWORD holds the password itself.
     #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["password_command", "key_file"])]
     pub password_file: Option<PathBuf>,
 
-    /// Command that prints the repository's password [env: DRUMLIN_PASSWORD_COMMAND]
+    /// Read the password from a command [env: DRUMLIN_PASSWORD_COMMAND]
     #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "key_file")]
     pub password_command: Option<String>,
 
-    /// Key file or recovery kit that opens the repository [env: DRUMLIN_KEY_FILE]
+    /// Open with a key file or recovery kit [env: DRUMLIN_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Folder for local copies of indexes; it may be deleted at any time [default:
-    /// $XDG_CACHE_HOME/drumlin] [env: DRUMLIN_CACHE_DIR]
+    /// Folder for local copies of indexes [env: DRUMLIN_CACHE_DIR]
+    ///
+    /// The default is $XDG_CACHE_HOME/drumlin. It may be deleted at any time.
     #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Go on with a repository that is older than this machine remembers it: a copy that was put
-    /// back on purpose. The copy is remembered
+    /// Accept a repository that is older than it was
+    ///
+    /// Use it after you restored a copy of the repository. This machine remembers the copy.
     #[arg(long, global = true)]
     pub accept_rollback: bool,
 
-    /// Go on with another repository than the one that this machine remembers at this place, and
-    /// remember it instead
+    /// Accept another repository at this place
+    ///
+    /// This machine remembers it instead of the one that was there.
     #[arg(long, global = true)]
     pub accept_new_repository: bool,
 
-    /// The repository must have this fingerprint, or one that begins so, with 32 hex digits at
-    /// least [default: as configured]
+    /// Require this fingerprint, or one that begins so
+    ///
+    /// 32 hex digits at least. The default is as configured.
     #[arg(long, global = true, value_name = "HEX", value_parser = parse_fingerprint)]
     pub fingerprint: Option<Fingerprint>,
 
-    /// Try only the key whose id, as `key list` shows it, begins so
+    /// Try only the key with this id, or with ids that begin so
+    ///
+    /// `drumlin key list` shows the ids.
     #[arg(long, global = true, value_name = "ID")]
     pub key: Option<String>,
 
@@ -64,15 +74,15 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Print progress, warnings and errors as JSON lines on standard error
+    /// Print progress, warnings and errors as JSON lines to stderr
     #[arg(long, global = true)]
     pub json_progress: bool,
 
-    /// Print nothing but errors and what was asked for
+    /// Print only errors, losses and what was asked for
     #[arg(long, short = 'q', global = true)]
     pub quiet: bool,
 
-    /// Say more
+    /// Print more
     #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 
@@ -80,20 +90,23 @@ pub struct Global {
     #[arg(long, global = true)]
     pub no_progress: bool,
 
-    /// Threads that work at once [default: one per processor]
+    /// Use this many threads [default: one per processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
-    /// Send at most so much in a second: 500k, 2MiB, none [default: as configured, else no limit]
+    /// Limit uploads per second: 500k, 2MiB, none
+    ///
+    /// The default is as configured, else no limit.
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub limit_upload: Option<u64>,
 
-    /// Receive at most so much in a second
+    /// Limit downloads per second
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub limit_download: Option<u64>,
 
-    /// Transfers at once, from and to a bucket or another machine [default: as configured, else 8
-    /// or 4]
+    /// Transfers at once to and from a server
+    ///
+    /// The default is as configured, else 8 for a bucket and 4 for SFTP.
     #[arg(long, global = true, value_name = "N", value_parser = parse_connections)]
     pub connections: Option<usize>,
 }

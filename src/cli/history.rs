@@ -21,14 +21,15 @@ use crate::repo::{Reader, Trees};
 use crate::text;
 use crate::ui::table::{Align, Table};
 
-/// Shows every version of one path over all snapshots: when it appeared, changed and vanished
+/// Show every version of a path over all snapshots
 ///
-/// Snapshots of different hosts and apps are told apart. A snapshot whose sources do not hold the
-/// path says nothing about it.
+/// That is: when it appeared, changed and vanished, for each host and app. A snapshot whose sources
+/// do not include the path says nothing about it.
 #[derive(Args)]
 pub struct HistoryArgs {
-    /// The path, without a snapshot; if it does not begin with / it is taken from the current
-    /// folder
+    /// The path, without a snapshot
+    ///
+    /// A path that does not begin with / starts at the current folder.
     #[arg(value_name = "PATH")]
     path: OsString,
 

@@ -25,24 +25,26 @@ use crate::settings::values::parse_profile;
 use crate::store::Class;
 use crate::text;
 
-/// Makes a repository
+/// Make a repository
 ///
 /// The password is asked for at the terminal unless --password-file, --password-command or
-/// DRUMLIN_PASSWORD gives it. With --key-file, the repository opens with that key file instead; a
-/// file that does not exist is made.
+/// DRUMLIN_PASSWORD gives it. With --key-file, the repository opens with that file instead; it is
+/// made if it does not exist.
 #[derive(Args)]
 pub struct InitArgs {
-    /// How files are cut into chunks, for the repository's whole life: small, standard, large or
-    /// fixed
+    /// Chunk sizes of the repository: small, standard, large or fixed
+    ///
+    /// They cannot be changed later.
     #[arg(long, value_name = "PROFILE", default_value = "standard", value_parser = parse_profile)]
     profile: Profile,
 
-    /// Also write a recovery kit: 24 words that open the repository, with instructions for your
-    /// heirs
+    /// Also write a recovery kit to FILE
+    ///
+    /// 24 words that open the repository, with instructions for your heirs.
     #[arg(long, value_name = "FILE")]
     kit: Option<PathBuf>,
 
-    /// Work that every guess of the password costs: standard (64 MiB of memory) or strong (1 GiB)
+    /// Cost of guessing the password: standard (64 MiB) or strong (1 GiB)
     #[arg(
         long,
         value_name = "KDF",

@@ -22,7 +22,7 @@ use crate::ui::table::{Align, Table};
 /// What to do about keys that cannot be used.
 const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever used it can get a new one by `drumlin key add`";
 
-/// Shows and changes the keys that open the repository
+/// List, add, remove and change keys and passwords
 #[derive(Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -31,16 +31,16 @@ pub struct KeyArgs {
 
 #[derive(Subcommand)]
 enum KeyCommand {
-    /// Lists the keys
+    /// List the keys
     List,
-    /// Adds a password, or writes a new key file with --output
+    /// Add a password, or a new key file with --output
     Add(AddArgs),
-    /// Removes a key
+    /// Remove a key
     ///
-    /// Whoever used it and copied the repository's inner key can still read everything: only a new
-    /// repository helps against that.
+    /// An owner of the key who copied the master key can still read everything; only a new repository
+    /// prevents that.
     Remove(RemoveArgs),
-    /// Replaces the password that opens the repository by a new one
+    /// Replace the password that opens the repository
     ChangePassword(PasswordArgs),
 }
 
@@ -55,7 +55,7 @@ struct PasswordArgs {
     #[arg(long, value_name = "COMMAND")]
     new_password_command: Option<String>,
 
-    /// Make every guess of the new password cost 1 GiB of memory instead of 64 MiB
+    /// Make each guess of the password cost 1 GiB of memory, not 64 MiB
     #[arg(long)]
     strong: bool,
 }
@@ -76,7 +76,7 @@ struct AddArgs {
 
 #[derive(Args)]
 struct RemoveArgs {
-    /// The key's id, or the start of it
+    /// The key's id, or its first digits
     id: String,
 }
 

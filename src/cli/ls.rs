@@ -18,11 +18,13 @@ use crate::repo::DirEntry;
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
-/// Lists what is in a snapshot, or below a path of it
+/// List files in a snapshot
 #[derive(Args)]
 pub struct LsArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
-    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
+    /// The snapshot, or a path in it: SNAP[:PATH]
+    ///
+    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
+    /// does not begin with / starts at the current folder.
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
@@ -33,7 +35,7 @@ pub struct LsArgs {
     #[arg(long, short = 'l')]
     long: bool,
 
-    /// Go into folders
+    /// List folders recursively
     #[arg(long, short = 'R')]
     recursive: bool,
 }

@@ -8,12 +8,12 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use crate::text;
 
-/// Writes the manual pages into a folder
+/// Write the manual pages
 ///
 /// To read one: man DIR/drumlin-backup.1
 #[derive(Args)]
 pub struct ManArgs {
-    /// The folder; it is made if it is missing
+    /// Folder to write to; it is made if it does not exist
     dir: PathBuf,
 }
 

@@ -55,11 +55,10 @@ use context::Context;
 use failure::{Exit, Failure};
 use global::Global;
 
-/// Deduplicating, encrypted backups
+/// Fast, deduplicated, encrypted backups
 ///
-/// Drumlin takes snapshots of folders, stores what is new in them once, compressed and encrypted,
-/// and gives back any file of any snapshot. `drumlin quickstart` makes a first backup with nothing
-/// configured.
+/// Drumlin takes snapshots of folders, stores new data once, compressed and encrypted, and restores
+/// any file of any snapshot. `drumlin quickstart` makes a first backup without any configuration.
 #[derive(Parser)]
 #[command(name = "drumlin", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 struct Cli {
@@ -75,10 +74,10 @@ Exit codes:
   0    done
   1    error
   2    wrong usage or configuration
-  3    done, but some source files could not be read (a snapshot exists), or do not fit into an archive
-  4    damage was found
-  5    the repository went back in time, or another one answers in its place
-  10   there is no repository
+  3    done, but some files could not be read or archived (the snapshot exists)
+  4    damage found
+  5    repository rollback detected, or another repository answers
+  10   no repository
   12   wrong password or key
   13   not permitted
   130  interrupted";
@@ -243,6 +242,20 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// What `-h` says of a command or an option is one line of a terminal.
+    #[test]
+    fn help_is_short() {
+        fn check(command: &clap::Command, long: &mut Vec<String>) {
+            let of_options = command.get_arguments().filter_map(clap::Arg::get_help);
+            let all = command.get_about().into_iter().chain(of_options).map(ToString::to_string);
+            long.extend(all.filter(|help| help.chars().count() > 72));
+            command.get_subcommands().for_each(|command| check(command, long));
+        }
+        let mut long = Vec::new();
+        check(&Cli::command(), &mut long);
+        assert_eq!(long, Vec::<String>::new());
     }
 
     #[test]

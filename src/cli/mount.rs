@@ -26,31 +26,33 @@ use crate::text;
 /// How long those who use files of the mount are waited for when it ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shows snapshots as a read-only file system
+/// Mount snapshots as a read-only file system
 ///
 /// Every snapshot is a folder in DIR/by-id; DIR/by-time, DIR/by-app, DIR/by-host and DIR/latest
 /// link to them. New snapshots appear while it is mounted. With SNAP, DIR is that snapshot, or one
-/// folder of it. It is there until Ctrl-C, or until somebody unmounts DIR. It needs the package
-/// fuse3 and, in a container, the device /dev/fuse.
+/// folder of it. End it with Ctrl-C or by unmounting DIR. It needs the package fuse3 and, in a
+/// container, the device /dev/fuse.
 #[derive(Args)]
 pub struct MountArgs {
-    /// An empty folder
+    /// An empty folder to mount on
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 
-    /// Show only this: SNAP is an id or the start of one, latest, latest~2 (two before it), or
-    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
+    /// Mount only this snapshot, or a path in it: SNAP[:PATH]
+    ///
+    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
+    /// does not begin with / starts at the current folder.
     #[arg(value_name = "SNAP[:PATH]")]
     snap: Option<SnapArg>,
 
     #[command(flatten)]
     narrow: Narrow,
 
-    /// Let other users look in too, as far as the permissions of the files let them
+    /// Let other users in, as far as the files' permissions allow
     #[arg(long)]
     allow_other: bool,
 
-    /// Memory for what was read and may be wanted again
+    /// Memory for cached content
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     cache_memory: u64,
 }

@@ -11,15 +11,15 @@ pub const HEADING: &str = "Which snapshots";
 /// Which snapshots are meant, by what they say of themselves; all, if nothing is said.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Narrow {
-    /// Only those of this app
+    /// Only snapshots of this app
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     app: Option<String>,
 
-    /// Only those of this host
+    /// Only snapshots of this host
     #[arg(long, value_name = "NAME", value_parser = name, help_heading = HEADING)]
     host: Option<String>,
 
-    /// Only those with this tag; given several times, with all of them
+    /// Only snapshots with this tag; given several times, with all
     #[arg(long = "tag", value_name = "TAG", value_parser = name, help_heading = HEADING)]
     tags: Vec<String>,
 }

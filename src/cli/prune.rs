@@ -21,41 +21,46 @@ use crate::text;
 const DAY_S: i64 = 24 * 3600;
 const MANY_DAYS_S: i64 = 36_500 * DAY_S;
 
-/// Reclaims space from what no snapshot needs; safe beside running backups and other prunes
+/// Remove data that no snapshot needs
+///
+/// It is safe beside running backups and other prunes.
 #[derive(Args)]
 pub struct PruneArgs {
-    /// Shows what would be done, and changes nothing
+    /// Show what would be done; change nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// How long forgotten snapshots stay, for this run: 7d, 12h, 0d
+    /// How long forgotten snapshots stay, in this run: 7d, 12h, 0d
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = parse_window)]
     trash: i64,
 
-    /// How much that nothing needs may stay in packs that are needed, in percent of what is used
+    /// Unused space to tolerate in packs, in percent of used space
     #[arg(long, value_name = "PERCENT", default_value = "5", value_parser = parse_percent)]
     max_unused: u32,
 
-    /// How much is rewritten at most, to reclaim what lies between things that are needed
+    /// Rewrite at most this much to reclaim space in used packs
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_repack: Option<u64>,
 
-    /// File content stored less long ago is not rewritten: for storage classes that bill a least
-    /// duration, such as 90d
+    /// Do not rewrite file content younger than this: 90d
+    ///
+    /// For storage classes that bill a minimum duration.
     #[arg(long, value_name = "SPAN", default_value = "0d", value_parser = parse_window)]
     min_age: i64,
 
-    /// Locks what is still needed against removal for so long from now on, where it is locked for
-    /// less: 30d; never shortens. Needs a bucket with object lock
+    /// Extend object locks of needed data to this long from now: 30d
+    ///
+    /// Locks are never shortened. It needs a bucket with object lock.
     #[arg(long, value_name = "SPAN", value_parser = parse_lock)]
     extend_locks: Option<i64>,
 
-    /// Says that no other prune runs, here or elsewhere: needed where the store replaces objects
-    /// instead of refusing to
+    /// Confirm that no other prune runs, here or elsewhere
+    ///
+    /// Needed where the store replaces objects instead of refusing to.
     #[arg(long)]
     only_collector: bool,
 
-    /// Needs less memory, for some speed
+    /// Use less memory, at some cost of speed
     #[arg(long)]
     low_memory: bool,
 }

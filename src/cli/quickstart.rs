@@ -30,14 +30,14 @@ use crate::settings::repository::{RepositorySettings, SecretSettings};
 use crate::settings::{FILE_NAME, Settings};
 use crate::text;
 
-/// Makes a first backup with nothing configured
+/// Make a first backup without any configuration
 ///
 /// Makes a repository in your data folder (or where --repo says), a key file, a recovery kit and a
-/// configuration file, takes a snapshot of FOLDER, and says how to get files back. Asks nothing.
-/// Run again, it keeps all that and takes another snapshot.
+/// configuration file, takes a snapshot of FOLDER, and says how to get files back. It asks nothing.
+/// Run it again to take another snapshot.
 #[derive(Args)]
 pub struct QuickstartArgs {
-    /// What to back up [default: the current folder]
+    /// Folder to back up [default: the current folder]
     folder: Option<PathBuf>,
 }
 

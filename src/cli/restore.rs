@@ -26,69 +26,76 @@ use crate::restore::{self, Overwrite, Planned, RestoreOptions, RestoreReport};
 use crate::text;
 use crate::ui::output::{JsonList, Output};
 
-/// Restores a snapshot, or one path of it
+/// Restore a snapshot, or a path in it
 ///
-/// With PATH, the content of that folder (or that one file) is put into DIR; without, everything,
-/// each file below DIR with its full path. What is right already is left as it is, so an
-/// interrupted restore is continued by running it again. Folders of other users are root's while
-/// root restores into them: one that is killed (not if it stops by itself) leaves them so until it
-/// is run again. At its end the disk is waited for: what is reported to be restored survives the
-/// loss of power.
+/// With PATH, the content of that folder (or that one file) goes into DIR; without, everything goes
+/// below DIR with its full path. Files that are right already stay, so run an interrupted restore
+/// again to continue it. While root restores into folders of other users, they belong to root; if
+/// the restore is killed, they stay so until it is run again. Before it reports success, the
+/// restore waits for the disk: what is reported survives a loss of power.
 #[derive(Args)]
 pub struct RestoreArgs {
-    /// SNAP[:PATH]; SNAP is an id or the start of one, latest, latest~2 (two before it), or
-    /// APP@2026-03-01. A PATH that does not begin with / is taken from the current folder
+    /// The snapshot, or a path in it: SNAP[:PATH]
+    ///
+    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
+    /// does not begin with / starts at the current folder.
     #[arg(value_name = "SNAP[:PATH]")]
     snap: SnapArg,
 
     #[command(flatten)]
     narrow: Narrow,
 
-    /// The folder to restore into; it is made if it is missing
+    /// Folder to restore into; it is made if it does not exist
     #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
     target: Option<PathBuf>,
 
-    /// Restore only what matches this pattern (as in .gitignore), and all below it; may be given
-    /// several times
+    /// Restore only what matches this pattern (repeatable)
+    ///
+    /// Patterns are those of .gitignore; everything below a match is restored, too.
     #[arg(long = "include", short = 'i', value_name = "PATTERN")]
     includes: Vec<OsString>,
 
-    /// Restore only what matches this pattern, in capital or small letters
+    /// Include by a pattern that ignores upper and lower case
     #[arg(long = "iinclude", value_name = "PATTERN")]
     folded_includes: Vec<OsString>,
 
-    /// Leave out what matches this pattern; may be given several times
+    /// Exclude what matches this pattern (repeatable)
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
     excludes: Vec<OsString>,
 
-    /// Leave out what matches this pattern, in capital or small letters
+    /// Exclude by a pattern that ignores upper and lower case
     #[arg(long = "iexclude", value_name = "PATTERN")]
     folded_excludes: Vec<OsString>,
 
-    /// List what would be done, and change nothing; reads files that are there to compare them
+    /// List what would be done; change nothing
+    ///
+    /// Existing files are read to compare them.
     #[arg(long, short = 'n')]
     dry_run: bool,
 
-    /// Read everything again from the disk afterwards and compare it
+    /// Read everything from the disk again and compare it
     #[arg(long)]
     verify: bool,
 
-    /// Remove what lies in restored folders and is not in the snapshot, but for what the snapshot
-    /// lists as not read
+    /// Delete what is in restored folders and not in the snapshot
+    ///
+    /// What the snapshot lists as not read stays.
     #[arg(long)]
     delete: bool,
 
-    /// Files that are there already: always (compare content), if-changed (trust size and time),
-    /// never (leave alone). Without this, content is compared, but for what an interrupted restore
-    /// into a new folder wrote itself
+    /// Existing files: always, if-changed or never
+    ///
+    /// always compares content, if-changed trusts size and time, never leaves files alone. Without
+    /// this option, content is compared, except of files that an interrupted restore into a new
+    /// folder wrote.
     #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
     overwrite: Option<OverwriteArg>,
 
-    /// Take owners by number, although their names are known here
+    /// Restore owners by number, not by name
     #[arg(long)]
     numeric_ids: bool,
 
-    /// Need less memory, for some speed
+    /// Use less memory, at some cost of speed
     #[arg(long)]
     low_memory: bool,
 

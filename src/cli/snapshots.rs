@@ -19,14 +19,15 @@ use crate::repo::snapshots::{self, Listing};
 use crate::text;
 use crate::ui::table::{Align, Table};
 
-/// Lists snapshots, oldest first
+/// List snapshots, oldest first
 #[derive(Args)]
 pub struct SnapshotsArgs {
     #[command(flatten)]
     filter: SnapshotFilter,
 
-    /// Those in the trash instead, who forgot them and why, and until when `drumlin undelete`
-    /// brings them back
+    /// List the trash instead
+    ///
+    /// It shows who forgot each snapshot, why, and until when `drumlin undelete` brings it back.
     #[arg(long)]
     forgotten: bool,
 }

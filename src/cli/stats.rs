@@ -19,7 +19,7 @@ use crate::monitor::Monitor;
 use crate::repo::{Reader, Repository, snapshots};
 use crate::text;
 
-/// Shows sizes, and what deduplication and compression saved
+/// Show sizes, and what deduplication and compression saved
 #[derive(Args)]
 pub struct StatsArgs {
     /// Only this snapshot

@@ -24,18 +24,20 @@ use crate::text;
 /// Options about packs that are not at hand.
 #[derive(Args)]
 pub struct ThawArgs {
-    /// Show how much would be read, what of it lies in an archive class, and what thawing it takes;
-    /// change nothing
+    /// Show what would be read and thawed; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     pub plan: bool,
 
-    /// Order what lies in an archive class to be thawed; run the same command again later: when all
-    /// is there, it restores
+    /// Order packs in an archive class to be thawed
+    ///
+    /// Run the same command again later: when all packs are thawed, it restores.
     #[arg(long, conflicts_with_all = ["dry_run", "plan"])]
     pub thaw: bool,
 
-    /// How quickly to thaw: expedited (minutes, dear), standard (hours), bulk (up to two days,
-    /// cheap)
+    /// How quickly to thaw: expedited, standard or bulk
+    ///
+    /// expedited takes minutes and is expensive, standard takes hours, bulk up to two days and is
+    /// cheap.
     #[arg(
         long,
         value_name = "SPEED",
@@ -45,7 +47,7 @@ pub struct ThawArgs {
     )]
     thaw_speed: Speed,
 
-    /// How many days thawed packs stay readable
+    /// Keep thawed packs readable for this many days
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
     thaw_days: u32,
 }

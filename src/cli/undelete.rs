@@ -12,16 +12,16 @@ use crate::repo::snapshots::trash::{self, TRASH_WINDOW_S};
 use crate::repo::{Error, snapshots};
 use crate::text;
 
-/// Brings forgotten snapshots back, within 7 days
+/// Bring forgotten snapshots back, within 7 days
 ///
 /// `drumlin snapshots --forgotten` lists them.
 #[derive(Args)]
 pub struct UndeleteArgs {
-    /// Snapshots: ids or the starts of them
+    /// Ids of snapshots, or their first digits
     #[arg(value_name = "SNAP", required_unless_present = "all")]
     snaps: Vec<String>,
 
-    /// All that can be brought back
+    /// Bring back all that can be brought back
     #[arg(long, conflicts_with = "snaps")]
     all: bool,
 }

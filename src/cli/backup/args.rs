@@ -11,29 +11,32 @@ use crate::settings::values::{
     Chunker, parse_chunker, parse_compression, parse_file_name, parse_size,
 };
 
-/// Takes a snapshot of files and folders
+/// Take a snapshot of files and folders
 ///
-/// What has not changed since the last snapshot is neither read nor stored again. When nothing at
-/// all has changed, no snapshot is made (--always-snapshot makes one). Files that cannot be read
-/// are listed, and the exit code is 3; so it is if a PATH is missing or has lost its files.
+/// Files that have not changed since the last snapshot are not read again. If nothing has changed,
+/// no snapshot is made (--always-snapshot makes one). The exit code is 3 if a file cannot be read,
+/// or if a PATH is missing or has lost its files.
 #[derive(Args, Default)]
 pub struct BackupArgs {
-    /// Files and folders; of a symbolic link the link itself is stored, of LINK/ what it leads to
+    /// Files and folders to back up
+    ///
+    /// A symbolic link is stored as a link; LINK/ is the folder that it points to.
     pub paths: Vec<PathBuf>,
 
     #[command(flatten)]
     pub sources: SourceArgs,
 
-    /// App that the snapshot belongs to; without PATH, back up what [app.NAME] of the configuration
-    /// says
+    /// Set the app of the snapshot
+    ///
+    /// Without PATH, back up what [app.NAME] of the configuration names.
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,
 
-    /// Tag of the snapshot; may be given several times
+    /// Set a tag of the snapshot (repeatable)
     #[arg(long = "tag", value_name = "TAG", value_parser = crate::cli::narrow::name)]
     pub tags: Vec<String>,
 
-    /// Name of the host [default: this machine's name]
+    /// Set the host's name [default: this machine's name]
     #[arg(long, value_name = "NAME", value_parser = crate::cli::narrow::name)]
     pub host: Option<String>,
 
@@ -43,12 +46,13 @@ pub struct BackupArgs {
     #[command(flatten)]
     pub streams: StreamArgs,
 
-    /// How files are cut: cdc (where the content says so) or fixed (for disk images) [default: as
-    /// the repository was made]
+    /// Cut files by content (cdc) or into equal pieces (fixed)
+    ///
+    /// fixed is for disk images. The default is as the repository was made.
     #[arg(long, value_name = "CHUNKER", value_parser = parse_chunker, help_heading = "How")]
     pub chunker: Option<Chunker>,
 
-    /// none, fast, default, max or a level from 1 to 22
+    /// Compress: none, fast, default, max, or a level from 1 to 22
     #[arg(long, value_name = "LEVEL", value_parser = parse_compression, help_heading = "How")]
     pub compression: Option<Compression>,
 
@@ -60,16 +64,19 @@ pub struct BackupArgs {
     #[arg(long, help_heading = "How")]
     pub always_snapshot: bool,
 
-    /// Read every file, whatever earlier snapshots say of it: stores again what `repair` found lost
+    /// Read every file, even if it looks unchanged
+    ///
+    /// This stores again what `repair` found lost.
     #[arg(long, help_heading = "How")]
     pub read_all: bool,
 
-    /// Trust times and lengths alone, not inode numbers: for file systems that number files anew at
-    /// each mount (exFAT, sshfs)
+    /// Ignore inode numbers; compare times and lengths
+    ///
+    /// For file systems that number files anew at each mount (exFAT, sshfs).
     #[arg(long, conflicts_with = "read_all", help_heading = "How")]
     pub ignore_inode: bool,
 
-    /// Need less than 80 MiB of memory, for some speed
+    /// Use less than 80 MiB of memory, at some cost of speed
     #[arg(long, help_heading = "How")]
     pub low_memory: bool,
 }
@@ -78,29 +85,33 @@ pub struct BackupArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Sources")]
 pub struct SourceArgs {
-    /// Back up the files and folders that FILE names, one per line, as they stand there; - is
-    /// standard input. May be given several times
+    /// Read names of files and folders from FILE, one per line (repeatable)
+    ///
+    /// Names are taken as they are, without patterns; - is standard input.
     #[arg(long, value_name = "FILE")]
     pub files_from: Vec<PathBuf>,
 
-    /// Expect a zero byte instead of a line's end between the names of --files-from
+    /// Expect a zero byte after each name in --files-from
     #[arg(long, requires = "files_from")]
     pub null: bool,
 
-    /// Take each PATH that is a symbolic link for what it leads to
+    /// Follow each PATH that is a symbolic link
     #[arg(long)]
     pub follow_sources: bool,
 
-    /// Read each PATH that is a block device, a fifo or the like, and store what comes as a file
+    /// Read block devices, fifos and the like as files
     #[arg(long)]
     pub read_special: bool,
 
-    /// Read what matches this pattern even if size and times are unchanged, for containers that
-    /// keep their times; may be given several times
+    /// Read matching files even if they look unchanged (repeatable)
+    ///
+    /// For disk images of virtual machines and encrypted containers, which keep their times.
     #[arg(long = "always-read", value_name = "PATTERN")]
     pub always_read: Vec<OsString>,
 
-    /// Accept a PATH that has lost its files, and an empty stream: say so, but do not exit with 3
+    /// Accept a PATH without its files, and an empty stream
+    ///
+    /// Both are reported, but the exit code is not 3.
     #[arg(long)]
     pub allow_empty: bool,
 }
@@ -109,36 +120,37 @@ pub struct SourceArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to leave out")]
 pub struct ExcludeArgs {
-    /// Leave out what matches this pattern (as in .gitignore: *.tmp, /home/*/cache/, ./build); may
-    /// be given several times
+    /// Exclude what matches this pattern (repeatable)
+    ///
+    /// Patterns are those of .gitignore: *.tmp, /home/*/cache/, ./build.
     #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
     pub patterns: Vec<OsString>,
 
-    /// Leave out what matches this pattern, in capital or small letters
+    /// Exclude by a pattern that ignores upper and lower case
     #[arg(long = "iexclude", value_name = "PATTERN")]
     pub folded_patterns: Vec<OsString>,
 
-    /// Leave out what matches the patterns in this file, one per line
+    /// Exclude what matches the patterns in FILE, one per line
     #[arg(long = "exclude-file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Leave out the content of folders that hold a CACHEDIR.TAG
+    /// Exclude the content of folders that contain a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Leave out the content of folders that hold a file of this name
+    /// Exclude the content of folders that contain a file of this name
     #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     exclude_if_present: Vec<String>,
 
-    /// Leave out files larger than this: 500k, 4MiB, 2G
+    /// Exclude files larger than this: 500k, 4MiB, 2G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     exclude_larger_than: Option<u64>,
 
-    /// Honour files of this name as rules for the folder they lie in (.gitignore)
+    /// Obey files of this name as rules for their folder (.gitignore)
     #[arg(long = "ignore-file", value_name = "NAME", value_parser = parse_file_name)]
     ignore_files: Vec<String>,
 
-    /// Do not enter other file systems that are mounted below a PATH
+    /// Do not enter file systems that are mounted below a PATH
     #[arg(long, short = 'x')]
     one_file_system: bool,
 }
@@ -151,16 +163,17 @@ pub struct StreamArgs {
     #[arg(long)]
     pub stdin: bool,
 
-    /// Name of that file in the snapshot
+    /// Set the name of that file in the snapshot
     #[arg(long, value_name = "NAME", default_value = "stdin", requires = "stdin", value_parser = check_stream_name)]
     pub stdin_name: String,
 
-    /// Back up the output of this command as a file; no snapshot is made if it fails. May be given
-    /// several times
+    /// Back up the output of a command as a file (repeatable)
+    ///
+    /// No snapshot is made if the command fails.
     #[arg(long = "command", value_name = "CMD", requires = "names")]
     pub commands: Vec<String>,
 
-    /// Name of that file in the snapshot, one for each --command
+    /// Set the name of that file in the snapshot, one per --command
     #[arg(long = "command-name", id = "names", value_name = "NAME", requires = "commands", value_parser = check_stream_name)]
     pub names: Vec<String>,
 }

@@ -21,16 +21,17 @@ use crate::text;
 use estimate::{Asked, Held, Stored};
 use prices::{PROVIDERS, Provider, guess, parse_provider};
 
-/// Shows what is stored and asked for, and what that costs at a provider
+/// Show what is stored and what a provider charges for it
 ///
-/// Prices are list prices without tax that were looked up on the providers' public pages when this
-/// version was made, or before: what is shown says of when they are, and where the provider tells
-/// today's. They are estimates and no bill.
+/// Prices are list prices without tax from the providers' public pages. The output says of which
+/// day they are, and where today's prices are. They are estimates, not a bill.
 #[derive(Args)]
 pub struct CostArgs {
+    /// Show the prices of this provider only
+    ///
     /// aws-standard, aws-ia, aws-glacier-ir, aws-deep-archive, hetzner-object-storage,
-    /// hetzner-storage-box, backblaze-b2 or cloudflare-r2 [default: by the repository's location;
-    /// all, if that says nothing]
+    /// hetzner-storage-box, backblaze-b2 or cloudflare-r2. The default depends on the repository's
+    /// location; if that names no provider, all are shown.
     #[arg(long, value_name = "NAME", value_parser = parse_provider)]
     provider: Option<&'static Provider>,
 }

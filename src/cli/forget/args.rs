@@ -9,16 +9,18 @@ use crate::cli::narrow::Narrow;
 use crate::maintain::forget::GroupBy;
 use crate::retention::{Period, Policy, parse_span};
 
-/// Forgets snapshots: those that are named, or those that a policy does not keep
+/// Forget snapshots by name or by a policy
 ///
-/// Forgotten snapshots lie in the trash for 7 days, where `drumlin undelete` brings them back.
-/// Rules look at one series at a time (host, app and paths); a snapshot stays if any rule keeps it,
-/// and the newest of a series always stays. Without SNAP and without rules the configuration's
-/// `keep` decides, for each app that has one.
+/// Forgotten snapshots stay in the trash for 7 days; `drumlin undelete` brings them back. Rules
+/// apply to each series (host, app and paths) by itself. A snapshot stays if any rule keeps it, and
+/// the newest of a series always stays. Without SNAP and rules, the `keep` of the configuration
+/// applies to each app that has one.
 #[derive(Args)]
 pub struct ForgetArgs {
-    /// Snapshots by name: an id or the start of one, latest, latest~2, latest:/PATH (the newest
-    /// that holds it), or APP@2026-03-01
+    /// Snapshots to forget
+    ///
+    /// An id or its first digits, latest, latest~2, latest:/PATH (the newest that has it), or
+    /// APP@2026-03-01.
     #[arg(value_name = "SNAP")]
     pub snaps: Vec<OsString>,
 
@@ -28,25 +30,26 @@ pub struct ForgetArgs {
     #[command(flatten)]
     pub which: WhichArgs,
 
-    /// Show what would go and what would stay, and why, and do nothing
+    /// Show what would go, what would stay and why; change nothing
     #[arg(long, short = 'n', help_heading = "How")]
     pub dry_run: bool,
 
-    /// Show what the rules leave of each series if it goes on like this for so long (2y, 6m), and
-    /// do nothing
+    /// Show what the rules leave after this time (2y, 6m); change nothing
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with = "snaps", help_heading = "How")]
     pub simulate: Option<i64>,
 
-    /// Forget even what a new policy or a flood of snapshots would take of a series, or the newest
-    /// of one, or one that is damaged
+    /// Forget even what the guard protects
+    ///
+    /// That is: what a new policy or a flood of snapshots would take of a series, the newest
+    /// snapshot of one, and damaged snapshots.
     #[arg(long, help_heading = "How")]
     pub force: bool,
 
-    /// Protect the snapshots that are named: nothing forgets them until --unprotect
+    /// Protect the named snapshots until --unprotect
     #[arg(long, requires = "snaps", conflicts_with_all = ["unprotect", "dry_run", "force"], help_heading = "Single snapshots")]
     pub protect: bool,
 
-    /// End the protection of the snapshots that are named
+    /// End the protection of the named snapshots
     #[arg(long, requires = "snaps", conflicts_with_all = ["dry_run", "force"], help_heading = "Single snapshots")]
     pub unprotect: bool,
 }
@@ -55,40 +58,45 @@ pub struct ForgetArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "What to keep")]
 pub struct RuleArgs {
-    /// Keep the newest N
+    /// Keep the newest N snapshots
     #[arg(long, value_name = "N", value_parser = count)]
     keep_last: Option<u32>,
 
-    /// Keep the newest of each of the last N hours that have snapshots
+    /// Keep one snapshot for each of the last N hours that have any
+    ///
+    /// The newest of each hour is kept.
     #[arg(long, value_name = "N", value_parser = count)]
     keep_hourly: Option<u32>,
 
-    /// Likewise for days
+    /// Keep one snapshot for each of the last N days that have any
     #[arg(long, value_name = "N", value_parser = count)]
     keep_daily: Option<u32>,
 
-    /// Likewise for weeks, which begin on Mondays
+    /// Keep one snapshot for each of the last N weeks that have any
+    ///
+    /// Weeks begin on Mondays.
     #[arg(long, value_name = "N", value_parser = count)]
     keep_weekly: Option<u32>,
 
-    /// Likewise for months
+    /// Keep one snapshot for each of the last N months that have any
     #[arg(long, value_name = "N", value_parser = count)]
     keep_monthly: Option<u32>,
 
-    /// Likewise for years
+    /// Keep one snapshot for each of the last N years that have any
     #[arg(long, value_name = "N", value_parser = count)]
     keep_yearly: Option<u32>,
 
-    /// Keep all that are not older than this before the newest: 36h, 14d, 6m, 1y6m
+    /// Keep all within this time of the newest: 36h, 14d, 1y6m
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     keep_within: Option<i64>,
 
-    /// Keep all with this tag; may be given several times
+    /// Keep all with this tag (repeatable)
     #[arg(long = "keep-tag", value_name = "TAG")]
     keep_tags: Vec<String>,
 
-    /// Keep by a rule in words: 'decay 2y' (fewer and fewer with age, none after two years), 'daily
-    /// 7, weekly 4'
+    /// Keep by a rule in words: 'daily 7, weekly 4' or 'decay 2y'
+    ///
+    /// decay 2y keeps fewer and fewer with age, and none older than two years.
     #[arg(long = "keep", value_name = "RULE")]
     keep: Vec<String>,
 }
@@ -100,8 +108,9 @@ pub struct WhichArgs {
     #[command(flatten)]
     pub narrow: Narrow,
 
-    /// What makes a series: host, app, paths, tags with commas between them, or none for one series
-    /// of all
+    /// What makes a series: host, app, paths, tags, or none
+    ///
+    /// Separate several with commas; none is one series of all snapshots.
     #[arg(long, value_name = "LIST", value_parser = group_by, default_value = "host,app,paths")]
     pub group_by: GroupBy,
 }
