@@ -315,3 +315,6 @@ pub fn apply(
     }
     Ok(forgotten)
 }
+
+#[cfg(test)]
+mod tests;

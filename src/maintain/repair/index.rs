@@ -204,7 +204,7 @@ impl<'a> Drafts<'a> {
                 (false, _) => {}
                 (true, false) => self.take(placed)?,
                 (true, true) => {
-                    drop(self.reseal(placed.pack, &rebuild::places_of(&placed), None)?)
+                    self.reseal(placed.pack, &rebuild::places_of(&placed), None)?;
                 }
             }
         }

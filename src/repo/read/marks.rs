@@ -97,3 +97,31 @@ pub enum Said {
     Otherwise,
     Unknown,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mark_is_set_once() {
+        let marks = Marks::new(130);
+        for number in [0, 63, 64, 129] {
+            assert!(!marks.is_set(number) && marks.set(number), "{number}");
+            assert!(marks.is_set(number) && !marks.set(number), "{number}");
+        }
+        assert!(!marks.is_set(1) && !marks.is_set(65));
+        // Beyond the last word nothing is remembered.
+        assert!(marks.set(192) && marks.set(192) && !marks.is_set(192));
+    }
+
+    #[test]
+    fn another_statement_about_a_chunk_is_noticed() {
+        let notes = Notes::new(3);
+        assert_eq!(notes.say(0, "file"), Said::First);
+        assert_eq!((notes.say(0, "file"), notes.say(0, "dir")), (Said::Again, Said::Otherwise));
+        notes.note_len(2, 17);
+        assert!(!notes.has_other_len(2, 17) && notes.has_other_len(2, 18));
+        assert!(!notes.has_other_len(1, 5), "nothing was noted");
+        assert_eq!(Notes::new(0).say(0, "anything"), Said::Unknown);
+    }
+}
