@@ -6,7 +6,7 @@ FOLDER ?= $(CURDIR)
 # Seconds per target of `make fuzz-smoke`.
 FUZZ_SECONDS ?= 15
 
-.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long lint bench bench-stages fuzz-smoke clean
+.PHONY: help build quickstart test damage-long model-long kill-long losses-long oracle-long mutants fleet-long simulate-long adversary-long scale-long mount-long soak-long odd-long ci doc features lint bench bench-stages fuzz-smoke clean
 
 help:           ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -67,6 +67,15 @@ soak-long:      ## An hour of reading from a mount by eight processes while back
 
 odd-long:       ## Each odd file system as source, as repository and as target, with more files and changes.
 	DRUMLIN_ODD_LONG=1 $(CARGO) nextest run --locked --profile long --no-capture odd_file_systems::
+
+ci: lint doc features test ## What continuous integration runs: lint, doc, features, test.
+
+doc:            ## Builds the library's pages; a broken link or a missing comment is an error.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
+
+features:       ## Checks that the program builds without features, and with each one alone.
+	$(CARGO) check --locked --no-default-features
+	for feature in mount s3 sftp; do $(CARGO) check --locked --no-default-features --features $$feature || exit 1; done
 
 lint:           ## Formatting, clippy, and the dependencies' licences and advisories if cargo-deny is there.
 	$(CARGO) fmt --all --check

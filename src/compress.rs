@@ -70,7 +70,7 @@ impl SegmentCompressor {
         }
     }
 
-    /// Makes one that tries whatever it is given, and takes any gain: for whoever puts segments
+    /// Makes one that compresses every input and accepts any gain: for callers that put segments
     /// together anew, which must not take more room than before.
     pub fn thorough(compression: Compression) -> Self {
         Self { is_thorough: true, ..Self::new(compression) }
@@ -152,7 +152,7 @@ pub struct SegmentDecompressor(Option<Decompressor<'static>>);
 
 impl SegmentDecompressor {
     /// Replaces `out` by the `raw_len` bytes of a compressed segment; more or fewer are refused,
-    /// and so is whatever is not one plain frame.
+    /// and so is anything but one plain frame.
     pub fn decompress(
         &mut self,
         body: &[u8],

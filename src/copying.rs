@@ -1,13 +1,13 @@
-//! Where in memory the kernel copies to quickly.
+//! Alignment of read buffers: where in memory the kernel copies fast.
 //!
 //! It copies with one instruction of the processor (`rep movsb`), which takes two to four times as
-//! long where the target begins a few bytes behind the source, counted within pages. Files are read
-//! from the beginning of a page, and large allocations begin 16 bytes behind one: the usual case is
+//! long where the target begins a few bytes after the source, counted within pages. Files are read
+//! from the beginning of a page, and large allocations begin 16 bytes after one: the usual case is
 //! the slow one.
 
 /// Bytes of a page.
 const PAGE_LEN_BYTES: usize = 4096;
-/// From this many bytes behind the start of a page on it is quick.
+/// Copies are fast from this offset in a page on.
 const QUICK_FROM_BYTES: usize = 64;
 
 /// Returns how many bytes at the start of some memory are best left unused, if whole pages of a

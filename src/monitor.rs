@@ -1,4 +1,4 @@
-//! What a running operation tells its caller: counters, problems, and a wish to stop.
+//! The monitor of a running operation: counters, problems, and cancellation.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Numbers, times and names as people read them.
+//! Numbers, times and names for people.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -113,7 +113,7 @@ pub fn printable(name: &[u8]) -> String {
     out
 }
 
-/// Returns a text in which names may stand, printable or not, so that a terminal shows it in one
+/// Returns a text that may contain names, printable or not, so that a terminal shows it in one
 /// line and does nothing else.
 pub fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -155,7 +155,7 @@ pub fn is_loud(c: char) -> bool {
 /// Returns the bytes of a name as it was typed, which is as [`printable`] shows it: `\\xe9`, and
 /// two backslashes for one.
 ///
-/// Other backslashes stay what they are: somebody typed the name's own.
+/// Other backslashes stay: they are part of the name.
 pub fn bytes_of_typed(typed: &[u8]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::with_capacity(typed.len()), typed);
     while let Some((first, behind)) = rest.split_first() {

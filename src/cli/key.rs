@@ -37,8 +37,8 @@ enum KeyCommand {
     Add(AddArgs),
     /// Remove a key
     ///
-    /// An owner of the key who copied the master key can still read everything; only a new repository
-    /// prevents that.
+    /// An owner of the key who copied the master key can still read everything; only a new
+    /// repository prevents that.
     Remove(RemoveArgs),
     /// Replace the password that opens the repository
     ChangePassword(PasswordArgs),

@@ -1,4 +1,4 @@
-//! Opening stores and repositories.
+//! The connector: from a name to an open store or repository.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -41,9 +41,9 @@ pub struct ConnectOptions {
     pub fingerprint: Option<Fingerprint>,
     /// The start of the id of the only key that is tried.
     pub key: Option<String>,
-    /// Bytes per second that are sent at most; `u64::MAX` for no limit, whatever is configured.
+    /// Upload limit in bytes per second; `u64::MAX` for none, even if one is configured.
     pub limit_upload: Option<u64>,
-    /// Bytes per second that are received at most, likewise.
+    /// Download limit in bytes per second; `u64::MAX` for none.
     pub limit_download: Option<u64>,
     /// Transfers at once.
     pub connections: Option<usize>,
@@ -225,7 +225,7 @@ impl Connector {
         }
     }
 
-    /// Returns what this machine remembers of a place, whatever is there now.
+    /// Returns what this machine remembers of a place. Asks the store nothing.
     pub fn witness(&self, place: &Place) -> Witness {
         let (place, called) = place.remembered_as();
         Witness::open_called(

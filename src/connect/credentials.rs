@@ -1,4 +1,4 @@
-//! Passwords and keys: where they come from, and how they are read. Never from the command line
+//! Passwords and keys: choosing their origin, and reading them. Never from the command line
 //! itself.
 
 use std::ffi::OsStr;
@@ -209,7 +209,7 @@ fn warn_if_readable_by_others(operator: &dyn Operator, path: &Path, file: &File)
 }
 
 fn read_all(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it, so that no half-read copy is left behind by a growing vector.
+    // Room for all of it, so that a growing vector leaves no partial copies in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX_BYTES as usize + 1));
     reader.take(SECRET_LEN_MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SECRET_LEN_MAX_BYTES {
@@ -253,7 +253,7 @@ fn run_password_command(command: &str) -> Result<Zeroizing<Vec<u8>>> {
     let fail = |error: io::Error| {
         Error::new(TroubleKind::Failed, "cannot run the password command").caused_by(error)
     };
-    // What comes by standard input is the user's dump, unless somebody sits there.
+    // Standard input may be the user's dump, unless it is a terminal.
     let stdin = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
     let mut child = shell(command).stdin(stdin).stdout(Stdio::piped()).spawn().map_err(fail)?;
     let output = child.stdout.take().expect("standard output is piped");

@@ -1,4 +1,4 @@
-//! Why a repository could not be opened, and what the user can do.
+//! Errors of connecting, with hints.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the user can do about an error.
+//! Hints: what the user can do about an error.
 
 use crate::repo;
 use crate::store::{ErrorKind, StoreError};

@@ -1,11 +1,10 @@
-//! The program's own folders: no backup should hold them, and no restore touch them.
+//! The program's own directories, which backups leave out and restores never touch.
 
 use std::path::{Path, PathBuf};
 
 use crate::repo::open::witness::PLACES;
 
-/// Returns what the program made in the folder for local copies. Whatever else lies there belongs
-/// to somebody else.
+/// Returns what the program made in the cache directory. Other files there are not its own.
 pub fn in_cache(cache_dir: &Path) -> Vec<PathBuf> {
     let is_own = |(name, path): &(Vec<u8>, PathBuf)| {
         is_copies(name) || name == LOCATIONS && is_filled_with(path, is_location)
@@ -21,7 +20,7 @@ pub fn in_cache_to_leave_out(cache_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns what the program made in the folder of what it remembers: all of it as one where nothing
-/// else lies in it, so that a backup sees no change where something is remembered anew.
+/// else is in it, so that a backup sees no change when something new is remembered.
 pub fn in_state(state_dir: &Path) -> Vec<PathBuf> {
     let all = state_dir.join(PLACES);
     if is_filled_with(&all, is_place) {

@@ -1,4 +1,4 @@
-//! Where a repository is, as the user named it.
+//! A named repository that is not open yet.
 
 use std::path::Path;
 

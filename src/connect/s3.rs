@@ -1,4 +1,4 @@
-//! What is to be known about a bucket: its URL, the configuration, the environment, in this order.
+//! Options of a bucket: from its URL, the configuration, the environment, in this order.
 
 use std::path::PathBuf;
 use std::sync::Arc;

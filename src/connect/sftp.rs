@@ -1,4 +1,4 @@
-//! What is to be known about another machine: its URL, the configuration, `~/.ssh/config`, the
+//! Options of an SFTP server: from its URL, the configuration, `~/.ssh/config`, the
 //! usual, in this order.
 
 use std::fs;
@@ -26,7 +26,7 @@ use crate::store::sftp::SftpStore;
 use crate::store::sftp::candidates;
 use crate::store::sftp::options::SftpOptions;
 
-/// Connections at once: storage boxes allow ten, and somebody may want to look meanwhile.
+/// Connections at once: storage boxes allow ten, and other processes may connect meanwhile.
 const CONNECTIONS: usize = 4;
 /// After how much time without progress a request has failed.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -109,7 +109,7 @@ const FOREIGN: &str = "others decide what it says, and it can name programs that
 
 /// The files of this machine.
 struct Disk<'a> {
-    /// The file that was named: whoever did so answers for it, but not for what it includes.
+    /// The file that the user named, who answers for it, but not for what it includes.
     named: Option<&'a Path>,
 }
 
@@ -272,7 +272,7 @@ mod tests {
             let said = format!("{:?}", read(explicit).unwrap_err());
             assert!(said.contains(more.to_str().unwrap()) && said.contains("chmod go-w"), "{said}");
         }
-        // Whoever has a group of his own may let it write, as the system has it for new files
+        // Users with a private group may let it write, as the system has it for new files
         // there; nobody's is that of others.
         set(".ssh/more", 0o664);
         assert_eq!(

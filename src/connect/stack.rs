@@ -1,4 +1,4 @@
-//! Opens the store of a repository, wherever it is, with all that belongs around it: limits,
+//! The store of a repository with its layers: limits,
 //! counters, retries.
 
 use std::path::Path;

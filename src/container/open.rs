@@ -177,7 +177,7 @@ pub struct Walked {
 /// Walks a container that may be cut or damaged: yields every segment whose frame holds, in order,
 /// one at a time.
 ///
-/// Walking ends at the first frame that does not hold: behind the last segment that is the table of
+/// Walking ends at the first frame that is invalid: after the last segment that is the table of
 /// contents.
 pub fn walk<'a>(opener: &'a Opener, bytes: &'a [u8]) -> impl Iterator<Item = Walked> + 'a {
     let mut decompressor = SegmentDecompressor::default();

@@ -94,7 +94,7 @@ impl Segment {
         Ok(Self { raw, chunks })
     }
 
-    /// Returns kind and bytes of the chunk at `position`, or `None` behind the last.
+    /// Returns kind and bytes of the chunk at `position`, or `None` after the last.
     pub fn chunk(&self, position: usize) -> Option<(ChunkKind, &[u8])> {
         self.chunks.get(position).map(|(kind, range)| (*kind, &self.raw[range.clone()]))
     }

@@ -1,4 +1,4 @@
-//! Checking everything in a pack at once, without trusting any part of it.
+//! Verification of a whole pack, which trusts no part of it.
 
 use super::open::{ContainerError, Opener};
 use super::segment::Segment;

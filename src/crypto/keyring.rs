@@ -65,7 +65,7 @@ impl Keyring {
         &self.gear
     }
 
-    /// Returns the hash of a name or reference that decides whether a node ends behind it.
+    /// Returns the hash of a name or reference that decides whether a node ends after it.
     pub fn split_hash(&self, bytes: &[u8]) -> u32 {
         let hash = blake3::keyed_hash(&self.split, bytes);
         u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 bytes"))

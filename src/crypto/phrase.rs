@@ -10,7 +10,7 @@ use super::kdf::Key;
 /// Why a key file's text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PhraseError {
-    /// There are not exactly 24 words behind the comments.
+    /// There are not exactly 24 words after the comments.
     #[error("expected 24 words, found {0}")]
     WordCount(usize),
     /// A word is not in the list.
@@ -40,7 +40,7 @@ pub fn words_of(secret: &Key) -> Zeroizing<String> {
 
 /// Parses the words of a key file or kit.
 ///
-/// Lines that begin with `#` are comments; where a line `--- words ---` stands, only what lies
+/// Lines that begin with `#` are comments; if there is a line `--- words ---`, only what is
 /// between it and the next line of dashes counts, so that a whole recovery kit can be given.
 pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -76,7 +76,7 @@ pub fn secret_of_words(text: &str) -> Result<Key, PhraseError> {
 
 /// The line before the words of a recovery kit.
 pub const WORDS_BEGIN: &str = "--- words ---";
-/// The line behind the words of a recovery kit.
+/// The line after the words of a recovery kit.
 pub const WORDS_END: &str = "--- end of words ---";
 
 #[cfg(test)]

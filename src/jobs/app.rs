@@ -34,7 +34,7 @@ pub struct Additions {
     pub dry_run: bool,
     /// Makes a snapshot even if nothing has changed.
     pub always_snapshot: bool,
-    /// Reads every file, whatever earlier snapshots say of it.
+    /// Reads every file, even if it looks unchanged.
     pub read_all: bool,
     /// Trusts times and lengths alone, not inode numbers.
     pub ignore_inode: bool,

@@ -1,4 +1,4 @@
-//! Why a job failed.
+//! Errors of jobs.
 
 use crate::{backup, connect};
 

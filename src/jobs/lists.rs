@@ -16,7 +16,7 @@ use crate::rules::BYTE_ORDER_MARK;
 const RULES_LEN_MAX_BYTES: u64 = 8 << 20;
 const RULE_LEN_MAX_BYTES: usize = 4 << 10;
 const RULES_MAX: usize = 50_000;
-/// How much the names in one file may take in memory, and what each takes beside its bytes.
+/// Memory limit for the names in one file, and the overhead of each.
 const NAMES_LEN_MAX_BYTES: usize = 64 << 20;
 const NAME_BESIDE_BYTES: usize = 32;
 

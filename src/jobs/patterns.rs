@@ -17,16 +17,16 @@ pub struct Surroundings {
     pub here: Option<PathBuf>,
     /// The user's home.
     pub home: Option<PathBuf>,
-    /// The folder that `/` at the beginning of a pattern stands for, if it is not the root.
+    /// The directory that a leading `/` of a pattern means, if it is not the root.
     pub root: Option<PathBuf>,
 }
 
 impl Surroundings {
-    /// Returns the pattern that somebody typed.
+    /// Parses a typed pattern.
     ///
-    /// Beside what `.gitignore` says: `~/` is the home folder; a path with `/` inside also begins
-    /// at the current folder; `.`, `..` and empty steps are taken out; and bytes may be given as
-    /// they are printed (`\xe9`).
+    /// Beyond the syntax of `.gitignore`: `~/` is the home folder; a path with `/` inside also
+    /// begins at the current folder; `.`, `..` and empty steps are taken out; and bytes may be
+    /// given as they are printed (`\xe9`).
     pub fn pattern(&self, typed: &OsStr, case: Case) -> Pattern {
         let shown = printable(typed.as_bytes()).replace("\\\\", "\\");
         let text = from_printed(typed.as_bytes());
@@ -34,7 +34,7 @@ impl Surroundings {
             Some(rest) => (&b"!"[..], rest),
             None => (&b""[..], text.as_slice()),
         };
-        // Files of patterns have comments; what stands on a command line has none.
+        // Files of patterns have comments; command lines have none.
         let literal = text.starts_with(b"#").then(|| [&b"\\"[..], text].concat());
         let mut lines = self.lines_of(literal.as_deref().unwrap_or(text));
         let below_root = self.root.as_deref().map(|root| escape(root.as_os_str().as_bytes()));

@@ -8,9 +8,9 @@
 //!   snapshots came, and each doubling of the age holds about eight snapshots: the number kept
 //!   grows with the logarithm of the age;
 //! * at any moment time is cut into spans that count, and later only into longer ones. The oldest
-//!   of a long span is the oldest of the short ones in it too, so whoever is needed later is kept
-//!   until then, and thinning every day ends where thinning once ends, whatever other rules keep
-//!   beside it;
+//!   of a long span is the oldest of the short ones in it too, so one that is needed later is kept
+//!   until then, and thinning every day ends where thinning once ends, no matter what other rules
+//!   keep;
 //! * a snapshot that comes later never takes an older one's place.
 
 use super::rules::{Decision, Item, Keep, Miss};
@@ -86,7 +86,7 @@ pub(super) fn keep_decayed(
             decision.keeps.push(Keep::Decay(0));
             continue;
         };
-        // The next older one, if it is in the same span, leads to the one that stands for it.
+        // The next older one, if it is in the same span, leads to the one that represents it.
         let is_older_in =
             |older: &usize| items[*older].time_s.div_euclid(span_s) == time_s.div_euclid(span_s);
         match counted.get(place + 1).is_some_and(is_older_in) {

@@ -1,4 +1,4 @@
-//! Whether a policy would take more than anybody expects of it.
+//! The guard against a policy that would forget too much at once.
 //!
 //! What goes night after night under one policy is expected, however much it is: hourly snapshots
 //! of which days are kept lose nearly all of themselves. Not expected is that a policy which is new

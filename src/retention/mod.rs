@@ -1,4 +1,4 @@
-//! Which snapshots a policy keeps, and why: values in, decisions out, without clock and without
+//! Retention policies: which snapshots are kept, and why. Values in, decisions out, no clock and no
 //! store.
 //!
 //! Every rule keeps on its own; a snapshot goes if no rule keeps it. Rules look at one series of
@@ -6,7 +6,7 @@
 //!
 //! * **No drift.** Applying a policy every day keeps what applying it once at the end would keep.
 //!   So it does not matter when or how often it runs.
-//! * **Time stands still for a series without new snapshots.** Ages count from its newest snapshot,
+//! * **Time stops for a series without new snapshots.** Ages count from its newest snapshot,
 //!   not from now, so a host that was switched off years ago loses nothing.
 //!
 //! A snapshot whose date contradicts when the store got it ([`trust`]) is kept, named, and not

@@ -1,4 +1,4 @@
-//! Policies and spans as people write them.
+//! Parser of policies and spans.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! What to keep.
+//! A retention policy.
 
 use super::decay::Decay;
 use super::rules::Period;
 
-/// What to keep. Nothing at all keeps the newest snapshot only.
+/// A retention policy. Nothing at all keeps the newest snapshot only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The newest so many.

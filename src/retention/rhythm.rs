@@ -1,4 +1,4 @@
-//! How often snapshots come, and whether many more came at once.
+//! The rhythm of a series, and floods of snapshots.
 
 use std::collections::BTreeMap;
 

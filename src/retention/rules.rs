@@ -1,4 +1,4 @@
-//! What rules look at, and what they say.
+//! Inputs and outputs of retention rules.
 
 use super::rhythm::Moment;
 use super::trust::Doubt;

@@ -1,4 +1,4 @@
-//! What a policy leaves over time, if snapshots go on as they came so far.
+//! Simulation of a policy over time, if snapshots continue as before.
 
 use jiff::tz::TimeZone;
 

@@ -1,7 +1,7 @@
-//! Dates that cannot be right.
+//! Detection of wrong dates.
 //!
 //! A host writes the date of its snapshots, so a wrong clock or a thief of a key that can only add
-//! can write any. Two witnesses stand against it: the store's time of the snapshot's slot, and the
+//! can write any. Two witnesses contradict it: the store's time of the snapshot's slot, and the
 //! chain, in which each snapshot names the hash of the one before it. A snapshot existed when the
 //! store says, and before every snapshot that comes after it in the chain. With neither, the
 //! sequence gives the order.
@@ -194,7 +194,7 @@ fn add_chain(claims: &[Claim], members: &[usize], in_time: &[usize], found: &mut
     let mut newest_s: Vec<i64> = vec![i64::MIN; members.len()];
     for at in order {
         let mut next = before_in_chain(claims, &by_hash, at);
-        // Snapshots of other series may stand between.
+        // Snapshots of other series may come between.
         while let Some(other) = next.filter(|other| !places.contains_key(other)) {
             next = before_in_chain(claims, &by_hash, other);
         }

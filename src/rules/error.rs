@@ -1,4 +1,4 @@
-//! Rules that can never match.
+//! Errors of rules that can never match.
 
 /// Why a rule can never match anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

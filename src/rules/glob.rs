@@ -41,7 +41,7 @@ impl ByteSet {
     }
 }
 
-/// Returns how many bytes stand before the first that is special in a pattern.
+/// Returns how many bytes precede the first special one in a pattern.
 pub fn literal_len(pattern: &[u8]) -> usize {
     pattern.iter().position(|byte| b"*?[\\".contains(byte)).unwrap_or(pattern.len())
 }
@@ -159,7 +159,7 @@ fn read_stars(rest: &[u8], mut at: usize, steps: &mut Vec<Step>) -> usize {
         at += 1;
     }
     let is_alone = at - first > 1
-        // git looks at the pattern behind its literal beginning: `a**/b` is `a`, then `**/b`.
+        // git looks at the pattern after its literal beginning: `a**/b` is `a`, then `**/b`.
         && (first == 0 || rest[first - 1] == b'/')
         && (at == rest.len() || rest[at] == b'/' || rest[at..].starts_with(b"\\/"));
     let (step, taken) = match (is_alone, rest.get(at)) {
@@ -171,7 +171,7 @@ fn read_stars(rest: &[u8], mut at: usize, steps: &mut Vec<Step>) -> usize {
     at + taken
 }
 
-/// Reads a set behind its `[`; returns it and how many bytes it took.
+/// Reads a set after its `[`; returns it and how many bytes it took.
 fn read_set(text: &[u8]) -> Result<(ByteSet, usize), RuleError> {
     let byte_at = |at: usize| text.get(at).copied().ok_or(RuleError::Bracket);
     let mut set = ByteSet::default();

@@ -1,4 +1,4 @@
-//! Lines of an ignore file, in their order.
+//! Lines of an ignore file, in order.
 
 use super::error::RuleError;
 use super::glob;
@@ -47,7 +47,7 @@ impl Rules {
     }
 
     /// Adds one line that did not come from an ignore file: `./` at its beginning, which git does
-    /// not know, stands for every base.
+    /// not know, applies to every base.
     pub fn add_given(&mut self, line: &[u8], case: Case) -> Result<Option<usize>, RuleError> {
         self.add_line(line, case, |pattern| pattern.strip_prefix(b"./"))
     }

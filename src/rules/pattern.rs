@@ -1,4 +1,4 @@
-//! Patterns as people give them: what they wrote, the rules that it stands for, and whether it ever
+//! Typed patterns: their text, their rules, and whether they ever
 //! matched.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::error::RuleError;
 use super::lines::{Case, Matched, Rules};
 
-/// What somebody wrote, and the rules that it stands for.
+/// A pattern as it was typed, and its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
     /// What was written, for people.

@@ -1,4 +1,4 @@
-//! Rules by what they ask for, so that most are looked up and not tried.
+//! Lookup table of rules: most are looked up by name, and not tried one by one.
 
 use std::collections::HashMap;
 

@@ -70,8 +70,8 @@ pub fn command_source(
 const PIPEFAIL: &str = "(set -o pipefail) 2>/dev/null && set -o pipefail\n";
 
 /// Returns whether a path leads to something that is read but is no file of its own: a device, a
-/// fifo, or whatever the program was started with (`/dev/stdin` may be a file, of which nobody
-/// wants the link).
+/// fifo, or a descriptor that the program was started with (`/dev/stdin` may be a file, of which
+/// nobody wants the link).
 pub fn is_special(path: &Path) -> bool {
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     kind.is_ok_and(|kind| {
@@ -139,7 +139,7 @@ impl Stream for StdinStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let stdin = io::stdin();
         wait_readable(&stdin, &self.monitor)?;
-        // Not through the standard library's buffer: `poll` does not know what lies in it.
+        // Not through the standard library's buffer: `poll` does not know what is in it.
         Ok(rustix::io::read(&stdin, buffer)?)
     }
 
@@ -191,7 +191,7 @@ impl Stream for CommandStream {
 }
 
 impl Drop for CommandStream {
-    /// Stops the command and all that it started: whoever did not wait for its end does not want it
+    /// Stops the command and its children: a caller that did not wait for its end does not want it
     /// any more.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);

@@ -1,3 +1,3 @@
-//! Sources of a backup beside files: standard input, special files, the output of commands.
+//! Sources of a backup other than files: standard input, special files, the output of commands.
 
 pub mod command;

@@ -1,4 +1,4 @@
-//! What people and scripts see: text, tables, colours, progress, prompts, JSON.
+//! Output for people and scripts: tables, colours, progress, prompts, JSON.
 
 pub mod json;
 pub mod output;
@@ -173,9 +173,9 @@ impl Ui {
                 json::line(&serde_json::json!({ "event": kind, "message": message }))
             ));
         } else {
-            // What is left of progress that was drawn before would stand behind a shorter message.
+            // Clears the rest of a progress line, which may be longer than the message.
             let clear = if self.progress == ProgressKind::Terminal { "\r\x1b[J" } else { "" };
-            // Whatever names stand in it: a terminal must not obey them.
+            // It may contain names: a terminal must not obey them.
             let message = text::harmless_lines(message);
             write_stderr(&format!(
                 "{clear}{} {message}\n",

@@ -52,7 +52,7 @@ impl Output {
         Ok(self.0.write_all(b"\n")?)
     }
 
-    /// Returns the writer below, for whoever fills it by the megabyte.
+    /// Returns the underlying writer, for output of many megabytes.
     pub fn writer(&mut self) -> &mut dyn Write {
         &mut self.0
     }
@@ -85,7 +85,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     unless_unheard(print())
 }
 
-/// Writes one JSON document likewise.
+/// Writes one JSON document to standard output.
 pub fn print_json(document: &impl Serialize) -> Result<(), OutputError> {
     let print = || {
         let mut out = Output::stdout()?;
@@ -122,7 +122,7 @@ impl JsonList {
         Ok(())
     }
 
-    /// Ends the document with the fields behind the list.
+    /// Ends the document with the fields after the list.
     pub fn finish(self, fields: &[(&str, Value)]) -> Result<(), OutputError> {
         unless_unheard(self.write_end(fields))
     }

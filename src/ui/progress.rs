@@ -27,7 +27,7 @@ pub enum ProgressKind {
     Json,
 }
 
-/// Nothing is drawn before this: whoever is done by then needs no progress.
+/// Nothing is drawn before this time: short operations need no progress.
 const FIRST_AFTER: Duration = Duration::from_secs(1);
 const TERMINAL_EVERY: Duration = Duration::from_millis(200);
 const JSON_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Drop for Progress {
     }
 }
 
-/// The counters at one moment, as they stand in a JSON line.
+/// A snapshot of the counters, as in a JSON line.
 #[derive(Clone, Debug, Serialize)]
 struct State {
     event: &'static str,

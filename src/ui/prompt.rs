@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::sync::lock;
 
-/// The terminal's settings from before a prompt, for whoever has to end the program while one is
+/// The terminal's settings from before a prompt, to restore if the program ends while one is
 /// open.
 static SETTINGS_BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 

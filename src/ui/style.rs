@@ -1,4 +1,4 @@
-//! Colours, where somebody sees them.
+//! Colours, if the output is a terminal.
 
 /// What a piece of text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Role {
     Good,
     /// What a line is about.
     Strong,
-    /// What stands beside it.
+    /// Secondary text.
     Dim,
 }
 
