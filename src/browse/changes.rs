@@ -1,4 +1,5 @@
-//! Where two directories differ, without what is below a directory that stands on one side only.
+//! The differences of two directories, without the content of directories that are on one side
+//! only.
 
 use super::fields::Fields;
 use super::place::Place;
@@ -13,18 +14,18 @@ use crate::repo::{DirEntry, Error, Trees};
 
 /// A path that differs; one of the entries at least is there.
 pub(super) struct Difference {
-    /// Behind the paths that are compared: empty, or a slash and names.
+    /// Relative to the compared paths: empty, or a slash and names.
     pub path: Vec<u8>,
-    /// What stands on the left.
+    /// The entry on the left.
     pub left: Option<DirEntry>,
-    /// What stands on the right.
+    /// The entry on the right.
     pub right: Option<DirEntry>,
     /// In what they differ, if both are there.
     pub fields: Fields,
 }
 
 impl Difference {
-    /// Returns the directory that stands on one side and is none on the other, and whether that
+    /// Returns the directory that is on one side and is none on the other, and whether that
     /// side is the right one.
     pub fn one_sided_tree(&self) -> Option<(bool, ChunkId)> {
         match (self.left.as_ref().and_then(tree_of), self.right.as_ref().and_then(tree_of)) {

@@ -1,4 +1,4 @@
-//! What changed between two places.
+//! The changes between two paths of snapshots.
 
 use super::changes::{Difference, Differences, Step};
 use super::fields::{Field, Fields};
@@ -11,7 +11,7 @@ use crate::repo::{DirEntry, Error, Trees};
 /// One path that changed.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Where it is on the right; for what stands on the left only, where it was.
+    /// Where it is on the right; for an entry on the left only, where it was.
     pub path: Vec<u8>,
     /// What happened.
     pub kind: ChangeKind,
@@ -26,9 +26,9 @@ pub struct Change {
 /// What happened to a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It stands on the right only.
+    /// It is on the right only.
     Added,
-    /// It stands on the left only.
+    /// It is on the left only.
     Removed,
     /// Its content differs.
     Modified,
@@ -46,9 +46,9 @@ pub enum ChangeKind {
 /// Yields what changed between two places, in the order of paths; of a directory first itself, then
 /// what is in it.
 ///
-/// Where a directory cannot be read, its path and the error are yielded and the rest goes on behind
-/// it. What was moved is found among [`WindowLimits`] at a time; a directory that was moved is one
-/// change. Memory is bounded by that window.
+/// Where a directory cannot be read, its path and the error are yielded and the walk continues
+/// after it. What was moved is found among [`WindowLimits`] at a time; a directory that was moved
+/// is one change. Memory is bounded by that window.
 pub struct Diff<'a> {
     trees: Trees,
     /// What the paths of the left and of the right begin with.

@@ -1,8 +1,8 @@
-//! Why looking failed.
+//! Errors of browsing.
 
 use crate::repo;
 
-/// Why looking failed.
+/// Errors of browsing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The snapshot has no such path.

@@ -1,4 +1,4 @@
-//! In what two entries differ.
+//! The fields in which two entries differ.
 
 use crate::format::entry::{Content, Entry, EntryKind, entry_flag};
 use crate::repo::DirEntry;

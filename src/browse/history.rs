@@ -66,7 +66,7 @@ pub struct History {
     /// Snapshots (as positions) in which a folder on the way is damaged, which count as if they did
     /// not exist.
     pub unread: Vec<(usize, Error)>,
-    /// Snapshots in which what lies below the path cannot be compared with the version before,
+    /// Snapshots in which the content of the path cannot be compared with the version before,
     /// because one of the two is damaged there: that counts as a change.
     pub uncompared: Vec<(usize, Error)>,
 }

@@ -1,4 +1,4 @@
-//! Finding what `SNAP:PATH` names.
+//! Resolution of `SNAP:PATH`.
 
 use super::error::Error;
 use crate::format::entry::Content;

@@ -1,4 +1,4 @@
-//! Finding entries by name and by what they are, in any number of snapshots.
+//! Search for entries by name and attributes in many snapshots.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::repo::{self, Descent, DirEntry, Trees};
 
 /// What names and paths must look like.
 pub struct Patterns {
-    /// Names that stand for themselves: there may be any number of them.
+    /// Literal names: there may be any number of them.
     literal: HashSet<Vec<u8>>,
     names: RegexSet,
     paths: RegexSet,
@@ -29,7 +29,7 @@ const COMPILED_MAX: usize = 2_000;
 /// A regular expression over bytes for one character but a slash, and for a byte of a name that is
 /// not text.
 const ANY_CHARACTER: &str = r"(?:[\x00-.0-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff])";
-/// What stands for `[^/]*` meanwhile: no regular expression holds it.
+/// Placeholder for `[^/]*`: no regular expression contains it.
 const ANY_NAME: &str = "\0";
 
 /// How patterns are read.
@@ -127,14 +127,14 @@ fn regex_of_glob(pattern: &[u8], is_path: bool, ignore_case: bool) -> Result<Str
         .empty_alternates(true)
         .build()?
         .regex()
-        // It would stand for one byte of a character that has several.
+        // It would match one byte of a character that has several.
         .replace("[^/]*", ANY_NAME)
         .replace("[^/]", ANY_CHARACTER)
         .replace(ANY_NAME, "[^/]*");
     Ok(bytes_again(if ignore_case { fold_beyond_ascii(&regex) } else { regex }))
 }
 
-/// Stands for the byte 0 in globs, which are text; the bytes that are none have the characters
+/// Represents the byte 0 in globs, which are text; the bytes that are none have the characters
 /// above it, which nobody gives a meaning.
 const STAND_IN: u32 = 0x10_fe00;
 
@@ -152,7 +152,7 @@ fn text_of(pattern: &[u8]) -> String {
     text
 }
 
-/// Puts the bytes in the place of their stand-ins, which stand in the regex of a glob as escaped
+/// Puts the bytes in the place of their stand-ins, which the regex of a glob has as escaped
 /// bytes.
 fn bytes_again(regex: String) -> String {
     let mut buffer = [0; 4];
@@ -164,7 +164,7 @@ fn bytes_again(regex: String) -> String {
     all.iter().fold(regex, |regex, (byte, from)| regex.replace(from, &format!("\\x{byte:02x}")))
 }
 
-/// Lets letters beyond ASCII, which stand in the regex of a glob as bytes, be small or capital;
+/// Lets letters beyond ASCII, which the regex of a glob has as bytes, be small or capital;
 /// those in classes stay as they are.
 fn fold_beyond_ascii(regex: &str) -> String {
     let (mut folded, mut rest, mut is_class) = (String::new(), regex, false);
@@ -188,7 +188,7 @@ fn fold_beyond_ascii(regex: &str) -> String {
     folded
 }
 
-/// Returns the letters that stand at the beginning as escaped bytes.
+/// Returns the leading letters that are written as escaped bytes.
 fn escaped_letters(regex: &str) -> String {
     let escaped = |at: usize| Some(regex.get(at..at + 4)?.strip_prefix("\\x")).flatten();
     let bytes = (0..)
@@ -209,7 +209,7 @@ fn either_case(letter: char) -> String {
     format!("(?:{})", cases.iter().map(escaped).collect::<Vec<_>>().join("|"))
 }
 
-/// What entries must be beside their names; what is not given may be anything.
+/// Conditions on entries other than their names; what is not given may be anything.
 #[derive(Clone, Debug, Default)]
 pub struct Criteria {
     /// One of these kinds.
@@ -253,7 +253,7 @@ pub struct Search {
     folders: Vec<PathHash>,
 }
 
-/// Stands for a path: the hash of the one above and the name, so that a long path is not hashed
+/// Represents a path: the hash of the one above and the name, so that a long path is not hashed
 /// again for each name in it.
 type PathHash = [u8; 32];
 

@@ -1,4 +1,4 @@
-//! How much is in a directory, from the sums that its nodes hold.
+//! Sizes of directories, from the sums that their nodes contain.
 
 use super::changes::tree_of;
 use super::place::Place;

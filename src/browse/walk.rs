@@ -7,7 +7,7 @@ use crate::repo::{Descent, DirEntry, Error, Trees};
 /// Yields each entry below a directory with its path: a directory, then what is in it.
 ///
 /// Memory is that of a [`Descent`], however many entries there are. Where a directory cannot be
-/// read its error is yielded with its path, and the walk goes on behind it: the caller decides
+/// read its error is yielded with its path, and the walk continues after it: the caller decides
 /// whether to stop.
 pub struct Walk {
     recursive: bool,

@@ -1,4 +1,4 @@
-//! Differences that are held together, so that what vanished in one place and appeared in another
+//! A window of differences, in which an entry that vanished in one place and appeared in another
 //! is seen to have moved.
 
 use std::collections::{HashMap, VecDeque};
@@ -25,14 +25,14 @@ impl Default for WindowLimits {
     }
 }
 
-/// Memory that a path takes beside its bytes, about.
+/// Approximate memory overhead of a path, in bytes.
 const ITEM_LEN_BYTES: usize = 700;
 
 /// A path in the window.
 pub(super) struct Item {
     /// Gone once it was taken.
     pub step: Option<Step>,
-    /// What is in a directory that stands on one side only; `None` where nobody looked.
+    /// The content of a directory that is on one side only; `None` if it was not read.
     pub below: Option<Vec<usize>>,
     /// The other end, if it was moved.
     pub moved: Option<usize>,
@@ -117,7 +117,7 @@ impl Window {
         self.items[at].step.as_ref()?.as_ref().ok()
     }
 
-    /// Adds what is in a directory that stands on one side only, unless it is too much.
+    /// Adds the content of a directory that is on one side only, unless it is too much.
     fn look_into(&mut self, trees: &Trees, at: usize) -> Vec<usize> {
         let Some((path, (is_right, tree))) =
             self.difference(at).and_then(|one| Some((one.path.clone(), one.one_sided_tree()?)))
@@ -160,7 +160,7 @@ impl Window {
         self.side_of(at).is_some_and(|(_, found)| found.entry.kind != EntryKind::Dir)
     }
 
-    /// Returns what stands on one side only, and whether that is the right one.
+    /// Returns the entry that is on one side only, and whether that is the right one.
     fn side_of(&self, at: usize) -> Option<(bool, &DirEntry)> {
         match self.difference(at)? {
             Difference { left: Some(left), right: None, .. } => Some((false, left)),
@@ -201,7 +201,7 @@ impl Window {
 
     fn take_other(&mut self, is_right: bool, identity: &Identity) -> Option<usize> {
         loop {
-            // Whoever cannot be moved now never can again.
+            // An entry that has no partner now never gets one.
             let at = self.seen[usize::from(is_right)].get_mut(identity)?.pop_front()?;
             if self.can_move(at) {
                 return Some(at);
@@ -226,7 +226,7 @@ impl Window {
     }
 }
 
-/// Returns what a path below a directory is that stands on one side only.
+/// Returns the change of a path below a directory that is on one side only.
 fn below(folder: &[u8], found: DirEntry, is_right: bool) -> Difference {
     let path = [folder, b"/", &found.entry.name].concat();
     let (left, right) = if is_right { (None, Some(found)) } else { (Some(found), None) };

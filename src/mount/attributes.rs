@@ -1,4 +1,4 @@
-//! What `stat` says.
+//! Maps tree entries to FUSE attributes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

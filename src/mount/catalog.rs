@@ -1,4 +1,4 @@
-//! Which snapshots there are now.
+//! The current list of snapshots.
 
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::format::snapshot::Snapshot;
 use crate::repo::{Reader, Result, snapshots};
 use crate::sync::{self, lock};
 
-/// How old the list may be when somebody looks.
+/// Maximum age of the list of snapshots at a lookup.
 const FRESH: Duration = Duration::from_secs(3);
-/// How long the last list stands when a new one could not be made: whoever looks waits for the
+/// How long the last list is used after a failed listing: lookups wait for the
 /// attempt.
 const REST: Duration = Duration::from_secs(30);
 
-/// The list of snapshots, which is made anew when somebody looks and the last one is old.
+/// The list of snapshots, which lookups renew when it is old.
 pub struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
@@ -27,7 +27,7 @@ pub struct Catalog {
     vanished: (Sender<Vanished>, Receiver<Vanished>),
 }
 
-/// A name that stands there no more, and the number of its folder.
+/// A name that has vanished, and the inode number of its directory.
 pub type Vanished = (u64, String);
 
 impl Catalog {
@@ -47,7 +47,7 @@ impl Catalog {
 
     /// Returns the views, listing the snapshots again if it is time.
     ///
-    /// While one thread does so, and where it fails, the last list stands.
+    /// While one thread does so, and if it fails, the last list is used.
     pub fn views(&self, report: &Report) -> Arc<Views> {
         if let Ok(mut looked) = self.looked.try_lock()
             && Instant::now() >= looked.0
@@ -58,7 +58,7 @@ impl Catalog {
     }
 
     /// Returns the views as they are now, however young the last list is; where listing fails, the
-    /// last list stands.
+    /// last list is used.
     pub fn views_now(&self, report: &Report) -> Arc<Views> {
         self.look(&mut lock(&self.looked), report);
         sync::read(&self.views).clone()

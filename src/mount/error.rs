@@ -1,11 +1,11 @@
-//! Why a repository cannot be mounted.
+//! Errors of mounting.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::repo;
 
-/// Why a repository cannot be mounted.
+/// Errors of mounting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system offers no FUSE.
@@ -37,7 +37,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A program that was killed left its mount behind.
+    /// A killed program left its mount.
     #[error("{path} is a mount whose program has ended", path = path.display())]
     Dead {
         /// The folder.

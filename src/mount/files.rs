@@ -1,4 +1,4 @@
-//! The answers: what stands under a name, its attributes, its bytes.
+//! File operations: lookup by name, attributes, reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,8 @@ use crate::repo::{self, Reader, Trees};
 pub const FOREVER: Duration = Duration::from_secs(24 * 3600);
 /// How long it may believe what it was told of the folders above the snapshots.
 pub const BRIEFLY: Duration = Duration::from_secs(1);
-/// What the reader keeps beside the caches of a mount, in bytes: decoded segments with nodes.
+/// Memory of the reader in addition to the caches of a mount, in bytes: decoded segments with
+/// nodes.
 const READER_LEN_BYTES: usize = 24 << 20;
 /// Least memory for nodes and segments together, in bytes.
 const CACHE_LEN_MIN_BYTES: usize = 16 << 20;
@@ -200,7 +201,7 @@ impl Files {
             .hard_link
             .map_or(1, |group| self.links.count(self.contents.nodes().trees(), snapshot, group));
         let data_len = match found.content {
-            // What cannot be read is told to whoever reads the file.
+            // Damage is reported when the file is read.
             Content::List(_) => FileMap::new(found.clone())
                 .data_len(self.contents.nodes(), LIST_NODES_MAX)
                 .ok()
@@ -297,7 +298,7 @@ impl Files {
         read.map_err(|error| self.failed(file.number, &error))
     }
 
-    /// Returns where the next data, or the next hole, begins at or behind an offset of an open
+    /// Returns where the next data, or the next hole, begins at or after an offset of an open
     /// file.
     pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
@@ -371,7 +372,7 @@ pub(super) fn top_node(path: &str, name: &[u8], item: Item) -> Node {
     }
 }
 
-/// Returns what stands at the top if one path of a snapshot is mounted.
+/// Returns the top node if one path of a snapshot is mounted.
 fn top_of(trees: &Trees, snapshot: &Snapshot, path: &[u8]) -> Result<Node, Error> {
     let place = browse::find(trees, snapshot, path)?;
     let shown = || String::from_utf8_lossy(&place.path).into_owned();

@@ -1,4 +1,4 @@
-//! Listing folders, piece by piece.
+//! Directory listings, piece by piece.
 
 use std::sync::{Arc, OnceLock};
 
@@ -43,7 +43,7 @@ enum List {
 pub struct Line<'a> {
     /// The number of what it names.
     pub number: u64,
-    /// The place of the line behind it.
+    /// The offset of the next entry.
     pub next: u64,
     /// What it is.
     pub kind: FileType,

@@ -1,4 +1,4 @@
-//! Open files and folders.
+//! Handles of open files and directories.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

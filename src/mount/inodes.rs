@@ -1,4 +1,4 @@
-//! Numbers of files, and what the kernel knows by them.
+//! Inode numbers, and the nodes that the kernel knows by them.
 //!
 //! A number is a hash, so it is the same each time that the repository is mounted: of the
 //! snapshot's id for its root, of the number of the folder and the name for everything below, and
@@ -28,11 +28,11 @@ pub enum Node {
     Link(String),
     /// The root of a snapshot.
     Snapshot(Arc<Snapshot>),
-    /// What stands in a directory of a snapshot.
+    /// An entry of a directory of a snapshot.
     Entry(EntryNode),
 }
 
-/// Where an entry stands.
+/// The location of an entry.
 #[derive(Clone, Debug)]
 pub struct EntryNode {
     /// The snapshot.

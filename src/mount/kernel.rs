@@ -1,4 +1,4 @@
-//! The kernel's questions, put to `files`.
+//! FUSE request handlers; each delegates to `Files`.
 
 use std::ffi::OsStr;
 use std::io;

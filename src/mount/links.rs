@@ -1,4 +1,4 @@
-//! How many names the hard-linked files of a snapshot have.
+//! Link counts of hard-linked files.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::repo::Trees;
 use crate::sync::lock;
 
 /// Most entries, and most nodes of directories, that are looked at to count the links of a
-/// snapshot: somebody waits meanwhile.
+/// snapshot: a lookup waits meanwhile.
 ///
 /// What the snapshot says of itself is no limit: it is a claim, and a small repository can hold a
 /// tree without end.

@@ -1,4 +1,4 @@
-//! How memory is given back to the system.
+//! Returning freed memory to the system.
 
 /// Pieces of memory at least as long as this go back as soon as they are freed, in bytes: segments
 /// do, and most answers to the kernel are shorter.

@@ -3,7 +3,7 @@
 //! The kernel asks by numbers (`inodes`); `files` answers, from the list of snapshots (`catalog`,
 //! `views`), from nodes of trees (`nodes`) and from segments of file content (`segments`), which
 //! are read ahead where a file is read in order (`ahead`, `siblings`). Everything that is kept has
-//! a limit in bytes; what stands in a snapshot never changes, so the kernel may keep all it learns.
+//! a limit in bytes; the content of a snapshot never changes, so the kernel may keep all it learns.
 
 mod attributes;
 mod catalog;

@@ -1,4 +1,4 @@
-//! What is told to the user while programs only see numbers.
+//! Reports of errors to the user: programs only see numbers.
 
 use std::collections::HashSet;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Mounting, and taking the mount away again.
+//! Mounting and unmounting.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -30,12 +30,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the mount is called in the system's list of mounts.
 const NAME: &str = "drumlin";
 
-/// A mounted repository. When it is dropped the mount stays, and whoever uses it gets errors:
+/// A mounted repository. When it is dropped the mount stays, and its users get errors:
 /// unmount it first.
 pub struct Mounted {
     dir: PathBuf,
-    // Dropping the session would unmount the folder once more, which by then may be somebody else's
-    // mount.
+    // Dropping the session would unmount the folder once more, which by then may be another
+    // program's mount.
     session: ManuallyDrop<BackgroundSession>,
     device: OwnedFd,
     files: Arc<Files>,
@@ -130,7 +130,7 @@ pub fn mount(
 /// Starts a thread that tells the kernel of names that are no longer there, as long as `files` is.
 ///
 /// Otherwise it would keep all that it ever saw of forgotten snapshots, and we their numbers, until
-/// memory is short. Whoever answers the kernel must not do it, because the kernel may hold the
+/// memory is short. Threads that answer the kernel must not do it, because the kernel may hold the
 /// folder of that name until it has the answer.
 fn drop_vanished(files: &Files, notifier: Notifier) -> Result<(), Error> {
     let Some(vanished) = files.vanished() else { return Ok(()) };
@@ -160,7 +160,7 @@ impl Mounted {
         self.files.views().map(|views| views.snapshots().len())
     }
 
-    /// Waits until somebody unmounts the folder or `stop` says so; returns whether it has been
+    /// Waits until the directory is unmounted or `stop` says so; returns whether it has been
     /// unmounted.
     pub fn wait(&self, stop: &dyn Fn() -> bool) -> bool {
         while !self.session.guard.is_finished() {
@@ -186,7 +186,7 @@ impl Mounted {
         }
         let failed = |source: io::Error| Error::Unmount { path: self.dir.clone(), source };
         match rustix::mount::unmount(&self.dir, UnmountFlags::empty()) {
-            // Somebody else was quicker.
+            // It is unmounted already.
             Ok(()) | Err(Errno::INVAL) => Ok(Ended::Unmounted),
             Err(Errno::PERM) => {
                 if run_helper(&["-u", "-q"], &self.dir, self.without).is_ok() {

@@ -1,4 +1,4 @@
-//! Reading ahead of somebody who opens the files of a folder one after the other, as `grep -r` and
+//! Readahead across files that are opened one after the other, as `grep -r` and
 //! `cp -a` do.
 
 use std::collections::HashMap;

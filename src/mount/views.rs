@@ -1,4 +1,4 @@
-//! What stands at the top of a mount: every snapshot by its id, and links to it by time, app and
+//! The top of a mount: every snapshot by its id, and links to it by time, app and
 //! host.
 
 use std::collections::BTreeMap;
@@ -130,13 +130,13 @@ fn vanished(
     }
 }
 
-/// Adds a link under the name of its time; where that is taken, with the start of its id behind it.
+/// Adds a link under the name of its time; if that is taken, followed by the start of its id.
 fn add(folder: &mut BTreeMap<String, Item>, time: &str, short: &str, item: Item) {
     let name = if folder.contains_key(time) { format!("{time}-{short}") } else { time.to_owned() };
     folder.insert(name, item);
 }
 
-/// Returns a name as it can stand in a folder.
+/// Returns a valid directory entry name.
 fn safe_name(name: &str) -> String {
     let name: String = name.chars().map(|c| if c == '/' || c == '\0' { '_' } else { c }).collect();
     if name == "." || name == ".." { name.replace('.', "_") } else { name }

@@ -1,13 +1,13 @@
-//! Giving a file, folder, link or special file its owner, attributes, mode, times and flags, in the
-//! one order that works.
+//! Setting owner, attributes, mode, times and flags of a file, directory, link or special file, in
+//! the one order that works.
 //!
 //! * The owner comes first: changing it clears setuid and setgid bits and drops capabilities.
 //! * Extended attributes come next: an ACL changes the mode, and the owner of a file without write
 //!   permission could not set them later.
 //! * Then the mode, then the times, and last the flags: nothing can be done to an immutable file.
 //!
-//! Everything is reached by a descriptor, never by a name: whoever may change names in the folder
-//! cannot put anything else into the place of what is being changed.
+//! Everything is reached by a descriptor, never by a name: users who may change names in the
+//! directory cannot put anything else into the place of what is being changed.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -40,7 +40,7 @@ pub struct Metadata {
     pub keeps_xattrs: bool,
 }
 
-/// What a file has, as far as it is known; whatever is right already is not set again.
+/// The known metadata of a file; what is right already is not set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Present {
     /// Owner.
@@ -69,8 +69,8 @@ impl From<&Stat> for Present {
 pub enum Object<'a> {
     /// An open file or folder.
     Open(BorrowedFd<'a>),
-    /// A symbolic link or special file, opened only to name it: it is changed whatever has its name
-    /// by now.
+    /// A symbolic link or special file, opened only to name it: it is changed no matter what has
+    /// its name by now.
     Path {
         /// The descriptor.
         fd: BorrowedFd<'a>,

@@ -46,7 +46,7 @@ pub fn read_xattrs_of(fd: impl AsFd) -> io::Result<Partly> {
     Subject::Open(fd.as_fd()).read_each()
 }
 
-/// Returns the [`entry_flag`] bits that a file system's own attributes stand for.
+/// Returns the [`entry_flag`] bits of a file system's own attributes.
 pub fn read_flags(stat: &Stat) -> u32 {
     const STATX_FLAGS: [(u64, u32); 3] = [
         (0x10, entry_flag::IMMUTABLE),
@@ -104,7 +104,7 @@ pub enum Subject<'a> {
     /// now, and then one step further, so nothing can be swapped in between. (The kernel knows such
     /// calls relative to a directory only since 6.13.)
     Path(Vec<u8>),
-    /// What a descriptor stands for that was opened only to name it, with the path that leads to
+    /// The target of a descriptor that was opened only to name it, with the path that leads to
     /// it.
     Named(String, PhantomData<BorrowedFd<'a>>),
 }

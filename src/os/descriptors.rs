@@ -1,4 +1,4 @@
-//! Names that stand for what a process has open: `/dev/stdin`, `/dev/fd/3`, `/proc/self/fd/0`.
+//! Names of open descriptors: `/dev/stdin`, `/dev/fd/3`, `/proc/self/fd/0`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 /// How many links lead to each other at most, as for the kernel.
 const LINKS_MAX: usize = 40;
 
-/// Returns whether a path is, or leads through links to, what a process has open, whatever that is:
+/// Returns whether a path is, or leads through links to, an open descriptor of a process:
 /// a file, a pipe, a device.
 pub fn is_descriptor(path: &Path) -> bool {
     let Ok(mut path) = std::path::absolute(path) else {

@@ -38,7 +38,7 @@ impl Dir {
         open_without_atime(CWD, path.as_os_str().as_encoded_bytes(), DIR_FLAGS)
     }
 
-    /// Opens the directory at `path` only to reach what lies in it, which needs no right to list
+    /// Opens the directory at `path` only to reach its content, which needs no right to list
     /// it.
     pub fn open_for_lookup(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -112,7 +112,7 @@ impl Dir {
         Ok(Stat::from_statx(&statx(&self.fd, name, flags, STAT_MASK)?))
     }
 
-    /// Returns the device that `name` lies on. A mount that does not let this user look at it tells
+    /// Returns the device that `name` is on. A mount that does not let this user look at it tells
     /// at least this.
     pub fn device_of(&self, name: &[u8]) -> io::Result<(u32, u32)> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

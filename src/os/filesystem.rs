@@ -1,4 +1,4 @@
-//! Which file systems are believed, and in what.
+//! Which file systems are trusted, and with what.
 //!
 //! A backup has to take a file system's word for some things: where a file has holes, whether a
 //! number names one file, and that a change leaves a mark. Those that keep their word are listed
@@ -19,7 +19,7 @@ use rustix::fs::fstatfs;
 /// time.
 const TRUSTED: [u64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994];
 
-/// Returns whether an open file or directory lies on a file system that is known to keep its word.
+/// Returns whether an open file or directory is on a file system that is known to be reliable.
 ///
 /// Where the system does not tell, it is not.
 pub fn is_trusted(fd: impl AsFd) -> bool {

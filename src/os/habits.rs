@@ -1,4 +1,4 @@
-//! What a file system does to owners and names, as far as that is known of its kind.
+//! Known habits of kinds of file systems with owners and names.
 
 use std::os::fd::AsFd;
 

@@ -1,4 +1,4 @@
-//! Where a file has holes: by asking its file system, or by looking at the bytes.
+//! Holes in files: from the file system, or by looking at the bytes.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -10,10 +10,10 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt;
 
-/// Returns the next data at or behind `from` in an open file of `size` bytes, `None` if only a hole
+/// Returns the next data at or after `from` in an open file of `size` bytes, `None` if only a hole
 /// follows.
 ///
-/// Every range that is returned lies behind `from` and is not empty, so whoever goes on at its end
+/// Every returned range is after `from` and not empty, so a caller that continues at its end
 /// gets to the end of the file.
 pub fn next_data(file: impl AsFd, from: u64, size: u64) -> Result<Option<Range<u64>>, Doubt> {
     let start = match seek(&file, SeekFrom::Data(from)) {
@@ -61,11 +61,11 @@ pub fn are_plausible(
 /// What holes are made of: file systems have no smaller ones.
 pub const BLOCK_LEN_BYTES: usize = 4 << 10;
 
-/// Returns the first run of zero blocks at or behind `from` that is at least `len_min` bytes long
+/// Returns the first run of zero blocks at or after `from` that is at least `len_min` bytes long
 /// or reaches the end.
 ///
 /// `bytes` must begin at a block of the file; a last part of a block counts as one. A run that
-/// reaches the end may go on behind it.
+/// reaches the end may continue after it.
 pub fn next_zeros(bytes: &[u8], from: usize, len_min: usize) -> Option<Range<usize>> {
     let mut start = None;
     for at in (from.next_multiple_of(BLOCK_LEN_BYTES)..bytes.len()).step_by(BLOCK_LEN_BYTES) {

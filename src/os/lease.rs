@@ -1,4 +1,4 @@
-//! Waiting for what another program does not give back at once.
+//! File leases: waiting for other programs that delay an open.
 
 use std::io;
 use std::time::{Duration, Instant};

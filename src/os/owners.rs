@@ -1,4 +1,4 @@
-//! Names of users and groups, asked of the system (files, LDAP, whatever it is set up for) and
+//! Names of users and groups, asked of the system (files, LDAP, or other sources) and
 //! kept.
 
 use std::collections::HashMap;
@@ -51,8 +51,8 @@ impl OwnerNames {
     }
 }
 
-/// Returns the home folder of whoever runs the program, as the system knows it; `None` if there is
-/// none.
+/// Returns the home directory of the user who runs the program, as the system knows it; `None` if
+/// there is none.
 pub fn home_of_user() -> Option<std::path::PathBuf> {
     let home = User::from_uid(nix::unistd::geteuid()).ok()??.dir;
     (home.is_absolute() && home.is_dir()).then_some(home)

@@ -1,4 +1,4 @@
-//! What this process is allowed and used to do.
+//! Rights, limits and user of this process.
 
 use rustix::process::{Resource, getrlimit};
 

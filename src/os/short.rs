@@ -1,4 +1,4 @@
-//! Reading files that somebody named and that are short by their nature: what else the name may
+//! Reading named files that are short by their nature: what else the name may
 //! lead to is not taken into memory.
 
 use std::fs::File;

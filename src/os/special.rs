@@ -69,8 +69,8 @@ pub fn read_open_link(link: &OwnedFd) -> io::Result<Vec<u8>> {
     Ok(fs::readlinkat(link, c"", Vec::new())?.into_bytes())
 }
 
-/// Gives what `fd`, opened with [`open_path`], stands for the permission bits `mode`; it is no
-/// symbolic link.
+/// Sets the permission bits `mode` of the target of `fd`, which was opened with [`open_path`]; it
+/// is no symbolic link.
 ///
 /// `place` is where it was opened: it is used only where `/proc` is missing, and if nobody else can
 /// change names there.
@@ -97,7 +97,7 @@ pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Re
     change_mode_of(&fd, (dir, name), mode)
 }
 
-/// Returns the path that leads to what an open descriptor stands for, whatever its names are by
+/// Returns the path that leads to the target of an open descriptor, no matter what its names are by
 /// now.
 pub fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())

@@ -1,4 +1,4 @@
-//! What `statx` says about a file.
+//! File status by `statx`.
 
 use rustix::fs::{FileType, Statx, StatxFlags};
 
