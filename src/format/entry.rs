@@ -139,7 +139,7 @@ pub struct Entry {
     pub gid: u32,
     /// Owner by name: 0 for unknown, else 1 + position in the node's string table.
     pub user: u32,
-    /// Group by name, likewise.
+    /// Group name: index + 1 into the string table; 0 if unknown.
     pub group: u32,
     /// Last modification of the content.
     pub mtime: Timestamp,
@@ -264,7 +264,7 @@ pub fn check_refs(refs: &[Ref]) -> Option<u64> {
     )
 }
 
-/// Returns whether `name` can stand in a directory.
+/// Returns whether `name` is a valid name of a directory entry.
 pub fn is_valid_name(name: &[u8]) -> bool {
     let special = name.is_empty() || name == b"." || name == b"..";
     !special

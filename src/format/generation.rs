@@ -69,7 +69,7 @@ pub enum RecordContent {
 }
 
 impl RecordContent {
-    /// Returns the word behind the number in the name of such a record.
+    /// Returns the word after the number in the name of such a record.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Condemned(_) => "condemned",

@@ -24,16 +24,16 @@ pub const ENTRY_BULK_MAX_BYTES: usize = 1 << 20;
 pub const NODE_ENTRIES_MAX: usize = 512;
 /// Fewest entries in a leaf that ends by its name's hash.
 pub const NODE_ENTRIES_MIN: usize = 32;
-/// A leaf ends at the latest behind the entry with which its entries' bulk reaches this many bytes,
+/// A leaf ends at the latest after the entry with which its entries' bulk reaches this many bytes,
 /// so that any leaf fits into a segment.
 pub const NODE_BULK_BYTES: usize = 2 << 20;
-/// A tree node ends behind a name whose hash is below this: one in 128.
+/// A tree node ends after a name whose hash is below this: one in 128.
 pub const TREE_SPLIT_BELOW: u32 = 1 << 25;
 /// Most references or children in one list node.
 pub const LIST_NODE_MAX: usize = 1_024;
 /// Fewest references or children in a list node that ends by a hash.
 pub const LIST_NODE_MIN: usize = 64;
-/// A list node ends behind an id whose first four bytes are below this: one in 256.
+/// A list node ends after an id whose first four bytes are below this: one in 256.
 pub const LIST_SPLIT_BELOW: u32 = 1 << 24;
 /// Most levels of inner nodes in one directory or list.
 pub const TREE_LEVELS_MAX: usize = 8;

@@ -1,4 +1,4 @@
-//! What stands above a node says what the node must be: the one place where that is compared.
+//! Promises: what the parent of a node says of it, and the one place where that is compared.
 //!
 //! A node is whole by itself, as its id says; what is wrong then is what refers to it. Spec:
 //! `format-spec/07-trees.md`, sections 1, 5 and 6.
@@ -48,7 +48,7 @@ impl TreePromise<'_> {
     }
 }
 
-/// What stands above a node of a file's chunk list says of it.
+/// What the parent of a node of a file's chunk list says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ListPromise {
     /// Its level; `None` for the top node.
@@ -110,7 +110,7 @@ mod tests {
         let empty =
             TreeNode::Leaf { strings: Vec::new(), entries: Vec::new(), dir_totals: Vec::new() };
         TreePromise::default().check(&empty).unwrap();
-        // A leaf without entries stands below no node.
+        // A leaf without entries has no parent.
         TreePromise { level: Some(0), first_name: Some(b"a"), before: None }
             .check(&empty)
             .unwrap_err();

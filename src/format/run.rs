@@ -110,7 +110,7 @@ pub struct RunToc {
     pub fences: Vec<u64>,
 }
 
-/// Where a block lies, and what is in it.
+/// The place and content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockPlace {
     /// The class of the packs of its records.
@@ -132,7 +132,7 @@ impl BlockPlace {
 
 impl RunToc {
     /// Parses the table and checks that counts fit each other, fences strictly ascend in each part,
-    /// and no pack stands there twice.
+    /// and no pack is there twice.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let toc: Self = codec::decode("index run table", bytes)?;
         let (data, meta) = (blocks_of(toc.data_records), blocks_of(toc.meta_records));
@@ -143,8 +143,8 @@ impl RunToc {
             return Err(DecodeError::new("index run table", "a generation above the limit"));
         }
         let (data, meta) = toc.fences.split_at(data as usize);
-        // Honest ids are hashes: of two neighbours with one fence somebody made one, to slow down
-        // whoever looks.
+        // Honest ids are hashes: of two neighbours with the same fence one was forged, to slow down
+        // lookups.
         if ![data, meta].iter().all(|fences| fences.is_sorted_by(|a, b| a < b)) {
             return Err(DecodeError::new("index run table", "fences do not ascend"));
         }
@@ -184,7 +184,7 @@ impl RunToc {
         }
     }
 
-    /// Returns where the block at this position lies; there must be one.
+    /// Returns the place of the block at this position; there must be one.
     pub fn block(&self, at: usize) -> BlockPlace {
         let data = self.blocks(PackClass::Data).end;
         let (class, part, from, to) = match at.checked_sub(data) {
@@ -197,7 +197,7 @@ impl RunToc {
     }
 
     /// Returns where the records of packs in `meta/` start in the run, in bytes: from here on
-    /// stands all that reading trees needs.
+    /// is all that reading trees needs.
     pub fn meta_offset(&self) -> u64 {
         offset_of(self.data_records, self.blocks(PackClass::Data).end)
     }
@@ -217,7 +217,7 @@ impl RunToc {
         part.start + start.saturating_sub(1)..part.start + end
     }
 
-    /// Parses the raw bytes of the block at this position, which stand behind `frame`, and checks
+    /// Parses the raw bytes of the block at this position, which follow `frame`, and checks
     /// that they are what the table says.
     pub fn parse_block(
         &self,
@@ -261,7 +261,7 @@ fn blocks_of(records: u64) -> u64 {
     records.div_ceil(RECORDS_PER_BLOCK as u64)
 }
 
-/// Returns where what stands behind so many records in so many blocks starts in the run, in bytes.
+/// Returns the offset in the run, in bytes, after this many records in this many blocks.
 fn offset_of(records: u64, blocks: usize) -> u64 {
     HEADER_LEN_BYTES as u64
         + records * RECORD_LEN_BYTES as u64

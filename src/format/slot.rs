@@ -60,7 +60,7 @@ impl SlotKdf {
     }
 }
 
-/// The content of `keys/<id>` behind its magic and version.
+/// The content of `keys/<id>` after its magic and version.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Slot {
     /// The repository it opens.

@@ -30,7 +30,7 @@ pub struct Tombstone {
     pub reason: String,
     /// Extensions, sorted by tag.
     pub extensions: Vec<Extension>,
-    /// Ed25519 key of whoever forgot it.
+    /// Ed25519 key of the writer of the tombstone.
     pub writer: [u8; 32],
 }
 
