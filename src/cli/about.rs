@@ -1,4 +1,4 @@
-//! Which snapshots a path is about, and the newest of them that holds it.
+//! Snapshots that contain a path, and the newest of them.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ pub type MakeTrees<'a> = dyn Fn() -> Result<Trees, Failure> + 'a;
 /// What of a path a snapshot was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// All of it: the path is a source, or lies in one.
+    /// All of it: the path is a source, or is in one.
     Whole,
-    /// Only sources that lie in it, so that whatever else is there is missing.
+    /// Only sources in it, so that everything else in it is missing.
     Part,
     /// None of it.
     Nothing,
@@ -83,7 +83,7 @@ pub fn latest_with<'a>(
     trees: &MakeTrees<'_>,
 ) -> Result<Found<'a>, Failure> {
     if let [one] = among {
-        // Whoever asked finds out by itself whether it is there.
+        // The caller finds out whether it is there.
         return Ok(Found::first(one));
     }
     let trees = trees()?;
@@ -129,8 +129,8 @@ fn newest_among(
         match trees.lookup(&snapshot.root, path) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok((Some(at), others)),
-            // Nobody can tell. An older one must not be taken for it in silence, so whoever reads
-            // it finds the damage.
+            // Nobody can tell. An older one must not be taken for it in silence, so the caller that
+            // reads it finds the damage.
             Err(error) if error.is_damage() => return Ok((Some(at), others)),
             Err(error) => return Err(error.into()),
         }

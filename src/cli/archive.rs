@@ -162,7 +162,7 @@ pub fn run(
     })
 }
 
-/// Makes the file, fills it, and waits for the disk; whatever fails, a file that was made goes
+/// Makes the file, fills it, and waits for the disk; on any failure the new file goes
 /// again: it would be no archive.
 fn into_file<T>(
     options: &RestoreOptions,

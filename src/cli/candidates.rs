@@ -1,4 +1,4 @@
-//! Which snapshot a name means, among those that there are.
+//! Resolution of snapshot names.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The snapshot that `SNAP[:PATH]` means in a repository, and what reads it.
+//! The snapshot that `SNAP[:PATH]` names, and its reader.
 
 use std::sync::Arc;
 

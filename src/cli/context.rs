@@ -1,4 +1,4 @@
-//! What every command begins with: options, settings, the repository, and an operation that can be
+//! The context of a command: options, settings, the repository, and an operation that can be
 //! stopped.
 
 use std::path::PathBuf;

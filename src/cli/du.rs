@@ -85,7 +85,7 @@ struct Line {
     totals: Totals,
 }
 
-/// What is to be shown, an entry behind the one that it lies in.
+/// The entries to show, each after its directory.
 struct Lines {
     lines: Vec<Line>,
     /// The folders that the walk is in: their places among the lines, and the lengths of their
@@ -127,7 +127,7 @@ impl Lines {
         if path.is_empty() { b"/".to_vec() } else { path }
     }
 
-    /// Returns the places of the lines in an order; what is of one size stands in the order of the
+    /// Returns the places of the lines in an order; entries of one size are in the order of the
     /// walk.
     fn sorted(&self, order: Order) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.lines.len()).collect();

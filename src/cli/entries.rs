@@ -90,7 +90,7 @@ impl TotalsView {
     }
 }
 
-/// Returns the line of `ls -l`; `label` is what stands behind the columns.
+/// Returns the line of `ls -l`; `label` follows the columns.
 pub fn long_line(label: &str, found: &DirEntry) -> String {
     let entry = &found.entry;
     let owner = |name: Option<&str>, number: u32| {

@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and what it says when it failed.
+//! Exit codes and error messages of commands.
 
 use std::error::Error as StdError;
 use std::io;
@@ -56,7 +56,7 @@ pub struct Failure {
     pub exit: Exit,
     chain: Vec<String>,
     hint: Option<String>,
-    /// Whether nothing is said: whoever read the output has gone.
+    /// Nothing is printed: the reader of the output has closed it.
     pub silent: bool,
 }
 
@@ -138,9 +138,9 @@ impl Failure {
         for (at, message) in self.chain.iter().enumerate() {
             let (label, role) =
                 if at == 0 { ("error:", Role::Error) } else { ("  caused by:", Role::Dim) };
-            // Names of files, hosts and servers stand in it: a terminal must not obey them. A cause
-            // may have several lines, such as where in a pattern the mistake is; none of them may
-            // look like one of ours.
+            // It may contain names of files, hosts and servers: a terminal must not obey them. A
+            // cause may have several lines, such as where in a pattern the mistake is; none of them
+            // may look like one of ours.
             let message = if at == 0 {
                 text::harmless(message)
             } else {
@@ -172,7 +172,7 @@ pub fn ended(exit: Exit, told: Result<(), Failure>) -> Result<Exit, Failure> {
 impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         if error.reader_is_gone() {
-            // Whoever reads has seen enough: nothing failed.
+            // The reader has seen enough: nothing failed.
             return Self {
                 exit: Exit::Done,
                 chain: vec![error.to_string()],
@@ -318,7 +318,7 @@ pub fn exit_of(error: &repo::Error) -> Exit {
         | repo::Error::Unjustified { .. }
         | repo::Error::AnotherRepository { .. } => Exit::RolledBack,
         repo::Error::TooManyKeys { .. } => Exit::WrongSecret,
-        // Not damaged, but made by a later version; or removed by somebody else at the same time.
+        // Not damaged, but made by a later version; or removed by another process at the same time.
         repo::Error::Malformed { object, .. } if object.starts_with("config/") => Exit::Error,
         error if is_of_another_version(error) => Exit::Error,
         repo::Error::Swept { .. } => Exit::Error,

@@ -19,7 +19,7 @@ static RUNNING: Mutex<Option<Arc<Monitor>>> = Mutex::new(None);
 
 /// Begins to listen for signals.
 pub fn listen() -> io::Result<()> {
-    // A file that may not grow any more is an error of whoever writes it, as a full disk is, not
+    // A file that may not grow any more is a write error, as a full disk is, not
     // the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
@@ -38,7 +38,7 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether whoever started the program wants a signal ignored (`nohup`, `&` in a script).
+/// Returns whether the program was started with a signal ignored (`nohup`, `&` in a script).
 ///
 /// The kernel is asked, not `/proc`: that may not be mounted.
 fn is_ignored(signal: i32) -> bool {

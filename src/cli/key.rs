@@ -121,7 +121,7 @@ pub fn run(ctx: &Context, args: KeyArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Refuses to remove the key that opened the repository now: whoever holds no other one would be
+/// Refuses to remove the key that opened the repository now: users without another one would be
 /// locked out.
 fn refuse_in_use(repository: &Repository, prefix: &str) -> Result<(), Failure> {
     let slots = keys::list(repository)?;
@@ -178,7 +178,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     let now = text::now();
     let label = |default: &str| args.label.clone().unwrap_or_else(|| default.to_owned());
     if let Some(path) = &args.output {
-        // The file first: a key that is in no file must not be what somebody relies on.
+        // The file first: nobody can use a key that is in no file.
         let secret = keyfile::new_secret()?;
         keyfile::write_key_file(
             path,

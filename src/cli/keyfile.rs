@@ -119,7 +119,7 @@ fn try_write_new(path: &Path, text: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Returns the text of a recovery kit, written for somebody who has never heard of Drumlin.
+/// Returns the text of a recovery kit, written for a person who has never heard of Drumlin.
 pub fn kit_text(secret: &Key, about: &About<'_>) -> Zeroizing<String> {
     let location = text::shell_word(about.location);
     let (else_needed, first_step) = way_to(about.location, &location);
@@ -188,8 +188,8 @@ fn numbered_words(secret: &Key) -> Zeroizing<String> {
     out
 }
 
-/// Returns what is needed beside the words, and what to do first, which a kit for another machine
-/// has room for.
+/// Returns what is needed in addition to the words, and what to do first, which a kit for another
+/// machine has room for.
 fn way_to(location: &str, word: &str) -> (&'static str, String) {
     const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step 1 is about:\n\
                           no password of the backup, not the computer that made it.";

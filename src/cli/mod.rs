@@ -1,4 +1,4 @@
-//! The command line: one file per command; here they are put together.
+//! The command line: one file per command, put together here.
 
 mod about;
 mod archive;
@@ -156,7 +156,7 @@ fn refuse(error: &clap::Error) -> Exit {
         return Exit::Done;
     }
     let plain = error.render().to_string();
-    // The command line was not understood, so it is looked at as it stands.
+    // The command line was not understood, so the raw arguments are searched.
     if std::env::args_os().any(|argument| argument == "--json-progress") {
         let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
         write_stderr(&format!(
@@ -168,7 +168,7 @@ fn refuse(error: &clap::Error) -> Exit {
     }) {
         let _ = error.print();
     } else {
-        // What was typed stands in the first part.
+        // The first part quotes what was typed.
         let (message, rest) = plain.split_once("\n\n").unwrap_or((&plain, ""));
         write_stderr(&format!(
             "{}\n\n{}",

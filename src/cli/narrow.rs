@@ -5,7 +5,7 @@ use clap::Args;
 use crate::format::snapshot::Snapshot;
 use crate::text;
 
-/// Where these options stand in the help.
+/// The heading of these options in the help.
 pub const HEADING: &str = "Which snapshots";
 
 /// Which snapshots are meant, by what they say of themselves; all, if nothing is said.

@@ -1,4 +1,4 @@
-//! What the stores of a run were asked, for people.
+//! Counts of requests, for people.
 
 use crate::store::Action;
 use crate::store::layers::count::Counts;

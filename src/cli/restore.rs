@@ -222,7 +222,7 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         return list(ctx, &repository, &snapshot, &options);
     }
     let restore = |monitor: &Arc<Monitor>| {
-        // What went wrong before it ended, and what it leaves in a state that somebody has to know.
+        // What went wrong before it ended, and what it leaves in a state that the user has to know.
         restore::run(&repository, &snapshot, &options, monitor)
             .inspect_err(|_| ctx.ui.list_problems(monitor))
     };

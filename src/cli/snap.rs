@@ -18,7 +18,7 @@ use crate::text::bytes_of_typed;
 pub struct SnapPath {
     /// An id prefix, `latest`, `latest~2` or `APP@TIME`.
     pub snapshot: String,
-    /// The path behind the colon, absolute and without trailing slash (`/` itself excepted).
+    /// The path after the colon, absolute and without trailing slash (`/` itself excepted).
     pub path: Option<Vec<u8>>,
     narrow: Narrow,
 }
@@ -128,7 +128,7 @@ pub fn normal_path(path: &[u8], here: &Path) -> Vec<u8> {
     [b"/", parts.join(&b'/').as_slice()].concat()
 }
 
-/// Puts the home folder in the place of `~` at the beginning, which no shell does behind a colon.
+/// Puts the home folder in the place of `~` at the beginning, which no shell does after a colon.
 fn from_home(path: Vec<u8>) -> Vec<u8> {
     let home = || {
         std::env::var_os("HOME")

@@ -136,7 +136,7 @@ fn tell_snapshot(ctx: &Context, figures: &SnapshotFigures) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// Says how much content stands in trees, if any does.
+/// Says how much content is inline in trees, if any is.
 fn in_trees(inline_bytes: u64) -> String {
     if inline_bytes == 0 {
         String::new()

@@ -21,7 +21,7 @@ use crate::store::{Readiness, StoreError, ThawTier};
 use crate::sync::{self, lock};
 use crate::text;
 
-/// Options about packs that are not at hand.
+/// Options about packs in archive classes.
 #[derive(Args)]
 pub struct ThawArgs {
     /// Show what would be read and thawed; change nothing

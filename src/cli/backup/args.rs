@@ -1,4 +1,4 @@
-//! What `drumlin backup` can be told.
+//! Options of `drumlin backup`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What came of a backup, for people and for scripts.
+//! The report of a backup, for people and for scripts.
 
 use std::sync::Arc;
 use std::time::Duration;

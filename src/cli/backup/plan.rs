@@ -107,7 +107,7 @@ fn typed_path(path: PathBuf) -> PathBuf {
     }
 }
 
-/// Reads the names of sources from files, as they stand there.
+/// Reads the names of sources from files, without patterns.
 fn paths_from(args: &SourceArgs) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for file in &args.files_from {

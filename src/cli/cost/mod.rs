@@ -39,7 +39,7 @@ pub struct CostArgs {
 /// Bytes of a full pack of file content at least: they are the smaller the more are on their way at
 /// once.
 const PACK_LEN_BYTES: u64 = 8 << 20;
-/// What a small changed backup with a warm cache asks, beside packs of file content: three lists,
+/// What a small changed backup with a warm cache asks, without packs of file content: three lists,
 /// whether its key still opens the repository, and the intent, trees, index run and snapshot that
 /// it makes. A test compares this with what happens.
 const SMALL_BACKUP: Asked = Asked {

@@ -1,5 +1,5 @@
-//! What providers ask for, from their public pages: list prices without tax, in the cheapest usual
-//! region.
+//! Price tables of providers, from their public pages: list prices without tax, in the cheapest
+//! usual region.
 //!
 //! Prices change: each row says of when it is, and everything that is shown names the provider's
 //! page. To correct one, change it here.
@@ -43,7 +43,7 @@ pub struct Tier {
     pub read: f64,
     /// A thousand pages of listings, of a thousand names each.
     pub list: f64,
-    /// A gigabyte that is read, beside what leaving costs.
+    /// A gigabyte that is read, without the cost of egress.
     pub retrieval: f64,
     /// Bytes that every object is charged for at least.
     pub object_min_bytes: u64,

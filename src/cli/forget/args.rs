@@ -1,4 +1,4 @@
-//! What `drumlin forget` can be told.
+//! Options of `drumlin forget`.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! Which snapshots are forgotten or protected by name.
+//! Resolution of named snapshots to forget or protect.
 
 use std::sync::Arc;
 
