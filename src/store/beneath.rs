@@ -1,4 +1,4 @@
-//! Opening what lies below a folder without following links.
+//! Opening files below a directory without following links.
 //!
 //! Who can write to a folder of ours may put a symbolic link in the place of anything in it. What
 //! is opened from here is really below that folder, or is not opened at all; only the way to the

@@ -1,4 +1,4 @@
-//! How long a listing may be: a server that never ends one must not take all memory.
+//! Length limits of listings: a server that never ends one must not take all memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

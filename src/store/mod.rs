@@ -38,7 +38,7 @@ pub enum Class {
     Snapshots,
     /// `gc/<n>.*`: the collector's records.
     Collector,
-    /// `probe/<id>.<n>`: what finding out about the store left behind.
+    /// `probe/<id>.<n>`: leftovers of probing the store.
     Probe,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Returns whether `part` can stand between the slashes of an object's name.
+/// Returns whether `part` is a valid component of an object's name.
 ///
 /// Nothing that starts with a dot can: no `..`, and no scratch file of a store.
 pub fn is_valid_name(part: &str) -> bool {
@@ -315,7 +315,7 @@ pub enum Readiness {
     Thawing,
 }
 
-/// Objects that are not at hand, and objects that nobody may remove.
+/// Archive classes and object locks.
 pub trait Archive: Send + Sync {
     /// Returns whether an object can be read.
     fn readiness(&self, key: &Key) -> Result<Readiness, StoreError>;

@@ -1,4 +1,4 @@
-//! Time as the decorators see it: a test has one of its own and need not wait.
+//! The clock of the decorators: a test has its own and need not wait.
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ pub mod tests {
     use super::*;
     use crate::sync::lock;
 
-    /// A clock that stands still but for the waits, which take no time.
+    /// A clock that advances only by waits, which take no time.
     #[derive(Default)]
     pub struct TestClock {
         state: Mutex<(Duration, Vec<Duration>)>,

@@ -1,4 +1,4 @@
-//! How many bytes a second may go up and come down, for all threads together.
+//! Rate limiter of uploads and downloads, shared by all threads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

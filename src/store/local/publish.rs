@@ -1,4 +1,4 @@
-//! Giving a file its bytes first and its name last.
+//! Atomic creation: a file gets its bytes first and its name last.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -125,7 +125,7 @@ impl From<io::Error> for Unnamed {
     }
 }
 
-/// The way that leaves nothing behind: a file without a name, which vanishes with its process until
+/// The way that leaves no leftovers: a file without a name, which vanishes with its process until
 /// it is linked.
 fn publish_unnamed(folder: &File, name: &str, bytes: &[u8]) -> Result<(), Unnamed> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;

@@ -116,7 +116,7 @@ impl Bucket {
             Ok(Err(error)) => request.explain(error, true),
             Err(_) => self.stalled(request.unanswered()),
         };
-        // The server refuses to shorten: somebody else may have extended it further meanwhile.
+        // The server refuses to shorten: another process may have extended it further meanwhile.
         if failure.kind == ErrorKind::NotPermitted && is_long_enough(self.head(key).await?.lock) {
             return Ok(false);
         }

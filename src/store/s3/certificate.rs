@@ -1,4 +1,4 @@
-//! What is wrong with a server's certificate, in words that say what to do.
+//! Errors of certificates, in words that say what to do.
 
 use std::error::Error;
 use std::io;

@@ -83,7 +83,7 @@ pub async fn client(options: &S3Options) -> Result<(Client, Arc<Renewing>), Fail
         // stored is authenticated anyway.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // They are kept where they can be dropped before their time is over.
+        // They are kept where they can be dropped before they expire.
         .identity_cache(IdentityCache::no_cache())
         .interceptor(NoPages)
         .interceptor(Short)

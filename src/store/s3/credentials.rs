@@ -1,4 +1,4 @@
-//! Who we are to the server, and which region it is in.
+//! Credentials and region.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -195,7 +195,7 @@ async fn from_aws(
 ) -> provider::Result {
     let of_profile = ProfileFileCredentialsProvider::builder().configure(config);
     if let Some(name) = profile {
-        // Whoever names a profile means it, whatever the environment says.
+        // A named profile is meant, even if the environment says otherwise.
         return of_profile.profile_name(name).build().provide_credentials().await;
     }
     match from_chain(config, region).await {

@@ -1,5 +1,5 @@
-//! What a server's answer, or its absence, means: the kind of the failure, and what can be done
-//! about it.
+//! Interpretation of a server's answer, or its absence: the kind of the failure, and what can be
+//! done about it.
 //!
 //! Spec: `format-spec/12-store.md`, section 6.
 
@@ -244,7 +244,7 @@ fn is_full(status: u16, code: &str) -> bool {
             .any(|full| code.contains(full))
 }
 
-/// "Not now", as servers of several makers call it, with whatever status.
+/// "Not now", as servers of several makers call it, with any status.
 fn is_busy(code: &str) -> bool {
     let parts = [
         "SlowDown",

@@ -1,4 +1,4 @@
-//! Why something could not be done, and what caused it.
+//! Failures of requests, and their causes.
 
 use std::error::Error;
 use std::fmt;
@@ -72,7 +72,7 @@ pub fn innermost(error: &dyn Error) -> &dyn Error {
     error
 }
 
-/// Returns a text of somebody else's for a message of ours.
+/// Returns a text of a server for a message of ours.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -47,7 +47,7 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 const RENEWALS_MAX: u32 = 3;
 
 /// A store in a bucket. Each request is sent once, but for a few that the server refused and that
-/// may fare better at once: whoever wants more patience puts it around.
+/// may fare better at once: callers add more retries around it.
 pub struct S3Store {
     bucket: Bucket,
     location: String,

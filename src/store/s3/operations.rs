@@ -302,7 +302,7 @@ fn no_tag(kind: ErrorKind) -> Failure {
 /// What came of a `PutObject`.
 enum Put {
     Done,
-    /// Somebody did something with the name at the same time.
+    /// Another client did something with the name at the same time.
     Conflict,
     /// The server does not know conditions.
     NoConditions,

@@ -1,4 +1,4 @@
-//! What is to be known about a bucket and how to reach it.
+//! Options of a bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::store::Class;
 use crate::store::layers::rate_limit::Pace;
 
-/// A bucket and how to reach it. Whoever makes it has read the configuration and the environment.
+/// A bucket and how to reach it. The caller has read the configuration and the environment.
 #[derive(Clone)]
 pub struct S3Options {
     /// The bucket's name.
@@ -18,7 +18,7 @@ pub struct S3Options {
     pub endpoint: Option<String>,
     /// The region; `None` for what the AWS configuration says, else `us-east-1`.
     pub region: Option<String>,
-    /// Whether the bucket's name stands in the path and not in the host's name; `None` decides by
+    /// Whether the bucket's name is in the path and not in the host's name; `None` decides by
     /// the endpoint.
     pub path_style: Option<bool>,
     /// Whether a server that is not on this machine may be spoken to without encryption.

@@ -1,4 +1,4 @@
-//! Answers that are no S3 server's although they say that all went well.
+//! Detection of successful answers that are no S3 server's.
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};

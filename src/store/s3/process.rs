@@ -21,9 +21,9 @@ use super::failure::one_line;
 
 use crate::sync::lock;
 
-/// How long a program may take: somebody may have to touch a key, or to answer in a browser.
+/// How long a program may take: the user may have to touch a key, or to answer in a browser.
 const RUN_MAX: Duration = Duration::from_secs(600);
-/// How long what a program gave out is good for whoever asks next, if nobody waited for it any
+/// How long what a program gave out is good for the next caller, if nobody waited for it any
 /// more.
 const UNHEARD_MAX: Duration = Duration::from_secs(30);
 /// How much of what it says is read of either output.
@@ -100,7 +100,7 @@ impl Asked {
     }
 }
 
-/// Runs programs, one at a time. Whoever asks for one that runs already waits for its end: a
+/// Runs programs, one at a time. A caller that asks for one that runs already waits for its end: a
 /// request does not wait as long as a login may take, and the next one must not make another beside
 /// it. Dropping this ends what runs.
 pub struct Programs {
@@ -203,7 +203,7 @@ impl Drop for Run {
 
 type Gathering = JoinHandle<io::Result<Vec<u8>>>;
 
-/// Gathers what a program says, up to a limit: behind that it is told that nobody reads any more.
+/// Gathers what a program says, up to a limit: after that it is told that nobody reads any more.
 fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
     let read = move || {
         let mut said = Vec::new();

@@ -1,4 +1,4 @@
-//! How long an answer may be: the SDK keeps every one in memory until its end, but for the content
+//! Length limits of answers: the SDK keeps every one in memory until its end, but for the content
 //! of objects.
 
 use std::io;
@@ -17,7 +17,7 @@ use http_body::{Body, Frame};
 /// of it.
 const LEN_MAX_BYTES: u64 = 16 << 20;
 
-/// Ends answers that are longer than any server's. Whoever reads an object's content counts for
+/// Ends answers that are longer than any server's. Readers of an object's content count for
 /// himself.
 #[derive(Debug)]
 pub struct Short;

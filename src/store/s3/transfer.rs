@@ -1,4 +1,4 @@
-//! How many requests run at once, and how one that gets nowhere ends.
+//! Concurrency limit of requests, and the end of those that stall.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -28,7 +28,7 @@ pub struct Gate {
     freed: Condvar,
 }
 
-/// A place behind a gate, until it is dropped.
+/// A permit of the gate, until it is dropped.
 pub struct Pass<'a>(&'a Gate);
 
 impl Gate {
@@ -135,8 +135,8 @@ impl Progress {
     }
 }
 
-/// The end of a body that its bytes go into. They stay with whoever waits for the request, but for
-/// a few steps: packs of many transfers at once would be in memory twice.
+/// The end of a body that its bytes go into. They stay with the caller that waits for the request,
+/// but for a few steps: packs of many transfers at once would be in memory twice.
 pub struct Feeder {
     steps: mpsc::Sender<Bytes>,
     step_len: usize,
@@ -148,7 +148,7 @@ impl Feeder {
         let feed = async move {
             for step in bytes.chunks(self.step_len) {
                 if self.steps.send(Bytes::copy_from_slice(step)).await.is_err() {
-                    // The request is over, or will find that its body is.
+                    // The request has ended, or will find that its body has.
                     break;
                 }
             }
@@ -183,7 +183,7 @@ impl Steps {
                 .next
                 .as_ref()
                 .map_or(Duration::ZERO, |step| self.pace.upload_delay(step.len()));
-            // To wait for the limit is not to stand still.
+            // Waiting for the limit is no stall.
             self.progress.note_until(delay);
             self.wait =
                 Some(delay).filter(|delay| !delay.is_zero()).map(|delay| Box::pin(sleep(delay)));

@@ -1,4 +1,4 @@
-//! Which certificates a server may show, where the user says so: an authority, the server's own, or
+//! Certificates that the user trusts a server with: an authority, the server's own, or
 //! one by its fingerprint.
 
 use std::sync::Arc;
@@ -48,9 +48,9 @@ pub fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Strin
 
 /// Lets through what the user vouches for.
 ///
-/// A certificate that is in the user's own file is taken as it is, whatever names, uses and times
-/// stand in it: people make such certificates as authorities, without names, of version 1. All
-/// others must be signed by one of the file.
+/// A certificate that is in the user's own file is taken as it is, whatever its names, uses and
+/// times are: people make such certificates as authorities, without names, of version 1. All others
+/// must be signed by one of the file.
 #[derive(Debug)]
 struct Verifier {
     pin: Option<[u8; 32]>,
@@ -158,7 +158,7 @@ fn key_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone().into_owned()).ok()?;
     let inner = roots.roots.first()?.subject_public_key_info.as_ref().to_vec();
-    // What stands inside of a SEQUENCE, whose head is missing.
+    // The content of a SEQUENCE, whose head is missing.
     let len = u16::try_from(inner.len()).ok()?.to_be_bytes();
     let head = match len {
         [0, short] if short < 0x80 => vec![0x30, short],

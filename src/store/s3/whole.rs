@@ -1,5 +1,5 @@
-//! Listings that broke off: the SDK takes a page for whole that ends anywhere, if nothing says how
-//! long it was to be.
+//! Detection of truncated listings: the SDK takes a page for whole that ends anywhere, if nothing
+//! says how long it was to be.
 
 use std::io;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ impl Intercept for WholePages {
 /// A body that fails at its end if that is not the end of a page.
 struct Ending {
     body: SdkBody,
-    /// The last bytes, without white space behind them.
+    /// The last bytes, without trailing white space.
     last: Vec<u8>,
 }
 

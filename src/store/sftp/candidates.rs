@@ -1,6 +1,6 @@
-//! Which keys are tried, and in which order: servers hang up after a few that they do not take.
+//! The keys to try, in order: servers hang up after a few that they do not accept.
 //!
-//! Keys that somebody has named come first, each with its certificates before it, from the agent if
+//! Keys that the user named come first, each with its certificates before it, from the agent if
 //! that has it; then the agent's other keys. Files that are merely the usual ones come last.
 
 use std::fs;
@@ -33,7 +33,7 @@ pub struct Identity {
     pub private: Result<PrivateKey, String>,
 }
 
-/// What says that a key is somebody's.
+/// How a key is identified.
 pub struct Certificate {
     /// Its file.
     pub file: PathBuf,

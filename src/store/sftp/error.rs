@@ -1,4 +1,4 @@
-//! What goes wrong between this machine and a server, and which kind of failure it is.
+//! Errors between this machine and a server, and their kinds.
 
 use std::io;
 
@@ -53,7 +53,7 @@ pub enum SftpError {
         key_type: Box<str>,
         /// SHA-256 of its key, as OpenSSH prints it.
         fingerprint: Box<str>,
-        /// What they have about it all the same, to stand behind "not known on this machine".
+        /// What they know of it nevertheless, to follow "not known on this machine".
         note: Box<str>,
         /// The line that makes it known.
         line: Box<str>,

@@ -1,4 +1,4 @@
-//! A folder on a server: where its files are, and listing and removing them.
+//! A directory on a server: paths, listings and removal.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ impl Folder {
         Path::new(&self.path)
     }
 
-    /// Returns the path on the server of what lies in it.
+    /// Returns the path on the server of a file in it.
     pub fn path(&self, below: &str) -> PathBuf {
         self.root().join(below)
     }
@@ -119,7 +119,7 @@ impl Folder {
         )
     }
 
-    /// Returns what lies in a folder in it; `None` if it is missing.
+    /// Returns the entries of a directory in it; `None` if it is missing.
     pub fn list(
         &self,
         connection: &Connection,
@@ -128,8 +128,8 @@ impl Folder {
         Ok(self.list_all(connection, &[below], &Room::for_few())?.pop().flatten())
     }
 
-    /// Returns what lies in each of some folders in it, asking about all at once; `None` for those
-    /// that are missing.
+    /// Returns the entries of each of these directories in it, asking about all at once; `None` for
+    /// those that are missing.
     ///
     /// What is not named as an object or its folder can be is left out. Fails if there is no room
     /// left for a name.
@@ -239,7 +239,7 @@ struct Open {
 
 /// Returns the names in each of some folders; `None` for those that are missing.
 ///
-/// All answers are taken, whatever the first ones are.
+/// All answers are read, even if the first ones are errors.
 fn read_names(
     connection: &Connection,
     paths: &[PathBuf],

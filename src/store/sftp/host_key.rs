@@ -1,8 +1,8 @@
 //! Whether a server is the one that it should be: its key against the `known_hosts` files of
 //! OpenSSH.
 //!
-//! A server is known by its name and its port together: whoever has another port of the machine is
-//! somebody else. (OpenSSH asks for the plain name, too, where nothing is known by the port.)
+//! A server is known by its name and its port together: another port of the machine is
+//! another server. (OpenSSH asks for the plain name, too, where nothing is known by the port.)
 //! Certificates cannot be checked, so they are not asked for.
 
 use std::fs;
@@ -15,7 +15,7 @@ use super::error::SftpError;
 use super::options::SftpOptions;
 use super::pattern::matches_any;
 
-/// Stands for a key where only names matter; libssh2 passes over shorter ones.
+/// Placeholder for a key where only names matter; libssh2 passes over shorter ones.
 const ANY_KEY: &str = "AAAAB3NzaC1yc2EAAAADAQABAAAAgQ";
 
 /// The names that lines have a server by.

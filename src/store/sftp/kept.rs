@@ -1,4 +1,4 @@
-//! Files that stay open for a moment, for those who read on in them: a distant server needs a round
+//! Cache of open files: reading on in a file of a distant server saves a round
 //! trip to open one.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use crate::sync::lock;
 /// As many as the runs of an index and the packs with trees that a path leads through, usually.
 /// Servers hold each of them open.
 const FILES_MAX: usize = 32;
-/// For how long somebody else may have removed or replaced a file that is still read.
+/// For how long a file that another process removed or replaced is still read.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// An open file, or one that the server was asked to open.
@@ -58,7 +58,7 @@ impl KeptFiles {
         self.files().iter().any(|file| file.is(path))
     }
 
-    /// Takes a file, unless it has been open for long; whoever takes it puts it back or closes it.
+    /// Takes a file, unless it has been open for long; the caller puts it back or closes it.
     pub fn take(&self, path: &Path) -> Option<OpenFile> {
         let mut files = self.files();
         let at = files.iter().position(|file| file.is(path))?;

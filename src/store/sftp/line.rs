@@ -1,4 +1,4 @@
-//! What goes through a connection: requests on their way, bytes that came, and which answer belongs
+//! The multiplexer of a connection: pending requests, received bytes, and which answer belongs
 //! to which request.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub struct Line {
     come: Vec<u8>,
     last_number: u32,
     version: Option<u32>,
-    /// Whoever answers does not speak SFTP: what came instead.
+    /// The other side does not speak SFTP: what came instead.
     foreign: Option<String>,
     under_way: HashMap<u32, State>,
 }
@@ -61,7 +61,7 @@ impl Line {
         }
     }
 
-    /// Puts the greeting behind what is to be sent.
+    /// Queues the greeting.
     pub fn greet(&mut self) {
         wire::encode_greeting(&mut self.out);
     }
@@ -77,7 +77,7 @@ impl Line {
         self.version
     }
 
-    /// Puts a request behind what is to be sent.
+    /// Queues a request.
     pub fn send(&mut self, request: &Request<'_>) -> Sent {
         self.last_number = self.last_number.wrapping_add(1);
         request.encode(self.last_number, &mut self.out);
@@ -180,7 +180,7 @@ impl Line {
             thread::sleep(Duration::from_millis(5));
         }
         if signal_of(&self.channel).is_some() {
-            // Somebody has killed it, which says nothing about the next one.
+            // It was killed, which says nothing about the next one.
             return;
         }
         let end = match (self.channel.eof(), self.channel.exit_status().unwrap_or(0)) {

@@ -1,4 +1,4 @@
-//! Proving to a server who we are: keys, then a password.
+//! Authentication: keys, then a password.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -16,14 +16,14 @@ use super::public_key::is_certificate;
 /// What the library says when the server takes a key, and the agent does not sign with it.
 const NOT_SIGNED: &str = "Callback returned error";
 
-/// Room for a socket's path, and a zero behind it, in the system's addresses.
+/// Room for a socket's path, and a zero after it, in the system's addresses.
 const SOCKET_PATH_LEN_BYTES: usize = 108;
 
 /// Logs in. The session must have checked the server's key.
 ///
 /// Fails with [`SftpError::LoginRefused`], which lists what was tried, and with
 /// [`SftpError::Handshake`] if the connection broke or went silent before anything was refused:
-/// that says nothing about keys, and is over soon maybe.
+/// that says nothing about keys, and may end soon.
 pub fn log_in(
     session: &Session,
     socket: &TcpStream,
@@ -31,7 +31,7 @@ pub fn log_in(
 ) -> Result<(), SftpError> {
     let mut attempt =
         Attempt { session, socket, options, tried: Vec::new(), is_refused: false, broken: None };
-    // To ask what the server takes costs a round trip, so whoever has nothing but keys tries them
+    // To ask what the server takes costs a round trip, so a client with nothing but keys tries them
     // first.
     let has_tried_keys = options.password.is_none();
     if has_tried_keys && attempt.with_keys() {

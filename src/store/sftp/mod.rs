@@ -47,7 +47,7 @@ const FOLDER_LEVELS_MAX: usize = 2;
 /// Folders that are listed at once over one connection: a server holds each of them open.
 const FOLDERS_AT_ONCE: usize = 16;
 
-/// A store in a folder of a server; whoever calls it at once shares its connections.
+/// A store in a directory of a server; concurrent callers share its connections.
 pub struct SftpStore {
     pool: Pool,
     folder: Folder,
@@ -232,7 +232,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Sorts what lies in one folder into objects and folders.
+    /// Sorts the entries of one directory into objects and directories.
     fn take(&mut self, entries: Vec<Entry>, below: &str) {
         for Entry { name, is_folder, len_bytes, modified_s } in entries {
             let name = format!("{below}{name}");
@@ -324,7 +324,7 @@ impl Store for SftpStore {
         if paths.is_empty() || !self.pool.keeps_files() {
             return;
         }
-        // Whoever reads is told what is wrong.
+        // The read itself reports what is wrong.
         if let Ok(connection) = self.pool.lease(Use::Little) {
             read::open_ahead(&connection, &paths);
         }

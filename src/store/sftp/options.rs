@@ -1,4 +1,4 @@
-//! What is to be known about a machine and how to reach it.
+//! Options of an SFTP server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::proxy::Proxy;
 use crate::store::layers::rate_limit::Pace;
 
-/// A folder of another machine and how to reach it. Whoever makes it has read the configuration,
+/// A directory of another machine and how to reach it. The caller has read the configuration,
 /// `~/.ssh/config` and the environment.
 #[derive(Clone)]
 pub struct SftpOptions {
@@ -50,7 +50,7 @@ pub struct SftpOptions {
     /// used again.
     pub keep_alive: Duration,
     /// Whether a file stays open for some seconds after a part of it was read: for those that only
-    /// look. An object that somebody removes or replaces meanwhile is read as it was.
+    /// look. An object that is removed or replaced meanwhile is read as it was.
     pub keeps_files: bool,
     /// How quickly bytes may go up and come down.
     pub pace: Arc<Pace>,

@@ -20,7 +20,7 @@ pub fn matches_any_exactly<'a>(patterns: impl IntoIterator<Item = &'a str>, name
     is_matched
 }
 
-/// `*` stands for any bytes, `?` for one. Takes time in proportion to the product of both lengths
+/// `*` matches any bytes, `?` one. Takes time in proportion to the product of both lengths
 /// at most.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name) = (0, 0);

@@ -1,4 +1,4 @@
-//! A few connections to one server.
+//! A pool of connections to one server.
 //!
 //! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one
 //! is opened behind: a login takes nine round trips, and many small questions fit through one
@@ -27,7 +27,7 @@ const LIMIT_TIME: Duration = Duration::from_secs(30);
 /// The connections to one server.
 pub struct Pool(Arc<Shared>);
 
-/// What threads that open connections behind know of the pool.
+/// State that threads share which open connections in the background.
 struct Shared {
     options: SftpOptions,
     state: Mutex<State>,
@@ -44,7 +44,7 @@ struct State {
     limit: Option<(usize, Instant)>,
     /// How many wait for a connection that nobody uses.
     waiting: usize,
-    /// The server showed another key when a connection was opened behind.
+    /// The server showed another key to a connection that was opened in the background.
     wrong_key: Option<SftpError>,
     is_closed: bool,
 }
@@ -97,8 +97,8 @@ impl State {
         Some(place.connection.clone())
     }
 
-    /// Joins the fewest users of a connection, unless somebody waits for them to leave; returns how
-    /// many they are now, too.
+    /// Joins the connection with the fewest users, unless another thread waits for them to leave;
+    /// returns how many they are now, too.
     fn join(&mut self) -> Option<(Arc<Connection>, usize)> {
         if self.waiting > 0 {
             return None;
@@ -128,10 +128,10 @@ enum Next {
 pub enum Use {
     /// Nobody: what is done at once shall go through connections of its own.
     Alone,
-    /// Others while another connection is opened behind, until there are as many as there may be:
+    /// Others while another connection is opened in the background, up to the maximum:
     /// then one is waited for.
     Much,
-    /// Others. If they are many, another connection is opened behind.
+    /// Others. If they are many, another connection is opened in the background.
     Little,
 }
 
@@ -142,10 +142,10 @@ impl Use {
     }
 }
 
-/// What somebody does for a connection.
+/// How a caller gets a connection.
 struct Attempt {
     wanted: Use,
-    /// If the first connection of all is being made by somebody else, it waits for that: once,
+    /// If the first connection of all is being made by another thread, it waits for that: once,
     /// because that may fail.
     is_patient: bool,
     /// Why it could not make one. While there are others that is no failure.

@@ -68,7 +68,7 @@ fn running() -> MutexGuard<'static, Vec<Pid>> {
 
 impl RunningProxy {
     /// Starts the program, and returns our end of the sockets. (It is one that TCP knows nothing
-    /// of; the type stands for any stream.)
+    /// of; the type represents any stream.)
     ///
     /// Fails with [`SftpError::NoProxy`] if it cannot be started.
     pub fn start(proxy: &Proxy) -> Result<(Self, TcpStream), SftpError> {
@@ -165,7 +165,7 @@ impl RunningProxy {
 }
 
 impl Drop for RunningProxy {
-    /// The socket must be closed or shut down: whoever carries nothing any more ends by itself,
+    /// The socket must be closed or shut down: a program without a connection ends by itself,
     /// mostly.
     fn drop(&mut self) {
         let group = Pid::from_child(&self.child);
@@ -173,12 +173,12 @@ impl Drop for RunningProxy {
             let _ = kill_process_group(group, Signal::TERM);
             let _ = self.wait_for_end();
         }
-        // What it has started and left behind is in its group.
+        // Its children are in its group.
         let _ = kill_process_group(group, Signal::KILL);
         if self.wait_for_end().is_some() {
             return take_leave(group);
         }
-        // One that runs as somebody else cannot be killed, and nobody shall wait for it.
+        // One that runs as another user cannot be killed, and nothing waits for it.
         let wait = move || {
             let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
             take_leave(group);

@@ -1,4 +1,4 @@
-//! Giving a file its bytes first and its name last.
+//! Atomic creation: a file gets its bytes first and its name last.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Reading a file with as much on its way as a fast line holds, straight into the caller's bytes.
+//! Pipelined reads of a file, straight into the caller's buffer.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub fn read(
     let opened = connection.send(&Request::Open(path, READING));
     let stat = range.is_none().then(|| connection.send(&Request::Stat(path)));
     let opened = connection.opened(opened);
-    // Both answers are taken, whatever the first one is.
+    // Both answers are read, even if the first one is an error.
     let range = match stat {
         Some(stat) => connection
             .attributes(stat)

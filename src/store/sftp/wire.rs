@@ -203,7 +203,7 @@ pub enum Answer {
     Handle(Handle),
     /// Bytes of a file.
     Data(Vec<u8>),
-    /// Names, and what they stand for.
+    /// Names and their attributes.
     Names(Vec<(Vec<u8>, Attributes)>),
     /// What something is.
     Attributes(Attributes),
@@ -229,7 +229,7 @@ impl Answer {
     }
 }
 
-/// What stands in a packet from a server.
+/// The content of a packet from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// The version that it speaks.
@@ -373,7 +373,7 @@ mod tests {
         let system = FileSystem { room_bytes: 10, files: (6, 8), is_read_only: false };
         assert_eq!(answer.file_system(), Some(system));
         assert!(is.is_file() && !is.is_folder());
-        // Whatever a number of names says, no more memory is taken than there are bytes.
+        // A count of names never takes more memory than the packet has bytes.
         assert_eq!(decode(b"\x68\0\0\0\x07\xff\xff\xff\xff"), None);
         assert_eq!((decode(b""), decode(b"\x03\0\0\0\x07")), (None, None));
     }
