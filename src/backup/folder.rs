@@ -193,7 +193,8 @@ impl Folder {
             for position in 0..len {
                 name.clear();
                 name.extend_from_slice(scan.names.get(first + position));
-                match self.visit(walk, worker, &mut scan, (&name, (group, position)))? {
+                let met = scan.meet(&name, (group, position));
+                match self.visit(walk, worker, &mut scan, met)? {
                     Visit::Done(done) => lock(&self.state).0.fill(group, position, done),
                     Visit::Task(task) => {
                         self.dir_users.fetch_add(1, Ordering::AcqRel);

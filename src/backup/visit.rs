@@ -24,16 +24,23 @@ use crate::repo::{DirEntry, Result};
 /// one folder.
 const OWN_TASK_LEN_BYTES: u64 = 8 << 20;
 
-/// What was found out about a name that is no folder's.
-struct Seen {
+/// A name of a folder, and what the parent had under it.
+pub(super) struct Met<'a> {
+    name: &'a [u8],
     slot: Slot,
+    before: Option<DirEntry>,
+    /// Whether names that the parent had before it are gone.
+    gap: bool,
+}
+
+/// What was found out about a name that is no folder's.
+struct Seen<'a> {
+    met: Met<'a>,
     stat: Stat,
     is_source: bool,
     follows: bool,
     /// Whether it is the parent's file.
     is_same: bool,
-    /// Whether names that the parent had before it are gone.
-    gap: bool,
 }
 
 impl Folder {
@@ -43,11 +50,10 @@ impl Folder {
         walk: &Walk,
         worker: &mut Worker,
         scan: &mut Scan,
-        at: (&[u8], Slot),
+        met: Met,
     ) -> Result<Visit> {
-        let (context, (name, slot)) = (walk.context, at);
-        let (before, gap) = scan.before.take(name);
-        let skipped = Done::Skipped { gap: gap || before.is_some() };
+        let (context, name) = (walk.context, met.name);
+        let skipped = Done::Skipped { gap: met.gap || met.before.is_some() };
         let (is_source, follows, named) = match scan.named.remove(name) {
             Some(SourceNode::Made(entry)) => {
                 return Ok(Visit::Done(Done::Entry { entry, same: false }));
@@ -64,12 +70,7 @@ impl Folder {
             is_inside: self.is_inside || self.is_whole,
         };
         if !self.is_whole && !is_source {
-            return Ok(self.enter_later(
-                (slot, name),
-                scope(true, named),
-                (before, None),
-                (gap, true),
-            ));
+            return Ok(self.enter_later(met, scope(true, named), None, true));
         }
         let is_passed_over =
             !is_source && self.marker.as_deref().is_some_and(|marker| marker != name);
@@ -81,48 +82,44 @@ impl Folder {
             return Ok(Visit::Done(skipped));
         };
         let place = Place { dir: &dir, name, path: &path };
-        let looked = match follows {
-            true => stat_followed(&path),
-            false => context.listings.insist(&dir, name, || dir.stat(name)),
-        };
-        let stat = match looked {
-            Ok(stat) => stat,
-            Err(error) => {
-                self.report_unseen(context, place, error, is_source);
-                return Ok(Visit::Done(skipped));
-            }
+        let Some(stat) = self.look_at(context, place, follows, is_source) else {
+            return Ok(Visit::Done(skipped));
         };
         let is_dir = stat.kind == EntryKind::Dir;
         if is_passed_over || self.leaves_out(context, &path, &stat, is_source) {
             let leads_on = is_dir && !named.is_empty();
             return Ok(if leads_on {
                 let only_way = Scope { is_source: false, ..scope(true, named) };
-                self.enter_later((slot, name), only_way, (before, None), (gap, true))
+                self.enter_later(met, only_way, None, true)
             } else {
                 Visit::Done(skipped)
             });
         }
-        if let Some(printer) = &mut scan.printer {
-            printer.add(name, &stat, &context.devices);
-        }
-        if let Some(tags) = &mut scan.tags {
-            tags.add(context, name, &stat);
-        }
+        scan.add(context, name, &stat);
         // What the folder proves of a link says nothing of what the link leads to.
         let is_same = !follows
-            && before.as_ref().is_some_and(|before| {
+            && met.before.as_ref().is_some_and(|before| {
                 self.identity.trust.vouches(context, name, (&before.entry, &stat))
             });
         if is_dir {
-            return Ok(self.enter_later(
-                (slot, name),
-                scope(false, named),
-                (before, Some(&stat)),
-                (gap, is_same),
-            ));
+            return Ok(self.enter_later(met, scope(false, named), Some(&stat), is_same));
         }
-        let seen = Seen { slot, stat, is_source, follows, is_same, gap };
-        self.visit_file(context, worker, place, (seen, before))
+        self.visit_file(context, worker, place, Seen { met, stat, is_source, follows, is_same })
+    }
+
+    /// Returns what a name leads to; if it cannot be looked at, says why.
+    fn look_at(
+        &self,
+        context: &Context,
+        place: Place,
+        follows: bool,
+        is_source: bool,
+    ) -> Option<Stat> {
+        let looked = match follows {
+            true => stat_followed(place.path),
+            false => context.listings.insist(place.dir, place.name, || place.dir.stat(place.name)),
+        };
+        looked.map_err(|error| self.report_unseen(context, place, error, is_source)).ok()
     }
 
     /// Takes over what the parent has of anything but a folder, or reads it.
@@ -131,9 +128,9 @@ impl Folder {
         context: &Context,
         worker: &mut Worker,
         place: Place,
-        (seen, before): (Seen, Option<DirEntry>),
+        seen: Seen,
     ) -> Result<Visit> {
-        let Seen { slot, stat, is_source, follows, is_same, gap } = seen;
+        let Seen { met: Met { slot, before, gap, .. }, stat, is_source, follows, is_same } = seen;
         context.monitor.files_done.fetch_add(1, Ordering::Relaxed);
         if is_source {
             sources::tell_of_file(
@@ -231,25 +228,41 @@ impl Folder {
         }
     }
 
+    /// Leaves a folder for later; `stat` is what it was seen to be, if it was looked at.
     fn enter_later(
         self: &Arc<Self>,
-        (slot, name): (Slot, &[u8]),
+        met: Met,
         scope: Scope,
-        (before, stat): (Option<DirEntry>, Option<&Stat>),
-        (gap, is_same): (bool, bool),
+        stat: Option<&Stat>,
+        is_same: bool,
     ) -> Visit {
-        let above = Some((self.clone(), slot));
-        let was = before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before)));
-        let seen = stat.map(|stat| (stat.inode, stat.btime));
         Visit::Task(Task::Enter(Box::new(NewFolder {
-            above,
-            name: name.to_vec(),
+            above: Some((self.clone(), met.slot)),
+            name: met.name.to_vec(),
             scope,
-            was,
-            seen,
-            gap,
+            was: met.before.map_or(Was::Unknown, |before| Was::Entry(Box::new(before))),
+            seen: stat.map(|stat| (stat.inode, stat.btime)),
+            gap: met.gap,
             is_same,
         })))
+    }
+}
+
+impl Scan {
+    /// Comes to the next name, whose result goes to `slot`.
+    pub(super) fn meet<'a>(&mut self, name: &'a [u8], slot: Slot) -> Met<'a> {
+        let (before, gap) = self.before.take(name);
+        Met { name, slot, before, gap }
+    }
+
+    /// Adds a name to the folder's fingerprint and tags, where it has them.
+    fn add(&mut self, context: &Context, name: &[u8], stat: &Stat) {
+        if let Some(printer) = &mut self.printer {
+            printer.add(name, stat, &context.devices);
+        }
+        if let Some(tags) = &mut self.tags {
+            tags.add(context, name, stat);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::entry::EntryKind;
 use crate::format::snapshot::Snapshot;
-use crate::repo::{Reader, Trees};
+use crate::repo::{Error, Reader, Trees};
 use crate::text;
 use crate::ui::table::{Align, Table};
 
@@ -112,41 +112,15 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
     let trees = Trees::new(Reader::sparing(&repository)?);
     let looked =
         ctx.run("looking", |monitor| browse::history(&trees, &snapshots, &path, monitor))?;
-    let history = looked.0;
+    let mut history = looked.0;
     ctx.ui.detail(&format!("{} read", text::counted(trees.nodes_read(), "node")));
-    let mut unread = Vec::new();
-    for (at, error) in history.unread {
-        let id = snapshots[at].id;
-        ctx.ui.loss(&format!(
-            "snapshot {} is left out: {}",
-            id.short(),
-            Failure::from(error).text()
-        ));
-        unread.push(id.to_hex());
+    let unread = tell_unread(ctx, &snapshots, std::mem::take(&mut history.unread));
+    let uncompared = tell_uncompared(ctx, &snapshots, std::mem::take(&mut history.uncompared));
+    if !unread.is_empty() || !uncompared.is_empty() {
         exit = Exit::Damage;
     }
-    let mut uncompared = Vec::new();
-    for (at, error) in history.uncompared {
-        let id = snapshots[at].id;
-        let why = Failure::from(error).text();
-        ctx.ui.loss(&format!(
-            "what is there in snapshot {} cannot be compared with the version before: {why}",
-            id.short()
-        ));
-        uncompared.push(id.to_hex());
-        exit = Exit::Damage;
-    }
-    let history = History { unread: Vec::new(), uncompared: Vec::new(), ..history };
     if history.series.is_empty() && exit == Exit::Done {
-        let shown = text::printable(&path);
-        return Err(Failure::new(
-            Exit::Error,
-            format!(
-                "there is no '{shown}' in any of {}",
-                text::counted(snapshots.len() as u64, "snapshot")
-            ),
-        )
-        .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders"));
+        return Err(never_there(&path, snapshots.len()));
     }
     if ctx.ui.json {
         let of_series = |series: &Series| -> Vec<VersionView> {
@@ -166,6 +140,55 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
         })?;
         return Ok(exit);
     }
+    show(ctx, &history, &snapshots, &path)?;
+    Ok(exit)
+}
+
+/// Says which snapshots are left out because they cannot be read; returns their ids.
+fn tell_unread(ctx: &Context, snapshots: &[Snapshot], unread: Vec<(usize, Error)>) -> Vec<String> {
+    let tell = |(at, error): (usize, Error)| {
+        let id = snapshots[at].id;
+        ctx.ui.loss(&format!(
+            "snapshot {} is left out: {}",
+            id.short(),
+            Failure::from(error).text()
+        ));
+        id.to_hex()
+    };
+    unread.into_iter().map(tell).collect()
+}
+
+/// Says in which snapshots the path cannot be compared with the version before; returns their ids.
+fn tell_uncompared(
+    ctx: &Context,
+    snapshots: &[Snapshot],
+    uncompared: Vec<(usize, Error)>,
+) -> Vec<String> {
+    let tell = |(at, error): (usize, Error)| {
+        let id = snapshots[at].id;
+        let why = Failure::from(error).text();
+        ctx.ui.loss(&format!(
+            "what is there in snapshot {} cannot be compared with the version before: {why}",
+            id.short()
+        ));
+        id.to_hex()
+    };
+    uncompared.into_iter().map(tell).collect()
+}
+
+fn never_there(path: &[u8], snapshot_count: usize) -> Failure {
+    let (shown, count) = (text::printable(path), text::counted(snapshot_count as u64, "snapshot"));
+    Failure::new(Exit::Error, format!("there is no '{shown}' in any of {count}"))
+        .hint("paths are stored absolute; `drumlin find NAME` looks for a name in all folders")
+}
+
+/// Shows a table for each series, and how to get a version back.
+fn show(
+    ctx: &Context,
+    history: &History,
+    snapshots: &[Snapshot],
+    path: &[u8],
+) -> Result<(), Failure> {
     let mut parts = Vec::new();
     for series in &history.series {
         let app = if series.app.is_empty() {
@@ -174,16 +197,16 @@ pub fn run(ctx: &Context, args: &HistoryArgs) -> Result<Exit, Failure> {
             format!("{} on ", text::printable(series.app.as_bytes()))
         };
         let heading =
-            format!("{app}{}, {}", text::printable(series.host.as_bytes()), text::printable(&path));
-        parts.push([vec![heading], table(series, &snapshots).lines()].concat().join("\n"));
+            format!("{app}{}, {}", text::printable(series.host.as_bytes()), text::printable(path));
+        parts.push([vec![heading], table(series, snapshots).lines()].concat().join("\n"));
     }
     if !parts.is_empty() {
         ctx.ui.print(&parts.join("\n\n"))?;
     }
-    if let Some(hint) = hint(&history, &snapshots, &path) {
+    if let Some(hint) = hint(history, snapshots, path) {
         ctx.ui.say(&hint)?;
     }
-    Ok(exit)
+    Ok(())
 }
 
 fn table(series: &Series, snapshots: &[Snapshot]) -> Table {

@@ -36,6 +36,18 @@ fn unjustified_hint(object: &str) -> &'static str {
 /// Returns what the user can do about a repository's error.
 pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
     match error {
+        repo::Error::Store(error) => store_hint(error),
+        repo::Error::Unjustified { object, .. } => Some(unjustified_hint(object)),
+        error => opening_hint(error)
+            .or_else(|| use_hint(error))
+            .or_else(|| name_hint(error))
+            .or_else(|| damage_hint(error)),
+    }
+}
+
+/// Returns what the user can do about a repository that does not open, or is another one.
+fn opening_hint(error: &repo::Error) -> Option<&'static str> {
+    match error {
         repo::Error::NoRepository { is_known, .. } => Some(if *is_known { MOUNT } else { MAKE }),
         repo::Error::ConfigLost { .. } | repo::Error::ConfigDamaged { .. } => Some(
             "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
@@ -57,6 +69,23 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::WrongSecret { .. } => Some(
             "check which password or key file belongs to this repository; a recovery kit works as --key-file",
         ),
+        repo::Error::RolledBack { .. } => Some(
+            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
+             `--accept-rollback` goes on with it and remembers it",
+        ),
+        repo::Error::Cache { .. } => {
+            Some("`--cache-dir` names another folder; the cache may be deleted at any time")
+        }
+        repo::Error::ForeignCache { .. } => Some(
+            "take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`",
+        ),
+        _ => None,
+    }
+}
+
+/// Returns what the user can do where the repository does not let something happen.
+fn use_hint(error: &repo::Error) -> Option<&'static str> {
+    match error {
         repo::Error::NotForgotten { .. } => {
             Some("`drumlin snapshots --forgotten` lists what is in the trash")
         }
@@ -66,7 +95,6 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         repo::Error::SecondCollector { .. } => {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
-        repo::Error::Unjustified { object, .. } => Some(unjustified_hint(object)),
         repo::Error::NoLocks { .. } => Some(
             "set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock",
         ),
@@ -81,23 +109,26 @@ pub fn hint_of(error: &repo::Error) -> Option<&'static str> {
         }
         repo::Error::Protected { .. } => Some("`drumlin forget --unprotect` ends the protection"),
         repo::Error::LastKey => Some("add another key first: `drumlin key add`"),
+        _ => None,
+    }
+}
+
+/// Returns what the user can do about a snapshot, key or path that was named.
+fn name_hint(error: &repo::Error) -> Option<&'static str> {
+    match error {
         repo::Error::NotFound { what: "snapshot", .. } => Some("`drumlin snapshots` lists them"),
         repo::Error::NotFound { what: "key", .. } => Some("`drumlin key list` lists them"),
         repo::Error::NotFound { what: "path", .. } => {
             Some("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
         }
         repo::Error::Ambiguous { .. } => Some("give more of its digits"),
-        repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
-             `--accept-rollback` goes on with it and remembers it",
-        ),
-        repo::Error::Cache { .. } => {
-            Some("`--cache-dir` names another folder; the cache may be deleted at any time")
-        }
-        repo::Error::ForeignCache { .. } => Some(
-            "take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`",
-        ),
-        repo::Error::Store(error) => store_hint(error),
+        _ => None,
+    }
+}
+
+/// Returns what the user can do about a damaged object.
+fn damage_hint(error: &repo::Error) -> Option<&'static str> {
+    match error {
         repo::Error::Damaged { object, .. }
         | repo::Error::Malformed { object, .. }
         | repo::Error::WrongContent { object }

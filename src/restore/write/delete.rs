@@ -159,6 +159,14 @@ pub struct Removal<'a> {
     pub stays: &'a dyn Fn(&[u8], bool) -> bool,
 }
 
+impl Removal<'_> {
+    /// Counts an entry that goes, and tells it.
+    fn tell(&mut self, context: &Context, path: &[u8], stat: &Stat) {
+        add(&context.counts.deleted, 1);
+        (self.told)(path, stat);
+    }
+}
+
 /// Removes `name` and everything below it but for what stays; a dry run only counts and tells.
 ///
 /// Returns whether it is gone, or would be. What cannot be removed is reported, with the first
@@ -168,26 +176,31 @@ pub fn remove_tree(
     dir: &Arc<TargetDir>,
     name: &[u8],
     stat: &Stat,
-    removal: Removal<'_>,
+    mut removal: Removal<'_>,
 ) -> io::Result<bool> {
-    let is_real = !context.options.dry_run;
-    let Removal { told, stays } = removal;
-    let mut tell = |path: &[u8], stat: &Stat| {
-        add(&context.counts.deleted, 1);
-        told(path, stat);
-    };
     if context.ground.is_unread(&dir.path_of(name)) {
         return Err(io::Error::other(
             "not removed: the snapshot lists it, or something in it, as not read",
         ));
     }
-    if stat.kind != EntryKind::Dir {
-        if is_real {
-            clear_name::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
-        }
-        tell(name, stat);
-        return Ok(true);
+    if stat.kind == EntryKind::Dir {
+        return remove_folder(context, dir, name, stat, removal);
     }
+    if !context.options.dry_run {
+        clear_name::remove(&*dir.open(&context.host.dirs)?, name, stat)?;
+    }
+    removal.tell(context, name, stat);
+    Ok(true)
+}
+
+/// Removes a folder, what lies in it first; returns whether it is gone.
+fn remove_folder(
+    context: &Context,
+    dir: &Arc<TargetDir>,
+    name: &[u8],
+    stat: &Stat,
+    mut removal: Removal<'_>,
+) -> io::Result<bool> {
     let mut path = name.to_vec();
     let Some(level) = enter(context, dir, name, stat)? else {
         return Ok(false);
@@ -203,7 +216,7 @@ pub fn remove_tree(
             is_gone = !done.keeps_some;
             leave(context, &done)?;
             if is_gone {
-                tell(&path, &done.stat);
+                removal.tell(context, &path, &done.stat);
             } else {
                 levels.iter_mut().for_each(|level| level.keeps_some = true);
             }
@@ -221,7 +234,7 @@ pub fn remove_tree(
             }
             Extra::Seen(stat) => stat,
         };
-        if stays(&at, stat.kind == EntryKind::Dir)
+        if (removal.stays)(&at, stat.kind == EntryKind::Dir)
             || stat.kind != EntryKind::Dir && context.own.contains(&stat)
         {
             level.keeps_some = true;
@@ -234,10 +247,10 @@ pub fn remove_tree(
                 }
             }
         } else {
-            if is_real {
+            if !context.options.dry_run {
                 clear_name::remove(&here, &name, &stat)?;
             }
-            tell(&at, &stat);
+            removal.tell(context, &at, &stat);
         }
     }
     Ok(is_gone)

@@ -1,0 +1,313 @@
+//! One attempt at a backup, from the first look at the sources to the snapshot.
+//!
+//! A backup may need several: when a collector removed what one relied on, the next begins with
+//! sources, parent and session of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::clock;
+use super::commit::{commit_tree, problems_of};
+use super::context::{Context, Counts, HardLinks};
+use super::devices::Devices;
+use super::doubts::Doubts;
+use super::earlier::Earlier;
+use super::excludes::Excludes;
+use super::gone::Listings;
+use super::known::KnownFolders;
+use super::losses::{self, Losses};
+use super::options::{BackupOptions, BackupReport, Error, StreamSource};
+use super::parent::{self, Parent};
+use super::stamps::trust_before;
+use super::start::{Sources, root_folder, way_to};
+use super::task::NewFolder;
+use super::walk;
+use crate::format::config::Profile;
+use crate::format::entry::{Content, Timestamp};
+use crate::format::node::Totals;
+use crate::format::snapshot::{Snapshot, SnapshotStats};
+use crate::id::{ChunkId, SnapshotId};
+use crate::monitor::{Monitor, ProblemKind};
+use crate::os::owners::OwnerNames;
+use crate::repo::snapshots;
+use crate::repo::snapshots::prepare::{self, NewTree, Secured};
+use crate::repo::write::{Identity, SessionStats};
+use crate::repo::{self, DirEntry, Reader, Repository, Session, SessionOptions, Trees};
+
+/// One attempt at a backup: what all its steps go by.
+pub struct Attempt<'a> {
+    repository: &'a Arc<Repository>,
+    options: &'a BackupOptions,
+    monitor: &'a Monitor,
+    started: Timestamp,
+    /// The names of all sources, sorted.
+    sources: Vec<Vec<u8>>,
+    /// The name that this machine's notes about the series have.
+    series: String,
+    parent: Parent,
+}
+
+/// What the walk gave.
+struct Walked {
+    root: ChunkId,
+    totals: Totals,
+    /// Whether the root is the parent's.
+    is_same: bool,
+    counts: Counts,
+    known: KnownFolders,
+}
+
+impl<'a> Attempt<'a> {
+    /// Takes a snapshot, unless nothing changed.
+    pub fn run(
+        repository: &'a Arc<Repository>,
+        options: &'a BackupOptions,
+        streams: Vec<StreamSource>,
+        use_parent: bool,
+        monitor: &'a Monitor,
+    ) -> Result<BackupReport, Error> {
+        let started = (options.clock)();
+        let sources = Sources::of(options, &streams)?;
+        let reader = Reader::offline(repository)?;
+        let (parent, mut earlier) = went_before(&reader, options, &sources, use_parent)?;
+        let Sources { named, readable, losses, .. } = sources;
+        let series = parent::series_name(options, &named);
+        let attempt =
+            Self { repository, options, monitor, started, sources: named, series, parent };
+        let session = attempt.session(&reader);
+        let context = attempt.context(&session, losses)?;
+        let profile = options.chunker.unwrap_or(repository.config().profile);
+        let way = way_to(&context, profile, &readable, streams)?;
+        let root = root_folder(&context, way, attempt.parent.snapshot.as_ref())?;
+        let lanes = session_options(options).lanes();
+        let walked = walk_and_tell(&context, root, profile, lanes, &mut earlier);
+        let (counts, known) = (context.counts, context.known);
+        match walked {
+            Ok((entry, is_same)) => {
+                let (root, totals) = (tree_id(&entry), entry.totals.unwrap_or_default());
+                attempt.conclude(session, Walked { root, totals, is_same, counts, known })
+            }
+            Err(error) => {
+                // What is stored so far is kept and indexed for the next backup; the first error is
+                // the one to tell.
+                let _ = session.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn parent_id(&self) -> Option<SnapshotId> {
+        self.parent.snapshot.as_ref().map(|parent| parent.id)
+    }
+
+    /// Begins the session that stores what is new.
+    fn session(&self, reader: &Arc<Reader>) -> Session {
+        let identity = Identity {
+            host: self.options.host.clone(),
+            parent: self.parent_id(),
+            clock: self.options.clock.clone(),
+        };
+        Session::new(reader.clone(), session_options(self.options), identity)
+    }
+
+    /// Gathers what all threads share.
+    fn context<'s>(&'s self, session: &'s Session, losses: Losses) -> Result<Context<'s>, Error> {
+        let (options, parent) = (self.options, self.parent.snapshot.as_ref());
+        Ok(Context {
+            session,
+            trees: Trees::new(session.reader().clone()),
+            excludes: Excludes::new(options.excludes.clone(), &self.sources)?,
+            owners: OwnerNames::new(),
+            links: HardLinks::default(),
+            devices: Devices::of_sources(&self.sources, options.ignore_inodes),
+            monitor: self.monitor,
+            started: self.started,
+            known: KnownFolders::load(self.repository, &self.series, self.parent_id(), options),
+            trust_before: parent
+                .map_or(Timestamp::default(), |parent| trust_before(parent.started)),
+            counts: Counts::default(),
+            losses,
+            allows_empty: options.allow_empty,
+            doubts: Doubts::of(parent),
+            listings: Listings::default(),
+        })
+    }
+
+    /// Commits what was walked, unless this is a dry run or the parent still describes it.
+    fn conclude(&self, session: Session, walked: Walked) -> Result<BackupReport, Error> {
+        if self.options.dry_run {
+            let stats = walked.stats(session.stats());
+            return Ok(BackupReport { snapshot: None, unchanged_since: None, stats });
+        }
+        match self.parent.snapshot.as_ref().filter(|_| walked.is_same && !self.must_commit()) {
+            Some(parent) => self.keep(parent, &session, walked),
+            None => self.commit(session, walked),
+        }
+    }
+
+    /// Returns whether a snapshot is wanted even if nothing changed.
+    fn must_commit(&self) -> bool {
+        // A loss that is accepted must not be told again next time.
+        let accepts_loss = self.options.allow_empty
+            && self.parent.snapshot.as_ref().is_some_and(losses::is_told_in);
+        self.options.always_snapshot || accepts_loss
+    }
+
+    /// Confirms that the parent still describes the sources exactly.
+    fn keep(
+        &self,
+        parent: &Snapshot,
+        session: &Session,
+        walked: Walked,
+    ) -> Result<BackupReport, Error> {
+        prepare::confirm_unchanged(session.reader(), parent, self.options.threads, self.monitor)?;
+        let stats = walked.stats(session.stats());
+        self.note(walked.known.save(self.repository, &self.series, parent.id, true));
+        Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats })
+    }
+
+    /// Stores the rest, and makes the snapshot.
+    fn commit(&self, session: Session, walked: Walked) -> Result<BackupReport, Error> {
+        let stored = session.finish()?;
+        let stats = walked.stats(stored.stats());
+        let (root, totals) = (walked.root, walked.totals);
+        let tree = NewTree { root, totals, parent: self.parent_id() };
+        let describe = |secured: &Secured| self.describe(secured, root, stats);
+        let snapshot = commit_tree(self.repository, stored, tree, describe, self.monitor)?;
+        clock::look(self.repository, &snapshot, self.parent.snapshot.as_ref(), self.monitor);
+        self.note(walked.known.save(self.repository, &self.series, snapshot.id, false));
+        self.note(parent::remember(self.repository, self.options, &snapshot));
+        Ok(BackupReport { snapshot: Some(snapshot), unchanged_since: None, stats })
+    }
+
+    fn describe(
+        &self,
+        secured: &Secured,
+        root: ChunkId,
+        stats: SnapshotStats,
+    ) -> Result<Snapshot, Error> {
+        let options = self.options;
+        let previous = self.parent.check_still_there(self.repository, secured.slots())?;
+        let (sequence, previous) = snapshots::place_after(previous.as_ref());
+        let mut tags = options.tags.clone();
+        tags.sort();
+        tags.dedup();
+        let (problem_count, problems) = problems_of(self.monitor);
+        Ok(Snapshot {
+            id: secured.session(),
+            repository: self.repository.config().repository,
+            host: options.host.clone(),
+            user: options.user.clone(),
+            app: options.app.clone(),
+            sequence,
+            previous,
+            parent: self.parent_id(),
+            started: self.started,
+            ended: (options.clock)(),
+            program: options.program.clone(),
+            sources: self.sources.clone(),
+            tags,
+            root,
+            consistency: options.consistency,
+            stats,
+            problem_count,
+            problems,
+            extensions: Vec::new(),
+            writer: self.repository.keyring().verifying_key(),
+        })
+    }
+
+    /// Notes for the next backup are hints: that one could not be written must not make a good
+    /// snapshot look like a failure.
+    fn note(&self, noted: repo::Result<()>) {
+        if let Err(error) = noted {
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            let what = format!(
+                "the next backup will be slower, its notes could not be written: {error}{cause}"
+            );
+            self.monitor.problem(ProblemKind::Notice, b"", what);
+        }
+    }
+}
+
+impl Walked {
+    fn stats(&self, session: SessionStats) -> SnapshotStats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SnapshotStats {
+            totals: self.totals,
+            files_new: get(&self.counts.new),
+            files_changed: get(&self.counts.changed),
+            files_unchanged: get(&self.counts.unchanged),
+            bytes_read: get(&self.counts.bytes_read),
+            chunks_new: session.chunks_new,
+            bytes_new_raw: session.bytes_new_raw,
+            bytes_stored: session.bytes_stored,
+        }
+    }
+}
+
+/// Returns the parent, if one is to be used, and what losses are compared with, which is there
+/// without a parent, too.
+fn went_before(
+    reader: &Arc<Reader>,
+    options: &BackupOptions,
+    sources: &Sources,
+    use_parent: bool,
+) -> Result<(Parent, Earlier), Error> {
+    let mut parent = match use_parent && !options.read_all {
+        true => Parent::find(reader, options, &sources.named)?,
+        false => Parent::none(reader, options, &sources.all)?,
+    };
+    let others = std::mem::take(&mut parent.others);
+    let earlier =
+        Earlier::of(&Trees::new(reader.clone()), parent.snapshot.as_ref(), &others, &sources.all)?;
+    Ok((parent, earlier))
+}
+
+fn session_options(options: &BackupOptions) -> SessionOptions {
+    SessionOptions {
+        compression: options.compression,
+        threads: options.threads,
+        low_memory: options.low_memory,
+        dry_run: options.dry_run,
+        checkpoints: options.checkpoints,
+    }
+}
+
+/// Walks, and says what became of the sources and of the patterns.
+fn walk_and_tell(
+    context: &Context,
+    root: NewFolder,
+    profile: Profile,
+    lanes: usize,
+    earlier: &mut Earlier,
+) -> Result<(DirEntry, bool), Error> {
+    let walked = walk::run(context, root, profile, lanes)?;
+    context.losses.refuse_nothing()?;
+    tell_unmatched(context.monitor, &context.excludes.unmatched());
+    context.losses.tell(earlier, context.allows_empty, context.monitor)?;
+    Ok(walked)
+}
+
+/// Patterns that are named one by one when they matched nothing.
+const UNMATCHED_NAMED_MAX: usize = 10;
+
+/// Says which patterns matched nothing: a typing error shows only here.
+fn tell_unmatched(monitor: &Monitor, patterns: &[String]) {
+    let named = patterns.iter().take(UNMATCHED_NAMED_MAX);
+    named.for_each(|pattern| {
+        monitor.problem(ProblemKind::Notice, pattern.as_bytes(), "this pattern matched nothing")
+    });
+    if let Some(more @ 1..) = patterns.len().checked_sub(UNMATCHED_NAMED_MAX) {
+        monitor.problem(ProblemKind::Notice, b"", format!("{more} more patterns matched nothing"));
+    }
+}
+
+fn tree_id(entry: &DirEntry) -> ChunkId {
+    match entry.entry.content {
+        Content::Tree(id) => id,
+        _ => unreachable!("a finished folder has a tree"),
+    }
+}

@@ -1,0 +1,67 @@
+//! The commit of a backup's tree, and the problems that its snapshot tells of.
+//!
+//! A commit may have to be repeated: a collector can take the session for dead in the meantime, and
+//! a store's answer can get lost.
+
+use super::options::Error;
+use crate::format::limits::{SNAPSHOT_PROBLEMS_LEN_MAX_BYTES, SNAPSHOT_PROBLEMS_MAX};
+use crate::format::snapshot::{Snapshot, SnapshotProblem};
+use crate::monitor::{Monitor, ProblemKind};
+use crate::repo::snapshots::prepare::{self, NewTree, Secured};
+use crate::repo::snapshots::{self, Commit};
+use crate::repo::{Repository, Stored};
+
+/// How often a snapshot whose commit was not confirmed is committed under a new id.
+const LOST_MAX: usize = 4;
+
+/// Commits a tree, under a new id each time that a collector took the session for dead, or that the
+/// answer was lost.
+pub fn commit_tree(
+    repository: &Repository,
+    mut stored: Stored,
+    mut tree: NewTree,
+    describe: impl Fn(&Secured) -> Result<Snapshot, Error>,
+    monitor: &Monitor,
+) -> Result<Snapshot, Error> {
+    let mut lost = 0;
+    loop {
+        let secured = prepare::secure(stored, tree, monitor)?;
+        let snapshot = describe(&secured)?;
+        match snapshots::commit(repository, &snapshot, secured)? {
+            Commit::Done => return Ok(snapshot),
+            Commit::Lost(_, _, error) if lost == LOST_MAX => return Err(error.into()),
+            Commit::Lost(again, same, _) => {
+                (stored, tree) = (again, same);
+                lost += 1;
+            }
+            Commit::Aborted(again, same) => (stored, tree) = (again, same),
+        }
+    }
+}
+
+/// Returns how many problems there were, without notices, and those that a snapshot has room for.
+pub fn problems_of(monitor: &Monitor) -> (u64, Vec<SnapshotProblem>) {
+    let mut lost = monitor.problems();
+    lost.retain(|problem| problem.kind != ProblemKind::Notice);
+    // There may be no room for all: what is not in the snapshot comes first, and whole sources
+    // before the rest.
+    lost.sort_by_key(|problem| problem.kind != ProblemKind::Unreadable);
+    let kind = |kind| match kind {
+        ProblemKind::Vanished => 2,
+        ProblemKind::Changed => 3,
+        _ => 1,
+    };
+    let count = monitor.problem_count() - monitor.count_of(ProblemKind::Notice);
+    let mut room = SNAPSHOT_PROBLEMS_LEN_MAX_BYTES;
+    let in_words = lost.into_iter().take(SNAPSHOT_PROBLEMS_MAX).take_while(|lost| {
+        let left = room.checked_sub(lost.path.len() + lost.message.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let problems = in_words.map(|lost| SnapshotProblem {
+        path: lost.path,
+        kind: kind(lost.kind),
+        message: lost.message,
+    });
+    (count, problems.collect())
+}

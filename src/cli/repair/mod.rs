@@ -1,0 +1,107 @@
+//! `drumlin repair`: heals what can be healed, and says what cannot.
+
+mod args;
+mod view;
+mod words;
+
+pub use args::RepairArgs;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::view::{RepairView, ReplacedView, Shown};
+use self::words::tell;
+use super::context::Context;
+use super::failure::{Exit, Failure, ended};
+use super::global::PROGRAM;
+use crate::connect::host::{host_name, user_name};
+use crate::id::SnapshotId;
+use crate::maintain::check::Level;
+use crate::maintain::repair::{self, Outcome, RepairOptions};
+use crate::repo::{self, Repository};
+use crate::text;
+
+/// How often to plan anew because collectors were at work in between.
+const ATTEMPTS_MAX: usize = 4;
+
+/// Runs the command.
+pub fn run(ctx: &Context, args: &RepairArgs) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let repository = ctx.open_to_repair(args.apply)?;
+    let options = RepairOptions {
+        level: args.level,
+        threads: ctx.global.threads(),
+        now: text::now(),
+        host: host_name(),
+        user: user_name(),
+        program: PROGRAM.to_owned(),
+        clock: text::now,
+        snapshots: args.snapshots,
+    };
+    let (plan, outcome) = plan_and_apply(ctx, &repository, args.apply, &options)?;
+    let (level, mut went_back) = (plan.level, plan.went_back);
+    let mut shown = plan.shown;
+    if let Some(outcome) = outcome {
+        shown.sound = outcome.is_sound();
+        went_back = outcome.after.went_back;
+        // What only the look before could see is lost as it said then.
+        if !outcome.is_misstated {
+            shown.lost = outcome.after.affected;
+        }
+        // What they lack was shown with them, and is lacking in the trash only.
+        let old: HashSet<SnapshotId> =
+            outcome.replaced.iter().map(|replaced| replaced.old).collect();
+        shown.lost.take_out(|lost| old.contains(&lost.snapshot));
+        shown.is_any_broken &= !args.snapshots;
+        shown.is_untold = outcome.is_untold;
+        shown.replaced = outcome.replaced.iter().map(ReplacedView::done).collect();
+    }
+    let exit = match (shown.sound, went_back) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::RolledBack,
+        (false, false) => Exit::Damage,
+    };
+    if ctx.ui.json {
+        let seconds = began.elapsed().as_secs_f64();
+        ctx.ui.print_json(&RepairView::new(shown, args.apply, level, seconds))?;
+        return Ok(exit);
+    }
+    ended(exit, tell(ctx, &shown, args))
+}
+
+/// What a plan said.
+struct Planned {
+    level: Level,
+    went_back: bool,
+    shown: Shown,
+}
+
+/// Plans, and does it if that is wanted; plans anew where collectors changed something in between.
+fn plan_and_apply(
+    ctx: &Context,
+    repository: &Arc<Repository>,
+    apply: bool,
+    options: &RepairOptions,
+) -> Result<(Planned, Option<Outcome>), Failure> {
+    let (mut attempts, mut replaced) = (1, Vec::new());
+    loop {
+        let (plan, _) =
+            ctx.run("looking for damage", |monitor| repair::plan(repository, options, monitor))?;
+        let planned = Planned {
+            level: plan.found.level,
+            went_back: plan.found.went_back,
+            shown: Shown::planned(&plan),
+        };
+        if !apply {
+            return Ok((planned, None));
+        }
+        match ctx.run("repairing", |monitor| match plan.apply_and_note(&mut replaced, monitor) {
+            Err(repo::Error::Contended { .. }) if attempts < ATTEMPTS_MAX => Ok(None),
+            applied => applied.map(Some),
+        })? {
+            (Some(outcome), _) => return Ok((planned, Some(outcome))),
+            (None, _) => attempts += 1,
+        }
+    }
+}
