@@ -81,7 +81,7 @@ fn is_same_group(context: &Context, before: &Entry, stat: &Stat) -> bool {
 ///
 /// The change stamp moves with every change of content or attributes and cannot be set back by
 /// ordinary means; `is_trusted` says whether this machine's own clock made it.
-pub fn is_unchanged(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
+pub fn is_unchanged(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     let same_file = before.kind == stat.kind
         && before.ctime == stat.ctime
         && before.mtime == stat.mtime

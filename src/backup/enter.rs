@@ -62,7 +62,7 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
         }
     };
     let above = new.above.as_ref().map(|(above, _)| above.clone());
-    let found = look_at(&new, walk, path, (stat, dir));
+    let found = look_at(&new, walk, path, stat, dir);
     let covered = cover(&new, walk, worker, &found);
     above.iter().for_each(|above| above.release_dir());
     if let (Some(covered), Some((above, slot))) = (&covered, &new.above)
@@ -79,7 +79,7 @@ pub fn enter(mut new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()>
             walk,
             worker,
             *slot,
-            finished(found.own, is_before, (known.tree, known.totals)),
+            finished(found.own, is_before, known.tree, known.totals),
         );
     }
     let folder = Folder::new(walk, new, found, covered.as_ref());
@@ -189,18 +189,21 @@ fn skip(new: NewFolder, walk: &Walk, worker: &mut Worker) -> Result<()> {
     above.fill(walk, worker, slot, Done::Skipped { gap: true })
 }
 
-fn look_at(
-    new: &NewFolder,
-    walk: &Walk,
-    path: Vec<u8>,
-    (stat, mut dir): (Stat, Option<Dir>),
-) -> Found {
+/// A folder as it was opened; `dir` is `None` if it could not be.
+#[derive(Clone, Copy)]
+struct Opened<'a> {
+    path: &'a [u8],
+    stat: &'a Stat,
+    dir: Option<&'a Dir>,
+}
+
+fn look_at(new: &NewFolder, walk: &Walk, path: Vec<u8>, stat: Stat, mut dir: Option<Dir>) -> Found {
     let excludes = &walk.context.excludes;
     let vouched_for = matches!(new.was, Was::Covered(..)) && dir.is_some();
-    let (identity, is_same) = identify(new, walk.context, &path, (&stat, dir.as_ref()));
-    let sureness = (is_same, identity.is_trusted);
+    let opened = Opened { path: &path, stat: &stat, dir: dir.as_ref() };
+    let (identity, is_same) = identify(new, walk.context, opened);
     let own = (!vouched_for)
-        .then(|| Box::new(own_entry(new, walk, &path, (&stat, dir.as_ref(), sureness))));
+        .then(|| Box::new(own_entry(new, walk, opened, is_same, identity.is_trusted)));
     let above = new.above.as_ref().map(|(above, _)| above);
     let device_above = above.filter(|_| !new.scope.is_source).and_then(|above| above.device());
     let mut only_named = new.scope.only_named;
@@ -236,7 +239,8 @@ fn look_at(
                 walk.context.monitor.problem(kind, &[&path, &b"/"[..], name].concat(), what);
             };
             chain = excludes.chain_for(
-                (dir, &path),
+                dir,
+                &path,
                 &names,
                 above.and_then(|above| above.chain()),
                 &mut report,
@@ -253,17 +257,13 @@ fn look_at(
 }
 
 /// Finds out which folder this is, and whether it is the one that the parent had here.
-fn identify(
-    new: &NewFolder,
-    context: &Context,
-    path: &[u8],
-    (stat, dir): (&Stat, Option<&Dir>),
-) -> (Identity, bool) {
+fn identify(new: &NewFolder, context: &Context, opened: Opened) -> (Identity, bool) {
+    let Opened { path, stat, dir } = opened;
     let is_trusted = dir.is_some_and(|dir| context.devices.is_trusted(stat.dev, dir));
     let (known, is_unmoved) = match &new.was {
         Was::Covered(known, _) => (Some(*known), true),
         Was::Entry(before) => {
-            (context.known.find(path), is_unmoved(context, &before.entry, (stat, is_trusted)))
+            (context.known.find(path), is_unmoved(context, &before.entry, stat, is_trusted))
         }
         Was::Unknown => (None, false),
     };
@@ -271,7 +271,7 @@ fn identify(
     let is_same = ignored || known.as_ref().map_or(new.is_same, |known| known.inode == stat.inode);
     let trust = match ignored {
         true => Trust::All,
-        false => Trust::of(context, known.as_ref(), (is_same, is_unmoved, is_trusted)),
+        false => Trust::of(context, known.as_ref(), is_same, is_unmoved, is_trusted),
     };
     let place = known.map_or_else(|| context.known.place_of(path), |known| known.place);
     (Identity { place, inode: stat.inode, known, trust, is_trusted }, is_same)
@@ -282,13 +282,15 @@ fn identify(
 fn own_entry(
     new: &NewFolder,
     walk: &Walk,
-    path: &[u8],
-    (stat, dir, (is_same, is_trusted)): (&Stat, Option<&Dir>, (bool, bool)),
+    opened: Opened,
+    is_same: bool,
+    is_trusted: bool,
 ) -> DirEntry {
+    let Opened { path, stat, dir } = opened;
     let is_way = new.scope.only_named;
     if let Some(before) = new.was.entry()
         && !walk.context.doubts.is_on(path)
-        && (is_same && is_unchanged(walk.context, &before.entry, (stat, is_trusted))
+        && (is_same && is_unchanged(walk.context, &before.entry, stat, is_trusted)
             || is_way && is_way_unchanged(&before.entry, stat))
     {
         return before.clone();

@@ -160,12 +160,13 @@ impl Excludes {
         unmatched
     }
 
-    /// Returns the ignore files that count in the folder `dir` with these names.
+    /// Returns the ignore files that count in the folder `dir` with these names, which is at `path`.
     ///
     /// `report` is told what of the ignore files is not used, each by its name in the folder.
     pub fn chain_for(
         &self,
-        (dir, path): (&Dir, &[u8]),
+        dir: &Dir,
+        path: &[u8],
         names: &Names,
         above: Option<&Arc<IgnoreChain>>,
         report: &mut dyn FnMut(&[u8], ProblemKind, String),

@@ -267,7 +267,7 @@ impl Folder {
         *progress = Progress::Finished;
         let gap = lock(&self.scan).has_more;
         let (tree, totals) = gather.finish(walk.context, &mut worker.lane, gap)?;
-        self.remember(walk.context, gather.kept(), (tree, totals));
+        self.remember(walk.context, gather.kept(), tree, totals);
         drop(state);
         if self.is_source {
             let path =
@@ -276,17 +276,17 @@ impl Folder {
         }
         walk.context.monitor.dirs_done.fetch_add(1, Ordering::Relaxed);
         let is_before = !self.gap && self.tree_before.is_some_and(|(before, _)| before == tree);
-        Ok(Some(finished(lock(&self.own).take(), is_before, (tree, totals))))
+        Ok(Some(finished(lock(&self.own).take(), is_before, tree, totals)))
     }
 
     /// Notes the folder for the next backup; `kept` is how many of its names are in the snapshot.
-    fn remember(&self, context: &Context, kept: u64, now: (ChunkId, Totals)) {
+    fn remember(&self, context: &Context, kept: u64, tree: ChunkId, totals: Totals) {
         let mut scan = lock(&self.scan);
         let is_sure = !self.is_unsure.load(Ordering::Relaxed);
         let fresh =
             scan.fresh.filter(|(count, _)| *count == kept && is_sure).map(|(_, print)| print);
         let Identity { place, inode, known, .. } = self.identity;
-        let mut new = NewKnown::new((place, inode), fresh.or(scan.print), now);
+        let mut new = NewKnown::new(place, inode, fresh.or(scan.print), tree, totals);
         let before = known.as_ref().and_then(|known| context.known.tags(known));
         new.tags = match scan.tags.take() {
             Some(tags) => Some(tags.finish()),
@@ -351,7 +351,8 @@ pub fn path_below(above: &Arc<Folder>, name: &[u8], worker: &Worker) -> Vec<u8> 
 pub fn finished(
     own: Option<Box<DirEntry>>,
     is_before: bool,
-    (tree, totals): (ChunkId, Totals),
+    tree: ChunkId,
+    totals: Totals,
 ) -> Done {
     let Some(mut entry) = own else {
         return if is_before { Done::Same } else { Done::Below { tree, totals } };

@@ -74,9 +74,11 @@ pub struct NewKnown {
 impl NewKnown {
     /// Describes a folder.
     pub fn new(
-        (place, inode): (Print, u64),
+        place: Print,
+        inode: u64,
         print: Option<Print>,
-        (tree, totals): (ChunkId, Totals),
+        tree: ChunkId,
+        totals: Totals,
     ) -> Self {
         Self { folder: KnownFolder { place, print, tree, totals, inode, tags: None }, tags: None }
     }

@@ -173,7 +173,8 @@ pub fn tell_of_file(
     context: &Context,
     path: &[u8],
     stat: &Stat,
-    (before, is_within): (Option<&DirEntry>, bool),
+    before: Option<&DirEntry>,
+    is_within: bool,
 ) {
     context.losses.had(path, before.map_or(0, files_of));
     context.losses.stored(path, u64::from(stat.kind == EntryKind::File));

@@ -8,7 +8,7 @@ use super::options::{Error, StreamSource};
 use super::sources::SourceNode;
 use crate::chunker::Cutter;
 use crate::format::config::Profile;
-use crate::format::entry::{Entry, EntryKind, is_valid_name};
+use crate::format::entry::{Content, Entry, EntryKind, is_valid_name};
 use crate::monitor::ProblemKind;
 use crate::repo::write::list_builder::ListBuilder;
 use crate::repo::{DirEntry, Lane};
@@ -62,7 +62,7 @@ pub fn store(
             "nothing came: an empty dump is rarely meant (--allow-empty accepts it)",
         );
     }
-    let entry = made_entry(context, name, (content, size));
+    let entry = made_entry(context, name, content, size);
     sources.insert_made(&source.path, Box::new(entry));
     context.losses.stored_stream();
     Ok(())
@@ -100,11 +100,7 @@ pub fn check_places(streams: &[StreamSource], sources: &SourceNode) -> Result<()
     Ok(())
 }
 
-fn made_entry(
-    context: &Context,
-    name: Vec<u8>,
-    (content, size): (crate::format::entry::Content, u64),
-) -> DirEntry {
+fn made_entry(context: &Context, name: Vec<u8>, content: Content, size: u64) -> DirEntry {
     let (uid, gid) = crate::os::process::own_ids();
     let now = context.started;
     let entry = Entry {

@@ -43,7 +43,9 @@ impl Trust {
     pub fn of(
         context: &Context,
         known: Option<&KnownFolder>,
-        (is_same, is_unmoved, is_trusted): (bool, bool, bool),
+        is_same: bool,
+        is_unmoved: bool,
+        is_trusted: bool,
     ) -> Self {
         match known.filter(|known| context.known.tags(known).is_some()) {
             Some(known) => Self::Tags(*known),
@@ -54,7 +56,7 @@ impl Trust {
     }
 
     /// Returns whether the parent's entry of `name` is of the file that is there now.
-    pub fn vouches(&self, context: &Context, name: &[u8], (before, stat): (&Entry, &Stat)) -> bool {
+    pub fn vouches(&self, context: &Context, name: &[u8], before: &Entry, stat: &Stat) -> bool {
         match self {
             Self::All => true,
             Self::Stamps => before.ctime == stat.ctime,
@@ -69,7 +71,7 @@ impl Trust {
 
 /// Returns whether a folder's own stamps are those of the parent, and prove it; `is_trusted` says
 /// whether its file system is.
-pub fn is_unmoved(context: &Context, before: &Entry, (stat, is_trusted): (&Stat, bool)) -> bool {
+pub fn is_unmoved(context: &Context, before: &Entry, stat: &Stat, is_trusted: bool) -> bool {
     (before.mtime, before.ctime) == (stat.mtime, stat.ctime)
         && is_settled(stat.ctime, context.trust_before, is_trusted)
 }

@@ -99,7 +99,7 @@ impl Folder {
         // What the folder proves of a link says nothing of what the link leads to.
         let is_same = !follows
             && met.before.as_ref().is_some_and(|before| {
-                self.identity.trust.vouches(context, name, (&before.entry, &stat))
+                self.identity.trust.vouches(context, name, &before.entry, &stat)
             });
         if is_dir {
             return Ok(self.enter_later(met, scope(false, named), Some(&stat), is_same));
@@ -137,7 +137,8 @@ impl Folder {
                 context,
                 place.path,
                 &stat,
-                (before.as_ref(), self.is_whole || self.is_inside),
+                before.as_ref(),
+                self.is_whole || self.is_inside,
             );
         }
         // Asked in any case: whether a pattern matched anything is told at the end.
@@ -146,11 +147,7 @@ impl Folder {
             Some(before)
                 if is_same
                     && !is_wanted_anew
-                    && is_unchanged(
-                        context,
-                        &before.entry,
-                        (&stat, self.trusts(context, &stat)),
-                    )
+                    && is_unchanged(context, &before.entry, &stat, self.trusts(context, &stat))
                     && !lacks_attributes(context, place, &before.entry, follows) =>
             {
                 Counts::add(&context.counts.unchanged, 1);

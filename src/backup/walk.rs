@@ -31,7 +31,7 @@ pub fn run(
     std::thread::scope(|scope| {
         for index in 1..lanes {
             let (walk, failure) = (&walk, &failure);
-            let work = move || work(walk, failure, profile, (index, lanes));
+            let work = move || work(walk, failure, profile, index, lanes);
             if std::thread::Builder::new()
                 .name(format!("read-{index}"))
                 .spawn_scoped(scope, work)
@@ -40,7 +40,7 @@ pub fn run(
                 break;
             }
         }
-        work(&walk, &failure, profile, (0, lanes));
+        work(&walk, &failure, profile, 0, lanes);
     });
     if let Some(error) = sync::into_inner(failure) {
         return Err(error);
@@ -52,12 +52,7 @@ pub fn run(
 }
 
 /// One thread's work, until there is none left.
-fn work(
-    walk: &Walk,
-    failure: &Mutex<Option<Error>>,
-    profile: Profile,
-    (index, lanes): (usize, usize),
-) {
+fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: usize, lanes: usize) {
     let session = walk.context.session;
     let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
     let mut worker = Worker {
