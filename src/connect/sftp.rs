@@ -40,7 +40,8 @@ pub fn options(
     connector: &Connector,
     remote: &Remote,
     settings: RepositorySettings,
-    (purpose, pace): (Purpose, Arc<Pace>),
+    purpose: Purpose,
+    pace: Arc<Pace>,
 ) -> Result<SftpOptions> {
     let RepositorySettings { line, sftp, .. } = settings;
     let local_user = host::user_name();

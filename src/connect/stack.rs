@@ -113,7 +113,7 @@ impl Connector {
         purpose: Purpose,
         pace: Arc<Pace>,
     ) -> Result<Opener> {
-        let options = sftp::options(self, remote, settings, (purpose, pace))?;
+        let options = sftp::options(self, remote, settings, purpose, pace)?;
         Ok((options.connections, sftp::opener(options, purpose == Purpose::Make)))
     }
 
