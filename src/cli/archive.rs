@@ -111,7 +111,8 @@ pub fn run(
         ctx.run("archiving", |monitor| {
             archive::write(
                 repository,
-                (snapshot, options),
+                snapshot,
+                options,
                 Archive { format: wanted.format, out },
                 monitor,
             )

@@ -97,12 +97,8 @@ pub fn run(
     let is_ours = is_new || found.is_ours;
     let mark = Mark::set(&target, is_new, &found, &work).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place(&target, &source).map_err(failed)?);
-    let mut context = Context::new(
-        trees,
-        options,
-        monitor,
-        (ground, Trust::new(snapshot, found), source.scope()),
-    );
+    let mut context = Context::new(trees, options, monitor, ground, source.scope());
+    context.trust = Trust::new(snapshot, found);
     (context.is_ours, context.mark) = (is_ours, Some(mark));
     source.expect_totals(&context);
     let standing = context.ground.standing(&source.shown);
@@ -116,7 +112,7 @@ pub fn run(
     let metadata = metadata.filter(gets_all).map(Box::new);
     let stat = target.stat_self().map_err(failed)?;
     context.disks.note(&target, &stat).map_err(failed)?;
-    let root = TargetDir::root(target, (&source.shown, standing), metadata).map_err(failed)?;
+    let root = TargetDir::root(target, &source.shown, standing, metadata).map_err(failed)?;
     if let Some(mode) = mode {
         let _ = root.mode_back.set(mode);
         context.taken.note(&root, Had::from(&Stat { mode, ..stat }));
@@ -196,15 +192,14 @@ fn list_in(
         target.as_ref().map_or(Ok(false), |target| is_in_place(target, &source)).map_err(failed)?;
     let ground = Ground::new(snapshot, is_in_place);
     let options = RestoreOptions { dry_run: true, ..options.clone() };
-    let context = Context::new(
-        trees.clone(),
-        &options,
-        monitor,
-        (ground, Trust::new(snapshot, found), source.scope()),
-    );
+    let mut context = Context::new(trees.clone(), &options, monitor, ground, source.scope());
+    context.trust = Trust::new(snapshot, found);
     source.expect_totals(&context);
-    let place = (&source.shown[..], context.ground.standing(&source.shown));
-    let target = target.map(|dir| TargetDir::root(dir, place, None)).transpose().map_err(failed)?;
+    let standing = context.ground.standing(&source.shown);
+    let target = target
+        .map(|dir| TargetDir::root(dir, &source.shown, standing, None))
+        .transpose()
+        .map_err(failed)?;
     dry_run::list(&context, source.walk(&context)?, target, each)?;
     source.tell_unmatched(&context);
     Ok(context.counts.report())

@@ -32,7 +32,7 @@ use self::zip::Zip;
 use super::error::{Error, Result};
 use super::options::RestoreOptions;
 use super::plan::coverage::Ground;
-use super::write::context::{Context, Trust};
+use super::write::context::Context;
 use super::write::source::Source;
 use crate::format::snapshot::Snapshot;
 use crate::monitor::Monitor;
@@ -66,24 +66,21 @@ pub struct Archive<'a> {
 /// not an archive.
 pub fn write(
     repository: &Arc<Repository>,
-    (snapshot, options): (&Snapshot, &RestoreOptions),
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
     archive: Archive<'_>,
     monitor: &Monitor,
 ) -> Result<ArchiveReport> {
     let trees = Trees::new(options.reader(repository)?);
     let source = Source::find(&trees, snapshot, options)?;
-    let context = Context::new(
-        trees.clone(),
-        options,
-        monitor,
-        (Ground::new(snapshot, false), Trust::default(), source.scope()),
-    );
+    let ground = Ground::new(snapshot, false);
+    let context = Context::new(trees.clone(), options, monitor, ground, source.scope());
     source.expect_totals(&context);
     let Archive { format, out } = archive;
     let mut counted = Counted { out, written: 0 };
     let mut report = match format {
         ArchiveFormat::Tar => {
-            let mut tar = Tar::new(&mut counted, (trees, monitor), options.numeric_ids);
+            let mut tar = Tar::new(&mut counted, trees, monitor, options.numeric_ids);
             Feed::new(&context, &source)?.run(&mut tar)?
         }
         ArchiveFormat::Zip => Feed::new(&context, &source)?.run(&mut Zip::new(&mut counted))?,

@@ -34,7 +34,8 @@ impl<'a> Tar<'a> {
     /// Begins an archive; without names of owners if only numbers are wanted.
     pub fn new(
         out: &'a mut dyn Write,
-        (trees, monitor): (Trees, &'a Monitor),
+        trees: Trees,
+        monitor: &'a Monitor,
         numeric_ids: bool,
     ) -> Self {
         Self { out, trees, monitor, numeric_ids }
@@ -63,7 +64,9 @@ impl<'a> Tar<'a> {
     fn add_with_holes(
         &mut self,
         member: &Member<'_>,
-        (mut header, mut pax, map): (Header, Pax, DataMap),
+        mut header: Header,
+        mut pax: Pax,
+        map: DataMap,
         content: &mut Content<'_>,
     ) -> Result<(), AddError> {
         let entry = &member.found.entry;
@@ -106,10 +109,10 @@ impl Format for Tar<'_> {
         let map = if has_content { holes()? } else { None };
         let (mut header, mut pax) = describe(member, self.numeric_ids);
         if let Some(map) = map {
-            return self.add_with_holes(member, (header, pax, map), content);
+            return self.add_with_holes(member, header, pax, map, content);
         }
         let slash: &[u8] = if entry.kind == EntryKind::Dir { b"/" } else { b"" };
-        header.text_or(&mut pax, NAME, ("path", &[member.path, slash].concat()));
+        header.text_or(&mut pax, NAME, "path", &[member.path, slash].concat());
         if !has_content {
             return Ok(self.write_headers(&mut header, &pax)?);
         }
@@ -160,19 +163,19 @@ fn describe(member: &Member<'_>, numeric_ids: bool) -> (Header, Pax) {
         (Stored::Inline(target), EntryKind::Symlink) => target,
         _ => &b""[..],
     };
-    header.text_or(&mut pax, LINK_NAME, ("linkpath", member.link_to.unwrap_or(target)));
+    header.text_or(&mut pax, LINK_NAME, "linkpath", member.link_to.unwrap_or(target));
     header.number(MODE, u64::from(entry.mode));
-    header.number_or(&mut pax, UID, ("uid", u64::from(entry.uid)));
-    header.number_or(&mut pax, GID, ("gid", u64::from(entry.gid)));
+    header.number_or(&mut pax, UID, "uid", u64::from(entry.uid));
+    header.number_or(&mut pax, GID, "gid", u64::from(entry.gid));
     header.number(SIZE, 0);
     header.time(&mut pax, entry.mtime);
     if !numeric_ids {
-        header.text_or(&mut pax, USER, ("uname", user.as_deref().unwrap_or_default().as_bytes()));
-        header.text_or(&mut pax, GROUP, ("gname", group.as_deref().unwrap_or_default().as_bytes()));
+        header.text_or(&mut pax, USER, "uname", user.as_deref().unwrap_or_default().as_bytes());
+        header.text_or(&mut pax, GROUP, "gname", group.as_deref().unwrap_or_default().as_bytes());
     }
     let (major, minor) = entry.device.unwrap_or_default();
-    header.number_or(&mut pax, DEVICE_MAJOR, ("SCHILY.devmajor", u64::from(major)));
-    header.number_or(&mut pax, DEVICE_MINOR, ("SCHILY.devminor", u64::from(minor)));
+    header.number_or(&mut pax, DEVICE_MAJOR, "SCHILY.devmajor", u64::from(major));
+    header.number_or(&mut pax, DEVICE_MINOR, "SCHILY.devminor", u64::from(minor));
     if member.link_to.is_none() {
         add_xattrs(&mut pax, entry);
     }
@@ -244,7 +247,7 @@ impl Header {
     }
 
     /// Sets a field to a text, in the extended header too if it does not fit.
-    fn text_or(&mut self, pax: &mut Pax, field: Field, (key, text): (&str, &[u8])) {
+    fn text_or(&mut self, pax: &mut Pax, field: Field, key: &str, text: &[u8]) {
         // Names of owners end with a zero byte.
         let is_short = text.len() < field.1 || field.1 == NAME.1;
         if !self.text(field, text) || !is_short {
@@ -260,14 +263,14 @@ impl Header {
         fits
     }
 
-    fn number_or(&mut self, pax: &mut Pax, field: Field, (key, number): (&str, u64)) {
+    fn number_or(&mut self, pax: &mut Pax, field: Field, key: &str, number: u64) {
         if !self.number(field, number) {
             pax.record(key.as_bytes(), number.to_string().as_bytes());
         }
     }
 
     fn size(&mut self, pax: &mut Pax, len_bytes: u64) {
-        self.number_or(pax, SIZE, ("size", len_bytes));
+        self.number_or(pax, SIZE, "size", len_bytes);
     }
 
     /// Sets the time; parts of seconds, and times before 1970, stand in the extended header.
@@ -349,9 +352,9 @@ mod tests {
     #[test]
     fn numbers_that_do_not_fit_stand_in_the_extended_header() {
         let (mut header, mut pax) = (Header::new(FILE), Pax::default());
-        header.number_or(&mut pax, UID, ("uid", 0o7_777_777));
+        header.number_or(&mut pax, UID, "uid", 0o7_777_777);
         assert!(pax.0.is_empty() && &header.0[108..116] == b"7777777\0");
-        header.number_or(&mut pax, UID, ("uid", 0o10_000_000));
+        header.number_or(&mut pax, UID, "uid", 0o10_000_000);
         assert!(pax.0 == b"15 uid=2097152\n" && &header.0[108..116] == b"0000000\0");
         header.size(&mut pax, 8 << 30);
         assert!(pax.0.ends_with(b"19 size=8589934592\n"));

@@ -23,9 +23,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes an identity of its parts.
-    pub fn new(dev: (u32, u32), inode: u64) -> Self {
-        Self { dev, inode }
+    /// Makes an identity of its device's numbers and its own.
+    pub fn new(major: u32, minor: u32, inode: u64) -> Self {
+        Self { dev: (major, minor), inode }
     }
 
     /// Returns the device and the inode number.
@@ -54,6 +54,17 @@ pub struct Newborn {
     pub mode_mask: Option<u16>,
     /// Whether they come with attributes of their own (a default ACL).
     pub has_xattrs: bool,
+}
+
+/// Where a folder of the target is.
+#[derive(Clone, Copy)]
+pub struct DirPlace<'a> {
+    /// The folder above.
+    pub parent: &'a Arc<TargetDir>,
+    /// Its name there.
+    pub name: &'a [u8],
+    /// How it lies to the snapshot's sources.
+    pub standing: Standing,
 }
 
 /// A folder of the target that this restore made or entered.
@@ -98,7 +109,8 @@ impl TargetDir {
     /// It stays open for the whole restore.
     pub fn root(
         dir: Dir,
-        (shown, standing): (&[u8], Standing),
+        shown: &[u8],
+        standing: Standing,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
         let identity = Identity::from(&dir.stat_self()?);
@@ -118,16 +130,11 @@ impl TargetDir {
         }
     }
 
-    /// Takes the folder `name` of `parent`, which this restore made; it is opened when it is
-    /// needed.
+    /// Takes the folder at `place`, which this restore made; it is opened when it is needed.
     ///
     /// Who wants the parent to wait for it must hold the parent.
-    pub fn made(
-        (parent, name): (&Arc<Self>, &[u8]),
-        standing: Standing,
-        identity: Identity,
-        metadata: Box<Metadata>,
-    ) -> Arc<Self> {
+    pub fn made(place: DirPlace<'_>, identity: Identity, metadata: Box<Metadata>) -> Arc<Self> {
+        let DirPlace { parent, name, standing } = place;
         let mut new = Self::new(Some(parent.clone()), name, identity, None);
         (new.is_fresh, new.bequeaths, new.metadata, new.standing) =
             (true, parent.bequeaths, Some(metadata), standing);
@@ -135,14 +142,15 @@ impl TargetDir {
         Arc::new(new)
     }
 
-    /// Takes the open folder `name` of `parent`, which was there before and was reached through a
-    /// link if `is_linked`.
+    /// Takes the open folder at `place`, which was there before and was reached through a link if
+    /// `is_linked`.
     pub fn found(
-        (parent, name): (&Arc<Self>, &[u8]),
-        (standing, is_linked): (Standing, bool),
+        place: DirPlace<'_>,
+        is_linked: bool,
         dir: Dir,
         metadata: Option<Box<Metadata>>,
     ) -> io::Result<Arc<Self>> {
+        let DirPlace { parent, name, standing } = place;
         let identity = Identity::from(&dir.stat_self()?);
         let (bequeaths, spelling) = (has_default_acl(&dir)?, Spelling::of(&dir)?);
         let mut new = Self::new(Some(parent.clone()), name, identity, Some(Arc::new(dir)));
@@ -332,7 +340,8 @@ mod tests {
         let above = parent.open(descriptors).unwrap();
         special::make_dir(&above, name).unwrap();
         let identity = Identity::from(&above.stat(name).unwrap());
-        let made = TargetDir::made((parent, name), Standing::Below, identity, Box::default());
+        let place = DirPlace { parent, name, standing: Standing::Below };
+        let made = TargetDir::made(place, identity, Box::default());
         made.open(descriptors).unwrap();
         made
     }
@@ -341,7 +350,7 @@ mod tests {
     fn deep_folders_are_reached_with_few_descriptors() {
         let folder = tempfile::tempdir().unwrap();
         let root =
-            TargetDir::root(Dir::open(folder.path()).unwrap(), (b"/top", Standing::Below), None)
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"/top", Standing::Below, None)
                 .unwrap();
         let descriptors = Descriptors::new(3);
         let name = [b'n'; 200];
@@ -360,8 +369,8 @@ mod tests {
     #[test]
     fn a_folder_that_took_the_place_of_another_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
-            .unwrap();
+        let root =
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
         let descriptors = Descriptors::new(1);
         let a = make(&root, &descriptors, b"a");
         let b = make(&a, &descriptors, b"b");

@@ -62,7 +62,7 @@ impl Found {
 pub fn read(dir: &Dir, work: &str) -> Found {
     let boot = process::boot_id();
     let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
-    let mut found = value.map_or_else(Found::default, |value| parse(&value, (&boot, work)));
+    let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot, work));
     // A mark in somebody else's folder may be anybody's: nothing is believed because of it.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
         found.windows.clear();
@@ -70,7 +70,7 @@ pub fn read(dir: &Dir, work: &str) -> Found {
     found
 }
 
-fn parse(value: &[u8], (boot, work): (&str, &str)) -> Found {
+fn parse(value: &[u8], boot: &str, work: &str) -> Found {
     let text = String::from_utf8_lossy(value);
     let mut fields = text.split(' ');
     let is_doubtful = fields.next() != Some(boot) || boot.is_empty();
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!((again.windows.len(), is_own(&again)), (2, [true, false]));
         let another = read(&dir, "another-snapshot");
         assert!(another.is_ours && !another.is_doubtful && another.windows.is_empty());
-        let parse = |value: &str| super::parse(value.as_bytes(), ("this", "it"));
+        let parse = |value: &str| super::parse(value.as_bytes(), "this", "it");
         let other_boot = parse("another new it 0.0-9999999999.0");
         assert!(other_boot.is_doubtful && other_boot.windows.is_empty());
         assert!(parse("this old it 0.0-9999999999.0").windows.is_empty());

@@ -28,6 +28,17 @@ pub struct Comparison {
     pub pieces: Vec<(u64, Ref)>,
 }
 
+/// A chunk, and where in a file it belongs.
+#[derive(Clone, Copy)]
+pub struct PlacedChunk {
+    /// In bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// The chunk.
+    pub id: ChunkId,
+}
+
 /// A piece of a file that must be fetched.
 pub struct Need {
     /// The file.
@@ -62,7 +73,8 @@ pub fn compare(
         }
         match *piece {
             Ref::Data { id, len } => {
-                if is_chunk(context, &file, &mut extents, (*offset, len, &id), buffer) {
+                let chunk = PlacedChunk { offset: *offset, len, id };
+                if is_chunk(context, &file, &mut extents, chunk, buffer) {
                     job.count_placed(len.into());
                     count_kept(context, len.into());
                     piece_done(context, job);
@@ -93,21 +105,22 @@ pub fn compare(
     }
 }
 
-/// Returns whether the bytes at `offset` are those of the chunk; holes differ from any chunk
-/// without being read.
+/// Returns whether a file has a chunk where it belongs; holes differ from any chunk without being
+/// read.
 pub fn is_chunk(
     context: &Context,
     file: &File,
     extents: &mut Extents,
-    (offset, len, id): (u64, u32, &ChunkId),
+    chunk: PlacedChunk,
     buffer: &mut Vec<u8>,
 ) -> bool {
+    let PlacedChunk { offset, len, id } = chunk;
     if len as usize > limits::SEGMENT_RAW_LEN_MAX_BYTES || extents.is_hole_at(file, offset) {
         return false;
     }
     buffer.resize(len as usize, 0);
     let keyring = context.trees.reader().repository().keyring();
-    file.read_exact_at(buffer, offset).is_ok() && keyring.chunk_id(ChunkKind::Data, buffer) == *id
+    file.read_exact_at(buffer, offset).is_ok() && keyring.chunk_id(ChunkKind::Data, buffer) == id
 }
 
 /// Returns whether a file, which has the right length, holds exactly this content; false if that
@@ -115,7 +128,8 @@ pub fn is_chunk(
 pub fn holds(
     context: &Context,
     file: &File,
-    (size, content): (u64, &Content),
+    size: u64,
+    content: &Content,
     buffer: &mut Vec<u8>,
 ) -> bool {
     if let Content::Inline(bytes) = content {
@@ -127,7 +141,8 @@ pub fn holds(
         let Ok(piece) = piece else { return false };
         let is_right = match piece {
             Ref::Data { id, len } => {
-                is_chunk(context, file, &mut extents, (offset, len, &id), buffer)
+                let chunk = PlacedChunk { offset, len, id };
+                is_chunk(context, file, &mut extents, chunk, buffer)
             }
             Ref::Hole { len } => {
                 offset.checked_add(len).is_some_and(|end| end <= size)

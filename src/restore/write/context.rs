@@ -105,12 +105,13 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Starts with nothing done.
+    /// Starts with nothing done, and with no trust in what is there.
     pub fn new(
         trees: Trees,
         options: &'a RestoreOptions,
         monitor: &'a Monitor,
-        (ground, trust, scope): (Ground, Trust, Scope),
+        ground: Ground,
+        scope: Scope,
     ) -> Self {
         let descriptors = process::open_files_max();
         let host = Host {
@@ -128,7 +129,7 @@ impl<'a> Context<'a> {
             repositories: Repositories::default(),
             disks: Disks::default(),
             counts: Counts::default(),
-            trust,
+            trust: Trust::default(),
             ground,
             scope,
             is_ours: false,

@@ -79,8 +79,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
             kept = restore_mark::with_mark(&open, metadata);
             &kept
         } else if let Some(above) = dir.attributes_in.get() {
-            whole = with_attributes(context, metadata, (above, dir.name()))
-                .map_err(io::Error::other)?;
+            whole =
+                with_attributes(context, metadata, above, dir.name()).map_err(io::Error::other)?;
             &whole
         } else {
             &**metadata
@@ -109,7 +109,8 @@ fn finish_dir(context: &Context, dir: &Arc<TargetDir>) {
 fn with_attributes(
     context: &Context,
     metadata: &Metadata,
-    (above, name): (&ChunkId, &[u8]),
+    above: &ChunkId,
+    name: &[u8],
 ) -> repo::Result<Metadata> {
     let found = context.trees.find(above, name)?.ok_or(repo::Error::WrongChunk { id: *above })?;
     Ok(Metadata { xattrs: found.entry.xattrs, ..metadata.clone() })

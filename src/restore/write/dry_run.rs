@@ -206,7 +206,11 @@ impl Lister<'_> {
         let group = copy.entry.hard_link.map(|number| (number, likeness(&copy.entry, &metadata)));
         let is_right = match group.and_then(|group| self.firsts.get(&group)) {
             Some(first) => *first == Some(Identity::from(stat)),
-            None => is_right(context, (dir, &open), copy.entry, metadata, stat),
+            None => {
+                let is_linked = copy.entry.hard_link.is_some();
+                let item = item_of(dir, copy.entry, metadata);
+                is_right(context, &open, item, is_linked, stat)
+            }
         };
         // A file with one name is changed in place.
         let stays = is_right || stat.kind == EntryKind::File && stat.nlink <= 1;
@@ -235,7 +239,7 @@ impl Lister<'_> {
     fn clear_folder(&mut self, dir: &Arc<TargetDir>, name: &[u8], stat: &Stat) -> io::Result<()> {
         if self.context.options.delete {
             let path = self.walk.path().to_vec();
-            let is_gone = self.tell_removed(dir, (name, &path), stat)?;
+            let is_gone = self.tell_removed(dir, name, &path, stat)?;
             return if is_gone { Ok(()) } else { Err(io::Error::other(KEEPS_SOME)) };
         }
         let is_empty = dir.open(&self.context.host.dirs)?.open_dir(name)?.names()?.is_empty();
@@ -247,7 +251,8 @@ impl Lister<'_> {
     fn tell_removed(
         &mut self,
         dir: &Arc<TargetDir>,
-        (name, path): (&[u8], &[u8]),
+        name: &[u8],
+        path: &[u8],
         stat: &Stat,
     ) -> io::Result<bool> {
         let above = &path[..path.len() - name.len()];
@@ -337,7 +342,7 @@ impl Lister<'_> {
             if is_wanted
                 && !self.context.spares(&stat, shown)
                 && !self.context.keeps_unread(shown)
-                && let Err(error) = self.tell_removed(&dir, (&name, &path), &stat)
+                && let Err(error) = self.tell_removed(&dir, &name, &path, &stat)
             {
                 self.report(&dir, &name, error);
             }
@@ -345,15 +350,8 @@ impl Lister<'_> {
     }
 }
 
-/// Returns whether what is there is right already, so that at most its metadata would change; reads
-/// it if need be.
-fn is_right(
-    context: &Context,
-    (dir, open): (&Arc<TargetDir>, &Dir),
-    entry: Entry,
-    metadata: Metadata,
-    stat: &Stat,
-) -> bool {
+/// Returns what would be made of an entry.
+fn item_of(dir: &Arc<TargetDir>, entry: Entry, metadata: Metadata) -> Item {
     let wanted = Wanted {
         size: entry.size,
         content: entry.content,
@@ -361,11 +359,15 @@ fn is_right(
         device: entry.device,
         weight: None,
     };
-    let name = entry.name.into_boxed_slice();
-    match Item::new((dir.clone(), name), entry.kind, wanted, None) {
+    Item::new(dir.clone(), entry.name.into_boxed_slice(), entry.kind, wanted, None)
+}
+
+/// Returns whether what is there is right already, so that at most its metadata would change; reads
+/// it if need be. The item `is_linked` if it has other names.
+fn is_right(context: &Context, open: &Dir, item: Item, is_linked: bool, stat: &Stat) -> bool {
+    match item {
         Item::File(job, content) => {
-            let wanted =
-                WantedFile { is_linked: entry.hard_link.is_some(), ..WantedFile::of(&job) };
+            let wanted = WantedFile { is_linked, ..WantedFile::of(&job) };
             let owned = existing::as_owned(open, *stat, job.metadata.uid);
             let decision = decide(Some(&owned), &wanted, context.options.overwrite, &context.trust);
             // One with other names is changed in nothing, whatever is believed of its content.
@@ -374,7 +376,7 @@ fn is_right(
                     || existing::may_keep_linked(&Subject::Open(file.as_fd()), stat, &job.metadata)
             };
             let is_whole = |file: &File| {
-                stat.size == job.size && holds(context, file, (job.size, &content), &mut Vec::new())
+                stat.size == job.size && holds(context, file, job.size, &content, &mut Vec::new())
             };
             let stays =
                 matches!(decision, Decision::Keep | Decision::Compare | Decision::CompareWhole);

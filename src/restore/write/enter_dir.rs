@@ -21,7 +21,7 @@ use crate::os::stat::Stat;
 use crate::restore::error::same_name;
 use crate::restore::options::Overwrite;
 use crate::restore::plan::coverage::Standing;
-use crate::restore::target::dir::{Identity, TargetDir};
+use crate::restore::target::dir::{DirPlace, Identity, TargetDir};
 use crate::restore::target::restore_mark;
 use crate::restore::target::taken_over::Had;
 
@@ -33,12 +33,10 @@ pub const REPLACED: &str = "it was replaced meanwhile";
 const OTHERS_WRITE: u16 = 0o022;
 const STICKY: u16 = 0o1000;
 
-/// A folder that is about to be entered: the one above, its name and how it lies to the sources.
+/// The place of a folder that is about to be entered, and the one above, open.
 struct Place<'a> {
-    parent: &'a Arc<TargetDir>,
+    of_dir: DirPlace<'a>,
     above: &'a Dir,
-    name: &'a [u8],
-    standing: Standing,
 }
 
 /// Enters the folder `name` of `parent`, which is made if it is missing, and replaces anything else
@@ -54,8 +52,8 @@ pub fn enter(
     metadata: Metadata,
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
-    let place =
-        Place { parent, above: &above, name, standing: parent.standing_of(&context.ground, name) };
+    let standing = parent.standing_of(&context.ground, name);
+    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
     let mut found = existing::look(context, parent, &above, name)?;
     let linked = follow(context, &place, found.as_ref())?;
     if let Some(dir) = &linked {
@@ -76,7 +74,7 @@ pub fn enter(
     parent.hold();
     let entered = match found.filter(|_| !is_fresh) {
         None => make(context, &place, metadata),
-        Some(stat) => take(context, &place, (linked, stat), metadata),
+        Some(stat) => take(context, &place, linked, stat, metadata),
     };
     if entered.is_err() {
         parent.release();
@@ -93,8 +91,9 @@ pub fn look_into(
 ) -> io::Result<Option<Arc<TargetDir>>> {
     let above = parent.open(&context.host.dirs)?;
     let standing = parent.standing_of(&context.ground, name);
+    let place = Place { of_dir: DirPlace { parent, name, standing }, above: &above };
     let found = existing::look(context, parent, &above, name)?;
-    let linked = follow(context, &Place { parent, above: &above, name, standing }, found.as_ref())?;
+    let linked = follow(context, &place, found.as_ref())?;
     let is_linked = linked.is_some();
     let dir = match (linked, found) {
         (Some(dir), _) => dir,
@@ -104,7 +103,7 @@ pub fn look_into(
     if context.own.contains(&dir.stat_self()?) {
         return Ok(None);
     }
-    let entered = TargetDir::found((parent, name), (standing, is_linked), dir, None)?;
+    let entered = TargetDir::found(place.of_dir, is_linked, dir, None)?;
     context.host.dirs.opened(&entered);
     Ok(Some(entered))
 }
@@ -114,7 +113,7 @@ pub fn look_into(
 /// Only a link that nobody else can have put there: its owner's files would be written wherever it
 /// leads.
 fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Result<Option<Dir>> {
-    let is_kept = context.ground.is_in_place() && place.standing != Standing::Below;
+    let is_kept = context.ground.is_in_place() && place.of_dir.standing != Standing::Below;
     let Some(link) = found.filter(|stat| is_kept && stat.kind == EntryKind::Symlink) else {
         return Ok(None);
     };
@@ -126,7 +125,7 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
             "a symbolic link that others can change is in its place: it is neither followed nor replaced",
         ));
     }
-    let led = place.above.open_through(place.name).map_err(|error| {
+    let led = place.above.open_through(place.of_dir.name).map_err(|error| {
         io::Error::other(format!(
             "the symbolic link in its place is kept, and leads to no folder: {error}"
         ))
@@ -135,7 +134,7 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
 }
 
 fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<Arc<TargetDir>> {
-    let Place { parent, above, name, standing } = *place;
+    let Place { of_dir: DirPlace { parent, name, standing }, above } = *place;
     special::make_dir(above, name).map_err(same_name)?;
     let identity = if parent.is_fresh || is_private(&above.stat_self()?) {
         let stat = above.stat(name)?;
@@ -149,7 +148,7 @@ fn make(context: &Context, place: &Place<'_>, metadata: Metadata) -> io::Result<
     if standing == Standing::Above && !context.is_ours {
         restore_mark::mark_way(&above.open_dir(name)?);
     }
-    Ok(TargetDir::made((parent, name), standing, identity, Box::new(metadata)))
+    Ok(TargetDir::made(place.of_dir, identity, Box::new(metadata)))
 }
 
 /// Returns whether nobody else can change names in a folder.
@@ -172,21 +171,23 @@ fn newborn(above: &Dir, name: &[u8]) -> io::Result<Identity> {
 fn take(
     context: &Context,
     place: &Place<'_>,
-    (linked, found): (Option<Dir>, Stat),
+    linked: Option<Dir>,
+    found: Stat,
     metadata: Metadata,
 ) -> io::Result<Arc<TargetDir>> {
+    let Place { of_dir, above } = *place;
     let is_linked = linked.is_some();
     let dir = match linked {
         Some(dir) => dir,
         None => {
-            open_up(context, place.above, place.name, &found)?;
-            place.above.open_dir(place.name)?
+            open_up(context, above, of_dir.name, &found)?;
+            above.open_dir(of_dir.name)?
         }
     };
     let stat = dir.stat_self()?;
     context.disks.note(&dir, &stat)?;
     // What leads to the sources is somebody else's, unless a restore that did not end has made it.
-    let is_way = place.standing == Standing::Above
+    let is_way = of_dir.standing == Standing::Above
         && !context.is_ours
         && !restore_mark::read(&dir, "").is_ours;
     let is_changed = context.options.overwrite != Overwrite::Never && !is_way;
@@ -196,14 +197,10 @@ fn take(
     let had = Had::from(&before);
     let prepared = prepare(context, &dir, &stat, is_changed).and_then(|()| dir.stat_self());
     let now = prepared.inspect_err(|_| drop(had.give_back(&dir)))?;
-    let entered =
-        TargetDir::found((place.parent, place.name), (place.standing, is_linked), dir, metadata);
+    let entered = TargetDir::found(of_dir, is_linked, dir, metadata);
     let entered = entered.inspect_err(|_| {
-        let again = if is_linked {
-            place.above.open_through(place.name)
-        } else {
-            place.above.open_dir(place.name)
-        };
+        let again =
+            if is_linked { above.open_through(of_dir.name) } else { above.open_dir(of_dir.name) };
         let is_it = |dir: &Dir| {
             dir.stat_self().is_ok_and(|now| Identity::from(&now) == Identity::from(&before))
         };

@@ -42,7 +42,8 @@ pub enum Item {
 impl Item {
     /// Makes the item of an entry that is no folder.
     pub fn new(
-        (dir, name): (Arc<TargetDir>, Box<[u8]>),
+        dir: Arc<TargetDir>,
+        name: Box<[u8]>,
         kind: EntryKind,
         wanted: Wanted,
         group: Option<Arc<LinkGroup>>,
@@ -153,7 +154,7 @@ fn handle_file(
         Decision::Keep | Decision::CompareWhole => {
             if let Some(file) = reopen(&stat, dir.open_file(&job.name))
                 && existing::may_keep_linked(&Subject::Open(file.as_fd()), &stat, &job.metadata)
-                && (decision == Decision::Keep || is_whole(context, job, (&file, &stat), &content))
+                && (decision == Decision::Keep || is_whole(context, job, &file, &stat, &content))
             {
                 keep(context, job, &file, &stat);
                 return Ok(None);
@@ -164,7 +165,7 @@ fn handle_file(
                 clear_name::unlock(&dir, &job.name, &stat)?;
             }
             if let Some(file) = reopen(&stat, special::open_to_change(&dir, &job.name)) {
-                return compare(context, job, (file, &stat, had_mode), content);
+                return compare(context, job, Existing { file, stat, had_mode }, content);
             }
         }
         Decision::Make | Decision::Replace => {}
@@ -178,13 +179,8 @@ fn handle_file(
 }
 
 /// Returns whether a file that cannot be changed in place is right as it is.
-fn is_whole(
-    context: &Context,
-    job: &FileJob,
-    (file, stat): (&File, &Stat),
-    content: &Content,
-) -> bool {
-    stat.size == job.size && holds(context, file, (job.size, content), &mut Vec::new())
+fn is_whole(context: &Context, job: &FileJob, file: &File, stat: &Stat, content: &Content) -> bool {
+    stat.size == job.size && holds(context, file, job.size, content, &mut Vec::new())
 }
 
 /// Returns what was opened if it is what was looked at; anything else is to be replaced.
@@ -211,7 +207,7 @@ pub fn write_whole(context: &Context, job: &Arc<FileJob>, bytes: &[u8]) {
     match create_and_write(context, job, bytes) {
         Ok((file, identity)) => {
             count_written(context, bytes.len());
-            finish_open(context, job, &file, (identity, Origin::Made));
+            finish_open(context, job, &file, identity, Origin::Made);
         }
         Err(error) => {
             give_up(context, job, error);
@@ -255,13 +251,22 @@ fn finish_kept(context: &Context, job: &Arc<FileJob>, stat: &Stat) {
     release_dir(context, &job.dir);
 }
 
+/// An existing file, opened to be changed in place.
+struct Existing {
+    file: File,
+    stat: Stat,
+    /// Its permission bits, before this restore gave itself the right to change it.
+    had_mode: u16,
+}
+
 /// Compares a short file at once and hands a longer one on, open, at least as long as it will be.
 fn compare(
     context: &Context,
     job: &Arc<FileJob>,
-    (file, stat, had_mode): (File, &Stat, u16),
+    existing: Existing,
     content: Content,
 ) -> io::Result<Option<Unfilled>> {
+    let Existing { file, stat, had_mode } = existing;
     let Content::Inline(bytes) = content else {
         if stat.size != job.size {
             job.note_change();
@@ -270,7 +275,7 @@ fn compare(
             file.set_len(job.size)?;
         }
         // What is too long is cut at its end: until then nothing of it is lost.
-        job.adopt(&context.host, file, (stat, had_mode));
+        job.adopt(&context.host, file, &stat, had_mode);
         return Ok(Some(Unfilled { job: job.clone(), content, compare: true }));
     };
     let mut there = vec![0; bytes.len()];
@@ -287,6 +292,6 @@ fn compare(
     let now = Present::from(&stat_of(&file)?);
     let present = if is_same { now } else { Present { mtime: None, ..now } };
     apply_to_file(context, job, &file, &present);
-    finish_kept(context, job, stat);
+    finish_kept(context, job, &stat);
     Ok(None)
 }

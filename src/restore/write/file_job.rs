@@ -215,7 +215,7 @@ impl FileJob {
     /// Takes an existing file, of which `stat` is known, to be changed in place.
     ///
     /// It had the permission bits `mode` first.
-    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, (stat, mode): (&Stat, u16)) {
+    pub fn adopt(self: &Arc<Self>, host: &Host, file: File, stat: &Stat, mode: u16) {
         let _ = self.found.set(Found {
             len: stat.size,
             mtime: stat.mtime,

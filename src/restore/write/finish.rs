@@ -66,7 +66,7 @@ fn finish_file(context: &Context, job: &Arc<FileJob>) {
     }
     match job.take(&context.host) {
         Ok(Some((file, identity, origin))) if !job.has_failed() => {
-            finish_content(context, job, &file, (identity, origin))
+            finish_content(context, job, &file, identity, origin)
         }
         Ok(made) => {
             abandon(context, job, made.as_ref().map(|(file, _, origin)| (&**file, *origin)))
@@ -82,7 +82,8 @@ fn finish_content(
     context: &Context,
     job: &Arc<FileJob>,
     file: &File,
-    (identity, origin): (Identity, Origin),
+    identity: Identity,
+    origin: Origin,
 ) {
     if origin == Origin::Found && job.found_len() > job.size {
         if let Err(error) = file.set_len(job.size) {
@@ -92,7 +93,7 @@ fn finish_content(
     } else if origin == Origin::Found && !job.has_changed() {
         add(&context.counts.files_kept, 1);
     }
-    finish_open(context, job, file, (Some(identity), origin));
+    finish_open(context, job, file, Some(identity), origin);
 }
 
 /// Finishes a file whose content is whole; a group's first member must say what inode it is.
@@ -100,7 +101,8 @@ pub fn finish_open(
     context: &Context,
     job: &Arc<FileJob>,
     file: &File,
-    (identity, origin): (Option<Identity>, Origin),
+    identity: Option<Identity>,
+    origin: Origin,
 ) {
     match job.present(file, origin) {
         Ok(present) => apply_to_file(context, job, file, &present),

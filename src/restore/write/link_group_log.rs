@@ -98,7 +98,7 @@ impl GroupLog {
     pub fn insert(&mut self, number: u64, group: &Done) -> io::Result<()> {
         let First { name: Name { dir, name }, identity } = &group.first;
         let dir = self.place_of_dir(dir)?;
-        let place = self.append((identity, dir), (group.kind as u8, &group.likeness), name)?;
+        let place = self.append(identity, dir, group.kind as u8, &group.likeness, name)?;
         self.recent.insert(number, place);
         if self.recent.len() >= RECENT_MAX { self.close_run() } else { Ok(()) }
     }
@@ -134,11 +134,8 @@ impl GroupLog {
             above = parent;
         };
         for dir in missing.into_iter().rev() {
-            place = self.append(
-                (&dir.identity(), place),
-                (u8::from(dir.is_linked), &[0; 16]),
-                dir.name(),
-            )?;
+            place =
+                self.append(&dir.identity(), place, u8::from(dir.is_linked), &[0; 16], dir.name())?;
             place = *dir.record.get_or_init(|| place);
         }
         Ok(place)
@@ -213,8 +210,10 @@ impl GroupLog {
 
     fn append(
         &mut self,
-        (identity, dir): (&Identity, Place),
-        (kind, likeness): (u8, &Likeness),
+        identity: &Identity,
+        dir: Place,
+        kind: u8,
+        likeness: &Likeness,
         name: &[u8],
     ) -> io::Result<Place> {
         let place = self.end();
@@ -242,7 +241,7 @@ impl GroupLog {
             |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("four bytes"));
         let mut name = vec![0; usize::from(u16::from_le_bytes([fixed[24], fixed[25]]))];
         self.read_at(place + FIXED_LEN_BYTES as u64, &mut name)?;
-        let identity = Identity::new((half(0), half(4)), u64_at(&fixed, 8));
+        let identity = Identity::new(half(0), half(4), u64_at(&fixed, 8));
         let likeness = *fixed.last_chunk().expect("it is the last part");
         Ok(Record {
             identity,

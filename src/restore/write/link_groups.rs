@@ -87,14 +87,14 @@ mod tests {
     use crate::os::dir::Dir;
     use crate::os::special;
     use crate::restore::plan::coverage::Standing;
-    use crate::restore::target::dir::Identity;
+    use crate::restore::target::dir::{DirPlace, Identity};
     use crate::restore::write::link_group::{First, Name, Wanted};
 
     #[test]
     fn groups_are_found_whether_done_or_not() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
-            .unwrap();
+        let root =
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
         let dirs = [b"a", b"b", b"c"].map(|name| made(&root, name));
         let dirs = [dirs[0].clone(), dirs[1].clone(), made(&dirs[2], b"deep"), root.clone()];
         let mut groups = Groups::new(root, Box::new(tempfile::tempfile));
@@ -117,9 +117,7 @@ mod tests {
             let state = match at % 25 {
                 0 => LinkState::Pending(Box::new(wanted), Vec::new()),
                 1 => LinkState::Failed(name),
-                _ => {
-                    LinkState::Done(First { name, identity: Identity::new((at as u32 % 3, 7), at) })
-                }
+                _ => LinkState::Done(First { name, identity: Identity::new(at as u32 % 3, 7, at) }),
             };
             groups.insert(
                 *number,
@@ -142,7 +140,7 @@ mod tests {
                 LinkState::Vacant(..) => false,
                 LinkState::Failed(name) => at % 25 == 1 && is_path(name),
                 LinkState::Done(First { name, identity }) => {
-                    *identity == Identity::new((at as u32 % 3, 7), at) && is_path(name)
+                    *identity == Identity::new(at as u32 % 3, 7, at) && is_path(name)
                 }
             };
             assert!(right, "{at}");
@@ -154,8 +152,7 @@ mod tests {
         let above = parent.open(&crate::restore::target::descriptors::Descriptors::new(8)).unwrap();
         special::make_dir(&above, name).unwrap();
         TargetDir::made(
-            (parent, name),
-            Standing::Below,
+            DirPlace { parent, name, standing: Standing::Below },
             Identity::from(&above.stat(name).unwrap()),
             Box::default(),
         )
@@ -164,13 +161,13 @@ mod tests {
     #[test]
     fn where_no_file_can_be_made_groups_stay_in_memory() {
         let folder = tempfile::tempdir().unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
-            .unwrap();
+        let root =
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
         let mut groups =
             Groups::new(root.clone(), Box::new(|| Err(io::ErrorKind::StorageFull.into())));
         for number in 0..3 * LIVE_MAX as u64 {
             let name = Name { dir: root.clone(), name: (*b"n").into() };
-            let first = First { name, identity: Identity::new((0, 7), number) };
+            let first = First { name, identity: Identity::new(0, 7, number) };
             groups.insert(number, Arc::new(LinkGroup::done(EntryKind::File, [0; 16], first)));
         }
         assert!((0..3 * LIVE_MAX as u64).all(|number| groups.get(number).unwrap().is_some()));

@@ -31,6 +31,15 @@ use crate::restore::options::{Overwrite, add};
 use crate::restore::target::dir::Identity;
 use crate::sync::lock;
 
+/// The first member of a group and another name of it, each with its open folder.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    from: &'a Dir,
+    first: &'a First,
+    to: &'a Dir,
+    link: &'a Link,
+}
+
 /// What became of another name.
 enum Outcome {
     /// It was there.
@@ -68,28 +77,26 @@ fn try_link(
     let Link { dir, name, .. } = link;
     let from = first.name.dir.open(&context.host.dirs)?;
     let to = dir.open(&context.host.dirs)?;
+    let pair = Pair { from: &from, first, to: &to, link };
     if let Some(stat) = look(context, dir, &to, name)? {
-        if is_one_file((&from, first), (&to, link), &stat)? {
+        if is_one_file(pair, &stat)? {
             return Ok(Outcome::Kept);
         }
         if context.options.overwrite == Overwrite::Never {
             return Ok(Outcome::LeftAlone);
         }
-        if context.lacks_links(first.identity)
-            && is_copy(context, (&from, first), (&to, link), &stat)?
-        {
+        if context.lacks_links(first.identity) && is_copy(context, pair, &stat)? {
             return Ok(Outcome::Kept);
         }
         clear(context, dir, name, &stat)?;
     }
-    match link_to(group, (&from, &first.name), &to, name) {
+    match link_to(group, &from, &first.name, &to, name) {
         Ok(()) => {}
         Err(error) if is_without_links(&error) => {
             let is_general =
                 !matches!(Errno::from_io_error(&error), Some(Errno::MLINK | Errno::XDEV));
             context.say_copies(is_general.then_some(first.identity), || dir.path_of(name));
-            return copy(context, group.kind, (&from, first), (&to, link))
-                .map(|()| Outcome::Copied);
+            return copy(context, group.kind, pair).map(|()| Outcome::Copied);
         }
         Err(error) => return Err(same_name(error)),
     }
@@ -103,11 +110,8 @@ fn try_link(
 
 /// Returns whether what is there is the first member itself; where numbers of files are not to be
 /// believed, all is compared.
-fn is_one_file(
-    (from, first): (&Dir, &First),
-    (to, link): (&Dir, &Link),
-    stat: &Stat,
-) -> io::Result<bool> {
+fn is_one_file(pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
+    let Pair { from, first, to, link } = pair;
     if Identity::from(stat) != first.identity {
         return Ok(false);
     }
@@ -139,12 +143,7 @@ fn is_without_links(error: &io::Error) -> bool {
 }
 
 /// Gives the first member of a group another name, even if it is immutable: such a file takes none.
-fn link_to(
-    group: &LinkGroup,
-    (from, first): (&Dir, &Name),
-    to: &Dir,
-    name: &[u8],
-) -> io::Result<()> {
+fn link_to(group: &LinkGroup, from: &Dir, first: &Name, to: &Dir, name: &[u8]) -> io::Result<()> {
     let link = || special::make_hard_link(from, &first.name, to, name);
     match link() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
@@ -164,16 +163,12 @@ fn link_to(
 const COPY_LEN_BYTES: usize = 256 << 10;
 
 /// Makes a name that is a copy of the first member, as that one is on the disk.
-fn copy(
-    context: &Context,
-    kind: EntryKind,
-    first: (&Dir, &First),
-    (to, link): (&Dir, &Link),
-) -> io::Result<()> {
+fn copy(context: &Context, kind: EntryKind, pair: Pair<'_>) -> io::Result<()> {
     if kind != EntryKind::File {
-        return copy_other(context, first, (to, link));
+        return copy_other(context, pair);
     }
-    let (source, stat) = open_first(first)?;
+    let Pair { from, first, to, link } = pair;
+    let (source, stat) = open_first(from, first)?;
     let target = special::create_file(to, &link.name, 0o600).map_err(same_name)?;
     if let Err(error) = copy_content(&source, &target, stat.size) {
         // Half of it must not stay behind; if it cannot even be removed, the error to tell is the
@@ -181,12 +176,13 @@ fn copy(
         let _ = special::remove(to, &link.name);
         return Err(error);
     }
-    finish_copy(context, (&source, &stat), &target, link)
+    finish_copy(context, &source, &stat, &target, link)
 }
 
 fn finish_copy(
     context: &Context,
-    (source, stat): (&File, &Stat),
+    source: &File,
+    stat: &Stat,
     target: &File,
     link: &Link,
 ) -> io::Result<()> {
@@ -211,7 +207,7 @@ fn metadata_of(subject: &Subject<'_>, stat: &Stat) -> io::Result<Metadata> {
     })
 }
 
-fn open_first((from, first): (&Dir, &First)) -> io::Result<(File, Stat)> {
+fn open_first(from: &Dir, first: &First) -> io::Result<(File, Stat)> {
     let source = from.open_file(&first.name.name)?;
     let stat = stat_of(&source)?;
     if Identity::from(&stat) != first.identity {
@@ -238,13 +234,9 @@ fn copy_content(source: &File, target: &File, size: u64) -> io::Result<()> {
 
 /// Returns whether what is there is a copy of the first member already; if so, its metadata is made
 /// right.
-fn is_copy(
-    context: &Context,
-    first: (&Dir, &First),
-    (to, link): (&Dir, &Link),
-    stat: &Stat,
-) -> io::Result<bool> {
-    let (source, wanted) = open_first(first)?;
+fn is_copy(context: &Context, pair: Pair<'_>, stat: &Stat) -> io::Result<bool> {
+    let Pair { from, first, to, link } = pair;
+    let (source, wanted) = open_first(from, first)?;
     let is_like = (stat.kind, stat.size) == (EntryKind::File, wanted.size) && stat.nlink <= 1;
     if !is_like || !is_for(stat.uid, wanted.uid) {
         return Ok(false);
@@ -257,7 +249,7 @@ fn is_copy(
     {
         return Ok(false);
     }
-    finish_copy(context, (&source, &wanted), &there, link)?;
+    finish_copy(context, &source, &wanted, &there, link)?;
     Ok(true)
 }
 
@@ -292,11 +284,8 @@ fn is_same_content(a: &File, b: &File, size: u64) -> io::Result<bool> {
 }
 
 /// Makes a second symbolic link or special file like the first member.
-fn copy_other(
-    context: &Context,
-    (from, first): (&Dir, &First),
-    (to, link): (&Dir, &Link),
-) -> io::Result<()> {
+fn copy_other(context: &Context, pair: Pair<'_>) -> io::Result<()> {
+    let Pair { from, first, to, link } = pair;
     let source = special::open_path(from, &first.name.name)?;
     let stat = stat_of(&source)?;
     if Identity::from(&stat) != first.identity {

@@ -24,7 +24,7 @@ pub fn restore(context: &Context) -> Result<()> {
             let mut feed = Feed::new(context, units, back);
             for ((link, wanted), group) in next {
                 context.check()?;
-                feed.push_item(Item::new((link.dir, link.name), group.kind, wanted, Some(group)));
+                feed.push_item(Item::new(link.dir, link.name, group.kind, wanted, Some(group)));
                 feed.take_what_came_back();
             }
             feed.settle()

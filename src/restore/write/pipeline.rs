@@ -207,7 +207,7 @@ impl<'a> Planner<'a> {
             device: entry.device,
             weight,
         };
-        match Item::new((dir, entry.name.into()), entry.kind, wanted, group) {
+        match Item::new(dir, entry.name.into(), entry.kind, wanted, group) {
             Item::File(job, content)
                 if job.dir.is_fresh && !matches!(content, Content::Inline(_)) =>
             {

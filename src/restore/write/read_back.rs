@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 
-use super::compare::{Extents, is_chunk, is_zero};
+use super::compare::{Extents, PlacedChunk, is_chunk, is_zero};
 use super::context::Context;
 use crate::format::entry::{Content, Entry, EntryKind, Ref};
 use crate::os::dir::{Dir, stat_of};
@@ -76,7 +76,8 @@ fn recheck_file(context: &Context, work: &Recheck, buffer: &mut Vec<u8>) -> io::
         let is_right = match *piece {
             Ref::Data { id, len } => {
                 forget_cached(&file, *offset, len.into());
-                is_chunk(context, &file, &mut extents, (*offset, len, &id), buffer)
+                let chunk = PlacedChunk { offset: *offset, len, id };
+                is_chunk(context, &file, &mut extents, chunk, buffer)
             }
             Ref::Hole { len } => is_zero(&file, &mut extents, *offset, len, buffer)?,
         };

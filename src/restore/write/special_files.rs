@@ -57,7 +57,9 @@ pub fn make_other(context: &Context, other: &Other) -> io::Result<Option<Identit
         }
         if other.is_like(&fd, &now) {
             add(&context.counts.files_kept, 1);
-            return Ok(Some(finish(context, other, &dir, (&fd, &now), true)));
+            let present = Present { has_xattrs: true, ..Present::from(&now) };
+            finish(context, other, &dir, &fd, &present);
+            return Ok(Some(Identity::from(&now)));
         }
         clear(context, &other.dir, &other.name, &stat)?;
     }
@@ -72,7 +74,9 @@ pub fn make_anew(context: &Context, other: &Other, dir: &Dir) -> io::Result<Iden
     }
     .map_err(same_name)?;
     let (fd, stat) = newborn(other, dir)?;
-    Ok(finish(context, other, dir, (&fd, &stat), other.dir.bequeaths))
+    let present = Present { has_xattrs: other.dir.bequeaths, ..Present::from(&stat) };
+    finish(context, other, dir, &fd, &present);
+    Ok(Identity::from(&stat))
 }
 
 /// Opens what was just made, to name it: who can change names in the folder may have put something
@@ -88,18 +92,12 @@ fn newborn(other: &Other, dir: &Dir) -> io::Result<(OwnedFd, Stat)> {
     Ok((fd, stat))
 }
 
-fn finish(
-    context: &Context,
-    other: &Other,
-    dir: &Dir,
-    (fd, stat): (&OwnedFd, &Stat),
-    has_xattrs: bool,
-) -> Identity {
+/// Gives an open link or special file, of which `present` is known, its metadata.
+fn finish(context: &Context, other: &Other, dir: &Dir, fd: &OwnedFd, present: &Present) {
     let mut failed = Vec::new();
     let object = Object::Path { fd: fd.as_fd(), kind: other.kind, place: (dir, &other.name) };
-    apply(object, &Present { has_xattrs, ..Present::from(stat) }, &other.metadata, &mut failed);
+    apply(object, present, &other.metadata, &mut failed);
     context.report_metadata(failed, || other.dir.path_of(&other.name));
-    Identity::from(stat)
 }
 
 impl Other {
@@ -128,8 +126,8 @@ mod tests {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let at = |name: &str| folder.path().join(name);
         let dir = Dir::open(folder.path()).unwrap();
-        let root = TargetDir::root(Dir::open(folder.path()).unwrap(), (b"", Standing::Below), None)
-            .unwrap();
+        let root =
+            TargetDir::root(Dir::open(folder.path()).unwrap(), b"", Standing::Below, None).unwrap();
         let other = Other {
             dir: root,
             name: (*b"link").into(),

@@ -41,7 +41,7 @@ pub fn place(context: &Context, batch: &Batch, read: &PlannedRead, buffers: &mut
     let reader = context.trees.reader();
     let pack = &batch.packs[read.pack as usize];
     let segments = &batch.plan.segments[read.segments.clone()];
-    match fetch(context, pack, (read.offset, read.len), &mut buffers.stored) {
+    match fetch(context, pack, read.offset, read.len, &mut buffers.stored) {
         Ok(()) => {
             for segment in segments {
                 let start = (segment.offset - read.offset) as usize;
@@ -145,7 +145,8 @@ fn fail_piece(context: &Context, batch: &Batch, placement: &Placement, error: &E
 fn fetch(
     context: &Context,
     pack: &PackRef,
-    (offset, len): (u32, u32),
+    offset: u32,
+    len: u32,
     stored: &mut Part,
 ) -> Result<(), Error> {
     context.trees.reader().read_range(pack, offset, len as usize, stored)?;

@@ -27,7 +27,8 @@ pub fn archive(
     let mut out = std::io::BufWriter::new(fs::File::create(&path).unwrap());
     let report = archive::write(
         &repo.repository,
-        (snapshot, options),
+        snapshot,
+        options,
         Archive { format, out: &mut out },
         &monitor,
     );

@@ -112,7 +112,7 @@ fn restores(repository: &Arc<Repository>, snapshot: &Snapshot, scratch: &Path) {
     for format in [ArchiveFormat::Tar, ArchiveFormat::Zip] {
         limited("an archive", |monitor| {
             let archive = Archive { format, out: &mut Short(16 << 20) };
-            let _ = archive::write(repository, (snapshot, &options), archive, monitor);
+            let _ = archive::write(repository, snapshot, &options, archive, monitor);
         });
     }
     limited("a restore", |monitor| {
