@@ -91,7 +91,7 @@ pub fn latest_with<'a>(
     let mut others = 0;
     for share in [Share::Whole, Share::Part] {
         let is_about = |at: usize| shares[at] == share;
-        let (found, skipped) = newest_among(among, &is_about, (&trees, path))?;
+        let (found, skipped) = newest_among(among, &is_about, &trees, path)?;
         if let Some(at) = found {
             let newer_parts =
                 if share == Share::Whole { count_parts(&shares[at + 1..]) } else { 0 };
@@ -111,7 +111,8 @@ fn count_parts(shares: &[Share]) -> usize {
 fn newest_among(
     among: &[&Snapshot],
     is_about: &dyn Fn(usize) -> bool,
-    (trees, path): (&Trees, &[u8]),
+    trees: &Trees,
+    path: &[u8],
 ) -> Result<(Option<usize>, u64), Failure> {
     let (mut sources, mut others, mut last) = (HashMap::new(), 0, None);
     for (at, snapshot) in among.iter().enumerate().rev().filter(|(at, _)| is_about(*at)) {
@@ -169,7 +170,8 @@ fn nowhere(path: &[u8], others: u64, all: usize) -> Failure {
 /// path, or of a part if there are no such: others say nothing about it.
 pub fn before_latest<'a>(
     among: &[&'a Snapshot],
-    (path, back): (&[u8], usize),
+    path: &[u8],
+    back: usize,
 ) -> Result<&'a Snapshot, Failure> {
     let of = |share| {
         among.iter().copied().filter(|one| share_of(one, path) == share).collect::<Vec<_>>()

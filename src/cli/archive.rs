@@ -63,12 +63,14 @@ pub struct Wanted {
     format: ArchiveFormat,
     /// `None` for standard output.
     file: Option<PathBuf>,
+    /// When the command began.
+    began: Instant,
 }
 
 impl ArchiveArgs {
     /// Returns what is wanted, if it is an archive; refuses what cannot be, before anybody types a
     /// password.
-    pub fn wanted(&self, ctx: &Context) -> Result<Option<Wanted>, Failure> {
+    pub fn wanted(&self, ctx: &Context, began: Instant) -> Result<Option<Wanted>, Failure> {
         let (format, place) = match (&self.to_tar, &self.to_zip) {
             (Some(file), _) => (ArchiveFormat::Tar, file),
             (None, Some(file)) => (ArchiveFormat::Zip, file),
@@ -81,7 +83,7 @@ impl ArchiveArgs {
                     failure.hint("existing files are never overwritten: choose another name")
                 );
             }
-            return Ok(Some(Wanted { format, file: Some(place.clone()) }));
+            return Ok(Some(Wanted { format, file: Some(place.clone()), began }));
         }
         if format == ArchiveFormat::Zip {
             return Err(Failure::usage("a zip file is not written to standard output")
@@ -95,7 +97,7 @@ impl ArchiveArgs {
             return Err(Failure::usage("an archive is not written to a terminal")
                 .hint("name a file, or send it on: --to-tar - | ssh ..."));
         }
-        Ok(Some(Wanted { format, file: None }))
+        Ok(Some(Wanted { format, file: None, began }))
     }
 }
 
@@ -103,9 +105,9 @@ impl ArchiveArgs {
 pub fn run(
     ctx: &Context,
     repository: &Arc<Repository>,
-    (snapshot, options): (&Snapshot, &RestoreOptions),
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
     wanted: &Wanted,
-    began: Instant,
 ) -> Result<Exit, Failure> {
     let write = |out: &mut dyn Write| {
         ctx.run("archiving", |monitor| {
@@ -141,13 +143,13 @@ pub fn run(
             damaged: report.damaged,
             left_out: report.left_out,
             partial: report.partial,
-            seconds: began.elapsed().as_secs_f64(),
+            seconds: wanted.began.elapsed().as_secs_f64(),
             problem_count: monitor.problem_count(),
             problems: ProblemView::all(&monitor),
             requests: ctx.requests_view(),
         })?;
     } else {
-        let lines = lines(snapshot, wanted, &report, began);
+        let lines = lines(snapshot, wanted, &report);
         match &wanted.file {
             Some(_) => ctx.ui.say(&lines.join("\n"))?,
             None => ctx.ui.note(&lines.join("\n")),
@@ -211,12 +213,7 @@ fn name_of(format: ArchiveFormat) -> &'static str {
     }
 }
 
-fn lines(
-    snapshot: &Snapshot,
-    wanted: &Wanted,
-    report: &ArchiveReport,
-    began: Instant,
-) -> Vec<String> {
+fn lines(snapshot: &Snapshot, wanted: &Wanted, report: &ArchiveReport) -> Vec<String> {
     let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| text::path(file));
     let mut lines = vec![
         format!(
@@ -241,6 +238,6 @@ fn lines(
     some(report.damaged, "damaged  {} not in the archive: the repository is damaged");
     some(report.left_out, "left out {} that the format cannot hold");
     some(report.partial, "partly   {} without something that the format cannot hold");
-    lines.push(format!("  time     {}", text::duration(began.elapsed())));
+    lines.push(format!("  time     {}", text::duration(wanted.began.elapsed())));
     lines
 }

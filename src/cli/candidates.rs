@@ -161,7 +161,7 @@ impl Candidates {
                     Ok(self.say(ui, wanted, latest_with(&among, path, trees)?))
                 }
                 Some(path) if !among.is_empty() => {
-                    Ok(self.say(ui, wanted, Found::first(before_latest(&among, (path, back))?)))
+                    Ok(self.say(ui, wanted, Found::first(before_latest(&among, path, back)?)))
                 }
                 _ => match among.len().checked_sub(back.saturating_add(1)) {
                     Some(at) => Ok(self.say(ui, wanted, Found::first(among[at]))),

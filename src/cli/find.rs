@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -149,7 +150,7 @@ pub fn run(ctx: &Context, args: &FindArgs) -> Result<Exit, Failure> {
     };
     let repository = ctx.open(Purpose::Look)?;
     let trees = Trees::new(Reader::sparing(&repository)?);
-    let (places, exit) = places(ctx, args, (&repository, &trees))?;
+    let (places, exit) = places(ctx, args, &repository, &trees)?;
     let mut out = Listing::begin(ctx, args.long)?;
     let searched = ctx.run("searching", |monitor| {
         let mut search = Search::new(&trees, patterns, criteria);
@@ -182,7 +183,8 @@ type Start = (Snapshot, ChunkId, Vec<u8>);
 fn places(
     ctx: &Context,
     args: &FindArgs,
-    (repository, trees): (&std::sync::Arc<Repository>, &Trees),
+    repository: &Arc<Repository>,
+    trees: &Trees,
 ) -> Result<(Vec<Start>, Exit), Failure> {
     let Some(text) = &args.snapshot else {
         let (snapshots, exit) = args.filter.load(ctx, repository)?;

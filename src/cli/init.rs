@@ -222,7 +222,7 @@ impl NewKey {
         let (secret, made) = match path.symlink_metadata() {
             Ok(_) => {
                 let read = credentials::read_key_file(&ctx.ui, path)?;
-                note_in_key_file(ctx, path, &read, (&place.shown(), &identity.fingerprint()));
+                note_in_key_file(ctx, path, &read, &place.shown(), &identity.fingerprint());
                 (read.secret, None)
             }
             Err(_) => {
@@ -230,7 +230,8 @@ impl NewKey {
                 keyfile::write_key_file(
                     path,
                     &secret,
-                    (&place.shown(), &identity.fingerprint()),
+                    &place.shown(),
+                    &identity.fingerprint(),
                     text::now(),
                 )?;
                 (secret, Some(path.clone()))
@@ -254,12 +255,13 @@ fn note_in_key_file(
     ctx: &Context,
     path: &Path,
     read: &KeyFile,
-    (location, fingerprint): (&str, &[u8; 32]),
+    location: &str,
+    fingerprint: &[u8; 32],
 ) {
     if read.fingerprints.is_empty() {
         return;
     }
-    if let Err(error) = keyfile::add_repository(path, (location, fingerprint)) {
+    if let Err(error) = keyfile::add_repository(path, location, fingerprint) {
         let line = keyfile::fingerprint_line(fingerprint);
         ctx.ui.warn(&format!(
             "{} names another repository, and cannot be written ({error}): add the line `{line}`",

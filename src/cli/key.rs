@@ -183,7 +183,8 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
         keyfile::write_key_file(
             path,
             &secret,
-            (repository.location(), &repository.keyring().fingerprint()),
+            repository.location(),
+            &repository.keyring().fingerprint(),
             now,
         )?;
         let info = SlotInfo { label: label("key file"), created: now };

@@ -42,7 +42,8 @@ pub fn new_secret() -> Result<Key, Failure> {
 pub fn write_key_file(
     path: &Path,
     secret: &Key,
-    (location, fingerprint): (&str, &[u8; 32]),
+    location: &str,
+    fingerprint: &[u8; 32],
     made: Timestamp,
 ) -> Result<(), Failure> {
     let words = words_of(secret);
@@ -67,7 +68,7 @@ const GROWN_LEN_MAX_BYTES: u64 = 32 << 10;
 ///
 /// Fails where the file would grow so far that it could not be read one day, and for what is no
 /// file.
-pub fn add_repository(path: &Path, (location, fingerprint): (&str, &[u8; 32])) -> io::Result<()> {
+pub fn add_repository(path: &Path, location: &str, fingerprint: &[u8; 32]) -> io::Result<()> {
     let found = path.metadata()?;
     if !found.is_file() || found.len() > GROWN_LEN_MAX_BYTES {
         return Err(io::Error::other("it is no file of usual length"));
@@ -238,7 +239,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let secret = new_secret().unwrap();
         let (key, kit) = (scratch.path().join("a.key"), scratch.path().join("kit.txt"));
-        write_key_file(&key, &secret, ("/r", &ABOUT.fingerprint), ABOUT.made).unwrap();
+        write_key_file(&key, &secret, "/r", &ABOUT.fingerprint, ABOUT.made).unwrap();
         write_kit(&kit, &secret, &ABOUT).unwrap();
         for path in [&key, &kit] {
             assert_eq!(secret_of_words(&std::fs::read_to_string(path).unwrap()).unwrap(), secret);
@@ -253,7 +254,7 @@ mod tests {
         let path = scratch.path().join("a.key");
         std::fs::write(&path, "precious").unwrap();
         assert!(
-            write_key_file(&path, &new_secret().unwrap(), ("/r", &ABOUT.fingerprint), ABOUT.made)
+            write_key_file(&path, &new_secret().unwrap(), "/r", &ABOUT.fingerprint, ABOUT.made)
                 .is_err()
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");

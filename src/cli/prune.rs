@@ -180,7 +180,7 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     };
     let (report, _) = ctx.run("pruning", |monitor| prune::run(&repository, &options, monitor))?;
     if ctx.ui.json {
-        ctx.ui.print_json(&view(ctx, (&report, args.dry_run), began.elapsed().as_secs_f64()))?;
+        ctx.ui.print_json(&view(ctx, &report, args.dry_run, began.elapsed().as_secs_f64()))?;
     } else if args.dry_run {
         ctx.ui.print(&planned(&report).join("\n"))?;
     } else {
@@ -208,7 +208,7 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
     }
 }
 
-fn view(ctx: &Context, (report, dry_run): (&PruneReport, bool), seconds: f64) -> PruneView {
+fn view(ctx: &Context, report: &PruneReport, dry_run: bool, seconds: f64) -> PruneView {
     let ids = |ids: &[crate::id::SnapshotId]| ids.iter().map(|id| id.to_hex()).collect();
     let waiting = report.waiting.iter();
     let plan = &report.plan;

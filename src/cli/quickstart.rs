@@ -104,7 +104,7 @@ pub fn run(ctx: &Context, args: &QuickstartArgs) -> Result<Exit, Failure> {
         return Ok(outcome.exit());
     }
     let options = options_from_now_on(ctx, &settings, &place, &made);
-    ctx.ui.say(&tell(&place, &made, &outcome, (&folder, &options)))?;
+    ctx.ui.say(&tell(&place, &made, &outcome, &folder, &options))?;
     outcome.list_problems(ctx);
     Ok(outcome.exit())
 }
@@ -311,7 +311,7 @@ fn options_from_now_on(ctx: &Context, settings: &Settings, place: &Place, made: 
     }
 }
 
-fn tell(place: &Place, made: &Made, outcome: &Outcome, (folder, options): (&Path, &str)) -> String {
+fn tell(place: &Place, made: &Made, outcome: &Outcome, folder: &Path, options: &str) -> String {
     let mut lines = Vec::new();
     let mut item = |name: &'static str, path: &Path| {
         let verb = if made.now.contains(&name) { "made" } else { "kept" };

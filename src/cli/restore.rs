@@ -182,7 +182,7 @@ struct PlannedView {
 /// Runs the command.
 pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let archive = args.archive.wanted(ctx)?;
+    let archive = args.archive.wanted(ctx, began)?;
     let wanted = SnapPath::parse(&args.snap, &here()?)?.among(&args.narrow);
     let settings = ctx.settings()?;
     let place = ctx.place(&settings, None)?;
@@ -210,13 +210,13 @@ pub fn run(ctx: &Context, args: RestoreArgs) -> Result<Exit, Failure> {
         numeric_ids: args.numeric_ids,
     };
     if let Some(archive) = archive {
-        return archive::run(ctx, &repository, (&snapshot, &options), &archive, began);
+        return archive::run(ctx, &repository, &snapshot, &options, &archive);
     }
     if args.thaw.plan {
-        return thaw::plan(ctx, &repository, (&snapshot, &options), &args.thaw);
+        return thaw::plan(ctx, &repository, &snapshot, &options, &args.thaw);
     }
     if args.thaw.thaw {
-        thaw::thaw(ctx, &repository, (&snapshot, &options), &args.thaw)?;
+        thaw::thaw(ctx, &repository, &snapshot, &options, &args.thaw)?;
     }
     if options.dry_run {
         return list(ctx, &repository, &snapshot, &options);

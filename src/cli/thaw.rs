@@ -123,7 +123,8 @@ struct PlanView {
 pub fn plan(
     ctx: &Context,
     repository: &Arc<Repository>,
-    (snapshot, options): (&Snapshot, &RestoreOptions),
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
     args: &ThawArgs,
 ) -> Result<Exit, Failure> {
     let (needed, state, exit) = look(ctx, repository, snapshot, options)?;
@@ -172,7 +173,7 @@ fn frozen_views(state: &State, tier: ThawTier) -> Vec<Frozen> {
         Frozen {
             storage_class: class.clone(),
             share,
-            hours: thaw.map(|thaw| thaw.hours),
+            hours: thaw.map(|thaw| (thaw.hours.least, thaw.hours.most)),
             price_usd: thaw.map(|thaw| thaw.price(share.packs, share.bytes)),
         }
     };
@@ -183,7 +184,8 @@ fn frozen_views(state: &State, tier: ThawTier) -> Vec<Frozen> {
 pub fn thaw(
     ctx: &Context,
     repository: &Arc<Repository>,
-    (snapshot, options): (&Snapshot, &RestoreOptions),
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
     args: &ThawArgs,
 ) -> Result<(), Failure> {
     let (_, state, _) = look(ctx, repository, snapshot, options)?;
@@ -201,7 +203,7 @@ pub fn thaw(
         .frozen
         .keys()
         .filter_map(|class| prices::of(class, tier))
-        .map(|thaw| thaw.hours.1)
+        .map(|thaw| thaw.hours.most)
         .fold(0.0, f64::max);
     let ordered = format!(
         "{} ordered now, {} before",

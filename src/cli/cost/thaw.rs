@@ -12,18 +12,26 @@ pub const PAGE: &str = "https://aws.amazon.com/s3/pricing/";
 pub struct Thaw {
     class: &'static str,
     tier: ThawTier,
-    /// Hours at least and at most.
-    pub hours: (f64, f64),
+    /// How long it takes.
+    pub hours: Hours,
     /// Price of a gigabyte of 2^30 bytes in USD.
     gigabyte: f64,
     /// Price of a thousand objects in USD.
     thousand: f64,
 }
 
+/// A span of time that is known roughly, in hours.
+pub struct Hours {
+    /// At least so many.
+    pub least: f64,
+    /// At most so many.
+    pub most: f64,
+}
+
 const fn thaw(
     class: &'static str,
     tier: ThawTier,
-    hours: (f64, f64),
+    hours: Hours,
     gigabyte: f64,
     thousand: f64,
 ) -> Thaw {
@@ -31,11 +39,11 @@ const fn thaw(
 }
 
 const THAWS: [Thaw; 5] = [
-    thaw("GLACIER", ThawTier::Expedited, (0.02, 0.1), 0.03, 10.0),
-    thaw("GLACIER", ThawTier::Standard, (3.0, 5.0), 0.01, 0.05),
-    thaw("GLACIER", ThawTier::Bulk, (5.0, 12.0), 0.0, 0.0),
-    thaw("DEEP_ARCHIVE", ThawTier::Standard, (9.0, 12.0), 0.02, 0.1),
-    thaw("DEEP_ARCHIVE", ThawTier::Bulk, (24.0, 48.0), 0.0025, 0.025),
+    thaw("GLACIER", ThawTier::Expedited, Hours { least: 0.02, most: 0.1 }, 0.03, 10.0),
+    thaw("GLACIER", ThawTier::Standard, Hours { least: 3.0, most: 5.0 }, 0.01, 0.05),
+    thaw("GLACIER", ThawTier::Bulk, Hours { least: 5.0, most: 12.0 }, 0.0, 0.0),
+    thaw("DEEP_ARCHIVE", ThawTier::Standard, Hours { least: 9.0, most: 12.0 }, 0.02, 0.1),
+    thaw("DEEP_ARCHIVE", ThawTier::Bulk, Hours { least: 24.0, most: 48.0 }, 0.0025, 0.025),
 ];
 
 /// Returns what thawing from `class` at this speed takes; `None` if the class does not have the

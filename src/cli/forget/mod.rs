@@ -47,17 +47,17 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let repository = ctx.open_place(&ctx.place(&settings, None)?, Purpose::Work)?;
     let listing = snapshots::listing(&repository)?;
     let named =
-        names::resolve_all(ctx, (&repository, &listing), (&names, args.protect || args.unprotect))?;
+        names::resolve_all(ctx, &repository, &listing, &names, args.protect || args.unprotect)?;
     warn_of_faults(ctx, &listing, &named.unreadable);
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let now = text::now();
     let note = note(&listing, now);
     if args.protect || args.unprotect {
-        return protect_named(ctx, args, (&repository, &named), &note);
+        return protect_named(ctx, args, &repository, &named, &note);
     }
     let zone = TimeZone::system();
     let mut plan = match names.is_empty() {
-        true => plan_jobs(&listing, args, &jobs, (&zone, now.seconds)),
+        true => plan_jobs(&listing, args, &jobs, &zone, now.seconds),
         false => forget::plan_named(&listing, &named.ids(), args.which.group_by, now.seconds),
     };
     if let Some(span_s) = args.simulate {
@@ -67,7 +67,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     if !args.force {
         plan.refuse(|group| evidence.excess_of(group));
     }
-    carry_out(ctx, args.dry_run, (&repository, &plan), &note)?;
+    carry_out(ctx, args.dry_run, &repository, &plan, &note)?;
     if args.dry_run {
         words::refusals_of(&plan)
             .iter()
@@ -106,7 +106,8 @@ fn plan_jobs(
     listing: &Listing,
     args: &ForgetArgs,
     jobs: &[Job],
-    (zone, now_s): (&TimeZone, i64),
+    zone: &TimeZone,
+    now_s: i64,
 ) -> ForgetPlan {
     let mut plan = ForgetPlan::default();
     for (app, policy) in jobs {
@@ -158,7 +159,8 @@ fn note(listing: &Listing, now: Timestamp) -> ForgetNote {
 fn carry_out(
     ctx: &Context,
     dry_run: bool,
-    (repository, plan): (&Repository, &ForgetPlan),
+    repository: &Repository,
+    plan: &ForgetPlan,
     note: &ForgetNote,
 ) -> Result<(), Failure> {
     let until = Timestamp { seconds: note.now.seconds.saturating_add(TRASH_WINDOW_S), nanos: 0 };
@@ -170,7 +172,8 @@ fn carry_out(
         return Ok(ctx.ui.print_json(&ForgetView::new(
             plan,
             dry_run,
-            (&forgotten, until),
+            &forgotten,
+            until,
             ctx.requests_view(),
         ))?);
     }
@@ -217,7 +220,8 @@ struct ProtectView {
 fn protect_named(
     ctx: &Context,
     args: &ForgetArgs,
-    (repository, named): (&Repository, &names::Named),
+    repository: &Repository,
+    named: &names::Named,
     note: &ForgetNote,
 ) -> Result<Exit, Failure> {
     repository.confirm_key()?;

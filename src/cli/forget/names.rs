@@ -52,8 +52,10 @@ pub fn parse(args: &ForgetArgs) -> Result<Vec<SnapPath>, Failure> {
 /// be protected.
 pub fn resolve_all(
     ctx: &Context,
-    (repository, listing): (&Arc<Repository>, &Listing),
-    (names, is_for_protection): (&[SnapPath], bool),
+    repository: &Arc<Repository>,
+    listing: &Listing,
+    names: &[SnapPath],
+    is_for_protection: bool,
 ) -> Result<Named, Failure> {
     let mut named = Named { good: Vec::new(), unreadable: Vec::new() };
     if names.is_empty() {

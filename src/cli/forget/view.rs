@@ -76,7 +76,8 @@ impl ForgetView {
     pub fn new(
         plan: &ForgetPlan,
         dry_run: bool,
-        (forgotten, until): (&[SnapshotId], Timestamp),
+        forgotten: &[SnapshotId],
+        until: Timestamp,
         requests: RequestsView,
     ) -> Self {
         Self {
