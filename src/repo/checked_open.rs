@@ -53,8 +53,7 @@ pub fn enter(
         cache_dir: options.cache_dir.clone(),
         prefer_cached: options.prefer_cached && is_usual,
     };
-    let repository =
-        Repository::open_known(store, secret, &options, (witness, &entrance.expected))?;
+    let repository = Repository::open_known(store, secret, &options, witness, &entrance.expected)?;
     if is_one {
         if !fits {
             look_back(&repository)?;

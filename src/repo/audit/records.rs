@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::{Fault, Findings};
 use crate::format::generation::RecordContent;
 use crate::repo::error::{Error, Result};
-use crate::repo::gc::generations::read_whole;
+use crate::repo::gc::records::read_whole;
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::{Class, Key};
@@ -27,8 +27,7 @@ pub fn generations(repository: &Repository) -> Result<Findings> {
         };
         // One that is damaged is reported for itself, and not once more as missing.
         listed.entry(number).or_default().insert(word);
-        let record =
-            findings.note(&key, read_whole(repository, (number, word), object.len_bytes))?;
+        let record = findings.note(&key, read_whole(repository, number, word, object.len_bytes))?;
         let Some(record) = record else { continue };
         highest = highest.max(number);
         if let RecordContent::Condemned(condemned) = record.content {

@@ -132,7 +132,7 @@ enum Held {
 
 fn read(repository: &Repository, object: &Listed) -> Held {
     if let Some(id) = SnapshotId::from_hex(&object.name) {
-        Held::Slot(snapshots::load_whole(repository, (&id, object.len_bytes)))
+        Held::Slot(snapshots::load_whole(repository, &id, object.len_bytes))
     } else if let Some(id) = layout::tombstone_of(&object.name) {
         Held::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
     } else if let Some(id) = layout::protection_of(&object.name) {

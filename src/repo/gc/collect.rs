@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::generations::{self, Generations};
 use super::horizon;
 use super::intents;
+use super::records;
 use crate::format::generation::{RecordContent, Removal, Victim};
 use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
@@ -129,7 +130,7 @@ pub fn confirm(
     verdict: &Removal,
 ) -> Result<()> {
     let is_ours = |word| -> Result<bool> {
-        Ok(match generations::read_from_store(repository, number, word)?.content {
+        Ok(match records::read_from_store(repository, number, word)?.content {
             RecordContent::Condemned(there) => {
                 condemned.is_none_or(|removal| *removal == there.removal)
             }

@@ -5,24 +5,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::container::seal_single;
-use crate::format::codec::DecodeError;
-use crate::format::container::ContainerKind;
+pub use super::records::trim;
+use super::records::{self, Stamp};
 use crate::format::entry::Timestamp;
 use crate::format::generation::{CollectorRecord, Condemned, Done, RecordContent, Removal};
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
 use crate::repo::index::{Avoided, Run};
-use crate::repo::objects::create_once::{Put, put};
 use crate::repo::objects::layout;
-use crate::repo::objects::sized_read::{read_listed, read_small};
+use crate::repo::open::Repository;
 use crate::repo::open::witness::Witness;
-use crate::repo::open::{Repository, check_writable};
 use crate::repo::read::reader::Reader;
-use crate::store::{Class, Key};
+use crate::store::Class;
 
-/// The group of local copies of records, which never change.
-const CACHE_GROUP: &str = "gc";
 /// How often `gc/` is listed again because a record was trimmed under the listing.
 pub(in crate::repo) const LISTINGS_MAX: usize = 8;
 
@@ -38,9 +33,6 @@ pub enum State {
     /// Everything is removed.
     Done,
 }
-
-/// What a listing says of a record: its length and, if the store tells, when it was made.
-type Stamp = (u64, Option<i64>);
 
 /// Which records of a generation are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +66,7 @@ impl Generations {
                 continue;
             };
             *found.entry(number).or_default().of(word) =
-                Some((object.len_bytes, object.modified_s));
+                Some(Stamp { len_bytes: object.len_bytes, modified_s: object.modified_s });
         }
         // Trimming takes a generation's records one by one; what is left of one does not count.
         found.retain(|_, words| words.condemned.is_some());
@@ -135,7 +127,7 @@ impl Generations {
         }
     }
 
-    /// Returns the packs that verdicts on record remove. Their names are over: one that is there
+    /// Returns the packs that verdicts on record remove. Their names are used up: one that is there
     /// was created again, too late.
     pub fn removed_packs(&self, repository: &Repository) -> Result<HashSet<ObjectId>> {
         Ok(self
@@ -227,32 +219,17 @@ impl Generations {
         self.0.get(&number).copied().unwrap_or_default()
     }
 
-    /// Reads a record; from a local copy only if that is of what is listed now.
-    ///
-    /// Records never change, but a repository may have been put back to an older state, and its
-    /// next generation has a number that was used before.
+    /// Reads a record as it is listed.
     fn read(
         &self,
         repository: &Repository,
         number: u64,
         word: &'static str,
     ) -> Result<CollectorRecord> {
-        let key = layout::generation_key(number, word);
-        let (len_bytes, copy_name) = match *self.words(number).of(word) {
-            Some((len_bytes, Some(modified_s))) => {
-                (len_bytes, format!("{}.{len_bytes}.{modified_s}", key.name))
-            }
-            Some((len_bytes, None)) => return read_whole(repository, (number, word), len_bytes),
-            None => return read_from_store(repository, number, word),
-        };
-        let copy = repository.cache().read(CACHE_GROUP, &copy_name);
-        if let Some(record) = copy.and_then(|bytes| parse(repository, number, word, &bytes).ok()) {
-            return Ok(record);
+        match *self.words(number).of(word) {
+            Some(stamp) => records::read_as_listed(repository, number, word, stamp),
+            None => records::read_from_store(repository, number, word),
         }
-        let bytes = read_listed(repository.store(), &key, len_bytes)?;
-        let record = parse(repository, number, word, &bytes)?;
-        let _ = repository.cache().write(CACHE_GROUP, &copy_name, &bytes);
-        Ok(record)
     }
 }
 
@@ -284,14 +261,14 @@ pub fn removed(reader: &Reader) -> Result<Avoided> {
     Ok(avoided)
 }
 
-/// Opens a generation; returns false if somebody else opened one of this number.
+/// Opens a generation; returns false if another collector opened one of this number.
 pub fn condemn(
     repository: &Repository,
     number: u64,
     now: Timestamp,
     condemned: Condemned,
 ) -> Result<bool> {
-    Ok(write(repository, number, now, RecordContent::Condemned(condemned))?.is_none())
+    Ok(records::write(repository, number, now, RecordContent::Condemned(condemned))?.is_none())
 }
 
 /// Decides about a generation, and returns what is removed: by this verdict, or by one that was
@@ -303,9 +280,9 @@ pub fn decide(
     removal: Option<Removal>,
 ) -> Result<Option<Removal>> {
     let content = removal.clone().map_or(RecordContent::Cancel, RecordContent::Go);
-    match write(repository, number, now, content)? {
+    match records::write(repository, number, now, content)? {
         None => Ok(removal),
-        Some(bytes) => match parse(repository, number, "verdict", &bytes)?.content {
+        Some(bytes) => match records::parse(repository, number, "verdict", &bytes)?.content {
             RecordContent::Go(removal) => Ok(Some(removal)),
             _ => Ok(None),
         },
@@ -319,94 +296,5 @@ pub fn finish(
     now: Timestamp,
     runs: Vec<ObjectId>,
 ) -> Result<()> {
-    write(repository, number, now, RecordContent::Done(Done { runs })).map(drop)
-}
-
-/// Removes the records of one generation, the one that counts last.
-pub fn trim(repository: &Repository, number: u64) -> Result<()> {
-    for word in ["done", "verdict", "condemned"] {
-        repository.store().remove(&layout::generation_key(number, word))?;
-    }
-    let prefix = format!("{number}.");
-    let copies = repository.cache().names(CACHE_GROUP);
-    copies
-        .iter()
-        .filter(|name| name.starts_with(&prefix))
-        .for_each(|name| repository.cache().remove(CACHE_GROUP, name));
-    Ok(())
-}
-
-fn write(
-    repository: &Repository,
-    number: u64,
-    now: Timestamp,
-    content: RecordContent,
-) -> Result<Option<Vec<u8>>> {
-    check_writable(repository.config())?;
-    let key = layout::generation_key(number, content.word());
-    let record = CollectorRecord { number, created: now, content };
-    let bytes = record.encode();
-    // What no reader takes must not be there: it would stop all writers and collectors for good.
-    if CollectorRecord::decode(&bytes).map_err(Error::malformed(&key))? != record {
-        return Err(Error::WrongContent { object: key.to_string() });
-    }
-    let sealed = seal_single(
-        repository.keyring(),
-        ContainerKind::CollectorRecord,
-        &repository.random_32()?,
-        &bytes,
-    );
-    match put(repository.store(), &key, &sealed.bytes)? {
-        Put::Made => {
-            repository.witness().saw_generation(number);
-            Ok(None)
-        }
-        Put::Exists(bytes) => Ok(Some(bytes)),
-    }
-}
-
-/// Reads a record that is listed with this length from the store, whatever the cache holds, and
-/// verifies it.
-pub(in crate::repo) fn read_whole(
-    repository: &Repository,
-    (number, word): (u64, &str),
-    len_bytes: u64,
-) -> Result<CollectorRecord> {
-    let bytes = read_listed(repository.store(), &layout::generation_key(number, word), len_bytes)?;
-    parse(repository, number, word, &bytes)
-}
-
-/// Reads a record from the store, whatever the cache holds, and verifies it.
-pub(in crate::repo) fn read_from_store(
-    repository: &Repository,
-    number: u64,
-    word: &str,
-) -> Result<CollectorRecord> {
-    parse(
-        repository,
-        number,
-        word,
-        &read_small(repository.store(), &layout::generation_key(number, word))?,
-    )
-}
-
-fn parse(
-    repository: &Repository,
-    number: u64,
-    word: &str,
-    bytes: &[u8],
-) -> Result<CollectorRecord> {
-    let key: Key = layout::generation_key(number, word);
-    let plain = repository
-        .open_single(ContainerKind::CollectorRecord, bytes)
-        .map_err(Error::damaged(&key))?;
-    let record = CollectorRecord::decode(&plain).map_err(Error::malformed(&key))?;
-    if record.number != number || record.content.word() != word {
-        return Err(Error::malformed(&key)(DecodeError::new(
-            "collector's record",
-            "in another's place",
-        )));
-    }
-    repository.witness().saw_generation(number);
-    Ok(record)
+    records::write(repository, number, now, RecordContent::Done(Done { runs })).map(drop)
 }

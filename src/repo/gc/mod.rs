@@ -9,4 +9,5 @@ pub mod intents;
 pub(in crate::repo) mod known_whole;
 pub mod loss;
 pub mod object_locks;
+pub(in crate::repo) mod records;
 pub mod reserve;

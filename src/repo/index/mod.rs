@@ -10,6 +10,7 @@ mod remote;
 mod run;
 mod set;
 pub(super) mod tail;
+mod update;
 mod write;
 
 pub use self::places::{Avoided, Place};

@@ -1,28 +1,25 @@
-//! All live runs together: find a chunk, learn of new runs.
+//! The index: all runs that are known here together.
+//!
+//! A chunk may have places in several runs, and some of these must not be relied on, so look-ups
+//! ask all of them. Spec: `format-spec/06-index.md`, section 4.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::fetch::{self, FarBlock, Sparing};
 use super::places::{Avoided, Known, Numbered, Place};
-use super::run::{ENDS, FILTERS, Location, Run, WHOLE};
-use super::tail;
+use super::run::{Location, Run, WHOLE};
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::Cache;
 use crate::repo::cache::lru::ByteLru;
 use crate::repo::error::{Error, Result};
-use crate::repo::objects::layout;
-use crate::repo::objects::parallel;
 use crate::repo::open::Repository;
-use crate::store::{Class, Key, Listed, Store};
 use crate::sync::{self, lock};
 
 /// Memory for opened blocks in bytes.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
-/// How often the index is listed again because a run went away under the listing.
-const LISTINGS_MAX: usize = 8;
 
 type Blocks = ByteLru<(ObjectId, usize), Arc<[RunRecord]>>;
 
@@ -44,9 +41,9 @@ pub struct IndexSet {
     /// Whether it stays as it is, whatever the store holds.
     is_frozen: bool,
     /// Whether damaged runs are left out instead of being an error.
-    passes_over: bool,
-    /// Those that were, and what is wrong with them, until somebody asks.
-    left_out: Mutex<Vec<(ObjectId, Error)>>,
+    pub(super) passes_over: bool,
+    /// Those that were, and what is wrong with them, until that is asked.
+    pub(super) left_out: Mutex<Vec<(ObjectId, Error)>>,
 }
 
 impl IndexSet {
@@ -120,155 +117,7 @@ impl IndexSet {
         self.is_frozen
     }
 
-    /// Makes this set equal to the runs in the store: fetches new ones and drops those that are
-    /// gone or replaced.
-    pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
-        if self.is_frozen {
-            return Ok(());
-        }
-        let listed = self.fetch_new(store, cache, keyring)?;
-        let runs = self.runs();
-        let there = runs.iter().filter(|run| listed.contains(&run.name()));
-        let replaced: HashSet<ObjectId> =
-            there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
-        let is_stale =
-            |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
-        self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
-        // What is left of others is of no use: of runs that are gone, or are here as a whole.
-        let known: HashSet<String> = self
-            .runs()
-            .iter()
-            .filter(|run| run.far().is_some())
-            .map(|run| run.name().to_hex())
-            .collect();
-        cache
-            .names(ENDS)
-            .iter()
-            .filter(|name| !known.contains(*name))
-            .for_each(|name| cache.remove(ENDS, name));
-        Ok(())
-    }
-
-    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of
-    /// all that are listed.
-    ///
-    /// Fails if one of them is damaged, and none replaces it; see [`Self::pass_over`].
-    pub fn fetch_new(
-        &self,
-        store: &dyn Store,
-        cache: &Cache,
-        keyring: &Keyring,
-    ) -> Result<HashSet<ObjectId>> {
-        for _ in 1..LISTINGS_MAX {
-            match self.try_fetch_new(store, (cache, keyring), false) {
-                // A collector replaced a run since the listing: what replaces it is in the next
-                // one.
-                Err(error) if error.is_not_found() => {}
-                other => return other,
-            }
-        }
-        self.try_fetch_new(store, (cache, keyring), self.passes_over)
-    }
-
-    /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
-    fn try_fetch_new(
-        &self,
-        store: &dyn Store,
-        here: (&Cache, &Keyring),
-        is_last: bool,
-    ) -> Result<HashSet<ObjectId>> {
-        let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
-        let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
-        let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
-        let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
-        let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
-        let mut damaged = Vec::new();
-        while !new.is_empty() {
-            let rest = new
-                .split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
-            for ((id, _), fetched) in
-                new.iter().zip(parallel::for_each(store, &new, |(id, object)| {
-                    self.fetch(store, here, id, object, &names)
-                })?)
-            {
-                match fetched {
-                    Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => {
-                        damaged.push((*id, error))
-                    }
-                    fetched => fetched?,
-                }
-            }
-            new = rest;
-        }
-        // A damaged run that another replaces is not needed any more: it was repaired.
-        damaged.retain(|(id, _)| !self.is_replaced(id, &names));
-        if self.passes_over {
-            lock(&self.left_out).extend(damaged);
-            return Ok(names);
-        }
-        damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
-    }
-
-    /// Adds one run from the store, unless another that is known replaces it.
-    fn fetch(
-        &self,
-        store: &dyn Store,
-        (cache, keyring): (&Cache, &Keyring),
-        id: &ObjectId,
-        object: &Listed,
-        listed: &HashSet<ObjectId>,
-    ) -> Result<()> {
-        if self.is_replaced(id, listed) {
-            return Ok(());
-        }
-        if self.is_spared(store, object) {
-            return self.fetch_end(store, (cache, keyring), *id, object);
-        }
-        let key = Key::new(Class::Index, object.name.clone());
-        self.add(
-            cache,
-            keyring,
-            *id,
-            &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?,
-        )
-    }
-
-    /// Returns whether a listed run says that it replaces this one. One that is listed no more does
-    /// not count: the repository may have been put back to a state before it.
-    fn is_replaced(&self, id: &ObjectId, listed: &HashSet<ObjectId>) -> bool {
-        self.read()
-            .runs
-            .iter()
-            .any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
-    }
-
-    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them
-    /// again; returns whether there were any.
-    pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
-        let is_good = |run: &Arc<Run>| {
-            run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
-        };
-        let bad: HashSet<ObjectId> =
-            self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
-        self.drop_named(cache, &bad);
-        !bad.is_empty()
-    }
-
-    fn drop_runs<'a>(&self, cache: &Cache, runs: impl Iterator<Item = &'a Arc<Run>>) {
-        self.drop_named(cache, &runs.map(|run| run.name()).collect());
-    }
-
-    /// Forgets runs and their local copies.
-    pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
-        for name in names {
-            [WHOLE, ENDS, FILTERS]
-                .into_iter()
-                .for_each(|group| cache.remove(group, &name.to_hex()));
-        }
-        self.write().runs.retain(|run| !names.contains(&run.name()));
-    }
-
-    /// Adds a run whose bytes are at hand; a copy goes to the cache.
+    /// Adds a run with these bytes; a copy goes to the cache.
     pub fn add(
         &self,
         cache: &Cache,
@@ -342,11 +191,13 @@ impl IndexSet {
         self.write().avoided.packs.insert(pack);
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
+    /// Returns what is known, to look at.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
         sync::read(&self.known)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+    /// Returns what is known, to change.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Known> {
         sync::write(&self.known)
     }
 
@@ -415,7 +266,7 @@ impl IndexSet {
                 }
             }
         }
-        // Nobody who learns of a run need wait until the store has answered.
+        // No thread that learns of a run need wait until the store has answered.
         drop(known);
         self.look_far(id, &far, &mut wants_more)
     }
@@ -452,10 +303,5 @@ impl IndexSet {
         let len = size_of_val(&*records);
         blocks().insert(key, records.clone(), len);
         Ok(records)
-    }
-
-    /// Returns how much of a run is fetched.
-    fn fetched_len(&self, store: &dyn Store, object: &Listed) -> u64 {
-        if self.is_spared(store, object) { tail::guess(object.len_bytes) } else { object.len_bytes }
     }
 }

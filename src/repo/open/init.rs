@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Repository;
+use super::repository::{Repository, SlotKeys};
 use super::witness::Witness;
 use super::{configs, key_slots};
 use crate::container::seal_single;
@@ -69,7 +69,7 @@ impl Repository {
         Self::init_as(store, options, NewIdentity::random()?)
     }
 
-    /// Likewise, with keys that were drawn before, so that their fingerprint could be written down.
+    /// Makes it with keys that were drawn before, so that their fingerprint could be written down.
     pub fn init_as(
         store: Arc<dyn Store>,
         options: &InitOptions,
@@ -110,7 +110,7 @@ impl Repository {
         let sealed = seal_single(&keyring, ContainerKind::Config, &system_32()?, &config.encode());
         store.create(&layout::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
             ErrorKind::Exists => {
-                // Somebody else was quicker; a key that opens nothing would only puzzle people.
+                // Another `init` was quicker; a key that opens nothing would only puzzle people.
                 let _ = store.remove(&layout::slot_key(&slot));
                 Error::AlreadyExists { location: location.clone() }
             }
@@ -123,9 +123,9 @@ impl Repository {
         locations::remember_location(&options.cache_dir, store.place(), repository)?;
         Ok(Arc::new(Self::assemble(
             store,
-            (keyring, master),
+            SlotKeys { slot, master, keyring },
             config,
-            (cache, slot),
+            cache,
             Arc::new(Witness::in_memory()),
         )))
     }

@@ -5,6 +5,7 @@ mod init;
 pub(in crate::repo) mod key_slots;
 pub mod keys;
 pub mod notes;
+mod opening;
 pub mod probe;
 mod repository;
 mod skipped_runs;
@@ -14,4 +15,5 @@ pub mod witness;
 pub(in crate::repo) use configs::{check_writable, decode_config};
 pub use init::{InitOptions, NewIdentity};
 
-pub use repository::{Expected, OpenOptions, Repository};
+pub use opening::{Expected, OpenOptions};
+pub use repository::Repository;

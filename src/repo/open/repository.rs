@@ -1,24 +1,21 @@
-//! Opening a repository.
+//! An open repository: its store, its keys, and what else all rooms of `repo` ask it for.
+//!
+//! What was opened from local copies may be out of date, so it is confirmed before the first write.
+//! Spec: `format-spec/10-keys.md` and `format-spec/09-config.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::configs::{self, Configs, Valid};
-pub(in crate::repo) use super::configs::{check_writable, decode_config};
-use super::key_slots::{self, Wanted};
+use super::configs::{self, Configs, check_writable, decode_config};
 use super::verified_cache::Opened;
 use super::witness::{Identity, Witness};
 use crate::container::ContainerError;
 use crate::crypto::keyring::Keyring;
-use crate::crypto::slot::Secret;
 use crate::format::config::Config;
 use crate::format::container::ContainerKind;
-use crate::format::slot::Bundle;
-use crate::id::encode_hex;
 use crate::repo::cache::Cache;
-use crate::repo::cache::locations;
 use crate::repo::error::{Error, Result};
 use crate::repo::objects::random::Randomness;
 use crate::repo::objects::sized_read::{read_listed, read_there};
@@ -37,148 +34,26 @@ pub struct Repository {
     slot: String,
     witness: Arc<Witness>,
     /// Objects of `config/` that count for nothing.
-    void: Vec<String>,
+    pub(super) void: Vec<String>,
     /// Whether the store was not asked yet.
-    is_offline: bool,
+    pub(super) is_offline: bool,
 }
 
-/// What is known of a repository, from elsewhere than its place.
-#[derive(Default)]
-pub struct Expected {
-    /// The start of its fingerprint, 16 bytes at least.
-    pub fingerprint: Option<Vec<u8>>,
-    /// The same of all repositories that the file which opens it was made for; they count where
-    /// nothing is remembered.
-    pub fingerprints_of_key: Vec<Vec<u8>>,
-    /// The start of the name of the key slot to try, and no other.
-    pub key: Option<String>,
-}
-
-/// What opening needs besides the secret.
-pub struct OpenOptions {
-    /// Folder for local copies.
-    pub cache_dir: PathBuf,
-    /// Whether keys and config may come from local copies, so that the store is not asked.
-    ///
-    /// For operations that ask the store themselves before they rely on anything (a backup).
-    pub prefer_cached: bool,
+/// What a key slot gives to the one who opens it.
+pub(super) struct SlotKeys {
+    /// The name of the slot.
+    pub slot: String,
+    /// The master key in it.
+    pub master: Zeroizing<[u8; 32]>,
+    /// The keys that follow from that.
+    pub keyring: Keyring,
 }
 
 impl Repository {
-    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it
-    /// is not asked.
-    pub fn open(
-        store: Arc<dyn Store>,
-        secret: &Secret,
-        options: &OpenOptions,
-    ) -> Result<Arc<Self>> {
-        Self::open_known(store, secret, options, (Witness::in_memory(), &Expected::default()))
-    }
-
-    /// Opens a repository and makes sure that it is the one which this machine remembers, and which
-    /// is expected.
-    pub fn open_known(
-        store: Arc<dyn Store>,
-        secret: &Secret,
-        options: &OpenOptions,
-        (witness, expected): (Witness, &Expected),
-    ) -> Result<Arc<Self>> {
-        let is_new = !witness.knows();
-        let witness = Arc::new(witness);
-        let cached = options
-            .prefer_cached
-            .then(|| Self::open_cached(&store, secret, options, &witness))
-            .flatten();
-        let repository = match cached {
-            Some(repository) => repository,
-            None => Self::open_here(store, secret, options, (&witness, expected))?,
-        };
-        repository.expect(expected.fingerprint.as_deref())?;
-        if is_new && !witness.accept().new_repository {
-            repository.expect_one(&expected.fingerprints_of_key)?;
-        }
-        repository.witness.admit(&repository.identity())?;
-        Ok(Arc::new(repository))
-    }
-
     /// Returns which repository it is.
     pub(in crate::repo) fn identity(&self) -> Identity<'_> {
         let (repository, fingerprint) = (self.config.repository, self.keyring.fingerprint());
         Identity { repository, fingerprint, config: self.config.number, slot: &self.slot }
-    }
-
-    fn open_here(
-        store: Arc<dyn Store>,
-        secret: &Secret,
-        options: &OpenOptions,
-        (witness, expected): (&Arc<Witness>, &Expected),
-    ) -> Result<Self> {
-        let location = store.location().to_owned();
-        let last = witness.last_slot();
-        let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
-        let (configs, slots) = parallel::both(
-            &*store,
-            || Configs::read(&*store),
-            || key_slots::read_all(&*store, &wanted),
-        );
-        let Some(configs) = configs? else {
-            return Err(configs::why_missing(&*store, witness)?);
-        };
-        let slots = slots?;
-        match (slots.is_empty(), expected.key.as_deref()) {
-            (false, _) => {}
-            (true, None) => return Err(Error::KeysLost { location }),
-            (true, Some(key)) => return Err(Error::NotFound { what: "key", text: key.to_owned() }),
-        }
-        let opened = key_slots::open_any(slots, secret, &wanted, |opened| {
-            let keyring = Keyring::new(&opened.master, opened.repository);
-            configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
-        })?;
-        let (opened, (keyring, valid)) =
-            opened.ok_or(Error::WrongSecret { location: location.clone() })?;
-        let Valid { config, sealed, void } = valid;
-        let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
-        cache.write("open", "config", &sealed)?;
-        cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
-        locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
-        let local = (cache, opened.slot_name);
-        let repository =
-            Self::assemble(store, (keyring, opened.master), config, local, witness.clone());
-        Ok(Self { void, is_offline: false, ..repository })
-    }
-
-    /// Fails if a fingerprint is expected that does not begin this repository's.
-    fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
-        let found = self.keyring.fingerprint();
-        match fingerprint {
-            Some(known) if !found.starts_with(known) => Err(Error::AnotherRepository {
-                location: self.store.location().to_owned(),
-                known: encode_hex(known),
-                found: encode_hex(&found),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Fails if none of these fingerprints begins this repository's, unless there are none.
-    fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
-        let found = self.keyring.fingerprint();
-        match fingerprints.iter().any(|known| found.starts_with(known)) {
-            true => Ok(()),
-            false => self.expect(fingerprints.first().map(Vec::as_slice)),
-        }
-    }
-
-    /// Opens from local copies alone, whatever lies at the place.
-    ///
-    /// For whoever puts a config back that was lost, and for a machine that remembers the
-    /// repository.
-    pub fn open_copies(
-        store: &Arc<dyn Store>,
-        secret: &Secret,
-        options: &OpenOptions,
-    ) -> Option<Arc<Self>> {
-        Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
     }
 
     /// Returns whether no config in the store opens.
@@ -200,7 +75,7 @@ impl Repository {
 
     /// Creates the config again that this machine has a copy of, for a repository that has lost its
     /// own; returns its name, or `None` if it has none. What cannot be read in its place goes
-    /// first: whoever dies then has one that is lost.
+    /// first: after a crash in between the repository has one that is lost.
     pub fn put_config_back(&self) -> Result<Option<String>> {
         let Some(sealed) = self.cache.read("open", "config") else {
             return Ok(None);
@@ -218,56 +93,23 @@ impl Repository {
         Ok(Some(key.to_string()))
     }
 
-    /// Opens from local copies alone; `None` for any reason means that the store must be asked.
-    fn open_cached(
-        store: &Arc<dyn Store>,
-        secret: &Secret,
-        options: &OpenOptions,
-        witness: &Arc<Witness>,
-    ) -> Option<Self> {
-        let repository = locations::known_at(&options.cache_dir, store.place())?;
-        let cache = Cache::open(&options.cache_dir, repository, store.place()).ok()?;
-        let sealed = cache.read("open", "config")?;
-        for slot in cache.names("open").into_iter().filter(|name| name != "config") {
-            let bytes = cache.read("open", &slot)?;
-            let Some(Bundle::Full { master }) = key_slots::open_slot(&bytes, secret) else {
-                continue;
-            };
-            let bundle = Zeroizing::new(master);
-            let keyring = Keyring::new(&bundle, repository);
-            // A command with another cache may have seen a later one.
-            let config = decode_config(&keyring, &sealed, 0)
-                .ok()
-                .filter(|config| config.number >= witness.config())?;
-            let repository = Self::assemble(
-                store.clone(),
-                (keyring, bundle),
-                config,
-                (cache, slot),
-                witness.clone(),
-            );
-            return Some(Self { is_offline: true, ..repository });
-        }
-        None
-    }
-
-    pub(in crate::repo) fn assemble(
+    /// Puts an open repository together.
+    pub(super) fn assemble(
         store: Arc<dyn Store>,
-        (keyring, bundle): (Keyring, Zeroizing<[u8; 32]>),
+        keys: SlotKeys,
         config: Config,
-        (cache, slot): (Cache, String),
+        cache: Cache,
         witness: Arc<Witness>,
     ) -> Self {
-        let (keyring, opened, randomness) = (Arc::new(keyring), Arc::default(), Randomness::System);
         Self {
             store,
-            keyring,
-            opened,
-            randomness,
-            bundle,
+            keyring: Arc::new(keys.keyring),
+            opened: Arc::default(),
+            randomness: Randomness::System,
+            bundle: keys.master,
             config,
             cache,
-            slot,
+            slot: keys.slot,
             witness,
             void: Vec::new(),
             is_offline: false,
@@ -328,7 +170,7 @@ impl Repository {
             return Err(configs::why_missing(&*self.store, &self.witness)?);
         };
         let slot = match slot {
-            // One that is listed all the same was not removed by anybody.
+            // One that is listed all the same was not removed.
             Err(error) if error.kind == ErrorKind::NotFound => {
                 read_there(&*self.store, &key, || Ok(self.store.stat(&key)?))
             }

@@ -10,6 +10,7 @@ mod meta_packs;
 pub mod node_cache;
 pub mod node_ref;
 pub mod pack_tables;
+mod packs;
 mod padded;
 mod prefetch;
 pub mod reachable;
@@ -21,7 +22,8 @@ pub mod tree_diff;
 pub mod trees;
 
 pub use descent::Descent;
+pub use packs::CompressedSegment;
 pub use padded::Part;
 pub use prefetch::look_ahead;
-pub use reader::{CompressedSegment, Reader};
+pub use reader::Reader;
 pub use trees::{DirEntry, Trees};

@@ -18,7 +18,7 @@ use crate::format::run::{PackClass, PackRef};
 use crate::repo::error::{Error, Result};
 use crate::repo::index::{PlacedPack, build_run};
 use crate::repo::objects::layout;
-use crate::repo::read::reader::{CompressedSegment, Reader};
+use crate::repo::read::{CompressedSegment, Reader};
 use crate::store::{ErrorKind, Key, StoreError};
 use crate::sync::lock;
 

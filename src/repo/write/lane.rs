@@ -12,7 +12,7 @@ use crate::format::container::{ChunkKind, ChunkRecord};
 use crate::format::run::PackClass;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::error::{Error, Result};
-use crate::repo::read::reader::CompressedSegment;
+use crate::repo::read::CompressedSegment;
 
 /// Raw bytes after which a segment of data or of tree nodes is closed.
 ///

@@ -7,19 +7,18 @@
 //! `format-spec/08-snapshots.md`, section 4.
 
 mod called;
+mod copies;
 mod file;
 mod policies;
+mod snapshots;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use self::file::{
-    COPIES_MAX, CopyMemory, FILE, Head, Held, Memory, add, hold, read, set_aside, write,
-};
-use crate::format::snapshot::Snapshot;
-use crate::id::{RepositoryId, SnapshotId, encode_hex};
+use self::file::{CopyMemory, FILE, Head, Held, Memory, hold, read, set_aside, write};
+use crate::id::{RepositoryId, encode_hex};
 use crate::repo::error::{Error, Result};
 use crate::sync::lock;
 
@@ -195,84 +194,6 @@ impl Witness {
         self.is_blind.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the number of the copy that is used now.
-    pub fn copy(&self) -> u32 {
-        lock(&self.memory).copies.last().map_or(0, |copy| copy.number)
-    }
-
-    /// Returns the numbers of the copies that are remembered, those first that have come furthest.
-    pub fn copies(&self) -> Vec<u32> {
-        let mut copies = lock(&self.memory).copies.clone();
-        let progress = |copy: &CopyMemory| {
-            copy.heads.iter().fold(0u64, |sum, head| sum.saturating_add(head.sequence))
-        };
-        copies.sort_by_key(|copy| std::cmp::Reverse(progress(copy)));
-        copies.iter().map(|copy| copy.number).collect()
-    }
-
-    /// Says which copy is used now.
-    pub fn use_copy(&self, number: u32) {
-        self.change(|memory| {
-            if let Some(at) = memory.copies.iter().position(|copy| copy.number == number) {
-                let copy = memory.copies.remove(at);
-                memory.copies.push(copy);
-            }
-        });
-    }
-
-    /// Remembers one copy more, of which nothing is known yet, and returns its number.
-    pub fn add_copy(&self) -> u32 {
-        self.change(|memory| {
-            let number = memory.copies.iter().map(|copy| copy.number + 1).max().unwrap_or(0);
-            memory.copies.push(CopyMemory { number, ..CopyMemory::default() });
-            let surplus = memory.copies.len().saturating_sub(COPIES_MAX);
-            memory.copies.drain(..surplus);
-            number
-        })
-    }
-
-    /// Returns the snapshots that must be there, or be explained: the newest of each host.
-    pub fn heads(&self) -> Vec<SnapshotId> {
-        self.heads_of(None)
-    }
-
-    /// Returns the like, of one host if one is given.
-    pub fn heads_of(&self, host: Option<&str>) -> Vec<SnapshotId> {
-        let memory = lock(&self.memory);
-        let is_of = |head: &&Head| host.is_none_or(|host| head.host == host);
-        let heads = memory.copies.last().into_iter().flat_map(|copy| &copy.heads).filter(is_of);
-        heads.filter_map(|head| SnapshotId::from_hex(&head.snapshot)).collect()
-    }
-
-    /// Remembers snapshots that are there; of each host the newest. `is_gone` says which of the
-    /// known ones are explained.
-    pub fn saw_snapshots<'a>(
-        &self,
-        seen: impl Iterator<Item = &'a Snapshot>,
-        is_gone: impl Fn(&SnapshotId) -> bool,
-    ) {
-        self.change(|memory| {
-            let Some(copy) = memory.copies.last_mut() else {
-                return;
-            };
-            copy.heads.retain(|head| {
-                SnapshotId::from_hex(&head.snapshot).is_some_and(|id| !is_gone(&id))
-            });
-            for snapshot in seen {
-                let new = Head {
-                    host: snapshot.host.clone(),
-                    snapshot: snapshot.id.to_hex(),
-                    sequence: snapshot.sequence,
-                };
-                match copy.heads.iter_mut().find(|head| head.host == snapshot.host) {
-                    Some(head) if head.sequence < new.sequence => *head = new,
-                    Some(_) => {}
-                    None => copy.heads.push(new),
-                }
-            }
-        });
-    }
-
     /// Returns the highest generation of collectors that is remembered.
     pub fn generation(&self) -> u64 {
         lock(&self.memory).copies.last().map_or(0, |copy| copy.generation)
@@ -288,7 +209,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Remembers a generation of which a record that somebody with a key made was seen.
+    /// Remembers a generation of which a record was seen that the holder of a key made.
     pub fn saw_generation(&self, number: u64) {
         if lock(&self.memory).copies.last().is_some_and(|copy| copy.generation < number) {
             self.change(|memory| {
@@ -300,49 +221,6 @@ impl Witness {
                     .for_each(|copy| copy.generation = copy.generation.max(number));
             });
         }
-    }
-
-    /// Returns whether it was accepted that a snapshot is missing, or accepts it if the user does
-    /// so now.
-    pub fn accepts_missing(&self, hash: &[u8; 32]) -> bool {
-        let hash = encode_hex(hash);
-        if self.accept.rollback {
-            self.change(|memory| {
-                if let Some(copy) = memory.copies.last_mut() {
-                    add(&mut copy.accepted, hash);
-                }
-            });
-            return true;
-        }
-        lock(&self.memory).copies.last().is_some_and(|copy| copy.accepted.contains(&hash))
-    }
-
-    /// Remembers that a tombstone was taken back.
-    pub fn took_back(&self, tombstone: &[u8; 32]) {
-        let hash = encode_hex(tombstone);
-        self.change(|memory| {
-            if let Some(copy) = memory.copies.last_mut() {
-                add(&mut copy.taken_back, hash);
-            }
-        });
-    }
-
-    /// Returns whether this machine took the tombstone with this hash back. If the user accepts an
-    /// older state, it counts again from now on.
-    pub fn has_taken_back(&self, tombstone: &[u8; 32]) -> bool {
-        let hash = encode_hex(tombstone);
-        let has_it =
-            lock(&self.memory).copies.last().is_some_and(|copy| copy.taken_back.contains(&hash));
-        if has_it && self.accept.rollback {
-            self.change(|memory| {
-                memory
-                    .copies
-                    .last_mut()
-                    .into_iter()
-                    .for_each(|copy| copy.taken_back.retain(|one| *one != hash))
-            });
-        }
-        has_it && !self.accept.rollback
     }
 
     /// Returns whether a repository's folder on this machine holds all that is remembered of it, as
@@ -379,7 +257,7 @@ impl Witness {
     /// `is_ours` says of what the file holds now whether it is about the same; what is about
     /// another repository stays, but for one that is being made here.
     ///
-    /// Nobody else changes the file meanwhile: a later write would drop what an earlier one saw,
+    /// No other process changes the file meanwhile: a later write would drop what an earlier one saw,
     /// and a rollback of just that would pass.
     fn change_where<R>(
         &self,

@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use super::file::COPIES_MAX;
 use super::*;
 
 const HERE: &str = "/mnt/disk";

@@ -1,0 +1,177 @@
+//! The index made equal to the runs in the store: new ones fetched, those that are gone dropped.
+//!
+//! Collectors replace runs at any time, also between a listing and the reads that follow it. Spec:
+//! `format-spec/06-index.md`, section 4.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::fetch;
+use super::run::{ENDS, FILTERS, Run, WHOLE};
+use super::set::IndexSet;
+use super::tail;
+use crate::crypto::keyring::Keyring;
+use crate::id::ObjectId;
+use crate::repo::cache::Cache;
+use crate::repo::error::Result;
+use crate::repo::objects::{layout, parallel};
+use crate::store::{Class, Key, Listed, Store};
+use crate::sync::lock;
+
+/// How often the index is listed again because a run went away under the listing.
+const LISTINGS_MAX: usize = 8;
+
+impl IndexSet {
+    /// Makes this set equal to the runs in the store: fetches new ones and drops those that are
+    /// gone or replaced.
+    pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+        if self.is_frozen() {
+            return Ok(());
+        }
+        let listed = self.fetch_new(store, cache, keyring)?;
+        let runs = self.runs();
+        let there = runs.iter().filter(|run| listed.contains(&run.name()));
+        let replaced: HashSet<ObjectId> =
+            there.flat_map(|run| run.toc().replaces.iter().copied()).collect();
+        let is_stale =
+            |run: &Arc<Run>| !listed.contains(&run.name()) || replaced.contains(&run.name());
+        self.drop_runs(cache, runs.iter().filter(|run| is_stale(run)));
+        // What is left of others is of no use: of runs that are gone, or are here as a whole.
+        let known: HashSet<String> = self
+            .runs()
+            .iter()
+            .filter(|run| run.far().is_some())
+            .map(|run| run.name().to_hex())
+            .collect();
+        cache
+            .names(ENDS)
+            .iter()
+            .filter(|name| !known.contains(*name))
+            .for_each(|name| cache.remove(ENDS, name));
+        Ok(())
+    }
+
+    /// Adds the runs that are in the store and not known yet, drops none, and returns the names of
+    /// all that are listed.
+    ///
+    /// Fails if one of them is damaged, and none replaces it; see [`Self::pass_over`].
+    pub fn fetch_new(
+        &self,
+        store: &dyn Store,
+        cache: &Cache,
+        keyring: &Keyring,
+    ) -> Result<HashSet<ObjectId>> {
+        for _ in 1..LISTINGS_MAX {
+            match self.try_fetch_new(store, (cache, keyring), false) {
+                // A collector replaced a run since the listing: what replaces it is in the next
+                // one.
+                Err(error) if error.is_not_found() => {}
+                other => return other,
+            }
+        }
+        self.try_fetch_new(store, (cache, keyring), self.passes_over)
+    }
+
+    /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
+    fn try_fetch_new(
+        &self,
+        store: &dyn Store,
+        here: (&Cache, &Keyring),
+        is_last: bool,
+    ) -> Result<HashSet<ObjectId>> {
+        let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
+        let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
+        let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
+        let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
+        let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
+        let mut damaged = Vec::new();
+        while !new.is_empty() {
+            let rest = new
+                .split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
+            for ((id, _), fetched) in
+                new.iter().zip(parallel::for_each(store, &new, |(id, object)| {
+                    self.fetch(store, here, id, object, &names)
+                })?)
+            {
+                match fetched {
+                    Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => {
+                        damaged.push((*id, error))
+                    }
+                    fetched => fetched?,
+                }
+            }
+            new = rest;
+        }
+        // A damaged run that another replaces is not needed any more: it was repaired.
+        damaged.retain(|(id, _)| !self.is_replaced(id, &names));
+        if self.passes_over {
+            lock(&self.left_out).extend(damaged);
+            return Ok(names);
+        }
+        damaged.into_iter().next().map_or(Ok(names), |(_, error)| Err(error))
+    }
+
+    /// Adds one run from the store, unless another that is known replaces it.
+    fn fetch(
+        &self,
+        store: &dyn Store,
+        (cache, keyring): (&Cache, &Keyring),
+        id: &ObjectId,
+        object: &Listed,
+        listed: &HashSet<ObjectId>,
+    ) -> Result<()> {
+        if self.is_replaced(id, listed) {
+            return Ok(());
+        }
+        if self.is_spared(store, object) {
+            return self.fetch_end(store, (cache, keyring), *id, object);
+        }
+        let key = Key::new(Class::Index, object.name.clone());
+        self.add(
+            cache,
+            keyring,
+            *id,
+            &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?,
+        )
+    }
+
+    /// Returns whether a listed run says that it replaces this one. One that is listed no more does
+    /// not count: the repository may have been put back to a state before it.
+    fn is_replaced(&self, id: &ObjectId, listed: &HashSet<ObjectId>) -> bool {
+        self.read()
+            .runs
+            .iter()
+            .any(|run| listed.contains(&run.name()) && run.toc().replaces.contains(id))
+    }
+
+    /// Forgets whole runs whose local copies went bad, so that the next [`Self::sync`] fetches them
+    /// again; returns whether there were any.
+    pub fn drop_bad_copies(&self, cache: &Cache) -> bool {
+        let is_good = |run: &Arc<Run>| {
+            run.far().is_some() || cache.hash_of(WHOLE, &run.name().to_hex()) == Some(run.name())
+        };
+        let bad: HashSet<ObjectId> =
+            self.runs().iter().filter(|run| !is_good(run)).map(|run| run.name()).collect();
+        self.drop_named(cache, &bad);
+        !bad.is_empty()
+    }
+
+    fn drop_runs<'a>(&self, cache: &Cache, runs: impl Iterator<Item = &'a Arc<Run>>) {
+        self.drop_named(cache, &runs.map(|run| run.name()).collect());
+    }
+
+    /// Forgets runs and their local copies.
+    pub fn drop_named(&self, cache: &Cache, names: &HashSet<ObjectId>) {
+        for name in names {
+            [WHOLE, ENDS, FILTERS]
+                .into_iter()
+                .for_each(|group| cache.remove(group, &name.to_hex()));
+        }
+        self.write().runs.retain(|run| !names.contains(&run.name()));
+    }
+
+    /// Returns how much of a run is fetched.
+    fn fetched_len(&self, store: &dyn Store, object: &Listed) -> u64 {
+        if self.is_spared(store, object) { tail::guess(object.len_bytes) } else { object.len_bytes }
+    }
+}

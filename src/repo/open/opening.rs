@@ -1,0 +1,188 @@
+//! The opening of a repository: from the store, or from local copies.
+//!
+//! A secret opens a key slot, its keys open the config, and then what answers is compared with what
+//! this machine remembers. With local copies of slot and config the store is not asked. Spec:
+//! `format-spec/10-keys.md`, sections 2 and 5.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::configs::{self, Configs, Valid, decode_config};
+use super::key_slots::{self, Wanted};
+use super::repository::{Repository, SlotKeys};
+use super::witness::Witness;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::slot::Secret;
+use crate::format::slot::Bundle;
+use crate::id::encode_hex;
+use crate::repo::cache::{Cache, locations};
+use crate::repo::error::{Error, Result};
+use crate::repo::objects::parallel;
+use crate::store::Store;
+
+/// What is known of a repository, from elsewhere than its place.
+#[derive(Default)]
+pub struct Expected {
+    /// The start of its fingerprint, 16 bytes at least.
+    pub fingerprint: Option<Vec<u8>>,
+    /// The same of all repositories that the file which opens it was made for; they count where
+    /// nothing is remembered.
+    pub fingerprints_of_key: Vec<Vec<u8>>,
+    /// The start of the name of the key slot to try, and no other.
+    pub key: Option<String>,
+}
+
+/// What opening needs besides the secret.
+pub struct OpenOptions {
+    /// Folder for local copies.
+    pub cache_dir: PathBuf,
+    /// Whether keys and config may come from local copies, so that the store is not asked.
+    ///
+    /// For operations that ask the store themselves before they rely on anything (a backup).
+    pub prefer_cached: bool,
+}
+
+impl Repository {
+    /// Opens a repository with a secret of one of its key slots; what this machine remembers of it
+    /// is not asked.
+    pub fn open(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+    ) -> Result<Arc<Self>> {
+        Self::open_known(store, secret, options, Witness::in_memory(), &Expected::default())
+    }
+
+    /// Opens a repository and makes sure that it is the one which this machine remembers, and which
+    /// is expected.
+    pub fn open_known(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        witness: Witness,
+        expected: &Expected,
+    ) -> Result<Arc<Self>> {
+        let is_new = !witness.knows();
+        let witness = Arc::new(witness);
+        let cached = options
+            .prefer_cached
+            .then(|| Self::open_cached(&store, secret, options, &witness))
+            .flatten();
+        let repository = match cached {
+            Some(repository) => repository,
+            None => Self::open_here(store, secret, options, &witness, expected)?,
+        };
+        repository.expect(expected.fingerprint.as_deref())?;
+        if is_new && !witness.accept().new_repository {
+            repository.expect_one(&expected.fingerprints_of_key)?;
+        }
+        repository.witness().admit(&repository.identity())?;
+        Ok(Arc::new(repository))
+    }
+
+    fn open_here(
+        store: Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        witness: &Arc<Witness>,
+        expected: &Expected,
+    ) -> Result<Self> {
+        let location = store.location().to_owned();
+        let last = witness.last_slot();
+        let wanted = Wanted { last: last.as_deref(), only: expected.key.as_deref() };
+        let (configs, slots) = parallel::both(
+            &*store,
+            || Configs::read(&*store),
+            || key_slots::read_all(&*store, &wanted),
+        );
+        let Some(configs) = configs? else {
+            return Err(configs::why_missing(&*store, witness)?);
+        };
+        let slots = slots?;
+        match (slots.is_empty(), expected.key.as_deref()) {
+            (false, _) => {}
+            (true, None) => return Err(Error::KeysLost { location }),
+            (true, Some(key)) => return Err(Error::NotFound { what: "key", text: key.to_owned() }),
+        }
+        let opened = key_slots::open_any(slots, secret, &wanted, |opened| {
+            let keyring = Keyring::new(&opened.master, opened.repository);
+            configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
+        })?;
+        let (opened, (keyring, valid)) =
+            opened.ok_or(Error::WrongSecret { location: location.clone() })?;
+        let Valid { config, sealed, void } = valid;
+        let cache = Cache::open(&options.cache_dir, opened.repository, store.place())?;
+        cache.write("open", "config", &sealed)?;
+        cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
+        locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
+        let keys = SlotKeys { slot: opened.slot_name, master: opened.master, keyring };
+        let mut repository = Self::assemble(store, keys, config, cache, witness.clone());
+        repository.void = void;
+        Ok(repository)
+    }
+
+    /// Fails if a fingerprint is expected that does not begin this repository's.
+    fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
+        let found = self.keyring().fingerprint();
+        match fingerprint {
+            Some(known) if !found.starts_with(known) => Err(Error::AnotherRepository {
+                location: self.location().to_owned(),
+                known: encode_hex(known),
+                found: encode_hex(&found),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if none of these fingerprints begins this repository's, unless there are none.
+    fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
+        let found = self.keyring().fingerprint();
+        match fingerprints.iter().any(|known| found.starts_with(known)) {
+            true => Ok(()),
+            false => self.expect(fingerprints.first().map(Vec::as_slice)),
+        }
+    }
+
+    /// Opens from local copies alone, whatever lies at the place.
+    ///
+    /// For putting back a config that was lost, and for a machine that remembers the repository.
+    pub fn open_copies(
+        store: &Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+    ) -> Option<Arc<Self>> {
+        Self::open_cached(store, secret, options, &Arc::new(Witness::in_memory())).map(Arc::new)
+    }
+
+    /// Opens from local copies alone; `None` for any reason means that the store must be asked.
+    fn open_cached(
+        store: &Arc<dyn Store>,
+        secret: &Secret,
+        options: &OpenOptions,
+        witness: &Arc<Witness>,
+    ) -> Option<Self> {
+        let repository = locations::known_at(&options.cache_dir, store.place())?;
+        let cache = Cache::open(&options.cache_dir, repository, store.place()).ok()?;
+        let sealed = cache.read("open", "config")?;
+        for slot in cache.names("open").into_iter().filter(|name| name != "config") {
+            let bytes = cache.read("open", &slot)?;
+            let Some(Bundle::Full { master }) = key_slots::open_slot(&bytes, secret) else {
+                continue;
+            };
+            let master = Zeroizing::new(master);
+            let keyring = Keyring::new(&master, repository);
+            // A command with another cache may have seen a later one.
+            let config = decode_config(&keyring, &sealed, 0)
+                .ok()
+                .filter(|config| config.number >= witness.config())?;
+            let keys = SlotKeys { slot, master, keyring };
+            let mut repository =
+                Self::assemble(store.clone(), keys, config, cache, witness.clone());
+            repository.is_offline = true;
+            return Some(repository);
+        }
+        None
+    }
+}
