@@ -13,7 +13,7 @@ use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::cache;
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{Run, merge_runs};
+use crate::repo::index::{Merge, Run, merge_runs};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::repo::read::reader::Reader;
@@ -235,7 +235,8 @@ pub fn rewrite_index(
         let names: HashSet<ObjectId> = rewrite.iter().map(|run| run.name()).collect();
         clean.retain(|name| !names.contains(name));
         let hidden = hidden_by(repository, &rewrite)?;
-        merge_runs(repository, (&rewrite, &hidden), &dead, generation, &mut |sealed| {
+        let merge = Merge { runs: &rewrite, hidden: &hidden, dead: &dead, generation };
+        merge_runs(repository, &merge, &mut |sealed| {
             crate::repo::objects::create_once::put(
                 repository.store(),
                 &layout::run_key(1, &sealed.name),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::run::{ENDS, Run, WHOLE};
+use super::run::{ENDS, ListedRun, Run, WHOLE};
 use super::tail;
 use crate::container::name_of;
 use crate::crypto::keyring::Keyring;
@@ -11,13 +11,13 @@ use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
 use crate::repo::objects::sized_read::read_exactly;
 use crate::repo::open::Repository;
-use crate::store::{Key, Store};
+use crate::store::Store;
 
 /// What a set of runs needs for those that it knows by their ends only.
 pub struct Sparing {
     /// What has the runs.
     pub repository: Arc<Repository>,
-    /// Held while a whole run is fetched, so that nobody else fetches it too.
+    /// Held while a whole run is fetched, so that no other thread fetches it too.
     pub fetching: Mutex<()>,
 }
 
@@ -42,20 +42,16 @@ pub struct FarBlock {
 /// collectors write none that is longer.
 const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 
-/// Reads a whole run, listed with this length, from the store and checks it against its name.
+/// Reads a whole run from the store and checks it against its name.
 ///
-/// Of what is very long the header and the trailer are verified first, so that what nobody with a
+/// Of what is very long the header and the trailer are verified first, so that what no holder of a
 /// key made costs no memory.
-pub fn fetch_verified(
-    store: &dyn Store,
-    keyring: &Keyring,
-    (key, len_bytes): (&Key, u64),
-    name: &ObjectId,
-) -> Result<Vec<u8>> {
-    if len_bytes > UNSEEN_MAX_BYTES {
-        tail::verify(store, keyring, (key, len_bytes))?;
+pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, run: &ListedRun) -> Result<Vec<u8>> {
+    let ListedRun { name, key, len_bytes } = run;
+    if *len_bytes > UNSEEN_MAX_BYTES {
+        tail::verify(store, keyring, key, *len_bytes)?;
     }
-    let bytes = read_exactly(store, key, len_bytes)?;
+    let bytes = read_exactly(store, key, *len_bytes)?;
     if name_of(&bytes) == *name {
         Ok(bytes)
     } else {
@@ -73,19 +69,18 @@ pub fn keep_whole(cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]
 /// Fetches the end of a run, keeps it and opens it; once more if it came damaged.
 pub fn fetch_and_open(
     store: &dyn Store,
-    (cache, keyring): (&Cache, &Keyring),
-    name: ObjectId,
-    place: (&Key, u64),
+    cache: &Cache,
+    keyring: &Keyring,
+    run: &ListedRun,
 ) -> Result<Run> {
+    let name = run.name.to_hex();
     let fetch = || {
-        let bytes = tail::fetch(store, keyring, place)?;
-        cache.write(ENDS, &name.to_hex(), &bytes)?;
+        let bytes = tail::fetch(store, keyring, &run.key, run.len_bytes)?;
+        cache.write(ENDS, &name, &bytes)?;
         // Another process that has the whole run, or a user who tidies up, may have removed it
         // already.
-        let copy = cache
-            .open_copy(ENDS, &name.to_hex())
-            .unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
-        Run::open_end(keyring, name, copy, place)
+        let copy = cache.open_copy(ENDS, &name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
+        Run::open_end(keyring, copy, run)
     };
     match fetch() {
         Err(error) if error.is_damage() && !error.is_not_found() => fetch(),

@@ -119,20 +119,29 @@ impl Records {
     }
 }
 
-/// Writes the records of `runs` into new runs, but for those in `dead` packs, and hands each to
-/// `create`.
+/// Which runs become new ones.
+pub struct Merge<'a> {
+    /// The runs.
+    pub runs: &'a [Arc<Run>],
+    /// Runs that these replace and that are still there, which must not come back when these go.
+    pub hidden: &'a [ObjectId],
+    /// Packs whose records are left out.
+    pub dead: &'a HashSet<ObjectId>,
+    /// What the new runs state as their generation.
+    pub generation: u64,
+}
+
+/// Writes the records of runs into new ones, and hands each to `create`.
 ///
-/// A chunk's second place goes into another run than its first, because somebody may rely on just
-/// that pack. The run that is created last, and no other, says that it replaces all of `runs`, and
-/// `hidden`: runs that these replace and that are still there, which must not come back when these
-/// go. If nothing is left there is none.
+/// A chunk's second place goes into another run than its first, because a backup may rely on just
+/// that pack. The run that is created last, and no other, says that it replaces all of the runs and
+/// of the hidden ones. If nothing is left there is none.
 pub fn merge_runs(
     repository: &Repository,
-    (runs, hidden): (&[Arc<Run>], &[ObjectId]),
-    dead: &HashSet<ObjectId>,
-    generation: u64,
+    merge: &Merge,
     create: &mut dyn FnMut(Sealed) -> Result<()>,
 ) -> Result<()> {
+    let Merge { runs, hidden, dead, generation } = *merge;
     let input = |(number, run): (usize, &Arc<Run>)| Records {
         number,
         run: run.clone(),

@@ -14,7 +14,7 @@ mod update;
 mod write;
 
 pub use self::places::{Avoided, Place};
-pub use merge::{MERGED_RECORDS_MAX, merge_runs};
+pub use merge::{MERGED_RECORDS_MAX, Merge, merge_runs};
 pub use run::{DRAFTS, FILTERS, Location, Run, WHOLE};
 pub use set::IndexSet;
 pub use write::{Origin, PlacedPack, build_replacing_run, build_run, seal_run};

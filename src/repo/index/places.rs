@@ -108,11 +108,12 @@ impl Known {
         self.seen.iter_mut().for_each(|(name, seen)| seen.is_judged = there.contains(name));
     }
 
-    /// Describes the place that a record of a run states.
+    /// Describes the place that record `at` of a block states.
     pub fn place(
         &self,
         run: &Run,
-        (block, at): (usize, usize),
+        block: usize,
+        at: usize,
         first_number: u64,
         record: &RunRecord,
     ) -> Place {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::fetch::{FarBlock, Sparing, fetch_and_open, fetch_verified, keep_whole};
 use super::places::Place;
-use super::run::{ENDS, Run};
+use super::run::{ENDS, ListedRun, Run};
 use super::set::IndexSet;
 use super::tail;
 use crate::crypto::keyring::Keyring;
 use crate::format::run::RunRecord;
-use crate::id::{ChunkId, ObjectId};
+use crate::id::ChunkId;
 use crate::repo::cache::Cache;
 use crate::repo::error::Result;
 use crate::repo::objects::parallel;
-use crate::store::{Class, Key, Listed, Store};
+use crate::store::{Key, Store};
 use crate::sync::lock;
 
 /// Which part of a run's blocks is read alone before the whole run is worth fetching.
@@ -25,8 +25,8 @@ const BLOCKS_MAX: usize = 64;
 
 impl IndexSet {
     /// Returns whether only the end of a run is fetched.
-    pub(super) fn is_spared(&self, store: &dyn Store, object: &Listed) -> bool {
-        self.sparing.is_some() && store.properties().is_remote() && tail::is_long(object.len_bytes)
+    pub(super) fn is_spared(&self, store: &dyn Store, run: &ListedRun) -> bool {
+        self.sparing.is_some() && store.properties().is_remote() && tail::is_long(run.len_bytes)
     }
 
     /// Shows the places of a chunk that these blocks name, as long as more are wanted; all blocks
@@ -54,7 +54,8 @@ impl IndexSet {
                     if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id))
                         && !wants_more(self.place(
                             &far.run,
-                            (far.block, at),
+                            far.block,
+                            at,
                             far.first_number,
                             &records[at],
                         ))
@@ -83,7 +84,7 @@ impl IndexSet {
         })
     }
 
-    /// Fetches all of a run, unless somebody else just did; from then on it is one like any other.
+    /// Fetches all of a run, unless another thread just did; from then on it is one like any other.
     fn fetch_whole(&self, sparing: &Sparing, run: &Run, key: &Key) -> Result<Arc<Run>> {
         let _guard = lock(&sparing.fetching);
         if let Some(known) = self
@@ -95,8 +96,7 @@ impl IndexSet {
         }
         let repository = &sparing.repository;
         let keyring = repository.keyring();
-        let bytes =
-            fetch_verified(repository.store(), keyring, (key, run.len_bytes()), &run.name())?;
+        let bytes = fetch_verified(repository.store(), keyring, &in_store(run, key))?;
         let whole = Arc::new(keep_whole(repository.cache(), keyring, run.name(), &bytes)?);
         self.exchange(&whole);
         Ok(whole)
@@ -106,18 +106,14 @@ impl IndexSet {
     pub(super) fn fetch_end(
         &self,
         store: &dyn Store,
-        (cache, keyring): (&Cache, &Keyring),
-        name: ObjectId,
-        object: &Listed,
+        cache: &Cache,
+        keyring: &Keyring,
+        run: &ListedRun,
     ) -> Result<()> {
-        let key = Key::new(Class::Index, object.name.clone());
-        let place = (&key, object.len_bytes);
         let copy = cache
-            .open_copy(ENDS, &name.to_hex())
-            .and_then(|copy| Run::open_end(keyring, name, copy, place));
-        self.insert(Arc::new(
-            copy.or_else(|_| fetch_and_open(store, (cache, keyring), name, place))?,
-        ));
+            .open_copy(ENDS, &run.name.to_hex())
+            .and_then(|copy| Run::open_end(keyring, copy, run));
+        self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, cache, keyring, run))?));
         Ok(())
     }
 
@@ -130,12 +126,16 @@ impl IndexSet {
             let Some(rest) = run.far().filter(|_| !run.is_sound_here()) else {
                 continue;
             };
-            match fetch_and_open(store, (cache, keyring), run.name(), (&rest.key, run.len_bytes()))
-            {
+            match fetch_and_open(store, cache, keyring, &in_store(&run, &rest.key)) {
                 Err(error) if error.is_not_found() => {}
                 fetched => self.exchange(&Arc::new(fetched?)),
             }
         }
         Ok(())
     }
+}
+
+/// Returns what the store lists of a run that is known.
+fn in_store(run: &Run, key: &Key) -> ListedRun {
+    ListedRun { name: run.name(), key: key.clone(), len_bytes: run.len_bytes() }
 }

@@ -38,6 +38,16 @@ pub struct Location {
     pub chunk: u16,
 }
 
+/// A run as the store lists it.
+pub struct ListedRun {
+    /// Its name.
+    pub name: ObjectId,
+    /// Its object.
+    pub key: Key,
+    /// The length of that in bytes.
+    pub len_bytes: u64,
+}
+
 /// An index run of which all, or header and end, lie in the local cache.
 pub struct Run {
     name: ObjectId,
@@ -113,17 +123,12 @@ impl Run {
         Ok(run)
     }
 
-    /// Opens a copy of the end of a run that is in the store under `key` and `len_bytes` long
-    /// there.
+    /// Opens a copy of the end of a run.
     ///
     /// Fails if the copy is not that, and with the damage that is found; blocks are verified when
     /// they are read.
-    pub fn open_end(
-        keyring: &Keyring,
-        name: ObjectId,
-        file: LocalCopy,
-        (key, len_bytes): (&Key, u64),
-    ) -> Result<Self> {
+    pub fn open_end(keyring: &Keyring, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
+        let (name, len_bytes) = (listed.name, listed.len_bytes);
         let kept =
             len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
         let mut stated = [0; tail::LEN_BYTES];
@@ -133,7 +138,7 @@ impl Run {
         let from =
             from.filter(|from| *from >= HEADER_LEN_BYTES as u64).ok_or(ContainerError::Short);
         let from = from.map_err(Error::damaged(format!("index/{name}")))?;
-        let far = Far { key: key.clone(), blocks_read: AtomicUsize::new(0) };
+        let far = Far { key: listed.key.clone(), blocks_read: AtomicUsize::new(0) };
         let run = Self::open_held(
             keyring,
             name,

@@ -259,7 +259,7 @@ impl IndexSet {
                 }
                 let records = self.block(run, block)?;
                 if let Ok(at) = records.binary_search_by(|record| record.id.cmp(id)) {
-                    if !wants_more(known.place(run, (block, at), run.first, &records[at])) {
+                    if !wants_more(known.place(run, block, at, run.first, &records[at])) {
                         return Ok(());
                     }
                     break;
@@ -271,15 +271,16 @@ impl IndexSet {
         self.look_far(id, &far, &mut wants_more)
     }
 
-    /// Describes the place that a record of a run states.
+    /// Describes the place that record `at` of a block states.
     pub(super) fn place(
         &self,
         run: &Run,
-        at: (usize, usize),
+        block: usize,
+        at: usize,
         first_number: u64,
         record: &RunRecord,
     ) -> Place {
-        self.read().place(run, at, first_number, record)
+        self.read().place(run, block, at, first_number, record)
     }
 
     /// Returns a block that is in the local cache.

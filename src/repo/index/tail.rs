@@ -44,7 +44,7 @@ pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
 }
 
 /// Reads header and trailer of a run that is listed with this length, and verifies them.
-pub fn verify(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64)) -> Result<()> {
+pub fn verify(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) -> Result<()> {
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         store.read_into(key, range, &mut bytes)?;
@@ -63,11 +63,7 @@ pub fn verify(store: &dyn Store, keyring: &Keyring, (key, len_bytes): (&Key, u64
 ///
 /// Header, table and trailer are verified; blocks are when they are used. Returns the bytes of the
 /// local copy.
-pub fn fetch(
-    store: &dyn Store,
-    keyring: &Keyring,
-    (key, len_bytes): (&Key, u64),
-) -> Result<Vec<u8>> {
+pub fn fetch(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     let damaged = |error| Error::damaged(key)(error);
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::fetch;
-use super::run::{ENDS, FILTERS, Run, WHOLE};
+use super::run::{ENDS, FILTERS, ListedRun, Run, WHOLE};
 use super::set::IndexSet;
 use super::tail;
 use crate::crypto::keyring::Keyring;
@@ -62,40 +62,37 @@ impl IndexSet {
         keyring: &Keyring,
     ) -> Result<HashSet<ObjectId>> {
         for _ in 1..LISTINGS_MAX {
-            match self.try_fetch_new(store, (cache, keyring), false) {
+            match self.try_fetch_new(store, cache, keyring, false) {
                 // A collector replaced a run since the listing: what replaces it is in the next
                 // one.
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
         }
-        self.try_fetch_new(store, (cache, keyring), self.passes_over)
+        self.try_fetch_new(store, cache, keyring, self.passes_over)
     }
 
     /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
     fn try_fetch_new(
         &self,
         store: &dyn Store,
-        here: (&Cache, &Keyring),
+        cache: &Cache,
+        keyring: &Keyring,
         is_last: bool,
     ) -> Result<HashSet<ObjectId>> {
-        let named = |object: Listed| Some((layout::object_id(&object.name)?, object));
-        let listed: Vec<_> = store.list(Class::Index, "")?.into_iter().filter_map(named).collect();
+        let listed = list(store)?;
         let known: HashSet<ObjectId> = self.runs().iter().map(|run| run.name()).collect();
-        let names: HashSet<ObjectId> = listed.iter().map(|(id, _)| *id).collect();
-        let mut new: Vec<_> = listed.into_iter().filter(|(id, _)| !known.contains(id)).collect();
+        let names: HashSet<ObjectId> = listed.iter().map(|run| run.name).collect();
+        let mut new: Vec<_> = listed.into_iter().filter(|run| !known.contains(&run.name)).collect();
         let mut damaged = Vec::new();
         while !new.is_empty() {
-            let rest = new
-                .split_off(parallel::at_once(&new, |(_, object)| self.fetched_len(store, object)));
-            for ((id, _), fetched) in
-                new.iter().zip(parallel::for_each(store, &new, |(id, object)| {
-                    self.fetch(store, here, id, object, &names)
-                })?)
-            {
+            let rest = new.split_off(parallel::at_once(&new, |run| self.fetched_len(store, run)));
+            for (run, fetched) in new.iter().zip(parallel::for_each(store, &new, |run| {
+                self.fetch(store, cache, keyring, run, &names)
+            })?) {
                 match fetched {
                     Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => {
-                        damaged.push((*id, error))
+                        damaged.push((run.name, error))
                     }
                     fetched => fetched?,
                 }
@@ -115,24 +112,18 @@ impl IndexSet {
     fn fetch(
         &self,
         store: &dyn Store,
-        (cache, keyring): (&Cache, &Keyring),
-        id: &ObjectId,
-        object: &Listed,
+        cache: &Cache,
+        keyring: &Keyring,
+        run: &ListedRun,
         listed: &HashSet<ObjectId>,
     ) -> Result<()> {
-        if self.is_replaced(id, listed) {
+        if self.is_replaced(&run.name, listed) {
             return Ok(());
         }
-        if self.is_spared(store, object) {
-            return self.fetch_end(store, (cache, keyring), *id, object);
+        if self.is_spared(store, run) {
+            return self.fetch_end(store, cache, keyring, run);
         }
-        let key = Key::new(Class::Index, object.name.clone());
-        self.add(
-            cache,
-            keyring,
-            *id,
-            &fetch::fetch_verified(store, keyring, (&key, object.len_bytes), id)?,
-        )
+        self.add(cache, keyring, run.name, &fetch::fetch_verified(store, keyring, run)?)
     }
 
     /// Returns whether a listed run says that it replaces this one. One that is listed no more does
@@ -171,7 +162,19 @@ impl IndexSet {
     }
 
     /// Returns how much of a run is fetched.
-    fn fetched_len(&self, store: &dyn Store, object: &Listed) -> u64 {
-        if self.is_spared(store, object) { tail::guess(object.len_bytes) } else { object.len_bytes }
+    fn fetched_len(&self, store: &dyn Store, run: &ListedRun) -> u64 {
+        if self.is_spared(store, run) { tail::guess(run.len_bytes) } else { run.len_bytes }
     }
+}
+
+/// Lists the runs in the store.
+fn list(store: &dyn Store) -> Result<Vec<ListedRun>> {
+    let named = |object: Listed| {
+        Some(ListedRun {
+            name: layout::object_id(&object.name)?,
+            len_bytes: object.len_bytes,
+            key: Key::new(Class::Index, object.name),
+        })
+    };
+    Ok(store.list(Class::Index, "")?.into_iter().filter_map(named).collect())
 }

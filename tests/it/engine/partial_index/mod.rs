@@ -15,7 +15,7 @@ use std::sync::Arc;
 use drumlin::format::run::{PackClass, PackRef, RECORDS_PER_BLOCK, RunRecord, RunToc};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, ObjectId};
-use drumlin::repo::index::{Run, merge_runs, seal_run};
+use drumlin::repo::index::{Merge, Run, merge_runs, seal_run};
 use drumlin::repo::{Reader, Repository, Trees};
 use drumlin::store::layers::count::{Count, CountStore};
 use drumlin::store::layers::fault::{Effect, Fault, FaultStore};
@@ -274,7 +274,8 @@ fn merged_runs_have_both_parts_in_order() {
     };
     assert_eq!(runs.len(), 2);
     let mut made = Vec::new();
-    merge_runs(&repository, (&runs, &[]), &HashSet::new(), 0, &mut |sealed| {
+    let merge = Merge { runs: &runs, hidden: &[], dead: &HashSet::new(), generation: 0 };
+    merge_runs(&repository, &merge, &mut |sealed| {
         made.push(sealed);
         Ok(())
     })
