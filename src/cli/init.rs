@@ -313,7 +313,8 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
     let id = keys::add(
         repository,
         &SlotInfo { label: KIT_LABEL.to_owned(), created: made },
-        (&slot, SlotKdf::KeyFile),
+        &slot,
+        SlotKdf::KeyFile,
     )?;
     let (repository_id, fingerprint) =
         (repository.config().repository.to_hex(), repository.keyring().fingerprint());

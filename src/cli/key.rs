@@ -188,7 +188,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
             now,
         )?;
         let info = SlotInfo { label: label("key file"), created: now };
-        let added = keys::add(repository, &info, (&Secret::KeyFile(secret), SlotKdf::KeyFile));
+        let added = keys::add(repository, &info, &Secret::KeyFile(secret), SlotKdf::KeyFile);
         let id = added.inspect_err(|_| {
             let _ = std::fs::remove_file(path);
         })?;
@@ -199,7 +199,8 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
     let id = keys::add(
         repository,
         &info,
-        (&Secret::Passphrase(password), passphrase_kdf(args.password.strong)),
+        &Secret::Passphrase(password),
+        passphrase_kdf(args.password.strong),
     )?;
     done(ctx, "added", &id.to_hex(), None)
 }
@@ -224,7 +225,7 @@ fn change_password(
     let info = SlotInfo { label, created: text::now() };
     let strong = args.strong || old.kdf == Some(passphrase_kdf(true));
     // The new slot first: dying between the two leaves one key too many, never one too few.
-    let id = keys::add(repository, &info, (&Secret::Passphrase(password), passphrase_kdf(strong)))?;
+    let id = keys::add(repository, &info, &Secret::Passphrase(password), passphrase_kdf(strong))?;
     keys::remove(repository, &old.name)?;
     done(ctx, "changed", &id.to_hex(), None)
 }

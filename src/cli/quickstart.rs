@@ -252,7 +252,8 @@ fn ensure_kit(
     keys::add(
         repository,
         &SlotInfo { label: KIT_LABEL.to_owned(), created: now },
-        (&Secret::KeyFile(secret), SlotKdf::KeyFile),
+        &Secret::KeyFile(secret),
+        SlotKdf::KeyFile,
     )?;
     made.now.push("recovery kit");
     Ok(())

@@ -228,11 +228,7 @@ impl Connector {
     /// Returns what this machine remembers of a place. Asks the store nothing.
     pub fn witness(&self, place: &Place) -> Witness {
         let (place, called) = place.remembered_as();
-        Witness::open_called(
-            self.state_dir().as_deref(),
-            (&place, &called),
-            (Accept::default(), true),
-        )
+        Witness::open_called(self.state_dir().as_deref(), &place, &called, Accept::default(), true)
     }
 
     /// Returns the folder of what this machine remembers.

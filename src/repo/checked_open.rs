@@ -31,7 +31,7 @@ pub struct Entrance {
 /// Opens the repository at a place, and makes sure that it is the one that this machine remembers
 /// there.
 ///
-/// That it has not gone back in time is seen by whoever lists it; here only if the place is known
+/// That it has not gone back in time is seen when it is listed; here only if the place is known
 /// to hold several copies of it in turn, if going back is accepted now, or if it is a folder to
 /// which nothing else would look.
 pub fn enter(
@@ -40,11 +40,12 @@ pub fn enter(
     options: &OpenOptions,
     entrance: &Entrance,
 ) -> Result<Arc<Repository>> {
-    let names = (store.place(), store.location());
     let witness = Witness::open_called(
         entrance.state_dir.as_deref(),
-        names,
-        (entrance.accept, entrance.is_dry),
+        store.place(),
+        store.location(),
+        entrance.accept,
+        entrance.is_dry,
     );
     let is_one = witness.copies().len() < 2 && !entrance.accept.rollback;
     let fits = entrance.folder.as_deref().is_none_or(|folder| witness.fits_folder(folder));
@@ -76,8 +77,8 @@ pub fn remember(
     repository: &Repository,
     state_dir: Option<&Path>,
 ) -> Option<(PathBuf, std::io::Error)> {
-    let names = (repository.store().place(), repository.location());
-    let witness = Witness::open_called(state_dir, names, (Accept::default(), false));
+    let (place, called) = (repository.store().place(), repository.location());
+    let witness = Witness::open_called(state_dir, place, called, Accept::default(), false);
     witness.begin_anew();
     // It cannot fail: nothing is remembered.
     let _ = witness.admit(&repository.identity());

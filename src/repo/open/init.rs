@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::configs;
+use super::key_slots::{self, NewSlot};
 use super::repository::{Repository, SlotKeys};
 use super::witness::Witness;
-use super::{configs, key_slots};
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -93,8 +94,7 @@ impl Repository {
             &*store,
             &keyring,
             &master,
-            &info,
-            (&options.secret, options.kdf),
+            &NewSlot { info: &info, secret: &options.secret, kdf: options.kdf },
         )?;
         let config = Config {
             repository,

@@ -23,16 +23,25 @@ pub(in crate::repo) struct OpenedSlot {
     pub slot_bytes: Vec<u8>,
 }
 
+/// A slot that is to be made.
+pub(in crate::repo) struct NewSlot<'a> {
+    /// What it says about itself.
+    pub info: &'a SlotInfo,
+    /// What opens it.
+    pub secret: &'a Secret,
+    /// How its key is derived from that.
+    pub kdf: SlotKdf,
+}
+
 /// Wraps the master key under a secret and stores the slot; durable when this returns.
 pub(in crate::repo) fn create_slot(
     store: &dyn Store,
     keyring: &Keyring,
     master: &[u8; 32],
-    info: &SlotInfo,
-    (secret, kdf): (&Secret, SlotKdf),
+    new: &NewSlot,
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
-    let slot = wrap(keyring, &bundle, info, secret, (kdf, system_32()?))
+    let slot = wrap(keyring, &bundle, new.info, new.secret, (new.kdf, system_32()?))
         .map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&layout::slot_key(&id), &slot.encode())?;

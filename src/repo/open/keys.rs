@@ -1,6 +1,6 @@
 //! Key slots in the store: list, add, remove, open. Spec: `format-spec/10-keys.md`.
 
-use super::key_slots::{create_slot, read_slot};
+use super::key_slots::{NewSlot, create_slot, read_slot};
 use super::{Repository, check_writable};
 use crate::crypto::slot::{Secret, open_info, slot_id};
 use crate::format::slot::{Slot, SlotInfo, SlotKdf};
@@ -60,9 +60,15 @@ pub(in crate::repo) fn verify(
 }
 
 /// Adds a slot that opens the same keys with another secret.
-pub fn add(repository: &Repository, info: &SlotInfo, secret: (&Secret, SlotKdf)) -> Result<SlotId> {
+pub fn add(
+    repository: &Repository,
+    info: &SlotInfo,
+    secret: &Secret,
+    kdf: SlotKdf,
+) -> Result<SlotId> {
     check_writable(repository.config())?;
-    create_slot(repository.store(), repository.keyring(), repository.master(), info, secret)
+    let new = NewSlot { info, secret, kdf };
+    create_slot(repository.store(), repository.keyring(), repository.master(), &new)
 }
 
 /// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens

@@ -503,7 +503,8 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
     drumlin::repo::open::keys::add(
         &repo.repository,
         &info,
-        (&second, drumlin::format::slot::SlotKdf::KeyFile),
+        &second,
+        drumlin::format::slot::SlotKdf::KeyFile,
     )
     .unwrap();
     let first = drumlin::repo::open::keys::list(&repo.repository)

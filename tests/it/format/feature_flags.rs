@@ -43,7 +43,7 @@ fn what_needs_a_newer_program_is_not_written() {
     assert_eq!(snapshots::list(&repo.repository).unwrap().len(), 1, "reading goes on");
     assert!(repo.backup_with(crate::support::fixture::options(&[repo.source()], "host")).is_err());
     let info = SlotInfo { label: String::new(), created: crate::support::fixture::now() };
-    assert!(keys::add(&repo.repository, &info, (&secret(), SlotKdf::KeyFile)).is_err());
+    assert!(keys::add(&repo.repository, &info, &secret(), SlotKdf::KeyFile).is_err());
     assert_eq!(snapshots::list(&repo.repository).unwrap().len(), 1);
 }
 
@@ -68,7 +68,7 @@ fn a_slot_that_nobody_made_does_not_count_as_the_last_one() {
     assert!(matches!(keys::remove(&repo.repository, &slot.name), Err(Error::LastKey)));
     let info = SlotInfo { label: "second".to_owned(), created: crate::support::fixture::now() };
     let second = Secret::KeyFile(Zeroizing::new([8; 32]));
-    keys::add(&repo.repository, &info, (&second, SlotKdf::KeyFile)).unwrap();
+    keys::add(&repo.repository, &info, &second, SlotKdf::KeyFile).unwrap();
     keys::remove(&repo.repository, &slot.name).unwrap();
 }
 
@@ -85,7 +85,8 @@ fn the_slot_that_costs_least_is_tried_first() {
     keys::add(
         &repo.repository,
         &info,
-        (&own, SlotKdf::Passphrase { memory_kib: 64, passes: 1, lanes: 1 }),
+        &own,
+        SlotKdf::Passphrase { memory_kib: 64, passes: 1, lanes: 1 },
     )
     .unwrap();
     let options =

@@ -58,7 +58,7 @@ impl Sound {
         let repo = TestRepo::new();
         let other = drumlin::crypto::slot::Secret::KeyFile([8; 32].into());
         let info = SlotInfo { label: "other".to_owned(), created: now() };
-        keys::add(&repo.open(), &info, (&other, SlotKdf::KeyFile)).unwrap();
+        keys::add(&repo.open(), &info, &other, SlotKdf::KeyFile).unwrap();
         for number in 0..600u64 {
             repo.write(&format!("many/{number}"), &noise(number, 40));
         }

@@ -16,8 +16,10 @@ impl Witness {
     /// is learnt or accepted outlives the process.
     pub fn open_called(
         state_dir: Option<&Path>,
-        (place, called): (&str, &str),
-        (accept, only_looks): (Accept, bool),
+        place: &str,
+        called: &str,
+        accept: Accept,
+        only_looks: bool,
     ) -> Self {
         let witness = Self { only_looks, ..Self::open(state_dir, place, accept) };
         let Some(dir) = state_dir.filter(|_| place != called) else {
