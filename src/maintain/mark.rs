@@ -8,7 +8,7 @@ use crate::format::snapshot::Snapshot;
 use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
 use crate::repo::index::Place;
-use crate::repo::read::reachable::{Marks, Visitor, visit_unmarked};
+use crate::repo::read::reachable::{Marks, Visitor, Walkers, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 
@@ -79,7 +79,8 @@ fn walk(
         condemned: Mutex::new(std::mem::take(condemned)),
         failure: Mutex::default(),
     };
-    visit_unmarked(&Trees::new(reader.clone()), &roots, (&marker, marks), pool, monitor)?;
+    let trees = Trees::new(reader.clone());
+    visit_unmarked(&trees, &roots, &marker, marks, &Walkers { pool, monitor })?;
     *condemned = sync::into_inner(marker.condemned);
     Ok(sync::into_inner(marker.failure))
 }

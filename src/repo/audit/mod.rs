@@ -127,7 +127,7 @@ pub fn intents(repository: &Repository) -> Result<Findings> {
         match layout::intent_of(&key.name) {
             Some((session, number)) => {
                 findings
-                    .note(&key, intents::read(repository, (&session, number), object.len_bytes))?;
+                    .note(&key, intents::read(repository, &session, number, object.len_bytes))?;
             }
             None => findings.foreign.push(key.to_string()),
         }

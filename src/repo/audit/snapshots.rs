@@ -45,7 +45,7 @@ pub fn all_snapshots(repository: &Repository) -> Result<(AllSnapshots, Findings)
     let mut all = AllSnapshots::default();
     let listed = repository.store().list(Class::Snapshots, "")?;
     let Present { slots: present, bare } = Present::of(&listed);
-    let guarded = read_all(repository, listed, &bare, (&mut all, &mut findings))?;
+    let guarded = read_all(repository, listed, &bare, &mut all, &mut findings)?;
     // A damaged record of a collector is reported for itself.
     let dropped = Generations::list(repository)?.dropped(repository).unwrap_or_default();
     for id in seen_before.into_iter().filter(|id| !present.contains(id)) {
@@ -80,7 +80,8 @@ fn read_all(
     repository: &Repository,
     listed: Vec<Listed>,
     bare: &BareProtections,
-    (all, findings): (&mut AllSnapshots, &mut Findings),
+    all: &mut AllSnapshots,
+    findings: &mut Findings,
 ) -> Result<HashSet<SnapshotId>> {
     let memory = |object: &Listed| memory_of(object.len_bytes);
     let read = parallel::for_each_long(repository.store(), &listed, memory, |object| {

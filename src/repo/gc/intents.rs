@@ -69,15 +69,15 @@ pub struct SessionIntents {
 
 /// Lists and reads all intents.
 ///
-/// One that vanishes meanwhile was removed because its slot is filled: whoever lists `snapshots/`
-/// afterwards sees that.
+/// One that vanishes meanwhile was removed because its slot is filled: a later listing of
+/// `snapshots/` shows that.
 pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionIntents>> {
     let mut sessions: BTreeMap<SnapshotId, SessionIntents> = BTreeMap::new();
     for object in repository.store().list(Class::Intents, "")? {
         let Some((session, number)) = layout::intent_of(&object.name) else {
             continue;
         };
-        let intent = match read(repository, (&session, number), object.len_bytes) {
+        let intent = match read(repository, &session, number, object.len_bytes) {
             Err(error) if error.is_not_found() => continue,
             read => read?,
         };
@@ -95,7 +95,8 @@ pub fn read_all(repository: &Repository) -> Result<BTreeMap<SnapshotId, SessionI
 /// Reads one intent, of an object of this length, and verifies that it is what its name says.
 pub(in crate::repo) fn read(
     repository: &Repository,
-    (session, number): (&SnapshotId, u64),
+    session: &SnapshotId,
+    number: u64,
     len_bytes: u64,
 ) -> Result<Intent> {
     let key = layout::intent_key(session, number);

@@ -69,7 +69,7 @@ impl FileContents {
             let part = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             return Ok(part.and_then(|(from, to)| bytes.get(from..to)).ok_or_else(torn)?.to_vec());
         }
-        self.ahead.on_read((&self.nodes, &self.segments), file, reading, start..end);
+        self.ahead.on_read(&self.nodes, &self.segments, file, reading, start..end);
         let mut out = Vec::with_capacity((end - start) as usize);
         for span in file.spans(&self.nodes, start) {
             let span = span?;

@@ -60,7 +60,7 @@ fn fetch(store: &dyn Store, class: Class, fetches: bool) -> Result<Found, StoreE
     let listed = store.list(class, "")?;
     let wanted = if fetches { wanted(class, &listed) } else { Vec::new() };
     let read = parallel::for_each(store, &wanted, |(object, range)| {
-        read(store, Key::new(class, object.name.clone()), (object, range))
+        read(store, Key::new(class, object.name.clone()), object, range)
     });
     // What went since, or cannot be read, is not needed, or asked for again.
     let pieces = read.into_iter().flatten().filter_map(Result::ok).collect();
@@ -87,7 +87,8 @@ fn wanted(class: Class, listed: &[Listed]) -> Vec<(&Listed, Range<u64>)> {
 fn read(
     store: &dyn Store,
     key: Key,
-    (object, range): (&Listed, &Range<u64>),
+    object: &Listed,
+    range: &Range<u64>,
 ) -> Result<Piece, StoreError> {
     let mut bytes = Vec::new();
     store.read_into(&key, range.clone(), &mut bytes)?;

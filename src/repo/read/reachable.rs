@@ -69,6 +69,14 @@ struct Visit {
     above: Option<(ChunkKind, ChunkId)>,
 }
 
+/// The threads that walk through trees.
+pub struct Walkers<'a> {
+    /// Where they are.
+    pub pool: &'a rayon::ThreadPool,
+    /// What tells them to stop.
+    pub monitor: &'a Monitor,
+}
+
 /// Visits everything that the trees with these roots reach.
 ///
 /// Stops at the first failure that is not damage (the store cannot be reached, cancelled) and
@@ -80,13 +88,8 @@ pub fn visit_reachable(
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
-    visit_unmarked(
-        trees,
-        roots,
-        (visitor, &Marks::new(trees.reader().index().record_count())),
-        pool,
-        monitor,
-    )
+    let marks = Marks::new(trees.reader().index().record_count());
+    visit_unmarked(trees, roots, visitor, &marks, &Walkers { pool, monitor })
 }
 
 /// Visits everything that the trees with these roots reach and that is not marked yet, and marks
@@ -97,10 +100,11 @@ pub fn visit_reachable(
 pub fn visit_unmarked(
     trees: &Trees,
     roots: &[(ChunkId, Totals)],
-    (visitor, marks): (&dyn Visitor, &Marks),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
+    visitor: &dyn Visitor,
+    marks: &Marks,
+    walkers: &Walkers,
 ) -> Result<()> {
+    let Walkers { pool, monitor } = *walkers;
     let walk = Walk { trees, marks, visitor, monitor, failure: Mutex::new(None) };
     pool.in_place_scope(|scope| {
         for (id, totals) in roots {

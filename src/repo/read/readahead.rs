@@ -130,7 +130,8 @@ impl Ahead {
     /// them.
     pub fn on_read(
         &self,
-        (nodes, segments): (&Nodes, &Segments),
+        nodes: &Nodes,
+        segments: &Segments,
         file: &FileMap,
         reading: &Reading,
         read: Range<u64>,

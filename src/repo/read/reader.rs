@@ -201,7 +201,8 @@ impl Reader {
     /// chunk is missing.
     fn look_again(
         &self,
-        (gone, wrong): (&[ObjectId], &[Location]),
+        gone: &[ObjectId],
+        wrong: &[Location],
         id: &ChunkId,
     ) -> Result<Option<Location>> {
         if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
@@ -244,7 +245,7 @@ impl Reader {
                 true => gone.push(location.pack.name),
                 false => wrong.push(location),
             }
-            let next = self.look_again((&gone, &wrong), id)?;
+            let next = self.look_again(&gone, &wrong, id)?;
             // That something is damaged says more than that something else is not there.
             if first.as_ref().is_none_or(|first: &Error| first.is_not_found()) {
                 first = Some(error);
@@ -267,7 +268,7 @@ impl Reader {
         kind: ChunkKind,
         id: &ChunkId,
     ) -> Result<Option<Vec<u8>>> {
-        let Some(other) = self.look_again((&[], std::slice::from_ref(wrong)), id)? else {
+        let Some(other) = self.look_again(&[], std::slice::from_ref(wrong), id)? else {
             return Ok(None);
         };
         match self.with_chunk(&other, kind, id, <[u8]>::to_vec) {

@@ -213,7 +213,7 @@ fn explain(
             None => unknown.push((*id, *len_bytes)),
         }
     }
-    learn_told(repository, listing, (&told, open), explained)?;
+    learn_told(repository, listing, &told, open, explained)?;
     if open.is_subset(&explained.hashes) {
         return Ok(());
     }
@@ -229,7 +229,7 @@ fn explain(
             read => told.push((*id, read?.hash)),
         }
     }
-    learn_told(repository, listing, (&told, open), explained)?;
+    learn_told(repository, listing, &told, open, explained)?;
     if !open.is_subset(&explained.hashes) {
         let dropped = Generations::list(repository)?.dropped(repository)?;
         let has_tombstone = |id: &SnapshotId| {
@@ -245,7 +245,8 @@ fn explain(
 fn learn_told(
     repository: &Repository,
     listing: &Listing,
-    (told, open): (&[(SnapshotId, Option<ChainHash>)], &HashSet<ChainHash>),
+    told: &[(SnapshotId, Option<ChainHash>)],
+    open: &HashSet<ChainHash>,
     explained: &mut Explained,
 ) -> Result<()> {
     let told: Vec<_> = told.iter().filter(|(_, hash)| is_about(*hash, open)).collect();

@@ -79,7 +79,7 @@ pub fn forget(
     hash: Option<[u8; 32]>,
     note: &ForgetNote,
 ) -> Result<bool> {
-    let note = &unlike_those_taken_back(repository, (id, hash), note);
+    let note = &unlike_those_taken_back(repository, id, hash, note);
     match signed_marks::create(repository, MarkKind::Tombstone, id, hash, note)? {
         Some(bytes) => {
             // It is forgotten now, whatever becomes of the local copy.
@@ -96,7 +96,8 @@ pub fn forget(
 /// clocks may stand still, or state seconds.
 fn unlike_those_taken_back(
     repository: &Repository,
-    (id, hash): (&SnapshotId, Option<[u8; 32]>),
+    id: &SnapshotId,
+    hash: Option<[u8; 32]>,
     note: &ForgetNote,
 ) -> ForgetNote {
     let mut note = note.clone();
@@ -233,35 +234,36 @@ pub fn newest_s(listed: &[Listed]) -> Option<i64> {
 /// Fails with `Unjustified` if this machine took it back: a store may put it there again, and it
 /// hides and explains nothing then.
 pub fn load(repository: &Repository, id: &SnapshotId) -> Result<Tombstone> {
-    admit(repository, id, signed_marks::load(repository, MarkKind::Tombstone, id)?)
+    let (tombstone, bytes) = signed_marks::load(repository, MarkKind::Tombstone, id)?;
+    admit(repository, id, tombstone, &bytes)
 }
 
-/// Likewise, of an object whose length is known from a listing.
+/// Reads a tombstone whose length is known from a listing, and verifies it like [`load`].
 pub(in crate::repo) fn load_listed(
     repository: &Repository,
     id: &SnapshotId,
     len_bytes: u64,
 ) -> Result<Tombstone> {
-    admit(
-        repository,
-        id,
-        signed_marks::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?,
-    )
+    let (tombstone, bytes) =
+        signed_marks::load_listed(repository, MarkKind::Tombstone, id, len_bytes)?;
+    admit(repository, id, tombstone, &bytes)
 }
 
+/// Keeps a copy of a tombstone, unless this machine took it back.
 fn admit(
     repository: &Repository,
     id: &SnapshotId,
-    (tombstone, bytes): (Tombstone, Vec<u8>),
+    tombstone: Tombstone,
+    bytes: &[u8],
 ) -> Result<Tombstone> {
     if is_taken_back(repository, &tombstone) {
         let key = layout::tombstone_key(id);
-        // Somebody here may be taking it back just now.
+        // Another process of this machine may be taking it back just now.
         repository.store().stat(&key)?;
         let why = format!("it was taken back when snapshot {} was brought back", id.short());
         return Err(Error::Unjustified { object: key.to_string(), why });
     }
-    let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
+    let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), bytes);
     Ok(tombstone)
 }
 

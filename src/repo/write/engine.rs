@@ -138,7 +138,9 @@ impl Engine {
     pub fn start(
         reader: Arc<Reader>,
         options: SessionOptions,
-        (claims, counters, journal): (Arc<Claims>, Arc<Counters>, Arc<Journal>),
+        claims: Arc<Claims>,
+        counters: Arc<Counters>,
+        journal: Arc<Journal>,
     ) -> Result<Arc<Self>> {
         let is_collector = journal.identity().is_none();
         let sizes = if is_collector && !options.low_memory {

@@ -182,8 +182,13 @@ impl Session {
         if !self.options.dry_run {
             horizon::forget(self.reader.repository());
         }
-        let shared = (self.claims.clone(), self.counters.clone(), journal);
-        let started = Engine::start(self.reader.clone(), self.options, shared)?;
+        let started = Engine::start(
+            self.reader.clone(),
+            self.options,
+            self.claims.clone(),
+            self.counters.clone(),
+            journal,
+        )?;
         *engine = Some(started.clone());
         Ok(started)
     }
