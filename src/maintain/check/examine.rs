@@ -54,30 +54,12 @@ pub fn examine(
         .thread_name(|at| format!("check-{at}"));
     let pool = threads.build().map_err(|error| Error::Threads(error.to_string()))?;
     let mut report = CheckReport::new(options.level);
-    report.counts.configs_and_keys = note_findings(&mut report, audit::configs(repository)?);
-    report.counts.configs_and_keys += note_findings(&mut report, audit::slots(repository)?);
-    report.counts.intents_and_records = note_findings(&mut report, audit::intents(repository)?);
-    report.counts.intents_and_records +=
-        note_findings(&mut report, audit::generations(repository)?);
-    let (all, findings) = audit::all_snapshots(repository)?;
-    let lost_slots = lost_slots(&all, &findings);
-    report.counts.snapshots = note_findings(&mut report, findings);
-    report.counts.forgotten = all.forgotten.len() as u64;
-    let written_off = all.written_off.iter().map(layout::snapshot_key);
-    report.notices.extend(
-        written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")),
-    );
+    note_records(repository, &mut report)?;
+    let (all, lost_slots) = note_snapshots(repository, &mut report)?;
     let (snapshots, forgotten) = (all.good, all.forgotten);
     // What was found so far costs no path: a damaged snapshot has none to name.
     let harmless = report.problems.count;
-    let (reader, findings) = audit::index(repository)?;
-    let damaged_runs = findings
-        .faults
-        .iter()
-        .filter_map(|fault| layout::object_id(fault.object.strip_prefix("index/")?))
-        .collect();
-    report.counts.index_runs = note_findings(&mut report, findings);
-    report.counts.chunks_indexed = reader.index().chunk_count();
+    let (reader, damaged_runs) = note_runs(repository, &mut report)?;
 
     let mut damage = Damage::default();
     let mut listed = list_packs(&reader, &mut report, &mut damage)?;
@@ -128,13 +110,54 @@ pub fn examine(
     })
 }
 
+/// Looks at configurations, key slots, intents and records of collectors.
+fn note_records(repository: &Arc<Repository>, report: &mut CheckReport) -> Result<()> {
+    report.counts.configs_and_keys = note_findings(report, audit::configs(repository)?);
+    report.counts.configs_and_keys += note_findings(report, audit::slots(repository)?);
+    report.counts.intents_and_records = note_findings(report, audit::intents(repository)?);
+    report.counts.intents_and_records += note_findings(report, audit::generations(repository)?);
+    Ok(())
+}
+
+/// Looks at the snapshots; returns them, and the ids of those that are damaged or hidden.
+fn note_snapshots(
+    repository: &Arc<Repository>,
+    report: &mut CheckReport,
+) -> Result<(AllSnapshots, Vec<SnapshotId>)> {
+    let (all, findings) = audit::all_snapshots(repository)?;
+    let lost_slots = lost_slots(&all, &findings);
+    report.counts.snapshots = note_findings(report, findings);
+    report.counts.forgotten = all.forgotten.len() as u64;
+    let written_off = all.written_off.iter().map(layout::snapshot_key);
+    report.notices.extend(
+        written_off.map(|key| format!("{key} is damaged and forgotten: `prune` removes it")),
+    );
+    Ok((all, lost_slots))
+}
+
+/// Looks at the index runs; returns a reader of the good ones, and the names of the damaged ones.
+fn note_runs(
+    repository: &Arc<Repository>,
+    report: &mut CheckReport,
+) -> Result<(Arc<Reader>, Vec<ObjectId>)> {
+    let (reader, findings) = audit::index(repository)?;
+    let damaged = findings
+        .faults
+        .iter()
+        .filter_map(|fault| layout::object_id(fault.object.strip_prefix("index/")?))
+        .collect();
+    report.counts.index_runs = note_findings(report, findings);
+    report.counts.chunks_indexed = reader.index().chunk_count();
+    Ok((reader, damaged))
+}
+
 fn lost_slots(all: &AllSnapshots, findings: &Findings) -> Vec<SnapshotId> {
     let good: HashSet<SnapshotId> = all.good.iter().map(|snapshot| snapshot.id).collect();
     let slots = findings
         .faults
         .iter()
         .filter_map(|fault| SnapshotId::from_hex(fault.object.strip_prefix("snapshots/")?));
-    // A good one stands among the faults too, if its place in the chain is wrong.
+    // A good one is among the faults too, if its place in the chain is wrong.
     slots.filter(|id| !good.contains(id) && !all.forgotten.contains(id)).collect()
 }
 

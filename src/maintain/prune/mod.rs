@@ -5,7 +5,7 @@
 //!     condemn ─ look again ─ verdict ─ remove
 //! ```
 //!
-//! Every step can be the last one of this process: whoever comes next takes part in what is open
+//! Every step can be the last one of this process: the next collector takes part in what is open
 //! and finishes what was decided. Spec and the argument for each step: `format-spec/13-commit.md`.
 
 mod kept;
@@ -16,6 +16,7 @@ mod repack;
 mod report;
 mod room;
 mod roots;
+mod verdict;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,16 +28,13 @@ pub use self::report::PruneReport;
 use self::kept::Kept;
 use self::marked::Marked;
 use self::roots::{Drop, Roots, look};
-use crate::format::generation::{Condemned, Removal, Victim};
-use crate::format::snapshot::Snapshot;
+use crate::format::generation::{Condemned, Removal};
 use crate::id::ObjectId;
 use crate::maintain::mark::{Trouble, mark, mark_what_is_there};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect;
 use crate::repo::gc::generations::{self, Generations, State};
 use crate::repo::gc::object_locks::{self, Unneeded};
-use crate::repo::index::Run;
-use crate::repo::objects::layout;
 use crate::repo::read::reachable::Marks;
 use crate::repo::write::Checkpoints;
 use crate::repo::{Error, Reader, Repository, Result, Session, SessionOptions};
@@ -282,174 +280,6 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Looks once more, after the generation was opened, and spares what turns out to be needed
-    /// (step C5).
-    ///
-    /// `planned` is what the one who planned the generation knows; anybody else marks everything
-    /// again.
-    fn judge(&mut self, removal: Removal, planned: Option<Marked>) -> Result<Judged> {
-        let roots = look(self.repository, self.options, &Drop::These(&removal.snapshots))?;
-        // What was needed when it was planned was looked at then.
-        let is_as_planned = planned.as_ref().is_some_and(|marked| roots.are_among(&marked.roots));
-        let (reader, mut listed, marks, own) = match planned {
-            Some(Marked { reader, listed, marks, own, .. }) => (reader, listed, marks, own),
-            None => {
-                let reader = Reader::offline(self.repository)?;
-                let (_, listed) = collect::survey(&reader)?;
-                let marks = Marks::new(reader.index().record_count());
-                (reader, listed, marks, HashSet::new())
-            }
-        };
-        collect::learn(&reader, &mut listed)?;
-        removal.packs.iter().for_each(|victim| reader.index().avoid_pack(victim.name));
-        // One that is not there any more cannot be spared, and is no other's substitute.
-        let (mut condemned, gone): (HashSet<ObjectId>, HashSet<ObjectId>) =
-            removal.packs.iter().map(|victim| victim.name).partition(|name| listed.has(name));
-        for pack in &roots.relied {
-            if condemned.remove(pack) {
-                reader.index().trust_pack(pack);
-            }
-        }
-        self.mark(&reader, &roots, (&marks, &mut condemned))?;
-        let is_left =
-            |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
-        let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
-        if !is_as_planned {
-            Kept { reader: &reader, listed: &listed, marks: &marks, own: &own }
-                .refuse_loss(&packs, self.monitor)?;
-        }
-        self.report.spared_packs += (removal.packs.len() - packs.len()) as u64;
-        let len = |victim: &Victim| listed.packs.get(&victim.name).map_or(0, |pack| pack.len_bytes);
-        let bytes = packs.iter().map(len).sum();
-        Ok(Judged {
-            removal: Removal { packs, snapshots: roots.dropped.clone() },
-            condemned: removal,
-            bytes,
-            roots,
-        })
-    }
-
-    /// Decides about a generation that this run did not plan: as it was planned, or not at all.
-    ///
-    /// A repair that died may have opened it to tell of a loss, which only a cancelled one does:
-    /// whoever relies on a pack that is spared here would not look again.
-    fn decide_or_cancel(&mut self, number: u64, judged: Judged) -> Result<()> {
-        if judged.removal == judged.condemned && !judged.removal.is_empty() {
-            return self.decide_and_finish(number, judged).map(drop);
-        }
-        generations::decide(self.repository, number, self.options.now, None).map(drop)
-    }
-
-    /// Creates the verdict and carries it out, or another one's that was created first (steps C6
-    /// and C7).
-    ///
-    /// Returns false if the generation was over long ago, or another cancelled it: then everything
-    /// is planned anew. True if nothing was left.
-    fn decide_and_finish(&mut self, number: u64, judged: Judged) -> Result<bool> {
-        let Judged { removal: own, condemned, bytes, roots } = judged;
-        // Where nothing is left it is cancelled; one that only merges runs had nothing from the
-        // beginning.
-        let verdict = (!own.is_empty() || condemned.is_empty()).then(|| own.clone());
-        let Some(removal) =
-            generations::decide(self.repository, number, self.options.now, verdict)?
-        else {
-            return Ok(own.is_empty());
-        };
-        if Generations::list(self.repository)?.highest() > number {
-            return Ok(false);
-        }
-        if self.options.exclusion == Exclusion::User {
-            collect::confirm(self.repository, number, Some(&condemned), &removal)?;
-        }
-        let roots =
-            if removal.is_within(&own) { roots } else { self.judge_another(number, &removal)? };
-        self.report.removed_bytes += bytes;
-        self.finish(number, &removal, &roots)?;
-        Ok(true)
-    }
-
-    /// Judges a verdict that this run did not make, before it is carried out.
-    ///
-    /// A record is sealed, which says that somebody with a key made it once: not who, nor that it
-    /// was meant for this copy of the repository. Fails with `Unjustified` if it names a snapshot
-    /// that a collector may not drop, or a pack that is the only place of something which is
-    /// needed. Those on the way to being removed are no roots, whoever relies on them.
-    fn judge_another(&self, number: u64, removal: &Removal) -> Result<Roots> {
-        let refuse = |why| {
-            Err(Error::Unjustified {
-                object: layout::generation_key(number, "verdict").to_string(),
-                why,
-            })
-        };
-        let roots = look(self.repository, self.options, &Drop::Decided(&removal.snapshots))?;
-        let is_named = |snapshot: &&Snapshot| removal.snapshots.binary_search(&snapshot.id).is_ok();
-        if let Some(snapshot) = roots.snapshots.iter().find(is_named) {
-            let id = snapshot.id.short();
-            return refuse(
-                match roots.waiting.iter().any(|(waiting, _)| *waiting == snapshot.id) {
-                    true => format!("snapshot {id} can be brought back yet"),
-                    false if roots.guarded.contains(&snapshot.id) => {
-                        format!("snapshot {id} is protected")
-                    }
-                    false => format!("snapshot {id} is not forgotten"),
-                },
-            );
-        }
-        let reader = Reader::offline(self.repository)?;
-        let (_, listed) = collect::survey(&reader)?;
-        let victims = removal.packs.iter().map(|victim| victim.name);
-        let victims: HashSet<ObjectId> =
-            victims.filter(|name| listed.packs.contains_key(name)).collect();
-        let mut unneeded = victims.clone();
-        let marks = Marks::new(reader.index().record_count());
-        self.mark(&reader, &roots, (&marks, &mut unneeded))?;
-        match victims.difference(&unneeded).next() {
-            None => {
-                let kept =
-                    Kept { reader: &reader, listed: &listed, marks: &marks, own: &HashSet::new() };
-                kept.refuse_loss(&removal.packs, self.monitor).map(|()| roots)
-            }
-            Some(pack) => refuse(format!(
-                "pack {} is the only place of something that a snapshot needs",
-                pack.short()
-            )),
-        }
-    }
-
-    /// Carries a verdict out. May be repeated, and done by several at once.
-    fn finish(&mut self, number: u64, removal: &Removal, roots: &Roots) -> Result<()> {
-        collect::remove_snapshots(self.repository, &removal.snapshots)?;
-        let reader = Reader::offline(self.repository)?;
-        let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
-        let rewritten = match collect::rewrite_index(&reader, number, removal, &may_merge) {
-            // The verdict is on record, so whoever meets a run that still names them looks
-            // elsewhere.
-            Err(error) if error.is_full() => {
-                collect::remove_packs(self.repository, &removal.packs)?;
-                let reader = Reader::offline(self.repository)?;
-                collect::rewrite_index(&reader, number, removal, &may_merge)?
-            }
-            rewritten => rewritten?,
-        };
-        self.report.stored_run_bytes += rewritten.stored_bytes;
-        self.report.removed_run_bytes += rewritten.removed_bytes;
-        let (locked_packs, until_s) = object_locks::still_locked(
-            self.repository,
-            &removal.packs,
-            self.options.now,
-            self.monitor,
-        )?;
-        collect::remove_packs(self.repository, &removal.packs)?;
-        self.report.locked_packs += locked_packs;
-        self.report.locked_until_s = self.report.locked_until_s.max(until_s);
-        self.report.index_runs = rewritten.runs as u64;
-        generations::finish(self.repository, number, self.options.now, rewritten.clean)?;
-        self.report.removed_packs += removal.packs.len() as u64;
-        self.report.dropped.extend(&removal.snapshots);
-        self.report.generations.push(number);
-        Ok(())
-    }
-
     /// Returns the generation below which records are trimmed.
     fn oldest_kept(&self, generations: &Generations) -> Result<u64> {
         let first = generations.oldest(self.repository)?.max(1);
@@ -468,12 +298,4 @@ impl Prune<'_> {
         }
         Ok(oldest)
     }
-}
-
-/// What is left of a removal after looking again.
-struct Judged {
-    removal: Removal,
-    condemned: Removal,
-    bytes: u64,
-    roots: Roots,
 }

@@ -5,61 +5,54 @@
 //! is ever opened for writing once it has its name.
 //!
 //! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it
-//! stands.
+//! is.
 
+mod failure;
+mod folders;
 mod publish;
 
-use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use self::failure::failure;
+use self::folders::{Folders, make_folders, sync_names};
 use self::publish::Publisher;
 use super::beneath;
 use super::{
-    Action, Class, ErrorKind, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError,
-    StoreProperties, is_valid_name,
+    Action, Class, Key, Listed, OBJECT_LEN_MAX_BYTES, Store, StoreError, StoreProperties,
+    is_valid_name,
 };
-
-use crate::sync::lock;
 
 /// Folders below a class's folder that are searched for objects: `data/<2 hex>/<64 hex>` needs one.
 const FOLDER_LEVELS_MAX: usize = 2;
 /// Longest name of a folder between a class's folder and an object.
 const FOLDER_NAME_LEN_MAX: usize = 2;
-/// What is said of a link in the way.
-const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what it leads to in its place, \
-                    or mount it there";
-/// What is said where a file system cannot read an object.
-const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";
 
 /// A store in a folder; every path is taken from the open folder, so an unmounted disk is an error
 /// and not an empty store.
 pub struct LocalStore {
-    root: File,
+    folders: Folders,
     location: String,
     /// The path without links and `..`.
     place: String,
     publisher: Publisher,
-    /// Folders whose own names this process has made durable.
-    durable: Mutex<HashSet<String>>,
 }
 
 impl LocalStore {
-    /// Opens the store in an existing folder; fails with [`ErrorKind::NotFound`] if there is none.
+    /// Opens the store in an existing folder; fails with
+    /// [`ErrorKind::NotFound`](super::ErrorKind::NotFound) if there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let (place, location) = names_of(path);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(root) => {
-                let (publisher, durable) = (Publisher::default(), Mutex::new(HashSet::new()));
-                Ok(Self { root: root.into(), location, place, publisher, durable })
+                let folders = Folders::below(root.into());
+                Ok(Self { folders, location, place, publisher: Publisher::default() })
             }
             Err(errno) => Err(failure(Action::List, &location, "its folder", errno.into())),
         }
@@ -69,8 +62,7 @@ impl LocalStore {
     /// folder for each class.
     ///
     /// Were these made on demand, the time of the store's folder would change under the first
-    /// backups: whoever backs up a folder that the store lies in would see a change where there is
-    /// none.
+    /// backups: a backup of a folder that the store lies in would see a change where there is none.
     ///
     /// Dying before the return leaves empty folders at worst. Each folder made is durable when this
     /// returns.
@@ -80,8 +72,8 @@ impl LocalStore {
             failure(Action::Create, &path.display().to_string(), "its folder", error)
         })?;
         let store = Self::open(&path)?;
-        let made = Class::ALL.iter().try_for_each(|class| store.make_folder(class.folder()));
-        made.and_then(|()| sync_names(&store.root))
+        let made = Class::ALL.iter().try_for_each(|class| store.folders.make(class.folder()));
+        made.and_then(|()| sync_names(&store.folders.root))
             .map_err(|error| store.fail(Action::Create, "its folders", error))?;
         Ok(store)
     }
@@ -92,7 +84,7 @@ impl LocalStore {
 
     fn open_object(&self, key: &Key) -> io::Result<(File, u64)> {
         let file = beneath::open(
-            &self.root,
+            &self.folders.root,
             &checked_path(key)?,
             OFlags::RDONLY | OFlags::NONBLOCK,
             Mode::empty(),
@@ -132,82 +124,32 @@ impl LocalStore {
         }
         let (folder_path, name) =
             path.rsplit_once('/').expect("a class's folder precedes the name");
-        let folder = self.open_folder(folder_path)?;
+        let folder = self.folders.open_or_make(folder_path)?;
         match self.publisher.publish(&folder, name, bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Whoever made it may not have come to the last step yet, and the caller will rely
-                // on it.
+                // The process that made it may not have come to the last step yet, and the caller
+                // will rely on it.
                 sync_names(&folder)?;
-                self.sync_parents(folder_path)?;
+                self.folders.sync_parents(folder_path)?;
                 return Err(error);
             }
             Err(error) => return Err(error),
         }
-        sync_names(&folder).and_then(|()| self.sync_parents(folder_path)).inspect_err(|_| {
-            // The kernel reports a failed write-back once and may have dropped the page: asking
-            // again would lie.
-            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-        })
-    }
-
-    /// Opens a folder, which is made with its parents if it is missing. Folders below those of the
-    /// classes are made on demand: making all 512 at `init` saves nothing that a measurement shows,
-    /// and makes every listing read 512 folders.
-    fn open_folder(&self, path: &str) -> io::Result<File> {
-        match self.open_existing_folder(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
-        }
-        for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
-            self.make_folder(&path[..end])?;
-        }
-        self.open_existing_folder(path)
-    }
-
-    /// Makes one folder unless it is there; its name is not durable yet.
-    fn make_folder(&self, path: &str) -> io::Result<()> {
-        let made = match path.rsplit_once('/') {
-            Some((above, name)) => rustix::fs::mkdirat(
-                self.open_existing_folder(above)?,
-                name,
-                Mode::from_raw_mode(0o777),
-            ),
-            None => rustix::fs::mkdirat(&self.root, path, Mode::from_raw_mode(0o777)),
-        };
-        match made {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn open_existing_folder(&self, path: &str) -> io::Result<File> {
-        beneath::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-    }
-
-    /// Makes the names of a folder and its parents durable, once per process: another process may
-    /// just have made them.
-    fn sync_parents(&self, folder_path: &str) -> io::Result<()> {
-        if self.durable().contains(folder_path) {
-            return Ok(());
-        }
-        for (end, _) in folder_path.match_indices('/') {
-            sync_names(&self.open_existing_folder(&folder_path[..end])?)?;
-        }
-        sync_names(&self.root)?;
-        self.durable().insert(folder_path.to_owned());
-        Ok(())
-    }
-
-    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        lock(&self.durable)
+        sync_names(&folder).and_then(|()| self.folders.sync_parents(folder_path)).inspect_err(
+            |_| {
+                // The kernel reports a failed write-back once and may have dropped the page: asking
+                // again would lie.
+                let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+            },
+        )
     }
 
     fn try_remove(&self, key: &Key) -> io::Result<()> {
         let path = checked_path(key)?;
         let (folder_path, name) =
             path.rsplit_once('/').expect("a class's folder precedes the name");
-        let folder = match self.open_existing_folder(folder_path) {
+        let folder = match self.folders.open(folder_path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
@@ -220,10 +162,10 @@ impl LocalStore {
     }
 
     fn list_folder(&self, path: &str, search: &mut Search<'_>) -> io::Result<()> {
-        let folder = match self.open_existing_folder(path) {
+        let folder = match self.folders.open(path) {
             // A class without objects has no folder; but the store itself must be there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return rustix::fs::fstat(&self.root).map(drop).map_err(Into::into);
+                return rustix::fs::fstat(&self.folders.root).map(drop).map_err(Into::into);
             }
             other => other?,
         };
@@ -254,7 +196,7 @@ impl LocalStore {
                     let len_bytes = stat.st_size.cast_unsigned();
                     search.found.push(Listed::new(name.to_owned(), len_bytes, Some(stat.st_mtime)));
                 }
-                // What lies behind it would be missing from the listing, and nobody would know.
+                // What it leads to would be missing from the listing, and nobody would know.
                 FileType::Symlink if search.has_folders && part.len() <= FOLDER_NAME_LEN_MAX => {
                     return Err(Errno::LOOP.into());
                 }
@@ -365,30 +307,6 @@ fn read_range(file: &File, range: Range<u64>, out: &mut Vec<u8>) -> io::Result<(
     Ok(())
 }
 
-/// Makes the names in a folder durable. Must not be repeated after a failure.
-fn sync_names(folder: &File) -> io::Result<()> {
-    match rustix::fs::fsync(folder) {
-        // Some network file systems cannot: there the server answers for its names.
-        Ok(())
-        | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF | Errno::ISDIR) => {
-            Ok(())
-        }
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn make_folders(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    make_folders(parent)?;
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_names(&fs::File::open(parent)?),
-    }
-}
-
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
@@ -398,45 +316,5 @@ fn checked_path(key: &Key) -> io::Result<String> {
         Ok(key.to_string())
     } else {
         Err(io::Error::other("not a valid object name"))
-    }
-}
-
-/// Returns whether it is about the one object that was to be read, and not about the whole store:
-/// also what file systems say that find their own checksums wrong.
-fn is_unreadable(error: &io::Error) -> bool {
-    let is_bad = |code| {
-        [Errno::IO, Errno::UCLEAN, Errno::BADMSG].iter().any(|errno| errno.raw_os_error() == code)
-    };
-    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::FileTooLarge)
-        || error.raw_os_error().is_some_and(is_bad)
-}
-
-fn failure(action: Action, location: &str, object: &str, error: io::Error) -> StoreError {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
-        io::ErrorKind::AlreadyExists => ErrorKind::Exists,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            ErrorKind::NotPermitted
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
-        io::ErrorKind::UnexpectedEof => ErrorKind::Short,
-        _ if matches!(action, Action::Read | Action::Stat) && is_unreadable(&error) => {
-            ErrorKind::Unreadable
-        }
-        _ => ErrorKind::Other,
-    };
-    let error = match kind {
-        _ if beneath::is_link(&error) => io::Error::other(LINK),
-        ErrorKind::Unreadable if error.raw_os_error().is_some() => {
-            io::Error::other(format!("{error}; {BAD_MEDIUM}"))
-        }
-        _ => error,
-    };
-    StoreError {
-        kind,
-        action: action.name(),
-        location: location.to_owned(),
-        object: object.to_owned(),
-        source: error.into(),
     }
 }

@@ -1,15 +1,17 @@
-//! One connection to a server, and how long its requests may stand still.
+//! Connection to a server, and the time-out of its requests.
 //!
 //! libssh2 moves bytes without blocking; what is limited is each wait for the socket, so whatever
 //! moves is progress, however long it takes. Many requests may be under way: a distant server is
 //! asked what can be asked at once. Several threads may have requests under way too: one of those
-//! that wait for answers watches the socket, and wakes the others when something has come. Whoever
-//! takes in what came meanwhile, the answer for the one who watches perhaps, wakes that one:
+//! that wait for answers watches the socket, and wakes the others when something has come. A thread
+//! that takes in what came meanwhile, perhaps the answer for the one that watches, wakes that one:
 //! nothing else may come.
+//!
+//! Spec: `format-spec/12-store.md`, section 5.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,14 +25,13 @@ use super::error::SftpError;
 use super::kept::KeptFiles;
 use super::line::{Line, Sent};
 use super::options::SftpOptions;
+use super::spare::{Spare, SpareSlot};
 use super::wire::{self, Answer, Attributes, Handle, Request};
 use crate::store::layers::rate_limit::Pace;
 use crate::sync::lock;
 
 /// Longest wait for an answer to the question whether an idle connection still works.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(10);
-/// Scratch files are left alone for a day.
-const SPARE_AGE_MAX: Duration = Duration::from_secs(3600);
 /// How soon it is tried again to send when the server had no room and something else came: the word
 /// that there is room may have come with it.
 const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
@@ -39,7 +40,7 @@ const NO_ROOM_WAIT: Duration = Duration::from_millis(5);
 /// broken and of no more use.
 pub struct Connection {
     state: Mutex<State>,
-    /// Something has come, nobody watches the socket any more, or all is over.
+    /// Something has come, nobody watches the socket any more, or the connection is broken.
     changed: Condvar,
     /// Something has moved, for the one who watches the socket.
     moved: OwnedFd,
@@ -48,15 +49,8 @@ pub struct Connection {
     timeout: Duration,
     is_broken: AtomicBool,
     pace: Arc<Pace>,
-    spare: Mutex<SpareState>,
+    spare: SpareSlot,
     kept: Option<KeptFiles>,
-}
-
-#[derive(Default)]
-struct SpareState {
-    kept: Option<Spare>,
-    /// One is kept, or somebody is about to ask for one.
-    is_claimed: bool,
 }
 
 struct State {
@@ -65,18 +59,6 @@ struct State {
     moved: Instant,
     /// A thread waits for the socket.
     is_watched: bool,
-}
-
-/// A scratch file that was asked for ahead.
-pub struct Spare {
-    /// Its name in the repository's folder.
-    pub below: String,
-    /// Its path on the server.
-    pub path: PathBuf,
-    /// The request that opens it.
-    pub sent: Sent,
-    /// When that was.
-    pub since: Instant,
 }
 
 impl Connection {
@@ -99,7 +81,7 @@ impl Connection {
             timeout: options.timeout,
             is_broken: AtomicBool::new(false),
             pace: options.pace.clone(),
-            spare: Mutex::default(),
+            spare: SpareSlot::default(),
             kept: options.keeps_files.then(KeptFiles::default),
         };
         match connection.greet() {
@@ -130,8 +112,8 @@ impl Connection {
         }
     }
 
-    /// Says why no greeting came: because whoever answers does not speak SFTP, which another try
-    /// would not change, or because the line broke.
+    /// Says why no greeting came: because the program that answers does not speak SFTP, which
+    /// another try would not change, or because the line broke.
     fn refusal(&self, options: &SftpOptions, error: &SftpError) -> SftpError {
         match self.state().line.foreign() {
             Some(came) => SftpError::NotSftp {
@@ -159,6 +141,12 @@ impl Connection {
         self.kept.as_ref()
     }
 
+    /// Returns where a scratch file is kept that was asked for ahead; it is removed with the
+    /// connection if nobody takes it.
+    pub fn spare(&self) -> &SpareSlot {
+        &self.spare
+    }
+
     /// Returns whether it is of no more use.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
@@ -182,13 +170,13 @@ impl Connection {
         self.answer_within(&sent, self.timeout.min(CHECK_TIME_MAX)).is_ok() || !self.is_broken()
     }
 
-    /// Puts a request behind those that are to be sent. It is on its way when an answer is waited
+    /// Puts a request after those that are to be sent. It is on its way when an answer is waited
     /// for, of this one or another.
     pub fn send(&self, request: &Request<'_>) -> Sent {
         self.state().line.send(request)
     }
 
-    /// Sends a request whose answer nobody wants, with the next one whose answer somebody wants.
+    /// Sends a request whose answer nobody wants, with the next one whose answer is wanted.
     pub fn tell(&self, request: &Request<'_>) {
         self.decline(self.send(request));
     }
@@ -252,45 +240,24 @@ impl Connection {
         self.lost("the server's answer makes no sense")
     }
 
-    /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if
-    /// somebody can have taken it for a dead one's.
+    /// Takes the scratch file that was asked for ahead, if one was, once it is open; not if it is
+    /// so old that another process can have taken it for a dead one's.
     pub fn take_spare(&self) -> Option<(String, Result<Handle, SftpError>)> {
-        let spare = self.take_kept()?;
-        if spare.since.elapsed() > SPARE_AGE_MAX {
+        let spare = self.spare.take()?;
+        if spare.is_old() {
             self.remove_spare(spare);
             return None;
         }
         Some((spare.below, self.opened(spare.sent)))
     }
 
-    /// Returns whether the caller shall ask for a scratch file ahead, and keep it here: nobody else
-    /// does, and none is kept.
-    pub fn claim_spare(&self) -> bool {
-        !std::mem::replace(&mut self.spare().is_claimed, true)
-    }
-
-    /// Keeps a scratch file that was claimed and asked for; it is removed if nobody takes it.
-    pub fn keep_spare(&self, spare: Spare) {
-        self.spare().kept = Some(spare);
-    }
-
-    fn take_kept(&self) -> Option<Spare> {
-        let mut state = self.spare();
-        let spare = state.kept.take()?;
-        state.is_claimed = false;
-        Some(spare)
-    }
-
     fn remove_spare(&self, spare: Spare) {
         if let Ok(handle) = self.opened(spare.sent) {
             self.tell(&Request::Close(&handle));
-            // Who hangs up before the answer does not know whether the server came to it.
+            // A client that hangs up before the answer does not know whether the server came to
+            // it.
             let _ = self.ask(&Request::Remove(&spare.path));
         }
-    }
-
-    fn spare(&self) -> MutexGuard<'_, SpareState> {
-        lock(&self.spare)
     }
 
     /// Sends what is to be sent, so that it does not pile up.
@@ -304,8 +271,8 @@ impl Connection {
     }
 
     /// Sends what is to be sent, as far as it goes, and takes what has come; waits if neither is
-    /// possible. Returns when something has changed, or may have: whoever waits for something looks
-    /// for it again.
+    /// possible. Returns when something has changed, or may have: a caller that waits for something
+    /// looks for it again.
     ///
     /// Fails when nothing has moved for `wait_max` since the caller `began`.
     fn advance<'a>(
@@ -365,7 +332,7 @@ impl Connection {
     fn take_stray(&self) -> Result<(), String> {
         let mut state = self.state();
         let taken = state.line.take_some();
-        // Somebody may have joined meanwhile.
+        // Another thread may have begun to wait meanwhile.
         self.tell_all(&mut state);
         taken.map(drop)
     }
@@ -416,7 +383,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let spare = self.take_kept();
+        let spare = self.spare.take();
         spare.into_iter().for_each(|spare| self.remove_spare(spare));
         if !self.is_broken() {
             let _ = self.session.disconnect(Some(DisconnectCode::ByApplication), "done", None);

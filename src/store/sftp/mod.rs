@@ -22,6 +22,7 @@ pub mod proxy;
 mod public_key;
 mod publish;
 mod read;
+mod spare;
 pub mod wire;
 
 use std::ops::Range;

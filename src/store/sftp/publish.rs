@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::connection::{Connection, Spare};
+use super::connection::Connection;
 use super::error::SftpError;
 use super::folder::Folder;
 use super::line::Sent;
+use super::spare::Spare;
 use super::wire::{BLOCK_LEN_BYTES, Handle, NEW_FILE, Request};
 
 use crate::sync::lock;
@@ -62,9 +63,9 @@ impl Publisher {
             let _ = sweep(connection, folder, &scratch);
         }
         let renamed = connection.send(&Request::Rename(&folder.path(&scratch), &folder.path(name)));
-        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.claim_spare() {
+        if bytes.len() <= SMALL_LEN_BYTES && !is_last(name) && connection.spare().claim() {
             let spare = ask_for_scratch(connection, folder);
-            spare.into_iter().for_each(|spare| connection.keep_spare(spare));
+            spare.into_iter().for_each(|spare| connection.spare().keep(spare));
         }
         let renamed = match connection.done(renamed).map_err(SftpError::when_sent) {
             Err(refused) if refused.is_status() => settle(connection, folder, &scratch, name),

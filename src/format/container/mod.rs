@@ -1,13 +1,17 @@
-//! The fixed layouts of the one sealed container: header, frame, trailer, and the encoded table of
-//! contents.
+//! The fixed layouts of the one sealed container: header, frame and trailer.
 //!
-//! Pure layout: sealing and opening are in `crate::container`. Spec: `format-spec/04-container.md`.
+//! Pure layout: sealing and opening are in `crate::container`, and the encoded table of contents in
+//! a file of its own. Spec: `format-spec/04-container.md`.
 
-use bincode::{Decode, Encode};
+mod toc;
+
+pub use self::toc::{
+    ChunkKind, ChunkRecord, PackToc, SEGMENT_TABLE_LEN_BYTES, SegmentRecord, SegmentTable,
+};
 
 use super::codec::DecodeError;
 use super::limits;
-use crate::id::{ChunkId, RepositoryId};
+use crate::id::RepositoryId;
 
 /// First bytes of every container.
 pub const MAGIC: [u8; 8] = [0x93, b'D', b'R', b'M', b'L', 0x0d, 0x0a, 0x1a];
@@ -112,7 +116,7 @@ impl ContainerKind {
     }
 }
 
-/// The clear first 128 bytes; all of them are authenticated with everything sealed behind them.
+/// The clear first 128 bytes; all of them are authenticated with everything sealed after them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What the container holds.
@@ -264,7 +268,7 @@ pub struct Trailer {
     pub toc_offset: u64,
     /// Length of the table before sealing, in bytes, without padding.
     pub toc_len: u32,
-    /// Zero bytes sealed behind the table.
+    /// Zero bytes sealed after the table.
     pub padding_len: u32,
     /// Segments in the container.
     pub segment_count: u32,
@@ -318,89 +322,6 @@ impl Trailer {
     pub fn sealed_toc_len(&self) -> u64 {
         u64::from(self.toc_len) + u64::from(self.padding_len) + TAG_LEN_BYTES as u64
     }
-}
-
-/// What kind of bytes a chunk holds; each kind has its own id key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum ChunkKind {
-    /// Part of a file's content.
-    Data,
-    /// A tree node.
-    Tree,
-    /// A list node.
-    List,
-}
-
-/// One chunk in a segment's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct ChunkRecord {
-    /// What it holds.
-    pub kind: ChunkKind,
-    /// Its id.
-    pub id: ChunkId,
-    /// Its length in bytes.
-    pub len: u32,
-}
-
-impl ChunkRecord {
-    /// Checks what no chunk may break, wherever it stands: it is not empty, and its kind fits the
-    /// container.
-    pub fn check(&self, container: ContainerKind) -> Result<(), DecodeError> {
-        let fits = (container == ContainerKind::Data) == (self.kind == ChunkKind::Data);
-        if !fits || self.len == 0 {
-            return Err(DecodeError::new(
-                "chunk record",
-                "empty, or of a kind that this container never holds",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// One segment in a pack's table of contents.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct SegmentRecord {
-    /// Bytes that its frame and body take in the container.
-    pub stored_len: u32,
-    /// Its chunks, in order; together they are the raw segment before its own table.
-    pub chunks: Vec<ChunkRecord>,
-}
-
-/// The table of contents of a data or meta pack: its segments from the front, without gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct PackToc {
-    /// The segments.
-    pub segments: Vec<SegmentRecord>,
-}
-
-impl SegmentRecord {
-    /// Returns the length in bytes of the raw segment: its chunks, their table, and the table's
-    /// length.
-    pub fn raw_len(&self) -> u64 {
-        let number = |value: u64| {
-            if value < 251 {
-                1
-            } else if value < 1 << 16 {
-                3
-            } else {
-                5
-            }
-        };
-        let chunks =
-            self.chunks.iter().map(|chunk| u64::from(chunk.len) + 1 + number(u64::from(chunk.len)));
-        chunks.sum::<u64>() + number(self.chunks.len() as u64) + SEGMENT_TABLE_LEN_BYTES as u64
-    }
-}
-
-/// Bytes of the number that ends a raw segment: the length of its table.
-pub const SEGMENT_TABLE_LEN_BYTES: usize = 4;
-
-/// The chunk lengths that end each raw segment of a pack, so that a pack cut anywhere still yields
-/// its chunks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct SegmentTable {
-    /// Kind and length in bytes of each chunk.
-    pub chunks: Vec<(ChunkKind, u32)>,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
