@@ -39,24 +39,32 @@ fn fold(local: &jiff::Zoned) -> i64 {
     i64::from(first.is_ok_and(|first| first < local.timestamp()))
 }
 
-/// Keeps the newest of each of the last `count` periods; `counted` is sorted, newest first.
-pub(super) fn keep_periods(
-    items: &[Item],
-    counted: &[usize],
-    (period, count, zone): (Period, u32, &TimeZone),
-    decisions: &mut [Decision],
-) {
-    let mut current = None;
-    let mut rank = 0;
-    for at in counted {
-        let number = number_of(period, items[*at].time_s, zone);
-        let is_first = current.replace(number) != Some(number);
-        rank += u32::from(is_first);
-        let decision = &mut decisions[*at];
-        match (rank <= count, is_first) {
-            (true, true) => decision.keeps.push(Keep::Period(period, rank)),
-            (true, false) => decision.misses.push(Miss::SamePeriod(period)),
-            (false, _) => decision.misses.push(Miss::Period(period, count)),
+/// A rule that keeps the newest snapshot of each of the last periods.
+pub(super) struct PeriodRule<'a> {
+    /// What is counted.
+    pub period: Period,
+    /// For how many of them.
+    pub count: u32,
+    /// Where they begin.
+    pub zone: &'a TimeZone,
+}
+
+impl PeriodRule<'_> {
+    /// Decides on the items that are `counted`, which are sorted, newest first.
+    pub fn decide(&self, items: &[Item], counted: &[usize], decisions: &mut [Decision]) {
+        let Self { period, count, zone } = *self;
+        let mut current = None;
+        let mut rank = 0;
+        for at in counted {
+            let number = number_of(period, items[*at].time_s, zone);
+            let is_first = current.replace(number) != Some(number);
+            rank += u32::from(is_first);
+            let decision = &mut decisions[*at];
+            match (rank <= count, is_first) {
+                (true, true) => decision.keeps.push(Keep::Period(period, rank)),
+                (true, false) => decision.misses.push(Miss::SamePeriod(period)),
+                (false, _) => decision.misses.push(Miss::Period(period, count)),
+            }
         }
     }
 }

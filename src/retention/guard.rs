@@ -69,31 +69,22 @@ pub fn excess(
     let series = Series::new(items, decisions);
     let Some(last) = history.last else {
         let is_expected = history.forgotten.is_empty() && series.is_young_and_paced();
-        return (is_most(series.lost(|_| true)) && !is_expected).then_some(Excess::Series);
+        return (series.loses_most(|_| true) && !is_expected).then_some(Excess::Series);
     };
     let is_old = |time_s: i64| time_s <= last.at_s;
     let (going, of) = series.going(is_old);
     if last.is_same {
         let came = series.moments(|time_s| !is_old(time_s));
-        let is_flood = going * 2 > of && is_flood(&series, history, last.at_s, (&came, now_s));
+        let is_flood = going * 2 > of && is_flood(&series, history, last.at_s, &came, now_s);
         return is_flood.then_some(Excess::Flood { going, of, came: came.len() });
     }
     if going * 2 > of {
         return Some(Excess::OtherPolicy { going, of });
     }
-    is_most(series.lost(|time_s| !is_old(time_s))).then_some(Excess::Series)
+    series.loses_most(|time_s| !is_old(time_s)).then_some(Excess::Series)
 }
 
-fn is_most((lost, left): (usize, usize)) -> bool {
-    lost > left
-}
-
-fn is_flood(
-    series: &Series,
-    history: &History,
-    at_s: i64,
-    (came, now_s): (&[Moment], i64),
-) -> bool {
+fn is_flood(series: &Series, history: &History, at_s: i64, came: &[Moment], now_s: i64) -> bool {
     let mut before = series.moments(|time_s| time_s <= at_s);
     before.extend(history.forgotten.iter().filter(|moment| moment.time_s <= at_s));
     let until_s = series.0.last().map_or(now_s, |newest| newest.at.time_s.max(now_s));
@@ -102,7 +93,7 @@ fn is_flood(
         noted_s: history.gap_s,
         is_whole: !history.forgotten.is_empty(),
     };
-    rhythm::is_flood(&before, came, (at_s, until_s))
+    rhythm::is_flood(&before, came, at_s, until_s)
 }
 
 /// A snapshot whose date is sure, and what becomes of it.
@@ -159,14 +150,17 @@ impl Series {
         meant.fold((0, 0), |(going, of), one| (going + usize::from(!one.is_kept), of + 1))
     }
 
-    /// Returns how many go without another in their place, and how many stay.
-    fn lost(&self, is_meant: impl Fn(i64) -> bool) -> (usize, usize) {
+    /// Returns whether of those from such moments more go, without another in their place, than
+    /// stay.
+    fn loses_most(&self, is_meant: impl Fn(i64) -> bool) -> bool {
         let meant = self.0.iter().filter(|one| is_meant(one.at.time_s));
-        meant.fold((0, 0), |(lost, left), one| match (one.is_kept, one.is_thinned) {
-            (true, _) => (lost, left + 1),
-            (false, true) => (lost, left),
-            (false, false) => (lost + 1, left),
-        })
+        let (lost, left) =
+            meant.fold((0usize, 0usize), |(lost, left), one| match (one.is_kept, one.is_thinned) {
+                (true, _) => (lost, left + 1),
+                (false, true) => (lost, left),
+                (false, false) => (lost + 1, left),
+            });
+        lost > left
     }
 
     /// Returns whether it has just begun, by a schedule.

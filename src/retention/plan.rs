@@ -30,7 +30,7 @@ pub fn plan(items: &[Item], policy: &Policy, zone: &TimeZone) -> Vec<Decision> {
     keep_last(&counted, policy, &mut decisions);
     for (period, count) in Period::ALL.into_iter().zip(policy.periods) {
         if let Some(count) = count {
-            calendar::keep_periods(items, &counted, (period, count, zone), &mut decisions);
+            calendar::PeriodRule { period, count, zone }.decide(items, &counted, &mut decisions);
         }
     }
     for at in &counted {

@@ -60,10 +60,10 @@ pub struct Before<'a> {
 /// Returns whether many more came since a moment than the rhythm before it lets expect.
 ///
 /// Where that is not known, those that came must be spread over the time, or be no more than a few.
-pub fn is_flood(before: &Before, came: &[Moment], (since_s, until_s): (i64, i64)) -> bool {
+pub fn is_flood(before: &Before, came: &[Moment], since_s: i64, until_s: i64) -> bool {
     let seen_s = usual_gap_s(before.moments);
     let is_known = before.noted_s.is_some() || (seen_s.is_some() && before.is_whole);
-    if !is_known && is_spread(came, (since_s, until_s)) {
+    if !is_known && is_spread(came, since_s, until_s) {
         return false;
     }
     let time_s = until_s.saturating_sub(since_s).max(0);
@@ -85,7 +85,7 @@ fn most_of_one(moments: &[Moment]) -> usize {
 }
 
 /// Returns whether a quarter of them at least came in each half of the time.
-fn is_spread(came: &[Moment], (since_s, until_s): (i64, i64)) -> bool {
+fn is_spread(came: &[Moment], since_s: i64, until_s: i64) -> bool {
     let middle_s = since_s.saturating_add(until_s.saturating_sub(since_s) / 2);
     let late = came.iter().filter(|moment| moment.time_s > middle_s).count();
     late * 4 >= came.len() && (came.len() - late) * 4 >= came.len()
