@@ -16,10 +16,12 @@ pub const KDF_STRONG: (u32, u32, u32) = (1 << 20, 3, 4);
 pub fn derive_passphrase_key(
     passphrase: &[u8],
     salt: &[u8; 32],
-    cost: (u32, u32, u32),
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
 ) -> Result<Key, DecodeError> {
     let refuse = |_| DecodeError::new("key slot", "key derivation failed: parameters or memory");
-    let params = Params::new(cost.0, cost.1, cost.2, Some(32)).map_err(refuse)?;
+    let params = Params::new(memory_kib, passes, lanes, Some(32)).map_err(refuse)?;
     let mut key = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase, salt, &mut *key)

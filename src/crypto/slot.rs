@@ -19,14 +19,24 @@ pub enum Secret {
     KeyFile(Key),
 }
 
-/// Wraps `bundle` under `secret`; `salt` must be fresh randomness.
+/// What the wrapping key of a new slot is derived from.
+pub struct Wrapping<'a> {
+    /// What the user will give to open the slot.
+    pub secret: &'a Secret,
+    /// How the key is derived; of the secret's kind.
+    pub kdf: SlotKdf,
+    /// Fresh randomness.
+    pub salt: [u8; 32],
+}
+
+/// Wraps `bundle`; fails if the secret is of another kind than the derivation.
 pub fn wrap(
     keyring: &Keyring,
     bundle: &Bundle,
     info: &SlotInfo,
-    secret: &Secret,
-    (kdf, salt): (SlotKdf, [u8; 32]),
+    wrapping: &Wrapping<'_>,
 ) -> Result<Slot, DecodeError> {
+    let Wrapping { secret, kdf, salt } = *wrapping;
     let key = wrapping_key(secret, &kdf, &salt, keyring.repository())?
         .ok_or(DecodeError::new("key slot", "the secret is of another kind than the slot"))?;
     let mut slot = Slot {
@@ -101,7 +111,7 @@ fn wrapping_key(
 ) -> Result<Option<Key>, DecodeError> {
     match (secret, *kdf) {
         (Secret::Passphrase(text), SlotKdf::Passphrase { memory_kib, passes, lanes }) => {
-            derive_passphrase_key(text.as_bytes(), salt, (memory_kib, passes, lanes)).map(Some)
+            derive_passphrase_key(text.as_bytes(), salt, memory_kib, passes, lanes).map(Some)
         }
         (Secret::KeyFile(secret), SlotKdf::KeyFile) => {
             Ok(Some(derive("key file", &[&**secret, salt, &repository.0])))

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::crypto::keyring::Keyring;
-use crate::crypto::slot::{Secret, slot_id, unwrap, wrap};
+use crate::crypto::slot::{Secret, Wrapping, slot_id, unwrap, wrap};
 use crate::format::codec::DecodeError;
 use crate::format::limits;
 use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
@@ -41,8 +41,9 @@ pub(in crate::repo) fn create_slot(
     new: &NewSlot,
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
-    let slot = wrap(keyring, &bundle, new.info, new.secret, (new.kdf, system_32()?))
-        .map_err(Error::malformed("key slot"))?;
+    let wrapping = Wrapping { secret: new.secret, kdf: new.kdf, salt: system_32()? };
+    let slot =
+        wrap(keyring, &bundle, new.info, &wrapping).map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&layout::slot_key(&id), &slot.encode())?;
     Ok(id)

@@ -4,7 +4,7 @@ use drumlin::compress::SegmentDecompressor;
 use drumlin::container::{
     ContainerBuilder, Opener, Sealed, Segment, SegmentBuilder, name_of, seal_single, walk,
 };
-use drumlin::crypto::slot::{Secret, slot_id, wrap};
+use drumlin::crypto::slot::{Secret, Wrapping, slot_id, wrap};
 use drumlin::format::codec;
 use drumlin::format::container::{ChunkKind, ContainerKind, HEADER_LEN_BYTES, SegmentCodec};
 use drumlin::format::entry::{Content, EntryKind, Ref, Timestamp};
@@ -245,7 +245,8 @@ pub fn slots() -> [(&'static str, Slot); 2] {
         created: Timestamp { seconds: 1_772_323_200, nanos: 0 },
     };
     let make = |secret: Secret, kdf, salt| {
-        wrap(&super::keyring(), &bundle, &info, &secret, (kdf, [salt; 32])).unwrap()
+        let wrapping = Wrapping { secret: &secret, kdf, salt: [salt; 32] };
+        wrap(&super::keyring(), &bundle, &info, &wrapping).unwrap()
     };
     let kdf = SlotKdf::Passphrase { memory_kib: 256, passes: 2, lanes: 2 };
     [

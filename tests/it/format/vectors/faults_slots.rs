@@ -2,7 +2,7 @@
 
 use drumlin::crypto::keyring::{Keyring, commitment};
 use drumlin::crypto::seal::{Part, Sealer};
-use drumlin::crypto::slot::{Secret, wrap};
+use drumlin::crypto::slot::{Secret, Wrapping, wrap};
 use drumlin::format::codec;
 use drumlin::format::entry::Timestamp;
 use drumlin::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
@@ -53,7 +53,8 @@ pub fn key_slots() -> Vec<Fault> {
         let info = SlotInfo { label, created: Timestamp { seconds: 1_772_323_200, nanos: 0 } };
         let secret = Secret::KeyFile(Zeroizing::new(super::master()));
         let bundle = Bundle::Full { master: super::master() };
-        wrap(keyring, &bundle, &info, &secret, (SlotKdf::KeyFile, [0x32; 32])).unwrap().encode()
+        let wrapping = Wrapping { secret: &secret, kdf: SlotKdf::KeyFile, salt: [0x32; 32] };
+        wrap(keyring, &bundle, &info, &wrapping).unwrap().encode()
     };
     let elsewhere = Keyring::new(&super::master(), RepositoryId([0xd2; 16]));
     let spoilt = |spoil: fn(&mut drumlin::format::slot::Slot)| {

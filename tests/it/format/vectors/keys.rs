@@ -65,7 +65,7 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
     }
     rows.push(row("split hash", &[b"name.txt"], &keyring.split_hash(b"name.txt").to_le_bytes()));
     rows.push(derived("key file", &[&[3; 32], &salt, &repository]));
-    let argon = derive_passphrase_key("correct horse".as_bytes(), &salt, (256, 2, 2)).unwrap();
+    let argon = derive_passphrase_key("correct horse".as_bytes(), &salt, 256, 2, 2).unwrap();
     rows.push(row(
         "Argon2id of 256 KiB, 2 passes, 2 lanes",
         &["correct horse".as_bytes(), &salt],
