@@ -284,7 +284,7 @@ impl Object<'_> {
     fn set_mode(&self, mode: u16) -> io::Result<()> {
         match self {
             Self::Open(fd) => fs::fchmod(fd, Mode::from_raw_mode(u32::from(mode)))?,
-            Self::Path { fd, place, .. } => change_mode_of(fd, *place, mode)?,
+            Self::Path { fd, place: (dir, name), .. } => change_mode_of(fd, dir, name, mode)?,
         }
         Ok(())
     }

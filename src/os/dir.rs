@@ -177,7 +177,15 @@ fn open_without_atime(at: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> io::Res
 #[derive(Default)]
 pub struct Names {
     bytes: Vec<u8>,
-    starts: Vec<(u32, u16, bool)>,
+    spans: Vec<Span>,
+}
+
+/// Where a name is in the block.
+struct Span {
+    start: u32,
+    len: u16,
+    /// The listing said that it is a directory.
+    is_dir: bool,
 }
 
 impl Names {
@@ -187,7 +195,7 @@ impl Names {
             .expect("the names of one directory take less than 4 GiB");
         let len = u16::try_from(name.len()).expect("names are at most 4096 bytes");
         self.bytes.extend_from_slice(name);
-        self.starts.push((start, len, kind == FileType::Directory));
+        self.spans.push(Span { start, len, is_dir: kind == FileType::Directory });
     }
 
     /// Adds names that are not there yet, in their order.
@@ -201,43 +209,43 @@ impl Names {
 
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        self.starts.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
+        self.spans.sort_unstable_by(|a, b| slice(bytes, a).cmp(slice(bytes, b)));
         // Unions, and folders that change meanwhile, may list a name twice; no tree can hold it
         // twice.
-        self.starts.dedup_by(|a, b| slice(bytes, a) == slice(bytes, b));
+        self.spans.dedup_by(|a, b| slice(bytes, a) == slice(bytes, b));
     }
 
     /// Returns how many names there are.
     pub fn len(&self) -> usize {
-        self.starts.len()
+        self.spans.len()
     }
 
     /// Returns whether the directory is empty.
     pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.spans.is_empty()
     }
 
     /// Returns the name at `position` in the order of bytes.
     pub fn get(&self, position: usize) -> &[u8] {
-        slice(&self.bytes, &self.starts[position])
+        slice(&self.bytes, &self.spans[position])
     }
 
     /// Returns whether the listing said that this name is a directory.
     pub fn is_dir_hint(&self, position: usize) -> bool {
-        self.starts[position].2
+        self.spans[position].is_dir
     }
 
     /// Returns whether `name` is there.
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.starts.binary_search_by(|start| slice(&self.bytes, start).cmp(name)).is_ok()
+        self.spans.binary_search_by(|span| slice(&self.bytes, span).cmp(name)).is_ok()
     }
 
     /// Returns all names in the order of bytes.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.starts.iter().map(|start| slice(&self.bytes, start))
+        self.spans.iter().map(|span| slice(&self.bytes, span))
     }
 }
 
-fn slice<'a>(bytes: &'a [u8], (start, len, _): &(u32, u16, bool)) -> &'a [u8] {
-    &bytes[*start as usize..*start as usize + usize::from(*len)]
+fn slice<'a>(bytes: &'a [u8], span: &Span) -> &'a [u8] {
+    &bytes[span.start as usize..span.start as usize + usize::from(span.len)]
 }

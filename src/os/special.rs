@@ -72,9 +72,9 @@ pub fn read_open_link(link: &OwnedFd) -> io::Result<Vec<u8>> {
 /// Sets the permission bits `mode` of the target of `fd`, which was opened with [`open_path`]; it
 /// is no symbolic link.
 ///
-/// `place` is where it was opened: it is used only where `/proc` is missing, and if nobody else can
-/// change names there.
-pub fn change_mode_of(fd: impl AsFd, (dir, name): (&Dir, &[u8]), mode: u16) -> io::Result<()> {
+/// `dir` and `name` are where it was opened: they are used only where `/proc` is missing, and if
+/// nobody else can change names there.
+pub fn change_mode_of(fd: impl AsFd, dir: &Dir, name: &[u8], mode: u16) -> io::Result<()> {
     let mode = Mode::from_raw_mode(u32::from(mode));
     match fs::chmodat(CWD, proc_path(fd.as_fd()), mode, AtFlags::empty()) {
         Err(Errno::NOENT) => {}
@@ -94,7 +94,7 @@ pub fn change_mode(dir: &Dir, name: &[u8], kind: EntryKind, mode: u16) -> io::Re
     if super::dir::stat_of(&fd)?.kind != kind {
         return Err(io::Error::other("it was replaced meanwhile"));
     }
-    change_mode_of(&fd, (dir, name), mode)
+    change_mode_of(&fd, dir, name, mode)
 }
 
 /// Returns the path that leads to the target of an open descriptor, no matter what its names are by
