@@ -100,7 +100,7 @@ impl<'a> Differences<'a> {
 
     /// Returns what must be told of two entries at the current path, if anything, and goes into two
     /// directories.
-    fn compare(&mut self, (left, right): (Option<DirEntry>, Option<DirEntry>)) -> Option<Step> {
+    fn compare(&mut self, left: Option<DirEntry>, right: Option<DirEntry>) -> Option<Step> {
         let mut fields = Fields::default();
         if let (Some(left), Some(right)) = (&left, &right) {
             fields = Fields::between(left, right);
@@ -125,7 +125,7 @@ impl<'a> Differences<'a> {
             {
                 self.enter(&left_tree, &right_tree).err().map(|error| Err((Vec::new(), error)))
             }
-            _ => self.compare((left.entry, right.entry)),
+            _ => self.compare(left.entry, right.entry),
         }
     }
 }
@@ -153,15 +153,12 @@ impl Iterator for Differences<'_> {
                     self.open.pop();
                     return Some(Err((self.path.clone(), error)));
                 }
-                Some(Ok(pair)) => {
-                    let name = pair
-                        .0
-                        .as_ref()
-                        .or(pair.1.as_ref())
-                        .map_or(&[][..], |found| &found.entry.name);
+                Some(Ok((left, right))) => {
+                    let name =
+                        left.as_ref().or(right.as_ref()).map_or(&[][..], |found| &found.entry.name);
                     self.path.push(b'/');
                     self.path.extend_from_slice(name);
-                    if let Some(told) = self.compare(pair) {
+                    if let Some(told) = self.compare(left, right) {
                         return Some(told);
                     }
                 }
