@@ -28,7 +28,7 @@ pub fn finish(found: Found, alias: &str, asker: Asker<'_>) -> HostConfig {
     ];
     let mut unexpanded = Vec::new();
     let mut path = |option: &'static str, written: &String| {
-        let path = expand_path(written, (asker.home, asker.env), &tokens);
+        let path = expand_path(written, asker.home, asker.env, &tokens);
         if path.is_none() {
             unexpanded.push(Unexpanded { option, written: written.clone() });
         }

@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
             ));
         }
         for pattern in patterns {
-            let path = expand_path(pattern, (self.asker.home, self.asker.env), &[]).ok_or_else(|| {
+            let path = expand_path(pattern, self.asker.home, self.asker.env, &[]).ok_or_else(|| {
                 let message =
                     format!("`Include {pattern}` names a file by what stands for something else, which is not understood");
                 at.refuse(message, "write the path out; `~/` alone is your home folder")

@@ -66,12 +66,13 @@ pub fn command(behind_option: &str) -> &str {
 
 /// Expands a path: `~` is `home`, and tokens and variables (`${NAME}`) are replaced.
 ///
-/// Returns `None` if another token stands in it, a variable that is not set, or the home folder of
-/// somebody else (`~name`): the path as it is written would be that of another file, which is
+/// Returns `None` if another token is in it, a variable that is not set, or the home folder of
+/// another user (`~name`): the path as it is written would be that of another file, which is
 /// missing mostly.
 pub fn expand_path(
     written: &str,
-    (home, env): (&Path, &Environment),
+    home: &Path,
+    env: &Environment,
     tokens: &[(char, &str)],
 ) -> Option<PathBuf> {
     let (start, rest) = match written.strip_prefix('~') {
@@ -176,7 +177,7 @@ mod tests {
     fn paths_with_unknown_parts_are_none() {
         let env = Environment::of([("RUN", "/run/%h"), ("NAME", "${RUN}"), ("EMPTY", "")]);
         let expand = |written| {
-            expand_path(written, (Path::new("/home/ada"), &env), &[('h', "box"), ('p', "22")])
+            expand_path(written, Path::new("/home/ada"), &env, &[('h', "box"), ('p', "22")])
         };
         for (written, wanted) in [
             ("~", "/home/ada"),
