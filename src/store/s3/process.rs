@@ -170,10 +170,10 @@ impl Run {
         let child = Arc::new(Mutex::new(child));
         let (tell, ended) = watch::channel(None);
         let run = Self { asked, child: Arc::clone(&child), ended };
-        let outputs =
-            (gather(stdout.expect("it is piped"))?, gather(stderr.expect("it is piped"))?);
+        let stdout = gather(stdout.expect("it is piped"))?;
+        let stderr = gather(stderr.expect("it is piped"))?;
         let supervise = move || {
-            let ended = wait(&child, outputs, || !tell.is_closed());
+            let ended = wait(&child, stdout, stderr, || !tell.is_closed());
             // Nobody may be left who wants to know.
             let _ = tell.send(Some((Instant::now(), Arc::new(ended))));
         };
@@ -216,7 +216,8 @@ fn gather(pipe: impl Read + Send + 'static) -> io::Result<Gathering> {
 /// no words when nobody wants them.
 fn wait(
     child: &Mutex<Child>,
-    (stdout, stderr): (Gathering, Gathering),
+    stdout: Gathering,
+    stderr: Gathering,
     is_wanted: impl Fn() -> bool,
 ) -> Result<Output, String> {
     let since = Instant::now();

@@ -293,7 +293,11 @@ fn read_more(
                 if !names.iter().all(|(name, _)| room.take(name.len())) {
                     result = result.and(Err(SftpError::Refused(ENDLESS)));
                 } else if result.is_ok() {
-                    folders[at].found.extend(names.into_iter().filter_map(of_a_repository));
+                    folders[at].found.extend(
+                        names
+                            .into_iter()
+                            .filter_map(|(name, attributes)| of_a_repository(name, attributes)),
+                    );
                 }
             }
             Ok(_) => result = result.and(Err(connection.misunderstood())),
@@ -305,7 +309,7 @@ fn read_more(
 }
 
 /// Keeps what may be an object, or a folder of objects.
-fn of_a_repository((name, attributes): (Vec<u8>, Attributes)) -> Option<Named> {
+fn of_a_repository(name: Vec<u8>, attributes: Attributes) -> Option<Named> {
     String::from_utf8(name).ok().filter(|name| is_valid_name(name)).map(|name| (name, attributes))
 }
 

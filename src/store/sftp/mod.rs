@@ -64,7 +64,7 @@ impl SftpStore {
     /// and with an [`SftpError`] as cause.
     pub fn open(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
-        store.with((Action::List, Use::Little), "its folder", |connection| {
+        store.with(Action::List, Use::Little, "its folder", |connection| {
             store.folder.check(connection)
         })?;
         Ok(store)
@@ -88,7 +88,7 @@ impl SftpStore {
     /// Dying before the return leaves empty folders at worst.
     pub fn open_or_make(options: SftpOptions) -> Result<Self, StoreError> {
         let store = Self::take_for_granted(options);
-        store.with((Action::Create, Use::Little), "its folder", |connection| {
+        store.with(Action::Create, Use::Little, "its folder", |connection| {
             store.folder.make(connection)?;
             let wanted: Vec<_> =
                 Class::ALL.iter().map(|class| class.folder()).chain([SCRATCH_FOLDER]).collect();
@@ -100,7 +100,8 @@ impl SftpStore {
     /// Acts with a connection, and says what could not be done if that fails.
     fn with<T>(
         &self,
-        (action, wanted): (Action, Use),
+        action: Action,
+        wanted: Use,
         object: impl ToString,
         act: impl FnOnce(&Lease<'_>) -> Result<T, SftpError>,
     ) -> Result<T, StoreError> {
@@ -252,7 +253,7 @@ impl Store for SftpStore {
     }
 
     fn stat(&self, key: &Key) -> Result<u64, StoreError> {
-        self.with((Action::Stat, Use::Little), key, |connection| {
+        self.with(Action::Stat, Use::Little, key, |connection| {
             self.folder.len_bytes(connection, &checked_path(key)?)
         })
     }
@@ -281,7 +282,7 @@ impl Store for SftpStore {
             Class::Data | Class::Meta | Class::Index => Use::Much,
             _ => Use::Little,
         };
-        self.with((Action::Read, wanted), key, |connection| {
+        self.with(Action::Read, wanted, key, |connection| {
             read::read(connection, &self.folder.path(&checked_path(key)?), None, &mut out)
         })?;
         Ok(out)
@@ -291,7 +292,7 @@ impl Store for SftpStore {
         // Races are held to find out what the server does with two connections.
         let wanted =
             if key.class == Class::Probe { Use::Alone } else { Use::of_len(bytes.len() as u64) };
-        self.with((Action::Create, wanted), key, |connection| {
+        self.with(Action::Create, wanted, key, |connection| {
             if bytes.len() as u64 > OBJECT_LEN_MAX_BYTES {
                 return Err(SftpError::Refused("longer than any object may be"));
             }
@@ -300,7 +301,7 @@ impl Store for SftpStore {
     }
 
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
-        self.with((Action::Remove, Use::Little), key, |connection| {
+        self.with(Action::Remove, Use::Little, key, |connection| {
             self.folder.remove(connection, &checked_path(key)?)
         })
     }
