@@ -103,7 +103,10 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
     let ui = ctx.ui;
     let options = MountOptions {
         cache_len_bytes: usize::try_from(args.cache_memory).unwrap_or(usize::MAX),
-        owner: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
+        owner: mount::Owner {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        },
         allow_other: args.allow_other,
         now: text::now(),
         name_of_time,

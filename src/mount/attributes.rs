@@ -42,20 +42,24 @@ pub fn of_entry(number: u64, entry: &Entry, links: u32, data_len: u64) -> FileAt
         nlink: links,
         uid: entry.uid,
         gid: entry.gid,
-        rdev: entry.device.map_or(0, device_number),
+        rdev: entry.device.map_or(0, |(major, minor)| device_number(major, minor)),
         blksize: BLOCK_LEN_BYTES,
         flags: 0,
     }
 }
 
+/// User and group that something belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
 /// Returns the attributes of what is in no snapshot: a folder (or link) of the user who mounts,
 /// that nobody can write.
-pub fn of_view(
-    number: u64,
-    kind: FileType,
-    size: u64,
-    (time, owner): (Timestamp, (u32, u32)),
-) -> FileAttr {
+pub fn of_view(number: u64, kind: FileType, size: u64, time: Timestamp, owner: Owner) -> FileAttr {
     let time = system_time(time);
     FileAttr {
         ino: INodeNo(number),
@@ -68,8 +72,8 @@ pub fn of_view(
         kind,
         perm: if kind == FileType::Symlink { 0o777 } else { 0o555 },
         nlink: 1,
-        uid: owner.0,
-        gid: owner.1,
+        uid: owner.uid,
+        gid: owner.gid,
         rdev: 0,
         blksize: BLOCK_LEN_BYTES,
         flags: 0,
@@ -87,7 +91,7 @@ fn system_time(time: Timestamp) -> SystemTime {
 }
 
 /// Returns a device's numbers in the kernel's 32 bits.
-fn device_number((major, minor): (u32, u32)) -> u32 {
+fn device_number(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xf_ff00) << 12)
 }
 
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn device_numbers_are_the_kernels() {
-        assert_eq!(device_number((8, 1)), 0x801);
-        assert_eq!(device_number((259, 0x12345)), 0x1231_0345);
+        assert_eq!(device_number(8, 1), 0x801);
+        assert_eq!(device_number(259, 0x12345), 0x1231_0345);
     }
 }

@@ -22,9 +22,16 @@ pub struct Catalog {
     reader: Arc<Reader>,
     name_of_time: NameOfTime,
     views: RwLock<Arc<Views>>,
-    /// When it will be time to look again, and what the store listed last.
-    looked: Mutex<(Instant, [u8; 32])>,
+    looked: Mutex<Looked>,
     vanished: (Sender<Vanished>, Receiver<Vanished>),
+}
+
+/// The last look at the store.
+struct Looked {
+    /// When it will be time to look again.
+    next: Instant,
+    /// What the store listed, as a hash.
+    listed: [u8; 32],
 }
 
 /// A name that has vanished, and the inode number of its directory.
@@ -35,7 +42,7 @@ impl Catalog {
     pub fn open(reader: &Arc<Reader>, name_of_time: NameOfTime, report: &Report) -> Result<Self> {
         let listed = snapshots::state_of_list(reader.repository())?;
         let views = Arc::new(Views::new(list(reader, report)?, name_of_time));
-        let looked = Mutex::new((Instant::now() + FRESH, listed));
+        let looked = Mutex::new(Looked { next: Instant::now() + FRESH, listed });
         Ok(Self {
             reader: reader.clone(),
             name_of_time,
@@ -50,7 +57,7 @@ impl Catalog {
     /// While one thread does so, and if it fails, the last list is used.
     pub fn views(&self, report: &Report) -> Arc<Views> {
         if let Ok(mut looked) = self.looked.try_lock()
-            && Instant::now() >= looked.0
+            && Instant::now() >= looked.next
         {
             self.look(&mut looked, report);
         }
@@ -64,9 +71,9 @@ impl Catalog {
         sync::read(&self.views).clone()
     }
 
-    fn look(&self, looked: &mut (Instant, [u8; 32]), report: &Report) {
-        let refreshed = self.refresh(&mut looked.1, report);
-        looked.0 = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
+    fn look(&self, looked: &mut Looked, report: &Report) {
+        let refreshed = self.refresh(&mut looked.listed, report);
+        looked.next = Instant::now() + if refreshed.is_ok() { FRESH } else { REST };
         if let Err(error) = refreshed {
             report.trouble(b"the list of snapshots", &error);
         }
@@ -78,7 +85,7 @@ impl Catalog {
             return Ok(());
         }
         let found = list(&self.reader, report)?;
-        // What the new ones hold must be found in the index before anybody sees them.
+        // What the new ones hold must be found in the index before a program sees them.
         self.reader.sync()?;
         let views = Arc::new(Views::new(found, self.name_of_time));
         let old = std::mem::replace(&mut *sync::write(&self.views), views.clone());

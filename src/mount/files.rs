@@ -7,7 +7,7 @@ use crossbeam_channel::Receiver;
 use fuser::{FileAttr, FileType};
 use rustix::io::Errno;
 
-use super::attributes::{of_entry, of_view};
+use super::attributes::{Owner, of_entry, of_view};
 use super::catalog::{Catalog, Vanished};
 use super::error::Error;
 use super::handles::Handles;
@@ -47,7 +47,7 @@ pub struct MountOptions {
     /// Memory for what was read and decoded, in bytes.
     pub cache_len_bytes: usize,
     /// User and group that the folders above the snapshots belong to.
-    pub owner: (u32, u32),
+    pub owner: Owner,
     /// Whether other users may look in too, as far as the permissions of files let them.
     pub allow_other: bool,
     /// The time of the folders above the snapshots.
@@ -81,7 +81,7 @@ pub struct Files {
     pub(super) inodes: Inodes,
     catalog: Option<Catalog>,
     pub(super) report: Report,
-    owner: (u32, u32),
+    owner: Owner,
     now: Timestamp,
     open: Handles<OpenFile>,
 }
@@ -147,14 +147,14 @@ impl Files {
             let item =
                 std::str::from_utf8(name).ok().and_then(|name| self.views()?.find(path, name));
             let node = top_node(path, name, item.ok_or(Errno::NOENT)?);
-            let number = self.inodes.enter(node.number((parent, name)), node.clone());
+            let number = self.inodes.enter(node.number(parent, name), node.clone());
             return Ok(Some((self.view(number, &node), BRIEFLY)));
         }
         let dir = self.tree_of(parent, &folder)?;
         let found =
             self.contents.nodes().find(&dir, name).map_err(|error| self.failed(parent, &error))?;
         let Some(found) = found else { return Ok(None) };
-        let entry = self.entry_node((parent, &folder), dir, &found)?;
+        let entry = self.entry_node(parent, &folder, dir, &found)?;
         let number = self.enter(&entry);
         Ok(Some((self.attributes(number, &entry.snapshot, &found), FOREVER)))
     }
@@ -162,13 +162,14 @@ impl Files {
     /// Tells the kernel of an entry.
     pub(super) fn enter(&self, entry: &EntryNode) -> u64 {
         let node = Node::Entry(entry.clone());
-        self.inodes.enter(node.number((entry.parent, &entry.name)), node)
+        self.inodes.enter(node.number(entry.parent, &entry.name), node)
     }
 
     /// Makes the node of an entry that was found in a folder.
     pub(super) fn entry_node(
         &self,
-        (parent, folder): (u64, &Node),
+        parent: u64,
+        folder: &Node,
         dir: ChunkId,
         found: &Found,
     ) -> Answer<EntryNode> {
@@ -218,12 +219,12 @@ impl Files {
     pub(super) fn view(&self, number: u64, node: &Node) -> FileAttr {
         match node {
             Node::Link(target) => {
-                of_view(number, FileType::Symlink, target.len() as u64, (self.now, self.owner))
+                of_view(number, FileType::Symlink, target.len() as u64, self.now, self.owner)
             }
             Node::Snapshot(snapshot) => {
-                of_view(number, FileType::Directory, 0, (snapshot.started, self.owner))
+                of_view(number, FileType::Directory, 0, snapshot.started, self.owner)
             }
-            _ => of_view(number, FileType::Directory, 0, (self.now, self.owner)),
+            _ => of_view(number, FileType::Directory, 0, self.now, self.owner),
         }
     }
 

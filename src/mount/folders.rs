@@ -127,7 +127,7 @@ impl Files {
         let place = place.saturating_sub(DOTS);
         let listed = match &open.list {
             List::Top(nodes) => {
-                self.list_top((open.number, nodes), place, with_attributes, &mut sink);
+                self.list_top(open.number, nodes, place, with_attributes, &mut sink);
                 Ok(())
             }
             List::Tree { .. } => self.list_tree(open, place, with_attributes, &mut sink),
@@ -137,7 +137,8 @@ impl Files {
 
     fn list_top(
         &self,
-        (parent, nodes): (u64, &[(String, Node)]),
+        parent: u64,
+        nodes: &[(String, Node)],
         place: u64,
         with_attributes: bool,
         sink: &mut Sink<'_>,
@@ -145,7 +146,7 @@ impl Files {
         for (at, (name, node)) in
             (0..).zip(nodes).skip(usize::try_from(place).unwrap_or(usize::MAX))
         {
-            let wanted = node.number((parent, name.as_bytes()));
+            let wanted = node.number(parent, name.as_bytes());
             let number =
                 if with_attributes { self.inodes.enter(wanted, node.clone()) } else { wanted };
             let kind =
@@ -191,13 +192,9 @@ impl Files {
                     );
                     continue;
                 }
-                let entry = self.entry_node((open.number, folder), *dir, &found)?;
-                if self.list_entry(
-                    &entry,
-                    &found,
-                    (DOTS + leaf * PLACES_PER_LEAF + at, with_attributes),
-                    sink,
-                ) {
+                let entry = self.entry_node(open.number, folder, *dir, &found)?;
+                let next = DOTS + leaf * PLACES_PER_LEAF + at;
+                if self.list_entry(&entry, &found, next, with_attributes, sink) {
                     return Ok(());
                 }
             }
@@ -211,7 +208,8 @@ impl Files {
         &self,
         entry: &EntryNode,
         found: &Found,
-        (next, with_attributes): (u64, bool),
+        next: u64,
+        with_attributes: bool,
         sink: &mut Sink<'_>,
     ) -> bool {
         let (number, attributes) = if with_attributes {

@@ -65,9 +65,8 @@ impl Node {
         }
     }
 
-    /// Returns the number that it would like to have; `path` is the number of the folder and the
-    /// name.
-    pub fn number(&self, (parent, name): (u64, &[u8])) -> u64 {
+    /// Returns the number that it would like to have; `parent` is that of the folder.
+    pub fn number(&self, parent: u64, name: &[u8]) -> u64 {
         match self {
             Self::Snapshot(snapshot) => number_of_root(&snapshot.id),
             Self::Link(target) => {

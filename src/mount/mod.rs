@@ -20,6 +20,7 @@ mod session;
 mod siblings;
 mod views;
 
+pub use attributes::Owner;
 pub use error::Error;
 pub use files::{MountOptions, Shown};
 pub use memory::give_back_what_is_long;
