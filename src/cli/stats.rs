@@ -85,9 +85,8 @@ pub fn run(ctx: &Context, args: &StatsArgs) -> Result<Exit, Failure> {
     warn_of_list(&ctx.ui, &repository, &listing)?;
     let forgotten = listing.forgotten.len() as u64;
     let reader = Reader::looking(&repository)?;
-    let count = |monitor: &Arc<Monitor>| {
-        stats::of_repository(&repository, &reader, (&all, forgotten), threads, monitor)
-    };
+    let count =
+        |monitor: &Arc<Monitor>| stats::of_repository(&reader, &all, forgotten, threads, monitor);
     let (figures, _) = ctx.run("counting", count)?;
     tell_repository(ctx, &figures)
 }

@@ -37,7 +37,8 @@ impl<'a> Evidence<'a> {
     pub fn new(
         repository: &'a Repository,
         listing: &'a Listing,
-        (zone, now_s): (&'a TimeZone, i64),
+        zone: &'a TimeZone,
+        now_s: i64,
     ) -> Self {
         Self { repository, listing, zone, now_s, removed: OnceCell::new() }
     }

@@ -163,14 +163,15 @@ fn refusal_of(group: &Group, excess: impl Fn(&Group) -> Option<Excess>) -> Optio
     (!newest.is_kept()).then_some(Refusal::Newest)
 }
 
-/// Plans what a policy does to the snapshots that a filter lets through.
+/// Plans what a policy does to the snapshots that it looks at.
 pub fn plan_policy(
     listing: &Listing,
-    (filter, policy, by): (&Filter, &Policy, GroupBy),
+    scope: &Scope,
+    policy: &Policy,
     zone: &TimeZone,
     now_s: i64,
 ) -> ForgetPlan {
-    let mut groups = group_all(listing, &Scope { filter: filter.clone(), by }, now_s);
+    let mut groups = group_all(listing, scope, now_s);
     for group in &mut groups {
         group.decisions = plan(&group.items, policy, zone);
         group.policy = Some(policy.clone());
@@ -276,7 +277,7 @@ fn claim_of(
 /// Carries a plan out but for what is refused: puts all that goes into the trash, the oldest of
 /// each group first, and returns their ids.
 ///
-/// A snapshot that somebody else forgot meanwhile is left as it is. Whatever was done before a
+/// A snapshot that another process forgot meanwhile is left as it is. Whatever was done before a
 /// failure stays done.
 pub fn apply(
     repository: &Repository,

@@ -12,36 +12,62 @@ use crate::repo::read::reachable::{Marks, Visitor, Walkers, visit_unmarked};
 use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::{self, lock};
 
-/// Marks every record by which a chunk of these snapshots is found.
-///
-/// `condemned` packs, which the reader's index avoids, are left out where there is another place;
-/// those that are needed are removed from the set. Fails if a chunk is nowhere: then the repository
-/// is damaged, and nothing may be removed.
-pub fn mark(
-    reader: &Arc<Reader>,
-    snapshots: &[Snapshot],
-    found: (&Marks, &mut HashSet<ObjectId>),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
-) -> Result<()> {
-    walk(reader, snapshots, found, pool, monitor)?.map_or(Ok(()), Err)
+/// Marking by one index.
+pub struct Marking<'a> {
+    /// Reads trees; its index avoids the packs that are condemned.
+    pub reader: &'a Arc<Reader>,
+    /// Those of the records of its index.
+    pub marks: &'a Marks,
+    /// Threads to walk with.
+    pub pool: &'a rayon::ThreadPool,
+    /// Is told of progress, and asked whether to stop.
+    pub monitor: &'a Monitor,
 }
 
-/// Does the same for snapshots that need not be whole: what they have is marked, and what they lack
-/// is passed over.
-///
-/// Fails at what is worse than `passed_over`. Whoever removes something by the marks passes over
-/// what is lost only: what a disk cannot read it may give again.
-pub fn mark_what_is_there(
-    reader: &Arc<Reader>,
-    snapshots: &[Snapshot],
-    (marks, condemned, passed_over): (&Marks, &mut HashSet<ObjectId>, Trouble),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
-) -> Result<()> {
-    match walk(reader, snapshots, (marks, condemned), pool, monitor)? {
-        Some(error) if trouble(&error) > passed_over => Err(error),
-        _ => Ok(()),
+impl Marking<'_> {
+    /// Marks every record by which a chunk of these snapshots is found.
+    ///
+    /// `condemned` packs are left out where there is another place; those that are needed are
+    /// removed from the set. Fails if a chunk is nowhere: then the repository is damaged, and
+    /// nothing may be removed.
+    pub fn mark(&self, snapshots: &[Snapshot], condemned: &mut HashSet<ObjectId>) -> Result<()> {
+        self.walk(snapshots, condemned)?.map_or(Ok(()), Err)
+    }
+
+    /// Marks what is there of snapshots that need not be whole, and passes over what they lack.
+    ///
+    /// Fails at what is worse than `passed_over`. A caller that removes something by the marks
+    /// passes over what is lost only: what a disk cannot read it may give again.
+    pub fn mark_what_is_there(
+        &self,
+        snapshots: &[Snapshot],
+        condemned: &mut HashSet<ObjectId>,
+        passed_over: Trouble,
+    ) -> Result<()> {
+        match self.walk(snapshots, condemned)? {
+            Some(error) if trouble(&error) > passed_over => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the worst thing that went wrong with a chunk.
+    fn walk(
+        &self,
+        snapshots: &[Snapshot],
+        condemned: &mut HashSet<ObjectId>,
+    ) -> Result<Option<Error>> {
+        let roots: Vec<_> =
+            snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+        let marker = Marker {
+            reader: self.reader,
+            condemned: Mutex::new(std::mem::take(condemned)),
+            failure: Mutex::default(),
+        };
+        let trees = Trees::new(self.reader.clone());
+        let walkers = Walkers { pool: self.pool, monitor: self.monitor };
+        visit_unmarked(&trees, &roots, &marker, self.marks, &walkers)?;
+        *condemned = sync::into_inner(marker.condemned);
+        Ok(sync::into_inner(marker.failure))
     }
 }
 
@@ -62,27 +88,6 @@ fn trouble(error: &Error) -> Trouble {
         error if error.is_damage() && !error.is_of_index() => Trouble::Lost,
         _ => Trouble::Other,
     }
-}
-
-/// Returns the worst thing that went wrong with a chunk.
-fn walk(
-    reader: &Arc<Reader>,
-    snapshots: &[Snapshot],
-    (marks, condemned): (&Marks, &mut HashSet<ObjectId>),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
-) -> Result<Option<Error>> {
-    let roots: Vec<_> =
-        snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-    let marker = Marker {
-        reader,
-        condemned: Mutex::new(std::mem::take(condemned)),
-        failure: Mutex::default(),
-    };
-    let trees = Trees::new(reader.clone());
-    visit_unmarked(&trees, &roots, &marker, marks, &Walkers { pool, monitor })?;
-    *condemned = sync::into_inner(marker.condemned);
-    Ok(sync::into_inner(marker.failure))
 }
 
 struct Marker<'a> {

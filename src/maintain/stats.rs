@@ -13,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::repo::audit::{self, Usage};
 use crate::repo::index::Place;
 use crate::repo::read::reachable::{Visitor, visit_reachable};
-use crate::repo::{Error, Reader, Repository, Result, Trees};
+use crate::repo::{Error, Reader, Result, Trees};
 use crate::sync::lock;
 
 /// What one snapshot holds.
@@ -102,11 +102,12 @@ pub fn of_snapshot(
     Ok(SnapshotFigures { snapshot: snapshot.clone(), chunks, unique_bytes, inline_bytes })
 }
 
-/// Counts what all snapshots hold together, those in the trash apart, and what the store holds.
+/// Counts what all snapshots hold together, and what the store holds; `forgotten` is how many
+/// others are in the trash.
 pub fn of_repository(
-    repository: &Arc<Repository>,
     reader: &Arc<Reader>,
-    (snapshots, forgotten): (&[Snapshot], u64),
+    snapshots: &[Snapshot],
+    forgotten: u64,
     threads: usize,
     monitor: &Monitor,
 ) -> Result<RepositoryFigures> {
@@ -123,7 +124,7 @@ pub fn of_repository(
         unique_bytes: bytes.saturating_add(inline_bytes),
         inline_bytes,
         nodes: sums.nodes.into_inner(),
-        usage: audit::usage(repository)?,
+        usage: audit::usage(reader.repository())?,
     })
 }
 

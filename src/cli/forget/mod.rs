@@ -23,7 +23,7 @@ use crate::connect::host;
 use crate::format::entry::Timestamp;
 use crate::id::SnapshotId;
 use crate::maintain::evidence::Evidence;
-use crate::maintain::forget::{self, ForgetPlan, Group};
+use crate::maintain::forget::{self, ForgetPlan, Group, Scope};
 use crate::repo::Repository;
 use crate::repo::snapshots::protect;
 use crate::repo::snapshots::trash::{ForgetNote, TRASH_WINDOW_S};
@@ -63,7 +63,7 @@ pub fn run(ctx: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     if let Some(span_s) = args.simulate {
         return show_outlook(ctx, &plan, span_s);
     }
-    let evidence = Evidence::new(&repository, &listing, (&zone, now.seconds));
+    let evidence = Evidence::new(&repository, &listing, &zone, now.seconds);
     if !args.force {
         plan.refuse(|group| evidence.excess_of(group));
     }
@@ -112,10 +112,8 @@ fn plan_jobs(
     let mut plan = ForgetPlan::default();
     for (app, policy) in jobs {
         let filter = args.which.narrow.filter(app.as_deref());
-        plan.groups.extend(
-            forget::plan_policy(listing, (&filter, policy, args.which.group_by), zone, now_s)
-                .groups,
-        );
+        let scope = Scope { filter, by: args.which.group_by };
+        plan.groups.extend(forget::plan_policy(listing, &scope, policy, zone, now_s).groups);
     }
     plan
 }

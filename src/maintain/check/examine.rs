@@ -9,8 +9,9 @@ use super::level::Level;
 use super::listing::{list_packs, note_findings, verify_packs};
 use super::options::CheckOptions;
 use super::packs::PackStage;
+use super::paths;
 use super::report::CheckReport;
-use super::{paths, trees};
+use super::trees::TreeStage;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::monitor::{Monitor, in_words};
@@ -88,7 +89,8 @@ pub fn examine(
     verify_packs(&mut stage, &mut listed, options.level)?;
     let trees = Trees::new(reader.clone());
     if options.level >= Level::Structure {
-        trees::verify((&trees, &notes), &snapshots, (&mut report, &mut damage), &pool, monitor)?;
+        let stage = TreeStage { trees: &trees, notes: &notes, pool: &pool, monitor };
+        stage.run(&snapshots, &mut report, &mut damage)?;
     }
     if report.problems.count > harmless {
         paths::name_affected(&trees, &snapshots, &damage, &mut report, monitor)?;
@@ -181,13 +183,8 @@ impl Examined {
         }
         let trees = Trees::new(reader.clone());
         let notes = Notes::new(reader.index().record_count());
-        if trees::verify(
-            (&trees, &notes),
-            &self.snapshots,
-            (&mut report, &mut damage),
-            &self.pool,
-            monitor,
-        )? {
+        let stage = TreeStage { trees: &trees, notes: &notes, pool: &self.pool, monitor };
+        if stage.run(&self.snapshots, &mut report, &mut damage)? {
             return Err(Error::Contended { rounds: 1 });
         }
         if !report.problems.is_empty() {

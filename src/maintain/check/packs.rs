@@ -94,7 +94,7 @@ impl PackStage<'_> {
                     Err(error) => return Err(error),
                     Ok(job) => {
                         self.count(&job, seen.insert(job.pack.name));
-                        self.finish(&verifier, &job, (&mut bytes, intact))?;
+                        self.finish(&verifier, &job, &mut bytes, intact)?;
                     }
                 }
                 // The loaders are gone when there is nothing more to read.
@@ -119,11 +119,12 @@ impl PackStage<'_> {
         &mut self,
         verifier: &PackVerifier<'_>,
         job: &Expected,
-        (bytes, intact): (&mut Vec<u8>, Result<bool>),
+        bytes: &mut Vec<u8>,
+        intact: Result<bool>,
     ) -> Result<()> {
         let (intact, unread) = match intact {
-            // It was removed since the listing: whoever did it has removed it from the index
-            // before.
+            // It was removed since the listing: the collector that did it has removed it from the
+            // index before.
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.is_damage() => {
                 if job.records.is_some() {

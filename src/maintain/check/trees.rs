@@ -24,69 +24,82 @@ const MISSING_TOLD_MAX: usize = 10_000;
 /// more.
 const MISSTATED_MAX: usize = 100_000;
 
-/// Reads everything that the snapshots reach, but no file content; compares lengths with those that
-/// `notes` has.
-///
-/// Returns whether a pack was gone that the index names, so that what is reported may be the work
-/// of a collector.
-pub fn verify(
-    (trees, notes): (&Trees, &Notes),
-    snapshots: &[Snapshot],
-    (report, damage): (&mut CheckReport, &mut Damage),
-    pool: &rayon::ThreadPool,
-    monitor: &Monitor,
-) -> Result<bool> {
-    let roots: Vec<_> =
-        snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
-    let found = Found {
-        damage,
-        notes,
-        nodes: AtomicU64::new(0),
-        chunks: AtomicU64::new(0),
-        faults: Mutex::default(),
-    };
-    visit_reachable(trees, &roots, &found, pool, monitor)?;
-    report.counts.nodes = found.nodes.into_inner();
-    report.counts.chunks_referenced = found.chunks.into_inner();
-    let faults = sync::into_inner(found.faults);
-    for (id, message) in faults.nodes {
-        report.problem(format!("chunk {}", id.short()), message);
-        damage.lose(id);
-    }
-    if damage.misstated_count() > 0 {
-        report.problem(
-            "trees",
-            format!(
-                "wrong lengths that they state, as a full check found: {}",
-                damage.misstated_count()
-            ),
-        );
-    }
-    for ((id, len_bytes), message) in faults.misstated {
-        report.problem(format!("chunk {}", id.short()), message);
-        damage.misstate(id, len_bytes);
-    }
-    if faults.misstated_untold > 0 {
-        report.problem(
-            "trees",
-            format!("more wrong lengths that they state: {}", faults.misstated_untold),
-        );
-    }
-    for ((kind, id), is_named) in &faults.missing {
-        let what = name_of(*kind);
-        let message = match is_named {
-            false => format!("the index does not name this {what}"),
-            true => format!("the index names this {what} only where it was removed"),
+/// The stage of a check that reads trees.
+pub struct TreeStage<'a> {
+    /// Reads by the index that is checked.
+    pub trees: &'a Trees,
+    /// Lengths of chunks, as packs say them.
+    pub notes: &'a Notes,
+    /// Threads to walk with.
+    pub pool: &'a rayon::ThreadPool,
+    /// Is told of progress, and asked whether to stop.
+    pub monitor: &'a Monitor,
+}
+
+impl TreeStage<'_> {
+    /// Reads everything that the snapshots reach, but no file content; compares lengths with those
+    /// that are noted.
+    ///
+    /// Returns whether a pack was gone that the index names, so that what is reported may be the
+    /// work of a collector.
+    pub fn run(
+        &self,
+        snapshots: &[Snapshot],
+        report: &mut CheckReport,
+        damage: &mut Damage,
+    ) -> Result<bool> {
+        let roots: Vec<_> =
+            snapshots.iter().map(|snapshot| (snapshot.root, snapshot.stats.totals)).collect();
+        let found = Found {
+            damage,
+            notes: self.notes,
+            nodes: AtomicU64::new(0),
+            chunks: AtomicU64::new(0),
+            faults: Mutex::default(),
         };
-        report.problem(format!("chunk {}", id.short()), message);
+        visit_reachable(self.trees, &roots, &found, self.pool, self.monitor)?;
+        report.counts.nodes = found.nodes.into_inner();
+        report.counts.chunks_referenced = found.chunks.into_inner();
+        let faults = sync::into_inner(found.faults);
+        for (id, message) in faults.nodes {
+            report.problem(format!("chunk {}", id.short()), message);
+            damage.lose(id);
+        }
+        if damage.misstated_count() > 0 {
+            report.problem(
+                "trees",
+                format!(
+                    "wrong lengths that they state, as a full check found: {}",
+                    damage.misstated_count()
+                ),
+            );
+        }
+        for ((id, len_bytes), message) in faults.misstated {
+            report.problem(format!("chunk {}", id.short()), message);
+            damage.misstate(id, len_bytes);
+        }
+        if faults.misstated_untold > 0 {
+            report.problem(
+                "trees",
+                format!("more wrong lengths that they state: {}", faults.misstated_untold),
+            );
+        }
+        for ((kind, id), is_named) in &faults.missing {
+            let what = name_of(*kind);
+            let message = match is_named {
+                false => format!("the index does not name this {what}"),
+                true => format!("the index names this {what} only where it was removed"),
+            };
+            report.problem(format!("chunk {}", id.short()), message);
+        }
+        if faults.missing_untold > 0 {
+            report.problem(
+                "index",
+                format!("it does not name {} more references to chunks", faults.missing_untold),
+            );
+        }
+        Ok(faults.met_gone_pack)
     }
-    if faults.missing_untold > 0 {
-        report.problem(
-            "index",
-            format!("it does not name {} more references to chunks", faults.missing_untold),
-        );
-    }
-    Ok(faults.met_gone_pack)
 }
 
 fn name_of(kind: ChunkKind) -> &'static str {

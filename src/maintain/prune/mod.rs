@@ -30,7 +30,7 @@ use self::marked::Marked;
 use self::roots::{Drop, Roots, look};
 use crate::format::generation::{Condemned, Removal};
 use crate::id::ObjectId;
-use crate::maintain::mark::{Trouble, mark, mark_what_is_there};
+use crate::maintain::mark::{Marking, Trouble};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect;
 use crate::repo::gc::generations::{self, Generations, State};
@@ -212,7 +212,7 @@ impl Prune<'_> {
         let reader = Reader::offline(self.repository)?;
         let (horizon, listed) = collect::survey(&reader)?;
         let marks = Marks::new(reader.index().record_count());
-        self.mark(&reader, &roots, (&marks, &mut HashSet::new()))?;
+        self.mark(&reader, &roots, &marks, &mut HashSet::new())?;
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
     }
 
@@ -222,16 +222,12 @@ impl Prune<'_> {
         &self,
         reader: &Arc<Reader>,
         roots: &Roots,
-        (marks, condemned): (&Marks, &mut HashSet<ObjectId>),
+        marks: &Marks,
+        condemned: &mut HashSet<ObjectId>,
     ) -> Result<()> {
-        mark(reader, &roots.snapshots, (marks, &mut *condemned), &self.pool, self.monitor)?;
-        mark_what_is_there(
-            reader,
-            &roots.expired,
-            (marks, condemned, Trouble::Lost),
-            &self.pool,
-            self.monitor,
-        )
+        let marking = Marking { reader, marks, pool: &self.pool, monitor: self.monitor };
+        marking.mark(&roots.snapshots, condemned)?;
+        marking.mark_what_is_there(&roots.expired, condemned, Trouble::Lost)
     }
 
     fn plan(&self, marked: &Marked) -> Result<Plan> {
@@ -265,13 +261,7 @@ impl Prune<'_> {
             marked.reader.index().runs().iter().map(|run| run.name()).collect();
         let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
         let lanes = repack::lanes_for(plan.repack_bytes, options.lanes());
-        let stats = repack::repack(
-            &marked.reader,
-            session,
-            (&plan.repack, &marked.marks),
-            lanes,
-            self.monitor,
-        )?;
+        let stats = repack::repack(marked, session, &plan.repack, lanes, self.monitor)?;
         self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;
         self.report.stored_run_bytes += stats.bytes_of_runs;
         let runs = marked.reader.index().runs();

@@ -1,10 +1,11 @@
 //! Storing the live chunks of packs again that are going to be removed.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::marked::Marked;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, SegmentRecord};
 use crate::format::generation::Victim;
 use crate::format::run::PackRef;
@@ -26,15 +27,15 @@ const ALONE_MIN_BYTES: [u64; 2] = [1 << 20, 1 << 19];
 ///
 /// Segments of which everything is marked keep their compressed form: their seals are verified, and
 /// the ids of chunks where a segment is compressed again. The index must avoid the packs already,
-/// so that the session does not take them for places, and the marks must be those of its records.
-/// Memory: the table of one pack for each lane.
+/// so that the session does not take them for places. Memory: the table of one pack for each lane.
 pub fn repack(
-    reader: &Arc<Reader>,
+    marked: &Marked,
     session: Session,
-    (packs, marks): (&[Victim], &Marks),
+    packs: &[Victim],
     lanes: usize,
     monitor: &Monitor,
 ) -> Result<SessionStats> {
+    let Marked { reader, marks, .. } = marked;
     let packs = named(reader, packs);
     let mover = Mover { reader, session: &session, marks, monitor };
     let next = AtomicUsize::new(0);

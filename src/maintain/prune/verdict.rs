@@ -52,7 +52,7 @@ impl Prune<'_> {
                 reader.index().trust_pack(pack);
             }
         }
-        self.mark(&reader, &roots, (&marks, &mut condemned))?;
+        self.mark(&reader, &roots, &marks, &mut condemned)?;
         let is_left =
             |victim: &&Victim| condemned.contains(&victim.name) || gone.contains(&victim.name);
         let packs: Vec<Victim> = removal.packs.iter().filter(is_left).copied().collect();
@@ -144,7 +144,7 @@ impl Prune<'_> {
             victims.filter(|name| listed.packs.contains_key(name)).collect();
         let mut unneeded = victims.clone();
         let marks = Marks::new(reader.index().record_count());
-        self.mark(&reader, &roots, (&marks, &mut unneeded))?;
+        self.mark(&reader, &roots, &marks, &mut unneeded)?;
         match victims.difference(&unneeded).next() {
             None => {
                 let kept =

@@ -86,7 +86,7 @@ impl Plan {
         incomplete::note(repository, &self.incomplete())?;
         // So that the next backup does not look chunks up in runs that are replaced.
         Reader::new(repository)?;
-        replace_all(repository, &self.broken, (&self.options, &self.lost), replaced, monitor)?;
+        replace_all(&self, replaced, monitor)?;
         let options = CheckOptions {
             level: Level::Structure,
             threads: self.options.threads,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::format::snapshot::Snapshot;
 use crate::id::{ObjectId, SnapshotId};
 use crate::maintain::check::Examined;
-use crate::maintain::mark::{Trouble, mark_what_is_there};
+use crate::maintain::mark::{Marking, Trouble};
 use crate::monitor::Monitor;
 use crate::repo::gc::generations::{Generations, State};
 use crate::repo::read::reachable::Marks;
@@ -36,8 +36,8 @@ pub fn unfinished(repository: &Repository) -> Result<Option<Unfinished>> {
         Ok(State::Unfinished(removal)) => {
             Ok(Some(Unfinished { number, snapshots: removal.snapshots }))
         }
-        // A record that is damaged is among the problems; one that is gone was trimmed, so all is
-        // over.
+        // A record that is damaged is among the problems; one that is gone was trimmed, so it has
+        // ended.
         Err(error) if !error.is_damage() && !error.is_not_found() => Err(error),
         _ => Ok(None),
     }
@@ -58,7 +58,8 @@ pub fn doomed_packs(examined: &Examined, removed: &HashSet<ObjectId>) -> HashSet
 pub fn only_places(
     examined: &Examined,
     reader: &Arc<Reader>,
-    (doomed, dropped): (&HashSet<ObjectId>, &[SnapshotId]),
+    doomed: &HashSet<ObjectId>,
+    dropped: &[SnapshotId],
     monitor: &Monitor,
 ) -> Result<HashSet<ObjectId>> {
     let gone = examined.damage.gone_packs();
@@ -66,12 +67,7 @@ pub fn only_places(
     let stays = |snapshot: &&Snapshot| dropped.binary_search(&snapshot.id).is_err();
     let roots: Vec<Snapshot> = examined.snapshots.iter().filter(stays).cloned().collect();
     let (marks, mut unneeded) = (Marks::new(reader.index().record_count()), doomed.clone());
-    mark_what_is_there(
-        reader,
-        &roots,
-        (&marks, &mut unneeded, Trouble::Unreadable),
-        &examined.pool,
-        monitor,
-    )?;
+    let marking = Marking { reader, marks: &marks, pool: &examined.pool, monitor };
+    marking.mark_what_is_there(&roots, &mut unneeded, Trouble::Unreadable)?;
     Ok(doomed - &unneeded)
 }

@@ -38,7 +38,8 @@ impl<'a> Drafts<'a> {
         repository: &'a Arc<Repository>,
         examined: &'a Examined,
         generation: u64,
-        (removed, damaged): (&'a HashSet<ObjectId>, &HashSet<ObjectId>),
+        removed: &'a HashSet<ObjectId>,
+        damaged: &HashSet<ObjectId>,
     ) -> Self {
         let gone = examined.damage.gone_packs() & removed;
         let damaged = &(examined.damage.packs() - &gone) | damaged;

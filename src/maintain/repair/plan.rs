@@ -58,7 +58,7 @@ fn try_plan(
     let removed = removed_packs(&examined)?;
     let mut damaged = HashSet::new();
     let (drafts, outlook) = loop {
-        let mut drafts = Drafts::new(repository, &examined, generation, (&removed, &damaged));
+        let mut drafts = Drafts::new(repository, &examined, generation, &removed, &damaged);
         match draft(&mut drafts, &examined, &removed, monitor) {
             Ok(Drafted::Damaged(packs)) => {
                 drafts.discard();
@@ -95,7 +95,7 @@ fn try_plan(
         left_out,
     };
     (plan.outlook, plan.lost) = *outlook;
-    let broken = broken(&plan.outlook, (&examined.snapshots, &copies), &examined.forgotten);
+    let broken = broken(&plan.outlook, &examined.snapshots, &copies, &examined.forgotten);
     plan.is_any_broken = !broken.is_empty();
     if options.snapshots {
         plan.broken = broken;
@@ -111,7 +111,8 @@ fn copies_of_lost_slots(repository: &Repository, examined: &Examined) -> Vec<Sna
 /// Returns the snapshots that are to be replaced, oldest first.
 fn broken(
     outlook: &CheckReport,
-    (readable, copies): (&[Snapshot], &[Snapshot]),
+    readable: &[Snapshot],
+    copies: &[Snapshot],
     forgotten: &HashSet<SnapshotId>,
 ) -> Vec<Broken> {
     let is_slot_lost = |id: &SnapshotId| copies.iter().any(|copy| copy.id == *id);
@@ -192,7 +193,8 @@ fn draft(
         let packs = doomed::only_places(
             examined,
             &drafts.reader()?,
-            (&doomed, &dropped.unwrap_or_default()),
+            &doomed,
+            &dropped.unwrap_or_default(),
             monitor,
         )?;
         let damaged = drafts.store_again(&packs, number)?;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::leave_out::{LeaveOut, Left, Lost, NewRoot, Sight};
-use super::{Broken, RepairOptions, Replaced};
+use super::{Broken, Plan, RepairOptions, Replaced};
 use crate::compress::Compression;
 use crate::format::entry::{Extension, Timestamp};
 use crate::format::snapshot::{EXTENSION_INSTEAD_OF, Snapshot, SnapshotStats};
@@ -50,17 +50,12 @@ struct Walked {
     stored: Option<Stored>,
 }
 
-/// Replaces these snapshots, oldest first.
+/// Replaces the broken snapshots of a plan, oldest first.
 ///
 /// One that is whole again, because a backup stored what it lacked, is left alone. Whatever was
-/// done before a failure stays done, and stands in `replaced`.
-pub fn replace_all(
-    repository: &Arc<Repository>,
-    broken: &[Broken],
-    (options, damage): (&RepairOptions, &Damage),
-    replaced: &mut Vec<Replaced>,
-    monitor: &Monitor,
-) -> Result<()> {
+/// done before a failure stays done, and is in `replaced`.
+pub fn replace_all(plan: &Plan, replaced: &mut Vec<Replaced>, monitor: &Monitor) -> Result<()> {
+    let Plan { repository, broken, options, lost: damage, .. } = plan;
     if broken.is_empty() {
         return Ok(());
     }
@@ -201,7 +196,7 @@ impl Replacing<'_> {
         loop {
             let stats = stored.stats();
             let secured = prepare::secure(stored, tree, self.monitor)?;
-            let snapshot = self.describe(old, &secured, tree, (&lost, stats))?;
+            let snapshot = self.describe(old, &secured, tree, &lost, stats)?;
             match snapshots::commit(self.repository, &snapshot, secured)? {
                 Commit::Done => {
                     // A note that is not written costs the next backup a listing.
@@ -222,7 +217,8 @@ impl Replacing<'_> {
         old: &Snapshot,
         secured: &Secured,
         tree: NewTree,
-        (lost, stats): (&Lost, SessionStats),
+        lost: &Lost,
+        stats: SessionStats,
     ) -> Result<Snapshot> {
         let previous = snapshots::newest_of_host(self.repository, &old.host, secured.slots())?;
         let (sequence, previous) = snapshots::place_after(previous.as_ref());

@@ -16,7 +16,7 @@ use std::time::Instant;
 use drumlin::backup::{self, BackupOptions};
 use drumlin::format::entry::Timestamp;
 use drumlin::maintain::check::{self, CheckOptions, Level};
-use drumlin::maintain::forget::{self, Filter, GroupBy};
+use drumlin::maintain::forget::{self, Scope};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots;
@@ -192,8 +192,8 @@ fn collect(repo: &TestRepo, cache: &TempDir, random: &mut SmallRng, counts: &Cou
             continue;
         };
         let forgotten = snapshots::listing(&repository).and_then(|listing| {
-            let by = (&Filter::default(), &policy, GroupBy::DEFAULT);
-            let plan = forget::plan_policy(&listing, by, &TimeZone::UTC, clock().seconds);
+            let now_s = clock().seconds;
+            let plan = forget::plan_policy(&listing, &Scope::USUAL, &policy, &TimeZone::UTC, now_s);
             let word = str::to_owned;
             let note = ForgetNote {
                 host: word("h"),

@@ -237,9 +237,7 @@ fn figures_add_up() {
     let repository = repo.open();
     let trees = repo.trees();
     let all = snapshots::list(&repository).unwrap();
-    let figures =
-        stats::of_repository(&repository, trees.reader(), (&all, 0), 2, &Monitor::default())
-            .unwrap();
+    let figures = stats::of_repository(trees.reader(), &all, 0, 2, &Monitor::default()).unwrap();
     // Inline files have no chunks; the large file is there twice, and in two snapshots.
     let unique_text = 2_100_000;
     assert_eq!(figures.totals.bytes, first.stats.totals.bytes + second.stats.totals.bytes);

@@ -8,7 +8,7 @@ use std::thread;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::check::Level;
-use drumlin::maintain::forget::{self, Filter, ForgetPlan, GroupBy};
+use drumlin::maintain::forget::{self, ForgetPlan, Scope};
 use drumlin::monitor::Monitor;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, TRASH_WINDOW_S};
 use drumlin::repo::snapshots::{self, Listing};
@@ -48,12 +48,7 @@ fn plan(repository: &Repository, keep: &str) -> Result<(Listing, ForgetPlan)> {
     let mut policy = Policy::default();
     policy.add(keep).unwrap();
     let listing = snapshots::listing(repository)?;
-    let plan = forget::plan_policy(
-        &listing,
-        (&Filter::default(), &policy, GroupBy::DEFAULT),
-        &TimeZone::UTC,
-        now().seconds,
-    );
+    let plan = forget::plan_policy(&listing, &Scope::USUAL, &policy, &TimeZone::UTC, now().seconds);
     Ok((listing, plan))
 }
 

@@ -15,7 +15,7 @@ use drumlin::format::node::TreeNode;
 use drumlin::format::snapshot::Snapshot;
 use drumlin::id::{ChunkId, SnapshotId};
 use drumlin::maintain::check::Level;
-use drumlin::maintain::forget::{self, Filter, GroupBy};
+use drumlin::maintain::forget::{self, GroupBy, Scope};
 use drumlin::maintain::prune::{self, PruneOptions};
 use drumlin::maintain::repair::{self, Plan, RepairOptions, Replaced};
 use drumlin::monitor::Monitor;
@@ -537,12 +537,8 @@ fn a_replaced_snapshot_is_as_old_as_the_old_one_for_policies() {
     assert_eq!(replace(&repo.open()).len(), 1);
     let listing = snapshots::listing(&repo.open()).unwrap();
     let policy = Policy { last: Some(1), ..Policy::default() };
-    let planned = forget::plan_policy(
-        &listing,
-        (&Filter::default(), &policy, GroupBy::DEFAULT),
-        &TimeZone::UTC,
-        now().seconds,
-    );
+    let planned =
+        forget::plan_policy(&listing, &Scope::USUAL, &policy, &TimeZone::UTC, now().seconds);
     let going: Vec<_> =
         planned.groups.iter().flat_map(|group| group.going()).map(Snapshot::instead_of).collect();
     assert_eq!(going, [Some(first.id)], "not {}, and not none because of doubt", second.id);

@@ -10,7 +10,7 @@ use drumlin::format::snapshot::Snapshot;
 use drumlin::format::tombstone::Tombstone;
 use drumlin::id::SnapshotId;
 use drumlin::maintain::evidence::Evidence;
-use drumlin::maintain::forget::{self, Filter, GroupBy, Refusal};
+use drumlin::maintain::forget::{self, Filter, GroupBy, Refusal, Scope};
 use drumlin::repo::Repository;
 use drumlin::repo::snapshots::Listing;
 use drumlin::repo::snapshots::trash::{self, ForgetNote, Forgotten};
@@ -110,9 +110,10 @@ impl World {
         let mut policy = Policy::default();
         policy.add(text).unwrap();
         let listing = self.listing();
-        let mut plan = forget::plan_policy(&listing, (&filter, &policy, by), &TimeZone::UTC, now_s);
+        let mut plan =
+            forget::plan_policy(&listing, &Scope { filter, by }, &policy, &TimeZone::UTC, now_s);
         let zone = TimeZone::UTC;
-        let evidence = Evidence::new(&self.machine, &listing, (&zone, now_s));
+        let evidence = Evidence::new(&self.machine, &listing, &zone, now_s);
         plan.refuse(|group| evidence.excess_of(group));
         evidence.note_applied(&plan);
         for group in plan.accepted() {
@@ -398,13 +399,10 @@ fn tombstones_without_snapshots_tell_what_went_on() {
         let mut policy = Policy::default();
         policy.add(text).unwrap();
         let listing = Listing { removed: removed.iter().copied().collect(), ..world.listing() };
-        let (by, now_s) = (GroupBy::DEFAULT, evening_s + 7 * DAY);
-        let mut plan =
-            forget::plan_policy(&listing, (&Filter::default(), &policy, by), &TimeZone::UTC, now_s);
+        let now_s = evening_s + 7 * DAY;
+        let mut plan = forget::plan_policy(&listing, &Scope::USUAL, &policy, &TimeZone::UTC, now_s);
         let zone = TimeZone::UTC;
-        plan.refuse(|group| {
-            Evidence::new(&world.machine, &listing, (&zone, now_s)).excess_of(group)
-        });
+        plan.refuse(|group| Evidence::new(&world.machine, &listing, &zone, now_s).excess_of(group));
         plan.groups.into_iter().filter_map(|group| group.refused).collect::<Vec<_>>()
     };
     assert_eq!(judge(&world, "last 5", &[gone]), []);
