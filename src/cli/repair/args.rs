@@ -4,31 +4,34 @@ use clap::{Args, ValueEnum};
 
 use crate::maintain::check::Level;
 
-/// Plans how to heal what is damaged; with --apply, heals what can be healed
+/// Plan how to repair damage; with --apply, repair it
 ///
-/// The index is made again from what the packs hold; what can still be read of a damaged pack is
-/// stored again; and what is lost is taken out of the index, so that the next backup stores it
-/// again if the source still has it. Nothing is removed, and backups may run meanwhile. What stays
-/// lost stays in the snapshots that lack it, until --snapshots makes new ones without it.
+/// The index is made again from the packs; what is readable in a damaged pack is stored again; what
+/// is lost is taken out of the index, so that the next backup stores it if the source still has it.
+/// Nothing is removed, and backups may run meanwhile. Snapshots that lack something stay as they
+/// are, until --snapshots replaces them.
 #[derive(Args)]
 pub struct RepairArgs {
-    /// What to heal [default: index]
+    /// What to repair [default: index]
     part: Option<Part>,
 
-    /// How thoroughly to look for damage first: structure, or full (reads all file content too)
+    /// How thoroughly to look first: structure or full
+    ///
+    /// full also reads all file content.
     #[arg(long, value_name = "LEVEL", default_value = "structure")]
     pub(super) level: Level,
 
-    /// Also replace snapshots that would go on lacking something by new ones without it; the old
-    /// ones go to the trash
+    /// Also replace snapshots that lack something
+    ///
+    /// The new ones leave out what is lost; the old ones go to the trash.
     #[arg(long)]
     pub(super) snapshots: bool,
 
-    /// Do it; without this option the plan is only shown
+    /// Carry out the plan; without this it is only shown
     #[arg(long)]
     pub apply: bool,
 
-    /// Only show the plan (as without --apply)
+    /// Only show the plan (the default)
     #[arg(long, short = 'n', conflicts_with = "apply")]
     dry_run: bool,
 }

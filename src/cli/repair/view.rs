@@ -30,7 +30,7 @@ pub struct RepairView {
 #[derive(Serialize)]
 pub struct PackView {
     object: String,
-    /// The pack that it stands in for.
+    /// The pack whose chunks it holds.
     pub instead_of: String,
     /// The number of the verdict that removes that one.
     pub removed_by: Option<u64>,

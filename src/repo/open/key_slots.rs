@@ -42,8 +42,7 @@ pub(in crate::repo) fn create_slot(
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
     let wrapping = Wrapping { secret: new.secret, kdf: new.kdf, salt: system_32()? };
-    let slot =
-        wrap(keyring, &bundle, new.info, &wrapping).map_err(Error::malformed("key slot"))?;
+    let slot = wrap(keyring, &bundle, new.info, &wrapping).map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&layout::slot_key(&id), &slot.encode())?;
     Ok(id)

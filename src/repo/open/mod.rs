@@ -17,3 +17,4 @@ pub use init::{InitOptions, NewIdentity};
 
 pub use opening::{Expected, OpenOptions};
 pub use repository::Repository;
+pub(in crate::repo) use verified_cache::Signed;

@@ -28,8 +28,16 @@ pub struct Opened {
     pub left_out: LeftOut,
 }
 
-/// A signature: whose it is, of what, and itself.
-pub type Signed<'a> = (&'a [u8; 32], &'a [u8], &'a [u8; 64]);
+/// Signed bytes.
+#[derive(Clone, Copy)]
+pub struct Signed<'a> {
+    /// Public key of the writer.
+    pub writer: &'a [u8; 32],
+    /// What is signed.
+    pub bytes: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8; 64],
+}
 
 impl Default for Opened {
     fn default() -> Self {
@@ -61,14 +69,15 @@ impl Opened {
     pub fn is_signed(
         &self,
         kind: ContainerKind,
-        (writer, signed, signature): Signed,
+        signed: Signed<'_>,
         verify: fn(&[u8; 32], &[u8], &[u8; 64]) -> bool,
     ) -> bool {
-        let hash = hash_of(kind, &[writer, signature, signed]);
+        let Signed { writer, bytes, signature } = signed;
+        let hash = hash_of(kind, &[writer, signature, bytes]);
         if lock(&self.signatures).contains(&hash) {
             return true;
         }
-        let is_good = verify(writer, signed, signature);
+        let is_good = verify(writer, bytes, signature);
         let mut signatures = lock(&self.signatures);
         if is_good {
             if signatures.len() >= SIGNATURES_MAX {
@@ -115,14 +124,17 @@ mod tests {
         }
         let (writer, signature) = (keyring.verifying_key(), keyring.sign_snapshot(b"snapshot"));
         let (kind, verify) = (ContainerKind::Snapshot, Keyring::verify_snapshot);
+        fn with<'a>(writer: &'a [u8; 32], bytes: &'a [u8], signature: &'a [u8; 64]) -> Signed<'a> {
+            Signed { writer, bytes, signature }
+        }
         for _ in 0..2 {
-            assert!(opened.is_signed(kind, (&writer, b"snapshot", &signature), verify));
-            assert!(!opened.is_signed(kind, (&writer, b"snapshos", &signature), verify));
-            assert!(!opened.is_signed(kind, (&[0; 32], b"snapshot", &signature), verify));
+            assert!(opened.is_signed(kind, with(&writer, b"snapshot", &signature), verify));
+            assert!(!opened.is_signed(kind, with(&writer, b"snapshos", &signature), verify));
+            assert!(!opened.is_signed(kind, with(&[0; 32], b"snapshot", &signature), verify));
             let tombstone = Keyring::verify_tombstone;
             assert!(!opened.is_signed(
                 ContainerKind::Tombstone,
-                (&writer, b"snapshot", &signature),
+                with(&writer, b"snapshot", &signature),
                 tombstone
             ));
         }

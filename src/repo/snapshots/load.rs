@@ -14,6 +14,7 @@ use crate::repo::error::{Error, Result};
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::{read_listed, read_small};
 use crate::repo::open::Repository;
+use crate::repo::open::Signed;
 use crate::store::Key;
 
 /// Loads one snapshot and verifies seal, name, repository and signature; `None` for a burnt slot.
@@ -67,11 +68,13 @@ pub(super) fn parse(
         return Ok(None);
     };
     let snapshot = Snapshot::decode(&signed).map_err(Error::malformed(key))?;
-    let is_signed = |signed| {
+    let is_signed = |signed: Signed<'_>| {
         repository.opened().is_signed(ContainerKind::Snapshot, signed, Keyring::verify_snapshot)
     };
     let trusted = snapshot.writer == repository.keyring().verifying_key();
-    if !trusted || !is_signed((&snapshot.writer, &signed, &signature)) {
+    if !trusted
+        || !is_signed(Signed { writer: &snapshot.writer, bytes: &signed, signature: &signature })
+    {
         return Err(Error::BadSignature { object: key.to_string() });
     }
     if snapshot.id != *id || snapshot.repository != repository.keyring().repository() {

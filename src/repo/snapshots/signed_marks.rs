@@ -13,6 +13,7 @@ use crate::repo::error::{Error, Result};
 use crate::repo::gc::reserve;
 use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_whole;
+use crate::repo::open::Signed;
 use crate::repo::open::{Repository, check_writable};
 use crate::store::{ErrorKind, Key};
 
@@ -155,7 +156,7 @@ pub(in crate::repo) fn parse(
     if mark.writer != repository.keyring().verifying_key()
         || !repository.opened().is_signed(
             kind.container(),
-            (&mark.writer, &slot.signed, &slot.signature),
+            Signed { writer: &mark.writer, bytes: &slot.signed, signature: &slot.signature },
             verify,
         )
     {

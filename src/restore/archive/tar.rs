@@ -210,22 +210,30 @@ fn add_xattrs(pax: &mut Pax, entry: &Entry) {
 }
 
 /// A field of a header: where it begins, and how long it is.
-type Field = (usize, usize);
+#[derive(Clone, Copy)]
+struct Field {
+    start: usize,
+    len: usize,
+}
 
-const NAME: Field = (0, 100);
-const MODE: Field = (100, 8);
-const UID: Field = (108, 8);
-const GID: Field = (116, 8);
-const SIZE: Field = (124, 12);
-const MTIME: Field = (136, 12);
-const CHECKSUM: Field = (148, 8);
+const fn field(start: usize, len: usize) -> Field {
+    Field { start, len }
+}
+
+const NAME: Field = field(0, 100);
+const MODE: Field = field(100, 8);
+const UID: Field = field(108, 8);
+const GID: Field = field(116, 8);
+const SIZE: Field = field(124, 12);
+const MTIME: Field = field(136, 12);
+const CHECKSUM: Field = field(148, 8);
 const KIND_AT: usize = 156;
-const LINK_NAME: Field = (157, 100);
-const MAGIC: Field = (257, 8);
-const USER: Field = (265, 32);
-const GROUP: Field = (297, 32);
-const DEVICE_MAJOR: Field = (329, 8);
-const DEVICE_MINOR: Field = (337, 8);
+const LINK_NAME: Field = field(157, 100);
+const MAGIC: Field = field(257, 8);
+const USER: Field = field(265, 32);
+const GROUP: Field = field(297, 32);
+const DEVICE_MAJOR: Field = field(329, 8);
+const DEVICE_MINOR: Field = field(337, 8);
 
 /// A header of the format ustar.
 struct Header([u8; BLOCK_LEN_BYTES]);
@@ -239,7 +247,8 @@ impl Header {
     }
 
     /// Sets a field to as much of a text as fits, and returns whether all of it does.
-    fn text(&mut self, (start, len): Field, text: &[u8]) -> bool {
+    fn text(&mut self, field: Field, text: &[u8]) -> bool {
+        let Field { start, len } = field;
         let fitting = &text[..text.len().min(len)];
         self.0[start..start + len].fill(0);
         self.0[start..start + fitting.len()].copy_from_slice(fitting);
@@ -249,7 +258,7 @@ impl Header {
     /// Sets a field to a text, in the extended header too if it does not fit.
     fn text_or(&mut self, pax: &mut Pax, field: Field, key: &str, text: &[u8]) {
         // Names of owners end with a zero byte.
-        let is_short = text.len() < field.1 || field.1 == NAME.1;
+        let is_short = text.len() < field.len || field.len == NAME.len;
         if !self.text(field, text) || !is_short {
             pax.record(key.as_bytes(), text);
         }
@@ -257,7 +266,7 @@ impl Header {
 
     /// Sets a field to a number, or to 0 if that does not fit, and returns whether it does.
     fn number(&mut self, field: Field, number: u64) -> bool {
-        let digits = field.1 - 1;
+        let digits = field.len - 1;
         let fits = number < 1 << (3 * digits);
         self.text(field, format!("{:0digits$o}", if fits { number } else { 0 }).as_bytes());
         fits

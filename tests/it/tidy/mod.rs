@@ -69,6 +69,8 @@ fn each_rule_notices_its_offence() {
         ("unwraps", "cli/mod.rs", "fn f() { g().unwrap(); }"),
         ("long functions", "cli/mod.rs", &long),
         ("many arguments", "cli/mod.rs", "fn f(a: u8, b: u8, c: u8, d: u8, e: u8, g: u8) {}"),
+        ("tuples", "cli/mod.rs", "fn f(a: u8, &(b, c): &'a (u8, HashMap<u8, u8>)) {}"),
+        ("tuples by another name", "cli/mod.rs", "fn f((a, b): Pair) {}"),
         ("long files", "cli/mod.rs", &"\n".repeat(401)),
         ("vague names", "cli/mod.rs", "struct PackManager;"),
     ];
@@ -108,11 +110,21 @@ fn cycles_are_noticed() {
     assert_eq!(about(&folders).len(), 1, "{:?}", about(&folders));
 }
 
+/// A tuple counts as many arguments as it has elements.
+#[test]
+fn tuples_hide_no_arguments() {
+    let found = about(&[("cli/mod.rs", "fn f(a: u8, b: u8, c: (u8, (u8, u8), u8,), d: u8) {}")]);
+    let ends = ["takes a tuple: name its parts", "has 6 arguments, at most 5"];
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().zip(ends).all(|(one, end)| one.ends_with(end)), "{found:?}");
+}
+
 #[test]
 fn right_code_is_left_in_peace() {
     let test = "fn f() {}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::cli;\n    fn t() { std::fs::read(\"x\").unwrap(); }\n}\n";
     let words = "//! use crate::cli; println!\n/* std::fs /* SystemTime */ */ const A: &str = \"std::fs\"; const B: &[u8] = br#\"\"std::env\"#; const C: char = '\"';";
     let lifetimes = "fn f<'a>(x: &'a str, y: impl Fn(u8, u8) -> u8, z: HashMap<u8, u8>, v: u8, w: u8) -> &'a str { x }";
+    let no_tuples = "fn f(error: &(dyn Error + 'static), act: &(dyn Fn(u8, u8) -> u8 + Sync), pairs: &[(u8, u8)], own: ()) { g(|(a, b): (u8, u8)| a) }";
     let files = [
         ("format/mod.rs", "pub mod a; mod b; pub use b::B; pub struct Shared;"),
         ("format/a.rs", "use super::{B, Shared}; use crate::id::ChunkId; use std::fmt;"),
@@ -120,6 +132,7 @@ fn right_code_is_left_in_peace() {
         ("format/c.rs", test),
         ("os/mod.rs", "use crate::format::entry::{Entry, Xattr};"),
         ("id.rs", lifetimes),
+        ("monitor.rs", no_tuples),
         ("format/entry.rs", ""),
         (
             "cli/mod.rs",

@@ -267,10 +267,17 @@ fn check_sizes(module: &Module, found: &mut Vec<String>) {
                 module.file
             ));
         }
-        let arguments = count_arguments(&tokens[at..=last]);
         let is_foreign =
             FOREIGN.iter().any(|(file, names)| module.file == *file && names.contains(&name));
-        if arguments > ARGUMENTS_MAX && !is_foreign {
+        if is_foreign {
+            continue;
+        }
+        let parameters = parameters(&tokens[at..=last]);
+        if parameters.iter().any(Option::is_some) {
+            found.push(format!("{}:{line}: `{name}` takes a tuple: name its parts", module.file));
+        }
+        let arguments: usize = parameters.iter().map(|elements| elements.unwrap_or(1)).sum();
+        if arguments > ARGUMENTS_MAX {
             found.push(format!(
                 "{}:{line}: `{name}` has {arguments} arguments, at most {ARGUMENTS_MAX}",
                 module.file
@@ -279,9 +286,9 @@ fn check_sizes(module: &Module, found: &mut Vec<String>) {
     }
 }
 
-/// Returns how many arguments a function has, without `self`: each has one `:` in the first
-/// parentheses outside of `<>`.
-fn count_arguments(function: &[Token]) -> usize {
+/// Returns the parameters of a function, without `self`: how many elements one has that is a tuple,
+/// and `None` for any other. Each has one `:` in the first parentheses outside of `<>`.
+fn parameters(function: &[Token]) -> Vec<Option<usize>> {
     let (mut angles, mut start) = (0, function.len());
     for (at, token) in function.iter().enumerate() {
         let is_arrow = token.text == ">" && at > 0 && function[at - 1].text == "-";
@@ -291,16 +298,52 @@ fn count_arguments(function: &[Token]) -> usize {
             break;
         }
     }
-    let (mut depth, mut count) = (0, 0);
-    for token in &function[start..] {
-        depth += i32::from(matches!(token.text, "(" | "[" | "{"))
-            - i32::from(matches!(token.text, ")" | "]" | "}"));
-        count += usize::from(depth == 1 && token.text == ":");
+    let (mut depth, mut pattern, mut found) = (0, start + 1, Vec::new());
+    for (at, token) in function.iter().enumerate().skip(start) {
+        depth += nesting(token);
+        match token.text {
+            _ if depth == 0 => break,
+            "," if depth == 1 => pattern = at + 1,
+            ":" if depth == 1 => {
+                let elements = tuple_len(&function[pattern..at]);
+                found.push(elements.or_else(|| tuple_len(&function[at + 1..])));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns how many elements the tuple has that a pattern or type is, or refers to. Parentheses
+/// without a comma, as in `&(dyn Error + Send)`, are no tuple.
+fn tuple_len(tokens: &[Token]) -> Option<usize> {
+    let mut rest = tokens;
+    while let Some(token) = rest.first() {
+        rest = match token.text {
+            "&" | "mut" => &rest[1..],
+            "'" => rest.get(2..)?,
+            "(" => break,
+            _ => return None,
+        };
+    }
+    let (mut depth, mut commas, mut last) = (0, 0, "");
+    for token in rest {
+        let is_arrow = token.text == ">" && last == "-";
+        depth += nesting(token) + i32::from(token.text == "<");
+        depth -= i32::from(token.text == ">" && !is_arrow);
         if depth == 0 {
             break;
         }
+        commas += usize::from(depth == 1 && token.text == ",");
+        last = token.text;
     }
-    count
+    (commas > 0).then_some(commas + usize::from(last != ","))
+}
+
+/// Returns by how much a token goes deeper into brackets.
+fn nesting(token: &Token) -> i32 {
+    i32::from(matches!(token.text, "(" | "[" | "{"))
+        - i32::from(matches!(token.text, ")" | "]" | "}"))
 }
 
 /// Complains about cycles between files, and about cycles between top-level modules.

@@ -1,21 +1,24 @@
-//! `drumlin restore`: gives files back.
+//! `drumlin restore`: restores a snapshot or a path in it.
 
-use std::ffi::{OsStr, OsString};
+mod args;
+
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::archive::{self, ArchiveArgs};
-use super::context::Context;
-use super::failure::{Exit, Failure, ended};
-use super::narrow::Narrow;
-use super::snap::{SnapArg, SnapPath};
-use super::thaw::{self, ThawArgs};
-use super::views::{ProblemView, RequestsView, exact, lossy};
+pub use self::args::RestoreArgs;
+
+use self::args::OverwriteArg;
+use crate::cli::archive;
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure, ended};
+use crate::cli::snap::SnapPath;
+use crate::cli::thaw;
+use crate::cli::views::{ProblemView, RequestsView, exact, lossy};
 use crate::connect::Purpose;
 use crate::connect::host::here;
 use crate::format::snapshot::Snapshot;
@@ -25,100 +28,6 @@ use crate::repo::Repository;
 use crate::restore::{self, Overwrite, Planned, RestoreOptions, RestoreReport};
 use crate::text;
 use crate::ui::output::{JsonList, Output};
-
-/// Restore a snapshot, or a path in it
-///
-/// With PATH, the content of that folder (or that one file) goes into DIR; without, everything goes
-/// below DIR with its full path. Files that are right already stay, so run an interrupted restore
-/// again to continue it. While root restores into folders of other users, they belong to root; if
-/// the restore is killed, they stay so until it is run again. Before it reports success, the
-/// restore waits for the disk: what is reported survives a loss of power.
-#[derive(Args)]
-pub struct RestoreArgs {
-    /// The snapshot, or a path in it: SNAP[:PATH]
-    ///
-    /// An id or its first digits, latest, latest~2 (two before it), or APP@2026-03-01. A PATH that
-    /// does not begin with / starts at the current folder.
-    #[arg(value_name = "SNAP[:PATH]")]
-    snap: SnapArg,
-
-    #[command(flatten)]
-    narrow: Narrow,
-
-    /// Folder to restore into; it is made if it does not exist
-    #[arg(long, short = 't', value_name = "DIR", required_unless_present_any = ["to_tar", "to_zip"])]
-    target: Option<PathBuf>,
-
-    /// Restore only what matches this pattern (repeatable)
-    ///
-    /// Patterns are those of .gitignore; everything below a match is restored, too.
-    #[arg(long = "include", short = 'i', value_name = "PATTERN")]
-    includes: Vec<OsString>,
-
-    /// Include by a pattern that ignores upper and lower case
-    #[arg(long = "iinclude", value_name = "PATTERN")]
-    folded_includes: Vec<OsString>,
-
-    /// Exclude what matches this pattern (repeatable)
-    #[arg(long = "exclude", short = 'e', value_name = "PATTERN")]
-    excludes: Vec<OsString>,
-
-    /// Exclude by a pattern that ignores upper and lower case
-    #[arg(long = "iexclude", value_name = "PATTERN")]
-    folded_excludes: Vec<OsString>,
-
-    /// List what would be done; change nothing
-    ///
-    /// Existing files are read to compare them.
-    #[arg(long, short = 'n')]
-    dry_run: bool,
-
-    /// Read everything from the disk again and compare it
-    #[arg(long)]
-    verify: bool,
-
-    /// Delete what is in restored folders and not in the snapshot
-    ///
-    /// What the snapshot lists as not read stays.
-    #[arg(long)]
-    delete: bool,
-
-    /// Existing files: always, if-changed or never
-    ///
-    /// always compares content, if-changed trusts size and time, never leaves files alone. Without
-    /// this option, content is compared, except of files that an interrupted restore into a new
-    /// folder wrote.
-    #[arg(long, value_name = "WHEN", value_enum, hide_possible_values = true)]
-    overwrite: Option<OverwriteArg>,
-
-    /// Restore owners by number, not by name
-    #[arg(long)]
-    numeric_ids: bool,
-
-    /// Use less memory, at some cost of speed
-    #[arg(long)]
-    low_memory: bool,
-
-    #[command(flatten)]
-    archive: ArchiveArgs,
-
-    #[command(flatten)]
-    thaw: ThawArgs,
-}
-
-impl RestoreArgs {
-    /// Returns whether it only shows what would be restored.
-    pub fn is_dry(&self) -> bool {
-        self.dry_run || self.thaw.plan
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum OverwriteArg {
-    Always,
-    IfChanged,
-    Never,
-}
 
 #[derive(Serialize)]
 struct RestoreView {
