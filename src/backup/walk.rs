@@ -101,7 +101,7 @@ fn perform(walk: &Walk, worker: &mut Worker, task: Task) -> Result<()> {
 /// Keeps the error that the user must see: "stopped" and "cancelled" are consequences of another.
 fn fail(failure: &Mutex<Option<Error>>, error: Error) {
     let is_consequence = |error: &Error| matches!(error, Error::Stopped | Error::Cancelled);
-    let mut failure = lock(&failure);
+    let mut failure = lock(failure);
     if failure.as_ref().is_none_or(|known| is_consequence(known) && !is_consequence(&error)) {
         *failure = Some(error);
     }

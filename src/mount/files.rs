@@ -291,7 +291,7 @@ impl Files {
     /// Returns bytes of an open file, fewer than wanted only at its end.
     pub fn read(&self, handle: u64, offset: u64, len: u32) -> Answer<Vec<u8>> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
-        let end = offset.saturating_add(len.into()).min(file.map.len());
+        let end = offset.saturating_add(len.into()).min(file.map.size());
         if offset >= end {
             return Ok(Vec::new());
         }
@@ -303,11 +303,11 @@ impl Files {
     /// file.
     pub fn seek(&self, handle: u64, offset: u64, to_data: bool) -> Answer<u64> {
         let file = self.open.get(handle).ok_or(Errno::BADF)?;
-        if offset >= file.map.len() {
+        if offset >= file.map.size() {
             return Err(Errno::NXIO);
         }
         if file.map.inline().is_some() {
-            return Ok(if to_data { offset } else { file.map.len() });
+            return Ok(if to_data { offset } else { file.map.size() });
         }
         for span in self.contents.spans(&file.map, offset) {
             let span = span.map_err(|error| self.failed(file.number, &error))?;
@@ -316,7 +316,7 @@ impl Files {
             }
         }
         // The end of the file counts as a hole.
-        if to_data { Err(Errno::NXIO) } else { Ok(file.map.len()) }
+        if to_data { Err(Errno::NXIO) } else { Ok(file.map.size()) }
     }
 
     /// Calls `take` with the extended attributes of what has a number.

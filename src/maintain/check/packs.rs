@@ -256,7 +256,7 @@ fn load(
     done: &Sender<Loaded>,
 ) {
     while let Ok(mut bytes) = buffers.recv() {
-        let next = lock(&source).next();
+        let next = lock(source).next();
         let Some(job) = next else {
             return;
         };

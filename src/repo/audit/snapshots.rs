@@ -92,7 +92,7 @@ fn read_all(
         let key = Key::new(Class::Snapshots, object.name);
         match held {
             Held::Slot(loaded) => {
-                let found = findings.note(&key, loaded)?;
+                let found = findings.note(&key, *loaded)?;
                 // A burnt slot is no snapshot.
                 findings.seen -= u64::from(matches!(found, Some(None)));
                 all.good.extend(found.flatten());
@@ -125,7 +125,7 @@ fn read_all(
 
 /// What a name in `snapshots/` holds.
 enum Held {
-    Slot(Result<Option<Snapshot>>),
+    Slot(Box<Result<Option<Snapshot>>>),
     Tombstone(Result<Tombstone>),
     Protection(Result<Tombstone>),
     Foreign,
@@ -133,7 +133,7 @@ enum Held {
 
 fn read(repository: &Repository, object: &Listed) -> Held {
     if let Some(id) = SnapshotId::from_hex(&object.name) {
-        Held::Slot(snapshots::load_whole(repository, &id, object.len_bytes))
+        Held::Slot(Box::new(snapshots::load_whole(repository, &id, object.len_bytes)))
     } else if let Some(id) = layout::tombstone_of(&object.name) {
         Held::Tombstone(trash::load_listed(repository, &id, object.len_bytes))
     } else if let Some(id) = layout::protection_of(&object.name) {

@@ -26,7 +26,7 @@ impl Randomness {
             return system_32();
         };
         let mut bytes = [0; 32];
-        lock(&sequence).fill(&mut bytes);
+        lock(sequence).fill(&mut bytes);
         Ok(bytes)
     }
 }

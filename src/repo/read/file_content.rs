@@ -59,7 +59,7 @@ impl FileContents {
         reading: &Reading,
         range: Range<u64>,
     ) -> std::result::Result<Vec<u8>, SharedError> {
-        let (start, end) = (range.start, range.end.min(file.len()));
+        let (start, end) = (range.start, range.end.min(file.size()));
         if start >= end {
             return Ok(Vec::new());
         }

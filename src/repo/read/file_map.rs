@@ -64,8 +64,8 @@ impl FileMap {
         &self.found.name
     }
 
-    /// Returns the length of the file in bytes.
-    pub fn len(&self) -> u64 {
+    /// Returns the size of the file in bytes.
+    pub fn size(&self) -> u64 {
         self.found.size
     }
 
@@ -175,7 +175,7 @@ impl Spans<'_> {
                 self.next = span.end();
                 return Ok(Some(span));
             }
-            if self.next >= self.map.len() {
+            if self.next >= self.map.size() {
                 return Ok(None);
             }
             let (leaf, start) = self.map.leaf(self.nodes, self.next)?;
