@@ -36,7 +36,7 @@ pub fn look(
     if started_s.saturating_sub(last_s) < jump_s {
         return;
     }
-    // What cannot be found out now is found out by whoever lists the snapshots.
+    // What cannot be found out now is found out when snapshots are listed.
     if let Ok(Some(stored_s)) = snapshots::stored_s(repository, &snapshot.id)
         && started_s > stored_s.saturating_add(TOLERANCE_S)
     {

@@ -4,7 +4,7 @@
 //! **Holes.** A file that takes less room than its length has holes. Where they are is asked of
 //! file systems that are known to tell the truth (`os::filesystem`); an answer that cannot be true,
 //! and every other file system, leads to reading: long runs of zero blocks are holes then. Either
-//! way no byte is taken for zero on the word of somebody who may be wrong.
+//! way no byte is taken for zero because a file system says so, which may be wrong.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,7 +29,7 @@ use crate::repo::write::list_builder::ListBuilder;
 pub const SMALL_LEN_MAX_BYTES: u64 = 1 << 20;
 /// Holes shorter than this are stored as zeros: skipping them would cut chunks for nothing.
 const HOLE_LEN_MIN_BYTES: usize = 64 << 10;
-/// Likewise in files that are read at once.
+/// The same for files that are read at once.
 const SMALL_HOLE_LEN_MIN_BYTES: usize = 16 << 10;
 /// How much is looked at together when holes are found by reading; a multiple of a block.
 const WINDOW_LEN_BYTES: usize = 512 << 10;

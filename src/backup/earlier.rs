@@ -75,7 +75,7 @@ pub const HAD: &str = "this source had ";
 /// Returns how many files a problem of an earlier snapshot says that a source had before it lost
 /// them.
 ///
-/// What was told once is told until somebody accepts it.
+/// What was reported once is reported until the user accepts it.
 pub fn before_of(message: &str) -> Option<u64> {
     message.strip_prefix(HAD)?.split(' ').next()?.parse().ok()
 }

@@ -160,7 +160,8 @@ impl Excludes {
         unmatched
     }
 
-    /// Returns the ignore files that count in the folder `dir` with these names, which is at `path`.
+    /// Returns the ignore files that count in the folder `dir` with these names, which is at
+    /// `path`.
     ///
     /// `report` is told what of the ignore files is not used, each by its name in the folder.
     pub fn chain_for(

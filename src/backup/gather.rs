@@ -26,7 +26,7 @@ pub enum Done {
     },
     /// It is the parent's entry, below a folder that vouches for its own entries.
     Same,
-    /// Likewise, but for what lies in it.
+    /// It is the parent's entry, but its content has changed.
     Below {
         /// Its tree now.
         tree: ChunkId,

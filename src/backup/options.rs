@@ -26,7 +26,7 @@ pub struct ExcludeOptions {
     pub ignore_files: Vec<String>,
     /// Does not enter other file systems than those of the sources.
     pub one_file_system: bool,
-    /// Files that are read even if they look unchanged; patterns likewise.
+    /// Files that are read even if they look unchanged; patterns.
     pub always_read: Vec<Pattern>,
     /// Folders that are never entered: the repository's own, and its cache.
     pub own_folders: Vec<PathBuf>,

@@ -165,7 +165,7 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
     Ok(())
 }
 
-/// Says what a source is that is no folder, where somebody may expect something else of it.
+/// Says what a source is that is no folder, where the user may expect something else.
 ///
 /// Who names a device or fifo expects what comes out of it, unless it `is_within` another source,
 /// of which it is a part.

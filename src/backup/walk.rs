@@ -1,7 +1,8 @@
 //! The threads of a backup: each takes folders and large files from one stack, deepest first.
 //!
-//! A folder is never waited for: when its last child is done, whoever did it finishes the folder
-//! too. So the walk needs no more memory than the folders on its way, however large the tree is.
+//! A folder is never waited for: when its last child is done, the thread that did it finishes the
+//! directory too. So the walk needs no more memory than the folders on its way, however large the
+//! tree is.
 
 use std::sync::Mutex;
 

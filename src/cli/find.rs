@@ -32,7 +32,7 @@ use crate::ui::output::{JsonList, Output};
 /// Each version of a file is shown once, from the newest snapshot that has it. Patterns are globs:
 /// `*` and `?` match anything but `/`, `[a-z]` one of these, `{a,b}` a or b, `**` any folders. A
 /// pattern without `/` must match a whole name; one with `/` matches a whole path, from any folder
-/// on unless it begins with `/`. Type names as they are printed: `\\xe9` is a byte that is no text.
+/// on unless it begins with `/`. Type names as they are printed: `\xe9` is a byte that is no text.
 #[derive(Args)]
 pub struct FindArgs {
     /// Patterns to look for; any of them may match

@@ -166,7 +166,7 @@ impl<'a> Evidence<'a> {
                 trash::load_cached(self.repository, id)
                     .map_or_else(|| trash::load(self.repository, id), Ok)
             };
-            // What cannot be read says nothing, and then somebody is asked.
+            // What cannot be read says nothing, and then the user is asked.
             let loaded =
                 parallel::for_each(self.repository.store(), &ids, load).unwrap_or_default();
             loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()

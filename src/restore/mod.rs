@@ -8,7 +8,7 @@
 //!
 //! **It never leaves its target.** Every call is relative to an open folder and follows no link; a
 //! name is one step and never `.` or `..`; a folder that had to be closed is entered again only if
-//! it is the same inode. A file that has other names, or that belongs to somebody else, is never
+//! it is the same inode. A file that has other names, or that belongs to another user, is never
 //! written into but replaced; folders of others are taken over first; what was made by name is
 //! opened once, looked at, and changed by that descriptor (see `enter` and `others`). The one
 //! exception: if files go back to where they came from, links that only the superuser or this user

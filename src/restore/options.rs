@@ -39,7 +39,7 @@ pub struct RestoreOptions {
     /// Patterns with gitignore's meaning, relative to what lies below `target`: only what matches
     /// is restored, with all below it.
     pub includes: Vec<Pattern>,
-    /// Patterns likewise: what matches is left out; it is left alone in the target too.
+    /// Patterns of what is left out; it is left alone in the target too.
     pub excludes: Vec<Pattern>,
     /// Changes nothing, only lists and counts.
     pub dry_run: bool,
@@ -70,7 +70,7 @@ impl RestoreOptions {
 pub struct RestoreReport {
     /// Entries that are not folders: made, changed or found to be right.
     pub files: u64,
-    /// Folders, likewise.
+    /// Directories: made, changed or found to be right.
     pub dirs: u64,
     /// Bytes of the content of those files.
     pub bytes: u64,

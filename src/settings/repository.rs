@@ -17,7 +17,7 @@ use crate::store::Class;
 /// `[repository.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepositorySettings {
-    /// Where it is; a relative path is taken from the file's folder by whoever parses it.
+    /// Where it is; a relative path is taken from the file's directory.
     pub url: String,
     /// What opens it, if the file says so.
     pub secret: Option<SecretSettings>,
@@ -169,7 +169,7 @@ pub(super) fn read_repository(
     })
 }
 
-/// Refuses keys that could not act: whoever wrote them expects something.
+/// Refuses keys that could not act: the user who wrote them expects something.
 fn refuse_misplaced(section: &mut Section<'_>, url: &str) -> Result<(), SettingsError> {
     let kinds: [(&str, &str, &[&'static str]); 2] =
         [("s3://", "a bucket", &S3_KEYS), ("sftp://", "another machine", &SFTP_KEYS)];

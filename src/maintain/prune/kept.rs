@@ -1,10 +1,10 @@
 //! Whether what goes is kept elsewhere: not by the word of an index run, but as the packs
 //! themselves say.
 //!
-//! Whoever may add objects, and has a key, can add a run that hides all others and states wrong
-//! places. So nothing is removed before its own table of contents was read, and each chunk in it
-//! that is needed was read at the place where it is kept. In an honest repository that is a request
-//! for each pack that goes, rarely two, and the bytes of what was stored twice. Spec:
+//! A client that may add objects, and has a key, can add a run that hides all others and states
+//! wrong places. So nothing is removed before its own table of contents was read, and each chunk in
+//! it that is needed was read at the place where it is kept. In an honest repository that is a
+//! request for each pack that goes, rarely two, and the bytes of what was stored twice. Spec:
 //! `format-spec/13-commit.md`, section 4.
 
 use std::collections::{HashMap, HashSet};

@@ -15,7 +15,7 @@ impl Prune<'_> {
             ran => ran,
         };
         if ran.is_ok() && !self.options.dry_run {
-            // For the next time; whoever collects at the same time may have made it.
+            // For the next time; a concurrent collector may have made it.
             reserve::keep(self.repository)?;
         }
         ran

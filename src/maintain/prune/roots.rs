@@ -49,10 +49,10 @@ impl Roots {
 pub enum Drop<'a> {
     /// All, but for those that a running session has as its parent.
     Due,
-    /// Those of these, likewise.
+    /// Only these, but for those that a running session has as its parent.
     These(&'a [SnapshotId]),
-    /// Those of these, whatever relies on them: a verdict names them, so whoever commits knows
-    /// (step W5).
+    /// Only these, no matter what relies on them: a verdict names them, so a committing session
+    /// knows (step W5).
     Decided(&'a [SnapshotId]),
 }
 
@@ -69,7 +69,7 @@ impl Drop<'_> {
 ///
 /// Fails if a snapshot cannot be read: what it needs would be taken for garbage; and with
 /// `RolledBack`, before anything is created, if the chains or this machine know of one that is not
-/// there and that nobody forgot; likewise with `Unjustified` if a tombstone is there again that
+/// there and that nobody forgot; with `Unjustified` if a tombstone is there again that
 /// this machine took back.
 pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Result<Roots> {
     let sessions = intents::read_all(repository)?;
@@ -145,10 +145,10 @@ fn list(repository: &Repository) -> Result<Listing> {
 /// Returns whether a session is taken for dead: by the store's clock compared with itself where it
 /// states times, else by this host's.
 ///
-/// A date in the future keeps nobody alive, whoever states it: one that is further away than the
-/// age itself counts as old. The store's time is the newest that it states of a snapshot, or this
-/// host's if that is later: where the store's clock was set back, a live session may be taken for
-/// dead, too, and goes on under another id.
+/// A date in the future keeps no session alive, no matter who states it: one that is further away
+/// than the age itself counts as old. The store's time is the newest that it states of a snapshot,
+/// or this host's if that is later: where the store's clock was set back, a live session may be
+/// taken for dead, too, and goes on under another id.
 fn is_dead(found: &SessionIntents, listing: &Listing, options: &PruneOptions) -> bool {
     let now = options.now.seconds;
     let age_s = match found.stored_s {

@@ -55,8 +55,8 @@ impl Plan {
         self.apply_and_note(&mut Vec::new(), monitor)
     }
 
-    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so whoever
-    /// repeats it knows of all of them.
+    /// Does the same, and adds each snapshot that was replaced to `replaced` at once: so a caller
+    /// that repeats it knows of all of them.
     pub fn apply_and_note(
         self,
         replaced: &mut Vec<Replaced>,

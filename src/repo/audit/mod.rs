@@ -1,7 +1,7 @@
 //! What the store itself holds, whatever the local copies say: for `check` and `stats`.
 //!
-//! An object that vanishes between listing and reading was removed on purpose by somebody else, and
-//! is no fault.
+//! An object that vanishes between listing and reading was removed on purpose by another process,
+//! and is no fault.
 
 pub mod drafts;
 pub mod rebuild;
@@ -110,7 +110,7 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
                 && slot_id(slot).to_hex() == key.name
         };
         if slot.as_ref().is_ok_and(is_anothers) {
-            // Whoever began to make a repository here and did not end left it.
+            // An interrupted init of another repository left it.
             findings.notices.push(format!("{key} is a key of another repository"));
             continue;
         }

@@ -13,8 +13,8 @@ use crate::store::{Class, Key};
 
 /// Reads and verifies every record of collectors; none that should be there may be missing.
 ///
-/// How many there should be is what verified records say: whoever has no key can add names with any
-/// number.
+/// How many there should be is what verified records say: a store without a key can add names with
+/// any number.
 pub fn generations(repository: &Repository) -> Result<Findings> {
     let mut findings = Findings::default();
     let mut listed: BTreeMap<u64, HashSet<&str>> = BTreeMap::new();

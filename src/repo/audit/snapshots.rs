@@ -143,7 +143,7 @@ fn read(repository: &Repository, object: &Listed) -> Held {
     }
 }
 
-/// Takes the slots out of the faults that somebody forgot although, or because, they could not be
+/// Takes the slots out of the faults that were forgotten although, or because, they could not be
 /// read, and those that a verdict dropped.
 fn write_off(all: &mut AllSnapshots, dropped: &HashSet<SnapshotId>, findings: &mut Findings) {
     for snapshot in &all.good {

@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path().join("a/b/r/index")).unwrap().count(), 0);
     }
 
-    /// The folder itself, a group and a file, each as a link to a place of somebody else's.
+    /// The folder itself, a group and a file, each as a link to a place of another user.
     #[test]
     fn links_lead_nowhere() {
         let dir = tempfile::tempdir().unwrap();

@@ -267,7 +267,7 @@ fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>
 /// Removes the runs that were rewritten, and those that others replace: what a collector that died
 /// had not removed, and what a repair left.
 ///
-/// A run goes after all that it replaces: whoever dies in between must not bring back what a repair
+/// A run goes after all that it replaces: a death in between must not bring back what a repair
 /// took out of the index. Returns the bytes that were removed.
 fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<u64> {
     let repository = reader.repository();

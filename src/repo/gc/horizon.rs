@@ -170,7 +170,7 @@ pub struct Reliance<'a> {
 }
 
 impl Horizon {
-    /// Returns the horizon of whoever relies on nothing but what it will store from now on.
+    /// Returns the horizon of a session that relies on nothing but what it will store from now on.
     pub fn at(highest: u64) -> Self {
         Self {
             highest,

@@ -1,7 +1,7 @@
 //! Telling all machines that a repair takes something out of the index: with a generation that is
 //! cancelled in the end.
 //!
-//! While it is open, nobody relies on the packs that it names; when it is over, whoever began
+//! While it is open, nobody relies on the packs that it names; when it ends, sessions that began
 //! before it looks again. Nothing is removed under it. Spec: `format-spec/13-commit.md`, section
 //! 5.1.
 
@@ -89,7 +89,7 @@ fn try_open(repository: &Repository, now: Timestamp, removal: &Removal) -> Resul
             State::Open(open) if open == *removal => return Ok(Attempt::Opened(highest)),
             State::Unfinished(_) => return Ok(Attempt::Impossible),
             State::Open(_) if !probe::is_exclusive(repository)? => return Ok(Attempt::Impossible),
-            // Whoever opened it looks again and plans anew.
+            // The process that opened it looks again and plans anew.
             State::Open(_) => {
                 generations::decide(repository, highest, now, None)?;
                 return Ok(Attempt::Again);

@@ -1,9 +1,9 @@
 //! A way out where a repository has no room left: objects that are only there to be removed then.
 //!
-//! Whoever frees room has to write a little first: what is going to be removed, and index runs
-//! without it. A part is kept for those who only forget: were it one, a disk that fills up between
-//! a `forget` and the next `prune` would leave none for that. Spec: `format-spec/12-store.md`,
-//! section 7.
+//! A collector that frees space has to write a little first: what is going to be removed, and index
+//! runs without it. A part is kept for those who only forget: were it one, a disk that fills up
+//! between a `forget` and the next `prune` would leave none for that. Spec:
+//! `format-spec/12-store.md`, section 7.
 
 use std::collections::HashSet;
 
@@ -62,7 +62,8 @@ fn key(name: &str) -> Key {
 /// Does something; where the store says that there is no room, removes what may be removed without
 /// a word, and does it again.
 ///
-/// What is left of the room is kept for the next one. Only for whoever may remove anything at all.
+/// What is left of the room is kept for the next one. Only for clients that may remove anything at
+/// all.
 pub fn with_room<T>(repository: &Repository, mut act: impl FnMut() -> Result<T>) -> Result<T> {
     match act() {
         Err(error) if error.is_full() => {}

@@ -256,7 +256,7 @@ impl Run {
         self.open_block(block, stored)
     }
 
-    /// Opens one block, whose stored bytes are at hand, and checks it likewise.
+    /// Opens and checks one block, whose stored bytes are given.
     pub fn open_block(&self, block: usize, mut stored: Vec<u8>) -> Result<Arc<[RunRecord]>> {
         let mut raw = Vec::new();
         let opened = self.opener.segment(

@@ -17,7 +17,7 @@ use crate::repo::error::{Error, Result};
 use crate::repo::objects::parallel;
 use crate::store::{Key, Store};
 
-/// Longest run in bytes that is fetched as a whole at once, by whoever needs it or not.
+/// Longest run in bytes that is fetched as a whole at once, whether all of it is needed or not.
 pub const WHOLE_MAX_BYTES: u64 = 2 << 20;
 /// Length of the length that begins the local copy, in bytes.
 pub const LEN_BYTES: usize = 8;

@@ -8,7 +8,7 @@ use crate::store::{ErrorKind, Key, Store};
 pub enum Put {
     /// The object has the bytes that were given.
     Made,
-    /// Somebody else was first; these are the bytes.
+    /// Another process was first; these are the bytes.
     Exists(Vec<u8>),
 }
 

@@ -11,8 +11,8 @@ use crate::repo::objects::layout;
 use crate::repo::objects::sized_read::read_listed;
 use crate::store::{Class, ErrorKind, Listed, Store};
 
-/// How many are tried, the highest numbers first, before the first one: whoever has no key can add
-/// objects without end.
+/// How many are tried, the highest numbers first, before the first one: a store without a key can
+/// add objects without end.
 const TRIED_MAX: usize = 256;
 
 /// What `config/` holds.
@@ -67,7 +67,7 @@ impl Configs {
                 read => {
                     let sealed = read?;
                     match decode_config(keyring, &sealed, *number) {
-                        // Somebody with the keys made it: what it needs must not be passed over.
+                        // A holder of the keys made it: what it needs must not be passed over.
                         Err(error @ Error::Malformed { .. }) => return Err(error),
                         Err(error) => error,
                         Ok(config) => return Ok(Valid { config, sealed, void }),

@@ -67,7 +67,7 @@ impl Slots {
     }
 }
 
-/// How many objects of `keys/` are read at most: whoever has no key can add some without end.
+/// How many objects of `keys/` are read at most: a store without a key can add some without end.
 const READ_MAX: usize = 1024;
 /// Work that a slot may cost unless it is asked for by name, in KiB of memory times passes: five
 /// times that of `strong`.
@@ -85,8 +85,8 @@ pub(in crate::repo) struct Wanted<'a> {
 
 /// Reads the slots, except those that are too long to be one.
 ///
-/// Where there are very many, the one that opened last and then the oldest are read: what somebody
-/// planted came later.
+/// Where there are very many, the one that opened last and then the oldest are read: what an
+/// attacker planted came later.
 pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Slots> {
     let mut listed = store.list(Class::Keys, "")?;
     listed.retain(|object| object.len_bytes <= limits::SLOT_LEN_MAX_BYTES as u64);
@@ -107,7 +107,7 @@ pub(in crate::repo) fn read_all(store: &dyn Store, wanted: &Wanted) -> Result<Sl
 /// opens and `accept` agrees with it.
 ///
 /// Of equally dear ones the oldest is tried first. Fails with `TooManyKeys` if none opened and some
-/// were not tried: they are too many, or too dear. So a slot that somebody planted to exhaust this
+/// were not tried: they are too many, or too dear. So a slot that was planted to exhaust this
 /// machine is only tried when no other opens; and neither a damaged slot, nor one that came from
 /// another repository of the same owner, stands in the way of a good one.
 pub(in crate::repo) fn open_any<T>(

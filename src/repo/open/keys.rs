@@ -10,7 +10,7 @@ use crate::store::{Class, Key};
 
 /// A key slot as people see it.
 pub struct SlotDescription {
-    /// Its name in the store: an id in hex, unless somebody else put it there.
+    /// Its name in the store: an id in hex, unless it is foreign.
     pub name: String,
     /// What opens it; `None` if it cannot be understood at all.
     pub kdf: Option<SlotKdf>,
@@ -74,7 +74,7 @@ pub fn add(
 /// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens
 /// stays.
 ///
-/// Whoever used it and kept the master key can still read everything: only a new repository helps
+/// An owner who kept the master key can still read everything: only a new repository helps
 /// against that. Returns its name.
 pub fn remove(repository: &Repository, prefix: &str) -> Result<String> {
     let slots = list(repository)?;

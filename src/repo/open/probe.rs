@@ -152,7 +152,7 @@ fn is_missing(read: std::result::Result<Vec<u8>, StoreError>) -> Result<bool> {
 }
 
 /// Removes what probes left that died, a day before the store's time now. What is not named by a
-/// probe is somebody else's.
+/// probe is another process's.
 fn remove_left_behind(store: &dyn Store, now_s: Option<i64>) -> Result<()> {
     let Some(now_s) = now_s else {
         return Ok(());

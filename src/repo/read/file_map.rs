@@ -199,7 +199,7 @@ impl Iterator for Spans<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
         if step.is_err() {
-            // Whoever asks again must not be told the same for ever.
+            // A retry must not get the same answer for ever.
             self.next = u64::MAX;
             self.leaf = None;
         }

@@ -86,7 +86,7 @@ pub fn read(
     Ok(PlacedPack { pack: pack_ref(pack, salt), toc })
 }
 
-/// Returns what a pack holds, for whoever is about to remove it: `None` if that cannot be told.
+/// Returns the content of a pack that is about to be removed: `None` if it is unknown.
 ///
 /// It cannot of what is no pack or is damaged, went away, or lies in an archive class, from which
 /// it would have to be ordered first.

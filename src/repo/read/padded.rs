@@ -2,7 +2,7 @@
 //!
 //! The cut points of known content tell something about the secret table that places them (chapter
 //! 05), and who keeps the store sees every range that is read. So whole blocks around a part are
-//! asked for, by whoever reads a part of a pack.
+//! asked for, by every reader of a part of a pack.
 
 use std::ops::{Deref, DerefMut, Range};
 

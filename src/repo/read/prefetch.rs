@@ -1,8 +1,8 @@
-//! What whoever looks will ask a distant store for, asked for while the repository is still being
+//! Prefetch of what a read-only command needs, while the repository is still being
 //! opened: the list of snapshots and that of index runs, and, where nothing of them is on this
 //! machine yet, the snapshots themselves and the ends of the runs.
 //!
-//! Each answer is given once, to the first who asks: whoever asks again asks about a later state.
+//! Each answer is given once, to the first request: a later request asks about a later state.
 //! One that did not come, for whatever reason, is asked for again. Spec: `format-spec/12-store.md`,
 //! section 2.
 

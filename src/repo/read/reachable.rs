@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
             ChunkKind::Data => Ok(()),
         };
         match outcome {
-            // That says nothing of the node: whoever walks begins again with another copy.
+            // That says nothing of the node: the walk begins again with another copy.
             Err(error) if error.is_of_index() => self.fail(error),
             // It was told when it was met first.
             Err(error) if error.is_damage() && only_compare => {}

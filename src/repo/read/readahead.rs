@@ -1,4 +1,4 @@
-//! Reading ahead of somebody who reads a file from front to back.
+//! Readahead of files that are read from front to back.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,7 +151,7 @@ impl Ahead {
         self.ask(segments, &mut ids, reading);
     }
 
-    /// Asks for the segments of chunks, which somebody will want soon and in this order.
+    /// Asks for the segments of chunks, which will be wanted soon and in this order.
     pub fn ask(
         &self,
         segments: &Segments,

@@ -54,8 +54,8 @@ impl Reader {
     /// are damaged.
     ///
     /// Anybody may have added one; it is told ([`Repository::tell_left_out`]), and what is then
-    /// missing is missing only where it is wanted. Nothing may be concluded from that a chunk is not
-    /// found.
+    /// missing is missing only where it is wanted. Nothing may be concluded from that a chunk is
+    /// not found.
     pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.pass_over();
         let reader = Self::with_index(repository, index);

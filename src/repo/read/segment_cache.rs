@@ -1,5 +1,5 @@
 //! Decoded segments of file content, kept within a limit of memory; each is read and opened once,
-//! whoever wants it.
+//! the reader that wants it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -174,7 +174,7 @@ impl Segments {
 
     /// Reads segments ahead that lie in one pack in the order of their offsets, by one request.
     ///
-    /// Those that somebody else is reading are left to him. What fails is left to whoever really
+    /// Skips segments that are already being loaded. Errors are left to the reader that really
     /// wants it, and told to him.
     pub fn fetch(&self, run: &[Location]) {
         let mut claim = Claim { segments: self, keys: Vec::new() };

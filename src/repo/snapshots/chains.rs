@@ -41,7 +41,7 @@ impl Explained {
     /// gone.
     ///
     /// A verdict names ids and no hashes, so that by itself it would explain any gap, also one that
-    /// somebody makes by taking a tombstone away.
+    /// is made by removing a tombstone.
     pub fn learn_dropped<'a>(
         &mut self,
         repository: &Repository,
@@ -92,9 +92,9 @@ fn missing<'a>(
 /// Fails with `RolledBack` if a snapshot of this listing names one that is not there, and nothing
 /// explains where it went.
 ///
-/// For whoever is about to remove something: what is hidden would be taken for garbage. Tombstones
-/// of what was removed are read only as far as they are needed, local copies first. What is damaged
-/// in the listing proves nothing.
+/// For commands that are about to remove something: what is hidden would be taken for garbage.
+/// Tombstones of what was removed are read only as far as they are needed, local copies first. What
+/// is damaged in the listing proves nothing.
 pub fn refuse_hidden(repository: &Repository, listing: &Listing) -> Result<()> {
     let good = good_of(listing);
     let known = hashes_of(&good);

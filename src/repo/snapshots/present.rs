@@ -35,8 +35,8 @@ impl Present {
 }
 
 /// Protections beside which no slot stands. One that holds belongs to a snapshot that is hidden:
-/// collectors remove a protection before the slot. One that does not hold says nothing: whoever may
-/// add objects could make it for any snapshot that was dropped.
+/// collectors remove a protection before the slot. One that does not hold says nothing: anyone who
+/// may add objects could make it for any snapshot that was dropped.
 ///
 /// They may be many, and are read only where they decide.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,8 @@ use crate::store::ErrorKind;
 /// Protects a snapshot. Returns false if it was protected already.
 ///
 /// `hash` is the snapshot's `chain_hash`. [`Repository::confirm_key`] must have been called. Fails
-/// if somebody forgets the snapshot at the same time: then it is in the trash, protected; and if a
-/// collector drops it meanwhile: then nothing stays.
+/// if another process forgets the snapshot at the same time: then it is in the trash, protected;
+/// and if a collector drops it meanwhile: then nothing stays.
 pub fn protect(
     repository: &Repository,
     id: &SnapshotId,

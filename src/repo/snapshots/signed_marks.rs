@@ -122,7 +122,7 @@ pub(in crate::repo) fn load(
     load_listed(repository, kind, id, len_bytes)
 }
 
-/// Likewise, of an object whose length is known from a listing.
+/// Loads a mark whose length is known from a listing.
 pub(in crate::repo) fn load_listed(
     repository: &Repository,
     kind: MarkKind,

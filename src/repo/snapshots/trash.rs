@@ -86,8 +86,8 @@ pub fn forget(
             let _ = repository.cache().write(CACHE_GROUP, &id.to_hex(), &bytes);
             Ok(true)
         }
-        // The first one counts, if it does: whoever is told that the snapshot is forgotten must be
-        // able to rely on it.
+        // The first one counts, if it does: a user who is told that the snapshot is forgotten must
+        // be able to rely on it.
         None => load(repository, id).map(|_| false),
     }
 }
@@ -309,7 +309,7 @@ pub(in crate::repo) fn drop_copies(repository: &Repository, is_back: impl Fn(&Sn
 /// Returns whether a snapshot that is gone was forgotten before, so that it was removed on purpose,
 /// unless a protection holds.
 ///
-/// Where its tombstone is gone, because somebody brings or brought it back too late, the verdict
+/// Where its tombstone is gone, because an undelete comes or came too late, the verdict
 /// that dropped it tells.
 pub fn was_forgotten(repository: &Repository, id: &SnapshotId) -> Result<bool> {
     if load_cached(repository, id).is_some() {
@@ -334,7 +334,7 @@ pub fn refuse_hidden(repository: &Repository, present: &Present) -> Result<()> {
     refuse_missing(repository, seen, present)
 }
 
-/// Likewise, of these.
+/// Fails with `RolledBack` for the first of these that is hidden.
 pub(in crate::repo) fn refuse_missing(
     repository: &Repository,
     known: impl IntoIterator<Item = SnapshotId>,

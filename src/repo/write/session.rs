@@ -211,7 +211,7 @@ impl Session {
         Ok(relied_on.len() <= RELIED_ON_MAX)
     }
 
-    /// Returns true exactly once for each chunk that is in no pack yet; whoever is told so must put
+    /// Claims a missing chunk: true for exactly one caller, which must then put
     /// it.
     ///
     /// `last` is the pack that the caller was led to before: neighbours mostly lie together.
@@ -262,7 +262,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // An abandoned session must not leave threads behind; its errors have been reported by
-        // whoever dropped it.
+        // the caller.
         let _ = self.settle();
     }
 }

@@ -1,4 +1,4 @@
-//! A bounded number of open descriptors: whoever was not used for a round is closed when another
+//! A bounded number of open descriptors: one that was not used for a round is closed when another
 //! one is opened.
 
 use std::collections::VecDeque;

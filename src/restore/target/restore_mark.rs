@@ -63,7 +63,7 @@ pub fn read(dir: &Dir, work: &str) -> Found {
     let boot = process::boot_id();
     let value = Subject::Open(dir.as_fd()).read(NAME).ok().flatten();
     let mut found = value.map_or_else(Found::default, |value| parse(&value, &boot, work));
-    // A mark in somebody else's folder may be anybody's: nothing is believed because of it.
+    // A mark in another user's directory may be forged: nothing is believed because of it.
     if !dir.stat_self().is_ok_and(|stat| stat.uid == process::own_ids().0) {
         found.windows.clear();
     }

@@ -189,7 +189,7 @@ impl<'a> Context<'a> {
         unreadable.into_iter().chain(entries.map(|entry| entry.ok().map(|entry| entry.entry.name)))
     }
 
-    /// Returns whether the threads should stop: somebody failed, or the user wants it.
+    /// Returns whether the threads should stop: one failed, or the user wants it.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.monitor.is_cancelled()
     }

@@ -186,7 +186,7 @@ fn take(
     };
     let stat = dir.stat_self()?;
     context.disks.note(&dir, &stat)?;
-    // What leads to the sources is somebody else's, unless a restore that did not end has made it.
+    // What leads to the sources is another user's, unless a restore that did not end has made it.
     let is_way = of_dir.standing == Standing::Above
         && !context.is_ours
         && !restore_mark::read(&dir, "").is_ours;
@@ -247,7 +247,7 @@ fn prepare(context: &Context, dir: &Dir, stat: &Stat, is_changed: bool) -> io::R
 /// Makes an existing folder one that can be restored into, and that nobody else can meddle with
 /// until it is done.
 ///
-/// The superuser takes over whatever is not his, whoever will have it: its owner could put other
+/// The superuser takes over what is not his, no matter who will own it: its owner could put other
 /// things into the place of what is being made in it.
 fn take_over(context: &Context, dir: &Dir, stat: &Stat) -> io::Result<()> {
     let flags = read_flags(stat);
@@ -306,8 +306,8 @@ mod tests {
             newborn(&above, b"made").unwrap(),
             Identity::from(&above.stat(b"made").unwrap())
         );
-        // What happens between the two steps: somebody puts his own folder, or a link to it, into
-        // the place.
+        // What happens between the two steps: another user puts his own directory, or a link to it,
+        // into the place.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("made/full"), b"").unwrap(),
             &|| {

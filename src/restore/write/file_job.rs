@@ -127,7 +127,8 @@ impl FileJob {
         Name { dir: self.dir.clone(), name: self.name.clone() }
     }
 
-    /// Returns whether the file is made, written and finished by whoever has its only piece.
+    /// Returns whether the file is made, written and finished by the worker that has its only
+    /// piece.
     pub fn is_whole_at_once(&self) -> bool {
         !self.is_pieced && matches!(*lock(&self.handle), Handle::Unmade)
     }
@@ -357,7 +358,7 @@ impl Reopenable for FileJob {
 
 /// Returns whether a file of `uid` may become, or stay, the file that is restored for `owner`.
 ///
-/// Not if it is somebody else's, who may have kept it open, to read what is not meant for him or to
+/// Not if it is another user's, who may have kept it open, to read what is not meant for him or to
 /// write what is not right.
 pub fn is_for(uid: u32, owner: u32) -> bool {
     uid == owner || uid == own_ids().0

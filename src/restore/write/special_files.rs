@@ -138,7 +138,7 @@ mod tests {
             group: None,
             _weight: None,
         };
-        // What happens between making it and opening it: somebody puts something else into its
+        // What happens between making it and opening it: another user puts something else into its
         // place.
         let meddle: [&dyn Fn(); 4] = [
             &|| std::fs::write(at("link"), b"precious").unwrap(),

@@ -130,7 +130,7 @@ fn a_backup_that_takes_days_is_not_suspected() {
     assert_eq!(judge(&beside, now).iter().flatten().count(), 0);
     // It counts from its end then: its beginning would stand where others are.
     assert_eq!(trust::judge(&beside, now)[13], Verdict::Sure(START + 13 * DAY));
-    // Whoever claims to have begun long ago gains nothing by it.
+    // A claim to have begun long ago gains nothing.
     beside.push(Claim { ended_s: START + 14 * DAY, ..claim(START, START + 14 * DAY, 15) });
     assert_eq!(trust::judge(&beside, now)[14], Verdict::Sure(START + 14 * DAY));
 }

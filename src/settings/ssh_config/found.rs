@@ -79,7 +79,7 @@ pub struct Found {
     pub config: HostConfig,
     /// `IdentityFile`, `none` too.
     pub identity_files: Vec<String>,
-    /// `CertificateFile`, likewise.
+    /// Values of `CertificateFile`.
     pub certificate_files: Vec<String>,
     /// `UserKnownHostsFile`, if it was met.
     pub known_hosts: Option<Vec<String>>,

@@ -279,7 +279,7 @@ mod tests {
             .block_on(programs.ask(asked(program)))
     }
 
-    /// A program that waits until somebody writes to `go`, notes each time that it is started, and
+    /// A program that waits until the test writes to `go`, notes each time that it is started, and
     /// its number.
     fn waits(dir: &Path) -> String {
         assert!(Command::new("mkfifo").arg(dir.join("go")).status().unwrap().success());
@@ -301,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Whoever asked gives up, as a request does after a while; the next one waits for the same
+    /// The caller gives up, as a request does after a while; the next one waits for the same
     /// program, which has no secret of ours.
     #[test]
     fn a_program_that_runs_is_not_started_again() {

@@ -264,8 +264,8 @@ impl SftpError {
 /// How much of what a server or a program says is shown.
 const SAID_LEN_MAX_CHARS: usize = 300;
 
-/// Returns what somebody else says as one line that does nothing to a terminal: the beginning if it
-/// is long.
+/// Returns a message of the other side as one line that does nothing to a terminal: the beginning
+/// if it is long.
 pub fn printable(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -310,7 +310,7 @@ impl Attempt<'_> {
 
 /// Makes sure that the library can connect to an agent.
 ///
-/// Where it cannot it closes its socket twice, and the second time that may be somebody else's
+/// Where it cannot it closes its socket twice, and the second time that may be another file's
 /// file. It also cuts a long path off.
 fn find_agent(socket: &Path) -> Result<(), String> {
     if socket.as_os_str().len() >= SOCKET_PATH_LEN_BYTES {
@@ -347,7 +347,7 @@ mod tests {
 
     use super::*;
 
-    /// The library is asked only where it cannot fail to connect: it would close somebody else's
+    /// The library is asked only where it cannot fail to connect: it would close another file's
     /// file.
     #[test]
     fn only_agents_that_answer_are_asked() {

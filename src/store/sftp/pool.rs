@@ -1,8 +1,7 @@
 //! A pool of connections to one server.
 //!
-//! Whoever needs one takes one that nobody uses, and else one that somebody uses, while another one
-//! is opened behind: a login takes nine round trips, and many small questions fit through one
-//! connection.
+//! A caller gets an idle connection, else it shares a used one, while another one is opened in the
+//! background: a login takes nine round trips, and many small questions fit through one connection.
 
 use std::ops::Deref;
 use std::path::Path;

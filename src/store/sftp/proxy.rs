@@ -188,8 +188,8 @@ impl Drop for RunningProxy {
     }
 }
 
-/// Gives the number of a program free that has ended. The lock is held for it: whoever kills all
-/// must not meet somebody else who has got the number.
+/// Gives the number of a program free that has ended. The lock is held for it: killing all
+/// must not hit another process that got the number.
 fn take_leave(group: Pid) {
     let mut running = running();
     let _ = waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
@@ -216,7 +216,7 @@ fn listen(mut stderr: ChildStderr, said: Arc<Mutex<Vec<u8>>>) -> Option<JoinHand
 mod tests {
     use super::*;
 
-    /// A program that runs as somebody else, as one under `sudo` does, and does not end: that it
+    /// A program that runs as another user, as one under `sudo` does, and does not end: that it
     /// cannot be killed holds nobody up.
     #[test]
     fn a_program_that_cannot_be_killed_is_not_waited_for() {

@@ -23,7 +23,7 @@ const WINDOW_LEN_BYTES: usize = 4 << 20;
 /// Blocks that are handed to a connection at once.
 const BLOCKS_AT_ONCE: usize = 8;
 /// After an object that is no longer than this the next one's scratch file is asked for ahead:
-/// whoever makes small ones waits for answers alone.
+/// the cost of small ones is round trips, not bytes.
 const SMALL_LEN_BYTES: usize = 64 << 10;
 /// Bytes of the random part of a scratch file's name.
 const SCRATCH_ID_LEN_BYTES: usize = 16;

@@ -73,6 +73,8 @@ fn each_rule_notices_its_offence() {
         ("tuples by another name", "cli/mod.rs", "fn f((a, b): Pair) {}"),
         ("long files", "cli/mod.rs", &"\n".repeat(401)),
         ("vague names", "cli/mod.rs", "struct PackManager;"),
+        ("dialect", "cli/mod.rs", "/// Whoever reads this.\nfn f() {}"),
+        ("dialect of two words", "cli/mod.rs", "// What is at hand.\nfn f() {}"),
     ];
     for (what, file, text) in offences {
         assert_eq!(about(&[(file, text)]).len(), 1, "{what}: {:?}", about(&[(file, text)]));

@@ -164,7 +164,7 @@ fn broken(why: &serde_json::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, says)
 }
 
-/// Gives a damaged file another name, durably, so that somebody can look what is left in it.
+/// Gives a damaged file another name, durably, so that its rest can be looked at.
 pub fn set_aside(file: &Path) -> io::Result<()> {
     fs::rename(file, file.with_file_name(BROKEN))?;
     File::open(file.parent().expect("the file has a folder"))?.sync_all()
@@ -172,7 +172,7 @@ pub fn set_aside(file: &Path) -> io::Result<()> {
 
 const FOREIGN: &str = "its folder belongs to somebody else, or others may write to it";
 
-/// Makes sure that nobody else can write to the folder: whoever could would decide what is
+/// Makes sure that no other user can write to the directory: such a user would decide what is
 /// remembered.
 fn refuse_foreign(folder: &Path) -> io::Result<()> {
     [folder].into_iter().chain(folder.parent()).try_for_each(refuse_one)?;

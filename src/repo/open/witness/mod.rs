@@ -257,8 +257,8 @@ impl Witness {
     /// `is_ours` says of what the file holds now whether it is about the same; what is about
     /// another repository stays, but for one that is being made here.
     ///
-    /// No other process changes the file meanwhile: a later write would drop what an earlier one saw,
-    /// and a rollback of just that would pass.
+    /// No other process changes the file meanwhile: a later write would drop what an earlier one
+    /// saw, and a rollback of just that would pass.
     fn change_where<R>(
         &self,
         is_ours: impl FnOnce(&Memory) -> bool,

@@ -125,7 +125,7 @@ fn an_object_of_somebody_else_exists() {
     }
 }
 
-/// Nothing had happened, so whoever made the object was not this call, whatever bytes it has.
+/// Nothing had happened, so this call did not make the object, no matter what bytes it has.
 #[test]
 fn without_an_earlier_attempt_that_may_have_made_it_exists_stays() {
     for faults in [0, 1] {
