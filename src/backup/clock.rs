@@ -32,7 +32,7 @@ pub fn look(
         );
         monitor.problem(ProblemKind::Notice, b"", what);
     }
-    let jump_s = if repository.store().properties().is_local { TOLERANCE_S } else { JUMP_S };
+    let jump_s = if repository.is_local() { TOLERANCE_S } else { JUMP_S };
     if started_s.saturating_sub(last_s) < jump_s {
         return;
     }

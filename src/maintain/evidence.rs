@@ -11,7 +11,6 @@ use crate::format::snapshot::Snapshot;
 use crate::format::tombstone::Tombstone;
 use crate::id::SnapshotId;
 use crate::repo::Repository;
-use crate::repo::objects::parallel;
 use crate::repo::open::witness::PolicyNote;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::trash::{self, Forgotten};
@@ -167,8 +166,7 @@ impl<'a> Evidence<'a> {
                     .map_or_else(|| trash::load(self.repository, id), Ok)
             };
             // What cannot be read says nothing, and then the user is asked.
-            let loaded =
-                parallel::for_each(self.repository.store(), &ids, load).unwrap_or_default();
+            let loaded = self.repository.for_each(&ids, load).unwrap_or_default();
             loaded.into_iter().flatten().filter(|one| is_by_policy(&one.reason)).collect()
         })
     }

@@ -18,9 +18,7 @@ use crate::format::entry::Timestamp;
 use crate::format::run::PackClass;
 use crate::id::ObjectId;
 use crate::monitor::{Monitor, in_words};
-use crate::repo::objects::bad_sectors::read_around;
 use crate::repo::objects::layout;
-use crate::repo::objects::sized_read::read_there;
 use crate::repo::read::reachable::Notes;
 use crate::repo::{Error, Reader, Repository, Result, audit};
 use crate::sync::lock;
@@ -262,17 +260,7 @@ fn load(
         };
         let read = |job: &Expected| {
             let (class, name) = (job.pack.class, &job.pack.name);
-            let key = layout::pack_key(class, name);
-            let read = || audit::read_pack(repository, class, name, job.listed_len, &mut bytes);
-            match read_there(repository.store(), &key, read) {
-                // What lies around a bad sector may be sound, and all of it the second time.
-                Err(error) if error.is_unreadable() => {
-                    if !read_around(repository.store(), &key, job.listed_len, &mut bytes)? {
-                        return Err(error);
-                    }
-                }
-                read => read?,
-            }
+            audit::read_listed_pack(repository, class, name, job.listed_len, &mut bytes)?;
             Ok(name_of(&bytes) == *name && is_expected_len(job))
         };
         let intact = job.as_ref().map_or(Ok(false), read);

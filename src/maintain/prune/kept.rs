@@ -16,7 +16,6 @@ use crate::id::{ChunkId, ObjectId};
 use crate::monitor::Monitor;
 use crate::repo::gc::collect::{self, PackList};
 use crate::repo::index::Place;
-use crate::repo::objects::parallel;
 use crate::repo::read::pack_tables::{self, ListedPack};
 use crate::repo::read::reachable::Marks;
 use crate::repo::{Error, Location, Reader, Result};
@@ -52,7 +51,7 @@ impl<'a> Kept<'a> {
             }
             self.refuse_loss_of(victim, hints.get(&victim.name).copied())
         };
-        parallel::for_each(self.reader.repository().store(), victims, look)?.into_iter().collect()
+        self.reader.repository().for_each(victims, look)?.into_iter().collect()
     }
 
     /// Returns the salts of packs as the first run states them that names each.

@@ -71,7 +71,7 @@ impl Plan {
             // another run of those that are to be replaced, which names what is lost as well.
             let is_stale = self.is_stale()?;
             if !is_stale {
-                self.store()?;
+                self.store_pending()?;
             }
             let is_told = notice
                 .map(|notice| notice.close(repository, (self.options.clock)()))
@@ -81,7 +81,7 @@ impl Plan {
                 return Err(Error::Contended { rounds: 1 });
             }
         } else {
-            self.store()?;
+            self.store_pending()?;
         }
         incomplete::note(repository, &self.incomplete())?;
         // So that the next backup does not look chunks up in runs that are replaced.
@@ -109,7 +109,7 @@ impl Plan {
 
     /// Stores packs, runs that name them, an intent that protects them, and then the runs that
     /// replace others.
-    fn store(&self) -> Result<()> {
+    fn store_pending(&self) -> Result<()> {
         let repository = &self.repository;
         let horizon = Horizon::at(Generations::list(repository)?.highest());
         for pack in &self.packs {

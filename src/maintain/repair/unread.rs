@@ -9,7 +9,6 @@ use crate::container::name_of;
 use crate::format::run::PackRef;
 use crate::id::ObjectId;
 use crate::maintain::check::Examined;
-use crate::repo::objects::layout;
 use crate::repo::{Error, Repository, Result, audit};
 
 /// How long to wait before the second look: at a disk of this machine, and at another store.
@@ -28,7 +27,7 @@ pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     if unread.is_empty() {
         return Ok(());
     }
-    thread::sleep(if repository.store().properties().is_local { PAUSE_AT_HAND } else { PAUSE });
+    thread::sleep(if repository.is_local() { PAUSE_AT_HAND } else { PAUSE });
     let packs = packs_of(examined);
     for pack in packs.iter().filter(|pack| unread.contains(&pack.name)) {
         if is_sound(repository, pack)? {
@@ -38,7 +37,7 @@ pub fn look_again(repository: &Repository, examined: &Examined) -> Result<()> {
     let (doubtful, others): (Vec<PackRef>, Vec<PackRef>) =
         packs.into_iter().partition(|pack| unread.contains(&pack.name));
     for pack in others.iter().chain(&doubtful).take(ASKED_MAX) {
-        if is_any_there(repository, pack)? {
+        if audit::is_readable(repository, pack)? {
             return Ok(());
         }
     }
@@ -57,13 +56,5 @@ fn is_sound(repository: &Repository, pack: &PackRef) -> Result<bool> {
     match audit::read_pack(repository, pack.class, &pack.name, pack.len.into(), &mut bytes) {
         Err(error) if error.is_damage() => Ok(false),
         read => read.map(|()| name_of(&bytes) == pack.name),
-    }
-}
-
-fn is_any_there(repository: &Repository, pack: &PackRef) -> Result<bool> {
-    let key = layout::pack_key(pack.class, &pack.name);
-    match repository.store().read_into(&key, 0..1, &mut Vec::new()).map_err(Error::from) {
-        Err(error) if error.is_damage() => Ok(false),
-        read => read.map(|()| true),
     }
 }

@@ -18,6 +18,7 @@ use super::cache;
 use super::error::{Error, Result};
 use super::gc::intents;
 use super::index::IndexSet;
+use super::objects::bad_sectors::read_around;
 use super::objects::layout;
 use super::objects::sized_read::{read_listed, read_there};
 use super::open::key_slots::read_slot;
@@ -224,6 +225,38 @@ pub fn packs(repository: &Repository, class: PackClass) -> Result<PackListing> {
         }
     }
     Ok(listing)
+}
+
+/// Reads a pack that is listed into `out`; around bad sectors, with zeros in their place, if the
+/// store cannot read all of it at once.
+///
+/// Fails if nothing more can be read the second time.
+pub fn read_listed_pack(
+    repository: &Repository,
+    class: PackClass,
+    name: &ObjectId,
+    listed_len: u64,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let key = layout::pack_key(class, name);
+    let store = repository.store();
+    match read_there(store, &key, || read_pack(repository, class, name, listed_len, out)) {
+        // What surrounds a bad sector may be sound, and all of it the second time.
+        Err(error) if error.is_unreadable() => match read_around(store, &key, listed_len, out)? {
+            true => Ok(()),
+            false => Err(error),
+        },
+        read => read,
+    }
+}
+
+/// Returns whether the first byte of a pack can be read.
+pub fn is_readable(repository: &Repository, pack: &PackRef) -> Result<bool> {
+    let key = layout::pack_key(pack.class, &pack.name);
+    match repository.store().read_into(&key, 0..1, &mut Vec::new()).map_err(Error::from) {
+        Err(error) if error.is_damage() => Ok(false),
+        read => read.map(|()| true),
+    }
 }
 
 /// Returns those of `packs` that a run names which is listed now; the others were removed on

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod notes;
 mod opening;
 pub mod probe;
+mod questions;
 mod repository;
 mod skipped_runs;
 mod verified_cache;

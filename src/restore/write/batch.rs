@@ -79,12 +79,11 @@ impl Gathering {
                 }
             }
         }
-        let read_len_max_bytes =
-            match context.trees.reader().repository().store().properties().parallelism {
-                _ if low => READ_LEN_MAX_BYTES_LOW,
-                0 | 1 => READ_LEN_MAX_BYTES,
-                _ => READ_LEN_MAX_BYTES_DISTANT,
-            };
+        let read_len_max_bytes = match context.trees.reader().repository().parallelism() {
+            _ if low => READ_LEN_MAX_BYTES_LOW,
+            0 | 1 => READ_LEN_MAX_BYTES,
+            _ => READ_LEN_MAX_BYTES_DISTANT,
+        };
         let plan = plan(placements, read_len_max_bytes);
         (!plan.reads.is_empty()).then_some(Batch { plan, files, packs })
     }

@@ -50,6 +50,7 @@ fn each_rule_notices_its_offence() {
         ("imports up by super", "format/entry.rs", "use super::super::repo;"),
         ("operations know stores", "backup/mod.rs", "use crate::store::Key;"),
         ("operations hold stores", "backup/mod.rs", "fn f(s: &dyn Store) {}"),
+        ("operations ask for stores", "backup/mod.rs", "fn f(r: &R) { r.store().stat(&k); }"),
         ("stores know formats", "store/mod.rs", "use crate::format::codec;"),
         ("systems know more than entries", "os/mod.rs", "use crate::format::node;"),
         ("repositories know the system", "repo/mod.rs", "use crate::os::Dir;"),

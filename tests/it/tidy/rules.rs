@@ -227,6 +227,11 @@ fn check_words(module: &Module, found: &mut Vec<String>) {
             }
         }
     }
+    for call in module.tokens.windows(4).filter(|_| never.contains(&"dyn Store")) {
+        if call.iter().map(|token| token.text).eq([".", "store", "(", ")"]) {
+            complain(call[0].line, "asks for the store: let `repo` answer the question".to_owned());
+        }
+    }
     for pair in module.tokens.windows(2) {
         let [first, second] = [pair[0].text, pair[1].text];
         for word in never.iter().filter(|word| !word.contains("::")) {
