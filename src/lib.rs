@@ -26,7 +26,7 @@
 //! | stratum | modules | knows |
 //! |---|---|---|
 //! | 0 words | [`id`], [`monitor`], [`copying`], [`sync`] | nothing else |
-//! | 1 pure | [`format`], [`crypto`], [`chunker`], [`compress`], [`container`], [`retention`], [`rules`] | bytes and values |
+//! | 1 pure | [`mod@format`], [`crypto`], [`chunker`], [`compress`], [`container`], [`retention`], [`rules`] | bytes and values |
 //! | 2 outside | [`store`]: opaque objects; [`os`]: the host's file system | one side of the world each |
 //! | 3 repository | [`repo`] | bytes and store, no user paths |
 //! | 4 operations | [`backup`], [`restore`], [`browse`], [`maintain`], `mount` | repository and host, never the store |

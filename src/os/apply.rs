@@ -150,7 +150,7 @@ pub fn apply(object: Object<'_>, present: &Present, wanted: &Metadata, failed: &
 /// system that may take them and keep others; adds to `failed` what it does not hold.
 ///
 /// Some set the time only together with that of the last access. Times that are less than
-/// [`COARSE_S`] away are as near as it gets there.
+/// `COARSE_S` away are as near as it gets there.
 pub fn confirm(fd: BorrowedFd<'_>, wanted: &Metadata, failed: &mut Vec<Failed>) {
     let is_off = |stat: &Stat| stat.mtime.seconds.abs_diff(wanted.mtime.seconds) >= COARSE_S;
     let lacking = |what: &str| failure(what, false, Errno::OPNOTSUPP.into());

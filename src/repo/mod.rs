@@ -11,7 +11,7 @@
 //! | [`index`] | where chunks are |
 //! | [`read`] | from a chunk id to its bytes; directories, node by node |
 //! | [`gc`] | the collection protocol: generations, intents, object locks |
-//! | [`write`] | sessions: chunks in, durable packs and index runs out |
+//! | [`mod@write`] | sessions: chunks in, durable packs and index runs out |
 //! | [`snapshots`] | commit, lists, trash, protections |
 //! | [`audit`] | what the store itself holds, for `check` and `repair` |
 //! | [`checked_open`] | opening at a place that this machine may remember |

@@ -44,7 +44,7 @@ pub fn for_each_long<I: Sync, T: Send>(
 /// Works on each item and returns what comes of them in their order.
 ///
 /// At a store that answers at once the items are taken one after another on this thread; at others
-/// as many at once as [`StoreProperties::parallelism`] says, or [`WAITING`]. Fails only if threads
+/// as many at once as `StoreProperties::parallelism` says, or `WAITING`. Fails only if threads
 /// cannot be started.
 pub fn for_each<I: Sync, T: Send>(
     store: &dyn Store,

@@ -38,7 +38,7 @@ pub struct Listing {
     pub stored_s: HashMap<SnapshotId, i64>,
     /// The newest time that the store stated, in seconds since 1970.
     pub store_s: Option<i64>,
-    /// When each of the snapshots was taken, as far as that is sure ([`order::moments`]).
+    /// When each of the snapshots was taken, as far as that is sure (`order::moments`).
     pub moments: HashMap<SnapshotId, Timestamp>,
 }
 

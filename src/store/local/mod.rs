@@ -1,7 +1,7 @@
 //! A folder of a local (or mounted) file system as a store.
 //!
 //! An object is a file below the folder of its class. Names that start with a dot are never
-//! objects: they are what a process leaves that dies while writing (see [`publish`]). Nothing here
+//! objects: they are what a process leaves that dies while writing (see `publish`). Nothing here
 //! is ever opened for writing once it has its name.
 //!
 //! Others may be able to write to the folder, so no symbolic link below it is followed, wherever it
