@@ -26,7 +26,8 @@ pub fn look(
         before.map_or(repository.config().created.seconds, |before| before.started.seconds);
     if let Some(before) = before.filter(|_| last_s > started_s.saturating_add(TOLERANCE_S)) {
         let what = format!(
-            "the clock went back by {}: snapshot {} before this one is dated later; its place in the chain counts, not the date",
+            "the clock went back by {}: snapshot {} before this one is dated later; its place in \
+                the chain counts, not the date",
             days(last_s - started_s),
             before.id.short()
         );

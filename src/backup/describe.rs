@@ -136,11 +136,16 @@ pub fn xattrs_or_problem(
         if error.kind() == std::io::ErrorKind::Unsupported {
             context.monitor.notice_once(
                 path,
-                "extended attributes of links and special files are not read, here and elsewhere: /proc is not mounted",
+                "extended attributes of links and special files are not read, here and elsewhere: \
+                    /proc is not mounted",
             );
             return Default::default();
         }
-        context.monitor.problem(ProblemKind::Unreadable, path, format!("its extended attributes: {error}"));
+        context.monitor.problem(
+            ProblemKind::Unreadable,
+            path,
+            format!("its extended attributes: {error}"),
+        );
         Default::default()
     });
     for (name, error) in unread {

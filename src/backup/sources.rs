@@ -157,7 +157,8 @@ fn refuse_behind_link(source: &Source, sources: &[Source]) -> io::Result<()> {
         if is_stored && std::fs::symlink_metadata(above)?.is_symlink() {
             let link = above.display();
             let why = format!(
-                "it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source follows it"
+                "it lies behind {link}, which is stored as a symbolic link; `{link}/` as a source \
+                    follows it"
             );
             return Err(io::Error::other(why));
         }
@@ -190,15 +191,18 @@ pub fn tell_of_file(
     let (is_lost, what) = match stat.kind {
         EntryKind::Symlink if is_descriptor(Path::new(OsStr::from_bytes(path))) => (
             true,
-            "this source stands for what the program was started with: the link is stored, and nothing is read (--read-special reads it)",
+            "this source stands for what the program was started with: the link is stored, and \
+                nothing is read (--read-special reads it)",
         ),
         EntryKind::Symlink if leads_to_special() => (
             true,
-            "this source is a symbolic link to a device, fifo or socket: the link is stored, and nothing is read (--read-special with what it leads to)",
+            "this source is a symbolic link to a device, fifo or socket: the link is stored, and \
+                nothing is read (--read-special with what it leads to)",
         ),
         EntryKind::Symlink => (
             false,
-            "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or --follow-sources)",
+            "this source is a symbolic link: the link is stored, not what it leads to (`LINK/` or \
+                --follow-sources)",
         ),
         EntryKind::Fifo => (
             true,
@@ -209,11 +213,13 @@ pub fn tell_of_file(
         }
         EntryKind::BlockDevice => (
             true,
-            "this source is a block device: it is stored as such and not read (--read-special reads it)",
+            "this source is a block device: it is stored as such and not read (--read-special \
+                reads it)",
         ),
         EntryKind::CharDevice => (
             true,
-            "this source is a character device: it is stored as such and not read (--read-special reads it)",
+            "this source is a character device: it is stored as such and not read (--read-special \
+                reads it)",
         ),
         _ => return,
     };

@@ -154,7 +154,8 @@ fn nowhere(path: &[u8], others: u64, all: usize) -> Failure {
     if others > 0 {
         let others = text::counted(others, "older snapshot");
         let why = format!(
-            "there is no '{path}' in the snapshots of the sources that are backed up now; {others} of other sources may have it"
+            "there is no '{path}' in the snapshots of the sources that are backed up now; \
+                {others} of other sources may have it"
         );
         return Failure::new(Exit::Error, why)
             .hint(format!("`drumlin history {}` looks in all", text::shell_word(&path)));

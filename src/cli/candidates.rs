@@ -206,7 +206,8 @@ impl Candidates {
 }
 
 /// The hint about a snapshot in the trash.
-const IN_TRASH: &str = "it is in the trash: `drumlin snapshots --forgotten` tells more, `drumlin undelete` brings it back";
+const IN_TRASH: &str = "it is in the trash: `drumlin snapshots --forgotten` tells more, `drumlin \
+    undelete` brings it back";
 
 fn shown(text: &str) -> String {
     text::printable(text.as_bytes())
@@ -308,7 +309,8 @@ pub fn warn_of_list(ui: &Ui, repository: &Repository, listing: &Listing) -> Resu
     warn_of_dates(ui, listing);
     for after in chains::name_hidden(repository, listing)? {
         ui.loss(&format!(
-            "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides it, or it is lost; \
+            "the snapshot of {} before {} of {} is missing, and nobody forgot it: something hides \
+                it, or it is lost; \
              `drumlin check` tells more",
             shown(&after.host),
             after.id.short(),
@@ -348,7 +350,10 @@ fn warn_of_dates(ui: &Ui, listing: &Listing) {
         0 => String::new(),
         more => format!(" (and {} more)", text::count(more as u64)),
     };
-    ui.warn(&format!("{what}{more}: the clock of that host was wrong; its place in the chain counts, not the date"));
+    ui.warn(&format!(
+        "{what}{more}: the clock of that host was wrong; its place in the chain \
+        counts, not the date"
+    ));
 }
 
 /// Returns whether a text is the start of the id of a forgotten snapshot.

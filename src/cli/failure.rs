@@ -267,8 +267,10 @@ impl From<backup::Error> for Failure {
         };
         match error {
             backup::Error::Repository(error) => error.into(),
-            error @ backup::Error::AllLeftOut => Self::of(exit, &error)
-                .hint("`--exclude` leaves out a PATH that it fits, too; `PATH/*` leaves out only what is in it"),
+            error @ backup::Error::AllLeftOut => Self::of(exit, &error).hint(
+                "`--exclude` leaves out a PATH that it fits, too; `PATH/*` leaves out only \
+                    what is in it",
+            ),
             error => Self::of(exit, &error),
         }
     }
@@ -293,18 +295,24 @@ impl From<restore::Error> for Failure {
         match error {
             Error::Repository(error) => error.into(),
             Error::Cancelled => Self::interrupted(),
-            Error::NoSuchPath { .. } => {
-                Self::of(Exit::Error, &error).hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them")
-            }
+            Error::NoSuchPath { .. } => Self::of(Exit::Error, &error)
+                .hint("paths are stored absolute; `drumlin ls SNAPSHOT` shows them"),
             Error::Pattern(_) => Self::of(Exit::Usage, &error),
-            Error::OwnTarget { .. } => Self::of(Exit::Usage, &error).hint("restore to a folder outside of it"),
-            Error::Sync { .. } => Self::of(Exit::Error, &error)
-                .hint("the disk may be failing: restore to another one, or run it again with `--verify` to see what is there"),
-            Error::Torn { .. } => Self::of(Exit::Damage, &error)
-                .hint("leave it out with `--exclude`; `drumlin check --level full` says what else is damaged"),
-            Error::Target { .. } | Error::Write { .. } | Error::Archive { .. } | Error::Threads(_) => {
-                Self::of(Exit::Error, &error)
+            Error::OwnTarget { .. } => {
+                Self::of(Exit::Usage, &error).hint("restore to a folder outside of it")
             }
+            Error::Sync { .. } => Self::of(Exit::Error, &error).hint(
+                "the disk may be failing: restore to another one, or run it again with \
+                    `--verify` to see what is there",
+            ),
+            Error::Torn { .. } => Self::of(Exit::Damage, &error).hint(
+                "leave it out with `--exclude`; `drumlin check --level full` says what else \
+                    is damaged",
+            ),
+            Error::Target { .. }
+            | Error::Write { .. }
+            | Error::Archive { .. }
+            | Error::Threads(_) => Self::of(Exit::Error, &error),
         }
     }
 }

@@ -297,7 +297,8 @@ pub fn make(
     if !is_exclusive {
         probe::remember(&repository)?;
         ctx.ui.note(
-            "this store replaces objects: backups are safe there, but only one prune may run at a time, and has to be told so",
+            "this store replaces objects: backups are safe there, but only one prune may run at a \
+                time, and has to be told so",
         );
     }
     Ok(repository)

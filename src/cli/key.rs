@@ -20,7 +20,8 @@ use crate::text;
 use crate::ui::table::{Align, Table};
 
 /// What to do about keys that cannot be used.
-const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever used it can get a new one by `drumlin key add`";
+const DAMAGED_HINT: &str = "`drumlin key remove ID` removes a damaged or foreign key; whoever \
+    used it can get a new one by `drumlin key add`";
 
 /// List, add, remove and change keys and passwords
 #[derive(Args)]
@@ -135,8 +136,10 @@ fn refuse_in_use(repository: &Repository, prefix: &str) -> Result<(), Failure> {
         {
             let why =
                 format!("key {} is the one that opened the repository now", short(&slot.name));
-            Err(Failure::new(Exit::Error, why)
-                .hint("open it with another password or key to remove this one; `key change-password` replaces it"))
+            Err(Failure::new(Exit::Error, why).hint(
+                "open it with another password or key to remove this one; `key \
+                    change-password` replaces it",
+            ))
         }
         _ => Ok(()),
     }

@@ -49,7 +49,8 @@ pub fn write_key_file(
     let words = words_of(secret);
     let text = Zeroizing::new(format!(
         "# Drumlin key file. Whoever has it can read the repository that it opens, and without it\n\
-         # (or another key of that repository) nothing can be read. Keep a copy on another medium.\n\
+         # (or another key of that repository) nothing can be read. Keep a copy on another \
+         medium.\n\
          # Repository: {location}\n\
          {fingerprint}\n\
          # Made: {made}\n\
@@ -192,11 +193,13 @@ fn numbered_words(secret: &Key) -> Zeroizing<String> {
 /// Returns what is needed in addition to the words, and what to do first, which a kit for another
 /// machine has room for.
 fn way_to(location: &str, word: &str) -> (&'static str, String) {
-    const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step 1 is about:\n\
+    const ACCESS: &str = "Beside it, only access to the place of the backup is needed, which step \
+        1 is about:\n\
                           no password of the backup, not the computer that made it.";
     let step = if location.starts_with("s3://") {
         "The backup is in a bucket of a storage provider. To read it, an access key of the\n   \
-         account there is needed, which has two parts. Write both down here, or where they are:\n\n      \
+         account there is needed, which has two parts. Write both down here, or where they \
+         are:\n\n      \
          export AWS_ACCESS_KEY_ID=________________________\n      \
          export AWS_SECRET_ACCESS_KEY=____________________\n\n   \
          and type these two lines in the terminal first. The account must be paid for!"

@@ -77,9 +77,10 @@ pub fn run(ctx: &Context, args: &MountArgs) -> Result<Exit, Failure> {
         Some(snap) => Some(SnapPath::parse(snap, &here()?)?.among(&args.narrow)),
         None if !args.narrow.is_empty() => {
             let why = "--host, --app and --tag choose a snapshot, and none is named";
-            return Err(
-                Failure::usage(why).hint("name one: `drumlin mount DIR latest --host NAME`; DIR/by-host and DIR/by-app have all")
-            );
+            return Err(Failure::usage(why).hint(
+                "name one: `drumlin mount DIR latest --host NAME`; \
+                    DIR/by-host and DIR/by-app have all",
+            ));
         }
         None => None,
     };
@@ -165,7 +166,8 @@ fn serve(ctx: &Context, mounted: &Mounted, monitor: &Monitor) -> Result<(), Fail
     }
     if mounted.unmount()? == Ended::StillUsed {
         ctx.ui.warn(&format!(
-            "{} is still in use and was taken away from under its users: what they have open there fails from now on",
+            "{} is still in use and was taken away from under its users: what they have open \
+                there fails from now on",
             text::path(mounted.dir())
         ));
     }
@@ -183,15 +185,18 @@ impl From<Error> for Failure {
         let hint = match &error {
             Error::Repository(_) | Error::Browse(_) => None,
             Error::NoDevice => Some(
-                "load it with `modprobe fuse`; in a container, start it with `--device /dev/fuse --cap-add SYS_ADMIN`, or use \
+                "load it with `modprobe fuse`; in a container, start it with `--device /dev/fuse \
+                    --cap-add SYS_ADMIN`, or use \
                  `drumlin restore` instead",
             ),
             Error::ClosedDevice(_) => Some(
-                "a container must be allowed to use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`; elsewhere everybody \
+                "a container must be allowed to use it: start it with `--device /dev/fuse \
+                    --cap-add SYS_ADMIN`; elsewhere everybody \
                  usually may, `chmod 666 /dev/fuse` makes it so",
             ),
             Error::NoHelper => Some(
-                "it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add fuse3`",
+                "it is in the package fuse3: `apt install fuse3`, `dnf install fuse3`, `apk add \
+                    fuse3`",
             ),
             Error::OthersNotAllowed => {
                 Some("write `user_allow_other` into /etc/fuse.conf, or leave --allow-other out")
@@ -203,7 +208,8 @@ impl From<Error> for Failure {
                 "take it away with `fusermount3 -u DIR` (root: `umount DIR`), then mount again",
             ),
             Error::Mount { .. } => Some(
-                "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not root must own the folder and needs \
+                "a container needs `--device /dev/fuse --cap-add SYS_ADMIN`; a user who is not \
+                    root must own the folder and needs \
                  the package fuse3",
             ),
             Error::Unmount { .. } => {

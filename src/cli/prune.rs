@@ -164,7 +164,10 @@ pub fn run(ctx: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
         )?,
     };
     if exclusion == Exclusion::User {
-        ctx.ui.note("this store replaces objects: what backups that died have stored stays, in case they go on");
+        ctx.ui.note(
+            "this store replaces objects: what backups that died have stored stays, in \
+            case they go on",
+        );
     }
     let options = PruneOptions {
         exclusion,
@@ -203,7 +206,10 @@ fn exclusion_by(is_exclusive: bool, only_collector: bool) -> Result<Exclusion, F
                 Exit::Error,
                 "this store replaces objects, so two prunes would not notice each other",
             );
-            Err(failure.hint("see that no other prune runs, nor was killed just now, then repeat this with --only-collector"))
+            Err(failure.hint(
+                "see that no other prune runs, nor was killed just now, then repeat \
+                this with --only-collector",
+            ))
         }
     }
 }
@@ -338,7 +344,8 @@ fn later(report: &PruneReport) -> Vec<String> {
     if let Some(first) = report.guarded.first() {
         let count = text::counted(report.guarded.len() as u64, "snapshot");
         lines.push(format!(
-            "  protected  {count} in the trash stay until they are not protected any more, such as {}",
+            "  protected  {count} in the trash stay until they are not protected any more, such \
+                as {}",
             first.short()
         ));
     }

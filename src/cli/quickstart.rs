@@ -185,8 +185,18 @@ fn open_or_make(ctx: &Context, place: &Place, made: &mut Made) -> Result<Arc<Rep
     if !matches!(found, Err(Error::NoRepository { .. })) {
         found?;
         if let Some(path) = made.key_file.as_ref().filter(|path| !path.exists()) {
-            return Err(Failure::new(Exit::WrongSecret, format!("there is a repository at {}, but its key file {} is missing", place.shown(), text::path(path)))
-                .hint("give the key file or recovery kit that belongs to it: --key-file FILE; or another place for a new repository: --repo FOLDER"));
+            return Err(Failure::new(
+                Exit::WrongSecret,
+                format!(
+                    "there is a repository at {}, but its key file {} is missing",
+                    place.shown(),
+                    text::path(path)
+                ),
+            )
+            .hint(
+                "give the key file or recovery kit that belongs to it: --key-file FILE; or \
+                    another place for a new repository: --repo FOLDER",
+            ));
         }
         return ctx.open_place(place, Purpose::BackUp);
     }
@@ -283,7 +293,8 @@ fn write_config(file: &Path, place: &Place, key_file: Option<&Path>) -> Result<(
         text += &format!("key-file = {}\n", quote(key_file)?);
     }
     text += "\n[defaults]\n\
-             # Folders that programs mark as caches (with a CACHEDIR.TAG) are left out. Without this line they are backed up too.\n\
+             # Folders that programs mark as caches (with a CACHEDIR.TAG) are left out. Without \
+             this line they are backed up too.\n\
              exclude-caches = true\n";
     let fail = |error| Failure::file("create", file, &error);
     let folder = file.parent().unwrap_or(Path::new("/"));

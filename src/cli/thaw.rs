@@ -154,8 +154,10 @@ fn lines(view: &PlanView) -> Vec<String> {
     for frozen in &view.frozen {
         lines.push(format!("  frozen   {} in {}", frozen.share.in_words(), frozen.storage_class));
         if let (Some((least, most)), Some(price)) = (frozen.hours, frozen.price_usd) {
-            lines
-                .push(format!("           thawing takes {least} to {most} hours and costs about {price:.2} USD, without egress"));
+            lines.push(format!(
+                "           thawing takes {least} to {most} hours and costs about \
+                    {price:.2} USD, without egress"
+            ));
         }
     }
     if !view.frozen.is_empty() {

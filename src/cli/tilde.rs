@@ -20,7 +20,8 @@ const VARIABLES: [&str; 6] = [
     "AWS_CA_BUNDLE",
 ];
 
-const HINT: &str = "a shell replaces ~ by your home folder where it stands outside of quotes; write the whole path, or ./~ for what has that name";
+const HINT: &str = "a shell replaces ~ by your home folder where it stands outside of quotes; \
+    write the whole path, or ./~ for what has that name";
 
 /// Makes every argument of every command that is a path refuse `~` and `~/…`.
 pub fn refuse_in(command: Command) -> Command {

@@ -191,7 +191,8 @@ impl Connector {
                             format!(" (and {} more)", more.len())
                         };
                         self.operator.warn(&format!(
-                            "{object}{also} counts for nothing: nobody with a key of the repository made it, or it is damaged; {}",
+                            "{object}{also} counts for nothing: nobody with a key of the \
+                                repository made it, or it is damaged; {}",
                             hints::REMOVE_IT
                         ));
                     }
@@ -246,7 +247,8 @@ impl Connector {
                 file.display()
             )),
             None if self.state_dir().is_none() => Some(format!(
-                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME is not set (DRUMLIN_STATE_DIR names one)"
+                "cannot remember the repository, {unnoticed}: no folder for that is known, HOME \
+                    is not set (DRUMLIN_STATE_DIR names one)"
             )),
             None => None,
         };

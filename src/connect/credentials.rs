@@ -156,11 +156,19 @@ pub fn read_store_password(
 /// Asks for the passphrase that protects a file with an SSH key.
 #[cfg(feature = "sftp")]
 pub fn ask_passphrase(operator: &dyn Operator, file: &Path) -> Result<Zeroizing<String>> {
-    operator.ask_password(&format!("passphrase of {}", text::path(file))).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Error::interrupted(),
-        _ => Error::usage(format!("{} is protected by a passphrase, and there is no terminal to ask for it", text::path(file)))
+    operator.ask_password(&format!("passphrase of {}", text::path(file))).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Error::interrupted(),
+            _ => Error::usage(format!(
+                "{} is protected by a passphrase, and there is no terminal to ask for it",
+                text::path(file)
+            ))
             .caused_by(error)
-            .hint("add it to an SSH agent (ssh-add), or name a key without passphrase as `identity-file`"),
+            .hint(
+                "add it to an SSH agent (ssh-add), or name a key without passphrase as \
+                `identity-file`",
+            ),
+        }
     })
 }
 

@@ -4,7 +4,8 @@ use crate::repo;
 use crate::store::{ErrorKind, StoreError};
 
 /// What to do with an object of `config/`, `gc/` or `intents/` that nobody may have made.
-pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object from the store with the store's own tools; \
+pub const REMOVE_IT: &str = "if nobody with a key of the repository made it, remove this object \
+    from the store with the store's own tools; \
                              restores do not need it";
 
 /// Returns whether no key opened a repository because another version of the format made it.
@@ -13,7 +14,8 @@ pub fn is_of_another_version(error: &repo::Error) -> bool {
 }
 
 /// At a place that this machine knows.
-const MOUNT: &str = "this machine has used one there: mount the disk that holds it; if it is gone for good, `drumlin init \
+const MOUNT: &str = "this machine has used one there: mount the disk that holds it; if it is gone \
+    for good, `drumlin init \
                      --accept-new-repository` makes a new one";
 /// At any other.
 const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place";
@@ -21,15 +23,20 @@ const MAKE: &str = "`drumlin init` makes one there; `--repo` names another place
 /// Returns what the user can do about an object that is not obeyed.
 fn unjustified_hint(object: &str) -> &'static str {
     if object.starts_with("index/") {
-        "nothing was removed. Somebody with a key made this object: remove it from the store with the store's own tools, and what it \
+        "nothing was removed. Somebody with a key made this object: remove it from the store with \
+            the store's own tools, and what it \
          hides counts again; then run `drumlin check --level full`"
     } else if object.starts_with("snapshots/") {
-        "something has put back an old mark: `drumlin undelete` takes it back once more; if you put the repository back to that \
+        "something has put back an old mark: `drumlin undelete` takes it back once more; if you \
+            put the repository back to that \
          state yourself, `--accept-rollback` goes on with it"
     } else {
-        "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is needed of it. If somebody forgot \
-         or brought back that snapshot just now, forget it again, or wait until its time in the trash is over; else the record \
-         comes from a copy of the repository, or from a key in wrong hands: look at docs/repair.md before you remove it from gc/"
+        "nothing was removed. If it names a pack, `drumlin repair --apply` stores again what is \
+            needed of it. If somebody forgot \
+         or brought back that snapshot just now, forget it again, or wait until its time in the \
+         trash is over; else the record \
+         comes from a copy of the repository, or from a key in wrong hands: look at \
+         docs/repair.md before you remove it from gc/"
     }
 }
 
@@ -50,34 +57,42 @@ fn opening_hint(error: &repo::Error) -> Option<&'static str> {
     match error {
         repo::Error::NoRepository { is_known, .. } => Some(if *is_known { MOUNT } else { MAKE }),
         repo::Error::ConfigLost { .. } | repo::Error::ConfigDamaged { .. } => Some(
-            "`drumlin repair --apply` puts it back from the copy of a machine that has used the repository; make no new one there",
+            "`drumlin repair --apply` puts it back from the copy of a machine that has used the \
+                repository; make no new one there",
         ),
         repo::Error::KeysLost { .. } => Some(
-            "no password opens anything without them: bring `keys/` back from a copy of the repository; a machine that has used it has the key \
-             that it used in its local copies (`--cache-dir`), below `open/`, under its name in `keys/`",
+            "no password opens anything without them: bring `keys/` back from a copy of the \
+                repository; a machine that has used it has the key \
+             that it used in its local copies (`--cache-dir`), below `open/`, under its name in \
+             `keys/`",
         ),
         repo::Error::AnotherRepository { .. } => Some(
-            "if you made a new repository there, or know why another one answers, `--accept-new-repository` remembers that one instead",
+            "if you made a new repository there, or know why another one answers, \
+                `--accept-new-repository` remembers that one instead",
         ),
         repo::Error::TooManyKeys { .. } => Some(
-            "somebody may have added keys to exhaust this machine; `--key ID` tries one alone: its id is its name in keys/, and `key list` \
+            "somebody may have added keys to exhaust this machine; `--key ID` tries one alone: \
+                its id is its name in keys/, and `key list` \
              shows it where the repository can be opened",
         ),
         repo::Error::AlreadyExists { .. } => {
             Some("use it with its own password or key, or choose another place for the new one")
         }
         repo::Error::WrongSecret { .. } => Some(
-            "check which password or key file belongs to this repository; a recovery kit works as --key-file",
+            "check which password or key file belongs to this repository; a recovery kit works as \
+                --key-file",
         ),
         repo::Error::RolledBack { .. } => Some(
-            "an older copy of the repository is in its place, or something hides what is missing; if you put it there yourself, \
+            "an older copy of the repository is in its place, or something hides what is missing; \
+                if you put it there yourself, \
              `--accept-rollback` goes on with it and remembers it",
         ),
         repo::Error::Cache { .. } => {
             Some("`--cache-dir` names another folder; the cache may be deleted at any time")
         }
         repo::Error::ForeignCache { .. } => Some(
-            "take the rights of others away (`chmod go-w`), or name a folder of your own with `--cache-dir`",
+            "take the rights of others away (`chmod go-w`), or name a folder of your own with \
+                `--cache-dir`",
         ),
         _ => None,
     }
@@ -96,7 +111,8 @@ fn use_hint(error: &repo::Error) -> Option<&'static str> {
             Some("nothing was removed; let all prunes end, run `drumlin check`, then one prune")
         }
         repo::Error::NoLocks { .. } => Some(
-            "set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket must have object lock",
+            "set `lock = { mode = \"governance\", days = 30 }` for the repository, whose bucket \
+                must have object lock",
         ),
         repo::Error::UnusableStore { .. } => {
             Some("nothing was written there but what found this out; use another place")
@@ -137,14 +153,17 @@ fn damage_hint(error: &repo::Error) -> Option<&'static str> {
             Some(REMOVE_IT)
         }
         error if error.is_of_index() => Some(
-            "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also be removed with the store's own tools: \
+            "`drumlin repair --apply` replaces it, by what the packs themselves say; it may also \
+                be removed with the store's own tools: \
              no byte of it can be used",
         ),
         error if is_of_another_version(error) => Some(
-            "use the version of Drumlin that made the repository; if it was this one, the key is damaged: try another key",
+            "use the version of Drumlin that made the repository; if it was this one, the key is \
+                damaged: try another key",
         ),
         error if error.is_damage() => Some(
-            "`drumlin check --level full` says what is damaged and which files it concerns, `drumlin repair` what can be done",
+            "`drumlin check --level full` says what is damaged and which files it concerns, \
+                `drumlin repair` what can be done",
         ),
         _ => None,
     }
@@ -157,17 +176,21 @@ pub fn store_hint(error: &StoreError) -> Option<&'static str> {
             Some("make room where the repository is; what is stored so far is used by the next run")
         }
         ErrorKind::Unreadable => Some(
-            "see what the system says of that disk; `drumlin check --level full` says which files it concerns, `drumlin repair` what can \
+            "see what the system says of that disk; `drumlin check --level full` says which files \
+                it concerns, `drumlin repair` what can \
              be done; if the disk is failing, copy the whole repository to another one first",
         ),
         ErrorKind::NotPermitted => Some(
-            "whoever runs this, or its credential, must be allowed to use the repository's folder or bucket",
+            "whoever runs this, or its credential, must be allowed to use the repository's folder \
+                or bucket",
         ),
         ErrorKind::Unavailable => Some(
-            "nothing was changed by this request; look at the network and the address, then run it again",
+            "nothing was changed by this request; look at the network and the address, then run \
+                it again",
         ),
         ErrorKind::Unanswered => Some(
-            "look at the network, then run it again: what is stored so far is used, and nothing can be half",
+            "look at the network, then run it again: what is stored so far is used, and nothing \
+                can be half",
         ),
         _ => None,
     }

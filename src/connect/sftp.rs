@@ -112,7 +112,8 @@ fn refuse_unexpanded(sftp: &SftpSettings, host: &HostConfig) -> Result<()> {
         odd.option, odd.written
     );
     Err(Error::usage(says).hint(
-        "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
+        "%d, %h, %i, %k, %L, %l, %n, %p, %r, %u, %%, `~/` and `${NAME}` of a variable that is set \
+            are; write the path out, or let `known-hosts` or `identity-file` in drumlin.toml \
          name the file",
     ))
 }
@@ -300,7 +301,8 @@ mod tests {
         let (dir, env) = home(&[
             (
                 ".ssh/config",
-                "Host a\n  UserKnownHostsFile ~/%C\nHost b\n  IdentityFile ${X}/b\nHost c\n  IdentityFile none\n",
+                "Host a\n  UserKnownHostsFile ~/%C\nHost b\n  IdentityFile ${X}/b\nHost c\n  \
+                    IdentityFile none\n",
             ),
             (".ssh/id_rsa", "usual"),
         ]);

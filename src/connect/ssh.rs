@@ -29,7 +29,8 @@ pub fn read_config(
     let host = read_config_in(&connector.env, remote, local_user, explicit)?;
     if host.canonicalizes == Some(true) {
         connector.operator.warn(
-            "`CanonicalizeHostname` of the SSH configuration is passed over: the machine is looked for by its name as it stands",
+            "`CanonicalizeHostname` of the SSH configuration is passed over: the machine is \
+                looked for by its name as it stands",
         );
     }
     Ok(host)
@@ -79,7 +80,8 @@ pub fn proxy_of(
     match &host.proxy {
         None | Some(proxy::Proxy::None) => Ok(None),
         Some(proxy::Proxy::Command(_)) if host.proxy_passes_connection == Some(true) => Err(refused(
-            "a ProxyCommand that hands a connection over (`ProxyUseFdpass yes`) cannot be used; one that carries bytes can"
+            "a ProxyCommand that hands a connection over (`ProxyUseFdpass yes`) cannot be used; \
+                one that carries bytes can"
                 .to_owned(),
         )),
         Some(proxy::Proxy::Command(written)) => {
@@ -104,8 +106,10 @@ pub fn proxy_of(
 }
 
 /// What is said of a file that says what its reader runs, and that others can write.
-const FOREIGN: &str = "others decide what it says, and it can name programs that would be run: let it belong to you or to root, and \
-                       take the right to write to it from all others (`chmod go-w`), as OpenSSH demands it too";
+const FOREIGN: &str = "others decide what it says, and it can name programs that would be run: \
+    let it belong to you or to root, and \
+                       take the right to write to it from all others (`chmod go-w`), as OpenSSH \
+                       demands it too";
 
 /// The files of this machine.
 struct Disk<'a> {

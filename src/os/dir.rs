@@ -26,7 +26,8 @@ const LISTING_LEN_BYTES: usize = 32 << 10;
 thread_local! {
     /// Where the kernel puts a listing: one buffer per thread, because walks list a hundred
     /// thousand folders.
-    static LISTING: std::cell::RefCell<Vec<MaybeUninit<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
+    static LISTING: std::cell::RefCell<Vec<MaybeUninit<u8>>> =
+        const { std::cell::RefCell::new(Vec::new()) };
 }
 
 const DIR_FLAGS: OFlags =

@@ -103,7 +103,8 @@ pub enum Error {
     /// None of the packs can be read, although the store answers: what failed is the disk, or what
     /// is in front of it.
     #[error(
-        "none of the packs at {location} can be read: the disk or the server has failed, and nothing is concluded from that"
+        "none of the packs at {location} can be read: the disk or the server has failed, and \
+            nothing is concluded from that"
     )]
     NothingReadable {
         /// Where it is.
@@ -274,7 +275,10 @@ impl Error {
     /// Returns whether the store could not be reached, or did not answer: nothing is known about
     /// what was asked.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Store(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Unanswered))
+        matches!(
+            self,
+            Self::Store(StoreError { kind: ErrorKind::Unavailable | ErrorKind::Unanswered, .. })
+        )
     }
 
     /// Returns whether stored data is damaged or missing, so that other data may still be fine.

@@ -89,7 +89,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub fn same_name(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AlreadyExists {
         return io::Error::other(
-            "something is there that the file system cannot tell from this name, or that was made meanwhile",
+            "something is there that the file system cannot tell from this name, or that was made \
+                meanwhile",
         );
     }
     error

@@ -8,7 +8,8 @@ pub enum RuleError {
     Bracket,
     /// `[[:letter:]]`.
     #[error(
-        "there is no such class of characters (there are alnum, alpha, blank, cntrl, digit, graph, lower, print, punct, space, upper and xdigit)"
+        "there is no such class of characters (there are alnum, alpha, blank, cntrl, digit, \
+            graph, lower, print, punct, space, upper and xdigit)"
     )]
     Class,
     /// A backslash at the end.

@@ -59,7 +59,8 @@ pub enum LocationError {
     LooksRemote(String),
     /// `rclone:remote:path`, `b2:bucket`: what other programs know.
     #[error(
-        "`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin does not"
+        "`{location}` looks like a place that other programs reach by `{scheme}`, and Drumlin \
+            does not"
     )]
     OtherProgram {
         /// The location.
@@ -114,30 +115,36 @@ impl LocationError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Empty => {
-                "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo /mnt/usb/drumlin"
+                "give a folder, s3://bucket/prefix or sftp://user@host/path: --repo \
+                    /mnt/usb/drumlin"
             }
             Self::UnknownScheme(_) => {
                 "use a path, file:///path, s3://bucket/prefix or sftp://user@host:port/path"
             }
             Self::FileUrl(_) => "use a path (./name for a folder here), or file:///path",
             Self::LooksRemote(_) => {
-                "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from where a login begins); write ./ in front if it is a local folder"
+                "use s3://bucket/prefix, sftp://user@host/path (or sftp://user@host/./path, from \
+                    where a login begins); write ./ in front if it is a local folder"
             }
             Self::OtherProgram { .. } => {
-                "Drumlin keeps repositories in folders (mounted ones, too: `rclone mount`), in s3://bucket/prefix and at sftp://user@host/path; \
+                "Drumlin keeps repositories in folders (mounted ones, too: `rclone mount`), in \
+                    s3://bucket/prefix and at sftp://user@host/path; \
                  write ./ in front if it is a local folder"
             }
             Self::Tilde(_) => {
                 "write $HOME/folder, or leave the quotes out; write ./~ for a folder of that name"
             }
             Self::S3Url { .. } => {
-                "for example s3://bucket/drumlin; the server is `endpoint` in the configuration, or DRUMLIN_S3_ENDPOINT"
+                "for example s3://bucket/drumlin; the server is `endpoint` in the configuration, \
+                    or DRUMLIN_S3_ENDPOINT"
             }
             Self::SftpUrl(HAS_PASSWORD) => {
-                "use a key, or `ssh-password-file` or `ssh-password-command` in the configuration, or DRUMLIN_SSH_PASSWORD"
+                "use a key, or `ssh-password-file` or `ssh-password-command` in the \
+                    configuration, or DRUMLIN_SSH_PASSWORD"
             }
             Self::SftpUrl(_) => {
-                "for example sftp://u1@u1.your-storagebox.de:23/./drumlin (`/./`: from where a login begins); %40 stands for @ in a name"
+                "for example sftp://u1@u1.your-storagebox.de:23/./drumlin (`/./`: from where a \
+                    login begins); %40 stands for @ in a name"
             }
         }
     }
@@ -266,7 +273,8 @@ fn parse_s3(rest: &[u8]) -> Result<Bucket, &'static str> {
             "region" => bucket.region = Some(value),
             _ => {
                 return Err(
-                    "the options behind `?` are endpoint=URL and region=NAME; in the prefix, %3F stands for ?",
+                    "the options behind `?` are endpoint=URL and region=NAME; in the prefix, %3F \
+                        stands for ?",
                 );
             }
         }

@@ -197,7 +197,8 @@ pub fn check_stream_name(text: &str) -> Result<String, String> {
     }
     if parts.any(|part| part.len() > FILE_NAME_LEN_MAX_BYTES) {
         return Err(format!(
-            "`{text}` is longer than a file's name can be, {FILE_NAME_LEN_MAX_BYTES} bytes: it could not be restored"
+            "`{text}` is longer than a file's name can be, {FILE_NAME_LEN_MAX_BYTES} bytes: it \
+                could not be restored"
         ));
     }
     Ok(text.to_owned())

@@ -242,7 +242,8 @@ fn parse_certificate(text: &str) -> Result<[u8; 32], String> {
     let digits: String = text.trim_start_matches("sha256:").chars().filter(|c| *c != ':').collect();
     let wrong = || {
         format!(
-            "`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` prints them"
+            "`{text}` is not `sha256:` and 64 hex digits, as `openssl x509 -fingerprint -sha256` \
+                prints them"
         )
     };
     if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -330,9 +331,12 @@ mod tests {
     #[test]
     fn a_bucket_with_everything() {
         let read = read(
-            "url = \"s3://bucket/x\"\nendpoint = \"https://s3.example.com\"\nregion = \"eu-1\"\npath-style = true\n\
-             allow-http = true\nkey-id = \"AKIA\"\nsecret-file = \"s3.secret\"\nconnections = 16\ntimeout = \"90s\"\nretry = \"10m\"\n\
-             ca-file = \"ca.pem\"\nstorage-class = { data = \"GLACIER_IR\", meta = \"STANDARD_IA\" }\nlock = { mode = \"compliance\", days = 30 }\n\
+            "url = \"s3://bucket/x\"\nendpoint = \"https://s3.example.com\"\nregion = \
+                \"eu-1\"\npath-style = true\n\
+             allow-http = true\nkey-id = \"AKIA\"\nsecret-file = \"s3.secret\"\nconnections = \
+             16\ntimeout = \"90s\"\nretry = \"10m\"\n\
+             ca-file = \"ca.pem\"\nstorage-class = { data = \"GLACIER_IR\", meta = \
+             \"STANDARD_IA\" }\nlock = { mode = \"compliance\", days = 30 }\n\
              limit-upload = \"2MiB\"\nlimit-download = \"500k/s\"",
         )
         .unwrap();
@@ -398,7 +402,9 @@ mod tests {
     #[test]
     fn another_machine_with_everything() {
         let read = read(
-            "url = \"sftp://u1@box/./x\"\nidentity-file = [\"~/.ssh/box\", \"box.key\"]\nknown-hosts = \"known\"\nssh-config = \"ssh.conf\"\nssh-password-command = \"pass box\"",
+            "url = \"sftp://u1@box/./x\"\nidentity-file = [\"~/.ssh/box\", \
+                \"box.key\"]\nknown-hosts = \"known\"\nssh-config = \
+                \"ssh.conf\"\nssh-password-command = \"pass box\"",
         )
         .unwrap();
         assert_eq!(

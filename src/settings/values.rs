@@ -169,7 +169,8 @@ pub fn check_schedule(text: &str) -> Result<(), String> {
     };
     let refuse = || {
         format!(
-            "`{text}` is not a schedule such as \"hourly\", \"every 6h\", \"daily 03:10\" or \"weekly sun 04:00\""
+            "`{text}` is not a schedule such as \"hourly\", \"every 6h\", \"daily 03:10\" or \
+                \"weekly sun 04:00\""
         )
     };
     if good { Ok(()) } else { Err(refuse()) }

@@ -127,7 +127,8 @@ mod tests {
     use crate::compress::Compression;
     use crate::settings::environment::Environment;
 
-    const CONFIG: &str = "[defaults]\nexclude = \"*.tmp\"\n[app.wiki]\npaths = \"/srv/wiki\"\ntag = \"web\"\ncompression = \"fast\"\n\
+    const CONFIG: &str = "[defaults]\nexclude = \"*.tmp\"\n[app.wiki]\npaths = \"/srv/wiki\"\ntag \
+        = \"web\"\ncompression = \"fast\"\n\
                           [app.shop]\nmariadb = { databases = [\"shop\"] }\n";
 
     fn plan(args: BackupArgs) -> Result<Job, Failure> {

@@ -141,7 +141,8 @@ pub const PROVIDERS: [Provider; 8] = [
             retrieval: 0.02,
             object_min_bytes: 40 << 10,
         },
-        "in us-east-1; content is charged for at least 180 days, and must be thawed for hours before it can be read",
+        "in us-east-1; content is charged for at least 180 days, and must be thawed for hours \
+            before it can be read",
     ),
     Provider {
         name: "hetzner-object-storage",

@@ -95,8 +95,13 @@ fn jobs_of(settings: &Settings, args: &ForgetArgs, policy: Policy) -> Result<Vec
         None => settings.apps.keys().filter_map(|name| with_defaults(name)).collect(),
     };
     if jobs.is_empty() {
-        return Err(Failure::usage("neither snapshots nor rules were given, and the configuration has none for them").hint(
-            "for example --keep 'decay 2y', or --keep-daily 7 --keep-weekly 4 --keep-monthly 12; --dry-run shows what would go",
+        return Err(Failure::usage(
+            "neither snapshots nor rules were given, and the configuration \
+            has none for them",
+        )
+        .hint(
+            "for example --keep 'decay 2y', or --keep-daily 7 --keep-weekly 4 --keep-monthly 12; \
+                --dry-run shows what would go",
         ));
     }
     Ok(jobs)

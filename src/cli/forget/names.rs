@@ -100,7 +100,10 @@ pub fn resolve_all(
                 ));
             }
             Err(failure) if is_forgotten(listing, name) => {
-                return Err(failure.instead("it is in the trash: `drumlin undelete` brings it back, and it is protected then"));
+                return Err(failure.instead(
+                    "it is in the trash: `drumlin undelete` brings it \
+                    back, and it is protected then",
+                ));
             }
             Err(failure) => return Err(failure),
         }

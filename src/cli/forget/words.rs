@@ -57,7 +57,8 @@ fn refusal_text(refusal: &Refusal, group: &Group) -> String {
             )
         }
         Refusal::Flood { going, of, came } => format!(
-            "this would forget {going} of the {} of {name} that were kept so far, for {} that came at once",
+            "this would forget {going} of the {} of {name} that were kept so far, for {} that \
+                came at once",
             counted(*of),
             text::count(*came as u64)
         ),

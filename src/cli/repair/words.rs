@@ -110,7 +110,8 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
         let tense = if args.apply { "are" } else { "will be" };
         writeln!(
             out,
-            "the old ones {tense} in the trash for 7 days: `drumlin undelete` brings them back, `drumlin prune` removes them after that"
+            "the old ones {tense} in the trash for 7 days: `drumlin undelete` brings them back, \
+                `drumlin prune` removes them after that"
         )?;
     }
     if shown.is_untold {
@@ -124,14 +125,17 @@ fn tell_next(out: &mut Output, shown: &Shown, args: &RepairArgs) -> Result<(), F
     if shown.is_any_broken {
         writeln!(
             out,
-            "back up the same sources again: what they still hold is stored again, and is back in every snapshot"
+            "back up the same sources again: what they still hold is stored again, and is back in \
+                every snapshot"
         )?;
-        let rest = "what stays lost even then: `drumlin repair --snapshots` replaces the snapshots that lack it by new ones without it";
+        let rest = "what stays lost even then: `drumlin repair --snapshots` replaces the \
+            snapshots that lack it by new ones without it";
         writeln!(out, "{rest}")?;
     } else {
         writeln!(
             out,
-            "only snapshots in the trash lack something: `drumlin prune` removes them when they have been there for 7 days"
+            "only snapshots in the trash lack something: `drumlin prune` removes them when they \
+                have been there for 7 days"
         )?;
     }
     Ok(())

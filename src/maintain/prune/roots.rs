@@ -134,7 +134,9 @@ pub fn look(repository: &Repository, options: &PruneOptions, drop: &Drop) -> Res
 /// Lists the snapshots, and makes sure that none is hidden (step C2).
 fn list(repository: &Repository) -> Result<Listing> {
     let mut listing = snapshots::listing(repository)?;
-    let is_damaged = |(_, snapshot): &(SnapshotId, Result<Snapshot>)| matches!(snapshot, Err(error) if !error.is_not_found());
+    let is_damaged = |(_, snapshot): &(SnapshotId, Result<Snapshot>)| {
+        snapshot.as_ref().is_err_and(|error| !error.is_not_found())
+    };
     if let Some(at) = listing.snapshots.iter().position(is_damaged) {
         present(listing.snapshots.swap_remove(at).1)?;
     }

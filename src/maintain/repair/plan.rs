@@ -64,7 +64,9 @@ fn try_plan(
                 drafts.discard();
                 for pack in packs {
                     let object = layout::pack_key(pack.class, &pack.name).to_string();
-                    let message = "not all of it can be read, and a prune that did not finish is going to remove it".to_owned();
+                    let message = "not all of it can be read, and a prune that did not finish is \
+                        going to remove it"
+                        .to_owned();
                     examined.report.problems.push(CheckProblem { object, message });
                     damaged.insert(pack.name);
                 }

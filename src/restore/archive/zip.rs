@@ -104,7 +104,8 @@ impl<W: Write> Format for Zip<W> {
         }
         if path.len() > PATH_LEN_MAX_BYTES {
             return Lack::All(
-                "its path is longer than 4,095 bytes, and zip files with such paths cannot be unpacked",
+                "its path is longer than 4,095 bytes, and zip files with such paths cannot be \
+                    unpacked",
             );
         }
         if !std::str::from_utf8(path).is_ok_and(is_held) {

@@ -16,7 +16,8 @@ use crate::sync::lock;
 /// What is said of such a folder.
 pub const LEFT_ALONE: &str = "left alone: it is the repository itself or its cache";
 /// What is said of one that the snapshot has something in.
-pub const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what the snapshot has in it is left out";
+pub const NOT_RESTORED: &str = "not restored: it is the repository itself or its cache, and what \
+    the snapshot has in it is left out";
 /// What is said of any repository in which something would be removed.
 pub const LEFT_REPOSITORY: &str = "nothing is removed: it looks like a repository";
 

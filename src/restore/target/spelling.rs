@@ -53,7 +53,8 @@ impl Spelling {
             return Ok(());
         }
         Err(io::Error::other(
-            "the file system cannot tell this name from another one that is there, which is left as it is",
+            "the file system cannot tell this name from another one that is there, which is left \
+                as it is",
         ))
     }
 

@@ -341,14 +341,16 @@ impl<'a> Context<'a> {
             );
             if is_refused && self.host.is_superuser {
                 let message = format!(
-                    "not even the superuser may set the {what} here ({source}): left out here and elsewhere"
+                    "not even the superuser may set the {what} here ({source}): left out here and \
+                        elsewhere"
                 );
                 self.say_once(&what, &path, &message);
             } else if is_refused {
                 self.say_once(
                     "privileged",
                     &path,
-                    "owners, flags and system attributes need the superuser: left out here and elsewhere",
+                    "owners, flags and system attributes need the superuser: left out here and \
+                        elsewhere",
                 );
             } else if is_lacking {
                 self.say_once(
@@ -374,7 +376,8 @@ impl<'a> Context<'a> {
         if let Some(identity) = lacking {
             lock(&self.without_links).insert(identity.parts().0);
         }
-        let message = "no hard link can be made here: further names of a file become copies, here and elsewhere";
+        let message = "no hard link can be made here: further names of a file become copies, here \
+            and elsewhere";
         self.say_once("hard links", &path(), message);
     }
 

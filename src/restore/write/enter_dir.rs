@@ -122,7 +122,8 @@ fn follow(context: &Context, place: &Place<'_>, found: Option<&Stat>) -> io::Res
     let may_others_write = around.mode & OTHERS_WRITE != 0 && around.mode & STICKY == 0;
     if !is_trusted(link.uid) || !is_trusted(around.uid) || may_others_write {
         return Err(io::Error::other(
-            "a symbolic link that others can change is in its place: it is neither followed nor replaced",
+            "a symbolic link that others can change is in its place: it is neither followed nor \
+                replaced",
         ));
     }
     let led = place.above.open_through(place.of_dir.name).map_err(|error| {

@@ -112,7 +112,8 @@ pub fn promote(context: &Context, group: &LinkGroup) -> Option<(Link, Wanted)> {
 /// Tells that a name is restored as a file of its own, because it does not agree with the other
 /// members of its group.
 pub fn tell_apart(context: &Context, path: &[u8]) {
-    let message = "the snapshot has it as another name of a file that differs from it: it is restored as a file of its own";
+    let message = "the snapshot has it as another name of a file that differs from it: it is \
+        restored as a file of its own";
     context.monitor.problem(ProblemKind::Notice, path, message);
 }
 

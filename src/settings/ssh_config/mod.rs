@@ -204,7 +204,8 @@ impl<'a> Reader<'a> {
                 (option, Block::Ours) => self.set(option, &values, behind),
                 (option, Block::Undecided(criterion)) if self.would_set(option, &values) => {
                     let message = format!(
-                        "`{option}` holds here only if `Match {criterion}` does, which cannot be found out"
+                        "`{option}` holds here only if `Match {criterion}` does, which cannot be \
+                            found out"
                     );
                     return Err(at.refuse(message, "write what shall hold for this machine above, in a `Host` block of its own"));
                 }
@@ -223,7 +224,8 @@ impl<'a> Reader<'a> {
             self.found.revokes_nothing = true;
             return Ok(());
         }
-        let hint = "put the keys into known_hosts, in lines that begin with `@revoked`, and `RevokedHostKeys none` into a `Host` block for \
+        let hint = "put the keys into known_hosts, in lines that begin with `@revoked`, and \
+            `RevokedHostKeys none` into a `Host` block for \
                     this machine above";
         Err(at.refuse(
             "`RevokedHostKeys` is not read here: a key that it revokes would be taken",
@@ -279,11 +281,14 @@ impl<'a> Reader<'a> {
             ));
         }
         for pattern in patterns {
-            let path = expand_path(pattern, self.asker.home, self.asker.env, &[]).ok_or_else(|| {
-                let message =
-                    format!("`Include {pattern}` names a file by what stands for something else, which is not understood");
-                at.refuse(message, "write the path out; `~/` alone is your home folder")
-            })?;
+            let path =
+                expand_path(pattern, self.asker.home, self.asker.env, &[]).ok_or_else(|| {
+                    let message = format!(
+                        "`Include {pattern}` names a file by what stands for something else, \
+                        which is not understood"
+                    );
+                    at.refuse(message, "write the path out; `~/` alone is your home folder")
+                })?;
             let path =
                 if path.is_absolute() { path } else { self.asker.home.join(".ssh").join(path) };
             for file in self.files.matching(&path) {
@@ -361,7 +366,8 @@ impl<'a> Reader<'a> {
 }
 
 /// What to do about files without end.
-const TOO_MUCH: &str = "include less, or let `ssh-config` in drumlin.toml name a file with what this machine needs alone";
+const TOO_MUCH: &str = "include less, or let `ssh-config` in drumlin.toml name a file with what \
+    this machine needs alone";
 
 #[cfg(test)]
 mod tests;

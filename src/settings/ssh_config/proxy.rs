@@ -43,7 +43,8 @@ fn refuse_odd_names(to: Destination<'_>, option: &str) -> Result<(), String> {
             |c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){}".contains(c);
         if name.is_empty() || name.starts_with('-') || name.contains(is_odd) {
             return Err(format!(
-                "the {what}'s name {name:?} cannot stand in a {option}: a shell would read more than a name in it"
+                "the {what}'s name {name:?} cannot stand in a {option}: a shell would read more \
+                    than a name in it"
             ));
         }
     }

@@ -106,7 +106,8 @@ fn the_first_value_counts() {
 
 #[test]
 fn patterns_and_negations_choose_blocks() {
-    let text = "Port 1\nHost *.example.com !no.example.com\nUser yes\nMatch host x\nUser match\nMatch all\nIdentityFile /all\n";
+    let text = "Port 1\nHost *.example.com !no.example.com\nUser yes\nMatch host x\nUser \
+        match\nMatch all\nIdentityFile /all\n";
     assert_eq!(config(text, "a.example.com").user.as_deref(), Some("yes"));
     assert_eq!(config(text, "no.example.com").user, None);
     assert_eq!(config(text, "x").user.as_deref(), Some("match"));
@@ -151,7 +152,12 @@ fn what_cannot_be_decided_is_an_error_where_it_matters() {
     assert_eq!(config(jump, "other"), HostConfig::default());
     assert_eq!(config(&format!("ProxyJump none\n{jump}"), "vault").proxy, Some(Proxy::None));
     assert_eq!(
-        config("Match exec \"gpg-connect-agent updatestartuptty /bye\"\n  ForwardAgent yes\nHost x\n  Port 7", "x").port,
+        config(
+            "Match exec \"gpg-connect-agent updatestartuptty /bye\"\n  ForwardAgent yes\nHost \
+            x\n  Port 7",
+            "x"
+        )
+        .port,
         Some(7)
     );
     for option in [
@@ -201,7 +207,8 @@ fn includes_are_read_where_they_stand() {
     let files = [
         (
             "/c",
-            "Include config.d/*\nUser last\nHost never\nInclude /unread\nHost b\nInclude /etc/more /etc/missing",
+            "Include config.d/*\nUser last\nHost never\nInclude /unread\nHost b\nInclude \
+                /etc/more /etc/missing",
         ),
         ("/home/ada/.ssh/config.d/1", "Host a\nUser one\nHost b\nUser two"),
         ("/home/ada/.ssh/config.d/2", "Port 5"),
@@ -276,7 +283,8 @@ fn rubbish_is_passed_over() {
 /// would be a new one.
 #[test]
 fn tokens_are_expanded_or_told() {
-    let text = "HostName h\nPort 23\nUserKnownHostsFile ~/%k-%p-%i-%l-%L /%h-%n-%r-%u%%\nIdentityAgent ~/%k.sock\n";
+    let text = "HostName h\nPort 23\nUserKnownHostsFile ~/%k-%p-%i-%l-%L \
+        /%h-%n-%r-%u%%\nIdentityAgent ~/%k.sock\n";
     let host = config(text, "box");
     assert_eq!(
         host.known_hosts,
@@ -291,13 +299,15 @@ fn tokens_are_expanded_or_told() {
     let given = Asker { port: Some(24), ..asker(None) };
     let host = host_config(Path::new("/c"), "box", given, &Memory(&[("/c", text)])).unwrap();
     assert!(host.known_hosts[0].ends_with("box-24-1000-desk.example.com-desk"));
-    let text = "UserKnownHostsFile /a%C /b\nIdentityFile ${HOME}/x\nCertificateFile ~bob/x\nIdentityAgent ${HOME}/agent\n";
+    let text = "UserKnownHostsFile /a%C /b\nIdentityFile ${HOME}/x\nCertificateFile \
+        ~bob/x\nIdentityAgent ${HOME}/agent\n";
     let host = config(text, "box");
     let told: Vec<_> =
         host.unexpanded.iter().map(|odd| format!("{} {}", odd.option, odd.written)).collect();
     assert_eq!(
         told.join(", "),
-        "IdentityFile ${HOME}/x, CertificateFile ~bob/x, UserKnownHostsFile /a%C, IdentityAgent ${HOME}/agent"
+        "IdentityFile ${HOME}/x, CertificateFile ~bob/x, UserKnownHostsFile /a%C, IdentityAgent \
+            ${HOME}/agent"
     );
     assert_eq!((host.known_hosts, host.identity_agent), (vec![PathBuf::from("/b")], None));
     // What does not count is not told.

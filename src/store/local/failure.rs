@@ -13,7 +13,8 @@ use crate::store::beneath;
 use crate::store::{Action, ErrorKind, StoreError};
 
 /// What is said of a link in the way.
-const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what it leads to in its place, \
+const LINK: &str = "a symbolic link is in the way, and in a repository none is followed: put what \
+    it leads to in its place, \
                     or mount it there";
 /// What is said where a file system cannot read an object.
 const BAD_MEDIUM: &str = "the disk may have bad sectors, or be about to fail";

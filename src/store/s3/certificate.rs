@@ -9,7 +9,8 @@ use super::failure::{Failure, one_line};
 use crate::store::ErrorKind;
 
 /// What to do about a certificate that nobody vouches for.
-const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who signed it, with `ca-file`";
+const VOUCH: &str = "if it is the right server, name the file of its certificate, or of who \
+    signed it, with `ca-file`";
 
 /// Returns the failure if a connection was not made because of its encryption.
 pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
@@ -28,7 +29,9 @@ pub fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
 fn of_certificate(wrong: &Wrong) -> String {
     match wrong {
         Wrong::Expired | Wrong::ExpiredContext { .. } => {
-            "the server's certificate has expired: it must be renewed there, or this machine's clock is wrong".to_owned()
+            "the server's certificate has expired: it must be renewed there, or this machine's \
+                clock is wrong"
+                .to_owned()
         }
         Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
             "the server's certificate is not valid yet: look at this machine's clock".to_owned()
@@ -37,7 +40,10 @@ fn of_certificate(wrong: &Wrong) -> String {
             let what = one_line(&wrong.to_string());
             format!("the server's certificate is for another name than that of `endpoint` ({what})")
         }
-        Wrong::UnknownIssuer => format!("nobody whom this machine trusts has signed the server's certificate: {VOUCH}"),
+        Wrong::UnknownIssuer => format!(
+            "nobody whom this machine trusts has signed the server's \
+            certificate: {VOUCH}"
+        ),
         Wrong::Revoked => "the server's certificate was revoked".to_owned(),
         other => match one_line(&other.to_string()) {
             text if text.contains("CaUsedAsEndEntity") => {

@@ -150,7 +150,8 @@ fn check_endpoint(text: &str, allow_http: bool) -> Result<&str, Failure> {
     }
     if is_http && !allow_http && !is_loopback(host) {
         let says = format!(
-            "the endpoint {endpoint} is not encrypted: use https://, or allow http if the way to it is safe"
+            "the endpoint {endpoint} is not encrypted: use https://, or allow http if the way to \
+                it is safe"
         );
         return wrong(says);
     }

@@ -250,7 +250,8 @@ fn not_loaded(error: CredentialsError) -> Failure {
     }
     let failure = match &error {
         CredentialsError::CredentialsNotLoaded(_) => {
-            let says = "there are no credentials: set `key-id` and `secret-file` of the repository, or AWS_ACCESS_KEY_ID and \
+            let says = "there are no credentials: set `key-id` and `secret-file` of the \
+                repository, or AWS_ACCESS_KEY_ID and \
                         AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials";
             return Failure::new(ErrorKind::Other, says);
         }

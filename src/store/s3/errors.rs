@@ -120,22 +120,37 @@ impl Request<'_> {
         let new = |text: &str| Failure::new(ErrorKind::Other, text);
         Some(match (answer.status, answer.code) {
             (_, "SignatureDoesNotMatch") => {
-                new("the secret key is wrong: the server computes another signature from the one that it knows")
-                    .again(Again::Renewed)
+                new("the secret key is wrong: the server computes another signature from the one \
+                    that it knows")
+                .again(Again::Renewed)
             }
             (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException") => {
-                new("the server does not know the key id: it is mistyped, deleted, or of another server").again(Again::Renewed)
+                new("the server does not know the key id: it is mistyped, deleted, or of another \
+                    server")
+                .again(Again::Renewed)
             }
-            (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken") => {
-                let says = format!("the session that the credentials belong to is over ({}): log in again", answer.said);
+            (
+                _,
+                "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "InvalidToken",
+            ) => {
+                let says = format!(
+                    "the session that the credentials belong to is over ({}): log in again",
+                    answer.said
+                );
                 new(&says).again(Again::Renewed)
             }
             // The answer to a HEAD has no words; this is how AWS refuses one with an old session.
-            (400, "") if self.is_head => new(&format!("the server refuses ({})", answer.said)).again(Again::Renewed),
-            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&answer.clocks()),
-            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") | (301 | 307, _) => {
-                new(&answer.region())
+            (400, "") if self.is_head => {
+                new(&format!("the server refuses ({})", answer.said)).again(Again::Renewed)
             }
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => new(&answer.clocks()),
+            (
+                _,
+                "PermanentRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            )
+            | (301 | 307, _) => new(&answer.region()),
             _ => return None,
         })
     }
@@ -217,7 +232,8 @@ impl<'a> Answer<'a> {
             .date
             .map_or_else(|| "does not say".to_owned(), |date| format!("says {}", one_line(date)));
         format!(
-            "this machine's clock is wrong, or the server's: it says {own}, and the server's {server}: set the clock"
+            "this machine's clock is wrong, or the server's: it says {own}, and the server's \
+                {server}: set the clock"
         )
     }
 
@@ -229,7 +245,8 @@ impl<'a> Answer<'a> {
                 self.said
             ),
             None => format!(
-                "the bucket is not in this region or at this endpoint ({}): set `region` and `endpoint`",
+                "the bucket is not in this region or at this endpoint ({}): set `region` and \
+                    `endpoint`",
                 self.said
             ),
         }

@@ -50,7 +50,8 @@ impl Bucket {
             pause *= 2;
         }
         let says = format!(
-            "others were busy with the object {CONFLICTS_MAX} times (409 ConditionalRequestConflict)"
+            "others were busy with the object {CONFLICTS_MAX} times (409 \
+                ConditionalRequestConflict)"
         );
         Err(Failure::new(ErrorKind::Unavailable, says))
     }
@@ -349,7 +350,8 @@ fn archived(error: Option<&GetObjectError>) -> Option<Failure> {
     let GetObjectError::InvalidObjectState(state) = error? else { return None };
     let class = state.storage_class().map_or("an archive class", StorageClass::as_str);
     let says = format!(
-        "the object is in the storage class {class}, which cannot be read at once: order it to be thawed, and wait"
+        "the object is in the storage class {class}, which cannot be read at once: order it to be \
+            thawed, and wait"
     );
     Some(Failure::new(ErrorKind::Other, says))
 }

@@ -81,7 +81,8 @@ impl Asked {
         let profile = &self.profile;
         failed(match error.kind() {
             io::ErrorKind::NotFound if self.program.is_none() => format!(
-                "the profile `{profile}` needs a login that AWS's own program makes: install the AWS CLI, then `aws sso login --profile {profile}`"
+                "the profile `{profile}` needs a login that AWS's own program makes: install the \
+                    AWS CLI, then `aws sso login --profile {profile}`"
             ),
             _ => format!("{} cannot be run: {error}", self.shown()),
         })

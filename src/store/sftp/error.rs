@@ -42,7 +42,8 @@ pub enum SftpError {
     },
     /// No known_hosts file names the machine.
     #[error(
-        "the server {name} is not known on this machine{note}; it shows the {key_type} key {fingerprint}. \
+        "the server {name} is not known on this machine{note}; it shows the {key_type} key \
+            {fingerprint}. \
          Compare that with what its operator publishes, then add this line to {file}:\n{line}"
     )]
     HostUnknown {
@@ -62,9 +63,11 @@ pub enum SftpError {
     },
     /// A known_hosts file has another key for the machine, or has this one as revoked.
     #[error(
-        "{host} does not show the key that it is known by: either it was installed anew, or somebody is between it and you. \
+        "{host} does not show the key that it is known by: either it was installed anew, or \
+            somebody is between it and you. \
          It shows the {key_type} key {fingerprint}, which {file} does not have for it. \
-         Nothing was sent. Ask its operator; only if the new key is right, replace the old line (ssh-keygen -R '{name}')"
+         Nothing was sent. Ask its operator; only if the new key is right, replace the old line \
+         (ssh-keygen -R '{name}')"
     )]
     HostChanged {
         /// The machine.
@@ -101,8 +104,10 @@ pub enum SftpError {
     /// It lets us in, but what answers does not speak SFTP: a shell's greeting, or a program that
     /// is missing.
     #[error(
-        "{host} lets {user} in, but what answers there is not SFTP: {came}. If a start-up file of the login shell prints that, let it print \
-         only at a terminal (`[ -t 1 ] && echo ...`); else the server's operator can set `Subsystem sftp internal-sftp`"
+        "{host} lets {user} in, but what answers there is not SFTP: {came}. If a start-up file of \
+            the login shell prints that, let it print \
+         only at a terminal (`[ -t 1 ] && echo ...`); else the server's operator can set \
+         `Subsystem sftp internal-sftp`"
     )]
     NotSftp {
         /// The machine.
@@ -201,7 +206,8 @@ impl SftpError {
     pub fn when_reading(self) -> Self {
         match self {
             Self::Status { code: FAILURE, .. } => Self::Unreadable(
-                "the server fails to read it (code 4); its disk may have bad sectors, or be about to fail",
+                "the server fails to read it (code 4); its disk may have bad sectors, or be about \
+                    to fail",
             ),
             other => other,
         }

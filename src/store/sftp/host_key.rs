@@ -182,7 +182,8 @@ impl KnownKeys {
     /// Says what the files have about an unknown server all the same.
     fn note(&self, key: &str) -> String {
         if self.has_authority {
-            return " by a key (a certificate authority vouches for it with @cert-authority, but certificates of servers cannot be checked \
+            return " by a key (a certificate authority vouches for it with @cert-authority, but \
+                certificates of servers cannot be checked \
                     here, so its own key must stand there)"
                 .to_owned();
         }

@@ -211,7 +211,8 @@ impl Attempt<'_> {
             }
             Candidate::Lonely { certificate } => {
                 let file = keys.certificates[certificate].file.display();
-                let why = "its private key is in no key file that was named, and the agent does not have both (ssh-add adds them together)";
+                let why = "its private key is in no key file that was named, and the agent does \
+                    not have both (ssh-add adds them together)";
                 self.tried.push(format!("certificate {file}: {why}"));
                 Outcome::NotTried
             }
@@ -275,7 +276,8 @@ impl Attempt<'_> {
             && !has_ended(self.socket);
         if is_unsigned {
             self.tried.push(format!(
-                "{what}: the server takes it, but it was not signed with (is the agent locked, or did somebody say no?)"
+                "{what}: the server takes it, but it was not signed with (is the agent locked, or \
+                    did somebody say no?)"
             ));
             return Outcome::NotTried;
         }
