@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use drumlin::settings::environment::Environment;
 use drumlin::settings::ssh_config::proxy::{Destination, Proxy, command_line, jump_arguments};
 use drumlin::settings::ssh_config::{Asker, Files, host_config};
 use libfuzzer_sys::fuzz_target;
@@ -24,7 +25,16 @@ impl Files for Halves<'_> {
 }
 
 fuzz_target!(|text: &str| {
-    let asker = Asker { home: Path::new("/home/ada"), local_user: "ada", user: None };
+    let env = Environment::of([("HOME", "/home/ada")]);
+    let asker = Asker {
+        home: Path::new("/home/ada"),
+        env: &env,
+        local_user: "ada",
+        uid: 1000,
+        local_host: "here",
+        user: None,
+        port: None,
+    };
     let (first, included) = text.split_at(text.floor_char_boundary(text.len() / 2));
     let Ok(config) = host_config(Path::new("/c"), "vault", asker, &Halves(first, included)) else {
         return;
