@@ -73,9 +73,9 @@ fn text() -> Vec<u8> {
 fn cut(c: &mut Criterion) {
     let (keyring, mut group) = (keyring(), c.benchmark_group("cut"));
     group.throughput(Throughput::Bytes(LEN_BYTES as u64));
-    let shifted = keyring.gear().map(|word| word << 1);
+    let shifted = keyring.ids().gear().map(|word| word << 1);
     for (name, data) in [("random", random()), ("text", text())] {
-        let cutter = Cutter::new(Profile::Standard, keyring.gear());
+        let cutter = Cutter::new(Profile::Standard, keyring.ids().gear());
         group.bench_with_input(BenchmarkId::new("drumlin", name), &data, |b, data| {
             b.iter(|| {
                 let mut rest = &data[..];
@@ -90,7 +90,7 @@ fn cut(c: &mut Criterion) {
                 let mut rest = &data[..];
                 while rest.len() > 32 << 10 {
                     let lens = (32 << 10, 128 << 10, 512 << 10);
-                    let gear = keyring.gear();
+                    let gear = keyring.ids().gear();
                     let (_, len) = cut_gear(
                         rest,
                         lens.0,
@@ -115,7 +115,7 @@ fn hash(c: &mut Criterion) {
     for len in [4 << 10, 128 << 10] {
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(BenchmarkId::new("drumlin", len), |b| {
-            b.iter(|| keyring.chunk_id(ChunkKind::Data, black_box(&data[..len])))
+            b.iter(|| keyring.ids().chunk_id(ChunkKind::Data, black_box(&data[..len])))
         });
         group.bench_function(BenchmarkId::new("bare blake3", len), |b| {
             b.iter(|| blake3::keyed_hash(&[1; 32], black_box(&data[..len])))
@@ -154,7 +154,7 @@ fn compress(c: &mut Criterion) {
 fn seal(c: &mut Criterion) {
     let (keyring, data, mut group) = (keyring(), random(), c.benchmark_group("seal"));
     group.throughput(Throughput::Bytes(LEN_BYTES as u64)).sample_size(20);
-    let id = keyring.chunk_id(ChunkKind::Data, &data);
+    let id = keyring.ids().chunk_id(ChunkKind::Data, &data);
     let pack = || {
         let mut builder =
             ContainerBuilder::new(ContainerKind::Data, Vec::with_capacity(LEN_BYTES + (1 << 20)));
@@ -164,7 +164,7 @@ fn seal(c: &mut Criterion) {
             let (raw, chunks) = segment.finish();
             builder.push(SegmentCodec::Raw, &raw, raw.len(), chunks);
         }
-        builder.finish_pack(&keyring, &[3; 32])
+        builder.finish_pack(keyring.seal_packs(), &[3; 32])
     };
     group.bench_function("drumlin: a pack, built, sealed and named", |b| {
         b.iter(|| pack().bytes.len())
@@ -180,7 +180,7 @@ fn seal(c: &mut Criterion) {
         })
     });
     let sealed = pack();
-    let opener = Opener::from_salt(&keyring, ContainerKind::Data, &sealed.salt);
+    let opener = Opener::from_salt(keyring.open_packs(), ContainerKind::Data, &sealed.salt);
     let stored_len = sealed.toc.segments[0].stored_len as usize;
     let stored = &sealed.bytes[HEADER_LEN_BYTES..HEADER_LEN_BYTES + stored_len];
     group.throughput(Throughput::Bytes(stored_len as u64));
@@ -218,7 +218,7 @@ fn look_up(c: &mut Criterion) {
     };
     let repo = Repository::init(Arc::new(MemoryStore::default()), &init).expect("an empty store");
     let session = Session::new(
-        Reader::new(&repo).expect("an index"),
+        Reader::new(&repo).expect("an index").chunk_index().clone(),
         SessionOptions {
             compression: Compression::None,
             threads: 1,
@@ -229,7 +229,7 @@ fn look_up(c: &mut Criterion) {
         Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) },
     );
     let ids: Vec<ChunkId> = (0..2 * COUNT as u64)
-        .map(|n| repo.keyring().chunk_id(ChunkKind::Data, &n.to_le_bytes()))
+        .map(|n| repo.ids().chunk_id(ChunkKind::Data, &n.to_le_bytes()))
         .collect();
     let (there, missing) = ids.split_at(COUNT);
     let mut lane = Lane::new(&session);
@@ -239,7 +239,7 @@ fn look_up(c: &mut Criterion) {
     drop(lane);
     session.finish().expect("memory");
     let (reader, plain) = (
-        Reader::new(&repo).expect("an index"),
+        Reader::new(&repo).expect("an index").chunk_index().clone(),
         there.iter().map(|id| (*id, ())).collect::<HashMap<_, _>>(),
     );
     let mut group = c.benchmark_group("look up, of 200,000");

@@ -54,7 +54,7 @@
 //! directory as a search tree · **snapshot** the root of a tree, signed · **commit slot** the
 //! object that makes a snapshot exist · **repository** everything under one master key · **store**
 //! where its objects lie · **key slot** the master key wrapped under a password or key file ·
-//! **keyring** the keys derived from the master · **lane** one thread's way into a write session ·
+//! **keyring** the keys derived from the master, each held by what it may be used for · **lane** one thread's way into a write session ·
 //! **parent** the snapshot that a backup is compared with · **tombstone** the mark of a forgotten
 //! snapshot · **trash** the forgotten snapshots that can still be brought back · **series**
 //! snapshots of one host, app and paths · **policy** the rules that say which of a series stay.

@@ -3,7 +3,8 @@
 #![no_main]
 
 use drumlin::container::{Opener, Segment, verify_pack, walk};
-use drumlin::crypto::keyring::{Keyring, commitment};
+use drumlin::crypto::container_keys::commitment;
+use drumlin::crypto::keyring::Keyring;
 use drumlin::crypto::seal::{Part, Sealer};
 use drumlin::format::container::{ContainerKind, Header, Trailer};
 use drumlin::id::RepositoryId;
@@ -13,12 +14,13 @@ const KIND: ContainerKind = ContainerKind::Data;
 
 fuzz_target!(|data: (Vec<([u8; 28], Vec<u8>)>, Vec<u8>, u8, u16)| {
     let (segments, toc, padding, cut) = data;
-    let (keyring, salt) = (Keyring::new(&[1; 32], RepositoryId([2; 16])), [3; 32]);
-    let key = keyring.container_key(KIND, &salt);
+    let (repository, salt) = (RepositoryId([2; 16]), [3; 32]);
+    let keyring = Keyring::new(&[1; 32], repository);
+    let key = keyring.open_packs().container_key(KIND, &salt);
     let header = Header {
         kind: KIND,
         flags: 0,
-        repository: keyring.repository(),
+        repository,
         salt,
         commitment: commitment(&key),
     }
@@ -49,9 +51,9 @@ fuzz_target!(|data: (Vec<([u8; 28], Vec<u8>)>, Vec<u8>, u8, u16)| {
         raw_total,
     };
     append(Part::Trailer, Some(0), &trailer.encode());
-    let _ = verify_pack(&keyring, KIND, &bytes);
+    let _ = verify_pack(keyring.open_packs(), keyring.ids(), KIND, &bytes);
     let bytes = &bytes[..bytes.len().saturating_sub(usize::from(cut))];
-    if let Ok(opener) = Opener::from_header(&keyring, KIND, bytes) {
+    if let Ok(opener) = Opener::from_header(keyring.open_packs(), KIND, bytes) {
         let _ = opener.pack_toc(bytes);
         for raw in walk(&opener, bytes).filter_map(|walked| walked.raw.ok()) {
             let _ = Segment::parse(raw);

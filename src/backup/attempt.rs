@@ -75,7 +75,7 @@ impl<'a> Attempt<'a> {
         let attempt =
             Self { repository, options, monitor, started, sources: named, series, parent };
         let session = attempt.session(&reader);
-        let context = attempt.context(&session, losses)?;
+        let context = attempt.context(&session, &reader, losses)?;
         let profile = options.chunker.unwrap_or(repository.config().profile);
         let way = way_to(&context, profile, &readable, streams)?;
         let root = root_folder(&context, way, attempt.parent.snapshot.as_ref())?;
@@ -85,7 +85,7 @@ impl<'a> Attempt<'a> {
         match walked {
             Ok((entry, is_same)) => {
                 let (root, totals) = (tree_id(&entry), entry.totals.unwrap_or_default());
-                attempt.conclude(session, Walked { root, totals, is_same, counts, known })
+                attempt.conclude(session, &reader, Walked { root, totals, is_same, counts, known })
             }
             Err(error) => {
                 // What is stored so far is kept and indexed for the next backup; the first error is
@@ -107,15 +107,20 @@ impl<'a> Attempt<'a> {
             parent: self.parent_id(),
             clock: self.options.clock.clone(),
         };
-        Session::new(reader.clone(), session_options(self.options), identity)
+        Session::new(reader.chunk_index().clone(), session_options(self.options), identity)
     }
 
     /// Gathers what all threads share.
-    fn context<'s>(&'s self, session: &'s Session, losses: Losses) -> Result<Context<'s>, Error> {
+    fn context<'s>(
+        &'s self,
+        session: &'s Session,
+        reader: &Arc<Reader>,
+        losses: Losses,
+    ) -> Result<Context<'s>, Error> {
         let (options, parent) = (self.options, self.parent.snapshot.as_ref());
         Ok(Context {
             session,
-            trees: Trees::new(session.reader().clone()),
+            trees: Trees::new(reader.clone()),
             excludes: Excludes::new(options.excludes.clone(), &self.sources)?,
             owners: OwnerNames::new(),
             links: HardLinks::default(),
@@ -134,13 +139,18 @@ impl<'a> Attempt<'a> {
     }
 
     /// Commits what was walked, unless this is a dry run or the parent still describes it.
-    fn conclude(&self, session: Session, walked: Walked) -> Result<BackupReport, Error> {
+    fn conclude(
+        &self,
+        session: Session,
+        reader: &Arc<Reader>,
+        walked: Walked,
+    ) -> Result<BackupReport, Error> {
         if self.options.dry_run {
             let stats = walked.stats(session.stats());
             return Ok(BackupReport { snapshot: None, unchanged_since: None, stats });
         }
         match self.parent.snapshot.as_ref().filter(|_| walked.is_same && !self.must_commit()) {
-            Some(parent) => self.keep(parent, &session, walked),
+            Some(parent) => self.keep(parent, reader, walked.stats(session.stats()), walked.known),
             None => self.commit(session, walked),
         }
     }
@@ -157,12 +167,12 @@ impl<'a> Attempt<'a> {
     fn keep(
         &self,
         parent: &Snapshot,
-        session: &Session,
-        walked: Walked,
+        reader: &Arc<Reader>,
+        stats: SnapshotStats,
+        known: KnownFolders,
     ) -> Result<BackupReport, Error> {
-        prepare::confirm_unchanged(session.reader(), parent, self.options.threads, self.monitor)?;
-        let stats = walked.stats(session.stats());
-        self.note(walked.known.save(self.repository, &self.series, parent.id, true));
+        prepare::confirm_unchanged(reader, parent, self.options.threads, self.monitor)?;
+        self.note(known.save(self.repository, &self.series, parent.id, true));
         Ok(BackupReport { snapshot: None, unchanged_since: Some(parent.id), stats })
     }
 
@@ -213,7 +223,7 @@ impl<'a> Attempt<'a> {
             problem_count,
             problems,
             extensions: Vec::new(),
-            writer: self.repository.keyring().verifying_key(),
+            writer: self.repository.writer(),
         })
     }
 

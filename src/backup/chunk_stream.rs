@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::chunker::Cutter;
 use crate::copying::{SLOW_START_MAX_BYTES, slow_start};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::ids::IdKeys;
 use crate::format::container::ChunkKind;
 use crate::format::entry::Ref;
 use crate::os::holes::is_zero;
@@ -113,10 +113,10 @@ impl ChunkStream {
             chunks.iter().try_for_each(|chunk| put_chunk(lane, list, chunk))?;
             return Ok(used);
         }
-        let keyring = keyring_of(lane);
+        let ids = ids_of(lane);
         let ids: Vec<_> = chunks
             .par_iter()
-            .map(|chunk| (!is_zero(chunk)).then(|| keyring.chunk_id(ChunkKind::Data, chunk)))
+            .map(|chunk| (!is_zero(chunk)).then(|| ids.chunk_id(ChunkKind::Data, chunk)))
             .collect();
         for (chunk, id) in chunks.iter().zip(ids) {
             match id {
@@ -132,7 +132,7 @@ fn put_chunk(lane: &mut Lane, list: &mut ListBuilder, chunk: &[u8]) -> RepoResul
     if is_zero(chunk) {
         return list.push(lane, Ref::Hole { len: chunk.len() as u64 });
     }
-    let id = keyring_of(lane).chunk_id(ChunkKind::Data, chunk);
+    let id = ids_of(lane).chunk_id(ChunkKind::Data, chunk);
     put_hashed(lane, list, chunk, id)
 }
 
@@ -147,6 +147,6 @@ fn put_hashed(
     list.push(lane, Ref::Data { id, len })
 }
 
-fn keyring_of<'s>(lane: &Lane<'s>) -> &'s Keyring {
-    lane.session().reader().repository().keyring()
+fn ids_of<'s>(lane: &Lane<'s>) -> &'s IdKeys {
+    lane.session().ids()
 }

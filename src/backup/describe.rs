@@ -60,11 +60,7 @@ fn has_links(stat: &Stat) -> bool {
 /// tells them apart.
 fn hard_link_group(context: &Context, stat: &Stat, described: &Entry) -> u64 {
     let label = context.devices.label(stat.dev);
-    context.session.reader().repository().keyring().hard_link_group(
-        &label,
-        stat.inode,
-        &codec::encode(described),
-    )
+    context.session.ids().hard_link_group(&label, stat.inode, &codec::encode(described))
 }
 
 /// Returns whether the parent's entry is in the group that it would be in now.

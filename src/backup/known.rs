@@ -117,7 +117,7 @@ impl KnownFolders {
             parent.and_then(|parent| parse(&notes::load(repository, &note_name(series))?, parent));
         let (before, tags_before) = stored.unwrap_or_default();
         Self {
-            key: *blake3::keyed_hash(repository.keyring().cache_key(), b"folders").as_bytes(),
+            key: *blake3::keyed_hash(repository.records().cache_key(), b"folders").as_bytes(),
             before,
             tags_before,
             now: Mutex::default(),

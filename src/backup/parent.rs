@@ -52,7 +52,7 @@ impl Parent {
     pub fn none(reader: &Reader, options: &BackupOptions, sources: &[Vec<u8>]) -> Result<Self> {
         // What is condemned must be known before anything is found, or the same chunk would be
         // relied on again.
-        horizon::sync(reader)?;
+        horizon::sync(reader.chunk_index())?;
         let chain =
             series_notes::load_id(reader.repository(), &series_notes::chain_name(&options.host));
         let others = of_sources(reader, options, sources)?;

@@ -26,7 +26,7 @@ pub fn store(
     let path = || String::from_utf8_lossy(&source.path).into_owned();
     let name = source.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
     context.monitor.working_on(&source.path);
-    let cutter = Cutter::new(profile, context.session.reader().repository().keyring().gear());
+    let cutter = Cutter::new(profile, context.session.ids().gear());
     let mut lane = Lane::new(context.session);
     let mut list = ListBuilder::default();
     let read = |buffer: &mut [u8]| {

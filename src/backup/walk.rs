@@ -55,7 +55,7 @@ pub fn run(
 /// One thread's work, until there is none left.
 fn work(walk: &Walk, failure: &Mutex<Option<Error>>, profile: Profile, index: usize, lanes: usize) {
     let session = walk.context.session;
-    let cutter = Cutter::new(profile, session.reader().repository().keyring().gear());
+    let cutter = Cutter::new(profile, session.ids().gear());
     let mut worker = Worker {
         lane: Lane::new(session),
         stream: ChunkStream::new(cutter, lanes > 2),

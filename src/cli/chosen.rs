@@ -7,7 +7,6 @@ use super::candidates::Candidates;
 use super::failure::Failure;
 use super::snap::SnapPath;
 use crate::format::snapshot::Snapshot;
-use crate::repo::objects::parallel;
 use crate::repo::{Reader, Repository, Trees};
 use crate::ui::Ui;
 
@@ -42,8 +41,7 @@ impl SnapPath {
         new_reader: NewReader,
     ) -> Result<(Snapshot, Arc<Reader>), Failure> {
         let list = || Candidates::of_repository(ui, repository, self);
-        let (reader, candidates) =
-            parallel::both(repository.store(), || new_reader(repository), list);
+        let (reader, candidates) = repository.both(|| new_reader(repository), list);
         let (candidates, reader) = (candidates?, reader?);
         let snapshot = candidates.choose(ui, self, &|| Ok(Trees::new(reader.clone())))?;
         sync_with(&reader, &snapshot)?;

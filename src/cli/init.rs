@@ -78,7 +78,7 @@ impl RepositoryView {
         Self {
             location: repository.location().to_owned(),
             id: config.repository.to_hex(),
-            fingerprint: crate::id::encode_hex(&repository.keyring().fingerprint()),
+            fingerprint: crate::id::encode_hex(&repository.fingerprint()),
             profile: config.profile.name(),
             created: text::rfc3339(config.created),
         }
@@ -318,7 +318,7 @@ pub fn add_kit(repository: &Repository, path: &Path) -> Result<(), Failure> {
         SlotKdf::KeyFile,
     )?;
     let (repository_id, fingerprint) =
-        (repository.config().repository.to_hex(), repository.keyring().fingerprint());
+        (repository.config().repository.to_hex(), repository.fingerprint());
     let about = About {
         location: repository.location(),
         repository_id: &repository_id,
@@ -348,7 +348,7 @@ pub fn describe(repository: &Repository) -> Vec<String> {
 
 /// Returns the start of a repository's fingerprint in groups that can be read aloud.
 pub fn fingerprint(repository: &Repository) -> String {
-    keyfile::grouped(&repository.keyring().fingerprint())
+    keyfile::grouped(&repository.fingerprint())
 }
 
 fn what_to_keep_safe(location: &str, origin: &Origin, kit: Option<&Path>) -> Vec<String> {

@@ -187,7 +187,7 @@ fn add(ctx: &Context, repository: &Repository, args: AddArgs) -> Result<Exit, Fa
             path,
             &secret,
             repository.location(),
-            &repository.keyring().fingerprint(),
+            &repository.fingerprint(),
             now,
         )?;
         let info = SlotInfo { label: label("key file"), created: now };

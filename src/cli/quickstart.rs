@@ -224,7 +224,7 @@ fn ensure_kit(
         .iter()
         .any(|slot| slot.info.as_ref().is_ok_and(|info| info.label == KIT_LABEL));
     let now = text::now();
-    let own = repository.keyring().fingerprint();
+    let own = repository.fingerprint();
     let is_own = |kit: &KeyFile| kit.fingerprints.iter().any(|known| own.starts_with(known));
     // A kit of another repository, which is gone or elsewhere, stays what it is: its page would
     // lead to that one.

@@ -14,10 +14,9 @@ use super::cost::thaw as prices;
 use super::failure::{Exit, Failure};
 use crate::format::snapshot::Snapshot;
 use crate::monitor::ProblemKind;
-use crate::repo::Repository;
-use crate::repo::objects::layout;
+use crate::repo::{self, Repository};
 use crate::restore::{self, NeededPack, RestoreOptions};
-use crate::store::{Readiness, StoreError, ThawTier};
+use crate::store::{Readiness, ThawTier};
 use crate::sync::{self, lock};
 use crate::text;
 
@@ -191,12 +190,9 @@ pub fn thaw(
     args: &ThawArgs,
 ) -> Result<(), Failure> {
     let (_, state, _) = look(ctx, repository, snapshot, options)?;
-    let Some(archive) = repository.store().archive() else { return Ok(()) };
     let frozen: Vec<NeededPack> = state.frozen.values().flatten().copied().collect();
     let tier = args.thaw_speed.into();
-    for_each_pack(repository, &frozen, &|pack| {
-        archive.thaw(&layout::pack_key(pack.pack.class, &pack.pack.name), args.thaw_days, tier)
-    })?;
+    for_each_pack(repository, &frozen, &|pack| repository.thaw(&pack.pack, args.thaw_days, tier))?;
     let waiting = frozen.len() as u64 + state.thawing.packs;
     if waiting == 0 {
         return Ok(());
@@ -240,14 +236,8 @@ fn look(
     let is_damaged = monitor.problems().iter().any(|problem| problem.kind == ProblemKind::Damaged);
     let exit = if is_damaged { Exit::Damage } else { Exit::Done };
     let state = Mutex::new(State::default());
-    let archive = repository.store().archive();
     for_each_pack(repository, &needed, &|pack| {
-        let readiness = match archive {
-            Some(archive) => {
-                archive.readiness(&layout::pack_key(pack.pack.class, &pack.pack.name))?
-            }
-            None => Readiness::Ready,
-        };
+        let readiness = repository.readiness(&pack.pack)?;
         let mut state = lock(&state);
         match readiness {
             Readiness::Ready => state.ready.add(pack),
@@ -263,7 +253,7 @@ fn look(
 fn for_each_pack(
     repository: &Repository,
     packs: &[NeededPack],
-    ask: &(dyn Fn(&NeededPack) -> Result<(), StoreError> + Sync),
+    ask: &(dyn Fn(&NeededPack) -> repo::Result<()> + Sync),
 ) -> Result<(), Failure> {
     let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
     thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! Building a container: segments in, sealed bytes out.
 
-use crate::crypto::keyring::{Keyring, commitment};
+use crate::crypto::container_keys::{SealKeys, commitment};
 use crate::crypto::seal::{Part, Sealer};
 use crate::format::codec;
 use crate::format::container::{
@@ -98,21 +98,20 @@ impl ContainerBuilder {
     }
 
     /// Seals a data or meta pack, whose table of contents follows from what was pushed.
-    pub fn finish_pack(self, keyring: &Keyring, random: &[u8; 32]) -> Sealed {
+    pub fn finish_pack(self, keys: &SealKeys, random: &[u8; 32]) -> Sealed {
         let toc = codec::encode(&self.toc);
-        self.finish(keyring, random, &toc)
+        self.finish(keys, random, &toc)
     }
 
     /// Seals everything; `random` must be fresh, and repeats do no harm as long as the content
     /// differs.
-    pub fn finish(mut self, keyring: &Keyring, random: &[u8; 32], toc: &[u8]) -> Sealed {
+    pub fn finish(mut self, keys: &SealKeys, random: &[u8; 32], toc: &[u8]) -> Sealed {
         self.digest.update(toc);
-        let salt = keyring.container_salt(random, self.digest.finalize().as_bytes());
-        let key = keyring.container_key(self.kind, &salt);
+        let (salt, key) = keys.new_container(self.kind, random, self.digest.finalize().as_bytes());
         let header = Header {
             kind: self.kind,
             flags: 0,
-            repository: keyring.repository(),
+            repository: keys.repository(),
             salt,
             commitment: commitment(&key),
         }

@@ -1,7 +1,7 @@
 //! Opening a container: by its header or salt, piece by piece, or walking it from the front.
 
 use crate::compress::SegmentDecompressor;
-use crate::crypto::keyring::{Keyring, commitment};
+use crate::crypto::container_keys::{OpenKeys, commitment};
 use crate::crypto::seal::{OpenError, Part, Sealer};
 use crate::format::codec::{self, DecodeError};
 use crate::format::container::{
@@ -40,18 +40,18 @@ impl Opener {
     /// Makes the opener of a container by its first bytes; the key's commitment is compared before
     /// anything is opened.
     pub fn from_header(
-        keyring: &Keyring,
+        keys: &OpenKeys,
         kind: ContainerKind,
         bytes: &[u8],
     ) -> Result<Self, ContainerError> {
         let header = Header::decode(bytes)?;
-        if header.repository != keyring.repository() {
+        if header.repository != keys.repository() {
             return Err(ContainerError::ForeignKey);
         }
         if header.kind != kind {
             return Err(ContainerError::WrongKind);
         }
-        let key = keyring.container_key(kind, &header.salt);
+        let key = keys.container_key(kind, &header.salt);
         if !bool::from(subtle::ConstantTimeEq::ct_eq(&commitment(&key)[..], &header.commitment[..]))
         {
             return Err(ContainerError::ForeignKey);
@@ -60,12 +60,12 @@ impl Opener {
     }
 
     /// Makes the opener of a container whose salt is known from an index run, without its header.
-    pub fn from_salt(keyring: &Keyring, kind: ContainerKind, salt: &[u8; 32]) -> Self {
-        let key = keyring.container_key(kind, salt);
+    pub fn from_salt(keys: &OpenKeys, kind: ContainerKind, salt: &[u8; 32]) -> Self {
+        let key = keys.container_key(kind, salt);
         let header = Header {
             kind,
             flags: 0,
-            repository: keyring.repository(),
+            repository: keys.repository(),
             salt: *salt,
             commitment: commitment(&key),
         }

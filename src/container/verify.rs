@@ -3,7 +3,8 @@
 use super::open::{ContainerError, Opener};
 use super::segment::Segment;
 use crate::compress::SegmentDecompressor;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::OpenKeys;
+use crate::crypto::ids::IdKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, SegmentRecord};
 
@@ -12,11 +13,12 @@ use crate::format::container::{ContainerKind, Frame, HEADER_LEN_BYTES, PackToc, 
 ///
 /// Spec: `format-spec/04-container.md`, section "What a checker checks".
 pub fn verify_pack(
-    keyring: &Keyring,
+    keys: &OpenKeys,
+    ids: &IdKeys,
     kind: ContainerKind,
     bytes: &[u8],
 ) -> Result<PackToc, ContainerError> {
-    let opener = Opener::from_header(keyring, kind, bytes)?;
+    let opener = Opener::from_header(keys, kind, bytes)?;
     let toc = opener.pack_toc(bytes)?;
     let mut decompressor = SegmentDecompressor::default();
     let (mut offset, mut raw) = (HEADER_LEN_BYTES, Vec::new());
@@ -24,7 +26,7 @@ pub fn verify_pack(
         let end = offset + record.stored_len as usize;
         let mut stored = bytes.get(offset..end).ok_or(ContainerError::Short)?.to_vec();
         let frame = opener.segment(offset as u64, &mut stored, &mut decompressor, &mut raw)?;
-        raw = verify_segment(keyring, record, &frame, raw)?.into_buffer();
+        raw = verify_segment(ids, record, &frame, raw)?.into_buffer();
         offset = end;
     }
     Ok(toc)
@@ -32,7 +34,7 @@ pub fn verify_pack(
 
 /// Checks a raw segment against its frame, its line in the table of contents, and the ids in it.
 pub fn verify_segment(
-    keyring: &Keyring,
+    ids: &IdKeys,
     record: &SegmentRecord,
     frame: &Frame,
     raw: Vec<u8>,
@@ -51,7 +53,7 @@ pub fn verify_segment(
         if kind != chunk.kind || plaintext.len() != chunk.len as usize {
             return refuse("its table and the table of contents differ");
         }
-        if keyring.chunk_id(kind, plaintext) != chunk.id {
+        if ids.chunk_id(kind, plaintext) != chunk.id {
             return refuse("a chunk does not have its id");
         }
     }

@@ -2,9 +2,12 @@
 //!
 //! Spec: `format-spec/03-primitives.md`.
 
+pub mod container_keys;
+pub mod ids;
 pub mod kdf;
 pub mod keyring;
 pub mod passphrase;
 pub mod phrase;
 pub mod seal;
+pub mod signing;
 pub mod slot;

@@ -2,8 +2,8 @@
 
 use zeroize::Zeroizing;
 
+use super::container_keys::commitment;
 use super::kdf::{Key, derive};
-use super::keyring::{Keyring, commitment};
 use super::passphrase::derive_passphrase_key;
 use super::seal::{Part, Sealer};
 use crate::format::codec::{self, DecodeError};
@@ -29,18 +29,40 @@ pub struct Wrapping<'a> {
     pub salt: [u8; 32],
 }
 
+/// Seals and opens the information in key slots, which says who a slot is for.
+pub struct SlotKeys {
+    repository: RepositoryId,
+    info: Key,
+}
+
+impl SlotKeys {
+    pub(super) fn new(repository: RepositoryId, info: Key) -> Self {
+        Self { repository, info }
+    }
+
+    /// Returns the repository that the keys belong to.
+    pub fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    /// A key per slot: the ordinal of slot information is always 0.
+    fn info_key(&self, salt: &[u8; 32]) -> Key {
+        derive("slot info key", &[&*self.info, salt])
+    }
+}
+
 /// Wraps `bundle`; fails if the secret is of another kind than the derivation.
 pub fn wrap(
-    keyring: &Keyring,
+    keys: &SlotKeys,
     bundle: &Bundle,
     info: &SlotInfo,
     wrapping: &Wrapping<'_>,
 ) -> Result<Slot, DecodeError> {
     let Wrapping { secret, kdf, salt } = *wrapping;
-    let key = wrapping_key(secret, &kdf, &salt, keyring.repository())?
+    let key = wrapping_key(secret, &kdf, &salt, keys.repository)?
         .ok_or(DecodeError::new("key slot", "the secret is of another kind than the slot"))?;
     let mut slot = Slot {
-        repository: keyring.repository(),
+        repository: keys.repository,
         kdf,
         salt,
         commitment: commitment(&key),
@@ -56,7 +78,7 @@ pub fn wrap(
     slot.sealed_bundle =
         seal(&key, Part::Bundle, &slot.associated_data(), &Zeroizing::new(codec::encode(bundle)));
     slot.sealed_info = seal(
-        &info_key(keyring, &salt),
+        &keys.info_key(&salt),
         Part::SlotInfo,
         &slot.info_associated_data(),
         &codec::encode(info),
@@ -82,9 +104,9 @@ pub fn unwrap(slot: &Slot, secret: &Secret) -> Result<Option<Bundle>, DecodeErro
 
 /// Opens what `key list` shows; fails for a slot that was not made by a holder of the repository's
 /// keys, or was changed anywhere since: so slots can be checked without their secrets.
-pub fn open_info(keyring: &Keyring, slot: &Slot) -> Result<SlotInfo, DecodeError> {
+pub fn open_info(keys: &SlotKeys, slot: &Slot) -> Result<SlotInfo, DecodeError> {
     let mut sealed = slot.sealed_info.clone();
-    let plain = Sealer::new(&info_key(keyring, &slot.salt), &slot.info_associated_data())
+    let plain = Sealer::new(&keys.info_key(&slot.salt), &slot.info_associated_data())
         .open(Part::SlotInfo, 0, &mut sealed)
         .map_err(|_| {
             DecodeError::new("key slot", "its information is damaged or not from this repository")
@@ -96,11 +118,6 @@ pub fn open_info(keyring: &Keyring, slot: &Slot) -> Result<SlotInfo, DecodeError
 pub fn slot_id(slot: &Slot) -> SlotId {
     let name = derive("slot id", &[&slot.repository.0, &slot.salt, &slot.commitment]);
     SlotId(name[..16].try_into().expect("16 bytes"))
-}
-
-/// A key per slot: the ordinal of slot information is always 0.
-fn info_key(keyring: &Keyring, salt: &[u8; 32]) -> Key {
-    derive("slot info key", &[&**keyring.slot_info_key(), salt])
 }
 
 fn wrapping_key(

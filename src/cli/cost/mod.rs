@@ -147,7 +147,7 @@ fn look(repository: &Repository, listing: Listing) -> Result<Figures, Failure> {
     for class in Class::ALL {
         let lens = if class == Class::Data { &mut stored.content } else { &mut stored.rest };
         let before = lens.len();
-        lens.extend(repository.store().list(class, "")?.iter().map(|object| object.len_bytes));
+        lens.extend(repository.object_lens(class)?);
         let held =
             Held { objects: (lens.len() - before) as u64, bytes: lens[before..].iter().sum() };
         classes.push((class, held));

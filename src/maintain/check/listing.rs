@@ -120,7 +120,7 @@ fn note_missing(
         reader.index().avoid_pack(pack.name);
         damage.gone(pack.name);
     }
-    let removed = match generations::removed(reader) {
+    let removed = match generations::removed(reader.chunk_index()) {
         // It is among the problems already.
         Err(error) if error.is_damage() => Avoided::default(),
         other => other?,

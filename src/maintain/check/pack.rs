@@ -7,12 +7,14 @@ use rayon::prelude::*;
 
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener, Segment, verify_segment};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::OpenKeys;
+use crate::crypto::ids::IdKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::{ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentRecord};
 use crate::format::run::{PackRef, RunRecord};
 use crate::id::ChunkId;
 use crate::monitor::in_words;
+use crate::repo::Reader;
 use crate::repo::objects::layout;
 use crate::sync::lock;
 
@@ -42,14 +44,16 @@ pub struct Diagnosis {
 
 /// Verifies packs of one repository; keeps decompressors and buffers between packs.
 pub struct PackVerifier<'a> {
-    keyring: &'a Keyring,
+    keys: &'a OpenKeys,
+    ids: &'a IdKeys,
     scratch: Mutex<Vec<(SegmentDecompressor, Vec<u8>)>>,
 }
 
 impl<'a> PackVerifier<'a> {
-    /// Makes a verifier.
-    pub fn new(keyring: &'a Keyring) -> Self {
-        Self { keyring, scratch: Mutex::default() }
+    /// Makes a verifier of the packs that `reader` opens.
+    pub fn new(reader: &'a Reader) -> Self {
+        let (keys, ids) = (reader.open_keys(), reader.repository().ids());
+        Self { keys, ids, scratch: Mutex::default() }
     }
 
     /// Opens everything in a pack whose bytes have the right hash: header, table, each segment,
@@ -81,7 +85,7 @@ impl<'a> PackVerifier<'a> {
 
     fn header_opener(&self, expected: &Expected, bytes: &[u8]) -> Result<Opener, ContainerError> {
         let kind = layout::container_kind(expected.pack.class);
-        let opener = Opener::from_header(self.keyring, kind, bytes)?;
+        let opener = Opener::from_header(self.keys, kind, bytes)?;
         if expected.records.is_some() && Header::decode(bytes)?.salt != expected.pack.salt {
             return Err(
                 DecodeError::new("container header", "another salt than the index says").into()
@@ -99,7 +103,7 @@ impl<'a> PackVerifier<'a> {
     ) -> Result<(), ContainerError> {
         let (mut decompressor, mut raw) = self.scratch().pop().unwrap_or_default();
         let frame = opener.segment(offset, stored, &mut decompressor, &mut raw)?;
-        let segment = verify_segment(self.keyring, expected, &frame, raw)?;
+        let segment = verify_segment(self.ids, expected, &frame, raw)?;
         self.scratch().push((decompressor, segment.into_buffer()));
         Ok(())
     }
@@ -121,7 +125,7 @@ impl<'a> PackVerifier<'a> {
         let by_salt = expected
             .records
             .is_some()
-            .then(|| Opener::from_salt(self.keyring, kind, &expected.pack.salt));
+            .then(|| Opener::from_salt(self.keys, kind, &expected.pack.salt));
         let Some(opener) = by_salt.or(table) else {
             return diagnosis;
         };
@@ -184,7 +188,7 @@ impl<'a> PackVerifier<'a> {
 
     fn holds(&self, segment: &Segment, record: &RunRecord) -> bool {
         let chunk = segment.chunk(usize::from(record.chunk));
-        chunk.is_some_and(|(kind, bytes)| self.keyring.chunk_id(kind, bytes) == record.id)
+        chunk.is_some_and(|(kind, bytes)| self.ids.chunk_id(kind, bytes) == record.id)
     }
 }
 

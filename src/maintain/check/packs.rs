@@ -67,7 +67,7 @@ impl PackStage<'_> {
         let source: Source<'_> = Mutex::new(Box::new(jobs.chain(unindexed.into_iter().map(Ok))));
         let reader = self.reader.clone();
         let repository = reader.repository();
-        let verifier = PackVerifier::new(repository.keyring());
+        let verifier = PackVerifier::new(&reader);
         let loaders = repository.readers(LOADERS_MIN).min(LOADERS_MAX);
         let (empty, buffers) = bounded(loaders + 1);
         (0..=loaders).for_each(|_| empty.send(Vec::new()).expect("there is room for all of them"));

@@ -210,7 +210,7 @@ impl Prune<'_> {
     fn mark_all(&self) -> Result<Marked> {
         let roots = look(self.repository, self.options, &Drop::Due)?;
         let reader = Reader::offline(self.repository)?;
-        let (horizon, listed) = collect::survey(&reader)?;
+        let (horizon, listed) = collect::survey(reader.chunk_index())?;
         let marks = Marks::new(reader.index().record_count());
         self.mark(&reader, &roots, &marks, &mut HashSet::new())?;
         Ok(Marked { reader, horizon, listed, marks, roots, own: HashSet::new() })
@@ -259,7 +259,8 @@ impl Prune<'_> {
         };
         let before: HashSet<ObjectId> =
             marked.reader.index().runs().iter().map(|run| run.name()).collect();
-        let session = Session::of_collector(marked.reader.clone(), options, marked.horizon.clone());
+        let index = marked.reader.chunk_index().clone();
+        let session = Session::of_collector(index, options, marked.horizon.clone());
         let lanes = repack::lanes_for(plan.repack_bytes, options.lanes());
         let stats = repack::repack(marked, session, &plan.repack, lanes, self.monitor)?;
         self.report.stored_bytes += stats.bytes_stored - stats.bytes_of_runs;

@@ -37,12 +37,12 @@ impl Prune<'_> {
             Some(Marked { reader, listed, marks, own, .. }) => (reader, listed, marks, own),
             None => {
                 let reader = Reader::offline(self.repository)?;
-                let (_, listed) = collect::survey(&reader)?;
+                let (_, listed) = collect::survey(reader.chunk_index())?;
                 let marks = Marks::new(reader.index().record_count());
                 (reader, listed, marks, HashSet::new())
             }
         };
-        collect::learn(&reader, &mut listed)?;
+        collect::learn(reader.chunk_index(), &mut listed)?;
         removal.packs.iter().for_each(|victim| reader.index().avoid_pack(victim.name));
         // One that is not there any more cannot be spared, and is no other's substitute.
         let (mut condemned, gone): (HashSet<ObjectId>, HashSet<ObjectId>) =
@@ -138,7 +138,7 @@ impl Prune<'_> {
             );
         }
         let reader = Reader::offline(self.repository)?;
-        let (_, listed) = collect::survey(&reader)?;
+        let (_, listed) = collect::survey(reader.chunk_index())?;
         let victims = removal.packs.iter().map(|victim| victim.name);
         let victims: HashSet<ObjectId> =
             victims.filter(|name| listed.packs.contains_key(name)).collect();
@@ -163,15 +163,16 @@ impl Prune<'_> {
         collect::remove_snapshots(self.repository, &removal.snapshots)?;
         let reader = Reader::offline(self.repository)?;
         let may_merge = |run: &Run| plan::is_settled(run, &roots.over);
-        let rewritten = match collect::rewrite_index(&reader, number, removal, &may_merge) {
-            // The verdict is on record, so a reader of a run that still names them looks elsewhere.
-            Err(error) if error.is_full() => {
-                collect::remove_packs(self.repository, &removal.packs)?;
-                let reader = Reader::offline(self.repository)?;
-                collect::rewrite_index(&reader, number, removal, &may_merge)?
-            }
-            rewritten => rewritten?,
-        };
+        let rewritten =
+            match collect::rewrite_index(reader.chunk_index(), number, removal, &may_merge) {
+                // The verdict is on record, so a reader of a run that still names them looks elsewhere.
+                Err(error) if error.is_full() => {
+                    collect::remove_packs(self.repository, &removal.packs)?;
+                    let reader = Reader::offline(self.repository)?;
+                    collect::rewrite_index(reader.chunk_index(), number, removal, &may_merge)?
+                }
+                rewritten => rewritten?,
+            };
         self.report.stored_run_bytes += rewritten.stored_bytes;
         self.report.removed_run_bytes += rewritten.removed_bytes;
         let (locked_packs, until_s) = object_locks::still_locked(

@@ -157,7 +157,7 @@ fn look(
 }
 
 fn removed_packs(examined: &Examined) -> Result<HashSet<ObjectId>> {
-    match generations::removed(&examined.reader) {
+    match generations::removed(examined.reader.chunk_index()) {
         // A record of a collector is damaged: it is among the problems.
         Err(error) if error.is_damage() => Ok(Default::default()),
         removed => Ok(removed?.packs),

@@ -159,7 +159,8 @@ impl Replacing<'_> {
                 parent: Some(old.id),
                 clock: Arc::new(self.options.clock),
             };
-            let session = Session::new(reader.clone(), self.session_options(), identity);
+            let session =
+                Session::new(reader.chunk_index().clone(), self.session_options(), identity);
             let trees = Trees::new(reader);
             let sight = Sight { trees: &trees, damage: self.damage };
             let left = {
@@ -244,7 +245,7 @@ impl Replacing<'_> {
             problem_count: lost.count,
             problems: lost.problems.clone(),
             extensions,
-            writer: self.repository.keyring().verifying_key(),
+            writer: self.repository.writer(),
             ..old.clone()
         })
     }

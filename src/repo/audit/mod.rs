@@ -86,8 +86,8 @@ pub fn configs(repository: &Repository) -> Result<Findings> {
         match key.name.parse::<u64>().ok().filter(|number| number.to_string() == key.name) {
             Some(number) => {
                 let bytes = read_listed(repository.store(), &key, object.len_bytes);
-                let config =
-                    bytes.and_then(|bytes| decode_config(repository.keyring(), &bytes, number));
+                let config = bytes
+                    .and_then(|bytes| decode_config(repository.records().open(), &bytes, number));
                 findings.note(&key, config)?;
             }
             None => findings.foreign.push(key.to_string()),
@@ -106,10 +106,8 @@ pub fn slots(repository: &Repository) -> Result<Findings> {
             continue;
         }
         let slot = read_slot(repository.store(), &object);
-        let is_anothers = |slot: &Slot| {
-            slot.repository != repository.keyring().repository()
-                && slot_id(slot).to_hex() == key.name
-        };
+        let is_anothers =
+            |slot: &Slot| slot.repository != repository.id() && slot_id(slot).to_hex() == key.name;
         if slot.as_ref().is_ok_and(is_anothers) {
             // An interrupted init of another repository left it.
             findings.notices.push(format!("{key} is a key of another repository"));
@@ -159,7 +157,7 @@ pub fn index(repository: &Arc<Repository>) -> Result<(Arc<Reader>, Findings)> {
             }
         }
         if !vanished {
-            let set = IndexSet::open_these(repository.cache(), repository.keyring(), &good)?;
+            let set = IndexSet::open_these(repository.cache(), repository.records(), &good)?;
             let replaced: HashSet<ObjectId> =
                 set.runs().iter().flat_map(|run| run.toc().replaces.clone()).collect();
             // A damaged run that was replaced has been repaired.
@@ -201,7 +199,7 @@ fn check_run(
         repository.cache().write("index", &name.to_hex(), &bytes)?;
         repository.cache().remove("filter", &name.to_hex());
     }
-    IndexSet::open_these(repository.cache(), repository.keyring(), &[name]).map(|_| name)
+    IndexSet::open_these(repository.cache(), repository.records(), &[name]).map(|_| name)
 }
 
 /// The packs of one class in the store.

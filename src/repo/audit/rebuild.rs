@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::compress::{Compression, SegmentCompressor, SegmentDecompressor};
 use crate::container::{ContainerBuilder, Opener, Sealed, Segment, name_of, walk};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::ids::IdKeys;
 use crate::format::container::{
     ChunkRecord, HEADER_LEN_BYTES, Header, PackToc, SegmentCodec, SegmentRecord,
 };
@@ -68,9 +68,8 @@ pub fn salvage(
     }
     let key = layout::pack_key(pack.class, &pack.name);
     let bytes = stored_bytes(repository, &key, pack.len_bytes)?;
-    let keyring = repository.keyring();
-    let Ok(opener) = Opener::from_header(keyring, layout::container_kind(pack.class), &bytes)
-    else {
+    let kind = layout::container_kind(pack.class);
+    let Ok(opener) = Opener::from_header(repository.open_keys(), kind, &bytes) else {
         return Ok(None);
     };
     let Ok(header) = Header::decode(&bytes) else {
@@ -79,7 +78,8 @@ pub fn salvage(
     let mut toc = PackToc::default();
     for walked in walk(&opener, &bytes) {
         let segment = walked.raw.ok().and_then(|raw| Segment::parse(raw).ok());
-        let chunks = segment.map(|segment| chunks_of(keyring, &segment)).unwrap_or_default();
+        let chunks =
+            segment.map(|segment| chunks_of(repository.ids(), &segment)).unwrap_or_default();
         toc.segments.push(SegmentRecord { stored_len: walked.frame.stored_len() as u32, chunks });
     }
     let is_empty = toc.segments.iter().all(|segment| segment.chunks.is_empty());
@@ -104,10 +104,10 @@ pub fn places_of(placed: &PlacedPack) -> SegmentPlaces {
 }
 
 /// Returns the chunks of a segment under the ids that their bytes have.
-fn chunks_of(keyring: &Keyring, segment: &Segment) -> Vec<ChunkRecord> {
+fn chunks_of(ids: &IdKeys, segment: &Segment) -> Vec<ChunkRecord> {
     let record = |(kind, bytes): (_, &[u8])| ChunkRecord {
         kind,
-        id: keyring.chunk_id(kind, bytes),
+        id: ids.chunk_id(kind, bytes),
         len: bytes.len() as u32,
     };
     segment.chunks().map(record).collect()
@@ -149,8 +149,8 @@ pub struct Resealed {
 /// The new pack lies in the local cache until [`store_pack`].
 pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -> Result<Resealed> {
     let bytes = best_bytes(repository, pack)?;
-    let (keyring, kind) = (repository.keyring(), layout::container_kind(pack.class));
-    let opener = Opener::from_salt(keyring, kind, &pack.salt);
+    let kind = layout::container_kind(pack.class);
+    let opener = Opener::from_salt(repository.open_keys(), kind, &pack.salt);
     let mut builder = ContainerBuilder::new(kind, Vec::new());
     let mut compressor = SegmentCompressor::thorough(Compression::DEFAULT);
     let mut decompressor = SegmentDecompressor::default();
@@ -166,7 +166,7 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
             continue;
         }
         let Ok(segment) = Segment::parse(raw) else { continue };
-        let chunks = chunks_of(keyring, &segment);
+        let chunks = chunks_of(repository.ids(), &segment);
         if chunks.iter().any(|chunk| chunk.check(kind).is_err()) {
             continue;
         }
@@ -181,7 +181,8 @@ pub fn reseal(repository: &Repository, pack: &PackRef, places: &SegmentPlaces) -
     if builder.is_empty() {
         return Ok(Resealed { placed: None, is_whole });
     }
-    let Sealed { name, salt, bytes, toc } = builder.finish_pack(keyring, &repository.random_32()?);
+    let Sealed { name, salt, bytes, toc } =
+        builder.finish_pack(repository.seal_keys(), &repository.random_32()?);
     repository.cache().write(DRAFTS, &name.to_hex(), &bytes)?;
     if pack.class == PackClass::Meta {
         // So that trees can be read before the pack is in the store.
@@ -276,7 +277,7 @@ pub fn reader_of(
     stored: Vec<Arc<Run>>,
     made: &[ObjectId],
 ) -> Result<Arc<Reader>> {
-    let set = IndexSet::with_drafts(repository.cache(), repository.keyring(), stored, made)?;
+    let set = IndexSet::with_drafts(repository.cache(), repository.records(), stored, made)?;
     Ok(Reader::with_index(repository, set))
 }
 

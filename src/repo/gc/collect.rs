@@ -13,10 +13,9 @@ use crate::format::run::PackClass;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::cache;
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{Merge, Run, merge_runs};
+use crate::repo::index::{ChunkIndex, Merge, Run, merge_runs};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
-use crate::repo::read::reader::Reader;
 use crate::store::{Class, Key, Listed};
 
 /// A pack in a listing.
@@ -71,8 +70,8 @@ pub fn list_packs(repository: &Repository) -> Result<PackList> {
 }
 
 /// Returns the packs that runs name and that are not there, or should not be.
-fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
-    let runs = reader.index().runs();
+fn missing_packs(index: &ChunkIndex, listed: &PackList) -> HashSet<ObjectId> {
+    let runs = index.set().runs();
     let named = runs.iter().flat_map(|run| &run.toc().packs).map(|pack| pack.name);
     named.filter(|name| !listed.packs.contains_key(name) || listed.over.contains(name)).collect()
 }
@@ -81,13 +80,13 @@ fn missing_packs(reader: &Reader, listed: &PackList) -> HashSet<ObjectId> {
 /// that are gone.
 ///
 /// The index avoids the latter, and trusts all others, because they were seen.
-pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
-    let repository = reader.repository();
-    let horizon = horizon::sync(reader)?;
+pub fn survey(index: &ChunkIndex) -> Result<(horizon::Horizon, PackList)> {
+    let repository = index.repository();
+    let horizon = horizon::sync(index)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
     let listed = PackList { over, ..list_packs(repository)? };
-    reader.index().avoid(crate::repo::index::Avoided {
-        packs: missing_packs(reader, &listed),
+    index.set().avoid(crate::repo::index::Avoided {
+        packs: missing_packs(index, &listed),
         ..Default::default()
     });
     Ok((horizon, listed))
@@ -95,16 +94,16 @@ pub fn survey(reader: &Reader) -> Result<(horizon::Horizon, PackList)> {
 
 /// Learns of runs that were written since [`survey`], dropping none, and avoids those of their
 /// packs that are gone.
-pub fn learn(reader: &Reader, listed: &mut PackList) -> Result<()> {
-    let repository = reader.repository();
-    let before = reader.index().runs().len();
-    reader.index().fetch_new(repository.store(), repository.cache(), repository.keyring())?;
-    if reader.index().runs().len() == before {
+pub fn learn(index: &ChunkIndex, listed: &mut PackList) -> Result<()> {
+    let repository = index.repository();
+    let before = index.set().runs().len();
+    index.set().fetch_new(repository.store(), repository.cache(), repository.records())?;
+    if index.set().runs().len() == before {
         return Ok(());
     }
     let again = list_packs(repository)?;
     listed.packs.extend(again.packs);
-    missing_packs(reader, listed).into_iter().for_each(|pack| reader.index().avoid_pack(pack));
+    missing_packs(index, listed).into_iter().for_each(|pack| index.set().avoid_pack(pack));
     Ok(())
 }
 
@@ -204,18 +203,18 @@ pub struct Rewritten {
 ///
 /// `may_merge` says whether a run is of a session that is over.
 pub fn rewrite_index(
-    reader: &Reader,
+    index: &ChunkIndex,
     generation: u64,
     removal: &Removal,
     may_merge: &dyn Fn(&Run) -> bool,
 ) -> Result<Rewritten> {
-    let repository = reader.repository();
-    horizon::sync(reader)?;
-    let removed = generations::removed(reader)?;
+    let repository = index.repository();
+    horizon::sync(index)?;
+    let removed = generations::removed(index)?;
     let over = Generations::list(repository)?.removed_packs(repository)?;
-    let missing = missing_packs(reader, &list_packs(repository)?);
+    let missing = missing_packs(index, &list_packs(repository)?);
     let mut dead: HashSet<ObjectId> = removal.packs.iter().map(|victim| victim.name).collect();
-    let runs = reader.index().runs();
+    let runs = index.set().runs();
     for run in &runs {
         let is_stale = removed.stale_runs.contains(&run.name());
         let gone =
@@ -244,10 +243,10 @@ pub fn rewrite_index(
             )?;
             clean.push(sealed.name);
             stored_bytes += sealed.bytes.len() as u64;
-            reader.index().add(repository.cache(), repository.keyring(), sealed.name, &sealed.bytes)
+            index.set().add(repository.cache(), repository.records(), sealed.name, &sealed.bytes)
         })?;
     }
-    let removed_bytes = remove_replaced(reader, &rewrite)?;
+    let removed_bytes = remove_replaced(index, &rewrite)?;
     Ok(Rewritten { runs: clean.len(), clean, stored_bytes, removed_bytes })
 }
 
@@ -269,9 +268,9 @@ fn hidden_by(repository: &Repository, runs: &[Arc<Run>]) -> Result<Vec<ObjectId>
 ///
 /// A run goes after all that it replaces: a death in between must not bring back what a repair
 /// took out of the index. Returns the bytes that were removed.
-fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<u64> {
-    let repository = reader.repository();
-    let runs = reader.index().runs();
+fn remove_replaced(index: &ChunkIndex, rewritten: &[Arc<Run>]) -> Result<u64> {
+    let repository = index.repository();
+    let runs = index.set().runs();
     let mut gone: HashSet<ObjectId> =
         runs.iter().flat_map(|run| run.toc().replaces.iter().copied()).collect();
     let mut order: HashMap<ObjectId, usize> = gone.iter().map(|name| (*name, 0)).collect();
@@ -291,7 +290,7 @@ fn remove_replaced(reader: &Reader, rewritten: &[Arc<Run>]) -> Result<u64> {
         repository.store().remove(&Key::new(Class::Index, object.name))?;
         removed_bytes += object.len_bytes;
     }
-    reader.index().drop_named(repository.cache(), &gone);
+    index.set().drop_named(repository.cache(), &gone);
     Ok(removed_bytes)
 }
 

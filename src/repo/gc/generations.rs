@@ -11,11 +11,10 @@ use crate::format::entry::Timestamp;
 use crate::format::generation::{CollectorRecord, Condemned, Done, RecordContent, Removal};
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{Avoided, Run};
+use crate::repo::index::{Avoided, ChunkIndex, Run};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::repo::open::witness::Witness;
-use crate::repo::read::reader::Reader;
 use crate::store::Class;
 
 /// How often `gc/` is listed again because a record was trimmed under the listing.
@@ -235,8 +234,8 @@ impl Generations {
 
 /// Returns the packs that collectors removed or are removing, and the runs that may name packs
 /// which nobody knows to be removed.
-pub fn removed(reader: &Reader) -> Result<Avoided> {
-    let repository = reader.repository();
+pub fn removed(index: &ChunkIndex) -> Result<Avoided> {
+    let repository = index.repository();
     let generations = Generations::list(repository)?;
     let oldest = generations.oldest(repository)?;
     let (done, clean) = generations.newest_done(repository)?;
@@ -252,7 +251,7 @@ pub fn removed(reader: &Reader) -> Result<Avoided> {
     }
     let effective =
         |run: &Run| run.toc().generation.max(if clean.contains(&run.name()) { done } else { 0 });
-    let runs = reader.index().runs();
+    let runs = index.set().runs();
     avoided.stale_runs = runs
         .iter()
         .filter(|run| effective(run) < oldest.saturating_sub(1))

@@ -12,11 +12,10 @@ use super::known_whole;
 use crate::format::generation::Removal;
 use crate::id::{ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{Avoided, Run};
+use crate::repo::index::{Avoided, ChunkIndex, Run};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::repo::open::notes;
-use crate::repo::read::reader::Reader;
 
 /// The local note of the last [`sync`].
 const NOTE: &str = "horizon";
@@ -41,33 +40,33 @@ pub struct Horizon {
 /// what the former condemns.
 ///
 /// These are steps W1 and W2 of the specification.
-pub fn sync(reader: &Reader) -> Result<Horizon> {
+pub fn sync(index: &ChunkIndex) -> Result<Horizon> {
     for _ in 1..LISTINGS_MAX {
-        match try_sync(reader) {
+        match try_sync(index) {
             // A record was trimmed under the listing.
             Err(error) if error.is_not_found() => {}
             other => return other,
         }
     }
-    try_sync(reader)
+    try_sync(index)
 }
 
-fn try_sync(reader: &Reader) -> Result<Horizon> {
-    let repository = reader.repository();
+fn try_sync(index: &ChunkIndex) -> Result<Horizon> {
+    let repository = index.repository();
     let generations = Generations::list(repository)?;
-    reader.sync()?;
+    index.sync()?;
     let highest = generations.highest();
     let mut horizon = Horizon::at(highest);
     if highest == 0 {
-        reader.index().avoid(Avoided { judged: Some(0), ..Avoided::default() });
+        index.set().avoid(Avoided { judged: Some(0), ..Avoided::default() });
         horizon.is_clear = true;
-        note(reader, highest)?;
+        note(index, highest)?;
         return Ok(horizon);
     }
     let oldest = generations.oldest(repository)?;
     let (done, clean) = generations.newest_done(repository)?;
     let (mut stale_runs, mut least) = (HashSet::new(), highest);
-    for run in reader.index().runs() {
+    for run in index.set().runs() {
         let of_done = if clean.contains(&run.name()) { done } else { 0 };
         let effective = of_done.max(run.toc().generation);
         if effective < oldest.saturating_sub(1) {
@@ -97,19 +96,19 @@ fn try_sync(reader: &Reader) -> Result<Horizon> {
         .collect();
     horizon.is_clear = horizon.removals.is_empty() && stale_runs.is_empty();
     if horizon.is_clear {
-        note(reader, highest)?;
+        note(index, highest)?;
     } else {
         notes::remove(repository, NOTE);
     }
-    reader.index().avoid(Avoided { packs, stale_runs, judged: Some(highest) });
+    index.set().avoid(Avoided { packs, stale_runs, judged: Some(highest) });
     Ok(horizon)
 }
 
 /// Notes that nothing up to generation `highest` concerns the index as it is now.
-fn note(reader: &Reader, highest: u64) -> Result<()> {
+fn note(index: &ChunkIndex, highest: u64) -> Result<()> {
     let mut bytes = highest.to_le_bytes().to_vec();
-    reader.index().runs().iter().for_each(|run| bytes.extend_from_slice(&run.name().0));
-    notes::save(reader.repository(), NOTE, &bytes)
+    index.set().runs().iter().for_each(|run| bytes.extend_from_slice(&run.name().0));
+    notes::save(index.repository(), NOTE, &bytes)
 }
 
 /// Returns what was noted at the last [`sync`] of this machine, if it still fits the local index;
@@ -117,14 +116,14 @@ fn note(reader: &Reader, highest: u64) -> Result<()> {
 ///
 /// A session may begin with it: whatever happened since is in generations above, which are looked
 /// at before the commit.
-pub fn noted(reader: &Reader) -> Option<Horizon> {
-    let bytes = notes::load(reader.repository(), NOTE)?;
+pub fn noted(index: &ChunkIndex) -> Option<Horizon> {
+    let bytes = notes::load(index.repository(), NOTE)?;
     let (highest, names) = bytes.split_first_chunk::<8>()?;
     let highest = u64::from_le_bytes(*highest);
     let names: HashSet<&[u8]> = names.chunks_exact(ObjectId::LEN_BYTES).collect();
     let fits = |run: &Arc<Run>| names.contains(&run.name().0[..]);
-    reader.index().runs().iter().all(fits).then(|| {
-        reader.index().avoid(Avoided { judged: Some(highest), ..Avoided::default() });
+    index.set().runs().iter().all(fits).then(|| {
+        index.set().avoid(Avoided { judged: Some(highest), ..Avoided::default() });
         Horizon { is_clear: true, ..Horizon::at(highest) }
     })
 }
@@ -140,10 +139,10 @@ impl Horizon {
     /// Notes what the reader's index is after a commit of the session that began so; not if runs
     /// came that are not to be relied on, nor if there are later generations: the next session had
     /// better ask at its beginning.
-    pub fn note_again(&self, reader: &Reader) {
-        if self.is_clear && !self.is_over.load(Ordering::Relaxed) && reader.index().trusts_all() {
+    pub fn note_again(&self, index: &ChunkIndex) {
+        if self.is_clear && !self.is_over.load(Ordering::Relaxed) && index.set().trusts_all() {
             // Without it the next session asks the store.
-            let _ = note(reader, self.highest);
+            let _ = note(index, self.highest);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::container::seal_single;
 use crate::format::codec::{self, DecodeError};
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
@@ -35,12 +34,7 @@ pub fn write(repository: &Repository, intent: Intent, packs: &HashSet<ObjectId>)
         if Intent::decode(&bytes).map_err(Error::malformed(&key))? != part {
             return Err(Error::WrongContent { object: key.to_string() });
         }
-        let sealed = seal_single(
-            repository.keyring(),
-            ContainerKind::Intent,
-            &repository.random_32()?,
-            &bytes,
-        );
+        let sealed = repository.seal_single(ContainerKind::Intent, &bytes)?;
         if let Put::Exists(_) = put(repository.store(), &key, &sealed.bytes)? {
             return Err(Error::WrongContent { object: key.to_string() });
         }
@@ -114,8 +108,7 @@ pub(in crate::repo) fn read(
 pub fn burn_slot(repository: &Repository, session: &SnapshotId) -> Result<()> {
     check_writable(repository.config())?;
     let slot = codec::encode(&CommitSlot::Aborted);
-    let sealed =
-        seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
+    let sealed = repository.seal_single(ContainerKind::Snapshot, &slot)?;
     match put(repository.store(), &layout::snapshot_key(session), &sealed.bytes) {
         // It was filled, and its snapshot dropped since.
         Err(Error::Store(error)) if error.kind == ErrorKind::Exists => Ok(()),

@@ -4,7 +4,6 @@
 //! on the first. A generation counts as soon as one of its records opens, and this machine
 //! remembers it. Spec: `format-spec/13-commit.md`, section 2.2.
 
-use crate::container::seal_single;
 use crate::format::codec::DecodeError;
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
@@ -43,12 +42,7 @@ pub(super) fn write(
     if CollectorRecord::decode(&bytes).map_err(Error::malformed(&key))? != record {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    let sealed = seal_single(
-        repository.keyring(),
-        ContainerKind::CollectorRecord,
-        &repository.random_32()?,
-        &bytes,
-    );
+    let sealed = repository.seal_single(ContainerKind::CollectorRecord, &bytes)?;
     match put(repository.store(), &key, &sealed.bytes)? {
         Put::Made => {
             repository.witness().saw_generation(number);

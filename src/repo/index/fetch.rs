@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::run::{ENDS, ListedRun, Run, WHOLE};
 use super::tail;
 use crate::container::name_of;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::id::ObjectId;
 use crate::repo::cache::{Cache, LocalCopy};
 use crate::repo::error::{Error, Result};
@@ -46,10 +46,10 @@ const UNSEEN_MAX_BYTES: u64 = 32 << 20;
 ///
 /// Of what is very long the header and the trailer are verified first, so that what no holder of a
 /// key made costs no memory.
-pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, run: &ListedRun) -> Result<Vec<u8>> {
+pub fn fetch_verified(store: &dyn Store, keys: &RecordKeys, run: &ListedRun) -> Result<Vec<u8>> {
     let ListedRun { name, key, len_bytes } = run;
     if *len_bytes > UNSEEN_MAX_BYTES {
-        tail::verify(store, keyring, key, *len_bytes)?;
+        tail::verify(store, keys, key, *len_bytes)?;
     }
     let bytes = read_exactly(store, key, *len_bytes)?;
     if name_of(&bytes) == *name {
@@ -60,27 +60,27 @@ pub fn fetch_verified(store: &dyn Store, keyring: &Keyring, run: &ListedRun) -> 
 }
 
 /// Keeps a copy of a whole run, which serves for its end too, and opens it.
-pub fn keep_whole(cache: &Cache, keyring: &Keyring, name: ObjectId, bytes: &[u8]) -> Result<Run> {
+pub fn keep_whole(cache: &Cache, keys: &RecordKeys, name: ObjectId, bytes: &[u8]) -> Result<Run> {
     cache.write(WHOLE, &name.to_hex(), bytes)?;
     cache.remove(ENDS, &name.to_hex());
-    Run::open(cache, keyring, name)
+    Run::open(cache, keys, name)
 }
 
 /// Fetches the end of a run, keeps it and opens it; once more if it came damaged.
 pub fn fetch_and_open(
     store: &dyn Store,
     cache: &Cache,
-    keyring: &Keyring,
+    keys: &RecordKeys,
     run: &ListedRun,
 ) -> Result<Run> {
     let name = run.name.to_hex();
     let fetch = || {
-        let bytes = tail::fetch(store, keyring, &run.key, run.len_bytes)?;
+        let bytes = tail::fetch(store, keys, &run.key, run.len_bytes)?;
         cache.write(ENDS, &name, &bytes)?;
         // Another process that has the whole run, or a user who tidies up, may have removed it
         // already.
         let copy = cache.open_copy(ENDS, &name).unwrap_or_else(|_| LocalCopy::Bytes(bytes.into()));
-        Run::open_end(keyring, copy, run)
+        Run::open_end(keys, copy, run)
     };
     match fetch() {
         Err(error) if error.is_damage() && !error.is_not_found() => fetch(),

@@ -83,7 +83,7 @@ impl RunBuilder {
         self.close_block();
         self.toc.replaces = replaces;
         Ok(self.builder.finish(
-            repository.keyring(),
+            repository.records().seal(),
             &repository.random_32()?,
             &codec::encode(&self.toc),
         ))

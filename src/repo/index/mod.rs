@@ -2,6 +2,7 @@
 //!
 //! Spec: `format-spec/06-index.md`.
 
+mod chunk_index;
 mod fetch;
 mod filter;
 mod merge;
@@ -14,6 +15,7 @@ mod update;
 mod write;
 
 pub use self::places::{Avoided, Place};
+pub use chunk_index::ChunkIndex;
 pub use merge::{MERGED_RECORDS_MAX, Merge, merge_runs};
 pub use run::{DRAFTS, FILTERS, Location, Run, WHOLE};
 pub use set::IndexSet;

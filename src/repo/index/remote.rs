@@ -8,7 +8,7 @@ use super::places::Place;
 use super::run::{ENDS, ListedRun, Run};
 use super::set::IndexSet;
 use super::tail;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::format::run::RunRecord;
 use crate::id::ChunkId;
 use crate::repo::cache::Cache;
@@ -95,9 +95,9 @@ impl IndexSet {
             return Ok(known);
         }
         let repository = &sparing.repository;
-        let keyring = repository.keyring();
-        let bytes = fetch_verified(repository.store(), keyring, &in_store(run, key))?;
-        let whole = Arc::new(keep_whole(repository.cache(), keyring, run.name(), &bytes)?);
+        let keys = repository.records();
+        let bytes = fetch_verified(repository.store(), keys, &in_store(run, key))?;
+        let whole = Arc::new(keep_whole(repository.cache(), keys, run.name(), &bytes)?);
         self.exchange(&whole);
         Ok(whole)
     }
@@ -107,13 +107,13 @@ impl IndexSet {
         &self,
         store: &dyn Store,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         run: &ListedRun,
     ) -> Result<()> {
         let copy = cache
             .open_copy(ENDS, &run.name.to_hex())
-            .and_then(|copy| Run::open_end(keyring, copy, run));
-        self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, cache, keyring, run))?));
+            .and_then(|copy| Run::open_end(keys, copy, run));
+        self.insert(Arc::new(copy.or_else(|_| fetch_and_open(store, cache, keys, run))?));
         Ok(())
     }
 
@@ -121,12 +121,12 @@ impl IndexSet {
     ///
     /// Fails with the damage if one is damaged in the store too. Runs that are there no more are
     /// left as they are, for [`Self::sync`].
-    pub fn renew_ends(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+    pub fn renew_ends(&self, store: &dyn Store, cache: &Cache, keys: &RecordKeys) -> Result<()> {
         for run in self.runs() {
             let Some(rest) = run.far().filter(|_| !run.is_sound_here()) else {
                 continue;
             };
-            match fetch_and_open(store, cache, keyring, &in_store(&run, &rest.key)) {
+            match fetch_and_open(store, cache, keys, &in_store(&run, &rest.key)) {
                 Err(error) if error.is_not_found() => {}
                 fetched => self.exchange(&Arc::new(fetched?)),
             }

@@ -8,7 +8,7 @@ use super::filter::RunFilter;
 use super::tail;
 use crate::compress::SegmentDecompressor;
 use crate::container::{ContainerError, Opener};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, TRAILER_LEN_BYTES};
 use crate::format::run::{PackClass, PackRef, RunRecord, RunToc};
 use crate::id::{ChunkId, ObjectId};
@@ -100,26 +100,26 @@ impl Held {
 
 impl Run {
     /// Opens a run's local copy; reads its table and its filter, which is made where it is missing.
-    pub fn open(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
-        Self::open_in(WHOLE, cache, keyring, name)
+    pub fn open(cache: &Cache, keys: &RecordKeys, name: ObjectId) -> Result<Self> {
+        Self::open_in(WHOLE, cache, keys, name)
     }
 
     /// Opens a run that a repair has made.
-    pub fn open_draft(cache: &Cache, keyring: &Keyring, name: ObjectId) -> Result<Self> {
-        Self::open_in(DRAFTS, cache, keyring, name)
+    pub fn open_draft(cache: &Cache, keys: &RecordKeys, name: ObjectId) -> Result<Self> {
+        Self::open_in(DRAFTS, cache, keys, name)
     }
 
     fn open_in(
         group: &'static str,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         name: ObjectId,
     ) -> Result<Self> {
         let file = cache.open_copy(group, &name.to_hex())?;
         let len_bytes = len_of(&file, group, &name)?;
         let held = Held { file, header_at: 0, from: HEADER_LEN_BYTES as u64, len_bytes, far: None };
-        let mut run = Self::open_held(keyring, name, held)?;
-        run.filter = run.load_filter(cache, keyring)?;
+        let mut run = Self::open_held(keys, name, held)?;
+        run.filter = run.load_filter(cache, keys)?;
         Ok(run)
     }
 
@@ -127,7 +127,7 @@ impl Run {
     ///
     /// Fails if the copy is not that, and with the damage that is found; blocks are verified when
     /// they are read.
-    pub fn open_end(keyring: &Keyring, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
+    pub fn open_end(keys: &RecordKeys, file: LocalCopy, listed: &ListedRun) -> Result<Self> {
         let (name, len_bytes) = (listed.name, listed.len_bytes);
         let kept =
             len_of(&file, ENDS, &name)?.checked_sub((tail::LEN_BYTES + HEADER_LEN_BYTES) as u64);
@@ -140,7 +140,7 @@ impl Run {
         let from = from.map_err(Error::damaged(format!("index/{name}")))?;
         let far = Far { key: listed.key.clone(), blocks_read: AtomicUsize::new(0) };
         let run = Self::open_held(
-            keyring,
+            keys,
             name,
             Held { file, header_at: tail::LEN_BYTES as u64, from, len_bytes, far: Some(far) },
         )?;
@@ -150,10 +150,10 @@ impl Run {
         Ok(run)
     }
 
-    fn open_held(keyring: &Keyring, name: ObjectId, held: Held) -> Result<Self> {
+    fn open_held(keys: &RecordKeys, name: ObjectId, held: Held) -> Result<Self> {
         let open_toc = || {
             let opener = Opener::from_header(
-                keyring,
+                keys.open(),
                 ContainerKind::IndexRun,
                 &held.read(0, HEADER_LEN_BYTES)?,
             )?;
@@ -174,11 +174,11 @@ impl Run {
         Ok(Self { name, held, opener, toc, filter: None })
     }
 
-    fn load_filter(&self, cache: &Cache, keyring: &Keyring) -> Result<Option<RunFilter>> {
+    fn load_filter(&self, cache: &Cache, keys: &RecordKeys) -> Result<Option<RunFilter>> {
         let file_name = self.name.to_hex();
         let stored = cache.read(FILTERS, &file_name);
         if let Some(filter) =
-            stored.and_then(|bytes| RunFilter::decode(keyring.cache_key(), &self.name.0, &bytes))
+            stored.and_then(|bytes| RunFilter::decode(keys.cache_key(), &self.name.0, &bytes))
         {
             return Ok(Some(filter));
         }
@@ -188,7 +188,7 @@ impl Run {
         }
         let filter = RunFilter::build(ids.into_iter());
         if let Some(filter) = &filter {
-            cache.write(FILTERS, &file_name, &filter.encode(keyring.cache_key(), &self.name.0))?;
+            cache.write(FILTERS, &file_name, &filter.encode(keys.cache_key(), &self.name.0))?;
         }
         Ok(filter)
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::fetch::{self, FarBlock, Sparing};
 use super::places::{Avoided, Known, Numbered, Place};
 use super::run::{Location, Run, WHOLE};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::format::run::RunRecord;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::Cache;
@@ -49,10 +49,10 @@ pub struct IndexSet {
 impl IndexSet {
     /// Opens the runs whose local copies are there, without asking the store; damaged copies are
     /// dropped.
-    pub fn open_cached(cache: &Cache, keyring: &Keyring) -> Result<Self> {
+    pub fn open_cached(cache: &Cache, keys: &RecordKeys) -> Result<Self> {
         let set = Self::default();
         for name in cache.names(WHOLE) {
-            match ObjectId::from_hex(&name).map(|id| Run::open(cache, keyring, id)) {
+            match ObjectId::from_hex(&name).map(|id| Run::open(cache, keys, id)) {
                 Some(Ok(run)) => set.write().add(Arc::new(run)),
                 _ => cache.remove(WHOLE, &name),
             }
@@ -81,10 +81,10 @@ impl IndexSet {
 
     /// Opens exactly these runs from their local copies, leaving out those that another of them
     /// replaces.
-    pub fn open_these(cache: &Cache, keyring: &Keyring, names: &[ObjectId]) -> Result<Self> {
+    pub fn open_these(cache: &Cache, keys: &RecordKeys, names: &[ObjectId]) -> Result<Self> {
         let runs = names
             .iter()
-            .map(|name| Run::open(cache, keyring, *name).map(Arc::new))
+            .map(|name| Run::open(cache, keys, *name).map(Arc::new))
             .collect::<Result<Vec<_>>>()?;
         Ok(Self::of(runs))
     }
@@ -93,12 +93,12 @@ impl IndexSet {
     /// the store does not have these.
     pub fn with_drafts(
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         mut runs: Vec<Arc<Run>>,
         drafts: &[ObjectId],
     ) -> Result<Self> {
         for name in drafts {
-            runs.push(Arc::new(Run::open_draft(cache, keyring, *name)?));
+            runs.push(Arc::new(Run::open_draft(cache, keys, *name)?));
         }
         Ok(Self { is_frozen: true, ..Self::of(runs) })
     }
@@ -121,11 +121,11 @@ impl IndexSet {
     pub fn add(
         &self,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         name: ObjectId,
         bytes: &[u8],
     ) -> Result<()> {
-        self.insert(Arc::new(fetch::keep_whole(cache, keyring, name, bytes)?));
+        self.insert(Arc::new(fetch::keep_whole(cache, keys, name, bytes)?));
         Ok(())
     }
 

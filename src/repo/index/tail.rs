@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::container::{ContainerError, Opener};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::format::container::{ContainerKind, HEADER_LEN_BYTES, TRAILER_LEN_BYTES};
 use crate::format::run::RunToc;
 use crate::repo::error::{Error, Result};
@@ -44,15 +44,18 @@ pub fn first_ranges(len_bytes: u64) -> [Range<u64>; 2] {
 }
 
 /// Reads header and trailer of a run that is listed with this length, and verifies them.
-pub fn verify(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) -> Result<()> {
+pub fn verify(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<()> {
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         store.read_into(key, range, &mut bytes)?;
         Ok(bytes)
     };
     let trailer_at = len_bytes.saturating_sub(TRAILER_LEN_BYTES as u64);
-    let opener =
-        Opener::from_header(keyring, ContainerKind::IndexRun, &read(0..HEADER_LEN_BYTES as u64)?);
+    let opener = Opener::from_header(
+        keys.open(),
+        ContainerKind::IndexRun,
+        &read(0..HEADER_LEN_BYTES as u64)?,
+    );
     let trailer =
         opener.map_err(Error::damaged(key))?.trailer(&read(trailer_at..len_bytes)?, len_bytes);
     trailer.map(drop).map_err(Error::damaged(key))
@@ -63,7 +66,7 @@ pub fn verify(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) -
 ///
 /// Header, table and trailer are verified; blocks are when they are used. Returns the bytes of the
 /// local copy.
-pub fn fetch(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
+pub fn fetch(store: &dyn Store, keys: &RecordKeys, key: &Key, len_bytes: u64) -> Result<Vec<u8>> {
     let damaged = |error| Error::damaged(key)(error);
     let read = |range: Range<u64>| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -78,7 +81,8 @@ pub fn fetch(store: &dyn Store, keyring: &Keyring, key: &Key, len_bytes: u64) ->
     let from = end.start;
     let (header, end) = parallel::both(store, || read(header), || read(end));
     let (header, end) = (header?, end?);
-    let opener = Opener::from_header(keyring, ContainerKind::IndexRun, &header).map_err(damaged)?;
+    let opener =
+        Opener::from_header(keys.open(), ContainerKind::IndexRun, &header).map_err(damaged)?;
     let trailer =
         opener.trailer(&end[(trailer_at - from) as usize..], len_bytes).map_err(damaged)?;
     // Makes what begins at `from` begin at `to`: with what is missing, or without what is too much.

@@ -10,7 +10,7 @@ use super::fetch;
 use super::run::{ENDS, FILTERS, ListedRun, Run, WHOLE};
 use super::set::IndexSet;
 use super::tail;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::RecordKeys;
 use crate::id::ObjectId;
 use crate::repo::cache::Cache;
 use crate::repo::error::Result;
@@ -24,11 +24,11 @@ const LISTINGS_MAX: usize = 8;
 impl IndexSet {
     /// Makes this set equal to the runs in the store: fetches new ones and drops those that are
     /// gone or replaced.
-    pub fn sync(&self, store: &dyn Store, cache: &Cache, keyring: &Keyring) -> Result<()> {
+    pub fn sync(&self, store: &dyn Store, cache: &Cache, keys: &RecordKeys) -> Result<()> {
         if self.is_frozen() {
             return Ok(());
         }
-        let listed = self.fetch_new(store, cache, keyring)?;
+        let listed = self.fetch_new(store, cache, keys)?;
         let runs = self.runs();
         let there = runs.iter().filter(|run| listed.contains(&run.name()));
         let replaced: HashSet<ObjectId> =
@@ -59,17 +59,17 @@ impl IndexSet {
         &self,
         store: &dyn Store,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
     ) -> Result<HashSet<ObjectId>> {
         for _ in 1..LISTINGS_MAX {
-            match self.try_fetch_new(store, cache, keyring, false) {
+            match self.try_fetch_new(store, cache, keys, false) {
                 // A collector replaced a run since the listing: what replaces it is in the next
                 // one.
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
         }
-        self.try_fetch_new(store, cache, keyring, self.passes_over)
+        self.try_fetch_new(store, cache, keys, self.passes_over)
     }
 
     /// Does so once; one that is listed and not there is as good as damaged if `is_last`.
@@ -77,7 +77,7 @@ impl IndexSet {
         &self,
         store: &dyn Store,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         is_last: bool,
     ) -> Result<HashSet<ObjectId>> {
         let listed = list(store)?;
@@ -88,7 +88,7 @@ impl IndexSet {
         while !new.is_empty() {
             let rest = new.split_off(parallel::at_once(&new, |run| self.fetched_len(store, run)));
             for (run, fetched) in new.iter().zip(parallel::for_each(store, &new, |run| {
-                self.fetch(store, cache, keyring, run, &names)
+                self.fetch(store, cache, keys, run, &names)
             })?) {
                 match fetched {
                     Err(error) if error.is_damage() && (is_last || !error.is_not_found()) => {
@@ -113,7 +113,7 @@ impl IndexSet {
         &self,
         store: &dyn Store,
         cache: &Cache,
-        keyring: &Keyring,
+        keys: &RecordKeys,
         run: &ListedRun,
         listed: &HashSet<ObjectId>,
     ) -> Result<()> {
@@ -121,9 +121,9 @@ impl IndexSet {
             return Ok(());
         }
         if self.is_spared(store, run) {
-            return self.fetch_end(store, cache, keyring, run);
+            return self.fetch_end(store, cache, keys, run);
         }
-        self.add(cache, keyring, run.name, &fetch::fetch_verified(store, keyring, run)?)
+        self.add(cache, keys, run.name, &fetch::fetch_verified(store, keys, run)?)
     }
 
     /// Returns whether a listed run says that it replaces this one. One that is listed no more does

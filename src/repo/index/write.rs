@@ -82,7 +82,7 @@ pub fn seal_run(repository: &Repository, toc: RunToc, records: &[RunRecord]) -> 
         builder.push(SegmentCodec::Raw, &body, body.len(), Vec::new());
         toc.fences.push(fence_of(&block[0].id));
     }
-    Ok(builder.finish(repository.keyring(), &repository.random_32()?, &codec::encode(&toc)))
+    Ok(builder.finish(repository.records().seal(), &repository.random_32()?, &codec::encode(&toc)))
 }
 
 /// Leaves out records of ids that begin alike, of which a block is full.

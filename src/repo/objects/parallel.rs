@@ -64,7 +64,7 @@ pub fn for_each<I: Sync, T: Send>(
 }
 
 /// Does two things, at once where the store answers slowly.
-pub fn both<A: Send, B: Send>(
+pub fn both<A: Send, B>(
     store: &dyn Store,
     first: impl FnOnce() -> A + Send,
     second: impl FnOnce() -> B,

@@ -3,7 +3,7 @@
 use super::key_slots::{self, Wanted};
 use super::witness::Witness;
 use crate::container::open_single;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::OpenKeys;
 use crate::format::config::Config;
 use crate::format::container::ContainerKind;
 use crate::repo::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Configs {
 
     /// Returns the highest config that opens with these keys, so that what anybody can add locks
     /// nobody out.
-    pub fn valid(&self, store: &dyn Store, keyring: &Keyring) -> Result<Valid> {
+    pub fn valid(&self, store: &dyn Store, keys: &OpenKeys) -> Result<Valid> {
         let (mut void, mut first_error) = (Vec::new(), None);
         let last = self.listed.last().filter(|_| self.listed.len() > TRIED_MAX);
         for (at, (number, len_bytes)) in self.listed.iter().take(TRIED_MAX).chain(last).enumerate()
@@ -66,7 +66,7 @@ impl Configs {
                 Err(error) if error.is_damage() => error,
                 read => {
                     let sealed = read?;
-                    match decode_config(keyring, &sealed, *number) {
+                    match decode_config(keys, &sealed, *number) {
                         // A holder of the keys made it: what it needs must not be passed over.
                         Err(error @ Error::Malformed { .. }) => return Err(error),
                         Err(error) => error,
@@ -142,12 +142,12 @@ fn has_two_keys_of_one(store: &dyn Store) -> Result<bool> {
 }
 
 /// Opens and parses a config; `number` is that of its name, 0 for whatever it says.
-pub fn decode_config(keyring: &Keyring, sealed: &[u8], number: u64) -> Result<Config> {
+pub fn decode_config(keys: &OpenKeys, sealed: &[u8], number: u64) -> Result<Config> {
     let object = || layout::config_key(number);
     let plain =
-        open_single(keyring, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
+        open_single(keys, ContainerKind::Config, sealed).map_err(Error::damaged(object()))?;
     let config = Config::decode(&plain).map_err(Error::malformed(object()))?;
-    if config.repository != keyring.repository() || (number != 0 && config.number != number) {
+    if config.repository != keys.repository() || (number != 0 && config.number != number) {
         return Err(Error::WrongContent { object: object().to_string() });
     }
     Ok(config)

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::configs;
 use super::key_slots::{self, NewSlot};
-use super::repository::{Repository, SlotKeys};
+use super::repository::{Repository, Unlocked};
 use super::witness::Witness;
 use crate::container::seal_single;
 use crate::crypto::keyring::Keyring;
@@ -92,7 +92,7 @@ impl Repository {
         let info = SlotInfo { label: options.label.clone(), created: options.now };
         let slot = key_slots::create_slot(
             &*store,
-            &keyring,
+            keyring.slots(),
             &master,
             &NewSlot { info: &info, secret: &options.secret, kdf: options.kdf },
         )?;
@@ -107,7 +107,12 @@ impl Repository {
             collect_critical: 0,
             extensions: Vec::new(),
         };
-        let sealed = seal_single(&keyring, ContainerKind::Config, &system_32()?, &config.encode());
+        let sealed = seal_single(
+            keyring.records().seal(),
+            ContainerKind::Config,
+            &system_32()?,
+            &config.encode(),
+        );
         store.create(&layout::config_key(1), &sealed.bytes).map_err(|error| match error.kind {
             ErrorKind::Exists => {
                 // Another `init` was quicker; a key that opens nothing would only puzzle people.
@@ -123,7 +128,7 @@ impl Repository {
         locations::remember_location(&options.cache_dir, store.place(), repository)?;
         Ok(Arc::new(Self::assemble(
             store,
-            SlotKeys { slot, master, keyring },
+            Unlocked { slot, master, keyring },
             config,
             cache,
             Arc::new(Witness::in_memory()),

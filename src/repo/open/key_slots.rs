@@ -2,8 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::crypto::keyring::Keyring;
-use crate::crypto::slot::{Secret, Wrapping, slot_id, unwrap, wrap};
+use crate::crypto::slot::{Secret, SlotKeys, Wrapping, slot_id, unwrap, wrap};
 use crate::format::codec::DecodeError;
 use crate::format::limits;
 use crate::format::slot::{Bundle, Slot, SlotInfo, SlotKdf};
@@ -36,13 +35,13 @@ pub(in crate::repo) struct NewSlot<'a> {
 /// Wraps the master key under a secret and stores the slot; durable when this returns.
 pub(in crate::repo) fn create_slot(
     store: &dyn Store,
-    keyring: &Keyring,
+    keys: &SlotKeys,
     master: &[u8; 32],
     new: &NewSlot,
 ) -> Result<SlotId> {
     let bundle = Bundle::Full { master: *master };
     let wrapping = Wrapping { secret: new.secret, kdf: new.kdf, salt: system_32()? };
-    let slot = wrap(keyring, &bundle, new.info, &wrapping).map_err(Error::malformed("key slot"))?;
+    let slot = wrap(keys, &bundle, new.info, &wrapping).map_err(Error::malformed("key slot"))?;
     let id = slot_id(&slot);
     store.create(&layout::slot_key(&id), &slot.encode())?;
     Ok(id)

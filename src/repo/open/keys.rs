@@ -53,10 +53,10 @@ pub(in crate::repo) fn verify(
     slot: &Slot,
 ) -> Result<SlotInfo> {
     let key = Key::new(Class::Keys, name);
-    if slot_id(slot).to_hex() != name || slot.repository != repository.keyring().repository() {
+    if slot_id(slot).to_hex() != name || slot.repository != repository.id() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
-    open_info(repository.keyring(), slot).map_err(Error::malformed(&key))
+    open_info(repository.slot_keys(), slot).map_err(Error::malformed(&key))
 }
 
 /// Adds a slot that opens the same keys with another secret.
@@ -68,7 +68,7 @@ pub fn add(
 ) -> Result<SlotId> {
     check_writable(repository.config())?;
     let new = NewSlot { info, secret, kdf };
-    create_slot(repository.store(), repository.keyring(), repository.master(), &new)
+    create_slot(repository.store(), repository.slot_keys(), repository.master(), &new)
 }
 
 /// Removes a slot by its name or the start of it, be it whole or damaged; the last one that opens

@@ -36,7 +36,7 @@ fn file_name(name: &str) -> String {
 }
 
 fn mac_of(repository: &Repository, name: &str, bytes: &[u8]) -> [u8; MAC_LEN_BYTES] {
-    let mut hasher = blake3::Hasher::new_keyed(repository.keyring().cache_key());
+    let mut hasher = blake3::Hasher::new_keyed(repository.records().cache_key());
     hasher
         .update(b"state")
         .update(&(name.len() as u64).to_le_bytes())

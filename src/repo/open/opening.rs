@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::configs::{self, Configs, Valid, decode_config};
 use super::key_slots::{self, Wanted};
-use super::repository::{Repository, SlotKeys};
+use super::repository::{Repository, Unlocked};
 use super::witness::Witness;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::slot::Secret;
@@ -108,7 +108,7 @@ impl Repository {
         }
         let opened = key_slots::open_any(slots, secret, &wanted, |opened| {
             let keyring = Keyring::new(&opened.master, opened.repository);
-            configs.valid(&*store, &keyring).map(|valid| (keyring, valid))
+            configs.valid(&*store, keyring.records().open()).map(|valid| (keyring, valid))
         })?;
         let (opened, (keyring, valid)) =
             opened.ok_or(Error::WrongSecret { location: location.clone() })?;
@@ -117,7 +117,7 @@ impl Repository {
         cache.write("open", "config", &sealed)?;
         cache.write("open", &opened.slot_name, &opened.slot_bytes)?;
         locations::remember_location(&options.cache_dir, store.place(), opened.repository)?;
-        let keys = SlotKeys { slot: opened.slot_name, master: opened.master, keyring };
+        let keys = Unlocked { slot: opened.slot_name, master: opened.master, keyring };
         let mut repository = Self::assemble(store, keys, config, cache, witness.clone());
         repository.void = void;
         Ok(repository)
@@ -125,7 +125,7 @@ impl Repository {
 
     /// Fails if a fingerprint is expected that does not begin this repository's.
     fn expect(&self, fingerprint: Option<&[u8]>) -> Result<()> {
-        let found = self.keyring().fingerprint();
+        let found = self.fingerprint();
         match fingerprint {
             Some(known) if !found.starts_with(known) => Err(Error::AnotherRepository {
                 location: self.location().to_owned(),
@@ -138,7 +138,7 @@ impl Repository {
 
     /// Fails if none of these fingerprints begins this repository's, unless there are none.
     fn expect_one(&self, fingerprints: &[Vec<u8>]) -> Result<()> {
-        let found = self.keyring().fingerprint();
+        let found = self.fingerprint();
         match fingerprints.iter().any(|known| found.starts_with(known)) {
             true => Ok(()),
             false => self.expect(fingerprints.first().map(Vec::as_slice)),
@@ -174,10 +174,10 @@ impl Repository {
             let master = Zeroizing::new(master);
             let keyring = Keyring::new(&master, repository);
             // A command with another cache may have seen a later one.
-            let config = decode_config(&keyring, &sealed, 0)
+            let config = decode_config(keyring.records().open(), &sealed, 0)
                 .ok()
                 .filter(|config| config.number >= witness.config())?;
-            let keys = SlotKeys { slot, master, keyring };
+            let keys = Unlocked { slot, master, keyring };
             let mut repository =
                 Self::assemble(store.clone(), keys, config, cache, witness.clone());
             repository.is_offline = true;

@@ -1,8 +1,10 @@
-//! What operations may ask about the store of a repository, without touching it.
+//! Questions about the store of a repository, for operations and commands, which do not touch it.
 
 use super::repository::Repository;
+use crate::format::run::PackRef;
 use crate::repo::error::Result;
-use crate::repo::objects::parallel;
+use crate::repo::objects::{layout, parallel};
+use crate::store::{Class, Readiness, ThawTier};
 
 impl Repository {
     /// Returns whether the store is a directory of this machine: looking costs no request.
@@ -13,6 +15,34 @@ impl Repository {
     /// Returns how many requests at once serve the store best.
     pub fn parallelism(&self) -> usize {
         self.store().properties().parallelism
+    }
+
+    /// Returns the length in bytes of each object of a class.
+    pub fn object_lens(&self, class: Class) -> Result<Vec<u64>> {
+        Ok(self.store().list(class, "")?.iter().map(|object| object.len_bytes).collect())
+    }
+
+    /// Returns whether a pack can be read now; always true where the store has no archive classes.
+    pub fn readiness(&self, pack: &PackRef) -> Result<Readiness> {
+        self.store().archive().map_or(Ok(Readiness::Ready), |archive| {
+            Ok(archive.readiness(&layout::pack_key(pack.class, &pack.name))?)
+        })
+    }
+
+    /// Orders a pack of an archive class to be readable for some days.
+    pub fn thaw(&self, pack: &PackRef, days: u32, tier: ThawTier) -> Result<()> {
+        self.store().archive().map_or(Ok(()), |archive| {
+            Ok(archive.thaw(&layout::pack_key(pack.class, &pack.name), days, tier)?)
+        })
+    }
+
+    /// Runs two questions: at once if the store is remote.
+    pub fn both<A: Send, B>(
+        &self,
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B,
+    ) -> (A, B) {
+        parallel::both(self.store(), first, second)
     }
 
     /// Works on each item and returns the results in order: many at once if the store is remote.

@@ -11,10 +11,15 @@ use zeroize::Zeroizing;
 use super::configs::{self, Configs, check_writable, decode_config};
 use super::verified_cache::Opened;
 use super::witness::{Identity, Witness};
-use crate::container::ContainerError;
+use crate::container::{ContainerError, Sealed, seal_single};
+use crate::crypto::container_keys::{OpenKeys, RecordKeys, SealKeys};
+use crate::crypto::ids::IdKeys;
 use crate::crypto::keyring::Keyring;
+use crate::crypto::signing::SignKeys;
+use crate::crypto::slot::SlotKeys;
 use crate::format::config::Config;
 use crate::format::container::ContainerKind;
+use crate::id::RepositoryId;
 use crate::repo::cache::Cache;
 use crate::repo::error::{Error, Result};
 use crate::repo::objects::random::Randomness;
@@ -28,7 +33,7 @@ pub struct Repository {
     keyring: Arc<Keyring>,
     opened: Arc<Opened>,
     randomness: Randomness,
-    bundle: Zeroizing<[u8; 32]>,
+    master: Zeroizing<[u8; 32]>,
     config: Config,
     cache: Cache,
     slot: String,
@@ -40,7 +45,7 @@ pub struct Repository {
 }
 
 /// What a key slot gives to the one who opens it.
-pub(super) struct SlotKeys {
+pub(super) struct Unlocked {
     /// The name of the slot.
     pub slot: String,
     /// The master key in it.
@@ -52,7 +57,7 @@ pub(super) struct SlotKeys {
 impl Repository {
     /// Returns which repository it is.
     pub(in crate::repo) fn identity(&self) -> Identity<'_> {
-        let (repository, fingerprint) = (self.config.repository, self.keyring.fingerprint());
+        let (repository, fingerprint) = (self.id(), self.fingerprint());
         Identity { repository, fingerprint, config: self.config.number, slot: &self.slot }
     }
 
@@ -66,7 +71,7 @@ impl Repository {
         let Some(configs) = Configs::read(&*self.store)? else {
             return Ok(true);
         };
-        match configs.valid(&*self.store, &self.keyring) {
+        match configs.valid(&*self.store, self.records().open()) {
             Ok(_) => Ok(false),
             Err(Error::ConfigDamaged { .. }) => Ok(true),
             Err(error) => Err(error),
@@ -80,7 +85,7 @@ impl Repository {
         let Some(sealed) = self.cache.read("open", "config") else {
             return Ok(None);
         };
-        let config = decode_config(&self.keyring, &sealed, 0)?;
+        let config = decode_config(self.records().open(), &sealed, 0)?;
         check_writable(&config)?;
         let key = layout::config_key(config.number);
         match self.store.create(&key, &sealed) {
@@ -96,7 +101,7 @@ impl Repository {
     /// Puts an open repository together.
     pub(super) fn assemble(
         store: Arc<dyn Store>,
-        keys: SlotKeys,
+        keys: Unlocked,
         config: Config,
         cache: Cache,
         witness: Arc<Witness>,
@@ -106,7 +111,7 @@ impl Repository {
             keyring: Arc::new(keys.keyring),
             opened: Arc::default(),
             randomness: Randomness::System,
-            bundle: keys.master,
+            master: keys.master,
             config,
             cache,
             slot: keys.slot,
@@ -135,7 +140,7 @@ impl Repository {
             keyring: self.keyring.clone(),
             opened: self.opened.clone(),
             randomness: Randomness::System,
-            bundle: self.bundle.clone(),
+            master: self.master.clone(),
             config: self.config.clone(),
             cache,
             slot: self.slot.clone(),
@@ -195,7 +200,7 @@ impl Repository {
         // One that nobody with the keys made stops writers: it may be a real one that is damaged,
         // and must be obeyed.
         let sealed = read_listed(&*self.store, &layout::config_key(newest), len_bytes)?;
-        check_writable(&decode_config(&self.keyring, &sealed, newest)?)
+        check_writable(&decode_config(self.records().open(), &sealed, newest)?)
     }
 
     /// Returns the objects of `config/` that nobody with the repository's keys made, or that are
@@ -215,8 +220,8 @@ impl Repository {
         &self.witness
     }
 
-    /// Returns the store.
-    pub fn store(&self) -> &dyn Store {
+    /// Returns the store: others ask the repository, which knows what its objects mean.
+    pub(in crate::repo) fn store(&self) -> &dyn Store {
         &*self.store
     }
 
@@ -226,14 +231,60 @@ impl Repository {
         threads.max(self.store.properties().parallelism).max(1)
     }
 
-    /// Returns the keys.
-    pub fn keyring(&self) -> &Keyring {
+    /// Returns all keys, for tests that forge objects; the program takes the part that it needs.
+    #[doc(hidden)]
+    pub fn keyring_for_tests(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Returns the id of the repository.
+    pub fn id(&self) -> RepositoryId {
+        self.config.repository
+    }
+
+    /// Returns the public key of this machine's signatures.
+    pub fn writer(&self) -> [u8; 32] {
+        self.keyring.sign().public()
+    }
+
+    /// Returns a short name for the repository's keys, for people to compare.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.keyring.fingerprint()
+    }
+
+    /// Returns what names chunks and cuts files.
+    pub fn ids(&self) -> &IdKeys {
+        self.keyring.ids()
+    }
+
+    /// Returns what seals and opens records: index runs, snapshots, intents, configs.
+    pub fn records(&self) -> &RecordKeys {
+        self.keyring.records()
+    }
+
+    /// Returns what opens packs: only readers ask for it.
+    pub(in crate::repo) fn open_keys(&self) -> &OpenKeys {
+        self.keyring.open_packs()
+    }
+
+    /// Returns what seals packs: only sessions and repairs ask for it.
+    pub(in crate::repo) fn seal_keys(&self) -> &SealKeys {
+        self.keyring.seal_packs()
+    }
+
+    /// Returns what signs snapshots and their marks.
+    pub(in crate::repo) fn sign_keys(&self) -> &SignKeys {
+        self.keyring.sign()
+    }
+
+    /// Returns what seals and opens the information in key slots.
+    pub(in crate::repo) fn slot_keys(&self) -> &SlotKeys {
+        self.keyring.slots()
     }
 
     /// Returns the master key, for wrapping it under another secret.
     pub(in crate::repo) fn master(&self) -> &[u8; 32] {
-        &self.bundle
+        &self.master
     }
 
     /// Returns the settings fixed at `init`.
@@ -260,13 +311,22 @@ impl Repository {
         &self.opened
     }
 
-    /// Opens a container that holds one structure.
+    /// Seals a record: a container that holds one structure.
+    pub(in crate::repo) fn seal_single(
+        &self,
+        kind: ContainerKind,
+        content: &[u8],
+    ) -> Result<Sealed> {
+        Ok(seal_single(self.records().seal(), kind, &self.random_32()?, content))
+    }
+
+    /// Opens a record: a container that holds one structure.
     pub(in crate::repo) fn open_single(
         &self,
         kind: ContainerKind,
         sealed: &[u8],
     ) -> std::result::Result<Arc<[u8]>, ContainerError> {
-        self.opened.content(&self.keyring, kind, sealed)
+        self.opened.content(self.records().open(), kind, sealed)
     }
 
     /// Sets how many bytes local copies of trees may take; 2 GiB if this is never called.

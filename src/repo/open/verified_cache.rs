@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::skipped_runs::LeftOut;
 use crate::container::{ContainerError, open_single};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::container_keys::OpenKeys;
 use crate::format::container::ContainerKind;
 use crate::repo::cache::lru::ByteLru;
 use crate::sync::lock;
@@ -51,7 +51,7 @@ impl Opened {
     /// returns the structure's bytes.
     pub fn content(
         &self,
-        keyring: &Keyring,
+        keys: &OpenKeys,
         kind: ContainerKind,
         sealed: &[u8],
     ) -> Result<Arc<[u8]>, ContainerError> {
@@ -59,7 +59,7 @@ impl Opened {
         if let Some(content) = lock(&self.contents).get(&hash) {
             return Ok(content);
         }
-        let content: Arc<[u8]> = open_single(keyring, kind, sealed)?.into();
+        let content: Arc<[u8]> = open_single(keys, kind, sealed)?.into();
         lock(&self.contents).insert(hash, content.clone(), size_of::<Hash>() + content.len());
         Ok(content)
     }
@@ -103,27 +103,40 @@ fn hash_of(kind: ContainerKind, parts: &[&[u8]]) -> Hash {
 mod tests {
     use super::*;
     use crate::container::seal_single;
+    use crate::crypto::keyring::Keyring;
+    use crate::crypto::signing;
     use crate::id::RepositoryId;
 
     #[test]
     fn what_is_remembered_is_exactly_what_was_good() {
         let keyring = Keyring::new(&[1; 32], RepositoryId([2; 16]));
-        let sealed = seal_single(&keyring, ContainerKind::Snapshot, &[3; 32], b"content").bytes;
+        let sealed =
+            seal_single(keyring.records().seal(), ContainerKind::Snapshot, &[3; 32], b"content")
+                .bytes;
         let opened = Opened::default();
         for _ in 0..2 {
             assert_eq!(
-                *opened.content(&keyring, ContainerKind::Snapshot, &sealed).unwrap(),
+                *opened
+                    .content(keyring.records().open(), ContainerKind::Snapshot, &sealed)
+                    .unwrap(),
                 *b"content"
             );
-            assert!(opened.content(&keyring, ContainerKind::Intent, &sealed).is_err());
+            assert!(
+                opened.content(keyring.records().open(), ContainerKind::Intent, &sealed).is_err()
+            );
             for at in 0..sealed.len() {
                 let mut damaged = sealed.clone();
                 damaged[at] ^= 1;
-                assert!(opened.content(&keyring, ContainerKind::Snapshot, &damaged).is_err());
+                assert!(
+                    opened
+                        .content(keyring.records().open(), ContainerKind::Snapshot, &damaged)
+                        .is_err()
+                );
             }
         }
-        let (writer, signature) = (keyring.verifying_key(), keyring.sign_snapshot(b"snapshot"));
-        let (kind, verify) = (ContainerKind::Snapshot, Keyring::verify_snapshot);
+        let (writer, signature) =
+            (keyring.sign().public(), keyring.sign().sign_snapshot(b"snapshot"));
+        let (kind, verify) = (ContainerKind::Snapshot, signing::verify_snapshot);
         fn with<'a>(writer: &'a [u8; 32], bytes: &'a [u8], signature: &'a [u8; 64]) -> Signed<'a> {
             Signed { writer, bytes, signature }
         }
@@ -131,7 +144,7 @@ mod tests {
             assert!(opened.is_signed(kind, with(&writer, b"snapshot", &signature), verify));
             assert!(!opened.is_signed(kind, with(&writer, b"snapshos", &signature), verify));
             assert!(!opened.is_signed(kind, with(&[0; 32], b"snapshot", &signature), verify));
-            let tombstone = Keyring::verify_tombstone;
+            let tombstone = signing::verify_tombstone;
             assert!(!opened.is_signed(
                 ContainerKind::Tombstone,
                 with(&writer, b"snapshot", &signature),

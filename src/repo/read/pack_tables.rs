@@ -54,25 +54,25 @@ pub fn read(
     // The block that has the trailer mostly has the whole table.
     let tail_at = trailer_at / BLOCK_LEN_BYTES * BLOCK_LEN_BYTES;
     let tail = read(tail_at, pack.len_bytes)?;
-    let (keyring, kind) = (repository.keyring(), layout::container_kind(pack.class));
+    let (keys, kind) = (repository.open_keys(), layout::container_kind(pack.class));
     let trailer_of =
         |opener: &Opener| opener.trailer(&tail[(trailer_at - tail_at) as usize..], pack.len_bytes);
-    let by_hint = hint.map(|salt| (salt, Opener::from_salt(keyring, kind, &salt)));
-    let (salt, opener, trailer) =
-        match by_hint.and_then(|(salt, opener)| Some((salt, trailer_of(&opener).ok()?, opener))) {
-            Some((salt, trailer, opener)) => (salt, opener, trailer),
-            None => {
-                let header = if tail_at == 0 {
-                    tail[..HEADER_LEN_BYTES].to_vec()
-                } else {
-                    read(0, HEADER_LEN_BYTES as u64)?.to_vec()
-                };
-                let opener =
-                    Opener::from_header(keyring, kind, &header).map_err(Error::damaged(&key))?;
-                let trailer = trailer_of(&opener).map_err(Error::damaged(&key))?;
-                (Header::decode(&header).map_err(Error::malformed(&key))?.salt, opener, trailer)
-            }
-        };
+    let by_hint = hint.map(|salt| (salt, Opener::from_salt(keys, kind, &salt)));
+    let (salt, opener, trailer) = match by_hint
+        .and_then(|(salt, opener)| Some((salt, trailer_of(&opener).ok()?, opener)))
+    {
+        Some((salt, trailer, opener)) => (salt, opener, trailer),
+        None => {
+            let header = if tail_at == 0 {
+                tail[..HEADER_LEN_BYTES].to_vec()
+            } else {
+                read(0, HEADER_LEN_BYTES as u64)?.to_vec()
+            };
+            let opener = Opener::from_header(keys, kind, &header).map_err(Error::damaged(&key))?;
+            let trailer = trailer_of(&opener).map_err(Error::damaged(&key))?;
+            (Header::decode(&header).map_err(Error::malformed(&key))?.salt, opener, trailer)
+        }
+    };
     let toc = match trailer.toc_offset.checked_sub(tail_at) {
         Some(at) if trailer.toc_offset <= trailer_at => {
             tail[at as usize..(trailer_at - tail_at) as usize].to_vec()

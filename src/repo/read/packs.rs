@@ -127,7 +127,7 @@ impl Reader {
             return opener;
         }
         let kind = layout::container_kind(pack.class);
-        let opener = Arc::new(Opener::from_salt(self.repository().keyring(), kind, &pack.salt));
+        let opener = Arc::new(Opener::from_salt(self.open_keys(), kind, &pack.salt));
         lock(&self.openers).insert(pack.name, opener.clone(), 1);
         opener
     }

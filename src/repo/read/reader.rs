@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 use super::meta_packs::TreePacks;
 use crate::compress::SegmentDecompressor;
 use crate::container::{Opener, Segment};
+use crate::crypto::container_keys::OpenKeys;
 use crate::format::codec::DecodeError;
 use crate::format::container::ChunkKind;
 use crate::format::run::PackClass;
 use crate::id::{ChunkId, ObjectId};
 use crate::repo::cache::lru::ByteLru;
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{IndexSet, Location};
+use crate::repo::index::{ChunkIndex, IndexSet, Location};
 use crate::repo::objects::layout;
 use crate::repo::open::Repository;
 use crate::store::Key;
@@ -24,8 +25,6 @@ use crate::sync::lock;
 
 /// Memory for decoded segments in bytes.
 const SEGMENT_CACHE_BYTES: usize = 24 << 20;
-/// How often the index is listed again because a run went away while a chunk was looked for.
-const LOOKS_MAX: usize = 8;
 /// Openers that are kept, a few hundred bytes each.
 const OPENERS_MAX: usize = 256;
 
@@ -34,8 +33,8 @@ const EXPECTED_MAX: usize = 16;
 
 /// Reads chunks of one repository; shared between threads.
 pub struct Reader {
-    repository: Arc<Repository>,
-    index: Arc<IndexSet>,
+    chunk_index: Arc<ChunkIndex>,
+    keys: OpenKeys,
     segments: Mutex<ByteLru<(ObjectId, u32), Arc<Segment>>>,
     pub(super) openers: Mutex<ByteLru<ObjectId, Arc<Opener>>>,
     pub(super) tree_packs: TreePacks,
@@ -57,7 +56,7 @@ impl Reader {
     /// missing is missing only where it is wanted. Nothing may be concluded from that a chunk is
     /// not found.
     pub fn looking(repository: &Arc<Repository>) -> Result<Arc<Self>> {
-        let index = IndexSet::open_cached(repository.cache(), repository.keyring())?.pass_over();
+        let index = IndexSet::open_cached(repository.cache(), repository.records())?.pass_over();
         let reader = Self::with_index(repository, index);
         reader.sync()?;
         Ok(reader)
@@ -70,7 +69,7 @@ impl Reader {
     /// the index, uses [`Self::looking`].
     pub fn sparing(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         let index =
-            IndexSet::open_cached(repository.cache(), repository.keyring())?.spare(repository);
+            IndexSet::open_cached(repository.cache(), repository.records())?.spare(repository);
         let reader = Self::with_index(repository, index.pass_over());
         reader.sync()?;
         reader.expect_trees();
@@ -79,7 +78,7 @@ impl Reader {
 
     /// Tells the store in which packs the way to a file may lie, if they are few.
     fn expect_trees(&self) {
-        let runs = self.index.runs();
+        let runs = self.index().runs();
         let packs = runs
             .iter()
             .flat_map(|run| &run.toc().packs)
@@ -88,37 +87,28 @@ impl Reader {
         if names.len() <= EXPECTED_MAX {
             let keys: Vec<Key> =
                 names.iter().map(|name| layout::pack_key(PackClass::Meta, name)).collect();
-            self.repository.store().hint_reads(&keys);
+            self.repository().store().hint_reads(&keys);
         }
-    }
-
-    /// Makes the index what the store holds now.
-    pub fn sync(&self) -> Result<()> {
-        let synced = self.index.sync(
-            self.repository.store(),
-            self.repository.cache(),
-            self.repository.keyring(),
-        );
-        self.index
-            .take_left_out()
-            .iter()
-            .for_each(|(run, error)| self.repository.opened().left_out.tell(run, error));
-        synced
     }
 
     /// Makes a reader whose index is what lies in the local cache; the store is not asked.
     pub fn offline(repository: &Arc<Repository>) -> Result<Arc<Self>> {
         Ok(Self::with_index(
             repository,
-            IndexSet::open_cached(repository.cache(), repository.keyring())?,
+            IndexSet::open_cached(repository.cache(), repository.records())?,
         ))
     }
 
-    /// Makes a reader with this index.
-    pub(in crate::repo) fn with_index(repository: &Arc<Repository>, index: IndexSet) -> Arc<Self> {
+    /// Makes a reader with these index runs.
+    pub(in crate::repo) fn with_index(repository: &Arc<Repository>, runs: IndexSet) -> Arc<Self> {
+        Self::over(&Arc::new(ChunkIndex::of(repository, runs)))
+    }
+
+    /// Makes a reader that finds chunks in an index which others use too, a session for example.
+    pub(in crate::repo) fn over(chunk_index: &Arc<ChunkIndex>) -> Arc<Self> {
         Arc::new(Self {
-            repository: repository.clone(),
-            index: Arc::new(index),
+            keys: chunk_index.repository().open_keys().clone(),
+            chunk_index: chunk_index.clone(),
             segments: Mutex::new(ByteLru::new(SEGMENT_CACHE_BYTES)),
             openers: Mutex::new(ByteLru::new(OPENERS_MAX)),
             tree_packs: TreePacks::default(),
@@ -128,64 +118,37 @@ impl Reader {
 
     /// Returns the repository.
     pub fn repository(&self) -> &Arc<Repository> {
-        &self.repository
+        self.chunk_index.repository()
     }
 
-    /// Returns the index.
+    /// Returns the index runs.
     pub fn index(&self) -> &Arc<IndexSet> {
-        &self.index
+        self.chunk_index.set()
+    }
+
+    /// Returns the index alone, for a session: it opens no packs.
+    pub fn chunk_index(&self) -> &Arc<ChunkIndex> {
+        &self.chunk_index
+    }
+
+    /// Returns what opens the packs.
+    pub fn open_keys(&self) -> &OpenKeys {
+        &self.keys
+    }
+
+    /// Makes the index what the store holds now.
+    pub fn sync(&self) -> Result<()> {
+        self.chunk_index.sync()
     }
 
     /// Returns a place of the chunk, or `None` if the index names none.
     pub fn locate(&self, id: &ChunkId) -> Result<Option<Location>> {
-        let (mut looks, mut is_renewed) = (1, false);
-        loop {
-            match self.index.find(id) {
-                // A collector replaced a run of which only the end is here.
-                Err(error) if error.is_not_found() && looks < LOOKS_MAX => {
-                    looks += 1;
-                    self.sync()?;
-                }
-                Err(error)
-                    if error.is_damage()
-                        && !error.is_not_found()
-                        && !is_renewed
-                        && !self.index.is_frozen() =>
-                {
-                    is_renewed = true;
-                    self.renew_copies()?;
-                }
-                found => return found,
-            }
-        }
+        self.chunk_index.locate(id)
     }
 
-    /// Forgets whole runs whose local copies went bad, so that the next sync fetches them again;
-    /// returns whether there were any.
-    ///
-    /// Those who walk through trees begin again with it, once it is fetched.
+    /// See [`ChunkIndex::drop_bad_copies`].
     pub fn drop_bad_copies(&self) -> bool {
-        self.index.drop_bad_copies(self.repository.cache())
-    }
-
-    /// Fetches what went bad in the local cache: whole runs are verified when they are fetched, and
-    /// copies are hints.
-    fn renew_copies(&self) -> Result<()> {
-        let (store, cache, keyring) =
-            (self.repository.store(), self.repository.cache(), self.repository.keyring());
-        self.drop_bad_copies();
-        self.sync()?;
-        self.index.renew_ends(store, cache, keyring)
-    }
-
-    /// Returns a place of the chunk that may be relied on, or `None` if it must be stored again.
-    pub fn locate_trusted(&self, id: &ChunkId) -> Result<Option<Location>> {
-        match self.index.find_trusted(id) {
-            Err(error) if error.is_damage() => {
-                self.locate(id).and_then(|_| self.index.find_trusted(id))
-            }
-            found => found,
-        }
+        self.chunk_index.drop_bad_copies()
     }
 
     /// Returns a chunk's bytes, verified; segments are cached, so neighbours cost nothing.
@@ -205,11 +168,11 @@ impl Reader {
         wrong: &[Location],
         id: &ChunkId,
     ) -> Result<Option<Location>> {
-        if let Some(last) = gone.last().filter(|last| !self.index.avoids(last)) {
+        if let Some(last) = gone.last().filter(|last| !self.index().avoids(last)) {
             self.sync()?;
-            self.index.avoid_pack(*last);
+            self.index().avoid_pack(*last);
         }
-        let mut places = self.index.places(id)?;
+        let mut places = self.index().places(id)?;
         places.retain(|place| {
             !gone.contains(&place.location.pack.name) && !wrong.contains(&place.location)
         });
@@ -287,7 +250,7 @@ impl Reader {
     ) -> Result<&'a [u8]> {
         let (stored_kind, bytes) =
             segment.chunk(usize::from(location.chunk)).ok_or(Error::WrongChunk { id: *id })?;
-        if stored_kind != kind || self.repository.keyring().chunk_id(kind, bytes) != *id {
+        if stored_kind != kind || self.repository().ids().chunk_id(kind, bytes) != *id {
             return Err(Error::WrongChunk { id: *id });
         }
         Ok(bytes)

@@ -8,7 +8,6 @@
 use super::load;
 use super::order::chain_hash;
 use super::prepare::{NewTree, Secured};
-use crate::container::seal_single;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::limits;
@@ -47,10 +46,9 @@ pub enum Commit {
 pub fn commit(repository: &Repository, snapshot: &Snapshot, secured: Secured) -> Result<Commit> {
     check_writable(repository.config())?;
     let signed = snapshot.encode();
-    let signature = repository.keyring().sign_snapshot(&signed);
+    let signature = repository.sign_keys().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed: signed.clone(), signature });
-    let sealed =
-        seal_single(repository.keyring(), ContainerKind::Snapshot, &repository.random_32()?, &slot);
+    let sealed = repository.seal_single(ContainerKind::Snapshot, &slot)?;
     let key = layout::snapshot_key(&snapshot.id);
     // What no reader takes must not be there: the backup would have succeeded in vain.
     if Snapshot::decode(&signed).map_err(Error::malformed(&key))? != *snapshot

@@ -5,7 +5,7 @@
 //! `format-spec/08-snapshots.md`, sections 1 to 3.
 
 use super::trash;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::signing;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::snapshot::{CommitSlot, Snapshot};
@@ -69,15 +69,15 @@ pub(super) fn parse(
     };
     let snapshot = Snapshot::decode(&signed).map_err(Error::malformed(key))?;
     let is_signed = |signed: Signed<'_>| {
-        repository.opened().is_signed(ContainerKind::Snapshot, signed, Keyring::verify_snapshot)
+        repository.opened().is_signed(ContainerKind::Snapshot, signed, signing::verify_snapshot)
     };
-    let trusted = snapshot.writer == repository.keyring().verifying_key();
+    let trusted = snapshot.writer == repository.writer();
     if !trusted
         || !is_signed(Signed { writer: &snapshot.writer, bytes: &signed, signature: &signature })
     {
         return Err(Error::BadSignature { object: key.to_string() });
     }
-    if snapshot.id != *id || snapshot.repository != repository.keyring().repository() {
+    if snapshot.id != *id || snapshot.repository != repository.id() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
     Ok(Some(snapshot))

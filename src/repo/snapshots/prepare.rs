@@ -66,7 +66,7 @@ impl Secured {
     /// Notes that the index is as the session left it: the snapshot, which exists now, vouches for
     /// it.
     pub(in crate::repo) fn note_index(&self) {
-        self.journal().horizon().note_again(&self.stored.reader);
+        self.journal().horizon().note_again(&self.stored.index);
     }
 
     /// Returns what the last session stored.
@@ -77,7 +77,7 @@ impl Secured {
     /// Goes on under a new id, because the slot was burnt, or is empty and must not be filled a
     /// second time.
     pub(in crate::repo) fn renamed(self) -> Result<(Stored, NewTree)> {
-        self.journal().rename(layout::new_session(&self.stored.reader.repository().random_32()?));
+        self.journal().rename(layout::new_session(&self.stored.index.repository().random_32()?));
         Ok((self.stored, self.tree))
     }
 
@@ -94,7 +94,7 @@ impl Secured {
 /// no case is anything lost but the attempt.
 pub fn secure(mut stored: Stored, mut tree: NewTree, monitor: &Monitor) -> Result<Secured> {
     for _ in 0..ROUNDS_MAX {
-        let repository = stored.reader.repository().clone();
+        let repository = stored.index.repository().clone();
         stored.journal.tell(&repository, Some(tree.root), tree.parent)?;
         if !stored.journal.has_conflict(&repository, tree.parent)? {
             let (slots, forgotten, present) = list_slots(&repository)?;
@@ -146,7 +146,7 @@ pub fn confirm_unchanged(
     }
     let pool = pool_of(repository, threads)?;
     let (horizon, look) = renewing(reader, || {
-        let (horizon, look) = (horizon::sync(reader)?, Look(Mutex::new(None)));
+        let (horizon, look) = (horizon::sync(reader.chunk_index())?, Look(Mutex::new(None)));
         visit_reachable(
             &Trees::new(reader.clone()),
             &[(snapshot.root, snapshot.stats.totals)],
@@ -171,7 +171,7 @@ fn renewing<T>(reader: &Reader, walk: impl Fn() -> Result<T>) -> Result<T> {
     match walk() {
         Err(error) if error.is_of_index() && reader.drop_bad_copies() => {
             // What comes with them is not relied on before it was looked at.
-            horizon::sync(reader)?;
+            horizon::sync(reader.chunk_index())?;
             horizon::forget(reader.repository());
             walk()
         }
@@ -236,25 +236,27 @@ fn list_slots(
 fn resolve(stored: Stored, tree: &NewTree, monitor: &Monitor) -> Result<Stored> {
     let threads = stored.options.threads;
     let session = Session::resume(stored).expect("only backups are secured");
-    let pool = pool_of(session.reader().repository(), threads)?;
-    renewing(session.reader(), || store_missing(&session, tree, &pool, monitor))?;
+    let pool = pool_of(session.repository(), threads)?;
+    let reader = Reader::over(session.index());
+    renewing(&reader, || store_missing(&session, &reader, tree, &pool, monitor))?;
     session.finish()
 }
 
 fn store_missing(
     session: &Session,
+    reader: &Arc<Reader>,
     tree: &NewTree,
     pool: &rayon::ThreadPool,
     monitor: &Monitor,
 ) -> Result<()> {
     let journal = session.prepare()?;
     let rescue = Rescue {
-        reader: session.reader(),
+        reader,
         journal: &journal,
         lane: Mutex::new(Lane::new(session)),
         failure: Mutex::new(None),
     };
-    let trees = Trees::new(session.reader().clone());
+    let trees = Trees::new(reader.clone());
     visit_reachable(&trees, &[(tree.root, tree.totals)], &rescue, pool, monitor)?;
     sync::into_inner(rescue.failure).map_or(Ok(()), Err)
 }

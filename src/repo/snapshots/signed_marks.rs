@@ -1,8 +1,7 @@
 //! Signed marks beside a snapshot's slot: tombstones and protections. Spec:
 //! `format-spec/08-snapshots.md`, sections 5 and 6.
 
-use crate::container::seal_single;
-use crate::crypto::keyring::Keyring;
+use crate::crypto::signing;
 use crate::format::codec;
 use crate::format::container::ContainerKind;
 use crate::format::entry::Timestamp;
@@ -70,17 +69,16 @@ pub(in crate::repo) fn create(
     note: &ForgetNote,
 ) -> Result<Option<Vec<u8>>> {
     check_writable(repository.config())?;
-    let keyring = repository.keyring();
     let mark = unsigned(repository, id, hash, note);
     let signed = mark.encode();
     let key = kind.key(id);
     Tombstone::decode(&signed).map_err(Error::malformed(&key))?;
     let signature = match kind {
-        MarkKind::Tombstone => keyring.sign_tombstone(&signed),
-        MarkKind::Protection => keyring.sign_protection(&signed),
+        MarkKind::Tombstone => repository.sign_keys().sign_tombstone(&signed),
+        MarkKind::Protection => repository.sign_keys().sign_protection(&signed),
     };
     let slot = codec::encode(&TombstoneSlot { signed, signature });
-    let sealed = seal_single(keyring, kind.container(), &repository.random_32()?, &slot);
+    let sealed = repository.seal_single(kind.container(), &slot)?;
     // To forget is the first step to more room.
     let create = || match repository.store().create(&key, &sealed.bytes) {
         Err(error) if error.kind == ErrorKind::Exists => Ok(false),
@@ -99,7 +97,7 @@ pub(in crate::repo) fn unsigned(
 ) -> Tombstone {
     Tombstone {
         snapshot: *id,
-        repository: repository.keyring().repository(),
+        repository: repository.id(),
         hash,
         host: note.host.clone(),
         user: note.user.clone(),
@@ -107,7 +105,7 @@ pub(in crate::repo) fn unsigned(
         forgotten: note.now,
         reason: note.reason.clone(),
         extensions: Vec::new(),
-        writer: repository.keyring().verifying_key(),
+        writer: repository.writer(),
     }
 }
 
@@ -150,10 +148,10 @@ pub(in crate::repo) fn parse(
         codec::decode("mark of a snapshot", &plain).map_err(Error::malformed(&key))?;
     let mark = Tombstone::decode(&slot.signed).map_err(Error::malformed(&key))?;
     let verify = match kind {
-        MarkKind::Tombstone => Keyring::verify_tombstone,
-        MarkKind::Protection => Keyring::verify_protection,
+        MarkKind::Tombstone => signing::verify_tombstone,
+        MarkKind::Protection => signing::verify_protection,
     };
-    if mark.writer != repository.keyring().verifying_key()
+    if mark.writer != repository.writer()
         || !repository.opened().is_signed(
             kind.container(),
             Signed { writer: &mark.writer, bytes: &slot.signed, signature: &slot.signature },
@@ -162,7 +160,7 @@ pub(in crate::repo) fn parse(
     {
         return Err(Error::BadSignature { object: key.to_string() });
     }
-    if mark.snapshot != *id || mark.repository != repository.keyring().repository() {
+    if mark.snapshot != *id || mark.repository != repository.id() {
         return Err(Error::WrongContent { object: key.to_string() });
     }
     Ok(mark)

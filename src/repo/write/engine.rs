@@ -13,12 +13,13 @@ use super::journal::Journal;
 use super::options::{Checkpoints, Counters, FirstError, SessionOptions};
 use crate::compress::SegmentCompressor;
 use crate::container::{ContainerBuilder, Sealed, SegmentBuilder};
+use crate::crypto::container_keys::SealKeys;
 use crate::format::container::{ChunkRecord, SegmentCodec};
 use crate::format::run::{PackClass, PackRef};
 use crate::repo::error::{Error, Result};
-use crate::repo::index::{PlacedPack, build_run};
+use crate::repo::index::{ChunkIndex, PlacedPack, build_run};
 use crate::repo::objects::layout;
-use crate::repo::read::{CompressedSegment, Reader};
+use crate::repo::read::CompressedSegment;
 use crate::store::{ErrorKind, Key, StoreError};
 use crate::sync::lock;
 
@@ -116,7 +117,8 @@ type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
 /// The running part of a session.
 pub struct Engine {
-    reader: Arc<Reader>,
+    index: Arc<ChunkIndex>,
+    keys: SealKeys,
     options: SessionOptions,
     sizes: Sizes,
     claims: Arc<Claims>,
@@ -136,7 +138,7 @@ pub struct Engine {
 impl Engine {
     /// Starts the threads.
     pub fn start(
-        reader: Arc<Reader>,
+        index: Arc<ChunkIndex>,
         options: SessionOptions,
         claims: Arc<Claims>,
         counters: Arc<Counters>,
@@ -146,7 +148,7 @@ impl Engine {
         let sizes = if is_collector && !options.low_memory {
             Sizes::of_collector(&options)
         } else {
-            Sizes::new(&options, reader.repository().store().properties().parallelism)
+            Sizes::new(&options, index.repository().store().properties().parallelism)
         };
         let named = |index| format!("compress-{index}");
         let pool = rayon::ThreadPoolBuilder::new()
@@ -166,7 +168,8 @@ impl Engine {
             journal,
             failure: FirstError::default(),
             compressors: Mutex::default(),
-            reader,
+            keys: index.repository().seal_keys().clone(),
+            index,
             options,
             sizes,
             claims,
@@ -275,10 +278,10 @@ impl Engine {
     }
 
     fn write_pack(&self, class: PackClass, pack: ContainerBuilder) -> Result<()> {
-        let repository = self.reader.repository();
+        let repository = self.index.repository();
         let random = repository.random_32();
         let sealed = match random {
-            Ok(random) => pack.finish_pack(repository.keyring(), &random),
+            Ok(random) => pack.finish_pack(&self.keys, &random),
             Err(error) => {
                 let _ = self.pack_buffers[class as usize].0.send(Vec::new());
                 return Err(error);
@@ -300,7 +303,7 @@ impl Engine {
 
     /// Creates an object whose name is the hash of its bytes: one that exists is the same one.
     fn create(&self, key: &Key, bytes: &[u8]) -> Result<()> {
-        match self.reader.repository().store().create(key, bytes) {
+        match self.index.repository().store().create(key, bytes) {
             Ok(()) | Err(StoreError { kind: ErrorKind::Exists, .. }) => {
                 self.counters.bytes_stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 Ok(())
@@ -321,11 +324,11 @@ impl Engine {
             }
             (placed.take(is_checkpoint), is_checkpoint)
         };
-        let repository = self.reader.repository();
+        let repository = self.index.repository();
         let run = build_run(repository, &packs, self.journal.origin())?;
         self.create(&layout::run_key(0, &run.name), &run.bytes)?;
         self.counters.bytes_of_runs.fetch_add(run.bytes.len() as u64, Ordering::Relaxed);
-        self.reader.index().add(repository.cache(), repository.keyring(), run.name, &run.bytes)?;
+        self.index.set().add(repository.cache(), repository.records(), run.name, &run.bytes)?;
         let chunks =
             packs.iter().flat_map(|pack| &pack.toc.segments).flat_map(|segment| &segment.chunks);
         self.claims.forget(chunks.map(|chunk| &chunk.id));

@@ -115,7 +115,7 @@ fn split_hash(id: &ChunkId) -> u32 {
 
 fn put_list(lane: &mut Lane, node: &ListNode) -> Result<ChunkId> {
     let bytes = node.encode();
-    let id = lane.session().reader().repository().keyring().chunk_id(ChunkKind::List, &bytes);
+    let id = lane.session().ids().chunk_id(ChunkKind::List, &bytes);
     lane.put(ChunkKind::List, &id, &bytes)?;
     Ok(id)
 }

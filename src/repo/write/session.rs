@@ -17,17 +17,19 @@ use super::claims::Claims;
 use super::engine::Engine;
 use super::journal::{Identity, Journal};
 use super::options::{Counters, SessionOptions, SessionStats};
+use crate::crypto::ids::IdKeys;
 use crate::id::{ChunkId, ObjectId, SnapshotId};
 use crate::repo::error::{Error, Result};
 use crate::repo::gc::horizon::{self, Horizon};
+use crate::repo::index::ChunkIndex;
 use crate::repo::objects::layout;
-use crate::repo::read::reader::Reader;
+use crate::repo::open::Repository;
 use crate::sync::lock;
 
 /// Proof that everything a session took is durable: without it no snapshot can be committed.
 pub struct Stored {
     stats: SessionStats,
-    pub(in crate::repo) reader: Arc<Reader>,
+    pub(in crate::repo) index: Arc<ChunkIndex>,
     pub(in crate::repo) options: SessionOptions,
     pub(in crate::repo) journal: Arc<Journal>,
 }
@@ -51,7 +53,7 @@ enum Origin {
 
 /// A write session.
 pub struct Session {
-    reader: Arc<Reader>,
+    index: Arc<ChunkIndex>,
     pub(super) options: SessionOptions,
     claims: Arc<Claims>,
     pub(super) counters: Arc<Counters>,
@@ -70,29 +72,29 @@ const CATCH_UP_BYTES: u64 = 8 << 20;
 const RELIED_ON_MAX: usize = 10_000;
 
 impl Session {
-    /// Starts a session that dedups against `reader`'s index; nothing is asked of the store until
+    /// Starts a session that dedups against `index`; nothing is asked of the store until
     /// the first new chunk.
-    pub fn new(reader: Arc<Reader>, options: SessionOptions, identity: Identity) -> Self {
-        Self::begin(reader, options, Origin::Backup(identity))
+    pub fn new(index: Arc<ChunkIndex>, options: SessionOptions, identity: Identity) -> Self {
+        Self::begin(index, options, Origin::Backup(identity))
     }
 
     /// Starts a session that stores more for one that finished, under the same name.
     pub(in crate::repo) fn resume(stored: Stored) -> Option<Self> {
-        let Stored { reader, options, journal, .. } = stored;
+        let Stored { index, options, journal, .. } = stored;
         let origin =
             Origin::Resumed(journal.identity()?.clone(), journal.session()?, journal.next_number());
-        Some(Self::begin(reader, options, origin))
+        Some(Self::begin(index, options, origin))
     }
 
-    /// Starts a collector's session, which relies on nothing and stores what `reader`'s index does
+    /// Starts a collector's session, which relies on nothing and stores what `index` does
     /// not trust.
-    pub fn of_collector(reader: Arc<Reader>, options: SessionOptions, horizon: Horizon) -> Self {
-        Self::begin(reader, options, Origin::Collector(horizon))
+    pub fn of_collector(index: Arc<ChunkIndex>, options: SessionOptions, horizon: Horizon) -> Self {
+        Self::begin(index, options, Origin::Collector(horizon))
     }
 
-    fn begin(reader: Arc<Reader>, options: SessionOptions, origin: Origin) -> Self {
+    fn begin(index: Arc<ChunkIndex>, options: SessionOptions, origin: Origin) -> Self {
         Self {
-            reader,
+            index,
             options,
             claims: Arc::default(),
             counters: Arc::default(),
@@ -104,9 +106,19 @@ impl Session {
         }
     }
 
-    /// Returns the reader whose index the session dedups against.
-    pub fn reader(&self) -> &Arc<Reader> {
-        &self.reader
+    /// Returns the index that the session dedups against.
+    pub fn index(&self) -> &Arc<ChunkIndex> {
+        &self.index
+    }
+
+    /// Returns the repository that the session writes to.
+    pub fn repository(&self) -> &Arc<Repository> {
+        self.index.repository()
+    }
+
+    /// Returns what names chunks and cuts files.
+    pub fn ids(&self) -> &IdKeys {
+        self.repository().ids()
     }
 
     /// Returns the counters so far.
@@ -132,8 +144,8 @@ impl Session {
         if self.counters.bytes_new_raw.load(Ordering::Relaxed) >= CATCH_UP_BYTES
             && self.is_behind.swap(false, Ordering::Relaxed)
         {
-            horizon::sync(&self.reader)?;
-            horizon::forget(self.reader.repository());
+            horizon::sync(&self.index)?;
+            horizon::forget(self.index.repository());
         }
         Ok(())
     }
@@ -144,14 +156,14 @@ impl Session {
         if let Some(journal) = &*journal {
             return Ok(journal.clone());
         }
-        let repository = self.reader.repository();
+        let repository = self.index.repository();
         let begin = |identity: &Identity, session, number| {
             repository.confirm_key()?;
             // A session that stores little does with what this machine knows already; the look
             // before the commit decides.
-            let noted = if number == 0 { horizon::noted(&self.reader) } else { None };
+            let noted = if number == 0 { horizon::noted(&self.index) } else { None };
             self.is_behind.store(noted.is_some(), Ordering::Relaxed);
-            let horizon = noted.map_or_else(|| horizon::sync(&self.reader), Ok)?;
+            let horizon = noted.map_or_else(|| horizon::sync(&self.index), Ok)?;
             Ok::<_, Error>(Journal::of_session(session, identity.clone(), horizon, number))
         };
         let made = Arc::new(match &self.origin {
@@ -163,7 +175,7 @@ impl Session {
         });
         for id in lock(&self.relied_on).drain(..) {
             // Its bytes are gone by now; the backup begins again and stores it from the source.
-            made.rely(self.reader.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
+            made.rely(self.index.locate_trusted(&id)?.ok_or(Error::Swept { id })?.pack.name);
         }
         *journal = Some(made.clone());
         Ok(made)
@@ -180,10 +192,10 @@ impl Session {
         }
         let journal = self.prepare()?;
         if !self.options.dry_run {
-            horizon::forget(self.reader.repository());
+            horizon::forget(self.index.repository());
         }
         let started = Engine::start(
-            self.reader.clone(),
+            self.index.clone(),
             self.options,
             self.claims.clone(),
             self.counters.clone(),
@@ -202,7 +214,7 @@ impl Session {
         let engine = lock(&self.engine);
         if engine.is_some()
             || lock(&self.journal).is_some()
-            || self.reader.locate_trusted(id)?.is_none()
+            || self.index.locate_trusted(id)?.is_none()
         {
             return Ok(false);
         }
@@ -222,7 +234,7 @@ impl Session {
         if self.is_behind.load(Ordering::Relaxed) {
             self.catch_up()?;
         }
-        if let Some(location) = self.reader.locate_trusted(id)? {
+        if let Some(location) = self.index.locate_trusted(id)? {
             if last.replace(location.pack.name) != Some(location.pack.name) {
                 self.prepare()?.rely(location.pack.name);
             }
@@ -240,7 +252,7 @@ impl Session {
         let journal = self.prepare()?;
         self.settle()?;
         let stats = self.stats();
-        Ok(Stored { stats, reader: self.reader.clone(), options: self.options, journal })
+        Ok(Stored { stats, index: self.index.clone(), options: self.options, journal })
     }
 
     /// Makes what was taken so far durable without allowing a commit, for a backup that was
@@ -248,7 +260,7 @@ impl Session {
     pub fn abandon(self) -> Result<SessionStats> {
         self.settle()?;
         if let Some(journal) = lock(&self.journal).as_ref().filter(|_| !self.options.dry_run) {
-            journal.checkpoint(self.reader.repository())?;
+            journal.checkpoint(self.index.repository())?;
         }
         Ok(self.stats())
     }

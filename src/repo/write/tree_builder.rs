@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::crypto::keyring::Keyring;
+use crate::crypto::ids::IdKeys;
 use crate::format::container::ChunkKind;
 use crate::format::entry::{Entry, EntryKind};
 use crate::format::limits::{
@@ -106,11 +106,11 @@ impl TreeBuilder {
         if self.levels.len() == level + 1 {
             self.levels.push(Vec::new());
         }
-        let keyring_level = [node_level(level)];
+        let prefix = [node_level(level)];
         let mut open: Vec<TreeChild> = Vec::new();
         let count = children.len();
         for (at, child) in children.into_iter().enumerate() {
-            let hash = split_hash(lane, &[&keyring_level, child.first_name.as_slice()].concat());
+            let hash = split_hash(lane, &[&prefix, child.first_name.as_slice()].concat());
             open.push(child);
             let left = count - at - 1;
             if ends_node(open.len(), hash) || left == 0 {
@@ -135,16 +135,16 @@ fn ends_node(count: usize, hash: u32) -> bool {
 }
 
 fn split_hash(lane: &Lane, bytes: &[u8]) -> u32 {
-    keyring_of(lane).split_hash(bytes)
+    ids_of(lane).split_hash(bytes)
 }
 
-fn keyring_of<'s>(lane: &Lane<'s>) -> &'s Keyring {
-    lane.session().reader().repository().keyring()
+fn ids_of<'s>(lane: &Lane<'s>) -> &'s IdKeys {
+    lane.session().ids()
 }
 
 fn put_tree(lane: &mut Lane, node: &TreeNode) -> Result<ChunkId> {
     let bytes = node.encode();
-    let id = keyring_of(lane).chunk_id(ChunkKind::Tree, &bytes);
+    let id = ids_of(lane).chunk_id(ChunkKind::Tree, &bytes);
     lane.put(ChunkKind::Tree, &id, &bytes)?;
     Ok(id)
 }
@@ -254,7 +254,8 @@ mod tests {
             };
             let identity =
                 Identity { host: String::new(), parent: None, clock: Arc::new(Timestamp::default) };
-            let session = Session::new(Reader::new(&repository).unwrap(), options, identity);
+            let reader = Reader::new(&repository).unwrap();
+            let session = Session::new(reader.chunk_index().clone(), options, identity);
             let mut lane = Lane::new(&session);
             let mut builder = TreeBuilder::default();
             for number in 0..count {

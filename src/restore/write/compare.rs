@@ -119,8 +119,8 @@ pub fn is_chunk(
         return false;
     }
     buffer.resize(len as usize, 0);
-    let keyring = context.trees.reader().repository().keyring();
-    file.read_exact_at(buffer, offset).is_ok() && keyring.chunk_id(ChunkKind::Data, buffer) == id
+    let ids = context.trees.reader().repository().ids();
+    file.read_exact_at(buffer, offset).is_ok() && ids.chunk_id(ChunkKind::Data, buffer) == id
 }
 
 /// Returns whether a file, which has the right length, holds exactly this content; false if that

@@ -61,10 +61,14 @@ pub fn add_dated(
     snapshot.started.seconds -= age_s;
     snapshot.ended.seconds -= age_s;
     let signed = snapshot.encode();
-    let signature = repository.keyring().sign_snapshot(&signed);
+    let signature = repository.keyring_for_tests().sign().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
-    let sealed =
-        seal_single(repository.keyring(), ContainerKind::Snapshot, &[number as u8; 32], &slot);
+    let sealed = seal_single(
+        repository.keyring_for_tests().records().seal(),
+        ContainerKind::Snapshot,
+        &[number as u8; 32],
+        &slot,
+    );
     let path = home.write(&format!("repo/{}", layout::snapshot_key(&snapshot.id)), &sealed.bytes);
     let slot = File::open(path).unwrap();
     let stored_age = Duration::from_secs(stored_age_s.unsigned_abs());

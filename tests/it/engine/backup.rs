@@ -10,6 +10,7 @@ use drumlin::format::entry::{Content, EntryKind, Ref};
 use drumlin::format::snapshot::Snapshot;
 use drumlin::monitor::ProblemKind;
 use drumlin::repo::{DirEntry, Reader, Trees, snapshots};
+use drumlin::store::Store;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -481,10 +482,7 @@ fn a_store_that_lost_a_snapshot_is_noticed() {
     let first = repo.backup("host").snapshot.unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
-    repo.repository
-        .store()
-        .remove(&drumlin::repo::objects::layout::snapshot_key(&first.id))
-        .unwrap();
+    repo.store.remove(&drumlin::repo::objects::layout::snapshot_key(&first.id)).unwrap();
     repo.reopen();
     let lost = repo.backup_with(options(&[repo.source()], "host"));
     assert!(matches!(lost, Err(Error::Repository(drumlin::repo::Error::RolledBack { .. }))));
@@ -513,10 +511,7 @@ fn a_removed_key_does_not_go_on_working_from_the_cache() {
         .find(|slot| slot.in_use)
         .unwrap();
     repo.reopen();
-    repo.repository
-        .store()
-        .remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name))
-        .unwrap();
+    repo.store.remove(&drumlin::store::Key::new(drumlin::store::Class::Keys, first.name)).unwrap();
     let_time_pass();
     write(&repo.source().join("file"), b"2");
     let refused = repo.backup_with(options(&[repo.source()], "host"));

@@ -540,7 +540,9 @@ fn old_records_are_trimmed() {
     let kept: Vec<u64> = Generations::list(&repo.open()).unwrap().numbers().collect();
     assert!(kept.len() >= 16 && kept.len() < 20, "{kept:?}");
     assert_sound(&repo, 1);
-    let report = generations::removed(&drumlin::repo::Reader::new(&repo.open()).unwrap()).unwrap();
+    let report =
+        generations::removed(drumlin::repo::Reader::new(&repo.open()).unwrap().chunk_index())
+            .unwrap();
     assert!(report.stale_runs.is_empty());
 }
 

@@ -68,12 +68,12 @@ fn plant(
     spoil: impl FnOnce(&mut TombstoneSlot),
 ) {
     let signed = tombstone.encode();
-    let signature = keyring.sign_tombstone(&signed);
+    let signature = keyring.sign().sign_tombstone(&signed);
     let mut slot = TombstoneSlot { signed, signature };
     spoil(&mut slot);
     let repository = repo.open();
     let sealed = seal_single(
-        repository.keyring(),
+        repository.keyring_for_tests().records().seal(),
         ContainerKind::Tombstone,
         &[1; 32],
         &codec::encode(&slot),
@@ -92,7 +92,7 @@ fn tombstone(repository: &Repository, shot: &Snapshot) -> Tombstone {
         forgotten: NOW,
         reason: String::new(),
         extensions: Vec::new(),
-        writer: repository.keyring().verifying_key(),
+        writer: repository.writer(),
     }
 }
 
@@ -150,13 +150,15 @@ fn a_tombstone_that_does_not_hold_hides_nothing_and_is_reported() {
     let stranger = Keyring::new(&[9; 32], repository.config().repository);
     // Signed by a stranger in his own name, and in ours; about another snapshot; changed after
     // signing.
-    let foreign = Tombstone { writer: stranger.verifying_key(), ..own.clone() };
+    let foreign = Tombstone { writer: stranger.sign().public(), ..own.clone() };
     plant(&repo, &first, &stranger, &foreign, |_| {});
     plant(&repo, &second, &stranger, &Tombstone { snapshot: second.id, ..own.clone() }, |_| {});
-    plant(&repo, &third, repository.keyring(), &own, |_| {});
+    plant(&repo, &third, repository.keyring_for_tests(), &own, |_| {});
     for wave in 0..3 {
         match wave {
-            1 => plant(&repo, &first, repository.keyring(), &own, |slot| slot.signature[5] ^= 1),
+            1 => plant(&repo, &first, repository.keyring_for_tests(), &own, |slot| {
+                slot.signature[5] ^= 1
+            }),
             2 => repo.memory.overwrite(&layout::tombstone_key(&first.id), b"no container"),
             _ => {}
         }
@@ -202,7 +204,12 @@ fn every_bit_of_a_tombstone_counts() {
     forget(&repository, &first);
     let key = layout::tombstone_key(&first.id);
     let sound = repo.memory.read(&key).unwrap();
-    let signed = open_single(repository.keyring(), ContainerKind::Tombstone, &sound).unwrap();
+    let signed = open_single(
+        repository.keyring_for_tests().records().open(),
+        ContainerKind::Tombstone,
+        &sound,
+    )
+    .unwrap();
     assert!(signed.len() > 150);
     for at in 0..sound.len() {
         let mut spoilt = sound.clone();

@@ -19,8 +19,12 @@ use crate::support::fixture::{TestRepo, let_time_pass, secret, write};
 fn next_config(repo: &TestRepo, change: impl FnOnce(&mut Config)) {
     let mut config = Config { number: 2, ..repo.repository.config().clone() };
     change(&mut config);
-    let sealed =
-        seal_single(repo.repository.keyring(), ContainerKind::Config, &[1; 32], &config.encode());
+    let sealed = seal_single(
+        repo.repository.keyring_for_tests().records().seal(),
+        ContainerKind::Config,
+        &[1; 32],
+        &config.encode(),
+    );
     repo.store.create(&Key::new(Class::Config, "2"), &sealed.bytes).unwrap();
 }
 

@@ -301,7 +301,8 @@ fn layout(repository: &Repository, key: &Key, bytes: &[u8]) -> (Vec<(usize, usiz
         Class::Collector => ContainerKind::CollectorRecord,
         _ => ContainerKind::Config,
     };
-    let opener = Opener::from_header(repository.keyring(), kind, bytes).unwrap();
+    let opener =
+        Opener::from_header(repository.keyring_for_tests().open_packs(), kind, bytes).unwrap();
     let toc_at = opener.whole_toc(bytes).unwrap().0.toc_offset as usize;
     let mut segments = Vec::new();
     let mut at = HEADER_LEN_BYTES;

@@ -45,12 +45,16 @@ impl<'a> Forger<'a> {
         let identity = Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(now) };
         Self {
             repo,
-            session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity),
+            session: Session::new(
+                Reader::new(&repo.repository).unwrap().chunk_index().clone(),
+                options,
+                identity,
+            ),
         }
     }
 
     pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
-        let id = self.repo.repository.keyring().chunk_id(kind, bytes);
+        let id = self.repo.repository.ids().chunk_id(kind, bytes);
         drumlin::repo::Lane::new(&self.session).put(kind, &id, bytes).unwrap();
         id
     }
@@ -101,7 +105,7 @@ impl<'a> Forger<'a> {
             problem_count: 0,
             problems: Vec::new(),
             extensions: Vec::new(),
-            writer: repository.keyring().verifying_key(),
+            writer: repository.writer(),
         };
         snapshots::commit(repository, &snapshot, secured).unwrap();
         snapshot

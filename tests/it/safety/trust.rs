@@ -366,9 +366,14 @@ fn intents_from_the_future_expire() {
 fn plant(repo: &TestRepo, snapshot: &Snapshot) {
     let repository = repo.open();
     let signed = snapshot.encode();
-    let signature = repository.keyring().sign_snapshot(&signed);
+    let signature = repository.keyring_for_tests().sign().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
-    let sealed = seal_single(repository.keyring(), ContainerKind::Snapshot, &[3; 32], &slot);
+    let sealed = seal_single(
+        repository.keyring_for_tests().records().seal(),
+        ContainerKind::Snapshot,
+        &[3; 32],
+        &slot,
+    );
     repo.memory.overwrite(&layout::snapshot_key(&snapshot.id), &sealed.bytes);
 }
 
@@ -430,7 +435,11 @@ fn what_no_reader_takes_is_not_committed() {
             checkpoints,
         };
         let identity = Identity { host: "host".to_owned(), parent: None, clock: Arc::new(now) };
-        let session = Session::new(Reader::new(&repo.repository).unwrap(), options, identity);
+        let session = Session::new(
+            Reader::new(&repo.repository).unwrap().chunk_index().clone(),
+            options,
+            identity,
+        );
         let tree = NewTree { root: third.root, totals: third.stats.totals, parent: None };
         let secured =
             prepare::secure(session.finish().unwrap(), tree, &Monitor::default()).unwrap();

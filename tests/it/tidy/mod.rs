@@ -2,6 +2,7 @@
 //! tokens (comments, literals and test code left out) and complains about imports that go up,
 //! import cycles, words that a stratum must not know, and things too big to read.
 
+mod calls;
 mod dependencies;
 mod links;
 mod rules;
@@ -74,6 +75,11 @@ fn each_rule_notices_its_offence() {
         ("tuples by another name", "cli/mod.rs", "fn f((a, b): Pair) {}"),
         ("long files", "cli/mod.rs", &"\n".repeat(401)),
         ("vague names", "cli/mod.rs", "struct PackManager;"),
+        ("backups open packs", "backup/mod.rs", "fn f(r: &R) { r.open_keys(); }"),
+        ("readers seal packs", "repo/read/packs.rs", "fn f(r: &R) { r.seal_keys(); }"),
+        ("sessions open packs", "repo/write/lane.rs", "fn f(r: &R) { r.open_keys(); }"),
+        ("all keys at once", "repo/read/packs.rs", "use crate::crypto::keyring::Keyring;"),
+        ("keys of tests", "repo/open/keys.rs", "fn f(r: &R) { r.keyring_for_tests(); }"),
         ("dialect", "cli/mod.rs", "/// Whoever reads this.\nfn f() {}"),
         ("dialect of two words", "cli/mod.rs", "// What is at hand.\nfn f() {}"),
     ];

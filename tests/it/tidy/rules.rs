@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::calls;
 use super::source::{NamedPath, Token, end_of_item, paths, remove_tests, tokens};
 
 const FILE_LINES_MAX: usize = 400;
@@ -110,6 +111,7 @@ pub fn complaints(files: &BTreeMap<String, String>) -> Vec<String> {
         check_imports(module, &modules, &places, &mut found);
         check_words(module, &mut found);
         check_sizes(module, &mut found);
+        calls::check(module.file, &module.tokens, &mut found);
     }
     check_cycles(&modules, &places, &mut found);
     files.iter().for_each(|(file, text)| check_language(file, text, &mut found));

@@ -188,9 +188,12 @@ impl Oracle {
                 None => return self.slot_came(key, &bytes),
             },
             Class::Collector => {
-                let plain =
-                    open_single(self.repository.keyring(), ContainerKind::CollectorRecord, &bytes)
-                        .unwrap();
+                let plain = open_single(
+                    self.repository.keyring_for_tests().records().open(),
+                    ContainerKind::CollectorRecord,
+                    &bytes,
+                )
+                .unwrap();
                 match CollectorRecord::decode(&plain).unwrap().content {
                     RecordContent::Go(removal) => {
                         self.count("verdict");
@@ -202,8 +205,12 @@ impl Oracle {
                 }
             }
             Class::Intents => {
-                let plain =
-                    open_single(self.repository.keyring(), ContainerKind::Intent, &bytes).unwrap();
+                let plain = open_single(
+                    self.repository.keyring_for_tests().records().open(),
+                    ContainerKind::Intent,
+                    &bytes,
+                )
+                .unwrap();
                 match Intent::decode(&plain).unwrap() {
                     Intent { root: None, .. } => self.count("checkpoint"),
                     Intent { number: 0, .. } => {}
@@ -216,9 +223,12 @@ impl Oracle {
     }
 
     fn pack_came(&mut self, class: PackClass, key: &Key, bytes: &[u8]) {
-        let opener =
-            Opener::from_header(self.repository.keyring(), layout::container_kind(class), bytes)
-                .unwrap();
+        let opener = Opener::from_header(
+            self.repository.keyring_for_tests().open_packs(),
+            layout::container_kind(class),
+            bytes,
+        )
+        .unwrap();
         let toc = opener.pack_toc(bytes).unwrap();
         let mut ids = HashSet::new();
         for (walked, record) in walk(&opener, bytes).zip(&toc.segments) {
@@ -232,8 +242,12 @@ impl Oracle {
     }
 
     fn run_came(&mut self, key: &Key, bytes: &[u8]) {
-        let opener =
-            Opener::from_header(self.repository.keyring(), ContainerKind::IndexRun, bytes).unwrap();
+        let opener = Opener::from_header(
+            self.repository.keyring_for_tests().records().open(),
+            ContainerKind::IndexRun,
+            bytes,
+        )
+        .unwrap();
         let (trailer, toc) = opener.whole_toc(bytes).unwrap();
         let toc = RunToc::decode(&toc).unwrap();
         let mut places = Places::new();
@@ -264,7 +278,12 @@ impl Oracle {
 
     fn slot_came(&mut self, key: &Key, bytes: &[u8]) -> Result<(), String> {
         let id = SnapshotId::from_hex(&key.name).unwrap();
-        let plain = open_single(self.repository.keyring(), ContainerKind::Snapshot, bytes).unwrap();
+        let plain = open_single(
+            self.repository.keyring_for_tests().records().open(),
+            ContainerKind::Snapshot,
+            bytes,
+        )
+        .unwrap();
         let slot = codec::decode::<CommitSlot>("commit slot", &plain).unwrap();
         let is_snapshot = matches!(slot, CommitSlot::Snapshot { .. });
         let is_again = self.filled.contains_key(&id);

@@ -59,7 +59,11 @@ impl<'a> Forest<'a> {
         let identity = Identity { host: "forester".to_owned(), parent: None, clock: Arc::new(now) };
         Self {
             repo,
-            session: Session::new(Reader::new(&repo.repository).unwrap(), options, identity),
+            session: Session::new(
+                Reader::new(&repo.repository).unwrap().chunk_index().clone(),
+                options,
+                identity,
+            ),
         }
     }
 
@@ -71,7 +75,7 @@ impl<'a> Forest<'a> {
 
     fn put(&self, node: &TreeNode) -> ChunkId {
         let bytes = node.encode();
-        let id = self.repo.repository.keyring().chunk_id(ChunkKind::Tree, &bytes);
+        let id = self.repo.repository.ids().chunk_id(ChunkKind::Tree, &bytes);
         Lane::new(&self.session).put(ChunkKind::Tree, &id, &bytes).unwrap();
         id
     }

@@ -171,7 +171,7 @@ pub fn full_snapshot() -> Snapshot {
             message: "permission denied".to_string(),
         }],
         extensions: Vec::new(),
-        writer: super::keyring().verifying_key(),
+        writer: super::keyring().sign().public(),
     }
 }
 
@@ -187,7 +187,7 @@ pub fn full_tombstone() -> Tombstone {
         forgotten: Timestamp { seconds: 1_772_409_600, nanos: 7 },
         reason: "--keep-daily 7".to_string(),
         extensions: vec![Extension { tag: 3, bytes: vec![1] }],
-        writer: super::keyring().verifying_key(),
+        writer: super::keyring().sign().public(),
     }
 }
 

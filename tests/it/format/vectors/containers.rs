@@ -30,7 +30,7 @@ const RANDOM: [u8; 32] = [7; 32];
 fn push(builder: &mut ContainerBuilder, chunks: &[(ChunkKind, &[u8])]) {
     let mut segment = SegmentBuilder::new(Vec::new());
     for (kind, plaintext) in chunks {
-        segment.push(*kind, super::keyring().chunk_id(*kind, plaintext), plaintext);
+        segment.push(*kind, super::keyring().ids().chunk_id(*kind, plaintext), plaintext);
     }
     let (raw, records) = segment.finish();
     let first = chunks[0].1;
@@ -45,7 +45,7 @@ fn push(builder: &mut ContainerBuilder, chunks: &[(ChunkKind, &[u8])]) {
 fn pack(kind: ContainerKind, segments: &[&[(ChunkKind, &[u8])]]) -> Sealed {
     let mut builder = ContainerBuilder::new(kind, Vec::new());
     segments.iter().for_each(|chunks| push(&mut builder, chunks));
-    builder.finish_pack(&super::keyring(), &RANDOM)
+    builder.finish_pack(super::keyring().seal_packs(), &RANDOM)
 }
 
 fn data_pack() -> Sealed {
@@ -62,7 +62,7 @@ fn data_pack() -> Sealed {
 fn meta_pack() -> Sealed {
     let entry = plain_entry(b"hill.txt", EntryKind::File, Content::Inline(b"Drumlin".to_vec()));
     let leaf = TreeNode::Leaf { strings: Vec::new(), entries: vec![entry], dir_totals: Vec::new() };
-    let below = super::keyring().chunk_id(ChunkKind::Tree, &leaf.encode());
+    let below = super::keyring().ids().chunk_id(ChunkKind::Tree, &leaf.encode());
     let dir = plain_entry(b"moraine", EntryKind::Dir, Content::Tree(below));
     let totals = Totals { files: 1, dirs: 0, bytes: 7 };
     let root = TreeNode::Leaf { strings: Vec::new(), entries: vec![dir], dir_totals: vec![totals] };
@@ -79,7 +79,7 @@ fn index_run() -> Sealed {
     let (blocks, toc) = run_parts(RECORDS_PER_BLOCK as u32 + 1);
     let mut builder = ContainerBuilder::new(ContainerKind::IndexRun, Vec::new());
     blocks.iter().for_each(|body| builder.push(SegmentCodec::Raw, body, body.len(), Vec::new()));
-    builder.finish(&super::keyring(), &RANDOM, &codec::encode(&toc))
+    builder.finish(super::keyring().records().seal(), &RANDOM, &codec::encode(&toc))
 }
 
 /// Returns the blocks of a run with so many records of each part, and its table.
@@ -123,19 +123,19 @@ pub fn run_parts(each: u32) -> (Vec<Vec<u8>>, RunToc) {
 
 fn snapshot() -> Sealed {
     let signed = full_snapshot().encode();
-    let signature = super::keyring().sign_snapshot(&signed);
+    let signature = super::keyring().sign().sign_snapshot(&signed);
     let slot = codec::encode(&CommitSlot::Snapshot { signed, signature });
-    seal_single(&super::keyring(), ContainerKind::Snapshot, &RANDOM, &slot)
+    seal_single(super::keyring().records().seal(), ContainerKind::Snapshot, &RANDOM, &slot)
 }
 
 fn mark(kind: ContainerKind) -> Sealed {
     let signed = full_tombstone().encode();
     let signature = match kind {
-        ContainerKind::Protection => super::keyring().sign_protection(&signed),
-        _ => super::keyring().sign_tombstone(&signed),
+        ContainerKind::Protection => super::keyring().sign().sign_protection(&signed),
+        _ => super::keyring().sign().sign_tombstone(&signed),
     };
     let slot = codec::encode(&TombstoneSlot { signed, signature });
-    seal_single(&super::keyring(), kind, &RANDOM, &slot)
+    seal_single(super::keyring().records().seal(), kind, &RANDOM, &slot)
 }
 
 fn vector(what: &str, bytes: Vec<u8>) -> Vector {
@@ -175,16 +175,32 @@ fn containers_are_frozen() {
     check("containers", "index_run", &vector("index run", index_run().bytes));
     check("containers", "snapshot", &vector("snapshot", snapshot().bytes));
     let aborted = codec::encode(&CommitSlot::Aborted);
-    let aborted = seal_single(&super::keyring(), ContainerKind::Snapshot, &RANDOM, &aborted);
+    let aborted =
+        seal_single(super::keyring().records().seal(), ContainerKind::Snapshot, &RANDOM, &aborted);
     check("containers", "snapshot_aborted", &vector("snapshot", aborted.bytes));
     check("containers", "tombstone", &vector("tombstone", mark(ContainerKind::Tombstone).bytes));
     check("containers", "protection", &vector("protection", mark(ContainerKind::Protection).bytes));
-    let intent = seal_single(&super::keyring(), ContainerKind::Intent, &RANDOM, &intent().encode());
+    let intent = seal_single(
+        super::keyring().records().seal(),
+        ContainerKind::Intent,
+        &RANDOM,
+        &intent().encode(),
+    );
     check("containers", "intent", &vector("intent", intent.bytes));
     let go = record(RecordContent::Go(removal())).encode();
-    let go = seal_single(&super::keyring(), ContainerKind::CollectorRecord, &RANDOM, &go);
+    let go = seal_single(
+        super::keyring().records().seal(),
+        ContainerKind::CollectorRecord,
+        &RANDOM,
+        &go,
+    );
     check("containers", "verdict", &vector("collector record", go.bytes));
-    let config = seal_single(&super::keyring(), ContainerKind::Config, &RANDOM, &config().encode());
+    let config = seal_single(
+        super::keyring().records().seal(),
+        ContainerKind::Config,
+        &RANDOM,
+        &config().encode(),
+    );
     check("containers", "config", &vector("config", config.bytes));
 }
 
@@ -213,7 +229,7 @@ fn a_container_cut_anywhere_yields_every_complete_segment() {
         .collect();
     for len in HEADER_LEN_BYTES..=sealed.bytes.len() {
         let cut = &sealed.bytes[..len];
-        let opener = Opener::from_header(&keyring, ContainerKind::Data, cut).unwrap();
+        let opener = Opener::from_header(keyring.open_packs(), ContainerKind::Data, cut).unwrap();
         let whole = walk(&opener, cut)
             .filter_map(|walked| walked.raw.ok())
             .map(|raw| Segment::parse(raw).unwrap());
@@ -227,7 +243,8 @@ fn a_container_cut_anywhere_yields_every_complete_segment() {
 #[test]
 fn a_segment_opens_with_the_salt_alone() {
     let sealed = data_pack();
-    let opener = Opener::from_salt(&super::keyring(), ContainerKind::Data, &sealed.salt);
+    let opener =
+        Opener::from_salt(super::keyring().open_packs(), ContainerKind::Data, &sealed.salt);
     let offset = HEADER_LEN_BYTES + sealed.toc.segments[0].stored_len as usize;
     let mut stored = sealed.bytes[offset..].to_vec();
     let mut raw = Vec::new();
@@ -246,7 +263,7 @@ pub fn slots() -> [(&'static str, Slot); 2] {
     };
     let make = |secret: Secret, kdf, salt| {
         let wrapping = Wrapping { secret: &secret, kdf, salt: [salt; 32] };
-        wrap(&super::keyring(), &bundle, &info, &wrapping).unwrap()
+        wrap(super::keyring().slots(), &bundle, &info, &wrapping).unwrap()
     };
     let kdf = SlotKdf::Passphrase { memory_kib: 256, passes: 2, lanes: 2 };
     [

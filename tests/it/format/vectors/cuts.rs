@@ -54,7 +54,8 @@ fn cut_points_are_frozen() {
     let mut rows = Vec::new();
     for (input, bytes) in inputs() {
         for (name, profile) in Profile::ALL {
-            let chunk_lens = chunk_lens(&Cutter::new(profile, super::keyring().gear()), &bytes);
+            let chunk_lens =
+                chunk_lens(&Cutter::new(profile, super::keyring().ids().gear()), &bytes);
             assert_eq!(chunk_lens.iter().sum::<usize>(), bytes.len());
             rows.push(Cuts {
                 input: input.to_string(),
@@ -100,7 +101,7 @@ fn the_program_cuts_as_the_specification_says() {
     };
     for (_, bytes) in inputs() {
         for (name, profile) in Profile::ALL {
-            let cutter = Cutter::new(profile, keyring.gear());
+            let cutter = Cutter::new(profile, keyring.ids().gear());
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let window = &rest[..rest.len().min(cutter.len_max())];
@@ -108,7 +109,7 @@ fn the_program_cuts_as_the_specification_says() {
                     window,
                     drumlin::chunker::chunk_lens(profile),
                     masks(profile),
-                    keyring.gear(),
+                    keyring.ids().gear(),
                 );
                 assert_eq!(len, cutter.cut(window), "{name}, {} bytes left", rest.len());
                 rest = &rest[len..];

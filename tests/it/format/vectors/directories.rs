@@ -46,7 +46,7 @@ impl Chunks {
     fn put(&mut self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
         self.kinds.push((kind, bytes.len() as u32));
         self.bytes.extend_from_slice(bytes);
-        super::keyring().chunk_id(kind, bytes)
+        super::keyring().ids().chunk_id(kind, bytes)
     }
 
     /// Returns the raw segment.
@@ -242,8 +242,12 @@ fn repository() -> TestRepo {
     memory
         .create(&layout::slot_key(&drumlin::crypto::slot::slot_id(&slot)), &slot.encode())
         .unwrap();
-    let sealed =
-        seal_single(&super::keyring(), ContainerKind::Config, &[7; 32], &config().encode());
+    let sealed = seal_single(
+        super::keyring().records().seal(),
+        ContainerKind::Config,
+        &[7; 32],
+        &config().encode(),
+    );
     memory.create(&layout::config_key(1), &sealed.bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let options = OpenOptions { cache_dir: scratch.path().join("cache"), prefer_cached: false };

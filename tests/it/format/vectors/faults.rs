@@ -333,7 +333,7 @@ fn another() -> Keyring {
 
 fn snapshot_with(spoil: impl FnOnce(&mut Snapshot, &mut [u8; 64])) -> Vec<u8> {
     let mut snapshot = full_snapshot();
-    let mut signature = super::keyring().sign_snapshot(&snapshot.encode());
+    let mut signature = super::keyring().sign().sign_snapshot(&snapshot.encode());
     spoil(&mut snapshot, &mut signature);
     let slot = codec::encode(&CommitSlot::Snapshot { signed: snapshot.encode(), signature });
     Forge::single(ContainerKind::Snapshot, &slot).seal()
@@ -341,7 +341,7 @@ fn snapshot_with(spoil: impl FnOnce(&mut Snapshot, &mut [u8; 64])) -> Vec<u8> {
 
 fn tombstone_with(spoil: impl FnOnce(&mut Tombstone, &mut [u8; 64])) -> Vec<u8> {
     let mut tombstone = full_tombstone();
-    let mut signature = super::keyring().sign_tombstone(&tombstone.encode());
+    let mut signature = super::keyring().sign().sign_tombstone(&tombstone.encode());
     spoil(&mut tombstone, &mut signature);
     let slot = codec::encode(&TombstoneSlot { signed: tombstone.encode(), signature });
     Forge::single(ContainerKind::Tombstone, &slot).seal()
@@ -363,19 +363,19 @@ fn signatures() -> Vec<Fault> {
             "tombstone_of_another_writer",
             "tombstone",
             tombstone_with(|tombstone, signature| {
-                tombstone.writer = another().verifying_key();
-                *signature = another().sign_tombstone(&tombstone.encode());
+                tombstone.writer = another().sign().public();
+                *signature = another().sign().sign_tombstone(&tombstone.encode());
             }),
         ),
         (
             "tombstone_as_a_protection",
             "protection",
             tombstone_with(|tombstone, signature| {
-                *signature = super::keyring().sign_protection(&tombstone.encode())
+                *signature = super::keyring().sign().sign_protection(&tombstone.encode())
             }),
         ),
         ("protection_signed_as_a_tombstone", "protection", {
-            let signature = super::keyring().sign_tombstone(&full_tombstone().encode());
+            let signature = super::keyring().sign().sign_tombstone(&full_tombstone().encode());
             let slot =
                 codec::encode(&TombstoneSlot { signed: full_tombstone().encode(), signature });
             Forge::single(ContainerKind::Protection, &slot).seal()
@@ -384,7 +384,7 @@ fn signatures() -> Vec<Fault> {
             "tombstone_signed_as_a_snapshot",
             "tombstone",
             tombstone_with(|tombstone, signature| {
-                *signature = super::keyring().sign_snapshot(&tombstone.encode())
+                *signature = super::keyring().sign().sign_snapshot(&tombstone.encode())
             }),
         ),
         ("snapshot_signature_flipped", "snapshot", snapshot_with(|_, signature| signature[0] ^= 1)),
@@ -397,8 +397,8 @@ fn signatures() -> Vec<Fault> {
             "snapshot_of_another_writer",
             "snapshot",
             snapshot_with(|snapshot, signature| {
-                snapshot.writer = another().verifying_key();
-                *signature = another().sign_snapshot(&snapshot.encode());
+                snapshot.writer = another().sign().public();
+                *signature = another().sign().sign_snapshot(&snapshot.encode());
             }),
         ),
     ]

@@ -1,6 +1,8 @@
 //! Key slots that must be refused, each for the one fault that its name tells.
 
-use drumlin::crypto::keyring::{Keyring, commitment};
+use drumlin::crypto::container_keys::commitment;
+use drumlin::crypto::kdf::derive;
+use drumlin::crypto::keyring::Keyring;
 use drumlin::crypto::seal::{Part, Sealer};
 use drumlin::crypto::slot::{Secret, Wrapping, wrap};
 use drumlin::format::codec;
@@ -31,10 +33,8 @@ fn forge(memory_kib: u32, passes: u32, lanes: u32) -> Slot {
     let bundle = codec::encode(&Bundle::Full { master: super::master() });
     slot.sealed_bundle = seal(&key, Part::Bundle, &slot.associated_data(), &bundle);
     let info = codec::encode(&SlotInfo { label: String::new(), created: Timestamp::default() });
-    let info_key = drumlin::crypto::kdf::derive(
-        "slot info key",
-        &[&**super::keyring().slot_info_key(), &slot.salt],
-    );
+    let slot_info = derive("slot info", &[&super::master(), &super::REPOSITORY.0]);
+    let info_key = derive("slot info key", &[&*slot_info, &slot.salt]);
     slot.sealed_info = seal(&info_key, Part::SlotInfo, &slot.info_associated_data(), &info);
     slot
 }
@@ -54,7 +54,7 @@ pub fn key_slots() -> Vec<Fault> {
         let secret = Secret::KeyFile(Zeroizing::new(super::master()));
         let bundle = Bundle::Full { master: super::master() };
         let wrapping = Wrapping { secret: &secret, kdf: SlotKdf::KeyFile, salt: [0x32; 32] };
-        wrap(keyring, &bundle, &info, &wrapping).unwrap().encode()
+        wrap(keyring.slots(), &bundle, &info, &wrapping).unwrap().encode()
     };
     let elsewhere = Keyring::new(&super::master(), RepositoryId([0xd2; 16]));
     let spoilt = |spoil: fn(&mut drumlin::format::slot::Slot)| {

@@ -1,7 +1,7 @@
 //! Makes containers that the program would never make: every part can be spoilt before it is
 //! sealed.
 
-use drumlin::crypto::keyring::commitment;
+use drumlin::crypto::container_keys::commitment;
 use drumlin::crypto::seal::{Part, Sealer};
 use drumlin::format::codec;
 use drumlin::format::container::{
@@ -25,7 +25,7 @@ const SALT: [u8; 32] = [0x51; 32];
 impl Forge {
     /// Starts with a header and nothing else.
     pub fn new(kind: ContainerKind) -> Self {
-        let key = super::keyring().container_key(kind, &SALT);
+        let key = super::container_key(kind, &SALT);
         let header = Header {
             kind,
             flags: 0,
@@ -65,7 +65,7 @@ impl Forge {
     pub fn pack_toc_of(&self, kind: ChunkKind, chunks: &[&[&[u8]]]) -> PackToc {
         let keyring = super::keyring();
         let record = |plaintext: &&[u8]| {
-            let id = keyring.chunk_id(kind, plaintext);
+            let id = keyring.ids().chunk_id(kind, plaintext);
             ChunkRecord { kind, id, len: plaintext.len() as u32 }
         };
         let segments = self.segments.iter().zip(chunks).map(|((_, body), chunks)| SegmentRecord {
@@ -85,7 +85,7 @@ impl Forge {
     /// Seals it all.
     pub fn seal(&self) -> Vec<u8> {
         let kind = ContainerKind::from_byte(self.header[10]).unwrap_or(ContainerKind::Snapshot);
-        let sealer = Sealer::new(&super::keyring().container_key(kind, &SALT), &self.header);
+        let sealer = Sealer::new(&super::container_key(kind, &SALT), &self.header);
         let mut bytes = self.header.clone();
         let mut append = |part, ordinal: Option<u64>, plain: &[u8]| {
             let start = bytes.len();

@@ -4,6 +4,7 @@ use drumlin::compress::SegmentDecompressor;
 use drumlin::container::{Opener, Segment, open_single, verify_pack};
 use drumlin::crypto::keyring::Keyring;
 use drumlin::crypto::phrase::secret_of_words;
+use drumlin::crypto::signing;
 use drumlin::crypto::slot::{Secret, open_info, unwrap};
 use drumlin::format::codec;
 use drumlin::format::config::Config;
@@ -24,28 +25,35 @@ pub const PASSPHRASE: &str = "correct horse battery staple";
 pub fn judge(what: &str, bytes: &[u8]) -> Result<(), String> {
     let keyring = super::keyring();
     match what {
-        "data pack" => verify_pack(&keyring, ContainerKind::Data, bytes).map(drop).map_err(text),
-        "meta pack" => verify_pack(&keyring, ContainerKind::Meta, bytes).map(drop).map_err(text),
+        "data pack" => verify_pack(keyring.open_packs(), keyring.ids(), ContainerKind::Data, bytes)
+            .map(drop)
+            .map_err(text),
+        "meta pack" => verify_pack(keyring.open_packs(), keyring.ids(), ContainerKind::Meta, bytes)
+            .map(drop)
+            .map_err(text),
         "index run" => judge_run(&keyring, bytes),
         "snapshot" => judge_snapshot(&keyring, bytes),
         "tombstone" => {
-            judge_mark(&keyring, (ContainerKind::Tombstone, Keyring::verify_tombstone), bytes)
+            judge_mark(&keyring, (ContainerKind::Tombstone, signing::verify_tombstone), bytes)
         }
         "protection" => {
-            judge_mark(&keyring, (ContainerKind::Protection, Keyring::verify_protection), bytes)
+            judge_mark(&keyring, (ContainerKind::Protection, signing::verify_protection), bytes)
         }
         "tombstone structure" => Tombstone::decode(bytes).map(drop).map_err(text),
         "config" => {
-            let plain = open_single(&keyring, ContainerKind::Config, bytes).map_err(text)?;
+            let plain = open_single(keyring.records().open(), ContainerKind::Config, bytes)
+                .map_err(text)?;
             Config::decode(&plain).map(drop).map_err(text)
         }
         "intent" => {
-            let plain = open_single(&keyring, ContainerKind::Intent, bytes).map_err(text)?;
+            let plain = open_single(keyring.records().open(), ContainerKind::Intent, bytes)
+                .map_err(text)?;
             Intent::decode(&plain).map(drop).map_err(text)
         }
         "collector record" => {
             let plain =
-                open_single(&keyring, ContainerKind::CollectorRecord, bytes).map_err(text)?;
+                open_single(keyring.records().open(), ContainerKind::CollectorRecord, bytes)
+                    .map_err(text)?;
             CollectorRecord::decode(&plain).map(drop).map_err(text)
         }
         "intent structure" => Intent::decode(bytes).map(drop).map_err(text),
@@ -74,17 +82,18 @@ pub fn text(error: impl ToString) -> String {
 }
 
 fn judge_snapshot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
-    let plain = open_single(keyring, ContainerKind::Snapshot, bytes).map_err(text)?;
+    let plain =
+        open_single(keyring.records().open(), ContainerKind::Snapshot, bytes).map_err(text)?;
     let CommitSlot::Snapshot { signed, signature } =
         codec::decode("commit slot", &plain).map_err(text)?
     else {
         return Ok(());
     };
     let snapshot = Snapshot::decode(&signed).map_err(text)?;
-    if snapshot.writer != keyring.verifying_key() {
+    if snapshot.writer != keyring.sign().public() {
         return Err("signed by an unknown writer".to_string());
     }
-    if !Keyring::verify_snapshot(&snapshot.writer, &signed, &signature) {
+    if !signing::verify_snapshot(&snapshot.writer, &signed, &signature) {
         return Err("the signature does not hold".to_string());
     }
     Ok(())
@@ -98,10 +107,10 @@ fn judge_mark(
     (kind, verify): (ContainerKind, Verify),
     bytes: &[u8],
 ) -> Result<(), String> {
-    let plain = open_single(keyring, kind, bytes).map_err(text)?;
+    let plain = open_single(keyring.records().open(), kind, bytes).map_err(text)?;
     let slot: TombstoneSlot = codec::decode("tombstone", &plain).map_err(text)?;
     let tombstone = Tombstone::decode(&slot.signed).map_err(text)?;
-    if tombstone.writer != keyring.verifying_key() {
+    if tombstone.writer != keyring.sign().public() {
         return Err("signed by an unknown writer".to_string());
     }
     if !verify(&tombstone.writer, &slot.signed, &slot.signature) {
@@ -126,11 +135,12 @@ fn judge_slot(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
     let bundle = unwrap(&slot, &secret).map_err(text)?.ok_or("the secret does not open it")?;
     let drumlin::format::slot::Bundle::Full { master } = bundle;
     assert_eq!(master, super::master());
-    open_info(keyring, &slot).map(drop).map_err(text)
+    open_info(keyring.slots(), &slot).map(drop).map_err(text)
 }
 
 fn judge_run(keyring: &Keyring, bytes: &[u8]) -> Result<(), String> {
-    let opener = Opener::from_header(keyring, ContainerKind::IndexRun, bytes).map_err(text)?;
+    let opener = Opener::from_header(keyring.records().open(), ContainerKind::IndexRun, bytes)
+        .map_err(text)?;
     let (trailer, toc) = opener.whole_toc(bytes).map_err(text)?;
     let toc = RunToc::decode(&toc).map_err(text)?;
     toc.check(&trailer).map_err(text)?;

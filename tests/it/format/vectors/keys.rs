@@ -1,8 +1,10 @@
 //! Every derivation of the key tree, on the vectors' master key.
 
+use drumlin::crypto::container_keys::commitment;
 use drumlin::crypto::kdf::derive;
-use drumlin::crypto::keyring::{Keyring, commitment};
+use drumlin::crypto::keyring::Keyring;
 use drumlin::crypto::passphrase::derive_passphrase_key;
+use drumlin::crypto::signing;
 use drumlin::format::container::{ChunkKind, ContainerKind};
 use drumlin::id::encode_hex;
 use serde::{Deserialize, Serialize};
@@ -41,18 +43,18 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
     let mut rows: Vec<Row> = of_master.iter().map(|purpose| derived(purpose, inputs)).collect();
     rows.push(derived("local cache", inputs));
     rows.push(derived("signing", inputs));
-    let gear: Vec<u8> = keyring.gear().iter().flat_map(|word| word.to_le_bytes()).collect();
+    let gear: Vec<u8> = keyring.ids().gear().iter().flat_map(|word| word.to_le_bytes()).collect();
     rows.push(row("derive chunker gear", inputs, &gear));
-    rows.push(row("signing public key", &[], &keyring.verifying_key()));
-    rows.push(row("fingerprint", &[&keyring.verifying_key(), &repository], &keyring.fingerprint()));
+    rows.push(row("signing public key", &[], &keyring.sign().public()));
+    rows.push(row("fingerprint", &[&keyring.sign().public(), &repository], &keyring.fingerprint()));
     let salt = [0x51; 32];
-    let key = keyring.container_key(ContainerKind::Snapshot, &salt);
+    let key = keyring.records().open().container_key(ContainerKind::Snapshot, &salt);
     rows.push(row("container key of a snapshot", &[&salt], &*key));
     rows.push(row("commitment", &[&*key], &commitment(&key)));
     rows.push(row(
         "salt of random and digest",
         &[&[1; 32], &[2; 32]],
-        &keyring.container_salt(&[1; 32], &[2; 32]),
+        &keyring.records().seal().new_container(ContainerKind::Snapshot, &[1; 32], &[2; 32]).0,
     ));
     for (kind, name) in
         [(ChunkKind::Data, "data"), (ChunkKind::Tree, "tree"), (ChunkKind::List, "list")]
@@ -60,10 +62,14 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
         rows.push(row(
             &format!("id of a {name} chunk"),
             &[b"drumlin"],
-            &keyring.chunk_id(kind, b"drumlin").0,
+            &keyring.ids().chunk_id(kind, b"drumlin").0,
         ));
     }
-    rows.push(row("split hash", &[b"name.txt"], &keyring.split_hash(b"name.txt").to_le_bytes()));
+    rows.push(row(
+        "split hash",
+        &[b"name.txt"],
+        &keyring.ids().split_hash(b"name.txt").to_le_bytes(),
+    ));
     rows.push(derived("key file", &[&[3; 32], &salt, &repository]));
     let argon = derive_passphrase_key("correct horse".as_bytes(), &salt, 256, 2, 2).unwrap();
     rows.push(row(
@@ -74,17 +80,17 @@ fn rows(keyring: &Keyring) -> Vec<Row> {
     rows.push(row(
         "snapshot signature",
         &[b"encoded snapshot"],
-        &keyring.sign_snapshot(b"encoded snapshot"),
+        &keyring.sign().sign_snapshot(b"encoded snapshot"),
     ));
     rows.push(row(
         "tombstone signature",
         &[b"encoded tombstone"],
-        &keyring.sign_tombstone(b"encoded tombstone"),
+        &keyring.sign().sign_tombstone(b"encoded tombstone"),
     ));
     rows.push(row(
         "protection signature",
         &[b"encoded tombstone"],
-        &keyring.sign_protection(b"encoded tombstone"),
+        &keyring.sign().sign_protection(b"encoded tombstone"),
     ));
     rows
 }
@@ -95,14 +101,14 @@ fn derivations_are_frozen() {
     let rows = rows(&keyring);
     assert!(rows.len() >= 12);
     assert_eq!(super::same_table("keys.json", &rows), rows);
-    let signature = keyring.sign_snapshot(b"encoded snapshot");
-    assert!(Keyring::verify_snapshot(&keyring.verifying_key(), b"encoded snapshot", &signature));
-    assert!(!Keyring::verify_snapshot(&keyring.verifying_key(), b"Encoded snapshot", &signature));
-    assert!(!Keyring::verify_snapshot(&[0; 32], b"encoded snapshot", &signature));
+    let signature = keyring.sign().sign_snapshot(b"encoded snapshot");
+    assert!(signing::verify_snapshot(&keyring.sign().public(), b"encoded snapshot", &signature));
+    assert!(!signing::verify_snapshot(&keyring.sign().public(), b"Encoded snapshot", &signature));
+    assert!(!signing::verify_snapshot(&[0; 32], b"encoded snapshot", &signature));
     assert!(
-        !Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded snapshot", &signature),
+        !signing::verify_tombstone(&keyring.sign().public(), b"encoded snapshot", &signature),
         "one prefix for each kind"
     );
-    let signature = keyring.sign_tombstone(b"encoded tombstone");
-    assert!(Keyring::verify_tombstone(&keyring.verifying_key(), b"encoded tombstone", &signature));
+    let signature = keyring.sign().sign_tombstone(b"encoded tombstone");
+    assert!(signing::verify_tombstone(&keyring.sign().public(), b"encoded tombstone", &signature));
 }

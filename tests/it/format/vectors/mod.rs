@@ -23,7 +23,9 @@ mod words;
 
 use std::path::PathBuf;
 
+use drumlin::crypto::kdf::Key;
 use drumlin::crypto::keyring::Keyring;
+use drumlin::format::container::ContainerKind;
 use drumlin::id::RepositoryId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +47,16 @@ fn master() -> [u8; 32] {
 
 /// The repository of all vectors.
 const REPOSITORY: RepositoryId = RepositoryId([0xd1; 16]);
+
+/// Returns the key of a container of any kind.
+fn container_key(kind: ContainerKind, salt: &[u8; 32]) -> Key {
+    let keyring = keyring();
+    let keys = match kind {
+        ContainerKind::Data | ContainerKind::Meta => keyring.open_packs(),
+        _ => keyring.records().open(),
+    };
+    keys.container_key(kind, salt)
+}
 
 /// The keyring of all vectors.
 fn keyring() -> Keyring {

@@ -30,10 +30,11 @@ const VOID: [&str; 6] = ["18446744073709551615", "6", "5", "4", "3", "2"];
 pub fn plant(repository: &Repository, configs: &Path) {
     let config = |number| Config { number, ..repository.config().clone() }.encode();
     let sealed = |keyring: &Keyring, number| {
-        seal_single(keyring, ContainerKind::Config, &[7; 32], &config(number)).bytes
+        seal_single(keyring.records().seal(), ContainerKind::Config, &[7; 32], &config(number))
+            .bytes
     };
     let id = repository.config().repository;
-    let right = sealed(repository.keyring(), 5);
+    let right = sealed(repository.keyring_for_tests(), 5);
     let put = |name: &str, bytes: &[u8]| fs::write(configs.join(name), bytes).unwrap();
     put("2", b"garbage");
     put("3", &sealed(&Keyring::new(&[9; 32], id), 3));

@@ -56,13 +56,14 @@ impl Forger {
         };
         let identity =
             Identity { host: "attacker".to_owned(), parent: None, clock: Arc::new(|| NOW) };
-        let session = Session::new(Reader::new(repository).unwrap(), options, identity);
+        let session =
+            Session::new(Reader::new(repository).unwrap().chunk_index().clone(), options, identity);
         Self { repository: repository.clone(), session }
     }
 
     /// Stores one chunk.
     pub fn put(&self, kind: ChunkKind, bytes: &[u8]) -> ChunkId {
-        let id = self.repository.keyring().chunk_id(kind, bytes);
+        let id = self.repository.ids().chunk_id(kind, bytes);
         Lane::new(&self.session).put(kind, &id, bytes).unwrap();
         id
     }
@@ -106,7 +107,7 @@ impl Forger {
             problem_count: 0,
             problems: Vec::new(),
             extensions: Vec::new(),
-            writer: self.repository.keyring().verifying_key(),
+            writer: self.repository.writer(),
         };
         snapshots::commit(&self.repository, &snapshot, secured).unwrap();
         snapshot
